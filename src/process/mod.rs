@@ -1,0 +1,1 @@
+//! The child: launch plan, spawn, feeding, draining, signalling, waiting, adoption.

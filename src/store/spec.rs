@@ -1,0 +1,96 @@
+//! Where a store is and how it is entered: the meaning of a store URL and of `[store.NAME]`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::watch::StoreName;
+
+/// A store as configured; equal specs need no reconnect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// Its name.
+    pub name: StoreName,
+    /// Where it is.
+    pub url: StoreUrl,
+    /// Who enters.
+    pub credentials: Option<Credentials>,
+    /// Certificates, where the URL says `+tls` (or a `tls` table does).
+    pub tls: Option<Tls>,
+    /// ZooKeeper's session time-out as asked of the server.
+    pub session_timeout: Duration,
+}
+
+/// A parsed store URL. Displays as it is written; never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `etcd://HOST:PORT,…/PREFIX`.
+    Etcd {
+        /// `host:port`, at least one.
+        endpoints: Vec<String>,
+        /// Put before every key; empty or begins with `/` and does not end with one.
+        prefix: String,
+        /// `etcd+tls://`.
+        tls: bool,
+    },
+    /// `zookeeper://HOST:PORT,…/CHROOT`.
+    ZooKeeper {
+        /// `host:port`, at least one.
+        servers: Vec<String>,
+        /// Empty or begins with `/` and does not end with one.
+        chroot: String,
+        /// `zookeeper+tls://`.
+        tls: bool,
+    },
+    /// `dir:///ABSOLUTE/PATH`.
+    Dir {
+        /// The directory that is the store's root.
+        root: PathBuf,
+    },
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secure = |tls: bool| if tls { "+tls" } else { "" };
+        match self {
+            Self::Etcd { endpoints, prefix, tls } => {
+                write!(f, "etcd{}://{}{prefix}", secure(*tls), endpoints.join(","))
+            }
+            Self::ZooKeeper { servers, chroot, tls } => {
+                write!(f, "zookeeper{}://{}{chroot}", secure(*tls), servers.join(","))
+            }
+            Self::Dir { root } => write!(f, "dir://{}", root.display()),
+        }
+    }
+}
+
+/// How a user proves who they are. Secrets stay in files and are read at each login, so that a
+/// rotated password needs no reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// etcd: user name, and a file with the password (a newline at its end does not count).
+    Password {
+        /// The user.
+        username: String,
+        /// The file.
+        password_file: PathBuf,
+    },
+    /// ZooKeeper digest: a file with `user:password`.
+    Digest {
+        /// The file.
+        digest_file: PathBuf,
+    },
+}
+
+/// Certificates, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// Authorities that the server's certificate must come from; the system's where absent.
+    pub ca: Option<PathBuf>,
+    /// Our certificate.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// The name to expect in the server's certificate instead of the host of the URL.
+    pub server_name: Option<String>,
+}

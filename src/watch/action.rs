@@ -1,0 +1,70 @@
+//! What is run, as whom and where: resolved when it was read, so that nothing is looked up at run time.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What to execute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// `/bin/sh -c STRING`.
+    Shell(String),
+    /// A program and its arguments, executed as they are. Never empty.
+    Program(Vec<String>),
+    /// The text of a program that begins with `#!`, run from a private file.
+    Script(String),
+}
+
+/// Who an action runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups, sorted. `None` keeps the daemon's: it runs as nobody else than itself.
+    pub groups: Option<Vec<u32>>,
+    /// `USER` and `LOGNAME`: the account's name, or its number where it has none.
+    pub user: String,
+    /// `HOME`, `/` where the account has none.
+    pub home: PathBuf,
+    /// `SHELL`, `/bin/sh` where the account has none.
+    pub shell: PathBuf,
+}
+
+/// A resource limit by its setrlimit(2) name in lower case without `RLIMIT_`, such as `nofile`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "setrlimit(2) explains each by the same name")]
+pub enum Limit {
+    As,
+    Core,
+    Cpu,
+    Data,
+    Fsize,
+    Memlock,
+    Msgqueue,
+    Nice,
+    Nofile,
+    Nproc,
+    Rss,
+    Rtprio,
+    Rttime,
+    Sigpending,
+    Stack,
+}
+
+/// The surroundings of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Who it runs as.
+    pub account: Account,
+    /// Working directory, entered as that user.
+    pub cwd: PathBuf,
+    /// File mode creation mask, 0 to 0o777.
+    pub umask: u32,
+    /// Variables on top of the documented ones.
+    pub env: BTreeMap<String, String>,
+    /// Niceness -20 to 19; `None` keeps the daemon's.
+    pub nice: Option<i32>,
+    /// Soft and hard limits; `None` is unlimited.
+    pub limits: BTreeMap<Limit, Option<u64>>,
+}

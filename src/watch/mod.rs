@@ -1,0 +1,19 @@
+//! The vocabulary: what a watch is, what it sees, what a run is and how it ends.
+//!
+//! Plain values without input or output. Every other room may use this one; it uses none.
+
+mod action;
+mod name;
+mod outcome;
+mod run;
+mod spec;
+mod state;
+mod target;
+
+pub use action::{Account, Action, Limit, Surroundings};
+pub use name::{InvalidName, StoreName, WatchName};
+pub use outcome::{Outcome, SignalNumber, Verdict};
+pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
+pub use spec::{Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec};
+pub use state::{Content, Order, State, Subtree, Version};
+pub use target::{Detail, InvalidKey, Key, Target, WatchType};

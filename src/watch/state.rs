@@ -1,0 +1,81 @@
+//! What a store showed of a target at one moment.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// Which state of its target this is, in the order in which one subscription saw them.
+///
+/// Strictly rising within a subscription; a store that was restored to something older still shows a
+/// *later* state here, which is why decisions compare this and never versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Order(pub u64);
+
+/// The store's own mark of a state; equal versions of one store life mean equal states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// etcd `mod_revision`, ZooKeeper `mzxid` or `pzxid`: decimal.
+    Revision(i64),
+    /// A content hash, for stores without revisions: 32 hexadecimal digits.
+    Hash(u128),
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revision(revision) => write!(f, "{revision}"),
+            Self::Hash(hash) => write!(f, "{hash:032x}"),
+        }
+    }
+}
+
+/// The values of a subtree by path relative to its root: `""` for the root itself, `"a/b"` below it.
+/// A value that is not there is `None`: a ZooKeeper node or a directory that only has children.
+///
+/// A persistent map: cloning is cheap, so that every state of a large tree can be handed out.
+pub type Subtree = imbl::OrdMap<Arc<str>, Option<Bytes>>;
+
+/// What was at a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing: the key does not exist (children, tree: neither it nor anything below).
+    Absent,
+    /// Something, whose value was not asked for.
+    Unread,
+    /// A value, byte for byte.
+    Value(Bytes),
+    /// The names of the direct children, sorted and distinct. May be empty where the node exists.
+    Children(Arc<[Arc<str>]>),
+    /// The whole subtree.
+    Tree(Subtree),
+}
+
+impl Content {
+    /// Whether there is nothing at the target.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// One state of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Its place in what the subscription saw.
+    pub order: Order,
+    /// The store's mark of it.
+    pub version: Version,
+    /// What was there.
+    pub content: Content,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_shown_as_the_contract_says() {
+        assert_eq!(Version::Revision(1042).to_string(), "1042");
+        assert_eq!(Version::Hash(0xab).to_string(), format!("{:0>32}", "ab"));
+    }
+}

@@ -1,0 +1,91 @@
+//! What is watched: a key of a store, and how much of what is at or below it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::StoreName;
+
+/// The longest key that is accepted, in bytes.
+const LONGEST_KEY: usize = 4096;
+
+/// A key as the user wrote it, relative to the store's prefix or chroot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Arc<str>);
+
+/// A key that no store can hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// Nothing was written.
+    #[error("a key is not empty; the top of a store is `/`")]
+    Empty,
+    /// A NUL byte would end the key early in every C program on its way.
+    #[error("a key has no NUL character")]
+    Nul,
+    /// Longer than 4096 bytes.
+    #[error("a key has at most {LONGEST_KEY} bytes, this one has {0}")]
+    TooLong(usize),
+}
+
+impl Key {
+    /// Accepts 1 to 4096 bytes without NUL. What else a store demands of its keys is asked there.
+    pub fn new(text: &str) -> Result<Self, InvalidKey> {
+        if text.is_empty() {
+            Err(InvalidKey::Empty)
+        } else if text.contains('\0') {
+            Err(InvalidKey::Nul)
+        } else if text.len() > LONGEST_KEY {
+            Err(InvalidKey::TooLong(text.len()))
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key without slashes at its end: the base of its children. `/` becomes empty.
+    pub fn base(&self) -> &str {
+        self.0.trim_end_matches('/')
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How much of a key a watch looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WatchType {
+    /// Exactly this key's value.
+    Data,
+    /// The distinct first segments below the key.
+    Children,
+    /// The key itself and everything below it.
+    Tree,
+}
+
+/// Whether a target's values are wanted, or only that they changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Detail {
+    /// Values are read and carried.
+    Values,
+    /// Only versions: a store may save itself the reading, and the content may be [`Content::Unread`].
+    ///
+    /// [`Content::Unread`]: super::Content::Unread
+    Versions,
+}
+
+/// What a watch is on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// The store by its configured name.
+    pub store: StoreName,
+    /// The key.
+    pub key: Key,
+    /// How much of it.
+    pub watch_type: WatchType,
+}
