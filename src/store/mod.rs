@@ -3,6 +3,7 @@
 //! `driver` does once for all what makes the stream trustworthy (reconnect, back-off, re-read,
 //! de-duplicate, verify). A back end opens one [`session`] at a time, and may not retry.
 
+pub mod access;
 pub mod error;
 pub mod session;
 pub mod spec;
