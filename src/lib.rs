@@ -1,6 +1,7 @@
 //! Twitcher runs a command the moment something changes in etcd, ZooKeeper or a directory.
 
 pub mod cli;
+pub mod ledger;
 pub mod policy;
 pub mod process;
 pub mod store;

@@ -12,8 +12,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Writes bytes as they are; see [`print`].
 pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::silent(0),
-        _ => Failure::new(format!("cannot write to standard output: {error}")),
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Failure::silent(0)
+        } else {
+            Failure::new(format!("cannot write to standard output: {error}"))
+        }
     })
 }
