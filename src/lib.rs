@@ -1,8 +1,10 @@
 //! Twitcher runs a command the moment something changes in etcd, ZooKeeper or a directory.
 
 pub mod cli;
+pub mod control;
 pub mod ledger;
 pub mod policy;
 pub mod process;
+pub mod status;
 pub mod store;
 pub mod watch;
