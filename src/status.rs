@@ -223,6 +223,6 @@ pub struct ReloadReport {
     pub unchanged: usize,
     /// Settings that changed, and what that means (`max_processes` holds at once, `state_dir` at the next start).
     pub settings: Vec<String>,
-    /// Every problem, as file:line:column with its line and a hint.
+    /// Every problem, as <file:line:column> with its line and a hint.
     pub problems: Vec<String>,
 }
