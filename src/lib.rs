@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod control;
 pub mod ledger;
+pub mod metrics;
 pub mod policy;
 pub mod process;
 pub mod status;

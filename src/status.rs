@@ -175,6 +175,9 @@ pub struct WatchStatus {
     pub runs: u64,
     /// How many of them did not succeed.
     pub failures: u64,
+    /// Ended runs since the daemon started, by outcome.
+    #[serde(default)]
+    pub outcomes: std::collections::BTreeMap<String, u64>,
     /// The last run that ended.
     pub last: Option<RunRecord>,
 }
