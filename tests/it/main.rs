@@ -1,1 +1,8 @@
 //! The one integration test binary; each module tests one room or one promise against real servers.
+
+mod fixture;
+
+mod crash;
+mod operate;
+mod reload;
+mod watches;
