@@ -4,6 +4,7 @@
 //! de-duplicate, verify). A back end opens one [`session`] at a time, and may not retry.
 
 pub mod access;
+pub mod dir;
 pub mod error;
 pub mod session;
 pub mod spec;
