@@ -16,7 +16,8 @@ fn a_running_action_is_adopted_and_never_doubled() {
     daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\naction='{action}'\n"));
     daemon.run();
     daemon.until_file("out", |text| text == "start load 1\n");
-    let pid = daemon.until_watch("a", |watch| watch["running"][0]["pid"].is_number())["running"][0]["pid"].clone();
+    let pid =
+        daemon.until_watch("a", |watch| watch["running"][0]["pid"].is_number())["running"][0]["pid"].clone();
     daemon.kill();
     daemon.put("/a", "2");
     daemon.run();
@@ -37,7 +38,8 @@ fn a_run_that_died_with_the_daemon_is_repeated_as_a_recovery() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     let out = daemon.path("out").display().to_string();
-    let action = format!("echo $TWITCHER_REASON >> {out}; test $TWITCHER_REASON = recovery || exec sleep 1000");
+    let action =
+        format!("echo $TWITCHER_REASON >> {out}; test $TWITCHER_REASON = recovery || exec sleep 1000");
     daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\nrun_on_load=false\naction='{action}'\n"));
     daemon.run();
     daemon.until_watch("a", |watch| watch["version"].is_string());

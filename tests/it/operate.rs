@@ -17,7 +17,8 @@ fn trigger_runs_now_and_history_tells() {
     daemon.say(&["trigger", "a"]);
     daemon.until_runs("a", 2);
     let history: serde_json::Value = serde_json::from_str(&daemon.say(&["history", "a", "--json"])).unwrap();
-    let reasons: Vec<_> = history["runs"].as_array().unwrap().iter().map(|run| run["reason"].clone()).collect();
+    let reasons: Vec<_> =
+        history["runs"].as_array().unwrap().iter().map(|run| run["reason"].clone()).collect();
     assert_eq!(reasons, ["load", "trigger"]);
     assert_eq!(history["runs"][1]["output"], "x\ntrigger");
     let text = daemon.say(&["history", "a"]);

@@ -56,7 +56,8 @@ fn a_broken_edit_changes_nothing_and_is_told() {
     daemon.write("a.toml", "[[watch]]\nkey = '/a'\nactoin = 'x'\nuid = -1\n");
     let problems = until("the file to be broken", || {
         let status = daemon.status();
-        let file = status["files"].as_array().unwrap().iter().find(|file| file["state"] == "broken").cloned()?;
+        let file =
+            status["files"].as_array().unwrap().iter().find(|file| file["state"] == "broken").cloned()?;
         Some(file["problems"].to_string())
     });
     assert!(problems.contains("a.toml:3:1") && problems.contains("action"), "{problems}");
@@ -76,7 +77,12 @@ fn a_changed_definition_waits_for_the_old_run() {
     daemon.run();
     daemon.until_watch("a", |watch| watch["running"].as_array().is_some_and(|runs| runs.len() == 1));
     let pid = running(&daemon, "a");
-    daemon.write("a.toml", &format!("[[watch]]\nkey = '/a'\naction = 'test -e /proc/{pid} && echo TWO >> {out}; echo new >> {out}'\n"));
+    daemon.write(
+        "a.toml",
+        &format!(
+            "[[watch]]\nkey = '/a'\naction = 'test -e /proc/{pid} && echo TWO >> {out}; echo new >> {out}'\n"
+        ),
+    );
     let text = daemon.until_file("out", |text| text.contains("new"));
     assert!(!text.contains("TWO"), "{text}");
     daemon.until_converged("a");
@@ -88,7 +94,9 @@ fn a_change_that_was_not_served_is_not_lost_with_the_old_definition() {
     daemon.put("/a", "1");
     let out = daemon.path("out").display().to_string();
     let text = |settle: &str| {
-        format!("[[watch]]\nkey='/a'\nrun_on_load=false\nsettle='{settle}'\nsettle_max='{settle}'\naction='cat >> {out}'\n")
+        format!(
+            "[[watch]]\nkey='/a'\nrun_on_load=false\nsettle='{settle}'\nsettle_max='{settle}'\naction='cat >> {out}'\n"
+        )
     };
     daemon.write("a.toml", &text("1h"));
     daemon.run();

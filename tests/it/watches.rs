@@ -13,7 +13,8 @@ fn note(daemon: &Daemon, file: &str, line: &str) -> String {
 fn a_change_runs_the_action_once_with_the_value() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/git/head", "one\n");
-    let action = note(&daemon, "out", "$TWITCHER_REASON $TWITCHER_KEY $TWITCHER_ATTEMPT $TWITCHER_COALESCED $(cat)");
+    let action =
+        note(&daemon, "out", "$TWITCHER_REASON $TWITCHER_KEY $TWITCHER_ATTEMPT $TWITCHER_COALESCED $(cat)");
     daemon.write("git.toml", &format!("[[watch]]\nkey = '/git/head'\naction = '{action}'\n"));
     daemon.run();
     daemon.until_file("out", |text| text == "load /git/head 1 1 one\n");
@@ -104,7 +105,9 @@ fn deletion_runs_only_where_the_watch_says_so() {
     daemon.delete("/a");
     daemon.until_file("out", |text| text.ends_with("runs delete []\n"));
     daemon.put("/a", "y");
-    daemon.until_file("out", |text| text.contains("ignores change [y]\n") && text.contains("runs change [y]\n"));
+    daemon.until_file("out", |text| {
+        text.contains("ignores change [y]\n") && text.contains("runs change [y]\n")
+    });
     daemon.until_runs("runs", 3);
     assert_eq!(daemon.watch("ignores")["runs"], 2);
 }
@@ -133,7 +136,9 @@ fn a_failed_action_is_retried_until_it_works() {
 fn queue_never_runs_two_at_once_and_ends_on_the_newest() {
     let mut daemon = Daemon::prepare("");
     let out = daemon.path("out").display().to_string();
-    let action = format!("mkdir {out}.lock || echo TWO >> {out}; sleep 0.02; cat >> {out}; echo >> {out}; rmdir {out}.lock");
+    let action = format!(
+        "mkdir {out}.lock || echo TWO >> {out}; sleep 0.02; cat >> {out}; echo >> {out}; rmdir {out}.lock"
+    );
     daemon.put("/a", "0");
     daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\naction='{action}'\n"));
     daemon.run();
@@ -156,7 +161,10 @@ fn restart_ends_the_old_run_and_its_group() {
     let action = format!(
         "value=$(cat); (trap \"\" TERM; while :; do sleep 1; done) & echo $! > {out}.pid$value; test $value = 2 || wait"
     );
-    daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\nrun_mode='restart'\nkill_after='200ms'\naction='{action}'\n"));
+    daemon.write(
+        "a.toml",
+        &format!("[[watch]]\nkey='/a'\nrun_mode='restart'\nkill_after='200ms'\naction='{action}'\n"),
+    );
     daemon.run();
     let pid = daemon.until_file("out.pid1", |text| text.ends_with('\n'));
     daemon.put("/a", "2");
@@ -166,7 +174,11 @@ fn restart_ends_the_old_run_and_its_group() {
     // What the second run left running when it ended by itself is left alone.
     let left = daemon.read("out.pid2");
     assert!(std::fs::exists(format!("/proc/{}", left.trim())).unwrap());
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(left.trim().parse().unwrap()), nix::sys::signal::SIGKILL).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(left.trim().parse().unwrap()),
+        nix::sys::signal::SIGKILL,
+    )
+    .unwrap();
 }
 
 #[test]
@@ -191,7 +203,9 @@ fn on_failure_stop_stops_until_it_is_resumed() {
     let gate = daemon.path("gate").display().to_string();
     daemon.write(
         "a.toml",
-        &format!("[[watch]]\nkey='/a'\naction='test -e {gate}'\nretries=1\nretry_delay='10ms'\non_failure='stop'\n"),
+        &format!(
+            "[[watch]]\nkey='/a'\naction='test -e {gate}'\nretries=1\nretry_delay='10ms'\non_failure='stop'\n"
+        ),
     );
     daemon.run();
     let watch = daemon.until_watch("a", |watch| watch["state"] == "stopped");
