@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod control;
+pub mod convert;
 pub mod ledger;
 pub mod metrics;
 pub mod policy;
