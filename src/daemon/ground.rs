@@ -1,20 +1,21 @@
 //! What all watches of a daemon stand on together.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
 use crate::ledger::Ledger;
+use crate::process::{Scripts, Spawner};
 use crate::watch::RunId;
 
 /// Shared by every watch task.
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) ledger: Ledger,
-    /// Where the private files of scripts are.
-    pub(super) state_dir: PathBuf,
+    pub(super) spawner: Spawner,
+    pub(super) scripts: Scripts,
     /// `max_processes`; granted in the order of asking.
     pub(super) slots: Arc<Semaphore>,
     /// This start of the daemon, in the ids of its runs.
@@ -25,10 +26,11 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    pub(super) fn new(ledger: Ledger, state_dir: PathBuf, max_processes: usize, started: jiff::Timestamp) -> Self {
+    pub(super) fn new(ledger: Ledger, state_dir: &Path, max_processes: usize, started: jiff::Timestamp) -> Self {
         Self {
             ledger,
-            state_dir,
+            spawner: Spawner::new(),
+            scripts: Scripts::new(state_dir),
             slots: Arc::new(Semaphore::new(max_processes)),
             start: format!("{:x}", started.as_millisecond()),
             runs: AtomicU64::new(0),

@@ -10,7 +10,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc};
 
 use super::{Event, Legacy};
 use crate::daemon::ground::Ground;
-use crate::policy::{Baseline, Control, Input, Machine};
+use crate::policy::{Baseline, Input, Machine, Source};
 use crate::process::Leftovers;
 use crate::store::{Store, Subscribe, Subscription, Update};
 use crate::watch::{Detail, Order, RunId, RunMode, State, WatchSpec};
@@ -19,7 +19,7 @@ pub(super) struct Task {
     pub(super) spec: Arc<WatchSpec>,
     pub(super) file: PathBuf,
     pub(super) ground: Arc<Ground>,
-    pub(super) machine: Machine,
+    pub(super) machine: Machine<RunSource>,
     pub(super) subscription: Subscription,
     pub(super) slot: Slot,
     pub(super) runs: BTreeMap<RunId, super::perform::Running>,
@@ -32,6 +32,21 @@ pub(super) struct Task {
     /// The newest state, under this watch's own order, which goes on where a store is replaced.
     pub(super) newest: Option<State>,
     pub(super) drained: bool,
+    /// The daemon stops: what is ended now is made good at the next start.
+    pub(super) stopping: bool,
+}
+
+/// Ids of runs, and chance.
+pub(super) struct RunSource(Arc<Ground>);
+
+impl Source for RunSource {
+    fn run_id(&mut self) -> RunId {
+        self.0.next_run()
+    }
+
+    fn jitter(&mut self) -> f64 {
+        fastrand::f64()
+    }
 }
 
 /// What was there before this watch saw its first state.
@@ -80,7 +95,7 @@ impl Task {
         events: mpsc::UnboundedSender<Box<Event>>,
     ) -> Self {
         let subscription = subscribe(&spec, store);
-        let machine = super::recover::machine(&spec, &ground);
+        let machine = super::recover::machine(&spec, RunSource(Arc::clone(&ground)), &ground);
         Self {
             spec,
             file,
@@ -95,6 +110,7 @@ impl Task {
             before: Some(Before { legacy }),
             newest: None,
             drained: false,
+            stopping: false,
         }
     }
 
@@ -118,15 +134,15 @@ impl Task {
                 Next::Update(update) => self.see(update),
             }
         }
-        let unserved = self.machine.unserved();
+        let unserved = self.machine.unserved().is_some();
         Legacy { spec: self.spec, newest: self.newest, unserved }
     }
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Ended { run, outcome, output } => self.ended(&run, outcome, output),
+            Event::Ended { run, outcome, output } => self.ended(&run, &outcome, output),
             Event::Control(control, answer) => {
-                let _ = answer.send(self.control(control));
+                let _ = answer.send(self.controlled(control));
             }
             Event::Look(answer) => {
                 let _ = answer.send(self.view());
@@ -137,7 +153,10 @@ impl Task {
             Event::Store(store) => self.subscription = subscribe(&self.spec, &store),
             Event::File(file) => self.file = file,
             Event::Retire { deadline } => self.decide(Input::Retire { deadline }),
-            Event::Stop { deadline } => self.decide(Input::Stop { deadline }),
+            Event::Stop { deadline } => {
+                self.stopping = true;
+                self.decide(Input::Stop { deadline });
+            }
         }
     }
 
@@ -168,10 +187,6 @@ impl Task {
             }
         }
         super::recover::baseline(&self.spec, &self.ground, state)
-    }
-
-    fn control(&mut self, control: Control) -> Result<String, String> {
-        self.controlled(control)
     }
 }
 
