@@ -1,5 +1,6 @@
 //! Twitcher runs a command the moment something changes in etcd, ZooKeeper or a directory.
 
+pub mod log;
 pub mod policy;
 pub mod process;
 pub mod store;
