@@ -5,6 +5,7 @@ pub mod control;
 pub mod convert;
 pub mod ledger;
 pub mod metrics;
+pub mod log;
 pub mod policy;
 pub mod process;
 pub mod status;

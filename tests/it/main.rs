@@ -9,3 +9,4 @@ mod operate;
 mod reload;
 mod store_dir;
 mod watches;
+mod actions;
