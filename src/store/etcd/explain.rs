@@ -10,7 +10,7 @@ use crate::store::StoreError;
 pub(super) enum Kind {
     /// The user may not do this.
     Denied,
-    /// The answer is larger than we accept at once.
+    /// The answer is larger than we accept at once, or the request than the server does.
     TooLarge,
     /// A revision that was asked for is compacted, or not reached yet: the history asked for is not there.
     NoHistory,
@@ -21,6 +21,7 @@ pub(super) enum Kind {
 // Numbers of gRPC's status codes, as its specification has them.
 const INVALID_ARGUMENT: i32 = 3;
 const PERMISSION_DENIED: i32 = 7;
+const RESOURCE_EXHAUSTED: i32 = 8;
 const OUT_OF_RANGE: i32 = 11;
 const UNAUTHENTICATED: i32 = 16;
 
@@ -30,6 +31,8 @@ pub(super) fn kind(error: &Error) -> Kind {
     match i32::from(status.code()) {
         PERMISSION_DENIED | UNAUTHENTICATED => Kind::Denied,
         INVALID_ARGUMENT if says_denied(message) => Kind::Denied,
+        INVALID_ARGUMENT if message.contains("too large") => Kind::TooLarge,
+        RESOURCE_EXHAUSTED if message.contains("larger than max") => Kind::TooLarge,
         OUT_OF_RANGE if message.contains("message length too large") => Kind::TooLarge,
         OUT_OF_RANGE if message.contains("revision") => Kind::NoHistory,
         _ => Kind::Doubt,

@@ -3,6 +3,7 @@
 //! Not here: any repetition. One session talks to one member; which one is the driver's count of
 //! attempts, because a channel over several members would keep calling the dead one.
 
+mod access;
 mod connect;
 mod explain;
 mod jobs;
@@ -12,4 +13,5 @@ mod read;
 mod session;
 mod streams;
 
+pub use access::Access;
 pub use session::session;

@@ -15,7 +15,7 @@ use crate::watch::Detail;
 /// The server's default `--max-txn-ops`.
 const MOST_IN_TRANSACTION: usize = 128;
 /// Keys in a first page; halved where their values are too large for it.
-const PAGE: i64 = 4096;
+const PAGE: i64 = 1024;
 /// A range is begun anew this often when its revision is compacted while it is read.
 const RESTARTS: u32 = 3;
 
@@ -61,13 +61,17 @@ pub(super) async fn read_keys(kv: KvClient, wanted: &[Wanted]) -> Result<Vec<Out
         let part = &wanted[start..end];
         let gets: Vec<TxnOp> = part
             .iter()
-            .flat_map(|wanted| wanted.scope.reads().into_iter().map(|range| get(&range, wanted, None)))
+            .flat_map(|wanted| {
+                wanted.scope.reads().into_iter().map(|range| get(&range, wanted.without_values(), None))
+            })
             .collect();
         match transaction(&kv, gets).await {
             Ok((mark, ranges)) => {
                 for (offset, (wanted, range)) in part.iter().zip(ranges).enumerate() {
                     let mut mirror = Mirror::empty(&wanted.scope, wanted.detail);
-                    fill(&mut mirror, &wanted.scope, range.kvs);
+                    for kv in range.kvs {
+                        mirror.fill(&wanted.scope, seen(kv));
+                    }
                     let mirror = mirror.filled(mark.revision);
                     outcomes[start + offset] = Some(Outcome::Read { mirror, mark });
                 }
@@ -125,12 +129,25 @@ pub(super) async fn read_history(
 
 async fn read_pages(kv: &KvClient, wanted: &Wanted, at: Option<i64>) -> Result<(Mirror, Mark), Error> {
     let mut mirror = Mirror::empty(&wanted.scope, wanted.detail);
-    let mut left = wanted.scope.reads();
+    let mut fill = |kv| mirror.fill(&wanted.scope, seen(kv));
+    let mark = pages(kv, &wanted.scope, wanted.without_values(), at, &mut fill).await?;
+    Ok((mirror.filled(at.unwrap_or(mark.revision)), mark))
+}
+
+/// Reads all keys of a scope as they were at one moment, which is now unless a revision is given.
+pub(super) async fn pages(
+    kv: &KvClient,
+    scope: &Scope,
+    without_values: bool,
+    at: Option<i64>,
+    sink: &mut (dyn FnMut(PbKeyValue) + Send),
+) -> Result<Mark, Error> {
+    let mut left = scope.reads();
     let mut at = at;
     let mut first_mark: Option<Mark> = None;
     let mut page = PAGE;
     while !left.is_empty() {
-        let gets = left.iter().map(|range| get(range, wanted, Some((page, at)))).collect();
+        let gets = left.iter().map(|range| get(range, without_values, Some((page, at)))).collect();
         let (mark, ranges) = match transaction(kv, gets).await {
             Err(error) if kind(&error) == Kind::TooLarge && page > 1 => {
                 page = (page / 4).max(1);
@@ -147,12 +164,11 @@ async fn read_pages(kv: &KvClient, wanted: &Wanted, at: Option<i64>) -> Result<(
                 let start = [last.key.as_slice(), b"\0"].concat();
                 more.push(Range { start, end: asked.end.clone() });
             }
-            fill(&mut mirror, &wanted.scope, range.kvs);
+            range.kvs.into_iter().for_each(&mut *sink);
         }
         left = more;
     }
-    let mark = first_mark.unwrap_or(Mark { cluster: 0, revision: 0 });
-    Ok((mirror.filled(at.unwrap_or(mark.revision)), mark))
+    Ok(first_mark.unwrap_or(Mark { cluster: 0, revision: 0 }))
 }
 
 /// A transaction of reads only: one linearizable moment.
@@ -174,12 +190,12 @@ async fn transaction(kv: &KvClient, gets: Vec<TxnOp>) -> Result<(Mark, Vec<PbRan
     Ok((mark, ranges.collect()))
 }
 
-fn get(range: &Range, wanted: &Wanted, page: Option<(i64, Option<i64>)>) -> TxnOp {
+fn get(range: &Range, without_values: bool, page: Option<(i64, Option<i64>)>) -> TxnOp {
     let mut options = GetOptions::new();
     if let Some(end) = &range.end {
         options = options.with_range(end.clone());
     }
-    if wanted.keys_only || wanted.detail == Detail::Versions || matches!(wanted.scope, Scope::Children(_)) {
+    if without_values {
         options = options.with_keys_only();
     }
     if let Some((limit, at)) = page {
@@ -191,16 +207,16 @@ fn get(range: &Range, wanted: &Wanted, page: Option<(i64, Option<i64>)>) -> TxnO
     TxnOp::get(range.start.clone(), Some(options))
 }
 
-fn fill(mirror: &mut Mirror, scope: &Scope, kvs: Vec<PbKeyValue>) {
-    for kv in kvs {
-        mirror.fill(
-            scope,
-            Seen { key: kv.key, value: Some(kv.value.into()), revision: kv.mod_revision, created: true },
-        );
-    }
+fn seen(kv: PbKeyValue) -> Seen {
+    Seen { key: kv.key, value: Some(kv.value.into()), revision: kv.mod_revision, created: true }
 }
 
 impl Wanted {
+    fn without_values(&self) -> bool {
+        let names = matches!(self.scope, Scope::Children(_));
+        self.keys_only || names || self.detail == Detail::Versions
+    }
+
     fn what(&self) -> String {
         format!("read {}", self.scope)
     }
