@@ -10,3 +10,4 @@ mod reload;
 mod store_dir;
 mod watches;
 mod actions;
+mod store_etcd;
