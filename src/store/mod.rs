@@ -35,10 +35,3 @@ fn install_crypto() {
     // An error says that one is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
-
-/// Makes one cryptography provider the process's own. Two are compiled in by way of the stores' clients,
-/// and rustls would refuse to choose.
-fn install_crypto() {
-    // An error says that one is installed already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-}
