@@ -2,8 +2,10 @@
 
 pub mod cli;
 pub mod control;
+pub mod convert;
 pub mod ledger;
 pub mod metrics;
+pub mod log;
 pub mod policy;
 pub mod process;
 pub mod status;

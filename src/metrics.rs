@@ -60,8 +60,18 @@ impl Page {
         self.single("process_open_fds", "gauge", "Open file descriptors.", own.open_descriptors);
         self.single("twitcher_reloads_total", "counter", "Reloads of the configuration.", own.reloads);
         self.single("twitcher_actions_running", "gauge", "Actions that run now.", own.running);
-        self.single("twitcher_log_lines_lost_total", "counter", "Log lines that nobody took.", own.log_lines_lost);
-        self.single("twitcher_complaints", "gauge", "What the daemon cannot do now.", daemon.complaints.len());
+        self.single(
+            "twitcher_log_lines_lost_total",
+            "counter",
+            "Log lines that nobody took.",
+            own.log_lines_lost,
+        );
+        self.single(
+            "twitcher_complaints",
+            "gauge",
+            "What the daemon cannot do now.",
+            daemon.complaints.len(),
+        );
         self.family("twitcher_files", "gauge", "Watch files by state.");
         for (word, state) in
             [("loaded", FileState::Loaded), ("broken", FileState::Broken), ("refused", FileState::Refused)]
@@ -88,7 +98,11 @@ impl Page {
         for watch in &status.watches {
             for outcome in ["succeeded", "failed", "killed", "timed_out", "not_started", "unknown"] {
                 let count = watch.outcomes.get(outcome).copied().unwrap_or(0);
-                self.sample("twitcher_watch_runs_total", &[("watch", &watch.name), ("outcome", outcome)], count);
+                self.sample(
+                    "twitcher_watch_runs_total",
+                    &[("watch", &watch.name), ("outcome", outcome)],
+                    count,
+                );
             }
         }
         self.family("twitcher_watch_last_run_seconds", "gauge", "How long the last run took.");
@@ -107,7 +121,9 @@ impl Page {
             self.sample("twitcher_watch_verified_seconds", &[("watch", &watch.name)], seconds);
         }
         let gauges: [(&str, &str, fn(&crate::status::WatchStatus) -> bool); 4] = [
-            ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |w| w.converged),
+            ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |w| {
+                w.converged
+            }),
             ("twitcher_watch_running", "1 while an action of the watch runs.", |w| !w.running.is_empty()),
             ("twitcher_watch_paused", "1 while the watch is paused.", |w| w.state == WatchState::Paused),
             ("twitcher_watch_stopped", "1 when the watch was stopped after its last retry.", |w| {

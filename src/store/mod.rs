@@ -4,6 +4,7 @@
 //! de-duplicate, verify). A back end opens one [`session`] at a time, and may not retry.
 
 pub mod access;
+pub mod dir;
 pub mod driver;
 pub mod error;
 pub mod session;
@@ -15,14 +16,13 @@ use session::Report;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 
 /// Opens a session of the store's kind; the attempt's number moves on among its servers.
-fn session(spec: &StoreSpec, _attempt: u64) -> session::Session {
+fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
     match &spec.url {
-        StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => {
-            session::Session::start(|_, reports| {
-                let what = format!("open {}", spec.url);
-                let why = "this build has no back end for it".to_owned();
-                async move { drop(reports.send(Report::Lost(StoreError::Refused { what, why })).await) }
-            })
-        }
+        StoreUrl::Dir { .. } => dir::session(spec, attempt),
+        StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } => session::Session::start(|_, reports| {
+            let what = format!("open {}", spec.url);
+            let why = "this build has no back end for it".to_owned();
+            async move { drop(reports.send(Report::Lost(StoreError::Refused { what, why })).await) }
+        }),
     }
 }
