@@ -10,4 +10,5 @@ pub mod policy;
 pub mod process;
 pub mod status;
 pub mod store;
+pub mod tree;
 pub mod watch;

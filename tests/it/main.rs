@@ -10,4 +10,5 @@ mod reload;
 mod store_dir;
 mod watches;
 mod actions;
+mod fixture;
 mod store_etcd;
