@@ -7,6 +7,8 @@ pub mod access;
 pub mod error;
 pub mod session;
 pub mod spec;
+pub mod url;
 
 pub use error::StoreError;
+pub use url::InvalidStoreUrl;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
