@@ -10,13 +10,12 @@ pub mod error;
 pub mod etcd;
 pub mod session;
 pub mod spec;
-mod url;
+pub mod url;
 
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
-use session::Report;
+pub use url::InvalidStoreUrl;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
-pub use url::StoreUrlError;
 
 /// Opens a session of the store's kind; the attempt's number moves on among its servers.
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
