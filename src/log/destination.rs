@@ -1,6 +1,8 @@
 //! Which destinations there are, which one `auto` means, and how each is opened.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -119,7 +121,12 @@ fn automatic(journal_stream: Option<&str>, stderr: Option<(u64, u64)>, syslog: b
 }
 
 fn stderr(form: Form) -> Sink {
-    Sink::Stream { stream: Box::new(io::stderr()), form }
+    // Not through std's handle: its lock would be held as long as the reader holds the writer.
+    let stream: Box<dyn io::Write + Send> = match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(fd) => Box::new(File::from(fd)),
+        Err(_) => Box::new(io::stderr()),
+    };
+    Sink::Stream { stream, form }
 }
 
 /// Not connected, so that a reader that was started anew is reached without further ado.

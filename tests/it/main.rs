@@ -11,3 +11,4 @@ mod reload;
 mod store_dir;
 mod store_etcd;
 mod watches;
+mod logging;
