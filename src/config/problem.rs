@@ -74,6 +74,13 @@ impl Problem {
         self
     }
 
+    /// The same without the line, which holds a secret.
+    #[must_use]
+    pub(super) fn without_excerpt(mut self) -> Self {
+        self.excerpt = None;
+        self
+    }
+
     #[must_use]
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -272,12 +279,12 @@ mod tests {
         let at = text.find('y').unwrap();
         let problem = source(text).problem(at..at + 1, "no");
         insta::assert_snapshot!(problem, @r#"
-        /etc/twitcher/a\u{1b}.toml:1:13: error: no
+        /etc/twitcher/a\u{1b}.toml:1:14: error: no
           |
         1 | x = "\u{1b}[31m\u{202e}" y
           |                          ^
         "#);
-        assert_eq!(problem.one_line(), r"a\u{1b}.toml:1:13: no");
+        assert_eq!(problem.one_line(), r"a\u{1b}.toml:1:14: no");
     }
 
     #[test]

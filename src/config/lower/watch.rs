@@ -277,10 +277,10 @@ impl Lowering<'_> {
             }
             Some(_) | None => RunMode::Queue,
         };
-        if table.has("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
+        if table.holds("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
             self.warn("max_parallel", "`max_parallel` does nothing here", "it goes with `run_mode = \"parallel\"`");
         }
-        if table.has("notify_signal") && run_mode != RunMode::Queue {
+        if table.holds("notify_signal") && run_mode != RunMode::Queue {
             self.warn("notify_signal", "`notify_signal` does nothing here", "it goes with `run_mode = \"queue\"`");
         }
         let (settle, settle_max) = self.settle();

@@ -84,7 +84,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
                     format!("`watch` is no field but the head of a table, and here is {}", table::kind_of(other)),
                     "write the fields of a watch below a line `[[watch]]`",
                 ),
-                (other, _) if WATCH.iter().any(|field| field.is_called(other)) => reader.wrong(
+                (other, written) if !written.is_table() && WATCH.iter().any(|field| field.is_called(other)) => reader.doubtful(
                     span,
                     format!("`{}` stands outside of a watch", word(other)),
                     "write a line `[[watch]]` above it",

@@ -12,7 +12,7 @@ use super::table::kind_of;
 use super::{duration, signal};
 use crate::config::fields::{Field, Kind, Word};
 use crate::config::problem::{nearest, word};
-use crate::store::StoreUrl;
+use crate::store::{InvalidStoreUrl, StoreUrl};
 use crate::watch::{Action, Key, Limit, SignalNumber, StoreName};
 
 /// Linux refuses to execute with a longer argument or variable: `MAX_ARG_STRLEN` of execve(2), with its NUL.
@@ -52,10 +52,12 @@ pub(super) struct Fault {
     pub(super) span: Range<usize>,
     pub(super) message: String,
     pub(super) help: Option<String>,
+    /// The line holds a secret and is not shown.
+    pub(super) secret: bool,
 }
 
 fn fault(span: &Range<usize>, message: impl Into<String>) -> Fault {
-    Fault { span: span.clone(), message: message.into(), help: None }
+    Fault { span: span.clone(), message: message.into(), help: None, secret: false }
 }
 
 impl Fault {
@@ -109,7 +111,7 @@ impl Reading<'_> {
             Kind::Line => {
                 let text = self.text(value)?;
                 if text.is_empty() || text.chars().any(char::is_control) {
-                    return Err(self.fault(format!("`{name}` is one line that is not empty")));
+                    return Err(self.fault(format!("`{name}` must be one line that is not empty")));
                 }
                 Ok(Value::Text(text))
             }
@@ -147,7 +149,10 @@ impl Reading<'_> {
             }
             Kind::Url => {
                 let text = self.text(value)?;
-                text.parse().map(Value::Url).map_err(|invalid: crate::store::InvalidStoreUrl| self.fault(invalid.to_string()))
+                text.parse().map(Value::Url).map_err(|invalid: InvalidStoreUrl| Fault {
+                    secret: invalid == InvalidStoreUrl::Credentials,
+                    ..self.fault(invalid.to_string())
+                })
             }
             Kind::Command | Kind::Variables | Kind::Limits | Kind::ExitCodes => Err(self.type_of(value)),
         }
@@ -212,7 +217,7 @@ impl Reading<'_> {
             _ => return Err(self.type_of(value)),
         };
         match read {
-            Ok(Duration::ZERO) if !zero => Err(self.fault(format!("`{name}` is above zero")).help(format!(
+            Ok(Duration::ZERO) if !zero => Err(self.fault(format!("`{name}` must be above zero")).help(format!(
                 "leave `{name}` out for its default, {}",
                 self.field.default.unwrap_or("none")
             ))),
@@ -273,7 +278,7 @@ impl Reading<'_> {
         if text.starts_with('/') && text.len() < 4096 {
             Ok(PathBuf::from(text))
         } else {
-            Err(self.fault(format!("`{}` is an absolute path of less than 4096 bytes", self.field.name)))
+            Err(self.fault(format!("`{}` must be an absolute path of less than 4096 bytes", self.field.name)))
         }
     }
 
