@@ -53,8 +53,7 @@ pub(super) struct Distrust {
 impl Distrust {
     fn new(path: &Path, reason: String, command: &str) -> Self {
         let place = path.display();
-        let help =
-            format!("who can write it could have the daemon run anything: `{command} '{place}'`");
+        let help = format!("who can write it could have the daemon run anything: `{command} '{place}'`");
         Self { path: path.to_owned(), reason, help }
     }
 }

@@ -10,5 +10,5 @@ pub mod spec;
 pub mod url;
 
 pub use error::StoreError;
-pub use url::InvalidStoreUrl;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use url::InvalidStoreUrl;

@@ -87,8 +87,14 @@ fn a_number_without_account_needs_a_group_beside_it() {
 
 #[test]
 fn an_unknown_name_is_a_problem_when_the_file_is_read() {
-    assert!(who(0, name("wwww"), None).starts_with("Uid: there is no user `wwww` on this machine; `getent passwd`"));
-    assert!(who(0, None, name("admin")).starts_with("Gid: there is no group `admin` on this machine; `getent group`"));
+    assert!(
+        who(0, name("wwww"), None)
+            .starts_with("Uid: there is no user `wwww` on this machine; `getent passwd`")
+    );
+    assert!(
+        who(0, None, name("admin"))
+            .starts_with("Gid: there is no group `admin` on this machine; `getent group`")
+    );
     assert!(who(0, name("33"), None).ends_with("write a number without quotes"));
     assert!(who(0, name("broken"), None).contains("NSS is away"));
 }
@@ -100,7 +106,10 @@ fn who_is_not_root_runs_actions_as_itself_only() {
     assert_eq!(who(33, name("www"), None), itself);
     assert_eq!(who(33, None, number(33)), itself);
     assert_eq!(who(12, None, None), "12:12 None 12 / /bin/sh");
-    assert!(who(33, name("root"), None).starts_with("Uid: the daemon runs as user 33 and group 33, and only root"));
+    assert!(
+        who(33, name("root"), None)
+            .starts_with("Uid: the daemon runs as user 33 and group 33, and only root")
+    );
     assert!(who(33, None, name("adm")).starts_with("Gid: the daemon runs as user 33"));
 }
 

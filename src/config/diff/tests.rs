@@ -39,12 +39,37 @@ fn comments_order_and_spelling_mean_nothing() {
 fn every_field_means_something() {
     let plain = one("");
     for line in [
-        "description = 'x'", "watch_type = 'tree'", "pipe_stdin = false", "format = 'json'", "run_on_load = false",
-        "run_on_load = 'changed'", "run_mode = 'discard'", "run_mode = 'parallel'", "run_mode = 'restart'",
-        "on_delete = 'run'", "uid = 'www'", "gid = 'adm'", "cwd = '/tmp'", "umask = '077'", "env = { A = '' }",
-        "nice = 5", "limits = { core = 0 }", "notify_signal = 1", "timeout = 5", "kill_after = 1", "settle = 1",
-        "splay = '1h'", "min_interval = 1", "retries = 1", "retries = 'unlimited'", "retry_delay = 1",
-        "retry_delay_max = 60", "on_failure = 'stop'", "success_codes = [1]", "verify_interval = 60", "output = 'null'",
+        "description = 'x'",
+        "watch_type = 'tree'",
+        "pipe_stdin = false",
+        "format = 'json'",
+        "run_on_load = false",
+        "run_on_load = 'changed'",
+        "run_mode = 'discard'",
+        "run_mode = 'parallel'",
+        "run_mode = 'restart'",
+        "on_delete = 'run'",
+        "uid = 'www'",
+        "gid = 'adm'",
+        "cwd = '/tmp'",
+        "umask = '077'",
+        "env = { A = '' }",
+        "nice = 5",
+        "limits = { core = 0 }",
+        "notify_signal = 1",
+        "timeout = 5",
+        "kill_after = 1",
+        "settle = 1",
+        "splay = '1h'",
+        "min_interval = 1",
+        "retries = 1",
+        "retries = 'unlimited'",
+        "retry_delay = 1",
+        "retry_delay_max = 60",
+        "on_failure = 'stop'",
+        "success_codes = [1]",
+        "verify_interval = 60",
+        "output = 'null'",
     ] {
         assert_eq!(Diff::between(&plain, &one(line)).changed.len(), 1, "{line}");
     }
@@ -121,15 +146,18 @@ fn every_default_is_that_of_the_contract() {
 
 fn some_watches() -> impl proptest::strategy::Strategy<Value = Watches> {
     let watch = (0..6_u8, 0..3_u8);
-    proptest::strategy::Strategy::prop_map(proptest::collection::btree_map(watch.0, watch.1, 0..6), |chosen| {
-        let text = chosen
-            .iter()
-            .map(|(name, retries)| {
-                format!("[[watch]]\nname = 'w{name}'\nkey = '/a'\naction = 'true'\nretries = {retries}\n")
-            })
-            .collect::<String>();
-        watches(&text)
-    })
+    proptest::strategy::Strategy::prop_map(
+        proptest::collection::btree_map(watch.0, watch.1, 0..6),
+        |chosen| {
+            let text = chosen
+                .iter()
+                .map(|(name, retries)| {
+                    format!("[[watch]]\nname = 'w{name}'\nkey = '/a'\naction = 'true'\nretries = {retries}\n")
+                })
+                .collect::<String>();
+            watches(&text)
+        },
+    )
 }
 
 proptest::proptest! {

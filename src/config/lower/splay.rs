@@ -30,7 +30,6 @@ mod tests {
         assert_eq!(draw("web-17", "git", MINUTE), Duration::from_nanos(43_896_984_520));
     }
 
-
     #[test]
     fn hosts_and_watches_are_spread_evenly() {
         let mut tenths = [0_u32; 10];

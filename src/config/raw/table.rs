@@ -111,7 +111,12 @@ impl<'s> Reader<'s> {
     }
 
     /// Something that may only be there because the syntax is broken elsewhere.
-    pub(super) fn doubtful(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn doubtful(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.missing.push(self.source.problem(span, message).with_help(help));
     }
 
@@ -150,7 +155,11 @@ impl<'s> Reader<'s> {
             if read.is_written(field.name) {
                 self.wrong(
                     name.span(),
-                    format!("`{}` is written twice: `{}` is another name for it", field.name, field.alias.unwrap_or(field.name)),
+                    format!(
+                        "`{}` is written twice: `{}` is another name for it",
+                        field.name,
+                        field.alias.unwrap_or(field.name)
+                    ),
                     "keep one of them",
                 );
                 continue;

@@ -80,7 +80,10 @@ fn every_example_of_every_field_is_correct() {
     assert_eq!(said_of_settings(&store("etcd://a", &["username", "password_file"], STORE)), "");
     assert_eq!(said_of_settings(&store("zookeeper://a", &["digest_file", "session_timeout"], STORE)), "");
     let tls: Vec<String> = TLS.iter().map(|field| field.sample()).collect();
-    assert_eq!(said_of_settings(&format!("[store.a]\nurl = \"etcd://a\"\n[store.a.tls]\n{}", tls.join("\n"))), "");
+    assert_eq!(
+        said_of_settings(&format!("[store.a]\nurl = \"etcd://a\"\n[store.a.tls]\n{}", tls.join("\n"))),
+        ""
+    );
 }
 
 #[test]
@@ -489,7 +492,9 @@ fn an_action_is_there_and_can_be_executed() {
 
 #[test]
 fn a_key_is_one_that_its_store_can_have() {
-    let with = |(store, key): (&str, &str)| said(&format!("[[watch]]\nstore = '{store}'\nkey = \"{key}\"\naction = 'a'"));
+    let with = |(store, key): (&str, &str)| {
+        said(&format!("[[watch]]\nstore = '{store}'\nkey = \"{key}\"\naction = 'a'"))
+    };
     for fine in [("main", "a//b/../"), ("main", "/"), ("zk", "/"), ("zk", "/a.b/..c"), ("local", "/a b")] {
         assert_eq!(with(fine), "", "{fine:?}");
     }

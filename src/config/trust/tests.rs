@@ -48,7 +48,10 @@ fn a_file_that_others_can_write_is_refused_with_the_reason() {
     let top = private();
     let path = file(top.path().join("a"));
     mode(&path, 0o646);
-    assert_eq!(why(here(), &path), format!("refused: {} can be written by everybody (mode 0646)", path.display()));
+    assert_eq!(
+        why(here(), &path),
+        format!("refused: {} can be written by everybody (mode 0646)", path.display())
+    );
     assert_eq!(why(Trust::Anyone, &path), "");
     mode(&path, 0o664);
     assert!(why(here(), &path).contains("can be written by group "));
@@ -63,7 +66,10 @@ fn a_directory_on_the_way_that_others_can_write_is_refused() {
     for (bad, reason) in [(0o777, "everybody (mode 0777)"), (0o775, "group ")] {
         mode(&inner, bad);
         let why = why(here(), &path);
-        assert!(why.starts_with(&format!("refused: {} can be written by {reason}", inner.display())), "{why}");
+        assert!(
+            why.starts_with(&format!("refused: {} can be written by {reason}", inner.display())),
+            "{why}"
+        );
         assert!(TrustedOpen::new(here()).directory(&inner).is_err());
     }
     mode(&inner, 0o755);
@@ -87,7 +93,10 @@ fn what_belongs_to_somebody_else_is_refused() {
         nix::unistd::chown(top.path(), stranger, None).unwrap();
         assert!(why(here(), &path).contains(&format!("{} belongs to user 1", top.path().display())));
         mode(top.path(), 0o1777);
-        assert!(why(here(), &path).contains("belongs to user 1"), "the owner of a sticky directory may remove what is in it");
+        assert!(
+            why(here(), &path).contains("belongs to user 1"),
+            "the owner of a sticky directory may remove what is in it"
+        );
     } else {
         assert!(why(Trust::Owner(0), &path).contains("belongs to user"));
     }

@@ -37,7 +37,10 @@ fn result(
 
 #[test]
 fn the_first_in_order_of_paths_gets_a_name_and_the_other_file_is_broken_as_a_whole() {
-    let (_, text) = result(&BTreeMap::new(), vec![file("/a", &["x"], 0), file("/b", &["x", "y"], 0), file("/c", &["z"], 0)]);
+    let (_, text) = result(
+        &BTreeMap::new(),
+        vec![file("/a", &["x"], 0), file("/b", &["x", "y"], 0), file("/c", &["z"], 0)],
+    );
     assert_eq!(text, "x@/a\nz@/c\nb:1:1: the watch `x` is defined in /a:1:1 already");
 }
 
@@ -55,7 +58,8 @@ fn the_file_whose_definition_runs_keeps_the_name() {
 #[test]
 fn who_loses_a_name_keeps_what_it_had_and_is_in_nobodys_way() {
     let (running, _) = result(&BTreeMap::new(), vec![file("/a", &["x"], 0), file("/b", &["y"], 0)]);
-    let (after, text) = result(&running, vec![file("/a", &["x"], 0), file("/b", &["x", "z"], 9), file("/c", &["z"], 0)]);
+    let (after, text) =
+        result(&running, vec![file("/a", &["x"], 0), file("/b", &["x", "z"], 9), file("/c", &["z"], 0)]);
     assert_eq!(text, "x@/a\ny@/b\nz@/c\nb:1:1: the watch `x` is defined in /a:1:1 already");
     assert_eq!(after["y"], running["y"]);
 }
