@@ -69,15 +69,8 @@ impl Problem {
 
     /// The same, not in the way of loading.
     #[must_use]
-    pub(super) fn as_warning(mut self) -> Self {
+    pub(super) fn into_warning(mut self) -> Self {
         self.severity = Severity::Warning;
-        self
-    }
-
-    /// The same without the line, which holds a secret.
-    #[must_use]
-    pub(super) fn without_excerpt(mut self) -> Self {
-        self.excerpt = None;
         self
     }
 
@@ -184,9 +177,15 @@ impl Source {
             place: Some(self.place(start)),
             message: message.into(),
             help: None,
-            excerpt: Some(Excerpt::of(line, start - begin, end - begin)),
+            excerpt: (!holds_secret(line)).then(|| Excerpt::of(line, start - begin, end - begin)),
         }
     }
+}
+
+/// Whether a line has a URL in it with a user or password. It is then not shown, whatever is wrong with it.
+fn holds_secret(line: &str) -> bool {
+    let url = |rest: &str| rest.split([' ', '"', '\'']).next().is_some_and(|url| url.contains('@'));
+    line.split("://").skip(1).any(url)
 }
 
 impl Excerpt {
@@ -311,6 +310,15 @@ mod tests {
         ] {
             assert_eq!(nearest(given, known), near, "{given}");
         }
+    }
+
+    #[test]
+    fn a_line_with_a_password_is_not_shown() {
+        for line in ["url = etcd://u:hunter2@h", "a = 1 # http://hunter2@h/", "url = 'etcd://u:hunt/er2@h'"] {
+            let shown = source(line).problem(0..1, "no").to_string();
+            assert_eq!(shown.lines().count(), 1, "{shown}");
+        }
+        assert!(source("a = 'http://h/' # me@example").problem(0..1, "no").to_string().contains("me@"));
     }
 
     proptest::proptest! {

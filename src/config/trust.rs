@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
-/// As many as Linux itself follows: path_resolution(7).
+/// As many as Linux itself follows: `path_resolution(7)`.
 const MOST_LINKS: usize = 40;
 
 /// Whose files are believed.

@@ -42,17 +42,17 @@ impl Accounts for FakeAccounts {
     }
 }
 
-fn name(name: &str) -> Option<AccountName> {
-    Some(AccountName::Name(name.to_owned()))
+fn name(name: &str) -> AccountName {
+    AccountName::Name(name.to_owned())
 }
 
-fn number(number: u32) -> Option<AccountName> {
-    Some(AccountName::Number(number))
+fn number(number: u32) -> AccountName {
+    AccountName::Number(number)
 }
 
 /// uid, gid, groups, user, home, shell.
-fn who(daemon: u32, uid: Option<AccountName>, gid: Option<AccountName>) -> String {
-    match resolve(&FakeAccounts(daemon), uid.as_ref(), gid.as_ref()) {
+fn who(daemon: u32, uid: Option<&AccountName>, gid: Option<&AccountName>) -> String {
+    match resolve(&FakeAccounts(daemon), uid, gid) {
         Ok(Account { uid, gid, groups, user, home, shell }) => {
             format!("{uid}:{gid} {groups:?} {user} {} {}", home.display(), shell.display())
         }
@@ -63,54 +63,54 @@ fn who(daemon: u32, uid: Option<AccountName>, gid: Option<AccountName>) -> Strin
 #[test]
 fn root_runs_an_action_as_anybody() {
     assert_eq!(who(0, None, None), "0:0 None root /root /bin/bash");
-    assert_eq!(who(0, name("www"), None), "33:33 Some([33, 44]) www /var/www /bin/sh");
-    assert_eq!(who(0, number(33), None), "33:33 Some([33, 44]) www /var/www /bin/sh");
-    assert_eq!(who(0, name("www"), name("adm")), "33:4 Some([4, 33, 44]) www /var/www /bin/sh");
-    assert_eq!(who(0, number(33), number(7)), "33:7 Some([7, 33, 44]) www /var/www /bin/sh");
-    assert_eq!(who(0, name("root"), None), "0:0 Some([0]) root /root /bin/bash");
-    assert_eq!(who(0, number(0), number(0)), "0:0 Some([0]) root /root /bin/bash");
+    assert_eq!(who(0, Some(&name("www")), None), "33:33 Some([33, 44]) www /var/www /bin/sh");
+    assert_eq!(who(0, Some(&number(33)), None), "33:33 Some([33, 44]) www /var/www /bin/sh");
+    assert_eq!(who(0, Some(&name("www")), Some(&name("adm"))), "33:4 Some([4, 33, 44]) www /var/www /bin/sh");
+    assert_eq!(who(0, Some(&number(33)), Some(&number(7))), "33:7 Some([7, 33, 44]) www /var/www /bin/sh");
+    assert_eq!(who(0, Some(&name("root")), None), "0:0 Some([0]) root /root /bin/bash");
+    assert_eq!(who(0, Some(&number(0)), Some(&number(0))), "0:0 Some([0]) root /root /bin/bash");
 }
 
 #[test]
 fn a_group_alone_keeps_the_user_and_not_the_groups_that_the_daemon_was_started_with() {
-    assert_eq!(who(0, None, name("adm")), "0:4 Some([4]) root /root /bin/bash");
+    assert_eq!(who(0, None, Some(&name("adm"))), "0:4 Some([4]) root /root /bin/bash");
 }
 
 #[test]
 fn a_number_without_account_needs_a_group_beside_it() {
     assert_eq!(
-        who(0, number(7), None),
+        who(0, Some(&number(7)), None),
         "Uid: user 7 has no account on this machine, so its group cannot be known; give `gid` too"
     );
-    assert_eq!(who(0, number(7), number(8)), "7:8 Some([8]) 7 / /bin/sh");
+    assert_eq!(who(0, Some(&number(7)), Some(&number(8))), "7:8 Some([8]) 7 / /bin/sh");
 }
 
 #[test]
 fn an_unknown_name_is_a_problem_when_the_file_is_read() {
     assert!(
-        who(0, name("wwww"), None)
+        who(0, Some(&name("wwww")), None)
             .starts_with("Uid: there is no user `wwww` on this machine; `getent passwd`")
     );
     assert!(
-        who(0, None, name("admin"))
+        who(0, None, Some(&name("admin")))
             .starts_with("Gid: there is no group `admin` on this machine; `getent group`")
     );
-    assert!(who(0, name("33"), None).ends_with("write a number without quotes"));
-    assert!(who(0, name("broken"), None).contains("NSS is away"));
+    assert!(who(0, Some(&name("33")), None).ends_with("write a number without quotes"));
+    assert!(who(0, Some(&name("broken")), None).contains("NSS is away"));
 }
 
 #[test]
 fn who_is_not_root_runs_actions_as_itself_only() {
     let itself = "33:33 None www /var/www /bin/sh";
     assert_eq!(who(33, None, None), itself);
-    assert_eq!(who(33, name("www"), None), itself);
-    assert_eq!(who(33, None, number(33)), itself);
+    assert_eq!(who(33, Some(&name("www")), None), itself);
+    assert_eq!(who(33, None, Some(&number(33))), itself);
     assert_eq!(who(12, None, None), "12:12 None 12 / /bin/sh");
     assert!(
-        who(33, name("root"), None)
+        who(33, Some(&name("root")), None)
             .starts_with("Uid: the daemon runs as user 33 and group 33, and only root")
     );
-    assert!(who(33, None, name("adm")).starts_with("Gid: the daemon runs as user 33"));
+    assert!(who(33, None, Some(&name("adm"))).starts_with("Gid: the daemon runs as user 33"));
 }
 
 #[test]

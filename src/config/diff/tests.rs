@@ -149,13 +149,11 @@ fn some_watches() -> impl proptest::strategy::Strategy<Value = Watches> {
     proptest::strategy::Strategy::prop_map(
         proptest::collection::btree_map(watch.0, watch.1, 0..6),
         |chosen| {
-            let text = chosen
-                .iter()
-                .map(|(name, retries)| {
-                    format!("[[watch]]\nname = 'w{name}'\nkey = '/a'\naction = 'true'\nretries = {retries}\n")
-                })
-                .collect::<String>();
-            watches(&text)
+            let text = |(name, retries)| {
+                format!("[[watch]]\nname = 'w{name}'\nkey = '/a'\naction = 'true'\nretries = {retries}\n")
+            };
+            let text: Vec<String> = chosen.into_iter().map(text).collect();
+            watches(&text.concat())
         },
     )
 }

@@ -15,10 +15,10 @@ const QUICK: Timing = Timing {
     quiet: Duration::from_millis(20),
     longest: Duration::from_millis(200),
     // Nothing may be found only because it was looked for anyway.
-    degraded: Duration::from_secs(3600),
+    degraded: Duration::from_hours(1),
 };
 /// The machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A directory that is watched, and the loader that reads it at every hint, as the daemon does.
 struct Site {
@@ -59,9 +59,8 @@ impl Site {
                 let _ = self.loader.reload_watches();
             }
         });
-        if followed.await.is_err() {
-            panic!("expected {expected:?}, and there is {:?}", self.shown());
-        }
+        let followed = followed.await;
+        assert!(followed.is_ok(), "expected {expected:?}, and there is {:?}", self.shown());
     }
 
     fn shown(&self) -> String {

@@ -192,7 +192,7 @@ fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one:
 
 /// Refuses the fields that another kind of store has.
 fn only(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
-    for field in unused.iter().filter(|field| table.has(field)) {
+    for field in unused.iter().filter(|field| table.holds(field)) {
         let problem = source.problem(table.span(field), format!("{kind} store has no `{field}`"));
         problems.push(problem.with_help("take it out, or see `url`"));
     }

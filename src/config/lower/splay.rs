@@ -23,7 +23,7 @@ pub(super) fn draw(host: &str, watch: &str, most: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
     fn the_draw_is_stable_across_versions() {

@@ -102,7 +102,7 @@ impl Lowering<'_> {
     }
 
     fn warn(&mut self, field: &str, message: &str, help: &str) {
-        let problem = self.source.problem(self.table.span(field), message).with_help(help).as_warning();
+        let problem = self.source.problem(self.table.span(field), message).with_help(help).into_warning();
         self.problems.push(problem);
     }
 

@@ -172,8 +172,7 @@ impl<'s> Reader<'s> {
                     read.broken.insert(field.name);
                     for fault in faults {
                         let help = fault.help.unwrap_or_else(|| format!("for example `{}`", field.sample()));
-                        let problem = self.source.problem(fault.span, fault.message).with_help(help);
-                        self.found.push(if fault.secret { problem.without_excerpt() } else { problem });
+                        self.wrong(fault.span, fault.message, help);
                     }
                 }
             }

@@ -8,11 +8,10 @@ use crate::config::diff::tests::watches;
 
 fn file(path: &str, names: &[&str], retries: u32) -> Candidate {
     let path: Arc<Path> = Arc::from(Path::new(path));
-    let text: String = names
-        .iter()
-        .map(|name| format!("[[watch]]\nname = '{name}'\nkey = '/a'\naction = 'a'\nretries = {retries}\n"))
-        .collect();
-    let offer = watches(&text)
+    let text =
+        |name: &&str| format!("[[watch]]\nname = '{name}'\nkey = '/a'\naction = 'a'\nretries = {retries}\n");
+    let text: Vec<String> = names.iter().map(text).collect();
+    let offer = watches(&text.concat())
         .into_values()
         .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Place { line: 1, column: 1 } })
         .collect();
