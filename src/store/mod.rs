@@ -4,12 +4,14 @@
 //! de-duplicate, verify). A back end opens one [`session`] at a time, and may not retry.
 
 pub mod access;
+pub mod dir;
 pub mod driver;
 pub mod error;
 pub mod etcd;
 pub mod session;
 pub mod spec;
 
+pub use access::Access;
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
 use session::Report;
@@ -18,8 +20,9 @@ pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 /// Opens a session of the store's kind; `attempt` moves on among its servers.
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
     match &spec.url {
+        StoreUrl::Dir { .. } => dir::session(spec, attempt),
         StoreUrl::Etcd { .. } => etcd::session(spec, attempt),
-        StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => session::Session::start(|_, reports| {
+        StoreUrl::ZooKeeper { .. } => session::Session::start(|_, reports| {
             let what = format!("open {}", spec.url);
             let why = "this build has no back end for it".to_owned();
             async move { drop(reports.send(Report::Lost(StoreError::Refused { what, why })).await) }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use twitcher::store::{Credentials, Store, StoreSpec, StoreUrl, Subscribe, Subscription, Tls, Update};
 use twitcher::watch::{Content, Detail, Key, Order, StoreName, WatchType};
 
-use crate::fixture::LONG;
+use crate::fixture::server::LONG;
 
 pub(super) fn spec(endpoints: &[u16], prefix: &str) -> StoreSpec {
     let endpoints = endpoints.iter().map(|port| format!("127.0.0.1:{port}")).collect();
