@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod actions;
 mod crash;
 mod operate;
 mod reload;
