@@ -8,6 +8,7 @@ pub mod dir;
 pub mod error;
 pub mod session;
 pub mod spec;
+pub mod zookeeper;
 
 pub use error::StoreError;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
