@@ -3,4 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
 mod fixture;
+
+mod crash;
+mod operate;
+mod reload;
 mod store_dir;
+mod watches;
+mod actions;
+mod store_etcd;
