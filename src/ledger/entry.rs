@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::HISTORY;
-use crate::watch::{Content, ProcessIdentity, Reason, RunId, RunRecord, State};
+use crate::watch::{Content, ProcessIdentity, Reason, RunId, RunRecord, State, Target};
 
 /// Everything remembered of a watch.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,13 +63,22 @@ pub struct Applied {
 
 impl Applied {
     /// Describes a state of a target.
-    pub fn new(target: &crate::watch::Target, state: &State) -> Self {
+    pub fn new(target: &Target, state: &State) -> Self {
         Self {
-            target: format!("{} {:?} {}", target.store, target.watch_type, target.key),
+            target: described(target),
             version: state.version.to_string(),
             digest: digest(&state.content),
         }
     }
+
+    /// Whether it is a state of this target.
+    pub fn is_of(&self, target: &Target) -> bool {
+        self.target == described(target)
+    }
+}
+
+fn described(target: &Target) -> String {
+    format!("{} {:?} {}", target.store, target.watch_type, target.key)
 }
 
 /// A run that has begun.

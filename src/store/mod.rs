@@ -4,25 +4,35 @@
 //! de-duplicate, verify). A back end opens one [`session`] at a time, and may not retry.
 
 pub mod access;
+pub mod dir;
 pub mod driver;
 pub mod error;
+pub mod etcd;
 pub mod session;
 pub mod spec;
+pub mod url;
 
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
-use session::Report;
+pub use url::InvalidStoreUrl;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 
 /// Opens a session of the store's kind; the attempt's number moves on among its servers.
-fn session(spec: &StoreSpec, _attempt: u64) -> session::Session {
+fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
     match &spec.url {
-        StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => {
-            session::Session::start(|_, reports| {
-                let what = format!("open {}", spec.url);
-                let why = "this build has no back end for it".to_owned();
-                async move { drop(reports.send(Report::Lost(StoreError::Refused { what, why })).await) }
-            })
-        }
+        StoreUrl::Etcd { .. } => etcd::session(spec, attempt),
+        StoreUrl::Dir { .. } => dir::session(spec, attempt),
+        StoreUrl::ZooKeeper { .. } => session::Session::start(|_, reports| {
+            let what = format!("open {}", spec.url);
+            let why = "this build has no back end for it".to_owned();
+            async move { drop(reports.send(Report::Lost(StoreError::Refused { what, why })).await) }
+        }),
     }
+}
+
+/// Makes one cryptography provider the process's own. Two are compiled in by way of the stores' clients,
+/// and rustls would refuse to choose.
+fn install_crypto() {
+    // An error says that one is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -1,1 +1,14 @@
 //! The one integration test binary; each module tests one room or one promise against real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
+
+mod fixture;
+
+mod crash;
+mod operate;
+mod reload;
+mod store_dir;
+mod watches;
+mod actions;
+mod fixture;
+mod store_etcd;

@@ -1,0 +1,3 @@
+//! A subtree as one thing: as a document, as a live mirror, as something to subscribe to by key.
+
+pub mod document;
