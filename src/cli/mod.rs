@@ -2,11 +2,13 @@
 //!
 //! One file a command; none holds logic that another room could own.
 
+mod check;
 mod convert;
 mod failure;
 mod generate;
 mod operate;
 mod output;
+mod run;
 mod status;
 
 use std::path::PathBuf;
@@ -38,6 +40,8 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
+    Check(check::Args),
     Status(status::Args),
     /// The last runs of a watch, oldest first
     History(operate::Named),
@@ -75,6 +79,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<(), Failure> {
     let common = &cli.common;
     match cli.command {
+        Command::Run(run::Args {}) => run::run(common),
+        Command::Check(args) => block_on(check::run(args, common)),
         Command::Status(args) => block_on(status::run(args, common)),
         Command::History(args) => block_on(operate::history(args, common)),
         Command::Explain(args) => block_on(operate::explain(args, common)),
@@ -90,8 +96,15 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 impl Common {
     /// Asks the daemon that serves this configuration.
     async fn ask(&self, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
-        let socket = std::path::Path::new("/run/twitcher/control.sock");
-        crate::control::ask(socket, request).await.map_err(|error| Failure::new(error.to_string()))
+        let settings = self.settings()?;
+        let asked = crate::control::ask(&settings.control_socket, request).await;
+        asked.map_err(|error| Failure::new(error.to_string()))
+    }
+
+    /// What twitcher.conf says.
+    fn settings(&self) -> Result<std::sync::Arc<crate::config::Settings>, Failure> {
+        let mut loader = crate::config::Loader::new(&self.config);
+        crate::daemon::first_settings(&mut loader).map_err(Failure::new)
     }
 }
 

@@ -14,8 +14,8 @@ pub mod url;
 
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
-pub use url::InvalidStoreUrl;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use url::InvalidStoreUrl;
 
 /// Opens a session of the store's kind; the attempt's number moves on among its servers.
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
@@ -25,7 +25,7 @@ fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
         StoreUrl::ZooKeeper { .. } => session::Session::start(|_, reports| {
             let what = format!("open {}", spec.url);
             let why = "this build has no back end for it".to_owned();
-            async move { drop(reports.send(Report::Lost(StoreError::Refused { what, why })).await) }
+            async move { drop(reports.send(session::Report::Lost(StoreError::Refused { what, why })).await) }
         }),
     }
 }

@@ -338,7 +338,8 @@ fn refused_directory(path: &Path, why: &str) -> FileReport {
 
 fn missing(path: &Path) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
-    let problem = Problem::of_file(&path, "there is no such directory", "watches are read as soon as it is there");
+    let problem =
+        Problem::of_file(&path, "there is no such directory", "watches are read as soon as it is there");
     FileReport { path, state: FileState::Broken, problems: vec![problem] }
 }
 
