@@ -3,7 +3,9 @@
 //! One file a command; none holds logic that another room could own.
 
 mod check;
+mod convert;
 mod failure;
+mod generate;
 mod operate;
 mod output;
 mod run;
@@ -53,6 +55,9 @@ enum Command {
     Resume(operate::Name),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
+    Convert(convert::Args),
+    #[command(hide = true)]
+    Generate(generate::Args),
 }
 
 /// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
@@ -83,6 +88,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Convert(args) => convert::run(&args),
+        Command::Generate(args) => generate::run(&args),
     }
 }
 
