@@ -6,6 +6,7 @@ pub mod convert;
 pub mod ledger;
 pub mod metrics;
 pub mod log;
+pub mod config;
 pub mod policy;
 pub mod process;
 pub mod status;

@@ -10,11 +10,13 @@ pub mod error;
 pub mod etcd;
 pub mod session;
 pub mod spec;
+pub mod url;
 
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
 use session::Report;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use url::InvalidStoreUrl;
 
 /// Opens a session of the store's kind; `attempt` moves on among its servers.
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
