@@ -37,7 +37,7 @@ impl fmt::Display for Version {
 pub type Subtree = imbl::OrdMap<Arc<str>, Option<Bytes>>;
 
 /// What was at a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Content {
     /// Nothing: the key does not exist (children, tree: neither it nor anything below).
     Absent,
@@ -59,7 +59,7 @@ impl Content {
 }
 
 /// One state of a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     /// Its place in what the subscription saw.
     pub order: Order,
