@@ -25,7 +25,7 @@ fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
         StoreUrl::ZooKeeper { .. } => session::Session::start(|_, reports| {
             let what = format!("open {}", spec.url);
             let why = "this build has no back end for it".to_owned();
-            async move { drop(reports.send(Report::Lost(StoreError::Refused { what, why })).await) }
+            async move { drop(reports.send(session::Report::Lost(StoreError::Refused { what, why })).await) }
         }),
     }
 }
