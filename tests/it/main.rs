@@ -4,10 +4,11 @@
 
 mod fixture;
 
+mod actions;
 mod crash;
 mod operate;
 mod reload;
 mod store_dir;
-mod watches;
-mod actions;
 mod store_etcd;
+mod store_zookeeper;
+mod watches;
