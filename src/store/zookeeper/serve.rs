@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
-use super::connect::{Entrance, failed};
+use super::connect::{Entrance, Meaning, failed, meaning};
 use super::look::{Seen, Want, look};
 use super::path::{below, path_of};
 use super::pool::{Member, Place, Pool};
@@ -346,9 +346,13 @@ impl Serving {
         }
         match result {
             Ok(()) => joined.synced = joined.synced.max(asking),
-            // It waits in the client for the next connection.
-            Err(Error::ConnectionLoss) => {}
-            Err(error) => return Err(failed(format!("sync with {}", self.entrance.servers()), &error).into()),
+            Err(error) => match meaning(&error) {
+                // Asked again below; it waits in the client for the next connection.
+                Meaning::Broken => {}
+                Meaning::Over | Meaning::Refused | Meaning::Denied => {
+                    return Err(failed(format!("sync with {}", self.entrance.servers()), &error).into());
+                }
+            },
         }
         for spot in self.unsynced.remove(&member).unwrap_or_default() {
             self.queue(spot);
@@ -433,29 +437,28 @@ impl Serving {
         let id = spot.target;
         let (seen, watcher) = match looked.result {
             Ok(done) => done,
-            Err(Error::ConnectionLoss) if spot.losses < MOST_LOSSES => {
-                spot.losses += 1;
-                spot.phase = Phase::Waiting;
-                self.queue(looked.spot);
-                return Ok(());
-            }
-            Err(Error::ConnectionLoss) => {
-                let error = StoreError::Refused {
-                    what: format!("read {}", spot.path),
-                    why: format!(
-                        "{MOST_LOSSES} times the connection was lost at it; is it larger than the server's \
-                         jute.maxbuffer?"
-                    ),
-                };
-                return self.refuse(id, error).await;
-            }
-            Err(error @ (Error::SessionExpired | Error::ClientClosed | Error::NoHosts)) => {
-                return Err(self.ended(&error.to_string()).into());
-            }
-            Err(error) => {
-                let error = failed(format!("read {}", spot.path), &error);
-                return self.refuse(id, error).await;
-            }
+            Err(error) => match meaning(&error) {
+                Meaning::Broken if spot.losses < MOST_LOSSES => {
+                    // It waits in the client for the next connection.
+                    spot.losses += 1;
+                    spot.phase = Phase::Waiting;
+                    self.queue(looked.spot);
+                    return Ok(());
+                }
+                Meaning::Broken => {
+                    let what = format!("read {}", spot.path);
+                    let why = format!(
+                        "{MOST_LOSSES} times the connection was lost at it ({error}); is it larger than the \
+                         server's jute.maxbuffer?"
+                    );
+                    return self.refuse(id, StoreError::Refused { what, why }).await;
+                }
+                Meaning::Over => return Err(self.ended(&error.to_string()).into()),
+                Meaning::Refused | Meaning::Denied => {
+                    let error = failed(format!("read {}", spot.path), &error);
+                    return self.refuse(id, error).await;
+                }
+            },
         };
         // The new watch first: it takes over from the old one without a gap.
         let (turn, before) = (self.next_turn, spot.watch.take());
