@@ -1,12 +1,12 @@
 //! Twitcher runs a command the moment something changes in etcd, ZooKeeper or a directory.
 
 pub mod cli;
+pub mod config;
 pub mod control;
 pub mod convert;
 pub mod ledger;
-pub mod metrics;
 pub mod log;
-pub mod config;
+pub mod metrics;
 pub mod policy;
 pub mod process;
 pub mod status;

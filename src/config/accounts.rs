@@ -104,7 +104,11 @@ fn problem(field: AccountField, message: impl Into<String>, help: impl Into<Stri
 }
 
 fn failed(field: AccountField, error: &io::Error) -> AccountProblem {
-    problem(field, format!("the account data base could not be asked: {error}"), "try `getent passwd` and `getent group`")
+    problem(
+        field,
+        format!("the account data base could not be asked: {error}"),
+        "try `getent passwd` and `getent group`",
+    )
 }
 
 /// Resolves `uid` and `gid`.
@@ -166,7 +170,12 @@ pub(super) fn resolve(
         None
     };
     let of_entry = |path: fn(&UserEntry) -> &PathBuf, else_: &str| {
-        entry.as_ref().map(path).filter(|path| path.is_absolute()).cloned().unwrap_or_else(|| PathBuf::from(else_))
+        entry
+            .as_ref()
+            .map(path)
+            .filter(|path| path.is_absolute())
+            .cloned()
+            .unwrap_or_else(|| PathBuf::from(else_))
     };
     Ok(Account {
         uid: user_id,
@@ -178,11 +187,7 @@ pub(super) fn resolve(
     })
 }
 
-fn groups(
-    accounts: &dyn Accounts,
-    entry: Option<&UserEntry>,
-    gid: u32,
-) -> Result<Vec<u32>, AccountProblem> {
+fn groups(accounts: &dyn Accounts, entry: Option<&UserEntry>, gid: u32) -> Result<Vec<u32>, AccountProblem> {
     let Some(entry) = entry else { return Ok(vec![gid]) };
     let mut groups =
         accounts.groups_of(&entry.name, gid).map_err(|error| failed(AccountField::Uid, &error))?;

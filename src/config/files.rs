@@ -36,7 +36,9 @@ pub(super) fn is_ignored(name: &[u8]) -> bool {
     name.starts_with(b".")
         || name.starts_with(b"#")
         || name.ends_with(b"~")
-        || [&b".dpkg-"[..], b".rpmnew", b".rpmsave", b".rpmorig", b".ucf-"].iter().any(|part| find(name, part))
+        || [&b".dpkg-"[..], b".rpmnew", b".rpmsave", b".rpmorig", b".ucf-"]
+            .iter()
+            .any(|part| find(name, part))
         || [&b".swp"[..], b".bak", b".orig"].iter().any(|end| name.ends_with(end))
 }
 
@@ -125,8 +127,21 @@ mod tests {
             assert!(is_watch_file(name.as_ref()), "{name}");
         }
         for name in [
-            "a", "a.conf", "a.toml~", ".a.toml", ".#a.toml", "#a.toml#", "a.toml.dpkg-new", "a.dpkg-dist.toml",
-            "a.toml.rpmnew", "a.toml.rpmsave", ".a.toml.swp", "a.toml.swp", "..data", "a.toml.ucf-old", "a.TOML",
+            "a",
+            "a.conf",
+            "a.toml~",
+            ".a.toml",
+            ".#a.toml",
+            "#a.toml#",
+            "a.toml.dpkg-new",
+            "a.dpkg-dist.toml",
+            "a.toml.rpmnew",
+            "a.toml.rpmsave",
+            ".a.toml.swp",
+            "a.toml.swp",
+            "..data",
+            "a.toml.ucf-old",
+            "a.TOML",
         ] {
             assert!(!is_watch_file(name.as_ref()), "{name}");
         }

@@ -169,7 +169,8 @@ impl Source {
     pub(super) fn problem(&self, span: Range<usize>, message: impl Into<String>) -> Problem {
         let start = self.floor(span.start);
         let (line, begin) = self.line_at(start);
-        let end = self.floor(span.end).clamp(start, begin.max(start) + line.len().saturating_sub(start - begin));
+        let end =
+            self.floor(span.end).clamp(start, begin.max(start) + line.len().saturating_sub(start - begin));
         Problem {
             severity: Severity::Error,
             file: Arc::clone(&self.path),
@@ -295,9 +296,12 @@ mod tests {
     #[test]
     fn the_nearest_word_is_found_and_a_far_one_is_not() {
         let known = ["action", "timeout", "uid", "gid", "key"];
-        for (given, near) in
-            [("actoin", Some("action")), ("Timeout", Some("timeout")), ("uidd", Some("uid")), ("banana", None)]
-        {
+        for (given, near) in [
+            ("actoin", Some("action")),
+            ("Timeout", Some("timeout")),
+            ("uidd", Some("uid")),
+            ("banana", None),
+        ] {
             assert_eq!(nearest(given, known), near, "{given}");
         }
     }

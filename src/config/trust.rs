@@ -157,7 +157,10 @@ fn distrust(path: &Path, found: &Metadata, owner: u32) -> Option<Distrust> {
     let mode = found.mode() & 0o7777;
     let (reason, help) = if !owned(found, owner) {
         let expected = if owner == 0 { "root".to_owned() } else { format!("root or user {owner}") };
-        (format!("belongs to user {}, and only {expected} may own it", found.uid()), format!("chown {expected}"))
+        (
+            format!("belongs to user {}, and only {expected} may own it", found.uid()),
+            format!("chown {expected}"),
+        )
     } else if mode & 0o002 != 0 {
         (format!("can be written by everybody (mode {mode:04o})"), "chmod o-w".to_owned())
     } else if mode & 0o020 != 0 {
@@ -165,10 +168,8 @@ fn distrust(path: &Path, found: &Metadata, owner: u32) -> Option<Distrust> {
     } else {
         return None;
     };
-    let help = format!(
-        "who can write it could make the daemon run anything as root: `{help} '{}'`",
-        path.display()
-    );
+    let help =
+        format!("who can write it could make the daemon run anything as root: `{help} '{}'`", path.display());
     Some(Distrust { path: path.to_owned(), reason, help })
 }
 

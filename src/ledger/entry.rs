@@ -64,11 +64,7 @@ pub struct Applied {
 impl Applied {
     /// Describes a state of a target.
     pub fn new(target: &Target, state: &State) -> Self {
-        Self {
-            target: described(target),
-            version: state.version.to_string(),
-            digest: digest(&state.content),
-        }
+        Self { target: described(target), version: state.version.to_string(), digest: digest(&state.content) }
     }
 
     /// Whether it is a state of this target.

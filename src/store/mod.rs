@@ -14,8 +14,8 @@ pub mod url;
 
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
-pub use url::InvalidStoreUrl;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use url::InvalidStoreUrl;
 
 /// Opens a session of the store's kind; the attempt's number moves on among its servers.
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {

@@ -35,10 +35,11 @@ impl Interest {
     /// Whether an event of this path counts.
     pub(super) fn is_in(&self, path: &Path) -> bool {
         let whole = self.whole.contains(path) || self.entries.contains_key(path);
-        whole || path.parent().zip(path.file_name()).is_some_and(|(parent, name)| {
-            self.whole.contains(parent)
-                || self.entries.get(parent).is_some_and(|entries| entries.contains(name))
-        })
+        whole
+            || path.parent().zip(path.file_name()).is_some_and(|(parent, name)| {
+                self.whole.contains(parent)
+                    || self.entries.get(parent).is_some_and(|entries| entries.contains(name))
+            })
     }
 
     fn directories(&self) -> impl Iterator<Item = &PathBuf> {

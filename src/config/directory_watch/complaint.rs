@@ -39,7 +39,8 @@ mod tests {
         insta::assert_snapshot!(complaint(&full), @"");
         let instances = notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EMFILE));
         insta::assert_snapshot!(complaint(&instances), @"");
-        let denied = notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EACCES)).add_path("/x".into());
+        let denied =
+            notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EACCES)).add_path("/x".into());
         insta::assert_snapshot!(complaint(&denied), @"");
     }
 }

@@ -19,7 +19,13 @@ const LEVELS: &[Word] = &[
 
 /// The daemon's settings, at the top of `twitcher.conf`.
 pub const DAEMON: &[Field] = &[
-    field("default_store", Kind::Name, r#""local""#, r#""main""#, "The store of every watch that names none."),
+    field(
+        "default_store",
+        Kind::Name,
+        r#""local""#,
+        r#""main""#,
+        "The store of every watch that names none.",
+    ),
     field(
         "state_dir",
         Kind::Path,
@@ -107,8 +113,20 @@ pub const TLS: &[Field] = &[
         r#""/etc/ssl/etcd/ca.pem""#,
         "PEM file of the authorities that the server's certificate must come from.",
     ),
-    field("cert", Kind::Path, "none", r#""/etc/ssl/etcd/client.pem""#, "PEM file of our own certificate. It needs key."),
-    field("key", Kind::Path, "none", r#""/etc/ssl/etcd/client.key""#, "PEM file of our certificate's private key."),
+    field(
+        "cert",
+        Kind::Path,
+        "none",
+        r#""/etc/ssl/etcd/client.pem""#,
+        "PEM file of our own certificate. It needs key.",
+    ),
+    field(
+        "key",
+        Kind::Path,
+        "none",
+        r#""/etc/ssl/etcd/client.key""#,
+        "PEM file of our certificate's private key.",
+    ),
     field(
         "server_name",
         Kind::Line,

@@ -114,7 +114,9 @@ impl Kind {
             Self::IntegerOr { least, most, word } => {
                 format!("a whole number from {least} to {most} or `\"{}\"`", word.word)
             }
-            Self::Duration { .. } => "a duration such as `\"250ms\"`, `\"30s\"`, `\"5m\"`, `\"2h\"` or a number of seconds".into(),
+            Self::Duration { .. } => {
+                "a duration such as `\"250ms\"`, `\"30s\"`, `\"5m\"`, `\"2h\"` or a number of seconds".into()
+            }
             Self::Signal => "a signal such as `\"HUP\"`, `\"SIGHUP\"` or `1`".into(),
             Self::Command => "a string for `/bin/sh -c`, or an array of a program and its arguments".into(),
             Self::Program => "the text of a program that begins with `#!`".into(),

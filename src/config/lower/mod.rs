@@ -7,5 +7,5 @@ mod splay;
 mod watch;
 
 pub(super) use settings::{fallback, lower as settings};
-pub use watch::{default_format, format_fits};
 pub(super) use watch::{Context, Placed, lower as watches};
+pub use watch::{default_format, format_fits};

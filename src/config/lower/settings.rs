@@ -37,7 +37,13 @@ pub(in crate::config) fn lower(raw: &RawSettings, host: &str) -> (Option<Setting
     let Ok(local) = StoreName::new(LOCAL) else { return (None, problems) };
     if !raw.stores.contains_key(&local) {
         let url = StoreUrl::Dir { root: state_dir.join("keys") };
-        let spec = StoreSpec { name: local.clone(), url, credentials: None, tls: None, session_timeout: SESSION_TIMEOUT };
+        let spec = StoreSpec {
+            name: local.clone(),
+            url,
+            credentials: None,
+            tls: None,
+            session_timeout: SESSION_TIMEOUT,
+        };
         stores.insert(local.clone(), spec);
     }
     let default_store = default_store(raw, &local, &mut problems);
@@ -46,7 +52,10 @@ pub(in crate::config) fn lower(raw: &RawSettings, host: &str) -> (Option<Setting
     if control_socket.as_os_str().len() > LONGEST_SOCKET {
         problems.push(
             source
-                .problem(daemon.span("control_socket"), format!("the path of a socket has at most {LONGEST_SOCKET} bytes"))
+                .problem(
+                    daemon.span("control_socket"),
+                    format!("the path of a socket has at most {LONGEST_SOCKET} bytes"),
+                )
                 .with_help("choose a shorter one, for example below /run"),
         );
     }
@@ -68,7 +77,10 @@ pub(in crate::config) fn lower(raw: &RawSettings, host: &str) -> (Option<Setting
             Some("trace") => LogLevel::Trace,
             Some(_) | None => LogLevel::Info,
         },
-        max_processes: daemon.number("max_processes").and_then(|at| u32::try_from(at.value).ok()).unwrap_or(256),
+        max_processes: daemon
+            .number("max_processes")
+            .and_then(|at| u32::try_from(at.value).ok())
+            .unwrap_or(256),
         shutdown_grace: daemon.duration("shutdown_grace").map_or(Duration::from_secs(20), |at| at.value),
         http_listen: daemon.address("http_listen").map(|at| at.value),
         host: daemon.text("host").map_or_else(|| host.to_owned(), |at| at.value),

@@ -41,7 +41,8 @@ pub(in crate::config) fn lower(
     let mut problems = raw.problems.clone();
     let mut names: BTreeMap<WatchName, Range<usize>> = BTreeMap::new();
     for (index, table) in raw.watches.iter().enumerate() {
-        let mut lowering = Lowering { source: &raw.source, table, problems: &mut problems, incomplete: raw.incomplete };
+        let mut lowering =
+            Lowering { source: &raw.source, table, problems: &mut problems, incomplete: raw.incomplete };
         let name = lowering.name(stem, index);
         if let Some((name, span)) = &name {
             if let Some(first) = names.get(name) {
@@ -118,7 +119,11 @@ impl Lowering<'_> {
             Ok(name) => Some((name, head)),
             Err(invalid) => {
                 let shown = word(&name);
-                self.wrong(head, format!("the file's name makes no name for a watch, `{shown}`: {invalid}"), "give the watch a `name`");
+                self.wrong(
+                    head,
+                    format!("the file's name makes no name for a watch, `{shown}`: {invalid}"),
+                    "give the watch a `name`",
+                );
                 None
             }
         }
@@ -278,10 +283,18 @@ impl Lowering<'_> {
             Some(_) | None => RunMode::Queue,
         };
         if table.has("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
-            self.warn("max_parallel", "`max_parallel` does nothing here", "it goes with `run_mode = \"parallel\"`");
+            self.warn(
+                "max_parallel",
+                "`max_parallel` does nothing here",
+                "it goes with `run_mode = \"parallel\"`",
+            );
         }
         if table.has("notify_signal") && run_mode != RunMode::Queue {
-            self.warn("notify_signal", "`notify_signal` does nothing here", "it goes with `run_mode = \"queue\"`");
+            self.warn(
+                "notify_signal",
+                "`notify_signal` does nothing here",
+                "it goes with `run_mode = \"queue\"`",
+            );
         }
         let (settle, settle_max) = self.settle();
         let (retry_delay, retry_delay_max) = self.retry_delay();
@@ -310,7 +323,11 @@ impl Lowering<'_> {
             },
             retry_delay,
             retry_delay_max,
-            on_failure: if table.word("on_failure") == Some("stop") { OnFailure::Stop } else { OnFailure::Keep },
+            on_failure: if table.word("on_failure") == Some("stop") {
+                OnFailure::Stop
+            } else {
+                OnFailure::Keep
+            },
             success_codes: table.codes("success_codes").map_or_else(|| vec![0], |at| at.value),
         }
     }
@@ -326,7 +343,11 @@ impl Lowering<'_> {
             return (settle, Duration::ZERO);
         }
         if most.value < settle {
-            self.wrong(most.span, "`settle_max` is shorter than `settle`", "write at least `settle`, for example 10 times as much");
+            self.wrong(
+                most.span,
+                "`settle_max` is shorter than `settle`",
+                "write at least `settle`, for example 10 times as much",
+            );
         }
         (settle, most.value)
     }
@@ -340,7 +361,11 @@ impl Lowering<'_> {
             return (first, most.value);
         }
         if self.table.has("retry_delay") {
-            self.wrong(most.span, "`retry_delay_max` is shorter than `retry_delay`", "write at least `retry_delay`");
+            self.wrong(
+                most.span,
+                "`retry_delay_max` is shorter than `retry_delay`",
+                "write at least `retry_delay`",
+            );
         }
         (most.value, most.value)
     }

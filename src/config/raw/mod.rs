@@ -146,17 +146,18 @@ fn read_stores(
         };
         let others = fields.iter().filter(|(name, _)| name.get_ref() != "tls");
         let table = reader.entries(others, value.span(), STORE, "store");
-        let tls = fields.iter().find(|(name, _)| name.get_ref() == "tls").map(|(key, tls)| match tls.get_ref() {
-            DeValue::Table(fields) => reader.table(fields, tls.span(), TLS, "tls"),
-            other => {
-                reader.wrong(
-                    tls.span(),
-                    format!("`tls` is a table, not {}", table::kind_of(other)),
-                    format!("write `[store.{store}.tls]` and its fields below, or a URL with `+tls://`"),
-                );
-                RawTable::empty(key.span())
-            }
-        });
+        let tls =
+            fields.iter().find(|(name, _)| name.get_ref() == "tls").map(|(key, tls)| match tls.get_ref() {
+                DeValue::Table(fields) => reader.table(fields, tls.span(), TLS, "tls"),
+                other => {
+                    reader.wrong(
+                        tls.span(),
+                        format!("`tls` is a table, not {}", table::kind_of(other)),
+                        format!("write `[store.{store}.tls]` and its fields below, or a URL with `+tls://`"),
+                    );
+                    RawTable::empty(key.span())
+                }
+            });
         stores.insert(store, RawStore { table, tls });
     }
 }
@@ -191,7 +192,11 @@ fn read<T>(
     problems.dedup_by_key(|problem| (problem.place, problem.message.clone()));
     if let Some(rest) = problems.len().checked_sub(MOST_PROBLEMS).filter(|rest| *rest > 0) {
         problems.truncate(MOST_PROBLEMS);
-        problems.push(Problem::of_file(&source.path, format!("and {rest} more problems"), "solve these first"));
+        problems.push(Problem::of_file(
+            &source.path,
+            format!("and {rest} more problems"),
+            "solve these first",
+        ));
     }
     (Some(read), problems, !lines.is_empty())
 }

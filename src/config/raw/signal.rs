@@ -39,7 +39,16 @@ mod tests {
         for text in ["", "SIG", "BANANA", "SIGSIGHUP", "1"] {
             assert_eq!(from_name(text), None, "{text}");
         }
-        for (number, good) in [(1, true), (31, true), (32, false), (33, false), (64, true), (65, false), (0, false), (-1, false)] {
+        for (number, good) in [
+            (1, true),
+            (31, true),
+            (32, false),
+            (33, false),
+            (64, true),
+            (65, false),
+            (0, false),
+            (-1, false),
+        ] {
             assert_eq!(from_number(number).is_some(), good, "{number}");
         }
     }

@@ -133,7 +133,11 @@ impl<'s> Reader<'s> {
             if read.has(field.name) {
                 self.wrong(
                     name.span(),
-                    format!("`{}` is written twice: `{}` is another name for it", field.name, field.alias.unwrap_or(field.name)),
+                    format!(
+                        "`{}` is written twice: `{}` is another name for it",
+                        field.name,
+                        field.alias.unwrap_or(field.name)
+                    ),
                     "keep one of them",
                 );
                 continue;
@@ -164,13 +168,14 @@ impl<'s> Reader<'s> {
     fn unknown(&mut self, name: &Spanned<DeString<'_>>, fields: &'static [Field], what: &str) {
         let given = name.get_ref();
         let known = fields.iter().flat_map(|field| [Some(field.name), field.alias]).flatten();
-        let help = match nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near))) {
-            Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
-            None => {
-                let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
-                format!("known are {}", names.join(", "))
-            }
-        };
+        let help =
+            match nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near))) {
+                Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
+                None => {
+                    let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+                    format!("known are {}", names.join(", "))
+                }
+            };
         let what = if what == "setting" { "setting".to_owned() } else { format!("field of a {what} table") };
         let what = if what.contains("watch") { "field".to_owned() } else { what };
         self.wrong(name.span(), format!("unknown {what} `{}`", word(given)), help);

@@ -142,12 +142,17 @@ impl Reading<'_> {
             Kind::Address => {
                 let text = self.text(value)?;
                 text.parse().map(Value::Address).map_err(|_| {
-                    self.fault(format!("`{}` is no address with a port; a host name is not looked up", word(&text)))
+                    self.fault(format!(
+                        "`{}` is no address with a port; a host name is not looked up",
+                        word(&text)
+                    ))
                 })
             }
             Kind::Url => {
                 let text = self.text(value)?;
-                text.parse().map(Value::Url).map_err(|invalid: crate::store::InvalidStoreUrl| self.fault(invalid.to_string()))
+                text.parse()
+                    .map(Value::Url)
+                    .map_err(|invalid: crate::store::InvalidStoreUrl| self.fault(invalid.to_string()))
             }
             Kind::Command | Kind::Variables | Kind::Limits | Kind::ExitCodes => Err(self.type_of(value)),
         }
@@ -170,9 +175,9 @@ impl Reading<'_> {
     fn flag(&self, value: &DeValue<'_>) -> Result<Value, Fault> {
         match value {
             DeValue::Boolean(flag) => Ok(Value::Flag(*flag)),
-            DeValue::String(text) if matches!(&**text, "true" | "false") => {
-                Err(self.type_of(value).help(format!("write it without quotes: `{} = {text}`", self.field.name)))
-            }
+            DeValue::String(text) if matches!(&**text, "true" | "false") => Err(self
+                .type_of(value)
+                .help(format!("write it without quotes: `{} = {text}`", self.field.name))),
             _ => Err(self.type_of(value)),
         }
     }
@@ -183,8 +188,7 @@ impl Reading<'_> {
         if let Some(known) = words.iter().find(|known| known.word == text) {
             return Ok(Value::Word(known.word));
         }
-        let wrong =
-            self.fault(format!("`{name}` is `\"{}\"`, expected {}", word(text), kind.expected()));
+        let wrong = self.fault(format!("`{name}` is `\"{}\"`, expected {}", word(text), kind.expected()));
         Err(match nearest(text, words.iter().map(|known| known.word)) {
             Some(near) => wrong.help(format!("did you mean `{name} = \"{near}\"`?")),
             None => wrong,
@@ -203,7 +207,10 @@ impl Reading<'_> {
         let name = self.field.name;
         let read = match value {
             DeValue::String(text) => duration::from_text(text),
-            #[expect(clippy::cast_precision_loss, reason = "a number of seconds beyond 2^52 is refused anyway")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a number of seconds beyond 2^52 is refused anyway"
+            )]
             DeValue::Integer(integer) => match number(integer) {
                 Some(seconds) => duration::from_seconds(seconds as f64),
                 None => Err(duration::InvalidDuration::TooLong),
@@ -262,7 +269,10 @@ impl Reading<'_> {
                 .filter(|number| *number != u32::MAX)
                 .map(AccountName::Number)
                 .ok_or_else(|| {
-                    self.fault(format!("`{name}` is {}, expected a number from 0 to 4294967294", word(&integer.to_string())))
+                    self.fault(format!(
+                        "`{name}` is {}, expected a number from 0 to 4294967294",
+                        word(&integer.to_string())
+                    ))
                 }),
             _ => Err(self.type_of(value)),
         }
@@ -280,13 +290,17 @@ impl Reading<'_> {
     fn mask(&self, value: &DeValue<'_>) -> Result<u32, Fault> {
         let wrong = || self.fault("a umask is octal digits in quotes, from `\"000\"` to `\"777\"`");
         let mask = match value {
-            DeValue::String(text) if (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) => {
+            DeValue::String(text)
+                if (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) =>
+            {
                 u32::from_str_radix(text, 8).map_err(|_| wrong())?
             }
             DeValue::Integer(integer) if integer.radix() == 8 || integer.as_str() == "0" => {
                 number(integer).and_then(|mask| u32::try_from(mask).ok()).ok_or_else(wrong)?
             }
-            DeValue::Integer(_) => return Err(wrong().help("a number without `0o` would be decimal: write `umask = \"022\"`")),
+            DeValue::Integer(_) => {
+                return Err(wrong().help("a number without `0o` would be decimal: write `umask = \"022\"`"));
+            }
             DeValue::String(_) => return Err(wrong()),
             _ => return Err(self.type_of(value)),
         };
@@ -296,18 +310,26 @@ impl Reading<'_> {
     fn command(&self, value: &DeValue<'_>) -> Result<Action, Vec<Fault>> {
         match value {
             DeValue::String(_) => {
-                let line = self.text(value).and_then(|line| argument(line, &self.span)).map_err(|fault| vec![fault])?;
+                let line = self
+                    .text(value)
+                    .and_then(|line| argument(line, &self.span))
+                    .map_err(|fault| vec![fault])?;
                 if line.trim().is_empty() {
                     return Err(vec![self.fault("the action is empty")]);
                 }
                 Ok(Action::Shell(line))
             }
             DeValue::Array(words) => {
-                let arguments = each(words.iter().map(|word| match word.get_ref() {
-                    DeValue::String(text) => without_nul(text, &word.span())
-                        .and_then(|text| argument(text.to_owned(), &word.span())),
-                    other => Err(fault(&word.span(), format!("an argument is a string, not {}", kind_of(other)))
+                let arguments = each(words.iter().map(|word| {
+                    match word.get_ref() {
+                        DeValue::String(text) => without_nul(text, &word.span())
+                            .and_then(|text| argument(text.to_owned(), &word.span())),
+                        other => Err(fault(
+                            &word.span(),
+                            format!("an argument is a string, not {}", kind_of(other)),
+                        )
                         .help("write every argument between quotes")),
+                    }
                 }))?;
                 if arguments.first().is_none_or(String::is_empty) {
                     return Err(vec![self.fault("the action names no program")]);
@@ -331,8 +353,11 @@ impl Reading<'_> {
                     .help("names that begin with `TWITCHER_` are set for each run; take another name"));
             }
             let DeValue::String(text) = value.get_ref() else {
-                return Err(fault(&value.span(), format!("the variable `{shown}` is {}, expected a string", kind_of(value.get_ref())))
-                    .help("write it between quotes"));
+                return Err(fault(
+                    &value.span(),
+                    format!("the variable `{shown}` is {}, expected a string", kind_of(value.get_ref())),
+                )
+                .help("write it between quotes"));
             };
             let text = without_nul(text, &value.span())?;
             argument(format!("{}={text}", name.get_ref()), &value.span())?;
@@ -348,17 +373,31 @@ impl Reading<'_> {
             let Some((_, limit)) = LIMITS.iter().find(|(known, _)| known == name.get_ref()) else {
                 let near = nearest(name.get_ref(), LIMITS.iter().map(|(known, _)| *known));
                 let known: Vec<&str> = LIMITS.iter().map(|(known, _)| *known).collect();
-                let help = near.map_or_else(|| format!("known are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+                let help = near.map_or_else(
+                    || format!("known are {}", known.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
                 return Err(fault(&name.span(), format!("unknown limit `{shown}`")).help(help));
             };
             let most = match value.get_ref() {
                 DeValue::String(text) if text == "unlimited" => None,
-                DeValue::Integer(integer) => match number(integer).and_then(|number| u64::try_from(number).ok()) {
-                    Some(most) => Some(most),
-                    None => return Err(fault(&value.span(), format!("the limit `{shown}` is not negative")).help("write a whole number or `\"unlimited\"`")),
-                },
+                DeValue::Integer(integer) => {
+                    match number(integer).and_then(|number| u64::try_from(number).ok()) {
+                        Some(most) => Some(most),
+                        None => {
+                            return Err(fault(&value.span(), format!("the limit `{shown}` is not negative"))
+                                .help("write a whole number or `\"unlimited\"`"));
+                        }
+                    }
+                }
                 other => {
-                    return Err(fault(&value.span(), format!("the limit `{shown}` is {}, expected a whole number or `\"unlimited\"`", kind_of(other))));
+                    return Err(fault(
+                        &value.span(),
+                        format!(
+                            "the limit `{shown}` is {}, expected a whole number or `\"unlimited\"`",
+                            kind_of(other)
+                        ),
+                    ));
                 }
             };
             Ok((*limit, most))
@@ -406,8 +445,13 @@ fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t str, Fault>
 
 fn argument(text: String, span: &Range<usize>) -> Result<String, Fault> {
     if text.len() > LONGEST_ARGUMENT {
-        return Err(fault(span, format!("Linux executes nothing with an argument or variable of more than {LONGEST_ARGUMENT} bytes"))
-            .help("use `script`, or a file of its own"));
+        return Err(fault(
+            span,
+            format!(
+                "Linux executes nothing with an argument or variable of more than {LONGEST_ARGUMENT} bytes"
+            ),
+        )
+        .help("use `script`, or a file of its own"));
     }
     Ok(text)
 }
