@@ -2,10 +2,18 @@
 //!
 //! One file a command; none holds logic that another room could own.
 
+mod del;
+mod document;
 mod failure;
+mod get;
+mod json;
+mod ls;
 mod operate;
 mod output;
+mod progress;
+mod put;
 mod status;
+mod stores;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +57,12 @@ enum Command {
     Resume(operate::Name),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
+    Get(get::Args),
+    Put(put::Args),
+    Del(del::Args),
+    Ls(ls::Args),
+    Dump(document::Dump),
+    Load(document::Load),
 }
 
 /// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
@@ -77,6 +91,12 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Get(args) => block_on(get::run(args, common)),
+        Command::Put(args) => block_on(put::run(args, common)),
+        Command::Del(args) => block_on(del::run(args, common)),
+        Command::Ls(args) => block_on(ls::run(args, common)),
+        Command::Dump(args) => block_on(document::dump(args, common)),
+        Command::Load(args) => block_on(document::load(args, common)),
     }
 }
 
