@@ -11,7 +11,9 @@ pub mod etcd;
 pub mod session;
 pub mod spec;
 pub mod url;
+pub mod zookeeper;
 
+pub use access::Access;
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
@@ -21,12 +23,8 @@ pub use url::InvalidStoreUrl;
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
     match &spec.url {
         StoreUrl::Etcd { .. } => etcd::session(spec, attempt),
+        StoreUrl::ZooKeeper { .. } => zookeeper::session(spec, attempt),
         StoreUrl::Dir { .. } => dir::session(spec, attempt),
-        StoreUrl::ZooKeeper { .. } => session::Session::start(|_, reports| {
-            let what = format!("open {}", spec.url);
-            let why = "this build has no back end for it".to_owned();
-            async move { drop(reports.send(session::Report::Lost(StoreError::Refused { what, why })).await) }
-        }),
     }
 }
 

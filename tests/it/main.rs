@@ -4,11 +4,11 @@
 
 mod fixture;
 
+mod actions;
 mod crash;
 mod operate;
 mod reload;
 mod store_dir;
-mod watches;
-mod actions;
-mod fixture;
 mod store_etcd;
+mod watches;
+mod logging;

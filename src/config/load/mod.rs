@@ -107,7 +107,7 @@ impl Loader {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let host = nix::unistd::gethostname()
             .map_or_else(|_| "localhost".to_owned(), |host| host.to_string_lossy().into_owned());
-        Self::with(root, Trust::of_process(), Box::new(SystemAccounts), host)
+        Self::with(root, Trust::of_process(), Box::new(SystemAccounts::of_process()), host)
     }
 
     /// The same with everything that it asks the machine given.
