@@ -4,12 +4,20 @@
 
 mod check;
 mod convert;
+mod del;
+mod document;
 mod failure;
 mod generate;
+mod get;
+mod json;
+mod ls;
 mod operate;
 mod output;
+mod progress;
+mod put;
 mod run;
 mod status;
+mod stores;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +63,12 @@ enum Command {
     Resume(operate::Name),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
+    Get(get::Args),
+    Put(put::Args),
+    Del(del::Args),
+    Ls(ls::Args),
+    Dump(document::Dump),
+    Load(document::Load),
     Convert(convert::Args),
     #[command(hide = true)]
     Generate(generate::Args),
@@ -88,6 +102,12 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Get(args) => block_on(get::run(args, common)),
+        Command::Put(args) => block_on(put::run(args, common)),
+        Command::Del(args) => block_on(del::run(args, common)),
+        Command::Ls(args) => block_on(ls::run(args, common)),
+        Command::Dump(args) => block_on(document::dump(args, common)),
+        Command::Load(args) => block_on(document::load(args, common)),
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

@@ -153,6 +153,13 @@ impl Loader {
         self.reload_watches()
     }
 
+    /// Reads `twitcher.conf` only, for what needs a store and no watches. An error is all that is wrong with it.
+    pub fn reload_settings(&mut self) -> Result<Arc<Settings>, Vec<Problem>> {
+        self.read_settings();
+        let problems = self.settings_report.iter().flat_map(|report| report.problems.clone()).collect();
+        self.configured.clone().map(Arc::new).ok_or(problems)
+    }
+
     /// Reads the watch files only: after a change in the directory.
     pub fn reload_watches(&mut self) -> Reload {
         if self.settings_report.is_none() && self.configured.is_none() {
