@@ -1,6 +1,6 @@
 //! A member that is killed, frozen, away, or behind a network that fails.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twitcher::store::{LinkState, Subscribe};
 use twitcher::watch::{Detail, WatchType};
@@ -58,12 +58,13 @@ async fn a_restart_without_a_change_shows_nothing_new() {
     client.delete("/c/gone", None).await.unwrap();
     names.until("a").await;
     below.until("a=x").await;
+    let before = Instant::now();
     etcd.kill();
     down(&store).await;
     etcd.start_again();
     connected(&store).await;
     for seen in [&mut value, &mut absent, &mut names, &mut below, &mut counted] {
-        seen.verified_anew().await;
+        seen.verified_since(before).await;
         seen.nothing_within(Duration::from_millis(100)).await;
     }
 }
@@ -163,8 +164,8 @@ async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
     ];
     for seen in &mut all {
         seen.next().await;
-        seen.verified_anew().await;
-        seen.verified_anew().await;
+        seen.verified_since(Instant::now()).await;
+        seen.verified_since(Instant::now()).await;
     }
     etcd.freeze();
     down(&store).await;
@@ -172,7 +173,7 @@ async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
     assert!(!before.connected && before.error.is_some());
     etcd.thaw();
     for seen in &mut all {
-        seen.verified_anew().await;
+        seen.verified_since(Instant::now()).await;
         seen.nothing_within(Duration::from_millis(10)).await;
     }
     put(&mut client, "/n", "2").await;
