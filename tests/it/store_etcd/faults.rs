@@ -179,3 +179,36 @@ async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
     put(&mut client, "/n", "2").await;
     assert_eq!(show(&all[0].next().await.state.content), "2");
 }
+
+/// Reads go through and the watch is silent, as if nothing had happened: P8 in its purest form.
+#[tokio::test]
+async fn a_watch_that_went_deaf_is_found_out_and_made_anew() {
+    let etcd = Etcd::start();
+    let proxy = Proxy::start(etcd.port());
+    let mut client = etcd.client().await;
+    put(&mut client, "/n", "1").await;
+    let store = store(proxy.port());
+    let mut value = subscribe(
+        &store,
+        Subscribe {
+            key: key("/n"),
+            watch_type: WatchType::Data,
+            detail: Detail::Values,
+            every: false,
+            verify_interval: Duration::from_millis(200),
+        },
+    );
+    value.until("1").await;
+    put(&mut client, "/n", "2").await;
+    // An event: the watch is made, on the connection that was made last.
+    value.until("2").await;
+    proxy.stall_newest();
+    put(&mut client, "/n", "3").await;
+    value.until("3").await;
+    assert_eq!(store.health().borrow().reconnects, 0, "the connection had not been given up yet");
+    put(&mut client, "/n", "4").await;
+    value.until("4").await;
+    proxy.heal();
+    put(&mut client, "/n", "5").await;
+    value.until("5").await;
+}
