@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod convert;
+pub mod daemon;
 pub mod ledger;
 pub mod log;
 pub mod metrics;

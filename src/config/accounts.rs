@@ -45,8 +45,22 @@ pub trait Accounts: Send + Sync {
 }
 
 /// This machine's accounts.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemAccounts;
+#[derive(Debug, Clone, Copy)]
+pub struct SystemAccounts {
+    daemon: DaemonIdentity,
+}
+
+impl SystemAccounts {
+    /// As this process sees them.
+    pub fn of_process() -> Self {
+        Self { daemon: DaemonIdentity { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() } }
+    }
+
+    /// As a daemon that is root would: to check files for it without being root.
+    pub fn as_root() -> Self {
+        Self { daemon: DaemonIdentity { uid: 0, gid: 0 } }
+    }
+}
 
 impl From<User> for UserEntry {
     fn from(user: User) -> Self {
@@ -62,7 +76,7 @@ impl From<User> for UserEntry {
 
 impl Accounts for SystemAccounts {
     fn daemon(&self) -> DaemonIdentity {
-        DaemonIdentity { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() }
+        self.daemon
     }
 
     fn user_by_name(&self, name: &str) -> io::Result<Option<UserEntry>> {

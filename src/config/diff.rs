@@ -58,4 +58,4 @@ impl Diff {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -69,7 +69,7 @@ impl Problem {
 
     /// The same, not in the way of loading.
     #[must_use]
-    pub(super) fn as_warning(mut self) -> Self {
+    pub(super) fn into_warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
@@ -78,6 +78,11 @@ impl Problem {
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// What to do about it, with a correct example.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
     /// One line for programs and tables: `git.toml:3:1: unknown field …`, without directory and help.
@@ -177,9 +182,15 @@ impl Source {
             place: Some(self.place(start)),
             message: message.into(),
             help: None,
-            excerpt: Some(Excerpt::of(line, start - begin, end - begin)),
+            excerpt: (!holds_secret(line)).then(|| Excerpt::of(line, start - begin, end - begin)),
         }
     }
+}
+
+/// Whether a line has a URL in it with a user or password. It is then not shown, whatever is wrong with it.
+fn holds_secret(line: &str) -> bool {
+    let url = |rest: &str| rest.split([' ', '"', '\'']).next().is_some_and(|url| url.contains('@'));
+    line.split("://").skip(1).any(url)
 }
 
 impl Excerpt {
@@ -273,12 +284,12 @@ mod tests {
         let at = text.find('y').unwrap();
         let problem = source(text).problem(at..at + 1, "no");
         insta::assert_snapshot!(problem, @r#"
-        /etc/twitcher/a\u{1b}.toml:1:13: error: no
+        /etc/twitcher/a\u{1b}.toml:1:14: error: no
           |
         1 | x = "\u{1b}[31m\u{202e}" y
           |                          ^
         "#);
-        assert_eq!(problem.one_line(), r"a\u{1b}.toml:1:13: no");
+        assert_eq!(problem.one_line(), r"a\u{1b}.toml:1:14: no");
     }
 
     #[test]
@@ -304,6 +315,15 @@ mod tests {
         ] {
             assert_eq!(nearest(given, known), near, "{given}");
         }
+    }
+
+    #[test]
+    fn a_line_with_a_password_is_not_shown() {
+        for line in ["url = etcd://u:hunter2@h", "a = 1 # http://hunter2@h/", "url = 'etcd://u:hunt/er2@h'"] {
+            let shown = source(line).problem(0..1, "no").to_string();
+            assert_eq!(shown.lines().count(), 1, "{shown}");
+        }
+        assert!(source("a = 'http://h/' # me@example").problem(0..1, "no").to_string().contains("me@"));
     }
 
     proptest::proptest! {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::log::{Destination as LogDestination, LogLevel};
 use crate::store::StoreSpec;
 use crate::watch::StoreName;
 
@@ -31,30 +32,4 @@ pub struct Settings {
     pub host: String,
     /// The stores by name; `local` is always there.
     pub stores: BTreeMap<StoreName, StoreSpec>,
-}
-
-/// Where the log goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LogDestination {
-    /// journald under systemd, else syslog, else standard error.
-    Auto,
-    /// `/dev/log`, facility daemon.
-    Syslog,
-    /// The journal, with fields.
-    Journald,
-    /// Standard error, for people.
-    Stderr,
-    /// Standard error, one JSON object a line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the usual names")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
 }

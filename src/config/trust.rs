@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
-/// As many as Linux itself follows: path_resolution(7).
+/// As many as Linux itself follows: `path_resolution(7)`.
 const MOST_LINKS: usize = 40;
 
 /// Whose files are believed.
@@ -48,6 +48,14 @@ pub(super) struct Distrust {
     pub(super) path: PathBuf,
     pub(super) reason: String,
     pub(super) help: String,
+}
+
+impl Distrust {
+    fn new(path: &Path, reason: String, command: &str) -> Self {
+        let place = path.display();
+        let help = format!("who can write it could have the daemon run anything: `{command} '{place}'`");
+        Self { path: path.to_owned(), reason, help }
+    }
 }
 
 /// Opens what may be believed; remembers what it saw of directories for as long as it lives, which is one reload.
@@ -100,11 +108,11 @@ impl TrustedOpen {
             }
             let next = at.join(&step);
             let entry = self.look(&next)?;
-            let sticky = directory.mode() & 0o1000 != 0 && owned(&entry, owner);
-            if let Some(why) = distrust(&at, &directory, owner)
-                && !(sticky && owned(&directory, owner))
-            {
-                return Err(OpenError::Refused(why));
+            if let Some(why) = distrust(&at, &directory, owner) {
+                // In a sticky directory nobody can replace what belongs to another.
+                let sticky = directory.mode() & 0o1000 != 0 && owned(&directory, owner);
+                let why = if sticky { distrust_owner(&next, &entry, owner) } else { Some(why) };
+                why.map_or(Ok(()), |why| Err(OpenError::Refused(why)))?;
             }
             if !entry.file_type().is_symlink() {
                 at = next;
@@ -153,24 +161,23 @@ fn owned(found: &Metadata, owner: u32) -> bool {
     found.uid() == owner || found.uid() == 0
 }
 
+fn distrust_owner(path: &Path, found: &Metadata, owner: u32) -> Option<Distrust> {
+    let expected = if owner == 0 { "root".to_owned() } else { format!("root or user {owner}") };
+    let reason = format!("belongs to user {}, and only {expected} may own it", found.uid());
+    (!owned(found, owner)).then(|| Distrust::new(path, reason, &format!("chown {owner}")))
+}
+
 fn distrust(path: &Path, found: &Metadata, owner: u32) -> Option<Distrust> {
     let mode = found.mode() & 0o7777;
-    let (reason, help) = if !owned(found, owner) {
-        let expected = if owner == 0 { "root".to_owned() } else { format!("root or user {owner}") };
-        (
-            format!("belongs to user {}, and only {expected} may own it", found.uid()),
-            format!("chown {expected}"),
-        )
-    } else if mode & 0o002 != 0 {
-        (format!("can be written by everybody (mode {mode:04o})"), "chmod o-w".to_owned())
+    let by_mode = if mode & 0o002 != 0 {
+        Some((format!("can be written by everybody (mode {mode:04o})"), "chmod o-w"))
     } else if mode & 0o020 != 0 {
-        (format!("can be written by group {} (mode {mode:04o})", found.gid()), "chmod g-w".to_owned())
+        Some((format!("can be written by group {} (mode {mode:04o})", found.gid()), "chmod g-w"))
     } else {
-        return None;
+        None
     };
-    let help =
-        format!("who can write it could make the daemon run anything as root: `{help} '{}'`", path.display());
-    Some(Distrust { path: path.to_owned(), reason, help })
+    distrust_owner(path, found, owner)
+        .or_else(|| by_mode.map(|(reason, command)| Distrust::new(path, reason, command)))
 }
 
 #[cfg(test)]

@@ -11,24 +11,20 @@ pub mod etcd;
 pub mod session;
 pub mod spec;
 pub mod url;
+pub mod zookeeper;
 
 pub use access::Access;
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
-use session::Report;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 pub use url::InvalidStoreUrl;
 
-/// Opens a session of the store's kind; `attempt` moves on among its servers.
+/// Opens a session of the store's kind; the attempt's number moves on among its servers.
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
     match &spec.url {
-        StoreUrl::Dir { .. } => dir::session(spec, attempt),
         StoreUrl::Etcd { .. } => etcd::session(spec, attempt),
-        StoreUrl::ZooKeeper { .. } => session::Session::start(|_, reports| {
-            let what = format!("open {}", spec.url);
-            let why = "this build has no back end for it".to_owned();
-            async move { drop(reports.send(Report::Lost(StoreError::Refused { what, why })).await) }
-        }),
+        StoreUrl::ZooKeeper { .. } => zookeeper::session(spec, attempt),
+        StoreUrl::Dir { .. } => dir::session(spec, attempt),
     }
 }
 

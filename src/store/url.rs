@@ -76,33 +76,39 @@ impl FromStr for StoreUrl {
         if rest.split('/').next().is_some_and(|hosts| hosts.contains('@')) {
             return Err(InvalidStoreUrl::Credentials);
         }
-        if !SCHEMES.contains(&scheme) {
-            let word = scheme.chars().filter(char::is_ascii_graphic).take(20).collect();
-            return Err(InvalidStoreUrl::UnknownScheme(word));
+        // A password may have a slash in it: what cannot be read and has an `@` is not repeated.
+        let secret = scheme != "dir" && rest.contains('@');
+        understand(scheme, rest).map_err(|error| if secret { InvalidStoreUrl::Credentials } else { error })
+    }
+}
+
+fn understand(scheme: &str, rest: &str) -> Result<StoreUrl, InvalidStoreUrl> {
+    if !SCHEMES.contains(&scheme) {
+        let word = scheme.chars().filter(char::is_ascii_graphic).take(20).collect();
+        return Err(InvalidStoreUrl::UnknownScheme(word));
+    }
+    if rest.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+        return Err(InvalidStoreUrl::Blank);
+    }
+    if let Some(extra) = rest.chars().find(|c| matches!(c, '?' | '#')) {
+        return Err(InvalidStoreUrl::Extra(extra));
+    }
+    match scheme {
+        "etcd" | "etcd+tls" => {
+            let (endpoints, prefix) = servers_and_path(rest, "etcd", ETCD_PORT)?;
+            Ok(StoreUrl::Etcd { endpoints, prefix, tls: scheme.ends_with("+tls") })
         }
-        if rest.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
-            return Err(InvalidStoreUrl::Blank);
+        "zookeeper" | "zookeeper+tls" => {
+            let tls = scheme.ends_with("+tls");
+            let port = if tls { ZOOKEEPER_TLS_PORT } else { ZOOKEEPER_PORT };
+            let (servers, chroot) = servers_and_path(rest, "zookeeper", port)?;
+            Ok(StoreUrl::ZooKeeper { servers, chroot, tls })
         }
-        if let Some(extra) = rest.chars().find(|c| matches!(c, '?' | '#')) {
-            return Err(InvalidStoreUrl::Extra(extra));
+        _ if rest.starts_with('/') => {
+            let path = plain_path(rest)?;
+            Ok(StoreUrl::Dir { root: PathBuf::from(if path.is_empty() { "/" } else { path }) })
         }
-        match scheme {
-            "etcd" | "etcd+tls" => {
-                let (endpoints, prefix) = servers_and_path(rest, "etcd", ETCD_PORT)?;
-                Ok(Self::Etcd { endpoints, prefix, tls: scheme.ends_with("+tls") })
-            }
-            "zookeeper" | "zookeeper+tls" => {
-                let tls = scheme.ends_with("+tls");
-                let port = if tls { ZOOKEEPER_TLS_PORT } else { ZOOKEEPER_PORT };
-                let (servers, chroot) = servers_and_path(rest, "zookeeper", port)?;
-                Ok(Self::ZooKeeper { servers, chroot, tls })
-            }
-            _ if rest.starts_with('/') => {
-                let path = plain_path(rest)?;
-                Ok(Self::Dir { root: PathBuf::from(if path.is_empty() { "/" } else { path }) })
-            }
-            _ => Err(InvalidStoreUrl::NotAbsolute),
-        }
+        _ => Err(InvalidStoreUrl::NotAbsolute),
     }
 }
 
@@ -165,7 +171,7 @@ fn server(text: &str, scheme: &'static str, default_port: u16) -> Result<String,
     Ok(format!("{host}:{port}"))
 }
 
-/// The path without a slash at its end: `` or `/a/b`.
+/// The path without a slash at its end: empty, or like `/a/b`.
 fn plain_path(path: &str) -> Result<&str, InvalidStoreUrl> {
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
@@ -248,7 +254,9 @@ mod tests {
 
     #[test]
     fn a_refused_url_never_shows_its_password() {
-        for text in ["etcd://u:hunter2@h", "nonsense://u:hunter2@h", "dir://u:hunter2@h/x"] {
+        for text in
+            ["etcd://u:hunter2@h", "nonsense://u:hunter2@h", "dir://u:hunter2@h/x", "etcd://u:hunter2/x@h"]
+        {
             let message = parse(text).expect_err(text).to_string();
             assert!(!message.contains("hunter2"), "{message}");
         }

@@ -6,8 +6,10 @@ mod fixture;
 
 mod actions;
 mod crash;
+mod logging;
 mod operate;
 mod reload;
 mod store_dir;
 mod store_etcd;
+mod store_zookeeper;
 mod watches;

@@ -5,7 +5,7 @@
 //! and it finds what was deleted and made again under the same name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -108,16 +108,16 @@ impl Arming<'_> {
         while let Some(name) = path.file_name().map(OsString::from) {
             path.pop();
             if let Ok(directory) = fs::canonicalize(&path) {
-                self.entry(directory, name);
+                self.entry(&directory, &name);
             }
         }
     }
 
-    fn entry(&mut self, directory: PathBuf, name: OsString) {
+    fn entry(&mut self, directory: &Path, name: &OsStr) {
         self.publish(|interest| {
-            interest.entries.entry(directory.clone()).or_default().insert(name.clone());
+            interest.entries.entry(directory.to_owned()).or_default().insert(name.to_owned());
         });
-        self.place(&directory);
+        self.place(directory);
     }
 
     fn descend(&mut self, path: &Path, above: &mut Vec<(u64, u64)>) {
@@ -153,7 +153,7 @@ impl Arming<'_> {
     fn linked_file(&mut self, path: &Path) {
         let Ok(real) = fs::canonicalize(path) else { return };
         if let Some((directory, name)) = real.parent().zip(real.file_name()) {
-            self.entry(directory.to_owned(), name.to_owned());
+            self.entry(directory, name);
         }
     }
 

@@ -36,11 +36,11 @@ mod tests {
     #[test]
     fn a_limit_is_named_with_the_setting_that_raises_it() {
         let full = notify::Error::new(ErrorKind::MaxFilesWatch).add_path("/etc/twitcher/a".into());
-        insta::assert_snapshot!(complaint(&full), @"");
+        insta::assert_snapshot!(complaint(&full), @"changes of /etc/twitcher/a are not seen at once, only looked for every few seconds: this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d");
         let instances = notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EMFILE));
-        insta::assert_snapshot!(complaint(&instances), @"");
+        insta::assert_snapshot!(complaint(&instances), @"changes are not seen at once, only looked for every few seconds: this user has no inotify instance left; raise it, for example `sysctl fs.inotify.max_user_instances=1024`, and write that to a file in /etc/sysctl.d");
         let denied =
             notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EACCES)).add_path("/x".into());
-        insta::assert_snapshot!(complaint(&denied), @"");
+        insta::assert_snapshot!(complaint(&denied), @"changes of /x are not seen at once, only looked for every few seconds: Permission denied (os error 13)");
     }
 }

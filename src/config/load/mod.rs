@@ -107,7 +107,7 @@ impl Loader {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let host = nix::unistd::gethostname()
             .map_or_else(|_| "localhost".to_owned(), |host| host.to_string_lossy().into_owned());
-        Self::with(root, Trust::of_process(), Box::new(SystemAccounts), host)
+        Self::with(root, Trust::of_process(), Box::new(SystemAccounts::of_process()), host)
     }
 
     /// The same with everything that it asks the machine given.
@@ -151,6 +151,13 @@ impl Loader {
         self.resolved.clear();
         self.read_settings();
         self.reload_watches()
+    }
+
+    /// Reads `twitcher.conf` only, for what needs a store and no watches. An error is all that is wrong with it.
+    pub fn reload_settings(&mut self) -> Result<Arc<Settings>, Vec<Problem>> {
+        self.read_settings();
+        let problems = self.settings_report.iter().flat_map(|report| report.problems.clone()).collect();
+        self.configured.clone().map(Arc::new).ok_or(problems)
     }
 
     /// Reads the watch files only: after a change in the directory.

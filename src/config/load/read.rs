@@ -52,9 +52,9 @@ impl Unread {
 
 /// Reads one file.
 pub(super) fn text(open: &mut TrustedOpen, path: &Path) -> Result<String, Unread> {
-    let failed = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Unread::Missing,
-        _ => Unread::Failed(error.to_string()),
+    let failed = |error: &io::Error| {
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        if missing { Unread::Missing } else { Unread::Failed(error.to_string()) }
     };
     let (file, found) = match open.file(path) {
         Ok(opened) => opened,

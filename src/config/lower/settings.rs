@@ -131,6 +131,7 @@ fn lower_store(
         StoreUrl::Etcd { tls: secure, .. } => {
             *secure |= tls.is_some();
             only(source, table, problems, "an etcd", &["digest_file", "session_timeout"]);
+            together(source, table, problems, "username", "password_file");
         }
         StoreUrl::ZooKeeper { tls: secure, .. } => {
             *secure |= tls.is_some();
@@ -145,23 +146,14 @@ fn lower_store(
             }
         }
     }
-    let mut together = |table: &RawTable, one: &str, other: &str| {
-        for (one, other) in [(one, other), (other, one)] {
-            if table.has(one) && !table.has(other) {
-                let problem = source.problem(table.span(one), format!("`{one}` needs `{other}` beside it"));
-                problems.push(problem.with_help("write both or none of them"));
-            }
-        }
-    };
-    together(table, "username", "password_file");
     if let Some(tls) = tls {
-        together(tls, "cert", "key");
+        together(source, tls, problems, "cert", "key");
     }
     let session_timeout = table.duration("session_timeout");
     if let Some(at) = &session_timeout
         && !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&at.value)
     {
-        let problem = source.problem(at.span.clone(), "`session_timeout` is from 1 s to 10 m");
+        let problem = source.problem(at.span.clone(), "`session_timeout` must be from 1 s to 10 m");
         problems.push(problem.with_help("servers take 2 to 20 times their tickTime, mostly 4 s to 40 s"));
     }
     let secure = match &url {
@@ -188,9 +180,19 @@ fn lower_store(
     })
 }
 
+/// Refuses one of two fields without the other.
+fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one: &str, other: &str) {
+    for (one, other) in [(one, other), (other, one)] {
+        if table.has(one) && !table.has(other) {
+            let problem = source.problem(table.span(one), format!("`{one}` needs `{other}` beside it"));
+            problems.push(problem.with_help("write both or none of them"));
+        }
+    }
+}
+
 /// Refuses the fields that another kind of store has.
 fn only(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
-    for field in unused.iter().filter(|field| table.has(field)) {
+    for field in unused.iter().filter(|field| table.holds(field)) {
         let problem = source.problem(table.span(field), format!("{kind} store has no `{field}`"));
         problems.push(problem.with_help("take it out, or see `url`"));
     }

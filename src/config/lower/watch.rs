@@ -102,7 +102,7 @@ impl Lowering<'_> {
     }
 
     fn warn(&mut self, field: &str, message: &str, help: &str) {
-        let problem = self.source.problem(self.table.span(field), message).with_help(help).as_warning();
+        let problem = self.source.problem(self.table.span(field), message).with_help(help).into_warning();
         self.problems.push(problem);
     }
 
@@ -282,14 +282,14 @@ impl Lowering<'_> {
             }
             Some(_) | None => RunMode::Queue,
         };
-        if table.has("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
+        if table.holds("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
             self.warn(
                 "max_parallel",
                 "`max_parallel` does nothing here",
                 "it goes with `run_mode = \"parallel\"`",
             );
         }
-        if table.has("notify_signal") && run_mode != RunMode::Queue {
+        if table.holds("notify_signal") && run_mode != RunMode::Queue {
             self.warn(
                 "notify_signal",
                 "`notify_signal` does nothing here",

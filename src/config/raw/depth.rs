@@ -72,12 +72,12 @@ mod tests {
             format!("x = \"\"\"{dots}\n\"\" {dots}\"\"\""),
             "x = [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 10.5]".to_owned(),
         ] {
-            assert_eq!(too_deep(&fine), None, "{:.60}", fine);
+            assert_eq!(too_deep(&fine), None, "{fine:.60}");
         }
         for deep in
             [format!("{dots}a = 1"), format!("[x]\n[[ {dots}a ]]"), format!("x = {{ \"a\" . {dots}a = 1 }}")]
         {
-            assert!(too_deep(&deep).is_some(), "{:.60}", deep);
+            assert!(too_deep(&deep).is_some(), "{deep:.60}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longer than that is a slip of the pen, and timers must not overflow.
-pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// A text or number that is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,9 @@
 //!
 //! What a value means, what goes together and what holds where nothing is written is `lower`'s.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "DeValue is TOML's: what is not expected there is wrong")]
+
+mod collection;
 mod depth;
 mod duration;
 mod signal;
@@ -61,7 +64,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
             let span = name.span();
             match (name.get_ref().as_ref(), value.get_ref()) {
                 ("watch", DeValue::Array(tables)) => {
-                    for table in tables.iter() {
+                    for table in tables {
                         match table.get_ref() {
                             DeValue::Table(fields) => {
                                 watches.push(reader.table(fields, table.span(), WATCH, "watch"));
@@ -84,7 +87,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
                     format!("`watch` is no field but the head of a table, and here is {}", table::kind_of(other)),
                     "write the fields of a watch below a line `[[watch]]`",
                 ),
-                (other, _) if WATCH.iter().any(|field| field.is_called(other)) => reader.wrong(
+                (other, written) if !written.is_table() && WATCH.iter().any(|field| field.is_called(other)) => reader.doubtful(
                     span,
                     format!("`{}` stands outside of a watch", word(other)),
                     "write a line `[[watch]]` above it",

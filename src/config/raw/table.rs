@@ -27,6 +27,8 @@ pub(in crate::config) struct RawTable {
     values: BTreeMap<&'static str, At<Value>>,
     /// Fields that are there and wrong: nothing more is said about them.
     broken: BTreeSet<&'static str>,
+    /// Fields that a wrong name most likely meant.
+    meant: BTreeSet<&'static str>,
 }
 
 macro_rules! getters {
@@ -48,8 +50,17 @@ impl RawTable {
         Self { head, ..Self::default() }
     }
 
-    /// Whether something was written there, right or wrong.
+    /// Whether something was written there, right or wrong or by a wrong name.
     pub(in crate::config) fn has(&self, field: &str) -> bool {
+        self.is_written(field) || self.meant.contains(field)
+    }
+
+    /// Whether a value is there, and right by itself.
+    pub(in crate::config) fn holds(&self, field: &str) -> bool {
+        self.values.contains_key(field)
+    }
+
+    fn is_written(&self, field: &str) -> bool {
         self.values.contains_key(field) || self.broken.contains(field)
     }
 
@@ -90,12 +101,23 @@ impl RawTable {
 pub(super) struct Reader<'s> {
     source: &'s Source,
     found: Vec<Problem>,
+    /// What is missing, or out of place: it may only not have been understood.
     missing: Vec<Problem>,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
         Self { source, found: Vec::new(), missing: Vec::new() }
+    }
+
+    /// Something that may only be there because the syntax is broken elsewhere.
+    pub(super) fn doubtful(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.missing.push(self.source.problem(span, message).with_help(help));
     }
 
     pub(super) fn wrong(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
@@ -127,10 +149,10 @@ impl<'s> Reader<'s> {
         let mut read = RawTable::empty(head.clone());
         for (name, value) in entries {
             let Some(field) = fields.iter().find(|field| field.is_called(name.get_ref())) else {
-                self.unknown(name, fields, what);
+                read.meant.extend(self.unknown(name, fields, what));
                 continue;
             };
-            if read.has(field.name) {
+            if read.is_written(field.name) {
                 self.wrong(
                     name.span(),
                     format!(
@@ -165,20 +187,30 @@ impl<'s> Reader<'s> {
         read
     }
 
-    fn unknown(&mut self, name: &Spanned<DeString<'_>>, fields: &'static [Field], what: &str) {
+    /// Says that a field is not known, and finds the one that was meant.
+    fn unknown(
+        &mut self,
+        name: &Spanned<DeString<'_>>,
+        fields: &'static [Field],
+        what: &str,
+    ) -> Option<&'static str> {
         let given = name.get_ref();
         let known = fields.iter().flat_map(|field| [Some(field.name), field.alias]).flatten();
-        let help =
-            match nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near))) {
-                Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
-                None => {
-                    let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
-                    format!("known are {}", names.join(", "))
-                }
-            };
+        let near = nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near)));
+        let help = match near {
+            _ if what == "setting" && given == "watch" => {
+                "watches belong in files `*.toml` beside this one".to_owned()
+            }
+            Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
+            None => {
+                let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+                format!("known are {}", names.join(", "))
+            }
+        };
         let what = if what == "setting" { "setting".to_owned() } else { format!("field of a {what} table") };
         let what = if what.contains("watch") { "field".to_owned() } else { what };
         self.wrong(name.span(), format!("unknown {what} `{}`", word(given)), help);
+        near.map(|field| field.name)
     }
 }
 

@@ -12,7 +12,7 @@ use super::table::kind_of;
 use super::{duration, signal};
 use crate::config::fields::{Field, Kind, Word};
 use crate::config::problem::{nearest, word};
-use crate::store::StoreUrl;
+use crate::store::{InvalidStoreUrl, StoreUrl};
 use crate::watch::{Action, Key, Limit, SignalNumber, StoreName};
 
 /// Linux refuses to execute with a longer argument or variable: `MAX_ARG_STRLEN` of execve(2), with its NUL.
@@ -54,12 +54,12 @@ pub(super) struct Fault {
     pub(super) help: Option<String>,
 }
 
-fn fault(span: &Range<usize>, message: impl Into<String>) -> Fault {
+pub(super) fn fault(span: &Range<usize>, message: impl Into<String>) -> Fault {
     Fault { span: span.clone(), message: message.into(), help: None }
 }
 
 impl Fault {
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -96,9 +96,9 @@ impl Value {
 }
 
 /// The field and place that a value is read for.
-struct Reading<'f> {
-    field: &'f Field,
-    span: Range<usize>,
+pub(super) struct Reading<'f> {
+    pub(super) field: &'f Field,
+    pub(super) span: Range<usize>,
 }
 
 impl Reading<'_> {
@@ -109,7 +109,7 @@ impl Reading<'_> {
             Kind::Line => {
                 let text = self.text(value)?;
                 if text.is_empty() || text.chars().any(char::is_control) {
-                    return Err(self.fault(format!("`{name}` is one line that is not empty")));
+                    return Err(self.fault(format!("`{name}` must be one line that is not empty")));
                 }
                 Ok(Value::Text(text))
             }
@@ -150,24 +150,23 @@ impl Reading<'_> {
             }
             Kind::Url => {
                 let text = self.text(value)?;
-                text.parse()
-                    .map(Value::Url)
-                    .map_err(|invalid: crate::store::InvalidStoreUrl| self.fault(invalid.to_string()))
+                let refused = |invalid: InvalidStoreUrl| self.fault(invalid.to_string());
+                text.parse().map(Value::Url).map_err(refused)
             }
             Kind::Command | Kind::Variables | Kind::Limits | Kind::ExitCodes => Err(self.type_of(value)),
         }
     }
 
-    fn fault(&self, message: impl Into<String>) -> Fault {
+    pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
         fault(&self.span, message)
     }
 
-    fn type_of(&self, value: &DeValue<'_>) -> Fault {
+    pub(super) fn type_of(&self, value: &DeValue<'_>) -> Fault {
         let Field { name, kind, .. } = self.field;
         self.fault(format!("`{name}` is {}, expected {}", kind_of(value), kind.expected()))
     }
 
-    fn text(&self, value: &DeValue<'_>) -> Result<String, Fault> {
+    pub(super) fn text(&self, value: &DeValue<'_>) -> Result<String, Fault> {
         let DeValue::String(text) = value else { return Err(self.type_of(value)) };
         without_nul(text, &self.span).map(str::to_owned)
     }
@@ -219,10 +218,9 @@ impl Reading<'_> {
             _ => return Err(self.type_of(value)),
         };
         match read {
-            Ok(Duration::ZERO) if !zero => Err(self.fault(format!("`{name}` is above zero")).help(format!(
-                "leave `{name}` out for its default, {}",
-                self.field.default.unwrap_or("none")
-            ))),
+            Ok(Duration::ZERO) if !zero => Err(self.fault(format!("`{name}` must be above zero")).help(
+                format!("leave `{name}` out for its default, {}", self.field.default.unwrap_or("none")),
+            )),
             Ok(duration) => Ok(Value::Duration(duration)),
             Err(invalid) => Err(self.fault(format!("`{name}` is no duration: {invalid}"))),
         }
@@ -283,7 +281,7 @@ impl Reading<'_> {
         if text.starts_with('/') && text.len() < 4096 {
             Ok(PathBuf::from(text))
         } else {
-            Err(self.fault(format!("`{}` is an absolute path of less than 4096 bytes", self.field.name)))
+            Err(self.fault(format!("`{}` must be an absolute path of less than 4096 bytes", self.field.name)))
         }
     }
 
@@ -306,121 +304,10 @@ impl Reading<'_> {
         };
         if mask <= 0o777 { Ok(mask) } else { Err(wrong()) }
     }
-
-    fn command(&self, value: &DeValue<'_>) -> Result<Action, Vec<Fault>> {
-        match value {
-            DeValue::String(_) => {
-                let line = self
-                    .text(value)
-                    .and_then(|line| argument(line, &self.span))
-                    .map_err(|fault| vec![fault])?;
-                if line.trim().is_empty() {
-                    return Err(vec![self.fault("the action is empty")]);
-                }
-                Ok(Action::Shell(line))
-            }
-            DeValue::Array(words) => {
-                let arguments = each(words.iter().map(|word| {
-                    match word.get_ref() {
-                        DeValue::String(text) => without_nul(text, &word.span())
-                            .and_then(|text| argument(text.to_owned(), &word.span())),
-                        other => Err(fault(
-                            &word.span(),
-                            format!("an argument is a string, not {}", kind_of(other)),
-                        )
-                        .help("write every argument between quotes")),
-                    }
-                }))?;
-                if arguments.first().is_none_or(String::is_empty) {
-                    return Err(vec![self.fault("the action names no program")]);
-                }
-                Ok(Action::Program(arguments))
-            }
-            _ => Err(vec![self.type_of(value)]),
-        }
-    }
-
-    fn variables(&self, value: &DeValue<'_>) -> Result<BTreeMap<String, String>, Vec<Fault>> {
-        let DeValue::Table(table) = value else { return Err(vec![self.type_of(value)]) };
-        let variables = each(table.iter().map(|(name, value)| {
-            let shown = word(name.get_ref());
-            if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
-                return Err(fault(&name.span(), format!("`{shown}` is no name of an environment variable"))
-                    .help("a name is not empty and has no `=` or NUL in it"));
-            }
-            if name.get_ref().starts_with("TWITCHER_") {
-                return Err(fault(&name.span(), format!("`{shown}` is one of the daemon's own variables"))
-                    .help("names that begin with `TWITCHER_` are set for each run; take another name"));
-            }
-            let DeValue::String(text) = value.get_ref() else {
-                return Err(fault(
-                    &value.span(),
-                    format!("the variable `{shown}` is {}, expected a string", kind_of(value.get_ref())),
-                )
-                .help("write it between quotes"));
-            };
-            let text = without_nul(text, &value.span())?;
-            argument(format!("{}={text}", name.get_ref()), &value.span())?;
-            Ok((name.get_ref().to_string(), text.to_owned()))
-        }))?;
-        Ok(variables.into_iter().collect())
-    }
-
-    fn limits(&self, value: &DeValue<'_>) -> Result<BTreeMap<Limit, Option<u64>>, Vec<Fault>> {
-        let DeValue::Table(table) = value else { return Err(vec![self.type_of(value)]) };
-        let limits = each(table.iter().map(|(name, value)| {
-            let shown = word(name.get_ref());
-            let Some((_, limit)) = LIMITS.iter().find(|(known, _)| known == name.get_ref()) else {
-                let near = nearest(name.get_ref(), LIMITS.iter().map(|(known, _)| *known));
-                let known: Vec<&str> = LIMITS.iter().map(|(known, _)| *known).collect();
-                let help = near.map_or_else(
-                    || format!("known are {}", known.join(", ")),
-                    |near| format!("did you mean `{near}`?"),
-                );
-                return Err(fault(&name.span(), format!("unknown limit `{shown}`")).help(help));
-            };
-            let most = match value.get_ref() {
-                DeValue::String(text) if text == "unlimited" => None,
-                DeValue::Integer(integer) => {
-                    match number(integer).and_then(|number| u64::try_from(number).ok()) {
-                        Some(most) => Some(most),
-                        None => {
-                            return Err(fault(&value.span(), format!("the limit `{shown}` is not negative"))
-                                .help("write a whole number or `\"unlimited\"`"));
-                        }
-                    }
-                }
-                other => {
-                    return Err(fault(
-                        &value.span(),
-                        format!(
-                            "the limit `{shown}` is {}, expected a whole number or `\"unlimited\"`",
-                            kind_of(other)
-                        ),
-                    ));
-                }
-            };
-            Ok((*limit, most))
-        }))?;
-        Ok(limits.into_iter().collect())
-    }
-
-    fn codes(&self, value: &DeValue<'_>) -> Result<Vec<i32>, Vec<Fault>> {
-        let DeValue::Array(items) = value else { return Err(vec![self.type_of(value)]) };
-        let mut codes = each(items.iter().map(|item| {
-            let code = if let DeValue::Integer(integer) = item.get_ref() { number(integer) } else { None };
-            code.filter(|code| (0..=255).contains(code))
-                .and_then(|code| i32::try_from(code).ok())
-                .ok_or_else(|| fault(&item.span(), "an exit code is a whole number from 0 to 255"))
-        }))?;
-        codes.sort_unstable();
-        codes.dedup();
-        if codes.is_empty() { Err(vec![self.fault("no exit code would mean success")]) } else { Ok(codes) }
-    }
 }
 
 /// All values, or all faults.
-fn each<T>(items: impl Iterator<Item = Result<T, Fault>>) -> Result<Vec<T>, Vec<Fault>> {
+pub(super) fn each<T>(items: impl Iterator<Item = Result<T, Fault>>) -> Result<Vec<T>, Vec<Fault>> {
     let (mut good, mut faults) = (Vec::new(), Vec::new());
     for item in items {
         match item {
@@ -431,11 +318,11 @@ fn each<T>(items: impl Iterator<Item = Result<T, Fault>>) -> Result<Vec<T>, Vec<
     if faults.is_empty() { Ok(good) } else { Err(faults) }
 }
 
-fn number(integer: &DeInteger<'_>) -> Option<i64> {
+pub(super) fn number(integer: &DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t str, Fault> {
+pub(super) fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t str, Fault> {
     if text.contains('\0') {
         return Err(fault(span, "a NUL character would end this text early in every program that reads it")
             .help("take the NUL character out"));
@@ -443,7 +330,7 @@ fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t str, Fault>
     Ok(text)
 }
 
-fn argument(text: String, span: &Range<usize>) -> Result<String, Fault> {
+pub(super) fn argument(text: String, span: &Range<usize>) -> Result<String, Fault> {
     if text.len() > LONGEST_ARGUMENT {
         return Err(fault(
             span,
@@ -455,21 +342,3 @@ fn argument(text: String, span: &Range<usize>) -> Result<String, Fault> {
     }
     Ok(text)
 }
-
-const LIMITS: [(&str, Limit); 15] = [
-    ("as", Limit::As),
-    ("core", Limit::Core),
-    ("cpu", Limit::Cpu),
-    ("data", Limit::Data),
-    ("fsize", Limit::Fsize),
-    ("memlock", Limit::Memlock),
-    ("msgqueue", Limit::Msgqueue),
-    ("nice", Limit::Nice),
-    ("nofile", Limit::Nofile),
-    ("nproc", Limit::Nproc),
-    ("rss", Limit::Rss),
-    ("rtprio", Limit::Rtprio),
-    ("rttime", Limit::Rttime),
-    ("sigpending", Limit::Sigpending),
-    ("stack", Limit::Stack),
-];
