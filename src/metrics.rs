@@ -13,7 +13,7 @@ pub struct Own {
     pub running: u64,
     /// Log lines that were lost because their reader did not read.
     pub log_lines_lost: u64,
-    /// Resident memory in bytes, /proc/self/statm.
+    /// Resident memory in bytes, /proc/self/status.
     pub resident_bytes: u64,
     /// Open descriptors.
     pub open_descriptors: u64,

@@ -25,6 +25,13 @@ impl Failure {
         Self { message: None, status }
     }
 
+    /// The same with something more to say.
+    #[must_use]
+    pub(super) fn and(mut self, more: &str) -> Self {
+        self.message = self.message.map(|message| format!("{message}; {more}"));
+        self
+    }
+
     pub(super) fn report(self) -> ExitCode {
         if let Some(message) = self.message {
             use std::io::Write;

@@ -2,10 +2,22 @@
 //!
 //! One file a command; none holds logic that another room could own.
 
+mod check;
+mod convert;
+mod del;
+mod document;
 mod failure;
+mod generate;
+mod get;
+mod json;
+mod ls;
 mod operate;
 mod output;
+mod progress;
+mod put;
+mod run;
 mod status;
+mod stores;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +48,8 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
+    Check(check::Args),
     Status(status::Args),
     /// The last runs of a watch, oldest first
     History(operate::Named),
@@ -49,6 +63,15 @@ enum Command {
     Resume(operate::Name),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
+    Get(get::Args),
+    Put(put::Args),
+    Del(del::Args),
+    Ls(ls::Args),
+    Dump(document::Dump),
+    Load(document::Load),
+    Convert(convert::Args),
+    #[command(hide = true)]
+    Generate(generate::Args),
 }
 
 /// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
@@ -70,6 +93,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<(), Failure> {
     let common = &cli.common;
     match cli.command {
+        Command::Run(run::Args {}) => run::run(common),
+        Command::Check(args) => block_on(check::run(args, common)),
         Command::Status(args) => block_on(status::run(args, common)),
         Command::History(args) => block_on(operate::history(args, common)),
         Command::Explain(args) => block_on(operate::explain(args, common)),
@@ -77,14 +102,29 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Get(args) => block_on(get::run(args, common)),
+        Command::Put(args) => block_on(put::run(args, common)),
+        Command::Del(args) => block_on(del::run(args, common)),
+        Command::Ls(args) => block_on(ls::run(args, common)),
+        Command::Dump(args) => block_on(document::dump(args, common)),
+        Command::Load(args) => block_on(document::load(args, common)),
+        Command::Convert(args) => convert::run(&args),
+        Command::Generate(args) => generate::run(&args),
     }
 }
 
 impl Common {
     /// Asks the daemon that serves this configuration.
     async fn ask(&self, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
-        let socket = std::path::Path::new("/run/twitcher/control.sock");
-        crate::control::ask(socket, request).await.map_err(|error| Failure::new(error.to_string()))
+        let settings = self.settings()?;
+        let asked = crate::control::ask(&settings.control_socket, request).await;
+        asked.map_err(|error| Failure::new(error.to_string()))
+    }
+
+    /// What twitcher.conf says.
+    fn settings(&self) -> Result<std::sync::Arc<crate::config::Settings>, Failure> {
+        let mut loader = crate::config::Loader::new(&self.config);
+        crate::daemon::first_settings(&mut loader).map_err(Failure::new)
     }
 }
 

@@ -108,7 +108,10 @@ impl Supervisor {
 
     /// A defined watch.
     pub(super) fn watch(&self, name: &str) -> Option<&Live> {
-        self.watches.get(name).filter(|place| !place.retiring || place.next.is_some()).map(|place| &place.live)
+        self.watches
+            .get(name)
+            .filter(|place| !place.retiring || place.next.is_some())
+            .map(|place| &place.live)
     }
 
     /// The names of the defined watches.
@@ -172,7 +175,8 @@ impl Supervisor {
         if let Some(next) = self.watches.remove(name).and_then(|place| place.next) {
             self.begin(next, legacy);
         }
-        let used = |store: &StoreName| self.watches.values().any(|place| place.live.spec.target.store == *store);
+        let used =
+            |store: &StoreName| self.watches.values().any(|place| place.live.spec.target.store == *store);
         let unused: Vec<StoreName> = self.stores.keys().filter(|store| !used(store)).cloned().collect();
         for store in unused {
             self.stores.remove(&store);
@@ -185,7 +189,8 @@ impl Supervisor {
         tracing::error!(watch = %name, "the watch met a fault in twitcher itself and begins again: {error}");
         if let Some(place) = self.watches.get_mut(&name) {
             if !place.retiring && !self.stopping {
-                place.next = Some(Definition { spec: Arc::clone(&place.live.spec), file: place.live.file.clone() });
+                place.next =
+                    Some(Definition { spec: Arc::clone(&place.live.spec), file: place.live.file.clone() });
             }
         }
         self.drained(&name, None);

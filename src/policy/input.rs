@@ -1,11 +1,11 @@
-//! What the machine is told and what it answers.
+//! What the machine is told.
 
 use std::time::Instant;
 
-use crate::watch::{Reason, RunId, State, Verdict};
+use crate::watch::{Reason, RunId, State, Verdict, Version};
 
 /// What is already settled when a machine begins, so that a first state can be judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Baseline {
     /// Nothing is known: the first state is judged by `run_on_load`.
     Unknown,
@@ -24,6 +24,8 @@ pub enum Baseline {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// The store shows a state. The first one is judged by the baseline, given with it.
+    ///
+    /// A state whose order is not above that of the newest is ignored.
     State {
         /// What is there now; its order is higher than that of any state before.
         state: State,
@@ -32,17 +34,21 @@ pub enum Input {
         /// What is known about the first state of this machine; ignored for later ones.
         baseline: Baseline,
     },
-    /// A slot to run in was granted (the machine had asked with [`Effect::Acquire`]).
+    /// A slot to run in was granted (the machine had asked with [`Effect::Acquire`](super::Effect::Acquire)).
     Slot,
-    /// A run ended, or could not be started.
+    /// A run ended, or could not be started. Its slot is free again: whoever performs effects gives it back.
     Ended(Ended),
     /// Time passed; nothing else happened.
     Wakeup,
-    /// Somebody asked for something.
+    /// Somebody asked for something; answered by exactly one [`Effect::Answer`](super::Effect::Answer).
     Control(Control),
     /// The definition was changed or removed: start nothing more, let live runs finish.
-    Retire,
-    /// The daemon stops: start nothing more; live runs may finish until `deadline`, then their timeout sequence.
+    Retire {
+        /// When TERM goes to a run that has no `timeout` of its own, if ever.
+        deadline: Option<Instant>,
+    },
+    /// The daemon stops: start nothing more; live runs may finish until `deadline`, then their timeout
+    /// sequence. Said again with an earlier deadline, that one counts.
     Stop {
         /// When TERM goes to what still runs.
         deadline: Instant,
@@ -72,82 +78,35 @@ pub enum Control {
     Resume,
 }
 
-/// What is to be done. Performed in order by the watch's task.
+/// A pause that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pause {
+    /// When it ends by itself; `None`: by [`Control::Resume`] only.
+    pub until: Option<Instant>,
+}
+
+/// How a watch stood when the daemon ended, by the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Standing {
+    /// Paused by an operator.
+    pub paused: Option<Pause>,
+    /// Stopped by `on_failure = "stop"`, under this same definition.
+    pub stopped: bool,
+}
+
+/// A run of a former daemon that is still alive (promise P3). It holds no slot of this daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "an effect that is not performed is a lost run or a lost signal"]
-pub enum Effect {
-    /// Ask for a slot among the daemon's `max_processes`; answered by [`Input::Slot`].
-    Acquire,
-    /// Give back the slot, or the place in the queue for one: nothing is to be run any more.
-    Release,
-    /// Start the action in the slot. Its end, also a failed start, comes back as [`Input::Ended`].
-    Start {
-        /// The state that it is given.
-        state: State,
-        /// Why.
-        reason: Reason,
-        /// 1, 2, …
-        attempt: u32,
-        /// How many updates it stands for.
-        coalesced: u64,
-        /// Which run it becomes; drawn by the machine from the caller's source of ids.
-        run: RunId,
-    },
-    /// Send a signal to a live run.
-    Signal {
-        /// Which run.
-        run: RunId,
-        /// What.
-        sent: Sent,
-    },
-    /// A state will not be run by itself, and why.
-    Skip {
-        /// Its order.
-        order: crate::watch::Order,
-        /// Why.
-        why: SkipReason,
-    },
-    /// The state was given to a run that succeeded.
-    Applied {
-        /// The state's order.
-        order: crate::watch::Order,
-        /// Its version.
-        version: crate::watch::Version,
-    },
-    /// The last retry failed under `on_failure = "stop"`: to be remembered across restarts.
-    Stopped,
-    /// The pause ended by itself or by an order.
-    Resumed,
-    /// Nothing is live any more after Retire or Stop. The machine's last effect.
-    Drained,
-}
-
-/// A signal as the machine means it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sent {
-    /// The watch's `notify_signal`, to the leader.
-    Notify,
-    /// TERM to the group.
-    Term,
-    /// KILL to the group.
-    Kill,
-}
-
-/// Why a state was not run by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SkipReason {
-    /// `run_on_load` says so, or the ledger knows it as applied.
-    OnLoad,
-    /// `run_mode = "discard"` and the action was running.
-    Discarded,
-    /// A newer state took its place before it could start; it counts in `TWITCHER_COALESCED`.
-    Superseded,
-    /// The key is gone and `on_delete = "ignore"`, or it was never there.
-    Absent,
-    /// The watch is paused; the newest state is kept.
-    Paused,
-    /// The watch is stopped; the newest state is kept.
-    Stopped,
-    /// The watch is being retired or the daemon stops.
-    Retiring,
+pub struct Adopted {
+    /// Which.
+    pub run: RunId,
+    /// The version of the state that it was given, where the ledger knows.
+    pub version: Option<Version>,
+    /// Why it was started.
+    pub reason: Reason,
+    /// 1, 2, …
+    pub attempt: u32,
+    /// How many updates it stands for.
+    pub coalesced: u64,
+    /// When it began: its `timeout` counts from there.
+    pub started: Instant,
 }

@@ -10,18 +10,21 @@ pub mod error;
 pub mod etcd;
 pub mod session;
 pub mod spec;
+pub mod url;
 pub mod zookeeper;
 
+pub use access::Access;
 pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use url::InvalidStoreUrl;
 
 /// Opens a session of the store's kind; the attempt's number moves on among its servers.
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
     match &spec.url {
         StoreUrl::Etcd { .. } => etcd::session(spec, attempt),
-        StoreUrl::Dir { .. } => dir::session(spec, attempt),
         StoreUrl::ZooKeeper { .. } => zookeeper::session(spec, attempt),
+        StoreUrl::Dir { .. } => dir::session(spec, attempt),
     }
 }
 

@@ -27,7 +27,7 @@ pub enum Outcome {
 }
 
 /// What an outcome means to the policy of its watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The state was applied.
     Succeeded,

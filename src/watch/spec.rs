@@ -32,7 +32,7 @@ pub struct WatchSpec {
 }
 
 /// All that the policy machine decides by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicySpec {
     /// What the first state does.
     pub run_on_load: RunOnLoad,

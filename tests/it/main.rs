@@ -6,6 +6,7 @@ mod fixture;
 
 mod actions;
 mod crash;
+mod logging;
 mod operate;
 mod reload;
 mod store_dir;

@@ -65,13 +65,11 @@ impl Live {
         let _ = self.events.send(Box::new(event));
     }
 
-    /// Asks the watch; `None` if it has just ended.
-    pub(super) async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Option<T> {
-        self.begin_ask(event).await.ok()
-    }
-
     /// Asks without waiting, so that many can be asked at once.
-    pub(super) fn begin_ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> oneshot::Receiver<T> {
+    pub(super) fn begin_ask<T>(
+        &self,
+        event: impl FnOnce(oneshot::Sender<T>) -> Event,
+    ) -> oneshot::Receiver<T> {
         let (answer, answered) = oneshot::channel();
         self.tell(event(answer));
         answered
@@ -87,6 +85,7 @@ pub(super) fn begin(
     legacy: Option<Legacy>,
 ) -> (Live, impl Future<Output = Legacy> + Send + use<>) {
     let (events, events_in) = mpsc::unbounded_channel();
-    let task = task::Task::new(Arc::clone(&spec), file.clone(), store, Arc::clone(ground), legacy, events.clone());
+    let task =
+        task::Task::new(Arc::clone(&spec), file.clone(), store, Arc::clone(ground), legacy, events.clone());
     (Live { spec, file, events }, task.run(events_in))
 }

@@ -122,8 +122,15 @@ impl Task {
                 running.orders = Some(orders);
                 running.pid = identity.pid;
                 self.ground.running.fetch_add(1, Ordering::Relaxed);
-                let live =
-                    LiveRun { run: run.clone(), process: identity, started, reason, version, attempt, coalesced };
+                let live = LiveRun {
+                    run: run.clone(),
+                    process: identity,
+                    started,
+                    reason,
+                    version,
+                    attempt,
+                    coalesced,
+                };
                 self.ground.ledger.started(&self.spec.name, live);
                 tracing::debug!(watch = %self.spec.name, run = %run, "started process {}", running.pid);
                 self.runs.insert(run.clone(), running);
@@ -218,9 +225,12 @@ impl Task {
             Outcome::Unknown => ", its end was not seen".to_owned(),
         };
         let reason = reason.word();
-        let text = format!("{word}{how} after {seconds:.3} s ({reason}, version {version}, attempt {attempt})");
+        let text =
+            format!("{word}{how} after {seconds:.3} s ({reason}, version {version}, attempt {attempt})");
         match outcome.verdict(&self.spec.policy.success_codes) {
-            Verdict::Succeeded => tracing::info!(watch = %self.spec.name, run = %run, outcome = word, "{text}"),
+            Verdict::Succeeded => {
+                tracing::info!(watch = %self.spec.name, run = %run, outcome = word, "{text}")
+            }
             Verdict::Failed | Verdict::Unknown => {
                 tracing::warn!(watch = %self.spec.name, run = %run, outcome = word, "{text}");
             }

@@ -84,7 +84,11 @@ fn monotonic(time: jiff::Timestamp) -> Instant {
     let now = Instant::now();
     let ahead = time.duration_since(jiff::Timestamp::now());
     let length = ahead.unsigned_abs();
-    if ahead.is_negative() { now.checked_sub(length).unwrap_or(now) } else { now.checked_add(length).unwrap_or(now) }
+    if ahead.is_negative() {
+        now.checked_sub(length).unwrap_or(now)
+    } else {
+        now.checked_add(length).unwrap_or(now)
+    }
 }
 
 /// The other way round; `None` beyond the calendar.

@@ -181,7 +181,8 @@ impl Task {
     fn judge(&self, state: &State, legacy: Option<&Legacy>) -> Baseline {
         if let Some(legacy) = legacy.filter(|legacy| legacy.spec.target == self.spec.target) {
             let seen = legacy.newest.as_ref();
-            let same = seen.is_some_and(|seen| seen.version == state.version && seen.content == state.content);
+            let same =
+                seen.is_some_and(|seen| seen.version == state.version && seen.content == state.content);
             if legacy.unserved || (seen.is_some() && !same) {
                 return Baseline::Pending;
             }

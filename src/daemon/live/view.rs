@@ -6,7 +6,7 @@ use super::task::Task;
 use crate::policy::{Bearing, NewestState, Obstacle, Phase, SkipReason, Stopping};
 use crate::status::{Explanation, RunningStatus, WatchState, WatchStatus};
 use crate::store::Standing;
-use crate::watch::{WatchType, WatchSpec};
+use crate::watch::{WatchSpec, WatchType};
 
 impl Task {
     pub(super) fn view(&self) -> WatchStatus {
@@ -29,8 +29,15 @@ impl Task {
             key: spec.target.key.to_string(),
             watch_type: word(spec.target.watch_type).to_owned(),
             state: state(phase, unreachable),
-            version: self.newest.as_ref().filter(|newest| !newest.content.is_absent()).map(|n| n.version.to_string()),
-            applied: entry.applied.filter(|applied| applied.is_of(&spec.target)).map(|applied| applied.version),
+            version: self
+                .newest
+                .as_ref()
+                .filter(|newest| !newest.content.is_absent())
+                .map(|n| n.version.to_string()),
+            applied: entry
+                .applied
+                .filter(|applied| applied.is_of(&spec.target))
+                .map(|applied| applied.version),
             converged: self.machine.converged(),
             verified_seconds: standing.verified.map(|at| at.elapsed().as_secs_f64()),
             error: standing.error,
@@ -59,7 +66,9 @@ impl Task {
             let ending = match live.stopping {
                 Stopping::No { term_at: Some(at) } => format!("; it is ended by TERM in {}", ahead(at, now)),
                 Stopping::No { term_at: None } => String::new(),
-                Stopping::Terminated { kill_at } => format!("; it was sent TERM, and gets KILL in {}", ahead(kill_at, now)),
+                Stopping::Terminated { kill_at } => {
+                    format!("; it was sent TERM, and gets KILL in {}", ahead(kill_at, now))
+                }
                 Stopping::Killed => "; it was sent KILL".to_owned(),
             };
             because.push(format!(
@@ -71,7 +80,11 @@ impl Task {
             ));
         }
         if let Some(waiting) = facts.waiting {
-            let behind = if waiting.behind > 0 { format!(", {} more behind it", waiting.behind) } else { String::new() };
+            let behind = if waiting.behind > 0 {
+                format!(", {} more behind it", waiting.behind)
+            } else {
+                String::new()
+            };
             because.push(format!(
                 "version {} is to run next ({}, attempt {}, for {} updates{behind}).",
                 waiting.version,
@@ -97,9 +110,14 @@ impl Task {
         match standing.verified {
             Some(at) => {
                 let ago = seconds(at.elapsed());
-                Some(format!("what is known of {} was verified by store {} {ago} ago.", target.key, target.store))
+                Some(format!(
+                    "what is known of {} was verified by store {} {ago} ago.",
+                    target.key, target.store
+                ))
             }
-            None if standing.connected => Some(format!("store {} is being asked for {}.", target.store, target.key)),
+            None if standing.connected => {
+                Some(format!("store {} is being asked for {}.", target.store, target.key))
+            }
             None => Some(format!("store {} is not connected yet.", target.store)),
         }
     }
@@ -107,21 +125,42 @@ impl Task {
     fn obstacle_sentence(&self, obstacle: &Obstacle, now: Instant) -> String {
         let name = &self.spec.name;
         match obstacle {
-            Obstacle::Retiring => "nothing starts: the definition was changed or removed, or the daemon stops.".to_owned(),
+            Obstacle::Retiring => {
+                "nothing starts: the definition was changed or removed, or the daemon stops.".to_owned()
+            }
             Obstacle::Stopped => {
-                format!("nothing starts: it is stopped after its last retry, until its definition changes or `twitcher resume {name}`.")
+                format!(
+                    "nothing starts: it is stopped after its last retry, until its definition changes or `twitcher resume {name}`."
+                )
             }
-            Obstacle::Paused { until: None } => format!("nothing starts: it is paused until `twitcher resume {name}`."),
+            Obstacle::Paused { until: None } => {
+                format!("nothing starts: it is paused until `twitcher resume {name}`.")
+            }
             Obstacle::Paused { until: Some(until) } => {
-                format!("nothing starts: it is paused for {} more, or until `twitcher resume {name}`.", ahead(*until, now))
+                format!(
+                    "nothing starts: it is paused for {} more, or until `twitcher resume {name}`.",
+                    ahead(*until, now)
+                )
             }
-            Obstacle::Settling { until } => format!("it waits for quiet (settle), {} more if no update comes.", ahead(*until, now)),
-            Obstacle::Splaying { until } => format!("it waits for this host's turn (splay) in {}.", ahead(*until, now)),
-            Obstacle::Retrying { until } => format!("it waits {} before the next try (retry_delay).", ahead(*until, now)),
+            Obstacle::Settling { until } => {
+                format!("it waits for quiet (settle), {} more if no update comes.", ahead(*until, now))
+            }
+            Obstacle::Splaying { until } => {
+                format!("it waits for this host's turn (splay) in {}.", ahead(*until, now))
+            }
+            Obstacle::Retrying { until } => {
+                format!("it waits {} before the next try (retry_delay).", ahead(*until, now))
+            }
             Obstacle::Running { live: 1 } => "it waits for the run that goes on (run_mode).".to_owned(),
-            Obstacle::Running { live } => format!("it waits for one of the {live} runs that go on (max_parallel)."),
-            Obstacle::Interval { until } => format!("it waits {} because of min_interval.", ahead(*until, now)),
-            Obstacle::Slot => "it waits for its turn among the actions of all watches (max_processes).".to_owned(),
+            Obstacle::Running { live } => {
+                format!("it waits for one of the {live} runs that go on (max_parallel).")
+            }
+            Obstacle::Interval { until } => {
+                format!("it waits {} because of min_interval.", ahead(*until, now))
+            }
+            Obstacle::Slot => {
+                "it waits for its turn among the actions of all watches (max_processes).".to_owned()
+            }
         }
     }
 
@@ -144,12 +183,16 @@ impl Task {
 fn newest_sentence(newest: &NewestState, spec: &WatchSpec) -> String {
     let version = newest.version;
     if newest.absent {
-        return format!("{} does not exist{}.", spec.target.key, match newest.bearing {
-            Bearing::Absent => ", so that nothing is to run",
-            Bearing::Open => "; its deletion is to be run",
-            Bearing::Applied => "; its deletion was run",
-            Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => "",
-        });
+        return format!(
+            "{} does not exist{}.",
+            spec.target.key,
+            match newest.bearing {
+                Bearing::Absent => ", so that nothing is to run",
+                Bearing::Open => "; its deletion is to be run",
+                Bearing::Applied => "; its deletion was run",
+                Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => "",
+            }
+        );
     }
     let word = match newest.bearing {
         Bearing::Open => "it is to be applied",

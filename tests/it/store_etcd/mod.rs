@@ -3,8 +3,15 @@
 //! Every test ends in the same demand: the last state that was seen is the store's last value, and no state
 //! was older than one before it.
 
+mod access;
 mod basics;
+mod cluster;
+mod entrance;
+mod faults;
+mod history;
+mod load;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +19,7 @@ use tokio::time::timeout;
 use twitcher::store::{Credentials, Store, StoreSpec, StoreUrl, Subscribe, Subscription, Tls, Update};
 use twitcher::watch::{Content, Detail, Key, Order, StoreName, WatchType};
 
-use crate::fixture::LONG;
+use crate::fixture::server::LONG;
 
 pub(super) fn spec(endpoints: &[u16], prefix: &str) -> StoreSpec {
     let endpoints = endpoints.iter().map(|port| format!("127.0.0.1:{port}")).collect();
@@ -170,15 +177,15 @@ pub(super) async fn down(store: &Store) -> String {
     health.error.expect("a reason")
 }
 
-pub(super) fn password(username: &str, file: &std::path::Path) -> Option<Credentials> {
-    Some(Credentials::Password { username: username.to_owned(), password_file: file.to_owned() })
+pub(super) fn password(username: &str, file: &Path) -> Credentials {
+    Credentials::Password { username: username.to_owned(), password_file: file.to_owned() }
 }
 
-pub(super) fn tls(ca: &std::path::Path, client: Option<(&std::path::Path, &std::path::Path)>) -> Option<Tls> {
-    Some(Tls {
+pub(super) fn tls(ca: &Path, client: Option<(&Path, &Path)>) -> Tls {
+    Tls {
         ca: Some(ca.to_owned()),
         cert: client.map(|(cert, _)| cert.to_owned()),
         key: client.map(|(_, key)| key.to_owned()),
         server_name: None,
-    })
+    }
 }

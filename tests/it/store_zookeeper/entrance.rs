@@ -13,7 +13,7 @@ use zookeeper_client::{Acls, Client, CreateMode};
 
 use super::open;
 use crate::fixture::conversation::{arm, tree, value};
-use crate::fixture::free_port;
+use crate::fixture::server::free_port;
 use crate::fixture::zookeeper::{OPEN, ZooKeeper};
 
 fn with_digest(spec: StoreSpec, file: &Path) -> StoreSpec {

@@ -1,0 +1,203 @@
+//! What an observed state does: wait for a start, or be skipped and why.
+
+use std::time::Instant;
+
+use super::effect::{Effect, Sent, SkipReason};
+use super::input::Baseline;
+use super::machine::{Bearing, Machine, Newest, Service, Source};
+use super::waiting::{Entry, Wait};
+use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, RunOnLoad, State};
+
+/// How many states wait at most in parallel mode. Beyond that the newest one waiting is replaced by a
+/// newer one, which then stands for both.
+pub(super) const MOST_WAITING: usize = 1024;
+
+/// What a state is worth before run mode and circumstances are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    Run(Reason),
+    Skip(SkipReason, Bearing),
+}
+
+/// Judges the first state that a machine sees.
+fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgement {
+    if absent {
+        let was_there = match baseline {
+            Baseline::Unknown | Baseline::Applied => false,
+            Baseline::Changed | Baseline::Interrupted | Baseline::Pending => true,
+        };
+        if policy.on_delete == OnDelete::Ignore || !was_there {
+            return Judgement::Skip(SkipReason::Absent, Bearing::Absent);
+        }
+    }
+    let loaded = if absent { Reason::Delete } else { Reason::Load };
+    let changed = if absent { Reason::Delete } else { Reason::Change };
+    match (baseline, policy.run_on_load) {
+        (Baseline::Interrupted, _) => Judgement::Run(Reason::Recovery),
+        (Baseline::Pending, _) => Judgement::Run(changed),
+        (Baseline::Unknown | Baseline::Changed, RunOnLoad::Always | RunOnLoad::Changed)
+        | (Baseline::Applied, RunOnLoad::Always) => Judgement::Run(loaded),
+        (Baseline::Unknown, RunOnLoad::Never) => Judgement::Skip(SkipReason::OnLoad, Bearing::Noted),
+        (Baseline::Applied, RunOnLoad::Never | RunOnLoad::Changed) => {
+            Judgement::Skip(SkipReason::OnLoad, Bearing::Applied)
+        }
+        (Baseline::Changed, RunOnLoad::Never) => Judgement::Skip(SkipReason::OnLoad, Bearing::Behind),
+    }
+}
+
+/// Judges a state that came after another.
+fn judge_later(policy: &PolicySpec, before: &Newest, absent: bool) -> Judgement {
+    if !absent {
+        Judgement::Run(Reason::Change)
+    } else if policy.on_delete == OnDelete::Ignore || before.bearing == Bearing::Absent {
+        Judgement::Skip(SkipReason::Absent, Bearing::Absent)
+    } else {
+        Judgement::Run(Reason::Delete)
+    }
+}
+
+impl<S: Source> Machine<S> {
+    pub(super) fn observe(
+        &mut self,
+        now: Instant,
+        state: State,
+        updates: u64,
+        baseline: Baseline,
+        effects: &mut Vec<Effect>,
+    ) {
+        let absent = state.content.is_absent();
+        let judgement = match &self.newest {
+            Some(newest) if state.order <= newest.state.order => return,
+            Some(newest) => judge_later(&self.policy, newest, absent),
+            None => {
+                let applied = baseline == Baseline::Applied;
+                if applied {
+                    self.history.applied = Some((state.order, state.version));
+                }
+                if self.recognise(&state) {
+                    let bearing = if applied { Bearing::Applied } else { Bearing::Open };
+                    self.newest = Some(Newest { state, bearing });
+                    return;
+                }
+                let baseline = if self.recover { Baseline::Interrupted } else { baseline };
+                let judgement = judge_first(&self.policy, baseline, absent);
+                // A machine that is on its way out leaves the judging of a first state to its successor.
+                let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending);
+                if matches!(self.service, Service::Serving) || owed {
+                    judgement
+                } else {
+                    Judgement::Skip(SkipReason::Retiring, Bearing::Noted)
+                }
+            }
+        };
+        match judgement {
+            Judgement::Skip(why, bearing) => {
+                if why == SkipReason::Absent {
+                    self.drop_outdated(now, effects);
+                }
+                self.skip(now, state.order, why, effects);
+                self.newest = Some(Newest { state, bearing });
+            }
+            Judgement::Run(reason) => {
+                let bearing = self.admit(now, state.clone(), updates, reason, effects);
+                self.newest = Some(Newest { state, bearing });
+            }
+        }
+    }
+
+    /// Whether an adopted run was given this first state: then it waits for that run.
+    fn recognise(&mut self, state: &State) -> bool {
+        if state.content.is_absent() && self.policy.on_delete == OnDelete::Ignore {
+            return false;
+        }
+        let mut known = false;
+        for live in self.live.iter_mut().filter(|live| live.version == Some(state.version)) {
+            live.order = Some(state.order);
+            known = true;
+        }
+        known
+    }
+
+    /// A state that is to be run meets the run mode.
+    fn admit(
+        &mut self,
+        now: Instant,
+        state: State,
+        updates: u64,
+        reason: Reason,
+        effects: &mut Vec<Effect>,
+    ) -> Bearing {
+        let beside = match self.policy.run_mode {
+            RunMode::Discard if !self.live.is_empty() && self.waiting.is_empty() => {
+                self.discarded += updates;
+                self.skip(now, state.order, SkipReason::Discarded, effects);
+                return Bearing::Discarded;
+            }
+            RunMode::Queue | RunMode::Discard | RunMode::Restart => false,
+            RunMode::Parallel { .. } => true,
+        };
+        if !matches!(self.service, Service::Serving) {
+            self.skip(now, state.order, SkipReason::Retiring, effects);
+            return Bearing::Open;
+        }
+        if self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some() {
+            let told = self.live.iter().filter(|live| live.may_run());
+            effects.extend(told.map(|live| Effect::Signal { run: live.run.clone(), sent: Sent::Notify }));
+        }
+        let fresh = updates + std::mem::take(&mut self.carried);
+        let full = self.waiting.len() >= MOST_WAITING;
+        let together = !beside || full || self.is_held();
+        match self.waiting.back_mut() {
+            Some(last) if together || last.fated || last.is_settling() => {
+                let replaced = (!last.fated).then_some(last.state.order);
+                last.renew(now, state, fresh, reason, &self.policy);
+                if let Some(order) = replaced {
+                    self.skip(now, order, SkipReason::Superseded, effects);
+                }
+            }
+            Some(_) | None => {
+                self.waiting.push_back(Entry::update(now, state, fresh, reason, &self.policy));
+            }
+        }
+        Bearing::Open
+    }
+
+    /// The key is gone and that runs nothing: what waited with an older state is not run with it any more.
+    /// In parallel mode only what could still be replaced goes; every other update has its run.
+    fn drop_outdated(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let parallel = matches!(self.policy.run_mode, RunMode::Parallel { .. });
+        let each = parallel && !self.is_held();
+        if let Some(last) = self.waiting.back()
+            && (!each || last.fated || last.is_settling())
+            && let Some(dropped) = self.waiting.pop_back()
+        {
+            self.carried += dropped.fresh;
+            if !dropped.fated {
+                self.skip(now, dropped.state.order, SkipReason::Superseded, effects);
+            }
+        }
+    }
+
+    /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and
+    /// nothing has it in hand. In discard mode that is so after the run that made it be discarded, too.
+    pub(super) fn catch_up(&mut self, now: Instant) {
+        if self.is_held() || !self.waiting.is_empty() {
+            return;
+        }
+        let Some(newest) = &mut self.newest else { return };
+        let repeated = match newest.bearing {
+            Bearing::Applied | Bearing::Noted | Bearing::Absent => return,
+            Bearing::Discarded => self.discarded,
+            Bearing::Open | Bearing::GivenUp => self.history.last_coalesced(),
+            Bearing::Behind => 1,
+        };
+        if self.live.iter().any(|live| live.order == Some(newest.state.order)) {
+            return;
+        }
+        newest.bearing = Bearing::Open;
+        let state = newest.state.clone();
+        let reason = if state.content.is_absent() { Reason::Delete } else { Reason::Change };
+        let wait = Wait::Ready;
+        self.waiting.push_back(Entry::again(now, state, reason, 1, repeated.max(1), wait));
+    }
+}

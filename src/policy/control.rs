@@ -1,0 +1,119 @@
+//! What operators, a changed definition and a stopping daemon ask for.
+
+use std::time::Instant;
+
+use super::effect::{Answer, Effect, Refusal, SkipReason};
+use super::input::{Control, Pause};
+use super::machine::{Bearing, Machine, Service, Source};
+use super::waiting::{Entry, Wait};
+use crate::watch::{OnDelete, Reason, RunMode};
+
+impl<S: Source> Machine<S> {
+    pub(super) fn control(&mut self, now: Instant, control: Control, effects: &mut Vec<Effect>) {
+        let refusal = match self.service {
+            Service::Retiring | Service::Drained => Some(Refusal::Retiring),
+            Service::Serving => match control {
+                Control::Trigger => self.trigger_refusal(),
+                Control::Pause { .. } => None,
+                Control::Resume => (!self.is_held()).then_some(Refusal::NothingToResume),
+            },
+        };
+        if let Some(refusal) = refusal {
+            effects.push(Effect::Answer(Answer::Refused(refusal)));
+            return;
+        }
+        effects.push(Effect::Answer(Answer::Accepted));
+        match control {
+            Control::Trigger => self.trigger(now),
+            Control::Pause { until } => {
+                self.paused = Some(Pause { until });
+                self.gather(now, effects);
+            }
+            Control::Resume => {
+                if self.paused.take().is_some() {
+                    effects.push(Effect::Resumed);
+                }
+                if std::mem::replace(&mut self.stopped, false) {
+                    effects.push(Effect::Revived);
+                }
+                self.catch_up(now);
+            }
+        }
+    }
+
+    fn trigger_refusal(&self) -> Option<Refusal> {
+        if self.stopped {
+            return Some(Refusal::Stopped);
+        }
+        if self.paused.is_some() {
+            return Some(Refusal::Paused);
+        }
+        let Some(newest) = &self.newest else { return Some(Refusal::NoState) };
+        if newest.state.content.is_absent() && self.policy.on_delete == OnDelete::Ignore {
+            return Some(Refusal::Absent);
+        }
+        let busy = match self.policy.run_mode {
+            RunMode::Discard => !self.live.is_empty(),
+            RunMode::Queue | RunMode::Restart | RunMode::Parallel { .. } => false,
+        };
+        busy.then_some(Refusal::Running)
+    }
+
+    /// What waits already serves the trigger too; else the newest state is run again.
+    ///
+    /// In parallel mode the trigger is the last to start of what waits, since no start goes backwards.
+    fn trigger(&mut self, now: Instant) {
+        if let Some(last) = self.waiting.back_mut() {
+            last.hurry();
+            return;
+        }
+        let Some(newest) = &mut self.newest else { return };
+        match newest.bearing {
+            // Success stays success, and a key that was never there cannot be deleted by a trigger.
+            Bearing::Applied | Bearing::Absent => {}
+            Bearing::Open | Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => {
+                newest.bearing = Bearing::Open;
+            }
+        }
+        let mut entry = Entry::again(now, newest.state.clone(), Reason::Trigger, 1, 0, Wait::Ready);
+        entry.hurry();
+        self.waiting.push_back(entry);
+    }
+
+    /// A held watch keeps only the newest of what waits; it stands for all of it.
+    fn gather(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        while self.waiting.len() > 1
+            && let Some(older) = self.waiting.pop_front()
+        {
+            self.skip(now, older.state.order, SkipReason::Superseded, effects);
+            if let Some(next) = self.waiting.front_mut() {
+                next.absorb(&older);
+            }
+        }
+    }
+
+    pub(super) fn retire(&mut self, now: Instant, deadline: Option<Instant>, effects: &mut Vec<Effect>) {
+        self.close(now, effects);
+        if self.policy.timeout.is_none()
+            && let Some(deadline) = deadline
+        {
+            self.live.iter_mut().for_each(|live| live.limit(deadline));
+        }
+    }
+
+    pub(super) fn stop(&mut self, now: Instant, deadline: Instant, effects: &mut Vec<Effect>) {
+        self.close(now, effects);
+        self.live.iter_mut().for_each(|live| live.limit(deadline));
+    }
+
+    fn close(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if matches!(self.service, Service::Serving) {
+            self.service = Service::Retiring;
+        }
+        for entry in std::mem::take(&mut self.waiting) {
+            if !entry.fated {
+                self.skip(now, entry.state.order, SkipReason::Retiring, effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What a machine knows about itself, as facts: words for people are made elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::effect::SkipReason;
+use super::machine::{Bearing, Machine, Service, Source};
+use super::runs::{Course, Live};
+use super::waiting::{Entry, Wait};
+use crate::watch::{Order, Reason, RunId, Verdict, Version};
+
+/// What a watch is doing: the words of `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Nothing is to be done.
+    Idle,
+    /// Waiting for quiet.
+    Settling,
+    /// Waiting for this host's turn.
+    Splaying,
+    /// Waiting for `min_interval` or a slot.
+    Waiting,
+    /// At least one run is live.
+    Running,
+    /// Waiting for the delay before a run is repeated.
+    Retrying,
+    /// Paused by an operator. Runs may still be live.
+    Paused,
+    /// Stopped after the last retry. In parallel mode, runs may still be live.
+    Stopped,
+}
+
+impl Phase {
+    /// The word of `status --json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Settling => "settling",
+            Self::Splaying => "splaying",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One thing that keeps the next start from happening now.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Obstacle {
+    /// The definition was changed or removed, or the daemon stops.
+    Retiring,
+    /// Stopped after the last retry.
+    Stopped,
+    /// Paused.
+    Paused {
+        /// When that ends by itself.
+        until: Option<Instant>,
+    },
+    /// Updates keep coming, or the last one is too fresh.
+    Settling {
+        /// When it starts if none comes.
+        until: Instant,
+    },
+    /// This host's turn is later.
+    Splaying {
+        /// Its turn.
+        until: Instant,
+    },
+    /// A run is repeated after a delay.
+    Retrying {
+        /// Its end.
+        until: Instant,
+    },
+    /// The run mode has no room beside the runs that are live.
+    Running {
+        /// How many are live.
+        live: usize,
+    },
+    /// The last start was too recent.
+    Interval {
+        /// When that is over.
+        until: Instant,
+    },
+    /// The daemon runs `max_processes` actions already.
+    Slot,
+}
+
+/// The newest state and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NewestState {
+    /// Its order.
+    pub order: Order,
+    /// Its version.
+    pub version: Version,
+    /// Whether the key does not exist.
+    pub absent: bool,
+    /// Where it stands.
+    pub bearing: Bearing,
+}
+
+/// What starts next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WaitingState {
+    /// The state's order.
+    pub order: Order,
+    /// The state's version.
+    pub version: Version,
+    /// Why it will run.
+    pub reason: Reason,
+    /// 1, 2, …
+    pub attempt: u32,
+    /// How many updates it stands for so far.
+    pub coalesced: u64,
+    /// How many more wait behind it (parallel).
+    pub behind: usize,
+}
+
+/// How far the ending of a live run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stopping {
+    /// It may run; TERM at that time, if any.
+    No {
+        /// When it gets TERM.
+        term_at: Option<Instant>,
+    },
+    /// It was sent TERM.
+    Terminated {
+        /// When it gets KILL.
+        kill_at: Instant,
+    },
+    /// It was sent KILL.
+    Killed,
+}
+
+/// A live run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LiveRun {
+    /// Which.
+    pub run: RunId,
+    /// The version of its state; of an adopted run, where the ledger knows it.
+    pub version: Option<Version>,
+    /// Why it was started.
+    pub reason: Reason,
+    /// 1, 2, …
+    pub attempt: u32,
+    /// How many updates it stands for.
+    pub coalesced: u64,
+    /// Since when.
+    pub started: Instant,
+    /// Whether a former daemon started it.
+    pub adopted: bool,
+    /// Whether it is being ended.
+    pub stopping: Stopping,
+}
+
+/// All that `twitcher explain` tells of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What it is doing.
+    pub phase: Phase,
+    /// The newest state; `None` until the store has shown one.
+    pub newest: Option<NewestState>,
+    /// The state of the last run that succeeded, by this machine or by the ledger.
+    pub applied: Option<(Order, Version)>,
+    /// [`Machine::converged`].
+    pub converged: bool,
+    /// What starts next.
+    pub waiting: Option<WaitingState>,
+    /// All that keeps it from starting now, in the order in which it is waited for. Empty where nothing waits
+    /// and nothing is held.
+    pub obstacles: Vec<Obstacle>,
+    /// Live runs in the order of their starts.
+    pub live: Vec<LiveRun>,
+    /// The last start: which state, why, when.
+    pub last_start: Option<(Order, Reason, Instant)>,
+    /// The last run that ended: which, how, when.
+    pub last_end: Option<(RunId, Verdict, Instant)>,
+    /// The last state that was skipped for each reason, and when.
+    pub last_skips: BTreeMap<SkipReason, (Order, Instant)>,
+}
+
+/// What is remembered only to be told, and what was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct History {
+    pub(super) applied: Option<(Order, Version)>,
+    pub(super) start: Option<(Order, Reason, u64, Instant)>,
+    pub(super) end: Option<(RunId, Verdict, Instant)>,
+    /// By [`SkipReason::ALL`].
+    pub(super) skips: [Option<(Order, Instant)>; SkipReason::ALL.len()],
+}
+
+impl History {
+    pub(super) fn started(&mut self, entry: &Entry, coalesced: u64, now: Instant) {
+        self.start = Some((entry.state.order, entry.reason, coalesced, now));
+    }
+
+    pub(super) fn ended(&mut self, live: &Live, verdict: Verdict, now: Instant) {
+        self.end = Some((live.run.clone(), verdict, now));
+    }
+
+    pub(super) fn skipped(&mut self, order: Order, why: SkipReason, now: Instant) {
+        for (slot, reason) in self.skips.iter_mut().zip(SkipReason::ALL) {
+            if reason == why {
+                *slot = Some((order, now));
+            }
+        }
+    }
+
+    /// How many updates the last run stood for, at least 1.
+    pub(super) fn last_coalesced(&self) -> u64 {
+        self.start.map_or(1, |(_, _, coalesced, _)| coalesced.max(1))
+    }
+}
+
+impl<S: Source> Machine<S> {
+    /// What it is doing, as of the last input.
+    pub fn phase(&self) -> Phase {
+        if self.stopped {
+            return Phase::Stopped;
+        }
+        if self.paused.is_some() {
+            return Phase::Paused;
+        }
+        if !self.live.is_empty() {
+            return Phase::Running;
+        }
+        match self.waiting.front().map(|entry| entry.wait) {
+            None => Phase::Idle,
+            Some(Wait::Settling { .. }) => Phase::Settling,
+            Some(Wait::Splaying { .. }) => Phase::Splaying,
+            Some(Wait::Retrying { .. }) => Phase::Retrying,
+            Some(Wait::Ready) => Phase::Waiting,
+        }
+    }
+
+    /// Why it does what it does, or does not.
+    pub fn explain(&self, now: Instant) -> Explanation {
+        let newest = self.newest.as_ref().map(|newest| NewestState {
+            order: newest.state.order,
+            version: newest.state.version,
+            absent: newest.state.content.is_absent(),
+            bearing: newest.bearing,
+        });
+        let waiting = self.waiting.front().map(|entry| WaitingState {
+            order: entry.state.order,
+            version: entry.state.version,
+            reason: entry.reason,
+            attempt: entry.attempt,
+            coalesced: entry.coalesced(),
+            behind: self.waiting.len() - 1,
+        });
+        let skips = SkipReason::ALL.into_iter().zip(self.history.skips);
+        Explanation {
+            phase: self.phase(),
+            newest,
+            applied: self.history.applied,
+            converged: self.converged(),
+            waiting,
+            obstacles: self.obstacles(now),
+            live: self.live.iter().map(LiveRun::of).collect(),
+            last_start: self.history.start.map(|(order, reason, _, at)| (order, reason, at)),
+            last_end: self.history.end.clone(),
+            last_skips: skips.filter_map(|(why, last)| Some((why, last?))).collect(),
+        }
+    }
+
+    fn obstacles(&self, now: Instant) -> Vec<Obstacle> {
+        let mut obstacles = Vec::new();
+        match self.service {
+            Service::Serving => {}
+            Service::Retiring | Service::Drained => obstacles.push(Obstacle::Retiring),
+        }
+        if self.stopped {
+            obstacles.push(Obstacle::Stopped);
+        }
+        if let Some(pause) = self.paused {
+            obstacles.push(Obstacle::Paused { until: pause.until });
+        }
+        let Some(entry) = self.waiting.front() else { return obstacles };
+        // While held, time passes a wait by without its being moved on.
+        match entry.wait {
+            _ if entry.wait.deadline().is_none_or(|until| until <= now) => {}
+            Wait::Settling { until } => obstacles.push(Obstacle::Settling { until }),
+            Wait::Splaying { until } => obstacles.push(Obstacle::Splaying { until }),
+            Wait::Retrying { until } => obstacles.push(Obstacle::Retrying { until }),
+            Wait::Ready => {}
+        }
+        if let Some(until) = self.interval_end(entry).filter(|until| *until > now) {
+            obstacles.push(Obstacle::Interval { until });
+        }
+        if !self.has_room() {
+            obstacles.push(Obstacle::Running { live: self.live.len() });
+        }
+        if self.asked {
+            obstacles.push(Obstacle::Slot);
+        }
+        obstacles
+    }
+}
+
+impl LiveRun {
+    fn of(live: &Live) -> Self {
+        let stopping = match live.course {
+            Course::Running { term_at } => Stopping::No { term_at },
+            Course::Terminated { kill_at } => Stopping::Terminated { kill_at },
+            Course::Killed => Stopping::Killed,
+        };
+        Self {
+            run: live.run.clone(),
+            version: live.version,
+            reason: live.reason,
+            attempt: live.attempt,
+            coalesced: live.coalesced,
+            started: live.started,
+            adopted: live.adopted,
+            stopping,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The machine itself: what it holds, the order of things inside one input, and when to wake up.
+//!
+//! What single inputs mean is in the files beside this one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::effect::{Effect, SkipReason};
+use super::explain::History;
+use super::input::{Adopted, Input, Pause, Standing};
+use super::runs::{Course, Live};
+use super::waiting::{Entry, later};
+use crate::watch::{Order, PolicySpec, RunId, RunMode, State};
+
+/// Where run ids and chance come from.
+pub trait Source {
+    /// The next run's id; never the same twice.
+    fn run_id(&mut self) -> RunId;
+    /// Uniformly out of 0.0..=1.0: spreads retries.
+    fn jitter(&mut self) -> f64;
+}
+
+/// Where the newest state stands with regard to the action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bearing {
+    /// To be applied: it waits, runs, or will be retried.
+    Open,
+    /// A run that was given it succeeded, by this machine or by the ledger.
+    Applied,
+    /// Taken note of on load, nothing being known about what was applied before.
+    Noted,
+    /// Taken note of on load under `run_on_load = false`, though the ledger knows that it was not applied.
+    Behind,
+    /// It came while the action ran under `run_mode = "discard"`.
+    Discarded,
+    /// There is nothing to apply: the key does not exist, and that runs nothing.
+    Absent,
+    /// The last retry failed.
+    GivenUp,
+}
+
+/// The newest state that was observed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Newest {
+    pub(super) state: State,
+    pub(super) bearing: Bearing,
+}
+
+/// How far the machine is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Service {
+    Serving,
+    Retiring,
+    Drained,
+}
+
+/// Decides when one watch's action runs. See the [module](super) for the order of what it waits for.
+///
+/// After a first state, `handle` is never late to notice a deadline as long as it is called at
+/// [`Machine::poll_timeout`]; called at other times with [`Input::Wakeup`], it changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Machine<S> {
+    pub(super) policy: Arc<PolicySpec>,
+    pub(super) source: S,
+    pub(super) newest: Option<Newest>,
+    /// On their way to a start, oldest first. One at most, but in parallel mode. The last one has the
+    /// newest state, unless that is an ignored deletion.
+    pub(super) waiting: VecDeque<Entry>,
+    /// In the order of their starts.
+    pub(super) live: Vec<Live>,
+    /// A slot was asked for and neither granted nor given back.
+    pub(super) asked: bool,
+    pub(super) paused: Option<Pause>,
+    pub(super) stopped: bool,
+    pub(super) service: Service,
+    /// An adopted run ended before there was a state to repeat it with.
+    pub(super) recover: bool,
+    /// Updates of states that a deletion took out of waiting: the next run stands for them too.
+    pub(super) carried: u64,
+    /// Updates discarded since the last start.
+    pub(super) discarded: u64,
+    pub(super) last_start: Option<Instant>,
+    pub(super) history: History,
+}
+
+impl<S: Source> Machine<S> {
+    /// A machine that has seen nothing yet.
+    pub fn new(policy: impl Into<Arc<PolicySpec>>, source: S, standing: Standing) -> Self {
+        Self {
+            policy: policy.into(),
+            source,
+            newest: None,
+            waiting: VecDeque::new(),
+            live: Vec::new(),
+            asked: false,
+            paused: standing.paused,
+            stopped: standing.stopped,
+            service: Service::Serving,
+            recover: false,
+            carried: 0,
+            discarded: 0,
+            last_start: None,
+            history: History::default(),
+        }
+    }
+
+    /// A run of a former daemon is still alive: the machine waits for it, and ends it by the same timeout.
+    /// To be told before any input. Ask [`Machine::poll_timeout`] afterwards: the timeout may be over.
+    pub fn adopt(&mut self, adopted: Adopted) {
+        let Adopted { run, version, reason, attempt, coalesced, started } = adopted;
+        self.last_start = self.last_start.max(Some(started));
+        let course = Course::Running { term_at: self.policy.timeout.map(|timeout| later(started, timeout)) };
+        let order = None;
+        let adopted = true;
+        self.live.push(Live { run, order, version, reason, attempt, coalesced, started, adopted, course });
+    }
+
+    /// Takes what happened and says what is to be done, to be performed in this order.
+    #[must_use = "effects that are not performed are lost runs and signals"]
+    pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        // What time alone brought comes first: at the end of a pause, a trigger is no longer refused.
+        self.pass_time(now, &mut effects);
+        match input {
+            Input::State { state, updates, baseline } => {
+                self.observe(now, state, updates.max(1), baseline, &mut effects);
+            }
+            Input::Slot => self.take_slot(now, &mut effects),
+            Input::Ended(ended) => self.end(now, &ended, &mut effects),
+            Input::Wakeup => {}
+            Input::Control(control) => self.control(now, control, &mut effects),
+            Input::Retire { deadline } => self.retire(now, deadline, &mut effects),
+            Input::Stop { deadline } => self.stop(now, deadline, &mut effects),
+        }
+        self.pass_time(now, &mut effects);
+        self.end_overdue(now, &mut effects);
+        self.ask_for_slot(now, &mut effects);
+        self.drain(&mut effects);
+        effects
+    }
+
+    /// When to call [`Machine::handle`] with [`Input::Wakeup`] if nothing else happens.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ends = self.live.iter().filter_map(Live::deadline).min();
+        let serving = matches!(self.service, Service::Serving);
+        let pause = self.paused.and_then(|pause| pause.until).filter(|_| serving);
+        let first = self.waiting.front().filter(|_| serving && !self.is_held());
+        let last = self.waiting.back().filter(|last| first.is_some() && last.is_settling());
+        let ripe = first.and_then(|entry| entry.wait.deadline());
+        let settled = last.and_then(|entry| entry.wait.deadline());
+        let interval = first
+            .filter(|entry| entry.is_ready() && self.has_room() && !self.asked)
+            .and_then(|entry| self.interval_end(entry));
+        [ends, pause, ripe, settled, interval].into_iter().flatten().min()
+    }
+
+    /// What pauses, settling, splay and retry delays come to.
+    fn pass_time(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !matches!(self.service, Service::Serving) {
+            return;
+        }
+        if self.paused.and_then(|pause| pause.until).is_some_and(|until| until <= now) {
+            self.paused = None;
+            effects.push(Effect::Resumed);
+            self.catch_up(now);
+        }
+        if self.is_held() {
+            return;
+        }
+        // Only the last one can be settling, and only the first one starts.
+        if let Some(last) = self.waiting.back_mut() {
+            last.settle(now, self.policy.splay);
+        }
+        if let Some(first) = self.waiting.front_mut() {
+            first.ripen(now);
+        }
+    }
+
+    fn take_slot(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let granted = std::mem::replace(&mut self.asked, false);
+        if granted && self.wants_slot(now) {
+            self.start(now, effects);
+        } else {
+            effects.push(Effect::Release);
+        }
+    }
+
+    fn start(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.waiting.pop_front() else { return };
+        if self.waiting.is_empty() {
+            // Ten thousand idle machines hold no buffer each.
+            self.waiting = VecDeque::new();
+        }
+        let run = self.source.run_id();
+        let coalesced = entry.coalesced();
+        self.discarded = 0;
+        self.last_start = Some(now);
+        let term_at = self.policy.timeout.map(|timeout| later(now, timeout));
+        self.live.push(Live {
+            run: run.clone(),
+            order: Some(entry.state.order),
+            version: Some(entry.state.version),
+            reason: entry.reason,
+            attempt: entry.attempt,
+            coalesced,
+            started: now,
+            adopted: false,
+            course: Course::Running { term_at },
+        });
+        self.history.started(&entry, coalesced, now);
+        let Entry { state, reason, attempt, .. } = entry;
+        effects.push(Effect::Start { state, reason, attempt, coalesced, run });
+    }
+
+    fn end_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let restart =
+            matches!(self.policy.run_mode, RunMode::Restart) && self.may_start() && !self.waiting.is_empty();
+        for live in &mut self.live {
+            live.advance(now, restart, self.policy.kill_after, effects);
+        }
+    }
+
+    fn ask_for_slot(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let wanted = self.wants_slot(now);
+        if wanted != self.asked {
+            self.asked = wanted;
+            effects.push(if wanted { Effect::Acquire } else { Effect::Release });
+        }
+    }
+
+    fn drain(&mut self, effects: &mut Vec<Effect>) {
+        if matches!(self.service, Service::Retiring) && self.live.is_empty() {
+            self.service = Service::Drained;
+            effects.push(Effect::Drained);
+        }
+    }
+
+    fn wants_slot(&self, now: Instant) -> bool {
+        self.may_start()
+            && self.has_room()
+            && self.waiting.front().is_some_and(|entry| {
+                entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now)
+            })
+    }
+
+    /// Whether the run mode has room for one more beside the live runs.
+    pub(super) fn has_room(&self) -> bool {
+        match self.policy.run_mode {
+            RunMode::Queue | RunMode::Discard | RunMode::Restart => self.live.is_empty(),
+            RunMode::Parallel { max } => self.live.len() < usize::try_from(max).unwrap_or(usize::MAX).max(1),
+        }
+    }
+
+    /// Until when `min_interval` holds an entry back, if it does at all.
+    pub(super) fn interval_end(&self, entry: &Entry) -> Option<Instant> {
+        if entry.urgent || self.policy.min_interval.is_zero() {
+            return None;
+        }
+        self.last_start.map(|last| later(last, self.policy.min_interval))
+    }
+
+    /// Paused or stopped: nothing starts, and updates come together in the newest.
+    pub(super) fn is_held(&self) -> bool {
+        self.paused.is_some() || self.stopped
+    }
+
+    pub(super) fn may_start(&self) -> bool {
+        matches!(self.service, Service::Serving) && !self.is_held()
+    }
+
+    pub(super) fn skip(&mut self, now: Instant, order: Order, why: SkipReason, effects: &mut Vec<Effect>) {
+        self.history.skipped(order, why, now);
+        effects.push(Effect::Skip { order, why });
+    }
+
+    /// Whether the newest state was given to a run that succeeded, or there is nothing to apply.
+    ///
+    /// A state that the ledger knows as applied counts; one that was only taken note of does not.
+    pub fn converged(&self) -> bool {
+        self.newest.as_ref().is_some_and(|newest| match newest.bearing {
+            Bearing::Applied | Bearing::Absent => true,
+            Bearing::Open | Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => false,
+        })
+    }
+
+    /// What a retired machine had taken on and not brought to success, for its successor's
+    /// [`Baseline::Pending`](super::Baseline::Pending). To be asked once it has drained.
+    ///
+    /// A first state that came after Retire is not among it (the successor judges its own first state),
+    /// unless it was itself pending or interrupted. A baseline that never met a state is the caller's to keep.
+    pub fn unserved(&self) -> Option<&State> {
+        self.newest.as_ref().and_then(|newest| match newest.bearing {
+            // A load of what the ledger knows as applied is the successor's to decide.
+            Bearing::Open => {
+                let applied = self.history.applied.is_some_and(|(order, _)| order == newest.state.order);
+                Some(&newest.state).filter(|_| !applied)
+            }
+            // A stop holds until the definition changes, which is now.
+            Bearing::GivenUp => Some(&newest.state).filter(|_| self.stopped),
+            Bearing::Applied | Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::Absent => {
+                None
+            }
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Plain policies, states and a source of ids for the machine's tests.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::policy::{Baseline, Effect, Ended, Input, Machine, Source, Standing};
+use crate::watch::{
+    Content, OnDelete, OnFailure, Order, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, State,
+    Verdict, Version,
+};
+
+pub(in crate::policy) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Everything off: what starts, starts at once.
+pub(in crate::policy) fn policy(run_mode: RunMode) -> PolicySpec {
+    PolicySpec {
+        run_on_load: RunOnLoad::Always,
+        run_mode,
+        on_delete: OnDelete::Ignore,
+        notify_signal: None,
+        timeout: None,
+        kill_after: seconds(5),
+        settle: Duration::ZERO,
+        settle_max: Duration::ZERO,
+        splay: Duration::ZERO,
+        min_interval: Duration::ZERO,
+        retries: Retries::AtMost(0),
+        retry_delay: seconds(4),
+        retry_delay_max: seconds(60),
+        on_failure: OnFailure::Keep,
+        success_codes: vec![0],
+    }
+}
+
+/// Counts runs; draws the longest delays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(in crate::policy) struct Counter {
+    pub(in crate::policy) drawn: u32,
+}
+
+impl Source for Counter {
+    fn run_id(&mut self) -> RunId {
+        self.drawn += 1;
+        run(self.drawn)
+    }
+
+    fn jitter(&mut self) -> f64 {
+        1.0
+    }
+}
+
+pub(in crate::policy) fn run(number: u32) -> RunId {
+    RunId(Arc::from(format!("r{number}")))
+}
+
+pub(in crate::policy) fn version(order: u64) -> Version {
+    Version::Revision(100 + i64::try_from(order).unwrap())
+}
+
+pub(in crate::policy) fn present(order: u64) -> State {
+    State {
+        order: Order(order),
+        version: version(order),
+        content: Content::Value(Bytes::from_static(b"value")),
+    }
+}
+
+pub(in crate::policy) fn absent(order: u64) -> State {
+    State { content: Content::Absent, ..present(order) }
+}
+
+/// A machine with a clock, for tests that read like a story.
+pub(in crate::policy) struct Story {
+    pub(in crate::policy) machine: Machine<Counter>,
+    pub(in crate::policy) begin: Instant,
+    pub(in crate::policy) now: Instant,
+}
+
+impl Story {
+    pub(in crate::policy) fn of(policy: PolicySpec) -> Self {
+        Self::standing(policy, Standing::default())
+    }
+
+    pub(in crate::policy) fn standing(policy: PolicySpec, standing: Standing) -> Self {
+        let now = Instant::now();
+        Self { machine: Machine::new(policy, Counter::default(), standing), begin: now, now }
+    }
+
+    /// A machine that has run state 1 (as run 1) and is idle.
+    pub(in crate::policy) fn after_load(policy: PolicySpec) -> Self {
+        let load = PolicySpec { settle: Duration::ZERO, splay: Duration::ZERO, ..policy.clone() };
+        let mut story = Self::of(load);
+        assert_eq!(story.state(1), [Effect::Acquire]);
+        assert_eq!(story.slot(), [start(1, Reason::Load, 1)]);
+        assert_eq!(story.ends(1, Verdict::Succeeded), [applied(1)]);
+        story.machine.policy = policy.into();
+        story
+    }
+
+    pub(in crate::policy) fn input(&mut self, input: Input) -> Vec<Effect> {
+        self.machine.handle(self.now, input)
+    }
+
+    pub(in crate::policy) fn first(&mut self, state: State, baseline: Baseline) -> Vec<Effect> {
+        self.input(Input::State { state, updates: 1, baseline })
+    }
+
+    pub(in crate::policy) fn state(&mut self, order: u64) -> Vec<Effect> {
+        self.first(present(order), Baseline::Unknown)
+    }
+
+    pub(in crate::policy) fn gone(&mut self, order: u64) -> Vec<Effect> {
+        self.first(absent(order), Baseline::Unknown)
+    }
+
+    pub(in crate::policy) fn slot(&mut self) -> Vec<Effect> {
+        self.input(Input::Slot)
+    }
+
+    pub(in crate::policy) fn ends(&mut self, number: u32, verdict: Verdict) -> Vec<Effect> {
+        self.input(Input::Ended(Ended { run: run(number), verdict }))
+    }
+
+    /// Time goes on to so many seconds after the begin; the machine is told.
+    pub(in crate::policy) fn at(&mut self, seconds: u64) -> Vec<Effect> {
+        self.now = self.begin + Duration::from_secs(seconds);
+        self.input(Input::Wakeup)
+    }
+
+    /// In so many seconds after the begin it wants to be woken up.
+    pub(in crate::policy) fn wakes(&self) -> Option<u64> {
+        self.machine.poll_timeout().map(|at| at.duration_since(self.begin).as_secs())
+    }
+}
+
+/// A start of a present state, first attempt, standing for one update; its run is named `number`.
+pub(in crate::policy) fn start_as(
+    number: u32,
+    order: u64,
+    reason: Reason,
+    attempt: u32,
+    coalesced: u64,
+) -> Effect {
+    Effect::Start { state: present(order), reason, attempt, coalesced, run: run(number) }
+}
+
+pub(in crate::policy) fn start(order: u64, reason: Reason, number: u32) -> Effect {
+    start_as(number, order, reason, 1, 1)
+}
+
+pub(in crate::policy) fn applied(order: u64) -> Effect {
+    Effect::Applied { order: Order(order), version: version(order) }
+}
+
+#[test]
+fn a_machine_is_small() {
+    // Ten thousand of them are to leave room in 40 MB for everything else.
+    let size = size_of::<Machine<Counter>>();
+    assert!(size <= 640, "{size}");
+}

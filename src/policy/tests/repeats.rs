@@ -1,0 +1,173 @@
+//! Retries, recoveries, giving up.
+
+use super::fixture::{Story, absent, applied, policy, present, run, seconds, start, start_as};
+use crate::policy::{Bearing, Effect, Phase, Sent, SkipReason};
+use crate::watch::{OnDelete, OnFailure, Order, PolicySpec, Reason, Retries, RunMode, Verdict};
+
+const MODES: [RunMode; 4] =
+    [RunMode::Queue, RunMode::Discard, RunMode::Restart, RunMode::Parallel { max: 2 }];
+
+fn retrying(run_mode: RunMode, retries: u32) -> PolicySpec {
+    PolicySpec { retries: Retries::AtMost(retries), ..policy(run_mode) }
+}
+
+/// State 2 is being run as run 2.
+fn running(policy: PolicySpec) -> Story {
+    let mut story = Story::after_load(policy);
+    drop(story.state(2));
+    assert_eq!(story.slot(), [start(2, Reason::Change, 2)]);
+    story
+}
+
+#[test]
+fn a_failed_run_is_repeated_after_growing_delays_and_given_up() {
+    for mode in MODES {
+        let mut story = running(retrying(mode, 2));
+        assert_eq!(story.ends(2, Verdict::Failed), []);
+        assert_eq!(story.machine.phase(), Phase::Retrying);
+        assert_eq!(story.wakes(), Some(4));
+        assert_eq!(story.at(4), [Effect::Acquire]);
+        assert_eq!(story.slot(), [start_as(3, 2, Reason::Retry, 2, 1)]);
+        assert_eq!(story.ends(3, Verdict::Failed), []);
+        assert_eq!(story.wakes(), Some(12));
+        assert_eq!(story.at(12), [Effect::Acquire]);
+        assert_eq!(story.slot(), [start_as(4, 2, Reason::Retry, 3, 1)]);
+        assert_eq!(story.ends(4, Verdict::Failed), [], "{mode:?}");
+        assert_eq!(story.machine.phase(), Phase::Idle);
+        assert_eq!(story.wakes(), None);
+        assert!(!story.machine.converged());
+        assert_eq!(story.state(3), [Effect::Acquire], "the watch is kept");
+    }
+}
+
+#[test]
+fn unlimited_retries_go_on() {
+    let mut story = running(PolicySpec { retries: Retries::Unlimited, ..policy(RunMode::Queue) });
+    for number in 2..40 {
+        assert_eq!(story.ends(number, Verdict::Failed), []);
+        let wakes = story.wakes().unwrap();
+        assert_eq!(story.at(wakes), [Effect::Acquire]);
+        assert_eq!(story.slot(), [start_as(number + 1, 2, Reason::Retry, number, 1)]);
+    }
+}
+
+#[test]
+fn after_the_last_retry_a_watch_may_stop() {
+    let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..retrying(RunMode::Queue, 0) });
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped]);
+    assert_eq!(story.machine.phase(), Phase::Stopped);
+    assert_eq!(story.state(3), [], "kept, not started");
+    assert_eq!(story.at(1000), []);
+}
+
+#[test]
+fn a_newer_state_supersedes_the_retry() {
+    for mode in MODES {
+        let mut story = running(retrying(mode, 2));
+        assert_eq!(story.ends(2, Verdict::Failed), []);
+        assert_eq!(story.state(3), [Effect::Acquire], "no delay, and 2 had its fate");
+        assert_eq!(story.slot(), [start(3, Reason::Change, 3)]);
+        assert_eq!(story.ends(3, Verdict::Failed), []);
+        assert_eq!(story.wakes(), Some(4), "{mode:?}: counted from one again");
+    }
+}
+
+#[test]
+fn a_newer_state_that_waits_supersedes_the_failure() {
+    let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..retrying(RunMode::Queue, 0) });
+    assert_eq!(story.state(3), []);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Acquire], "not stopped");
+    assert_eq!(story.slot(), [start(3, Reason::Change, 3)]);
+}
+
+#[test]
+fn what_restart_ended_is_not_a_failure() {
+    let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..retrying(RunMode::Restart, 0) });
+    assert_eq!(story.state(3), [Effect::Signal { run: run(2), sent: Sent::Term }]);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start(3, Reason::Change, 3)]);
+}
+
+#[test]
+fn a_deletion_ends_retrying() {
+    let mut story = running(retrying(RunMode::Queue, 2));
+    assert_eq!(story.ends(2, Verdict::Failed), []);
+    assert_eq!(story.gone(3), [Effect::Skip { order: Order(3), why: SkipReason::Absent }]);
+    assert_eq!(story.wakes(), None);
+    assert!(story.machine.converged());
+}
+
+#[test]
+fn discard_repeats_with_the_newest_it_knows() {
+    let mut story = running(PolicySpec { on_delete: OnDelete::Run, ..retrying(RunMode::Discard, 1) });
+    drop(story.state(3));
+    drop(story.state(4));
+    assert_eq!(story.ends(2, Verdict::Failed), []);
+    assert_eq!(story.at(4), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start_as(3, 4, Reason::Retry, 2, 3)]);
+    drop(story.gone(5));
+    assert_eq!(story.ends(3, Verdict::Failed), []);
+    assert_eq!(story.machine.explain(story.now).newest.unwrap().bearing, Bearing::GivenUp);
+}
+
+#[test]
+fn discard_repeats_a_deletion_too() {
+    let mut story = running(PolicySpec { on_delete: OnDelete::Run, ..retrying(RunMode::Discard, 1) });
+    drop(story.gone(3));
+    drop(story.ends(2, Verdict::Failed));
+    drop(story.at(4));
+    let (state, reason, attempt, coalesced) = (absent(3), Reason::Retry, 2, 2);
+    assert_eq!(story.slot(), [Effect::Start { state, reason, attempt, coalesced, run: run(3) }]);
+}
+
+#[test]
+fn parallel_repeats_only_the_newest() {
+    let mut story = running(retrying(RunMode::Parallel { max: 2 }, 1));
+    drop(story.state(3));
+    assert_eq!(story.slot(), [start(3, Reason::Change, 3)]);
+    assert_eq!(story.ends(2, Verdict::Failed), []);
+    assert_eq!(story.wakes(), None);
+    assert_eq!(story.ends(3, Verdict::Failed), []);
+    assert_eq!(story.wakes(), Some(4));
+    assert_eq!(story.at(4), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start_as(4, 3, Reason::Retry, 2, 1)]);
+}
+
+#[test]
+fn a_retry_keeps_the_interval_and_does_not_splay() {
+    let (min_interval, splay) = (seconds(30), seconds(7));
+    let mut story = running(retrying(RunMode::Queue, 1));
+    story.machine.policy = PolicySpec { splay, min_interval, ..retrying(RunMode::Queue, 1) }.into();
+    assert_eq!(story.ends(2, Verdict::Failed), []);
+    assert_eq!(story.at(4), []);
+    assert_eq!(story.wakes(), Some(30));
+    assert_eq!(story.at(30), [Effect::Acquire]);
+}
+
+#[test]
+fn a_lost_run_is_recovered_and_is_no_failure() {
+    let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..retrying(RunMode::Queue, 0) });
+    assert_eq!(story.ends(2, Verdict::Unknown), []);
+    assert_eq!(story.at(4), [Effect::Acquire], "after a delay, lest it spins");
+    assert_eq!(story.slot(), [start_as(3, 2, Reason::Recovery, 1, 1)]);
+}
+
+#[test]
+fn a_lost_run_with_a_newer_state_is_served_by_that() {
+    let mut story = running(policy(RunMode::Queue));
+    drop(story.state(3));
+    assert_eq!(story.ends(2, Verdict::Unknown), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start(3, Reason::Change, 3)]);
+    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(3)]);
+}
+
+#[test]
+fn repeated_state_is_the_same_value() {
+    let mut story = running(retrying(RunMode::Queue, 1));
+    drop(story.ends(2, Verdict::Failed));
+    drop(story.at(4));
+    match &story.slot()[..] {
+        [Effect::Start { state, .. }] => assert_eq!(*state, present(2)),
+        other => panic!("{other:?}"),
+    }
+}
