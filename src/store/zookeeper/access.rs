@@ -237,6 +237,9 @@ impl Access {
             return Ok(Vec::new());
         }
         let options = CreateMode::Persistent.with_acls(self.acls);
+        if changes.len() == 1 && steps.iter().all(|step| matches!(step, Step::Create { .. })) {
+            return self.create(&steps, what, &options).await.map(|stat| vec![stat]);
+        }
         let mut writer = self.client.new_multi_writer();
         for step in &steps {
             add(&mut writer, step, &options).map_err(|error| failed(what, &error))?;
@@ -254,6 +257,22 @@ impl Access {
                 other => Stopped::Failed(failed(format!("{what} ({})", path_at(&steps, index)), &other)),
             }),
         }
+    }
+
+    /// Makes a node and those above it one by one: of a node that a transaction makes, the answer does not tell
+    /// the version. Nodes above that are left over by a failure do no harm.
+    async fn create(&self, steps: &[Step], what: &str, options: &CreateOptions<'_>) -> Result<Stat, Stopped> {
+        let mut made = Err(Stopped::Raced);
+        for step in steps {
+            let Step::Create { path, value } = step else { continue };
+            made = match self.client.create(path, value, options).await {
+                Ok((stat, _)) => Ok(stat),
+                // By somebody else: fine for a node above, and for the last one a reason to look again.
+                Err(Error::NodeExists | Error::NoNode) => Err(Stopped::Raced),
+                Err(error) => return Err(failed(what, &error).into()),
+            };
+        }
+        made
     }
 
     /// Reads what is there, checks the conditions against it, and writes down operations that only succeed while
