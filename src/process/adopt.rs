@@ -75,8 +75,12 @@ impl Spawner {
             std::str::from_utf8(assigned).ok()
         };
         let run = variable("TWITCHER_RUN").filter(|run| run.starts_with(prefix))?;
-        let identity =
-            ProcessIdentity { pid: stat.pid, start_ticks: stat.start_ticks, boot_id: self.boot_id.clone(), output_pipe: None };
+        let identity = ProcessIdentity {
+            pid: stat.pid,
+            start_ticks: stat.start_ticks,
+            boot_id: self.boot_id.clone(),
+            output_pipe: None,
+        };
         Some(FoundRun {
             run: RunId(run.into()),
             watch: WatchName::new(variable("TWITCHER_WATCH")?).ok()?,

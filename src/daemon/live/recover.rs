@@ -6,8 +6,8 @@ use super::super::ground::Ground;
 use super::perform::Running;
 use super::task::{RunSource, Task};
 use crate::ledger::Applied;
-use crate::process::OutputSink;
 use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
+use crate::process::OutputSink;
 use crate::watch::{State, Version, WatchSpec};
 
 /// The machine of a watch, standing as the ledger says.

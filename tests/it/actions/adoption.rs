@@ -50,7 +50,10 @@ fn an_action_of_a_killed_daemon_is_found_and_waited_for() {
                 }
             };
             assert_eq!(end(running).await.outcome, expected, "{end_it:?}");
-            assert!(spawner.adopt(&first, Lines::default().sink(&Leftovers::default())).is_none(), "it has ended");
+            assert!(
+                spawner.adopt(&first, Lines::default().sink(&Leftovers::default())).is_none(),
+                "it has ended"
+            );
             assert!(spawner.find_runs(&prefix).is_empty());
             if end_it != By::Itself {
                 let left = group_members(first.pid);
@@ -113,7 +116,10 @@ async fn only_exactly_that_process_is_adopted() {
     let other_boot = ProcessIdentity { boot_id: "another".into(), ..identity.clone() };
     let no_boot = ProcessIdentity { boot_id: "".into(), ..identity.clone() };
     for stranger in [other_start, other_boot, no_boot] {
-        assert!(spawner.adopt(&stranger, Lines::default().sink(&Leftovers::default())).is_none(), "{stranger:?}");
+        assert!(
+            spawner.adopt(&stranger, Lines::default().sink(&Leftovers::default())).is_none(),
+            "{stranger:?}"
+        );
     }
     assert!(spawner.adopt(&identity, Lines::default().sink(&Leftovers::default())).is_some());
     running.orders.give(Order::Kill);
