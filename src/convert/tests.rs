@@ -358,7 +358,8 @@ fn the_daemon_reads_what_comes_out() {
         "RegisterWatch('/a', lambda: 1)\nRegisterWatch('/b', Exec('x'))",
     ] {
         std::fs::write(&path, converted(source).toml).unwrap();
-        let reports = crate::config::load::Loader::new(folder.path()).check_files(std::slice::from_ref(&path));
+        let reports =
+            crate::config::load::Loader::new(folder.path()).check_files(std::slice::from_ref(&path));
         for report in reports {
             assert_eq!(report.state.word(), "loaded", "{source}\n{:?}", report.problems);
         }

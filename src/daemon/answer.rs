@@ -158,7 +158,8 @@ impl Daemon {
 
     fn own(&self) -> Own {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        let resident =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         let kilobytes: u64 = resident.and_then(|number| number.parse().ok()).unwrap_or(0);
         let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         Own {
