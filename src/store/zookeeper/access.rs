@@ -1,6 +1,6 @@
 //! Single requests to `ZooKeeper`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -245,17 +245,11 @@ impl Access {
             add(&mut writer, step, &options).map_err(|error| failed(what, &error))?;
         }
         match writer.commit().await {
-            Ok(results) => Ok(results.into_iter().filter_map(stat_of).collect()),
+            Ok(results) => Ok(results.iter().filter_map(stat_of).collect()),
             Err(MultiWriteError::RequestFailed { source }) => Err(failed(what, &source).into()),
-            Err(MultiWriteError::OperationFailed { index, source }) => Err(match source {
-                // Not as it was read a moment ago.
-                Error::BadVersion | Error::NoNode | Error::NodeExists => Stopped::Raced,
-                Error::NotEmpty => Stopped::Failed(StoreError::Refused {
-                    what: what.to_owned(),
-                    why: format!("{} has children; delete those first", path_at(&steps, index)),
-                }),
-                other => Stopped::Failed(failed(format!("{what} ({})", path_at(&steps, index)), &other)),
-            }),
+            Err(MultiWriteError::OperationFailed { index, source }) => {
+                Err(stopped(what, &steps, index, &source))
+            }
         }
     }
 
@@ -284,7 +278,7 @@ impl Access {
         let paths: Vec<String> = keys.map(|key| self.path(key)).collect::<Result<_, _>>()?;
         let mut asked: BTreeSet<String> = paths.iter().cloned().collect();
         asked.extend(paths.iter().flat_map(|path| ancestors(path)).map(str::to_owned));
-        let mut there = std::collections::BTreeMap::new();
+        let mut there = BTreeMap::new();
         let mut stats = futures::stream::iter(asked)
             .map(|path| async {
                 let stat = self.stat(&path).await;
@@ -293,38 +287,34 @@ impl Access {
             .buffer_unordered(IN_FLIGHT);
         while let Some(stat) = stats.next().await {
             if let (path, Some(stat)) = stat? {
-                // -1 would mean any version: what this transaction made itself.
-                there.insert(path, (Some(stat.mzxid), stat.version));
+                there.insert(path, Present::Node { mzxid: stat.mzxid, version: stat.version });
             }
         }
         let mut steps = Vec::new();
         for (change, path) in changes.iter().zip(paths) {
+            let present = there.get(&path).copied().unwrap_or(Present::Nothing);
             match change {
                 Change::Put { key, value, condition } => {
-                    let present = there.get(&path).copied();
-                    check(key, present.map(|(mzxid, _)| mzxid), *condition)?;
+                    check(key, present, *condition)?;
                     let value = value.clone();
-                    if let Some((_, version)) = present {
-                        // Nothing was asked for, so whatever is there is replaced.
-                        let version = if *condition == Condition::Any { -1 } else { version };
-                        steps.push(Step::Set { path: path.clone(), value, version });
-                    } else {
+                    if present == Present::Nothing {
                         for above in ancestors(&path) {
                             if !there.contains_key(above) {
                                 steps.push(Step::Create { path: above.to_owned(), value: Bytes::new() });
-                                there.insert(above.to_owned(), (None, -1));
+                                there.insert(above.to_owned(), Present::Written);
                             }
                         }
                         steps.push(Step::Create { path: path.clone(), value });
+                    } else {
+                        let version = present.expected(*condition);
+                        steps.push(Step::Set { path: path.clone(), value, version });
                     }
-                    there.insert(path, (None, -1));
+                    there.insert(path, Present::Written);
                 }
                 Change::Delete { key, condition } => {
-                    let present = there.remove(&path);
-                    check(key, present.map(|(mzxid, _)| mzxid), *condition)?;
-                    if let Some((_, version)) = present {
-                        let version = if *condition == Condition::Any { -1 } else { version };
-                        steps.push(Step::Delete { path, version });
+                    check(key, present, *condition)?;
+                    if there.remove(&path).is_some() {
+                        steps.push(Step::Delete { path, version: present.expected(*condition) });
                     }
                 }
             }
@@ -346,37 +336,67 @@ fn add(
     }
 }
 
-fn path_at(steps: &[Step], index: usize) -> &str {
-    match steps.get(index) {
+/// Why a transaction was not made: the first of its operations that could not be.
+fn stopped(what: &str, steps: &[Step], index: usize, error: &Error) -> Stopped {
+    // Not as it was read a moment ago.
+    if matches!(error, Error::BadVersion | Error::NoNode | Error::NodeExists) {
+        return Stopped::Raced;
+    }
+    let path = match steps.get(index) {
         Some(Step::Create { path, .. } | Step::Set { path, .. } | Step::Delete { path, .. }) => path,
         None => "a node",
+    };
+    if *error == Error::NotEmpty {
+        let why = format!("{path} has children; delete those first");
+        return StoreError::Refused { what: what.to_owned(), why }.into();
+    }
+    failed(format!("{what} ({path})"), error).into()
+}
+
+fn stat_of(result: &zookeeper_client::MultiWriteResult) -> Option<Stat> {
+    use zookeeper_client::MultiWriteResult::{Create, SetData};
+    if let Create { stat, .. } | SetData { stat } = result { Some(*stat) } else { None }
+}
+
+/// What is at a path when a change comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Present {
+    /// No node.
+    Nothing,
+    /// A node that the same transaction makes or sets: its versions are not known yet.
+    Written,
+    /// A node of these versions, its `mzxid` and its number of changes.
+    Node { mzxid: i64, version: i32 },
+}
+
+impl Present {
+    /// The number of changes that an operation under a condition asks for; `-1` is any.
+    ///
+    /// ZooKeeper compares no zxid: a node that is deleted and made again, in the instant between its reading here and
+    /// the transaction, and then changed as often as before, passes for the old one.
+    fn expected(self, condition: Condition) -> i32 {
+        match (self, condition) {
+            (Self::Node { version, .. }, Condition::Version(_)) => version,
+            (Self::Nothing | Self::Written, Condition::Version(_))
+            | (Self::Nothing | Self::Written | Self::Node { .. }, Condition::Any | Condition::Absent) => -1,
+        }
     }
 }
 
-fn stat_of(result: zookeeper_client::MultiWriteResult) -> Option<Stat> {
-    use zookeeper_client::MultiWriteResult::{Check, Create, Delete, SetData};
-    match result {
-        Create { stat, .. } | SetData { stat } => Some(stat),
-        Check | Delete | _ => None,
-    }
-}
-
-/// Checks a condition against what is there: the outer `None` is no node, the inner one a node that the same
-/// transaction made and whose version is not known yet.
-fn check(key: &Key, present: Option<Option<i64>>, condition: Condition) -> Result<(), StoreError> {
-    let expected = match condition {
-        Condition::Any => return Ok(()),
-        Condition::Absent if present.is_none() => return Ok(()),
-        Condition::Version(version) if present.flatten().map(Version::Revision) == Some(version) => {
+/// Checks a condition against what is there.
+fn check(key: &Key, present: Present, condition: Condition) -> Result<(), StoreError> {
+    let expected = match (condition, present) {
+        (Condition::Any, _) | (Condition::Absent, Present::Nothing) => return Ok(()),
+        (Condition::Version(version), Present::Node { mzxid, .. }) if version == Version::Revision(mzxid) => {
             return Ok(());
         }
-        Condition::Absent => "no key".to_owned(),
-        Condition::Version(version) => format!("version {version}"),
+        (Condition::Absent, _) => "no key".to_owned(),
+        (Condition::Version(version), _) => format!("version {version}"),
     };
     let found = match present {
-        None => "no key".to_owned(),
-        Some(None) => "what was just written".to_owned(),
-        Some(Some(mzxid)) => format!("version {mzxid}"),
+        Present::Nothing => "no key".to_owned(),
+        Present::Written => "what was just written".to_owned(),
+        Present::Node { mzxid, .. } => format!("version {mzxid}"),
     };
     Err(StoreError::Conflict { key: key.to_string(), expected, found })
 }
@@ -441,16 +461,17 @@ mod tests {
     fn a_condition_is_about_what_is_there() {
         let key = Key::new("/a").unwrap();
         let at = |n| Condition::Version(Version::Revision(n));
+        let node = |mzxid| Present::Node { mzxid, version: 0 };
         for (present, condition, holds) in [
-            (None, Condition::Any, true),
-            (None, Condition::Absent, true),
-            (None, at(5), false),
-            (Some(Some(5)), Condition::Any, true),
-            (Some(Some(5)), Condition::Absent, false),
-            (Some(Some(5)), at(5), true),
-            (Some(Some(6)), at(5), false),
-            (Some(None), at(5), false),
-            (Some(None), Condition::Absent, false),
+            (Present::Nothing, Condition::Any, true),
+            (Present::Nothing, Condition::Absent, true),
+            (Present::Nothing, at(5), false),
+            (node(5), Condition::Any, true),
+            (node(5), Condition::Absent, false),
+            (node(5), at(5), true),
+            (node(6), at(5), false),
+            (Present::Written, at(5), false),
+            (Present::Written, Condition::Absent, false),
         ] {
             assert_eq!(check(&key, present, condition).is_ok(), holds, "{present:?} {condition:?}");
         }

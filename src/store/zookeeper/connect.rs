@@ -116,9 +116,8 @@ impl Entrance {
                     why: "authentication failed".to_owned(),
                 });
             }
-            Ok(Err(Error::NoHosts | Error::Timeout)) => format!("no session within {limit:?}"),
+            Ok(Err(Error::NoHosts | Error::Timeout)) | Err(_) => format!("no session within {limit:?}"),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no session within {limit:?}"),
         };
         Err(self.explain(why).await)
     }

@@ -154,7 +154,7 @@ mod tests {
                 })
                 .collect(),
             Content::Absent => Vec::new(),
-            other => panic!("{other:?}"),
+            other @ (Content::Unread | Content::Value(_) | Content::Children(_)) => panic!("{other:?}"),
         }
     }
 
