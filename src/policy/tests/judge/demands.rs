@@ -2,7 +2,7 @@
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest};
 use crate::policy::tests::fixture::Counter;
-use crate::policy::{Effect, Machine, Phase};
+use crate::policy::{Effect, Machine, Phase, Sent};
 use crate::watch::{OnFailure, RunMode, Verdict};
 
 impl Judge {
@@ -47,6 +47,30 @@ impl Judge {
             self.newest = Some(Newest { claim: Claim::Applying, ..newest });
         } else if superseded {
             demand!(!stopped, "stopped though something newer was at hand");
+        }
+        Ok(())
+    }
+
+    /// What an update must have led to while the action runs.
+    pub(super) fn updated(&self, effects: &[Effect]) -> Checked {
+        let Some(newest) = self.newest.filter(|newest| self.unfated.contains_key(&newest.order)) else {
+            return Ok(());
+        };
+        let mut running = self.live.iter().filter(|live| live.term.is_none());
+        match self.policy.run_mode {
+            RunMode::Queue => {
+                let told = |live: &LiveSeen| {
+                    effects.contains(&Effect::Signal { run: live.run.clone(), sent: Sent::Notify })
+                };
+                demand!(self.policy.notify_signal.is_none() || running.all(told), "{newest:?}: not notified");
+            }
+            RunMode::Discard => {
+                demand!(self.live.is_empty() || self.resumed, "{newest:?}: not discarded");
+            }
+            RunMode::Restart => {
+                demand!(self.held() || running.next().is_none(), "{newest:?}: the old run goes on");
+            }
+            RunMode::Parallel { .. } => {}
         }
         Ok(())
     }

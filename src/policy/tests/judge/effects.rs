@@ -169,7 +169,7 @@ impl Judge {
                 demand!(!self.exhausted(lapse.attempt), "one retry too many");
                 demand!(attempt == lapse.attempt + 1, "attempt {attempt} after {}", lapse.attempt);
                 // The tests' source draws the whole delay.
-                let doubled = self.policy.retry_delay * 2_u32.pow(lapse.attempt - 1);
+                let doubled = self.policy.retry_delay.saturating_mul(2_u32.saturating_pow(lapse.attempt - 1));
                 let delay = doubled.min(self.policy.retry_delay_max);
                 demand!(self.now >= lapse.at + delay, "a retry before its delay");
             }
@@ -178,7 +178,12 @@ impl Judge {
                 demand!(lapse.adopted || self.now > lapse.at, "recovering in a busy loop");
             }
             (Reason::Trigger, _) => {}
-            (Reason::Change | Reason::Delete, _) => demand!(self.resumed, "an old state ran by itself"),
+            (Reason::Change | Reason::Delete, _) => {
+                demand!(self.resumed, "an old state ran by itself");
+                // The ledger's word does not count where a load of it failed.
+                let applied = self.last_applied == self.newest.map(|newest| newest.order);
+                demand!(!applied, "resumed with what is applied");
+            }
             (Reason::Load | Reason::Retry | Reason::Recovery, _) => {
                 return Err(format!("{reason:?} of an old state without cause"));
             }

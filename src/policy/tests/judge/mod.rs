@@ -216,6 +216,9 @@ impl Judge {
         if let (Input::Ended(e), Some(live)) = (input, &turn.ended) {
             self.concluded(e.verdict, live, &effects)?;
         }
+        if turn.update {
+            self.updated(&effects)?;
+        }
         self.aftermath(machine)?;
         Ok(effects)
     }
