@@ -12,3 +12,4 @@ mod store_dir;
 mod store_etcd;
 mod watches;
 mod logging;
+mod tree;
