@@ -169,7 +169,7 @@ fn summary(plan: &Plan, tense: &str) -> String {
         bare => format!("; {bare} without a value, which this store does not keep by themselves"),
     };
     format!(
-        "{} keys {tense} added, {} changed, {} deleted, {} the same{bare}",
+        "{} key(s) {tense} added, {} changed, {} deleted, {} the same{bare}",
         count(|before, after| !before && after),
         count(|before, after| before && after),
         count(|_, after| !after),

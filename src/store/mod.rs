@@ -8,6 +8,7 @@ pub mod dir;
 pub mod driver;
 pub mod error;
 pub mod etcd;
+pub mod requests;
 pub mod session;
 pub mod spec;
 pub mod url;

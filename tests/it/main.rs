@@ -13,3 +13,5 @@ mod store_dir;
 mod store_etcd;
 mod store_zookeeper;
 mod watches;
+mod logging;
+mod tree;

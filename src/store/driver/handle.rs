@@ -21,6 +21,7 @@ pub struct Store {
     requests: mpsc::UnboundedSender<Request>,
     health: watch::Receiver<Health>,
     next: Arc<AtomicU64>,
+    pub(in crate::store) requester: Arc<crate::store::requests::Requester>,
 }
 
 /// What is subscribed to. Equal ones (but for `verify_interval`) share one watch in the store.
@@ -36,6 +37,14 @@ pub struct Subscribe {
     pub every: bool,
     /// After this long without proof of life the target is read again; above zero.
     pub verify_interval: Duration,
+}
+
+impl Subscribe {
+    /// The newest states of a key, with values, verified every five minutes.
+    pub fn new(key: Key, watch_type: WatchType) -> Self {
+        let verify_interval = Duration::from_mins(5);
+        Self { key, watch_type, detail: Detail::Values, every: false, verify_interval }
+    }
 }
 
 /// A stream of states that does not end and does not fail. Dropping it ends the watch.
@@ -74,7 +83,7 @@ impl Store {
         let (health_out, health) = watch::channel(Health::default());
         let keeper = HealthKeeper::new(spec.name.to_string(), health_out);
         tokio::spawn(Link::new(Arc::clone(&spec), open, keeper, fastrand::Rng::new()).run(requests_in));
-        Self { spec, requests, health, next: Arc::default() }
+        Self { spec, requests, health, next: Arc::default(), requester: Arc::default() }
     }
 
     /// Where it is.
