@@ -12,6 +12,5 @@ mod reload;
 mod store_dir;
 mod store_etcd;
 mod store_zookeeper;
-mod watches;
-mod logging;
 mod tree;
+mod watches;
