@@ -20,13 +20,15 @@ pub fn ten_thousand_watches(table: &mut Table) {
 }
 
 fn armed(table: &mut Table, name: &str, url: &str, limit: f64) {
-    let mut daemon = Daemon::prepare(&format!("default_store = 'it'\nlog_level = 'debug'\n[store.it]\nurl = '{url}'"));
+    let mut daemon =
+        Daemon::prepare(&format!("default_store = 'it'\nlog_level = 'debug'\n[store.it]\nurl = '{url}'"));
     crate::latency::files(&daemon, 10_000, "['true']");
     daemon.run();
     until("all to be armed", || {
         let status = daemon.status();
         let watches = status["watches"].as_array().unwrap();
-        (watches.len() == 10_000 && watches.iter().all(|watch| watch["verified_seconds"].is_number())).then_some(())
+        (watches.len() == 10_000 && watches.iter().all(|watch| watch["verified_seconds"].is_number()))
+            .then_some(())
     });
     let log = daemon.log();
     let armed = between(&log, "connected to the store", "all targets are armed");
