@@ -1,3 +1,5 @@
 //! The `twitcher` program: hands over to the library and ends with its exit status.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    twitcher::cli::main()
+}

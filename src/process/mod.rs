@@ -1,1 +1,29 @@
 //! The child: launch plan, spawn, feeding, draining, signalling, waiting, adoption.
+//!
+//! A run is planned as plain data ([`Launch`]), started by [`Spawner::start`] and from then on owned by a
+//! task of its own that feeds, drains, signals and collects it, whoever else looks at it. It ends with its
+//! leader; where TERM or KILL was ordered, when its process group is empty.
+//!
+//! Not here: when to run, how long it may take, and whether its end was good (`policy`).
+
+mod adopt;
+mod failure;
+mod launch;
+mod lines;
+mod output;
+mod procfs;
+mod run;
+mod scripts;
+mod spawn;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use adopt::FoundRun;
+pub use failure::{SpawnError, Step};
+pub use launch::{DEFAULT_PATH, Launch, RunDetails};
+pub use lines::{FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, TAIL_BYTES};
+pub use output::{Leftovers, OutputSink};
+pub use run::{Ended, Ending, Order, Orders, Running};
+pub use scripts::Scripts;
+pub use start::Spawner;

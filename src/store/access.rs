@@ -2,8 +2,11 @@
 //!
 //! Nothing is repeated here either: a request fails or is answered within its time limit.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use super::{StoreError, StoreSpec, StoreUrl};
 use crate::watch::{Key, Version};
 
 /// One key with what the store knows of it.
@@ -57,4 +60,86 @@ pub struct Listing {
     pub entries: std::collections::BTreeMap<String, Entry>,
     /// The revision at which all of it held; etcd only.
     pub revision: Option<i64>,
+}
+
+/// A store that single requests can be sent to.
+pub enum Access {
+    /// etcd.
+    Etcd(Box<super::etcd::Access>),
+    /// `ZooKeeper`.
+    ZooKeeper(Box<super::zookeeper::Access>),
+    /// A directory.
+    Dir(super::dir::Access),
+}
+
+impl Access {
+    /// Connects. The limit holds for this, and then for each request.
+    pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
+        match &spec.url {
+            StoreUrl::Etcd { .. } => Ok(Self::Etcd(Box::new(super::etcd::Access::open(spec, limit).await?))),
+            StoreUrl::Dir { .. } => Ok(Self::Dir(super::dir::Access::open(spec, limit).await?)),
+            StoreUrl::ZooKeeper { .. } => {
+                Ok(Self::ZooKeeper(Box::new(super::zookeeper::Access::open(spec, limit).await?)))
+            }
+        }
+    }
+
+    /// Reads one key; `None` if it does not exist.
+    pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        match self {
+            Self::Etcd(access) => access.get(key).await,
+            Self::ZooKeeper(access) => access.get(key).await,
+            Self::Dir(access) => access.get(key).await,
+        }
+    }
+
+    /// Writes one key, making what is above it where the store needs that. Returns its new version.
+    pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
+        match self {
+            Self::Etcd(access) => access.put(key, value, condition).await,
+            Self::ZooKeeper(access) => access.put(key, value, condition).await,
+            Self::Dir(access) => access.put(key, value, condition).await,
+        }
+    }
+
+    /// Deletes one key. Returns whether it existed.
+    pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
+        match self {
+            Self::Etcd(access) => access.delete(key, condition).await,
+            Self::ZooKeeper(access) => access.delete(key, condition).await,
+            Self::Dir(access) => access.delete(key, condition).await,
+        }
+    }
+
+    /// The names of a key's direct children, sorted; `None` if neither it nor anything below it exists.
+    pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
+        match self {
+            Self::Etcd(access) => access.children(key).await,
+            Self::ZooKeeper(access) => access.children(key).await,
+            Self::Dir(access) => access.children(key).await,
+        }
+    }
+
+    /// Reads a key and everything below it.
+    pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
+        match self {
+            Self::Etcd(access) => access.tree(key).await,
+            Self::ZooKeeper(access) => access.tree(key).await,
+            Self::Dir(access) => access.tree(key).await,
+        }
+    }
+
+    /// Makes changes in order; those that the store can make at once are made together or not at all.
+    /// `progress` is told how many are made.
+    pub async fn apply(
+        &self,
+        changes: &[Change],
+        progress: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Etcd(access) => access.apply(changes, progress).await,
+            Self::ZooKeeper(access) => access.apply(changes, progress).await,
+            Self::Dir(access) => access.apply(changes, progress).await,
+        }
+    }
 }

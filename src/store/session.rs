@@ -24,9 +24,10 @@ pub struct Arm {
     pub watch_type: WatchType,
     /// Whether values are wanted.
     pub detail: Detail,
-    /// Where to take up a stream in which every update counts (etcd, parallel mode): the revision of the
-    /// last update delivered. `None`: read the state and watch from there.
-    pub resume: Option<i64>,
+    /// Where to take up a stream in which every update counts (etcd, parallel mode): the last update that
+    /// was delivered. Only a session that finds exactly this in the store's history may go on from there.
+    /// `None`: read the state and watch from there.
+    pub resume: Option<Reading>,
 }
 
 /// What the driver asks of a session.

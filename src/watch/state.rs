@@ -30,6 +30,26 @@ impl fmt::Display for Version {
     }
 }
 
+/// Text that is no version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a version is a number such as 1042 (etcd, ZooKeeper) or 32 hexadecimal digits (dir)")]
+pub struct InvalidVersion;
+
+impl std::str::FromStr for Version {
+    type Err = InvalidVersion;
+
+    fn from_str(text: &str) -> Result<Self, InvalidVersion> {
+        let digits = |radix| text.chars().all(|c: char| c.is_digit(radix));
+        if text.len() == 32 && digits(16) {
+            u128::from_str_radix(text, 16).map(Self::Hash).map_err(|_| InvalidVersion)
+        } else if digits(10) {
+            text.parse().map(Self::Revision).map_err(|_| InvalidVersion)
+        } else {
+            Err(InvalidVersion)
+        }
+    }
+}
+
 /// The values of a subtree by path relative to its root: `""` for the root itself, `"a/b"` below it.
 /// A value that is not there is `None`: a ZooKeeper node or a directory that only has children.
 ///
@@ -77,5 +97,13 @@ mod tests {
     fn versions_are_shown_as_the_contract_says() {
         assert_eq!(Version::Revision(1042).to_string(), "1042");
         assert_eq!(Version::Hash(0xab).to_string(), format!("{:0>32}", "ab"));
+        for version in
+            [Version::Revision(0), Version::Revision(i64::MAX), Version::Hash(1), Version::Hash(u128::MAX)]
+        {
+            assert_eq!(version.to_string().parse(), Ok(version));
+        }
+        for wrong in ["", "-1", "+1", "1 ", "ab", "99999999999999999999"] {
+            assert_eq!(wrong.parse::<Version>(), Err(InvalidVersion), "{wrong:?}");
+        }
     }
 }

@@ -1,1 +1,16 @@
 //! The one integration test binary; each module tests one room or one promise against real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
+
+mod fixture;
+
+mod actions;
+mod crash;
+mod logging;
+mod operate;
+mod reload;
+mod store_dir;
+mod store_etcd;
+mod store_zookeeper;
+mod tree;
+mod watches;

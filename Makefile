@@ -1,0 +1,41 @@
+# The two commands of the README are `make run` and `make test`; each does all the set-up that it needs.
+
+CARGO       ?= cargo
+BUILD_NEEDS := protobuf-compiler libprotobuf-dev
+TEST_NEEDS  := etcd-server etcd-client zookeeper nginx-light
+
+.PHONY: help run test test-all check bench soak setup setup-test clean
+
+help:
+	@echo 'make run    build, and see a watch at work on samples; Ctrl-C ends it'
+	@echo 'make test   everything that must hold, against real servers'
+	@echo 'make bench  speed and memory, as ratios within one run'
+	@echo 'make soak   100,000 runs, looking for what is left behind'
+	@echo 'make deb rpm install test-packages   packages; see docs/CONTRIBUTING.md'
+
+run: setup
+	$(CARGO) build --release --locked
+	@etc/demo/run target/release/twitcher
+
+test: setup-test
+	$(CARGO) test --locked --lib --bins
+	$(CARGO) test --locked --test it -- --test-threads=$${TEST_THREADS:-4}
+	$(CARGO) test --locked --doc
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+soak: setup
+	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it soak -- --nocapture
+
+setup:
+	@.ci/install-missing $(BUILD_NEEDS)
+
+setup-test:
+	@.ci/install-missing $(BUILD_NEEDS) $(TEST_NEEDS)
+
+clean:
+	$(CARGO) clean
+
+-include packaging/packages.mk

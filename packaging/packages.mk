@@ -1,0 +1,56 @@
+# Packages: `install` puts the tree together, `deb` and `rpm` pack that tree, `test-packages` boots it.
+#
+# dpkg-deb and rpmbuild pack what `install` made, so that other packagers get the same from
+#     make install DESTDIR=/tmp/tree PREFIX=/usr
+# and a package takes seconds beyond the build. Same sources, same tools: same bytes. So every time in a package
+# is that of the newest entry of docs/CHANGELOG.md, and no path of the building machine is in the program.
+
+DESTDIR ?=
+PREFIX  ?= /usr
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+RELEASE ?= 1
+MAINTAINER ?= Twitcher maintainers <maintainers@twitcher.invalid>
+
+PACKAGE_NEEDS      := dpkg-dev rpm
+TEST_PACKAGE_NEEDS := debootstrap systemd-container lintian rpmlint
+
+PACKAGE_DIR := target/package
+SOURCE_DATE_EPOCH ?= $(shell date -u +%s -d "$$(sed -n 's/^\#\# \[[0-9.]*\] - //p' docs/CHANGELOG.md | head -1)")
+install deb rpm lint-packages test-packages: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+
+# The program that is packed; name another one to pack it as it is.
+BINARY ?= $(PACKAGE_DIR)/build/release/twitcher
+
+REMAP := --remap-path-prefix=$(CURDIR)=/twitcher --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
+PREFIX_MAP := -ffile-prefix-map=$(CURDIR)=/twitcher -ffile-prefix-map=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
+
+.PHONY: install deb rpm packages test-packages lint-packages setup-packages packaged-binary
+
+packages: deb rpm
+
+$(PACKAGE_DIR)/build/release/twitcher: packaged-binary
+packaged-binary: setup
+	CFLAGS="$(PREFIX_MAP)" RUSTFLAGS="$(REMAP)" CARGO_TARGET_DIR=$(PACKAGE_DIR)/build \
+		$(CARGO) build --release --locked --bin twitcher
+
+install: $(BINARY)
+	@packaging/install $(BINARY) '$(DESTDIR)' '$(PREFIX)'
+
+deb: setup-packages $(BINARY)
+	@packaging/debian/build $(BINARY) $(PACKAGE_DIR) $(VERSION) $(RELEASE) '$(MAINTAINER)'
+
+rpm: setup-packages $(BINARY)
+	@packaging/rpm/build $(BINARY) $(PACKAGE_DIR) $(VERSION) $(RELEASE) '$(MAINTAINER)'
+
+# Installs the .deb in a Debian with a systemd of its own, and the .rpm in a root of its own. Needs root.
+test-packages: setup-packages lint-packages
+	@packaging/test/rpm $(PACKAGE_DIR)
+	@packaging/test/boot $(BINARY) $(PACKAGE_DIR) $(VERSION) '$(MAINTAINER)'
+
+lint-packages: deb rpm
+	@.ci/install-missing $(TEST_PACKAGE_NEEDS)
+	lintian --fail-on error --profile debian --allow-root $(PACKAGE_DIR)/twitcher_*.deb
+	rpmlint --config packaging/rpm/rpmlint.toml $(PACKAGE_DIR)/twitcher-*.rpm
+
+setup-packages:
+	@.ci/install-missing $(PACKAGE_NEEDS)

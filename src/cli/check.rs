@@ -1,0 +1,97 @@
+//! `twitcher check`: the daemon's own loader, and every problem that it finds.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Common, Failure, print};
+use crate::config::{FileReport, FileState, Loader};
+use crate::store::{Store, Subscribe};
+use crate::watch::{Detail, WatchSpec};
+
+/// Read the configuration as the daemon would, and show every problem
+///
+/// Each problem is shown as `file:line:column` with the line and a hint. Exit status 1 if there is any.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Check these files as if they were in the directory, instead of what is in it
+    files: Vec<PathBuf>,
+    /// Also connect to the stores and read the keys
+    #[arg(long)]
+    online: bool,
+    /// How long a store may take to answer
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = super::duration, requires = "online")]
+    timeout: Duration,
+}
+
+/// Checks.
+pub async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    let mut loader = Loader::new(&common.config);
+    let mut reports = loader.reload().files;
+    if !args.files.is_empty() {
+        // Settings that cannot be used are a problem of these files too: their stores come from there.
+        reports.retain(|report| report.path.file_name().is_some_and(|name| name == "twitcher.conf"));
+        reports.extend(loader.check_files(&args.files));
+    }
+    let bad = reports.iter().filter(|report| report.state != FileState::Loaded).count();
+    print(&text(&reports))?;
+    let unreachable = if args.online { online(&loader, args.timeout).await? } else { 0 };
+    if bad + unreachable == 0 { Ok(()) } else { Err(Failure::silent(1)) }
+}
+
+fn text(reports: &[FileReport]) -> String {
+    let mut text = String::new();
+    for problem in reports.iter().flat_map(|report| &report.problems) {
+        let _ = writeln!(text, "{problem}\n");
+    }
+    for report in reports {
+        let word = match report.state {
+            FileState::Loaded => "ok",
+            FileState::Broken | FileState::Refused => report.state.word(),
+        };
+        let _ = writeln!(text, "{}: {word}", report.path.display());
+    }
+    if reports.is_empty() {
+        text.push_str("nothing to check: no twitcher.conf and no *.toml\n");
+    }
+    text
+}
+
+/// Connects to every store that a watch uses and reads the watch's key. Returns how many could not be read.
+async fn online(loader: &Loader, timeout: Duration) -> Result<usize, Failure> {
+    let Some(settings) = loader.settings() else { return Ok(0) };
+    let mut stores = BTreeMap::new();
+    let mut asked = Vec::new();
+    for watch in loader.watches().values() {
+        let spec: &WatchSpec = &watch.spec;
+        let Some(store) = settings.stores.get(&spec.target.store) else { continue };
+        let store = stores.entry(spec.target.store.clone()).or_insert_with(|| Store::open(store.clone()));
+        let subscription = store.subscribe(Subscribe {
+            key: spec.target.key.clone(),
+            watch_type: spec.target.watch_type,
+            detail: Detail::Versions,
+            every: false,
+            verify_interval: spec.verify_interval,
+        });
+        asked.push((spec.name.clone(), spec.target.clone(), subscription));
+    }
+    let deadline = tokio::time::Instant::now() + timeout;
+    let mut unreachable = 0;
+    for (name, target, mut subscription) in asked {
+        let line = match tokio::time::timeout_at(deadline, subscription.next()).await {
+            Ok(update) if update.state.content.is_absent() => {
+                format!("{name}: {} does not exist in store {} yet", target.key, target.store)
+            }
+            Ok(update) => format!("{name}: {} is at version {}", target.key, update.state.version),
+            Err(_) => {
+                unreachable += 1;
+                let why = subscription.standing().error;
+                let why = why.unwrap_or_else(|| format!("no answer within {} s", timeout.as_secs_f64()));
+                format!("{name}: store {} does not show {}: {why}", target.store, target.key)
+            }
+        };
+        print(&format!("{line}\n"))?;
+    }
+    Ok(unreachable)
+}

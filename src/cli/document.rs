@@ -1,0 +1,178 @@
+//! `twitcher dump` and `twitcher load`: a subtree to a document and back.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::progress::Progress;
+use super::stores::{StoreArgs, failure, key};
+use super::{Common, Failure, print};
+use crate::store::StoreUrl;
+use crate::tree::document::{self, Arrays, Syntax};
+use crate::tree::plan::{Bare, Mode, Plan, Step, plan};
+use crate::watch::Key;
+
+/// Write a subtree as a YAML, JSON or TOML document
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A key's segments become nested objects; a value beside children stands under \"\", one \
+                        that is not UTF-8 is {\"base64\": \"…\"}. `twitcher load` reads it back.\n\n\
+                        Examples:\n  twitcher dump /nginx > nginx.yaml\n  \
+                        twitcher dump / --store etcd://old:2379 | twitcher load - --store zookeeper://new:2181"
+)]
+pub(super) struct Dump {
+    /// The key at the top of the subtree
+    #[arg(value_parser = key)]
+    key: Key,
+    /// The document's language
+    #[arg(short, long, value_enum, default_value_t = Language::Yaml)]
+    format: Language,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Bring a YAML, JSON or TOML document into a store
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Every write demands that the key is as it was read a moment before: what somebody \
+                        changed meanwhile is a conflict, not overwritten. etcd makes up to 128 changes at once or \
+                        none of them; ZooKeeper and directories one after the other.\n\n\
+                        Examples:\n  twitcher load nginx.yaml --at /nginx --dry-run\n  \
+                        twitcher load nginx.yaml --at /nginx --replace")]
+pub(super) struct Load {
+    /// The document; `-` is standard input
+    file: PathBuf,
+    /// Where its top belongs
+    #[arg(long, value_name = "KEY", value_parser = key, default_value = "/")]
+    at: Key,
+    /// Delete what is there and not in the document
+    #[arg(long)]
+    replace: bool,
+    /// Only print what would change
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// What becomes of arrays: an error, or keys 0, 1, 2…
+    #[arg(long, value_enum, default_value_t = ArraysWord::Refuse)]
+    arrays: ArraysWord,
+    /// The document's language [default: by the file's name, YAML for standard input]
+    #[arg(short, long, value_enum)]
+    format: Option<Language>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Language {
+    Yaml,
+    Json,
+    Toml,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ArraysWord {
+    Refuse,
+    Index,
+}
+
+impl Language {
+    fn syntax(self) -> Syntax {
+        match self {
+            Self::Yaml => Syntax::Yaml,
+            Self::Json => Syntax::Json,
+            Self::Toml => Syntax::Toml,
+        }
+    }
+}
+
+/// `twitcher dump`.
+pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
+    let opened = args.store.open(common).await?;
+    let entries = opened.access.tree(&args.key).await.map_err(failure)?.entries;
+    if entries.is_empty() && !args.key.base().is_empty() {
+        return Err(opened.missing(&args.key));
+    }
+    let entries = entries.iter().map(|(path, entry)| (path.as_str(), entry.value.as_deref()));
+    print(&document::write(entries, args.format.syntax()))
+}
+
+/// `twitcher load`.
+pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
+    let document = read(&args)?;
+    let opened = args.store.open(common).await?;
+    let present = opened.access.tree(&args.at).await.map_err(failure)?.entries;
+    let mode = if args.replace { Mode::Replace } else { Mode::Merge };
+    let bare = match opened.spec.url {
+        StoreUrl::ZooKeeper { .. } => Bare::Make,
+        StoreUrl::Etcd { .. } | StoreUrl::Dir { .. } => Bare::Imply,
+    };
+    let plan = plan(&args.at, &document, &present, mode, bare)
+        .map_err(|error| Failure::new(format!("{} has a name that is no key: {error}", name(&args.file))))?;
+    if args.dry_run {
+        let mut lines: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        lines.push(summary(&plan, "would be"));
+        return print(&format!("{}\n", lines.join("\n")));
+    }
+    let changes: Vec<_> = plan.steps.iter().map(Step::change).collect();
+    Progress::apply(&opened.access, "loaded", &changes).await?;
+    print(&format!("{}\n", summary(&plan, "were")))
+}
+
+fn read(args: &Load) -> Result<BTreeMap<String, Option<Bytes>>, Failure> {
+    let standard_input = args.file == Path::new("-");
+    let language = match args.format {
+        Some(language) => language,
+        None if standard_input => Language::Yaml,
+        None => language_of(&args.file)?,
+    };
+    let text = if standard_input {
+        if std::io::stdin().is_terminal() {
+            return Err(Failure::usage("nothing is piped into standard input; name a file instead of `-`"));
+        }
+        let mut text = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut text).map(|_| text)
+    } else {
+        std::fs::read(&args.file)
+    };
+    let text = text.map_err(|error| Failure::new(format!("cannot read {}: {error}", name(&args.file))))?;
+    let arrays = match args.arrays {
+        ArraysWord::Refuse => Arrays::Refuse,
+        ArraysWord::Index => Arrays::Index,
+    };
+    document::parse(&text, language.syntax(), arrays).map_err(|error| {
+        Failure::new(format!("cannot load {}: {error}; nothing was changed", name(&args.file)))
+    })
+}
+
+fn name(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+fn language_of(file: &Path) -> Result<Language, Failure> {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml") => Ok(Language::Yaml),
+        Some("json") => Ok(Language::Json),
+        Some("toml") => Ok(Language::Toml),
+        Some(_) | None => Err(Failure::usage(format!(
+            "the name {} does not say whether it is YAML, JSON or TOML; add --format",
+            file.display()
+        ))),
+    }
+}
+
+fn summary(plan: &Plan, tense: &str) -> String {
+    let count = |wanted: fn(bool, bool) -> bool| {
+        plan.steps.iter().filter(|step| wanted(step.before.is_some(), step.after.is_some())).count()
+    };
+    let bare = match plan.bare {
+        0 => String::new(),
+        bare => format!("; {bare} without a value, which this store does not keep by themselves"),
+    };
+    format!(
+        "{} key(s) {tense} added, {} changed, {} deleted, {} the same{bare}",
+        count(|before, after| !before && after),
+        count(|before, after| before && after),
+        count(|_, after| !after),
+        plan.equal,
+    )
+}

@@ -1,0 +1,49 @@
+//! How a command fails: one message, one exit status.
+
+use std::process::ExitCode;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    message: Option<String>,
+    status: u8,
+}
+
+impl Failure {
+    /// Exit status 1. The message says what was tried, on what, why it failed and what to do.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), status: 1 }
+    }
+
+    /// Exit status 2: the command line asks for something that makes no sense.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), status: 2 }
+    }
+
+    /// Ends with this status and says nothing more: all was said, or nobody reads any more.
+    pub fn silent(status: u8) -> Self {
+        Self { message: None, status }
+    }
+
+    /// The same with something more to say.
+    #[must_use]
+    pub(super) fn and(mut self, more: &str) -> Self {
+        self.message = self.message.map(|message| format!("{message}; {more}"));
+        self
+    }
+
+    pub(super) fn report(self) -> ExitCode {
+        if let Some(message) = self.message {
+            use std::io::Write;
+            // Standard error may be closed; the exit status still tells.
+            let _ = writeln!(std::io::stderr().lock(), "twitcher: {message}");
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::new(error.to_string())
+    }
+}

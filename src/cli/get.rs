@@ -1,0 +1,54 @@
+//! `twitcher get`: one value, byte for byte.
+
+use std::io::IsTerminal;
+
+use super::json::value_json;
+use super::stores::{StoreArgs, failure, key};
+use super::{Common, Failure, print, print_bytes};
+use crate::watch::Key;
+
+/// Print the value of a key, byte for byte
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  twitcher get /nginx/port\n  \
+                        twitcher get /nginx/port --json | jq -r .version\n  \
+                        twitcher get /certs/web > web.pem")]
+pub(super) struct Args {
+    /// The key
+    #[arg(value_parser = key)]
+    key: Key,
+    /// Value, version and what else the store tells, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Reads and prints.
+pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    let opened = args.store.open(common).await?;
+    let entry = opened.access.get(&args.key).await.map_err(failure)?;
+    let entry = entry.ok_or_else(|| opened.missing(&args.key))?;
+    if args.json {
+        let metadata: serde_json::Map<_, _> =
+            entry.metadata.iter().map(|(name, text)| ((*name).to_owned(), text.as_str().into())).collect();
+        let shown = serde_json::json!({
+            "key": args.key.as_str(),
+            "value": entry.value.as_deref().map(value_json),
+            "version": entry.version.to_string(),
+            "metadata": metadata,
+        });
+        return print(&format!("{shown}\n"));
+    }
+    let Some(value) = entry.value else {
+        return Err(Failure::new(format!(
+            "`{}` has no value, only keys below it; `twitcher ls {0}` shows them",
+            args.key
+        )));
+    };
+    print_bytes(&value)?;
+    // What looks like a prompt in the middle of a line helps nobody; a file gets exactly the value.
+    if std::io::stdout().is_terminal() && !value.ends_with(b"\n") {
+        print("\n")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! `twitcher ls`: the names below a key, or every key of a subtree.
+
+use std::fmt::Write;
+
+use super::stores::{Opened, StoreArgs, failure, key};
+use super::{Common, Failure, print};
+use crate::store::access::Entry;
+use crate::tree::place::key_at;
+use crate::watch::Key;
+
+/// List the names below a key
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  twitcher ls /\n  twitcher ls /nginx --tree --long")]
+pub(super) struct Args {
+    /// The key
+    #[arg(value_parser = key, default_value = "/")]
+    key: Key,
+    /// Every key at and below it, in full
+    #[arg(short, long)]
+    tree: bool,
+    /// Also version and size of each value
+    #[arg(short, long)]
+    long: bool,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// What is shown of one key; a name that is only the beginning of other keys has no entry.
+type Row = (String, Option<Entry>);
+
+/// Reads and prints.
+pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    let opened = args.store.open(common).await?;
+    let rows = match (args.tree, args.long) {
+        (true, _) => whole(&args.key, &opened).await?,
+        (false, true) => direct(&args.key, &opened).await?,
+        (false, false) => {
+            let names = opened.access.children(&args.key).await.map_err(failure)?;
+            names.map(|names| names.into_iter().map(|name| (name, None)).collect())
+        }
+    };
+    let rows = match rows {
+        Some(rows) => rows,
+        // An empty store has nothing at its top; that is no mistake of whoever asks.
+        None if args.key.base().is_empty() => Vec::new(),
+        None => return Err(opened.missing(&args.key)),
+    };
+    print(&if args.json { json(&rows, args.long) } else { text(&rows, args.long) })
+}
+
+async fn whole(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
+    let entries = opened.access.tree(key).await.map_err(failure)?.entries;
+    let full = |path: &str| key_at(key, path).map_or_else(|_| path.to_owned(), |key| key.to_string());
+    let rows: Vec<Row> = entries.into_iter().map(|(path, entry)| (full(&path), Some(entry))).collect();
+    Ok((!rows.is_empty()).then_some(rows))
+}
+
+async fn direct(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
+    let Some(names) = opened.access.children(key).await.map_err(failure)? else { return Ok(None) };
+    let mut rows = Vec::with_capacity(names.len());
+    for name in names {
+        let entry = match key_at(key, &name) {
+            Ok(key) => opened.access.get(&key).await.map_err(failure)?,
+            Err(_) => None,
+        };
+        rows.push((name, entry));
+    }
+    Ok(Some(rows))
+}
+
+fn text(rows: &[Row], long: bool) -> String {
+    let version =
+        |row: &Row| row.1.as_ref().map_or_else(|| "-".to_owned(), |entry| entry.version.to_string());
+    let size = |row: &Row| {
+        let value = row.1.as_ref().and_then(|entry| entry.value.as_ref());
+        value.map_or_else(|| "-".to_owned(), |value| value.len().to_string())
+    };
+    let width = |shown: &dyn Fn(&Row) -> String| rows.iter().map(|row| shown(row).len()).max().unwrap_or(0);
+    let (versions, sizes) = if long { (width(&version), width(&size)) } else { (0, 0) };
+    let mut text = String::new();
+    for row in rows {
+        if long {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{:>versions$}  {:>sizes$}  ", version(row), size(row));
+        }
+        // A name stays one line, whatever characters it has.
+        text.extend(row.0.chars().flat_map(|c| {
+            let odd = c.is_control().then(|| c.escape_default());
+            let plain = (!c.is_control()).then_some(c);
+            odd.into_iter().flatten().chain(plain)
+        }));
+        text.push('\n');
+    }
+    text
+}
+
+fn json(rows: &[Row], long: bool) -> String {
+    let rows = rows.iter().map(|(name, entry)| match (long, entry) {
+        (false, _) => name.as_str().into(),
+        (true, entry) => serde_json::json!({
+            "name": name,
+            "version": entry.as_ref().map(|entry| entry.version.to_string()),
+            "size": entry.as_ref().and_then(|entry| entry.value.as_ref()).map(bytes::Bytes::len),
+        }),
+    });
+    format!("{}\n", serde_json::Value::Array(rows.collect()))
+}

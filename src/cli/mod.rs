@@ -1,0 +1,166 @@
+//! The command line: what may be typed, which command serves it, and how it ends.
+//!
+//! One file a command; none holds logic that another room could own.
+
+mod check;
+mod convert;
+mod del;
+mod document;
+mod failure;
+mod generate;
+mod get;
+mod json;
+mod ls;
+mod operate;
+mod output;
+mod progress;
+mod put;
+mod run;
+mod status;
+mod stores;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+pub use output::{print, print_bytes};
+
+/// Runs a command the moment something changes in etcd, ZooKeeper or a directory.
+#[derive(Debug, Parser)]
+#[command(name = "twitcher", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Examples:\n  twitcher check\n  twitcher status\n  twitcher watch /git/head -- cat")]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command accepts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Directory of twitcher.conf and the watch files
+    #[arg(short, long, global = true, value_name = "DIR", default_value = "/etc/twitcher")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Status(status::Args),
+    /// The last runs of a watch, oldest first
+    History(operate::Named),
+    /// Why a watch did or did not run
+    Explain(operate::Named),
+    /// Run the action of a watch now, with the current state, under its run mode
+    Trigger(operate::Name),
+    /// Let a watch start nothing, also across a restart of the daemon; it keeps looking
+    Pause(operate::Pause),
+    /// Let a paused or stopped watch go on, with the newest state if that was not applied
+    Resume(operate::Name),
+    /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
+    Reload(operate::Reload),
+    Get(get::Args),
+    Put(put::Args),
+    Del(del::Args),
+    Ls(ls::Args),
+    Dump(document::Dump),
+    Load(document::Load),
+    Convert(convert::Args),
+    #[command(hide = true)]
+    Generate(generate::Args),
+}
+
+/// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for and go to standard output; all else is wrong usage.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()) * 2);
+        }
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let common = &cli.common;
+    match cli.command {
+        Command::Run(run::Args {}) => run::run(common),
+        Command::Check(args) => block_on(check::run(args, common)),
+        Command::Status(args) => block_on(status::run(args, common)),
+        Command::History(args) => block_on(operate::history(args, common)),
+        Command::Explain(args) => block_on(operate::explain(args, common)),
+        Command::Trigger(args) => block_on(operate::trigger(args, common)),
+        Command::Pause(args) => block_on(operate::pause(args, common)),
+        Command::Resume(args) => block_on(operate::resume(args, common)),
+        Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Get(args) => block_on(get::run(args, common)),
+        Command::Put(args) => block_on(put::run(args, common)),
+        Command::Del(args) => block_on(del::run(args, common)),
+        Command::Ls(args) => block_on(ls::run(args, common)),
+        Command::Dump(args) => block_on(document::dump(args, common)),
+        Command::Load(args) => block_on(document::load(args, common)),
+        Command::Convert(args) => convert::run(&args),
+        Command::Generate(args) => generate::run(&args),
+    }
+}
+
+impl Common {
+    /// Asks the daemon that serves this configuration.
+    async fn ask(&self, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
+        let settings = self.settings()?;
+        let asked = crate::control::ask(&settings.control_socket, request).await;
+        asked.map_err(|error| Failure::new(error.to_string()))
+    }
+
+    /// What twitcher.conf says.
+    fn settings(&self) -> Result<std::sync::Arc<crate::config::Settings>, Failure> {
+        let mut loader = crate::config::Loader::new(&self.config);
+        crate::daemon::first_settings(&mut loader).map_err(Failure::new)
+    }
+}
+
+/// Reads an answer of the daemon as what it should be.
+fn understand<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|error| {
+        Failure::new(format!(
+            "the daemon's answer is not understood: {error}; is it another version than this command ({})?",
+            env!("CARGO_PKG_VERSION")
+        ))
+    })
+}
+
+/// A duration as it is typed: `250ms`, `30s`, `5m`, `2h`, or a number of seconds.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
+    let factor = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return Err(format!("`{unit}` is no unit of time; write it like 250ms, 30s, 5m or 2h")),
+    };
+    let seconds = number.parse::<f64>().map(|number| number * factor);
+    seconds
+        .ok()
+        .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| format!("`{text}` is no duration; write it like 250ms, 30s, 5m or 2h"))
+}
+
+/// A runtime for a command that asks something and ends.
+fn block_on<F: Future<Output = Result<(), Failure>>>(future: F) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start the event loop: {error}")))?
+        .block_on(future)
+}

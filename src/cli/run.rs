@@ -1,0 +1,16 @@
+//! `twitcher run`: the daemon, in the foreground.
+
+use super::{Common, Failure};
+
+/// The daemon, in the foreground
+///
+/// Reads twitcher.conf and the watch files below DIR, and runs their actions until SIGTERM or SIGINT: then
+/// running actions may finish for `shutdown_grace`. A second signal ends them at once. SIGHUP reads everything
+/// again. SIGUSR1 ends the daemon at once and leaves its actions running: the next daemon adopts them.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs until told to stop.
+pub fn run(common: &Common) -> Result<(), Failure> {
+    crate::daemon::run(&common.config).map_err(|error| Failure::new(error.to_string()))
+}

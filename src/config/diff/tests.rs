@@ -1,0 +1,173 @@
+//! The algebra of differences.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::accounts::{self, tests::FakeAccounts};
+use crate::config::raw::{self, AccountName};
+use crate::config::{Severity, lower};
+
+/// The watches that a file defines.
+pub(in crate::config) fn watches(text: &str) -> Watches {
+    let settings = lower::fallback("host");
+    let raw = raw::watch_file(Path::new("/t/file.toml").into(), text);
+    let mut resolve =
+        |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
+    let mut context = lower::Context { settings: settings.as_ref(), resolve: &mut resolve };
+    let (watches, problems) = lower::watches(&raw, "file", &mut context);
+    assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
+    watches.into_iter().map(|(spec, _)| (spec.name.clone(), Arc::new(spec))).collect()
+}
+
+fn one(line: &str) -> Watches {
+    watches(&format!("[[watch]]\nkey = '/a'\naction = 'true'\n{line}\n"))
+}
+
+#[test]
+fn comments_order_and_spelling_mean_nothing() {
+    let plain = watches(
+        "[[watch]]\nname = 'a'\nkey = '/a'\naction = 'true'\ntimeout = '60s'\nsuccess_codes = [0, 3]\numask = '022'\nenv = { A = '1', B = '2' }\nnotify_signal = 'HUP'\n",
+    );
+    let odd = watches(
+        "# a comment\nwatch = [{ env = { B = \"2\", A = '''1''' }, umask = 0o22, success_codes = [3, 0, 0x3], store = 'local',\n timeout = \"1m\", action = \"tr\\u0075e\", znode = '/a', name = 'a', notify_signal = 1, run_mode = 'queue', retries = 3 }]\n",
+    );
+    assert_eq!(plain, odd);
+    assert!(Diff::between(&plain, &odd).is_empty());
+}
+
+#[test]
+fn every_field_means_something() {
+    let plain = one("");
+    for line in [
+        "description = 'x'",
+        "watch_type = 'tree'",
+        "pipe_stdin = false",
+        "format = 'json'",
+        "run_on_load = false",
+        "run_on_load = 'changed'",
+        "run_mode = 'discard'",
+        "run_mode = 'parallel'",
+        "run_mode = 'restart'",
+        "on_delete = 'run'",
+        "uid = 'www'",
+        "gid = 'adm'",
+        "cwd = '/tmp'",
+        "umask = '077'",
+        "env = { A = '' }",
+        "nice = 5",
+        "limits = { core = 0 }",
+        "notify_signal = 1",
+        "timeout = 5",
+        "kill_after = 1",
+        "settle = 1",
+        "splay = '1h'",
+        "min_interval = 1",
+        "retries = 1",
+        "retries = 'unlimited'",
+        "retry_delay = 1",
+        "retry_delay_max = 60",
+        "on_failure = 'stop'",
+        "success_codes = [1]",
+        "verify_interval = 60",
+        "output = 'null'",
+    ] {
+        assert_eq!(Diff::between(&plain, &one(line)).changed.len(), 1, "{line}");
+    }
+    let parallel = one("run_mode = 'parallel'");
+    assert_eq!(parallel, one("run_mode = 'parallel'\nmax_parallel = 16"));
+    assert_ne!(parallel, one("run_mode = 'parallel'\nmax_parallel = 15"));
+    assert_ne!(one("settle = 1"), one("settle = 1\nsettle_max = 2"));
+    assert_eq!(one("settle = 1"), one("settle = '1s'\nsettle_max = 10"));
+}
+
+#[test]
+fn every_default_is_that_of_the_contract() {
+    insta::assert_debug_snapshot!(one("").into_values().next().unwrap(), @r#"
+    WatchSpec {
+        name: WatchName(
+            "file",
+        ),
+        description: "",
+        target: Target {
+            store: StoreName(
+                "local",
+            ),
+            key: Key(
+                "/a",
+            ),
+            watch_type: Data,
+        },
+        action: Shell(
+            "true",
+        ),
+        surroundings: Surroundings {
+            account: Account {
+                uid: 0,
+                gid: 0,
+                groups: None,
+                user: "root",
+                home: "/root",
+                shell: "/bin/bash",
+            },
+            cwd: "/",
+            umask: 18,
+            env: {},
+            nice: None,
+            limits: {},
+        },
+        pipe_stdin: true,
+        format: Raw,
+        output: Log,
+        verify_interval: 300s,
+        policy: PolicySpec {
+            run_on_load: Always,
+            run_mode: Queue,
+            on_delete: Ignore,
+            notify_signal: None,
+            timeout: None,
+            kill_after: 5s,
+            settle: 0ns,
+            settle_max: 0ns,
+            splay: 0ns,
+            min_interval: 0ns,
+            retries: AtMost(
+                3,
+            ),
+            retry_delay: 5s,
+            retry_delay_max: 300s,
+            on_failure: Keep,
+            success_codes: [
+                0,
+            ],
+        },
+    }
+    "#);
+}
+
+fn some_watches() -> impl proptest::strategy::Strategy<Value = Watches> {
+    let watch = (0..6_u8, 0..3_u8);
+    proptest::strategy::Strategy::prop_map(
+        proptest::collection::btree_map(watch.0, watch.1, 0..6),
+        |chosen| {
+            let text = |(name, retries)| {
+                format!("[[watch]]\nname = 'w{name}'\nkey = '/a'\naction = 'true'\nretries = {retries}\n")
+            };
+            let text: Vec<String> = chosen.into_iter().map(text).collect();
+            watches(&text.concat())
+        },
+    )
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_difference_leads_from_one_set_to_the_other(old in some_watches(), new in some_watches()) {
+        let diff = Diff::between(&old, &new);
+        let mut applied = old.clone();
+        diff.apply(&mut applied);
+        proptest::prop_assert_eq!(&applied, &new);
+        let parts = diff.added.len() + diff.changed.len() + diff.unchanged.len();
+        proptest::prop_assert_eq!(parts, new.len());
+        proptest::prop_assert_eq!(diff.is_empty(), old == new);
+        proptest::prop_assert!(Diff::between(&new, &new).is_empty());
+    }
+}

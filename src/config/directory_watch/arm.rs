@@ -1,0 +1,202 @@
+//! Which directories have to be watched, and watching them.
+//!
+//! Each directory is watched by its real path, before it is read: what is put into it later makes an event. Every
+//! place is armed again after every event; that costs a system call and does nothing where it is armed already,
+//! and it finds what was deleted and made again under the same name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use notify::{INotifyWatcher, RecursiveMode, Watcher};
+
+use super::Heard;
+use super::complaint::complaint;
+use crate::config::files::{is_ignored, is_watch_file};
+
+/// As deep as files are looked for.
+const DEEPEST: usize = 32;
+
+/// What counts among the events of the watched directories.
+#[derive(Debug, Default)]
+pub(super) struct Interest {
+    /// Directories of which everything counts.
+    whole: BTreeSet<PathBuf>,
+    /// Directories on the way, of which only these entries count.
+    entries: BTreeMap<PathBuf, BTreeSet<OsString>>,
+}
+
+impl Interest {
+    /// Whether an event of this path counts.
+    pub(super) fn is_in(&self, path: &Path) -> bool {
+        let whole = self.whole.contains(path) || self.entries.contains_key(path);
+        whole
+            || path.parent().zip(path.file_name()).is_some_and(|(parent, name)| {
+                self.whole.contains(parent)
+                    || self.entries.get(parent).is_some_and(|entries| entries.contains(name))
+            })
+    }
+
+    fn directories(&self) -> impl Iterator<Item = &PathBuf> {
+        self.whole.iter().chain(self.entries.keys())
+    }
+}
+
+/// The watches of a directory.
+pub(super) struct Armed {
+    root: PathBuf,
+    heard: Arc<Heard>,
+    watcher: Option<INotifyWatcher>,
+    /// What is watched, by device and inode.
+    places: BTreeMap<PathBuf, (u64, u64)>,
+}
+
+impl Armed {
+    pub(super) fn new(root: PathBuf, heard: Arc<Heard>) -> Self {
+        Self { root, heard, watcher: None, places: BTreeMap::new() }
+    }
+
+    /// Watches everything that has to be watched now. Says what is in the way, if something is.
+    pub(super) fn arm(&mut self) -> Option<String> {
+        if self.watcher.is_none() {
+            let heard = Arc::clone(&self.heard);
+            match INotifyWatcher::new(move |event| heard.take(event), notify::Config::default()) {
+                Ok(watcher) => self.watcher = Some(watcher),
+                Err(error) => return Some(complaint(&error)),
+            }
+        }
+        let mut arming = Arming { armed: self, interest: Interest::default(), failure: None };
+        arming.way();
+        let root = arming.armed.root.clone();
+        arming.descend(&root, &mut Vec::new());
+        let Arming { interest, failure, .. } = arming;
+        self.forget(&interest);
+        *self.heard.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
+        failure
+    }
+
+    fn forget(&mut self, interest: &Interest) {
+        let wanted: BTreeSet<&PathBuf> = interest.directories().collect();
+        let watcher = &mut self.watcher;
+        self.places.retain(|place, _| {
+            let keep = wanted.contains(place);
+            if let (false, Some(watcher)) = (keep, watcher.as_mut()) {
+                // It may be gone by itself.
+                let _ = watcher.unwatch(place);
+            }
+            keep
+        });
+    }
+}
+
+struct Arming<'a> {
+    armed: &'a mut Armed,
+    interest: Interest,
+    failure: Option<String>,
+}
+
+impl Arming<'_> {
+    /// The directories on the way to the root, of which the next step counts: it may come, go, or be a link that
+    /// is pointed elsewhere.
+    fn way(&mut self) {
+        let mut path = self.armed.root.clone();
+        while let Some(name) = path.file_name().map(OsString::from) {
+            path.pop();
+            if let Ok(directory) = fs::canonicalize(&path) {
+                self.entry(&directory, &name);
+            }
+        }
+    }
+
+    fn entry(&mut self, directory: &Path, name: &OsStr) {
+        self.publish(|interest| {
+            interest.entries.entry(directory.to_owned()).or_default().insert(name.to_owned());
+        });
+        self.place(directory);
+    }
+
+    fn descend(&mut self, path: &Path, above: &mut Vec<(u64, u64)>) {
+        let Ok(directory) = fs::canonicalize(path) else { return };
+        if above.len() >= DEEPEST {
+            return;
+        }
+        self.publish(|interest| {
+            interest.whole.insert(directory.clone());
+        });
+        let Some(identity) = self.place(&directory) else { return };
+        if above.contains(&identity) {
+            return;
+        }
+        above.push(identity);
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() && !is_ignored(name.as_bytes()) {
+                self.descend(&entry.path(), above);
+            } else if kind.is_symlink() && !is_ignored(name.as_bytes()) {
+                match fs::metadata(entry.path()) {
+                    Ok(found) if found.is_dir() => self.descend(&entry.path(), above),
+                    Ok(_) | Err(_) if is_watch_file(&name) => self.linked_file(&entry.path()),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+        above.pop();
+    }
+
+    /// A file that is a link is changed where it really is.
+    fn linked_file(&mut self, path: &Path) {
+        let Ok(real) = fs::canonicalize(path) else { return };
+        if let Some((directory, name)) = real.parent().zip(real.file_name()) {
+            self.entry(directory, name);
+        }
+    }
+
+    /// Tells the event thread what counts, before it is watched. It only grows until everything is armed.
+    fn publish(&mut self, add: impl Fn(&mut Interest)) {
+        add(&mut self.interest);
+        add(&mut self.armed.heard.interest.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn place(&mut self, directory: &Path) -> Option<(u64, u64)> {
+        let watcher = self.armed.watcher.as_mut()?;
+        let found = match fs::metadata(directory) {
+            Ok(found) if found.is_dir() => found,
+            Ok(_) | Err(_) => return None,
+        };
+        let identity = (found.dev(), found.ino());
+        let before = self.armed.places.get(directory);
+        if before.is_some_and(|before| *before != identity) {
+            let _ = watcher.unwatch(directory);
+        }
+        match watcher.watch(directory, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                self.armed.places.insert(directory.to_owned(), identity);
+            }
+            Err(error) => {
+                self.armed.places.remove(directory);
+                if !is_gone(&error) {
+                    self.failure.get_or_insert_with(|| complaint(&error));
+                }
+            }
+        }
+        Some(identity)
+    }
+}
+
+/// Whether a directory went away while it was armed: its parent says so.
+fn is_gone(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
+        notify::ErrorKind::Generic(_)
+        | notify::ErrorKind::WatchNotFound
+        | notify::ErrorKind::InvalidConfig(_)
+        | notify::ErrorKind::MaxFilesWatch => false,
+    }
+}

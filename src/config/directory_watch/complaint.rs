@@ -1,0 +1,46 @@
+//! Why watching failed, in words that say what to raise.
+
+use notify::ErrorKind;
+
+/// Words an error of `notify`.
+pub(super) fn complaint(error: &notify::Error) -> String {
+    let what = error.paths.first().map_or_else(String::new, |path| format!(" of {}", path.display()));
+    let number = match &error.kind {
+        ErrorKind::MaxFilesWatch => Some(nix::libc::ENOSPC),
+        ErrorKind::Io(error) => error.raw_os_error(),
+        ErrorKind::Generic(_)
+        | ErrorKind::PathNotFound
+        | ErrorKind::WatchNotFound
+        | ErrorKind::InvalidConfig(_) => None,
+    };
+    let why = if number == Some(nix::libc::ENOSPC) {
+        "this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, \
+         and write that to a file in /etc/sysctl.d"
+            .to_owned()
+    } else if number == Some(nix::libc::EMFILE) {
+        "this user has no inotify instance left; raise it, for example `sysctl fs.inotify.max_user_instances=1024`, \
+         and write that to a file in /etc/sysctl.d"
+            .to_owned()
+    } else if let ErrorKind::Io(error) = &error.kind {
+        error.to_string()
+    } else {
+        error.to_string()
+    };
+    format!("changes{what} are not seen at once, only looked for every few seconds: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_named_with_the_setting_that_raises_it() {
+        let full = notify::Error::new(ErrorKind::MaxFilesWatch).add_path("/etc/twitcher/a".into());
+        insta::assert_snapshot!(complaint(&full), @"changes of /etc/twitcher/a are not seen at once, only looked for every few seconds: this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d");
+        let instances = notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EMFILE));
+        insta::assert_snapshot!(complaint(&instances), @"changes are not seen at once, only looked for every few seconds: this user has no inotify instance left; raise it, for example `sysctl fs.inotify.max_user_instances=1024`, and write that to a file in /etc/sysctl.d");
+        let denied =
+            notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EACCES)).add_path("/x".into());
+        insta::assert_snapshot!(complaint(&denied), @"changes of /x are not seen at once, only looked for every few seconds: Permission denied (os error 13)");
+    }
+}

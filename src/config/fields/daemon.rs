@@ -1,0 +1,137 @@
+//! The fields of `twitcher.conf`: the daemon's own, and those of `[store.NAME]` and `[store.NAME.tls]`.
+
+use super::{Field, Kind, Word, field, required, word};
+
+const LOGS: &[Word] = &[
+    word("auto", "journald under systemd, else syslog, else standard error"),
+    word("syslog", "/dev/log, facility daemon"),
+    word("journald", "the journal, with fields"),
+    word("stderr", "standard error"),
+    word("json", "standard error, one JSON object a line"),
+];
+const LEVELS: &[Word] = &[
+    word("error", "what needs somebody"),
+    word("warn", "what may need somebody"),
+    word("info", "what was done"),
+    word("debug", "why it was done"),
+    word("trace", "everything"),
+];
+
+/// The daemon's settings, at the top of `twitcher.conf`.
+pub const DAEMON: &[Field] = &[
+    field(
+        "default_store",
+        Kind::Name,
+        r#""local""#,
+        r#""main""#,
+        "The store of every watch that names none.",
+    ),
+    field(
+        "state_dir",
+        Kind::Path,
+        r#""/var/lib/twitcher""#,
+        r#""/var/lib/twitcher""#,
+        "Directory of the ledger, and of keys/ for the store `local`. The daemon makes it if it is not there.",
+    ),
+    field(
+        "control_socket",
+        Kind::Path,
+        r#""/run/twitcher/control.sock""#,
+        r#""/run/twitcher/control.sock""#,
+        "Socket that the commands talk to the daemon through.",
+    ),
+    field("log", Kind::Choice(LOGS), r#""auto""#, r#""journald""#, "Where the log goes."),
+    field("log_level", Kind::Choice(LEVELS), r#""info""#, r#""debug""#, "How much is logged."),
+    field(
+        "max_processes",
+        Kind::Integer { least: 1, most: 100_000 },
+        "256",
+        "64",
+        "Actions running at once, all watches together. The rest wait in order.",
+    ),
+    field(
+        "shutdown_grace",
+        Kind::Duration { zero: true },
+        r#""20s""#,
+        r#""1m""#,
+        "On SIGTERM, running actions may finish for that long; then they are ended.",
+    ),
+    field(
+        "http_listen",
+        Kind::Address,
+        "none: nothing listens",
+        r#""127.0.0.1:9464""#,
+        "Address to serve /metrics, /healthz and /readyz on.",
+    ),
+    field(
+        "host",
+        Kind::Line,
+        "the machine's host name",
+        r#""web-17""#,
+        "Name of this machine, in reports and for splay.",
+    ),
+];
+
+/// A store: `[store.NAME]`.
+pub const STORE: &[Field] = &[
+    required(
+        "url",
+        Kind::Url,
+        r#""etcd://etcd1:2379,etcd2:2379/prod""#,
+        "Where the store is: etcd://, etcd+tls://, zookeeper://, zookeeper+tls:// with hosts and a path that is put before every key, or dir:// with an absolute path.",
+    ),
+    field("username", Kind::Line, "none", r#""twitcher""#, "User of an etcd store. It needs password_file."),
+    field(
+        "password_file",
+        Kind::Path,
+        "none",
+        r#""/etc/twitcher/etcd.password""#,
+        "File with the password of an etcd store. It is read at each login.",
+    ),
+    field(
+        "digest_file",
+        Kind::Path,
+        "none",
+        r#""/etc/twitcher/zk.digest""#,
+        "File with user:password for the digest authentication of a ZooKeeper store.",
+    ),
+    field(
+        "session_timeout",
+        Kind::Duration { zero: false },
+        r#""10s""#,
+        r#""30s""#,
+        "Session time-out to ask of a ZooKeeper server, from 1 s to 10 m. The server may choose another.",
+    ),
+];
+
+/// Certificates of a store: `[store.NAME.tls]`. The table by itself turns TLS on.
+pub const TLS: &[Field] = &[
+    field(
+        "ca",
+        Kind::Path,
+        "the system's authorities",
+        r#""/etc/ssl/etcd/ca.pem""#,
+        "PEM file of the authorities that the server's certificate must come from.",
+    ),
+    field(
+        "cert",
+        Kind::Path,
+        "none",
+        r#""/etc/ssl/etcd/client.pem""#,
+        "PEM file of our own certificate. It needs key.",
+    ),
+    field(
+        "key",
+        Kind::Path,
+        "none",
+        r#""/etc/ssl/etcd/client.key""#,
+        "PEM file of our certificate's private key.",
+    ),
+    field(
+        "server_name",
+        Kind::Line,
+        "the host of the URL",
+        r#""etcd.example""#,
+        "Name to expect in the server's certificate.",
+    ),
+];

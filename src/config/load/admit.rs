@@ -1,0 +1,116 @@
+//! Which of the definitions that were read hold: each name once, and a file as a whole or not at all. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{FileReport, FileState, LoadedWatch};
+use crate::config::problem::{Place, Problem};
+use crate::watch::WatchName;
+
+/// A file that wants in.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// Its watches; `None` where it is broken or refused, when what runs of it stays.
+    pub(super) offer: Option<Vec<LoadedWatch>>,
+    /// What is said about it.
+    pub(super) report: FileReport,
+}
+
+/// A name that two files define.
+struct Conflict {
+    loser: usize,
+    winner: usize,
+    watch: LoadedWatch,
+    holder: LoadedWatch,
+}
+
+/// Settles who defines which name: the file whose definition runs, else the first in order of paths. The other
+/// one is broken as a whole. Candidates come in order of their paths.
+pub(super) fn admit(
+    running: &BTreeMap<WatchName, LoadedWatch>,
+    mut candidates: Vec<Candidate>,
+) -> (BTreeMap<WatchName, LoadedWatch>, Vec<FileReport>) {
+    let mut kept: BTreeMap<_, Vec<&LoadedWatch>> = BTreeMap::new();
+    for watch in running.values() {
+        kept.entry(&watch.file).or_default().push(watch);
+    }
+    loop {
+        let conflicts = conflicts(running, &kept, &candidates);
+        if conflicts.is_empty() {
+            break;
+        }
+        // Who loses one name may be in the way of nobody after that: first those who lose to a file that stays.
+        let losers: BTreeSet<usize> = conflicts.iter().map(|conflict| conflict.loser).collect();
+        let cyclic = conflicts.iter().all(|conflict| losers.contains(&conflict.winner));
+        for conflict in conflicts {
+            if cyclic || !losers.contains(&conflict.winner) {
+                let candidate = &mut candidates[conflict.loser];
+                candidate.offer = None;
+                candidate.report.state = FileState::Broken;
+                candidate.report.problems.push(conflict.problem());
+            }
+        }
+    }
+    let mut admitted = BTreeMap::new();
+    let mut reports = Vec::new();
+    for Candidate { offer, report } in candidates {
+        let held = offer.unwrap_or_else(|| kept_of(&kept, &report).cloned().collect());
+        admitted.extend(held.into_iter().map(|watch| (watch.spec.name.clone(), watch)));
+        reports.push(report);
+    }
+    (admitted, reports)
+}
+
+fn kept_of<'a>(
+    kept: &'a BTreeMap<&std::sync::Arc<std::path::Path>, Vec<&'a LoadedWatch>>,
+    report: &FileReport,
+) -> impl Iterator<Item = &'a LoadedWatch> {
+    kept.get(&report.path).into_iter().flatten().copied()
+}
+
+fn conflicts(
+    running: &BTreeMap<WatchName, LoadedWatch>,
+    kept: &BTreeMap<&std::sync::Arc<std::path::Path>, Vec<&LoadedWatch>>,
+    candidates: &[Candidate],
+) -> Vec<Conflict> {
+    let mut claims: BTreeMap<&WatchName, Vec<(usize, &LoadedWatch)>> = BTreeMap::new();
+    for (index, candidate) in candidates.iter().enumerate() {
+        let mut claim = |watch| claims.entry(watch_name(watch)).or_default().push((index, watch));
+        match &candidate.offer {
+            Some(offer) => offer.iter().for_each(&mut claim),
+            None => kept_of(kept, &candidate.report).for_each(&mut claim),
+        }
+    }
+    let mut conflicts = Vec::new();
+    for (name, claims) in claims.into_iter().filter(|(_, claims)| claims.len() > 1) {
+        let owner = running.get(name).map(|watch| &watch.file);
+        let runs = |(index, _): &&(usize, &LoadedWatch)| Some(&candidates[*index].report.path) == owner;
+        let Some((winner, holder)) = claims.iter().find(runs).or(claims.first()).copied() else { continue };
+        for (loser, watch) in claims {
+            if loser != winner && candidates[loser].offer.is_some() {
+                conflicts.push(Conflict { loser, winner, watch: watch.clone(), holder: holder.clone() });
+            }
+        }
+    }
+    conflicts
+}
+
+fn watch_name(watch: &LoadedWatch) -> &WatchName {
+    &watch.spec.name
+}
+
+impl Conflict {
+    fn problem(&self) -> Problem {
+        let Place { line, column } = self.holder.place;
+        let (name, other) = (&self.watch.spec.name, self.holder.file.display());
+        let mut problem = Problem::of_file(
+            &self.watch.file,
+            format!("the watch `{name}` is defined in {other}:{line}:{column} already"),
+            "give one of them another `name`, or remove one; until then nothing new of this file is loaded",
+        );
+        problem.place = Some(self.watch.place);
+        problem
+    }
+}
+
+#[cfg(test)]
+mod tests;

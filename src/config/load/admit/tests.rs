@@ -1,0 +1,99 @@
+//! Names that several files want.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::diff::tests::watches;
+
+fn file(path: &str, names: &[&str], retries: u32) -> Candidate {
+    let path: Arc<Path> = Arc::from(Path::new(path));
+    let text =
+        |name: &&str| format!("[[watch]]\nname = '{name}'\nkey = '/a'\naction = 'a'\nretries = {retries}\n");
+    let text: Vec<String> = names.iter().map(text).collect();
+    let offer = watches(&text.concat())
+        .into_values()
+        .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Place { line: 1, column: 1 } })
+        .collect();
+    Candidate { offer: Some(offer), report: FileReport { path, state: FileState::Loaded, problems: vec![] } }
+}
+
+fn broken(path: &str) -> Candidate {
+    Candidate { offer: None, ..file(path, &[], 0) }
+}
+
+/// `name@file` of what holds, and `file: …` of what is said.
+fn result(
+    running: &BTreeMap<WatchName, LoadedWatch>,
+    candidates: Vec<Candidate>,
+) -> (BTreeMap<WatchName, LoadedWatch>, String) {
+    let (admitted, reports) = admit(running, candidates);
+    let held = admitted.iter().map(|(name, watch)| format!("{name}@{}", watch.file.display()));
+    let said = reports.iter().flat_map(|report| report.problems.iter().map(Problem::one_line));
+    let text = held.chain(said).collect::<Vec<_>>().join("\n");
+    (admitted, text)
+}
+
+#[test]
+fn the_first_in_order_of_paths_gets_a_name_and_the_other_file_is_broken_as_a_whole() {
+    let (_, text) = result(
+        &BTreeMap::new(),
+        vec![file("/a", &["x"], 0), file("/b", &["x", "y"], 0), file("/c", &["z"], 0)],
+    );
+    assert_eq!(text, "x@/a\nz@/c\nb:1:1: the watch `x` is defined in /a:1:1 already");
+}
+
+#[test]
+fn the_file_whose_definition_runs_keeps_the_name() {
+    let (running, _) = result(&BTreeMap::new(), vec![file("/b", &["x"], 0)]);
+    let (_, text) = result(&running, vec![file("/a", &["x"], 1), file("/b", &["x"], 2)]);
+    assert_eq!(text, "x@/b\na:1:1: the watch `x` is defined in /b:1:1 already");
+    let (_, text) = result(&running, vec![file("/a", &["x"], 1), broken("/b")]);
+    assert_eq!(text, "x@/b\na:1:1: the watch `x` is defined in /b:1:1 already");
+    let (_, text) = result(&running, vec![file("/a", &["x"], 1)]);
+    assert_eq!(text, "x@/a", "a file that is gone holds no name");
+}
+
+#[test]
+fn who_loses_a_name_keeps_what_it_had_and_is_in_nobodys_way() {
+    let (running, _) = result(&BTreeMap::new(), vec![file("/a", &["x"], 0), file("/b", &["y"], 0)]);
+    let (after, text) =
+        result(&running, vec![file("/a", &["x"], 0), file("/b", &["x", "z"], 9), file("/c", &["z"], 0)]);
+    assert_eq!(text, "x@/a\ny@/b\nz@/c\nb:1:1: the watch `x` is defined in /a:1:1 already");
+    assert_eq!(after["y"], running["y"]);
+}
+
+#[test]
+fn a_knot_of_files_that_want_each_others_names_is_cut() {
+    let (running, _) = result(&BTreeMap::new(), vec![file("/a", &["x"], 0), file("/b", &["y"], 0)]);
+    let (after, _) = result(&running, vec![file("/a", &["x", "y"], 1), file("/b", &["x", "y"], 2)]);
+    assert_eq!(after, running);
+}
+
+proptest::proptest! {
+    #[test]
+    fn each_name_is_held_once_and_nothing_that_runs_is_lost_to_a_conflict(
+        first in proptest::collection::vec(proptest::collection::btree_set(0..5_usize, 0..4), 4),
+        second in proptest::collection::vec(proptest::option::of(proptest::collection::btree_set(0..5_usize, 0..4)), 4),
+    ) {
+        let names = ["v", "w", "x", "y", "z"];
+        let paths = ["/a", "/b", "/c", "/d"];
+        let wanted = |set: &BTreeSet<usize>| set.iter().map(|index| names[*index]).collect::<Vec<_>>();
+        let files = paths.iter().zip(&first).map(|(path, set)| file(path, &wanted(set), 0)).collect();
+        let (running, _) = admit(&BTreeMap::new(), files);
+        let files = paths.iter().zip(&second).map(|(path, set)| match set {
+            Some(set) => file(path, &wanted(set), 1),
+            None => broken(path),
+        }).collect();
+        let (after, reports) = admit(&running, files);
+        for (path, report) in paths.iter().zip(&reports) {
+            let of = |watches: &BTreeMap<WatchName, LoadedWatch>| watches.values().filter(|watch| *watch.file == *Path::new(path)).cloned().collect::<Vec<_>>();
+            let offered = second[paths.iter().position(|known| known == path).unwrap()].as_ref();
+            if report.state == FileState::Broken || offered.is_none() {
+                proptest::prop_assert_eq!(of(&after), of(&running), "what ran of a broken file stays");
+            } else {
+                proptest::prop_assert_eq!(Some(of(&after).len()), offered.map(BTreeSet::len), "a file holds as a whole");
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Reading the files of a directory: trusted, bounded in size, as text; each one's failure is its own.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::files::{self, Listing};
+use super::{FileReport, FileState, MOST_READINGS};
+use crate::config::problem::{Problem, Source};
+use crate::config::trust::{OpenError, TrustedOpen};
+
+/// A configuration file is at most that long, in bytes.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Why there is no text.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// Nothing is there.
+    Missing,
+    /// Somebody else could change it: why, and what to do.
+    Distrusted(String, String),
+    /// It is too large, no file, or the system said no.
+    Failed(String),
+    /// It is no text, from this byte on; the text before it.
+    NotText(String),
+}
+
+impl Unread {
+    pub(super) fn report(&self, path: &Arc<Path>) -> FileReport {
+        let (state, problem) = match self {
+            Self::Missing => {
+                let help = "a symbolic link may point to nothing; what was loaded from it before still holds";
+                (FileState::Broken, Problem::of_file(path, "cannot be read: there is no such file", help))
+            }
+            Self::Distrusted(why, help) => {
+                (FileState::Refused, Problem::of_file(path, format!("not believed: {why}"), help))
+            }
+            Self::Failed(why) => {
+                let help = "what was loaded from it before still holds";
+                (FileState::Refused, Problem::of_file(path, format!("cannot be read: {why}"), help))
+            }
+            Self::NotText(before) => {
+                let source = Source::new(Arc::clone(path), before);
+                let problem = source.problem(before.len()..before.len(), "not UTF-8 from here on");
+                (FileState::Broken, problem.with_help("a configuration file is text in UTF-8"))
+            }
+        };
+        FileReport { path: Arc::clone(path), state, problems: vec![problem] }
+    }
+}
+
+/// Reads one file.
+pub(super) fn text(open: &mut TrustedOpen, path: &Path) -> Result<String, Unread> {
+    let failed = |error: &io::Error| {
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        if missing { Unread::Missing } else { Unread::Failed(error.to_string()) }
+    };
+    let (file, found) = match open.file(path) {
+        Ok(opened) => opened,
+        Err(OpenError::Io(error)) => return Err(failed(&error)),
+        Err(OpenError::Refused(why)) => return Err(Unread::Distrusted(why.to_string(), why.help)),
+    };
+    if !found.is_file() {
+        return Err(Unread::Failed("it is no regular file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > LARGEST {
+        let size = found.len().max(LARGEST + 1);
+        return Err(Unread::Failed(format!(
+            "it has {size} bytes, and a configuration file has at most {LARGEST}"
+        )));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let mut bytes = error.into_bytes();
+        bytes.truncate(good);
+        Unread::NotText(String::from_utf8(bytes).unwrap_or_default())
+    })
+}
+
+type Texts = BTreeMap<Arc<Path>, Result<String, Unread>>;
+
+/// Reads every watch file below a directory. A directory that changes meanwhile is read again, so that a file
+/// that is being renamed is not taken for removed.
+pub(super) fn all(root: &Path, open: &mut TrustedOpen) -> (Listing, Texts) {
+    let mut listing = files::list(root);
+    let mut texts = Texts::new();
+    for _ in 0..MOST_READINGS {
+        texts = listing.files.iter().map(|path| (Arc::from(path.as_path()), text(open, path))).collect();
+        let after = files::list(root);
+        if after == listing {
+            break;
+        }
+        listing = after;
+    }
+    // Read after the last listing or not at all: what is in only one of them has just come or gone.
+    texts.retain(|path, _| listing.files.contains(&**path));
+    refuse_directories(&mut listing, &mut texts, open);
+    (listing, texts)
+}
+
+/// Says once, and not for each file, that a directory may not be believed.
+fn refuse_directories(listing: &mut Listing, texts: &mut Texts, open: &mut TrustedOpen) {
+    for directory in &listing.directories {
+        if listing.unreadable.iter().any(|(above, _)| directory.starts_with(above)) {
+            continue;
+        }
+        if let Err(OpenError::Refused(why)) = open.directory(directory) {
+            listing.unreadable.push((directory.clone(), format!("{why}; {}", why.help)));
+        }
+    }
+    let refused = |path: &Path| listing.unreadable.iter().any(|(above, _)| path.starts_with(above));
+    texts.retain(|path, _| !refused(path));
+}

@@ -1,0 +1,11 @@
+//! What was written becomes what is meant: defaults, names, accounts, and what goes together and what does not.
+//!
+//! Pure over what it is given; nothing is read here.
+
+mod settings;
+mod splay;
+mod watch;
+
+pub(super) use settings::{fallback, lower as settings};
+pub(super) use watch::{Context, Placed, lower as watches};
+pub use watch::{default_format, format_fits};

@@ -1,0 +1,199 @@
+//! The meaning of `twitcher.conf`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::problem::{Problem, Source, nearest};
+use crate::config::raw::{RawSettings, RawStore, RawTable};
+use crate::config::{LogDestination, LogLevel, Settings};
+use crate::store::{Credentials, StoreSpec, StoreUrl, Tls};
+use crate::watch::StoreName;
+
+const LOCAL: &str = "local";
+const STATE_DIR: &str = "/var/lib/twitcher";
+const CONTROL_SOCKET: &str = "/run/twitcher/control.sock";
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// `sun_path` of unix(7), with its NUL.
+const LONGEST_SOCKET: usize = 107;
+
+/// The settings that hold without a `twitcher.conf`.
+pub(in crate::config) fn fallback(host: &str) -> Option<Settings> {
+    let raw = crate::config::raw::settings(Path::new("twitcher.conf").into(), "");
+    lower(&raw, host).0
+}
+
+/// Lowers what was written. The settings are there exactly if no problem is in the way.
+pub(in crate::config) fn lower(raw: &RawSettings, host: &str) -> (Option<Settings>, Vec<Problem>) {
+    let RawSettings { source, daemon, .. } = raw;
+    let mut problems = raw.problems.clone();
+    let state_dir = daemon.path("state_dir").map_or_else(|| PathBuf::from(STATE_DIR), |at| at.value);
+    let mut stores = BTreeMap::new();
+    for (name, store) in &raw.stores {
+        if let Some(spec) = lower_store(source, name, store, &mut problems) {
+            stores.insert(name.clone(), spec);
+        }
+    }
+    let Ok(local) = StoreName::new(LOCAL) else { return (None, problems) };
+    if !raw.stores.contains_key(&local) {
+        let url = StoreUrl::Dir { root: state_dir.join("keys") };
+        let spec = StoreSpec {
+            name: local.clone(),
+            url,
+            credentials: None,
+            tls: None,
+            session_timeout: SESSION_TIMEOUT,
+        };
+        stores.insert(local.clone(), spec);
+    }
+    let default_store = default_store(raw, &local, &mut problems);
+    let control_socket =
+        daemon.path("control_socket").map_or_else(|| PathBuf::from(CONTROL_SOCKET), |at| at.value);
+    if control_socket.as_os_str().len() > LONGEST_SOCKET {
+        problems.push(
+            source
+                .problem(
+                    daemon.span("control_socket"),
+                    format!("the path of a socket has at most {LONGEST_SOCKET} bytes"),
+                )
+                .with_help("choose a shorter one, for example below /run"),
+        );
+    }
+    let settings = Settings {
+        default_store,
+        state_dir,
+        control_socket,
+        log: match daemon.word("log") {
+            Some("syslog") => LogDestination::Syslog,
+            Some("journald") => LogDestination::Journald,
+            Some("stderr") => LogDestination::Stderr,
+            Some("json") => LogDestination::Json,
+            Some(_) | None => LogDestination::Auto,
+        },
+        log_level: match daemon.word("log_level") {
+            Some("error") => LogLevel::Error,
+            Some("warn") => LogLevel::Warn,
+            Some("debug") => LogLevel::Debug,
+            Some("trace") => LogLevel::Trace,
+            Some(_) | None => LogLevel::Info,
+        },
+        max_processes: daemon
+            .number("max_processes")
+            .and_then(|at| u32::try_from(at.value).ok())
+            .unwrap_or(256),
+        shutdown_grace: daemon.duration("shutdown_grace").map_or(Duration::from_secs(20), |at| at.value),
+        http_listen: daemon.address("http_listen").map(|at| at.value),
+        host: daemon.text("host").map_or_else(|| host.to_owned(), |at| at.value),
+        stores,
+    };
+    problems.sort_by_key(|problem| problem.place);
+    (problems.is_empty().then_some(settings), problems)
+}
+
+fn default_store(raw: &RawSettings, local: &StoreName, problems: &mut Vec<Problem>) -> StoreName {
+    let Some(at) = raw.daemon.text("default_store") else { return local.clone() };
+    let known = |name: &StoreName| name == local || raw.stores.contains_key(name);
+    match StoreName::new(&at.value) {
+        Ok(name) if known(&name) => name,
+        Ok(_) | Err(_) => {
+            let names = raw.stores.keys().map(StoreName::as_str).chain([LOCAL]);
+            problems.push(unknown_store(raw.source.problem(at.span, ""), &at.value, names));
+            local.clone()
+        }
+    }
+}
+
+/// Words a problem about a store that is not configured.
+pub(super) fn unknown_store<'a>(
+    mut problem: Problem,
+    given: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Problem {
+    problem.message = format!("there is no store `{}` in twitcher.conf", crate::config::problem::word(given));
+    let help = if let Some(near) = nearest(given, names.clone()) {
+        format!("did you mean `{near}`?")
+    } else {
+        format!("known are {}; write `[store.{given}]` with its `url`", names.collect::<Vec<_>>().join(", "))
+    };
+    problem.with_help(help)
+}
+
+fn lower_store(
+    source: &Source,
+    name: &StoreName,
+    raw: &RawStore,
+    problems: &mut Vec<Problem>,
+) -> Option<StoreSpec> {
+    let RawStore { table, tls } = raw;
+    let before = problems.len();
+    let mut url = table.url("url")?.value;
+    match &mut url {
+        StoreUrl::Etcd { tls: secure, .. } => {
+            *secure |= tls.is_some();
+            only(source, table, problems, "an etcd", &["digest_file", "session_timeout"]);
+            together(source, table, problems, "username", "password_file");
+        }
+        StoreUrl::ZooKeeper { tls: secure, .. } => {
+            *secure |= tls.is_some();
+            only(source, table, problems, "a ZooKeeper", &["username", "password_file"]);
+        }
+        StoreUrl::Dir { .. } => {
+            let unused = ["digest_file", "session_timeout", "username", "password_file"];
+            only(source, table, problems, "a `dir`", &unused);
+            if let Some(tls) = tls {
+                let problem = source.problem(tls.head.clone(), "a `dir` store has no TLS");
+                problems.push(problem.with_help("take the table out"));
+            }
+        }
+    }
+    if let Some(tls) = tls {
+        together(source, tls, problems, "cert", "key");
+    }
+    let session_timeout = table.duration("session_timeout");
+    if let Some(at) = &session_timeout
+        && !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&at.value)
+    {
+        let problem = source.problem(at.span.clone(), "`session_timeout` must be from 1 s to 10 m");
+        problems.push(problem.with_help("servers take 2 to 20 times their tickTime, mostly 4 s to 40 s"));
+    }
+    let secure = match &url {
+        StoreUrl::Etcd { tls, .. } | StoreUrl::ZooKeeper { tls, .. } => *tls,
+        StoreUrl::Dir { .. } => false,
+    };
+    let path = |table: &RawTable, field: &str| table.path(field).map(|at| at.value);
+    let files = tls.as_ref().map(|table| Tls {
+        ca: path(table, "ca"),
+        cert: path(table, "cert"),
+        key: path(table, "key"),
+        server_name: table.text("server_name").map(|at| at.value),
+    });
+    let password = table.text("username").zip(path(table, "password_file"));
+    let credentials = password
+        .map(|(username, password_file)| Credentials::Password { username: username.value, password_file })
+        .or_else(|| path(table, "digest_file").map(|digest_file| Credentials::Digest { digest_file }));
+    (problems.len() == before).then(|| StoreSpec {
+        name: name.clone(),
+        url,
+        credentials,
+        tls: secure.then(|| files.unwrap_or_default()),
+        session_timeout: session_timeout.map_or(SESSION_TIMEOUT, |at| at.value),
+    })
+}
+
+/// Refuses one of two fields without the other.
+fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one: &str, other: &str) {
+    for (one, other) in [(one, other), (other, one)] {
+        if table.has(one) && !table.has(other) {
+            let problem = source.problem(table.span(one), format!("`{one}` needs `{other}` beside it"));
+            problems.push(problem.with_help("write both or none of them"));
+        }
+    }
+}
+
+/// Refuses the fields that another kind of store has.
+fn only(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
+    for field in unused.iter().filter(|field| table.holds(field)) {
+        let problem = source.problem(table.span(field), format!("{kind} store has no `{field}`"));
+        problems.push(problem.with_help("take it out, or see `url`"));
+    }
+}

@@ -1,0 +1,391 @@
+//! The meaning of a `[[watch]]` table.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::settings::unknown_store;
+use super::splay;
+use crate::config::Settings;
+use crate::config::accounts::{AccountField, AccountProblem};
+use crate::config::problem::{Problem, Source, word};
+use crate::config::raw::{AccountName, RawTable, RawWatchFile};
+use crate::store::{StoreSpec, StoreUrl};
+use crate::watch::{
+    Account, Action, Format, Key, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad,
+    StoreName, Surroundings, Target, WatchName, WatchSpec, WatchType,
+};
+
+type ResolveAccount<'a> =
+    dyn FnMut(Option<&AccountName>, Option<&AccountName>) -> Result<Account, AccountProblem> + 'a;
+
+/// What a watch file is lowered against.
+pub(in crate::config) struct Context<'a> {
+    /// Settings and stores; `None` while `twitcher.conf` cannot be read, when no store is known.
+    pub(in crate::config) settings: Option<&'a Settings>,
+    /// Finds out who an action runs as.
+    pub(in crate::config) resolve: &'a mut ResolveAccount<'a>,
+}
+
+/// A watch and where it was written.
+pub(in crate::config) type Placed = (WatchSpec, Range<usize>);
+
+/// Lowers the watches of a file. They hold together or not at all: one problem breaks the file.
+pub(in crate::config) fn lower(
+    raw: &RawWatchFile,
+    stem: &str,
+    context: &mut Context<'_>,
+) -> (Vec<Placed>, Vec<Problem>) {
+    let mut watches: Vec<Placed> = Vec::new();
+    let mut problems = raw.problems.clone();
+    let mut names: BTreeMap<WatchName, Range<usize>> = BTreeMap::new();
+    for (index, table) in raw.watches.iter().enumerate() {
+        let mut lowering =
+            Lowering { source: &raw.source, table, problems: &mut problems, incomplete: raw.incomplete };
+        let name = lowering.name(stem, index);
+        if let Some((name, span)) = &name {
+            if let Some(first) = names.get(name) {
+                let place = raw.source.place(first.start);
+                lowering.wrong(
+                    span.clone(),
+                    format!("this file has a watch `{name}` already, in line {}", place.line),
+                    "give each watch a `name` of its own",
+                );
+            } else {
+                names.insert(name.clone(), span.clone());
+            }
+        }
+        if let Some((name, span)) = name
+            && let Some(spec) = lowering.watch(name, context)
+        {
+            watches.push((spec, span));
+        }
+    }
+    problems.sort_by_key(|problem| problem.place);
+    (watches, problems)
+}
+
+/// How the state is written on standard input where no `format` is given.
+pub fn default_format(watch_type: WatchType) -> Format {
+    match watch_type {
+        WatchType::Data => Format::Raw,
+        WatchType::Children => Format::Lines,
+        WatchType::Tree => Format::Json,
+    }
+}
+
+/// Whether a format can hold what a watch of this type sees. A value is bytes or, as JSON and YAML, a string;
+/// names are lines or a list; a tree needs a document. TOML has no document that is only a string or a list.
+pub fn format_fits(watch_type: WatchType, format: Format) -> bool {
+    match (watch_type, format) {
+        (WatchType::Data, Format::Raw)
+        | (WatchType::Children, Format::Lines)
+        | (WatchType::Tree, Format::Toml)
+        | (_, Format::Json | Format::Yaml) => true,
+        (WatchType::Data, Format::Lines | Format::Toml)
+        | (WatchType::Children, Format::Raw | Format::Toml)
+        | (WatchType::Tree, Format::Raw | Format::Lines) => false,
+    }
+}
+
+struct Lowering<'a> {
+    source: &'a Source,
+    table: &'a RawTable,
+    problems: &'a mut Vec<Problem>,
+    incomplete: bool,
+}
+
+impl Lowering<'_> {
+    fn wrong(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(self.source.problem(span, message).with_help(help));
+    }
+
+    fn warn(&mut self, field: &str, message: &str, help: &str) {
+        let problem = self.source.problem(self.table.span(field), message).with_help(help).into_warning();
+        self.problems.push(problem);
+    }
+
+    fn name(&mut self, stem: &str, index: usize) -> Option<(WatchName, Range<usize>)> {
+        if let Some(at) = self.table.text("name") {
+            return WatchName::new(&at.value).ok().map(|name| (name, at.span));
+        }
+        if self.table.has("name") {
+            return None;
+        }
+        let name = if index == 0 { stem.to_owned() } else { format!("{stem}-{}", index + 1) };
+        let head = self.table.head.clone();
+        match WatchName::new(&name) {
+            Ok(name) => Some((name, head)),
+            Err(invalid) => {
+                let shown = word(&name);
+                self.wrong(
+                    head,
+                    format!("the file's name makes no name for a watch, `{shown}`: {invalid}"),
+                    "give the watch a `name`",
+                );
+                None
+            }
+        }
+    }
+
+    /// The watch, where nothing of it is wrong. What is wrong by itself was said when it was read.
+    fn watch(&mut self, name: WatchName, context: &mut Context<'_>) -> Option<WatchSpec> {
+        let target = self.target(context.settings);
+        let action = self.action();
+        let account = self.account(context);
+        let watch_type = self.watch_type();
+        let format = self.format(watch_type);
+        let host = context.settings.map_or("", |settings| &settings.host);
+        let policy = self.policy(host, &name);
+        let table = self.table;
+        Some(WatchSpec {
+            name,
+            description: table.text("description").map(|at| at.value).unwrap_or_default(),
+            target: target?,
+            action: action?,
+            surroundings: Surroundings {
+                account: account?,
+                cwd: table.path("cwd").map_or_else(|| PathBuf::from("/"), |at| at.value),
+                umask: table.mask("umask").map_or(0o022, |at| at.value),
+                env: table.variables("env").map(|at| at.value).unwrap_or_default(),
+                nice: table.number("nice").and_then(|at| i32::try_from(at.value).ok()),
+                limits: table.limits("limits").map(|at| at.value).unwrap_or_default(),
+            },
+            pipe_stdin: table.flag("pipe_stdin").unwrap_or(true),
+            format,
+            output: if table.word("output") == Some("null") { Output::Null } else { Output::Log },
+            verify_interval: self.duration("verify_interval", Duration::from_mins(5)),
+            policy,
+        })
+    }
+
+    fn duration(&self, field: &str, default: Duration) -> Duration {
+        self.table.duration(field).map_or(default, |at| at.value)
+    }
+
+    fn watch_type(&self) -> WatchType {
+        match self.table.word("watch_type") {
+            Some("children") => WatchType::Children,
+            Some("tree") => WatchType::Tree,
+            Some(_) | None => WatchType::Data,
+        }
+    }
+
+    fn format(&mut self, watch_type: WatchType) -> Format {
+        let format = match self.table.word("format") {
+            Some("raw") => Format::Raw,
+            Some("lines") => Format::Lines,
+            Some("json") => Format::Json,
+            Some("yaml") => Format::Yaml,
+            Some("toml") => Format::Toml,
+            Some(_) | None => return default_format(watch_type),
+        };
+        if !format_fits(watch_type, format) {
+            let (what, fitting) = match watch_type {
+                WatchType::Data => ("one value", "`raw`, `json` or `yaml`"),
+                WatchType::Children => ("a list of names", "`lines`, `json` or `yaml`"),
+                WatchType::Tree => ("a tree", "`json`, `yaml` or `toml`"),
+            };
+            let given = self.table.word("format").unwrap_or_default();
+            self.wrong(
+                self.table.span("format"),
+                format!("`{given}` cannot hold what this watch sees, {what}"),
+                format!("take {fitting}, or another `watch_type`"),
+            );
+        }
+        format
+    }
+
+    fn target(&mut self, settings: Option<&Settings>) -> Option<Target> {
+        let key = self.table.key("key");
+        let store = self.store(settings)?;
+        let key = key?;
+        if let Some(spec) = settings.and_then(|settings| settings.stores.get(&store))
+            && let Some(fault) = key_fault(spec, &key.value)
+        {
+            let help = "a key is written like `/nginx/upstream`, and the top of the store is `/`";
+            self.wrong(key.span, format!("{fault}, and this is `{}`", word(key.value.as_str())), help);
+            return None;
+        }
+        Some(Target { store, key: key.value, watch_type: self.watch_type() })
+    }
+
+    fn store(&mut self, settings: Option<&Settings>) -> Option<StoreName> {
+        let given = self.table.text("store");
+        let Some(settings) = settings else {
+            // The caller says once that nothing is loaded, and throws the watch away.
+            return StoreName::new("unknown").ok();
+        };
+        let Some(at) = given else {
+            return (!self.table.has("store")).then(|| settings.default_store.clone());
+        };
+        if let Some((name, _)) = settings.stores.get_key_value(at.value.as_str()) {
+            return Some(name.clone());
+        }
+        let names = settings.stores.keys().map(StoreName::as_str);
+        let problem = unknown_store(self.source.problem(at.span, ""), &at.value, names);
+        self.problems.push(problem);
+        None
+    }
+
+    fn action(&mut self) -> Option<Action> {
+        let table = self.table;
+        match (table.has("action"), table.has("script")) {
+            (true, false) => table.action("action").map(|at| at.value),
+            (false, true) => table.action("script").map(|at| at.value),
+            (true, true) => {
+                self.wrong(table.span("script"), "`script` stands beside `action`", "keep one of them");
+                None
+            }
+            (false, false) => {
+                // After a syntax error it may only have been lost.
+                if !self.incomplete {
+                    self.wrong(
+                        table.head.clone(),
+                        "this watch has neither `action` nor `script`",
+                        "write for example `action = [\"systemctl\", \"reload\", \"nginx\"]`",
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn account(&mut self, context: &mut Context<'_>) -> Option<Account> {
+        let table = self.table;
+        let (uid, gid) = (table.account("uid"), table.account("gid"));
+        if (table.has("uid") && uid.is_none()) || (table.has("gid") && gid.is_none()) {
+            return None;
+        }
+        match (context.resolve)(uid.as_ref().map(|at| &at.value), gid.as_ref().map(|at| &at.value)) {
+            Ok(account) => Some(account),
+            Err(AccountProblem { field, message, help }) => {
+                let field = match field {
+                    AccountField::Uid => "uid",
+                    AccountField::Gid => "gid",
+                };
+                self.wrong(table.span(field), message, help);
+                None
+            }
+        }
+    }
+
+    fn policy(&mut self, host: &str, name: &WatchName) -> PolicySpec {
+        let table = self.table;
+        let run_mode = match table.word("run_mode") {
+            Some("discard") => RunMode::Discard,
+            Some("restart") => RunMode::Restart,
+            Some("parallel") => {
+                let max = table.number("max_parallel").and_then(|at| u32::try_from(at.value).ok());
+                RunMode::Parallel { max: max.unwrap_or(16) }
+            }
+            Some(_) | None => RunMode::Queue,
+        };
+        if table.holds("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
+            self.warn(
+                "max_parallel",
+                "`max_parallel` does nothing here",
+                "it goes with `run_mode = \"parallel\"`",
+            );
+        }
+        if table.holds("notify_signal") && run_mode != RunMode::Queue {
+            self.warn(
+                "notify_signal",
+                "`notify_signal` does nothing here",
+                "it goes with `run_mode = \"queue\"`",
+            );
+        }
+        let (settle, settle_max) = self.settle();
+        let (retry_delay, retry_delay_max) = self.retry_delay();
+        PolicySpec {
+            run_on_load: match (table.flag("run_on_load"), table.word("run_on_load")) {
+                (_, Some(_)) => RunOnLoad::Changed,
+                (Some(false), None) => RunOnLoad::Never,
+                (Some(true) | None, None) => RunOnLoad::Always,
+            },
+            run_mode,
+            on_delete: if table.word("on_delete") == Some("run") { OnDelete::Run } else { OnDelete::Ignore },
+            notify_signal: table.signal("notify_signal").map(|at| at.value),
+            timeout: table.duration("timeout").map(|at| at.value),
+            kill_after: self.duration("kill_after", Duration::from_secs(5)),
+            settle,
+            settle_max,
+            splay: splay::draw(host, name.as_str(), self.duration("splay", Duration::ZERO)),
+            min_interval: self.duration("min_interval", Duration::ZERO),
+            retries: if table.word("retries").is_some() {
+                Retries::Unlimited
+            } else if table.has("retries") {
+                let most = table.number("retries").and_then(|at| u32::try_from(at.value).ok());
+                Retries::AtMost(most.unwrap_or(0))
+            } else {
+                Retries::AtMost(3)
+            },
+            retry_delay,
+            retry_delay_max,
+            on_failure: if table.word("on_failure") == Some("stop") {
+                OnFailure::Stop
+            } else {
+                OnFailure::Keep
+            },
+            success_codes: table.codes("success_codes").map_or_else(|| vec![0], |at| at.value),
+        }
+    }
+
+    fn settle(&mut self) -> (Duration, Duration) {
+        let settle = self.duration("settle", Duration::ZERO);
+        let Some(most) = self.table.duration("settle_max") else { return (settle, settle * 10) };
+        if settle.is_zero() {
+            if !self.table.has("settle") {
+                self.warn("settle_max", "`settle_max` does nothing without `settle`", "write `settle` too");
+            }
+            // Nothing is waited for: equal to a watch without it.
+            return (settle, Duration::ZERO);
+        }
+        if most.value < settle {
+            self.wrong(
+                most.span,
+                "`settle_max` is shorter than `settle`",
+                "write at least `settle`, for example 10 times as much",
+            );
+        }
+        (settle, most.value)
+    }
+
+    fn retry_delay(&mut self) -> (Duration, Duration) {
+        let first = self.duration("retry_delay", Duration::from_secs(5));
+        let Some(most) = self.table.duration("retry_delay_max") else {
+            return (first, Duration::from_mins(5).max(first));
+        };
+        if most.value >= first {
+            return (first, most.value);
+        }
+        if self.table.has("retry_delay") {
+            self.wrong(
+                most.span,
+                "`retry_delay_max` is shorter than `retry_delay`",
+                "write at least `retry_delay`",
+            );
+        }
+        (most.value, most.value)
+    }
+}
+
+/// What keeps a store from ever having such a key, if something does. etcd's keys are any bytes.
+fn key_fault(store: &StoreSpec, key: &Key) -> Option<&'static str> {
+    let kind = match &store.url {
+        StoreUrl::Etcd { .. } => return None,
+        StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => key.as_str(),
+    };
+    let Some(path) = kind.strip_prefix('/') else {
+        return Some("a key of this store begins with `/`");
+    };
+    if path.is_empty() {
+        return None;
+    }
+    if path.ends_with('/') {
+        return Some("a key of this store does not end with `/`");
+    }
+    let odd = |segment: &str| matches!(segment, "" | "." | "..");
+    path.split('/').any(odd).then_some("a key of this store has no empty segment, `.` or `..`")
+}

@@ -1,0 +1,27 @@
+//! Configuration: everything from TOML files to meaning.
+//!
+//! `raw` reads a file into typed values by the one table of [`fields`]; `lower` gives them their meaning
+//! ([`WatchSpec`](crate::watch::WatchSpec), [`Settings`]); [`load`] decides which of it holds; `diff` says what
+//! that changes. All of it is pure but [`load`], `files`, `trust`, [`accounts`] and [`directory_watch`].
+//! What is done about a change is the daemon's.
+
+pub mod accounts;
+mod diff;
+mod directory_watch;
+pub mod fields;
+mod files;
+pub mod load;
+mod lower;
+mod problem;
+mod raw;
+mod settings;
+mod trust;
+
+pub use diff::{Diff, Watches};
+pub use directory_watch::{DirectoryWatch, Hint, Timing};
+
+pub use load::{FileReport, FileState, LoadedWatch, Loader, Reload};
+pub use lower::{default_format, format_fits};
+pub use problem::{Place, Problem, Severity};
+pub use settings::{LogDestination, LogLevel, Settings};
+pub use trust::Trust;

@@ -1,0 +1,141 @@
+//! Values of several parts: a command, variables, limits, exit codes. Each part is looked at, to the last one.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+use super::table::kind_of;
+use super::value::{Fault, Reading, argument, each, fault, number, without_nul};
+use crate::config::problem::{nearest, word};
+use crate::watch::{Action, Limit};
+
+impl Reading<'_> {
+    pub(super) fn command(&self, value: &DeValue<'_>) -> Result<Action, Vec<Fault>> {
+        match value {
+            DeValue::String(_) => {
+                let line = self
+                    .text(value)
+                    .and_then(|line| argument(line, &self.span))
+                    .map_err(|fault| vec![fault])?;
+                if line.trim().is_empty() {
+                    return Err(vec![self.fault("the action is empty")]);
+                }
+                Ok(Action::Shell(line))
+            }
+            DeValue::Array(words) => {
+                let arguments = each(words.iter().map(|word| {
+                    match word.get_ref() {
+                        DeValue::String(text) => without_nul(text, &word.span())
+                            .and_then(|text| argument(text.to_owned(), &word.span())),
+                        other => Err(fault(
+                            &word.span(),
+                            format!("an argument is a string, not {}", kind_of(other)),
+                        )
+                        .help("write every argument between quotes")),
+                    }
+                }))?;
+                if arguments.first().is_none_or(String::is_empty) {
+                    return Err(vec![self.fault("the action names no program")]);
+                }
+                Ok(Action::Program(arguments))
+            }
+            _ => Err(vec![self.type_of(value)]),
+        }
+    }
+
+    pub(super) fn variables(&self, value: &DeValue<'_>) -> Result<BTreeMap<String, String>, Vec<Fault>> {
+        let DeValue::Table(table) = value else { return Err(vec![self.type_of(value)]) };
+        let variables = each(table.iter().map(|(name, value)| {
+            let shown = word(name.get_ref());
+            if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
+                return Err(fault(&name.span(), format!("`{shown}` is no name of an environment variable"))
+                    .help("a name is not empty and has no `=` or NUL in it"));
+            }
+            if name.get_ref().starts_with("TWITCHER_") {
+                return Err(fault(&name.span(), format!("`{shown}` is one of the daemon's own variables"))
+                    .help("names that begin with `TWITCHER_` are set for each run; take another name"));
+            }
+            let DeValue::String(text) = value.get_ref() else {
+                return Err(fault(
+                    &value.span(),
+                    format!("the variable `{shown}` is {}, expected a string", kind_of(value.get_ref())),
+                )
+                .help("write it between quotes"));
+            };
+            let text = without_nul(text, &value.span())?;
+            argument(format!("{}={text}", name.get_ref()), &value.span())?;
+            Ok((name.get_ref().to_string(), text.to_owned()))
+        }))?;
+        Ok(variables.into_iter().collect())
+    }
+
+    pub(super) fn limits(&self, value: &DeValue<'_>) -> Result<BTreeMap<Limit, Option<u64>>, Vec<Fault>> {
+        let DeValue::Table(table) = value else { return Err(vec![self.type_of(value)]) };
+        let limits = each(table.iter().map(|(name, value)| {
+            let shown = word(name.get_ref());
+            let Some((_, limit)) = LIMITS.iter().find(|(known, _)| known == name.get_ref()) else {
+                let near = nearest(name.get_ref(), LIMITS.iter().map(|(known, _)| *known));
+                let known: Vec<&str> = LIMITS.iter().map(|(known, _)| *known).collect();
+                let help = near.map_or_else(
+                    || format!("known are {}", known.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                return Err(fault(&name.span(), format!("unknown limit `{shown}`")).help(help));
+            };
+            let most = match value.get_ref() {
+                DeValue::String(text) if text == "unlimited" => None,
+                DeValue::Integer(integer) => {
+                    match number(integer).and_then(|number| u64::try_from(number).ok()) {
+                        Some(most) => Some(most),
+                        None => {
+                            return Err(fault(&value.span(), format!("the limit `{shown}` is not negative"))
+                                .help("write a whole number or `\"unlimited\"`"));
+                        }
+                    }
+                }
+                other => {
+                    return Err(fault(
+                        &value.span(),
+                        format!(
+                            "the limit `{shown}` is {}, expected a whole number or `\"unlimited\"`",
+                            kind_of(other)
+                        ),
+                    ));
+                }
+            };
+            Ok((*limit, most))
+        }))?;
+        Ok(limits.into_iter().collect())
+    }
+
+    pub(super) fn codes(&self, value: &DeValue<'_>) -> Result<Vec<i32>, Vec<Fault>> {
+        let DeValue::Array(items) = value else { return Err(vec![self.type_of(value)]) };
+        let mut codes = each(items.iter().map(|item| {
+            let code = if let DeValue::Integer(integer) = item.get_ref() { number(integer) } else { None };
+            code.filter(|code| (0..=255).contains(code))
+                .and_then(|code| i32::try_from(code).ok())
+                .ok_or_else(|| fault(&item.span(), "an exit code is a whole number from 0 to 255"))
+        }))?;
+        codes.sort_unstable();
+        codes.dedup();
+        if codes.is_empty() { Err(vec![self.fault("no exit code would mean success")]) } else { Ok(codes) }
+    }
+}
+
+const LIMITS: [(&str, Limit); 15] = [
+    ("as", Limit::As),
+    ("core", Limit::Core),
+    ("cpu", Limit::Cpu),
+    ("data", Limit::Data),
+    ("fsize", Limit::Fsize),
+    ("memlock", Limit::Memlock),
+    ("msgqueue", Limit::Msgqueue),
+    ("nice", Limit::Nice),
+    ("nofile", Limit::Nofile),
+    ("nproc", Limit::Nproc),
+    ("rss", Limit::Rss),
+    ("rtprio", Limit::Rtprio),
+    ("rttime", Limit::Rttime),
+    ("sigpending", Limit::Sigpending),
+    ("stack", Limit::Stack),
+];

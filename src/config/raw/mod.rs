@@ -1,0 +1,224 @@
+//! A file's text read into typed values by the table of fields: all its problems at once, each with its place.
+//!
+//! What a value means, what goes together and what holds where nothing is written is `lower`'s.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "DeValue is TOML's: what is not expected there is wrong")]
+
+mod collection;
+mod depth;
+mod duration;
+mod signal;
+mod table;
+mod value;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+pub(super) use table::RawTable;
+pub(super) use value::AccountName;
+
+use super::fields::{DAEMON, STORE, TLS, WATCH};
+use super::problem::{Problem, Source, nearest, word};
+use crate::watch::StoreName;
+use table::Reader;
+
+/// More problems than that of one file help nobody.
+const MOST_PROBLEMS: usize = 50;
+
+/// A watch file as written.
+#[derive(Debug)]
+pub(super) struct RawWatchFile {
+    pub(super) source: Source,
+    pub(super) problems: Vec<Problem>,
+    pub(super) watches: Vec<RawTable>,
+    /// The syntax is broken: what seems to be missing may only not have been understood.
+    pub(super) incomplete: bool,
+}
+
+/// `twitcher.conf` as written.
+#[derive(Debug)]
+pub(super) struct RawSettings {
+    pub(super) source: Source,
+    pub(super) problems: Vec<Problem>,
+    pub(super) daemon: RawTable,
+    pub(super) stores: BTreeMap<StoreName, RawStore>,
+}
+
+/// A `[store.NAME]` table.
+#[derive(Debug)]
+pub(super) struct RawStore {
+    pub(super) table: RawTable,
+    pub(super) tls: Option<RawTable>,
+}
+
+/// Reads a watch file.
+pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
+    let source = Source::new(path, text);
+    let (watches, problems, incomplete) = read(&source, |reader, root| {
+        let mut watches = Vec::new();
+        for (name, value) in root {
+            let span = name.span();
+            match (name.get_ref().as_ref(), value.get_ref()) {
+                ("watch", DeValue::Array(tables)) => {
+                    for table in tables {
+                        match table.get_ref() {
+                            DeValue::Table(fields) => {
+                                watches.push(reader.table(fields, table.span(), WATCH, "watch"));
+                            }
+                            other => reader.wrong(
+                                table.span(),
+                                format!("a watch is a table, not {}", table::kind_of(other)),
+                                "write each watch below a line `[[watch]]`",
+                            ),
+                        }
+                    }
+                }
+                ("watch", DeValue::Table(_)) => reader.wrong(
+                    value.span(),
+                    "a watch begins with two brackets",
+                    "write `[[watch]]`: a file may hold several watches",
+                ),
+                ("watch", other) => reader.wrong(
+                    value.span(),
+                    format!("`watch` is no field but the head of a table, and here is {}", table::kind_of(other)),
+                    "write the fields of a watch below a line `[[watch]]`",
+                ),
+                (other, written) if !written.is_table() && WATCH.iter().any(|field| field.is_called(other)) => reader.doubtful(
+                    span,
+                    format!("`{}` stands outside of a watch", word(other)),
+                    "write a line `[[watch]]` above it",
+                ),
+                (other, _) if nearest(other, ["watch"]).is_some() => reader.wrong(
+                    span,
+                    format!("unknown table `{}`", word(other)),
+                    "did you mean `[[watch]]`?",
+                ),
+                (other, _) => reader.wrong(
+                    span,
+                    format!("unknown name `{}`", word(other)),
+                    "a watch file holds `[[watch]]` tables and nothing else; settings and stores belong in twitcher.conf",
+                ),
+            }
+        }
+        watches
+    });
+    RawWatchFile { watches: watches.unwrap_or_default(), problems, source, incomplete }
+}
+
+/// Reads `twitcher.conf`.
+pub(super) fn settings(path: Arc<Path>, text: &str) -> RawSettings {
+    let source = Source::new(path, text);
+    let (tables, problems, _) = read(&source, |reader, root| {
+        let mut stores = BTreeMap::new();
+        if let Some((_, value)) = root.iter().find(|(name, _)| name.get_ref() == "store") {
+            read_stores(reader, value.get_ref(), value.span(), &mut stores);
+        }
+        let others = root.iter().filter(|(name, _)| name.get_ref() != "store");
+        (reader.entries(others, 0..0, DAEMON, "setting"), stores)
+    });
+    let (daemon, stores) = tables.unwrap_or_default();
+    RawSettings { source, problems, daemon, stores }
+}
+
+fn read_stores(
+    reader: &mut Reader<'_>,
+    value: &DeValue<'_>,
+    span: Range<usize>,
+    stores: &mut BTreeMap<StoreName, RawStore>,
+) {
+    let help = "write each store below a line such as `[store.main]`";
+    let DeValue::Table(tables) = value else {
+        reader.wrong(span, "`store` is the head of tables", help);
+        return;
+    };
+    for (name, value) in tables {
+        let DeValue::Table(fields) = value.get_ref() else {
+            reader.wrong(name.span(), format!("the store `{}` is no table", word(name.get_ref())), help);
+            continue;
+        };
+        let store = match StoreName::new(name.get_ref()) {
+            Ok(store) => store,
+            Err(invalid) => {
+                reader.wrong(name.span(), invalid.to_string(), help);
+                continue;
+            }
+        };
+        let others = fields.iter().filter(|(name, _)| name.get_ref() != "tls");
+        let table = reader.entries(others, value.span(), STORE, "store");
+        let tls =
+            fields.iter().find(|(name, _)| name.get_ref() == "tls").map(|(key, tls)| match tls.get_ref() {
+                DeValue::Table(fields) => reader.table(fields, tls.span(), TLS, "tls"),
+                other => {
+                    reader.wrong(
+                        tls.span(),
+                        format!("`tls` is a table, not {}", table::kind_of(other)),
+                        format!("write `[store.{store}.tls]` and its fields below, or a URL with `+tls://`"),
+                    );
+                    RawTable::empty(key.span())
+                }
+            });
+        stores.insert(store, RawStore { table, tls });
+    }
+}
+
+/// Parses the text and walks the tree. Where the syntax is broken, what the walk says about the same lines and
+/// about what is missing is only a consequence, and left out.
+fn read<T>(
+    source: &Source,
+    walk: impl FnOnce(&mut Reader<'_>, &DeTable<'_>) -> T,
+) -> (Option<T>, Vec<Problem>, bool) {
+    if let Some(span) = depth::too_deep(source.text()) {
+        let problem = source
+            .problem(span, "a name of too many parts")
+            .with_help(format!("a dotted name has at most {} parts", depth::MOST_PARTS));
+        return (None, vec![problem], true);
+    }
+    let (root, errors) = DeTable::parse_recoverable(source.text());
+    let mut problems: Vec<Problem> = Vec::new();
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        problems.push(syntax(source, span, error.message()));
+    }
+    let mut reader = Reader::new(source);
+    let read = walk(&mut reader, root.get_ref());
+    let lines: Vec<usize> = problems.iter().filter_map(|p| p.place).map(|place| place.line).collect();
+    let (found, missing) = reader.into_problems();
+    problems.extend(found.into_iter().filter(|p| p.place.is_none_or(|place| !lines.contains(&place.line))));
+    if lines.is_empty() {
+        problems.extend(missing);
+    }
+    problems.sort_by_key(|problem| problem.place);
+    problems.dedup_by_key(|problem| (problem.place, problem.message.clone()));
+    if let Some(rest) = problems.len().checked_sub(MOST_PROBLEMS).filter(|rest| *rest > 0) {
+        problems.truncate(MOST_PROBLEMS);
+        problems.push(Problem::of_file(
+            &source.path,
+            format!("and {rest} more problems"),
+            "solve these first",
+        ));
+    }
+    (Some(read), problems, !lines.is_empty())
+}
+
+fn syntax(source: &Source, span: Range<usize>, message: &str) -> Problem {
+    let mut message = message.to_owned();
+    let help = if message.starts_with("duplicate key") {
+        let name = source.text().get(span.clone()).unwrap_or_default();
+        message = format!("`{}` is written twice", word(name));
+        "keep one of them; several watches each begin with `[[watch]]`"
+    } else if message.contains("string values must be quoted") {
+        "write text between quotes, as in `key = \"/git/head\"`"
+    } else if message.contains("recurs") {
+        "arrays and tables stand in each other at most 80 deep"
+    } else {
+        "the file is TOML: `name = value` lines, text between quotes, tables below `[[watch]]`"
+    };
+    source.problem(span, message).with_help(help)
+}
+
+#[cfg(test)]
+mod tests;

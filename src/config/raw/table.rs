@@ -1,0 +1,228 @@
+//! Reading a table by its list of fields, and getting the values out again by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::value::Value;
+use crate::config::fields::Field;
+use crate::config::problem::{Problem, Source, nearest, word};
+
+/// Something and where it stands.
+#[derive(Debug, Clone)]
+pub(in crate::config) struct At<T> {
+    pub(in crate::config) value: T,
+    pub(in crate::config) span: Range<usize>,
+}
+
+/// A table with the values that could be read.
+#[derive(Debug, Default)]
+pub(in crate::config) struct RawTable {
+    /// Where it begins.
+    pub(in crate::config) head: Range<usize>,
+    values: BTreeMap<&'static str, At<Value>>,
+    /// Fields that are there and wrong: nothing more is said about them.
+    broken: BTreeSet<&'static str>,
+    /// Fields that a wrong name most likely meant.
+    meant: BTreeSet<&'static str>,
+}
+
+macro_rules! getters {
+    ($($name:ident: $variant:ident -> $type:ty;)*) => {
+        $(pub(in crate::config) fn $name(&self, field: &str) -> Option<At<$type>> {
+            let At { value, span } = self.values.get(field)?;
+            if let Value::$variant(value) = value {
+                Some(At { value: value.clone(), span: span.clone() })
+            } else {
+                debug_assert!(false, "`{field}` holds something else");
+                None
+            }
+        })*
+    };
+}
+
+impl RawTable {
+    pub(super) fn empty(head: Range<usize>) -> Self {
+        Self { head, ..Self::default() }
+    }
+
+    /// Whether something was written there, right or wrong or by a wrong name.
+    pub(in crate::config) fn has(&self, field: &str) -> bool {
+        self.is_written(field) || self.meant.contains(field)
+    }
+
+    /// Whether a value is there, and right by itself.
+    pub(in crate::config) fn holds(&self, field: &str) -> bool {
+        self.values.contains_key(field)
+    }
+
+    fn is_written(&self, field: &str) -> bool {
+        self.values.contains_key(field) || self.broken.contains(field)
+    }
+
+    /// Where a field's value stands; the table's head where it is not there.
+    pub(in crate::config) fn span(&self, field: &str) -> Range<usize> {
+        self.values.get(field).map_or_else(|| self.head.clone(), |at| at.span.clone())
+    }
+
+    getters! {
+        text: Text -> String;
+        key: Key -> crate::watch::Key;
+        number: Number -> i64;
+        duration: Duration -> Duration;
+        signal: Signal -> crate::watch::SignalNumber;
+        action: Action -> crate::watch::Action;
+        account: Account -> super::AccountName;
+        path: Path -> PathBuf;
+        mask: Mask -> u32;
+        variables: Variables -> BTreeMap<String, String>;
+        limits: Limits -> BTreeMap<crate::watch::Limit, Option<u64>>;
+        codes: Codes -> Vec<i32>;
+        address: Address -> std::net::SocketAddr;
+        url: Url -> crate::store::StoreUrl;
+    }
+
+    /// A flag, where one is written and not a word.
+    pub(in crate::config) fn flag(&self, field: &str) -> Option<bool> {
+        if let Value::Flag(flag) = &self.values.get(field)?.value { Some(*flag) } else { None }
+    }
+
+    /// A word, where one is written and not a flag or number.
+    pub(in crate::config) fn word(&self, field: &str) -> Option<&'static str> {
+        if let Value::Word(word) = &self.values.get(field)?.value { Some(word) } else { None }
+    }
+}
+
+/// Reads tables and collects what is wrong with them.
+pub(super) struct Reader<'s> {
+    source: &'s Source,
+    found: Vec<Problem>,
+    /// What is missing, or out of place: it may only not have been understood.
+    missing: Vec<Problem>,
+}
+
+impl<'s> Reader<'s> {
+    pub(super) fn new(source: &'s Source) -> Self {
+        Self { source, found: Vec::new(), missing: Vec::new() }
+    }
+
+    /// Something that may only be there because the syntax is broken elsewhere.
+    pub(super) fn doubtful(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.missing.push(self.source.problem(span, message).with_help(help));
+    }
+
+    pub(super) fn wrong(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.found.push(self.source.problem(span, message).with_help(help));
+    }
+
+    /// What is wrong, and what is missing.
+    pub(super) fn into_problems(self) -> (Vec<Problem>, Vec<Problem>) {
+        (self.found, self.missing)
+    }
+
+    pub(super) fn table(
+        &mut self,
+        table: &DeTable<'_>,
+        head: Range<usize>,
+        fields: &'static [Field],
+        what: &str,
+    ) -> RawTable {
+        self.entries(table.iter(), head, fields, what)
+    }
+
+    pub(super) fn entries<'t, 'i: 't>(
+        &mut self,
+        entries: impl Iterator<Item = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)>,
+        head: Range<usize>,
+        fields: &'static [Field],
+        what: &str,
+    ) -> RawTable {
+        let mut read = RawTable::empty(head.clone());
+        for (name, value) in entries {
+            let Some(field) = fields.iter().find(|field| field.is_called(name.get_ref())) else {
+                read.meant.extend(self.unknown(name, fields, what));
+                continue;
+            };
+            if read.is_written(field.name) {
+                self.wrong(
+                    name.span(),
+                    format!(
+                        "`{}` is written twice: `{}` is another name for it",
+                        field.name,
+                        field.alias.unwrap_or(field.name)
+                    ),
+                    "keep one of them",
+                );
+                continue;
+            }
+            match Value::read(field, value.get_ref(), value.span()) {
+                Ok(good) => {
+                    read.values.insert(field.name, At { value: good, span: value.span() });
+                }
+                Err(faults) => {
+                    read.broken.insert(field.name);
+                    for fault in faults {
+                        let help = fault.help.unwrap_or_else(|| format!("for example `{}`", field.sample()));
+                        self.wrong(fault.span, fault.message, help);
+                    }
+                }
+            }
+        }
+        for field in fields.iter().filter(|field| field.default.is_none() && !read.has(field.name)) {
+            let problem = self
+                .source
+                .problem(head.clone(), format!("this {what} has no `{}`", field.name))
+                .with_help(format!("write for example `{}`", field.sample()));
+            self.missing.push(problem);
+        }
+        read
+    }
+
+    /// Says that a field is not known, and finds the one that was meant.
+    fn unknown(
+        &mut self,
+        name: &Spanned<DeString<'_>>,
+        fields: &'static [Field],
+        what: &str,
+    ) -> Option<&'static str> {
+        let given = name.get_ref();
+        let known = fields.iter().flat_map(|field| [Some(field.name), field.alias]).flatten();
+        let near = nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near)));
+        let help = match near {
+            _ if what == "setting" && given == "watch" => {
+                "watches belong in files `*.toml` beside this one".to_owned()
+            }
+            Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
+            None => {
+                let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+                format!("known are {}", names.join(", "))
+            }
+        };
+        let what = if what == "setting" { "setting".to_owned() } else { format!("field of a {what} table") };
+        let what = if what.contains("watch") { "field".to_owned() } else { what };
+        self.wrong(name.span(), format!("unknown {what} `{}`", word(given)), help);
+        near.map(|field| field.name)
+    }
+}
+
+/// What a value is, with its article.
+pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,162 @@
+//! What is said about a bad `twitcher.conf`.
+
+use super::said_of_settings;
+
+#[test]
+fn settings_are_explained() {
+    insta::assert_snapshot!(said_of_settings(r#"
+defaultstore = "main"
+default_store = "mian"
+log = "file"
+http_listen = "localhost:1"
+max_processes = 0
+host = ""
+state_dir = "x"
+[[watch]]
+"#), @r#"
+    twitcher.conf:2:1: error: unknown setting `defaultstore`
+      |
+    2 | defaultstore = "main"
+      | ^^^^^^^^^^^^
+      = help: did you mean `default_store`? for example `default_store = "main"`
+
+    twitcher.conf:3:17: error: there is no store `mian` in twitcher.conf
+      |
+    3 | default_store = "mian"
+      |                 ^^^^^^
+      = help: known are local; write `[store.mian]` with its `url`
+
+    twitcher.conf:4:7: error: `log` is `"file"`, expected one of `"auto"`, `"syslog"`, `"journald"`, `"stderr"`, `"json"`
+      |
+    4 | log = "file"
+      |       ^^^^^^
+      = help: for example `log = "journald"`
+
+    twitcher.conf:5:15: error: `localhost:1` is no address with a port; a host name is not looked up
+      |
+    5 | http_listen = "localhost:1"
+      |               ^^^^^^^^^^^^^
+      = help: for example `http_listen = "127.0.0.1:9464"`
+
+    twitcher.conf:6:17: error: `max_processes` is 0, expected a whole number from 1 to 100000
+      |
+    6 | max_processes = 0
+      |                 ^
+      = help: for example `max_processes = 64`
+
+    twitcher.conf:7:8: error: `host` must be one line that is not empty
+      |
+    7 | host = ""
+      |        ^^
+      = help: for example `host = "web-17"`
+
+    twitcher.conf:8:13: error: `state_dir` must be an absolute path of less than 4096 bytes
+      |
+    8 | state_dir = "x"
+      |             ^^^
+      = help: for example `state_dir = "/var/lib/twitcher"`
+
+    twitcher.conf:9:3: error: unknown setting `watch`
+      |
+    9 | [[watch]]
+      |   ^^^^^
+      = help: watches belong in files `*.toml` beside this one
+    "#);
+}
+
+#[test]
+fn stores_are_explained_and_a_secret_is_not_shown() {
+    insta::assert_snapshot!(said_of_settings(r#"
+[store.main]
+url = "etcd://root:hunter2@a"
+[store.etcd]
+url = "etcd://a"
+username = "u"
+digest_file = "/x"
+sesion_timeout = "1s"
+[store.etcd.tls]
+cert = "/x"
+[store.zk]
+url = "zookeeper://a"
+password_file = "/x"
+session_timeout = "1h"
+[store.keys]
+url = "dir:///x"
+username = "u"
+tls = {}
+[store.empty]
+[store."a b"]
+[store]
+x = 1
+"#), @r#"
+    twitcher.conf:3:7: error: a store URL holds no user or password; write `username` and `password_file` (etcd) or `digest_file` (ZooKeeper) in the store's table of twitcher.conf
+     = help: for example `url = "etcd://etcd1:2379,etcd2:2379/prod"`
+
+    twitcher.conf:6:12: error: `username` needs `password_file` beside it
+      |
+    6 | username = "u"
+      |            ^^^
+      = help: write both or none of them
+
+    twitcher.conf:7:15: error: an etcd store has no `digest_file`
+      |
+    7 | digest_file = "/x"
+      |               ^^^^
+      = help: take it out, or see `url`
+
+    twitcher.conf:8:1: error: unknown field of a store table `sesion_timeout`
+      |
+    8 | sesion_timeout = "1s"
+      | ^^^^^^^^^^^^^^
+      = help: did you mean `session_timeout`? for example `session_timeout = "30s"`
+
+    twitcher.conf:10:8: error: `cert` needs `key` beside it
+       |
+    10 | cert = "/x"
+       |        ^^^^
+       = help: write both or none of them
+
+    twitcher.conf:13:17: error: a ZooKeeper store has no `password_file`
+       |
+    13 | password_file = "/x"
+       |                 ^^^^
+       = help: take it out, or see `url`
+
+    twitcher.conf:14:19: error: `session_timeout` must be from 1 s to 10 m
+       |
+    14 | session_timeout = "1h"
+       |                   ^^^^
+       = help: servers take 2 to 20 times their tickTime, mostly 4 s to 40 s
+
+    twitcher.conf:17:12: error: a `dir` store has no `username`
+       |
+    17 | username = "u"
+       |            ^^^
+       = help: take it out, or see `url`
+
+    twitcher.conf:18:7: error: a `dir` store has no TLS
+       |
+    18 | tls = {}
+       |       ^^
+       = help: take the table out
+
+    twitcher.conf:19:1: error: this store has no `url`
+       |
+    19 | [store.empty]
+       | ^^^^^^^^^^^^^
+       = help: write for example `url = "etcd://etcd1:2379,etcd2:2379/prod"`
+
+    twitcher.conf:20:8: error: a name has 1 to 128 characters: letters, digits, `.`, `_`, `-`, `@`, `:` or `/`, and does not begin with `-`
+       |
+    20 | [store."a b"]
+       |        ^^^^^
+       = help: write each store below a line such as `[store.main]`
+
+    twitcher.conf:22:1: error: the store `x` is no table
+       |
+    22 | x = 1
+       | ^
+       = help: write each store below a line such as `[store.main]`
+    "#);
+    assert!(!said_of_settings("[store.main]\nurl = \"etcd://root:hunter2@a\"\n").contains("hunter2"));
+}

@@ -1,0 +1,35 @@
+//! The daemon's settings as `twitcher.conf` means them: every default applied.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use crate::log::{Destination as LogDestination, LogLevel};
+use crate::store::StoreSpec;
+use crate::watch::StoreName;
+
+/// The settings of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The store of every watch that names none. Always one of `stores`.
+    pub default_store: StoreName,
+    /// Directory of the ledger.
+    pub state_dir: PathBuf,
+    /// Socket of the control server.
+    pub control_socket: PathBuf,
+    /// Where the log goes.
+    pub log: LogDestination,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// Actions at once, all watches together; at least 1.
+    pub max_processes: u32,
+    /// How long running actions may go on after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub http_listen: Option<SocketAddr>,
+    /// Name of this machine.
+    pub host: String,
+    /// The stores by name; `local` is always there.
+    pub stores: BTreeMap<StoreName, StoreSpec>,
+}

@@ -1,0 +1,136 @@
+//! Real files with real modes. The required owner is whoever runs the tests.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+
+fn here() -> Trust {
+    Trust::Owner(nix::unistd::geteuid().as_raw())
+}
+
+/// A private directory; what is above it belongs to root.
+fn private() -> tempfile::TempDir {
+    let top = tempfile::tempdir().unwrap();
+    mode(top.path(), 0o755);
+    top
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Why a file is refused; empty where it is not.
+fn why(trust: Trust, path: &Path) -> String {
+    match TrustedOpen::new(trust).file(path) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn file(path: PathBuf) -> PathBuf {
+    fs::write(&path, "").unwrap();
+    mode(&path, 0o644);
+    path
+}
+
+#[test]
+fn a_file_that_only_its_owner_can_write_is_believed() {
+    let top = private();
+    let path = file(top.path().join("a"));
+    assert_eq!(why(here(), &path), "");
+    mode(&path, 0o600);
+    assert_eq!(why(here(), &path), "");
+}
+
+#[test]
+fn a_file_that_others_can_write_is_refused_with_the_reason() {
+    let top = private();
+    let path = file(top.path().join("a"));
+    mode(&path, 0o646);
+    assert_eq!(
+        why(here(), &path),
+        format!("refused: {} can be written by everybody (mode 0646)", path.display())
+    );
+    assert_eq!(why(Trust::Anyone, &path), "");
+    mode(&path, 0o664);
+    assert!(why(here(), &path).contains("can be written by group "));
+}
+
+#[test]
+fn a_directory_on_the_way_that_others_can_write_is_refused() {
+    let top = private();
+    let inner = top.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let path = file(inner.join("a"));
+    for (bad, reason) in [(0o777, "everybody (mode 0777)"), (0o775, "group ")] {
+        mode(&inner, bad);
+        let why = why(here(), &path);
+        assert!(
+            why.starts_with(&format!("refused: {} can be written by {reason}", inner.display())),
+            "{why}"
+        );
+        assert!(TrustedOpen::new(here()).directory(&inner).is_err());
+    }
+    mode(&inner, 0o755);
+    mode(top.path(), 0o777);
+    assert!(why(here(), &path).contains("everybody"));
+    mode(top.path(), 0o1777);
+    assert_eq!(why(here(), &path), "", "a sticky directory does not count against what the owner owns in it");
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_refused() {
+    // Whoever runs the tests, user 1 is somebody else, and only root may make files of others.
+    let top = private();
+    let path = file(top.path().join("a"));
+    if nix::unistd::geteuid().is_root() {
+        let stranger = Some(nix::unistd::Uid::from_raw(1));
+        nix::unistd::chown(&path, stranger, None).unwrap();
+        let because = why(here(), &path);
+        assert!(because.ends_with("belongs to user 1, and only root may own it"), "{because}");
+        nix::unistd::chown(&path, Some(nix::unistd::Uid::from_raw(0)), None).unwrap();
+        nix::unistd::chown(top.path(), stranger, None).unwrap();
+        assert!(why(here(), &path).contains(&format!("{} belongs to user 1", top.path().display())));
+        mode(top.path(), 0o1777);
+        assert!(
+            why(here(), &path).contains("belongs to user 1"),
+            "the owner of a sticky directory may remove what is in it"
+        );
+    } else {
+        assert!(why(Trust::Owner(0), &path).contains("belongs to user"));
+    }
+}
+
+#[test]
+fn every_directory_that_a_link_leads_through_counts() {
+    let top = private();
+    for directory in ["real", "links"] {
+        fs::create_dir(top.path().join(directory)).unwrap();
+    }
+    file(top.path().join("real/a"));
+    symlink("../real", top.path().join("links/middle")).unwrap();
+    symlink("links/middle", top.path().join("begin")).unwrap();
+    let path = top.path().join("begin/a");
+    assert_eq!(why(here(), &path), "");
+    mode(&top.path().join("links"), 0o777);
+    assert!(why(here(), &path).contains("links can be written by everybody"));
+}
+
+#[test]
+fn a_loop_of_links_ends() {
+    let top = private();
+    symlink("b", top.path().join("a")).unwrap();
+    symlink("a", top.path().join("b")).unwrap();
+    assert!(!why(here(), &top.path().join("a")).is_empty());
+    assert!(TrustedOpen::new(here()).directory(&top.path().join("a")).is_err());
+}
+
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let top = private();
+    let path = top.path().join("pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let (_, found) = TrustedOpen::new(here()).file(&path).unwrap();
+    assert!(!found.is_file());
+}

@@ -1,0 +1,147 @@
+//! The daemon's end of the control socket.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{Answer, LONGEST_REQUEST, PATIENCE, Request};
+
+/// Clients that are served at once; more wait.
+const CLIENTS: usize = 32;
+
+/// A request on its way to the daemon, and where its answer goes.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub request: Request,
+    /// Dropping it unanswered tells the client that the daemon is stopping.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// Why the socket cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Somebody answers on it.
+    #[error(
+        "another twitcher daemon answers on {0}; stop it first, or give this one a control_socket of its own in twitcher.conf"
+    )]
+    InUse(PathBuf),
+    /// It cannot be made.
+    #[error(
+        "cannot make the control socket {path}: {error}; set control_socket in twitcher.conf to a place where the daemon may"
+    )]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// The open socket. Dropping it removes it.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the socket, in the place of one that a killed daemon left, and sends what is asked to `asked`.
+    pub async fn open(path: &Path, asked: mpsc::Sender<Asked>) -> Result<Self, ServerError> {
+        let failed = |error| ServerError::Socket { path: path.to_owned(), error };
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(failed)?;
+        }
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(ServerError::InUse(path.to_owned()));
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let task = tokio::spawn(accept(listener, asked));
+        Ok(Self { path: path.to_owned(), task })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn accept(listener: UnixListener, asked: mpsc::Sender<Asked>) {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let asked = asked.clone();
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(PATIENCE, serve(stream, asked)).await;
+                    drop(place);
+                });
+            }
+            // No descriptor left, or the client went away: others may have more luck a little later.
+            Err(error) => {
+                tracing::warn!("the control socket cannot take a connection: {error}");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()> {
+    let own = nix::unistd::geteuid().as_raw();
+    let peer = stream.peer_cred()?.uid();
+    let mut stream = BufReader::new(stream);
+    // Read even where it is not answered: what is left unread would reset the connection under the answer.
+    let request = read(&mut stream).await?;
+    let answer = if peer == 0 || peer == own {
+        match request {
+            Ok(request) => pass_on(request, &asked).await,
+            Err(why) => Answer::Error(why),
+        }
+    } else {
+        Answer::Error(format!("the control socket answers only root and user {own}, not user {peer}"))
+    };
+    // Only strings, numbers and lists: serialising an answer cannot fail.
+    let mut line = serde_json::to_vec(&answer).unwrap_or_default();
+    line.push(b'\n');
+    stream.get_mut().write_all(&line).await?;
+    stream.get_mut().shutdown().await
+}
+
+async fn read(stream: &mut BufReader<UnixStream>) -> io::Result<Result<Request, String>> {
+    let mut line = Vec::new();
+    stream.take(LONGEST_REQUEST).read_until(b'\n', &mut line).await?;
+    if line.last() != Some(&b'\n') {
+        return Ok(Err(format!(
+            "the request is cut off after {} bytes; one is a line of JSON of at most {LONGEST_REQUEST} bytes",
+            line.len()
+        )));
+    }
+    Ok(serde_json::from_slice(&line).map_err(|error| {
+        format!(
+            "the request is not understood: {error}; this daemon is version {}",
+            env!("CARGO_PKG_VERSION")
+        )
+    }))
+}
+
+async fn pass_on(request: Request, asked: &mpsc::Sender<Asked>) -> Answer {
+    let (answer, answered) = oneshot::channel();
+    let stopping = || Answer::Error("the daemon is stopping".to_owned());
+    if asked.send(Asked { request, answer }).await.is_err() {
+        return stopping();
+    }
+    answered.await.unwrap_or_else(|_| stopping())
+}

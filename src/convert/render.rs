@@ -1,0 +1,167 @@
+//! The watch file as text: watches, comments taken over, and commented blocks for what is left to a person.
+
+use std::fmt::Write as _;
+
+use ruff_text_size::{Ranged, TextRange};
+
+use super::Converted;
+use super::lines::Lines;
+use super::register::Registration;
+use super::script::Item;
+
+/// How many lines of a piece that was left are shown.
+const MOST_LINES: usize = 200;
+
+/// Writes the whole file.
+pub(super) fn file(name: &str, lines: &Lines<'_>, items: &[Item]) -> Converted {
+    let mut page = Page { name: plain(name), lines, body: String::new(), translated: 0, left: 0 };
+    let mut seen: Vec<TextRange> = Vec::new();
+    let mut told: Vec<(TextRange, String)> = Vec::new();
+    for item in items {
+        match item {
+            Item::Watch(watch) if watch.problems.is_empty() => {
+                page.comment_above(watch.range, &mut seen);
+                page.watch(watch);
+            }
+            Item::Watch(watch) => {
+                let why = watch.problems.join(" ");
+                if !told.contains(&(watch.range, why.clone())) {
+                    page.comment_above(watch.range, &mut seen);
+                    page.unfinished(watch, &why);
+                    told.push((watch.range, why));
+                }
+            }
+            Item::Left { range, why } => {
+                let why = format!("{why}.");
+                if !told.contains(&(*range, why.clone())) {
+                    page.comment_above(*range, &mut seen);
+                    page.left(*range, &why);
+                    told.push((*range, why));
+                }
+            }
+            Item::Note { range, what } => {
+                if !told.contains(&(*range, what.clone())) {
+                    page.note(*range, what);
+                    told.push((*range, what.clone()));
+                }
+            }
+        }
+    }
+    let toml = format!("{}{}", page.head(), page.body);
+    Converted { toml, translated: page.translated, left: page.left }
+}
+
+struct Page<'p, 'a> {
+    name: String,
+    lines: &'p Lines<'a>,
+    body: String,
+    translated: usize,
+    left: usize,
+}
+
+impl Page<'_, '_> {
+    fn head(&self) -> String {
+        let mut head = format!("# Converted from {} by `twitcher convert`.\n", self.name);
+        head.push_str("# The servers that were in --zkservers belong into twitcher.conf:\n");
+        head.push_str("#     default_store = \"zk\"\n");
+        head.push_str("#     [store.zk]\n");
+        head.push_str("#     url = \"zookeeper://HOST:2181,HOST:2181\"\n");
+        if self.left > 0 {
+            let _ = writeln!(head, "# Left for you: {}. Look for \"Not converted\" below.", self.left);
+        }
+        head
+    }
+
+    fn line(&mut self, text: &str) {
+        let text = plain(text);
+        let text = text.trim_end();
+        self.body.push_str(if text.is_empty() { "#" } else { "# " });
+        self.body.push_str(text);
+        self.body.push('\n');
+    }
+
+    fn comment_above(&mut self, range: TextRange, seen: &mut Vec<TextRange>) {
+        self.body.push('\n');
+        if seen.contains(&range) {
+            return;
+        }
+        seen.push(range);
+        for line in self.lines.comment_above(self.lines.line(range.start())) {
+            self.line(line.trim_start());
+        }
+    }
+
+    fn watch(&mut self, watch: &Registration) {
+        self.translated += 1;
+        for hint in &watch.hints {
+            self.line(hint);
+        }
+        self.body.push_str("[[watch]]\n");
+        for (name, value) in &watch.fields {
+            let _ = writeln!(self.body, "{name} = {value}");
+        }
+    }
+
+    /// A watch of which something is missing: the reason, the source, and the fields that are known, commented
+    /// so that taking the `#` away and filling in the rest gives a watch.
+    fn unfinished(&mut self, watch: &Registration, why: &str) {
+        self.left += 1;
+        self.line(&format!("Not converted: {why}"));
+        self.source(watch.range);
+        for range in &watch.also {
+            self.source(*range);
+        }
+        for hint in &watch.hints {
+            self.line(hint);
+        }
+        let mut block = String::from("[[watch]]\n");
+        for (required, example) in [("key", "\"/\""), ("action", "[\"/path/to/a/program\"]")] {
+            let _ = match watch.fields.iter().find(|(name, _)| *name == required) {
+                Some((name, value)) => writeln!(block, "{name} = {value}"),
+                None => writeln!(block, "{required} = {example}   # to be filled in"),
+            };
+        }
+        for (name, value) in watch.fields.iter().filter(|(name, _)| !matches!(*name, "key" | "action")) {
+            let _ = writeln!(block, "{name} = {value}");
+        }
+        for line in block.lines() {
+            let _ = writeln!(self.body, "#{line}");
+        }
+    }
+
+    fn left(&mut self, range: TextRange, why: &str) {
+        self.left += 1;
+        self.line(&format!("Not converted: {why}"));
+        self.source(range);
+        self.body.push_str("#[[watch]]\n#key = \"/\"   # to be filled in\n");
+        self.body.push_str("#action = [\"/path/to/a/program\"]   # to be filled in\n");
+    }
+
+    fn note(&mut self, range: TextRange, what: &str) {
+        self.body.push('\n');
+        self.line(&format!("Left out: {what}."));
+        self.source(range);
+    }
+
+    fn source(&mut self, range: impl Ranged) {
+        let (first, last) = self.lines.span(range.range());
+        let title = if first == last {
+            format!("{}, line {first}:", self.name)
+        } else {
+            format!("{}, lines {first} to {last}:", self.name)
+        };
+        self.line(&title);
+        for line in (first..=last).take(MOST_LINES) {
+            let text = self.lines.text(line).to_owned();
+            self.line(&format!("    {text}"));
+        }
+        if last - first >= MOST_LINES {
+            self.line("    …");
+        }
+    }
+}
+
+/// Text for a comment: TOML allows no control characters there but the tab, and a line must stay one line.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
+}

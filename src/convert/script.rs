@@ -1,0 +1,495 @@
+//! Follows the statements of an old configuration as far as they are constant, and collects the watches.
+//!
+//! Nothing is run: what would ask the machine, the network or the clock is *not known*, and a watch that
+//! depends on it is left for a person.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not named is not known, which is also the answer for what a later parser adds"
+)]
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use ruff_python_ast::visitor::Visitor;
+use ruff_python_ast::{self as ast, Expr, Stmt};
+use ruff_text_size::{Ranged, TextRange};
+
+use super::lines::Lines;
+use super::names::Names;
+use super::register::Registration;
+use super::value::{Builtin, Value, Why};
+
+/// How many statements and loop turns are followed.
+const MOST_STEPS: usize = 100_000;
+/// How deep calls of functions of the file are followed.
+const DEEPEST_CALL: usize = 20;
+
+/// What became of a piece of the file, in its order.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A call of `RegisterWatch` and what is known of it.
+    Watch(Box<Registration>),
+    /// A piece that may register watches, but nobody can say which.
+    Left { range: TextRange, why: Why },
+    /// A piece that did something else than registering a watch.
+    Note { range: TextRange, what: String },
+}
+
+/// How a block of statements ended.
+pub(super) enum Flow<'a> {
+    Next,
+    Break,
+    Continue,
+    Return(Value<'a>),
+}
+
+/// The state of following a file.
+pub(super) struct Script<'a> {
+    pub(super) source: &'a str,
+    pub(super) lines: Lines<'a>,
+    /// Places that are no Python 3, with the parser's message.
+    errors: Vec<(TextRange, String)>,
+    /// Names; the last is the innermost function's.
+    pub(super) scopes: Vec<BTreeMap<String, Value<'a>>>,
+    pub(super) items: Vec<Item>,
+    steps: usize,
+}
+
+impl<'a> Script<'a> {
+    pub(super) fn new(source: &'a str, errors: Vec<(TextRange, String)>) -> Self {
+        let mut names: BTreeMap<String, Value<'a>> = [
+            ("RegisterWatch", Builtin::RegisterWatch),
+            ("Exec", Builtin::Exec),
+            ("str", Builtin::Str),
+            ("int", Builtin::Int),
+            ("bool", Builtin::Bool),
+            ("len", Builtin::Len),
+            ("range", Builtin::Range),
+            ("xrange", Builtin::Range),
+            ("list", Builtin::List),
+            ("tuple", Builtin::Tuple),
+            ("dict", Builtin::Dict),
+            ("sorted", Builtin::Sorted),
+            ("reversed", Builtin::Reversed),
+            ("enumerate", Builtin::Enumerate),
+            ("zip", Builtin::Zip),
+            ("print", Builtin::Print),
+        ]
+        .map(|(name, builtin)| (name.to_owned(), Value::Builtin(builtin)))
+        .into();
+        // The old program's own constants were these numbers, and it compared nothing else.
+        for (name, number) in [("QUEUE", 1), ("PARALLEL", 2), ("DISCARD", 3), ("WATCH_DATA", 1)] {
+            names.insert(name.into(), Value::Int(number));
+        }
+        names.insert("WATCH_CHILDREN".into(), Value::Int(2));
+        // The namespace was also meant to be used as a module.
+        names.insert("twitcher".into(), Value::Module("twitcher".into()));
+        Self { source, lines: Lines::new(source), errors, scopes: vec![names], items: Vec::new(), steps: 0 }
+    }
+
+    /// Follows the file.
+    pub(super) fn follow(&mut self, body: &'a [Stmt]) {
+        let mut end = 0;
+        for statement in body {
+            self.gap(end, statement.start().to_usize());
+            end = end.max(statement.end().to_usize());
+            match self.statement(statement) {
+                Flow::Next => {}
+                Flow::Break | Flow::Continue | Flow::Return(_) => {
+                    self.left(statement.range(), "this ends a loop or a function that is not there");
+                }
+            }
+        }
+        self.gap(end, self.source.len());
+    }
+
+    /// What the parser could make nothing of must not vanish.
+    fn gap(&mut self, from: usize, to: usize) {
+        let Some(text) = self.source.get(from..to) else { return };
+        let mut offset = from;
+        let mut found: Option<(usize, usize)> = None;
+        for line in text.split_inclusive('\n') {
+            let code = line.split('#').next().unwrap_or_default().trim_matches([' ', '\t', '\r', '\n', ';']);
+            if !code.is_empty() && code != "\\" && code != "\u{feff}" {
+                let start = found.map_or(offset, |(start, _)| start);
+                found = Some((start, offset + line.trim_end().len()));
+            }
+            offset += line.len();
+        }
+        let Some((start, end)) = found else { return };
+        let range = Lines::range(start, end);
+        if self.source.get(start..end).is_some_and(|text| text.contains("RegisterWatch")) {
+            self.left(range, "it is no Python");
+        } else {
+            self.items.push(Item::Note { range, what: "it is no Python 3".into() });
+        }
+    }
+
+    fn left(&mut self, range: TextRange, text: impl Into<String>) {
+        let line = self.lines.line(range.start());
+        self.items.push(Item::Left { range, why: Why { text: text.into(), line } });
+    }
+
+    pub(super) fn block(&mut self, body: &'a [Stmt]) -> Flow<'a> {
+        for statement in body {
+            match self.statement(statement) {
+                Flow::Next => {}
+                other @ (Flow::Break | Flow::Continue | Flow::Return(_)) => return other,
+            }
+        }
+        Flow::Next
+    }
+
+    /// Counts what is followed; false when it is enough.
+    fn step(&mut self) -> bool {
+        self.steps += 1;
+        self.steps <= MOST_STEPS
+    }
+
+    fn statement(&mut self, statement: &'a Stmt) -> Flow<'a> {
+        if !self.step() {
+            if self.steps == MOST_STEPS + 1 {
+                self.left(statement.range(), "there is more of this than is followed");
+            }
+            return Flow::Next;
+        }
+        let range = statement.range();
+        if let Some((_, error)) = self.errors.iter().find(|(at, _)| touches(*at, range)) {
+            let why = format!("Python 3 cannot read it ({error})");
+            self.skip(statement, &why);
+            return Flow::Next;
+        }
+        match statement {
+            Stmt::Import(import) => self.import(import),
+            Stmt::ImportFrom(import) => self.import_from(import),
+            Stmt::FunctionDef(function) => {
+                let value = if function.decorator_list.is_empty() && !function.is_async {
+                    Value::Function(function)
+                } else {
+                    Value::unknown("a function with a decorator", self.lines.line(range.start()))
+                };
+                self.bind(&function.name, value);
+            }
+            Stmt::Assign(assign) => {
+                let value = self.evaluate(&assign.value);
+                for target in &assign.targets {
+                    self.assign(target, value.clone());
+                }
+            }
+            Stmt::AnnAssign(assign) => {
+                if let Some(value) = &assign.value {
+                    let value = self.evaluate(value);
+                    self.assign(&assign.target, value);
+                }
+            }
+            Stmt::AugAssign(assign) => {
+                let value = self.augmented(assign);
+                self.assign(&assign.target, value);
+            }
+            Stmt::For(each) => return self.each(statement, each),
+            Stmt::If(branch) => return self.branch(statement, branch),
+            Stmt::Expr(expression) => {
+                // Documentation strings and a bare name do nothing.
+                if !matches!(
+                    *expression.value,
+                    Expr::StringLiteral(_) | Expr::Name(_) | Expr::EllipsisLiteral(_)
+                ) {
+                    self.act(&expression.value);
+                }
+            }
+            Stmt::Return(back) => {
+                let value = back.value.as_deref().map_or(Value::None, |value| self.evaluate(value));
+                return Flow::Return(value);
+            }
+            Stmt::Break(_) => return Flow::Break,
+            Stmt::Continue(_) => return Flow::Continue,
+            Stmt::Pass(_) => {}
+            Stmt::ClassDef(_) => self.skip(statement, "it is a class"),
+            Stmt::Delete(_) => self.skip(statement, "it deletes a name"),
+            Stmt::TypeAlias(_) => self.skip(statement, "it names a type"),
+            Stmt::While(_) => self.skip(statement, "it is a loop without a list"),
+            Stmt::With(_) => self.skip(statement, "it opens something"),
+            Stmt::Match(_) => self.skip(statement, "it is a `match`"),
+            Stmt::Raise(_) => self.skip(statement, "it raises an error"),
+            Stmt::Try(_) => self.skip(statement, "it is a `try`, and which way that goes is not known"),
+            Stmt::Assert(_) => self.skip(statement, "it is an `assert`"),
+            Stmt::Global(_) | Stmt::Nonlocal(_) => self.skip(statement, "it reaches for a name outside"),
+            Stmt::IpyEscapeCommand(_) => self.skip(statement, "it is no Python"),
+        }
+        Flow::Next
+    }
+
+    pub(super) fn bind(&mut self, name: &str, value: Value<'a>) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(name.to_owned(), value);
+        }
+    }
+
+    pub(super) fn look_up(&self, name: &str) -> Option<Value<'a>> {
+        // A function sees its own names and those of the file, not its caller's.
+        let inner = self.scopes.last()?;
+        inner.get(name).or_else(|| self.scopes.first()?.get(name)).cloned()
+    }
+
+    fn import(&mut self, import: &'a ast::StmtImport) {
+        for alias in &import.names {
+            let module = alias.name.as_str();
+            let top = module.split('.').next().unwrap_or(module);
+            match &alias.asname {
+                Some(name) => self.bind(name, Value::Module(module.into())),
+                None => self.bind(top, Value::Module(top.into())),
+            }
+        }
+    }
+
+    fn import_from(&mut self, import: &'a ast::StmtImportFrom) {
+        let module = import.module.as_ref().map_or("", ast::Identifier::as_str);
+        for alias in &import.names {
+            let name = alias.asname.as_ref().unwrap_or(&alias.name);
+            let value = self.of_module(module, &alias.name, self.lines.line(import.range.start()));
+            // Whoever imports what the program offers anyway means just that.
+            if alias.name.as_str() != "*" {
+                self.bind(name, value);
+            }
+        }
+    }
+
+    pub(super) fn assign(&mut self, target: &'a Expr, value: Value<'a>) {
+        let line = self.lines.line(target.start());
+        match target {
+            Expr::Name(name) => self.bind(&name.id, value),
+            Expr::Tuple(ast::ExprTuple { elts, .. }) | Expr::List(ast::ExprList { elts, .. }) => {
+                let items = Self::elements(&value, line);
+                match items {
+                    Ok(items) if items.len() == elts.len() => {
+                        for (target, item) in elts.iter().zip(items) {
+                            self.assign(target, item);
+                        }
+                    }
+                    Ok(_) => self.forget(elts, "a list has another length than its names", line),
+                    Err(why) => self.forget(elts, &why.text, why.line),
+                }
+            }
+            Expr::Subscript(subscript) => {
+                let base = self.evaluate(&subscript.value);
+                let key = self.evaluate(&subscript.slice);
+                match (&base, &key) {
+                    (Value::Dict(items), Value::Str(_) | Value::Int(_)) => {
+                        let mut items = items.borrow_mut();
+                        items.retain(|(known, _)| known.equals(&key) != Some(true));
+                        items.push((key, value));
+                    }
+                    _ => poison(&base, "it is changed in a way that is not followed", line),
+                }
+            }
+            _ => self.forget(std::slice::from_ref(target), "it is set in a way that is not followed", line),
+        }
+    }
+
+    fn forget(&mut self, targets: &'a [Expr], why: &str, line: usize) {
+        for target in targets {
+            let mut names = Names::default();
+            names.visit_expr(target);
+            for name in names.stored {
+                self.bind(&name, Value::unknown(why, line));
+            }
+        }
+    }
+
+    fn each(&mut self, statement: &'a Stmt, each: &'a ast::StmtFor) -> Flow<'a> {
+        let iter = self.evaluate(&each.iter);
+        let items = match Self::elements(&iter, self.lines.line(each.iter.start())) {
+            Ok(items) if !each.is_async => items,
+            Ok(_) => {
+                self.skip(statement, "it is an `async for`");
+                return Flow::Next;
+            }
+            Err(why) => {
+                self.skip_because(
+                    statement,
+                    Why { text: format!("its list is not known: {}", why.text), ..why },
+                );
+                return Flow::Next;
+            }
+        };
+        let mut broken = false;
+        for item in items {
+            if !self.step() {
+                self.left(statement.range(), "there is more of this than is followed");
+                return Flow::Next;
+            }
+            self.assign(&each.target, item);
+            match self.block(&each.body) {
+                Flow::Next | Flow::Continue => {}
+                Flow::Break => {
+                    broken = true;
+                    break;
+                }
+                back @ Flow::Return(_) => return back,
+            }
+        }
+        if broken { Flow::Next } else { self.block(&each.orelse) }
+    }
+
+    fn branch(&mut self, statement: &'a Stmt, branch: &'a ast::StmtIf) -> Flow<'a> {
+        let clauses = std::iter::once((Some(&*branch.test), &branch.body))
+            .chain(branch.elif_else_clauses.iter().map(|clause| (clause.test.as_ref(), &clause.body)));
+        for (test, body) in clauses {
+            let Some(test) = test else { return self.block(body) };
+            let value = self.evaluate(test);
+            match value.truth() {
+                Some(true) => return self.block(body),
+                Some(false) => {}
+                None => {
+                    let why = match &value {
+                        Value::Unknown(why) => format!("its condition is not known: {}", why.text),
+                        other => format!("its condition is not known: it asks for {}", other.kind()),
+                    };
+                    self.skip(statement, &why);
+                    return Flow::Next;
+                }
+            }
+        }
+        Flow::Next
+    }
+
+    /// An expression for what it does.
+    fn act(&mut self, expression: &'a Expr) {
+        let before = self.items.len();
+        let value = self.evaluate(expression);
+        if self.items.len() == before
+            && let Value::Unknown(why) = value
+        {
+            let range = expression.range();
+            let mut names = Names::default();
+            names.visit_expr(expression);
+            if self.may_register(&names) {
+                self.items.push(Item::Left { range, why: (*why).clone() });
+            } else {
+                self.items.push(Item::Note { range, what: "it is not a watch".into() });
+            }
+        }
+    }
+
+    fn skip(&mut self, statement: &'a Stmt, why: &str) {
+        let line = self.lines.line(statement.start());
+        self.skip_because(statement, Why { text: why.into(), line });
+    }
+
+    /// Does not follow a statement: what it sets or may change is not known from here on.
+    fn skip_because(&mut self, statement: &'a Stmt, why: Why) {
+        let mut names = Names::default();
+        names.visit_stmt(statement);
+        let registers = self.may_register(&names);
+        for name in &names.changed {
+            if let Some(value) = self.look_up(name) {
+                poison(&value, &why.text, why.line);
+            }
+        }
+        for name in &names.stored {
+            self.bind(name, Value::Unknown(Rc::new(why.clone())));
+        }
+        let range = statement.range();
+        if registers {
+            self.items.push(Item::Left { range, why });
+        } else {
+            let what = format!("it is not a watch; {}", why.text);
+            self.items.push(Item::Note { range, what });
+        }
+    }
+
+    /// Whether one of the names that are called registers a watch.
+    fn may_register(&self, names: &Names) -> bool {
+        names.called.iter().any(|name| {
+            name == "RegisterWatch"
+                || match self.look_up(name) {
+                    Some(Value::Builtin(builtin)) => builtin == Builtin::RegisterWatch,
+                    Some(Value::Function(function)) => {
+                        let mut inner = Names::default();
+                        inner.visit_body(&function.body);
+                        inner.called.iter().any(|called| {
+                            called != name
+                                && (called == "RegisterWatch"
+                                    || self
+                                        .look_up(called)
+                                        .is_some_and(|value| matches!(value, Value::Function(_))))
+                        })
+                    }
+                    Some(_) | None => false,
+                }
+        })
+    }
+
+    /// Calls a function of the file.
+    pub(super) fn call(
+        &mut self,
+        function: &'a ast::StmtFunctionDef,
+        positional: Vec<Value<'a>>,
+        mut named: Vec<(String, Value<'a>)>,
+        line: usize,
+    ) -> Value<'a> {
+        let refuse = |what: &str| Value::unknown(format!("`{}()` {what}", function.name), line);
+        if self.scopes.len() > DEEPEST_CALL {
+            return refuse("calls itself too often");
+        }
+        let parameters = &function.parameters;
+        if parameters.vararg.is_some() || parameters.kwarg.is_some() {
+            return refuse("takes any number of arguments");
+        }
+        let mut scope = BTreeMap::new();
+        let mut positional = positional.into_iter();
+        let places = parameters.posonlyargs.iter().chain(&parameters.args).map(|place| (place, true));
+        for (place, by_position) in places.chain(parameters.kwonlyargs.iter().map(|place| (place, false))) {
+            let name = place.parameter.name.as_str();
+            let value = if let Some(value) = by_position.then(|| positional.next()).flatten() {
+                value
+            } else if let Some(at) = named.iter().position(|(known, _)| known == name) {
+                named.swap_remove(at).1
+            } else if let Some(default) = place.default() {
+                self.evaluate(default)
+            } else {
+                return refuse(&format!("is called without `{name}`"));
+            };
+            scope.insert(name.to_owned(), value);
+        }
+        if positional.next().is_some() || !named.is_empty() {
+            return refuse("is called with arguments that it does not take");
+        }
+        self.scopes.push(scope);
+        let flow = self.block(&function.body);
+        self.scopes.pop();
+        match flow {
+            Flow::Return(value) => value,
+            Flow::Next | Flow::Break | Flow::Continue => Value::None,
+        }
+    }
+}
+
+/// An error at a statement's very end is its own, one that ends where a statement begins is of the one before.
+fn touches(error: TextRange, statement: TextRange) -> bool {
+    error.start() <= statement.end()
+        && (error.end() > statement.start() || error.start() == statement.start())
+}
+
+/// Makes the contents of a list or dictionary unknown, whoever holds it.
+pub(super) fn poison(value: &Value<'_>, why: &str, line: usize) {
+    match value {
+        Value::List(items) => *items.borrow_mut() = vec![Value::unknown(why, line)],
+        Value::Dict(items) => {
+            *items.borrow_mut() = vec![(Value::unknown(why, line), Value::unknown(why, line))];
+        }
+        Value::None
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Str(_)
+        | Value::Tuple(_)
+        | Value::Exec(_)
+        | Value::Builtin(_)
+        | Value::Function(_)
+        | Value::Module(_)
+        | Value::Account(_)
+        | Value::Unknown(_) => {}
+    }
+}

@@ -1,0 +1,91 @@
+//! One live watch: a task that feeds its machine and performs what the machine decides.
+//!
+//! The task never waits for anything but its own inputs: states, ended runs, a slot, the clock, and what the
+//! daemon asks of it. Nothing that it does can hold up another watch.
+
+mod perform;
+mod recover;
+mod task;
+mod view;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::ground::Ground;
+use crate::policy::Control;
+use crate::status::{Explanation, WatchStatus};
+use crate::store::Store;
+use crate::watch::{Outcome, RunId, State, WatchSpec};
+
+/// What a live watch is told.
+pub(super) enum Event {
+    /// A run of its action is over.
+    Ended { run: RunId, outcome: Outcome, output: String },
+    /// An operator asks.
+    Control(Control, oneshot::Sender<Result<String, String>>),
+    /// Somebody looks at it.
+    Look(oneshot::Sender<WatchStatus>),
+    /// Somebody wants to know why.
+    Explain(oneshot::Sender<Explanation>),
+    /// Its store was configured anew.
+    Store(Store),
+    /// It was moved to another file, or its file was.
+    File(PathBuf),
+    /// Its definition was changed or removed. Live runs finish; those without a timeout end at the deadline.
+    Retire { deadline: Option<Instant> },
+    /// The daemon stops.
+    Stop { deadline: Instant },
+}
+
+/// What a retired watch leaves to a successor of the same name.
+#[derive(Debug, Clone)]
+pub(super) struct Legacy {
+    pub(super) spec: Arc<WatchSpec>,
+    /// The newest state that it saw.
+    pub(super) newest: Option<State>,
+    /// Whether that state was still to be applied.
+    pub(super) unserved: bool,
+}
+
+/// The daemon's end of a live watch.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) spec: Arc<WatchSpec>,
+    pub(super) file: PathBuf,
+    // Boxed, because a channel keeps room for 32 events from the start, and there are thousands of them.
+    events: mpsc::UnboundedSender<Box<Event>>,
+}
+
+impl Live {
+    /// Tells the watch. One that has just ended does not hear it.
+    pub(super) fn tell(&self, event: Event) {
+        let _ = self.events.send(Box::new(event));
+    }
+
+    /// Asks without waiting, so that many can be asked at once.
+    pub(super) fn begin_ask<T>(
+        &self,
+        event: impl FnOnce(oneshot::Sender<T>) -> Event,
+    ) -> oneshot::Receiver<T> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(event(answer));
+        answered
+    }
+}
+
+/// Makes a watch live: the handle, and the task that the daemon is to run until it drains.
+pub(super) fn begin(
+    spec: Arc<WatchSpec>,
+    file: PathBuf,
+    store: &Store,
+    ground: &Arc<Ground>,
+    legacy: Option<Legacy>,
+) -> (Live, impl Future<Output = Legacy> + Send + use<>) {
+    let (events, events_in) = mpsc::unbounded_channel();
+    let task =
+        task::Task::new(Arc::clone(&spec), file.clone(), store, Arc::clone(ground), legacy, events.clone());
+    (Live { spec, file, events }, task.run(events_in))
+}

@@ -1,0 +1,295 @@
+//! What the machine decides is done here: slots, starts, signals, the ledger, the log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Event;
+use super::task::{Slot, Task};
+use crate::ledger::{Applied, LiveRun, Paused};
+use crate::policy::{Answer, Control, Effect, Ended, Input, Refusal, Sent};
+use crate::process::{self, Ending, Launch, Order, Orders, OutputSink, RunDetails, SpawnError};
+use crate::tree::document;
+use crate::watch::{Action, Outcome, Reason, RunId, RunRecord, State, Verdict};
+
+/// A run that has begun, by this daemon or by a former one.
+pub(super) struct Running {
+    orders: Option<Orders>,
+    pub(super) pid: i32,
+    pub(super) started: jiff::Timestamp,
+    since: Instant,
+    reason: Reason,
+    pub(super) version: String,
+    attempt: u32,
+    coalesced: u64,
+    /// What it was given; an adopted run's is not known.
+    state: Option<State>,
+    /// Given back when it ends. An adopted run has none.
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Running {
+    /// A run of a former daemon.
+    pub(super) fn adopted(live: &LiveRun, orders: Orders, since: Instant) -> Self {
+        Self {
+            orders: Some(orders),
+            pid: live.process.pid,
+            started: live.started,
+            since,
+            reason: live.reason,
+            version: live.version.clone(),
+            attempt: live.attempt,
+            coalesced: live.coalesced,
+            state: None,
+            _slot: None,
+        }
+    }
+}
+
+impl Task {
+    /// Gives the machine an input and performs what it answers, until nothing more follows from it.
+    pub(super) fn decide(&mut self, input: Input) {
+        let _ = self.decide_and_answer(input);
+    }
+
+    fn decide_and_answer(&mut self, input: Input) -> Option<Answer> {
+        let mut answer = None;
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for effect in self.machine.handle(Instant::now(), input) {
+                match effect {
+                    Effect::Acquire => {
+                        let place = Arc::clone(&self.ground.slots).acquire_owned();
+                        self.slot = Slot::Waiting(Box::pin(place));
+                    }
+                    Effect::Release => self.slot = Slot::None,
+                    Effect::Start { state, reason, attempt, coalesced, run } => {
+                        let details = RunDetails { run, reason, version: state.version, attempt, coalesced };
+                        inputs.extend(self.start(state, details));
+                    }
+                    Effect::Signal { run, sent } => self.signal(&run, sent),
+                    Effect::Skip { order, why } => {
+                        tracing::debug!(watch = %self.spec.name, "state {} is not run: {why:?}", order.0);
+                    }
+                    // Written together with the end of the run that applied it.
+                    Effect::Applied { .. } => {}
+                    Effect::Stopped => {
+                        let fingerprint = super::recover::fingerprint(&self.spec);
+                        self.ground.ledger.stop(&self.spec.name, Some(fingerprint));
+                        tracing::error!(
+                            watch = %self.spec.name,
+                            "the last retry failed, and the watch is stopped; mend the action and say `twitcher resume {}`",
+                            self.spec.name
+                        );
+                    }
+                    Effect::Revived => self.ground.ledger.stop(&self.spec.name, None),
+                    Effect::Resumed => self.ground.ledger.pause(&self.spec.name, None),
+                    Effect::Answer(given) => answer = Some(given),
+                    Effect::Drained => self.drained = true,
+                }
+            }
+        }
+        answer
+    }
+
+    /// Starts a run. One that cannot start has ended at once.
+    fn start(&mut self, state: State, details: RunDetails) -> Option<Input> {
+        let slot = match std::mem::replace(&mut self.slot, Slot::None) {
+            Slot::Held(permit) => Some(permit),
+            Slot::None | Slot::Waiting(_) => None,
+        };
+        let started = jiff::Timestamp::now();
+        let since = Instant::now();
+        let launched = self.launch(&state, &details);
+        let RunDetails { run, reason, attempt, coalesced, .. } = details;
+        let version = state.version.to_string();
+        let mut running = Running {
+            orders: None,
+            pid: 0,
+            started,
+            since,
+            reason,
+            version: version.clone(),
+            attempt,
+            coalesced,
+            state: Some(state),
+            _slot: slot,
+        };
+        match launched {
+            Ok(process::Running { identity, orders, ended }) => {
+                running.orders = Some(orders);
+                running.pid = identity.pid;
+                self.ground.running.fetch_add(1, Ordering::Relaxed);
+                let live = LiveRun {
+                    run: run.clone(),
+                    process: identity,
+                    started,
+                    reason,
+                    version,
+                    attempt,
+                    coalesced,
+                };
+                self.ground.ledger.started(&self.spec.name, live);
+                tracing::debug!(watch = %self.spec.name, run = %run, "started process {}", running.pid);
+                self.runs.insert(run.clone(), running);
+                self.listen(run, ended);
+                None
+            }
+            Err(error) => {
+                let outcome = error.outcome();
+                let ended = self.finish(&run, &running, &outcome, String::new());
+                Some(Input::Ended(Ended { run, verdict: ended }))
+            }
+        }
+    }
+
+    fn launch(&self, state: &State, details: &RunDetails) -> Result<process::Running, SpawnError> {
+        let spec = &self.spec;
+        let input = spec.pipe_stdin.then(|| document::render(&state.content, spec.format));
+        let script = match &spec.action {
+            Action::Script(text) => Some(self.ground.scripts.ensure(text, &spec.surroundings.account)?),
+            Action::Shell(_) | Action::Program(_) => None,
+        };
+        let launch = Launch::new(spec, details, input, script.as_deref())?;
+        let sink = OutputSink::to_log(&self.leftovers, &spec.name, &details.run);
+        self.ground.spawner.start(&launch, sink)
+    }
+
+    /// Brings the end of a run back to this task.
+    pub(super) fn listen(&self, run: RunId, ended: Ending) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let process::Ended { outcome, output_tail } = ended.await;
+            let _ = events.send(Box::new(Event::Ended { run, outcome, output: output_tail }));
+        });
+    }
+
+    pub(super) fn ended(&mut self, run: &RunId, outcome: &Outcome, output: String) {
+        let Some(running) = self.runs.remove(run) else { return };
+        self.ground.running.fetch_sub(1, Ordering::Relaxed);
+        let verdict = self.finish(run, &running, outcome, output);
+        // The slot is free before the machine may ask for the next.
+        drop(running);
+        self.decide(Input::Ended(Ended { run: run.clone(), verdict }));
+    }
+
+    /// Writes down and logs how a run ended.
+    fn finish(&mut self, run: &RunId, running: &Running, outcome: &Outcome, output: String) -> Verdict {
+        let success_codes = &self.spec.policy.success_codes;
+        let verdict = outcome.verdict(success_codes);
+        let word = outcome.word(success_codes);
+        *self.outcomes.entry(word).or_default() += 1;
+        let seconds = running.since.elapsed().as_secs_f64();
+        let output = match outcome {
+            Outcome::NotStarted(why) => why.clone(),
+            Outcome::Exited(_) | Outcome::Killed(_) | Outcome::TimedOut { .. } | Outcome::Unknown => output,
+        };
+        self.log_end(run, running, outcome, word, seconds);
+        let record = RunRecord {
+            run: run.clone(),
+            reason: running.reason,
+            version: running.version.clone(),
+            attempt: running.attempt,
+            coalesced: running.coalesced,
+            started: running.started,
+            seconds,
+            outcome: word.to_owned(),
+            exit_code: outcome.exit_code(),
+            signal: outcome.signal().map(|signal| signal.0),
+            output,
+        };
+        let applied = match verdict {
+            Verdict::Succeeded => running.state.as_ref().map(|state| Applied::new(&self.spec.target, state)),
+            Verdict::Failed | Verdict::Unknown => None,
+        };
+        self.ground.ledger.ended(&self.spec.name, record, applied);
+        match verdict {
+            Verdict::Unknown => self.ground.ledger.interrupted(&self.spec.name, run),
+            // Ended by the daemon's own stop: it is made good at the next start.
+            Verdict::Failed if self.stopping => self.ground.ledger.interrupted(&self.spec.name, run),
+            Verdict::Failed | Verdict::Succeeded => {}
+        }
+        verdict
+    }
+
+    fn log_end(&self, run: &RunId, running: &Running, outcome: &Outcome, word: &str, seconds: f64) {
+        let Running { reason, version, attempt, .. } = running;
+        let how = match outcome {
+            Outcome::Exited(0) => String::new(),
+            Outcome::Exited(code) => format!(" with exit code {code}"),
+            Outcome::Killed(signal) => format!(" by {signal}"),
+            Outcome::TimedOut { .. } => " after its timeout".to_owned(),
+            Outcome::NotStarted(why) => format!(": {why}"),
+            Outcome::Unknown => ", its end was not seen".to_owned(),
+        };
+        let reason = reason.word();
+        let text =
+            format!("{word}{how} after {seconds:.3} s ({reason}, version {version}, attempt {attempt})");
+        match outcome.verdict(&self.spec.policy.success_codes) {
+            Verdict::Succeeded => {
+                tracing::info!(watch = %self.spec.name, run = %run, outcome = word, "{text}");
+            }
+            Verdict::Failed | Verdict::Unknown => {
+                tracing::warn!(watch = %self.spec.name, run = %run, outcome = word, "{text}");
+            }
+        }
+    }
+
+    fn signal(&self, run: &RunId, sent: Sent) {
+        let Some(running) = self.runs.get(run) else { return };
+        let Some(orders) = &running.orders else { return };
+        let policy = &self.spec.policy;
+        match sent {
+            Sent::Notify => {
+                if let Some(signal) = policy.notify_signal {
+                    orders.give(Order::Notify(signal));
+                }
+            }
+            Sent::Term => {
+                let timed_out = policy.timeout.is_some_and(|timeout| running.since.elapsed() >= timeout);
+                orders.give(Order::Term { timed_out });
+            }
+            Sent::Kill => orders.give(Order::Kill),
+        }
+    }
+
+    /// Does what an operator asks, and says in a sentence what came of it.
+    pub(super) fn controlled(&mut self, control: Control) -> Result<String, String> {
+        let name = self.spec.name.clone();
+        let answer = self.decide_and_answer(Input::Control(control));
+        match (answer, control) {
+            (Some(Answer::Accepted), Control::Trigger) => Ok(format!("{name} runs with the current state")),
+            (Some(Answer::Accepted), Control::Pause { until }) => {
+                let until = until.and_then(super::recover::wall_clock);
+                self.ground.ledger.pause(&name, Some(Paused { until }));
+                tracing::info!(watch = %name, "paused");
+                Ok(match until {
+                    Some(until) => format!("{name} is paused until {until:.0}"),
+                    None => format!("{name} is paused until `twitcher resume {name}`"),
+                })
+            }
+            (Some(Answer::Accepted), Control::Resume) => {
+                tracing::info!(watch = %name, "resumed");
+                Ok(format!("{name} goes on"))
+            }
+            (Some(Answer::Refused(why)), _) => Err(refusal(&name, why)),
+            (None, _) => Err(format!("{name} did not answer; this is a fault in twitcher")),
+        }
+    }
+}
+
+fn refusal(name: &crate::watch::WatchName, why: Refusal) -> String {
+    match why {
+        Refusal::Paused => format!("{name} is paused; say `twitcher resume {name}` first"),
+        Refusal::Stopped => format!("{name} is stopped after its last retry; say `twitcher resume {name}`"),
+        Refusal::Retiring => format!("{name} is being changed or removed; try again in a moment"),
+        Refusal::NoState => {
+            format!("the store has not shown {name} its key yet; `twitcher explain {name}` says why")
+        }
+        Refusal::Absent => format!("the key of {name} does not exist, and on_delete = \"ignore\""),
+        Refusal::Running => format!("{name} is running, and run_mode = \"discard\""),
+        Refusal::NothingToResume => format!("{name} is neither paused nor stopped"),
+    }
+}

@@ -1,0 +1,100 @@
+//! What a watch takes over from a former daemon: runs that still live, what was applied, pauses and stops.
+
+use std::time::{Duration, Instant};
+
+use super::super::ground::Ground;
+use super::perform::Running;
+use super::task::{RunSource, Task};
+use crate::ledger::Applied;
+use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
+use crate::process::OutputSink;
+use crate::watch::{State, Version, WatchSpec};
+
+/// The machine of a watch, standing as the ledger says.
+pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> Machine<RunSource> {
+    let entry = ground.ledger.entry(spec.name.as_str()).unwrap_or_default();
+    let stopped = entry.stopped.as_ref().is_some_and(|stopped| *stopped == fingerprint(spec));
+    if entry.stopped.is_some() && !stopped {
+        // Its definition was changed, which is what it waited for.
+        ground.ledger.stop(&spec.name, None);
+    }
+    let paused = entry.paused.map(|paused| Pause { until: paused.until.map(monotonic) });
+    Machine::new(spec.policy.clone(), source, Standing { paused, stopped })
+}
+
+/// What the ledger knows about a first state.
+pub(super) fn baseline(spec: &WatchSpec, ground: &Ground, state: &State) -> Baseline {
+    let Some(entry) = ground.ledger.entry(spec.name.as_str()) else { return Baseline::Unknown };
+    if entry.interrupted {
+        return Baseline::Interrupted;
+    }
+    let now = Applied::new(&spec.target, state);
+    match entry.applied {
+        Some(applied) if applied == now => Baseline::Applied,
+        Some(applied) if applied.target == now.target => Baseline::Changed,
+        Some(_) | None => Baseline::Unknown,
+    }
+}
+
+/// A mark of a definition, which changes with its meaning.
+pub(super) fn fingerprint(spec: &WatchSpec) -> String {
+    let mut hash = sha2::Sha256::default();
+    sha2::Digest::update(&mut hash, format!("{spec:?}"));
+    let mark = sha2::Digest::finalize(hash).iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte));
+    format!("{mark:016x}")
+}
+
+impl Task {
+    /// Waits for the runs of a former daemon that still live (promise P3), and takes note of those that do not.
+    pub(super) fn adopt(&mut self) {
+        let Some(entry) = self.ground.ledger.entry(self.spec.name.as_str()) else { return };
+        for live in entry.live {
+            let sink = OutputSink::to_log(&self.leftovers, &self.spec.name, &live.run);
+            let Some(running) = self.ground.spawner.adopt(&live.process, sink) else {
+                tracing::warn!(watch = %self.spec.name, run = %live.run, "the run did not outlive the daemon; it is repeated");
+                self.ground.ledger.interrupted(&self.spec.name, &live.run);
+                continue;
+            };
+            tracing::info!(watch = %self.spec.name, run = %live.run, "adopted process {}", live.process.pid);
+            let started = monotonic(live.started);
+            self.ground.running.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.runs.insert(live.run.clone(), Running::adopted(&live, running.orders, started));
+            self.machine.adopt(Adopted {
+                run: live.run.clone(),
+                version: version(&live.version),
+                reason: live.reason,
+                attempt: live.attempt,
+                coalesced: live.coalesced,
+                started,
+            });
+            self.listen(live.run, running.ended);
+        }
+    }
+}
+
+/// A version as it was shown. Those of a `dir` store are 32 hexadecimal digits, longer than any revision.
+fn version(text: &str) -> Option<Version> {
+    if text.len() == 32 {
+        u128::from_str_radix(text, 16).ok().map(Version::Hash)
+    } else {
+        text.parse().ok().map(Version::Revision)
+    }
+}
+
+/// A time of the wall clock on the clock that decisions are made by.
+fn monotonic(time: jiff::Timestamp) -> Instant {
+    let now = Instant::now();
+    let ahead = time.duration_since(jiff::Timestamp::now());
+    let length = ahead.unsigned_abs();
+    if ahead.is_negative() {
+        now.checked_sub(length).unwrap_or(now)
+    } else {
+        now.checked_add(length).unwrap_or(now)
+    }
+}
+
+/// The other way round; `None` beyond the calendar.
+pub(super) fn wall_clock(time: Instant) -> Option<jiff::Timestamp> {
+    let ahead: Duration = time.saturating_duration_since(Instant::now());
+    jiff::Timestamp::now().checked_add(ahead).ok()
+}

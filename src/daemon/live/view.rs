@@ -1,0 +1,244 @@
+//! How a live watch looks from outside, and why it does what it does, in words.
+
+use std::time::{Duration, Instant};
+
+use super::task::Task;
+use crate::policy::{Bearing, NewestState, Obstacle, Phase, SkipReason, Stopping};
+use crate::status::{Explanation, RunningStatus, WatchState, WatchStatus};
+use crate::store::Standing;
+use crate::watch::{WatchSpec, WatchType};
+
+impl Task {
+    pub(super) fn view(&self) -> WatchStatus {
+        let spec = &self.spec;
+        let standing = self.subscription.standing();
+        let entry = self.ground.ledger.entry(spec.name.as_str()).unwrap_or_default();
+        let phase = self.machine.phase();
+        let unreachable = standing.error.is_some() || !standing.connected || self.newest_missing(&standing);
+        let running = self.runs.iter().map(|(run, running)| RunningStatus {
+            run: run.to_string(),
+            pid: running.pid,
+            started: running.started,
+            version: running.version.clone(),
+        });
+        WatchStatus {
+            name: spec.name.to_string(),
+            description: spec.description.clone(),
+            file: self.file.display().to_string(),
+            store: spec.target.store.to_string(),
+            key: spec.target.key.to_string(),
+            watch_type: word(spec.target.watch_type).to_owned(),
+            state: state(phase, unreachable),
+            version: self
+                .newest
+                .as_ref()
+                .filter(|newest| !newest.content.is_absent())
+                .map(|n| n.version.to_string()),
+            applied: entry
+                .applied
+                .filter(|applied| applied.is_of(&spec.target))
+                .map(|applied| applied.version),
+            converged: self.machine.converged(),
+            verified_seconds: standing.verified.map(|at| at.elapsed().as_secs_f64()),
+            error: standing.error,
+            running: running.collect(),
+            runs: entry.ended,
+            failures: entry.failed,
+            outcomes: self.outcomes.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect(),
+            last: entry.history.back().cloned(),
+        }
+    }
+
+    /// Connected, but the store has not told this key yet.
+    fn newest_missing(&self, standing: &Standing) -> bool {
+        self.newest.is_none() && standing.verified.is_none()
+    }
+
+    pub(super) fn explain(&self) -> Explanation {
+        let now = Instant::now();
+        let facts = self.machine.explain(now);
+        let mut because = Vec::new();
+        let standing = self.subscription.standing();
+        because.push(self.store_sentence(&standing));
+        because.extend(facts.newest.map(|newest| newest_sentence(&newest, &self.spec)));
+        for live in &facts.live {
+            let whose = if live.adopted { ", started by a former daemon and adopted" } else { "" };
+            let ending = match live.stopping {
+                Stopping::No { term_at: Some(at) } => format!("; it is ended by TERM in {}", ahead(at, now)),
+                Stopping::No { term_at: None } => String::new(),
+                Stopping::Terminated { kill_at } => {
+                    format!("; it was sent TERM, and gets KILL in {}", ahead(kill_at, now))
+                }
+                Stopping::Killed => "; it was sent KILL".to_owned(),
+            };
+            because.push(format!(
+                "run {} ({}, attempt {}) goes on since {}{whose}{ending}.",
+                live.run,
+                live.reason.word(),
+                live.attempt,
+                seconds(now.saturating_duration_since(live.started))
+            ));
+        }
+        if let Some(waiting) = facts.waiting {
+            let behind = if waiting.behind > 0 {
+                format!(", {} more behind it", waiting.behind)
+            } else {
+                String::new()
+            };
+            because.push(format!(
+                "version {} is to run next ({}, attempt {}, for {} updates{behind}).",
+                waiting.version,
+                waiting.reason.word(),
+                waiting.attempt,
+                waiting.coalesced
+            ));
+        }
+        because.extend(facts.obstacles.iter().map(|obstacle| self.obstacle_sentence(obstacle, now)));
+        because.extend(self.last_sentence());
+        for (why, (_, at)) in &facts.last_skips {
+            let ago = seconds(now.saturating_duration_since(*at));
+            because.push(format!("{ago} ago a state was not run: {}.", skip_words(*why)));
+        }
+        Explanation { watch: self.spec.name.to_string(), because }
+    }
+
+    fn store_sentence(&self, standing: &Standing) -> String {
+        let target = &self.spec.target;
+        let (key, store) = (&target.key, &target.store);
+        if let Some(error) = &standing.error {
+            return format!("store {store} does not show {key}: {error}.");
+        }
+        match standing.verified {
+            Some(at) => {
+                let ago = seconds(at.elapsed());
+                format!("what is known of {key} was verified by store {store} {ago} ago.")
+            }
+            None if standing.connected => format!("store {store} is being asked for {key}."),
+            None => format!("store {store} is not connected yet."),
+        }
+    }
+
+    fn obstacle_sentence(&self, obstacle: &Obstacle, now: Instant) -> String {
+        let name = &self.spec.name;
+        match obstacle {
+            Obstacle::Retiring => {
+                "nothing starts: the definition was changed or removed, or the daemon stops.".to_owned()
+            }
+            Obstacle::Stopped => {
+                format!(
+                    "nothing starts: it is stopped after its last retry, until its definition changes or `twitcher resume {name}`."
+                )
+            }
+            Obstacle::Paused { until: None } => {
+                format!("nothing starts: it is paused until `twitcher resume {name}`.")
+            }
+            Obstacle::Paused { until: Some(until) } => {
+                format!(
+                    "nothing starts: it is paused for {} more, or until `twitcher resume {name}`.",
+                    ahead(*until, now)
+                )
+            }
+            Obstacle::Settling { until } => {
+                format!("it waits for quiet (settle), {} more if no update comes.", ahead(*until, now))
+            }
+            Obstacle::Splaying { until } => {
+                format!("it waits for this host's turn (splay) in {}.", ahead(*until, now))
+            }
+            Obstacle::Retrying { until } => {
+                format!("it waits {} before the next try (retry_delay).", ahead(*until, now))
+            }
+            Obstacle::Running { live: 1 } => "it waits for the run that goes on (run_mode).".to_owned(),
+            Obstacle::Running { live } => {
+                format!("it waits for one of the {live} runs that go on (max_parallel).")
+            }
+            Obstacle::Interval { until } => {
+                format!("it waits {} because of min_interval.", ahead(*until, now))
+            }
+            Obstacle::Slot => {
+                "it waits for its turn among the actions of all watches (max_processes).".to_owned()
+            }
+        }
+    }
+
+    fn last_sentence(&self) -> Option<String> {
+        let entry = self.ground.ledger.entry(self.spec.name.as_str())?;
+        let last = entry.history.back()?;
+        let ago = jiff::Timestamp::now().duration_since(last.started).as_secs_f64().max(0.0);
+        let code = last.exit_code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
+        Some(format!(
+            "the last run ({}, version {}, attempt {}) {}{code}; it started {} ago.",
+            last.reason.word(),
+            last.version,
+            last.attempt,
+            last.outcome.replace('_', " "),
+            seconds(Duration::from_secs_f64(ago))
+        ))
+    }
+}
+
+fn newest_sentence(newest: &NewestState, spec: &WatchSpec) -> String {
+    let version = newest.version;
+    if newest.absent {
+        return format!(
+            "{} does not exist{}.",
+            spec.target.key,
+            match newest.bearing {
+                Bearing::Absent => ", so that nothing is to run",
+                Bearing::Open => "; its deletion is to be run",
+                Bearing::Applied => "; its deletion was run",
+                Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => "",
+            }
+        );
+    }
+    let word = match newest.bearing {
+        Bearing::Open => "it is to be applied",
+        Bearing::Applied => "it was applied",
+        Bearing::Noted => "it was there when the watch was loaded, and run_on_load = false",
+        Bearing::Behind => "it changed while the daemon was away, and run_on_load = false",
+        Bearing::Discarded => "it came while the action ran, and run_mode = \"discard\"",
+        Bearing::Absent => "there is nothing to run for it",
+        Bearing::GivenUp => "its last retry failed",
+    };
+    format!("the newest version of {} is {version}: {word}.", spec.target.key)
+}
+
+fn skip_words(why: SkipReason) -> &'static str {
+    match why {
+        SkipReason::OnLoad => "it was there on load, and run_on_load or the ledger says that it need not run",
+        SkipReason::Discarded => "the action was running, and run_mode = \"discard\"",
+        SkipReason::Superseded => "a newer one took its place before it could start",
+        SkipReason::Absent => "the key did not exist, and on_delete = \"ignore\"",
+        SkipReason::Retiring => "the definition was being changed, or the daemon was stopping",
+    }
+}
+
+fn state(phase: Phase, unreachable: bool) -> WatchState {
+    match phase {
+        Phase::Idle if unreachable => WatchState::Unreachable,
+        Phase::Idle => WatchState::Idle,
+        Phase::Settling => WatchState::Settling,
+        Phase::Splaying => WatchState::Splaying,
+        Phase::Waiting => WatchState::Waiting,
+        Phase::Running => WatchState::Running,
+        Phase::Retrying => WatchState::Retrying,
+        Phase::Paused => WatchState::Paused,
+        Phase::Stopped => WatchState::Stopped,
+    }
+}
+
+fn word(watch_type: WatchType) -> &'static str {
+    match watch_type {
+        WatchType::Data => "data",
+        WatchType::Children => "children",
+        WatchType::Tree => "tree",
+    }
+}
+
+fn ahead(at: Instant, now: Instant) -> String {
+    seconds(at.saturating_duration_since(now))
+}
+
+fn seconds(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    if seconds < 10.0 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
+}

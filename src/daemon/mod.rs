@@ -1,0 +1,250 @@
+//! The daemon: its order of starting, its one loop, and its end.
+//!
+//! Start: settings, log, ledger (the lock of the state directory), control socket, watches, ready. The loop
+//! takes what clients ask, hints that files changed, signals, and watches that drained; it waits for none of
+//! them. Decisions about runs are made in `policy`, and performed in `live`.
+
+mod answer;
+mod ground;
+mod http;
+mod live;
+mod reload;
+mod service;
+mod supervisor;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::config::{DirectoryWatch, Hint};
+use crate::config::{FileReport, Loader, Settings};
+use crate::control::{Asked, Server, ServerError};
+use crate::ledger::{Ledger, LedgerError};
+use ground::Ground;
+use http::Probe;
+pub use reload::first_settings;
+use supervisor::Supervisor;
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// `twitcher.conf` cannot be used.
+    #[error("{0}")]
+    Settings(String),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The control socket cannot be made.
+    #[error(transparent)]
+    Control(#[from] ServerError),
+    /// Somebody else listens there.
+    #[error(
+        "cannot listen on {listen}: {error}; set http_listen in twitcher.conf to a free address or leave it out"
+    )]
+    Http {
+        /// `http_listen`.
+        listen: std::net::SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The log was set up before.
+    #[error(transparent)]
+    Log(#[from] crate::log::AlreadySetUp),
+    /// The system refuses something that every process may have.
+    #[error("cannot start the event loop: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the daemon on a configuration directory until it is told to stop.
+pub fn run(directory: &Path) -> Result<(), DaemonError> {
+    // More threads would not make a daemon that waits any faster, but bigger.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let result = runtime.block_on(serve(directory));
+    // A file system that hangs must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// How the daemon is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Actions may finish for a while, and are ended then.
+    Stop,
+    /// Actions are left to the daemon that comes next, which adopts them.
+    HandOver,
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    hand_over: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hand_over: signal(SignalKind::user_defined1())?,
+        })
+    }
+}
+
+/// What the loop holds.
+struct Daemon {
+    started: jiff::Timestamp,
+    loader: Loader,
+    settings: Arc<Settings>,
+    files: Vec<FileReport>,
+    ground: Arc<Ground>,
+    supervisor: Supervisor,
+    /// What is wrong with watching the configuration directory.
+    blindness: Option<String>,
+    reloads: u64,
+    log: crate::log::Guard,
+}
+
+async fn serve(directory: &Path) -> Result<(), DaemonError> {
+    let mut signals = Signals::listen()?;
+    let started = jiff::Timestamp::now();
+    let directory = std::path::absolute(directory)?;
+    let mut loader = Loader::new(&directory);
+    let settings = reload::first_settings(&mut loader).map_err(DaemonError::Settings)?;
+    let log = crate::log::init(&log_settings(&settings))?;
+    tracing::info!("twitcher {} starts on {}", env!("CARGO_PKG_VERSION"), directory.display());
+    let ledger = Ledger::open(&settings.state_dir)?;
+    let (asked_out, asked) = mpsc::channel(16);
+    let control = Server::open(&settings.control_socket, asked_out).await?;
+    let (probes_out, probes) = mpsc::channel(16);
+    let http = match settings.http_listen {
+        Some(listen) => {
+            let opened = http::open(listen, probes_out.clone()).await;
+            Some(opened.map_err(|error| DaemonError::Http { listen, error })?)
+        }
+        None => None,
+    };
+    let max_processes = usize::try_from(settings.max_processes).unwrap_or(usize::MAX);
+    let ground = Arc::new(Ground::new(ledger, &settings.state_dir, max_processes, started));
+    ground.find_lost_runs().await;
+    let (watch, hints) = DirectoryWatch::start(&directory);
+    let mut daemon = Daemon {
+        started,
+        loader,
+        settings,
+        files: Vec::new(),
+        supervisor: Supervisor::new(Arc::clone(&ground)),
+        ground,
+        blindness: None,
+        reloads: 0,
+        log,
+    };
+    daemon.reload(reload::Extent::Everything);
+    service::ready(&daemon.summary());
+    let end = daemon.turn(&mut signals, hints, asked, probes).await;
+    // Nothing new from here on.
+    drop((watch, control, http, probes_out));
+    daemon.end(end, &mut signals).await;
+    Ok(())
+}
+
+impl Daemon {
+    /// The loop: until a signal ends it.
+    async fn turn(
+        &mut self,
+        signals: &mut Signals,
+        mut hints: mpsc::Receiver<Hint>,
+        mut asked: mpsc::Receiver<Asked>,
+        mut probes: mpsc::Receiver<Probe>,
+    ) -> End {
+        let mut watchdog = service::watchdog_interval().map(tokio::time::interval);
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return End::Stop,
+                _ = signals.interrupt.recv() => return End::Stop,
+                _ = signals.hand_over.recv() => return End::HandOver,
+                _ = signals.hangup.recv() => {
+                    service::reloading();
+                    self.reload(reload::Extent::Everything);
+                    service::ready(&self.summary());
+                }
+                Some(hint) = hints.recv() => self.hinted(hint),
+                Some(asked) = asked.recv() => self.answer(asked),
+                Some(probe) = probes.recv() => self.probed(probe),
+                () = self.supervisor.turn() => {}
+                () = tick(&mut watchdog) => service::alive(),
+            }
+        }
+    }
+
+    fn hinted(&mut self, hint: Hint) {
+        if let Some(complaint) = &hint.complaint {
+            tracing::error!("{complaint}");
+        }
+        self.blindness = hint.complaint;
+        self.reload(reload::Extent::WatchFiles);
+        service::ready(&self.summary());
+    }
+
+    async fn end(mut self, end: End, signals: &mut Signals) {
+        service::stopping();
+        match end {
+            End::HandOver => {
+                tracing::info!("leaving {} actions to the next daemon", self.running());
+            }
+            End::Stop => {
+                let grace = self.settings.shutdown_grace;
+                tracing::info!("stopping; {} actions may finish within {grace:?}", self.running());
+                self.supervisor.stop(Instant::now() + grace);
+                while !self.supervisor.is_empty() {
+                    tokio::select! {
+                        () = self.supervisor.turn() => {}
+                        // Said twice: now.
+                        _ = signals.terminate.recv() => self.supervisor.stop(Instant::now()),
+                        _ = signals.interrupt.recv() => self.supervisor.stop(Instant::now()),
+                        _ = signals.hand_over.recv() => break,
+                    }
+                }
+            }
+        }
+        self.ground.ledger.flush();
+        tracing::info!("stopped");
+    }
+
+    fn running(&self) -> u64 {
+        self.ground.running.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// One line for the service manager.
+    fn summary(&self) -> String {
+        let watches = self.supervisor.names().count();
+        let broken = self.files.iter().filter(|file| !file.problems.is_empty()).count();
+        if broken == 0 {
+            format!("{watches} watches")
+        } else {
+            format!("{watches} watches, {broken} files with problems")
+        }
+    }
+}
+
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn log_settings(settings: &Settings) -> crate::log::Settings {
+    crate::log::Settings {
+        destination: settings.log,
+        level: settings.log_level,
+        ..crate::log::Settings::default()
+    }
+}

@@ -1,0 +1,197 @@
+//! The live watches by name: applies what a reload changed, and nothing else.
+//!
+//! A changed definition retires the old watch and begins the new one after the old has drained, so that two
+//! never overlap. Reading files, signals and clients are elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::ground::Ground;
+use super::live::{self, Event, Legacy, Live};
+use crate::store::{Store, StoreSpec};
+use crate::watch::{StoreName, WatchName, WatchSpec};
+
+/// A definition and the file that it is from.
+#[derive(Debug, Clone)]
+pub(super) struct Definition {
+    pub(super) spec: Arc<WatchSpec>,
+    pub(super) file: PathBuf,
+}
+
+pub(super) struct Supervisor {
+    ground: Arc<Ground>,
+    watches: BTreeMap<WatchName, Place>,
+    stores: BTreeMap<StoreName, Store>,
+    specs: BTreeMap<StoreName, StoreSpec>,
+    tasks: JoinSet<(WatchName, Legacy)>,
+    /// Which task belongs to which watch, for the one that ends without a word.
+    names: BTreeMap<tokio::task::Id, WatchName>,
+    /// How long a run without a timeout may hold up a changed definition.
+    grace: Duration,
+    stopping: bool,
+}
+
+/// What is at a name.
+struct Place {
+    live: Live,
+    /// Retired: it lives until it drains, and then makes room for the next, if there is one.
+    retiring: bool,
+    next: Option<Definition>,
+}
+
+impl Supervisor {
+    pub(super) fn new(ground: Arc<Ground>) -> Self {
+        Self {
+            ground,
+            watches: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            specs: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            names: BTreeMap::new(),
+            grace: Duration::ZERO,
+            stopping: false,
+        }
+    }
+
+    /// Takes the settings that hold at once. Watches on a store that is configured anew keep all else.
+    pub(super) fn configure(&mut self, specs: BTreeMap<StoreName, StoreSpec>, grace: Duration) {
+        self.grace = grace;
+        for (name, spec) in &specs {
+            if self.stores.get(name).is_some_and(|store| store.spec() != spec) {
+                let store = Store::open(spec.clone());
+                for place in self.watches.values().filter(|place| place.live.spec.target.store == *name) {
+                    place.live.tell(Event::Store(store.clone()));
+                }
+                self.stores.insert(name.clone(), store);
+            }
+        }
+        self.specs = specs;
+    }
+
+    /// Puts a definition at its name: a new watch, a changed one, or the same one in another file.
+    pub(super) fn define(&mut self, definition: Definition) {
+        let name = definition.spec.name.clone();
+        let Some(place) = self.watches.get_mut(&name) else {
+            self.begin(definition, None);
+            return;
+        };
+        if place.live.spec == definition.spec && !place.retiring {
+            place.live.file.clone_from(&definition.file);
+            place.live.tell(Event::File(definition.file));
+            return;
+        }
+        place.next = Some(definition);
+        place.retiring = true;
+        // Also where it was retired before, without a deadline, because it had been removed.
+        place.live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });
+    }
+
+    /// Removes a watch. What runs of it may finish.
+    pub(super) fn remove(&mut self, name: &WatchName) {
+        if let Some(place) = self.watches.get_mut(name) {
+            place.next = None;
+            if !place.retiring {
+                place.retiring = true;
+                place.live.tell(Event::Retire { deadline: None });
+            }
+        }
+    }
+
+    /// The watches that are defined, by name.
+    pub(super) fn watches(&self) -> impl Iterator<Item = &Live> {
+        self.watches.values().filter(|place| !place.retiring || place.next.is_some()).map(|place| &place.live)
+    }
+
+    /// A defined watch.
+    pub(super) fn watch(&self, name: &str) -> Option<&Live> {
+        self.watches
+            .get(name)
+            .filter(|place| !place.retiring || place.next.is_some())
+            .map(|place| &place.live)
+    }
+
+    /// The names of the defined watches.
+    pub(super) fn names(&self) -> impl Iterator<Item = &WatchName> {
+        self.watches().map(|live| &live.spec.name)
+    }
+
+    /// The stores that are in use.
+    pub(super) fn stores(&self) -> impl Iterator<Item = (&StoreName, &Store)> {
+        self.stores.iter()
+    }
+
+    /// Waits until a watch has drained, and begins its successor. Never resolves while nothing lives.
+    pub(super) async fn turn(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(Ok((id, (name, legacy)))) => {
+                self.names.remove(&id);
+                self.drained(&name, Some(legacy));
+            }
+            Some(Err(error)) => self.broke(&error),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops every watch: runs may finish until the deadline, and are ended then.
+    pub(super) fn stop(&mut self, deadline: Instant) {
+        self.stopping = true;
+        for place in self.watches.values_mut() {
+            place.next = None;
+            place.live.tell(Event::Stop { deadline });
+        }
+    }
+
+    /// Whether nothing lives any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.watches.is_empty()
+    }
+
+    fn begin(&mut self, definition: Definition, legacy: Option<Legacy>) {
+        let Definition { spec, file } = definition;
+        let name = spec.name.clone();
+        let Some(store) = self.store(&spec.target.store) else { return };
+        let (live, task) = live::begin(spec, file, &store, &self.ground, legacy);
+        let task_name = name.clone();
+        let handle = self.tasks.spawn(async move { (task_name, task.await) });
+        self.names.insert(handle.id(), name.clone());
+        self.watches.insert(name, Place { live, retiring: false, next: None });
+    }
+
+    fn store(&mut self, name: &StoreName) -> Option<Store> {
+        if let Some(store) = self.stores.get(name) {
+            return Some(store.clone());
+        }
+        // A definition names only stores that the same reload knows.
+        let store = Store::open(self.specs.get(name)?.clone());
+        self.stores.insert(name.clone(), store.clone());
+        Some(store)
+    }
+
+    fn drained(&mut self, name: &WatchName, legacy: Option<Legacy>) {
+        if let Some(next) = self.watches.remove(name).and_then(|place| place.next) {
+            self.begin(next, legacy);
+        }
+        let used =
+            |store: &StoreName| self.watches.values().any(|place| place.live.spec.target.store == *store);
+        let unused: Vec<StoreName> = self.stores.keys().filter(|store| !used(store)).cloned().collect();
+        for store in unused {
+            self.stores.remove(&store);
+        }
+    }
+
+    /// A watch's task ended by a fault of its own: it begins again, and no other notices.
+    fn broke(&mut self, error: &tokio::task::JoinError) {
+        let Some(name) = self.names.remove(&error.id()) else { return };
+        tracing::error!(watch = %name, "the watch met a fault in twitcher itself and begins again: {error}");
+        let place = self.watches.get_mut(&name).filter(|place| !place.retiring && !self.stopping);
+        if let Some(place) = place {
+            let Live { spec, file, .. } = &place.live;
+            place.next = Some(Definition { spec: Arc::clone(spec), file: file.clone() });
+        }
+        self.drained(&name, None);
+    }
+}

@@ -1,0 +1,131 @@
+//! What is remembered of one watch.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::HISTORY;
+use crate::watch::{Content, ProcessIdentity, Reason, RunId, RunRecord, State, Target};
+
+/// Everything remembered of a watch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Entry {
+    /// The last state that was given to a run that succeeded.
+    pub applied: Option<Applied>,
+    /// Runs that were started and whose end was not seen.
+    pub live: Vec<LiveRun>,
+    /// A run was cut short and has not been made good yet.
+    pub interrupted: bool,
+    /// Paused by an operator.
+    pub paused: Option<Paused>,
+    /// Stopped after its last retry: the fingerprint of the definition that failed.
+    pub stopped: Option<String>,
+    /// The last runs that ended, oldest first, at most [`HISTORY`].
+    pub history: VecDeque<RunRecord>,
+    /// How many runs ended in all.
+    pub ended: u64,
+    /// How many of them did not succeed.
+    pub failed: u64,
+}
+
+impl Entry {
+    pub(super) fn end(&mut self, record: RunRecord, applied: Option<Applied>) {
+        self.live.retain(|live| live.run != record.run);
+        self.ended += 1;
+        if applied.is_some() {
+            self.applied = applied;
+            self.interrupted = false;
+        } else {
+            self.failed += 1;
+        }
+        self.remember(record);
+    }
+
+    pub(super) fn remember(&mut self, record: RunRecord) {
+        self.history.push_back(record);
+        while self.history.len() > HISTORY {
+            self.history.pop_front();
+        }
+    }
+}
+
+/// A state that was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// What was watched, as `STORE TYPE KEY`: a watch that was pointed elsewhere has applied nothing there.
+    pub target: String,
+    /// The version, as shown.
+    pub version: String,
+    /// [`digest`] of the content: a restored store may use a version a second time for something else.
+    pub digest: String,
+}
+
+impl Applied {
+    /// Describes a state of a target.
+    pub fn new(target: &Target, state: &State) -> Self {
+        Self { target: described(target), version: state.version.to_string(), digest: digest(&state.content) }
+    }
+
+    /// Whether it is a state of this target.
+    pub fn is_of(&self, target: &Target) -> bool {
+        self.target == described(target)
+    }
+}
+
+fn described(target: &Target) -> String {
+    format!("{} {:?} {}", target.store, target.watch_type, target.key)
+}
+
+/// A run that has begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveRun {
+    /// Its id.
+    pub run: RunId,
+    /// Its process.
+    pub process: ProcessIdentity,
+    /// When it began.
+    pub started: jiff::Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// The version that it was given.
+    pub version: String,
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// How many updates it stands for.
+    pub coalesced: u64,
+}
+
+/// A pause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Paused {
+    /// When it ends by itself.
+    pub until: Option<jiff::Timestamp>,
+}
+
+/// A short mark of a content: equal contents have equal marks. 32 hexadecimal digits of SHA-256.
+pub fn digest(content: &Content) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |tag: u8, bytes: &[u8]| {
+        hash.update([tag]);
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    match content {
+        Content::Absent => part(0, b""),
+        Content::Unread => part(1, b""),
+        Content::Value(value) => part(2, value),
+        Content::Children(names) => names.iter().for_each(|name| part(3, name.as_bytes())),
+        Content::Tree(tree) => {
+            for (path, value) in tree {
+                part(4, path.as_bytes());
+                match value {
+                    Some(value) => part(5, value),
+                    None => part(6, b""),
+                }
+            }
+        }
+    }
+    let mark = hash.finalize().iter().take(16).fold(0, |mark, byte| mark << 8 | u128::from(*byte));
+    format!("{mark:032x}")
+}

@@ -1,0 +1,187 @@
+//! The ledger: what was applied, what runs, what is paused, on disk and safe against a crash at any moment.
+//!
+//! The memory of it is the truth while the daemon lives; the journal on disk follows on a thread of its own,
+//! so that a slow, full or read-only disk delays no action. It is written without fsync: a killed daemon
+//! loses nothing that was written, and after a loss of power nothing runs any more, so that the worst is a
+//! run that is repeated.
+
+mod entry;
+mod journal;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::watch::{RunId, RunRecord, WatchName};
+
+pub use entry::{Applied, Entry, LiveRun, Paused, digest};
+use writer::Writer;
+
+/// How many ended runs are remembered for each watch.
+pub const HISTORY: usize = 10;
+
+/// Why a ledger cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another daemon holds it.
+    #[error(
+        "another twitcher daemon uses the state directory {0}; stop it first, or give this one a state_dir of its own in twitcher.conf"
+    )]
+    InUse(PathBuf),
+    /// The directory is not there and cannot be made, or cannot be entered.
+    #[error(
+        "cannot use the state directory {path}: {error}; set state_dir in twitcher.conf to a directory that the daemon can use"
+    )]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// A handle on the ledger; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: String,
+    entries: Mutex<BTreeMap<WatchName, Entry>>,
+    writer: Writer,
+    /// Holds the lock on the state directory as long as the ledger lives.
+    _lock: File,
+}
+
+impl Ledger {
+    /// Locks the state directory, made if it is missing, and reads what is in it. A journal that is damaged
+    /// costs the damaged lines and a warning in the log; one that cannot be written is kept in memory and retried.
+    pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
+        let unusable = |error| LedgerError::Directory { path: state_dir.to_owned(), error };
+        std::fs::create_dir_all(state_dir).map_err(unusable)?;
+        // The directory itself is locked, not a file in it: that works on a read-only file system too.
+        let lock = File::open(state_dir).map_err(unusable)?;
+        if let Err(errno) = lock_exclusively(&lock) {
+            let in_use = errno == nix::errno::Errno::EWOULDBLOCK;
+            return Err(if in_use {
+                LedgerError::InUse(state_dir.to_owned())
+            } else {
+                unusable(errno.into())
+            });
+        }
+        let path = state_dir.join("ledger");
+        let journal::Contents { id, entries, damaged } = journal::read(&path);
+        if damaged > 0 {
+            tracing::warn!(
+                "{damaged} damaged lines in {} were passed over; what they said is forgotten",
+                path.display()
+            );
+        }
+        let id = id.unwrap_or_else(|| format!("{:08x}", fastrand::u32(..)));
+        let writer = Writer::start(path, &id, entries.clone());
+        Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), writer, _lock: lock }) })
+    }
+
+    /// The first part of the ids of all runs that belong to this ledger.
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// What is remembered of a watch.
+    pub fn entry(&self, watch: &str) -> Option<Entry> {
+        self.entries().get(watch).cloned()
+    }
+
+    /// Every watch that is remembered, with the runs that had not ended.
+    pub fn live_runs(&self) -> Vec<(WatchName, LiveRun)> {
+        self.entries()
+            .iter()
+            .flat_map(|(name, entry)| entry.live.iter().map(|live| (name.clone(), live.clone())))
+            .collect()
+    }
+
+    /// A run has begun.
+    pub fn started(&self, watch: &WatchName, live: LiveRun) {
+        self.change(watch, |entry| entry.live.push(live));
+    }
+
+    /// A run has ended; `applied` where it succeeded.
+    pub fn ended(&self, watch: &WatchName, record: RunRecord, applied: Option<Applied>) {
+        self.change(watch, |entry| entry.end(record, applied));
+    }
+
+    /// A run is over that left no outcome: it was interrupted together with the daemon or the machine.
+    pub fn interrupted(&self, watch: &WatchName, run: &RunId) {
+        self.change(watch, |entry| {
+            entry.live.retain(|live| live.run != *run);
+            entry.interrupted = true;
+        });
+    }
+
+    /// The interrupted run was made good, or there is nothing to make good any more.
+    pub fn recovered(&self, watch: &WatchName) {
+        self.change(watch, |entry| entry.interrupted = false);
+    }
+
+    /// The watch is paused, or not any more.
+    pub fn pause(&self, watch: &WatchName, paused: Option<Paused>) {
+        self.change(watch, |entry| entry.paused = paused);
+    }
+
+    /// The watch is stopped under the definition with this fingerprint, or not any more.
+    pub fn stop(&self, watch: &WatchName, stopped: Option<String>) {
+        self.change(watch, |entry| entry.stopped = stopped);
+    }
+
+    /// Forgets watches that are not configured any more and have nothing alive.
+    pub fn retain(&self, keep: impl Fn(&WatchName) -> bool) {
+        let mut entries = self.entries();
+        let gone: Vec<WatchName> = entries
+            .iter()
+            .filter(|(name, entry)| !keep(name) && entry.live.is_empty())
+            .map(|(n, _)| n.clone())
+            .collect();
+        for name in gone {
+            entries.remove(&name);
+            self.shared.writer.write(&name, None, None);
+        }
+    }
+
+    /// What keeps the ledger from being written, if anything does.
+    pub fn complaint(&self) -> Option<String> {
+        self.shared.writer.complaint()
+    }
+
+    /// Waits until everything said so far is in the journal, or could not be written.
+    pub fn flush(&self) {
+        self.shared.writer.flush();
+    }
+
+    fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {
+        let mut entries = self.entries();
+        let entry = entries.entry(watch.clone()).or_default();
+        let ended_before = entry.ended;
+        change(entry);
+        let record = (entry.ended > ended_before).then(|| entry.history.back().cloned()).flatten();
+        self.shared.writer.write(watch, Some(entry), record);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<WatchName, Entry>> {
+        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An advisory lock that goes with the process, however it ends: flock(2).
+fn lock_exclusively(file: &File) -> nix::Result<()> {
+    // nix's owning `Flock` would hide the file that the ledger keeps; the call is the same.
+    #[expect(deprecated, reason = "the lock lives exactly as long as the file that is kept beside it")]
+    nix::fcntl::flock(file.as_raw_fd(), nix::fcntl::FlockArg::LockExclusiveNonblock)
+}
+
+#[cfg(test)]
+mod tests;

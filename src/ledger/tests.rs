@@ -1,0 +1,166 @@
+//! The ledger against crashes, damage, full and read-only disks.
+
+use super::*;
+use crate::watch::{Content, Order, ProcessIdentity, Reason, State, StoreName, Target, Version, WatchType};
+
+fn name(text: &str) -> WatchName {
+    WatchName::new(text).unwrap()
+}
+
+fn record(run: &str) -> RunRecord {
+    RunRecord {
+        run: RunId(run.into()),
+        reason: Reason::Change,
+        version: "7".into(),
+        attempt: 1,
+        coalesced: 1,
+        started: jiff::Timestamp::UNIX_EPOCH,
+        seconds: 0.5,
+        outcome: "succeeded".into(),
+        exit_code: Some(0),
+        signal: None,
+        output: "done \u{1F980}\nline".into(),
+    }
+}
+
+fn live(run: &str) -> LiveRun {
+    LiveRun {
+        run: RunId(run.into()),
+        process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into(), output_pipe: Some(9) },
+        started: jiff::Timestamp::UNIX_EPOCH,
+        reason: Reason::Load,
+        version: "7".into(),
+        attempt: 1,
+        coalesced: 3,
+    }
+}
+
+fn applied() -> Applied {
+    let target = Target {
+        store: StoreName::new("main").unwrap(),
+        key: crate::watch::Key::new("/a").unwrap(),
+        watch_type: WatchType::Data,
+    };
+    let content = Content::Value("x".into());
+    Applied::new(&target, &State { order: Order(1), version: Version::Revision(7), content })
+}
+
+#[test]
+fn what_was_said_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (a, b) = (name("a"), name("b"));
+    ledger.started(&a, live("r1"));
+    ledger.ended(&a, record("r1"), Some(applied()));
+    ledger.started(&b, live("r2"));
+    ledger.pause(&b, Some(Paused { until: None }));
+    ledger.stop(&a, Some("print".into()));
+    let before = (ledger.id().to_owned(), ledger.entry("a"), ledger.entry("b"));
+    drop(ledger);
+    let again = Ledger::open(dir.path()).unwrap();
+    assert_eq!(before, (again.id().to_owned(), again.entry("a"), again.entry("b")));
+    assert_eq!(again.live_runs(), [(b.clone(), live("r2"))]);
+    again.interrupted(&b, &RunId("r2".into()));
+    assert!(again.live_runs().is_empty());
+    again.retain(|name| name.as_str() == "a");
+    drop(again);
+    let third = Ledger::open(dir.path()).unwrap();
+    assert_eq!(third.entry("b"), None);
+    assert_eq!(third.entry("a").unwrap().history.len(), 1);
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Ledger::open(dir.path()).unwrap();
+    let error = Ledger::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("another twitcher daemon uses the state directory"), "{error}");
+    drop(first);
+    Ledger::open(dir.path()).unwrap();
+}
+
+/// A kill -9 may leave any prefix of the journal: each must be readable, and say what its whole lines say.
+#[test]
+fn every_prefix_of_a_journal_is_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    for run in 0..3 {
+        ledger.started(&name("a"), live(&format!("r{run}")));
+        ledger.flush();
+        ledger.ended(&name("a"), record(&format!("r{run}")), Some(applied()));
+        ledger.flush();
+    }
+    drop(ledger);
+    let whole = std::fs::read(dir.path().join("ledger")).unwrap();
+    for length in 0..=whole.len() {
+        let contents = journal::parse(&whole[..length]);
+        assert!(contents.damaged <= 1, "{length}");
+    }
+    let contents = journal::parse(&whole);
+    assert_eq!((contents.damaged, contents.entries["a"].ended), (0, 3));
+}
+
+#[test]
+fn damage_costs_only_the_damaged_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.ended(&name("a"), record("r1"), Some(applied()));
+    ledger.ended(&name("b"), record("r2"), None);
+    let id = ledger.id().to_owned();
+    drop(ledger);
+    let path = dir.path().join("ledger");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend(b"\0\0\0\xff garbage\n{\"watch\":{\"name\":\"c\"");
+    std::fs::write(&path, bytes).unwrap();
+    let again = Ledger::open(dir.path()).unwrap();
+    assert_eq!(again.id(), id);
+    assert!(again.entry("a").unwrap().applied.is_some());
+    assert_eq!(again.entry("b").unwrap().failed, 1);
+}
+
+#[test]
+fn a_journal_does_not_grow_with_the_number_of_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    for run in 0..5_000 {
+        ledger.started(&name("a"), live(&format!("r{run}")));
+        ledger.ended(&name("a"), record(&format!("r{run}")), Some(applied()));
+    }
+    ledger.flush();
+    assert_eq!(ledger.entry("a").unwrap().history.len(), HISTORY);
+    let length = std::fs::metadata(dir.path().join("ledger")).unwrap().len();
+    assert!(length < 600 << 10, "{length}");
+}
+
+/// A full disk for real: a small tmpfs. Needs root, as the daemon's other tests do.
+#[test]
+fn a_full_disk_is_said_and_survived() {
+    use nix::mount::{MsFlags, mount, umount};
+    let dir = tempfile::tempdir().unwrap();
+    mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some("size=64k"))
+        .expect("mount a tmpfs; run the tests as root");
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.ended(&name("a"), record("r1"), Some(applied()));
+    ledger.flush();
+    assert_eq!(ledger.complaint(), None);
+    let filler = dir.path().join("filler");
+    let _ = std::fs::write(&filler, vec![1; 128 << 10]);
+    let mut runs = 1;
+    while ledger.complaint().is_none() && runs < 1000 {
+        ledger.ended(&name("a"), record(&format!("r{runs}")), Some(applied()));
+        ledger.flush();
+        runs += 1;
+    }
+    let complaint = ledger.complaint().expect("the full disk was not noticed");
+    assert!(complaint.contains("No space left"), "{complaint}");
+    assert_eq!(ledger.entry("a").unwrap().ended, runs);
+    std::fs::remove_file(filler).unwrap();
+    let patience = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while ledger.complaint().is_some() {
+        assert!(std::time::Instant::now() < patience, "the ledger was not written again");
+        std::thread::yield_now();
+    }
+    drop(ledger);
+    assert_eq!(journal::read(&dir.path().join("ledger")).entries["a"].ended, runs);
+    umount(dir.path()).unwrap();
+}

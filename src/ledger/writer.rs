@@ -1,0 +1,228 @@
+//! The thread that brings the journal to the disk, and what it does while the disk refuses.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::HISTORY;
+use super::entry::Entry;
+use super::journal::{self, Line, Standing};
+use crate::watch::{RunRecord, WatchName};
+
+/// How long to wait after a failed write before the next try.
+const RETRY: Duration = Duration::from_secs(2);
+/// A journal is written anew when it is this many bytes longer than what it says needs.
+const SLACK: u64 = 256 << 10;
+
+/// Changes on their way to the disk. What holds of a watch is kept once, however often it changes, so that
+/// a disk that is gone for long costs no memory.
+#[derive(Debug, Default)]
+struct Queue {
+    standing: BTreeMap<WatchName, Option<Entry>>,
+    records: BTreeMap<WatchName, VecDeque<RunRecord>>,
+    complaint: Option<String>,
+    writing: bool,
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+impl Channel {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while<'a>(
+        &self,
+        queue: MutexGuard<'a, Queue>,
+        limit: Option<Duration>,
+        mut condition: impl FnMut(&Queue) -> bool,
+    ) -> MutexGuard<'a, Queue> {
+        if let Some(limit) = limit {
+            let waited = self.changed.wait_timeout_while(queue, limit, |queue| condition(queue));
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            let waited = self.changed.wait_while(queue, |queue| condition(queue));
+            waited.unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    channel: Arc<Channel>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(path: PathBuf, id: &str, entries: BTreeMap<WatchName, Entry>) -> Self {
+        let channel = Arc::new(Channel {
+            queue: Mutex::new(Queue { writing: true, ..Queue::default() }),
+            ..Channel::default()
+        });
+        let journal = Journal { path, id: id.to_owned(), entries, file: None, length: 0, needed: 0 };
+        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn({
+            let channel = Arc::clone(&channel);
+            move || serve(&channel, journal)
+        });
+        let thread = thread
+            .map_err(|error| {
+                let mut queue = channel.lock();
+                queue.writing = false;
+                queue.complaint = Some(format!("cannot start the ledger's thread: {error}"));
+            })
+            .ok();
+        Self { channel, thread }
+    }
+
+    /// Queues what holds of a watch from now on (`None`: nothing, it is forgotten) and a run that ended.
+    pub(super) fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
+        let mut queue = self.channel.lock();
+        let standing = entry.map(|entry| Entry { history: VecDeque::new(), ..entry.clone() });
+        queue.standing.insert(watch.clone(), standing);
+        if let Some(record) = record {
+            let waiting = queue.records.entry(watch.clone()).or_default();
+            waiting.push_back(record);
+            if waiting.len() > HISTORY {
+                waiting.pop_front();
+            }
+        }
+        self.channel.changed.notify_all();
+    }
+
+    pub(super) fn complaint(&self) -> Option<String> {
+        self.channel.lock().complaint.clone()
+    }
+
+    pub(super) fn flush(&self) {
+        let on_its_way = |queue: &Queue| queue.writing || !queue.standing.is_empty();
+        let unwritten = |queue: &Queue| on_its_way(queue) && queue.complaint.is_none();
+        drop(self.channel.wait_while(self.channel.lock(), None, unwritten));
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.channel.lock().ended = true;
+        self.channel.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(channel: &Channel, mut journal: Journal) {
+    let mut result = journal.rewrite();
+    loop {
+        let mut queue = channel.lock();
+        note(&mut queue, &journal.path, result);
+        queue.writing = false;
+        channel.changed.notify_all();
+        if queue.complaint.is_some() {
+            queue = channel.wait_while(queue, Some(RETRY), |queue| !queue.ended);
+        } else {
+            queue = channel.wait_while(queue, None, |queue| queue.standing.is_empty() && !queue.ended);
+        }
+        if queue.ended && queue.standing.is_empty() {
+            return;
+        }
+        queue.writing = true;
+        let standing = std::mem::take(&mut queue.standing);
+        let records = std::mem::take(&mut queue.records);
+        drop(queue);
+        let lines = journal.take(standing, records);
+        result = journal.append(&lines);
+    }
+}
+
+fn note(queue: &mut Queue, path: &Path, result: std::io::Result<()>) {
+    let complaint = result.err().map(|error| {
+        format!(
+            "cannot write the ledger {}: {error}; what was applied is kept in memory until that is mended",
+            path.display()
+        )
+    });
+    match (&queue.complaint, &complaint) {
+        (None, Some(now)) => tracing::error!("{now}"),
+        (Some(_), None) => tracing::info!("the ledger {} is written again", path.display()),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    queue.complaint = complaint;
+}
+
+/// The file, and all that it should say.
+struct Journal {
+    path: PathBuf,
+    id: String,
+    entries: BTreeMap<WatchName, Entry>,
+    /// `None` after a failure: the next write begins with a whole new journal.
+    file: Option<File>,
+    length: u64,
+    needed: u64,
+}
+
+impl Journal {
+    /// Takes changes into the whole, and returns them as lines.
+    fn take(
+        &mut self,
+        standing: BTreeMap<WatchName, Option<Entry>>,
+        records: BTreeMap<WatchName, VecDeque<RunRecord>>,
+    ) -> Vec<u8> {
+        let mut lines = Vec::new();
+        let records =
+            records.into_iter().flat_map(|(watch, all)| all.into_iter().map(move |r| (watch.clone(), r)));
+        for (watch, record) in records {
+            self.entries.entry(watch.clone()).or_default().remember(record.clone());
+            lines.extend(journal::encode(&Line::Run { watch: watch.to_string(), record }));
+        }
+        for (watch, entry) in standing {
+            let Some(entry) = entry else {
+                self.entries.remove(&watch);
+                lines.extend(journal::encode(&Line::Forget(watch.to_string())));
+                continue;
+            };
+            lines.extend(journal::encode(&Line::Watch(Standing::of(&watch, &entry))));
+            let kept = self.entries.entry(watch).or_default();
+            let history = std::mem::take(&mut kept.history);
+            *kept = Entry { history, ..entry };
+        }
+        lines
+    }
+
+    fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        let Some(file) = &mut self.file else { return self.rewrite() };
+        if let Err(error) = file.write_all(lines) {
+            self.file = None;
+            return Err(error);
+        }
+        self.length += lines.len() as u64;
+        if self.length > self.needed * 2 + SLACK { self.rewrite() } else { Ok(()) }
+    }
+
+    /// Writes a whole new journal beside the old one and renames it into its place: never none, never half.
+    fn rewrite(&mut self) -> std::io::Result<()> {
+        let bytes = journal::encode_all(&self.id, self.entries.iter());
+        let beside = self.path.with_extension("new");
+        let mut file =
+            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+        let renamed = written.and_then(|()| std::fs::rename(&beside, &self.path));
+        if let Err(error) = renamed {
+            // On a full disk the attempt itself must not take the last space.
+            let _ = std::fs::remove_file(&beside);
+            return Err(error);
+        }
+        self.length = bytes.len() as u64;
+        self.needed = self.length;
+        self.file = Some(file);
+        Ok(())
+    }
+}

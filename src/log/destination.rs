@@ -1,0 +1,165 @@
+//! Which destinations there are, which one `auto` means, and how each is opened.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use nix::sys::stat::fstat;
+
+use super::LogLevel;
+use super::format::Form;
+use super::writer::Sink;
+
+/// How long one attempt to hand over a datagram may take; the queue fills meanwhile, and nothing else.
+const SEND_LIMIT: Duration = Duration::from_millis(200);
+
+/// `log` in `twitcher.conf`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// journald under systemd, else syslog where its socket is, else standard error.
+    Auto,
+    /// `/dev/log`, facility daemon, as RFC 3164 has it.
+    Syslog,
+    /// journald's own protocol, with fields.
+    Journald,
+    /// Standard error, for people.
+    Stderr,
+    /// Standard error, one JSON object a line.
+    Json,
+}
+
+/// A name that is no destination.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of auto, syslog, journald, stderr, json")]
+pub struct UnknownDestination;
+
+impl FromStr for Destination {
+    type Err = UnknownDestination;
+
+    fn from_str(name: &str) -> Result<Self, UnknownDestination> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "syslog" => Ok(Self::Syslog),
+            "journald" => Ok(Self::Journald),
+            "stderr" => Ok(Self::Stderr),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownDestination),
+        }
+    }
+}
+
+/// Where to log, and how much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where.
+    pub destination: Destination,
+    /// From which level on.
+    pub level: LogLevel,
+    /// The socket of syslog.
+    pub syslog_socket: PathBuf,
+    /// The socket of journald.
+    pub journald_socket: PathBuf,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            destination: Destination::Auto,
+            level: LogLevel::Info,
+            syslog_socket: "/dev/log".into(),
+            journald_socket: "/run/systemd/journal/socket".into(),
+        }
+    }
+}
+
+impl Settings {
+    /// Opens the destination. A socket that is not there (yet) is no error: what is logged waits for it.
+    pub(super) fn open(&self) -> Sink {
+        let opened = match self.resolved() {
+            Destination::Syslog => datagram(&self.syslog_socket, Form::Syslog),
+            Destination::Journald => datagram(&self.journald_socket, Form::Journald),
+            Destination::Json => Ok(stderr(Form::Json)),
+            Destination::Stderr | Destination::Auto => Ok(stderr(Form::Text)),
+        };
+        // Without descriptors for a socket there is still standard error.
+        opened.unwrap_or_else(|_| stderr(Form::Text))
+    }
+
+    fn resolved(&self) -> Destination {
+        match self.destination {
+            Destination::Auto => {
+                let journal_stream = std::env::var("JOURNAL_STREAM").ok();
+                let stderr = fstat(io::stderr()).ok().map(|stat| (stat.st_dev, stat.st_ino));
+                automatic(journal_stream.as_deref(), stderr, self.syslog_socket.exists())
+            }
+            chosen @ (Destination::Syslog
+            | Destination::Journald
+            | Destination::Stderr
+            | Destination::Json) => chosen,
+        }
+    }
+}
+
+/// What `auto` means: systemd tells by `JOURNAL_STREAM=DEVICE:INODE` that our standard error is the
+/// journal's (systemd.exec(5)); a variable that was merely inherited names another file.
+fn automatic(journal_stream: Option<&str>, stderr: Option<(u64, u64)>, syslog: bool) -> Destination {
+    let journal = journal_stream.and_then(|text| {
+        let (device, inode) = text.split_once(':')?;
+        Some((device.parse().ok()?, inode.parse().ok()?))
+    });
+    if journal.is_some() && journal == stderr {
+        Destination::Journald
+    } else if syslog {
+        Destination::Syslog
+    } else {
+        Destination::Stderr
+    }
+}
+
+fn stderr(form: Form) -> Sink {
+    // Not through std's handle: its lock would be held as long as the reader holds the writer.
+    let stream: Box<dyn io::Write + Send> = match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(fd) => Box::new(File::from(fd)),
+        Err(_) => Box::new(io::stderr()),
+    };
+    Sink::Stream { stream, form }
+}
+
+/// Not connected, so that a reader that was started anew is reached without further ado.
+fn datagram(path: &Path, form: Form) -> io::Result<Sink> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(SEND_LIMIT))?;
+    Ok(Sink::Datagram { socket, path: path.to_owned(), form })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_is_the_journal_only_where_stderr_is_the_journals() {
+        for (journal_stream, stderr, syslog, expected) in [
+            (Some("8:1234"), Some((8, 1234)), true, Destination::Journald),
+            (Some("8:1234"), Some((8, 999)), true, Destination::Syslog),
+            (Some("8:1234"), None, false, Destination::Stderr),
+            (Some("nonsense"), Some((8, 1234)), false, Destination::Stderr),
+            (None, Some((8, 1234)), true, Destination::Syslog),
+            (None, None, false, Destination::Stderr),
+        ] {
+            assert_eq!(automatic(journal_stream, stderr, syslog), expected, "{journal_stream:?} {stderr:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_configuration() {
+        for name in ["auto", "syslog", "journald", "stderr", "json"] {
+            let destination: Destination = name.parse().unwrap();
+            assert_eq!(format!("{destination:?}").to_lowercase(), name);
+        }
+        assert_eq!("Syslog".parse::<Destination>(), Err(UnknownDestination));
+    }
+}

@@ -1,0 +1,120 @@
+//! Where messages go: syslog, journald, standard error as text or JSON; and what they may do to those who
+//! read them ([`escape`]).
+//!
+//! A message is taken from `tracing`, put into a bounded queue, and written by a thread of its own: no
+//! reader, dead or slow, ever holds anybody who logs. What does not fit into the queue is counted, and the
+//! count is logged when there is room again. Events name what they are about in the fields `watch`, `run`,
+//! `outcome`, `store`, `key`:
+//!
+//! ```
+//! # let (watch, run) = ("git", "a1-1-1");
+//! tracing::info!(watch = %watch, run = %run, outcome = "failed", "the action exited with 3");
+//! ```
+
+mod destination;
+pub mod escape;
+mod format;
+mod queue;
+mod record;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::reload;
+
+pub use destination::{Destination, Settings, UnknownDestination};
+pub use record::{LogLevel, UnknownLevel};
+
+use queue::Queue;
+use record::Record;
+
+/// How long the end of the program may wait for a reader.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// Log messages were set up twice in one process.
+#[derive(Debug, thiserror::Error)]
+#[error("the log of this process is already set up")]
+pub struct AlreadySetUp;
+
+/// Keeps the log going. Dropped at the end of the program, it waits up to a second until everything is
+/// written.
+#[derive(Debug)]
+#[must_use = "what is still in the queue is lost with the process; the guard waits for it"]
+pub struct Guard {
+    queue: Arc<Queue>,
+    level: reload::Handle<Targets, Registry>,
+}
+
+/// Sets up the log of this process, and has panics logged too.
+pub fn init(settings: &Settings) -> Result<Guard, AlreadySetUp> {
+    let (subscriber, guard) = subscriber(settings);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadySetUp)?;
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let words = panic.payload_as_str().unwrap_or("no words");
+        tracing::error!(place, "a bug in twitcher: {words}");
+    }));
+    Ok(guard)
+}
+
+/// A log that is not (yet) the process's: for tests, and for programs that bring a log of their own.
+pub fn subscriber(settings: &Settings) -> (impl Subscriber + Send + Sync + use<>, Guard) {
+    let queue = Arc::new(Queue::new());
+    writer::start(Arc::clone(&queue), settings.open());
+    let (filter, level) = reload::Layer::new(admitted(settings.level));
+    let subscriber = tracing_subscriber::registry().with(filter).with(ToQueue(Arc::clone(&queue)));
+    (subscriber, Guard { queue, level })
+}
+
+impl Guard {
+    /// Goes over to other settings; what could not be written yet goes there too.
+    pub fn apply(&self, settings: &Settings) {
+        writer::start(Arc::clone(&self.queue), settings.open());
+        // Fails only when the subscriber is gone, and then there is nothing to filter.
+        let _ = self.level.reload(admitted(settings.level));
+    }
+
+    /// How many messages were lost since the start because a reader was dead or slow.
+    pub fn lost(&self) -> u64 {
+        self.queue.lost_in_all()
+    }
+
+    /// Waits until everything is written, at most so long; whether it is.
+    pub fn flush(&self, limit: Duration) -> bool {
+        self.queue.flush(limit)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.queue.flush(FLUSH_LIMIT);
+    }
+}
+
+/// Ours from the chosen level on; libraries only where they are looked into, because what matters of
+/// theirs comes back to us as an error and is said once, in our words.
+fn admitted(level: LogLevel) -> Targets {
+    let (ours, theirs) = match level {
+        LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
+        LogLevel::Warn => (LevelFilter::WARN, LevelFilter::ERROR),
+        LogLevel::Info => (LevelFilter::INFO, LevelFilter::ERROR),
+        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::INFO),
+        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::DEBUG),
+    };
+    Targets::new().with_default(theirs).with_target("twitcher", ours)
+}
+
+struct ToQueue(Arc<Queue>);
+
+impl<S: Subscriber> Layer<S> for ToQueue {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.0.push(Record::of(event, jiff::Timestamp::now()));
+    }
+}

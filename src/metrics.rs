@@ -1,0 +1,184 @@
+//! The daemon's state as Prometheus text, version 0.0.4. Values only; serving them is elsewhere.
+
+use std::fmt::Write;
+
+use crate::status::{FileState, Status, StoreState, WatchState, WatchStatus};
+
+/// What the daemon knows about itself beyond its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Own {
+    /// Reloads since the start, those that changed nothing included.
+    pub reloads: u64,
+    /// Actions that run now.
+    pub running: u64,
+    /// Log lines that were lost because their reader did not read.
+    pub log_lines_lost: u64,
+    /// Resident memory in bytes, /proc/self/status.
+    pub resident_bytes: u64,
+    /// Open descriptors.
+    pub open_descriptors: u64,
+}
+
+/// A yes or no about a watch: name, help, and the question.
+type Gauge = (&'static str, &'static str, fn(&WatchStatus) -> bool);
+
+/// Renders everything.
+pub fn render(status: &Status, own: &Own) -> String {
+    let mut page = Page(String::with_capacity(256 * status.watches.len() + 2048));
+    page.daemon(status, own);
+    page.stores(status);
+    page.watches(status);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.0.push_str(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let open = if at == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{}\"", escape(text));
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{close} {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn daemon(&mut self, status: &Status, own: &Own) {
+        let daemon = &status.daemon;
+        self.family("twitcher_info", "gauge", "Version and host of the daemon.");
+        self.sample("twitcher_info", &[("version", &daemon.version), ("host", &daemon.host)], 1);
+        let started = daemon.started.as_second();
+        self.single("process_start_time_seconds", "gauge", "Start of the daemon, Unix time.", started);
+        self.single("process_resident_memory_bytes", "gauge", "Resident memory.", own.resident_bytes);
+        self.single("process_open_fds", "gauge", "Open file descriptors.", own.open_descriptors);
+        self.single("twitcher_reloads_total", "counter", "Reloads of the configuration.", own.reloads);
+        self.single("twitcher_actions_running", "gauge", "Actions that run now.", own.running);
+        self.single(
+            "twitcher_log_lines_lost_total",
+            "counter",
+            "Log lines that nobody took.",
+            own.log_lines_lost,
+        );
+        self.single(
+            "twitcher_complaints",
+            "gauge",
+            "What the daemon cannot do now.",
+            daemon.complaints.len(),
+        );
+        self.family("twitcher_files", "gauge", "Watch files by state.");
+        for (word, state) in
+            [("loaded", FileState::Loaded), ("broken", FileState::Broken), ("refused", FileState::Refused)]
+        {
+            let count = status.files.iter().filter(|file| file.state == state).count();
+            self.sample("twitcher_files", &[("state", word)], count);
+        }
+    }
+
+    fn stores(&mut self, status: &Status) {
+        self.family("twitcher_store_connected", "gauge", "1 while the store is connected.");
+        for store in &status.stores {
+            let connected = u8::from(store.state == StoreState::Connected);
+            self.sample("twitcher_store_connected", &[("store", &store.name)], connected);
+        }
+        self.family("twitcher_store_reconnects_total", "counter", "Times the store was connected anew.");
+        for store in &status.stores {
+            self.sample("twitcher_store_reconnects_total", &[("store", &store.name)], store.reconnects);
+        }
+    }
+
+    fn watches(&mut self, status: &Status) {
+        self.family("twitcher_watch_runs_total", "counter", "Runs since the daemon started, by outcome.");
+        for watch in &status.watches {
+            for outcome in ["succeeded", "failed", "killed", "timed_out", "not_started", "unknown"] {
+                let count = watch.outcomes.get(outcome).copied().unwrap_or(0);
+                self.sample(
+                    "twitcher_watch_runs_total",
+                    &[("watch", &watch.name), ("outcome", outcome)],
+                    count,
+                );
+            }
+        }
+        self.family("twitcher_watch_last_run_seconds", "gauge", "How long the last run took.");
+        for watch in &status.watches {
+            if let Some(last) = &watch.last {
+                self.sample("twitcher_watch_last_run_seconds", &[("watch", &watch.name)], last.seconds);
+            }
+        }
+        self.family(
+            "twitcher_watch_verified_seconds",
+            "gauge",
+            "Seconds since the store proved what the watch knows; +Inf before the first time.",
+        );
+        for watch in &status.watches {
+            let seconds = watch.verified_seconds.map_or_else(|| "+Inf".to_owned(), |s| s.to_string());
+            self.sample("twitcher_watch_verified_seconds", &[("watch", &watch.name)], seconds);
+        }
+        let gauges: [Gauge; 4] = [
+            ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |w| {
+                w.converged
+            }),
+            ("twitcher_watch_running", "1 while an action of the watch runs.", |w| !w.running.is_empty()),
+            ("twitcher_watch_paused", "1 while the watch is paused.", |w| w.state == WatchState::Paused),
+            ("twitcher_watch_stopped", "1 when the watch was stopped after its last retry.", |w| {
+                w.state == WatchState::Stopped
+            }),
+        ];
+        for (name, help, holds) in gauges {
+            self.family(name, "gauge", help);
+            for watch in &status.watches {
+                self.sample(name, &[("watch", &watch.name)], u8::from(holds(watch)));
+            }
+        }
+    }
+}
+
+/// A label's value: backslash, quote and newline are escaped, as the format asks.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{DaemonStatus, StoreStatus};
+
+    #[test]
+    fn labels_are_escaped_and_every_family_has_a_type() {
+        let status = Status {
+            daemon: DaemonStatus {
+                version: "0.1.0".into(),
+                pid: 1,
+                host: "a\"b\\c\n".into(),
+                started: jiff::Timestamp::UNIX_EPOCH,
+                complaints: vec![],
+            },
+            stores: vec![StoreStatus {
+                name: "main".into(),
+                url: String::new(),
+                state: StoreState::Down,
+                since: jiff::Timestamp::UNIX_EPOCH,
+                error: None,
+                reconnects: 3,
+            }],
+            files: vec![],
+            watches: vec![],
+        };
+        let page = render(&status, &Own::default());
+        assert!(page.contains(r#"twitcher_info{version="0.1.0",host="a\"b\\c\n"} 1"#), "{page}");
+        assert!(page.contains("twitcher_store_connected{store=\"main\"} 0\n"), "{page}");
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert!(page.contains(&format!("# TYPE {name} ")), "{line}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Runs that an earlier daemon started and that outlived it: recognised, found, and waited for.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+use tokio::net::unix::pipe::{self, OpenOptions};
+
+use super::procfs::{self, Stat};
+use super::run::{Leader, Run, Running};
+use super::{OutputSink, Spawner, spawn};
+use crate::watch::{ProcessIdentity, RunId, WatchName};
+
+/// A live action that is known only from `/proc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRun {
+    /// `TWITCHER_RUN`.
+    pub run: RunId,
+    /// `TWITCHER_WATCH`.
+    pub watch: WatchName,
+    /// `TWITCHER_VERSION`.
+    pub version: String,
+    /// The leader.
+    pub identity: ProcessIdentity,
+    /// Who it runs as. Anybody may set a variable: believe it only for the watch's own user.
+    pub uid: u32,
+}
+
+impl Spawner {
+    /// Takes over a run that an earlier daemon started, if exactly that process still lives. Its outcome
+    /// will be unknown, because only a parent is told; orders work as ever, and so does its output.
+    pub fn adopt(&self, identity: &ProcessIdentity, sink: OutputSink) -> Option<Running> {
+        if identity.boot_id.is_empty() || identity.boot_id != self.boot_id {
+            return None;
+        }
+        // The descriptor first: what it means cannot change between the comparison and the waiting.
+        let pidfd = spawn::open_process(identity.pid).ok()?;
+        procfs::stat(identity.pid).filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
+        let leader = Leader::adopted(identity.clone(), pidfd);
+        let output = output_pipe(identity).map(|pipe| (pipe, sink));
+        Some(Run::new(leader, self.groups.clone(), None, output).start())
+    }
+
+    /// Live actions whose run id begins with `prefix`: what covers a crash between a start and its record.
+    ///
+    /// Leaders of sessions only, and of each run the one that started first. A service that an action
+    /// started in a session of its own is found too when that action has ended: compare with the runs that
+    /// are known to have ended. Reads `/proc/*/environ`, which other users' processes show only to
+    /// `CAP_SYS_PTRACE`, and which may block on a process that hangs: not for a task that others wait for.
+    pub fn find_runs(&self, prefix: &str) -> Vec<FoundRun> {
+        let mut found: BTreeMap<RunId, FoundRun> = BTreeMap::new();
+        for stat in procfs::every_stat().filter(|stat| stat.alive && stat.session == stat.pid) {
+            let Some(run) = self.read_run(stat, prefix) else { continue };
+            match found.entry(run.run.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(run);
+                }
+                Entry::Occupied(mut other) => {
+                    if run.identity.start_ticks < other.get().identity.start_ticks {
+                        other.insert(run);
+                    }
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
+    fn read_run(&self, stat: Stat, prefix: &str) -> Option<FoundRun> {
+        let directory = format!("/proc/{}", stat.pid);
+        let environ = std::fs::read(format!("{directory}/environ")).ok()?;
+        let variable = |name: &str| {
+            let assigned = environ
+                .split(|byte| *byte == 0)
+                .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+            std::str::from_utf8(assigned).ok()
+        };
+        let run = variable("TWITCHER_RUN").filter(|run| run.starts_with(prefix))?;
+        let identity = ProcessIdentity {
+            pid: stat.pid,
+            start_ticks: stat.start_ticks,
+            boot_id: self.boot_id.clone(),
+            output_pipe: None,
+        };
+        Some(FoundRun {
+            run: RunId(run.into()),
+            watch: WatchName::new(variable("TWITCHER_WATCH")?).ok()?,
+            version: variable("TWITCHER_VERSION")?.to_owned(),
+            identity,
+            uid: std::fs::metadata(&directory).ok()?.uid(),
+        })
+    }
+}
+
+/// Our end of the pipe that a process writes its output into, opened anew. Only where it is the very pipe that
+/// it was given: any other is read by somebody else.
+fn output_pipe(identity: &ProcessIdentity) -> Option<pipe::Receiver> {
+    let inode = identity.output_pipe?;
+    [1, 2].into_iter().find_map(|number| {
+        let path = format!("/proc/{}/fd/{number}", identity.pid);
+        // Asked first: to open anything but a pipe may have effects of its own.
+        std::fs::metadata(&path).ok().filter(|found| found.ino() == inode && found.file_type().is_fifo())?;
+        OpenOptions::new().open_receiver(&path).ok()
+    })
+}

@@ -1,0 +1,225 @@
+//! The launch plan: a run as plain data, with every name resolved and every byte of it prepared.
+//!
+//! Not here: files, pipes and processes.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::SpawnError;
+use crate::watch::{Account, Action, Limit, Output, Reason, RunId, Version, WatchSpec};
+
+/// `PATH` of an action whose watch sets none.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is particular to one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDetails {
+    /// Its id.
+    pub run: RunId,
+    /// Why it is.
+    pub reason: Reason,
+    /// Version of the state that it is given.
+    pub version: Version,
+    /// 1, 2, …
+    pub attempt: u32,
+    /// How many updates it stands for.
+    pub coalesced: u64,
+}
+
+/// All that it takes to start one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    pub(super) programs: Vec<CString>,
+    pub(super) argv: Vec<CString>,
+    pub(super) env: Vec<CString>,
+    pub(super) account: Account,
+    pub(super) cwd: CString,
+    pub(super) umask: u32,
+    pub(super) nice: Option<i32>,
+    pub(super) limits: Vec<(Limit, Option<u64>)>,
+    pub(super) input: Option<Bytes>,
+    pub(super) output: Output,
+}
+
+impl Launch {
+    /// Plans a run of a watch's action.
+    ///
+    /// `input` is what it reads on standard input; `None` is `/dev/null`. `script` is the file of an
+    /// [`Action::Script`] (see [`Scripts`](super::Scripts)). Fails where a string has a NUL, which no
+    /// system call can carry.
+    pub fn new(
+        spec: &WatchSpec,
+        details: &RunDetails,
+        input: Option<Bytes>,
+        script: Option<&Path>,
+    ) -> Result<Self, SpawnError> {
+        let lang = std::env::var_os("LANG").filter(|lang| !lang.is_empty());
+        let env = environment(spec, details, lang);
+        let argv: Vec<OsString> = match (&spec.action, script) {
+            (Action::Shell(command), _) => vec!["/bin/sh".into(), "-c".into(), command.into()],
+            (Action::Program(words), _) => words.iter().map(OsString::from).collect(),
+            (Action::Script(_), Some(file)) => vec![file.into()],
+            (Action::Script(_), None) => {
+                return Err(SpawnError::before("run the script", "it has not been written to its file"));
+            }
+        };
+        let Some(program) = argv.first().filter(|program| !program.is_empty()) else {
+            return Err(SpawnError::before("run the action", "it names no program"));
+        };
+        let path = env.get("PATH").map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str);
+        let programs = candidates(program, path)
+            .iter()
+            .map(|program| c_string("the program's name", program))
+            .collect::<Result<_, _>>()?;
+        let surroundings = &spec.surroundings;
+        Ok(Self {
+            programs,
+            argv: argv.iter().map(|word| c_string("an argument", word)).collect::<Result<_, _>>()?,
+            env: env.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?,
+            account: surroundings.account.clone(),
+            cwd: c_string("the directory", surroundings.cwd.as_os_str())?,
+            umask: surroundings.umask,
+            nice: surroundings.nice,
+            limits: surroundings.limits.iter().map(|(limit, value)| (*limit, *value)).collect(),
+            input,
+            output: spec.output,
+        })
+    }
+
+    /// The program for people.
+    pub(super) fn shown(&self) -> String {
+        self.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+/// The whole environment of a run, built from nothing. The watch's own variables may replace the
+/// account's, none may replace what says which run this is.
+fn environment(spec: &WatchSpec, details: &RunDetails, lang: Option<OsString>) -> BTreeMap<String, OsString> {
+    let account = &spec.surroundings.account;
+    let mut env: BTreeMap<String, OsString> = BTreeMap::from([
+        ("PATH".into(), DEFAULT_PATH.into()),
+        ("HOME".into(), account.home.clone().into()),
+        ("USER".into(), account.user.clone().into()),
+        ("LOGNAME".into(), account.user.clone().into()),
+        ("SHELL".into(), account.shell.clone().into()),
+        ("LANG".into(), lang.unwrap_or_else(|| "C.UTF-8".into())),
+    ]);
+    env.extend(spec.surroundings.env.iter().map(|(name, value)| (name.clone(), value.into())));
+    let own = [
+        ("TWITCHER_WATCH", spec.name.to_string()),
+        ("TWITCHER_STORE", spec.target.store.to_string()),
+        ("TWITCHER_KEY", spec.target.key.to_string()),
+        ("TWITCHER_REASON", details.reason.word().to_owned()),
+        ("TWITCHER_VERSION", details.version.to_string()),
+        ("TWITCHER_ATTEMPT", details.attempt.to_string()),
+        ("TWITCHER_COALESCED", details.coalesced.to_string()),
+        ("TWITCHER_RUN", details.run.to_string()),
+    ];
+    env.extend(own.map(|(name, value)| (name.to_owned(), value.into())));
+    env
+}
+
+/// The files that a program's name may mean, in the order of PATH. They are tried in the child, as the
+/// action's user, because the daemon can see files that the user cannot.
+fn candidates(program: &OsStr, path: &OsStr) -> Vec<OsString> {
+    if program.as_bytes().contains(&b'/') {
+        return vec![program.to_owned()];
+    }
+    path.as_bytes()
+        .split(|byte| *byte == b':')
+        .map(|directory| {
+            // An empty part of PATH is the current directory, as in execvp(3).
+            let directory = if directory.is_empty() { b".".as_slice() } else { directory };
+            Path::new(OsStr::from_bytes(directory)).join(program).into_os_string()
+        })
+        .collect()
+}
+
+fn c_string(what: &str, text: &OsStr) -> Result<CString, SpawnError> {
+    CString::new(text.as_bytes())
+        .map_err(|_| SpawnError::before(format!("use {what}"), "it has a NUL character"))
+}
+
+fn assignment(name: &str, value: &OsStr) -> Result<CString, SpawnError> {
+    if name.is_empty() || name.contains('=') {
+        let what = format!("set the variable `{}`", name.escape_debug());
+        return Err(SpawnError::before(what, "a name is not empty and has no `=`"));
+    }
+    let mut text = name.as_bytes().to_vec();
+    text.push(b'=');
+    text.extend_from_slice(value.as_bytes());
+    c_string(&format!("the variable `{}`", name.escape_debug()), OsStr::from_bytes(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{details, spec};
+    use super::*;
+
+    fn strings(list: &[CString]) -> Vec<String> {
+        list.iter().map(|text| text.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_name_without_slash_is_looked_up_in_the_actions_own_path() {
+        let mut spec = spec(Action::Program(vec!["tool".into(), "-x".into()]));
+        spec.surroundings.env.insert("PATH".into(), "/a::/b".into());
+        let launch = Launch::new(&spec, &details(), None, None).unwrap();
+        assert_eq!(strings(&launch.programs), ["/a/tool", "./tool", "/b/tool"]);
+        assert_eq!(strings(&launch.argv), ["tool", "-x"]);
+        let spec = super::super::tests::spec(Action::Program(vec!["./tool".into()]));
+        let launch = Launch::new(&spec, &details(), None, None).unwrap();
+        assert_eq!(strings(&launch.programs), ["./tool"]);
+    }
+
+    #[test]
+    fn the_environment_is_the_documented_one_and_nothing_else() {
+        let mut spec = spec(Action::Shell("true".into()));
+        spec.surroundings.env.insert("HOME".into(), "/elsewhere".into());
+        spec.surroundings.env.insert("TWITCHER_RUN".into(), "forged".into());
+        let env = environment(&spec, &details(), None);
+        let shown: Vec<String> =
+            env.iter().map(|(name, value)| format!("{name}={}", value.to_string_lossy())).collect();
+        assert_eq!(
+            shown,
+            [
+                "HOME=/elsewhere",
+                "LANG=C.UTF-8",
+                "LOGNAME=root",
+                format!("PATH={DEFAULT_PATH}").as_str(),
+                "SHELL=/bin/sh",
+                "TWITCHER_ATTEMPT=2",
+                "TWITCHER_COALESCED=3",
+                "TWITCHER_KEY=/git/head",
+                "TWITCHER_REASON=retry",
+                "TWITCHER_RUN=ledger-1-1",
+                "TWITCHER_STORE=main",
+                "TWITCHER_VERSION=1042",
+                "TWITCHER_WATCH=git",
+                "USER=root",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_no_system_call_can_carry_is_an_error() {
+        for action in [
+            Action::Shell("a\0b".into()),
+            Action::Program(vec!["a\0".into()]),
+            Action::Program(vec![String::new()]),
+            Action::Program(vec![]),
+            Action::Script("#!/bin/sh".into()),
+        ] {
+            let spec = spec(action.clone());
+            assert!(Launch::new(&spec, &details(), None, None).is_err(), "{action:?}");
+        }
+        let mut spec = spec(Action::Shell("true".into()));
+        spec.surroundings.env.insert("A=B".into(), String::new());
+        let error = Launch::new(&spec, &details(), None, None).unwrap_err();
+        assert_eq!(error.to_string(), "set the variable `A=B`: a name is not empty and has no `=`");
+    }
+}

@@ -1,0 +1,265 @@
+//! What of an action's output is logged: lines are cut, floods are thinned, and both are said. Pure.
+//!
+//! Holds one line, a tail and a few counters, however much is written.
+
+use std::time::{Duration, Instant};
+
+use crate::log::escape;
+
+/// Longest logged line in bytes as they were written; the rest is counted.
+pub const LINE_BYTES: usize = 4096;
+/// So many lines …
+pub const FREE_LINES: u64 = 1000;
+/// … and so many bytes of a run are logged as they come;
+pub const FREE_BYTES: u64 = 256 * 1024;
+/// after that, so many lines a second.
+pub const LINES_PER_SECOND: u64 = 10;
+/// How often a run that goes on flooding is told how much was left out.
+const SUMMARY_EVERY: Duration = Duration::from_secs(10);
+/// What is kept for the history.
+pub const TAIL_BYTES: usize = 1024;
+
+/// The gate between an action's output and the log.
+#[derive(Debug)]
+pub struct LineGate {
+    line: Vec<u8>,
+    cut: u64,
+    lines: u64,
+    bytes: u64,
+    /// When the allowance began to be counted, and how many lines of it were used since.
+    allowance: Option<(Instant, u64)>,
+    unlogged_lines: u64,
+    unlogged_bytes: u64,
+    summed_up: Option<Instant>,
+    tail: Vec<u8>,
+    tail_cut: bool,
+}
+
+impl LineGate {
+    /// A gate for one run.
+    pub fn new() -> Self {
+        Self {
+            line: Vec::new(),
+            cut: 0,
+            lines: 0,
+            bytes: 0,
+            allowance: None,
+            unlogged_lines: 0,
+            unlogged_bytes: 0,
+            summed_up: None,
+            tail: Vec::new(),
+            tail_cut: false,
+        }
+    }
+
+    /// Takes what was written and hands the lines to be logged to `emit`, fit for one line each.
+    pub fn feed(&mut self, written: &[u8], now: Instant, emit: &mut dyn FnMut(&str)) {
+        self.remember(written);
+        let mut rest = written;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let (line, after) = rest.split_at(end);
+            self.append(line);
+            self.end_line(now, emit);
+            rest = after.get(1..).unwrap_or_default();
+        }
+        self.append(rest);
+    }
+
+    /// The run ended: logs an unfinished line, and what was left out.
+    pub fn finish(&mut self, now: Instant, emit: &mut dyn FnMut(&str)) {
+        if !self.line.is_empty() || self.cut > 0 {
+            self.end_line(now, emit);
+        }
+        self.sum_up(now, emit);
+        self.line = Vec::new();
+    }
+
+    /// The last lines, at most 1 KiB, escaped; begins with `…` where there was more.
+    pub fn tail(&self) -> String {
+        let whole = self.tail.strip_suffix(b"\n").unwrap_or(&self.tail);
+        let first_line_end = whole.iter().position(|byte| *byte == b'\n');
+        let kept = match first_line_end {
+            Some(end) if self.tail_cut => whole.get(end + 1..).unwrap_or_default(),
+            Some(_) | None => whole,
+        };
+        let lines: Vec<String> =
+            kept.split(|byte| *byte == b'\n').map(|line| escape::line(without_return(line))).collect();
+        let text = lines.join("\n");
+        let start = text.ceil_char_boundary(text.len().saturating_sub(TAIL_BYTES));
+        let shown = text.get(start..).unwrap_or_default();
+        if start > 0 || (self.tail_cut && first_line_end.is_none()) {
+            format!("…{shown}")
+        } else {
+            shown.to_owned()
+        }
+    }
+
+    fn append(&mut self, part: &[u8]) {
+        let room = LINE_BYTES.saturating_sub(self.line.len());
+        let (kept, cut) = part.split_at(room.min(part.len()));
+        self.line.extend_from_slice(kept);
+        self.cut = self.cut.saturating_add(cut.len() as u64);
+    }
+
+    fn end_line(&mut self, now: Instant, emit: &mut dyn FnMut(&str)) {
+        let size = self.line.len() as u64 + self.cut;
+        let due = self.unlogged_lines > 0
+            && self.summed_up.is_none_or(|before| now.saturating_duration_since(before) >= SUMMARY_EVERY);
+        if due && self.admit(0, now) {
+            self.sum_up(now, emit);
+        }
+        if self.admit(self.line.len() as u64, now) {
+            let mut text = escape::line(without_return(&self.line));
+            if self.cut > 0 {
+                escape::push_cut(&mut text, self.cut);
+            }
+            emit(&text);
+        } else {
+            self.unlogged_lines += 1;
+            self.unlogged_bytes = self.unlogged_bytes.saturating_add(size);
+            self.summed_up.get_or_insert(now);
+        }
+        self.line.clear();
+        self.cut = 0;
+    }
+
+    /// Whether one more line may be logged; uses up the allowance if so.
+    fn admit(&mut self, bytes: u64, now: Instant) -> bool {
+        if self.lines < FREE_LINES && self.bytes < FREE_BYTES {
+            self.lines += 1;
+            self.bytes = self.bytes.saturating_add(bytes);
+            return true;
+        }
+        let (since, used) = match self.allowance {
+            Some((since, used)) if now.saturating_duration_since(since) < Duration::from_secs(1) => {
+                (since, used)
+            }
+            Some(_) | None => (now, 0),
+        };
+        let admitted = used < LINES_PER_SECOND;
+        self.allowance = Some((since, used + u64::from(admitted)));
+        admitted
+    }
+
+    fn sum_up(&mut self, now: Instant, emit: &mut dyn FnMut(&str)) {
+        if self.unlogged_lines > 0 {
+            emit(&format!(
+                "({} lines of output, {} bytes, were not logged: too many)",
+                self.unlogged_lines, self.unlogged_bytes
+            ));
+            self.unlogged_lines = 0;
+            self.unlogged_bytes = 0;
+            self.summed_up = Some(now);
+        }
+    }
+
+    fn remember(&mut self, written: &[u8]) {
+        let surplus = (self.tail.len() + written.len()).saturating_sub(TAIL_BYTES);
+        if surplus > 0 {
+            self.tail_cut = true;
+            self.tail.drain(..surplus.min(self.tail.len()));
+        }
+        let fresh = written.len().saturating_sub(TAIL_BYTES);
+        self.tail.extend_from_slice(written.get(fresh..).unwrap_or_default());
+    }
+}
+
+impl Default for LineGate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(parts: &[&[u8]]) -> (Vec<String>, String) {
+        let mut gate = LineGate::new();
+        let mut logged = Vec::new();
+        let now = Instant::now();
+        for part in parts {
+            gate.feed(part, now, &mut |line| logged.push(line.to_owned()));
+        }
+        gate.finish(now, &mut |line| logged.push(line.to_owned()));
+        (logged, gate.tail())
+    }
+
+    #[test]
+    fn lines_come_out_as_lines_however_they_were_written() {
+        let text = b"one\r\ntwo\n\nthree\x1b\nunfinished";
+        let expected = ["one", "two", "", "three\\x1b", "unfinished"];
+        for split in 0..=text.len() {
+            let (logged, tail) = run(&[&text[..split], &text[split..]]);
+            assert_eq!(logged, expected, "split at {split}");
+            assert_eq!(tail, expected.join("\n"));
+        }
+        assert_eq!(run(&[]), (vec![], String::new()));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_says_so() {
+        let mut line = vec![b'x'; LINE_BYTES + 500];
+        line.push(b'\n');
+        let (logged, tail) = run(&[&line, b"next\n"]);
+        assert_eq!(logged, [format!("{}… (500 bytes cut)", "x".repeat(LINE_BYTES)).as_str(), "next"]);
+        assert_eq!(tail, "next");
+        let (_, tail) = run(&[&line]);
+        assert_eq!(tail, format!("…{}", "x".repeat(TAIL_BYTES - 1)));
+    }
+
+    #[test]
+    fn a_flood_is_thinned_counted_and_remembered_by_its_end() {
+        let mut gate = LineGate::new();
+        let mut logged: Vec<String> = Vec::new();
+        let start = Instant::now();
+        let total = 50_000u64;
+        for number in 0..total {
+            // 10,000 lines a second.
+            let now = start + Duration::from_micros(number * 100);
+            gate.feed(format!("line {number}\n").as_bytes(), now, &mut |line| logged.push(line.to_owned()));
+        }
+        gate.finish(start + Duration::from_secs(5), &mut |line| logged.push(line.to_owned()));
+        let free = usize::try_from(FREE_LINES).unwrap();
+        assert!((free + 40..=free + 62).contains(&logged.len()), "{}", logged.len());
+        let plain = logged.iter().filter(|line| line.starts_with("line ")).count() as u64;
+        let told: u64 = logged
+            .iter()
+            .filter(|line| line.starts_with('('))
+            .map(|line| line[1..].split(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum();
+        assert_eq!(plain + told, total, "every line is logged or counted");
+        assert!(gate.tail().ends_with("line 49998\nline 49999"));
+        assert!(gate.tail().len() <= TAIL_BYTES);
+    }
+
+    #[test]
+    fn few_long_lines_are_a_flood_too() {
+        let line = [vec![b'x'; LINE_BYTES], vec![b'\n']].concat();
+        let (logged, _) = run(&vec![line.as_slice(); 200]);
+        let free = usize::try_from(FREE_BYTES).unwrap() / LINE_BYTES;
+        assert_eq!(logged.len(), free + 10 + 1);
+        assert!(logged.last().unwrap().starts_with(&format!("({} lines", 200 - free - 10)));
+    }
+
+    #[test]
+    fn a_slow_talker_is_never_thinned() {
+        let mut gate = LineGate::new();
+        let mut logged = 0;
+        let start = Instant::now();
+        for second in 0..10_000 {
+            gate.feed(b"tick\n", start + Duration::from_secs(second), &mut |_| logged += 1);
+        }
+        assert_eq!(logged, 10_000);
+    }
+
+    #[test]
+    fn an_escaped_tail_is_bounded_too() {
+        let (_, tail) = run(&[&[0u8; 5000]]);
+        assert!(tail.len() <= TAIL_BYTES + '…'.len_utf8(), "{}", tail.len());
+    }
+}

@@ -1,0 +1,133 @@
+//! Where an action's output goes: through the gate to the log, also what comes after its end from
+//! processes that it left running.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::net::unix::pipe;
+use tokio::task::AbortHandle;
+
+use super::lines::LineGate;
+use crate::watch::{RunId, WatchName};
+
+/// How many output pipes of ended runs a watch keeps open for what those runs left running.
+const MOST_LEFTOVERS: usize = 4;
+/// Bytes of one read(2).
+const CHUNK: usize = 16 * 1024;
+/// Reads before others get a turn.
+const READS_IN_A_ROW: usize = 16;
+
+/// Receives the output of one run.
+pub struct OutputSink {
+    gate: LineGate,
+    emit: Box<dyn FnMut(&str) + Send>,
+    leftovers: Leftovers,
+}
+
+impl OutputSink {
+    /// Hands each line, fit for a log, to `emit`.
+    pub fn new(leftovers: &Leftovers, emit: impl FnMut(&str) + Send + 'static) -> Self {
+        Self { gate: LineGate::new(), emit: Box::new(emit), leftovers: leftovers.clone() }
+    }
+
+    /// Logs each line with the names of its watch and run.
+    pub fn to_log(leftovers: &Leftovers, watch: &WatchName, run: &RunId) -> Self {
+        let (watch, run) = (watch.clone(), run.clone());
+        Self::new(leftovers, move |line| {
+            tracing::info!(target: "twitcher::output", watch = %watch, run = %run, "{line}");
+        })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.gate.feed(bytes, Instant::now(), &mut self.emit);
+    }
+
+    /// The run is over: everything unfinished is logged; the last lines for the history.
+    pub(super) fn finish(&mut self) -> String {
+        self.gate.finish(Instant::now(), &mut self.emit);
+        self.gate.tail()
+    }
+
+    /// Goes on draining a pipe that somebody still holds after the run's end, so that a service which the
+    /// action started is not ended by SIGPIPE. Nothing waits for it.
+    pub(super) fn linger(mut self, mut pipe: pipe::Receiver) {
+        let leftovers = self.leftovers.clone();
+        let task = tokio::spawn(async move {
+            while drain(&mut pipe, &mut self).await == Drained::Open {}
+            self.finish();
+        });
+        leftovers.keep(task.abort_handle());
+    }
+}
+
+impl fmt::Debug for OutputSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputSink").field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
+
+/// The still open outputs of a watch's ended runs: at most 4, the oldest is closed for a fifth. One for
+/// each watch, kept as long as the watch.
+#[derive(Debug, Clone, Default)]
+pub struct Leftovers(Arc<Mutex<VecDeque<AbortHandle>>>);
+
+impl Leftovers {
+    fn keep(&self, task: AbortHandle) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|task| !task.is_finished());
+        open.push_back(task);
+        while open.len() > MOST_LEFTOVERS {
+            if let Some(oldest) = open.pop_front() {
+                oldest.abort();
+            }
+        }
+    }
+}
+
+/// What is left of a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drained {
+    /// Somebody can still write.
+    Open,
+    /// Nobody can.
+    Closed,
+}
+
+/// Waits for output and takes some of it.
+pub(super) async fn drain(pipe: &mut pipe::Receiver, sink: &mut OutputSink) -> Drained {
+    if pipe.readable().await.is_err() {
+        return Drained::Closed;
+    }
+    let drained = take(sink, READS_IN_A_ROW, |buffer| pipe.try_read(buffer));
+    // A writer that is as fast as this reader would keep the task from ever waiting.
+    tokio::task::consume_budget().await;
+    drained
+}
+
+/// Takes what is in the pipe now and not more than fits in one, however fast others go on writing.
+pub(super) fn drain_now(pipe: &pipe::Receiver, sink: &mut OutputSink) -> Drained {
+    // Past tokio's readiness, which may not have heard yet of what was written just before the end.
+    // A pipe holds at most 1 MiB unless root says otherwise (pipe(7), pipe-max-size).
+    take(sink, 1024 * 1024 / CHUNK, |buffer| Ok(nix::unistd::read(pipe, buffer)?))
+}
+
+fn take(
+    sink: &mut OutputSink,
+    reads: usize,
+    mut read: impl FnMut(&mut [u8]) -> std::io::Result<usize>,
+) -> Drained {
+    // On the stack of the worker, so that a quiet run holds no buffer.
+    let mut buffer = [0u8; CHUNK];
+    for _ in 0..reads {
+        match read(&mut buffer) {
+            Ok(0) => return Drained::Closed,
+            Ok(length) => sink.write(buffer.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Drained::Open,
+            Err(_) => return Drained::Closed,
+        }
+    }
+    Drained::Open
+}

@@ -1,0 +1,142 @@
+//! What `/proc` knows: start times, the boot's id, and which process groups live.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::watch::ProcessIdentity;
+
+/// What is used of `/proc/PID/stat`, proc(5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// Process id.
+    pub(super) pid: i32,
+    /// Process group.
+    pub(super) group: i32,
+    /// Session.
+    pub(super) session: i32,
+    /// Start in clock ticks since boot.
+    pub(super) start_ticks: u64,
+    /// Not a zombie: some thread of it can still run.
+    pub(super) alive: bool,
+}
+
+/// Parses the one line of `/proc/PID/stat`.
+pub(super) fn parse_stat(text: &str) -> Option<Stat> {
+    // The name in parentheses may hold anything, also spaces and parentheses.
+    let (before, after) = text.rsplit_once(')')?;
+    let (pid, _) = before.split_once(" (")?;
+    let fields: Vec<&str> = after.split_ascii_whitespace().collect();
+    // `fields[0]` is field 3 of the manual page.
+    let field = |number: usize| fields.get(number - 3).copied();
+    // A zombie with more than one thread is a process whose first thread ended before the others.
+    let threads: i64 = field(20)?.parse().ok()?;
+    let dead = matches!(field(3)?, "Z" | "X" | "x") && threads <= 1;
+    Some(Stat {
+        pid: pid.parse().ok()?,
+        group: field(5)?.parse().ok()?,
+        session: field(6)?.parse().ok()?,
+        start_ticks: field(22)?.parse().ok()?,
+        alive: !dead,
+    })
+}
+
+/// Reads `/proc/PID/stat`.
+pub(super) fn stat(pid: i32) -> Option<Stat> {
+    // The name may be no UTF-8.
+    let bytes = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(&String::from_utf8_lossy(&bytes))
+}
+
+/// Every process.
+pub(super) fn every_stat() -> impl Iterator<Item = Stat> {
+    std::fs::read_dir(Path::new("/proc"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(stat)
+}
+
+/// The id of this boot; empty where there is none, which equals no recorded one.
+pub(super) fn boot_id() -> Arc<str> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().into()
+}
+
+/// Which process groups live. Shared by all runs, because reading all of `/proc` costs some milliseconds
+/// and at the daemon's end every run asks at once: one reading answers all that asked before it began.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Groups(Arc<Mutex<Option<Reading>>>);
+
+#[derive(Debug)]
+struct Reading {
+    begun: Instant,
+    /// Group to the start of its leader, where that lives.
+    live: BTreeMap<i32, Option<u64>>,
+}
+
+impl Groups {
+    /// Whether the group of this leader has a member that lives. Blocks for the reading.
+    pub(super) fn live(&self, leader: &ProcessIdentity) -> bool {
+        let asked = Instant::now();
+        let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = match reading.take() {
+            Some(current) if current.begun >= asked => current,
+            Some(_) | None => read(),
+        };
+        let live = match current.live.get(&leader.pid) {
+            // Another process has the number: the group that was meant is empty.
+            Some(Some(start)) => *start == leader.start_ticks,
+            Some(None) => true,
+            None => false,
+        };
+        *reading = Some(current);
+        live
+    }
+}
+
+fn read() -> Reading {
+    let begun = Instant::now();
+    let mut live: BTreeMap<i32, Option<u64>> = BTreeMap::new();
+    for stat in every_stat().filter(|stat| stat.alive) {
+        let leader = live.entry(stat.group).or_default();
+        if stat.pid == stat.group {
+            *leader = Some(stat.start_ticks);
+        }
+    }
+    Reading { begun, live }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_parsed() {
+        let line = |name: &str, state: &str, threads: u32| {
+            format!("42 ({name}) {state} 1 40 39 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 98765 1 1")
+        };
+        let expected = Stat { pid: 42, group: 40, session: 39, start_ticks: 98765, alive: true };
+        for name in ["sh", "a b", "x) S 1 2 3", "((", ""] {
+            assert_eq!(parse_stat(&line(name, "S", 1)), Some(expected), "{name}");
+        }
+        assert_eq!(parse_stat(&line("sh", "Z", 1)), Some(Stat { alive: false, ..expected }));
+        assert_eq!(parse_stat(&line("sh", "Z", 3)), Some(expected), "only its first thread has ended");
+        for bad in ["", "42", "42 (sh)", "x (sh) S 1 2 3", "42 (sh) S 1"] {
+            assert_eq!(parse_stat(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn this_process_is_alive_and_this_boot_has_an_id() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let stat = stat(own).unwrap();
+        assert!(stat.alive && stat.pid == own && stat.start_ticks > 0);
+        assert_eq!(boot_id().len(), 36);
+        let leader =
+            ProcessIdentity { pid: stat.group, start_ticks: 1, boot_id: boot_id(), output_pipe: None };
+        let group_leader_lives = super::stat(stat.group).is_some_and(|leader| leader.alive);
+        assert_eq!(Groups::default().live(&leader), !group_leader_lives, "a number used again is a stranger");
+    }
+}

@@ -1,0 +1,231 @@
+//! From plan to running process: pipes, the clone, and a sentence where it fails.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::fstat;
+use nix::unistd::{Gid, Uid, fchown, geteuid, pipe2, write};
+use tokio::net::unix::pipe;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::failure::{SpawnError, Step, reason};
+use super::procfs::{self, Groups};
+use super::run::{Feed, Leader, Run, Running};
+use super::spawn::{self, Child, Failure, Plan};
+use super::{Launch, OutputSink};
+use crate::watch::{Limit, Output, ProcessIdentity};
+
+/// How often a program that is just being written is tried again, 5 ms apart. Such a moment is also
+/// when another run is being cloned while a script is written: the clone holds a copy of the descriptor.
+const BUSY_TRIES: usize = 20;
+
+/// Starts runs, and finds those that an earlier daemon started. One for the whole daemon; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Spawner {
+    pub(super) boot_id: Arc<str>,
+    pub(super) groups: Groups,
+}
+
+impl Spawner {
+    /// Reads the boot's id, and makes sure that this process is told how its children end.
+    pub fn new() -> Self {
+        spawn::keep_child_statuses();
+        Self { boot_id: procfs::boot_id(), groups: Groups::default() }
+    }
+
+    /// Starts a run. Returns when the action executes, or with why it does not.
+    ///
+    /// Must be called in a tokio runtime. A file system that hangs may hold this call, but on a runtime
+    /// with several threads no other task.
+    pub fn start(&self, launch: &Launch, sink: OutputSink) -> Result<Running, SpawnError> {
+        let shown = launch.shown();
+        let (stdio, feed, output) = streams(launch)
+            .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
+        let plan = plan(launch, stdio);
+        let child = apart(|| spawn_patiently(&plan)).map_err(|failure| explain(launch, failure))?;
+        // Our copies of the child's ends: without this the end of its output would never be seen.
+        drop(plan);
+        let identity = ProcessIdentity {
+            pid: child.pid,
+            // Zero equals no process's start: where /proc is missing nothing will be adopted.
+            start_ticks: procfs::stat(child.pid).map_or(0, |stat| stat.start_ticks),
+            boot_id: self.boot_id.clone(),
+            output_pipe: output.as_ref().and_then(|pipe| fstat(pipe).ok()).map(|stat| stat.st_ino),
+        };
+        let leader = Leader::child(identity, child.pidfd);
+        Ok(Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink))).start())
+    }
+}
+
+impl Default for Spawner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs what may block on a hanging file system without holding other tasks of the same thread.
+fn apart<T>(spawn: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(spawn),
+        Ok(_) | Err(_) => spawn(),
+    }
+}
+
+fn spawn_patiently(plan: &Plan) -> Result<Child, Failure> {
+    let mut result = spawn::spawn(plan);
+    for _ in 0..BUSY_TRIES {
+        match result {
+            Err(failure) if failure.errno == Errno::ETXTBSY => {
+                std::thread::sleep(Duration::from_millis(5));
+                result = spawn::spawn(plan);
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
+    result
+}
+
+type Streams = ([OwnedFd; 3], Option<Feed>, Option<pipe::Receiver>);
+
+/// The child's standard streams and our ends of them.
+fn streams(launch: &Launch) -> io::Result<Streams> {
+    let owner = &launch.account;
+    let foreign = owner.uid != geteuid().as_raw();
+    // An action may open `/dev/stdin` or `/dev/stderr` again, which asks who owns the pipe.
+    let make_pipe = || -> io::Result<(OwnedFd, OwnedFd)> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        if foreign {
+            fchown(&read, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+        }
+        Ok((read, write))
+    };
+    let (input, feed) = match launch.input.clone() {
+        None => (File::open("/dev/null")?.into(), None),
+        Some(bytes) => {
+            let (read, write) = make_pipe()?;
+            (read, feed(write, bytes)?)
+        }
+    };
+    let (written, drained) = match launch.output {
+        Output::Null => (OpenOptions::new().write(true).open("/dev/null")?.into(), None),
+        Output::Log => {
+            let (read, write) = make_pipe()?;
+            (held_open(write), Some(pipe::Receiver::from_owned_fd(read)?))
+        }
+    };
+    let written = above_standard(written)?;
+    let errors = written.try_clone()?;
+    Ok(([above_standard(input)?, written, errors], feed, drained))
+}
+
+/// A pipe's end for writing that counts as a reader too: while the action lives, the death of the daemon does
+/// not make its next line of output a SIGPIPE, and the daemon that adopts it can go on reading. Its end is seen
+/// all the same, when nobody holds the pipe any more. fifo(7): opening for reading and writing never blocks.
+fn held_open(write: OwnedFd) -> OwnedFd {
+    use std::os::fd::AsRawFd as _;
+    let path = format!("/proc/self/fd/{}", write.as_raw_fd());
+    // Without /proc it is as good as a pipe usually is.
+    OpenOptions::new().read(true).write(true).open(path).map_or(write, OwnedFd::from)
+}
+
+/// Writes what fits into the new pipe at once: all of it, mostly, and then there is nothing to wait for.
+fn feed(write_end: OwnedFd, mut bytes: Bytes) -> io::Result<Option<Feed>> {
+    fcntl(&write_end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    while !bytes.is_empty() {
+        match write(&write_end, &bytes) {
+            Ok(written) => bytes.advance(written),
+            Err(Errno::EAGAIN) => {
+                return Ok(Some(Feed { pipe: pipe::Sender::from_owned_fd(write_end)?, bytes }));
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// The same file under a number that is not 0, 1 or 2, which the child overwrites one by one. A daemon
+/// that was started with closed standard streams gets such numbers.
+fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
+    use std::os::fd::AsRawFd as _;
+    // try_clone never uses the three.
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { fd.try_clone() }
+}
+
+fn plan(launch: &Launch, stdio: [OwnedFd; 3]) -> Plan {
+    Plan {
+        stdio,
+        nice: launch.nice,
+        limits: launch.limits.iter().map(|(limit, value)| (resource(*limit), rlimit(*value))).collect(),
+        groups: launch.account.groups.clone(),
+        gid: launch.account.gid,
+        uid: launch.account.uid,
+        cwd: launch.cwd.clone(),
+        umask: launch.umask,
+        programs: launch.programs.clone(),
+        argv: launch.argv.clone(),
+        env: launch.env.clone(),
+        close_range: true,
+    }
+}
+
+fn rlimit(value: Option<u64>) -> libc::rlimit64 {
+    let value = value.unwrap_or(libc::RLIM64_INFINITY);
+    libc::rlimit64 { rlim_cur: value, rlim_max: value }
+}
+
+fn resource(limit: Limit) -> u32 {
+    match limit {
+        Limit::As => libc::RLIMIT_AS,
+        Limit::Core => libc::RLIMIT_CORE,
+        Limit::Cpu => libc::RLIMIT_CPU,
+        Limit::Data => libc::RLIMIT_DATA,
+        Limit::Fsize => libc::RLIMIT_FSIZE,
+        Limit::Memlock => libc::RLIMIT_MEMLOCK,
+        Limit::Msgqueue => libc::RLIMIT_MSGQUEUE,
+        Limit::Nice => libc::RLIMIT_NICE,
+        Limit::Nofile => libc::RLIMIT_NOFILE,
+        Limit::Nproc => libc::RLIMIT_NPROC,
+        Limit::Rss => libc::RLIMIT_RSS,
+        Limit::Rtprio => libc::RLIMIT_RTPRIO,
+        Limit::Rttime => libc::RLIMIT_RTTIME,
+        Limit::Sigpending => libc::RLIMIT_SIGPENDING,
+        Limit::Stack => libc::RLIMIT_STACK,
+    }
+}
+
+/// The failed step in words.
+fn explain(launch: &Launch, failure: Failure) -> SpawnError {
+    let account = &launch.account;
+    let what = match failure.step {
+        Step::Clone => format!("make a process for {}", launch.shown()),
+        Step::Session => "begin a session".to_owned(),
+        Step::Descriptors => "set up standard input and output".to_owned(),
+        Step::CloseOnExec => "keep the daemon's files from the action".to_owned(),
+        Step::Niceness => format!("set niceness {}", launch.nice.unwrap_or_default()),
+        Step::Limit => launch.limits.get(failure.index).map_or_else(
+            || "set a limit".to_owned(),
+            |(limit, value)| {
+                let value = value.map_or_else(|| "unlimited".to_owned(), |value| value.to_string());
+                format!("set the limit `{}` to {value}", format!("{limit:?}").to_lowercase())
+            },
+        ),
+        Step::Groups => format!("take on the groups of user {}", account.user),
+        Step::Group => format!("change to group {}", account.gid),
+        Step::User => format!("change to user {} ({})", account.user, account.uid),
+        Step::Directory => format!("enter directory {}", launch.cwd.to_string_lossy()),
+        Step::Execute => format!("execute {}", launch.shown()),
+    };
+    SpawnError::at(failure.step, what, failure.errno)
+}
+
+/// A system error without its number, beginning in lower case.
+fn system(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| reason(Errno::from_raw(number)))
+}

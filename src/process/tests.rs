@@ -1,0 +1,116 @@
+//! What the tests of this room share, and those that need its private parts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+use super::RunDetails;
+use super::spawn::{self, Plan};
+use crate::watch::*;
+
+/// A watch with this action, run as root.
+pub(super) fn spec(action: Action) -> WatchSpec {
+    let account = Account {
+        uid: 0,
+        gid: 0,
+        groups: None,
+        user: "root".into(),
+        home: "/root".into(),
+        shell: "/bin/sh".into(),
+    };
+    WatchSpec {
+        name: WatchName::new("git").unwrap(),
+        description: String::new(),
+        target: Target {
+            store: StoreName::new("main").unwrap(),
+            key: Key::new("/git/head").unwrap(),
+            watch_type: WatchType::Data,
+        },
+        action,
+        surroundings: Surroundings {
+            account,
+            cwd: "/".into(),
+            umask: 0o022,
+            env: BTreeMap::new(),
+            nice: None,
+            limits: BTreeMap::new(),
+        },
+        pipe_stdin: true,
+        format: Format::Raw,
+        output: Output::Log,
+        verify_interval: Duration::from_mins(5),
+        policy: PolicySpec {
+            run_on_load: RunOnLoad::Always,
+            run_mode: RunMode::Queue,
+            on_delete: OnDelete::Ignore,
+            notify_signal: None,
+            timeout: None,
+            kill_after: Duration::from_secs(5),
+            settle: Duration::ZERO,
+            settle_max: Duration::ZERO,
+            splay: Duration::ZERO,
+            min_interval: Duration::ZERO,
+            retries: Retries::AtMost(3),
+            retry_delay: Duration::from_secs(5),
+            retry_delay_max: Duration::from_mins(5),
+            on_failure: OnFailure::Keep,
+            success_codes: vec![0],
+        },
+    }
+}
+
+/// The details of some run.
+pub(super) fn details() -> RunDetails {
+    RunDetails {
+        run: RunId("ledger-1-1".into()),
+        reason: Reason::Retry,
+        version: Version::Revision(1042),
+        attempt: 2,
+        coalesced: 3,
+    }
+}
+
+#[test]
+fn descriptors_are_closed_on_kernels_without_close_range() {
+    let leak = File::open("/dev/null").unwrap();
+    let inherited = |fd: &File| fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let many: Vec<File> = (0..200).map(|_| leak.try_clone().unwrap()).collect();
+    for fd in &many {
+        inherited(fd);
+    }
+    let text = |text: &str| CString::new(text).unwrap();
+    for close_range in [true, false] {
+        let output = tempfile::tempfile().unwrap();
+        let stdio: [OwnedFd; 3] = [
+            leak.try_clone().unwrap().into(),
+            output.try_clone().unwrap().into(),
+            output.try_clone().unwrap().into(),
+        ];
+        let plan = Plan {
+            stdio,
+            nice: None,
+            limits: Vec::new(),
+            groups: None,
+            gid: nix::unistd::getegid().as_raw(),
+            uid: nix::unistd::geteuid().as_raw(),
+            cwd: text("/"),
+            umask: 0o022,
+            programs: vec![text("/bin/ls")],
+            argv: vec![text("ls"), text("/proc/self/fd")],
+            env: vec![],
+            close_range,
+        };
+        let child = spawn::spawn(&plan).unwrap();
+        while spawn::reap(std::os::fd::AsFd::as_fd(&child.pidfd)).unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let mut listed = vec![0; 4096];
+        let length = std::os::unix::fs::FileExt::read_at(&output, &mut listed, 0).unwrap();
+        assert_eq!(String::from_utf8_lossy(&listed[..length]), "0\n1\n2\n3\n", "{close_range}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Single requests to a directory.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+use super::content::{NOTHING, list, read_file, refused, value_version, vanished};
+use super::place::{Place, join, key_name};
+use super::root_of;
+use super::write::{delete, lock, put};
+use crate::store::access::{Change, Condition, Entry, Listing};
+use crate::store::{StoreError, StoreSpec};
+use crate::watch::{Key, Version};
+
+/// A directory to read and write. Nothing is held open; each request waits at most the time limit for the
+/// lock that writers share.
+#[derive(Debug, Clone)]
+pub struct Access {
+    root: PathBuf,
+    limit: Duration,
+}
+
+impl Access {
+    /// Accepts a `dir` store. Its root may be missing: then there are no keys, and a write makes it.
+    #[expect(clippy::unused_async, reason = "every kind of store is opened in the same way")]
+    pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
+        Ok(Self { root: root_of(spec)?, limit })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path, Instant) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (root, deadline) = (self.root.clone(), Instant::now() + self.limit);
+        let what = format!("use directory {}", self.root.display());
+        spawn_blocking(move || work(&root, deadline))
+            .await
+            .map_err(|error| StoreError::Unavailable { what, why: error.to_string() })?
+    }
+
+    /// One key; `None` where it does not exist.
+    pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let place = Place::of(key)?;
+        self.blocking(move |root, _| entry(&place.below(root))).await
+    }
+
+    /// Sets a value, making the directories above it.
+    pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
+        let key = key.clone();
+        self.blocking(move |root, deadline| put(root, &lock(root, deadline)?, &key, &value, condition)).await
+    }
+
+    /// Deletes a file or an empty directory; whether it was there.
+    pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.blocking(move |root, deadline| delete(root, &lock(root, deadline)?, &key, condition)).await
+    }
+
+    /// The names directly below a key, sorted; `None` where it does not exist, none below a file.
+    pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
+        let place = Place::of(key)?;
+        self.blocking(move |root, _| {
+            let path = place.below(root);
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => {
+                    let names = list(&path)?;
+                    Ok(names.map(|names| {
+                        names.iter().filter_map(|name| key_name(name)).map(String::from).collect()
+                    }))
+                }
+                Ok(_) => Ok(Some(Vec::new())),
+                Err(error) if vanished(&error) => Ok(None),
+                Err(error) => Err(refused(&path, &error)),
+            }
+        })
+        .await
+    }
+
+    /// A key and all below it, read one after the other.
+    pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
+        let place = Place::of(key)?;
+        self.blocking(move |root, _| {
+            let mut listing = Listing::default();
+            gather(&place.below(root), "", &mut Vec::new(), &mut listing)?;
+            Ok(listing)
+        })
+        .await
+    }
+
+    /// Writes in order under one lock, telling after each how many are done. A directory has no
+    /// transactions: an error leaves what was done before it.
+    pub async fn apply(
+        &self,
+        changes: &[Change],
+        progress: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let lock = self.blocking(lock).await.map(std::sync::Arc::new)?;
+        for (done, change) in changes.iter().enumerate() {
+            let (change, lock) = (change.clone(), lock.clone());
+            self.blocking(move |root, _| match change {
+                Change::Put { key, value, condition } => put(root, &lock, &key, &value, condition).map(drop),
+                Change::Delete { key, condition } => delete(root, &lock, &key, condition).map(drop),
+            })
+            .await?;
+            progress(done + 1);
+        }
+        Ok(())
+    }
+}
+
+/// Reads one key. What vanishes meanwhile does not exist.
+fn entry(path: &Path) -> Result<Option<Entry>, StoreError> {
+    let real = match fs::canonicalize(path) {
+        Ok(real) => real,
+        Err(error) if vanished(&error) => return Ok(None),
+        Err(error) => return Err(refused(path, &error)),
+    };
+    let metadata = match fs::symlink_metadata(&real) {
+        Ok(metadata) => metadata,
+        Err(error) if vanished(&error) => return Ok(None),
+        Err(error) => return Err(refused(path, &error)),
+    };
+    if metadata.is_dir() {
+        return Ok(Some(Entry { value: None, version: NOTHING, metadata: told(&metadata) }));
+    }
+    Ok(read_file(&real)?.map(|value| Entry {
+        version: value_version(&value),
+        value: Some(value),
+        metadata: told(&metadata),
+    }))
+}
+
+fn told(metadata: &Metadata) -> Vec<(&'static str, String)> {
+    let seconds = jiff::Timestamp::new(metadata.mtime(), 0);
+    vec![
+        ("size", metadata.len().to_string()),
+        ("mode", format!("{:04o}", metadata.mode() & 0o7777)),
+        ("uid", metadata.uid().to_string()),
+        ("gid", metadata.gid().to_string()),
+        ("mtime", seconds.map_or_else(|_| metadata.mtime().to_string(), |time| time.to_string())),
+    ]
+}
+
+fn gather(path: &Path, at: &str, above: &mut Vec<PathBuf>, listing: &mut Listing) -> Result<(), StoreError> {
+    let Some(entry) = entry(path)? else { return Ok(()) };
+    let is_directory = entry.value.is_none();
+    listing.entries.insert(at.to_owned(), entry);
+    if !is_directory {
+        return Ok(());
+    }
+    let Ok(real) = fs::canonicalize(path) else { return Ok(()) };
+    if above.contains(&real) {
+        // A symbolic link back up.
+        return Ok(());
+    }
+    let Some(names) = list(&real)? else { return Ok(()) };
+    above.push(real);
+    for name in names.iter().filter_map(|name| key_name(name)) {
+        gather(&path.join(name), &join(at, name), above, listing)?;
+    }
+    above.pop();
+    Ok(())
+}

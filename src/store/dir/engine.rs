@@ -1,0 +1,311 @@
+//! Looks, and looks again at what was touched: the blocking half of a session.
+//!
+//! The order that leaves no gap: watch a directory, then read it; read, then take the events that came
+//! meanwhile, and report only what none of them touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::content::{NOTHING, list, names_version, read_file, value_version};
+use super::interest::{Dependent, Hold, Interests, Scope, Touched};
+use super::place::{Place, key_name};
+use super::tree::Tree;
+use super::walk::{Found, Unreadable, names_of, walk};
+use crate::store::StoreError;
+use crate::store::session::{Arm, Command, Proof, Reading, Report, TargetId};
+use crate::watch::{Content, Detail, Version, WatchType};
+
+/// Targets that are looked at between two looks at the event queue.
+const AT_ONCE: usize = 256;
+
+/// How often a reading that was touched while it was made is made again, before it is reported all the same:
+/// a file that is written without pause must not be silent for ever.
+const MOST_LOOKS: u8 = 8;
+
+/// Rounds before commands are looked at again.
+const MOST_ROUNDS: u32 = 64;
+
+/// All targets of a session, and what they depend on.
+#[derive(Debug)]
+pub(super) struct Engine {
+    root: PathBuf,
+    interests: Interests,
+    targets: BTreeMap<TargetId, Watched>,
+    touched: Touched,
+}
+
+#[derive(Debug)]
+struct Watched {
+    arm: Arm,
+    place: Place,
+    shape: Shape,
+    /// The version last reported.
+    reported: Option<Version>,
+    /// A report is owed, whether or not anything changed.
+    owed: bool,
+}
+
+#[derive(Debug)]
+enum Shape {
+    /// A value or a list of names, always read whole.
+    Whole(Vec<Hold>),
+    /// A tree, read again in parts.
+    Tree(Box<Tree>),
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Everything is reported; wait for an event or a command.
+    Quiet,
+    /// There is more to look at.
+    Busy,
+    /// Nobody listens any more.
+    Unheard,
+}
+
+impl Engine {
+    pub(super) fn new(root: PathBuf, interests: Interests) -> Self {
+        Self { root, interests, targets: BTreeMap::new(), touched: Touched::default() }
+    }
+
+    /// Does what is asked, and reports what changed.
+    pub(super) fn step(
+        &mut self,
+        commands: Vec<Command>,
+        reports: &mpsc::Sender<Report>,
+    ) -> Result<Step, StoreError> {
+        for command in commands {
+            if self.command(command, reports).is_err() {
+                return Ok(Step::Unheard);
+            }
+        }
+        let mut looks: BTreeMap<TargetId, u8> = BTreeMap::new();
+        for _ in 0..MOST_ROUNDS {
+            self.drain()?;
+            let Some((id, places)) = self.touched.places.pop_first() else { return Ok(Step::Quiet) };
+            let mut due = vec![(id, places)];
+            while due.len() < AT_ONCE
+                && let Some(next) = self.touched.places.pop_first()
+            {
+                due.push(next);
+            }
+            let readings: Vec<_> = due.into_iter().map(|(id, places)| (id, self.look(id, &places))).collect();
+            self.drain()?;
+            for (id, reading) in readings {
+                let looked = looks.entry(id).or_default();
+                *looked += 1;
+                if self.touched.places.contains_key(&id) && *looked < MOST_LOOKS {
+                    // Read while it changed: perhaps half of each. The next round reads it again.
+                    continue;
+                }
+                *looked = 0;
+                if self.report(id, reading, reports).is_err() {
+                    return Ok(Step::Unheard);
+                }
+            }
+        }
+        Ok(Step::Busy)
+    }
+
+    fn drain(&mut self) -> Result<(), StoreError> {
+        self.interests.drain(&mut self.touched).map_err(|errno| StoreError::Unavailable {
+            what: format!("read the events of directory {}", self.root.display()),
+            why: errno.desc().to_owned(),
+        })?;
+        if std::mem::take(&mut self.touched.all) {
+            let everything: Vec<TargetId> = self.targets.keys().copied().collect();
+            for id in everything {
+                self.touch(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, id: TargetId) {
+        self.touched.add(&Dependent { target: id, at: "".into() });
+    }
+
+    fn command(&mut self, command: Command, reports: &mpsc::Sender<Report>) -> Result<(), Unheard> {
+        match command {
+            Command::Arm(arms) => {
+                for arm in arms {
+                    let id = arm.id;
+                    self.disarm(id);
+                    match Place::of(&arm.key) {
+                        Ok(place) => {
+                            let shape = match arm.watch_type {
+                                WatchType::Data | WatchType::Children => Shape::Whole(Vec::new()),
+                                WatchType::Tree => Shape::Tree(Box::new(Tree::new(id, arm.detail))),
+                            };
+                            let watched = Watched { arm, place, shape, reported: None, owed: true };
+                            self.targets.insert(id, watched);
+                            self.touch(id);
+                        }
+                        Err(error) => send(reports, Report::Refused { id, error })?,
+                    }
+                }
+            }
+            Command::Disarm(ids) => ids.into_iter().for_each(|id| self.disarm(id)),
+            Command::Verify(ids) => {
+                for id in ids {
+                    if let Some(watched) = self.targets.get_mut(&id) {
+                        watched.owed = true;
+                        self.touch(id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn disarm(&mut self, id: TargetId) {
+        self.touched.places.remove(&id);
+        match self.targets.remove(&id).map(|watched| watched.shape) {
+            Some(Shape::Whole(holds)) => self.interests.release(&whole(id), holds),
+            Some(Shape::Tree(mut tree)) => tree.release(&mut self.interests),
+            None => {}
+        }
+    }
+
+    fn report(
+        &mut self,
+        id: TargetId,
+        reading: Option<Result<Reading, StoreError>>,
+        reports: &mpsc::Sender<Report>,
+    ) -> Result<(), Unheard> {
+        match reading {
+            None => Ok(()),
+            Some(Ok(reading)) => {
+                let Some(watched) = self.targets.get_mut(&id) else { return Ok(()) };
+                let owed = std::mem::take(&mut watched.owed);
+                if !owed && watched.reported == Some(reading.version) {
+                    return Ok(());
+                }
+                watched.reported = Some(reading.version);
+                let proof = if owed { Proof::Read } else { Proof::Event };
+                send(reports, Report::State { id, reading, proof })
+            }
+            Some(Err(error)) => {
+                self.disarm(id);
+                send(reports, Report::Refused { id, error })
+            }
+        }
+    }
+
+    /// Reads a target, or the touched parts of it; `None` where it is not armed any more.
+    fn look(&mut self, id: TargetId, places: &BTreeSet<Arc<str>>) -> Option<Result<Reading, StoreError>> {
+        let watched = self.targets.get_mut(&id)?;
+        let seen = match &mut watched.shape {
+            Shape::Whole(holds) => {
+                // The new dependences are taken before the old are given back, so that a directory both
+                // have in common stays watched without a gap.
+                let old = std::mem::take(holds);
+                let found = find(&mut self.interests, &self.root, &whole(id), holds, &watched.place);
+                let seen = found.and_then(|found| match watched.arm.watch_type {
+                    WatchType::Data => data(found, watched.arm.detail),
+                    WatchType::Children | WatchType::Tree => {
+                        children(&mut self.interests, &whole(id), holds, found)
+                    }
+                });
+                let old = old.into_iter().filter(|hold| !holds.contains(hold)).collect();
+                self.interests.release(&whole(id), old);
+                seen
+            }
+            Shape::Tree(tree) => {
+                let done = if places.contains("") {
+                    // Given back first: the walk takes some of the same dependences anew.
+                    tree.release(&mut self.interests);
+                    let mut holds = Vec::new();
+                    find(&mut self.interests, &self.root, &whole(id), &mut holds, &watched.place)
+                        .and_then(|found| tree.rebuild(&mut self.interests, holds, found))
+                } else {
+                    tree.refresh(&mut self.interests, places)
+                };
+                done.map(|()| tree.state())
+            }
+        };
+        Some(seen.map(|(version, content)| Reading { version, content }))
+    }
+}
+
+/// Nobody receives reports any more.
+#[derive(Debug)]
+struct Unheard;
+
+fn send(reports: &mpsc::Sender<Report>, report: Report) -> Result<(), Unheard> {
+    reports.blocking_send(report).map_err(|_| Unheard)
+}
+
+fn whole(target: TargetId) -> Dependent {
+    Dependent { target, at: "".into() }
+}
+
+/// Walks to the store's root, then to a key.
+fn find(
+    interests: &mut Interests,
+    root: &Path,
+    dependent: &Dependent,
+    holds: &mut Vec<Hold>,
+    place: &Place,
+) -> Result<Found, StoreError> {
+    let top = Path::new("/");
+    match walk(interests, dependent, holds, top, names_of(root), Unreadable::Tolerated)? {
+        Found::Directory(root) => {
+            let names = place.names().iter().map(OsStr::new);
+            walk(interests, dependent, holds, &root.path, names, Unreadable::Refused)
+        }
+        Found::Missing => Ok(Found::Missing),
+        Found::File(path) | Found::Special(path) => Err(StoreError::Refused {
+            what: format!("open directory {}", root.display()),
+            why: format!("{} is no directory", path.display()),
+        }),
+    }
+}
+
+fn data(found: Found, detail: Detail) -> Result<(Version, Content), StoreError> {
+    match found {
+        // A directory is a key with children and without a value.
+        Found::Missing | Found::Directory(_) => Ok((NOTHING, Content::Absent)),
+        Found::File(path) => Ok(match read_file(&path)? {
+            Some(value) => {
+                let content = match detail {
+                    Detail::Values => Content::Value(value.clone()),
+                    Detail::Versions => Content::Unread,
+                };
+                (value_version(&value), content)
+            }
+            None => (NOTHING, Content::Absent),
+        }),
+        Found::Special(path) => Err(StoreError::Refused {
+            what: format!("read {}", path.display()),
+            why: "it is neither a regular file nor a directory".to_owned(),
+        }),
+    }
+}
+
+fn children(
+    interests: &mut Interests,
+    dependent: &Dependent,
+    holds: &mut Vec<Hold>,
+    found: Found,
+) -> Result<(Version, Content), StoreError> {
+    let names: Vec<Arc<str>> = match found {
+        Found::Missing => return Ok((NOTHING, Content::Absent)),
+        Found::File(_) | Found::Special(_) => Vec::new(),
+        Found::Directory(directory) => {
+            if !interests.depend(&directory.path, Scope::Keys, dependent, holds)? {
+                return Ok((NOTHING, Content::Absent));
+            }
+            match list(&directory.path)? {
+                Some(names) => names.iter().filter_map(|name| key_name(name)).map(Arc::from).collect(),
+                None => return Ok((NOTHING, Content::Absent)),
+            }
+        }
+    };
+    Ok((names_version(names.iter().map(|name| &**name)), Content::Children(names.into())))
+}

@@ -1,0 +1,265 @@
+//! Who depends on which directory: one inotify watch a directory, however many targets look into it.
+//!
+//! Watches are known by descriptor and not by path: a directory that is removed and made again at the same
+//! path, or that is reached by two paths, is then never taken for another. What an event means for a target is
+//! decided in `engine`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+
+use super::place::{join, key_name};
+use crate::store::StoreError;
+use crate::store::session::TargetId;
+
+/// A place in a target that is looked at again when what it depends on changes: `""` is all of it, `a/b` an
+/// entry of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Dependent {
+    pub(super) target: TargetId,
+    pub(super) at: Arc<str>,
+}
+
+/// What of a directory somebody depends on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    /// One name in it: what it is and what it holds.
+    Name(OsString),
+    /// Which keys are in it.
+    Keys,
+    /// Which keys are in it and what they hold; a change of one touches that entry of the tree.
+    Entries,
+}
+
+/// A dependence that has to be given back.
+pub(super) type Hold = (WatchDescriptor, Scope);
+
+/// What has to be looked at again.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// Everything: events were lost.
+    pub(super) all: bool,
+    /// Places by target.
+    pub(super) places: BTreeMap<TargetId, BTreeSet<Arc<str>>>,
+}
+
+impl Touched {
+    pub(super) fn add(&mut self, dependent: &Dependent) {
+        self.places.entry(dependent.target).or_default().insert(dependent.at.clone());
+    }
+
+    fn add_all<'a>(&mut self, dependents: impl IntoIterator<Item = &'a Dependent>) {
+        for dependent in dependents {
+            self.add(dependent);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    dependents: BTreeMap<Scope, BTreeSet<Dependent>>,
+}
+
+/// The inotify instance and all dependences.
+#[derive(Debug)]
+pub(super) struct Interests {
+    inotify: Inotify,
+    directories: BTreeMap<WatchDescriptor, Directory>,
+    /// Watches made since the last [`drain`](Self::drain). A path stands for the same directory at least until
+    /// the event that says otherwise is taken from the queue.
+    fresh: BTreeMap<PathBuf, WatchDescriptor>,
+}
+
+impl Interests {
+    /// Opens an inotify instance. The error says what to raise where the system's limit is reached.
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(|errno| {
+            StoreError::Unavailable {
+                what: format!("watch directory {}", root.display()),
+                why: if errno == Errno::EMFILE {
+                    "no inotify instance or file descriptor is left; raise sysctl \
+                        fs.inotify.max_user_instances or the limit of open files (LimitNOFILE)"
+                        .to_owned()
+                } else {
+                    errno.desc().to_owned()
+                },
+            }
+        })?;
+        Ok(Self { inotify, directories: BTreeMap::new(), fresh: BTreeMap::new() })
+    }
+
+    /// A second descriptor of the instance, to wait on.
+    pub(super) fn descriptor(&self) -> std::io::Result<OwnedFd> {
+        self.inotify.as_fd().try_clone_to_owned()
+    }
+
+    /// Watches a directory whose path has no symbolic link.
+    fn watch(&mut self, path: &Path) -> Result<WatchDescriptor, Errno> {
+        if let Some(descriptor) = self.fresh.get(path) {
+            return Ok(*descriptor);
+        }
+        let mask = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MOVED_FROM
+            | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_ATTRIB
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR
+            | AddWatchFlags::IN_DONT_FOLLOW;
+        let descriptor = self.inotify.add_watch(path, mask)?;
+        self.directories
+            .entry(descriptor)
+            .or_insert_with(|| Directory { path: path.to_path_buf(), dependents: BTreeMap::new() });
+        self.fresh.insert(path.to_path_buf(), descriptor);
+        Ok(descriptor)
+    }
+
+    /// Makes `dependent` depend on `scope` of a directory, from now on: what is read after this and changes
+    /// later is told. `Ok(false)`: the directory is gone.
+    pub(super) fn depend(
+        &mut self,
+        path: &Path,
+        scope: Scope,
+        dependent: &Dependent,
+        holds: &mut Vec<Hold>,
+    ) -> Result<bool, DependError> {
+        let descriptor = match self.watch(path) {
+            Ok(descriptor) => descriptor,
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE) => return Ok(false),
+            Err(Errno::EACCES) => return Err(DependError::Denied(path.to_path_buf())),
+            Err(Errno::ENOSPC) => {
+                return Err(DependError::Other(
+                    path.to_path_buf(),
+                    "no inotify watch is left; raise sysctl fs.inotify.max_user_watches".to_owned(),
+                ));
+            }
+            Err(errno) => return Err(DependError::Other(path.to_path_buf(), errno.desc().to_owned())),
+        };
+        if let Some(directory) = self.directories.get_mut(&descriptor) {
+            directory.dependents.entry(scope.clone()).or_default().insert(dependent.clone());
+        }
+        holds.push((descriptor, scope));
+        Ok(true)
+    }
+
+    /// Gives dependences back; a directory that nobody depends on is no longer watched.
+    pub(super) fn release(&mut self, dependent: &Dependent, holds: Vec<Hold>) {
+        for (descriptor, scope) in holds {
+            let Some(directory) = self.directories.get_mut(&descriptor) else { continue };
+            if let Some(dependents) = directory.dependents.get_mut(&scope) {
+                dependents.remove(dependent);
+                if dependents.is_empty() {
+                    directory.dependents.remove(&scope);
+                }
+            }
+            if directory.dependents.is_empty() {
+                self.fresh.retain(|_, known| *known != descriptor);
+                self.directories.remove(&descriptor);
+                // The directory may be gone already, and its watch with it.
+                let _gone = self.inotify.rm_watch(descriptor);
+            }
+        }
+    }
+
+    /// Takes all events there are.
+    pub(super) fn drain(&mut self, touched: &mut Touched) -> Result<(), Errno> {
+        self.fresh.clear();
+        loop {
+            match self.inotify.read_events() {
+                Ok(events) => events.iter().for_each(|event| self.event(event, touched)),
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn event(&mut self, event: &InotifyEvent, touched: &mut Touched) {
+        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            touched.all = true;
+            return;
+        }
+        if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+            // The watch is gone with its directory; descriptors are not used twice.
+            if let Some(directory) = self.directories.remove(&event.wd) {
+                touched.add_all(directory.dependents.values().flatten());
+            }
+            return;
+        }
+        let Some(directory) = self.directories.get(&event.wd) else { return };
+        match &event.name {
+            None => {
+                let of_itself =
+                    AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_UNMOUNT;
+                if event.mask.intersects(of_itself) {
+                    touched.add_all(directory.dependents.values().flatten());
+                }
+            }
+            Some(name) => directory.named(name, event.mask, touched),
+        }
+    }
+}
+
+impl Directory {
+    fn named(&self, name: &OsStr, mask: AddWatchFlags, touched: &mut Touched) {
+        let is_directory = mask.contains(AddWatchFlags::IN_ISDIR);
+        let comes_or_goes = mask.intersects(
+            AddWatchFlags::IN_CREATE
+                | AddWatchFlags::IN_DELETE
+                | AddWatchFlags::IN_MOVED_FROM
+                | AddWatchFlags::IN_MOVED_TO,
+        );
+        // A file that was just created is read when its writer closes it, and not half written.
+        let unfinished = mask.contains(AddWatchFlags::IN_CREATE) && !is_directory && self.being_written(name);
+        let named = Scope::Name(name.to_owned());
+        if !unfinished && let Some(dependents) = self.dependents.get(&named) {
+            touched.add_all(dependents);
+        }
+        let Some(key) = key_name(name) else { return };
+        if comes_or_goes && let Some(dependents) = self.dependents.get(&Scope::Keys) {
+            touched.add_all(dependents);
+        }
+        // What a directory's own attributes are is of no interest to the tree that holds it.
+        if !unfinished && (comes_or_goes || !is_directory) {
+            for Dependent { target, at } in self.dependents.get(&Scope::Entries).into_iter().flatten() {
+                touched.add(&Dependent { target: *target, at: join(at, key).into() });
+            }
+        }
+    }
+
+    /// Whether a name that was just created is a file that somebody opened to write: everything but a symbolic
+    /// link, and a second hard link of a finished file.
+    fn being_written(&self, name: &OsStr) -> bool {
+        self.path.join(name).symlink_metadata().is_ok_and(|found| found.is_file() && found.nlink() == 1)
+    }
+}
+
+/// Why a directory cannot be depended on.
+#[derive(Debug)]
+pub(super) enum DependError {
+    /// It may not be read.
+    Denied(PathBuf),
+    /// Anything else, with the words for it.
+    Other(PathBuf, String),
+}
+
+impl From<DependError> for StoreError {
+    fn from(error: DependError) -> Self {
+        let (path, why) = match error {
+            DependError::Denied(path) => {
+                (path, "permission denied; a directory that is watched must be readable".to_owned())
+            }
+            DependError::Other(path, why) => (path, why),
+        };
+        Self::Refused { what: format!("watch directory {}", path.display()), why }
+    }
+}

@@ -1,0 +1,228 @@
+//! Writing one key: whole or not at all, under the store's lock where a condition has to hold.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::content::{NOTHING, read_file, value_version};
+use super::place::Place;
+use crate::store::StoreError;
+use crate::store::access::Condition;
+use crate::watch::{Key, Version};
+
+/// The file whose lock (flock(2)) every write of this program holds, so that a condition still holds when its
+/// write is done. Editors and other programs do not know it; `Absent` alone is kept against them too.
+const LOCK: &str = ".twitcher.lock";
+
+/// Between two tries to get the lock.
+const LOCK_PACE: Duration = Duration::from_millis(5);
+
+/// The lock; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Locked(#[expect(dead_code, reason = "held for its lock, which goes with the file")] File);
+
+/// Gets the store's lock, making the root where it is missing.
+pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError> {
+    fs::create_dir_all(root).map_err(|error| failed("make directory", root, &error))?;
+    let path = root.join(LOCK);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path)
+        .map_err(|error| failed("open", &path, &error))?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Locked(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PACE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Unavailable {
+                    what: format!("lock {}", path.display()),
+                    why: "another program holds it; try again".to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock", &path, &error)),
+        }
+    }
+}
+
+/// What is at a key now.
+enum Present {
+    Nothing,
+    Directory,
+    File(PathBuf),
+}
+
+fn present(root: &Path, key: &Key, place: &Place) -> Result<Present, StoreError> {
+    let path = place.below(root);
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => Ok(Present::Directory),
+        // Where links lead to is written, so that a link stays one.
+        Ok(_) => fs::canonicalize(&path).map(Present::File).map_err(|error| failed("resolve", &path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Present::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(below_a_file(key)),
+        Err(error) => Err(failed("look at", &path, &error)),
+    }
+}
+
+fn below_a_file(key: &Key) -> StoreError {
+    StoreError::Refused {
+        what: format!("write {key}"),
+        why: "a key above it is a file, and a file has no children; remove that one first".to_owned(),
+    }
+}
+
+/// Checks a condition; the version that is there now, if any.
+fn check(key: &Key, present: &Present, condition: Condition) -> Result<Option<Version>, StoreError> {
+    let found = match present {
+        Present::Nothing => None,
+        Present::Directory => Some(NOTHING),
+        Present::File(path) => read_file(path)?.map(|value| value_version(&value)),
+    };
+    let expected = match condition {
+        Condition::Any => return Ok(found),
+        Condition::Absent if found.is_none() => return Ok(None),
+        Condition::Version(version) if found == Some(version) => return Ok(found),
+        Condition::Absent => "no key".to_owned(),
+        Condition::Version(version) => format!("version {version}"),
+    };
+    let found = found.map_or_else(|| "no key".to_owned(), |version| format!("version {version}"));
+    Err(StoreError::Conflict { key: key.to_string(), expected, found })
+}
+
+/// Sets a value. Readers see the old one or the new one, also after a power failure.
+pub(super) fn put(
+    root: &Path,
+    _lock: &Locked,
+    key: &Key,
+    value: &[u8],
+    condition: Condition,
+) -> Result<Version, StoreError> {
+    let place = Place::of(key)?;
+    let present = present(root, key, &place)?;
+    check(key, &present, condition)?;
+    let (path, like) = match present {
+        Present::Directory => {
+            return Err(StoreError::Refused {
+                what: format!("write {key}"),
+                why: "it is a directory, which has children and no value; write a key below it".to_owned(),
+            });
+        }
+        Present::File(path) => (path.clone(), Some(path)),
+        Present::Nothing => (place.below(root), None),
+    };
+    let Some(directory) = path.parent() else { return Err(below_a_file(key)) };
+    fs::create_dir_all(directory).map_err(|error| {
+        if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
+            below_a_file(key)
+        } else {
+            failed("make directory", directory, &error)
+        }
+    })?;
+    let temporary =
+        directory.join(format!(".twitcher.{}.{:016x}.tmp", std::process::id(), fastrand::u64(..)));
+    let written = write_beside(&temporary, value, like.as_deref())
+        .map_err(|error| failed("write", &temporary, &error))
+        .and_then(|()| move_into_place(key, &temporary, &path, condition));
+    if written.is_err() {
+        // What could not be written may not exist.
+        let _missing = fs::remove_file(&temporary);
+    }
+    written?;
+    sync_directory(directory)?;
+    Ok(value_version(value))
+}
+
+fn write_beside(temporary: &Path, value: &[u8], like: Option<&Path>) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(temporary)?;
+    if let Some(metadata) = like.and_then(|like| fs::metadata(like).ok()) {
+        // Only root may give files away; for all others the owner stays who writes.
+        let _not_root = std::os::unix::fs::fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
+        file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
+    }
+    file.write_all(value)?;
+    file.sync_all()
+}
+
+fn move_into_place(key: &Key, temporary: &Path, path: &Path, condition: Condition) -> Result<(), StoreError> {
+    if condition != Condition::Absent {
+        return fs::rename(temporary, path).map_err(|error| failed("write", path, &error));
+    }
+    // A link is made only where no name is, whoever made it.
+    match fs::hard_link(temporary, path) {
+        Ok(()) => fs::remove_file(temporary).map_err(|error| failed("remove", temporary, &error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StoreError::Conflict {
+            key: key.to_string(),
+            expected: "no key".to_owned(),
+            found: "one that was just made".to_owned(),
+        }),
+        // Some file systems have no hard links; there the lock has to do.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS)) => {
+            fs::rename(temporary, path).map_err(|error| failed("write", path, &error))
+        }
+        Err(error) => Err(failed("write", path, &error)),
+    }
+}
+
+/// Deletes one key; whether it was there. A directory goes when it is empty.
+pub(super) fn delete(
+    root: &Path,
+    _lock: &Locked,
+    key: &Key,
+    condition: Condition,
+) -> Result<bool, StoreError> {
+    let place = Place::of(key)?;
+    if place.names().is_empty() {
+        return Err(StoreError::Refused {
+            what: format!("delete {key}"),
+            why: "it is the top of the store; delete what is below it".to_owned(),
+        });
+    }
+    let present = match present(root, key, &place) {
+        Ok(present) => present,
+        // Below a file there is nothing to delete.
+        Err(StoreError::Refused { .. }) => Present::Nothing,
+        Err(error) => return Err(error),
+    };
+    check(key, &present, condition)?;
+    let path = place.below(root);
+    let removed = match present {
+        Present::Nothing => return Ok(false),
+        // The name goes, and not what a link leads to.
+        Present::File(_) => fs::remove_file(&path),
+        Present::Directory if path.is_symlink() => fs::remove_file(&path),
+        Present::Directory => fs::remove_dir(&path),
+    };
+    match removed {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            return Err(StoreError::Refused {
+                what: format!("delete {key}"),
+                why: "it is a directory that is not empty; delete what is below it first".to_owned(),
+            });
+        }
+        Err(error) => return Err(failed("delete", &path, &error)),
+    }
+    path.parent().map_or(Ok(()), sync_directory)?;
+    Ok(true)
+}
+
+fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory).and_then(|file| file.sync_all()).map_err(|error| failed("sync", directory, &error))
+}
+
+/// An error of a system call, as a store's.
+pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    // Not `Denied`: a directory has no user and no password that could be looked at.
+    StoreError::Refused { what: format!("{what} {}", path.display()), why: error.to_string() }
+}

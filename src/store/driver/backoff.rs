@@ -1,0 +1,55 @@
+//! How long is waited before something is tried again. Pure: randomness is an argument.
+
+use std::time::Duration;
+
+/// Waiting times that double from a first to a longest one, each drawn between nothing and that ("full
+/// jitter"), so that many daemons do not come back to a restarted store in step.
+#[derive(Debug, Clone)]
+pub(super) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    pub(super) const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, failures: 0 }
+    }
+
+    /// Draws the wait before the next attempt; the one after it may be twice as long.
+    pub(super) fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
+        let doubled = self.first.saturating_mul(2_u32.saturating_pow(self.failures));
+        self.failures = self.failures.saturating_add(1);
+        doubled.min(self.longest).mul_f64(rng.f64())
+    }
+
+    /// What was tried has worked.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_begin_anew_after_success() {
+        let first = Duration::from_millis(50);
+        let longest = Duration::from_secs(5);
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut longest_seen = [Duration::ZERO; 40];
+        for _ in 0..200 {
+            let mut backoff = Backoff::new(first, longest);
+            for (failures, seen) in longest_seen.iter_mut().enumerate() {
+                let bound = first.saturating_mul(1 << failures.min(20)).min(longest);
+                let wait = backoff.next(&mut rng);
+                assert!(wait <= bound, "{wait:?} after {failures} failures");
+                *seen = (*seen).max(wait);
+            }
+            backoff.reset();
+            assert!(backoff.next(&mut rng) <= first);
+        }
+        assert!(longest_seen[39] > longest / 2, "the draw reaches into the upper half");
+    }
+}

@@ -1,0 +1,139 @@
+//! The store as everybody else sees it: a cheap handle to subscribe with, and subscriptions.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::health::{Health, HealthKeeper, LinkState};
+use super::link::{Link, Open, Request};
+use super::slot::{Slot, Update};
+use super::target::{Shown, Subscriber, SubscriberId, Wanted};
+use crate::store::StoreSpec;
+use crate::watch::{Detail, Key, WatchType};
+
+/// A store that can be watched. Cloning is cheap; the connection is shared by all clones and all their
+/// subscriptions, is made with the first subscription, and closed some time after the last one.
+#[derive(Debug, Clone)]
+pub struct Store {
+    spec: Arc<StoreSpec>,
+    requests: mpsc::UnboundedSender<Request>,
+    health: watch::Receiver<Health>,
+    next: Arc<AtomicU64>,
+    pub(in crate::store) requester: Arc<crate::store::requests::Requester>,
+}
+
+/// What is subscribed to. Equal ones (but for `verify_interval`) share one watch in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The key.
+    pub key: Key,
+    /// How much of it.
+    pub watch_type: WatchType,
+    /// Whether values are wanted.
+    pub detail: Detail,
+    /// Whether every update counts, as far as the store tells them apart, or only the newest state.
+    pub every: bool,
+    /// After this long without proof of life the target is read again; above zero.
+    pub verify_interval: Duration,
+}
+
+impl Subscribe {
+    /// The newest states of a key, with values, verified every five minutes.
+    pub fn new(key: Key, watch_type: WatchType) -> Self {
+        let verify_interval = Duration::from_mins(5);
+        Self { key, watch_type, detail: Detail::Values, every: false, verify_interval }
+    }
+}
+
+/// A stream of states that does not end and does not fail. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct Subscription {
+    id: SubscriberId,
+    slot: Arc<Slot>,
+    shown: Arc<Mutex<Shown>>,
+    health: watch::Receiver<Health>,
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+/// How far a subscription can be believed right now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// When the store last proved what the state is; `None`: not yet.
+    pub verified: Option<Instant>,
+    /// Whether the store is connected. While it is not, changes are not seen; they are when it is back.
+    pub connected: bool,
+    /// Why changes are not seen at the moment: this target is refused, or the store is down.
+    pub error: Option<String>,
+}
+
+impl Store {
+    /// Makes a handle. Nothing is connected until something is subscribed to.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime: the driver is a task.
+    pub fn open(spec: StoreSpec) -> Self {
+        Self::open_with(spec, Box::new(crate::store::session))
+    }
+
+    pub(super) fn open_with(spec: StoreSpec, open: Open) -> Self {
+        let spec = Arc::new(spec);
+        let (requests, requests_in) = mpsc::unbounded_channel();
+        let (health_out, health) = watch::channel(Health::default());
+        let keeper = HealthKeeper::new(spec.name.to_string(), health_out);
+        tokio::spawn(Link::new(Arc::clone(&spec), open, keeper, fastrand::Rng::new()).run(requests_in));
+        Self { spec, requests, health, next: Arc::default(), requester: Arc::default() }
+    }
+
+    /// Where it is.
+    pub fn spec(&self) -> &StoreSpec {
+        &self.spec
+    }
+
+    /// Begins to watch. Returns at once; the first state comes when the store has told it.
+    pub fn subscribe(&self, subscribe: Subscribe) -> Subscription {
+        let Subscribe { key, watch_type, detail, every, verify_interval } = subscribe;
+        let id = SubscriberId(self.next.fetch_add(1, Ordering::Relaxed));
+        let slot = Arc::new(Slot::new(every));
+        let shown = Arc::default();
+        let subscriber =
+            Subscriber { id, slot: Arc::clone(&slot), shown: Arc::clone(&shown), verify_interval };
+        let wanted = Wanted { key, watch_type, detail, every };
+        // The driver ends only after the last handle and subscription: there is always one to receive.
+        let _ = self.requests.send(Request::Join(wanted, subscriber));
+        Subscription { id, slot, shown, health: self.health.clone(), requests: self.requests.clone() }
+    }
+
+    /// The store's state as a whole, now and whenever it changes.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+}
+
+impl Subscription {
+    /// Waits for a state that was not taken yet. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Update {
+        self.slot.take().await
+    }
+
+    /// Takes what is there, without waiting.
+    pub fn try_next(&mut self) -> Option<Update> {
+        self.slot.try_take()
+    }
+
+    /// How far the last state can be believed.
+    pub fn standing(&self) -> Standing {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let health = self.health.borrow();
+        let connected = health.state == LinkState::Connected;
+        let store_error = if connected { None } else { health.error.clone() };
+        Standing { verified: shown.verified, connected, error: store_error.or_else(|| shown.refused.clone()) }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let _ = self.requests.send(Request::Leave(self.id));
+    }
+}

@@ -1,0 +1,95 @@
+//! What can be said of a store as a whole: connected or not, since when, and why not.
+
+use tokio::sync::watch;
+
+use crate::store::StoreError;
+
+/// How a store stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// A session is open and serving.
+    Connected,
+    /// Nothing was asked of the store yet, or the first connection is being made.
+    Connecting,
+    /// The last attempt failed or the session was lost; the next attempt comes by itself.
+    Down,
+}
+
+/// A store's state for `status`, metrics and the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// How it stands.
+    pub state: LinkState,
+    /// Since when.
+    pub since: jiff::Timestamp,
+    /// Why it is down.
+    pub error: Option<String>,
+    /// How often a session was opened again after an earlier one.
+    pub reconnects: u64,
+    /// The server of the open session.
+    pub server: Option<String>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            state: LinkState::Connecting,
+            since: jiff::Timestamp::now(),
+            error: None,
+            reconnects: 0,
+            server: None,
+        }
+    }
+}
+
+/// The driver's end of the health of its store: publishes, and logs each change of state once.
+#[derive(Debug)]
+pub(super) struct HealthKeeper {
+    store: String,
+    entered: bool,
+    health: watch::Sender<Health>,
+}
+
+impl HealthKeeper {
+    pub(super) fn new(store: String, health: watch::Sender<Health>) -> Self {
+        Self { store, entered: false, health }
+    }
+
+    pub(super) fn connected(&mut self, server: String) {
+        tracing::info!(store = self.store, server, "connected to the store");
+        let again = std::mem::replace(&mut self.entered, true);
+        self.health.send_modify(|health| {
+            *health = Health {
+                state: LinkState::Connected,
+                since: jiff::Timestamp::now(),
+                error: None,
+                reconnects: health.reconnects + u64::from(again),
+                server: Some(server),
+            };
+        });
+    }
+
+    pub(super) fn down(&mut self, error: &StoreError) {
+        let error = error.to_string();
+        self.health.send_modify(|health| {
+            if health.state != LinkState::Down {
+                tracing::warn!(
+                    store = self.store,
+                    "the store cannot be reached, its watches wait for it: {error}"
+                );
+                health.state = LinkState::Down;
+                health.since = jiff::Timestamp::now();
+                health.server = None;
+            }
+            health.error = Some(error);
+        });
+    }
+
+    /// Nobody watches anything of the store any more: its session was closed on purpose.
+    pub(super) fn closed(&mut self) {
+        self.entered = false;
+        self.health.send_modify(|health| {
+            *health = Health { reconnects: health.reconnects, ..Health::default() };
+        });
+    }
+}

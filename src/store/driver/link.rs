@@ -1,0 +1,274 @@
+//! The driver's task: opens sessions, carries requests in and reports out, and never waits for anybody
+//! who consumes states.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::backoff::Backoff;
+use super::health::HealthKeeper;
+use super::table::{Observed, Table};
+use super::target::{Subscriber, SubscriberId, Wanted};
+use crate::store::session::{Command, Report, Session, TargetId};
+use crate::store::{StoreError, StoreSpec};
+
+/// Opens a session: the store, and how many were opened before it (moves on among its servers).
+pub(super) type Open = Box<dyn Fn(&StoreSpec, u64) -> Session + Send>;
+
+/// First and longest wait between two attempts to open a session.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A session that served this long was healthy: the next one is tried without delay.
+const HEALTHY: Duration = Duration::from_secs(10);
+/// A new session says that it is ready within this and the store's session time-out, or is given up.
+const ENTER: Duration = Duration::from_secs(30);
+/// A session that nobody needs is kept this long for those who come back (a changed watch).
+const LINGER: Duration = Duration::from_secs(5);
+/// Requests and reports that are handled before looking at the clock again.
+const BATCH: usize = 1024;
+
+#[derive(Debug)]
+pub(super) enum Request {
+    Join(Wanted, Subscriber),
+    Leave(SubscriberId),
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing is subscribed to.
+    Idle,
+    /// The next attempt comes then.
+    Waiting { until: Instant },
+    /// A session was started and has not reported for duty.
+    Entering { session: Session, since: Instant },
+    /// A session serves.
+    Serving { session: Session, since: Instant, idle_since: Option<Instant> },
+}
+
+pub(super) struct Link {
+    spec: Arc<StoreSpec>,
+    open: Open,
+    health: HealthKeeper,
+    rng: fastrand::Rng,
+    backoff: Backoff,
+    attempt: u64,
+    table: Table,
+    phase: Phase,
+}
+
+enum Woken {
+    Requests(usize),
+    Reports,
+    SessionEnded,
+    Deadline,
+}
+
+impl Link {
+    pub(super) fn new(
+        spec: Arc<StoreSpec>,
+        open: Open,
+        health: HealthKeeper,
+        mut rng: fastrand::Rng,
+    ) -> Self {
+        let (first, longest) = RECONNECT;
+        Self {
+            spec,
+            open,
+            health,
+            attempt: u64::from(rng.u32(..)),
+            rng,
+            backoff: Backoff::new(first, longest),
+            table: Table::default(),
+            phase: Phase::Idle,
+        }
+    }
+
+    /// Runs until the last handle and subscription are gone.
+    pub(super) async fn run(mut self, mut requests_in: mpsc::UnboundedReceiver<Request>) {
+        let mut requests = Vec::new();
+        let mut reports = Vec::new();
+        loop {
+            let deadline = self.next_deadline();
+            let woken = tokio::select! {
+                count = requests_in.recv_many(&mut requests, BATCH) => Woken::Requests(count),
+                count = receive(&mut self.phase, &mut reports) => {
+                    if count == 0 { Woken::SessionEnded } else { Woken::Reports }
+                }
+                () = sleep_until(deadline) => Woken::Deadline,
+            };
+            let now = clock();
+            match woken {
+                Woken::Requests(0) => return,
+                Woken::Requests(_) => self.serve(requests.drain(..), now),
+                Woken::Reports => {
+                    for report in reports.drain(..) {
+                        self.report(report, now);
+                    }
+                }
+                Woken::SessionEnded => {
+                    let what = format!("watch the store {}", self.spec.name);
+                    let why = "its session ended without a reason; this is a fault of the program".to_owned();
+                    self.lost(&StoreError::Unavailable { what, why }, now);
+                }
+                Woken::Deadline => {}
+            }
+            self.act(now);
+        }
+    }
+
+    fn serve(&mut self, requests: impl Iterator<Item = Request>, now: Instant) {
+        let mut added = Vec::new();
+        let mut removed = Vec::new();
+        for request in requests {
+            match request {
+                Request::Join(wanted, subscriber) => added.extend(self.table.join(wanted, subscriber, now)),
+                Request::Leave(subscriber) => removed.extend(self.table.leave(subscriber)),
+            }
+        }
+        added.retain(|id| !removed.contains(id));
+        self.arm(&added, now);
+        if !removed.is_empty() {
+            self.command(Command::Disarm(removed));
+        }
+    }
+
+    fn report(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::Ready { server } => self.enter(server, now),
+            Report::State { id, reading, proof } => {
+                if let Observed::Recovered(wanted) = self.table.observe(id, reading, proof, now) {
+                    tracing::info!(store = %self.spec.name, key = %wanted.key, "the key can be watched again");
+                }
+            }
+            Report::Refused { id, error } => {
+                let refused = self.table.refuse(id, error.to_string(), now, &mut self.rng);
+                if let Observed::NewlyRefused(wanted) = refused {
+                    tracing::warn!(store = %self.spec.name, key = %wanted.key, "the key cannot be watched: {error}");
+                }
+            }
+            Report::Lost(error) => self.lost(&error, now),
+        }
+    }
+
+    fn enter(&mut self, server: String, now: Instant) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Entering { session, .. } => {
+                self.health.connected(server);
+                let idle_since = self.table.is_empty().then_some(now);
+                Phase::Serving { session, since: now, idle_since }
+            }
+            phase @ (Phase::Idle | Phase::Waiting { .. } | Phase::Serving { .. }) => phase,
+        };
+        let arms = self.table.arm_all(now);
+        if !arms.is_empty() {
+            self.command(Command::Arm(arms));
+        }
+    }
+
+    fn lost(&mut self, error: &StoreError, now: Instant) {
+        match self.phase {
+            Phase::Serving { since, .. } if now - since >= HEALTHY => self.backoff.reset(),
+            Phase::Idle | Phase::Waiting { .. } | Phase::Entering { .. } | Phase::Serving { .. } => {}
+        }
+        self.table.disconnect();
+        self.health.down(error);
+        self.phase = Phase::Waiting { until: now + self.backoff.next(&mut self.rng) };
+    }
+
+    /// Does what is due.
+    fn act(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Idle if !self.table.is_empty() => self.start(now),
+            Phase::Waiting { .. } if self.table.is_empty() => self.close(),
+            Phase::Waiting { until } if *until <= now => self.start(now),
+            Phase::Idle | Phase::Waiting { .. } => {}
+            Phase::Entering { since, .. } => {
+                if *since + self.time_to_enter() <= now {
+                    self.unanswered("the connection was not made", now);
+                }
+            }
+            Phase::Serving { idle_since, .. } => {
+                *idle_since = if self.table.is_empty() { idle_since.or(Some(now)) } else { None };
+                if idle_since.is_some_and(|since| since + LINGER <= now) {
+                    self.close();
+                } else if self.table.answer_deadline().is_some_and(|deadline| deadline <= now) {
+                    self.unanswered("a read was not answered", now);
+                } else {
+                    let retries = self.table.take_retries(now);
+                    self.arm(&retries, now);
+                    let due = self.table.take_due(now);
+                    if !due.is_empty() {
+                        self.command(Command::Verify(due));
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, now: Instant) {
+        let session = (self.open)(&self.spec, self.attempt);
+        self.attempt = self.attempt.wrapping_add(1);
+        self.phase = Phase::Entering { session, since: now };
+    }
+
+    fn close(&mut self) {
+        self.table.disconnect();
+        self.health.closed();
+        self.phase = Phase::Idle;
+    }
+
+    fn unanswered(&mut self, why: &str, now: Instant) {
+        let what = format!("watch {} keys of the store {}", self.table.len(), self.spec.name);
+        let why = format!("{why} in time; connecting anew");
+        self.lost(&StoreError::Unavailable { what, why }, now);
+    }
+
+    fn arm(&mut self, ids: &[TargetId], now: Instant) {
+        if let (Phase::Serving { .. }, false) = (&self.phase, ids.is_empty()) {
+            let arms = self.table.arm(ids, now);
+            self.command(Command::Arm(arms));
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match &self.phase {
+            // A session that has ended has said so, or its reports end: that is noticed there.
+            Phase::Serving { session, .. } => drop(session.commands.send(command)),
+            Phase::Idle | Phase::Waiting { .. } | Phase::Entering { .. } => {}
+        }
+    }
+
+    fn time_to_enter(&self) -> Duration {
+        ENTER + self.spec.session_timeout
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Waiting { until } => Some(*until),
+            Phase::Entering { since, .. } => Some(*since + self.time_to_enter()),
+            Phase::Serving { idle_since: Some(since), .. } => Some(*since + LINGER),
+            Phase::Serving { idle_since: None, .. } => self.table.next_deadline(),
+        }
+    }
+}
+
+fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn receive(phase: &mut Phase, reports: &mut Vec<Report>) -> usize {
+    match phase {
+        Phase::Idle | Phase::Waiting { .. } => std::future::pending().await,
+        Phase::Entering { session, .. } | Phase::Serving { session, .. } => {
+            session.reports.recv_many(reports, BATCH).await
+        }
+    }
+}

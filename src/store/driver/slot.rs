@@ -1,0 +1,164 @@
+//! Where a subscriber finds its newest state: filled by the driver, emptied by the subscriber, and
+//! neither ever waits for the other.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::watch::{Content, State};
+
+/// Updates that may wait for a subscriber who wants every one.
+const LONGEST_QUEUE: usize = 4096;
+/// Bytes of values that may wait for it.
+const HEAVIEST_QUEUE: usize = 64 << 20;
+
+/// A newer state than the one taken before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// What is there now (or, for a subscriber who wants every update, was there next).
+    pub state: State,
+    /// How many updates it stands for since the last one that was taken; at least 1.
+    pub updates: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    waiting: Mutex<Waiting>,
+    filled: Notify,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    every: bool,
+    bytes: usize,
+    queue: VecDeque<Update>,
+}
+
+impl Slot {
+    pub(super) fn new(every: bool) -> Self {
+        let waiting = Waiting { every, bytes: 0, queue: VecDeque::new() };
+        Self { waiting: Mutex::new(waiting), filled: Notify::new() }
+    }
+
+    /// Puts a state in. What does not fit any more is counted into the newest.
+    pub(super) fn put(&self, state: State) {
+        self.lock().put(state);
+        self.filled.notify_one();
+    }
+
+    /// Waits for a state and takes it. Nothing is lost where the future is dropped.
+    pub(super) async fn take(&self) -> Update {
+        loop {
+            let filled = self.filled.notified();
+            if let Some(update) = self.try_take() {
+                return update;
+            }
+            filled.await;
+        }
+    }
+
+    pub(super) fn try_take(&self) -> Option<Update> {
+        let mut waiting = self.lock();
+        let update = waiting.queue.pop_front()?;
+        waiting.bytes -= weight(&update.state.content);
+        if waiting.queue.is_empty() {
+            // The memory of a burst is not kept for good.
+            waiting.queue.shrink_to(1);
+        }
+        Some(update)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn put(&mut self, state: State) {
+        let new_weight = weight(&state.content);
+        let full = !self.every
+            || self.queue.len() >= LONGEST_QUEUE
+            || self.bytes.saturating_add(new_weight) > HEAVIEST_QUEUE;
+        self.bytes += new_weight;
+        match self.queue.back_mut() {
+            Some(newest) if full => {
+                self.bytes -= weight(&newest.state.content);
+                newest.state = state;
+                newest.updates += 1;
+            }
+            Some(_) | None => {
+                // Most slots never hold more than one.
+                if self.queue.is_empty() {
+                    self.queue.reserve_exact(1);
+                }
+                self.queue.push_back(Update { state, updates: 1 });
+            }
+        }
+    }
+}
+
+/// Bytes that a waiting state holds on to, about. States of one tree share what did not change, so a
+/// tree counts as little here; its slot is bounded by count.
+fn weight(content: &Content) -> usize {
+    match content {
+        Content::Absent | Content::Unread | Content::Tree(_) => 0,
+        Content::Value(value) => Bytes::len(value),
+        Content::Children(names) => names.len() * size_of::<std::sync::Arc<str>>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::{Order, Version};
+
+    fn state(order: u64, size: usize) -> State {
+        let content = Content::Value(vec![0; size].into());
+        State { order: Order(order), version: Version::Revision(1), content }
+    }
+
+    #[test]
+    fn a_slot_keeps_the_newest_and_counts_what_it_replaced() {
+        let slot = Slot::new(false);
+        assert_eq!(slot.try_take(), None);
+        for order in 1..=3 {
+            slot.put(state(order, 10));
+        }
+        assert_eq!(slot.try_take(), Some(Update { state: state(3, 10), updates: 3 }));
+        assert_eq!(slot.try_take(), None);
+        slot.put(state(4, 10));
+        assert_eq!(slot.try_take(), Some(Update { state: state(4, 10), updates: 1 }));
+    }
+
+    #[test]
+    fn a_queue_gives_every_update_until_it_is_full_and_loses_no_count() {
+        for (size, puts) in [(0, 10_000_u64), (1 << 20, 200), (100 << 20, 5)] {
+            let slot = Slot::new(true);
+            for order in 1..=puts {
+                slot.put(state(order, size));
+            }
+            let taken: Vec<Update> = std::iter::from_fn(|| slot.try_take()).collect();
+            assert!(taken.len() <= LONGEST_QUEUE && !taken.is_empty());
+            let kept: usize = taken[..taken.len() - 1].iter().map(|u| weight(&u.state.content)).sum();
+            assert!(kept <= HEAVIEST_QUEUE, "{kept} bytes of updates of {size} each");
+            assert_eq!(taken.iter().map(|u| u.updates).sum::<u64>(), puts);
+            assert!(taken.windows(2).all(|two| two[0].state.order < two[1].state.order));
+            assert_eq!(taken.last().map(|u| u.state.order), Some(Order(puts)));
+            assert_eq!(slot.lock().bytes, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_wait_loses_nothing() {
+        let slot = Slot::new(false);
+        tokio::select! {
+            biased;
+            _ = slot.take() => panic!("nothing was put"),
+            () = std::future::ready(()) => {}
+        }
+        slot.put(state(1, 0));
+        assert_eq!(slot.take().await.updates, 1);
+    }
+}

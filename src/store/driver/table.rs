@@ -1,0 +1,239 @@
+//! All targets of a store: who shares them, which are due to be verified or tried again, and which the
+//! session has not answered yet. Pure: time is an argument, and what is to be asked is returned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::target::{Subscriber, SubscriberId, Target, Wanted};
+use crate::store::session::{Arm, Proof, Reading, TargetId};
+use crate::watch::Order;
+
+/// A session that owes answers and gives none for this long is lost.
+const NO_ANSWER: Duration = Duration::from_secs(30);
+/// A single answer may take this long while others come.
+const LATE_ANSWER: Duration = Duration::from_mins(5);
+/// What is due within this part of its interval is verified along with what is due now, so that many
+/// targets cause few wake-ups.
+const EARLY: u32 = 10;
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    targets: BTreeMap<TargetId, Target>,
+    shared: BTreeMap<Wanted, TargetId>,
+    joined: BTreeMap<SubscriberId, TargetId>,
+    due: BTreeSet<(Instant, TargetId)>,
+    due_of: BTreeMap<TargetId, Instant>,
+    retries: BTreeSet<(Instant, TargetId)>,
+    owed: BTreeMap<TargetId, Instant>,
+    owed_since: BTreeSet<(Instant, TargetId)>,
+    last_answer: Option<Instant>,
+    next_target: u64,
+    order: u64,
+}
+
+/// What came of a report.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Observed {
+    /// The subscribers were given a new state, or not.
+    State,
+    /// So it was, and the target had been refused before.
+    Recovered(Wanted),
+    /// A refusal in other words than the last one.
+    NewlyRefused(Wanted),
+    /// Nothing to tell.
+    Nothing,
+}
+
+impl Table {
+    pub(super) fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Adds a subscriber; returns the target that must be armed where it is the first one.
+    pub(super) fn join(&mut self, wanted: Wanted, subscriber: Subscriber, now: Instant) -> Option<TargetId> {
+        let known = self.shared.get(&wanted).copied();
+        let id = known.unwrap_or_else(|| {
+            self.next_target += 1;
+            TargetId(self.next_target)
+        });
+        self.joined.insert(subscriber.id, id);
+        self.shared.entry(wanted).or_insert_with_key(|wanted| {
+            self.targets.insert(id, Target::new(id, wanted.clone()));
+            id
+        });
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.join(subscriber);
+        }
+        if known.is_some() && !self.owed.contains_key(&id) {
+            self.schedule(id, now);
+        }
+        known.is_none().then_some(id)
+    }
+
+    /// Removes a subscriber; returns the target that nobody wants any more.
+    pub(super) fn leave(&mut self, subscriber: SubscriberId) -> Option<TargetId> {
+        let id = self.joined.remove(&subscriber)?;
+        let target = self.targets.get_mut(&id)?;
+        target.subscribers.retain(|known| known.id != subscriber);
+        if !target.subscribers.is_empty() {
+            return None;
+        }
+        self.settle(id);
+        self.unschedule(id);
+        let target = self.targets.remove(&id)?;
+        self.shared.remove(&target.wanted);
+        if let Some(retry) = target.refused.and_then(|refusal| refusal.retry) {
+            self.retries.remove(&(retry, id));
+        }
+        Some(id)
+    }
+
+    /// Everything, for a new session. From now on an answer is owed for each.
+    pub(super) fn arm_all(&mut self, now: Instant) -> Vec<Arm> {
+        let ids: Vec<TargetId> = self.targets.keys().copied().collect();
+        self.arm(&ids, now)
+    }
+
+    /// These, in an open session.
+    pub(super) fn arm(&mut self, ids: &[TargetId], now: Instant) -> Vec<Arm> {
+        for &id in ids {
+            self.owe(id, now);
+            self.unschedule(id);
+            if let Some(refusal) = self.targets.get_mut(&id).and_then(|target| target.refused.as_mut())
+                && let Some(retry) = refusal.retry.take()
+            {
+                self.retries.remove(&(retry, id));
+            }
+        }
+        ids.iter().filter_map(|id| self.targets.get(id)).map(Target::arm).collect()
+    }
+
+    /// The session is gone: it owes nothing, and nothing can be verified or retried without one.
+    pub(super) fn disconnect(&mut self) {
+        self.owed.clear();
+        self.owed_since.clear();
+        self.last_answer = None;
+        self.due.clear();
+        self.due_of.clear();
+        self.retries.clear();
+        for target in self.targets.values_mut() {
+            if let Some(refusal) = &mut target.refused {
+                refusal.retry = None;
+            }
+        }
+    }
+
+    pub(super) fn observe(&mut self, id: TargetId, reading: Reading, proof: Proof, now: Instant) -> Observed {
+        let Some(target) = self.targets.get_mut(&id) else { return Observed::Nothing };
+        let refused = target.refused.is_some();
+        if target.observe(reading, proof, now, Order(self.order + 1)) {
+            self.order += 1;
+        }
+        let recovered = (refused && target.refused.is_none()).then(|| target.wanted.clone());
+        match proof {
+            Proof::Read => self.answer(id, now),
+            Proof::Event => {}
+        }
+        if !self.owed.contains_key(&id) {
+            self.schedule(id, now);
+        }
+        recovered.map_or(Observed::State, Observed::Recovered)
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        id: TargetId,
+        error: String,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Observed {
+        self.answer(id, now);
+        self.unschedule(id);
+        let Some(target) = self.targets.get_mut(&id) else { return Observed::Nothing };
+        if let Some(retry) = target.refused.as_ref().and_then(|refusal| refusal.retry) {
+            self.retries.remove(&(retry, id));
+        }
+        let news = target.refuse(error, now, rng);
+        if let Some(retry) = target.refused.as_ref().and_then(|refusal| refusal.retry) {
+            self.retries.insert((retry, id));
+        }
+        if news { Observed::NewlyRefused(target.wanted.clone()) } else { Observed::Nothing }
+    }
+
+    /// Targets whose proof of life is older than they allow. An answer is owed for each from now on.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<TargetId> {
+        if self.due.first().is_none_or(|&(due, _)| due > now) {
+            return Vec::new();
+        }
+        let early = |id: &TargetId| {
+            let interval = self.targets.get(id).and_then(Target::verify_interval);
+            interval.unwrap_or_default() / EARLY
+        };
+        let due: Vec<TargetId> =
+            self.due.iter().filter(|(due, id)| *due <= now + early(id)).map(|&(_, id)| id).collect();
+        for &id in &due {
+            self.unschedule(id);
+            self.owe(id, now);
+        }
+        due
+    }
+
+    /// Refused targets that are to be tried again.
+    pub(super) fn take_retries(&mut self, now: Instant) -> Vec<TargetId> {
+        let due = self.retries.iter().take_while(|(retry, _)| *retry <= now);
+        due.map(|&(_, id)| id).collect()
+    }
+
+    /// When the session counts as lost unless it answers.
+    pub(super) fn answer_deadline(&self) -> Option<Instant> {
+        let &(oldest, _) = self.owed_since.first()?;
+        let quiet_since = self.last_answer.map_or(oldest, |last| last.max(oldest));
+        Some((quiet_since + NO_ANSWER).min(oldest + LATE_ANSWER))
+    }
+
+    /// When something is to be verified or tried again, or an answer is overdue.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let due = self.due.first().map(|&(due, _)| due);
+        let retry = self.retries.first().map(|&(retry, _)| retry);
+        [due, retry, self.answer_deadline()].into_iter().flatten().min()
+    }
+
+    fn owe(&mut self, id: TargetId, now: Instant) {
+        if self.targets.contains_key(&id) && !self.owed.contains_key(&id) {
+            self.owed.insert(id, now);
+            self.owed_since.insert((now, id));
+        }
+    }
+
+    fn answer(&mut self, id: TargetId, now: Instant) {
+        if self.settle(id) {
+            self.last_answer = Some(now);
+        }
+    }
+
+    fn settle(&mut self, id: TargetId) -> bool {
+        let Some(since) = self.owed.remove(&id) else { return false };
+        self.owed_since.remove(&(since, id))
+    }
+
+    /// Puts the next verification one interval after the last proof of life.
+    fn schedule(&mut self, id: TargetId, now: Instant) {
+        self.unschedule(id);
+        let Some(target) = self.targets.get(&id) else { return };
+        if let (Some(interval), None) = (target.verify_interval(), &target.refused) {
+            let due = target.verified.unwrap_or(now) + interval;
+            self.due.insert((due, id));
+            self.due_of.insert(id, due);
+        }
+    }
+
+    fn unschedule(&mut self, id: TargetId) {
+        if let Some(due) = self.due_of.remove(&id) {
+            self.due.remove(&(due, id));
+        }
+    }
+}

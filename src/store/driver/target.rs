@@ -1,0 +1,256 @@
+//! One target in the driver: what was last shown of it, and what counts as something new. Pure.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::slot::Slot;
+use crate::store::session::{Arm, Proof, Reading, TargetId};
+use crate::watch::{Content, Detail, Key, Order, State, Version, WatchType};
+
+/// First and longest wait before a refused target is tried again.
+const REFUSED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
+
+/// What makes two subscriptions the same target, and one watch in the store.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wanted {
+    pub(super) key: Key,
+    pub(super) watch_type: WatchType,
+    pub(super) detail: Detail,
+    pub(super) every: bool,
+}
+
+/// The driver's number for a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SubscriberId(pub(super) u64);
+
+/// What a target's subscribers can read at any time.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    pub(super) verified: Option<Instant>,
+    pub(super) refused: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) id: SubscriberId,
+    pub(super) slot: Arc<Slot>,
+    pub(super) shown: Arc<Mutex<Shown>>,
+    pub(super) verify_interval: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) id: TargetId,
+    pub(super) wanted: Wanted,
+    pub(super) subscribers: Vec<Subscriber>,
+    /// What was emitted last.
+    emitted: Option<State>,
+    /// The version that events are compared with: that of the last reading of any kind, which differs
+    /// from the emitted one where a reading brought a new version of an unchanged state.
+    seen: Option<Version>,
+    pub(super) verified: Option<Instant>,
+    pub(super) refused: Option<Box<Refusal>>,
+}
+
+/// A target that the store did not let be watched.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: String,
+    backoff: Backoff,
+    /// When it is tried again; `None` while that is under way.
+    pub(super) retry: Option<Instant>,
+}
+
+impl Target {
+    pub(super) fn new(id: TargetId, wanted: Wanted) -> Self {
+        Self { id, wanted, subscribers: Vec::new(), emitted: None, seen: None, verified: None, refused: None }
+    }
+
+    /// What a session is asked for.
+    pub(super) fn arm(&self) -> Arm {
+        let resume = self.emitted.as_ref().filter(|_| self.wanted.every);
+        Arm {
+            id: self.id,
+            key: self.wanted.key.clone(),
+            watch_type: self.wanted.watch_type,
+            detail: self.wanted.detail,
+            resume: resume.map(|state| Reading { version: state.version, content: state.content.clone() }),
+        }
+    }
+
+    /// The smallest interval that one of its subscribers asked for.
+    pub(super) fn verify_interval(&self) -> Option<Duration> {
+        self.subscribers.iter().map(|subscriber| subscriber.verify_interval).min()
+    }
+
+    /// A newcomer gets what the others have got already.
+    pub(super) fn join(&mut self, subscriber: Subscriber) {
+        if let Some(state) = &self.emitted {
+            subscriber.slot.put(state.clone());
+        }
+        self.subscribers.push(subscriber);
+        self.show();
+    }
+
+    /// Takes note of a reading, and gives it to the subscribers where it is new. Returns whether it was.
+    pub(super) fn observe(&mut self, reading: Reading, proof: Proof, now: Instant, order: Order) -> bool {
+        if proof == Proof::Event && self.seen.is_some_and(|seen| is_older(reading.version, seen)) {
+            return false;
+        }
+        self.seen = Some(reading.version);
+        self.verified = Some(now);
+        self.refused = None;
+        self.show();
+        if self.emitted.as_ref().is_some_and(|emitted| is_same(emitted, &reading)) {
+            return false;
+        }
+        let state = State { order, version: reading.version, content: reading.content };
+        for subscriber in &self.subscribers {
+            subscriber.slot.put(state.clone());
+        }
+        self.emitted = Some(state);
+        true
+    }
+
+    /// Takes note of a refusal. Returns whether it is another one than before, and thus news.
+    pub(super) fn refuse(&mut self, error: String, now: Instant, rng: &mut fastrand::Rng) -> bool {
+        let news = self.refused.as_ref().is_none_or(|refusal| refusal.error != error);
+        let (first, longest) = REFUSED;
+        let mut backoff =
+            self.refused.take().map_or_else(|| Backoff::new(first, longest), |refusal| refusal.backoff);
+        let retry = now + first + backoff.next(rng);
+        self.refused = Some(Box::new(Refusal { error, backoff, retry: Some(retry) }));
+        self.show();
+        news
+    }
+
+    fn show(&self) {
+        for subscriber in &self.subscribers {
+            let mut shown = subscriber.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.verified = self.verified;
+            shown.refused = self.refused.as_ref().map(|refusal| refusal.error.clone());
+        }
+    }
+}
+
+/// Whether a version comes before another in one life of a store. Hashes have no order.
+fn is_older(version: Version, than: Version) -> bool {
+    match (version, than) {
+        (Version::Revision(version), Version::Revision(than)) => version < than,
+        (Version::Revision(_) | Version::Hash(_), Version::Revision(_) | Version::Hash(_)) => false,
+    }
+}
+
+/// Whether a reading says nothing new.
+///
+/// An unchanged value under a higher revision is an update: somebody wrote the same again. Under a lower
+/// one it is not: the store was restored to the very same value, or the last thing that happened in a
+/// tree was a deletion, whose revision nothing that is left carries. Names of children are their state.
+fn is_same(emitted: &State, reading: &Reading) -> bool {
+    match (&emitted.content, &reading.content) {
+        (Content::Absent, Content::Absent) => true,
+        (Content::Unread, Content::Unread) => emitted.version == reading.version,
+        (Content::Children(emitted), Content::Children(read)) => emitted == read,
+        (Content::Value(old), Content::Value(new)) => {
+            old == new && !is_older(emitted.version, reading.version)
+        }
+        (Content::Tree(old), Content::Tree(new)) => {
+            !is_older(emitted.version, reading.version) && (old.ptr_eq(new) || old == new)
+        }
+        (
+            Content::Absent | Content::Unread | Content::Children(_) | Content::Value(_) | Content::Tree(_),
+            Content::Absent | Content::Unread | Content::Children(_) | Content::Value(_) | Content::Tree(_),
+        ) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(version: i64, text: &str) -> Reading {
+        let content = Content::Value(text.to_owned().into());
+        Reading { version: Version::Revision(version), content }
+    }
+
+    fn absent(version: i64) -> Reading {
+        Reading { version: Version::Revision(version), content: Content::Absent }
+    }
+
+    fn unread(version: i64) -> Reading {
+        Reading { version: Version::Revision(version), content: Content::Unread }
+    }
+
+    fn children(version: i64, names: &[&str]) -> Reading {
+        let names = names.iter().map(|&name| name.into()).collect();
+        Reading { version: Version::Revision(version), content: Content::Children(names) }
+    }
+
+    fn tree(version: i64, pairs: &[(&str, &str)]) -> Reading {
+        let pairs = pairs.iter().map(|&(key, text)| (Arc::from(key), Some(text.to_owned().into())));
+        Reading { version: Version::Revision(version), content: Content::Tree(pairs.collect()) }
+    }
+
+    fn hashed(hash: u128, text: &str) -> Reading {
+        Reading { version: Version::Hash(hash), ..value(0, text) }
+    }
+
+    #[test]
+    fn only_what_is_new_and_not_older_is_emitted() {
+        use Proof::{Event, Read};
+        let table = [
+            (value(5, "a"), value(5, "a"), Read, false, "the same"),
+            (value(5, "a"), value(6, "a"), Read, true, "the same value written again"),
+            (value(5, "a"), value(6, "a"), Event, true, "the same value written again"),
+            (value(5, "a"), value(4, "b"), Event, false, "an old event"),
+            (value(5, "a"), value(4, "b"), Read, true, "a store restored to another value"),
+            (value(5, "a"), value(5, "b"), Read, true, "a restored store that reached the same revision"),
+            (value(5, "a"), value(4, "a"), Read, false, "a store restored to the same value"),
+            (value(5, "a"), absent(7), Event, true, "deleted"),
+            (value(5, "a"), absent(3), Read, true, "restored to a time before it"),
+            (absent(5), absent(9), Read, false, "still not there"),
+            (absent(5), value(6, "a"), Event, true, "created"),
+            (unread(5), unread(5), Read, false, "the same version"),
+            (unread(5), unread(4), Read, true, "another version"),
+            (unread(5), unread(4), Event, false, "an older event"),
+            (children(5, &["a"]), children(9, &["a"]), Read, false, "something below a child"),
+            (children(5, &["a"]), children(9, &["a", "b"]), Event, true, "a new child"),
+            (children(5, &["a"]), children(9, &[]), Event, true, "the node is left, its child is gone"),
+            (tree(5, &[("", "x")]), tree(4, &[("", "x")]), Read, false, "the deletion at 5 left no mark"),
+            (tree(5, &[("", "x")]), tree(6, &[("", "x")]), Read, true, "the same value written again"),
+            (tree(5, &[("", "x")]), tree(4, &[("", "y")]), Read, true, "restored"),
+            (hashed(9, "a"), hashed(3, "b"), Event, true, "hashes have no order"),
+            (hashed(9, "a"), hashed(9, "a"), Event, false, "the same hash"),
+        ];
+        for (first, second, proof, emitted, why) in table {
+            let mut target = Target::new(
+                TargetId(1),
+                Wanted {
+                    key: Key::new("/k").unwrap(),
+                    watch_type: WatchType::Data,
+                    detail: Detail::Values,
+                    every: false,
+                },
+            );
+            let now = Instant::now();
+            assert!(target.observe(first, Read, now, Order(1)), "a first state is new");
+            assert_eq!(target.observe(second, proof, now, Order(2)), emitted, "{why}");
+        }
+    }
+
+    #[test]
+    fn after_a_restore_to_the_same_value_lower_versions_are_new_again() {
+        let wanted = Wanted {
+            key: Key::new("/k").unwrap(),
+            watch_type: WatchType::Data,
+            detail: Detail::Values,
+            every: false,
+        };
+        let mut target = Target::new(TargetId(1), wanted);
+        let now = Instant::now();
+        assert!(target.observe(value(9000, "a"), Proof::Read, now, Order(1)));
+        assert!(!target.observe(value(2, "a"), Proof::Read, now, Order(2)));
+        assert!(target.observe(value(3, "b"), Proof::Event, now, Order(3)));
+    }
+}

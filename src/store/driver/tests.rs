@@ -1,0 +1,356 @@
+//! The driver against sessions that the test plays itself, in time that the test moves.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::*;
+use crate::store::session::{Arm, Command, Proof, Reading, Report, Session, TargetId};
+use crate::store::{StoreError, StoreSpec, StoreUrl};
+use crate::watch::{Content, Detail, Key, StoreName, Version, WatchType};
+
+/// The other end of a session.
+struct Played {
+    attempt: u64,
+    commands: mpsc::UnboundedReceiver<Command>,
+    reports: mpsc::Sender<Report>,
+}
+
+struct Stage {
+    store: Store,
+    opened: mpsc::UnboundedReceiver<Played>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (opened_out, opened) = mpsc::unbounded_channel();
+        let open = move |_: &StoreSpec, attempt| {
+            Session::start(|commands, reports| {
+                let _ = opened_out.send(Played { attempt, commands, reports });
+                std::future::pending()
+            })
+        };
+        let spec = StoreSpec {
+            name: StoreName::new("played").unwrap(),
+            url: StoreUrl::Dir { root: "/nowhere".into() },
+            credentials: None,
+            tls: None,
+            session_timeout: Duration::from_secs(10),
+        };
+        Self { store: Store::open_with(spec, Box::new(open)), opened }
+    }
+
+    fn subscribe(&self, key: &str, every: bool) -> Subscription {
+        self.subscribe_verified(key, every, Duration::from_mins(5))
+    }
+
+    fn subscribe_verified(&self, key: &str, every: bool, verify_interval: Duration) -> Subscription {
+        self.store.subscribe(Subscribe {
+            key: Key::new(key).unwrap(),
+            watch_type: WatchType::Data,
+            detail: Detail::Values,
+            every,
+            verify_interval,
+        })
+    }
+
+    async fn session(&mut self) -> Played {
+        self.opened.recv().await.unwrap()
+    }
+
+    async fn ready(&mut self) -> Played {
+        let session = self.session().await;
+        session.say(Report::Ready { server: "s1".into() }).await;
+        session
+    }
+}
+
+impl Played {
+    async fn say(&self, report: Report) {
+        self.reports.send(report).await.unwrap();
+    }
+
+    async fn show(&self, id: TargetId, version: i64, text: &str, proof: Proof) {
+        let content = Content::Value(text.to_owned().into());
+        let reading = Reading { version: Version::Revision(version), content };
+        self.say(Report::State { id, reading, proof }).await;
+    }
+
+    async fn lose(&self) {
+        let error = StoreError::Unavailable { what: "ask s1".into(), why: "it is gone".into() };
+        self.say(Report::Lost(error)).await;
+    }
+
+    async fn arms(&mut self) -> Vec<Arm> {
+        match self.commands.recv().await.unwrap() {
+            Command::Arm(arms) => arms,
+            other @ (Command::Disarm(_) | Command::Verify(_)) => panic!("{other:?}"),
+        }
+    }
+
+    async fn verifies(&mut self) -> Vec<TargetId> {
+        match self.commands.recv().await.unwrap() {
+            Command::Verify(ids) => ids,
+            other @ (Command::Disarm(_) | Command::Arm(_)) => panic!("{other:?}"),
+        }
+    }
+
+    async fn disarms(&mut self) -> Vec<TargetId> {
+        match self.commands.recv().await.unwrap() {
+            Command::Disarm(ids) => ids,
+            other @ (Command::Verify(_) | Command::Arm(_)) => panic!("{other:?}"),
+        }
+    }
+}
+
+fn text(update: &Update) -> String {
+    match &update.state.content {
+        Content::Value(value) => String::from_utf8(value.to_vec()).unwrap(),
+        other @ (Content::Absent | Content::Unread | Content::Children(_) | Content::Tree(_)) => {
+            panic!("{other:?}")
+        }
+    }
+}
+
+/// Waits longer than anything that would come by itself.
+async fn nothing_from(subscription: &mut Subscription) {
+    let waited = timeout(Duration::from_millis(1), subscription.next()).await;
+    assert!(waited.is_err(), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_connected_before_the_first_subscription_nor_long_after_the_last() {
+    let mut stage = Stage::new();
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert!(stage.opened.try_recv().is_err());
+    assert_eq!(stage.store.health().borrow().state, LinkState::Connecting);
+
+    let subscription = stage.subscribe("/a", false);
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    assert_eq!(stage.store.health().borrow().state, LinkState::Connected);
+    drop(subscription);
+    assert_eq!(session.disarms().await, [arms[0].id]);
+    session.reports.closed().await;
+    assert_eq!(stage.store.health().borrow().state, LinkState::Connecting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_targets_share_one_watch_and_a_newcomer_is_told_at_once() {
+    let mut stage = Stage::new();
+    let mut first = stage.subscribe("/a", false);
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    session.show(arms[0].id, 7, "x", Proof::Read).await;
+    assert_eq!(text(&first.next().await), "x");
+
+    let mut second = stage.subscribe("/a", false);
+    let mut other = stage.subscribe("/a", true);
+    assert_eq!(text(&second.next().await), "x");
+    let arms_of_every = session.arms().await;
+    assert_eq!(arms_of_every.len(), 1, "only what is not watched yet is armed");
+    nothing_from(&mut other).await;
+
+    session.show(arms[0].id, 8, "y", Proof::Event).await;
+    assert_eq!(text(&first.next().await), "y");
+    assert_eq!(text(&second.next().await), "y");
+    drop(first);
+    session.show(arms[0].id, 9, "z", Proof::Event).await;
+    assert_eq!(text(&second.next().await), "z");
+    drop(second);
+    assert_eq!(session.disarms().await, [arms[0].id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_loss_everything_is_armed_again_and_only_news_is_told() {
+    let mut stage = Stage::new();
+    let mut slot = stage.subscribe("/a", false);
+    let mut every = stage.subscribe("/b", true);
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    for arm in &arms {
+        assert_eq!(arm.resume, None);
+        session.show(arm.id, 7, "x", Proof::Read).await;
+    }
+    let before = slot.next().await.state.order;
+    assert_eq!(text(&every.next().await), "x");
+    session.lose().await;
+
+    let first_attempt = session.attempt;
+    let mut session = stage.session().await;
+    assert_eq!(session.attempt, first_attempt + 1, "the next server is tried");
+    assert_eq!(stage.store.health().borrow().state, LinkState::Down);
+    assert_eq!(slot.standing().error.unwrap(), "ask s1: it is gone");
+    session.say(Report::Ready { server: "s2".into() }).await;
+    let again = session.arms().await;
+    assert_eq!(again.iter().map(|arm| arm.id).collect::<Vec<_>>(), [arms[0].id, arms[1].id]);
+    assert_eq!(again[0].resume, None);
+    assert_eq!(again[1].resume.as_ref().unwrap().version, Version::Revision(7));
+    session.show(again[0].id, 7, "x", Proof::Read).await;
+    nothing_from(&mut slot).await;
+    assert_eq!(slot.standing().error, None);
+
+    session.show(again[0].id, 3, "restored", Proof::Read).await;
+    let update = slot.next().await;
+    assert_eq!((text(&update).as_str(), update.updates), ("restored", 1));
+    assert!(update.state.order > before, "restored is newer by definition");
+    assert_eq!(stage.store.health().borrow().reconnects, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_subscriber_gets_the_newest_and_how_many_it_stands_for() {
+    let mut stage = Stage::new();
+    let mut slot = stage.subscribe("/a", false);
+    let mut every = stage.subscribe("/a", true);
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    for version in 1..=100 {
+        for arm in &arms {
+            session.show(arm.id, version, &version.to_string(), Proof::Event).await;
+        }
+    }
+    for version in 1..=100 {
+        let update = every.next().await;
+        assert_eq!((text(&update), update.updates), (version.to_string(), 1));
+    }
+    let update = slot.next().await;
+    assert_eq!((text(&update).as_str(), update.updates), ("100", 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_verified_after_the_shortest_interval_and_in_one_batch() {
+    let mut stage = Stage::new();
+    let long = stage.subscribe_verified("/a", false, Duration::from_mins(5));
+    let short = stage.subscribe_verified("/a", false, Duration::from_mins(1));
+    let _also = stage.subscribe_verified("/b", false, Duration::from_secs(62));
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    for arm in &arms {
+        session.show(arm.id, 1, "x", Proof::Read).await;
+    }
+    let began = tokio::time::Instant::now();
+    assert_eq!(session.verifies().await.len(), 2, "what is nearly due is verified along");
+    let waited = began.elapsed();
+    assert!((58..=61).contains(&waited.as_secs()), "{waited:?}");
+    let verified = long.standing().verified.unwrap();
+    for arm in &arms {
+        session.show(arm.id, 1, "x", Proof::Read).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(long.standing().verified.unwrap() > verified);
+
+    drop(short);
+    let began = tokio::time::Instant::now();
+    loop {
+        let ids = session.verifies().await;
+        for &id in &ids {
+            session.show(id, 1, "x", Proof::Read).await;
+        }
+        if ids.contains(&arms[0].id) && began.elapsed() > Duration::from_secs(90) {
+            assert!(began.elapsed() > Duration::from_mins(4), "the long interval holds again");
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_counts_as_proof_of_life() {
+    let mut stage = Stage::new();
+    let _subscription = stage.subscribe_verified("/a", false, Duration::from_mins(1));
+    let mut session = stage.ready().await;
+    let id = session.arms().await[0].id;
+    session.show(id, 1, "x", Proof::Read).await;
+    for version in 2..20 {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        session.show(id, version, "x", Proof::Event).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(session.commands.try_recv().is_err(), "nothing had to be asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_owes_an_answer_is_replaced() {
+    let mut stage = Stage::new();
+    let mut subscription = stage.subscribe("/a", false);
+    let session = stage.session().await;
+    session.reports.closed().await;
+    drop(session);
+
+    let mut session = stage.ready().await;
+    session.arms().await;
+    session.reports.closed().await;
+    assert!(subscription.standing().error.unwrap().contains("not answered in time"));
+
+    let mut session = stage.ready().await;
+    let id = session.arms().await[0].id;
+    session.show(id, 1, "x", Proof::Read).await;
+    assert_eq!(text(&subscription.next().await), "x");
+    assert_eq!(session.verifies().await, [id]);
+    session.reports.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_answers_that_trickle_in_are_no_reason_to_give_up() {
+    let mut stage = Stage::new();
+    let subscriptions: Vec<Subscription> = (0..5).map(|n| stage.subscribe(&format!("/{n}"), false)).collect();
+    let mut session = stage.ready().await;
+    for arm in session.arms().await {
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        session.show(arm.id, 1, "x", Proof::Read).await;
+    }
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(subscriptions.iter().all(|subscription| subscription.standing().error.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_target_is_tried_again_and_disturbs_no_other() {
+    let mut stage = Stage::new();
+    let mut good = stage.subscribe("/good", false);
+    let mut bad = stage.subscribe("/bad", false);
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    session.show(arms[0].id, 1, "x", Proof::Read).await;
+    let why = || StoreError::Denied { what: "read /bad".into(), why: "permission denied".into() };
+    for _ in 0..5 {
+        session.say(Report::Refused { id: arms[1].id, error: why() }).await;
+        let again = session.arms().await;
+        assert_eq!(again.iter().map(|arm| arm.id).collect::<Vec<_>>(), [arms[1].id]);
+    }
+    assert!(bad.standing().error.unwrap().contains("permission denied"));
+    assert_eq!(good.standing().error, None);
+    assert_eq!(text(&good.next().await), "x");
+    session.show(arms[1].id, 1, "allowed", Proof::Read).await;
+    assert_eq!(text(&bad.next().await), "allowed");
+    assert_eq!(bad.standing().error, None);
+    assert!(stage.opened.try_recv().is_err(), "the session was kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_slow_down_while_the_store_is_away() {
+    let mut stage = Stage::new();
+    let _subscription = stage.subscribe("/a", false);
+    let began = tokio::time::Instant::now();
+    for _ in 0..200 {
+        stage.session().await.lose().await;
+    }
+    let elapsed = began.elapsed();
+    assert!(elapsed > Duration::from_secs(200), "200 attempts within {elapsed:?}");
+    assert!(elapsed < Duration::from_secs(200 * 5), "200 attempts took {elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_about_what_nobody_watches_any_more_are_ignored() {
+    let mut stage = Stage::new();
+    let gone = stage.subscribe("/gone", false);
+    let mut kept = stage.subscribe("/kept", false);
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    drop(gone);
+    session.disarms().await;
+    let refusal = StoreError::Denied { what: "read".into(), why: "denied".into() };
+    session.show(arms[0].id, 1, "late", Proof::Event).await;
+    session.say(Report::Refused { id: arms[0].id, error: refusal }).await;
+    session.show(arms[1].id, 1, "x", Proof::Read).await;
+    assert_eq!(text(&kept.next().await), "x");
+}

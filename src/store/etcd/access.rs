@@ -1,0 +1,294 @@
+//! Single requests to etcd: every one is answered within the time limit or fails, and none is repeated.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse, PbTxnResponse};
+use etcd_client::{Compare, CompareOp, Error, GetOptions, Txn, TxnOp};
+
+use super::connect::{Connection, Entrance, late};
+use super::explain::explain;
+use super::jobs::probe;
+use super::mirror::Mirror;
+use super::read::{Outcome, Wanted, pages, read_range};
+use crate::store::access::{Change, Condition, Entry, Listing};
+use crate::store::{StoreError, StoreSpec};
+use crate::watch::{Content, Detail, Key, Version, WatchType};
+
+/// The server's default `--max-txn-ops`.
+const MOST_IN_TRANSACTION: usize = 128;
+/// Bytes of values in one transaction; the server's default `--max-request-bytes` is 1.5 MiB.
+const HEAVIEST_TRANSACTION: usize = 1 << 20;
+
+/// A connection to one member, for requests.
+pub struct Access {
+    connection: Connection,
+    entrance: Entrance,
+    limit: Duration,
+}
+
+impl Access {
+    /// Connects to the first member that answers, beginning with any. The limit holds for this, and then
+    /// for each request.
+    pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
+        let entrance = Entrance::new(spec)?;
+        let began = Instant::now();
+        let first = fastrand::u64(..u64::from(u32::MAX));
+        let mut failure = None;
+        for turn in 0..entrance.members() {
+            let left = limit.saturating_sub(began.elapsed());
+            let share = left / u32::try_from(entrance.members() - turn).unwrap_or(u32::MAX).max(1);
+            let opening = async {
+                let connection = entrance.connect(first + turn).await?;
+                probe(&connection, &entrance.space).await?;
+                Ok(connection)
+            };
+            match tokio::time::timeout(share, opening).await {
+                Ok(Ok(connection)) => return Ok(Self { connection, entrance, limit }),
+                Ok(Err(error @ StoreError::Unavailable { .. })) => failure = Some(error),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => failure = Some(late(format!("connect to {}", spec.url), share)),
+            }
+        }
+        let what = format!("connect to {}", spec.url);
+        let none = || StoreError::Refused { what, why: "the URL names no server".to_owned() };
+        Err(failure.unwrap_or_else(none))
+    }
+
+    /// Reads one key; `None` if it does not exist.
+    pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let mut kv = self.connection.kv();
+        let etcd_key = self.entrance.space.exact(key);
+        let response = self.within(format!("read {key}"), async { kv.get(etcd_key, None).await }).await?;
+        Ok(response.0.kvs.into_iter().next().map(entry))
+    }
+
+    /// Writes one key. Returns its new version.
+    pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
+        let change = Change::Put { key: key.clone(), value, condition };
+        let revision = self.transact(format!("write {key}"), &[change]).await?.revision;
+        Ok(Version::Revision(revision))
+    }
+
+    /// Deletes one key. Returns whether it existed.
+    pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
+        let change = Change::Delete { key: key.clone(), condition };
+        Ok(self.transact(format!("delete {key}"), &[change]).await?.deleted > 0)
+    }
+
+    /// The names of a key's direct children, sorted; `None` if neither it nor anything below it exists.
+    pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
+        let wanted = Wanted {
+            scope: self.entrance.space.scope(key, WatchType::Children),
+            detail: Detail::Versions,
+            keys_only: true,
+        };
+        let reading = read_range(self.connection.kv(), &wanted);
+        let outcome = tokio::time::timeout(self.limit, reading).await;
+        let names = match outcome.map_err(|_| late(format!("list {key}"), self.limit))?? {
+            Outcome::Read { mirror, .. } | Outcome::Resumed { mirror, .. } => names(&mirror),
+            Outcome::Refused(error) => return Err(error),
+        };
+        if names.is_empty() && self.get(key).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(names))
+    }
+
+    /// Reads a key and everything below it, as it was at one revision.
+    pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
+        let scope = self.entrance.space.scope(key, WatchType::Tree);
+        let mut listing = Listing::default();
+        let mut take = |kv: PbKeyValue| {
+            if let Some(path) = scope.path(&kv.key) {
+                listing.entries.insert(path.to_string(), entry(kv));
+            }
+        };
+        let kv = self.connection.kv();
+        let reading = async { pages(&kv, &scope, false, None, &mut take).await };
+        let mark = self.within(format!("read {key} and everything below it"), reading).await?;
+        listing.revision = Some(mark.revision);
+        Ok(listing)
+    }
+
+    /// Makes changes in order: as many as fit into a transaction at once, so that either all of those are
+    /// made or none. `progress` is told how many are made.
+    pub async fn apply(
+        &self,
+        changes: &[Change],
+        progress: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<(), StoreError> {
+        let mut done = 0;
+        while done < changes.len() {
+            let chunk = &changes[done..done + fitting(&changes[done..])];
+            self.transact(format!("write {} keys", chunk.len()), chunk).await?;
+            done += chunk.len();
+            progress(done);
+        }
+        Ok(())
+    }
+
+    async fn transact(&self, what: String, changes: &[Change]) -> Result<Done, StoreError> {
+        let mut compares = Vec::new();
+        let mut writes = Vec::new();
+        let mut looks = Vec::new();
+        for change in changes {
+            let (key, condition) = subject(change);
+            let etcd_key = self.entrance.space.exact(key);
+            compares.extend(compare(&what, &etcd_key, condition)?);
+            looks.push(TxnOp::get(etcd_key.clone(), Some(GetOptions::new().with_keys_only())));
+            writes.push(match change {
+                Change::Put { value, .. } => TxnOp::put(etcd_key, value.to_vec(), None),
+                Change::Delete { .. } => TxnOp::delete(etcd_key, None),
+            });
+        }
+        let transaction = Txn::new().when(compares).and_then(writes).or_else(looks);
+        let mut kv = self.connection.kv();
+        let response: PbTxnResponse = self.within(what.clone(), async { kv.txn(transaction).await }).await?.0;
+        if response.succeeded {
+            let deleted = response.responses.iter().map(|answer| match &answer.response {
+                Some(PbTxnOpResponse::ResponseDeleteRange(deleted)) => deleted.deleted,
+                Some(
+                    PbTxnOpResponse::ResponsePut(_)
+                    | PbTxnOpResponse::ResponseRange(_)
+                    | PbTxnOpResponse::ResponseTxn(_),
+                )
+                | None => 0,
+            });
+            let deleted = deleted.sum();
+            return Ok(Done { revision: response.header.map_or(0, |header| header.revision), deleted });
+        }
+        let found = response.responses.into_iter().map(|answer| match answer.response {
+            Some(PbTxnOpResponse::ResponseRange(range)) => found(range),
+            Some(
+                PbTxnOpResponse::ResponsePut(_)
+                | PbTxnOpResponse::ResponseDeleteRange(_)
+                | PbTxnOpResponse::ResponseTxn(_),
+            )
+            | None => None,
+        });
+        Err(conflict(what, changes, found))
+    }
+
+    /// Bounds a request by the time limit, and puts its failure in words.
+    async fn within<T>(
+        &self,
+        what: String,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.limit, request).await {
+            Ok(answer) => answer.map_err(|error| explain(what, &error)),
+            Err(_) => Err(late(what, self.limit)),
+        }
+    }
+}
+
+struct Done {
+    revision: i64,
+    deleted: i64,
+}
+
+fn entry(kv: PbKeyValue) -> Entry {
+    let mut metadata = vec![
+        ("create_revision", kv.create_revision.to_string()),
+        ("mod_revision", kv.mod_revision.to_string()),
+        ("version", kv.version.to_string()),
+    ];
+    if kv.lease != 0 {
+        // As etcdctl writes it.
+        metadata.push(("lease", format!("{:x}", kv.lease)));
+    }
+    Entry { value: Some(kv.value.into()), version: Version::Revision(kv.mod_revision), metadata }
+}
+
+fn names(mirror: &Mirror) -> Vec<String> {
+    match mirror.reading().content {
+        Content::Children(names) => names.iter().map(ToString::to_string).collect(),
+        Content::Absent | Content::Unread | Content::Value(_) | Content::Tree(_) => Vec::new(),
+    }
+}
+
+/// How many of these go into one transaction: etcd refuses two writes to one key in it.
+fn fitting(changes: &[Change]) -> usize {
+    let mut keys = std::collections::BTreeSet::new();
+    let mut bytes = 0;
+    let fits = |change: &&Change| {
+        let (key, _) = subject(change);
+        bytes += key.as_str().len()
+            + match change {
+                Change::Put { value, .. } => value.len(),
+                Change::Delete { .. } => 0,
+            };
+        keys.insert(key.clone()) && (keys.len() == 1 || bytes <= HEAVIEST_TRANSACTION)
+    };
+    changes.iter().take(MOST_IN_TRANSACTION).take_while(fits).count()
+}
+
+fn subject(change: &Change) -> (&Key, Condition) {
+    match change {
+        Change::Put { key, condition, .. } | Change::Delete { key, condition } => (key, *condition),
+    }
+}
+
+fn compare(what: &str, key: &[u8], condition: Condition) -> Result<Option<Compare>, StoreError> {
+    match condition {
+        Condition::Any => Ok(None),
+        Condition::Absent => Ok(Some(Compare::create_revision(key, CompareOp::Equal, 0))),
+        Condition::Version(Version::Revision(revision)) => {
+            Ok(Some(Compare::mod_revision(key, CompareOp::Equal, revision)))
+        }
+        Condition::Version(version @ Version::Hash(_)) => Err(StoreError::Refused {
+            what: what.to_owned(),
+            why: format!("etcd's versions are revisions, numbers such as 1042; {version} is none"),
+        }),
+    }
+}
+
+fn found(range: PbRangeResponse) -> Option<i64> {
+    range.kvs.into_iter().next().map(|kv| kv.mod_revision)
+}
+
+fn conflict(what: String, changes: &[Change], found: impl Iterator<Item = Option<i64>>) -> StoreError {
+    let show = |revision: Option<i64>| {
+        revision.map_or_else(|| "no such key".to_owned(), |revision| format!("version {revision}"))
+    };
+    for (change, found) in changes.iter().zip(found) {
+        let (key, condition) = subject(change);
+        let expected = match condition {
+            Condition::Version(Version::Revision(revision)) => Some(revision),
+            Condition::Absent => None,
+            Condition::Any | Condition::Version(Version::Hash(_)) => continue,
+        };
+        if expected != found {
+            return StoreError::Conflict {
+                key: key.to_string(),
+                expected: show(expected),
+                found: show(found),
+            };
+        }
+    }
+    StoreError::Unavailable { what, why: "the keys were changed while they were compared".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_takes_what_fits_and_each_key_once() {
+        let put = |key: String, size: usize| Change::Put {
+            key: Key::new(&key).unwrap(),
+            value: vec![0; size].into(),
+            condition: Condition::Any,
+        };
+        let many: Vec<Change> = (0..300).map(|n| put(format!("/{n}"), 1)).collect();
+        assert_eq!(fitting(&many), 128);
+        let twice: Vec<Change> = ["/a", "/b", "/a"].map(|key| put(key.to_owned(), 1)).into();
+        assert_eq!(fitting(&twice), 2);
+        let heavy: Vec<Change> = (0..5).map(|n| put(format!("/{n}"), 400 << 10)).collect();
+        assert_eq!(fitting(&heavy), 2);
+        let alone = [put("/a".to_owned(), 5 << 20), put("/b".to_owned(), 1)];
+        assert_eq!(fitting(&alone), 1, "the server says that it is too large");
+        assert_eq!(fitting(&[]), 0);
+    }
+}

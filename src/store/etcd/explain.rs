@@ -1,0 +1,111 @@
+//! What an error of the etcd client means to us, in words for an operator. Pure.
+
+use etcd_client::Error;
+
+use crate::store::StoreError;
+
+/// How a failed request is dealt with. Codes are not to be trusted for more than this: a broken
+/// connection shows as Unknown, Cancelled or Unavailable alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The user may not do this.
+    Denied,
+    /// The answer is larger than we accept at once, or the request than the server does.
+    TooLarge,
+    /// A revision that was asked for is compacted, or not reached yet: the history asked for is not there.
+    NoHistory,
+    /// Anything else: the connection or the member is in doubt.
+    Doubt,
+}
+
+// Numbers of gRPC's status codes, as its specification has them.
+const INVALID_ARGUMENT: i32 = 3;
+const PERMISSION_DENIED: i32 = 7;
+const RESOURCE_EXHAUSTED: i32 = 8;
+const OUT_OF_RANGE: i32 = 11;
+const UNAUTHENTICATED: i32 = 16;
+
+pub(super) fn kind(error: &Error) -> Kind {
+    let Error::GRpcStatus(status) = error else { return Kind::Doubt };
+    let message = status.message();
+    match i32::from(status.code()) {
+        PERMISSION_DENIED | UNAUTHENTICATED => Kind::Denied,
+        INVALID_ARGUMENT if says_denied(message) => Kind::Denied,
+        INVALID_ARGUMENT if message.contains("too large") => Kind::TooLarge,
+        RESOURCE_EXHAUSTED if message.contains("larger than max") => Kind::TooLarge,
+        OUT_OF_RANGE if message.contains("message length too large") => Kind::TooLarge,
+        OUT_OF_RANGE if message.contains("revision") => Kind::NoHistory,
+        _ => Kind::Doubt,
+    }
+}
+
+/// Whether the user is known, and only may not do this.
+pub(super) fn is_permission(error: &Error) -> bool {
+    matches!(error, Error::GRpcStatus(status) if i32::from(status.code()) == PERMISSION_DENIED)
+}
+
+/// Whether etcd's words, as in the reason of a cancelled watch, are about permission.
+pub(super) fn says_denied(message: &str) -> bool {
+    ["ermission", "auth token", "authentication failed", "user name is empty", "PermissionDenied"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
+pub(super) fn explain(what: impl Into<String>, error: &Error) -> StoreError {
+    let (what, why) = (what.into(), deepest(error));
+    match kind(error) {
+        Kind::Denied => StoreError::Denied { what, why },
+        Kind::TooLarge => {
+            StoreError::Refused { what, why: format!("{why}; values that are read together may have 64 MiB") }
+        }
+        Kind::NoHistory | Kind::Doubt => StoreError::Unavailable { what, why },
+    }
+}
+
+/// The innermost cause: what lies around it ("transport error") says nothing.
+fn deepest(error: &Error) -> String {
+    let mut cause: &dyn std::error::Error = match error {
+        Error::GRpcStatus(status) => {
+            let plain = std::error::Error::source(status).is_none();
+            if plain || status.message().starts_with("etcdserver:") {
+                return status.message().to_owned();
+            }
+            status
+        }
+        Error::TransportError(error) => error,
+        Error::InvalidArgs(_)
+        | Error::InvalidUri(_)
+        | Error::IoError(_)
+        | Error::WatchError(_)
+        | Error::Utf8Error(_)
+        | Error::LeaseKeepAliveError(_)
+        | Error::ElectError(_)
+        | Error::InvalidMetadataValue(_)
+        | Error::EndpointError(_)
+        | Error::EndpointsNotManaged
+        | Error::Internal(_) => error,
+    };
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_of_cancelled_watches_are_recognised() {
+        for denied in [
+            "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+            "etcdserver: permission denied",
+            "etcdserver: invalid auth token",
+        ] {
+            assert!(says_denied(denied), "{denied}");
+        }
+        for other in ["", "etcdserver: no leader", "mvcc: required revision has been compacted"] {
+            assert!(!says_denied(other), "{other}");
+        }
+    }
+}

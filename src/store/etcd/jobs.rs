@@ -1,0 +1,108 @@
+//! Reads as the session orders them: what for, of whom, and what came of it.
+
+use std::time::Duration;
+
+use etcd_client::{GetOptions, KvClient};
+
+use super::connect::Connection;
+use super::explain::{Kind, explain, kind};
+use super::keys::{KeySpace, Scope};
+use super::read::{Outcome, Wanted, read_history, read_keys, read_range};
+use crate::store::StoreError;
+use crate::store::session::{Reading, TargetId};
+use crate::watch::{Key, WatchType};
+
+/// How long events that a read has overtaken may take to arrive before their watch counts as deaf, unless
+/// others of it arrive meanwhile.
+const EVENTS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
+
+/// Why targets are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To watch them from there.
+    Arm,
+    /// To go on after the last update that was delivered, if the store's history still knows it.
+    Resume {
+        /// The last update.
+        reading: Reading,
+        /// Its revision.
+        revision: i64,
+    },
+    /// To prove that their watches have told everything. Without values.
+    Verify,
+    /// The same again, because the first time something was missing.
+    Recheck,
+}
+
+/// A target to be read.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) id: TargetId,
+    pub(super) epoch: u64,
+    /// The revision up to which its watch had told everything when this was asked.
+    pub(super) heard: i64,
+    pub(super) wanted: Wanted,
+}
+
+/// Targets that are read together: any number of single keys, or one of another kind.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) asked: Vec<Asked>,
+    pub(super) purpose: Purpose,
+}
+
+/// A job's end.
+pub(super) struct Answer {
+    pub(super) job: Job,
+    /// The highest revision that was known when the job began.
+    pub(super) not_below: i64,
+    /// One for each that was asked, in order.
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+impl Job {
+    pub(super) async fn run(self, kv: KvClient, highest: i64) -> Result<Answer, StoreError> {
+        match &self.purpose {
+            Purpose::Recheck => tokio::time::sleep(EVENTS_ON_THEIR_WAY).await,
+            Purpose::Arm | Purpose::Resume { .. } | Purpose::Verify => {}
+        }
+        let outcomes = match self.asked.as_slice() {
+            [alone] => vec![read_one(kv, &alone.wanted, &self.purpose).await?],
+            many => {
+                let wanted: Vec<Wanted> = many.iter().map(|asked| asked.wanted.clone()).collect();
+                read_keys(kv, &wanted).await?
+            }
+        };
+        Ok(Answer { job: self, not_below: highest, outcomes })
+    }
+}
+
+async fn read_one(kv: KvClient, wanted: &Wanted, purpose: &Purpose) -> Result<Outcome, StoreError> {
+    match purpose {
+        Purpose::Resume { reading, revision } => {
+            if let Some((mirror, mark)) = read_history(kv.clone(), wanted, *revision).await?
+                && mirror.reading() == *reading
+            {
+                return Ok(Outcome::Resumed { mirror, mark });
+            }
+        }
+        Purpose::Arm | Purpose::Verify | Purpose::Recheck => {}
+    }
+    read_range(kv, wanted).await
+}
+
+/// Asks something that only a member with a quorum can answer: a member that is cut off would accept the
+/// session and serve nothing. That the user may not read this key is an answer, too.
+pub(super) async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), StoreError> {
+    let what = || format!("read from etcd at {}", reader.server);
+    let Ok(top) = Key::new("/") else { return Ok(()) };
+    let key = match space.scope(&top, WatchType::Data) {
+        Scope::Data(key) | Scope::Children(key) | Scope::Tree(key) => key,
+        Scope::Everything => vec![0],
+    };
+    match reader.kv().get(key, Some(GetOptions::new().with_keys_only())).await {
+        Ok(_) => Ok(()),
+        Err(error) if kind(&error) == Kind::Denied && super::explain::is_permission(&error) => Ok(()),
+        Err(error) => Err(explain(what(), &error)),
+    }
+}

@@ -1,0 +1,212 @@
+//! Which etcd keys a target means, and what a key is called inside of its target. Pure.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::watch::{Key, WatchType};
+
+/// The keys of one store: all those behind its prefix.
+#[derive(Debug, Clone)]
+pub(super) struct KeySpace {
+    prefix: String,
+}
+
+/// `[start, end)`, as etcd writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) start: Vec<u8>,
+    /// `None`: only the key `start`.
+    pub(super) end: Option<Vec<u8>>,
+}
+
+/// The keys of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// One key.
+    Data(Vec<u8>),
+    /// Everything below a base, which ends with a slash.
+    Children(Vec<u8>),
+    /// A base without a slash at its end, and everything below it and a slash.
+    Tree(Vec<u8>),
+    /// Every key of the cluster: the tree of `/` of a store without a prefix.
+    Everything,
+}
+
+impl KeySpace {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    /// The etcd key of a key as configured.
+    pub(super) fn exact(&self, key: &Key) -> Vec<u8> {
+        self.within(key.as_str())
+    }
+
+    pub(super) fn scope(&self, key: &Key, watch_type: WatchType) -> Scope {
+        match watch_type {
+            WatchType::Data => Scope::Data(self.exact(key)),
+            WatchType::Children => {
+                let mut base = self.within(key.base());
+                base.push(b'/');
+                Scope::Children(base)
+            }
+            WatchType::Tree if key.base().is_empty() && self.prefix.is_empty() => Scope::Everything,
+            WatchType::Tree => Scope::Tree(self.within(key.base())),
+        }
+    }
+
+    /// A prefix is a place: what follows it begins with a slash even where the key was written without.
+    fn within(&self, key: &str) -> Vec<u8> {
+        let slash = if self.prefix.is_empty() || key.is_empty() || key.starts_with('/') { "" } else { "/" };
+        [&self.prefix, slash, key].concat().into_bytes()
+    }
+}
+
+impl Range {
+    pub(super) fn single(key: &[u8]) -> Self {
+        Self { start: key.to_vec(), end: None }
+    }
+
+    fn prefix(prefix: &[u8]) -> Self {
+        let mut end = prefix.to_vec();
+        while end.last() == Some(&0xff) {
+            end.pop();
+        }
+        match end.last_mut() {
+            Some(last) => *last += 1,
+            None => end.push(0),
+        }
+        Self { start: prefix.to_vec(), end: Some(end) }
+    }
+}
+
+impl Scope {
+    /// What is read, in one transaction.
+    pub(super) fn reads(&self) -> Vec<Range> {
+        match self {
+            Self::Data(key) => vec![Range::single(key)],
+            Self::Children(base) => vec![Range::prefix(base)],
+            Self::Tree(base) => vec![Range::single(base), Range::prefix(&slashed(base))],
+            // etcd's way to say "all keys".
+            Self::Everything => vec![Range { start: vec![0], end: Some(vec![0]) }],
+        }
+    }
+
+    /// What is watched. A tree is one range that also covers keys between the base and what is below it
+    /// (`/a-b` lies between `/a` and `/a/b`), so that a transaction's changes come as one: foreign keys
+    /// are left out by [`Scope::path`]. `split`: as two exact watches, for a user who may not see the rest.
+    pub(super) fn watches(&self, split: bool) -> Vec<Range> {
+        match self {
+            Self::Tree(base) if !split => {
+                let end = Range::prefix(&slashed(base)).end;
+                vec![Range { start: base.clone(), end }]
+            }
+            Self::Data(_) | Self::Children(_) | Self::Tree(_) | Self::Everything => self.reads(),
+        }
+    }
+
+    /// What a key is called inside of the target: the path in a tree, the name of the child in children,
+    /// empty for the target itself; `None` for keys that do not belong to it.
+    ///
+    /// A key that is not UTF-8 is shown with replacement characters: nobody could have asked for it by name.
+    pub(super) fn path(&self, key: &[u8]) -> Option<Arc<str>> {
+        let path = match self {
+            Self::Data(exact) => return (exact == key).then(|| "".into()),
+            Self::Children(base) => {
+                let rest = key.strip_prefix(base.as_slice())?;
+                let name = rest.split(|&byte| byte == b'/').next()?;
+                if name.is_empty() {
+                    return None;
+                }
+                name
+            }
+            Self::Tree(base) => match key.strip_prefix(base.as_slice())? {
+                // The key `/a/` is not the key `/a`.
+                rest @ (b"" | b"/") => rest,
+                rest => rest.strip_prefix(b"/")?,
+            },
+            Self::Everything => match key {
+                key @ b"/" => key,
+                key => key.strip_prefix(b"/").unwrap_or(key),
+            },
+        };
+        Some(String::from_utf8_lossy(path).into())
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(key) => write!(f, "{}", key.escape_ascii()),
+            Self::Children(base) => write!(f, "the children of {}", base.escape_ascii()),
+            Self::Tree(base) => write!(f, "{} and everything below it", base.escape_ascii()),
+            Self::Everything => f.write_str("all keys"),
+        }
+    }
+}
+
+fn slashed(base: &[u8]) -> Vec<u8> {
+    [base, b"/"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(prefix: &str, key: &str, watch_type: WatchType) -> Scope {
+        KeySpace::new(prefix).scope(&Key::new(key).unwrap(), watch_type)
+    }
+
+    #[test]
+    fn keys_are_put_behind_the_prefix() {
+        for (prefix, key, etcd_key) in [
+            ("", "/a", "/a"),
+            ("", "a", "a"),
+            ("", "/", "/"),
+            ("/prod", "/a/b", "/prod/a/b"),
+            ("/prod", "a", "/prod/a"),
+            ("/prod", "/", "/prod/"),
+        ] {
+            assert_eq!(scope(prefix, key, WatchType::Data), Scope::Data(etcd_key.into()), "{prefix} {key}");
+        }
+        assert_eq!(scope("/prod", "/", WatchType::Tree), Scope::Tree("/prod".into()));
+        assert_eq!(scope("/prod", "/", WatchType::Children), Scope::Children("/prod/".into()));
+        assert_eq!(scope("", "/a/", WatchType::Children), Scope::Children("/a/".into()));
+        assert_eq!(scope("", "/a/", WatchType::Tree), Scope::Tree("/a".into()));
+        assert_eq!(scope("", "/", WatchType::Tree), Scope::Everything);
+    }
+
+    #[test]
+    fn a_target_knows_its_keys_from_its_neighbours() {
+        let tree = scope("", "/a", WatchType::Tree);
+        let children = scope("", "/a", WatchType::Children);
+        let everything = scope("", "/", WatchType::Tree);
+        for (key, in_tree, in_children, in_everything) in [
+            ("/a", Some(""), None, "a"),
+            ("/a/", Some("/"), None, "a/"),
+            ("/a/b", Some("b"), Some("b"), "a/b"),
+            ("/a/b/c", Some("b/c"), Some("b"), "a/b/c"),
+            ("/a//c", Some("/c"), None, "a//c"),
+            ("/a-b", None, None, "a-b"),
+            ("/ab/c", None, None, "ab/c"),
+            ("/", None, None, "/"),
+            ("b", None, None, "b"),
+        ] {
+            assert_eq!(tree.path(key.as_bytes()).as_deref(), in_tree, "{key}");
+            assert_eq!(children.path(key.as_bytes()).as_deref(), in_children, "{key}");
+            assert_eq!(everything.path(key.as_bytes()).as_deref(), Some(in_everything), "{key}");
+        }
+    }
+
+    #[test]
+    fn ranges_cover_what_belongs_to_the_target() {
+        let range = |start: &str, end: &str| Range { start: start.into(), end: Some(end.into()) };
+        let tree = scope("", "/a", WatchType::Tree);
+        assert_eq!(tree.reads(), [Range::single(b"/a"), range("/a/", "/a0")]);
+        assert_eq!(tree.watches(true), tree.reads());
+        assert_eq!(tree.watches(false), [range("/a", "/a0")]);
+        assert_eq!(scope("", "/", WatchType::Children).reads(), [range("/", "0")]);
+        assert_eq!(Range::prefix(b"a\xff\xff").end.unwrap(), b"b");
+        assert_eq!(Range::prefix(b"\xff").end.unwrap(), [0]);
+    }
+}

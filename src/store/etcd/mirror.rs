@@ -1,0 +1,298 @@
+//! What a session knows of one target: built by a read, kept up by the events of its watch. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::keys::Scope;
+use crate::store::session::Reading;
+use crate::watch::{Content, Detail, Subtree, Version};
+
+/// A key as a read or an event shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) key: Vec<u8>,
+    /// `None`: it was deleted.
+    pub(super) value: Option<Bytes>,
+    /// `mod_revision`: that of the write or the deletion.
+    pub(super) revision: i64,
+    /// Whether the key did not exist just before.
+    pub(super) created: bool,
+}
+
+/// The state of one target at one revision.
+#[derive(Debug, Clone)]
+pub(super) struct Mirror {
+    detail: Detail,
+    /// The highest revision that was seen in it.
+    revision: i64,
+    /// The revision up to which everything is in it.
+    as_of: i64,
+    shape: Shape,
+}
+
+#[derive(Debug, Clone)]
+enum Shape {
+    Data(Option<Bytes>),
+    /// The names of children, each with the number of keys that begin with it.
+    Children(BTreeMap<Arc<str>, u64>),
+    Tree(Subtree),
+}
+
+impl Mirror {
+    /// A mirror of nothing, to be filled with what a read brings.
+    pub(super) fn empty(scope: &Scope, detail: Detail) -> Self {
+        let shape = match scope {
+            Scope::Data(_) => Shape::Data(None),
+            Scope::Children(_) => Shape::Children(BTreeMap::new()),
+            Scope::Tree(_) | Scope::Everything => Shape::Tree(Subtree::new()),
+        };
+        Self { detail, revision: 0, as_of: 0, shape }
+    }
+
+    /// Adds a key that a read brought.
+    pub(super) fn fill(&mut self, scope: &Scope, seen: Seen) {
+        let created = Seen { created: true, ..seen };
+        self.apply(scope, created);
+    }
+
+    /// Ends a read that was made at this revision. A target that is not there is so as of the read.
+    pub(super) fn filled(mut self, revision: i64) -> Self {
+        if self.is_empty() {
+            self.revision = revision;
+        }
+        self.as_of = revision;
+        self
+    }
+
+    /// Follows the events of one revision. Returns what is to be shown, if anything is.
+    pub(super) fn follow(
+        &mut self,
+        scope: &Scope,
+        events: impl IntoIterator<Item = Seen>,
+    ) -> Option<Reading> {
+        let mut changed = false;
+        for event in events {
+            self.as_of = self.as_of.max(event.revision);
+            changed |= self.apply(scope, event);
+        }
+        changed.then(|| self.reading())
+    }
+
+    /// The revision up to which everything is in it.
+    pub(super) fn as_of(&self) -> i64 {
+        self.as_of
+    }
+
+    pub(super) fn reading(&self) -> Reading {
+        let content = match &self.shape {
+            Shape::Data(None) => Content::Absent,
+            Shape::Data(Some(value)) => match self.detail {
+                Detail::Values => Content::Value(value.clone()),
+                Detail::Versions => Content::Unread,
+            },
+            Shape::Children(names) if names.is_empty() => Content::Absent,
+            Shape::Children(names) => Content::Children(names.keys().cloned().collect()),
+            Shape::Tree(tree) if tree.is_empty() => Content::Absent,
+            Shape::Tree(tree) => Content::Tree(tree.clone()),
+        };
+        Reading { version: Version::Revision(self.revision), content }
+    }
+
+    /// Whether a read of keys without values, made at a revision, is what the events have told: if not,
+    /// events are on their way, or the watch is deaf. A read that is older than the events proves nothing
+    /// else, and everything that it could.
+    pub(super) fn agrees(&self, read: &Self, read_at: i64) -> bool {
+        if self.as_of > read_at {
+            return true;
+        }
+        match (&self.shape, &read.shape) {
+            (Shape::Data(None), Shape::Data(None)) => true,
+            (Shape::Data(Some(_)), Shape::Data(Some(_))) => self.revision == read.revision,
+            (Shape::Children(ours), Shape::Children(theirs)) => ours == theirs,
+            // The last thing that happened may have been a deletion: then our revision is the higher one.
+            (Shape::Tree(ours), Shape::Tree(theirs)) => {
+                (theirs.is_empty() || read.revision <= self.revision)
+                    && ours.len() == theirs.len()
+                    && ours.keys().eq(theirs.keys())
+            }
+            (
+                Shape::Data(_) | Shape::Children(_) | Shape::Tree(_),
+                Shape::Data(_) | Shape::Children(_) | Shape::Tree(_),
+            ) => false,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match &self.shape {
+            Shape::Data(value) => value.is_none(),
+            Shape::Children(names) => names.is_empty(),
+            Shape::Tree(tree) => tree.is_empty(),
+        }
+    }
+
+    /// Returns whether this makes another state. A value that is written again does.
+    fn apply(&mut self, scope: &Scope, seen: Seen) -> bool {
+        let Some(path) = scope.path(&seen.key) else { return false };
+        self.revision = self.revision.max(seen.revision);
+        match &mut self.shape {
+            Shape::Data(value) => {
+                let gone = value.is_none() && seen.value.is_none();
+                let kept = match self.detail {
+                    Detail::Values => seen.value,
+                    Detail::Versions => seen.value.map(|_| Bytes::new()),
+                };
+                *value = kept;
+                !gone
+            }
+            Shape::Children(names) => match (seen.value, names.get_mut(&path)) {
+                (Some(_), Some(keys)) => {
+                    *keys += u64::from(seen.created);
+                    false
+                }
+                (Some(_), None) => {
+                    names.insert(path, 1);
+                    true
+                }
+                (None, Some(keys)) if *keys > 1 => {
+                    *keys -= 1;
+                    false
+                }
+                (None, _) => names.remove(&path).is_some(),
+            },
+            Shape::Tree(tree) => match seen.value {
+                Some(value) => {
+                    // Where values are not wanted, each key's revision stands for its value: a missed
+                    // change must not go unnoticed when the tree is read again.
+                    let value = match self.detail {
+                        Detail::Values => value,
+                        Detail::Versions => seen.revision.to_string().into(),
+                    };
+                    tree.insert(path, Some(value));
+                    true
+                }
+                None => tree.remove(&path).is_some(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::{Key, WatchType};
+
+    fn put(key: &str, revision: i64, value: &str, created: bool) -> Seen {
+        Seen { key: key.into(), value: Some(value.to_owned().into()), revision, created }
+    }
+
+    fn delete(key: &str, revision: i64) -> Seen {
+        Seen { key: key.into(), value: None, revision, created: false }
+    }
+
+    /// Keys with their revision and value.
+    type Keys<'a> = &'a [(&'a str, i64, &'a str)];
+
+    fn mirror(watch_type: WatchType, detail: Detail, keys: Keys<'_>) -> (Scope, Mirror) {
+        let scope = super::super::keys::KeySpace::new("").scope(&Key::new("/a").unwrap(), watch_type);
+        let mut mirror = Mirror::empty(&scope, detail);
+        for &(key, revision, value) in keys {
+            mirror.fill(&scope, put(key, revision, value, false));
+        }
+        (scope, mirror.filled(50))
+    }
+
+    fn revision(reading: &Reading) -> i64 {
+        match reading.version {
+            Version::Revision(revision) => revision,
+            Version::Hash(_) => panic!("etcd has revisions"),
+        }
+    }
+
+    #[test]
+    fn data_follows_every_write() {
+        let (scope, mut mirror) = mirror(WatchType::Data, Detail::Values, &[]);
+        assert_eq!(mirror.reading().content, Content::Absent);
+        assert_eq!(revision(&mirror.reading()), 50, "absent as of the read");
+        for (event, content) in [
+            (put("/a", 51, "x", true), Content::Value("x".into())),
+            (put("/a", 52, "x", false), Content::Value("x".into())),
+            (delete("/a", 53), Content::Absent),
+        ] {
+            let expected = event.revision;
+            let reading = mirror.follow(&scope, [event]).unwrap();
+            assert_eq!((revision(&reading), reading.content), (expected, content));
+        }
+        assert_eq!(mirror.follow(&scope, [delete("/a", 54)]), None);
+    }
+
+    #[test]
+    fn data_without_values_says_only_that_there_is_one() {
+        let (scope, mut mirror) = mirror(WatchType::Data, Detail::Versions, &[("/a", 7, "")]);
+        assert_eq!(mirror.reading().content, Content::Unread);
+        let reading = mirror.follow(&scope, [put("/a", 51, "x", false)]).unwrap();
+        assert_eq!((revision(&reading), reading.content), (51, Content::Unread));
+    }
+
+    #[test]
+    fn children_come_with_their_first_key_and_go_with_their_last() {
+        let keys = [("/a/x/1", 7, ""), ("/a/x/2", 8, ""), ("/a/y", 9, "")];
+        let (scope, mut mirror) = mirror(WatchType::Children, Detail::Values, &keys);
+        let names = |reading: Reading| match reading.content {
+            Content::Children(names) => names.join(" "),
+            Content::Absent => String::new(),
+            other @ (Content::Unread | Content::Value(_) | Content::Tree(_)) => panic!("{other:?}"),
+        };
+        assert_eq!(names(mirror.reading()), "x y");
+        for (event, shown) in [
+            (delete("/a/x/1", 51), None),
+            (put("/a/x/2", 52, "new value", false), None),
+            (delete("/a/x/2", 53), Some("y")),
+            (put("/a/z/1", 54, "", true), Some("y z")),
+            (put("/a/z/2", 55, "", true), None),
+            (delete("/a/z/2", 56), None),
+            (delete("/a/z/1", 57), Some("y")),
+            (delete("/a/y", 58), Some("")),
+            (put("/a", 59, "", true), None),
+        ] {
+            assert_eq!(mirror.follow(&scope, [event.clone()]).map(names).as_deref(), shown, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn the_changes_of_one_revision_are_one_state_of_a_tree() {
+        let (scope, mut mirror) =
+            mirror(WatchType::Tree, Detail::Values, &[("/a", 7, "1"), ("/a/b", 8, "2")]);
+        let reading = mirror.follow(&scope, [delete("/a", 51), put("/a/c/d", 51, "3", true)]).unwrap();
+        let Content::Tree(tree) = reading.content else { panic!("a tree") };
+        let paths: Vec<&str> = tree.keys().map(AsRef::as_ref).collect();
+        assert_eq!(paths, ["b", "c/d"]);
+        assert_eq!(mirror.follow(&scope, [put("/a-b", 52, "neighbour", true)]), None);
+        assert_eq!(revision(&mirror.reading()), 51);
+        assert_eq!(mirror.as_of(), 52);
+    }
+
+    #[test]
+    fn a_deaf_watch_is_told_from_one_that_has_heard_everything() {
+        let heard = |watch_type, keys: Keys<'_>| mirror(watch_type, Detail::Values, keys).1;
+        let table: [(WatchType, Keys<'_>, Keys<'_>, bool); 8] = [
+            (WatchType::Data, &[("/a", 7, "x")], &[("/a", 7, "")], true),
+            (WatchType::Data, &[("/a", 7, "x")], &[("/a", 8, "")], false),
+            (WatchType::Data, &[("/a", 7, "x")], &[], false),
+            (WatchType::Data, &[], &[("/a", 8, "")], false),
+            (WatchType::Children, &[("/a/x", 7, "")], &[("/a/y", 7, "")], false),
+            (WatchType::Tree, &[("/a/x", 9, "1")], &[("/a/x", 7, "")], true),
+            (WatchType::Tree, &[("/a/x", 9, "1")], &[("/a/x", 11, "")], false),
+            (WatchType::Tree, &[("/a/x", 9, "1")], &[], false),
+        ];
+        for (watch_type, ours, theirs, agree) in table {
+            let agreed = heard(watch_type, ours).agrees(&heard(watch_type, theirs), 50);
+            assert_eq!(agreed, agree, "{watch_type:?} {ours:?} {theirs:?}");
+        }
+        let (scope, mut ahead) = mirror(WatchType::Data, Detail::Values, &[]);
+        ahead.follow(&scope, [put("/a", 60, "x", true)]);
+        let (_, overtaken) = mirror(WatchType::Data, Detail::Values, &[("/a", 8, "")]);
+        assert!(ahead.agrees(&overtaken, 50), "the read is older than what was told");
+    }
+}

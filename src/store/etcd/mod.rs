@@ -1,0 +1,17 @@
+//! etcd (API v3): sessions for the driver, and single requests.
+//!
+//! Not here: any repetition. One session talks to one member; which one is the driver's count of
+//! attempts, because a channel over several members would keep calling the dead one.
+
+mod access;
+mod connect;
+mod explain;
+mod jobs;
+mod keys;
+mod mirror;
+mod read;
+mod session;
+mod streams;
+
+pub use access::Access;
+pub use session::session;

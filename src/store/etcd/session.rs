@@ -1,0 +1,466 @@
+//! One connected life of an etcd store: reads what is armed, watches from exactly there, tells the driver.
+//!
+//! Reads and watches have connections of their own, because streams that wait to be read can fill a
+//! connection. Every doubt ends the session, but what concerns one target alone.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use etcd_client::proto::{PbEvent, PbWatchResponse};
+use futures::StreamExt;
+use futures::future::{BoxFuture, OptionFuture};
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+
+use super::connect::{Connection, Entrance};
+use super::explain::{explain, says_denied};
+use super::jobs::{Answer, Asked, Job, Purpose, probe};
+use super::keys::Scope;
+use super::mirror::{Mirror, Seen};
+use super::read::{Mark, Outcome, Wanted};
+use super::streams::{Opened, Streams, Watch, open};
+use crate::store::session::{Arm, Command, Proof, Report, Session, TargetId};
+use crate::store::{StoreError, StoreSpec};
+use crate::watch::{Detail, Version};
+
+/// Reads under way at once; more wait in order.
+const READS_AT_ONCE: usize = 4;
+/// Single keys that are read as one job: a few transactions.
+const KEYS_IN_JOB: usize = 512;
+/// Commands that are taken at once.
+const COMMANDS: usize = 64;
+
+/// Opens a session with the member whose turn it is.
+pub fn session(spec: &StoreSpec, attempt: u64) -> Session {
+    let entrance = Entrance::new(spec);
+    Session::start(move |commands, reports| async move {
+        let served = Box::pin(async {
+            let entrance = entrance?;
+            let (reader, watcher) = futures::try_join!(entrance.connect(attempt), entrance.connect(attempt))?;
+            probe(&reader, &entrance.space).await?;
+            let ready = Report::Ready { server: reader.server.clone() };
+            let serving = Serving::new(entrance, reader, watcher, reports.clone());
+            Box::pin(serving.run(ready, commands)).await
+        });
+        match served.await {
+            Ok(Unwanted) => {}
+            // Nobody to tell: the driver has dropped the session.
+            Err(error) => drop(reports.send(Report::Lost(error)).await),
+        }
+    })
+}
+
+/// The driver has dropped its end.
+struct Unwanted;
+
+struct Serving {
+    entrance: Entrance,
+    reader: Connection,
+    watcher: Connection,
+    reports: mpsc::Sender<Report>,
+    targets: BTreeMap<TargetId, Target>,
+    streams: Streams,
+    opening: Option<BoxFuture<'static, Result<Opened, StoreError>>>,
+    /// Watches that wait for the stream that is being opened.
+    unplaced: VecDeque<Watch>,
+    reading: FuturesUnordered<BoxFuture<'static, Result<Answer, StoreError>>>,
+    to_read: VecDeque<Job>,
+    last_number: i64,
+    last_epoch: u64,
+    cluster: Option<u64>,
+    /// The highest revision that a read has shown: none that begins later may show a lower one.
+    highest: i64,
+    out: VecDeque<Report>,
+}
+
+/// A target that this session serves.
+struct Target {
+    scope: Scope,
+    detail: Detail,
+    /// Tells the answers to what was asked last from those to what was asked before.
+    epoch: u64,
+    mirror: Option<Mirror>,
+    watches: [Option<i64>; 2],
+    /// What the server has refused since this was watched successfully.
+    denied: Denied,
+    /// Events of a revision whose rest is still to come.
+    held: Vec<Seen>,
+}
+
+/// How far the ways to watch a target have been tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denied {
+    Never,
+    /// Tried again under a new token.
+    Renewed,
+    /// Tried again as two watches of exactly what is needed.
+    Split,
+}
+
+impl Serving {
+    fn new(
+        entrance: Entrance,
+        reader: Connection,
+        watcher: Connection,
+        reports: mpsc::Sender<Report>,
+    ) -> Self {
+        Self {
+            entrance,
+            reader,
+            watcher,
+            reports,
+            targets: BTreeMap::new(),
+            streams: Streams::new(),
+            opening: None,
+            unplaced: VecDeque::new(),
+            reading: FuturesUnordered::new(),
+            to_read: VecDeque::new(),
+            last_number: 0,
+            last_epoch: 0,
+            cluster: None,
+            highest: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    async fn run(
+        mut self,
+        ready: Report,
+        mut commands_in: mpsc::UnboundedReceiver<Command>,
+    ) -> Result<Unwanted, StoreError> {
+        self.out.push_back(ready);
+        let mut commands = Vec::new();
+        loop {
+            while let Some(report) = self.out.pop_front() {
+                if self.reports.send(report).await.is_err() {
+                    return Ok(Unwanted);
+                }
+            }
+            while self.reading.len() < READS_AT_ONCE
+                && let Some(job) = self.to_read.pop_front()
+            {
+                self.reading.push(Box::pin(job.run(self.reader.kv(), self.highest)));
+            }
+            tokio::select! {
+                count = commands_in.recv_many(&mut commands, COMMANDS) => {
+                    if count == 0 {
+                        return Ok(Unwanted);
+                    }
+                    for command in commands.drain(..) {
+                        self.command(command);
+                    }
+                }
+                Some(answer) = self.reading.next() => self.answered(answer?)?,
+                Some(opened) = OptionFuture::from(self.opening.as_mut()) => {
+                    self.opening = None;
+                    self.opened(opened?);
+                }
+                response = self.streams.next() => {
+                    let what = || format!("watch keys at {}", self.watcher.server);
+                    let response = response.map_err(|error| explain(what(), &error))?;
+                    self.told(response)?;
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Arm(arms) => self.arm(arms),
+            Command::Disarm(ids) => {
+                for id in ids {
+                    self.drop_target(id);
+                }
+            }
+            Command::Verify(ids) => self.read(ids, &Purpose::Verify),
+        }
+    }
+
+    fn arm(&mut self, arms: Vec<Arm>) {
+        let mut plain = Vec::new();
+        for arm in arms {
+            self.drop_target(arm.id);
+            self.last_epoch += 1;
+            let target = Target {
+                scope: self.entrance.space.scope(&arm.key, arm.watch_type),
+                detail: arm.detail,
+                epoch: self.last_epoch,
+                mirror: None,
+                watches: [None, None],
+                denied: Denied::Never,
+                held: Vec::new(),
+            };
+            self.targets.insert(arm.id, target);
+            match arm.resume.map(|reading| (reading.version, reading)) {
+                Some((Version::Revision(revision), reading)) => {
+                    self.read([arm.id], &Purpose::Resume { reading, revision });
+                }
+                Some((Version::Hash(_), _)) | None => plain.push(arm.id),
+            }
+        }
+        self.read(plain, &Purpose::Arm);
+    }
+
+    /// Queues reads: single keys together, everything else by itself.
+    fn read(&mut self, ids: impl IntoIterator<Item = TargetId>, purpose: &Purpose) {
+        let mut keys = Vec::new();
+        for id in ids {
+            let Some(target) = self.targets.get(&id) else { continue };
+            let wanted = Wanted {
+                scope: target.scope.clone(),
+                detail: target.detail,
+                // Revisions tell whether events were missed; values are read again only where they were.
+                keys_only: *purpose == Purpose::Verify,
+            };
+            let heard = target.mirror.as_ref().map_or(0, Mirror::as_of);
+            let asked = Asked { id, epoch: target.epoch, heard, wanted };
+            match (&asked.wanted.scope, purpose) {
+                (Scope::Data(_), Purpose::Arm | Purpose::Verify | Purpose::Recheck) => keys.push(asked),
+                (Scope::Data(_), Purpose::Resume { .. })
+                | (Scope::Children(_) | Scope::Tree(_) | Scope::Everything, _) => {
+                    self.to_read.push_back(Job { asked: vec![asked], purpose: purpose.clone() });
+                }
+            }
+        }
+        while !keys.is_empty() {
+            let rest = keys.split_off(keys.len().min(KEYS_IN_JOB));
+            self.to_read.push_back(Job { asked: keys, purpose: purpose.clone() });
+            keys = rest;
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<(), StoreError> {
+        let Answer { job, not_below, outcomes } = answer;
+        let mut missing = Vec::new();
+        for (asked, outcome) in job.asked.into_iter().zip(outcomes) {
+            let id = asked.id;
+            if self.targets.get(&id).is_none_or(|target| target.epoch != asked.epoch) {
+                continue;
+            }
+            match outcome {
+                Outcome::Refused(error) => self.refuse(id, error),
+                Outcome::Resumed { mirror, mark } => {
+                    self.check(mark, not_below)?;
+                    self.resume(id, mirror);
+                }
+                Outcome::Read { mirror, mark } => {
+                    self.check(mark, not_below)?;
+                    match job.purpose {
+                        Purpose::Arm | Purpose::Resume { .. } => self.begin(id, mirror),
+                        Purpose::Verify | Purpose::Recheck => {
+                            let again = job.purpose == Purpose::Recheck;
+                            if !self.verify(id, mirror, mark, again.then_some(asked.heard)) {
+                                missing.push(id);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        self.read(missing, &Purpose::Recheck);
+        Ok(())
+    }
+
+    /// A cluster that is not the one of before, or that has forgotten, is begun anew with.
+    fn check(&mut self, mark: Mark, not_below: i64) -> Result<(), StoreError> {
+        let known = *self.cluster.get_or_insert(mark.cluster);
+        let why = if known != mark.cluster {
+            format!("another cluster answers ({:x} instead of {known:x})", mark.cluster)
+        } else if mark.revision < not_below {
+            format!("its revision went back from {not_below} to {}", mark.revision)
+        } else {
+            self.highest = self.highest.max(mark.revision);
+            return Ok(());
+        };
+        Err(StoreError::Unavailable { what: format!("read keys at {}", self.reader.server), why })
+    }
+
+    /// Shows what was read, and watches from there.
+    fn begin(&mut self, id: TargetId, read: Mirror) {
+        self.stop_watching(id);
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        self.out.push_back(Report::State { id, reading: read.reading(), proof: Proof::Read });
+        target.mirror = Some(read);
+        self.watch(id);
+    }
+
+    /// Watches from the last update that was delivered. That the target is served is said when a read
+    /// agrees with what the watch has told since.
+    fn resume(&mut self, id: TargetId, history: Mirror) {
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        target.mirror = Some(history);
+        self.watch(id);
+        self.read([id], &Purpose::Verify);
+    }
+
+    /// Compares a read with what the watch has told. `heard`: how far it had told when something was
+    /// missing before. Returns whether the question is answered.
+    fn verify(&mut self, id: TargetId, read: Mirror, mark: Mark, heard: Option<i64>) -> bool {
+        let mirror = self.targets.get(&id).and_then(|target| target.mirror.as_ref());
+        // A first read that is still to come answers for this one.
+        let Some(mirror) = mirror else { return true };
+        if mirror.agrees(&read, mark.revision) {
+            let reading = mirror.reading();
+            self.out.push_back(Report::State { id, reading, proof: Proof::Read });
+        } else if heard == Some(mirror.as_of()) {
+            let server = self.reader.server.as_str();
+            tracing::warn!(server, "a watch did not tell of a change; it is made anew from what was read");
+            self.begin(id, read);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Watches from what is known of the target.
+    fn watch(&mut self, id: TargetId) {
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let from = target.mirror.as_ref().map_or(0, Mirror::as_of) + 1;
+        let ranges = target.scope.watches(target.denied == Denied::Split);
+        let mut watches = Vec::new();
+        for (range, place) in ranges.into_iter().zip(&mut target.watches) {
+            self.last_number += 1;
+            *place = Some(self.last_number);
+            watches.push(Watch { number: self.last_number, target: id, range, from });
+        }
+        for watch in watches {
+            let left = if self.opening.is_none() { self.streams.watch(watch) } else { Some(watch) };
+            if let Some(watch) = left {
+                self.place_on_new_stream(watch);
+            }
+        }
+    }
+
+    fn place_on_new_stream(&mut self, watch: Watch) {
+        if self.opening.is_some() {
+            self.unplaced.push_back(watch);
+        } else {
+            self.opening = Some(Box::pin(open(self.watcher.clone(), watch)));
+        }
+    }
+
+    fn opened(&mut self, opened: Opened) {
+        let first = opened.first().clone();
+        self.streams.add(opened);
+        if !self.is_current(&first) {
+            self.streams.cancel(first.number);
+        }
+        while let Some(watch) = self.unplaced.pop_front() {
+            if self.is_current(&watch)
+                && let Some(watch) = self.streams.watch(watch)
+            {
+                self.place_on_new_stream(watch);
+                return;
+            }
+        }
+    }
+
+    fn is_current(&self, watch: &Watch) -> bool {
+        self.targets.get(&watch.target).is_some_and(|target| target.watches.contains(&Some(watch.number)))
+    }
+
+    fn told(&mut self, response: PbWatchResponse) -> Result<(), StoreError> {
+        let number = response.watch_id;
+        let Some(id) = self.streams.target(number) else { return Ok(()) };
+        if response.canceled {
+            self.streams.forget(number);
+            return self.cancelled(id, &response);
+        }
+        if response.created
+            && let Some(target) = self.targets.get_mut(&id)
+            && target.denied == Denied::Renewed
+        {
+            target.denied = Denied::Never;
+        }
+        self.follow(id, response.events, response.fragment);
+        Ok(())
+    }
+
+    fn follow(&mut self, id: TargetId, events: Vec<PbEvent>, more_to_come: bool) {
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let Some(mirror) = &mut target.mirror else { return };
+        if events.is_empty() {
+            return;
+        }
+        let mut seen = std::mem::take(&mut target.held);
+        seen.extend(events.into_iter().filter_map(seen_of));
+        while let Some(revision) = seen.first().map(|first| first.revision) {
+            let end = seen.iter().position(|other| other.revision != revision).unwrap_or(seen.len());
+            if end == seen.len() && more_to_come {
+                break;
+            }
+            let later = seen.split_off(end);
+            if let Some(reading) = mirror.follow(&target.scope, std::mem::replace(&mut seen, later)) {
+                self.out.push_back(Report::State { id, reading, proof: Proof::Event });
+            }
+        }
+        target.held = seen;
+    }
+
+    /// The server has ended a watch, which it tells in an answer like any other.
+    fn cancelled(&mut self, id: TargetId, response: &PbWatchResponse) -> Result<(), StoreError> {
+        let Some(target) = self.targets.get_mut(&id) else { return Ok(()) };
+        if response.compact_revision > 0 {
+            // What happened meanwhile is gone, but for its result.
+            self.stop_watching(id);
+            self.renew_epoch(id);
+            self.read([id], &Purpose::Arm);
+        } else if says_denied(&response.cancel_reason) {
+            let next = match (target.denied, &target.scope) {
+                (Denied::Never, _) if self.watcher.has_login => Denied::Renewed,
+                (Denied::Never | Denied::Renewed, Scope::Tree(_)) => Denied::Split,
+                (Denied::Never | Denied::Renewed | Denied::Split, _) => {
+                    let what = format!("watch {}", target.scope);
+                    let why = response.cancel_reason.clone();
+                    self.refuse(id, StoreError::Denied { what, why });
+                    return Ok(());
+                }
+            };
+            target.denied = next;
+            self.stop_watching(id);
+            if next == Denied::Renewed && self.opening.is_none() {
+                self.streams.retire_newest();
+            }
+            self.watch(id);
+        } else {
+            let what = format!("watch {} at {}", target.scope, self.watcher.server);
+            return Err(StoreError::Unavailable { what, why: response.cancel_reason.clone() });
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, id: TargetId, error: StoreError) {
+        self.drop_target(id);
+        self.out.push_back(Report::Refused { id, error });
+    }
+
+    fn renew_epoch(&mut self, id: TargetId) {
+        self.last_epoch += 1;
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.epoch = self.last_epoch;
+            target.mirror = None;
+        }
+    }
+
+    fn stop_watching(&mut self, id: TargetId) {
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.held = Vec::new();
+            for number in std::mem::take(&mut target.watches).into_iter().flatten() {
+                self.streams.cancel(number);
+            }
+        }
+    }
+
+    fn drop_target(&mut self, id: TargetId) {
+        self.stop_watching(id);
+        self.targets.remove(&id);
+    }
+}
+
+fn seen_of(event: PbEvent) -> Option<Seen> {
+    /// `mvccpb.Event.EventType.DELETE`.
+    const DELETE: i32 = 1;
+    let kv = event.kv?;
+    let value = (event.r#type != DELETE).then(|| kv.value.into());
+    let created = kv.create_revision == kv.mod_revision;
+    Some(Seen { key: kv.key, value, revision: kv.mod_revision, created })
+}

@@ -1,0 +1,280 @@
+//! Opening one ZooKeeper session: servers, credentials, certificates, and words for what goes wrong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use zookeeper_client::{Client, Connector, Error, TlsOptions};
+
+use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls, install_crypto};
+
+/// Where a system keeps the authorities it trusts: Debian, Fedora, Alpine, SUSE.
+const SYSTEM_AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+];
+
+/// For asking a server why it did not let us in.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// Everything that a connection needs, read once a session.
+#[derive(Debug, Clone)]
+pub(super) struct Entrance {
+    connector: Connector,
+    tls: bool,
+    servers: Vec<String>,
+    chroot: String,
+    limit: Duration,
+}
+
+impl Entrance {
+    /// Reads the files that a store's specification names.
+    pub(super) async fn of(spec: &StoreSpec) -> Result<Self, StoreError> {
+        let StoreUrl::ZooKeeper { servers, chroot, tls } = &spec.url else {
+            return Err(StoreError::Refused {
+                what: format!("open store {} as ZooKeeper", spec.name),
+                why: format!("its URL is {}", spec.url),
+            });
+        };
+        // A server that is down is tried again by the driver, not here.
+        let mut connector =
+            Client::connector().with_session_timeout(spec.session_timeout).with_fail_eagerly();
+        match &spec.credentials {
+            None => {}
+            Some(Credentials::Digest { digest_file }) => {
+                connector = connector.with_auth("digest", digest(digest_file).await?.as_bytes());
+            }
+            Some(Credentials::Password { .. }) => {
+                return Err(StoreError::Refused {
+                    what: format!("enter store {}", spec.name),
+                    why: "ZooKeeper takes `digest_file`, not `username` and `password_file`".to_owned(),
+                });
+            }
+        }
+        let tls = *tls || spec.tls.is_some();
+        if tls {
+            for server in servers {
+                check_host(server)?;
+            }
+            connector = connector.with_tls(certificates(spec.tls.as_ref()).await?);
+        }
+        Ok(Self {
+            connector,
+            tls,
+            servers: servers.clone(),
+            chroot: chroot.clone(),
+            limit: spec.session_timeout,
+        })
+    }
+
+    /// The servers, for the log.
+    pub(super) fn servers(&self) -> String {
+        self.servers.join(",")
+    }
+
+    /// The session time-out that is asked for.
+    pub(super) fn session_timeout(&self) -> Duration {
+        self.limit
+    }
+
+    /// The words for a connection that is gone.
+    pub(super) async fn lost(&self, why: String) -> StoreError {
+        self.explain(why).await
+    }
+
+    /// Bytes that the chroot adds to each path.
+    pub(super) fn chroot_bytes(&self) -> usize {
+        self.chroot.len()
+    }
+
+    /// The same without a chroot, and the chroot.
+    pub(super) fn without_chroot(mut self) -> (Self, String) {
+        let chroot = std::mem::take(&mut self.chroot);
+        (self, chroot)
+    }
+
+    /// Opens a session within the session time-out, or `limit` where that is shorter.
+    pub(super) async fn open(self, limit: Option<Duration>) -> Result<Client, StoreError> {
+        let limit = limit.map_or(self.limit, |limit| limit.min(self.limit));
+        let cluster = format!("{}{}", self.servers(), self.chroot);
+        let opening = async {
+            if self.tls {
+                self.connector.clone().secure_connect(&cluster).await
+            } else {
+                self.connector.clone().connect(&cluster).await
+            }
+        };
+        let why = match timeout(limit, opening).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(Error::AuthFailed)) => {
+                return Err(StoreError::Denied {
+                    what: format!("connect to {}", self.servers()),
+                    why: "authentication failed".to_owned(),
+                });
+            }
+            Ok(Err(Error::NoHosts | Error::Timeout)) | Err(_) => format!("no session within {limit:?}"),
+            Ok(Err(error)) => error.to_string(),
+        };
+        Err(self.explain(why).await)
+    }
+
+    /// The library says only that it did not work; a server that cannot be reached at all says why.
+    async fn explain(&self, why: String) -> StoreError {
+        for server in &self.servers {
+            let address = if server.contains(':') { server.clone() } else { format!("{server}:2181") };
+            let reason = match timeout(PROBE, TcpStream::connect(&address)).await {
+                Ok(Ok(_)) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer".to_owned(),
+            };
+            return StoreError::Unavailable { what: format!("connect to {server}"), why: reason };
+        }
+        let hint = if self.tls {
+            "it accepts connections: is this its TLS port, and is its certificate from the `ca`?"
+        } else {
+            "it accepts connections: has the ensemble a leader, and is this not its TLS port? A server also \
+             hangs up on more than `maxClientCnxns` connections of one host (60 by default)"
+        };
+        StoreError::Unavailable {
+            what: format!("connect to {}", self.servers()),
+            why: format!("{why}; {hint}"),
+        }
+    }
+}
+
+async fn read(path: &Path) -> Result<String, StoreError> {
+    tokio::fs::read_to_string(path)
+        .await
+        .map_err(|error| StoreError::File { path: path.display().to_string(), why: error.to_string() })
+}
+
+async fn digest(path: &Path) -> Result<String, StoreError> {
+    let text = read(path).await?;
+    let digest = text.trim_end_matches(['\n', '\r']);
+    if digest.contains(':') && !digest.contains('\n') {
+        return Ok(digest.to_owned());
+    }
+    Err(StoreError::File {
+        path: path.display().to_string(),
+        why: "it must hold one line, `user:password`".to_owned(),
+    })
+}
+
+/// The library trusts its caller that a host can be named in a certificate.
+fn check_host(server: &str) -> Result<(), StoreError> {
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match ServerName::try_from(host) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreError::Refused {
+            what: format!("connect to {server}"),
+            why: format!("{host:?} is no name that a certificate can have: {error}"),
+        }),
+    }
+}
+
+async fn certificates(tls: Option<&Tls>) -> Result<TlsOptions, StoreError> {
+    install_crypto();
+    let none = Tls::default();
+    let Tls { ca, cert, key, server_name } = tls.unwrap_or(&none);
+    if let Some(name) = server_name {
+        return Err(StoreError::Refused {
+            what: format!("expect the name {name} in the server's certificate"),
+            why: "`server_name` works for etcd only; write the host in the URL as the certificate has it"
+                .to_owned(),
+        });
+    }
+    let authorities = match ca {
+        Some(path) => path.as_path(),
+        None => SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists()).ok_or_else(|| {
+            StoreError::File {
+                path: SYSTEM_AUTHORITIES[0].to_owned(),
+                why: "the system has no file of trusted authorities; install ca-certificates, or set `ca`"
+                    .to_owned(),
+            }
+        })?,
+    };
+    let unusable = |path: &Path, error: &Error| StoreError::File {
+        path: path.display().to_string(),
+        why: error.to_string(),
+    };
+    let mut options = TlsOptions::new()
+        .with_pem_ca(&read(authorities).await?)
+        .map_err(|error| unusable(authorities, &error))?;
+    match (cert, key) {
+        (None, None) => {}
+        (Some(cert), Some(key)) => {
+            options = options
+                .with_pem_identity(&read(cert).await?, &read(key).await?)
+                .map_err(|error| unusable(cert, &error))?;
+        }
+        (Some(alone), None) | (None, Some(alone)) => {
+            return Err(StoreError::File {
+                path: alone.display().to_string(),
+                why: "`cert` and `key` belong together; set both or none".to_owned(),
+            });
+        }
+    }
+    Ok(options)
+}
+
+/// What an error of one request says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The connection broke; the session may go on in another one.
+    Broken,
+    /// The session is over.
+    Over,
+    /// The server understood, and will say the same again.
+    Refused,
+    /// The server understood, and does not let us.
+    Denied,
+}
+
+/// Reads an error. What is not known is taken for a broken connection: that is tried again.
+pub(super) fn meaning(error: &Error) -> Meaning {
+    if matches!(error, Error::NoAuth) {
+        Meaning::Denied
+    } else if matches!(
+        error,
+        Error::SessionExpired | Error::AuthFailed | Error::ClientClosed | Error::NoHosts
+    ) {
+        Meaning::Over
+    } else if matches!(
+        error,
+        Error::BadArguments(_)
+            | Error::NoNode
+            | Error::NodeExists
+            | Error::NotEmpty
+            | Error::BadVersion
+            | Error::NoChildrenForEphemerals
+            | Error::InvalidAcl
+            | Error::NotReadOnly
+            | Error::QuotaExceeded
+            | Error::Unimplemented
+            | Error::MarshallingError
+            | Error::UnmarshalError { .. }
+            | Error::UnexpectedErrorCode(_)
+    ) {
+        Meaning::Refused
+    } else {
+        Meaning::Broken
+    }
+}
+
+/// An error of one request, as a store's.
+pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
+    let what = what.into();
+    match meaning(error) {
+        Meaning::Denied => StoreError::Denied {
+            what,
+            why: "ZooKeeper says: not authorized (the node's ACL does not let this session do it)".to_owned(),
+        },
+        Meaning::Refused => StoreError::Refused { what, why: error.to_string() },
+        Meaning::Broken | Meaning::Over => StoreError::Unavailable { what, why: error.to_string() },
+    }
+}

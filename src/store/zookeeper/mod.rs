@@ -1,0 +1,56 @@
+//! The `zookeeper` store: nodes as keys, one-shot watches.
+//!
+//! A node that exists has a value, which may be empty. Versions are zxids: `mzxid` of a value, `pzxid` of children,
+//! the highest of both for a tree. `ZooKeeper` tells that something changed and not what, so of updates in
+//! quick succession only the last is certain to be seen.
+//!
+//! A session here is made of as many sessions there as its watches need (see [`pool`]).
+
+mod access;
+mod connect;
+mod look;
+mod path;
+mod pool;
+mod serve;
+mod target;
+mod tree;
+
+use tokio::sync::mpsc;
+
+pub use access::Access;
+
+use self::connect::Entrance;
+use self::serve::{Ended, Serving};
+use super::StoreSpec;
+use super::session::{Command, Report, Session};
+
+/// Starts a session. Which server is tried first is chosen by chance at each attempt.
+pub fn session(spec: &StoreSpec, _attempt: u64) -> Session {
+    let spec = spec.clone();
+    Session::start(move |commands, reports| async move {
+        match serve(&spec, commands, &reports).await {
+            Ended::Unheard => {}
+            // Nobody may be left to hear it.
+            Ended::Lost(error) => drop(reports.send(Report::Lost(error)).await),
+        }
+    })
+}
+
+async fn serve(
+    spec: &StoreSpec,
+    commands: mpsc::UnboundedReceiver<Command>,
+    reports: &mpsc::Sender<Report>,
+) -> Ended {
+    let entrance = match Entrance::of(spec).await {
+        Ok(entrance) => entrance,
+        Err(error) => return Ended::Lost(error),
+    };
+    let client = match entrance.clone().open(None).await {
+        Ok(client) => client,
+        Err(error) => return Ended::Lost(error),
+    };
+    if reports.send(Report::Ready { server: entrance.servers() }).await.is_err() {
+        return Ended::Unheard;
+    }
+    Serving::new(entrance, client, reports.clone()).run(commands).await
+}

@@ -1,0 +1,84 @@
+//! From a key to a znode's path: always absolute, relative to the chroot.
+
+use crate::store::StoreError;
+use crate::watch::Key;
+
+/// The path of a key's node. A slash at the end does not count; one at the start may be left out.
+pub(super) fn path_of(key: &Key) -> Result<String, StoreError> {
+    let inner = key.base().trim_start_matches('/');
+    for name in inner.split('/') {
+        let why = if name.is_empty() && !inner.is_empty() {
+            "it has an empty name between two slashes; write one slash"
+        } else if name == "." || name == ".." {
+            "ZooKeeper has no `.` and `..` in paths"
+        } else if let Some(c) = name.chars().find(|c| !allowed(*c)) {
+            let why = format!("ZooKeeper allows no character U+{:04X} in paths", u32::from(c));
+            return Err(StoreError::Refused { what: format!("use key {key}"), why });
+        } else {
+            continue;
+        };
+        return Err(StoreError::Refused { what: format!("use key {key}"), why: why.to_owned() });
+    }
+    Ok(format!("/{inner}"))
+}
+
+/// What ZooKeeper's `PathUtils.validatePath` lets through.
+fn allowed(c: char) -> bool {
+    !matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
+}
+
+/// The path of a node `at` a place below `top`; `""` is `top` itself.
+pub(super) fn below(top: &str, at: &str) -> String {
+    match (top, at) {
+        (top, "") => top.to_owned(),
+        ("/", at) => format!("/{at}"),
+        (top, at) => format!("{top}/{at}"),
+    }
+}
+
+/// `name` below the place `at`.
+pub(super) fn join(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}/{name}") }
+}
+
+/// All paths above a node, the highest first, without the top.
+pub(super) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(end, _)| &path[..end]).filter(|above| !above.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(key: &str) -> Option<String> {
+        path_of(&Key::new(key).unwrap()).ok()
+    }
+
+    #[test]
+    fn keys_become_absolute_paths() {
+        for (key, expected) in
+            [("/", "/"), ("/a", "/a"), ("a/b", "/a/b"), ("/a/b/", "/a/b"), ("/ä/…", "/ä/…")]
+        {
+            assert_eq!(path(key).as_deref(), Some(expected), "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_that_zookeeper_cannot_hold_are_refused() {
+        for key in ["/a//b", "/a/../b", "/.", "/a\u{1}", "/a\u{7f}", "/\u{e001}", "/\u{ffff}"] {
+            assert_eq!(path(key), None, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn places_lie_below_their_top() {
+        assert_eq!(below("/", ""), "/");
+        assert_eq!(below("/", "a/b"), "/a/b");
+        assert_eq!(below("/x", ""), "/x");
+        assert_eq!(below("/x", "a"), "/x/a");
+        assert_eq!(join("", "a"), "a");
+        assert_eq!(join("a", "b"), "a/b");
+        assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a", "/a/b"]);
+        assert_eq!(ancestors("/a").count(), 0);
+    }
+}

@@ -1,0 +1,91 @@
+//! What changes in a mirror, told when it has settled.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::mirror::Seen;
+use super::snapshot::{Difference, Scope, Snapshot};
+
+/// A stream of changes of a [`Tree`](super::Tree). Ends with the tree.
+#[derive(Debug)]
+pub struct Changes {
+    seen: watch::Receiver<Seen>,
+    path: String,
+    scope: Scope,
+    settle: Duration,
+    longest: Duration,
+    /// What was told last; `None` until there is something to compare with.
+    told: Option<Snapshot>,
+}
+
+/// What is different from the time before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The whole tree as it is now.
+    pub snapshot: Snapshot,
+    /// What was asked for and is different, in order of its path. Never empty.
+    pub differences: Vec<Difference>,
+}
+
+impl Changes {
+    pub(super) fn new(
+        mut seen: watch::Receiver<Seen>,
+        path: &str,
+        scope: Scope,
+        settle: Duration,
+        longest: Duration,
+    ) -> Self {
+        let now = seen.borrow_and_update().clone();
+        let told = now.loaded.then_some(now.snapshot);
+        Self { seen, path: path.to_owned(), scope, settle, longest, told }
+    }
+
+    /// Waits for a change that was not told yet; `None` when the tree is gone. Dropping the future loses nothing.
+    ///
+    /// What changes and changes back while it settles is no change.
+    pub async fn next(&mut self) -> Option<Changed> {
+        loop {
+            self.different().await?;
+            let last_moment = Instant::now() + self.longest;
+            let mut quiet_at = Instant::now() + self.settle;
+            while Instant::now() < quiet_at.min(last_moment) {
+                let before = self.differences();
+                match timeout_at(quiet_at.min(last_moment), self.seen.changed()).await {
+                    Ok(Ok(())) if self.differences() != before => quiet_at = Instant::now() + self.settle,
+                    Ok(Ok(())) => {}
+                    // Quiet, or the tree is gone and nothing will change any more.
+                    Ok(Err(_)) | Err(_) => break,
+                }
+                self.seen.mark_unchanged();
+            }
+            let snapshot = self.seen.borrow_and_update().snapshot.clone();
+            let Some(told) = self.told.replace(snapshot.clone()) else { continue };
+            let differences = told.differences(&snapshot, &self.path, self.scope);
+            if !differences.is_empty() {
+                return Some(Changed { snapshot, differences });
+            }
+        }
+    }
+
+    /// Waits until there is something to tell.
+    async fn different(&mut self) -> Option<()> {
+        loop {
+            let now = self.seen.borrow_and_update().clone();
+            if self.told.is_none() && now.loaded {
+                self.told = Some(now.snapshot);
+            }
+            if !self.differences().is_empty() {
+                return Some(());
+            }
+            self.seen.changed().await.ok()?;
+        }
+    }
+
+    fn differences(&self) -> Vec<Difference> {
+        let now = self.seen.borrow();
+        let told = self.told.as_ref();
+        told.map(|told| told.differences(&now.snapshot, &self.path, self.scope)).unwrap_or_default()
+    }
+}

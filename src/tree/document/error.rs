@@ -1,0 +1,107 @@
+//! What is wrong with a document, and where.
+
+use std::fmt;
+
+/// A document that was not understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct DocumentError {
+    /// Line and column from 1, where the syntax's parser tells them.
+    pub position: Option<(usize, usize)>,
+    /// The path of the object or value, where it is known: `""` is the root.
+    pub path: Option<String>,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Nothing but white space: more likely an accident than an empty tree.
+    #[error("the document is empty; an empty tree is written as {{}}")]
+    Empty,
+    /// The document as a whole is no text.
+    #[error("the document is not UTF-8; write such values as {{\"base64\": \"…\"}}")]
+    NotUtf8,
+    /// The syntax is broken.
+    #[error("{0}")]
+    Syntax(String),
+    /// More levels than any key needs.
+    #[error(
+        "more than {} levels of nesting; the rest of a key can be one name, as in \"a/b/c\"",
+        super::DEEPEST_READ
+    )]
+    TooDeep,
+    /// An array.
+    #[error(
+        "an array has no place among keys; its members can be read as the keys 0, 1, 2… (--arrays index)"
+    )]
+    Array,
+    /// Null, or a YAML key with nothing behind it.
+    #[error(
+        "there is no value; write \"\" for an empty one, {{}} for a node without one, \"null\" for the word"
+    )]
+    Null,
+    /// A JSON number that the parser does not keep as it is written.
+    #[error(
+        "a number with a fraction, an exponent or more than 64 bits may change when it is read; put it in quotes"
+    )]
+    Number,
+    /// The same key twice.
+    #[error("this key is given twice")]
+    Duplicate,
+    /// `{"base64": "…"}` with something else in it.
+    #[error("{0:?} is not base64; a key named base64 that stands alone is written as \"/base64\"")]
+    Base64(String),
+    /// The name `""` holds an object.
+    #[error(
+        "the name \"\" holds the value of the object around it, which is no object; a segment without characters is named \"/\""
+    )]
+    OwnValue,
+    /// A YAML alias.
+    #[error("aliases are not read; write the value itself")]
+    Alias,
+    /// A YAML tag that means something else than text, bytes or a mapping.
+    #[error("the tag {0} is not read; write the value as text")]
+    Tag(String),
+    /// A YAML mapping or sequence as a name.
+    #[error("a name must be text")]
+    Name,
+    /// A second YAML document in the same stream.
+    #[error("there is a second document in the file; one file holds one tree")]
+    SecondDocument,
+}
+
+impl DocumentError {
+    pub(super) fn anywhere(problem: Problem) -> Self {
+        Self { position: None, path: None, problem }
+    }
+
+    pub(super) fn at(position: Option<(usize, usize)>, problem: Problem) -> Self {
+        Self { position, path: None, problem }
+    }
+
+    /// At the character behind this text.
+    pub(super) fn at_end_of(before: &str, problem: Problem) -> Self {
+        Self::at(Some(position_behind(before)), problem)
+    }
+}
+
+/// Line and column, from 1, of the character behind this text.
+pub(super) fn position_behind(before: &str) -> (usize, usize) {
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.position {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        match self.path.as_deref() {
+            Some("") => write!(f, "at the root: ")?,
+            Some(path) => write!(f, "at {path:?}: ")?,
+            None => {}
+        }
+        self.problem.fmt(f)
+    }
+}

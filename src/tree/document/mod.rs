@@ -1,0 +1,104 @@
+//! Subtrees as documents: JSON, YAML and TOML, for standard input of actions, `dump` and `load`.
+//!
+//! The shape is the same in all three. A key's segments, split at `/`, are the names of nested objects;
+//! every value is a string, also where it looks like a number. What would be ambiguous is not:
+//!
+//! - a value of something that also has children stands under the name `""`;
+//! - a value that is not UTF-8 is an object with the one name `base64`;
+//! - a node without value and children (`ZooKeeper`, a directory) is an empty object;
+//! - a name with a slash is a path, and a slash at its beginning says no more than that. So `/` is a
+//!   segment without characters (as in `/a//b`), and `/base64` is a key named base64 that stands alone;
+//! - below [`DEEPEST_RENDERED`] levels the rest of a key is one name such as `/a/b/c`, because every
+//!   parser gives up at some depth.
+//!
+//! Any document written here is read back as the same subtree, except that a node without value which
+//! has something below it is not mentioned: it is there because of what is below it. A tree with nothing
+//! in it is read as a root without a value.
+//!
+//! Read but never written: numbers and booleans, taken as their text as it stands in the document. What is
+//! no value at all (`null`), an array (unless its members are to become the children 0, 1, 2…), a name
+//! given twice, an alias, and anything deeper than [`DEEPEST_READ`] levels is an error that names the place.
+
+mod error;
+mod json;
+mod lower;
+mod shape;
+mod stdin;
+mod toml;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use error::{DocumentError, Problem};
+pub use lower::Arrays;
+pub use stdin::render;
+
+/// Levels of objects that are written before the rest of a key becomes one name. The usual parsers read 64 and more.
+pub const DEEPEST_RENDERED: usize = 60;
+
+/// Levels of objects that are read.
+pub const DEEPEST_READ: usize = 80;
+
+/// A language that a subtree can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names are those of the languages")]
+pub enum Syntax {
+    Json,
+    Yaml,
+    Toml,
+}
+
+/// Writes a subtree for people, indented, with a newline at the end. Paths are relative: `""` is the root.
+pub fn write<'a>(entries: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>, syntax: Syntax) -> String {
+    let shape = shape::Shape::of(entries);
+    match syntax {
+        Syntax::Json => json::write(&shape, json::Layout::Indented),
+        Syntax::Yaml => yaml::write(&shape),
+        Syntax::Toml => toml::write(&shape),
+    }
+}
+
+/// Reads a document: paths relative to the root (`""` itself), `None` for a node without value.
+pub fn parse(
+    text: &[u8],
+    syntax: Syntax,
+    arrays: Arrays,
+) -> Result<BTreeMap<String, Option<Bytes>>, DocumentError> {
+    let text = std::str::from_utf8(text).map_err(|error| {
+        let before = String::from_utf8_lossy(&text[..error.valid_up_to()]).into_owned();
+        DocumentError::at_end_of(&before, Problem::NotUtf8)
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        return Err(DocumentError::anywhere(Problem::Empty));
+    }
+    let value = match syntax {
+        Syntax::Json => json::read(text)?,
+        Syntax::Yaml => yaml::read(text)?,
+        Syntax::Toml => toml::read(text)?,
+    };
+    lower::lower(value, arrays)
+}
+
+/// The segments of a relative path: none for the root; one without characters for `/`.
+fn segments(path: &str) -> Vec<&str> {
+    match path {
+        "" => Vec::new(),
+        "/" => vec![""],
+        path => path.split('/').collect(),
+    }
+}
+
+/// The path of these segments.
+fn path_of(segments: &[Arc<str>]) -> String {
+    match segments {
+        [only] if only.is_empty() => "/".to_owned(),
+        segments => segments.join("/"),
+    }
+}

@@ -1,0 +1,235 @@
+//! YAML 1.2: written in block style; read from the parser's events, so that a plain scalar is the text that
+//! stands there, whatever type a schema would give it.
+
+use std::fmt::Write;
+
+use granit_parser::{Event, Parser, ScalarStyle, Tag};
+
+use super::lower::{Kind, Position, Value};
+use super::shape::Shape;
+use super::{DEEPEST_READ, DocumentError, Problem, json};
+
+/// Names longer than this are written with `? `: YAML reads at most 1024 characters in search of a colon.
+const LONGEST_SIMPLE_KEY: usize = 400;
+
+pub(super) fn write(shape: &Shape) -> String {
+    let mut out = String::new();
+    match shape {
+        Shape::Text(text) => scalar(&mut out, text, 1),
+        Shape::Object(entries) if entries.is_empty() => out.push_str("{}\n"),
+        Shape::Object(entries) => mapping(&mut out, entries, 0),
+    }
+    out
+}
+
+fn mapping(out: &mut String, entries: &[(std::borrow::Cow<str>, Shape)], depth: usize) {
+    for (name, shape) in entries {
+        out.extend(std::iter::repeat_n("  ", depth));
+        if name.len() > LONGEST_SIMPLE_KEY {
+            out.push_str("? ");
+            line(out, name);
+            out.push('\n');
+            out.extend(std::iter::repeat_n("  ", depth));
+        } else {
+            line(out, name);
+        }
+        out.push(':');
+        match shape {
+            Shape::Text(text) => {
+                out.push(' ');
+                scalar(out, text, depth + 1);
+            }
+            Shape::Object(entries) if entries.is_empty() => out.push_str(" {}\n"),
+            Shape::Object(entries) => {
+                out.push('\n');
+                mapping(out, entries, depth + 1);
+            }
+        }
+    }
+}
+
+/// A value, as a literal block where that shows its lines as they are.
+fn scalar(out: &mut String, text: &str, depth: usize) {
+    if !reads_well_as_block(text) {
+        line(out, text);
+        out.push('\n');
+        return;
+    }
+    out.push_str(if text.ends_with('\n') { "|\n" } else { "|-\n" });
+    for line in text.lines() {
+        if !line.is_empty() {
+            out.extend(std::iter::repeat_n("  ", depth));
+            out.push_str(line);
+        }
+        out.push('\n');
+    }
+}
+
+fn reads_well_as_block(text: &str) -> bool {
+    let printable = |c: char| c == '\n' || c == '\t' || is_printable(c);
+    let clear = |line: &str| line.is_empty() || !line.starts_with([' ', '\t']) || !line.trim().is_empty();
+    text.contains('\n')
+        && !text.starts_with([' ', '\t', '\n'])
+        && !text.ends_with("\n\n")
+        && text.chars().all(printable)
+        && text.split('\n').all(clear)
+}
+
+/// One line: plain where nobody could take it for anything but text, else in double quotes.
+pub(super) fn line(out: &mut String, text: &str) {
+    if is_plain(text) {
+        out.push_str(text);
+        return;
+    }
+    let mut quoted = String::new();
+    json::string(&mut quoted, text);
+    // JSON strings are YAML, but for characters that YAML wants escaped and JSON does not.
+    for c in quoted.chars() {
+        if is_printable(c) {
+            out.push(c);
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+    }
+}
+
+fn is_printable(c: char) -> bool {
+    matches!(c, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+        && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+fn is_plain(text: &str) -> bool {
+    // Words that some version of YAML takes for a boolean, a null or a number.
+    const TAKEN: [&str; 10] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan"];
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@+=, ()*&%".contains(c))
+        && !text.ends_with([' ', ':'])
+        && !text.contains(": ")
+        && !TAKEN.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// A mapping or sequence that is still open.
+struct Open {
+    position: Position,
+    kind: Kind,
+    /// The name that waits for its value, in a mapping.
+    name: Option<String>,
+}
+
+pub(super) fn read(text: &str) -> Result<Value, DocumentError> {
+    let limit = DEEPEST_READ + 1;
+    let mut options = granit_parser::options! {
+        flow_nesting_limit: limit,
+        block_nesting_limit: limit,
+        simple_key_max_lookahead: 8192,
+    };
+    options.set_emit_comments(false);
+    let mut open: Vec<Open> = Vec::new();
+    let mut root = None;
+    for event in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = event.map_err(|error| {
+            let position = Some((error.marker().line(), error.marker().col() + 1));
+            let problem = if *error.kind() == granit_parser::ErrorKind::RecursionLimitExceeded {
+                Problem::TooDeep
+            } else {
+                Problem::Syntax(error.info())
+            };
+            DocumentError::at(position, problem)
+        })?;
+        let position = Some((span.start.line(), span.start.col() + 1));
+        let wrong = |problem| DocumentError::at(position, problem);
+        if root.is_some() && !matches!(event, Event::DocumentEnd | Event::StreamEnd) {
+            return Err(wrong(Problem::SecondDocument));
+        }
+        let done = match event {
+            Event::Scalar(text, style, _, tag) => match scalar_kind(&text, style, tag.as_deref()) {
+                Ok(kind) => Value { position, kind },
+                Err(problem) => return Err(wrong(problem)),
+            },
+            Event::MappingStart(_, _, tag) => {
+                not_tagged(tag.as_deref(), "map").map_err(wrong)?;
+                begin(&mut open, position, Kind::Object(Vec::new()))?;
+                continue;
+            }
+            Event::SequenceStart(_, _, tag) => {
+                not_tagged(tag.as_deref(), "seq").map_err(wrong)?;
+                begin(&mut open, position, Kind::Array(Vec::new()))?;
+                continue;
+            }
+            Event::MappingEnd | Event::SequenceEnd => match open.pop() {
+                Some(Open { position, kind, .. }) => Value { position, kind },
+                None => continue,
+            },
+            Event::Alias(_) | Event::UnresolvedAlias(_) => return Err(wrong(Problem::Alias)),
+            // Presentation, or the frame of the stream.
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(..)
+            | Event::DocumentEnd
+            | Event::Anchor(..)
+            | Event::Comment(..)
+            | _ => continue,
+        };
+        match open.last_mut() {
+            Some(into) => put(into, done)?,
+            None => root = Some(done),
+        }
+    }
+    root.ok_or_else(|| DocumentError::anywhere(Problem::Empty))
+}
+
+fn begin(open: &mut Vec<Open>, position: Position, kind: Kind) -> Result<(), DocumentError> {
+    if let Some(Open { kind: Kind::Object(_), name: None, .. }) = open.last() {
+        return Err(DocumentError::at(position, Problem::Name));
+    }
+    open.push(Open { position, kind, name: None });
+    Ok(())
+}
+
+/// A finished node becomes a name, a value or a member of what is open around it.
+fn put(into: &mut Open, done: Value) -> Result<(), DocumentError> {
+    match &mut into.kind {
+        Kind::Array(members) => members.push(done),
+        Kind::Object(members) => match (into.name.take(), done.kind) {
+            (Some(name), kind) => members.push((name, Value { position: done.position, kind })),
+            (None, Kind::Text(name)) => into.name = Some(name),
+            // `null` and an empty name are hardly meant.
+            (None, Kind::Null | Kind::Base64(_) | Kind::Number | Kind::Array(_) | Kind::Object(_)) => {
+                return Err(DocumentError::at(done.position, Problem::Name));
+            }
+        },
+        Kind::Text(_) | Kind::Base64(_) | Kind::Number | Kind::Null => {}
+    }
+    Ok(())
+}
+
+fn scalar_kind(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Kind, Problem> {
+    match tag {
+        None if style == ScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") => {
+            Ok(Kind::Null)
+        }
+        None => Ok(Kind::Text(text.to_owned())),
+        Some(tag) if tag.original() == "!" => Ok(Kind::Text(text.to_owned())),
+        Some(tag) if tag.suffix_in_namespace(CORE).as_deref() == Some("binary") => {
+            Ok(Kind::Base64(text.to_owned()))
+        }
+        Some(tag) if tag.is_yaml_core_schema_tag("null") => Ok(Kind::Null),
+        Some(tag) => {
+            let scalar =
+                ["str", "int", "float", "bool"].iter().any(|suffix| tag.is_yaml_core_schema_tag(suffix));
+            if scalar { Ok(Kind::Text(text.to_owned())) } else { Err(Problem::Tag(tag.original())) }
+        }
+    }
+}
+
+const CORE: &str = "tag:yaml.org,2002:";
+
+fn not_tagged(tag: Option<&Tag>, allowed: &str) -> Result<(), Problem> {
+    match tag {
+        Some(tag) if !tag.is_yaml_core_schema_tag(allowed) && tag.original() != "!" => {
+            Err(Problem::Tag(tag.original()))
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,55 @@
+//! A large tree of which only what is looked at is mirrored.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::mirror::Tree;
+use super::place::key_at;
+use crate::store::{Store, StoreError};
+use crate::watch::{InvalidKey, Key};
+
+/// Subtrees of a key, mirrored from the first use on until they are closed.
+#[derive(Debug)]
+pub struct LazyTree {
+    store: Store,
+    key: Key,
+    open: Mutex<BTreeMap<String, Arc<Tree>>>,
+}
+
+impl LazyTree {
+    /// Watches nothing yet.
+    pub fn new(store: &Store, key: Key) -> Self {
+        Self { store: store.clone(), key, open: Mutex::default() }
+    }
+
+    /// The names directly below a path, read now; `None` if there is nothing at it.
+    pub async fn children(&self, path: &str) -> Result<Option<Vec<String>>, StoreError> {
+        let key = key_at(&self.key, path).map_err(|error| StoreError::Refused {
+            what: format!("list {path} of {}", self.key),
+            why: error.to_string(),
+        })?;
+        self.store.children(&key).await
+    }
+
+    /// The mirror of a path and everything below it; the same one every time until it is closed.
+    pub fn subtree(&self, path: &str) -> Result<Arc<Tree>, InvalidKey> {
+        let key = key_at(&self.key, path)?;
+        let mut open = self.open();
+        let tree = open.entry(path.to_owned()).or_insert_with(|| Arc::new(Tree::open(&self.store, key)));
+        Ok(Arc::clone(tree))
+    }
+
+    /// Lets go of a mirror; it ends when nobody else holds it. Returns whether there was one.
+    pub fn close(&self, path: &str) -> bool {
+        self.open().remove(path).is_some()
+    }
+
+    /// The paths that are mirrored now.
+    pub fn opened(&self) -> Vec<String> {
+        self.open().keys().cloned().collect()
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Tree>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

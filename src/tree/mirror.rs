@@ -1,0 +1,177 @@
+//! A live copy of a subtree, kept by a subscription: reads cost nothing, writes go to the store.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::changes::Changes;
+use super::node::Node;
+use super::snapshot::{ReadError, Scope, Snapshot};
+use crate::store::{Standing, Store, StoreError, Subscribe, Subscription};
+use crate::watch::{Content, Key, Version, WatchType};
+
+/// How often a mirror whose version cannot tell is compared with the store, and its standing is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A subtree as it is now, as far as the store has told. Ends with its last use.
+///
+/// It never fails: while the store cannot be reached it shows what it last knew, and [`Tree::standing`] says so.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use twitcher::store::Store;
+/// use twitcher::tree::Tree;
+/// use twitcher::watch::Key;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let url = format!("dir://{}", dir.path().display());
+/// let store = Store::connect(&url).await?;
+/// let tree = Tree::open(&store, Key::new("/nginx")?);
+/// tree.loaded().await;
+/// assert_eq!(tree.get::<u16>("port")?, None);
+///
+/// // The write demands that the key is still as it was read.
+/// let version = tree.at("port").set("8080").await?;
+/// tree.sync(version).await?;
+/// assert_eq!(tree.get::<u16>("port")?, Some(8080));
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Tree {
+    store: Store,
+    key: Key,
+    seen: watch::Receiver<Seen>,
+    task: JoinHandle<()>,
+}
+
+/// What the mirror's task last saw.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) snapshot: Snapshot,
+    pub(super) loaded: bool,
+    standing: Standing,
+}
+
+impl Tree {
+    /// Begins to mirror a key and everything below it. Nothing is there until it is [loaded](Tree::loaded).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime: the mirror is kept by a task.
+    pub fn open(store: &Store, key: Key) -> Self {
+        let subscription = store.subscribe(Subscribe::new(key.clone(), WatchType::Tree));
+        let standing = subscription.standing();
+        let seen = Seen { snapshot: Snapshot::empty(key.clone()), loaded: false, standing };
+        let (sender, seen) = watch::channel(seen);
+        let task = tokio::spawn(keep(key.clone(), subscription, sender));
+        Self { store: store.clone(), key, seen, task }
+    }
+
+    /// The key at its top.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The store it is in.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Waits for the first state, for as long as it takes the store to tell one.
+    pub async fn loaded(&self) -> Snapshot {
+        let mut seen = self.seen.clone();
+        let loaded = seen.wait_for(|seen| seen.loaded).await;
+        // The task, which is the sender, ends only with this.
+        loaded.map_or_else(|_| self.snapshot(), |seen| seen.snapshot.clone())
+    }
+
+    /// The subtree as it is now; empty before it is loaded. It does not change any more.
+    pub fn snapshot(&self) -> Snapshot {
+        self.seen.borrow().snapshot.clone()
+    }
+
+    /// How far the mirror can be believed right now.
+    pub fn standing(&self) -> Standing {
+        self.seen.borrow().standing.clone()
+    }
+
+    /// A value as a number, a truth value, or whatever `serde` makes of it: see [`Snapshot::get`].
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ReadError> {
+        self.seen.borrow().snapshot.get(path)
+    }
+
+    /// A node as it is now, to read and then to write only if it is still the same.
+    pub fn at(&self, path: &str) -> Node<'_> {
+        let snapshot = self.snapshot();
+        Node::new(&self.store, snapshot, path)
+    }
+
+    /// What changes from now on at a path, or at and below it, each time when nothing has changed for
+    /// `settle`, but not later than `longest` after the first change. A `settle` of zero tells at once.
+    pub fn changes(&self, path: &str, scope: Scope, settle: Duration, longest: Duration) -> Changes {
+        Changes::new(self.seen.clone(), path, scope, settle, longest)
+    }
+
+    /// Waits until the mirror has seen a write, by the version that the write returned.
+    ///
+    /// Where versions have no order (`dir`), and where the mirror's can stay lower because the key was
+    /// deleted again meanwhile, it waits until the mirror shows what the store does. An error is the store's.
+    pub async fn sync(&self, version: Version) -> Result<(), StoreError> {
+        let mut seen = self.seen.clone();
+        loop {
+            let reached = seen.wait_for(|seen| match (version, seen.snapshot.version()) {
+                (Version::Revision(wanted), Some(Version::Revision(seen))) => seen >= wanted,
+                (Version::Revision(_) | Version::Hash(_), _) => false,
+            });
+            // Where the version can tell, it does at once; else the store is asked.
+            let wait = match version {
+                Version::Revision(_) => LOOK,
+                Version::Hash(_) => Duration::from_millis(10),
+            };
+            match tokio::time::timeout(wait, reached).await {
+                Ok(_) => return Ok(()),
+                Err(_) if self.agrees().await? => return Ok(()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn agrees(&self) -> Result<bool, StoreError> {
+        let listing = self.store.list(&self.key).await?.entries;
+        let seen = self.seen.borrow();
+        let shown = seen.snapshot.iter();
+        Ok(seen.loaded && shown.eq(listing.iter().map(|(path, entry)| (path.as_str(), entry.value.as_ref()))))
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn keep(key: Key, mut subscription: Subscription, sender: watch::Sender<Seen>) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        let update = tokio::select! {
+            update = subscription.next() => Some(update),
+            _ = look.tick() => None,
+        };
+        let standing = subscription.standing();
+        sender.send_if_modified(|seen| {
+            let stands = |standing: &Standing| (standing.connected, standing.error.clone());
+            let other = stands(&seen.standing) != stands(&standing);
+            seen.standing = standing;
+            let Some(update) = update else { return other };
+            // Not known is not the same as not there.
+            if update.state.content != Content::Unread {
+                seen.snapshot = Snapshot::of(key.clone(), &update.state);
+                seen.loaded = true;
+            }
+            true
+        });
+    }
+}

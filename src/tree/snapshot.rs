@@ -1,0 +1,282 @@
+//! A subtree at one moment: typed reads, iteration and differences. Pure; cheap to clone and to keep.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imbl::ordmap::DiffItem;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error as Plain, StrDeserializer};
+
+use super::place::{is_within, key_at};
+use super::plan::glimpse;
+use crate::watch::{Content, Key, State, Subtree, Version};
+
+/// What was at and below a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    key: Key,
+    version: Option<Version>,
+    entries: Subtree,
+}
+
+/// A value that is not what it was read as.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} holds {value}, which is no {wanted}: {why}")]
+pub struct ReadError {
+    /// The key in its store.
+    pub key: String,
+    /// The beginning of the value.
+    pub value: String,
+    /// The type that was asked for.
+    pub wanted: &'static str,
+    /// Why it is none.
+    pub why: String,
+}
+
+/// How much of a subtree is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Exactly one node.
+    Node,
+    /// A node and everything below it.
+    Below,
+}
+
+/// A path that is not what it was. `Some(None)` is a node without a value, `None` no node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The path, relative to the top of the subtree.
+    pub path: Arc<str>,
+    /// What was there.
+    pub before: Option<Option<Bytes>>,
+    /// What is there.
+    pub after: Option<Option<Bytes>>,
+}
+
+impl Snapshot {
+    /// Nothing, as before the first state.
+    pub fn empty(key: Key) -> Self {
+        Self { key, version: None, entries: Subtree::new() }
+    }
+
+    /// What a state of a tree shows.
+    pub fn of(key: Key, state: &State) -> Self {
+        let entries = match &state.content {
+            Content::Tree(entries) => entries.clone(),
+            Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) => Subtree::new(),
+        };
+        Self { key, version: Some(state.version), entries }
+    }
+
+    /// The key at its top.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The store's mark of it; `None` before the first state.
+    pub fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    /// All of it, as it is.
+    pub fn entries(&self) -> &Subtree {
+        &self.entries
+    }
+
+    /// Whether there is a key at this path.
+    pub fn contains(&self, path: &str) -> bool {
+        self.entries.contains_key(path)
+    }
+
+    /// A value byte for byte; `None` where there is none.
+    pub fn bytes(&self, path: &str) -> Option<&Bytes> {
+        self.entries.get(path)?.as_ref()
+    }
+
+    /// A value as text; `None` where there is none.
+    pub fn text(&self, path: &str) -> Result<Option<&str>, ReadError> {
+        let text =
+            |value| std::str::from_utf8(value).map_err(|error| self.error::<&str>(path, value, &error));
+        self.bytes(path).map(|value| text(value)).transpose()
+    }
+
+    /// A value as a number, a truth value, or whatever `serde` makes of it as JSON; what is no JSON is
+    /// offered as a string, so that `String` and plain enums work without quotes. `None` where there is none.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ReadError> {
+        let Some(value) = self.bytes(path) else { return Ok(None) };
+        let json = match serde_json::from_slice(value) {
+            Ok(read) => return Ok(Some(read)),
+            Err(error) => error,
+        };
+        let plain = std::str::from_utf8(value).ok().and_then(|text| {
+            let text: StrDeserializer<'_, Plain> = serde::de::IntoDeserializer::into_deserializer(text);
+            T::deserialize(text).ok()
+        });
+        plain.map(Some).ok_or_else(|| self.error::<T>(path, value, &json))
+    }
+
+    /// Every path and value in order; `None` for a node without a value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
+        self.entries.iter().map(|(path, value)| (&**path, value.as_ref()))
+    }
+
+    /// The same for a path and everything below it.
+    pub fn below(&self, path: &str) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
+        let begins = path.to_owned();
+        let within = path.to_owned();
+        self.entries
+            .range::<_, str>((Bound::Included(path), Bound::Unbounded))
+            .take_while(move |(path, _)| path.starts_with(&begins))
+            .filter(move |(path, _)| is_within(path, &within))
+            .map(|(path, value)| (&**path, value.as_ref()))
+    }
+
+    /// The names directly below a path.
+    pub fn children(&self, path: &str) -> BTreeSet<&str> {
+        let above = if path.is_empty() { 0 } else { path.len() + 1 };
+        let below = self.below(path).filter(|(other, _)| *other != path);
+        below.filter_map(|(path, _)| path.get(above..)?.split('/').next()).collect()
+    }
+
+    /// What of a path is different in a later snapshot, in order. Costs as much as there is different.
+    pub fn differences(&self, later: &Self, path: &str, scope: Scope) -> Vec<Difference> {
+        let difference = |item: DiffItem<'_, '_, Arc<str>, Option<Bytes>>| match item {
+            DiffItem::Add(path, value) => {
+                Difference { path: Arc::clone(path), before: None, after: Some(value.clone()) }
+            }
+            DiffItem::Update { old: (path, old), new: (_, new) } => {
+                Difference { path: Arc::clone(path), before: Some(old.clone()), after: Some(new.clone()) }
+            }
+            DiffItem::Remove(path, value) => {
+                Difference { path: Arc::clone(path), before: Some(value.clone()), after: None }
+            }
+        };
+        let meant = |difference: &Difference| match scope {
+            Scope::Node => &*difference.path == path,
+            Scope::Below => is_within(&difference.path, path),
+        };
+        self.entries.diff(&later.entries).map(difference).filter(meant).collect()
+    }
+
+    fn error<T>(&self, path: &str, value: &[u8], why: &dyn std::fmt::Display) -> ReadError {
+        let key = key_at(&self.key, path).map_or_else(|_| path.to_owned(), |key| key.to_string());
+        ReadError { key, value: glimpse(value, 60), wanted: std::any::type_name::<T>(), why: why.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::watch::Order;
+
+    type Values = BTreeMap<String, Option<Bytes>>;
+
+    fn snapshot(values: &Values) -> Snapshot {
+        let entries = values.iter().map(|(path, value)| (Arc::from(path.as_str()), value.clone())).collect();
+        let state = State { order: Order(1), version: Version::Revision(7), content: Content::Tree(entries) };
+        Snapshot::of(Key::new("/top").unwrap(), &state)
+    }
+
+    fn texts(pairs: &[(&str, &str)]) -> Snapshot {
+        let value = |(path, text): &(&str, &str)| ((*path).to_owned(), Some((*text).to_owned().into()));
+        snapshot(&pairs.iter().map(value).collect())
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Level {
+        Low,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Server {
+        host: String,
+        port: u16,
+    }
+
+    #[test]
+    fn values_are_read_as_what_is_asked_for() {
+        let tree = texts(&[
+            ("", "-42\n"),
+            ("on", "true"),
+            ("ratio", "1.5"),
+            ("name", "web"),
+            ("level", "low"),
+            ("server", r#"{"host": "a", "port": 80}"#),
+            ("list", "[1, 2]"),
+        ]);
+        assert_eq!(tree.get::<i64>(""), Ok(Some(-42)));
+        assert_eq!(tree.get::<bool>("on"), Ok(Some(true)));
+        assert_eq!(tree.get::<f64>("ratio"), Ok(Some(1.5)));
+        assert_eq!(tree.get::<String>("name"), Ok(Some("web".to_owned())));
+        assert_eq!(tree.get::<String>("ratio"), Ok(Some("1.5".to_owned())));
+        assert_eq!(tree.get::<Level>("level"), Ok(Some(Level::Low)));
+        assert_eq!(tree.get::<Server>("server"), Ok(Some(Server { host: "a".into(), port: 80 })));
+        assert_eq!(tree.get::<Vec<u8>>("list"), Ok(Some(vec![1, 2])));
+        assert_eq!(tree.get::<i64>("none"), Ok(None));
+        assert_eq!(tree.text(""), Ok(Some("-42\n")));
+        let error = tree.get::<u16>("name").unwrap_err().to_string();
+        assert_eq!(error, "/top/name holds \"web\", which is no u16: expected value at line 1 column 1");
+        assert!(
+            tree.get::<u8>("").unwrap_err().to_string().starts_with("/top holds \"-42\\n\", which is no u8")
+        );
+    }
+
+    #[test]
+    fn what_is_below_and_beside_is_told_apart() {
+        let tree = texts(&[
+            ("", "r"),
+            ("a", "1"),
+            ("a!", "2"),
+            ("a/b", "3"),
+            ("a/b/c", "4"),
+            ("a/d", "5"),
+            ("ab", "6"),
+        ]);
+        let below = |path| tree.below(path).map(|(path, _)| path.to_owned()).collect::<Vec<_>>();
+        assert_eq!(below("a"), ["a", "a/b", "a/b/c", "a/d"]);
+        assert_eq!(below("a/b"), ["a/b", "a/b/c"]);
+        assert_eq!(below("").len(), 7);
+        assert_eq!(tree.children("").into_iter().collect::<Vec<_>>(), ["a", "a!", "ab"]);
+        assert_eq!(tree.children("a").into_iter().collect::<Vec<_>>(), ["b", "d"]);
+        assert_eq!(tree.children("ab").len(), 0);
+    }
+
+    fn values() -> impl Strategy<Value = Values> {
+        let value = prop::option::of("[xy]?").prop_map(|value| value.map(Bytes::from));
+        prop::collection::btree_map("([ab!](/[ab!]){0,2})?", value, 0..9)
+    }
+
+    proptest! {
+        #[test]
+        fn differences_lead_from_one_to_the_other(before in values(), after in values(), path in "([ab](/[ab])?)?") {
+            let (first, last) = (snapshot(&before), snapshot(&after));
+            for scope in [Scope::Node, Scope::Below] {
+                let mut made = before.clone();
+                for difference in first.differences(&last, &path, scope) {
+                    prop_assert_ne!(&difference.before, &difference.after);
+                    prop_assert_eq!(made.get(&*difference.path), difference.before.as_ref());
+                    match difference.after {
+                        Some(value) => made.insert(difference.path.to_string(), value),
+                        None => made.remove(&*difference.path),
+                    };
+                }
+                let meant = |other: &String| match scope {
+                    Scope::Node => *other == path,
+                    Scope::Below => is_within(other, &path),
+                };
+                let kept = before.iter().filter(|(path, _)| !meant(path));
+                let expected: Values = kept.chain(after.iter().filter(|(path, _)| meant(path)))
+                    .map(|(path, value)| (path.clone(), value.clone())).collect();
+                prop_assert_eq!(made, expected);
+            }
+        }
+    }
+}

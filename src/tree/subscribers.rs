@@ -1,0 +1,287 @@
+//! Publish and subscribe by key: many named subscribers, one watch in the store for each key.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::store::access::Condition;
+use crate::store::{Store, StoreError, Subscribe};
+use crate::watch::{Key, State, Version, WatchType};
+
+/// What is subscribed to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic {
+    /// The key.
+    pub key: Key,
+    /// How much of it.
+    pub watch_type: WatchType,
+}
+
+/// A name that somebody has already on this topic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is subscribed to {key} already; unregister it first, or take another name", key = .1.key)]
+pub struct NameTaken(pub String, pub Topic);
+
+/// One subscriber as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// States that it was given.
+    pub given: u64,
+    /// How often its callback panicked.
+    pub panics: u64,
+}
+
+/// Who listens to what. Keys and subscribers come and go while it runs; clones are the same.
+///
+/// Every subscriber is given the newest state, first the one that is there: who is slow misses what was
+/// replaced meanwhile, and holds up nobody. A callback that panics is called again with the next state.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use twitcher::store::Store;
+/// use twitcher::tree::{Subscribers, Topic};
+/// use twitcher::watch::{Content, Key, WatchType};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let url = format!("dir://{}", dir.path().display());
+/// let subscribers = Subscribers::new(&Store::connect(&url).await?);
+/// let topic = Topic { key: Key::new("/motd")?, watch_type: WatchType::Data };
+///
+/// subscribers.register("printer", &topic, |state| println!("{:?}", state.content))?;
+/// let mut reader = subscribers.channel("reader", &topic)?;
+/// subscribers.publish(&topic.key, "hello").await?;
+/// while reader.next().await.map(|state| state.content) != Some(Content::Value("hello".into())) {}
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct Subscribers {
+    store: Store,
+    topics: Arc<Mutex<BTreeMap<Topic, Watched>>>,
+}
+
+/// A topic with at least one subscriber.
+#[derive(Debug)]
+struct Watched {
+    states: watch::Receiver<Option<State>>,
+    listeners: BTreeMap<String, Listener>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    counts: Arc<Counts>,
+    /// What ends with it: its task, or the stream of its receiver.
+    _until: Until,
+}
+
+#[derive(Debug)]
+enum Until {
+    Callback { _task: Abort },
+    Channel { _open: watch::Sender<()> },
+}
+
+#[derive(Debug)]
+struct Abort(JoinHandle<()>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    given: AtomicU64,
+    panics: AtomicU64,
+}
+
+/// A subscriber's states. Dropping it unregisters the subscriber.
+#[derive(Debug)]
+pub struct Receiver {
+    states: watch::Receiver<Option<State>>,
+    open: watch::Receiver<()>,
+    counts: Arc<Counts>,
+    subscribers: Subscribers,
+    topic: Topic,
+    name: String,
+}
+
+impl Subscribers {
+    /// Nobody yet.
+    pub fn new(store: &Store) -> Self {
+        Self { store: store.clone(), topics: Arc::default() }
+    }
+
+    /// Calls back with the newest state, on a thread for work that blocks, one call at a time.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime: subscribers are tasks.
+    pub fn register(
+        &self,
+        name: &str,
+        topic: &Topic,
+        callback: impl FnMut(&State) + Send + 'static,
+    ) -> Result<(), NameTaken> {
+        self.enter(name, topic, |states, counts| {
+            let task = tokio::spawn(call(states, Box::new(callback), counts));
+            (Until::Callback { _task: Abort(task) }, ())
+        })
+    }
+
+    /// Hands out the newest state whenever it is asked for.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime: the watch is kept by a task.
+    pub fn channel(&self, name: &str, topic: &Topic) -> Result<Receiver, NameTaken> {
+        self.enter(name, topic, |states, counts| {
+            let (still, open) = watch::channel(());
+            let (topic, name) = (topic.clone(), name.to_owned());
+            let receiver = Receiver { states, open, counts, subscribers: self.clone(), topic, name };
+            (Until::Channel { _open: still }, receiver)
+        })
+    }
+
+    /// Ends one subscriber, and the watch with the last one. A call that is being made is not cut short.
+    /// Returns whether there was one.
+    pub fn unregister(&self, name: &str, topic: &Topic) -> bool {
+        let mut topics = self.topics();
+        let Some(watched) = topics.get_mut(topic) else { return false };
+        let removed = watched.listeners.remove(name).is_some();
+        if watched.listeners.is_empty() {
+            topics.remove(topic);
+        }
+        removed
+    }
+
+    /// Ends all subscribers of a topic and its watch. Returns how many there were.
+    pub fn remove(&self, topic: &Topic) -> usize {
+        self.topics().remove(topic).map_or(0, |watched| watched.listeners.len())
+    }
+
+    /// Who listens to what.
+    pub fn list(&self) -> BTreeMap<Topic, Vec<Listed>> {
+        let listed = |(name, listener): (&String, &Listener)| Listed {
+            name: name.clone(),
+            given: listener.counts.given.load(Ordering::Relaxed),
+            panics: listener.counts.panics.load(Ordering::Relaxed),
+        };
+        let topics = self.topics();
+        let listed = topics
+            .iter()
+            .map(|(topic, watched)| (topic.clone(), watched.listeners.iter().map(listed).collect()));
+        listed.collect()
+    }
+
+    /// Writes a value, for everybody who listens to its key, here and elsewhere.
+    pub async fn publish(&self, key: &Key, value: impl Into<Bytes>) -> Result<Version, StoreError> {
+        self.store.put(key, value, Condition::Any).await
+    }
+
+    fn enter<T>(
+        &self,
+        name: &str,
+        topic: &Topic,
+        begin: impl FnOnce(watch::Receiver<Option<State>>, Arc<Counts>) -> (Until, T),
+    ) -> Result<T, NameTaken> {
+        let mut topics = self.topics();
+        let watched = topics.entry(topic.clone()).or_insert_with(|| Watched::begin(&self.store, topic));
+        if watched.listeners.contains_key(name) {
+            return Err(NameTaken(name.to_owned(), topic.clone()));
+        }
+        let mut states = watched.states.clone();
+        // The state that is there already is given too.
+        states.mark_changed();
+        let counts = Arc::<Counts>::default();
+        let (until, result) = begin(states, Arc::clone(&counts));
+        watched.listeners.insert(name.to_owned(), Listener { counts, _until: until });
+        Ok(result)
+    }
+
+    fn topics(&self) -> MutexGuard<'_, BTreeMap<Topic, Watched>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched {
+    fn begin(store: &Store, topic: &Topic) -> Self {
+        let mut subscription = store.subscribe(Subscribe::new(topic.key.clone(), topic.watch_type));
+        let (sender, states) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            loop {
+                let update = subscription.next().await;
+                sender.send_replace(Some(update.state));
+            }
+        });
+        Self { states, listeners: BTreeMap::new(), task }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Receiver {
+    /// Waits for a state newer than the last one that was taken; `None` once it is unregistered.
+    pub async fn next(&mut self) -> Option<State> {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.open.changed() => return None,
+                changed = self.states.changed() => changed.ok()?,
+            }
+            if let Some(state) = self.states.borrow_and_update().clone() {
+                self.counts.given.fetch_add(1, Ordering::Relaxed);
+                return Some(state);
+            }
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // Once it was unregistered the name may be somebody else's.
+        if self.open.has_changed().is_ok() {
+            self.subscribers.unregister(&self.name, &self.topic);
+        }
+    }
+}
+
+type Callback = Box<dyn FnMut(&State) + Send>;
+
+async fn call(mut states: watch::Receiver<Option<State>>, mut callback: Callback, counts: Arc<Counts>) {
+    while states.changed().await.is_ok() {
+        let Some(state) = states.borrow_and_update().clone() else { continue };
+        counts.given.fetch_add(1, Ordering::Relaxed);
+        let called = tokio::task::spawn_blocking(move || {
+            let panic = catch_unwind(AssertUnwindSafe(|| callback(&state))).err();
+            (callback, panic)
+        });
+        // An error means that the runtime is shutting down.
+        let Ok((returned, panic)) = called.await else { return };
+        callback = returned;
+        if let Some(panic) = panic {
+            counts.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                panic = said(&*panic),
+                "a subscriber panicked; it is called again with the next state"
+            );
+        }
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}

@@ -1,0 +1,186 @@
+//! Actions: what they inherit, how they end, and what they leave behind. Real processes, run as root.
+#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use twitcher::process::{
+    Ended, Launch, Leftovers, Order, OutputSink, RunDetails, Running, SpawnError, Spawner,
+};
+use twitcher::watch::*;
+
+mod adoption;
+mod endings;
+mod inheritance;
+mod volume;
+
+/// Generous: the machine may be busy.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Lines that a run wrote.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Waits until a line fulfils a condition.
+    async fn find(&self, wanted: impl Fn(&str) -> bool) -> String {
+        until(|| self.all().into_iter().find(|line| wanted(line))).await
+    }
+
+    fn sink(&self, leftovers: &Leftovers) -> OutputSink {
+        let lines = self.clone();
+        OutputSink::new(leftovers, move |line| lines.0.lock().unwrap().push(line.to_owned()))
+    }
+}
+
+/// Waits for a condition.
+async fn until<T>(mut condition: impl FnMut() -> Option<T>) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = condition() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, search).await.expect("the condition was not met in time")
+}
+
+fn shell(command: &str) -> WatchSpec {
+    spec(Action::Shell(command.to_owned()))
+}
+
+fn program(words: &[&str]) -> WatchSpec {
+    spec(Action::Program(words.iter().map(|word| (*word).to_owned()).collect()))
+}
+
+fn details(run: &str) -> RunDetails {
+    RunDetails {
+        run: RunId(run.into()),
+        reason: Reason::Change,
+        version: Version::Revision(1042),
+        attempt: 1,
+        coalesced: 1,
+    }
+}
+
+/// Starts an action; its output is in the lines.
+fn start(spec: &WatchSpec, input: Option<Bytes>) -> Result<(Running, Lines), SpawnError> {
+    let lines = Lines::default();
+    let launch = Launch::new(spec, &details("ledger-1-1"), input, None)?;
+    let running = Spawner::new().start(&launch, lines.sink(&Leftovers::default()))?;
+    Ok((running, lines))
+}
+
+async fn end(running: Running) -> Ended {
+    tokio::time::timeout(PATIENCE, running.ended).await.expect("the run did not end in time")
+}
+
+/// Runs an action to its end; its output.
+async fn run(spec: &WatchSpec, input: Option<Bytes>) -> (Ended, Vec<String>) {
+    let (running, lines) = start(spec, input).unwrap();
+    (end(running).await, lines.all())
+}
+
+/// Whether a process runs (zombies do not).
+fn lives(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
+}
+
+/// The processes of a group that live.
+fn group_members(group: i32) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    processes
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| lives(*pid))
+        .filter(|pid| {
+            std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+                stat.rsplit(')').next().unwrap().split_whitespace().nth(2) == Some(group.to_string().as_str())
+            })
+        })
+        .collect()
+}
+
+fn term(timed_out: bool) -> Order {
+    Order::Term { timed_out }
+}
+
+/// Runs the body in a process of its own: a second start of this test binary with only this test, which
+/// must come here again. For what would disturb, or be disturbed by, other tests.
+fn isolated(test: &str, body: impl FnOnce()) {
+    const INNER: &str = "TWITCHER_TEST_INNER";
+    if std::env::var_os(INNER).is_some_and(|inner| inner == test) {
+        body();
+        println!("inner {test} done");
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(INNER, test)
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{test} failed in its own process:\n{out}\n{err}");
+    assert!(out.contains(&format!("inner {test} done")), "{test} did not run in its own process:\n{out}");
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn spec(action: Action) -> WatchSpec {
+    assert!(nix::unistd::geteuid().is_root(), "these tests change users: run them as root");
+    WatchSpec {
+        name: WatchName::new("git").unwrap(),
+        description: String::new(),
+        target: Target {
+            store: StoreName::new("main").unwrap(),
+            key: Key::new("/git/head").unwrap(),
+            watch_type: WatchType::Data,
+        },
+        action,
+        surroundings: Surroundings {
+            account: Account {
+                uid: 0,
+                gid: 0,
+                groups: None,
+                user: "root".into(),
+                home: "/root".into(),
+                shell: "/bin/sh".into(),
+            },
+            cwd: "/".into(),
+            umask: 0o022,
+            env: BTreeMap::new(),
+            nice: None,
+            limits: BTreeMap::new(),
+        },
+        pipe_stdin: true,
+        format: Format::Raw,
+        output: Output::Log,
+        verify_interval: Duration::from_mins(5),
+        policy: PolicySpec {
+            run_on_load: RunOnLoad::Always,
+            run_mode: RunMode::Queue,
+            on_delete: OnDelete::Ignore,
+            notify_signal: None,
+            timeout: None,
+            kill_after: Duration::from_secs(5),
+            settle: Duration::ZERO,
+            settle_max: Duration::ZERO,
+            splay: Duration::ZERO,
+            min_interval: Duration::ZERO,
+            retries: Retries::AtMost(3),
+            retry_delay: Duration::from_secs(5),
+            retry_delay_max: Duration::from_mins(5),
+            on_failure: OnFailure::Keep,
+            success_codes: vec![0],
+        },
+    }
+}

@@ -1,0 +1,105 @@
+//! The daemon killed at the worst moments: adoption, recovery, and what was applied (P1, P3, ledger).
+
+use crate::fixture::daemon::Daemon;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+#[test]
+fn a_running_action_is_adopted_and_never_doubled() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1");
+    let out = daemon.path("out").display().to_string();
+    let gate = daemon.path("gate").display().to_string();
+    let action = format!(
+        "echo start $TWITCHER_REASON $(cat) >> {out}; until test -e {gate}; do echo tick; sleep 0.05; done; echo last words; echo end >> {out}"
+    );
+    daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\naction='{action}'\n"));
+    daemon.run();
+    daemon.until_file("out", |text| text == "start load 1\n");
+    let pid =
+        daemon.until_watch("a", |watch| watch["running"][0]["pid"].is_number())["running"][0]["pid"].clone();
+    daemon.kill();
+    daemon.put("/a", "2");
+    daemon.run();
+    let watch = daemon.until_watch("a", |watch| watch["state"] == "running");
+    assert_eq!(watch["running"][0]["pid"], pid, "the same process, adopted");
+    daemon.until_watch("a", |watch| watch["version"].is_string());
+    assert_eq!(daemon.read("out"), "start load 1\n", "nothing runs beside it");
+    std::fs::write(&gate, "").unwrap();
+    let text = daemon.until_file("out", |text| text.matches("end").count() == 2);
+    assert!(text.starts_with("start load 1\nend\nstart "), "{text}");
+    assert!(text.contains("2\nend"), "the newest state: {text}");
+    daemon.until_converged("a");
+    assert_eq!(daemon.read("out").matches("start").count(), 2);
+    // Its output went on through the death of the daemon, and was read again by the next.
+    daemon.until_file("log", |log| log.matches("last words").count() == 2);
+}
+
+#[test]
+fn a_run_that_died_with_the_daemon_is_repeated_as_a_recovery() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1");
+    let out = daemon.path("out").display().to_string();
+    let action =
+        format!("echo $TWITCHER_REASON >> {out}; test $TWITCHER_REASON = recovery || exec sleep 1000");
+    daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\nrun_on_load=false\naction='{action}'\n"));
+    daemon.run();
+    daemon.until_watch("a", |watch| watch["version"].is_string());
+    daemon.put("/a", "2");
+    let watch = daemon.until_watch("a", |watch| watch["running"][0]["pid"].is_number());
+    let pid = i32::try_from(watch["running"][0]["pid"].as_i64().unwrap()).unwrap();
+    daemon.until_file("out", |text| text == "change\n");
+    daemon.kill();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    daemon.run();
+    daemon.until_file("out", |text| text == "change\nrecovery\n");
+    daemon.until_converged("a");
+}
+
+#[test]
+fn changed_runs_only_what_was_not_applied() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1");
+    let out = daemon.path("out").display().to_string();
+    daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\nrun_on_load='changed'\naction='cat >> {out}'\n"));
+    daemon.run();
+    daemon.until_converged("a");
+    daemon.kill();
+    daemon.run();
+    let watch = daemon.until_converged("a");
+    assert_eq!((daemon.read("out").as_str(), &watch["runs"]), ("1", &serde_json::json!(1)), "{watch}");
+    daemon.kill();
+    daemon.put("/a", "2");
+    daemon.run();
+    daemon.until_file("out", |text| text == "12");
+    daemon.until_converged("a");
+}
+
+#[test]
+fn a_stop_lets_actions_finish_and_ends_those_that_do_not() {
+    let mut daemon = Daemon::prepare("shutdown_grace = '1s'");
+    daemon.put("/a", "1");
+    let out = daemon.path("out").display().to_string();
+    daemon.write(
+        "a.toml",
+        &format!(
+            "[[watch]]\nname='short'\nkey='/a'\naction='sleep 0.3; echo done >> {out}'\n\
+             [[watch]]\nname='long'\nkey='/a'\nkill_after='200ms'\naction='trap \"\" TERM; echo $$ > {out}.pid; while :; do sleep 1; done'\n"
+        ),
+    );
+    daemon.run();
+    let pid = daemon.until_file("out.pid", |text| text.ends_with('\n'));
+    assert!(daemon.stop().success());
+    assert_eq!(daemon.read("out"), "done\n");
+    assert!(!std::fs::exists(format!("/proc/{}", pid.trim())).unwrap(), "the long one is left");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_state_is_refused() {
+    let daemon = Daemon::start("", &[]);
+    let second = daemon.ask(&["run"]);
+    assert_eq!(second.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&second.stderr);
+    assert!(error.contains("another twitcher daemon"), "{error}");
+    daemon.status();
+}

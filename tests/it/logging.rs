@@ -1,0 +1,234 @@
+//! The log's destinations with real sockets and pipes: what arrives, and that no reader holds the program.
+#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tracing::subscriber::with_default;
+use twitcher::log::{self, Destination, LogLevel, Settings};
+
+/// Libraries are logged from `error` on only.
+const OURS: &str = "twitcher::tests";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn settings(destination: Destination, socket: &Path) -> Settings {
+    Settings {
+        destination,
+        level: LogLevel::Info,
+        syslog_socket: socket.to_owned(),
+        journald_socket: socket.to_owned(),
+    }
+}
+
+fn listen(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn receive(socket: &UnixDatagram) -> String {
+    let mut buffer = vec![0; 64 * 1024];
+    let length = socket.recv(&mut buffer).unwrap();
+    String::from_utf8(buffer[..length].to_vec()).unwrap()
+}
+
+/// Logs more than any queue holds; how long that took.
+fn flood(lines: usize) -> Duration {
+    let start = Instant::now();
+    for number in 0..lines {
+        tracing::info!(target: OURS, number, "{}", "x".repeat(200));
+    }
+    start.elapsed()
+}
+
+#[test]
+fn syslog_gets_one_line_with_what_it_is_about() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let reader = listen(&path);
+    let (subscriber, guard) = log::subscriber(&settings(Destination::Syslog, &path));
+    with_default(subscriber, || {
+        tracing::debug!(target: OURS, "not at this level");
+        tracing::warn!(target: OURS, watch = %"git", run = %"a-1-1", outcome = "failed", "exited with 3\nand more");
+    });
+    let line = receive(&reader);
+    assert!(line.starts_with("<28>"), "{line}");
+    let tail = format!(
+        " twitcher[{}]: git: exited with 3\\nand more [run=a-1-1 outcome=failed]",
+        std::process::id()
+    );
+    assert!(line.ends_with(&tail), "{line}");
+    drop(guard);
+}
+
+#[test]
+fn journald_gets_fields() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let reader = listen(&path);
+    let (subscriber, _guard) = log::subscriber(&settings(Destination::Journald, &path));
+    with_default(
+        subscriber,
+        || tracing::error!(target: OURS, watch = %"git", outcome = "failed", code = 3, "it failed"),
+    );
+    let fields = receive(&reader);
+    let fields: Vec<&str> = fields.lines().collect();
+    let pid = format!("SYSLOG_PID={}", std::process::id());
+    let expected = [
+        "MESSAGE=it failed",
+        "PRIORITY=3",
+        "SYSLOG_FACILITY=3",
+        "SYSLOG_IDENTIFIER=twitcher",
+        pid.as_str(),
+        "WATCH=git",
+        "OUTCOME=failed",
+        "CODE=3",
+    ];
+    assert_eq!(fields, expected);
+}
+
+#[test]
+fn a_reader_that_never_reads_holds_nobody_and_is_told_what_it_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let reader = listen(&path);
+    let (subscriber, guard) = log::subscriber(&settings(Destination::Syslog, &path));
+    let took = with_default(subscriber, || flood(100_000));
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    let lost = guard.lost();
+    assert!((50_000..100_000).contains(&lost), "{lost}");
+    // It wakes up: the rest comes, and with it how much was lost.
+    let mut arrived = 0;
+    let told = loop {
+        let line = receive(&reader);
+        match line.split_once(" log messages were lost") {
+            Some((head, _)) => break head.rsplit(' ').next().unwrap().parse::<u64>().unwrap(),
+            None => arrived += 1,
+        }
+    };
+    assert_eq!(told, lost);
+    reader.set_nonblocking(false).unwrap();
+    while !guard.flush(Duration::from_millis(1)) {
+        receive(&reader);
+        arrived += 1;
+    }
+    reader.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 1024];
+    while reader.recv(&mut buffer).is_ok() {
+        arrived += 1;
+    }
+    assert_eq!(arrived + lost, 100_000, "each arrived or was counted");
+}
+
+#[test]
+fn a_log_daemon_that_is_started_late_or_again_gets_what_waited() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let (subscriber, _guard) = log::subscriber(&settings(Destination::Syslog, &path));
+    with_default(subscriber, || {
+        for round in ["first", "second", "third"] {
+            tracing::info!(target: OURS, "{round}, with nobody there");
+            let reader = listen(&path);
+            assert!(receive(&reader).ends_with(&format!("{round}, with nobody there")));
+            tracing::info!(target: OURS, "{round}, with somebody there");
+            assert!(receive(&reader).ends_with(&format!("{round}, with somebody there")));
+            drop(reader);
+            // Once the file stays without a reader (ECONNREFUSED), once it goes (ENOENT).
+            if round == "first" {
+                tracing::info!(target: OURS, "refused");
+                std::fs::remove_file(&path).unwrap();
+                let reader = listen(&path);
+                assert!(receive(&reader).ends_with("refused"));
+                drop(reader);
+            }
+            std::fs::remove_file(&path).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_changed_destination_and_level_count_at_once_even_when_the_old_reader_is_dead() {
+    let directory = tempfile::tempdir().unwrap();
+    let (dead, alive) = (directory.path().join("dead"), directory.path().join("alive"));
+    let reader = listen(&alive);
+    let (subscriber, guard) = log::subscriber(&settings(Destination::Syslog, &dead));
+    with_default(subscriber, || {
+        tracing::info!(target: OURS, "one");
+        tracing::info!(target: OURS, "two");
+        guard.apply(&Settings { level: LogLevel::Debug, ..settings(Destination::Syslog, &alive) });
+        tracing::debug!(target: OURS, "three");
+        for word in ["one", "two", "three"] {
+            assert!(receive(&reader).ends_with(word));
+        }
+    });
+}
+
+#[test]
+fn a_dead_reader_does_not_hold_the_end_of_the_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let (subscriber, guard) = log::subscriber(&settings(Destination::Syslog, &directory.path().join("none")));
+    with_default(subscriber, || tracing::info!(target: OURS, "for nobody"));
+    let start = Instant::now();
+    drop(guard);
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+const INNER: &str = "TWITCHER_TEST_STDERR";
+
+#[test]
+fn standard_error_as_text_and_json_whole_and_unread() {
+    if let Ok(how) = std::env::var(INNER) {
+        let destination = how.split(' ').next().unwrap().parse().unwrap();
+        let guard = log::init(&settings(destination, Path::new("/nonexistent"))).unwrap();
+        assert!(log::init(&settings(destination, Path::new("/nonexistent"))).is_err(), "only once");
+        tracing::info!(target: OURS, watch = %"git", attempt = 2, "one\ntwo");
+        if how.ends_with("unread") {
+            flood(100_000);
+            println!("lost {}", guard.lost());
+        }
+        if how.ends_with("panic") {
+            let _ = std::thread::spawn(|| panic!("on purpose")).join();
+        }
+        drop(guard);
+        return;
+    }
+    let start = |how: &str| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "logging::standard_error_as_text_and_json_whole_and_unread", "--nocapture"])
+            .env(INNER, how)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let written = |how: &str| String::from_utf8(start(how).wait_with_output().unwrap().stderr).unwrap();
+
+    let text = written("stderr");
+    let (time, rest) = text.split_once(' ').unwrap();
+    assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+    assert_eq!(rest, "INFO  git: one\n    two [attempt=2]\n");
+
+    let json = written("json");
+    let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(object["message"], "one\ntwo");
+    assert_eq!(
+        (&object["watch"], &object["attempt"], &object["level"]),
+        (&"git".into(), &2.into(), &"info".into())
+    );
+
+    assert!(written("stderr panic").contains("a bug in twitcher: on purpose"));
+
+    // The pipe stays unread until the program has ended.
+    let mut unread = start("stderr unread");
+    let said: Vec<String> =
+        BufReader::new(unread.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
+    let lost = said.iter().find_map(|line| line.split_once("lost ")).expect("the number of lost messages").1;
+    assert!(lost.parse::<u64>().unwrap() > 50_000, "{lost}");
+    assert!(unread.wait().unwrap().success());
+    let mut rest = Vec::new();
+    unread.stderr.take().unwrap().read_to_end(&mut rest).unwrap();
+    assert!(rest.starts_with(b"20"), "what fitted into the pipe was written");
+}

@@ -1,0 +1,142 @@
+//! What an operator asks of a running daemon, and what it answers.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use crate::fixture::daemon::{Daemon, until};
+
+const WATCH: &str = "[[watch]]\nkey = '/a'\naction = 'cat; echo $TWITCHER_REASON'\n";
+
+#[test]
+fn trigger_runs_now_and_history_tells() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "x\n");
+    daemon.write("a.toml", WATCH);
+    daemon.run();
+    daemon.until_runs("a", 1);
+    daemon.say(&["trigger", "a"]);
+    daemon.until_runs("a", 2);
+    let history: serde_json::Value = serde_json::from_str(&daemon.say(&["history", "a", "--json"])).unwrap();
+    let reasons: Vec<_> =
+        history["runs"].as_array().unwrap().iter().map(|run| run["reason"].clone()).collect();
+    assert_eq!(reasons, ["load", "trigger"]);
+    assert_eq!(history["runs"][1]["output"], "x\ntrigger");
+    let text = daemon.say(&["history", "a"]);
+    assert!(text.contains("trigger") && text.contains("    x\n"), "{text}");
+    let table = daemon.say(&["status"]);
+    assert!(table.contains("✓ a"), "{table}");
+}
+
+#[test]
+fn a_paused_watch_starts_nothing_also_across_a_restart_and_resumes_with_the_newest() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1\n");
+    daemon.write("a.toml", WATCH);
+    daemon.run();
+    daemon.until_runs("a", 1);
+    daemon.say(&["pause", "a"]);
+    daemon.put("/a", "2\n");
+    daemon.until_watch("a", |watch| watch["version"] != watch["applied"]);
+    daemon.kill();
+    daemon.run();
+    let watch = daemon.until_watch("a", |watch| watch["version"].is_string());
+    assert_eq!((&watch["state"], &watch["runs"]), (&"paused".into(), &1.into()), "{watch}");
+    let refused = daemon.ask(&["trigger", "a"]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("resume"));
+    assert!(daemon.say(&["explain", "a"]).contains("paused"));
+    daemon.say(&["resume", "a"]);
+    daemon.until_converged("a");
+    daemon.say(&["pause", "a"]);
+    daemon.say(&["resume", "a"]);
+    assert_eq!(daemon.until_runs("a", 2)["runs"], 2, "nothing new, nothing to run");
+    daemon.say(&["pause", "a", "--for", "300ms"]);
+    daemon.put("/a", "3\n");
+    daemon.until_runs("a", 3);
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_the_nearest() {
+    let daemon = Daemon::start("", &[("nginx.toml", WATCH)]);
+    for command in ["status", "history", "explain", "trigger", "pause", "resume"] {
+        let output = daemon.ask(&[command, "ngnix"]);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("no watch is called `ngnix`; did you mean `nginx`?"), "{command}: {error}");
+    }
+}
+
+#[test]
+fn a_request_cut_in_half_or_too_long_disturbs_nobody() {
+    let daemon = Daemon::start("", &[("a.toml", WATCH)]);
+    let mut answers = Vec::new();
+    for request in [&b"{\"status\":{\"na"[..], b"\xff\xfe\n", b"{}\n", b"\n", &vec![b'x'; 200_000]] {
+        let mut stream = UnixStream::connect(daemon.path("control.sock")).unwrap();
+        let _ = stream.write_all(request);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answers.push(answer);
+    }
+    assert!(answers[0].contains("cut off"), "{answers:?}");
+    assert!(answers[1].contains("not understood"), "{answers:?}");
+    let held: Vec<_> = (0..8).map(|_| UnixStream::connect(daemon.path("control.sock")).unwrap()).collect();
+    daemon.status();
+    drop(held);
+}
+
+#[test]
+fn the_socket_answers_only_root_and_the_daemons_own_user() {
+    use std::os::unix::fs::PermissionsExt;
+    let daemon = Daemon::start("", &[]);
+    let socket = daemon.path("control.sock");
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Also where somebody opened up the file, the daemon looks at who is asking.
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
+    std::fs::set_permissions(daemon.config(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
+                  s.sendall(b'{\"status\":{\"name\":null}}\\n')\nprint(s.makefile().read())";
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", script]).arg(&socket);
+    std::os::unix::process::CommandExt::uid(&mut command, 65534);
+    let output = command.output().unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(answer.contains("answers only root"), "{answer}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn without_a_daemon_a_command_says_what_to_do() {
+    let daemon = Daemon::prepare("");
+    let output = daemon.ask(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("no daemon answers on") && error.contains("twitcher run"), "{error}");
+}
+
+fn get(port: u16, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
+}
+
+#[test]
+fn metrics_health_and_readiness_are_served() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut daemon = Daemon::prepare(&format!("http_listen = '127.0.0.1:{port}'"));
+    daemon.put("/a", "x");
+    daemon.write("a.toml", WATCH);
+    daemon.run();
+    daemon.until_converged("a");
+    assert!(get(port, "/healthz").starts_with("HTTP/1.0 200"));
+    until("readiness", || get(port, "/readyz").starts_with("HTTP/1.0 200").then_some(()));
+    let page = get(port, "/metrics");
+    for line in [
+        "twitcher_watch_runs_total{watch=\"a\",outcome=\"succeeded\"} 1",
+        "twitcher_watch_converged{watch=\"a\"} 1",
+        "twitcher_store_connected{store=\"local\"} 1",
+    ] {
+        assert!(page.contains(line), "{line} is not in {page}");
+    }
+}

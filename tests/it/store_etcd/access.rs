@@ -1,0 +1,108 @@
+//! Single requests against a real member.
+
+use std::time::{Duration, Instant};
+
+use twitcher::store::access::{Change, Condition};
+use twitcher::store::{Access, StoreError};
+use twitcher::watch::Version;
+
+use super::basics::put;
+use super::{key, spec};
+use crate::fixture::etcd::{Cluster, Etcd};
+use crate::fixture::server::LONG;
+
+#[tokio::test]
+async fn keys_are_written_read_compared_and_deleted() {
+    let etcd = Etcd::start();
+    let access = Access::open(&spec(&[etcd.port()], "/prod"), LONG).await.unwrap();
+    let (a, b) = (key("/a"), key("/b"));
+    assert_eq!(access.get(&a).await.unwrap(), None);
+    let first = access.put(&a, "1".into(), Condition::Absent).await.unwrap();
+    let entry = access.get(&a).await.unwrap().unwrap();
+    assert_eq!((entry.value.as_deref(), entry.version), (Some(b"1".as_slice()), first));
+    assert_eq!(entry.metadata[2], ("version", "1".to_owned()));
+    let response = etcd.client().await.get("/prod/a", None).await.unwrap();
+    assert_eq!(response.kvs()[0].value(), b"1");
+
+    let conflict = access.put(&a, "2".into(), Condition::Absent).await.unwrap_err();
+    assert!(matches!(conflict, StoreError::Conflict { .. }), "{conflict}");
+    assert_eq!(
+        conflict.to_string(),
+        format!("/a was changed by somebody else: expected no such key, found version {first}")
+    );
+    let second = access.put(&a, "2".into(), Condition::Version(first)).await.unwrap();
+    let conflict = access.put(&a, "3".into(), Condition::Version(first)).await.unwrap_err();
+    assert!(matches!(conflict, StoreError::Conflict { .. }), "{conflict}");
+    let conflict = access.delete(&a, Condition::Version(first)).await.unwrap_err();
+    assert!(matches!(conflict, StoreError::Conflict { .. }), "{conflict}");
+    let strange = access.put(&a, "3".into(), Condition::Version(Version::Hash(7))).await.unwrap_err();
+    assert!(matches!(strange, StoreError::Refused { .. }), "{strange}");
+    assert!(access.delete(&a, Condition::Version(second)).await.unwrap());
+    assert!(!access.delete(&a, Condition::Any).await.unwrap());
+    let too_large = access.put(&b, vec![0; 2 << 20].into(), Condition::Any).await.unwrap_err();
+    assert!(matches!(too_large, StoreError::Refused { .. }), "{too_large}");
+}
+
+#[tokio::test]
+async fn subtrees_are_listed_at_one_revision_and_written_in_transactions() {
+    let etcd = Etcd::start();
+    let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
+    assert_eq!(access.children(&key("/t")).await.unwrap(), None);
+    let changes: Vec<Change> = (0..300)
+        .map(|number| Change::Put {
+            key: key(&format!("/t/{}/{number}", number % 3)),
+            value: number.to_string().into(),
+            condition: Condition::Absent,
+        })
+        .collect();
+    let mut told = Vec::new();
+    access.apply(&changes, &mut |done| told.push(done)).await.unwrap();
+    assert_eq!(told, [128, 256, 300]);
+    assert_eq!(access.children(&key("/t")).await.unwrap().unwrap(), ["0", "1", "2"]);
+    assert_eq!(access.children(&key("/t/0/0")).await.unwrap().unwrap(), [""; 0]);
+    let listing = access.tree(&key("/t")).await.unwrap();
+    assert_eq!(listing.entries.len(), 300);
+    assert_eq!(listing.entries["1/298"].value.as_deref(), Some(b"298".as_slice()));
+    let revision = put(&mut etcd.client().await, "/t", "top").await;
+    let listing = access.tree(&key("/t")).await.unwrap();
+    assert_eq!(listing.revision, Some(revision));
+    assert_eq!(listing.entries[""].version, Version::Revision(revision));
+
+    let version = listing.entries["0/0"].version;
+    let mixed = |condition| {
+        [
+            Change::Put { key: key("/t/0/0"), value: "x".into(), condition: Condition::Version(version) },
+            Change::Delete { key: key("/t/1/1"), condition },
+        ]
+    };
+    let stale = mixed(Condition::Version(Version::Revision(1)));
+    let conflict = access.apply(&stale, &mut |_| panic!("nothing was done")).await.unwrap_err();
+    assert!(conflict.to_string().starts_with("/t/1/1 was changed"), "{conflict}");
+    assert_eq!(access.get(&key("/t/0/0")).await.unwrap().unwrap().value.unwrap(), "0");
+    access.apply(&mixed(Condition::Any), &mut |_| ()).await.unwrap();
+    assert_eq!(access.get(&key("/t/0/0")).await.unwrap().unwrap().value.unwrap(), "x");
+    assert_eq!(access.get(&key("/t/1/1")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_request_has_a_time_limit_and_a_dead_member_is_passed_over() {
+    let cluster = Cluster::start(3);
+    let ports: Vec<u16> = cluster.members.iter().map(Etcd::port).collect();
+    let mut cluster = cluster;
+    cluster.members[1].kill();
+    for _ in 0..6 {
+        let access = Access::open(&spec(&ports, ""), LONG).await.unwrap();
+        assert_eq!(access.get(&key("/none")).await.unwrap(), None);
+    }
+    let one = Etcd::start();
+    let limit = Duration::from_secs(2);
+    let access = Access::open(&spec(&[one.port()], ""), LONG).await;
+    drop(access.unwrap());
+    let access = Access::open(&spec(&[one.port()], ""), limit).await.unwrap();
+    one.freeze();
+    let began = Instant::now();
+    let late = access.get(&key("/n")).await.unwrap_err();
+    assert!(matches!(late, StoreError::Unavailable { .. }), "{late}");
+    assert!(Access::open(&spec(&[one.port()], ""), limit).await.is_err());
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+}

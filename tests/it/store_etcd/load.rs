@@ -1,0 +1,167 @@
+//! Many keys, large values, large trees.
+
+use std::time::{Duration, Instant};
+
+use etcd_client::{Client, Txn, TxnOp};
+use twitcher::store::Subscribe;
+use twitcher::watch::{Content, Detail, WatchType};
+
+use super::basics::put;
+use super::{Seen, data, down, every, key, show, store, subscribe, tree};
+use crate::fixture::etcd::Etcd;
+use crate::fixture::proxy::Proxy;
+
+/// Writes `{prefix}{number}` for each number, with the number's text as the value.
+async fn put_many(client: &mut Client, prefix: &str, count: usize, value: &str) {
+    for start in (0..count).step_by(128) {
+        let numbers = start..(start + 128).min(count);
+        let puts: Vec<TxnOp> =
+            numbers.map(|number| TxnOp::put(format!("{prefix}{number}"), value, None)).collect();
+        client.txn(Txn::new().and_then(puts)).await.unwrap();
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[tokio::test]
+async fn ten_thousand_watches_are_armed_together_and_each_is_heard() {
+    const COUNT: usize = 10_000;
+    let etcd = Etcd::start();
+    let mut client = etcd.client().await;
+    put_many(&mut client, "/many/", COUNT, "old").await;
+    let store = store(etcd.port());
+    data(&store, "/warm").until("-").await;
+    let before = resident_bytes();
+    let began = Instant::now();
+    let mut all: Vec<Seen> = (0..COUNT).map(|number| data(&store, &format!("/many/{number}"))).collect();
+    for seen in &mut all {
+        assert_eq!(show(&seen.next().await.state.content), "old");
+    }
+    let armed = began.elapsed();
+    let each = resident_bytes().saturating_sub(before) / COUNT as u64;
+    println!("{COUNT} watches read in {armed:?}, {each} bytes of memory each");
+    assert!(armed < Duration::from_secs(30), "{armed:?}");
+    assert!(each < 2048, "{each} bytes of memory each");
+    put_many(&mut client, "/many/", COUNT, "new").await;
+    println!("all written after {:?}", began.elapsed());
+    for seen in &mut all {
+        assert_eq!(show(&seen.next().await.state.content), "new");
+    }
+    println!("all changed after {:?}", began.elapsed());
+    assert_eq!(store.health().borrow().reconnects, 0);
+}
+
+#[tokio::test]
+async fn ten_thousand_watches_survive_a_restart() {
+    const COUNT: usize = 10_000;
+    let mut etcd = Etcd::start();
+    let mut client = etcd.client().await;
+    put_many(&mut client, "/many/", COUNT, "old").await;
+    let store = store(etcd.port());
+    let mut all: Vec<Seen> = (0..COUNT).map(|number| data(&store, &format!("/many/{number}"))).collect();
+    for seen in &mut all {
+        seen.next().await;
+    }
+    etcd.kill();
+    etcd.start_again();
+    put_many(&mut etcd.client().await, "/many/", COUNT, "new").await;
+    for seen in &mut all {
+        seen.until("new").await;
+    }
+}
+
+#[tokio::test]
+async fn values_as_large_as_etcd_takes_are_carried() {
+    let etcd = Etcd::start();
+    let mut client = etcd.client().await;
+    let large = |letter: &str| letter.repeat((3 << 19) - 1024);
+    // Together they are far more than one message may hold.
+    for number in 0..60 {
+        put(&mut client, &format!("/large/{number}"), &large("a")).await;
+    }
+    let store = store(etcd.port());
+    let mut all: Vec<Seen> = (0..60).map(|number| data(&store, &format!("/large/{number}"))).collect();
+    for seen in &mut all {
+        let Content::Value(value) = seen.next().await.state.content else { panic!("a value") };
+        assert_eq!(value.len(), large("a").len());
+    }
+    let mut below = tree(&store, "/large");
+    let Content::Tree(whole) = below.next().await.state.content else { panic!("a tree") };
+    assert_eq!(whole.len(), 60);
+    put(&mut client, "/large/7", &large("b")).await;
+    all[7].until(&large("b")).await;
+    let Content::Tree(whole) = below.next().await.state.content else { panic!("a tree") };
+    assert_eq!(whole.get("7").unwrap().as_deref().unwrap(), large("b").as_bytes());
+}
+
+/// What is caught up with comes as one message unless it is asked for in fragments.
+#[tokio::test]
+async fn a_backlog_of_large_values_is_caught_up_with() {
+    let etcd = Etcd::start();
+    let proxy = Proxy::start(etcd.port());
+    let mut client = etcd.client().await;
+    put(&mut client, "/large", "0").await;
+    let store = store(proxy.port());
+    let mut all = every(&store, "/large");
+    all.until("0").await;
+    proxy.cut();
+    down(&store).await;
+    let padding = "x".repeat(1 << 20);
+    for number in 1..=30 {
+        put(&mut client, "/large", &format!("{number} {padding}")).await;
+    }
+    proxy.heal();
+    for number in 1..=30 {
+        let update = all.next().await;
+        assert!(show(&update.state.content).starts_with(&format!("{number} ")));
+        assert_eq!(update.updates, 1);
+    }
+    put(&mut client, "/large", "31").await;
+    all.until("31").await;
+}
+
+#[tokio::test]
+async fn a_tree_of_fifty_thousand_keys_is_read_and_followed() {
+    const COUNT: usize = 50_000;
+    let etcd = Etcd::start();
+    let mut client = etcd.client().await;
+    put_many(&mut client, "/tree/", COUNT, "x").await;
+    let store = store(etcd.port());
+    let mut whole = tree(&store, "/tree");
+    let began = Instant::now();
+    let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };
+    println!("{COUNT} keys read in {:?}", began.elapsed());
+    assert_eq!(state.len(), COUNT);
+    let mut names = subscribe(
+        &store,
+        Subscribe {
+            key: key("/tree"),
+            watch_type: WatchType::Children,
+            detail: Detail::Values,
+            every: false,
+            verify_interval: Duration::from_secs(1),
+        },
+    );
+    let Content::Children(listed) = names.next().await.state.content else { panic!("children") };
+    assert_eq!(listed.len(), COUNT);
+    for number in 0..200 {
+        put(&mut client, &format!("/tree/{number}"), "changed").await;
+    }
+    client.delete("/tree/49999", None).await.unwrap();
+    loop {
+        let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };
+        if state.len() == COUNT - 1 {
+            let changed = state.values().filter(|value| value.as_deref() == Some(b"changed".as_slice()));
+            assert_eq!(changed.count(), 200);
+            break;
+        }
+    }
+    let Content::Children(listed) = names.next().await.state.content else { panic!("children") };
+    assert_eq!(listed.len(), COUNT - 1);
+    names.verified_since(Instant::now()).await;
+    names.nothing_within(Duration::from_millis(100)).await;
+}

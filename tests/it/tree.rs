@@ -1,0 +1,240 @@
+//! The library's live tree and subscribers, over a directory and over etcd.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::timeout;
+use twitcher::store::access::Condition;
+use twitcher::store::{Store, StoreError};
+use twitcher::tree::{Changes, LazyTree, Scope, Subscribers, Topic, Tree};
+use twitcher::watch::{Content, Key, WatchType};
+
+use crate::fixture::etcd::Etcd;
+use crate::fixture::server::LONG;
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+async fn directory() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::connect(&format!("dir://{}", dir.path().display())).await.unwrap();
+    (dir, store)
+}
+
+async fn loaded(store: &Store, at: &str) -> Tree {
+    let tree = Tree::open(store, key(at));
+    timeout(LONG, tree.loaded()).await.unwrap();
+    tree
+}
+
+/// The same promises in every store.
+async fn a_tree_follows_its_own_and_other_writes(store: &Store) {
+    let tree = loaded(store, "/app").await;
+    assert!(!tree.at("port").exists());
+    let version = tree.at("port").set_json(&8080).await.unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    assert_eq!(tree.get::<u16>("port"), Ok(Some(8080)));
+
+    // Somebody else's write is not overwritten by one that was decided before it.
+    let read = tree.at("port");
+    let version = store.put(&key("/app/port"), "9090", Condition::Any).await.unwrap();
+    let error = read.set("8081").await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    assert_eq!(tree.get::<u16>("port"), Ok(Some(9090)));
+    let absent = tree.at("new");
+    store.put(&key("/app/new"), "theirs", Condition::Any).await.unwrap();
+    assert!(matches!(absent.set("ours").await, Err(StoreError::Conflict { .. })));
+    assert!(matches!(absent.delete().await, Err(StoreError::Conflict { .. })));
+
+    // An unrelated write is in nobody's way.
+    let read = tree.at("port");
+    store.put(&key("/app/other/deep"), "1", Condition::Any).await.unwrap();
+    let version = read.set("9091").await.unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    let version = store.put(&key("/app/last"), "x", Condition::Any).await.unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    let paths: Vec<String> = tree
+        .snapshot()
+        .iter()
+        .filter(|(_, value)| value.is_some())
+        .map(|(path, _)| path.to_owned())
+        .collect();
+    assert_eq!(paths, ["last", "new", "other/deep", "port"]);
+    assert!(tree.at("port").delete().await.unwrap());
+    assert!(!tree.at("never").delete().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_tree_of_a_directory_follows_writes() {
+    let (_dir, store) = directory().await;
+    a_tree_follows_its_own_and_other_writes(&store).await;
+}
+
+#[tokio::test]
+async fn a_tree_of_etcd_follows_writes() {
+    let etcd = Etcd::start();
+    let store = Store::connect(&etcd.url()).await.unwrap();
+    a_tree_follows_its_own_and_other_writes(&store).await;
+}
+
+#[tokio::test]
+async fn requests_find_a_server_that_came_back() {
+    let mut etcd = Etcd::start();
+    let store = Store::connect(&etcd.url()).await.unwrap();
+    store.put(&key("/a"), "1", Condition::Any).await.unwrap();
+    etcd.kill();
+    let error = store.get(&key("/a")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    etcd.start_again();
+    let found = store.get(&key("/a")).await.unwrap().unwrap();
+    assert_eq!(found.value.as_deref(), Some(b"1".as_slice()));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_reached_is_said_at_once() {
+    for url in ["etcd://127.0.0.1:1", "nothing", "ftp://host"] {
+        assert!(timeout(LONG, Store::connect(url)).await.unwrap().is_err(), "{url}");
+    }
+}
+
+async fn next(changes: &mut Changes) -> Vec<String> {
+    let changed = timeout(LONG, changes.next()).await.unwrap().unwrap();
+    changed.differences.iter().map(|difference| difference.path.to_string()).collect()
+}
+
+#[tokio::test]
+async fn changes_are_told_where_they_were_asked_for_and_when_they_settled() {
+    let (_dir, store) = directory().await;
+    let put = async |path: &str, value: &str| {
+        store.put(&key(path), value.to_owned(), Condition::Any).await.unwrap();
+    };
+    put("/t/a/x", "0").await;
+    let tree = loaded(&store, "/t").await;
+    let mut node = tree.changes("a/x", Scope::Node, Duration::ZERO, Duration::ZERO);
+    let mut below = tree.changes("a", Scope::Below, Duration::from_millis(300), Duration::from_mins(1));
+    put("/t/b", "1").await;
+    put("/t/a/x", "1").await;
+    assert_eq!(next(&mut node).await, ["a/x"]);
+    put("/t/a/y", "1").await;
+    put("/t/a/z", "1").await;
+    // All three came within the settle time; a slow machine may need a second telling for the last.
+    let mut told = next(&mut below).await;
+    while told.last().is_none_or(|last| last != "a/z") {
+        told.extend(next(&mut below).await);
+    }
+    assert_eq!(told, ["a/x", "a/y", "a/z"]);
+    drop(tree);
+    assert_eq!(timeout(LONG, node.next()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn changes_that_never_settle_are_told_at_last() {
+    let (_dir, store) = directory().await;
+    let tree = loaded(&store, "/t").await;
+    let mut changes = tree.changes("", Scope::Below, Duration::from_hours(1), Duration::from_millis(200));
+    store.put(&key("/t/a"), "1", Condition::Any).await.unwrap();
+    assert!(next(&mut changes).await.contains(&"a".to_owned()));
+}
+
+#[tokio::test]
+async fn only_what_is_looked_at_is_mirrored() {
+    let (_dir, store) = directory().await;
+    for path in ["/t/a/x", "/t/b/y"] {
+        store.put(&key(path), "1", Condition::Any).await.unwrap();
+    }
+    let lazy = LazyTree::new(&store, key("/t"));
+    assert_eq!(lazy.children("").await.unwrap().unwrap(), ["a", "b"]);
+    assert!(lazy.opened().is_empty());
+    let tree = lazy.subtree("a").unwrap();
+    timeout(LONG, tree.loaded()).await.unwrap();
+    assert_eq!(tree.get::<i64>("x"), Ok(Some(1)));
+    assert!(std::sync::Arc::ptr_eq(&tree, &lazy.subtree("a").unwrap()));
+    assert_eq!(lazy.opened(), ["a"]);
+    assert!(lazy.close("a") && !lazy.close("a"));
+}
+
+fn topic(text: &str) -> Topic {
+    Topic { key: key(text), watch_type: WatchType::Data }
+}
+
+fn value(text: &str) -> Content {
+    Content::Value(text.to_owned().into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panicking_or_slow_subscriber_hurts_no_other() {
+    let (_dir, store) = directory().await;
+    let subscribers = Subscribers::new(&store);
+    let topic = topic("/motd");
+    subscribers.publish(&topic.key, "0").await.unwrap();
+
+    let (release, held) = mpsc::channel::<()>();
+    subscribers.register("slow", &topic, move |_| _ = held.recv_timeout(LONG)).unwrap();
+    subscribers.register("panics", &topic, |_| panic!("as it likes to")).unwrap();
+    let mut reader = subscribers.channel("reader", &topic).unwrap();
+    let taken = subscribers.channel("reader", &topic).unwrap_err();
+    assert!(taken.to_string().contains("\"reader\" is subscribed to /motd already"));
+
+    for text in ["1", "2", "3"] {
+        subscribers.publish(&topic.key, text).await.unwrap();
+        while timeout(LONG, reader.next()).await.unwrap().unwrap().content != value(text) {}
+    }
+    let told = async |name: &str, enough: &dyn Fn(&twitcher::tree::Listed) -> bool| {
+        let began = std::time::Instant::now();
+        loop {
+            let listed = subscribers.list().remove(&topic).unwrap();
+            if listed.iter().any(|listed| listed.name == name && enough(listed)) {
+                return;
+            }
+            assert!(began.elapsed() < LONG, "{name}: {listed:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    told("panics", &|listed| listed.panics > 1 && listed.panics == listed.given).await;
+    told("slow", &|listed| listed.given == 1).await;
+    // Once it goes on it is given the newest, and not what it missed.
+    release.send(()).unwrap();
+    release.send(()).unwrap();
+    told("slow", &|listed| listed.given == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribers_come_and_go_and_the_watch_goes_with_the_last() {
+    let (_dir, store) = directory().await;
+    let subscribers = Subscribers::new(&store);
+    let (a, b) = (topic("/a"), topic("/b"));
+    let (sent, got) = mpsc::channel();
+    subscribers.register("one", &a, move |state| drop(sent.send(state.content.clone()))).unwrap();
+    assert_eq!(got.recv_timeout(LONG), Ok(Content::Absent));
+    let mut two = subscribers.channel("two", &a).unwrap();
+    let mut three = subscribers.channel("three", &b).unwrap();
+    let names = || -> Vec<(String, Vec<String>)> {
+        let list = subscribers.list();
+        list.into_iter()
+            .map(|(topic, listed)| (topic.key.to_string(), listed.into_iter().map(|l| l.name).collect()))
+            .collect()
+    };
+    let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(), [("/a".to_owned(), owned(&["one", "two"])), ("/b".to_owned(), owned(&["three"]))]);
+
+    assert!(subscribers.unregister("two", &a) && !subscribers.unregister("two", &a));
+    while timeout(LONG, two.next()).await.unwrap().is_some() {}
+    // A receiver whose name somebody else took meanwhile takes nothing with it.
+    let again = subscribers.channel("two", &a).unwrap();
+    drop(two);
+    assert_eq!(names()[0].1, ["one", "two"]);
+    drop(again);
+    assert_eq!(names()[0].1, ["one"]);
+    assert_eq!(subscribers.remove(&a), 1);
+    assert_eq!(subscribers.remove(&a), 0);
+    // The callback, and with it the sender, is gone.
+    let ended = tokio::task::spawn_blocking(move || while got.recv_timeout(LONG).is_ok() {});
+    timeout(LONG * 2, ended).await.unwrap().unwrap();
+
+    assert!(timeout(LONG, three.next()).await.unwrap().is_some());
+    drop(three);
+    assert!(names().is_empty());
+}
