@@ -10,6 +10,7 @@ mod operate;
 mod reload;
 mod store_dir;
 mod store_etcd;
+mod store_tools;
 mod watches;
 mod logging;
 mod tree;
