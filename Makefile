@@ -26,8 +26,11 @@ check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
+bench: setup-test
+	$(CARGO) bench --locked --bench speed -- $(BENCH)
+
 soak: setup
-	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it soak -- --nocapture
+	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_nothing_behind -- --nocapture
 
 setup:
 	@.ci/install-missing $(BUILD_NEEDS)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::status::{FileState, Status, StoreState, WatchState};
+use crate::status::{FileState, Status, StoreState, WatchState, WatchStatus};
 
 /// What the daemon knows about itself beyond its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,11 +13,14 @@ pub struct Own {
     pub running: u64,
     /// Log lines that were lost because their reader did not read.
     pub log_lines_lost: u64,
-    /// Resident memory in bytes, /proc/self/statm.
+    /// Resident memory in bytes, /proc/self/status.
     pub resident_bytes: u64,
     /// Open descriptors.
     pub open_descriptors: u64,
 }
+
+/// A yes or no about a watch: name, help, and the question.
+type Gauge = (&'static str, &'static str, fn(&WatchStatus) -> bool);
 
 /// Renders everything.
 pub fn render(status: &Status, own: &Own) -> String {
@@ -120,7 +123,7 @@ impl Page {
             let seconds = watch.verified_seconds.map_or_else(|| "+Inf".to_owned(), |s| s.to_string());
             self.sample("twitcher_watch_verified_seconds", &[("watch", &watch.name)], seconds);
         }
-        let gauges: [(&str, &str, fn(&crate::status::WatchStatus) -> bool); 4] = [
+        let gauges: [Gauge; 4] = [
             ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |w| {
                 w.converged
             }),

@@ -12,7 +12,7 @@ use crate::watch::{Detail, WatchSpec};
 
 /// Read the configuration as the daemon would, and show every problem
 ///
-/// Each problem is shown as file:line:column with the line and a hint. Exit status 1 if there is any.
+/// Each problem is shown as `file:line:column` with the line and a hint. Exit status 1 if there is any.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Check these files as if they were in the directory, instead of what is in it

@@ -6,7 +6,7 @@ use super::{Common, Failure};
 ///
 /// Reads twitcher.conf and the watch files below DIR, and runs their actions until SIGTERM or SIGINT: then
 /// running actions may finish for `shutdown_grace`. A second signal ends them at once. SIGHUP reads everything
-/// again. SIGUSR2 ends the daemon at once and leaves its actions running: the next daemon adopts them.
+/// again. SIGUSR1 ends the daemon at once and leaves its actions running: the next daemon adopts them.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

@@ -80,6 +80,11 @@ impl Problem {
         self
     }
 
+    /// What to do about it, with a correct example.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// One line for programs and tables: `git.toml:3:1: unknown field …`, without directory and help.
     pub fn one_line(&self) -> String {
         let name = self.file.file_name().map_or(&*self.file, Path::new);

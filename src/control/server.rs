@@ -103,8 +103,10 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()>
     let own = nix::unistd::geteuid().as_raw();
     let peer = stream.peer_cred()?.uid();
     let mut stream = BufReader::new(stream);
+    // Read even where it is not answered: what is left unread would reset the connection under the answer.
+    let request = read(&mut stream).await?;
     let answer = if peer == 0 || peer == own {
-        match read(&mut stream).await? {
+        match request {
             Ok(request) => pass_on(request, &asked).await,
             Err(why) => Answer::Error(why),
         }

@@ -344,6 +344,28 @@ fn a_file_that_cannot_be_read_says_so() {
     assert_eq!(super::run(&good).unwrap().translated, 1);
 }
 
+/// What comes out is what the daemon reads: nothing in it is unknown to a watch file.
+#[test]
+fn the_daemon_reads_what_comes_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.toml");
+    for source in [
+        "RegisterWatch('/a', Exec('x'))",
+        "RegisterWatch('/a', Exec(['/bin/x', '-y']), pipe_stdin=False, run_on_load=False, run_mode=DISCARD, \
+         description='Say \"hello\"', uid='root', gid=0, watch_type=WATCH_CHILDREN, timeout=90)",
+        "RegisterWatch('/a', 'x', True, True, QUEUE, 'd', 0, 'root', WATCH_DATA, 10, 1.5)",
+        "for n in 'ab':\n  RegisterWatch('/' + n, Exec('a\\nb\\'\\'\\'\"\"\"\\\\'), run_mode=PARALLEL, notify_signal=16)",
+        "RegisterWatch('/a', lambda: 1)\nRegisterWatch('/b', Exec('x'))",
+    ] {
+        std::fs::write(&path, converted(source).toml).unwrap();
+        let reports =
+            crate::config::load::Loader::new(folder.path()).check_files(std::slice::from_ref(&path));
+        for report in reports {
+            assert_eq!(report.state.word(), "loaded", "{source}\n{:?}", report.problems);
+        }
+    }
+}
+
 /// A Python literal for any text that TOML can hold as well.
 fn literal(text: &str) -> String {
     let mut result = String::from("u'");

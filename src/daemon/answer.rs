@@ -157,15 +157,16 @@ impl Daemon {
     }
 
     fn own(&self) -> Own {
-        let page = 4096;
-        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-        let resident = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let resident =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        let kilobytes: u64 = resident.and_then(|number| number.parse().ok()).unwrap_or(0);
         let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         Own {
             reloads: self.reloads,
             running: self.ground.running.load(Ordering::Relaxed),
             log_lines_lost: self.log.lost(),
-            resident_bytes: resident * page,
+            resident_bytes: kilobytes * 1024,
             open_descriptors: open as u64,
         }
     }
@@ -190,6 +191,11 @@ fn file_status(file: &crate::config::FileReport) -> FileStatus {
             Loaded::Broken => FileState::Broken,
             Loaded::Refused => FileState::Refused,
         },
-        problems: file.problems.iter().map(crate::config::Problem::one_line).collect(),
+        problems: file.problems.iter().map(told).collect(),
     }
+}
+
+fn told(problem: &crate::config::Problem) -> String {
+    let help = problem.help().map(|help| format!(" ({help})")).unwrap_or_default();
+    problem.one_line() + &help
 }

@@ -91,7 +91,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hand_over: signal(SignalKind::user_defined2())?,
+            hand_over: signal(SignalKind::user_defined1())?,
         })
     }
 }

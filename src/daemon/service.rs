@@ -1,4 +1,4 @@
-//! What systemd is told: ready, reloading, stopping, status, and the watchdog's food. sd_notify(3).
+//! What systemd is told: ready, reloading, stopping, status, and the watchdog's food. `sd_notify(3)`.
 
 use std::time::Duration;
 

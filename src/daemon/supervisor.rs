@@ -187,11 +187,10 @@ impl Supervisor {
     fn broke(&mut self, error: &tokio::task::JoinError) {
         let Some(name) = self.names.remove(&error.id()) else { return };
         tracing::error!(watch = %name, "the watch met a fault in twitcher itself and begins again: {error}");
-        if let Some(place) = self.watches.get_mut(&name) {
-            if !place.retiring && !self.stopping {
-                place.next =
-                    Some(Definition { spec: Arc::clone(&place.live.spec), file: place.live.file.clone() });
-            }
+        let place = self.watches.get_mut(&name).filter(|place| !place.retiring && !self.stopping);
+        if let Some(place) = place {
+            let Live { spec, file, .. } = &place.live;
+            place.next = Some(Definition { spec: Arc::clone(spec), file: file.clone() });
         }
         self.drained(&name, None);
     }

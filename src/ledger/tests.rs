@@ -26,7 +26,7 @@ fn record(run: &str) -> RunRecord {
 fn live(run: &str) -> LiveRun {
     LiveRun {
         run: RunId(run.into()),
-        process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into() },
+        process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into(), output_pipe: Some(9) },
         started: jiff::Timestamp::UNIX_EPOCH,
         reason: Reason::Load,
         version: "7".into(),

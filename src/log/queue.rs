@@ -1,7 +1,7 @@
 //! The bounded queue between those who log and the thread that writes.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::record::Record;
@@ -16,10 +16,10 @@ pub(super) struct Generation(u64);
 
 #[derive(Debug, Default)]
 struct State {
-    records: VecDeque<Record>,
+    records: VecDeque<Arc<Record>>,
     bytes: usize,
-    /// A record was taken and is not yet written.
-    busy: bool,
+    /// Taken and not yet written.
+    in_hand: Option<Arc<Record>>,
     closed: Option<Instant>,
     generation: Generation,
     /// Not yet told of.
@@ -55,17 +55,20 @@ impl Queue {
             state.lose();
         } else {
             state.bytes += size;
-            state.records.push_back(record);
+            state.records.push_back(Arc::new(record));
             drop(state);
             self.came.notify_all();
         }
     }
 
-    /// A new writer takes the place of the one before.
+    /// A new writer takes the place of the one before, and begins with what that one has in hand.
     pub(super) fn next_writer(&self) -> Generation {
         let mut state = self.lock();
         state.generation.0 += 1;
-        state.busy = false;
+        if let Some(record) = state.in_hand.take() {
+            state.bytes += record.size();
+            state.records.push_front(record);
+        }
         self.came.notify_all();
         state.generation
     }
@@ -77,10 +80,10 @@ impl Queue {
     }
 
     /// For a writer: the next record; `None` when it was replaced, or the queue is closed and empty.
-    pub(super) fn next(&self, writer: Generation) -> Option<Record> {
+    pub(super) fn next(&self, writer: Generation) -> Option<Arc<Record>> {
         let mut state = self.lock();
         if state.generation == writer {
-            state.busy = false;
+            state.in_hand = None;
             if state.records.is_empty() {
                 self.written.notify_all();
             }
@@ -91,7 +94,7 @@ impl Queue {
             }
             if let Some(record) = state.records.pop_front() {
                 state.bytes -= record.size();
-                state.busy = true;
+                state.in_hand = Some(Arc::clone(&record));
                 return Some(record);
             }
             if state.closed.is_some() {
@@ -99,14 +102,6 @@ impl Queue {
             }
             state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// For a writer that was replaced: the record goes to the next one.
-    pub(super) fn give_back(&self, record: Record) {
-        let mut state = self.lock();
-        state.bytes += record.size();
-        state.records.push_front(record);
-        self.came.notify_all();
     }
 
     /// For the writer: a record could not be written.
@@ -133,7 +128,7 @@ impl Queue {
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut state = self.lock();
-        while state.busy || !state.records.is_empty() {
+        while state.in_hand.is_some() || !state.records.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -172,10 +167,10 @@ mod tests {
         assert_eq!((queue.take_lost(), queue.lost_in_all()), (0, lost));
         assert!(!queue.flush(Duration::ZERO));
         queue.close();
-        let kept: Vec<Record> = std::iter::from_fn(|| queue.next(writer)).collect();
+        let kept: Vec<Arc<Record>> = std::iter::from_fn(|| queue.next(writer)).collect();
         assert_eq!(kept.len() as u64 + lost, 5000);
         assert!(kept.len() > 800 && kept.len() * 1000 < MOST_BYTES, "{}", kept.len());
-        assert!(kept.into_iter().enumerate().all(|(number, kept)| kept == record(number)));
+        assert!(kept.into_iter().enumerate().all(|(number, kept)| *kept == record(number)));
         assert!(queue.flush(Duration::ZERO));
     }
 
@@ -185,13 +180,12 @@ mod tests {
         let first = queue.next_writer();
         queue.push(record(1));
         queue.push(record(2));
-        let held = queue.next(first).unwrap();
+        assert_eq!(*queue.next(first).unwrap(), record(1));
         assert!(queue.wants(first));
         let second = queue.next_writer();
         assert!(!queue.wants(first) && queue.wants(second));
-        queue.give_back(held);
         assert_eq!(queue.next(first), None);
-        assert_eq!(queue.next(second), Some(record(1)));
-        assert_eq!(queue.next(second), Some(record(2)));
+        assert_eq!(*queue.next(second).unwrap(), record(1));
+        assert_eq!(*queue.next(second).unwrap(), record(2));
     }
 }

@@ -46,7 +46,8 @@ pub(super) fn start(queue: Arc<Queue>, mut sink: Sink) {
             match sink.write(&record, || queue.wants(writer)) {
                 Ok(()) => tell_losses(&mut sink, &queue, writer),
                 Err(_) if queue.wants(writer) => queue.lose(),
-                Err(_) => queue.give_back(record),
+                // The writer that took this one's place has the record too.
+                Err(_) => return,
             }
         }
     };

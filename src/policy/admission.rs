@@ -70,15 +70,17 @@ impl<S: Source> Machine<S> {
             Some(newest) if state.order <= newest.state.order => return,
             Some(newest) => judge_later(&self.policy, newest, absent),
             None => {
+                let applied = baseline == Baseline::Applied;
+                if applied {
+                    self.history.applied = Some((state.order, state.version));
+                }
                 if self.recognise(&state) {
-                    self.newest = Some(Newest { state, bearing: Bearing::Open });
+                    let bearing = if applied { Bearing::Applied } else { Bearing::Open };
+                    self.newest = Some(Newest { state, bearing });
                     return;
                 }
                 let baseline = if self.recover { Baseline::Interrupted } else { baseline };
                 let judgement = judge_first(&self.policy, baseline, absent);
-                if baseline == Baseline::Applied {
-                    self.history.applied = Some((state.order, state.version));
-                }
                 // A machine that is on its way out leaves the judging of a first state to its successor.
                 let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending);
                 if matches!(self.service, Service::Serving) || owed {
@@ -105,6 +107,9 @@ impl<S: Source> Machine<S> {
 
     /// Whether an adopted run was given this first state: then it waits for that run.
     fn recognise(&mut self, state: &State) -> bool {
+        if state.content.is_absent() && self.policy.on_delete == OnDelete::Ignore {
+            return false;
+        }
         let mut known = false;
         for live in self.live.iter_mut().filter(|live| live.version == Some(state.version)) {
             live.order = Some(state.order);
@@ -123,7 +128,7 @@ impl<S: Source> Machine<S> {
         effects: &mut Vec<Effect>,
     ) -> Bearing {
         let beside = match self.policy.run_mode {
-            RunMode::Discard if !self.live.is_empty() => {
+            RunMode::Discard if !self.live.is_empty() && self.waiting.is_empty() => {
                 self.discarded += updates;
                 self.skip(now, state.order, SkipReason::Discarded, effects);
                 return Bearing::Discarded;
@@ -174,10 +179,9 @@ impl<S: Source> Machine<S> {
     }
 
     /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and
-    /// nothing has it in hand.
+    /// nothing has it in hand. In discard mode that is so after the run that made it be discarded, too.
     pub(super) fn catch_up(&mut self, now: Instant) {
-        let discarding = self.policy.run_mode == RunMode::Discard && !self.live.is_empty();
-        if self.is_held() || discarding || !self.waiting.is_empty() {
+        if self.is_held() || !self.waiting.is_empty() {
             return;
         }
         let Some(newest) = &mut self.newest else { return };

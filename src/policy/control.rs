@@ -68,8 +68,12 @@ impl<S: Source> Machine<S> {
             return;
         }
         let Some(newest) = &mut self.newest else { return };
-        if newest.bearing != Bearing::Applied {
-            newest.bearing = Bearing::Open;
+        match newest.bearing {
+            // Success stays success, and a key that was never there cannot be deleted by a trigger.
+            Bearing::Applied | Bearing::Absent => {}
+            Bearing::Open | Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => {
+                newest.bearing = Bearing::Open;
+            }
         }
         let mut entry = Entry::again(now, newest.state.clone(), Reason::Trigger, 1, 0, Wait::Ready);
         entry.hurry();
@@ -83,7 +87,7 @@ impl<S: Source> Machine<S> {
         {
             self.skip(now, older.state.order, SkipReason::Superseded, effects);
             if let Some(next) = self.waiting.front_mut() {
-                next.fresh += older.fresh;
+                next.absorb(&older);
             }
         }
     }

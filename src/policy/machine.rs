@@ -291,7 +291,11 @@ impl<S: Source> Machine<S> {
     /// unless it was itself pending or interrupted. A baseline that never met a state is the caller's to keep.
     pub fn unserved(&self) -> Option<&State> {
         self.newest.as_ref().and_then(|newest| match newest.bearing {
-            Bearing::Open => Some(&newest.state),
+            // A load of what the ledger knows as applied is the successor's to decide.
+            Bearing::Open => {
+                let applied = self.history.applied.is_some_and(|(order, _)| order == newest.state.order);
+                Some(&newest.state).filter(|_| !applied)
+            }
             // A stop holds until the definition changes, which is now.
             Bearing::GivenUp => Some(&newest.state).filter(|_| self.stopped),
             Bearing::Applied | Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::Absent => {

@@ -61,9 +61,9 @@ pub(super) struct Entry {
     pub(super) urgent: bool,
     pub(super) wait: Wait,
     /// When settling ends whatever comes: `settle_max` after the first update that it serves.
-    limit: Instant,
+    pub(super) limit: Instant,
     /// The end of the splay, once it is known: it is waited for once.
-    splayed: Option<Instant>,
+    pub(super) splayed: Option<Instant>,
 }
 
 impl Entry {
@@ -151,6 +151,24 @@ impl Entry {
                 splayed: self.splayed,
                 ..cycle
             };
+        }
+    }
+
+    /// It stands for an older entry too.
+    pub(super) fn absorb(&mut self, older: &Self) {
+        self.fresh += older.fresh;
+        self.limit = self.limit.min(older.limit);
+        if let Wait::Settling { until } = &mut self.wait {
+            *until = self.limit.min(*until);
+        }
+        if let Some(splayed) = older.splayed {
+            self.splayed = Some(splayed);
+            if let Wait::Splaying { until } = &mut self.wait {
+                *until = splayed.min(*until);
+            }
+        }
+        if older.urgent {
+            self.hurry();
         }
     }
 

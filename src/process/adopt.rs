@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+use tokio::net::unix::pipe::{self, OpenOptions};
 
 use super::procfs::{self, Stat};
 use super::run::{Leader, Run, Running};
-use super::{Spawner, spawn};
+use super::{OutputSink, Spawner, spawn};
 use crate::watch::{ProcessIdentity, RunId, WatchName};
 
 /// A live action that is known only from `/proc`.
@@ -26,8 +28,8 @@ pub struct FoundRun {
 
 impl Spawner {
     /// Takes over a run that an earlier daemon started, if exactly that process still lives. Its outcome
-    /// will be unknown, because only a parent is told; orders work as ever.
-    pub fn adopt(&self, identity: &ProcessIdentity) -> Option<Running> {
+    /// will be unknown, because only a parent is told; orders work as ever, and so does its output.
+    pub fn adopt(&self, identity: &ProcessIdentity, sink: OutputSink) -> Option<Running> {
         if identity.boot_id.is_empty() || identity.boot_id != self.boot_id {
             return None;
         }
@@ -35,7 +37,8 @@ impl Spawner {
         let pidfd = spawn::open_process(identity.pid).ok()?;
         procfs::stat(identity.pid).filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
         let leader = Leader::adopted(identity.clone(), pidfd);
-        Some(Run::new(leader, self.groups.clone(), None, None).start())
+        let output = output_pipe(identity).map(|pipe| (pipe, sink));
+        Some(Run::new(leader, self.groups.clone(), None, output).start())
     }
 
     /// Live actions whose run id begins with `prefix`: what covers a crash between a start and its record.
@@ -72,8 +75,12 @@ impl Spawner {
             std::str::from_utf8(assigned).ok()
         };
         let run = variable("TWITCHER_RUN").filter(|run| run.starts_with(prefix))?;
-        let identity =
-            ProcessIdentity { pid: stat.pid, start_ticks: stat.start_ticks, boot_id: self.boot_id.clone() };
+        let identity = ProcessIdentity {
+            pid: stat.pid,
+            start_ticks: stat.start_ticks,
+            boot_id: self.boot_id.clone(),
+            output_pipe: None,
+        };
         Some(FoundRun {
             run: RunId(run.into()),
             watch: WatchName::new(variable("TWITCHER_WATCH")?).ok()?,
@@ -82,4 +89,16 @@ impl Spawner {
             uid: std::fs::metadata(&directory).ok()?.uid(),
         })
     }
+}
+
+/// Our end of the pipe that a process writes its output into, opened anew. Only where it is the very pipe that
+/// it was given: any other is read by somebody else.
+fn output_pipe(identity: &ProcessIdentity) -> Option<pipe::Receiver> {
+    let inode = identity.output_pipe?;
+    [1, 2].into_iter().find_map(|number| {
+        let path = format!("/proc/{}/fd/{number}", identity.pid);
+        // Asked first: to open anything but a pipe may have effects of its own.
+        std::fs::metadata(&path).ok().filter(|found| found.ino() == inode && found.file_type().is_fifo())?;
+        OpenOptions::new().open_receiver(&path).ok()
+    })
 }

@@ -32,7 +32,8 @@ const UNREGISTERED_LOOKS: Duration = Duration::from_millis(50);
 pub enum Order {
     /// A signal to the leader alone.
     Notify(SignalNumber),
-    /// TERM to the whole group. From here on the run ends when the group is empty.
+    /// TERM to the whole group. From here on the run ends when the group is empty, which may take KILL:
+    /// a member may ignore TERM, or be forked just then by a shell that held the signal back.
     Term {
         /// Whether it is the run's `timeout`, which then is its outcome.
         timed_out: bool,

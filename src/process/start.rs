@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::fstat;
 use nix::unistd::{Gid, Uid, fchown, geteuid, pipe2, write};
 use tokio::net::unix::pipe;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -55,6 +56,7 @@ impl Spawner {
             // Zero equals no process's start: where /proc is missing nothing will be adopted.
             start_ticks: procfs::stat(child.pid).map_or(0, |stat| stat.start_ticks),
             boot_id: self.boot_id.clone(),
+            output_pipe: output.as_ref().and_then(|pipe| fstat(pipe).ok()).map(|stat| stat.st_ino),
         };
         let leader = Leader::child(identity, child.pidfd);
         Ok(Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink))).start())
@@ -114,12 +116,22 @@ fn streams(launch: &Launch) -> io::Result<Streams> {
         Output::Null => (OpenOptions::new().write(true).open("/dev/null")?.into(), None),
         Output::Log => {
             let (read, write) = make_pipe()?;
-            (write, Some(pipe::Receiver::from_owned_fd(read)?))
+            (held_open(write), Some(pipe::Receiver::from_owned_fd(read)?))
         }
     };
     let written = above_standard(written)?;
     let errors = written.try_clone()?;
     Ok(([above_standard(input)?, written, errors], feed, drained))
+}
+
+/// A pipe's end for writing that counts as a reader too: while the action lives, the death of the daemon does
+/// not make its next line of output a SIGPIPE, and the daemon that adopts it can go on reading. Its end is seen
+/// all the same, when nobody holds the pipe any more. fifo(7): opening for reading and writing never blocks.
+fn held_open(write: OwnedFd) -> OwnedFd {
+    use std::os::fd::AsRawFd as _;
+    let path = format!("/proc/self/fd/{}", write.as_raw_fd());
+    // Without /proc it is as good as a pipe usually is.
+    OpenOptions::new().read(true).write(true).open(path).map_or(write, OwnedFd::from)
 }
 
 /// Writes what fits into the new pipe at once: all of it, mostly, and then there is nothing to wait for.

@@ -66,6 +66,8 @@ pub struct Listing {
 pub enum Access {
     /// etcd.
     Etcd(Box<super::etcd::Access>),
+    /// `ZooKeeper`.
+    ZooKeeper(Box<super::zookeeper::Access>),
     /// A directory.
     Dir(super::dir::Access),
 }
@@ -77,8 +79,7 @@ impl Access {
             StoreUrl::Etcd { .. } => Ok(Self::Etcd(Box::new(super::etcd::Access::open(spec, limit).await?))),
             StoreUrl::Dir { .. } => Ok(Self::Dir(super::dir::Access::open(spec, limit).await?)),
             StoreUrl::ZooKeeper { .. } => {
-                let why = "this build has no back end for it".to_owned();
-                Err(StoreError::Refused { what: format!("open {}", spec.url), why })
+                Ok(Self::ZooKeeper(Box::new(super::zookeeper::Access::open(spec, limit).await?)))
             }
         }
     }
@@ -87,6 +88,7 @@ impl Access {
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         match self {
             Self::Etcd(access) => access.get(key).await,
+            Self::ZooKeeper(access) => access.get(key).await,
             Self::Dir(access) => access.get(key).await,
         }
     }
@@ -95,6 +97,7 @@ impl Access {
     pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
         match self {
             Self::Etcd(access) => access.put(key, value, condition).await,
+            Self::ZooKeeper(access) => access.put(key, value, condition).await,
             Self::Dir(access) => access.put(key, value, condition).await,
         }
     }
@@ -103,6 +106,7 @@ impl Access {
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         match self {
             Self::Etcd(access) => access.delete(key, condition).await,
+            Self::ZooKeeper(access) => access.delete(key, condition).await,
             Self::Dir(access) => access.delete(key, condition).await,
         }
     }
@@ -111,6 +115,7 @@ impl Access {
     pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
         match self {
             Self::Etcd(access) => access.children(key).await,
+            Self::ZooKeeper(access) => access.children(key).await,
             Self::Dir(access) => access.children(key).await,
         }
     }
@@ -119,6 +124,7 @@ impl Access {
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         match self {
             Self::Etcd(access) => access.tree(key).await,
+            Self::ZooKeeper(access) => access.tree(key).await,
             Self::Dir(access) => access.tree(key).await,
         }
     }
@@ -132,6 +138,7 @@ impl Access {
     ) -> Result<(), StoreError> {
         match self {
             Self::Etcd(access) => access.apply(changes, progress).await,
+            Self::ZooKeeper(access) => access.apply(changes, progress).await,
             Self::Dir(access) => access.apply(changes, progress).await,
         }
     }

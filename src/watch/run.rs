@@ -58,6 +58,9 @@ pub struct ProcessIdentity {
     pub start_ticks: u64,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: Arc<str>,
+    /// Inode of the pipe that its output goes into, so that a later daemon can go on draining it.
+    #[serde(default)]
+    pub output_pipe: Option<u64>,
 }
 
 /// An ended run, as `history` shows it and the ledger keeps it.

@@ -11,7 +11,7 @@ fn a_running_action_is_adopted_and_never_doubled() {
     let out = daemon.path("out").display().to_string();
     let gate = daemon.path("gate").display().to_string();
     let action = format!(
-        "echo start $TWITCHER_REASON $(cat) >> {out}; until test -e {gate}; do sleep 0.05; done; echo end >> {out}"
+        "echo start $TWITCHER_REASON $(cat) >> {out}; until test -e {gate}; do echo tick; sleep 0.05; done; echo last words; echo end >> {out}"
     );
     daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\naction='{action}'\n"));
     daemon.run();
@@ -31,6 +31,8 @@ fn a_running_action_is_adopted_and_never_doubled() {
     assert!(text.contains("2\nend"), "the newest state: {text}");
     daemon.until_converged("a");
     assert_eq!(daemon.read("out").matches("start").count(), 2);
+    // Its output went on through the death of the daemon, and was read again by the next.
+    daemon.until_file("log", |log| log.matches("last words").count() == 2);
 }
 
 #[test]

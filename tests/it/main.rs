@@ -6,6 +6,7 @@ mod fixture;
 
 mod actions;
 mod crash;
+mod logging;
 mod operate;
 mod reload;
 mod store_dir;
@@ -13,4 +14,6 @@ mod store_etcd;
 mod store_tools;
 mod watches;
 mod logging;
+mod store_zookeeper;
 mod tree;
+mod watches;

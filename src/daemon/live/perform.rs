@@ -229,7 +229,7 @@ impl Task {
             format!("{word}{how} after {seconds:.3} s ({reason}, version {version}, attempt {attempt})");
         match outcome.verdict(&self.spec.policy.success_codes) {
             Verdict::Succeeded => {
-                tracing::info!(watch = %self.spec.name, run = %run, outcome = word, "{text}")
+                tracing::info!(watch = %self.spec.name, run = %run, outcome = word, "{text}");
             }
             Verdict::Failed | Verdict::Unknown => {
                 tracing::warn!(watch = %self.spec.name, run = %run, outcome = word, "{text}");

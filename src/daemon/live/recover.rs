@@ -7,6 +7,7 @@ use super::perform::Running;
 use super::task::{RunSource, Task};
 use crate::ledger::Applied;
 use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
+use crate::process::OutputSink;
 use crate::watch::{State, Version, WatchSpec};
 
 /// The machine of a watch, standing as the ledger says.
@@ -48,7 +49,8 @@ impl Task {
     pub(super) fn adopt(&mut self) {
         let Some(entry) = self.ground.ledger.entry(self.spec.name.as_str()) else { return };
         for live in entry.live {
-            let Some(running) = self.ground.spawner.adopt(&live.process) else {
+            let sink = OutputSink::to_log(&self.leftovers, &self.spec.name, &live.run);
+            let Some(running) = self.ground.spawner.adopt(&live.process, sink) else {
                 tracing::warn!(watch = %self.spec.name, run = %live.run, "the run did not outlive the daemon; it is repeated");
                 self.ground.ledger.interrupted(&self.spec.name, &live.run);
                 continue;

@@ -74,7 +74,7 @@ impl Slot {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

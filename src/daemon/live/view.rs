@@ -59,7 +59,7 @@ impl Task {
         let facts = self.machine.explain(now);
         let mut because = Vec::new();
         let standing = self.subscription.standing();
-        because.extend(self.store_sentence(&standing));
+        because.push(self.store_sentence(&standing));
         because.extend(facts.newest.map(|newest| newest_sentence(&newest, &self.spec)));
         for live in &facts.live {
             let whose = if live.adopted { ", started by a former daemon and adopted" } else { "" };
@@ -102,23 +102,19 @@ impl Task {
         Explanation { watch: self.spec.name.to_string(), because }
     }
 
-    fn store_sentence(&self, standing: &Standing) -> Option<String> {
+    fn store_sentence(&self, standing: &Standing) -> String {
         let target = &self.spec.target;
+        let (key, store) = (&target.key, &target.store);
         if let Some(error) = &standing.error {
-            return Some(format!("store {} does not show {}: {error}.", target.store, target.key));
+            return format!("store {store} does not show {key}: {error}.");
         }
         match standing.verified {
             Some(at) => {
                 let ago = seconds(at.elapsed());
-                Some(format!(
-                    "what is known of {} was verified by store {} {ago} ago.",
-                    target.key, target.store
-                ))
+                format!("what is known of {key} was verified by store {store} {ago} ago.")
             }
-            None if standing.connected => {
-                Some(format!("store {} is being asked for {}.", target.store, target.key))
-            }
-            None => Some(format!("store {} is not connected yet.", target.store)),
+            None if standing.connected => format!("store {store} is being asked for {key}."),
+            None => format!("store {store} is not connected yet."),
         }
     }
 

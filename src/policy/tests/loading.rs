@@ -1,6 +1,6 @@
 //! What the first state does: baseline, `run_on_load`, deletions while away, adoption.
 
-use super::fixture::{Story, absent, applied, policy, present, run, start, start_as, version};
+use super::fixture::{Story, absent, applied, policy, present, run, seconds, start, start_as, version};
 use crate::policy::{Adopted, Baseline, Effect, SkipReason};
 use crate::watch::{OnDelete, Order, PolicySpec, Reason, RunMode, RunOnLoad, Verdict};
 
@@ -162,4 +162,22 @@ fn a_state_that_is_not_newer_is_ignored() {
     let mut story = Story::after_load(policy(QUEUE));
     assert_eq!(story.state(1), []);
     assert_eq!(story.state(0), []);
+}
+
+#[test]
+fn an_adopted_run_is_held_to_timeout_and_interval() {
+    use crate::policy::Sent;
+    let (timeout, min_interval) = (Some(seconds(10)), seconds(30));
+    let mut story = Story::of(PolicySpec { timeout, min_interval, ..policy(QUEUE) });
+    let started = story.now;
+    story.now += seconds(4);
+    let (run, version, reason) = (run(99), Some(version(1)), Reason::Change);
+    story.machine.adopt(Adopted { run: run.clone(), version, reason, attempt: 1, coalesced: 1, started });
+    assert_eq!(story.first(present(1), Baseline::Interrupted), []);
+    assert_eq!(story.wakes(), Some(10), "counted from its start");
+    assert_eq!(story.at(10), [Effect::Signal { run, sent: Sent::Term }]);
+    assert_eq!(story.ends(99, Verdict::Unknown), []);
+    assert_eq!(story.wakes(), Some(30));
+    assert_eq!(story.at(30), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start(1, Reason::Recovery, 1)]);
 }

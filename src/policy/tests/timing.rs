@@ -189,3 +189,11 @@ fn durations_beyond_the_clock_mean_never() {
     assert_eq!(story.state(2), []);
     assert_eq!(story.at(1_000_000), []);
 }
+
+#[test]
+fn a_slot_that_was_not_asked_for_starts_nothing_even_if_one_is_due() {
+    let mut story = Story::after_load(PolicySpec { min_interval: seconds(30), ..policy(RunMode::Queue) });
+    drop(story.state(2));
+    story.now = story.begin + seconds(30);
+    assert_eq!(story.slot(), [Effect::Release, Effect::Acquire]);
+}

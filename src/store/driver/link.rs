@@ -101,8 +101,12 @@ impl Link {
                 Woken::Requests(0) => return,
                 Woken::Requests(_) => self.serve(requests.drain(..), now),
                 Woken::Reports => {
+                    let owed = self.table.owes_answers();
                     for report in reports.drain(..) {
                         self.report(report, now);
+                    }
+                    if owed && !self.table.owes_answers() {
+                        tracing::debug!(store = %self.spec.name, "all targets are armed: {}", self.table.len());
                     }
                 }
                 Woken::SessionEnded => {

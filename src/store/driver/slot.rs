@@ -88,7 +88,13 @@ impl Waiting {
                 newest.state = state;
                 newest.updates += 1;
             }
-            Some(_) | None => self.queue.push_back(Update { state, updates: 1 }),
+            Some(_) | None => {
+                // Most slots never hold more than one.
+                if self.queue.is_empty() {
+                    self.queue.reserve_exact(1);
+                }
+                self.queue.push_back(Update { state, updates: 1 });
+            }
         }
     }
 }

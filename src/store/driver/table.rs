@@ -188,6 +188,11 @@ impl Table {
         due.map(|&(_, id)| id).collect()
     }
 
+    /// Whether the session has still to answer for some target.
+    pub(super) fn owes_answers(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
     /// When the session counts as lost unless it answers.
     pub(super) fn answer_deadline(&self) -> Option<Instant> {
         let &(oldest, _) = self.owed_since.first()?;

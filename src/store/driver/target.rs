@@ -50,7 +50,7 @@ pub(super) struct Target {
     /// from the emitted one where a reading brought a new version of an unchanged state.
     seen: Option<Version>,
     pub(super) verified: Option<Instant>,
-    pub(super) refused: Option<Refusal>,
+    pub(super) refused: Option<Box<Refusal>>,
 }
 
 /// A target that the store did not let be watched.
@@ -120,7 +120,7 @@ impl Target {
         let mut backoff =
             self.refused.take().map_or_else(|| Backoff::new(first, longest), |refusal| refusal.backoff);
         let retry = now + first + backoff.next(rng);
-        self.refused = Some(Refusal { error, backoff, retry: Some(retry) });
+        self.refused = Some(Box::new(Refusal { error, backoff, retry: Some(retry) }));
         self.show();
         news
     }

@@ -191,7 +191,10 @@ mod tests {
         Seen { key: key.into(), value: None, revision, created: false }
     }
 
-    fn mirror(watch_type: WatchType, detail: Detail, keys: &[(&str, i64, &str)]) -> (Scope, Mirror) {
+    /// Keys with their revision and value.
+    type Keys<'a> = &'a [(&'a str, i64, &'a str)];
+
+    fn mirror(watch_type: WatchType, detail: Detail, keys: Keys<'_>) -> (Scope, Mirror) {
         let scope = super::super::keys::KeySpace::new("").scope(&Key::new("/a").unwrap(), watch_type);
         let mut mirror = Mirror::empty(&scope, detail);
         for &(key, revision, value) in keys {
@@ -272,8 +275,8 @@ mod tests {
 
     #[test]
     fn a_deaf_watch_is_told_from_one_that_has_heard_everything() {
-        let heard = |watch_type, keys: &[(&str, i64, &str)]| mirror(watch_type, Detail::Values, keys).1;
-        let table: [(WatchType, &[(&str, i64, &str)], &[(&str, i64, &str)], bool); 8] = [
+        let heard = |watch_type, keys: Keys<'_>| mirror(watch_type, Detail::Values, keys).1;
+        let table: [(WatchType, Keys<'_>, Keys<'_>, bool); 8] = [
             (WatchType::Data, &[("/a", 7, "x")], &[("/a", 7, "")], true),
             (WatchType::Data, &[("/a", 7, "x")], &[("/a", 8, "")], false),
             (WatchType::Data, &[("/a", 7, "x")], &[], false),

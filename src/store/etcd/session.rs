@@ -360,15 +360,7 @@ impl Serving {
 
     fn told(&mut self, response: PbWatchResponse) -> Result<(), StoreError> {
         let number = response.watch_id;
-        let Some(id) = self.streams.target(number) else {
-            // Some refusals do not say which watch they are about.
-            return if number <= 0 && response.canceled {
-                let what = format!("watch keys at {}", self.watcher.server);
-                Err(StoreError::Unavailable { what, why: response.cancel_reason })
-            } else {
-                Ok(())
-            };
-        };
+        let Some(id) = self.streams.target(number) else { return Ok(()) };
         if response.canceled {
             self.streams.forget(number);
             return self.cancelled(id, &response);

@@ -1,6 +1,7 @@
 //! Watch streams: each carries thousands of watches, told apart by numbers that are never used twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use etcd_client::proto::PbWatchResponse;
 use etcd_client::{Error, WatchOptions, WatchRequestSender};
@@ -8,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::{AbortHandle, BoxStream, SelectAll};
 use tokio::sync::mpsc;
 
-use super::connect::Connection;
+use super::connect::{Connection, late};
 use super::explain::explain;
 use super::keys::Range;
 use crate::store::StoreError;
@@ -16,6 +17,9 @@ use crate::store::session::TargetId;
 
 /// Watches on one stream before another is opened.
 const MOST_ON_STREAM: usize = 5000;
+
+/// A stream is open within this.
+const OPEN: Duration = Duration::from_secs(10);
 
 /// One watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,9 @@ pub(super) struct Watch {
     pub(super) from: i64,
 }
 
+/// What came on which stream.
+type Told = (u64, Result<PbWatchResponse, Error>);
+
 #[derive(Debug)]
 enum Ask {
     Watch(Watch),
@@ -36,7 +43,7 @@ enum Ask {
 
 /// Where new watches go, and where answers come from: all streams of one session.
 pub(super) struct Streams {
-    answers: SelectAll<BoxStream<'static, Result<PbWatchResponse, Error>>>,
+    answers: SelectAll<BoxStream<'static, Told>>,
     /// The last one takes new watches. Those before it are full or have an old token; their watches go on.
     open: BTreeMap<u64, Stream>,
     opened: u64,
@@ -46,6 +53,8 @@ pub(super) struct Streams {
 struct Stream {
     asks: mpsc::UnboundedSender<Ask>,
     watches: usize,
+    /// Watches that the server has not acknowledged yet. It does so in the order of the questions.
+    unacknowledged: VecDeque<i64>,
     /// Takes no new watches.
     retired: bool,
     answers: AbortHandle,
@@ -85,9 +94,13 @@ pub(super) async fn open(connection: Connection, first: Watch) -> Result<Opened,
     if connection.has_login {
         connection.renew_login().await?;
     }
-    let opened = connection.watch().watch(first.range.start.clone(), Some(first.options())).await;
-    let opened =
-        opened.map_err(|error| explain(format!("open a watch stream to {}", connection.server), &error))?;
+    let what = || format!("open a watch stream to {}", connection.server);
+    let mut client = connection.watch();
+    let opening = client.watch(first.range.start.clone(), Some(first.options()));
+    let opened = match tokio::time::timeout(OPEN, opening).await {
+        Ok(opened) => opened.map_err(|error| explain(what(), &error))?,
+        Err(_) => return Err(late(what(), OPEN)),
+    };
     let (sender, answers) = opened.split();
     let (asks, asks_in) = mpsc::unbounded_channel();
     tokio::spawn(forward(asks_in, sender));
@@ -122,6 +135,7 @@ impl Streams {
                 let place = Place { stream: *newest.key(), target: watch.target };
                 self.watches.insert(watch.number, place);
                 newest.get_mut().watches += 1;
+                newest.get_mut().unacknowledged.push_back(watch.number);
                 let _ = newest.get().asks.send(Ask::Watch(watch));
                 None
             }
@@ -171,21 +185,32 @@ impl Streams {
         let end = futures::stream::once(async {
             Err(Error::WatchError("the server ended the watch stream".to_owned()))
         });
-        let (answers, abort) = futures::stream::abortable(opened.answers.chain(end));
+        let number = self.opened;
+        let answers = opened.answers.chain(end).map(move |answer| (number, answer));
+        let (answers, abort) = futures::stream::abortable(answers);
         self.answers.push(answers.boxed());
-        let stream = Stream { asks: opened.asks, watches: 1, retired: false, answers: abort };
-        self.open.insert(self.opened, stream);
+        let unacknowledged = VecDeque::from([opened.first.number]);
+        let stream = Stream { asks: opened.asks, watches: 1, unacknowledged, retired: false, answers: abort };
+        self.open.insert(number, stream);
         if let Some(before) = before {
             self.close_if_unused(before);
         }
     }
 
-    /// The next answer on any stream.
+    /// The next answer on any stream, under the number of the watch that it is about.
     pub(super) async fn next(&mut self) -> Result<PbWatchResponse, Error> {
-        match self.answers.next().await {
-            Some(answer) => answer,
-            None => std::future::pending().await,
+        let Some((stream, answer)) = self.answers.next().await else { return std::future::pending().await };
+        let mut response = answer?;
+        if response.created
+            && let Some(stream) = self.open.get_mut(&stream)
+        {
+            let asked = stream.unacknowledged.pop_front();
+            // etcd before 3.5 refuses a watch under no number.
+            if response.watch_id <= 0 {
+                response.watch_id = asked.unwrap_or(response.watch_id);
+            }
         }
+        Ok(response)
     }
 
     fn close_if_unused(&mut self, stream: u64) {

@@ -1,1 +1,479 @@
-//! Single requests to ZooKeeper.
+//! Single requests to `ZooKeeper`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::time::timeout;
+use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, MultiWriteError, Stat};
+
+use super::connect::{Entrance, failed};
+use super::path::{ancestors, below, join, path_of};
+use crate::store::access::{Change, Condition, Entry, Listing};
+use crate::store::{StoreError, StoreSpec};
+use crate::watch::{Key, Version};
+
+/// Reads on their way at once.
+const IN_FLIGHT: usize = 500;
+
+/// Bytes of one transaction, half of what a server takes by default (`jute.maxbuffer`, 1 MiB), or else one change.
+const TRANSACTION_BYTES: usize = 512 << 10;
+
+/// Changes of one transaction.
+const TRANSACTION_CHANGES: usize = 500;
+
+/// How often a change is tried whose node is changed by others between its reading and its writing.
+const MOST_TRIES: u32 = 16;
+
+/// A session with `ZooKeeper` to read and write in. Each request fails or is answered within its limit.
+#[derive(Debug, Clone)]
+pub struct Access {
+    client: Client,
+    /// Put before each path here, so that a chroot that does not exist yet can be made.
+    chroot: String,
+    servers: String,
+    limit: Duration,
+    acls: Acls<'static>,
+}
+
+/// What stops an attempt.
+enum Stopped {
+    /// Somebody changed the same nodes meanwhile; what was read is read again.
+    Raced,
+    /// For good.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// One operation of a transaction.
+enum Step {
+    Create { path: String, value: Bytes },
+    Set { path: String, value: Bytes, version: i32 },
+    Delete { path: String, version: i32 },
+}
+
+impl Access {
+    /// Connects, within `limit`.
+    pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
+        let (entrance, chroot) = Entrance::of(spec).await?.without_chroot();
+        let servers = entrance.servers();
+        let client = entrance.open(Some(limit)).await?;
+        Ok(Self { client, chroot, servers, limit, acls: Acls::anyone_all() })
+    }
+
+    fn path(&self, key: &Key) -> Result<String, StoreError> {
+        let path = path_of(key)?;
+        Ok(if path == "/" && !self.chroot.is_empty() {
+            self.chroot.clone()
+        } else {
+            format!("{}{path}", self.chroot)
+        })
+    }
+
+    async fn stat(&self, path: &str) -> Result<Option<Stat>, StoreError> {
+        self.client.check_stat(path).await.map_err(|error| failed(format!("read {path}"), &error))
+    }
+
+    async fn within<T>(
+        &self,
+        what: impl Into<String>,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.limit, work).await {
+            Ok(done) => done,
+            Err(_) => Err(StoreError::Unavailable {
+                what: what.into(),
+                why: format!("{} did not answer within {:?}", self.servers, self.limit),
+            }),
+        }
+    }
+
+    /// Lets the server catch up with the leader, so that nothing older is read than others have written.
+    async fn sync(&self) -> Result<(), StoreError> {
+        self.client.sync("/").await.map_err(|error| failed(format!("sync with {}", self.servers), &error))
+    }
+
+    /// One key; `None` where it does not exist.
+    pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let path = self.path(key)?;
+        self.within(format!("read {path}"), async {
+            self.sync().await?;
+            match self.client.get_data(&path).await {
+                Ok((value, stat)) => Ok(Some(entry(value, &stat))),
+                Err(Error::NoNode) => Ok(None),
+                Err(error) => Err(failed(format!("read {path}"), &error)),
+            }
+        })
+        .await
+    }
+
+    /// Sets a value, making the node and those above it where they are missing.
+    pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
+        let change = Change::Put { key: key.clone(), value, condition };
+        let stats = self.write(&[change]).await?;
+        stats.last().map(|stat| Version::Revision(stat.mzxid)).ok_or_else(|| StoreError::Unavailable {
+            what: format!("write {key}"),
+            why: "the answer says nothing of the node".to_owned(),
+        })
+    }
+
+    /// Deletes a node without children; whether it was there.
+    pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
+        let path = self.path(key)?;
+        let existed = self.within(format!("delete {path}"), self.stat(&path)).await?.is_some();
+        self.write(&[Change::Delete { key: key.clone(), condition }]).await?;
+        Ok(existed)
+    }
+
+    /// The names directly below a key, sorted; `None` where it does not exist.
+    pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
+        let path = self.path(key)?;
+        self.within(format!("list {path}"), async {
+            self.sync().await?;
+            match self.client.get_children(&path).await {
+                Ok((mut names, _)) => {
+                    names.sort_unstable();
+                    Ok(Some(names))
+                }
+                Err(Error::NoNode) => Ok(None),
+                Err(error) => Err(failed(format!("list {path}"), &error)),
+            }
+        })
+        .await
+    }
+
+    /// A key and all below it, read node by node. The time limit holds for each of them.
+    pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
+        let top = self.path(key)?;
+        self.within(format!("read {top}"), self.sync()).await?;
+        let mut listing = Listing::default();
+        let mut level = vec![String::new()];
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            let mut reads = futures::stream::iter(level)
+                .map(|at| async {
+                    let path = below(&top, &at);
+                    let read = self.within(format!("read {path}"), self.node(&path)).await;
+                    read.map(|node| (at, node))
+                })
+                .buffer_unordered(IN_FLIGHT);
+            while let Some(read) = reads.next().await {
+                let (at, Some((entry, names))) = read? else { continue };
+                next.extend(names.iter().map(|name| join(&at, name)));
+                listing.entries.insert(at, entry);
+            }
+            level = next;
+        }
+        Ok(listing)
+    }
+
+    async fn node(&self, path: &str) -> Result<Option<(Entry, Vec<String>)>, StoreError> {
+        let (value, stat) = match self.client.get_data(path).await {
+            Ok(node) => node,
+            Err(Error::NoNode) => return Ok(None),
+            Err(error) => return Err(failed(format!("read {path}"), &error)),
+        };
+        let names = match stat.num_children {
+            0 => Vec::new(),
+            _ => match self.client.get_children(path).await {
+                Ok((names, _)) => names,
+                Err(Error::NoNode) => return Ok(None),
+                Err(error) => return Err(failed(format!("list {path}"), &error)),
+            },
+        };
+        Ok(Some((entry(value, &stat), names)))
+    }
+
+    /// Makes changes in order, as many as fit into a transaction at once: either all of those are made or none.
+    /// `progress` is told how many are made.
+    pub async fn apply(
+        &self,
+        changes: &[Change],
+        progress: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<(), StoreError> {
+        let mut done = 0;
+        while done < changes.len() {
+            let chunk = &changes[done..done + fitting(&changes[done..])];
+            self.write(chunk).await?;
+            done += chunk.len();
+            progress(done);
+        }
+        Ok(())
+    }
+
+    /// Makes changes in one transaction; what is known of the nodes that were set.
+    async fn write(&self, changes: &[Change]) -> Result<Vec<Stat>, StoreError> {
+        let what = match changes {
+            [Change::Put { key, .. }] => format!("write {key}"),
+            [Change::Delete { key, .. }] => format!("delete {key}"),
+            many => format!("write {} keys", many.len()),
+        };
+        self.within(what.clone(), async {
+            for _ in 0..MOST_TRIES {
+                match self.attempt(changes, &what).await {
+                    Ok(stats) => return Ok(stats),
+                    Err(Stopped::Raced) => {}
+                    Err(Stopped::Failed(error)) => return Err(error),
+                }
+            }
+            Err(StoreError::Unavailable {
+                what: what.clone(),
+                why: format!("{MOST_TRIES} times somebody else changed it meanwhile"),
+            })
+        })
+        .await
+    }
+
+    async fn attempt(&self, changes: &[Change], what: &str) -> Result<Vec<Stat>, Stopped> {
+        self.sync().await?;
+        let steps = self.plan(changes).await?;
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let options = CreateMode::Persistent.with_acls(self.acls);
+        if changes.len() == 1 && steps.iter().all(|step| matches!(step, Step::Create { .. })) {
+            return self.create(&steps, what, &options).await.map(|stat| vec![stat]);
+        }
+        let mut writer = self.client.new_multi_writer();
+        for step in &steps {
+            add(&mut writer, step, &options).map_err(|error| failed(what, &error))?;
+        }
+        match writer.commit().await {
+            Ok(results) => Ok(results.iter().filter_map(stat_of).collect()),
+            Err(MultiWriteError::RequestFailed { source }) => Err(failed(what, &source).into()),
+            Err(MultiWriteError::OperationFailed { index, source }) => {
+                Err(stopped(what, &steps, index, &source))
+            }
+        }
+    }
+
+    /// Makes a node and those above it one by one: of a node that a transaction makes, the answer does not tell
+    /// the version. Nodes above that are left over by a failure do no harm.
+    async fn create(&self, steps: &[Step], what: &str, options: &CreateOptions<'_>) -> Result<Stat, Stopped> {
+        let mut made = Err(Stopped::Raced);
+        for step in steps {
+            let Step::Create { path, value } = step else { continue };
+            made = match self.client.create(path, value, options).await {
+                Ok((stat, _)) => Ok(stat),
+                // By somebody else: fine for a node above, and for the last one a reason to look again.
+                Err(Error::NodeExists | Error::NoNode) => Err(Stopped::Raced),
+                Err(error) => return Err(failed(what, &error).into()),
+            };
+        }
+        made
+    }
+
+    /// Reads what is there, checks the conditions against it, and writes down operations that only succeed while
+    /// it still is.
+    async fn plan(&self, changes: &[Change]) -> Result<Vec<Step>, StoreError> {
+        let keys = changes.iter().map(|change| match change {
+            Change::Put { key, .. } | Change::Delete { key, .. } => key,
+        });
+        let paths: Vec<String> = keys.map(|key| self.path(key)).collect::<Result<_, _>>()?;
+        let mut asked: BTreeSet<String> = paths.iter().cloned().collect();
+        asked.extend(paths.iter().flat_map(|path| ancestors(path)).map(str::to_owned));
+        let mut there = BTreeMap::new();
+        let mut stats = futures::stream::iter(asked)
+            .map(|path| async {
+                let stat = self.stat(&path).await;
+                stat.map(|stat| (path, stat))
+            })
+            .buffer_unordered(IN_FLIGHT);
+        while let Some(stat) = stats.next().await {
+            if let (path, Some(stat)) = stat? {
+                there.insert(path, Present::Node { mzxid: stat.mzxid, version: stat.version });
+            }
+        }
+        let mut steps = Vec::new();
+        for (change, path) in changes.iter().zip(paths) {
+            let present = there.get(&path).copied().unwrap_or(Present::Nothing);
+            match change {
+                Change::Put { key, value, condition } => {
+                    check(key, present, *condition)?;
+                    let value = value.clone();
+                    if present == Present::Nothing {
+                        for above in ancestors(&path) {
+                            if !there.contains_key(above) {
+                                steps.push(Step::Create { path: above.to_owned(), value: Bytes::new() });
+                                there.insert(above.to_owned(), Present::Written);
+                            }
+                        }
+                        steps.push(Step::Create { path: path.clone(), value });
+                    } else {
+                        let version = present.expected(*condition);
+                        steps.push(Step::Set { path: path.clone(), value, version });
+                    }
+                    there.insert(path, Present::Written);
+                }
+                Change::Delete { key, condition } => {
+                    check(key, present, *condition)?;
+                    if there.remove(&path).is_some() {
+                        steps.push(Step::Delete { path, version: present.expected(*condition) });
+                    }
+                }
+            }
+        }
+        Ok(steps)
+    }
+}
+
+fn add(
+    writer: &mut zookeeper_client::MultiWriter<'_>,
+    step: &Step,
+    options: &CreateOptions<'_>,
+) -> Result<(), Error> {
+    let exactly = |version: i32| (version >= 0).then_some(version);
+    match step {
+        Step::Create { path, value } => writer.add_create(path, value, options),
+        Step::Set { path, value, version } => writer.add_set_data(path, value, exactly(*version)),
+        Step::Delete { path, version } => writer.add_delete(path, exactly(*version)),
+    }
+}
+
+/// Why a transaction was not made: the first of its operations that could not be.
+fn stopped(what: &str, steps: &[Step], index: usize, error: &Error) -> Stopped {
+    // Not as it was read a moment ago.
+    if matches!(error, Error::BadVersion | Error::NoNode | Error::NodeExists) {
+        return Stopped::Raced;
+    }
+    let path = match steps.get(index) {
+        Some(Step::Create { path, .. } | Step::Set { path, .. } | Step::Delete { path, .. }) => path,
+        None => "a node",
+    };
+    if *error == Error::NotEmpty {
+        let why = format!("{path} has children; delete those first");
+        return StoreError::Refused { what: what.to_owned(), why }.into();
+    }
+    failed(format!("{what} ({path})"), error).into()
+}
+
+fn stat_of(result: &zookeeper_client::MultiWriteResult) -> Option<Stat> {
+    use zookeeper_client::MultiWriteResult::{Create, SetData};
+    if let Create { stat, .. } | SetData { stat } = result { Some(*stat) } else { None }
+}
+
+/// What is at a path when a change comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Present {
+    /// No node.
+    Nothing,
+    /// A node that the same transaction makes or sets: its versions are not known yet.
+    Written,
+    /// A node of these versions, its `mzxid` and its number of changes.
+    Node { mzxid: i64, version: i32 },
+}
+
+impl Present {
+    /// The number of changes that an operation under a condition asks for; `-1` is any.
+    ///
+    /// ZooKeeper compares no zxid: a node that is deleted and made again, in the instant between its reading here and
+    /// the transaction, and then changed as often as before, passes for the old one.
+    fn expected(self, condition: Condition) -> i32 {
+        match (self, condition) {
+            (Self::Node { version, .. }, Condition::Version(_)) => version,
+            (Self::Nothing | Self::Written, Condition::Version(_))
+            | (Self::Nothing | Self::Written | Self::Node { .. }, Condition::Any | Condition::Absent) => -1,
+        }
+    }
+}
+
+/// Checks a condition against what is there.
+fn check(key: &Key, present: Present, condition: Condition) -> Result<(), StoreError> {
+    let expected = match (condition, present) {
+        (Condition::Any, _) | (Condition::Absent, Present::Nothing) => return Ok(()),
+        (Condition::Version(version), Present::Node { mzxid, .. }) if version == Version::Revision(mzxid) => {
+            return Ok(());
+        }
+        (Condition::Absent, _) => "no key".to_owned(),
+        (Condition::Version(version), _) => format!("version {version}"),
+    };
+    let found = match present {
+        Present::Nothing => "no key".to_owned(),
+        Present::Written => "what was just written".to_owned(),
+        Present::Node { mzxid, .. } => format!("version {mzxid}"),
+    };
+    Err(StoreError::Conflict { key: key.to_string(), expected, found })
+}
+
+/// How many of the first changes go into one transaction; at least one.
+fn fitting(changes: &[Change]) -> usize {
+    let mut bytes = 0;
+    let fits = changes.iter().take(TRANSACTION_CHANGES).take_while(|change| {
+        bytes += match change {
+            // 64 bytes for what is around them, and the same again for each node above that may be made.
+            Change::Put { key, value, .. } => {
+                let nodes = key.as_str().matches('/').count().max(1);
+                value.len() + nodes * (key.as_str().len() + 64)
+            }
+            Change::Delete { key, .. } => key.as_str().len() + 64,
+        };
+        bytes <= TRANSACTION_BYTES
+    });
+    fits.count().max(1)
+}
+
+fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
+    let time = |milliseconds: i64| {
+        jiff::Timestamp::from_millisecond(milliseconds)
+            .map_or_else(|_| milliseconds.to_string(), |time| time.to_string())
+    };
+    Entry {
+        value: (!value.is_empty() || stat.num_children == 0).then(|| value.into()),
+        version: Version::Revision(stat.mzxid),
+        metadata: vec![
+            ("cZxid", format!("{:#x}", stat.czxid)),
+            ("ctime", time(stat.ctime)),
+            ("mZxid", format!("{:#x}", stat.mzxid)),
+            ("mtime", time(stat.mtime)),
+            ("pZxid", format!("{:#x}", stat.pzxid)),
+            ("cversion", stat.cversion.to_string()),
+            ("dataVersion", stat.version.to_string()),
+            ("aclVersion", stat.aversion.to_string()),
+            ("ephemeralOwner", format!("{:#x}", stat.ephemeral_owner)),
+            ("dataLength", stat.data_length.to_string()),
+            ("numChildren", stat.num_children.to_string()),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, size: usize) -> Change {
+        Change::Put { key: Key::new(key).unwrap(), value: vec![0; size].into(), condition: Condition::Any }
+    }
+
+    #[test]
+    fn a_transaction_holds_what_fits_and_at_least_one_change() {
+        assert_eq!(fitting(&[put("/a", 1 << 20)]), 1);
+        assert_eq!(fitting(&[put("/a", 300 << 10), put("/b", 300 << 10)]), 1);
+        assert_eq!(fitting(&vec![put("/a", 10); 2000]), TRANSACTION_CHANGES);
+    }
+
+    #[test]
+    fn a_condition_is_about_what_is_there() {
+        let key = Key::new("/a").unwrap();
+        let at = |n| Condition::Version(Version::Revision(n));
+        let node = |mzxid| Present::Node { mzxid, version: 0 };
+        for (present, condition, holds) in [
+            (Present::Nothing, Condition::Any, true),
+            (Present::Nothing, Condition::Absent, true),
+            (Present::Nothing, at(5), false),
+            (node(5), Condition::Any, true),
+            (node(5), Condition::Absent, false),
+            (node(5), at(5), true),
+            (node(6), at(5), false),
+            (Present::Written, at(5), false),
+            (Present::Written, Condition::Absent, false),
+        ] {
+            assert_eq!(check(&key, present, condition).is_ok(), holds, "{present:?} {condition:?}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use zookeeper_client::{Client, Connector, Error, TlsOptions};
 
-use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls};
+use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls, install_crypto};
 
 /// Where a system keeps the authorities it trusts: Debian, Fedora, Alpine, SUSE.
 const SYSTEM_AUTHORITIES: [&str; 4] = [
@@ -91,6 +91,12 @@ impl Entrance {
         self.chroot.len()
     }
 
+    /// The same without a chroot, and the chroot.
+    pub(super) fn without_chroot(mut self) -> (Self, String) {
+        let chroot = std::mem::take(&mut self.chroot);
+        (self, chroot)
+    }
+
     /// Opens a session within the session time-out, or `limit` where that is shorter.
     pub(super) async fn open(self, limit: Option<Duration>) -> Result<Client, StoreError> {
         let limit = limit.map_or(self.limit, |limit| limit.min(self.limit));
@@ -110,9 +116,8 @@ impl Entrance {
                     why: "authentication failed".to_owned(),
                 });
             }
-            Ok(Err(Error::NoHosts | Error::Timeout)) => format!("no session within {limit:?}"),
+            Ok(Err(Error::NoHosts | Error::Timeout)) | Err(_) => format!("no session within {limit:?}"),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no session within {limit:?}"),
         };
         Err(self.explain(why).await)
     }
@@ -134,7 +139,10 @@ impl Entrance {
             "it accepts connections: has the ensemble a leader, and is this not its TLS port? A server also \
              hangs up on more than `maxClientCnxns` connections of one host (60 by default)"
         };
-        StoreError::Unavailable { what: format!("connect to {}", self.servers()), why: format!("{why}; {hint}") }
+        StoreError::Unavailable {
+            what: format!("connect to {}", self.servers()),
+            why: format!("{why}; {hint}"),
+        }
     }
 }
 
@@ -170,8 +178,7 @@ fn check_host(server: &str) -> Result<(), StoreError> {
 }
 
 async fn certificates(tls: Option<&Tls>) -> Result<TlsOptions, StoreError> {
-    // The library takes the process-wide provider; the first one stays.
-    let _already_chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    install_crypto();
     let none = Tls::default();
     let Tls { ca, cert, key, server_name } = tls.unwrap_or(&none);
     if let Some(name) = server_name {
@@ -215,33 +222,59 @@ async fn certificates(tls: Option<&Tls>) -> Result<TlsOptions, StoreError> {
     Ok(options)
 }
 
-/// An error of the library for one request, as a store's.
-pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
-    let what = what.into();
-    if matches!(error, Error::NoAuth | Error::AuthFailed) {
-        let why = "ZooKeeper says: not authorized (the node's ACL lets nobody of this session do it)".to_owned();
-        return StoreError::Denied { what, why };
-    }
-    if is_refusal(error) {
-        return StoreError::Refused { what, why: error.to_string() };
-    }
-    StoreError::Unavailable { what, why: error.to_string() }
+/// What an error of one request says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The connection broke; the session may go on in another one.
+    Broken,
+    /// The session is over.
+    Over,
+    /// The server understood, and will say the same again.
+    Refused,
+    /// The server understood, and does not let us.
+    Denied,
 }
 
-/// Whether the server understood the request and will say the same again.
-fn is_refusal(error: &Error) -> bool {
-    matches!(
+/// Reads an error. What is not known is taken for a broken connection: that is tried again.
+pub(super) fn meaning(error: &Error) -> Meaning {
+    if matches!(error, Error::NoAuth) {
+        Meaning::Denied
+    } else if matches!(
+        error,
+        Error::SessionExpired | Error::AuthFailed | Error::ClientClosed | Error::NoHosts
+    ) {
+        Meaning::Over
+    } else if matches!(
         error,
         Error::BadArguments(_)
             | Error::NoNode
             | Error::NodeExists
             | Error::NotEmpty
+            | Error::BadVersion
             | Error::NoChildrenForEphemerals
             | Error::InvalidAcl
+            | Error::NotReadOnly
             | Error::QuotaExceeded
             | Error::Unimplemented
             | Error::MarshallingError
             | Error::UnmarshalError { .. }
             | Error::UnexpectedErrorCode(_)
-    )
+    ) {
+        Meaning::Refused
+    } else {
+        Meaning::Broken
+    }
+}
+
+/// An error of one request, as a store's.
+pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
+    let what = what.into();
+    match meaning(error) {
+        Meaning::Denied => StoreError::Denied {
+            what,
+            why: "ZooKeeper says: not authorized (the node's ACL does not let this session do it)".to_owned(),
+        },
+        Meaning::Refused => StoreError::Refused { what, why: error.to_string() },
+        Meaning::Broken | Meaning::Over => StoreError::Unavailable { what, why: error.to_string() },
+    }
 }

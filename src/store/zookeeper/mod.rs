@@ -17,7 +17,7 @@ mod tree;
 
 use tokio::sync::mpsc;
 
-
+pub use access::Access;
 
 use self::connect::Entrance;
 use self::serve::{Ended, Serving};

@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn keys_become_absolute_paths() {
-        for (key, expected) in [("/", "/"), ("/a", "/a"), ("a/b", "/a/b"), ("/a/b/", "/a/b"), ("/ä/…", "/ä/…")]
+        for (key, expected) in
+            [("/", "/"), ("/a", "/a"), ("a/b", "/a/b"), ("/a/b/", "/a/b"), ("/ä/…", "/ä/…")]
         {
             assert_eq!(path(key).as_deref(), Some(expected), "{key}");
         }

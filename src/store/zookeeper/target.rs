@@ -112,9 +112,13 @@ impl Target {
             }
             Shape::Tree { tree, .. } => {
                 let moves = match (want, seen) {
-                    (Want::Value | Want::Stat, Seen::Value(stat, value)) => tree.value(at, Some((&stat, value))),
+                    (Want::Value | Want::Stat, Seen::Value(stat, value)) => {
+                        tree.value(at, Some((&stat, value)))
+                    }
                     (Want::Children, Seen::Children(stat, names)) => tree.children(at, Some((&stat, names))),
-                    (Want::Children, Seen::Absent | Seen::Value(..) | Seen::Stat(_)) => tree.children(at, None),
+                    (Want::Children, Seen::Absent | Seen::Value(..) | Seen::Stat(_)) => {
+                        tree.children(at, None)
+                    }
                     (Want::Value | Want::Stat, Seen::Absent | Seen::Children(..) | Seen::Stat(_)) => {
                         tree.value(at, None)
                     }

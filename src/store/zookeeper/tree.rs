@@ -92,10 +92,8 @@ impl Tree {
             }
         };
         let old = std::mem::replace(&mut node.names, names);
-        let came: Vec<Arc<str>> =
-            node.names.difference(&old).map(|name| join(at, name).into()).collect();
-        let lost: Vec<Arc<str>> =
-            old.difference(&node.names).map(|name| join(at, name).into()).collect();
+        let came: Vec<Arc<str>> = node.names.difference(&old).map(|name| join(at, name).into()).collect();
+        let lost: Vec<Arc<str>> = old.difference(&node.names).map(|name| join(at, name).into()).collect();
         // Without a value, a node is shown as empty while it has no children, and as none when it has.
         if node.empty && node.names.is_empty() != old.is_empty() {
             let shown = node.names.is_empty().then(Bytes::new);
@@ -156,7 +154,7 @@ mod tests {
                 })
                 .collect(),
             Content::Absent => Vec::new(),
-            other => panic!("{other:?}"),
+            other @ (Content::Unread | Content::Value(_) | Content::Children(_)) => panic!("{other:?}"),
         }
     }
 

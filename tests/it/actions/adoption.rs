@@ -29,7 +29,7 @@ fn an_action_of_a_killed_daemon_is_found_and_waited_for() {
             assert_eq!((&*found.run.0, found.watch.as_str()), (format!("{prefix}-1-1").as_str(), "git"));
             assert_eq!(found.version, "1042");
 
-            let mut running = spawner.adopt(&first).unwrap();
+            let mut running = spawner.adopt(&first, Lines::default().sink(&Leftovers::default())).unwrap();
             let early = tokio::time::timeout(Duration::from_millis(200), &mut running.ended).await;
             assert!(early.is_err(), "{early:?}");
             let expected = match end_it {
@@ -50,7 +50,10 @@ fn an_action_of_a_killed_daemon_is_found_and_waited_for() {
                 }
             };
             assert_eq!(end(running).await.outcome, expected, "{end_it:?}");
-            assert!(spawner.adopt(&first).is_none(), "it has ended");
+            assert!(
+                spawner.adopt(&first, Lines::default().sink(&Leftovers::default())).is_none(),
+                "it has ended"
+            );
             assert!(spawner.find_runs(&prefix).is_empty());
             if end_it != By::Itself {
                 let left = group_members(first.pid);
@@ -100,6 +103,7 @@ fn spawn_the_first_daemon(prefix: &str) -> ProcessIdentity {
         pid: pid.parse().unwrap(),
         start_ticks: start_ticks.parse().unwrap(),
         boot_id: boot_id.into(),
+        output_pipe: None,
     }
 }
 
@@ -112,10 +116,13 @@ async fn only_exactly_that_process_is_adopted() {
     let other_boot = ProcessIdentity { boot_id: "another".into(), ..identity.clone() };
     let no_boot = ProcessIdentity { boot_id: "".into(), ..identity.clone() };
     for stranger in [other_start, other_boot, no_boot] {
-        assert!(spawner.adopt(&stranger).is_none(), "{stranger:?}");
+        assert!(
+            spawner.adopt(&stranger, Lines::default().sink(&Leftovers::default())).is_none(),
+            "{stranger:?}"
+        );
     }
-    assert!(spawner.adopt(&identity).is_some());
+    assert!(spawner.adopt(&identity, Lines::default().sink(&Leftovers::default())).is_some());
     running.orders.give(Order::Kill);
     end(running).await;
-    assert!(spawner.adopt(&identity).is_none());
+    assert!(spawner.adopt(&identity, Lines::default().sink(&Leftovers::default())).is_none());
 }

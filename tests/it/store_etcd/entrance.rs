@@ -173,7 +173,8 @@ async fn certificates_prove_both_sides() {
     assert!(Access::open(&anonymous, Duration::from_secs(20)).await.is_err(), "no client certificate");
 
     let mut stranger = spec.clone();
-    stranger.tls = Some(tls(&Certificates::new("other.example", "other").ca(), None));
+    let others = Certificates::new("other.example", "other");
+    stranger.tls = Some(tls(&others.ca(), None));
     let store = Store::open(stranger);
     let _seen = data(&store, "/n");
     let error = down(&store).await;

@@ -1,6 +1,6 @@
 //! A member that is killed, frozen, away, or behind a network that fails.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twitcher::store::{LinkState, Subscribe};
 use twitcher::watch::{Detail, WatchType};
@@ -58,12 +58,13 @@ async fn a_restart_without_a_change_shows_nothing_new() {
     client.delete("/c/gone", None).await.unwrap();
     names.until("a").await;
     below.until("a=x").await;
+    let before = Instant::now();
     etcd.kill();
     down(&store).await;
     etcd.start_again();
     connected(&store).await;
     for seen in [&mut value, &mut absent, &mut names, &mut below, &mut counted] {
-        seen.verified_anew().await;
+        seen.verified_since(before).await;
         seen.nothing_within(Duration::from_millis(100)).await;
     }
 }
@@ -163,8 +164,8 @@ async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
     ];
     for seen in &mut all {
         seen.next().await;
-        seen.verified_anew().await;
-        seen.verified_anew().await;
+        seen.verified_since(Instant::now()).await;
+        seen.verified_since(Instant::now()).await;
     }
     etcd.freeze();
     down(&store).await;
@@ -172,9 +173,42 @@ async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
     assert!(!before.connected && before.error.is_some());
     etcd.thaw();
     for seen in &mut all {
-        seen.verified_anew().await;
+        seen.verified_since(Instant::now()).await;
         seen.nothing_within(Duration::from_millis(10)).await;
     }
     put(&mut client, "/n", "2").await;
     assert_eq!(show(&all[0].next().await.state.content), "2");
+}
+
+/// Reads go through and the watch is silent, as if nothing had happened: P8 in its purest form.
+#[tokio::test]
+async fn a_watch_that_went_deaf_is_found_out_and_made_anew() {
+    let etcd = Etcd::start();
+    let proxy = Proxy::start(etcd.port());
+    let mut client = etcd.client().await;
+    put(&mut client, "/n", "1").await;
+    let store = store(proxy.port());
+    let mut value = subscribe(
+        &store,
+        Subscribe {
+            key: key("/n"),
+            watch_type: WatchType::Data,
+            detail: Detail::Values,
+            every: false,
+            verify_interval: Duration::from_millis(200),
+        },
+    );
+    value.until("1").await;
+    put(&mut client, "/n", "2").await;
+    // An event: the watch is made, on the connection that was made last.
+    value.until("2").await;
+    proxy.stall_newest();
+    put(&mut client, "/n", "3").await;
+    value.until("3").await;
+    assert_eq!(store.health().borrow().reconnects, 0, "the connection had not been given up yet");
+    put(&mut client, "/n", "4").await;
+    value.until("4").await;
+    proxy.heal();
+    put(&mut client, "/n", "5").await;
+    value.until("5").await;
 }

@@ -45,8 +45,9 @@ async fn ten_thousand_watches_are_armed_together_and_each_is_heard() {
     let each = resident_bytes().saturating_sub(before) / COUNT as u64;
     println!("{COUNT} watches read in {armed:?}, {each} bytes of memory each");
     assert!(armed < Duration::from_secs(30), "{armed:?}");
-    assert!(each < 4096, "{each} bytes of memory each");
+    assert!(each < 2048, "{each} bytes of memory each");
     put_many(&mut client, "/many/", COUNT, "new").await;
+    println!("all written after {:?}", began.elapsed());
     for seen in &mut all {
         assert_eq!(show(&seen.next().await.state.content), "new");
     }
@@ -161,6 +162,6 @@ async fn a_tree_of_fifty_thousand_keys_is_read_and_followed() {
     }
     let Content::Children(listed) = names.next().await.state.content else { panic!("children") };
     assert_eq!(listed.len(), COUNT - 1);
-    names.verified_anew().await;
+    names.verified_since(Instant::now()).await;
     names.nothing_within(Duration::from_millis(100)).await;
 }

@@ -13,7 +13,7 @@ mod load;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use twitcher::store::{Credentials, Store, StoreSpec, StoreUrl, Subscribe, Subscription, Tls, Update};
@@ -22,6 +22,8 @@ use twitcher::watch::{Content, Detail, Key, Order, StoreName, WatchType};
 use crate::fixture::server::LONG;
 
 pub(super) fn spec(endpoints: &[u16], prefix: &str) -> StoreSpec {
+    // What the driver logs is printed with a test that fails.
+    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     let endpoints = endpoints.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     StoreSpec {
         name: StoreName::new("test").unwrap(),
@@ -113,11 +115,10 @@ impl Seen {
         assert!(waited.is_err(), "{waited:?}");
     }
 
-    /// Waits until the driver had proof of the state that came after this call.
-    pub(super) async fn verified_anew(&self) {
-        let now = std::time::Instant::now();
+    /// Waits until the driver had proof of the state that came after this moment.
+    pub(super) async fn verified_since(&self, moment: Instant) {
         let verified = async {
-            while self.subscription.standing().verified.is_none_or(|verified| verified < now) {
+            while self.subscription.standing().verified.is_none_or(|verified| verified < moment) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -1,0 +1,153 @@
+//! The manual pages of section 5, out of the one table of fields.
+
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+
+use crate::config::fields::{DAEMON, Field, Kind, STORE, TLS, WATCH, Word};
+
+/// twitcher-watch(5).
+pub(super) fn watch() -> String {
+    let mut page = start("twitcher-watch", "watch files of twitcher");
+    page.control("SH", ["SYNOPSIS"]);
+    page.text([italic("/etc/twitcher/**/*.toml")]);
+    page.control("SH", ["DESCRIPTION"]);
+    paragraph(
+        &mut page,
+        "A watch file is TOML and holds one or more [[watch]] tables. Files are found in all directories below \
+         /etc/twitcher and read again whenever they change; hidden files and what editors and package managers leave \
+         behind are not read. A file with a mistake changes nothing of what runs; twitcher check and twitcher status \
+         show it with line and column. A watch whose meaning did not change keeps its process, timers and history.",
+    );
+    paragraph(
+        &mut page,
+        "When twitcher runs as root, a file that somebody but root could write, by itself or through its directory, \
+         is refused.",
+    );
+    page.control("SH", ["FIELDS"]);
+    fields(&mut page, WATCH);
+    page.control("SH", ["ENVIRONMENT OF AN ACTION"]);
+    paragraph(
+        &mut page,
+        "Only PATH, HOME, USER, LOGNAME, SHELL, LANG, what env says, and these. The state comes on standard input.",
+    );
+    for (name, text) in VARIABLES {
+        page.control("TP", []);
+        page.text([bold(*name)]);
+        page.text([roman(*text)]);
+    }
+    page.control("SH", ["EXAMPLE"]);
+    example(
+        &mut page,
+        "[[watch]]\nname = \"git-pull\"\nkey = \"/git/head\"\naction = \"git pull --quiet\"\ncwd = \"/srv/app\"\nuid = \
+         \"deploy\"\ntimeout = \"2m\"",
+    );
+    paragraph(&mut page, "More are in /usr/share/doc/twitcher/examples.");
+    finish(page, "twitcher(1), twitcher-check(1), twitcher.conf(5)")
+}
+
+/// twitcher.conf(5).
+pub(super) fn conf() -> String {
+    let mut page = start("twitcher.conf", "settings and stores of twitcher");
+    page.control("SH", ["SYNOPSIS"]);
+    page.text([italic("/etc/twitcher/twitcher.conf")]);
+    page.control("SH", ["DESCRIPTION"]);
+    paragraph(
+        &mut page,
+        "TOML, and optional: without it, watches look at files below /var/lib/twitcher/keys. It is read at start and \
+         on twitcher reload or SIGHUP.",
+    );
+    page.control("SH", ["SETTINGS"]);
+    fields(&mut page, DAEMON);
+    page.control("SH", ["STORES"]);
+    paragraph(&mut page, "Each store is a table [store.NAME]. Watches and commands use it by its name.");
+    fields(&mut page, STORE);
+    page.control("SH", ["TLS"]);
+    paragraph(&mut page, "The table [store.NAME.tls], for etcd and ZooKeeper, turns TLS on.");
+    fields(&mut page, TLS);
+    page.control("SH", ["EXAMPLE"]);
+    example(
+        &mut page,
+        "default_store = \"main\"\n\n[store.main]\nurl = \"etcd://etcd1:2379,etcd2:2379,etcd3:2379/prod\"\nusername = \
+         \"twitcher\"\npassword_file = \"/etc/twitcher/etcd.password\"\n\n[store.main.tls]\nca = \
+         \"/etc/ssl/etcd/ca.pem\"",
+    );
+    finish(page, "twitcher(1), twitcher-check(1), twitcher-watch(5)")
+}
+
+const VARIABLES: &[(&str, &str)] = &[
+    ("TWITCHER_WATCH", "name of the watch"),
+    ("TWITCHER_STORE, TWITCHER_KEY", "as configured"),
+    ("TWITCHER_REASON", "load, change, delete, retry, trigger or recovery"),
+    (
+        "TWITCHER_VERSION",
+        "the state's version: of etcd the revision, of ZooKeeper the mzxid or pzxid, of a directory a hash of the \
+         content",
+    ),
+    ("TWITCHER_ATTEMPT", "1, and more for retries"),
+    ("TWITCHER_COALESCED", "how many updates this run stands for"),
+    ("TWITCHER_RUN", "unique id of the run, in every log line of it"),
+];
+
+fn start(name: &str, what: &str) -> Roff {
+    let mut page = Roff::new();
+    let version = concat!("twitcher ", env!("CARGO_PKG_VERSION"));
+    page.control("TH", [name, "5", "", version, "File formats"]);
+    page.control("SH", ["NAME"]);
+    page.text([roman(format!("{name} - {what}"))]);
+    page
+}
+
+fn paragraph(page: &mut Roff, text: &str) {
+    page.control("PP", []);
+    page.text([roman(text)]);
+}
+
+fn example(page: &mut Roff, text: &str) {
+    page.control("PP", []);
+    page.control("nf", []);
+    page.text([roman(text)]);
+    page.control("fi", []);
+}
+
+fn fields(page: &mut Roff, fields: &[Field]) {
+    for field in fields {
+        page.control("TP", []);
+        let mut title: Vec<Inline> = vec![bold(field.name)];
+        if let Some(alias) = field.alias {
+            title.extend([roman(" or "), bold(alias)]);
+        }
+        title.push(roman(format!(" = {}", field.kind.expected().replace('`', ""))));
+        page.text(title);
+        page.text([roman(match field.default {
+            Some(default) => format!("{} Default: {}.", field.doc, default.replace('`', "")),
+            None => format!("{} Required.", field.doc),
+        })]);
+        for word in words(field) {
+            page.control("RS", []);
+            page.control("TP", []);
+            page.text([bold(format!("\"{}\"", word.word))]);
+            page.text([roman(word.doc)]);
+            page.control("RE", []);
+        }
+        // An example of several lines, such as a script, stands by itself.
+        if field.example.contains('\n') {
+            page.control("IP", []);
+            page.control("nf", []);
+            page.text([roman(field.sample())]);
+            page.control("fi", []);
+        } else {
+            page.control("IP", []);
+            page.text([roman("Example: "), italic(field.sample())]);
+        }
+    }
+}
+
+/// The words that a field explains one by one.
+fn words(field: &Field) -> &'static [Word] {
+    if let Kind::FlagOr(words) | Kind::Choice(words) = field.kind { words } else { &[] }
+}
+
+fn finish(mut page: Roff, see_also: &str) -> String {
+    page.control("SH", ["SEE ALSO"]);
+    page.text([roman(see_also)]);
+    page.to_roff()
+}

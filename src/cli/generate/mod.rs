@@ -1,0 +1,74 @@
+//! `twitcher generate`: what a package ships and the program knows best: manual pages, completions, schemas.
+//!
+//! Hidden, for those who build packages.
+
+mod manual;
+mod schema;
+
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::{Cli, Failure};
+
+/// Write manual pages, completions and schemas below a directory, as they lie below /usr/share
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The directory; it is made
+    directory: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    for (place, text) in files()? {
+        let path = args.directory.join(place);
+        path.parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&path, text))
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// Every file by its place.
+fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut files = Vec::new();
+    let mut program = Cli::command();
+    program.build();
+    let mut pages = vec![program.clone()];
+    pages.extend(program.get_subcommands().filter(|command| !command.is_hide_set()).cloned());
+    for command in pages {
+        let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+        // `help` only repeats what the pages say.
+        if name == "twitcher-help" {
+            continue;
+        }
+        let mut page = Vec::new();
+        let title = name.clone();
+        clap_mangen::Man::new(command)
+            .title(title)
+            .manual("Twitcher")
+            .source(concat!("twitcher ", env!("CARGO_PKG_VERSION")))
+            .render(&mut page)
+            .map_err(|error| Failure::new(format!("cannot write the manual page {name}(1): {error}")))?;
+        files.push((format!("man/man1/{name}.1"), page));
+    }
+    files.push(("man/man5/twitcher.conf.5".into(), manual::conf().into_bytes()));
+    files.push(("man/man5/twitcher-watch.5".into(), manual::watch().into_bytes()));
+    for (shell, place) in [
+        (Shell::Bash, "bash-completion/completions/twitcher"),
+        (Shell::Fish, "fish/vendor_completions.d/twitcher.fish"),
+        (Shell::Zsh, "zsh/site-functions/_twitcher"),
+    ] {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "twitcher", &mut text);
+        files.push((place.into(), text));
+    }
+    for (place, schema) in [
+        ("twitcher/watch.schema.json", schema::watch()),
+        ("twitcher/twitcher.conf.schema.json", schema::conf()),
+    ] {
+        files.push((place.into(), format!("{schema:#}\n").into_bytes()));
+    }
+    Ok(files)
+}

@@ -1,0 +1,173 @@
+//! JSON schemas of watch files and of `twitcher.conf`, for editors that complete fields (Taplo, VS Code).
+//!
+//! They help while one types; what holds is decided by the program, which knows more than a schema can say.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::fields::{DAEMON, Field, Kind, STORE, TLS, WATCH};
+
+const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
+
+/// Of watch files.
+pub(super) fn watch() -> Value {
+    let mut table = object(WATCH);
+    // `key` has another name, and the command has two forms.
+    table["required"] = json!([]);
+    table["allOf"] = json!([
+        { "oneOf": [{ "required": ["key"] }, { "required": ["znode"] }] },
+        { "oneOf": [{ "required": ["action"] }, { "required": ["script"] }] }
+    ]);
+    json!({
+        "$schema": DRAFT,
+        "title": "A watch file of twitcher",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "watch": { "description": "What is watched, and what is run.", "type": "array", "items": table }
+        }
+    })
+}
+
+/// Of `twitcher.conf`.
+pub(super) fn conf() -> Value {
+    let mut schema = object(DAEMON);
+    schema["$schema"] = json!(DRAFT);
+    schema["title"] = json!("Settings and stores of twitcher");
+    let mut store = object(STORE);
+    store["properties"]["tls"] = object(TLS);
+    schema["properties"]["store"] = json!({
+        "description": "The stores, by name.",
+        "type": "object",
+        "additionalProperties": store
+    });
+    schema
+}
+
+fn object(fields: &[Field]) -> Value {
+    let mut properties = Map::new();
+    for field in fields {
+        for name in std::iter::once(field.name).chain(field.alias) {
+            properties.insert(name.to_owned(), property(field));
+        }
+    }
+    let required: Vec<&str> =
+        fields.iter().filter(|field| field.default.is_none()).map(|field| field.name).collect();
+    json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
+}
+
+fn property(field: &Field) -> Value {
+    let mut schema = of_kind(&field.kind);
+    let default =
+        field.default.map_or_else(|| "Required.".to_owned(), |default| format!("Default: {default}."));
+    schema["description"] = json!(format!("{} {default} Example: {}", field.doc, field.sample()));
+    schema
+}
+
+fn of_kind(kind: &Kind) -> Value {
+    match kind {
+        Kind::Text | Kind::Program => json!({ "type": "string" }),
+        Kind::Line | Kind::Name | Kind::Key | Kind::Address | Kind::Url => {
+            json!({ "type": "string", "minLength": 1 })
+        }
+        Kind::Path => json!({ "type": "string", "pattern": "^/" }),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::FlagOr(words) => {
+            let mut values = vec![json!(true), json!(false)];
+            values.extend(words.iter().map(|word| json!(word.word)));
+            json!({ "enum": values })
+        }
+        Kind::Choice(words) => json!({ "enum": words.iter().map(|word| word.word).collect::<Vec<_>>() }),
+        Kind::Integer { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::IntegerOr { least, most, word } => json!({
+            "anyOf": [{ "type": "integer", "minimum": least, "maximum": most }, { "enum": [word.word] }]
+        }),
+        Kind::Duration { zero } => json!({
+            "anyOf": [
+                { "type": "string", "pattern": "[0-9]" },
+                if *zero { json!({ "type": "number", "minimum": 0 }) } else { json!({ "type": "number", "exclusiveMinimum": 0 }) }
+            ]
+        }),
+        Kind::Signal => json!({
+            "anyOf": [{ "type": "string", "minLength": 1 }, { "type": "integer", "minimum": 1, "maximum": 64 }]
+        }),
+        Kind::Command => json!({
+            "anyOf": [
+                { "type": "string", "minLength": 1 },
+                { "type": "array", "items": { "type": "string" }, "minItems": 1 }
+            ]
+        }),
+        Kind::Account => {
+            json!({ "anyOf": [{ "type": "string", "minLength": 1 }, { "type": "integer", "minimum": 0 }] })
+        }
+        Kind::Mask => json!({
+            "anyOf": [{ "type": "string", "pattern": "^(0o)?[0-7]+$" }, { "type": "integer", "minimum": 0, "maximum": 0o777 }]
+        }),
+        Kind::Variables => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Kind::Limits => json!({
+            "type": "object",
+            "additionalProperties": { "anyOf": [{ "type": "integer", "minimum": 0 }, { "enum": ["unlimited"] }] }
+        }),
+        Kind::ExitCodes => json!({
+            "type": "array",
+            "items": { "type": "integer", "minimum": 0, "maximum": 255 },
+            "minItems": 1
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every field is offered with its explanation, and nothing else is.
+    #[test]
+    fn every_field_is_in_its_schema() {
+        let schema = watch();
+        let table = &schema["properties"]["watch"]["items"];
+        for field in WATCH {
+            let property = &table["properties"][field.name];
+            assert!(property["description"].as_str().unwrap().starts_with(field.doc), "{}", field.name);
+        }
+        assert_eq!(table["properties"]["znode"], table["properties"]["key"]);
+        assert_eq!(table["properties"].as_object().unwrap().len(), WATCH.len() + 1);
+        assert_eq!(table["additionalProperties"], false);
+        let conf = conf();
+        assert_eq!(conf["properties"].as_object().unwrap().len(), DAEMON.len() + 1);
+        let store = &conf["properties"]["store"]["additionalProperties"];
+        assert_eq!(store["required"], json!(["url"]));
+        assert_eq!(store["properties"]["tls"]["properties"].as_object().unwrap().len(), TLS.len());
+    }
+
+    /// The examples of the fields are of the types that the schema asks for.
+    #[test]
+    fn every_example_fits_its_type() {
+        for field in WATCH.iter().chain(DAEMON).chain(STORE).chain(TLS) {
+            let example: toml::Table = field.sample().parse().unwrap();
+            let value = serde_json::to_value(&example[field.name]).unwrap();
+            assert!(fits(&of_kind(&field.kind), &value), "{}: {value}", field.name);
+        }
+    }
+
+    /// As much of JSON schema as is used here.
+    fn fits(schema: &Value, value: &Value) -> bool {
+        if let Some(options) = schema["anyOf"].as_array() {
+            return options.iter().any(|option| fits(option, value));
+        }
+        if let Some(words) = schema["enum"].as_array() {
+            return words.contains(value);
+        }
+        match schema["type"].as_str().unwrap() {
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64(),
+            "number" => value.is_number(),
+            "array" => {
+                value.as_array().is_some_and(|items| items.iter().all(|item| fits(&schema["items"], item)))
+            }
+            "object" => value.as_object().is_some_and(|entries| {
+                entries.values().all(|entry| fits(&schema["additionalProperties"], entry))
+            }),
+            other => panic!("{other}"),
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! Every input sequence, for every run mode and each option that decides, as deep as some seconds allow.
+//!
+//! Breadth first, one second at a time; a situation that was met before (in normal form) is not explored
+//! again. Every input is judged, and from every situation the watch must end well.
+//!
+//! `TWITCHER_POLICY_SITUATIONS=20000 cargo test policy::tests::exhaustive` searches that many situations a scene.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::fixture::{Counter, absent, policy, present, run, seconds, version};
+use super::judge::{Judge, LiveSeen};
+use super::normal::fingerprint;
+use crate::policy::{Adopted, Baseline, Control, Ended, Input, Machine, Pause, Standing};
+use crate::watch::{
+    OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
+};
+
+pub(super) const MODES: [RunMode; 5] = [
+    RunMode::Queue,
+    RunMode::Discard,
+    RunMode::Restart,
+    RunMode::Parallel { max: 1 },
+    RunMode::Parallel { max: 2 },
+];
+
+/// What may happen besides states, slots, ends and time.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of kinds of inputs")]
+struct Alphabet {
+    deletions: bool,
+    baselines: bool,
+    losses: bool,
+    triggers: bool,
+    pauses: bool,
+    closing: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Scene {
+    name: String,
+    policy: Arc<PolicySpec>,
+    alphabet: Alphabet,
+    standing: Standing,
+    /// The order of the state that an adopted run was given.
+    adopted: Option<u64>,
+}
+
+/// One step of a sequence: the clock goes on without the machine being told, or the machine is told.
+#[derive(Clone)]
+enum Step {
+    Tick,
+    Tell(Input),
+}
+
+impl Step {
+    fn word(&self, begin: Instant) -> String {
+        let at = |at: &Instant| at.saturating_duration_since(begin).as_secs();
+        match self {
+            Self::Tick => "tick".into(),
+            Self::Tell(Input::State { state, baseline, .. }) => {
+                let there = if state.content.is_absent() { "gone" } else { "state" };
+                format!("{there} {} ({baseline:?})", state.order.0)
+            }
+            Self::Tell(Input::Ended(ended)) => format!("{} {:?}", ended.run, ended.verdict),
+            Self::Tell(Input::Control(Control::Pause { until: Some(until) })) => {
+                format!("pause to {}", at(until))
+            }
+            Self::Tell(Input::Retire { deadline }) => format!("retire by {:?}", deadline.as_ref().map(at)),
+            Self::Tell(Input::Stop { deadline }) => format!("stop by {}", at(deadline)),
+            Self::Tell(input @ (Input::Slot | Input::Wakeup | Input::Control(_))) => format!("{input:?}"),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Situation {
+    machine: Machine<Counter>,
+    judge: Judge,
+    /// The clock went on since the machine was last told something.
+    ticked: bool,
+    path: Vec<Step>,
+    begin: Instant,
+}
+
+impl Situation {
+    fn story(&self) -> String {
+        self.path.iter().map(|step| step.word(self.begin)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn begin(scene: &Scene, now: Instant) -> Self {
+        let mut machine = Machine::new(Arc::clone(&scene.policy), Counter::default(), scene.standing);
+        let mut judge = Judge::of(Arc::clone(&scene.policy), now);
+        judge.paused = scene.standing.paused;
+        judge.stopped = scene.standing.stopped;
+        if let Some(order) = scene.adopted {
+            let (run, started, attempt) = (run(1000), now, 1);
+            machine.adopt(Adopted {
+                run: run.clone(),
+                version: Some(version(order)),
+                reason: Reason::Change,
+                attempt,
+                coalesced: 1,
+                started,
+            });
+            let order = Some(order).filter(|order| *order == 1);
+            let (term, killed, adopted) = (None, false, true);
+            judge.live.push(LiveSeen { run, order, started, attempt, term, killed, adopted });
+        }
+        Self { machine, judge, ticked: false, path: Vec::new(), begin: now }
+    }
+
+    fn steps(&self, alphabet: Alphabet) -> Vec<Step> {
+        let (judge, now) = (&self.judge, self.judge.now);
+        let mut steps = Vec::new();
+        let next = judge.newest.map_or(1, |newest| newest.order + 1);
+        let baselines = if judge.newest.is_none() && alphabet.baselines {
+            &[
+                Baseline::Unknown,
+                Baseline::Applied,
+                Baseline::Changed,
+                Baseline::Interrupted,
+                Baseline::Pending,
+            ][..]
+        } else {
+            &[Baseline::Unknown][..]
+        };
+        // More of them wait like these do, and each makes all that follows longer.
+        let baselines = if judge.unfated.len() < 4 { baselines } else { &[] };
+        for baseline in baselines {
+            let mut tell =
+                |state| steps.push(Step::Tell(Input::State { state, updates: 1, baseline: *baseline }));
+            tell(present(next));
+            if alphabet.deletions {
+                tell(absent(next));
+            }
+        }
+        if judge.asked {
+            steps.push(Step::Tell(Input::Slot));
+        }
+        let verdicts = [Verdict::Succeeded, Verdict::Failed, Verdict::Unknown];
+        for live in &judge.live {
+            for verdict in &verdicts[..if alphabet.losses || live.adopted { 3 } else { 2 }] {
+                steps.push(Step::Tell(Input::Ended(Ended { run: live.run.clone(), verdict: *verdict })));
+            }
+        }
+        if self.ticked {
+            steps.push(Step::Tell(Input::Wakeup));
+        }
+        if alphabet.triggers {
+            steps.push(Step::Tell(Input::Control(Control::Trigger)));
+        }
+        if alphabet.pauses {
+            for until in [None, Some(now + seconds(2))] {
+                steps.push(Step::Tell(Input::Control(Control::Pause { until })));
+            }
+            steps.push(Step::Tell(Input::Control(Control::Resume)));
+        }
+        if alphabet.closing {
+            steps.push(Step::Tell(Input::Retire { deadline: Some(now + seconds(1)) }));
+            steps.push(Step::Tell(Input::Stop { deadline: now + seconds(1) }));
+            steps.push(Step::Tell(Input::Stop { deadline: now }));
+        }
+        // Up to one second late; and on, where only the interval still matters.
+        let interval = judge.last_start.is_some_and(|(_, at)| now < at + judge.policy.min_interval);
+        if interval || self.machine.poll_timeout().is_some_and(|at| now < at + seconds(1)) {
+            steps.push(Step::Tick);
+        }
+        steps
+    }
+
+    fn take(&self, step: &Step) -> Result<Self, String> {
+        let mut after = self.clone();
+        after.path.push(step.clone());
+        match step {
+            Step::Tick => {
+                after.judge.now += seconds(1);
+                after.ticked = true;
+            }
+            Step::Tell(input) => {
+                let fed = after.judge.feed(&mut after.machine, input);
+                fed.map_err(|fault| format!("{fault}; after: {}", after.story()))?;
+                after.ticked = false;
+            }
+        }
+        Ok(after)
+    }
+
+    fn examine(&self) -> Result<(), String> {
+        let punctual = if self.ticked { Ok(()) } else { self.judge.punctual(&self.machine) };
+        let harmless = || {
+            if self.judge.asked || self.ticked {
+                return Ok(());
+            }
+            // Late: a slot nobody asked for, an end of nothing, a state of before.
+            let mut machine = self.machine.clone();
+            let slot = machine.handle(self.judge.now, Input::Slot);
+            let end = Ended { run: run(77), verdict: Verdict::Failed };
+            let mut effects = machine.handle(self.judge.now, Input::Ended(end));
+            if let Some(newest) = self.judge.newest {
+                let (state, baseline) = (present(newest.order), Baseline::Unknown);
+                effects.extend(machine.handle(self.judge.now, Input::State { state, updates: 1, baseline }));
+            }
+            let quiet = slot == [crate::policy::Effect::Release] && effects.is_empty();
+            if quiet && machine == self.machine { Ok(()) } else { Err("late inputs did something".into()) }
+        };
+        punctual
+            .and_then(|()| harmless())
+            .and_then(|()| self.judge.ends_well(&self.machine))
+            .map_err(|fault: String| format!("{fault}; after: {}", self.story()))
+    }
+}
+
+/// How far one scene was explored.
+struct Explored {
+    situations: usize,
+    depth: usize,
+    complete: bool,
+}
+
+fn explore(scene: &Scene, budget: usize) -> Result<Explored, String> {
+    let now = Instant::now();
+    let anchor = now + Duration::from_hours(1000);
+    let begin = Situation::begin(scene, now);
+    begin.examine()?;
+    let mut met = HashSet::from([fingerprint(&begin.machine, &begin.judge, anchor)]);
+    let mut frontier = vec![begin];
+    let mut depth = 0;
+    while !frontier.is_empty() && met.len() < budget {
+        depth += 1;
+        let mut next = Vec::new();
+        for situation in &frontier {
+            for step in situation.steps(scene.alphabet) {
+                let after = situation.take(&step)?;
+                let mut print = fingerprint(&after.machine, &after.judge, anchor);
+                print ^= u64::from(after.ticked);
+                if met.insert(print) {
+                    after.examine()?;
+                    next.push(after);
+                }
+            }
+        }
+        frontier = next;
+    }
+    Ok(Explored { situations: met.len(), depth, complete: frontier.is_empty() })
+}
+
+/// One option after the other over a plain policy, each with the inputs that it matters for.
+fn scenes(run_mode: RunMode) -> Vec<Scene> {
+    let plain = policy(run_mode);
+    let none = Alphabet::default();
+    let mut scenes = Vec::new();
+    let mut add = |name: &str, policy: PolicySpec, alphabet| {
+        let name = format!("{run_mode:?}: {name}");
+        scenes.push(Scene {
+            name,
+            policy: Arc::new(policy),
+            alphabet,
+            standing: Standing::default(),
+            adopted: None,
+        });
+    };
+    let deletions = Alphabet { deletions: true, ..none };
+    let triggers = Alphabet { triggers: true, ..none };
+    let pauses = Alphabet { pauses: true, ..none };
+    let closing = Alphabet { closing: true, ..none };
+    let on_delete = OnDelete::Run;
+    let retrying = PolicySpec {
+        retries: Retries::AtMost(1),
+        retry_delay: seconds(1),
+        retry_delay_max: seconds(4),
+        ..plain.clone()
+    };
+    let settling = PolicySpec { settle: seconds(2), settle_max: seconds(3), ..plain.clone() };
+    let timed = PolicySpec { timeout: Some(seconds(2)), kill_after: seconds(1), ..plain.clone() };
+    for run_on_load in [RunOnLoad::Always, RunOnLoad::Never, RunOnLoad::Changed] {
+        for on_delete in [OnDelete::Ignore, OnDelete::Run] {
+            let policy = PolicySpec { run_on_load, on_delete, ..plain.clone() };
+            let alphabet = Alphabet { deletions: true, baselines: true, pauses: true, ..none };
+            add(&format!("load {run_on_load:?} {on_delete:?}"), policy, alphabet);
+        }
+    }
+    add(
+        "all but time",
+        PolicySpec { on_delete, ..plain.clone() },
+        Alphabet { deletions: true, triggers: true, pauses: true, closing: true, ..none },
+    );
+    add("losses", retrying.clone(), Alphabet { losses: true, deletions: true, ..none });
+    add("retries", retrying.clone(), Alphabet { deletions: true, triggers: true, ..none });
+    add("retries paused", retrying.clone(), pauses);
+    add("retries closing", retrying.clone(), closing);
+    add("retries for ever", PolicySpec { retries: Retries::Unlimited, ..retrying.clone() }, none);
+    add(
+        "stops",
+        PolicySpec { on_failure: OnFailure::Stop, ..plain.clone() },
+        Alphabet { pauses: true, triggers: true, losses: true, ..none },
+    );
+    add(
+        "stops later",
+        PolicySpec { on_failure: OnFailure::Stop, ..retrying.clone() },
+        Alphabet { pauses: true, closing: true, ..none },
+    );
+    add(
+        "notify",
+        PolicySpec { notify_signal: Some(SignalNumber(1)), ..timed.clone() },
+        Alphabet { deletions: true, pauses: true, ..none },
+    );
+    add("timeout", timed.clone(), Alphabet { triggers: true, closing: true, ..none });
+    add("timeout, kill at once", PolicySpec { kill_after: Duration::ZERO, ..timed.clone() }, closing);
+    add(
+        "timeout, retried",
+        PolicySpec { timeout: Some(seconds(1)), kill_after: seconds(1), ..retrying.clone() },
+        none,
+    );
+    add("closing without timeout", PolicySpec { kill_after: seconds(1), ..plain.clone() }, closing);
+    add("settle", settling.clone(), deletions);
+    add("settle, triggered", settling.clone(), Alphabet { triggers: true, closing: true, ..none });
+    add("settle, paused", settling.clone(), pauses);
+    add("splay", PolicySpec { splay: seconds(2), ..plain.clone() }, deletions);
+    add(
+        "splay, triggered",
+        PolicySpec { splay: seconds(1), ..plain.clone() },
+        Alphabet { triggers: true, pauses: true, ..none },
+    );
+    add("settle and splay", PolicySpec { splay: seconds(2), ..settling.clone() }, none);
+    add("interval", PolicySpec { min_interval: seconds(2), ..plain.clone() }, triggers);
+    add("interval, retried", PolicySpec { min_interval: seconds(3), ..retrying.clone() }, pauses);
+    add("all waits", PolicySpec { splay: seconds(1), min_interval: seconds(2), ..settling }, none);
+    for (name, standing) in [
+        ("begins paused", Standing { paused: Some(Pause { until: None }), stopped: false }),
+        ("begins stopped", Standing { paused: None, stopped: true }),
+    ] {
+        let policy = Arc::new(PolicySpec { on_delete, ..plain.clone() });
+        let alphabet = Alphabet { pauses: true, deletions: true, baselines: true, ..none };
+        let name = format!("{run_mode:?}: {name}");
+        scenes.push(Scene { name, policy, alphabet, standing, adopted: None });
+    }
+    for (order, run_on_load) in [(1, RunOnLoad::Always), (50, RunOnLoad::Always), (50, RunOnLoad::Never)] {
+        let policy = PolicySpec { timeout: Some(seconds(1)), run_on_load, ..retrying.clone() };
+        let alphabet = Alphabet { deletions: true, baselines: true, triggers: true, closing: true, ..none };
+        let name = format!("{run_mode:?}: adopts a run of state {order}, {run_on_load:?}");
+        let (policy, standing, adopted) = (Arc::new(policy), Standing::default(), Some(order));
+        scenes.push(Scene { name, policy, alphabet, standing, adopted });
+    }
+    scenes
+}
+
+/// Situations a scene, unless more are asked for. The option that needs most to get `SHALLOWEST` deep decides.
+const BUDGET: usize = 300;
+const SHALLOWEST: usize = 3;
+
+fn explore_mode(run_mode: RunMode) {
+    let budget = std::env::var("TWITCHER_POLICY_SITUATIONS").ok();
+    let budget = budget.and_then(|budget| budget.parse().ok()).unwrap_or(BUDGET);
+    for scene in scenes(run_mode) {
+        match explore(&scene, budget) {
+            Ok(Explored { situations, depth, complete }) => {
+                let all = if complete { ", all there are" } else { "" };
+                println!("{}: {situations} situations{all}, depth {depth}", scene.name);
+                assert!(complete || depth >= SHALLOWEST, "{} reached depth {depth} only", scene.name);
+            }
+            Err(fault) => panic!("{}: {fault}", scene.name),
+        }
+    }
+}
+
+#[test]
+fn every_sequence_in_queue_mode() {
+    explore_mode(MODES[0]);
+}
+
+#[test]
+fn every_sequence_in_discard_mode() {
+    explore_mode(MODES[1]);
+}
+
+#[test]
+fn every_sequence_in_restart_mode() {
+    explore_mode(MODES[2]);
+}
+
+#[test]
+fn every_sequence_in_parallel_mode_one_at_a_time() {
+    explore_mode(MODES[3]);
+}
+
+#[test]
+fn every_sequence_in_parallel_mode() {
+    explore_mode(MODES[4]);
+}

@@ -1,0 +1,287 @@
+//! What the contract says of single effects: starts, signals, skips.
+
+use super::{Checked, Claim, Judge, LiveSeen, Newest, Turn, Unfated};
+use crate::policy::{Answer, Control, Effect, Input, Sent, SkipReason};
+use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, Verdict};
+use std::time::Instant;
+
+impl Judge {
+    pub(super) fn hear(&mut self, effect: &Effect, turn: &mut Turn<'_>) -> Checked {
+        let late = matches!(effect, Effect::Release | Effect::Skip { .. } | Effect::Answer(_));
+        demand!(!self.drained || late, "{effect:?} after Drained");
+        match effect {
+            Effect::Acquire => {
+                demand!(!self.asked, "asked for a second slot");
+                demand!(!self.held() && !self.retiring && self.room(), "asked for a slot it cannot use");
+                self.asked = true;
+            }
+            Effect::Release => {
+                demand!(self.asked, "released what it never asked for");
+                self.asked = false;
+                turn.slot = false;
+            }
+            Effect::Start { state, reason, attempt, coalesced, run } => {
+                demand!(turn.slot && self.asked, "started without a slot");
+                (turn.slot, self.asked) = (false, false);
+                self.started(state.order.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
+            }
+            Effect::Signal { run, sent } => self.signalled(run, *sent, turn.update)?,
+            Effect::Skip { order, why } => self.skipped(order.0, *why)?,
+            Effect::Applied { order, .. } => {
+                let order = Some(order.0);
+                let fits = matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Succeeded)
+                    && turn.ended.as_ref().is_some_and(|live| live.order == order);
+                demand!(fits, "applied without success");
+                demand!(self.last_applied <= order, "applied backwards");
+                self.last_applied = order;
+            }
+            Effect::Stopped => {
+                let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
+                demand!(self.policy.on_failure == OnFailure::Stop && exhausted, "stopped without cause");
+                demand!(
+                    matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Failed),
+                    "stopped by no failure"
+                );
+                demand!(!self.stopped && !self.retiring, "stopped twice or late");
+                self.stopped = true;
+            }
+            Effect::Revived => {
+                demand!(
+                    matches!(turn.input, Input::Control(Control::Resume)) && self.stopped,
+                    "revived unasked"
+                );
+                self.stopped = false;
+                self.resumed = true;
+            }
+            Effect::Resumed => {
+                let asked = matches!(turn.input, Input::Control(Control::Resume)) && self.paused.is_some();
+                let over = matches!(turn.input, Input::Control(Control::Pause { until: Some(until) }) if *until <= self.now);
+                demand!(asked || over || turn.resumptions > 0, "resumed unasked");
+                if turn.resumptions > 0 {
+                    turn.resumptions -= 1;
+                } else {
+                    self.paused = None;
+                }
+                self.resumed = true;
+            }
+            Effect::Answer(answer) => {
+                turn.answers += 1;
+                let right = match turn.refusal {
+                    Some(refusal) => Answer::Refused(refusal),
+                    None => Answer::Accepted,
+                };
+                demand!(*answer == right, "answered {answer:?}, not {right:?}");
+            }
+            Effect::Drained => {
+                demand!(self.retiring && self.live.is_empty() && !self.drained, "drained too early or twice");
+                self.drained = true;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn exhausted(&self, attempt: u32) -> bool {
+        match self.policy.retries {
+            Retries::AtMost(most) => attempt > most,
+            Retries::Unlimited => false,
+        }
+    }
+
+    pub(super) fn started(
+        &mut self,
+        order: u64,
+        absent: bool,
+        reason: Reason,
+        attempt: u32,
+        coalesced: u64,
+        run: &RunId,
+    ) -> Checked {
+        demand!(!self.held() && !self.retiring, "started while held or retiring");
+        demand!(self.room(), "started beyond the mode's room");
+        demand!(self.last_start.is_none_or(|(last, _)| last <= order), "started backwards");
+        demand!(self.live.iter().all(|live| live.run != *run), "a run id was used twice");
+        demand!(!absent || self.policy.on_delete == OnDelete::Run, "ran an ignored deletion");
+        let newest = self.newest.ok_or("started what was never seen")?;
+        let urgent = reason == Reason::Trigger;
+        if let (false, Some((_, last))) = (urgent, self.last_start) {
+            demand!(self.now >= last + self.policy.min_interval, "started before the interval was over");
+        }
+        let split = match reason {
+            Reason::Delete => absent,
+            Reason::Load | Reason::Change => !absent,
+            Reason::Retry | Reason::Trigger | Reason::Recovery => true,
+        };
+        demand!(split, "{reason:?} does not fit the state");
+        if reason == Reason::Load {
+            demand!(!self.loaded, "loaded twice");
+            self.loaded = true;
+        }
+        let eldest = self.unfated.keys().next().copied();
+        if let Some(fresh) = self.unfated.remove(&order) {
+            demand!(eldest == Some(order), "an older state was overtaken");
+            demand!(self.parallel() || order == newest.order, "not the newest state");
+            demand!(coalesced == fresh.own + fresh.surplus, "stands for {coalesced} updates");
+            demand!(reason != Reason::Retry, "a retry of what never ran");
+            demand!(attempt == 1, "attempt {attempt} of what never ran");
+            if !urgent {
+                demand!(self.now >= self.quiet(&fresh), "started before it was quiet");
+                let shortest = self.policy.settle.min(self.policy.settle_max) + self.policy.splay;
+                demand!(self.now >= fresh.first + shortest, "started before its splay");
+            }
+        } else {
+            demand!(order == newest.order, "repeated an outdated state");
+            self.repeated(reason, attempt)?;
+        }
+        if urgent {
+            demand!(self.triggered.remove(&order), "triggered unasked");
+        }
+        if order == newest.order {
+            let claim =
+                if absent && newest.claim == Claim::Nothing { Claim::Nothing } else { Claim::Applying };
+            self.newest = Some(Newest { claim, ..newest });
+            self.resumed = false;
+        }
+        self.lapse = None;
+        self.last_start = Some((order, self.now));
+        let (order, started, adopted) = (Some(order), self.now, false);
+        self.live.push(LiveSeen {
+            run: run.clone(),
+            order,
+            started,
+            attempt,
+            term: None,
+            killed: false,
+            adopted,
+        });
+        Ok(())
+    }
+
+    /// When `settle` lets a state go that came then.
+    pub(super) fn quiet(&self, fresh: &Unfated) -> Instant {
+        (fresh.at + self.policy.settle).min(fresh.first + self.policy.settle_max)
+    }
+
+    /// A state that had its fate runs (again): by what right?
+    pub(super) fn repeated(&self, reason: Reason, attempt: u32) -> Checked {
+        match (reason, self.lapse) {
+            (Reason::Retry, Some(lapse)) => {
+                demand!(lapse.verdict == Verdict::Failed, "a retry without a failure");
+                demand!(!self.exhausted(lapse.attempt), "one retry too many");
+                demand!(attempt == lapse.attempt + 1, "attempt {attempt} after {}", lapse.attempt);
+                // The tests' source draws the whole delay.
+                let doubled = self.policy.retry_delay.saturating_mul(2_u32.saturating_pow(lapse.attempt - 1));
+                let delay = doubled.min(self.policy.retry_delay_max);
+                demand!(self.now >= lapse.at + delay, "a retry before its delay");
+            }
+            (Reason::Recovery, Some(lapse)) => {
+                demand!(lapse.verdict == Verdict::Unknown || lapse.adopted, "a recovery of a known end");
+                demand!(lapse.adopted || self.now > lapse.at, "recovering in a busy loop");
+            }
+            (Reason::Trigger, _) => {}
+            (Reason::Change | Reason::Delete, _) => {
+                demand!(self.resumed, "an old state ran by itself");
+                // The ledger's word does not count where a load of it failed.
+                let applied = self.last_applied == self.newest.map(|newest| newest.order);
+                demand!(!applied, "resumed with what is applied");
+            }
+            (Reason::Load | Reason::Retry | Reason::Recovery, _) => {
+                return Err(format!("{reason:?} of an old state without cause"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn signalled(&mut self, run: &RunId, sent: Sent, update: bool) -> Checked {
+        let newest = self.newest;
+        let due = |live: &LiveSeen, policy: &PolicySpec| {
+            policy.timeout.map(|timeout| live.started + timeout).into_iter().chain(self.close).min()
+        };
+        let restart = self.policy.run_mode == RunMode::Restart && !self.held() && !self.retiring;
+        let asked = !self.triggered.is_empty() || self.resumed;
+        let Some(live) = self.live.iter_mut().find(|live| live.run == *run) else {
+            return Err(format!("{sent:?} to {run}, which is not live"));
+        };
+        match sent {
+            Sent::Notify => {
+                demand!(update, "notified without an update");
+                demand!(
+                    self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some(),
+                    "notified in this mode"
+                );
+                demand!(live.term.is_none() && !self.retiring, "notified while being ended");
+                demand!(
+                    newest.is_some_and(|n| !n.absent || self.policy.on_delete == OnDelete::Run),
+                    "notified of nothing"
+                );
+            }
+            Sent::Term => {
+                demand!(live.term.is_none(), "TERM twice");
+                let overdue = due(live, &self.policy).is_some_and(|at| at <= self.now);
+                let newer = restart
+                    && (asked || newest.is_some_and(|n| live.order.is_none_or(|order| order < n.order)));
+                demand!(overdue || newer, "TERM without cause");
+                live.term = Some(self.now);
+            }
+            Sent::Kill => {
+                demand!(!live.killed, "KILL twice");
+                let grace = live.term.is_some_and(|term| self.now >= term + self.policy.kill_after);
+                demand!(grace, "KILL without its time after TERM");
+                live.killed = true;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn skipped(&mut self, order: u64, why: SkipReason) -> Checked {
+        let Some(skipped) = self.unfated.remove(&order) else {
+            return Err(format!("a second fate for {order}: {why:?}"));
+        };
+        let mut newest = self.newest.ok_or("skipped what was never seen")?;
+        if why == SkipReason::Superseded {
+            match self.unfated.range_mut(order..).next() {
+                Some((later, next)) => {
+                    if self.triggered.remove(&order) {
+                        self.triggered.insert(*later);
+                    }
+                    next.surplus += skipped.own + skipped.surplus;
+                    next.first = skipped.first;
+                }
+                None => return Err(format!("{order} superseded by nothing")),
+            }
+            return Ok(());
+        }
+        self.carried += skipped.surplus;
+        // What was asked for goes with the state that it was asked for.
+        self.triggered.remove(&order);
+        demand!(self.retiring || order == newest.order, "{why:?} for an old state");
+        let claim = match why {
+            SkipReason::Superseded => Claim::Applying,
+            SkipReason::OnLoad => {
+                demand!(self.last_start.is_none(), "on load after a start");
+                // Whether it differs from what was applied is the loading tests' matter.
+                Claim::Nothing
+            }
+            SkipReason::Discarded => {
+                demand!(
+                    self.policy.run_mode == RunMode::Discard && !self.live.is_empty(),
+                    "discarded with nothing live"
+                );
+                Claim::Resumable
+            }
+            SkipReason::Absent => {
+                demand!(newest.absent, "absent, though it is there");
+
+                Claim::Nothing
+            }
+            SkipReason::Retiring => {
+                demand!(self.retiring, "skipped as retiring while it serves");
+                newest.claim
+            }
+        };
+        if order == newest.order {
+            newest.claim = claim;
+            self.newest = Some(newest);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! Which situations are the same but for the time of day, the names of runs and the count of states.
+//!
+//! Two situations with the same normal form have the same future, so that only one need be explored.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::time::{Duration, Instant};
+
+use super::fixture::{Counter, run, version};
+use super::judge::{Judge, LiveSeen};
+use crate::policy::Machine;
+use crate::policy::explain::History;
+use crate::policy::runs::{Course, Live};
+use crate::policy::waiting::Wait;
+use crate::watch::{Order, RunId, State};
+
+/// More updates than that are alike.
+const MANY: u64 = 3;
+
+struct Frame {
+    now: Instant,
+    anchor: Instant,
+    orders: BTreeMap<u64, u64>,
+    runs: BTreeMap<RunId, RunId>,
+}
+
+impl Frame {
+    fn of(machine: &Machine<Counter>, judge: &Judge, now: Instant, anchor: Instant) -> Self {
+        let mut orders: Vec<u64> = judge.unfated.keys().copied().collect();
+        orders.extend(&judge.triggered);
+        orders.extend(judge.live.iter().filter_map(|live| live.order));
+        orders.extend(judge.newest.map(|newest| newest.order));
+        orders.extend(judge.last_start.map(|(order, _)| order));
+        orders.extend(judge.last_applied);
+        orders.extend(judge.lapse.and_then(|lapse| lapse.order));
+        orders.extend(machine.waiting.iter().map(|entry| entry.state.order.0));
+        orders.extend(machine.history.applied.map(|(order, _)| order.0));
+        orders.sort_unstable();
+        orders.dedup();
+        let orders = orders.into_iter().zip(1..).collect();
+        let runs = machine.live.iter().zip(1..).map(|(live, rank)| (live.run.clone(), run(rank))).collect();
+        Self { now, anchor, orders, runs }
+    }
+
+    fn order(&self, order: u64) -> u64 {
+        self.orders.get(&order).copied().unwrap_or(0)
+    }
+
+    /// A moment to come, relative to now; moments gone by are alike.
+    fn ahead(&self, at: Instant) -> Instant {
+        self.anchor + at.saturating_duration_since(self.now)
+    }
+
+    /// A moment gone by; those longer ago than `horizon` are alike.
+    fn ago(&self, at: Instant, horizon: Duration) -> Instant {
+        self.anchor + self.now.saturating_duration_since(at).min(horizon)
+    }
+
+    fn state(&self, state: &State) -> State {
+        let order = self.order(state.order.0);
+        State { order: Order(order), version: version(order), content: state.content.clone() }
+    }
+
+    fn wait(&self, wait: Wait) -> Wait {
+        match wait {
+            Wait::Settling { until } => Wait::Settling { until: self.ahead(until) },
+            Wait::Splaying { until } => Wait::Splaying { until: self.ahead(until) },
+            Wait::Retrying { until } => Wait::Retrying { until: self.ahead(until) },
+            Wait::Ready => Wait::Ready,
+        }
+    }
+
+    fn live(&self, live: &Live) -> Live {
+        let course = match live.course {
+            Course::Running { term_at } => Course::Running { term_at: term_at.map(|at| self.ahead(at)) },
+            Course::Terminated { kill_at } => Course::Terminated { kill_at: self.ahead(kill_at) },
+            Course::Killed => Course::Killed,
+        };
+        Live {
+            run: self.runs[&live.run].clone(),
+            order: live.order.map(|order| Order(self.order(order.0))),
+            // A version counts only until it is recognised.
+            version: live.version.filter(|_| live.order.is_none()),
+            coalesced: live.coalesced.min(MANY),
+            started: self.anchor,
+            course,
+            ..live.clone()
+        }
+    }
+
+    fn machine(&self, machine: &Machine<Counter>) -> Machine<Counter> {
+        let interval = machine.policy.min_interval;
+        let mut normal = machine.clone();
+        normal.source = Counter::default();
+        if let Some(newest) = &mut normal.newest {
+            newest.state = self.state(&newest.state);
+        }
+        normal.waiting = VecDeque::new();
+        for entry in &machine.waiting {
+            let mut entry = entry.clone();
+            entry.state = self.state(&entry.state);
+            entry.fresh = entry.fresh.min(MANY);
+            entry.repeated = entry.repeated.min(MANY);
+            entry.wait = self.wait(entry.wait);
+            entry.limit = self.ahead(entry.limit);
+            entry.splayed = entry.splayed.map(|at| self.ahead(at));
+            normal.waiting.push_back(entry);
+        }
+        normal.live = machine.live.iter().map(|live| self.live(live)).collect();
+        if let Some(pause) = &mut normal.paused {
+            pause.until = pause.until.map(|until| self.ahead(until));
+        }
+        normal.carried = machine.carried.min(MANY);
+        normal.discarded = machine.discarded.min(MANY);
+        normal.last_start =
+            machine.last_start.filter(|_| !interval.is_zero()).map(|at| self.ago(at, interval));
+        let applied = machine.history.applied.map(|(order, _)| (Order(self.order(order.0)), version(0)));
+        normal.history = History { applied, ..History::default() };
+        normal
+    }
+
+    fn judge(&self, judge: &Judge) -> Judge {
+        let policy = &judge.policy;
+        let longest = policy.settle.max(policy.settle_max) + policy.splay;
+        let mut normal = judge.clone();
+        normal.now = self.anchor;
+        normal.unfated = BTreeMap::new();
+        for (order, unfated) in &judge.unfated {
+            let mut unfated = unfated.clone();
+            unfated.own = (unfated.own + unfated.surplus).min(MANY);
+            unfated.surplus = 0;
+            unfated.at = self.ago(unfated.at, longest);
+            unfated.first = self.ago(unfated.first, longest);
+            normal.unfated.insert(self.order(*order), unfated);
+        }
+        normal.live = judge.live.iter().map(|live| self.live_seen(judge, live)).collect();
+        normal.triggered = judge.triggered.iter().map(|order| self.order(*order)).collect();
+        normal.carried = judge.carried.min(MANY);
+        if let Some(newest) = &mut normal.newest {
+            newest.order = self.order(newest.order);
+        }
+        normal.last_start =
+            judge.last_start.map(|(order, at)| (self.order(order), self.ago(at, policy.min_interval)));
+        normal.last_applied = judge.last_applied.map(|order| self.order(order));
+        if let Some(pause) = &mut normal.paused {
+            pause.until = pause.until.map(|until| self.ahead(until));
+        }
+        normal.close = judge.close.map(|close| self.ahead(close));
+        if let Some(lapse) = &mut normal.lapse {
+            lapse.order = lapse.order.map(|order| self.order(order));
+            lapse.at = self.ago(lapse.at, policy.retry_delay_max);
+        }
+        normal
+    }
+
+    fn live_seen(&self, judge: &Judge, live: &LiveSeen) -> LiveSeen {
+        LiveSeen {
+            run: self.runs[&live.run].clone(),
+            order: live.order.map(|order| self.order(order)),
+            started: self.ago(live.started, judge.policy.timeout.unwrap_or_default()),
+            term: live.term.map(|term| self.ago(term, judge.policy.kill_after)),
+            ..live.clone()
+        }
+    }
+}
+
+/// Hashes the normal form of a situation. `anchor` is one moment for all that are to be compared.
+pub(super) fn fingerprint(machine: &Machine<Counter>, judge: &Judge, anchor: Instant) -> u64 {
+    let frame = Frame::of(machine, judge, judge.now, anchor);
+    let mut hasher = DefaultHasher::new();
+    frame.machine(machine).hash(&mut hasher);
+    frame.judge(judge).hash(&mut hasher);
+    hasher.finish()
+}

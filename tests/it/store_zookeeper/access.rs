@@ -1,0 +1,125 @@
+//! Single requests.
+
+use std::time::Duration;
+
+use twitcher::store::StoreError;
+use twitcher::store::access::{Change, Condition};
+use twitcher::store::zookeeper::Access;
+use twitcher::watch::{Key, Version};
+
+use crate::fixture::zookeeper::ZooKeeper;
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+async fn open(server: &ZooKeeper, chroot: &str) -> Access {
+    Access::open(&server.spec(chroot), Duration::from_secs(30)).await.unwrap()
+}
+
+#[tokio::test]
+async fn values_are_written_read_and_deleted_under_conditions() {
+    let server = ZooKeeper::start();
+    for chroot in ["", "/made/by/put"] {
+        let access = open(&server, chroot).await;
+        assert_eq!(access.get(&key("/a/b")).await.unwrap(), None);
+        assert_eq!(access.children(&key("/a")).await.unwrap(), None);
+        let first = access.put(&key("/a/b"), "1".into(), Condition::Absent).await.unwrap();
+        for condition in [Condition::Absent, Condition::Version(Version::Revision(1))] {
+            let conflict = access.put(&key("/a/b"), "2".into(), condition).await;
+            assert!(matches!(conflict, Err(StoreError::Conflict { .. })), "{conflict:?}");
+        }
+        let second = access.put(&key("/a/b"), "2".into(), Condition::Version(first)).await.unwrap();
+        let entry = access.get(&key("/a/b")).await.unwrap().unwrap();
+        assert_eq!((entry.value, entry.version), (Some("2".into()), second));
+        assert_eq!(access.get(&key("/a")).await.unwrap().unwrap().value, None, "it only has children");
+        let large = vec![7; 1_000_000];
+        access.put(&key("/a/large"), large.clone().into(), Condition::Any).await.unwrap();
+        assert_eq!(access.get(&key("/a/large")).await.unwrap().unwrap().value, Some(large.into()));
+        assert_eq!(
+            access.children(&key("/a")).await.unwrap(),
+            Some(vec!["b".to_owned(), "large".to_owned()])
+        );
+        let listing = access.tree(&key("/a")).await.unwrap();
+        assert_eq!(listing.entries.keys().collect::<Vec<_>>(), ["", "b", "large"]);
+        let refused = access.delete(&key("/a"), Condition::Any).await.unwrap_err();
+        assert!(refused.to_string().contains("children"), "{refused}");
+        let conflict = access.delete(&key("/a/b"), Condition::Version(first)).await;
+        assert!(matches!(conflict, Err(StoreError::Conflict { .. })), "{conflict:?}");
+        assert!(access.delete(&key("/a/b"), Condition::Version(second)).await.unwrap());
+        assert!(!access.delete(&key("/a/b"), Condition::Any).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn many_changes_are_made_in_order_and_a_chunk_whole_or_not_at_all() {
+    let server = ZooKeeper::start();
+    let access = open(&server, "").await;
+    let put = |path: String, value: &'static str, condition| Change::Put {
+        key: key(&path),
+        value: value.into(),
+        condition,
+    };
+    let mut changes: Vec<Change> =
+        (0..2000).map(|n| put(format!("/t/d{}/n{n}", n % 7), "1", Condition::Absent)).collect();
+    changes.push(put("/t/d0/n0".to_owned(), "2", Condition::Any));
+    changes.push(Change::Delete { key: key("/t/d0/n0"), condition: Condition::Any });
+    changes.push(put("/t/d0/n0/below".to_owned(), "3", Condition::Absent));
+    let mut done = Vec::new();
+    access.apply(&changes, &mut |n| done.push(n)).await.unwrap();
+    assert_eq!(done.last(), Some(&changes.len()));
+    assert!(done.windows(2).all(|two| two[0] < two[1]) && done.len() < 20, "{done:?}");
+    assert_eq!(access.tree(&key("/t")).await.unwrap().entries.len(), 1 + 7 + 2000 + 1);
+    let conflicting = [
+        put("/half".to_owned(), "1", Condition::Absent),
+        put("/t/d0/n0/below".to_owned(), "4", Condition::Absent),
+    ];
+    let conflict = access.apply(&conflicting, &mut |_| ()).await;
+    assert!(matches!(conflict, Err(StoreError::Conflict { .. })), "{conflict:?}");
+    assert_eq!(access.get(&key("/half")).await.unwrap(), None, "no half of a transaction");
+}
+
+#[tokio::test]
+async fn of_many_writers_that_compare_none_is_lost() {
+    let server = ZooKeeper::start();
+    let access = open(&server, "").await;
+    access.put(&key("/n"), "0".into(), Condition::Absent).await.unwrap();
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let access = access.clone();
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    loop {
+                        let entry = access.get(&key("/n")).await.unwrap().unwrap();
+                        let number: u32 =
+                            std::str::from_utf8(&entry.value.unwrap()).unwrap().parse().unwrap();
+                        let next = (number + 1).to_string();
+                        match access.put(&key("/n"), next.into(), Condition::Version(entry.version)).await {
+                            Ok(_) => break,
+                            Err(StoreError::Conflict { .. }) => {}
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(access.get(&key("/n")).await.unwrap().unwrap().value, Some("80".into()));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_an_error_in_time() {
+    let mut server = ZooKeeper::start();
+    let spec = server.spec("");
+    let access = Access::open(&spec, Duration::from_secs(2)).await.unwrap();
+    server.freeze();
+    let error = access.get(&key("/a")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    server.thaw();
+    server.kill();
+    let error = Access::open(&spec, Duration::from_secs(2)).await.unwrap_err();
+    assert!(error.to_string().contains(&server.address()), "{error}");
+}

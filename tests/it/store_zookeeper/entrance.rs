@@ -1,0 +1,144 @@
+//! Who may enter: digests and ACLs, certificates.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use twitcher::store::session::TargetId;
+use twitcher::store::{Credentials, StoreSpec, StoreUrl, Tls, zookeeper};
+use twitcher::watch::Key;
+use twitcher::watch::WatchType::{Data, Tree};
+use zookeeper_client::{Acls, Client, CreateMode};
+
+use super::open;
+use crate::fixture::conversation::{arm, tree, value};
+use crate::fixture::server::free_port;
+use crate::fixture::zookeeper::{OPEN, ZooKeeper};
+
+fn with_digest(spec: StoreSpec, file: &Path) -> StoreSpec {
+    StoreSpec { credentials: Some(Credentials::Digest { digest_file: file.to_owned() }), ..spec }
+}
+
+#[tokio::test]
+async fn a_node_that_may_not_be_read_is_refused_alone() {
+    let server = ZooKeeper::start();
+    let owner =
+        Client::connector().with_auth("digest", b"me:secret").connect(&server.address()).await.unwrap();
+    owner.create("/open", b"o", &OPEN).await.unwrap();
+    let private = CreateMode::Persistent.with_acls(Acls::creator_all());
+    owner.create("/private", b"p", &private).await.unwrap();
+    let mut seen = open(&server.spec(""));
+    seen.arm(vec![
+        arm(1, "/private", Data),
+        arm(2, "/open", Data),
+        arm(3, "/", Tree),
+        arm(4, "/private", Tree),
+    ]);
+    seen.until_is(2, &value("o")).await;
+    seen.until("the private ones are refused", |seen| seen.refused.len() == 3).await;
+    let refused = seen.refused[&TargetId(1)].to_string();
+    assert!(refused.contains("/private") && refused.contains("not authorized"), "{refused}");
+    owner.set_data("/open", b"still watched", None).await.unwrap();
+    seen.until_is(2, &value("still watched")).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("digest");
+    fs::write(&file, "me:secret\n").unwrap();
+    let spec = with_digest(server.spec(""), &file);
+    let mut seen = open(&spec);
+    seen.arm(vec![arm(1, "/private", Data), arm(2, "/private", Tree)]);
+    seen.until_is(1, &value("p")).await;
+    seen.until_is(2, &tree(&[("", Some("p"))])).await;
+    let access = zookeeper::Access::open(&spec, Duration::from_secs(30)).await.unwrap();
+    let entry = access.get(&Key::new("/private").unwrap()).await.unwrap().unwrap();
+    assert_eq!(entry.value, Some("p".into()));
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_named() {
+    let server = ZooKeeper::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("digest");
+    let mut lost = open(&with_digest(server.spec(""), &file));
+    lost.until("the loss", |seen| seen.lost.is_some()).await;
+    assert!(lost.lost.unwrap().to_string().contains(&file.display().to_string()));
+    fs::write(&file, "no colon").unwrap();
+    let mut lost = open(&with_digest(server.spec(""), &file));
+    lost.until("the loss", |seen| seen.lost.is_some()).await;
+    let why = lost.lost.unwrap().to_string();
+    assert!(why.contains("user:password") && !why.contains("no colon"), "{why}");
+}
+
+/// An authority's certificate, and for one name a key with its certificate, as PEM files.
+struct Certificates {
+    folder: tempfile::TempDir,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        for name in ["server", "client"] {
+            let key = KeyPair::generate().unwrap();
+            let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+            let cert = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+            fs::write(folder.path().join(format!("{name}.pem")), cert.pem()).unwrap();
+            fs::write(folder.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+            let both = format!("{}{}", key.serialize_pem(), cert.pem());
+            fs::write(folder.path().join(format!("{name}.both.pem")), both).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+#[tokio::test]
+async fn tls_asks_for_the_right_certificates_on_both_sides() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let port = free_port();
+    let server = ZooKeeper::start_with(&[
+        format!("secureClientPort={port}"),
+        "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory".to_owned(),
+        format!("ssl.keyStore.location={}", certificates.path("server.both.pem").display()),
+        "ssl.keyStore.type=PEM".to_owned(),
+        format!("ssl.trustStore.location={}", certificates.path("ca.pem").display()),
+        "ssl.trustStore.type=PEM".to_owned(),
+        "ssl.clientAuth=need".to_owned(),
+    ]);
+    server.client().await.create("/a", b"secret", &OPEN).await.unwrap();
+    let store = |host: &str, tls: Tls| {
+        let servers = vec![format!("{host}:{port}")];
+        let url = StoreUrl::ZooKeeper { servers, chroot: String::new(), tls: true };
+        let session_timeout = Duration::from_secs(5);
+        StoreSpec { url, tls: Some(tls), session_timeout, ..server.spec("") }
+    };
+    let good = Tls {
+        ca: Some(certificates.path("ca.pem")),
+        cert: Some(certificates.path("client.pem")),
+        key: Some(certificates.path("client.key")),
+        server_name: None,
+    };
+    let mut seen = open(&store("127.0.0.1", good.clone()));
+    seen.arm(vec![arm(1, "/a", Data)]);
+    seen.until_is(1, &value("secret")).await;
+    let wrong = [
+        Tls { ca: Some(others.path("ca.pem")), ..good.clone() },
+        Tls { cert: None, key: None, ..good.clone() },
+        Tls { cert: Some(others.path("client.pem")), key: Some(others.path("client.key")), ..good.clone() },
+        Tls { key: None, ..good.clone() },
+        Tls { ca: Some(certificates.path("missing.pem")), ..good.clone() },
+        Tls { server_name: Some("other.example".to_owned()), ..good.clone() },
+    ];
+    for tls in wrong {
+        let mut seen = open(&store("127.0.0.1", tls.clone()));
+        seen.until("the loss", |seen| seen.lost.is_some() || seen.ready).await;
+        assert!(!seen.ready, "{tls:?} let us in");
+    }
+}
