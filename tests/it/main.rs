@@ -12,8 +12,6 @@ mod reload;
 mod store_dir;
 mod store_etcd;
 mod store_tools;
-mod watches;
-mod logging;
 mod store_zookeeper;
 mod tree;
 mod watches;
