@@ -53,7 +53,7 @@ fn report(table: &mut Table, name: &str, ours: &mut [f64], floor: &mut [f64]) {
             ours,
             floor,
             "µs",
-            Limit::AtMost(limit),
+            &Limit::AtMost(limit),
         );
     }
 }
@@ -108,12 +108,12 @@ async fn zookeeper(table: &mut Table, program: &Path, watches: usize) {
     let (floor_file, out) = (place.path().join("floor"), place.path().join("ours"));
     let (spawned, file) = (program.to_owned(), floor_file.clone());
     let watching = server.client().await;
-    let (_, _, mut watcher) = watching.get_and_watch_data("/floor").await.unwrap();
+    let (_, _, mut change) = watching.get_and_watch_data("/floor").await.unwrap();
     tokio::spawn(async move {
         loop {
-            let _ = watcher.changed().await;
+            let _ = change.changed().await;
             let Ok((_, _, next)) = watching.get_and_watch_data("/floor").await else { return };
-            watcher = next;
+            change = next;
             let mut child = Command::new(&spawned).arg(&file).spawn().unwrap();
             tokio::task::spawn_blocking(move || child.wait());
         }

@@ -10,11 +10,11 @@ pub struct Table(Vec<[String; 5]>);
 
 impl Table {
     /// A ratio against a floor: at most (or, for rates, at least) `limit`.
-    pub fn ratio(&mut self, what: &str, ours: f64, floor: f64, unit: &str, limit: Limit) {
+    pub fn ratio(&mut self, what: &str, ours: f64, floor: f64, unit: &str, limit: &Limit) {
         let ratio = ours / floor;
         let (word, held) = match limit {
-            Limit::AtMost(limit) => (format!("≤ {limit} ×"), ratio <= limit),
-            Limit::AtLeast(limit) => (format!("≥ {limit} ×"), ratio >= limit),
+            Limit::AtMost(limit) => (format!("≤ {limit} ×"), ratio <= *limit),
+            Limit::AtLeast(limit) => (format!("≥ {limit} ×"), ratio >= *limit),
         };
         self.row(what, format!("{ours:.0} {unit}"), format!("{floor:.0} {unit}, {ratio:.2} ×"), word, held);
     }
@@ -67,7 +67,7 @@ pub fn percentile(samples: &mut [f64], rank: f64) -> f64 {
     samples[index]
 }
 
-/// CLOCK_MONOTONIC in nanoseconds, as the program of `first.c` writes it.
+/// `CLOCK_MONOTONIC` in nanoseconds, as the program of `first.c` writes it.
 pub fn monotonic() -> i64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
     now.tv_sec() * 1_000_000_000 + now.tv_nsec()
