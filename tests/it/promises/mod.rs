@@ -9,7 +9,7 @@
 //mod entrance;
 mod etcd;
 //mod leftovers;
-//mod random;
+mod random;
 //mod silence;
 mod witness;
 mod writer;

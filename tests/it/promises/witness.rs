@@ -39,14 +39,12 @@ pub(super) struct Seen {
 }
 
 impl Witnesses {
-    /// Writes the watch files of a store. `fields` are further ones of every watch, `seconds` is how long an action
-    /// takes.
-    pub(super) fn prepare(daemon: &Daemon, store: &str, writer: Writer, fields: &str, seconds: &str) -> Self {
+    /// Writes the watch files of a store. `fields` are further ones of every watch; `rest` is what an action does
+    /// when it has told what it saw.
+    pub(super) fn prepare(daemon: &Daemon, store: &str, writer: Writer, fields: &str, rest: &str) -> Self {
         for (kind, own) in KINDS {
-            daemon.write(
-                &format!("{store}-{kind}.toml"),
-                &definition(daemon, store, kind, own, fields, seconds),
-            );
+            daemon
+                .write(&format!("{store}-{kind}.toml"), &definition(daemon, store, kind, own, fields, rest));
         }
         Self { store: store.to_owned(), writer, number: 0, before: BTreeMap::new() }
     }
@@ -56,13 +54,12 @@ impl Witnesses {
     }
 
     /// Puts the next number where every witness looks.
-    pub(super) fn step(&mut self) -> u64 {
+    pub(super) fn step(&mut self) {
         self.number += 1;
         let text = self.number.to_string();
         self.writer.put("/n", &text);
         self.writer.put("/tree/leaf", &text);
         self.writer.put(&format!("/kids/{text}"), "");
-        self.number
     }
 
     /// Waits until every witness, but the one that may discard, has seen the last number, without another put;
@@ -151,6 +148,26 @@ impl Witnesses {
     }
 }
 
+/// Processes that actions of a daemon's witnesses have begun, and that live.
+pub(super) fn processes_of(daemon: &Daemon) -> Vec<i32> {
+    let mark = format!("SCENE={}", daemon.config().display()).into_bytes();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|variable| variable == mark)
+    })
+    .collect()
+}
+
+/// The daemon's children that ended and that it did not collect.
+pub(super) fn zombies_of(daemon: &Daemon) -> Vec<String> {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let parent = format!(" Z {} ", daemon.pid());
+    stats.filter(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(&parent))).collect()
+}
+
 /// A watch file of one witness. The lock goes with the last process that holds it, however that ends.
 pub(super) fn definition(
     daemon: &Daemon,
@@ -158,7 +175,7 @@ pub(super) fn definition(
     kind: &str,
     own: &str,
     fields: &str,
-    seconds: &str,
+    rest: &str,
 ) -> String {
     let out = daemon.path(&format!("{store}-{kind}")).display().to_string();
     let alone = if kind == "parallel" {
@@ -166,9 +183,9 @@ pub(super) fn definition(
     } else {
         format!("exec 9>>{out}.lock; flock -n 9 || echo TWO $TWITCHER_RUN >> {out}; ")
     };
-    let action =
-        format!("{alone}set -f; echo $TWITCHER_RUN $TWITCHER_REASON $(cat) >> {out}; sleep {seconds}");
-    format!("[[watch]]\nstore = '{store}'\naction = '''{action}'''\n{own}\n{fields}\n")
+    let action = format!("{alone}set -f; echo $TWITCHER_RUN $TWITCHER_REASON $(cat) >> {out}; {rest}");
+    let mark = format!("env = {{ SCENE = '{}' }}", daemon.config().display());
+    format!("[[watch]]\nstore = '{store}'\naction = '''{action}'''\n{mark}\n{own}\n{fields}\n")
 }
 
 fn parse(line: &str) -> Seen {
@@ -202,7 +219,7 @@ impl Scene {
     pub(super) fn prepare(url: &str, store: &str, fields: &str, writer: Writer) -> Self {
         let settings = format!("shutdown_grace = '1s'\n[store.main]\nurl = '{url}'\n{store}");
         let daemon = Daemon::prepare(&settings);
-        let witnesses = Witnesses::prepare(&daemon, "main", writer, fields, "0.02");
+        let witnesses = Witnesses::prepare(&daemon, "main", writer, fields, "sleep 0.02");
         Self { daemon, witnesses }
     }
 
