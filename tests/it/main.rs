@@ -8,6 +8,7 @@ mod actions;
 mod crash;
 mod logging;
 mod operate;
+mod pages;
 mod reload;
 mod store_dir;
 mod store_etcd;
