@@ -13,12 +13,12 @@ use std::process::{Command, Stdio};
 
 const TWITCHER: &str = env!("CARGO_BIN_EXE_twitcher");
 
-/// The fenced blocks of a language below a heading, up to the next heading of that depth.
+/// The fenced blocks of a language below a heading, up to the next one.
 pub(crate) fn blocks(page: &str, heading: &str, language: &str) -> Vec<String> {
-    let depth = heading.split(' ').next().unwrap();
     let after = page.split(&format!("\n{heading}\n")).nth(1);
     let after = after.unwrap_or_else(|| panic!("the page has no heading {heading:?}"));
-    fenced(after.split(&format!("\n{depth} ")).next().unwrap(), language)
+    // A single # begins a comment in the blocks.
+    fenced(after.split("\n##").next().unwrap(), language)
 }
 
 /// Every fenced block of a language.
@@ -71,7 +71,9 @@ impl Machine {
         shell.env("PATH", format!("{}:{path}", self.programs.display())).env("HOME", &self.home);
         shell.env("NO_COLOR", "1").env_remove("TWITCHER_STORE").env("GIT_CONFIG_NOSYSTEM", "1");
         for who in ["AUTHOR", "COMMITTER"] {
-            shell.env(format!("GIT_{who}_NAME"), "somebody").env(format!("GIT_{who}_EMAIL"), "somebody@example");
+            shell
+                .env(format!("GIT_{who}_NAME"), "somebody")
+                .env(format!("GIT_{who}_EMAIL"), "somebody@example");
         }
         shell
     }
@@ -98,7 +100,8 @@ fn every_make_target_that_a_page_names_is_there() {
         for target in targets.filter(|word| !word.contains('=')) {
             seen += 1;
             let found = makefiles.lines().any(|rule| {
-                rule.split_once(':').is_some_and(|(names, _)| names.split_whitespace().any(|name| name == target))
+                rule.split_once(':')
+                    .is_some_and(|(names, _)| names.split_whitespace().any(|name| name == target))
             });
             assert!(found, "a page says `make {target}`, and no Makefile has it");
         }

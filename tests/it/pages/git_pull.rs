@@ -46,7 +46,9 @@ impl Web {
     }
 
     fn until_at(&self, commit: &str) {
-        until(format!("{commit}; {}", self.daemon.watch("git-pull")), || (self.commit() == commit).then_some(()));
+        until(format!("{commit}; {}", self.daemon.watch("git-pull")), || {
+            (self.commit() == commit).then_some(())
+        });
         self.daemon.until_converged("git-pull");
     }
 }

@@ -21,7 +21,9 @@ fn machine(home: &Path) -> Machine {
 /// Types the quick start in `home`, with its daemon as a server of this test: a person waits until it is there.
 fn quick_start(machine: &Machine, home: &Path) -> Server {
     let page = blocks(README, QUICK_START, "sh");
-    let [prepare, run, change] = page.as_slice() else { panic!("the quick start has other blocks: {page:?}") };
+    let [prepare, run, change] = page.as_slice() else {
+        panic!("the quick start has other blocks: {page:?}")
+    };
     machine.types(prepare);
     assert_eq!(run.trim(), "twitcher -c demo/config run &");
     let words = ["-c".to_owned(), home.join("demo/config").display().to_string(), "run".to_owned()];
