@@ -12,6 +12,7 @@ mod pages;
 mod reload;
 mod store_dir;
 mod store_etcd;
+mod store_tools;
 mod store_zookeeper;
 mod tree;
 mod watches;

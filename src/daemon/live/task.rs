@@ -134,6 +134,11 @@ impl Task {
                 Next::Update(update) => self.see(update),
             }
         }
+        // Retired before it saw anything: what it inherited goes on to the next.
+        let inherited = self.before.take().and_then(|before| before.legacy);
+        if let Some(legacy) = inherited.filter(|legacy| legacy.spec.target == self.spec.target) {
+            return Legacy { spec: self.spec, ..legacy };
+        }
         let unserved = self.machine.unserved().is_some();
         Legacy { spec: self.spec, newest: self.newest, unserved }
     }
