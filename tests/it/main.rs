@@ -9,6 +9,7 @@ mod crash;
 mod logging;
 mod operate;
 mod promises;
+mod pages;
 mod reload;
 mod store_dir;
 mod store_etcd;
