@@ -54,6 +54,13 @@ impl Ground {
     }
 }
 
+/// A run's place in the order of starting: the daemon's start, and the run's number in it.
+fn place(run: &RunId) -> Option<(i64, u64)> {
+    let mut parts = run.0.rsplit('-');
+    let number = parts.next()?.parse().ok()?;
+    Some((i64::from_str_radix(parts.next()?, 16).ok()?, number))
+}
+
 impl Ground {
     /// Looks for actions of a former daemon that was killed between their start and their record, and puts them
     /// into the ledger, so that their watches adopt them (promise P3).
@@ -68,9 +75,11 @@ impl Ground {
         };
         for run in found {
             let entry = self.ledger.entry(run.watch.as_str()).unwrap_or_default();
-            let known = entry.live.iter().any(|live| live.run == run.run)
-                || entry.history.iter().any(|record| record.run == run.run);
-            if known {
+            let recorded = entry.live.iter().map(|live| &live.run);
+            let last = recorded.chain(entry.history.iter().map(|record| &record.run)).filter_map(place).max();
+            // A watch's runs are recorded in their order. What is older than one that was recorded has ended,
+            // and this is a service that it left running.
+            if place(&run.run) <= last {
                 continue;
             }
             tracing::info!(watch = %run.watch, run = %run.run, "found process {} of a former daemon", run.identity.pid);

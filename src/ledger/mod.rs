@@ -12,9 +12,12 @@ mod writer;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
 
 use crate::watch::{RunId, RunRecord, WatchName};
 
@@ -90,7 +93,7 @@ impl Ledger {
                 path.display()
             );
         }
-        let id = id.unwrap_or_else(|| format!("{:08x}", fastrand::u32(..)));
+        let id = id.unwrap_or_else(|| first_id(&lock));
         let writer = Writer::start(path, &id, entries.clone());
         Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), writer, _lock: lock }) })
     }
@@ -193,6 +196,15 @@ impl Ledger {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<WatchName, Entry>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The id of a ledger that has none yet. The same for the next daemon on this directory, so that runs are found
+/// again even where nothing could ever be written.
+fn first_id(directory: &File) -> String {
+    let Ok(metadata) = directory.metadata() else { return format!("{:08x}", fastrand::u32(..)) };
+    let hash =
+        Sha256::new().chain_update(metadata.dev().to_le_bytes()).chain_update(metadata.ino().to_le_bytes());
+    hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
 }
 
 /// An advisory lock that goes with the process, however it ends: flock(2).
