@@ -14,6 +14,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::watch::{RunId, RunRecord, WatchName};
 
@@ -22,6 +23,12 @@ use writer::Writer;
 
 /// How many ended runs are remembered for each watch.
 pub const HISTORY: usize = 10;
+
+/// How long the state directory may still be locked at a start. An action that a killed daemon was just starting
+/// holds the daemon's lock until its program is executed; once it is free, all such actions can be found.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// Why a ledger cannot be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +68,7 @@ struct Shared {
 impl Ledger {
     /// Locks the state directory, made if it is missing, and reads what is in it. A journal that is damaged
     /// costs the damaged lines and a warning in the log; one that cannot be written is kept in memory and retried.
+    /// Blocks for a few seconds where another process holds the lock.
     pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
         let unusable = |error| LedgerError::Directory { path: state_dir.to_owned(), error };
         std::fs::create_dir_all(state_dir).map_err(unusable)?;
@@ -189,9 +197,18 @@ impl Ledger {
 
 /// An advisory lock that goes with the process, however it ends: flock(2).
 fn lock_exclusively(file: &File) -> nix::Result<()> {
-    // nix's owning `Flock` would hide the file that the ledger keeps; the call is the same.
-    #[expect(deprecated, reason = "the lock lives exactly as long as the file that is kept beside it")]
-    nix::fcntl::flock(file.as_raw_fd(), nix::fcntl::FlockArg::LockExclusiveNonblock)
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        // nix's owning `Flock` would hide the file that the ledger keeps; the call is the same.
+        #[expect(deprecated, reason = "the lock lives exactly as long as the file that is kept beside it")]
+        let locked = nix::fcntl::flock(file.as_raw_fd(), nix::fcntl::FlockArg::LockExclusiveNonblock);
+        match locked {
+            Err(nix::errno::Errno::EWOULDBLOCK) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_RETRY)
+            }
+            Ok(()) | Err(_) => return locked,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,23 @@ fn a_second_daemon_is_refused() {
     Ledger::open(dir.path()).unwrap();
 }
 
+/// An action that a killed daemon was just starting holds the lock a little longer than the daemon.
+#[test]
+fn a_lock_that_outlives_its_daemon_for_a_moment_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Ledger::open(dir.path()).unwrap();
+    let (opened_out, opened) = std::sync::mpsc::channel();
+    let path = dir.path().to_owned();
+    let second = std::thread::spawn(move || {
+        opened_out.send(()).unwrap();
+        Ledger::open(&path).unwrap();
+    });
+    opened.recv().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(first);
+    second.join().unwrap();
+}
+
 /// A kill -9 may leave any prefix of the journal: each must be readable, and say what its whole lines say.
 #[test]
 fn every_prefix_of_a_journal_is_a_journal() {

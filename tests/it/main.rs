@@ -9,6 +9,7 @@ mod crash;
 mod logging;
 mod operate;
 mod pages;
+mod promises;
 mod reload;
 mod store_dir;
 mod store_etcd;

@@ -1,0 +1,250 @@
+//! Watches of every kind on one store, and what their actions saw.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::writer::Writer;
+use crate::fixture::daemon::{Daemon, PATIENCE, until};
+
+/// Name and further fields of each watch. Between them: every run mode, every watch type, and the ledger.
+pub(super) const KINDS: [(&str, &str); 7] = [
+    ("queue", "key = '/n'"),
+    ("changed", "key = '/n'\nrun_on_load = 'changed'"),
+    ("discard", "key = '/n'\nrun_mode = 'discard'"),
+    ("restart", "key = '/n'\nrun_mode = 'restart'\nkill_after = '200ms'"),
+    ("parallel", "key = '/n'\nrun_mode = 'parallel'"),
+    ("tree", "key = '/tree'\nwatch_type = 'tree'"),
+    ("children", "key = '/kids'\nwatch_type = 'children'"),
+];
+
+/// One store's witnesses on a daemon. The values are numbers that only grow.
+pub(super) struct Witnesses {
+    pub(super) store: String,
+    pub(super) writer: Writer,
+    /// The last number that was put.
+    pub(super) number: u64,
+    /// Lines of each witness from before the store began a new order.
+    before: BTreeMap<String, usize>,
+}
+
+/// A run: its id in the order of starting, why, and the number that it saw (none: an empty state).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seen {
+    pub(super) start: u64,
+    pub(super) place: u64,
+    pub(super) reason: String,
+    pub(super) number: Option<u64>,
+}
+
+impl Witnesses {
+    /// Writes the watch files of a store. `fields` are further ones of every watch; `rest` is what an action does
+    /// when it has told what it saw.
+    pub(super) fn prepare(daemon: &Daemon, store: &str, writer: Writer, fields: &str, rest: &str) -> Self {
+        for (kind, own) in KINDS {
+            daemon
+                .write(&format!("{store}-{kind}.toml"), &definition(daemon, store, kind, own, fields, rest));
+        }
+        Self { store: store.to_owned(), writer, number: 0, before: BTreeMap::new() }
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        KINDS.iter().map(|(kind, _)| format!("{}-{kind}", self.store))
+    }
+
+    /// Puts the next number where every witness looks.
+    pub(super) fn step(&mut self) {
+        self.number += 1;
+        let text = self.number.to_string();
+        self.writer.put("/n", &text);
+        self.writer.put("/tree/leaf", &text);
+        self.writer.put(&format!("/kids/{text}"), "");
+    }
+
+    /// Waits until every witness, but the one that may discard, has seen the last number, without another put;
+    /// then shows that all of them still look, and that none saw anything twice at once or backwards.
+    #[track_caller]
+    pub(super) fn prove(&mut self, daemon: &Daemon) {
+        self.until_seen(daemon, |kind| kind != "discard");
+        self.until_idle(daemon);
+        self.step();
+        self.until_seen(daemon, |_| true);
+        self.until_idle(daemon);
+        self.check(daemon);
+    }
+
+    /// Waits until these have seen the last number as the last one.
+    #[track_caller]
+    pub(super) fn until_seen(&self, daemon: &Daemon, whose: impl Fn(&str) -> bool) {
+        for name in self.names().filter(|name| whose(name.rsplit('-').next().unwrap())) {
+            self.until_last(daemon, &name, self.number);
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn until_last(&self, daemon: &Daemon, name: &str, number: u64) {
+        let deadline = Instant::now() + PATIENCE * 2;
+        loop {
+            let last = self.seen(daemon, name).last().and_then(|seen| seen.number);
+            if last == Some(number) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{name} did not run with {number}, its last was {last:?}; the watch is {:#}\n{}\nthe log:\n{}",
+                daemon.watch(name),
+                daemon.say(&["explain", name]),
+                daemon.log()
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until nothing runs and everything is applied.
+    #[track_caller]
+    pub(super) fn until_idle(&self, daemon: &Daemon) {
+        until("all witnesses to be idle", || {
+            let status = daemon.status();
+            let watches = status["watches"].as_array().unwrap();
+            let ours = watches.iter().filter(|watch| watch["store"] == self.store.as_str());
+            let busy = |watch: &Value| {
+                let discards = watch["name"].as_str().unwrap().ends_with("discard");
+                watch["state"] != "idle" || watch["converged"] != true && !discards
+            };
+            (!ours.into_iter().any(busy)).then_some(())
+        });
+    }
+
+    /// Forgets what was seen so far: the store begins a new order.
+    pub(super) fn begin_anew(&mut self, daemon: &Daemon) {
+        self.before = self.names().map(|name| (name.clone(), daemon.read(&name).lines().count())).collect();
+    }
+
+    /// P2 and P3 of everything seen so far.
+    #[track_caller]
+    pub(super) fn check(&self, daemon: &Daemon) {
+        for name in self.names() {
+            let text = daemon.read(&name);
+            assert!(!text.contains("TWO"), "two at once:\n{text}\nthe log:\n{}", daemon.log());
+            let mut highest = None;
+            for seen in self.seen(daemon, &name) {
+                if seen.number.is_some() {
+                    assert!(seen.number >= highest, "{name} went back: {seen:?}\n{text}\n{}", daemon.log());
+                    highest = seen.number;
+                }
+            }
+        }
+    }
+
+    /// What a witness saw, in the order in which its runs were started.
+    pub(super) fn seen(&self, daemon: &Daemon, name: &str) -> Vec<Seen> {
+        let skip = self.before.get(name).copied().unwrap_or(0);
+        let text = daemon.read(name);
+        let mut seen: Vec<Seen> =
+            text.lines().skip(skip).filter(|line| !line.starts_with("TWO")).map(parse).collect();
+        seen.sort();
+        seen
+    }
+}
+
+/// Processes that actions of a daemon's witnesses have begun, and that live.
+pub(super) fn processes_of(daemon: &Daemon) -> Vec<i32> {
+    let mark = format!("SCENE={}", daemon.config().display()).into_bytes();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|variable| variable == mark)
+    })
+    .collect()
+}
+
+/// The daemon's children that ended and that it did not collect.
+pub(super) fn zombies_of(daemon: &Daemon) -> Vec<String> {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let parent = format!(" Z {} ", daemon.pid());
+    stats.filter(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(&parent))).collect()
+}
+
+/// A watch file of one witness. The lock goes with the last process that holds it, however that ends.
+pub(super) fn definition(
+    daemon: &Daemon,
+    store: &str,
+    kind: &str,
+    own: &str,
+    fields: &str,
+    rest: &str,
+) -> String {
+    let out = daemon.path(&format!("{store}-{kind}")).display().to_string();
+    let alone = if kind == "parallel" {
+        String::new()
+    } else {
+        format!("exec 9>>{out}.lock; flock -n 9 || echo TWO $TWITCHER_RUN >> {out}; ")
+    };
+    let action = format!("{alone}set -f; echo $TWITCHER_RUN $TWITCHER_REASON $(cat) >> {out}; {rest}");
+    let mark = format!("env = {{ SCENE = '{}' }}", daemon.config().display());
+    format!("[[watch]]\nstore = '{store}'\naction = '''{action}'''\n{mark}\n{own}\n{fields}\n")
+}
+
+fn parse(line: &str) -> Seen {
+    let (run, rest) = line.split_once(' ').unwrap();
+    let (reason, state) = rest.split_once(' ').unwrap_or((rest, ""));
+    let mut parts = run.split('-').skip(1);
+    let start = u64::from_str_radix(parts.next().unwrap(), 16).unwrap();
+    let place = parts.next().unwrap().parse().unwrap();
+    // Of a tree or a list of children: its newest part.
+    let numbers = state.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok());
+    Seen { start, place, reason: reason.to_owned(), number: numbers.max() }
+}
+
+/// A daemon with witnesses on one store, which all have seen a first number.
+pub(super) struct Scene {
+    pub(super) daemon: Daemon,
+    pub(super) witnesses: Witnesses,
+}
+
+impl Scene {
+    /// `fields` of every watch, and `store` as the fields of `[store.main]` beside its URL.
+    pub(super) fn start(url: &str, store: &str, fields: &str, writer: Writer) -> Self {
+        let mut scene = Self::prepare(url, store, fields, writer);
+        scene.witnesses.step();
+        scene.daemon.run();
+        scene.witnesses.prove(&scene.daemon);
+        scene
+    }
+
+    /// The same before anything is started or put.
+    pub(super) fn prepare(url: &str, store: &str, fields: &str, writer: Writer) -> Self {
+        let settings = format!("shutdown_grace = '1s'\n[store.main]\nurl = '{url}'\n{store}");
+        let daemon = Daemon::prepare(&settings);
+        let witnesses = Witnesses::prepare(&daemon, "main", writer, fields, "sleep 0.02");
+        Self { daemon, witnesses }
+    }
+
+    pub(super) fn step(&mut self) {
+        self.witnesses.step();
+    }
+
+    #[track_caller]
+    pub(super) fn prove(&mut self) {
+        self.witnesses.prove(&self.daemon);
+    }
+
+    /// What `status` says of the store.
+    #[track_caller]
+    pub(super) fn store(&self) -> Value {
+        let status = self.daemon.status();
+        status["stores"].as_array().unwrap().iter().find(|store| store["name"] == "main").cloned().unwrap()
+    }
+
+    /// Waits until `status` says that the store is down; returns why.
+    #[track_caller]
+    pub(super) fn until_down(&self) -> String {
+        until("the store to be down", || {
+            let store = self.store();
+            (store["state"] == "down").then(|| store["error"].as_str().unwrap().to_owned())
+        })
+    }
+}
