@@ -19,10 +19,14 @@ mod run;
 mod status;
 mod stores;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::accounts::SystemAccounts;
+use crate::config::{Loader, Trust};
 
 pub use failure::Failure;
 pub use output::{print, print_bytes};
@@ -116,15 +120,24 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 impl Common {
     /// Asks the daemon that serves this configuration.
     async fn ask(&self, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
-        let settings = self.settings()?;
-        let asked = crate::control::ask(&settings.control_socket, request).await;
+        let asked = crate::control::ask(&self.control_socket(), request).await;
         asked.map_err(|error| Failure::new(error.to_string()))
     }
 
-    /// What twitcher.conf says.
-    fn settings(&self) -> Result<std::sync::Arc<crate::config::Settings>, Failure> {
-        let mut loader = crate::config::Loader::new(&self.config);
-        crate::daemon::first_settings(&mut loader).map_err(Failure::new)
+    /// Where twitcher.conf says that the daemon listens. Nothing else of it is believed here, so that anybody's
+    /// may be read, and a daemon that runs on can be asked also while the file has problems.
+    fn control_socket(&self) -> PathBuf {
+        let accounts = Box::new(SystemAccounts::of_process());
+        let mut loader = Loader::with(&self.config, Trust::Anyone, accounts, "localhost");
+        match loader.reload_settings() {
+            Ok(settings) => settings.control_socket.clone(),
+            Err(problems) => {
+                for problem in problems {
+                    let _ = writeln!(std::io::stderr().lock(), "{problem}");
+                }
+                PathBuf::from(crate::config::CONTROL_SOCKET)
+            }
+        }
     }
 }
 

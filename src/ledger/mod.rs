@@ -41,6 +41,16 @@ pub enum LedgerError {
         "another twitcher daemon uses the state directory {0}; stop it first, or give this one a state_dir of its own in twitcher.conf"
     )]
     InUse(PathBuf),
+    /// There is a ledger that cannot be read. To begin anew would forget pauses and adopt nothing.
+    #[error(
+        "cannot read the ledger {path}: {error}; give it to the daemon's user, or move it away to begin anew"
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The directory is not there and cannot be made, or cannot be entered.
     #[error(
         "cannot use the state directory {path}: {error}; set state_dir in twitcher.conf to a directory that the daemon can use"
@@ -86,7 +96,8 @@ impl Ledger {
             });
         }
         let path = state_dir.join("ledger");
-        let journal::Contents { id, entries, damaged } = journal::read(&path);
+        let journal::Contents { id, entries, damaged } =
+            journal::read(&path).map_err(|error| LedgerError::Unreadable { path: path.clone(), error })?;
         if damaged > 0 {
             tracing::warn!(
                 "{damaged} damaged lines in {} were passed over; what they said is forgotten",
@@ -118,12 +129,20 @@ impl Ledger {
 
     /// A run has begun.
     pub fn started(&self, watch: &WatchName, live: LiveRun) {
-        self.change(watch, |entry| entry.live.push(live));
+        self.change(watch, |entry| {
+            entry.newest_run = Some(live.run.clone());
+            entry.live.push(live);
+        });
     }
 
-    /// A run has ended; `applied` where it succeeded.
-    pub fn ended(&self, watch: &WatchName, record: RunRecord, applied: Option<Applied>) {
-        self.change(watch, |entry| entry.end(record, applied));
+    /// A run has ended.
+    pub fn ended(&self, watch: &WatchName, record: RunRecord, succeeded: bool) {
+        self.change(watch, |entry| entry.end(record, succeeded));
+    }
+
+    /// This is the newest state that was given to a run that succeeded.
+    pub fn applied(&self, watch: &WatchName, applied: Applied) {
+        self.change(watch, |entry| entry.applied = Some(applied));
     }
 
     /// A run is over that left no outcome: it was interrupted together with the daemon or the machine.
@@ -132,11 +151,6 @@ impl Ledger {
             entry.live.retain(|live| live.run != *run);
             entry.interrupted = true;
         });
-    }
-
-    /// The interrupted run was made good, or there is nothing to make good any more.
-    pub fn recovered(&self, watch: &WatchName) {
-        self.change(watch, |entry| entry.interrupted = false);
     }
 
     /// The watch is paused, or not any more.
