@@ -2,7 +2,7 @@
 
 CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
-TEST_NEEDS  := etcd-server etcd-client zookeeper nginx-light
+TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light
 
 .PHONY: help run test test-all check bench soak setup setup-test clean
 
@@ -11,7 +11,10 @@ help:
 	@echo 'make test   everything that must hold, against real servers'
 	@echo 'make bench  speed and memory, as ratios within one run'
 	@echo 'make soak   100,000 runs, looking for what is left behind'
-	@echo 'make deb rpm install test-packages   packages; see docs/CONTRIBUTING.md'
+	@echo 'make check  formatting and lints; with make test, this is what CI runs'
+	@echo 'make deb rpm install   packages; see docs/CONTRIBUTING.md'
+	@echo 'make test-packages     boots a Debian with systemd and installs them; needs root'
+	@echo 'make test-all          test and test-packages: before a release'
 
 run: setup
 	$(CARGO) build --release --locked
@@ -21,6 +24,8 @@ test: setup-test
 	$(CARGO) test --locked --lib --bins
 	$(CARGO) test --locked --test it -- --test-threads=$${TEST_THREADS:-4}
 	$(CARGO) test --locked --doc
+
+test-all: test test-packages
 
 check:
 	$(CARGO) fmt --check

@@ -23,13 +23,18 @@ pub fn all(table: &mut Table) {
 /// Watches on keys of which only the first is ever touched.
 pub fn files(daemon: &Daemon, watches: usize, action: &str) {
     let others: String = (1..watches)
-        .map(|number| format!("[[watch]]\nname = 'other-{number}'\nkey = '/other/{number}'\naction = ['true']\n"))
+        .map(|number| {
+            format!("[[watch]]\nname = 'other-{number}'\nkey = '/other/{number}'\naction = ['true']\n")
+        })
         .collect();
     // The number of watches is what counts here, so that they may come in few files.
     for (number, part) in others.split_inclusive("['true']\n").collect::<Vec<_>>().chunks(1000).enumerate() {
         daemon.write(&format!("others-{number}.toml"), &part.concat());
     }
-    daemon.write("first.toml", &format!("[[watch]]\nname = 'first'\nkey = '/first'\nstore = 'it'\naction = {action}\n"));
+    daemon.write(
+        "first.toml",
+        &format!("[[watch]]\nname = 'first'\nkey = '/first'\nstore = 'it'\naction = {action}\n"),
+    );
 }
 
 pub fn daemon_on(url: &str, watches: usize, action: &str) -> Daemon {
@@ -43,7 +48,13 @@ pub fn daemon_on(url: &str, watches: usize, action: &str) -> Daemon {
 fn report(table: &mut Table, name: &str, ours: &mut [f64], floor: &mut [f64]) {
     for (rank, word, limit) in [(0.5, "p50", 1.1), (0.99, "p99", 1.5)] {
         let (ours, floor) = (percentile(ours, rank), percentile(floor, rank));
-        table.ratio(&format!("put → first instruction, {name}, {word}"), ours, floor, "µs", Limit::AtMost(limit));
+        table.ratio(
+            &format!("put → first instruction, {name}, {word}"),
+            ours,
+            floor,
+            "µs",
+            &Limit::AtMost(limit),
+        );
     }
 }
 
@@ -97,12 +108,12 @@ async fn zookeeper(table: &mut Table, program: &Path, watches: usize) {
     let (floor_file, out) = (place.path().join("floor"), place.path().join("ours"));
     let (spawned, file) = (program.to_owned(), floor_file.clone());
     let watching = server.client().await;
-    let (_, _, mut watcher) = watching.get_and_watch_data("/floor").await.unwrap();
+    let (_, _, mut change) = watching.get_and_watch_data("/floor").await.unwrap();
     tokio::spawn(async move {
         loop {
-            let _ = watcher.changed().await;
+            let _ = change.changed().await;
             let Ok((_, _, next)) = watching.get_and_watch_data("/floor").await else { return };
-            watcher = next;
+            change = next;
             let mut child = Command::new(&spawned).arg(&file).spawn().unwrap();
             tokio::task::spawn_blocking(move || child.wait());
         }

@@ -14,9 +14,12 @@ mod table;
 
 use table::Table;
 
+/// A name to choose it by, and what it measures.
+type Group = (&'static str, fn(&mut Table));
+
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let groups: [(&str, fn(&mut Table)); 6] = [
+    let groups: [Group; 6] = [
         ("small", reload::small),
         ("reload", reload::thousand_files),
         ("burst", many::burst),

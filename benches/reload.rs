@@ -36,7 +36,10 @@ pub fn small(table: &mut Table) {
         let mut daemon = Daemon::prepare("");
         daemon.put("/a", "x");
         let out = daemon.path("out");
-        daemon.write("a.toml", &format!("[[watch]]\nkey = '/a'\naction = ['/usr/bin/touch', '{}']\n", out.display()));
+        daemon.write(
+            "a.toml",
+            &format!("[[watch]]\nkey = '/a'\naction = ['/usr/bin/touch', '{}']\n", out.display()),
+        );
         let began = Instant::now();
         let file = out.clone();
         let armed = std::thread::spawn(move || {

@@ -10,18 +10,24 @@ pub struct Table(Vec<[String; 5]>);
 
 impl Table {
     /// A ratio against a floor: at most (or, for rates, at least) `limit`.
-    pub fn ratio(&mut self, what: &str, ours: f64, floor: f64, unit: &str, limit: Limit) {
+    pub fn ratio(&mut self, what: &str, ours: f64, floor: f64, unit: &str, limit: &Limit) {
         let ratio = ours / floor;
         let (word, held) = match limit {
-            Limit::AtMost(limit) => (format!("≤ {limit} ×"), ratio <= limit),
-            Limit::AtLeast(limit) => (format!("≥ {limit} ×"), ratio >= limit),
+            Limit::AtMost(limit) => (format!("≤ {limit} ×"), ratio <= *limit),
+            Limit::AtLeast(limit) => (format!("≥ {limit} ×"), ratio >= *limit),
         };
         self.row(what, format!("{ours:.0} {unit}"), format!("{floor:.0} {unit}, {ratio:.2} ×"), word, held);
     }
 
     /// A value with an absolute limit.
     pub fn value(&mut self, what: &str, value: f64, unit: &str, limit: f64) {
-        self.row(what, format!("{value:.1} {unit}"), String::new(), format!("≤ {limit} {unit}"), value <= limit);
+        self.row(
+            what,
+            format!("{value:.1} {unit}"),
+            String::new(),
+            format!("≤ {limit} {unit}"),
+            value <= limit,
+        );
     }
 
     /// Something that holds or not.
@@ -51,12 +57,17 @@ impl fmt::Display for Table {
 /// A percentile, 0.0 to 1.0.
 pub fn percentile(samples: &mut [f64], rank: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
     let index = ((samples.len() - 1) as f64 * rank).round() as usize;
     samples[index]
 }
 
-/// CLOCK_MONOTONIC in nanoseconds, as the program of `first.c` writes it.
+/// `CLOCK_MONOTONIC` in nanoseconds, as the program of `first.c` writes it.
 pub fn monotonic() -> i64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
     now.tv_sec() * 1_000_000_000 + now.tv_nsec()
@@ -66,7 +77,8 @@ pub fn monotonic() -> i64 {
 pub fn first_program() -> PathBuf {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/first.c");
     let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("first");
-    let status = Command::new("cc").args(["-O2", "-static", "-o"]).arg(&program).arg(source).status().unwrap();
+    let status =
+        Command::new("cc").args(["-O2", "-static", "-o"]).arg(&program).arg(source).status().unwrap();
     assert!(status.success(), "cc could not build {source}; install a C compiler and libc6-dev");
     program
 }
@@ -77,7 +89,10 @@ pub fn times(file: &std::path::Path, count: usize) -> Vec<i64> {
     loop {
         let bytes = std::fs::read(file).unwrap_or_default();
         if bytes.len() >= count * 8 {
-            return bytes.chunks_exact(8).map(|eight| i64::from_ne_bytes(eight.try_into().unwrap())).collect();
+            return bytes
+                .chunks_exact(8)
+                .map(|eight| i64::from_ne_bytes(eight.try_into().unwrap()))
+                .collect();
         }
         assert!(Instant::now() < deadline, "{} of {count} runs came", bytes.len() / 8);
         std::thread::sleep(Duration::from_micros(200));

@@ -21,7 +21,7 @@ pub use diff::{Diff, Watches};
 pub use directory_watch::{DirectoryWatch, Hint, Timing};
 
 pub use load::{FileReport, FileState, LoadedWatch, Loader, Reload};
-pub use lower::{default_format, format_fits};
+pub use lower::default_format;
 pub use problem::{Place, Problem, Severity};
 pub use settings::{LogDestination, LogLevel, Settings};
 pub use trust::Trust;

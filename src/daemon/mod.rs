@@ -26,6 +26,7 @@ use crate::ledger::{Ledger, LedgerError};
 use ground::Ground;
 use http::Probe;
 pub use reload::first_settings;
+use service::Watchdog;
 use supervisor::Supervisor;
 
 /// Why the daemon does not start.
@@ -146,10 +147,11 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     };
     daemon.reload(reload::Extent::Everything);
     service::ready(&daemon.summary());
-    let end = daemon.turn(&mut signals, hints, asked, probes).await;
+    let mut watchdog = Watchdog::new();
+    let end = daemon.turn(&mut signals, hints, asked, probes, &mut watchdog).await;
     // Nothing new from here on.
     drop((watch, control, http, probes_out));
-    daemon.end(end, &mut signals).await;
+    daemon.end(end, &mut signals, &mut watchdog).await;
     Ok(())
 }
 
@@ -161,8 +163,8 @@ impl Daemon {
         mut hints: mpsc::Receiver<Hint>,
         mut asked: mpsc::Receiver<Asked>,
         mut probes: mpsc::Receiver<Probe>,
+        watchdog: &mut Watchdog,
     ) -> End {
-        let mut watchdog = service::watchdog_interval().map(tokio::time::interval);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return End::Stop,
@@ -177,7 +179,7 @@ impl Daemon {
                 Some(asked) = asked.recv() => self.answer(asked),
                 Some(probe) = probes.recv() => self.probed(probe),
                 () = self.supervisor.turn() => {}
-                () = tick(&mut watchdog) => service::alive(),
+                () = watchdog.feed() => {}
             }
         }
     }
@@ -191,7 +193,7 @@ impl Daemon {
         service::ready(&self.summary());
     }
 
-    async fn end(mut self, end: End, signals: &mut Signals) {
+    async fn end(mut self, end: End, signals: &mut Signals, watchdog: &mut Watchdog) {
         service::stopping();
         match end {
             End::HandOver => {
@@ -208,6 +210,7 @@ impl Daemon {
                         _ = signals.terminate.recv() => self.supervisor.stop(Instant::now()),
                         _ = signals.interrupt.recv() => self.supervisor.stop(Instant::now()),
                         _ = signals.hand_over.recv() => break,
+                        () = watchdog.feed() => {}
                     }
                 }
             }
@@ -229,15 +232,6 @@ impl Daemon {
         } else {
             format!("{watches} watches, {broken} files with problems")
         }
-    }
-}
-
-async fn tick(interval: &mut Option<tokio::time::Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }
 

@@ -1,11 +1,15 @@
 //! Reading the configuration again, and giving the supervisor what changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Daemon;
 use super::supervisor::Definition;
 use crate::config::{FileReport, FileState, Loader, Reload, Settings};
 use crate::status::ReloadReport;
+
+/// How long a watch that is not configured any more is remembered after its last run.
+const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl Daemon {
         report.problems =
             reload.files.iter().flat_map(|file| &file.problems).map(ToString::to_string).collect();
         if first {
-            self.begin_all();
+            self.begin_all(report.problems.is_empty());
         } else {
             self.apply(&reload, &mut report);
         }
@@ -52,9 +56,12 @@ impl Daemon {
         report
     }
 
-    fn begin_all(&mut self) {
+    fn begin_all(&mut self, all_read: bool) {
         let names: std::collections::BTreeSet<_> = self.loader.watches().keys().cloned().collect();
-        self.ground.ledger.retain(|name| names.contains(name));
+        let forgotten = jiff::Timestamp::now().checked_sub(REMEMBERED).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        if all_read {
+            self.ground.ledger.forget(|name| names.contains(name), forgotten);
+        }
         let all: Vec<Definition> = self.loader.watches().values().map(definition).collect();
         tracing::info!("{} watches", all.len());
         for definition in all {

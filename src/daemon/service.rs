@@ -1,8 +1,8 @@
 //! What systemd is told: ready, reloading, stopping, status, and the watchdog's food. `sd_notify(3)`.
 
-use std::time::Duration;
-
 use sd_notify::NotifyState;
+use tokio::task::JoinHandle;
+use tokio::time::Interval;
 
 /// Everything is loaded and watched.
 pub(super) fn ready(status: &str) {
@@ -22,14 +22,33 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// The daemon's loop has turned.
-pub(super) fn alive() {
-    tell(&[NotifyState::Watchdog]);
+/// The watchdog's food, where systemd asks for it (`WatchdogSec`).
+///
+/// The daemon's loop gives it, and only after a task has come through the runtime's workers, where the watches live:
+/// so neither a loop nor workers that stand still look alive.
+pub(super) struct Watchdog {
+    interval: Option<Interval>,
+    errand: Option<JoinHandle<()>>,
 }
 
-/// How often [`alive`] is to be said: half of `WatchdogSec`, where systemd asks for it.
-pub(super) fn watchdog_interval() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|limit| limit / 2)
+impl Watchdog {
+    /// Twice as often as `WatchdogSec` wants it.
+    pub(super) fn new() -> Self {
+        let interval = sd_notify::watchdog_enabled().map(|limit| tokio::time::interval(limit / 2));
+        Self { interval, errand: None }
+    }
+
+    /// Feeds it once, when that is due. Never resolves where nobody asks for it; may be dropped at any point.
+    pub(super) async fn feed(&mut self) {
+        let Some(interval) = &mut self.interval else { return std::future::pending().await };
+        if self.errand.is_none() {
+            interval.tick().await;
+        }
+        let errand = self.errand.get_or_insert_with(|| tokio::spawn(async {}));
+        let _done = errand.await;
+        self.errand = None;
+        tell(&[NotifyState::Watchdog]);
+    }
 }
 
 /// Without systemd there is nobody to tell, and a socket that does not take it must not end the daemon.

@@ -149,13 +149,24 @@ impl Ledger {
         self.change(watch, |entry| entry.stopped = stopped);
     }
 
-    /// Forgets watches that are not configured any more and have nothing alive.
-    pub fn retain(&self, keep: impl Fn(&WatchName) -> bool) {
+    /// Looks at what is remembered of a watch without copying it; nothing is remembered of most.
+    pub fn read<T>(&self, watch: &str, look: impl FnOnce(&Entry) -> T) -> T {
+        match self.entries().get(watch) {
+            Some(entry) => look(entry),
+            None => look(&Entry::default()),
+        }
+    }
+
+    /// Forgets watches that are not `configured`, have nothing alive and did not run since `since`: a file that
+    /// is broken or missing for a day costs no pause and no memory of what was applied.
+    pub fn forget(&self, configured: impl Fn(&WatchName) -> bool, since: jiff::Timestamp) {
         let mut entries = self.entries();
+        let recent = |entry: &Entry| entry.history.back().is_some_and(|last| last.started >= since);
+        let old = |entry: &Entry| entry.live.is_empty() && !recent(entry);
         let gone: Vec<WatchName> = entries
             .iter()
-            .filter(|(name, entry)| !keep(name) && entry.live.is_empty())
-            .map(|(n, _)| n.clone())
+            .filter(|(name, entry)| !configured(name) && old(entry))
+            .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
             entries.remove(&name);

@@ -16,6 +16,17 @@
 //! | `ending` | what a run's end leads to: applied, retry, recovery, stop |
 //! | `control` | trigger, pause, resume, retire, stop |
 //! | `explain` | facts for people |
+//!
+//! Where the contract leaves room, the machine does this:
+//!
+//! - Waiting goes on while the action runs: an update that settled meanwhile starts as soon as there is room. A
+//!   slot request is taken back while an update waits for quiet again.
+//! - A deletion that runs nothing takes what waits with it; only parallel mode still runs what has settled.
+//! - Discard mode retries with the newest state, although that was discarded; a resume applies it after the run.
+//! - Restart mode sends TERM when the update comes, and waits for quiet while the run ends.
+//! - A held watch (paused, stopped) keeps the newest state only, in parallel mode too, and ends no run.
+//! - In parallel mode at most 1024 states wait, and a failed run is retried only while its state is the newest.
+//! - A retry and a recovery stand for the updates of the run that they repeat.
 
 mod admission;
 mod control;

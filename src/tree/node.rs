@@ -55,10 +55,8 @@ impl<'a> Node<'a> {
         let what = || format!("write {} of {}", self.path, self.snapshot.key());
         let json = serde_json::to_value(value)
             .map_err(|error| StoreError::Refused { what: what(), why: error.to_string() })?;
-        match json {
-            serde_json::Value::String(text) => self.set(text).await,
-            json => self.set(json.to_string()).await,
-        }
+        let text = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
+        self.set(text).await
     }
 
     /// Deletes the node if it is still as it was read. Returns whether it existed.

@@ -101,8 +101,8 @@ async fn a_store_that_cannot_be_reached_is_said_at_once() {
 }
 
 async fn next(changes: &mut Changes) -> Vec<String> {
-    let changed = timeout(LONG, changes.next()).await.unwrap().unwrap();
-    changed.differences.iter().map(|difference| difference.path.to_string()).collect()
+    let told = timeout(LONG, changes.next()).await.unwrap().unwrap();
+    told.differences.iter().map(|difference| difference.path.to_string()).collect()
 }
 
 #[tokio::test]
@@ -237,4 +237,16 @@ async fn subscribers_come_and_go_and_the_watch_goes_with_the_last() {
     assert!(timeout(LONG, three.next()).await.unwrap().is_some());
     drop(three);
     assert!(names().is_empty());
+}
+
+/// A directory that appears together with a file in it, looked at and watched meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_appears_all_at_once_is_seen() {
+    for _ in 0..50 {
+        let (_dir, store) = directory().await;
+        let tree = loaded(&store, "/deep/in").await;
+        let version = tree.at("a/port").set("1").await.unwrap();
+        timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+        assert_eq!(tree.get::<u16>("a/port"), Ok(Some(1)));
+    }
 }

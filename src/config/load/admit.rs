@@ -7,7 +7,7 @@ use crate::config::problem::{Place, Problem};
 use crate::watch::WatchName;
 
 /// A file that wants in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Candidate {
     /// Its watches; `None` where it is broken or refused, when what runs of it stays.
     pub(super) offer: Option<Vec<LoadedWatch>>,

@@ -13,12 +13,13 @@ use std::sync::Arc;
 
 use super::accounts::{self, AccountProblem, Accounts, SystemAccounts};
 use super::problem::{Place, Problem, Severity};
-use super::raw::{self, AccountName, RawWatchFile};
+use super::raw::{self, AccountName};
 use super::trust::TrustedOpen;
 use super::{Diff, Settings, Trust, Watches, files, lower};
 use crate::watch::{Account, WatchName, WatchSpec};
 use admit::Candidate;
 use read::Unread;
+use sha2::{Digest, Sha256};
 
 /// How often a directory that changes while it is read is read again before it is taken as it is.
 const MOST_READINGS: usize = 5;
@@ -84,6 +85,9 @@ pub struct Reload {
     pub files: Vec<FileReport>,
 }
 
+/// SHA-256 of a text.
+type Mark = [u8; 32];
+
 type AccountKey = (Option<AccountName>, Option<AccountName>);
 
 /// Reads a configuration directory, again and again.
@@ -92,7 +96,8 @@ pub struct Loader {
     trust: Trust,
     accounts: Box<dyn Accounts>,
     host: String,
-    parsed: BTreeMap<Arc<Path>, RawWatchFile>,
+    /// What was made of each file, by a mark of its text: thousands of files are neither parsed again nor kept.
+    known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
     resolved: BTreeMap<AccountKey, Result<Account, AccountProblem>>,
     settings_report: Option<FileReport>,
     /// As `twitcher.conf` last said well.
@@ -122,7 +127,7 @@ impl Loader {
             trust,
             accounts,
             host: host.into(),
-            parsed: BTreeMap::new(),
+            known: BTreeMap::new(),
             resolved: BTreeMap::new(),
             settings_report: None,
             configured: None,
@@ -148,8 +153,13 @@ impl Loader {
 
     /// Reads everything: `twitcher.conf`, accounts, watch files. At start, on SIGHUP and `twitcher reload`.
     pub fn reload(&mut self) -> Reload {
-        self.resolved.clear();
         self.read_settings();
+        let accounts = &self.accounts;
+        let resolve = |(uid, gid): &AccountKey| accounts::resolve(&**accounts, uid.as_ref(), gid.as_ref());
+        if !self.resolved.iter().all(|(key, account)| resolve(key) == *account) {
+            self.resolved.clear();
+            self.known.clear();
+        }
         self.reload_watches()
     }
 
@@ -175,11 +185,10 @@ impl Loader {
             .collect();
         let unreadable: Vec<&Path> = listing.unreadable.iter().map(|(path, _)| path.as_path()).collect();
 
-        self.parsed.retain(|path, _| texts.contains_key(path));
+        self.known.retain(|path, _| texts.contains_key(path));
         let mut candidates = Vec::new();
         for (path, text) in texts {
-            let (report, offer) = self.read_file(&path, text);
-            candidates.push(Candidate { offer, report });
+            candidates.push(self.known_or_read(&path, text));
         }
         self.keep_unseen(&unreadable, &mut candidates);
         let (watches, admitted) = admit::admit(&self.watches, candidates);
@@ -188,6 +197,13 @@ impl Loader {
 
         let before = specs(&self.watches);
         let diff = Diff::between(&before, &specs(&watches));
+        let mut watches = watches;
+        for (name, watch) in &mut watches {
+            // Shared with whoever runs it, instead of kept twice.
+            if let Some(known) = before.get(name).filter(|known| **known == watch.spec) {
+                watch.spec = Arc::clone(known);
+            }
+        }
         self.watches = watches;
         let settings_changed = self.settle_settings();
         let files = self.settings_report.iter().cloned().chain(reports).collect();
@@ -209,7 +225,6 @@ impl Loader {
                 reports.push(self.lower_settings(&path, text).0);
             } else {
                 let (report, offer) = self.read_file(&path, text);
-                self.parsed.remove(&path);
                 candidates.push(Candidate { offer, report });
             }
         }
@@ -218,6 +233,15 @@ impl Loader {
     }
 
     fn read_settings(&mut self) {
+        let before = self.configured.clone();
+        self.take_settings();
+        if self.configured != before {
+            // A file means something else where the stores do.
+            self.known.clear();
+        }
+    }
+
+    fn take_settings(&mut self) {
         let path: Arc<Path> = Arc::from(self.root.join(SETTINGS_FILE));
         match read::text(&mut TrustedOpen::new(self.trust), &path) {
             Err(Unread::Missing) => {
@@ -249,6 +273,23 @@ impl Loader {
         }
     }
 
+    /// What a file says, without reading it again where its text is as it was.
+    fn known_or_read(&mut self, path: &Arc<Path>, text: Result<String, Unread>) -> Candidate {
+        let mark = text.as_deref().ok().map(|text| Mark::from(Sha256::digest(text)));
+        if let Some((known, candidate)) = self.known.get(path)
+            && Some(*known) == mark
+        {
+            return candidate.clone();
+        }
+        let (report, offer) = self.read_file(path, text);
+        let candidate = Candidate { offer, report };
+        match mark {
+            Some(mark) => drop(self.known.insert(Arc::clone(path), (mark, candidate.clone()))),
+            None => drop(self.known.remove(path)),
+        }
+        candidate
+    }
+
     /// What a watch file says, and the watches that it offers if nothing is wrong with it.
     fn read_file(
         &mut self,
@@ -259,10 +300,7 @@ impl Loader {
             Ok(text) => text,
             Err(unread) => return (unread.report(path), None),
         };
-        if self.parsed.get(path).is_none_or(|parsed| parsed.source.text() != text) {
-            self.parsed.insert(Arc::clone(path), raw::watch_file(Arc::clone(path), &text));
-        }
-        let Some(raw) = self.parsed.get(path) else { return (report(path, Vec::new()), None) };
+        let raw = raw::watch_file(Arc::clone(path), &text);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let mut resolve = |uid: Option<&AccountName>, gid: Option<&AccountName>| {
             let key = (uid.cloned(), gid.cloned());
@@ -270,7 +308,7 @@ impl Loader {
             self.resolved.entry(key).or_insert_with(ask).clone()
         };
         let mut context = lower::Context { settings: self.configured.as_ref(), resolve: &mut resolve };
-        let (watches, mut problems) = lower::watches(raw, &stem, &mut context);
+        let (watches, mut problems) = lower::watches(&raw, &stem, &mut context);
         if self.configured.is_none() && !watches.is_empty() {
             problems.push(Problem::of_file(
                 path,

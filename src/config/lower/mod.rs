@@ -8,4 +8,4 @@ mod watch;
 
 pub(super) use settings::{fallback, lower as settings};
 pub(super) use watch::{Context, Placed, lower as watches};
-pub use watch::{default_format, format_fits};
+pub use watch::default_format;

@@ -75,20 +75,6 @@ pub fn default_format(watch_type: WatchType) -> Format {
     }
 }
 
-/// Whether a format can hold what a watch of this type sees. A value is bytes or, as JSON and YAML, a string;
-/// names are lines or a list; a tree needs a document. TOML has no document that is only a string or a list.
-pub fn format_fits(watch_type: WatchType, format: Format) -> bool {
-    match (watch_type, format) {
-        (WatchType::Data, Format::Raw)
-        | (WatchType::Children, Format::Lines)
-        | (WatchType::Tree, Format::Toml)
-        | (_, Format::Json | Format::Yaml) => true,
-        (WatchType::Data, Format::Lines | Format::Toml)
-        | (WatchType::Children, Format::Raw | Format::Toml)
-        | (WatchType::Tree, Format::Raw | Format::Lines) => false,
-    }
-}
-
 struct Lowering<'a> {
     source: &'a Source,
     table: &'a RawTable,
@@ -172,29 +158,16 @@ impl Lowering<'_> {
         }
     }
 
-    fn format(&mut self, watch_type: WatchType) -> Format {
-        let format = match self.table.word("format") {
+    /// Every format can hold every state; see [`document::render`](crate::tree::document::render) for how.
+    fn format(&self, watch_type: WatchType) -> Format {
+        match self.table.word("format") {
             Some("raw") => Format::Raw,
             Some("lines") => Format::Lines,
             Some("json") => Format::Json,
             Some("yaml") => Format::Yaml,
             Some("toml") => Format::Toml,
-            Some(_) | None => return default_format(watch_type),
-        };
-        if !format_fits(watch_type, format) {
-            let (what, fitting) = match watch_type {
-                WatchType::Data => ("one value", "`raw`, `json` or `yaml`"),
-                WatchType::Children => ("a list of names", "`lines`, `json` or `yaml`"),
-                WatchType::Tree => ("a tree", "`json`, `yaml` or `toml`"),
-            };
-            let given = self.table.word("format").unwrap_or_default();
-            self.wrong(
-                self.table.span("format"),
-                format!("`{given}` cannot hold what this watch sees, {what}"),
-                format!("take {fitting}, or another `watch_type`"),
-            );
+            Some(_) | None => default_format(watch_type),
         }
-        format
     }
 
     fn target(&mut self, settings: Option<&Settings>) -> Option<Target> {

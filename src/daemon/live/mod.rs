@@ -3,6 +3,7 @@
 //! The task never waits for anything but its own inputs: states, ended runs, a slot, the clock, and what the
 //! daemon asks of it. Nothing that it does can hold up another watch.
 
+mod mailbox;
 mod perform;
 mod recover;
 mod task;
@@ -12,13 +13,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::ground::Ground;
 use crate::policy::Control;
 use crate::status::{Explanation, WatchStatus};
 use crate::store::Store;
 use crate::watch::{Outcome, RunId, State, WatchSpec};
+use mailbox::Mailbox;
 
 /// What a live watch is told.
 pub(super) enum Event {
@@ -51,18 +53,16 @@ pub(super) struct Legacy {
 }
 
 /// The daemon's end of a live watch.
-#[derive(Debug)]
 pub(super) struct Live {
     pub(super) spec: Arc<WatchSpec>,
     pub(super) file: PathBuf,
-    // Boxed, because a channel keeps room for 32 events from the start, and there are thousands of them.
-    events: mpsc::UnboundedSender<Box<Event>>,
+    mailbox: Arc<Mailbox<Event>>,
 }
 
 impl Live {
     /// Tells the watch. One that has just ended does not hear it.
     pub(super) fn tell(&self, event: Event) {
-        let _ = self.events.send(Box::new(event));
+        self.mailbox.put(event);
     }
 
     /// Asks without waiting, so that many can be asked at once.
@@ -84,8 +84,16 @@ pub(super) fn begin(
     ground: &Arc<Ground>,
     legacy: Option<Legacy>,
 ) -> (Live, impl Future<Output = Legacy> + Send + use<>) {
-    let (events, events_in) = mpsc::unbounded_channel();
-    let task =
-        task::Task::new(Arc::clone(&spec), file.clone(), store, Arc::clone(ground), legacy, events.clone());
-    (Live { spec, file, events }, task.run(events_in))
+    let mailbox = Arc::new(Mailbox::default());
+    let task = task::Task::new(
+        Arc::clone(&spec),
+        file.clone(),
+        store,
+        Arc::clone(ground),
+        legacy,
+        Arc::clone(&mailbox),
+    );
+    // On the heap, because a future keeps room for its arguments twice, and there are thousands of them.
+    let task = Box::new(task);
+    (Live { spec, file, mailbox }, async move { task.run().await })
 }

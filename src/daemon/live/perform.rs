@@ -159,10 +159,10 @@ impl Task {
 
     /// Brings the end of a run back to this task.
     pub(super) fn listen(&self, run: RunId, ended: Ending) {
-        let events = self.events.clone();
+        let mailbox = Arc::clone(&self.mailbox);
         tokio::spawn(async move {
             let process::Ended { outcome, output_tail } = ended.await;
-            let _ = events.send(Box::new(Event::Ended { run, outcome, output: output_tail }));
+            mailbox.put(Event::Ended { run, outcome, output: output_tail });
         });
     }
 

@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 
+use super::mailbox::Mailbox;
 use super::{Event, Legacy};
 use crate::daemon::ground::Ground;
 use crate::policy::{Baseline, Input, Machine, Source};
@@ -25,8 +26,8 @@ pub(super) struct Task {
     pub(super) runs: BTreeMap<RunId, super::perform::Running>,
     pub(super) outcomes: BTreeMap<&'static str, u64>,
     pub(super) leftovers: Leftovers,
-    /// For the tasks that wait for runs.
-    pub(super) events: mpsc::UnboundedSender<Box<Event>>,
+    /// Also for the tasks that wait for runs.
+    pub(super) mailbox: Arc<Mailbox<Event>>,
     /// What is known before the first state; judged when it comes.
     before: Option<Before>,
     /// The newest state, under this watch's own order, which goes on where a store is replaced.
@@ -79,7 +80,7 @@ impl Slot {
 }
 
 enum Next {
-    Event(Option<Box<Event>>),
+    Event(Event),
     Slot,
     Wakeup,
     Update(Update),
@@ -92,7 +93,7 @@ impl Task {
         store: &Store,
         ground: Arc<Ground>,
         legacy: Option<Legacy>,
-        events: mpsc::UnboundedSender<Box<Event>>,
+        mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
         let subscription = subscribe(&spec, store);
         let machine = super::recover::machine(&spec, RunSource(Arc::clone(&ground)), &ground);
@@ -106,7 +107,7 @@ impl Task {
             runs: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             leftovers: Leftovers::default(),
-            events,
+            mailbox,
             before: Some(Before { legacy }),
             newest: None,
             drained: false,
@@ -114,25 +115,28 @@ impl Task {
         }
     }
 
-    pub(super) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Box<Event>>) -> Legacy {
+    pub(super) async fn run(mut self: Box<Self>) -> Legacy {
         self.adopt();
         while !self.drained {
             let deadline = self.machine.poll_timeout();
             let next = tokio::select! {
                 biased;
-                event = events.recv() => Next::Event(event),
+                event = self.mailbox.take() => Next::Event(event),
                 () = self.slot.granted() => Next::Slot,
                 () = until(deadline) => Next::Wakeup,
                 update = self.subscription.next() => Next::Update(update),
             };
             match next {
-                Next::Event(Some(event)) => self.take(*event),
-                // Not reached: the task holds a sender of its own.
-                Next::Event(None) => break,
+                Next::Event(event) => self.take(event),
                 Next::Slot => self.decide(Input::Slot),
                 Next::Wakeup => self.decide(Input::Wakeup),
                 Next::Update(update) => self.see(update),
             }
+        }
+        // Retired before it saw anything: what it inherited goes on to the next.
+        let inherited = self.before.take().and_then(|before| before.legacy);
+        if let Some(legacy) = inherited.filter(|legacy| legacy.spec.target == self.spec.target) {
+            return Legacy { spec: self.spec, ..legacy };
         }
         let unserved = self.machine.unserved().is_some();
         Legacy { spec: self.spec, newest: self.newest, unserved }

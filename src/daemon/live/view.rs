@@ -12,7 +12,10 @@ impl Task {
     pub(super) fn view(&self) -> WatchStatus {
         let spec = &self.spec;
         let standing = self.subscription.standing();
-        let entry = self.ground.ledger.entry(spec.name.as_str()).unwrap_or_default();
+        let (applied, runs, failures, last) = self.ground.ledger.read(spec.name.as_str(), |entry| {
+            let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
+            (applied.map(|a| a.version.clone()), entry.ended, entry.failed, entry.history.back().cloned())
+        });
         let phase = self.machine.phase();
         let unreachable = standing.error.is_some() || !standing.connected || self.newest_missing(&standing);
         let running = self.runs.iter().map(|(run, running)| RunningStatus {
@@ -34,18 +37,15 @@ impl Task {
                 .as_ref()
                 .filter(|newest| !newest.content.is_absent())
                 .map(|n| n.version.to_string()),
-            applied: entry
-                .applied
-                .filter(|applied| applied.is_of(&spec.target))
-                .map(|applied| applied.version),
+            applied,
             converged: self.machine.converged(),
             verified_seconds: standing.verified.map(|at| at.elapsed().as_secs_f64()),
             error: standing.error,
             running: running.collect(),
-            runs: entry.ended,
-            failures: entry.failed,
+            runs,
+            failures,
             outcomes: self.outcomes.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect(),
-            last: entry.history.back().cloned(),
+            last,
         }
     }
 
@@ -161,8 +161,7 @@ impl Task {
     }
 
     fn last_sentence(&self) -> Option<String> {
-        let entry = self.ground.ledger.entry(self.spec.name.as_str())?;
-        let last = entry.history.back()?;
+        let last = self.ground.ledger.read(self.spec.name.as_str(), |entry| entry.history.back().cloned())?;
         let ago = jiff::Timestamp::now().duration_since(last.started).as_secs_f64().max(0.0);
         let code = last.exit_code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
         Some(format!(

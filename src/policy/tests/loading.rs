@@ -1,8 +1,8 @@
 //! What the first state does: baseline, `run_on_load`, deletions while away, adoption.
 
 use super::fixture::{Story, absent, applied, policy, present, run, seconds, start, start_as, version};
-use crate::policy::{Adopted, Baseline, Effect, SkipReason};
-use crate::watch::{OnDelete, Order, PolicySpec, Reason, RunMode, RunOnLoad, Verdict};
+use crate::policy::{Adopted, Baseline, Effect, SkipReason, Standing};
+use crate::watch::{OnDelete, OnFailure, Order, PolicySpec, Reason, RunMode, RunOnLoad, Verdict};
 
 const QUEUE: RunMode = RunMode::Queue;
 
@@ -180,4 +180,15 @@ fn an_adopted_run_is_held_to_timeout_and_interval() {
     assert_eq!(story.wakes(), Some(30));
     assert_eq!(story.at(30), [Effect::Acquire]);
     assert_eq!(story.slot(), [start(1, Reason::Recovery, 1)]);
+}
+
+#[test]
+fn a_watch_that_is_stopped_is_not_stopped_again_by_its_adopted_run() {
+    let stopped = Standing { paused: None, stopped: true };
+    let mut story = Story::standing(PolicySpec { on_failure: OnFailure::Stop, ..policy(QUEUE) }, stopped);
+    let (run, started, reason) = (run(99), story.now, Reason::Change);
+    let version = Some(version(1));
+    story.machine.adopt(Adopted { run, version, reason, attempt: 1, coalesced: 1, started });
+    assert_eq!(story.first(present(1), Baseline::Interrupted), []);
+    assert_eq!(story.ends(99, Verdict::Failed), []);
 }

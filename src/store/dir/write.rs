@@ -6,6 +6,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
 use super::content::{NOTHING, read_file, value_version};
 use super::place::Place;
 use crate::store::StoreError;
@@ -157,19 +160,20 @@ fn move_into_place(key: &Key, temporary: &Path, path: &Path, condition: Conditio
     if condition != Condition::Absent {
         return fs::rename(temporary, path).map_err(|error| failed("write", path, &error));
     }
-    // A link is made only where no name is, whoever made it.
-    match fs::hard_link(temporary, path) {
-        Ok(()) => fs::remove_file(temporary).map_err(|error| failed("remove", temporary, &error)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StoreError::Conflict {
+    // Only where no name is, whoever made it. Not link(2) and unlink(2): whoever is told of the new name when
+    // the old one is gone cannot tell it from a file that is still being written.
+    match renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RenameFlags::RENAME_NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EEXIST) => Err(StoreError::Conflict {
             key: key.to_string(),
             expected: "no key".to_owned(),
             found: "one that was just made".to_owned(),
         }),
-        // Some file systems have no hard links; there the lock has to do.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS)) => {
+        // Some file systems cannot; there the lock has to do.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
             fs::rename(temporary, path).map_err(|error| failed("write", path, &error))
         }
-        Err(error) => Err(failed("write", path, &error)),
+        Err(errno) => Err(failed("write", path, &errno.into())),
     }
 }
 

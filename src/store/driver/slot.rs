@@ -65,7 +65,7 @@ impl Slot {
         waiting.bytes -= weight(&update.state.content);
         if waiting.queue.is_empty() {
             // The memory of a burst is not kept for good.
-            waiting.queue.shrink_to(1);
+            waiting.queue.shrink_to_fit();
         }
         Some(update)
     }

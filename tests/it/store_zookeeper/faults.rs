@@ -34,7 +34,7 @@ async fn a_session_that_expires_is_replaced() {
         connected(&store).await;
         a.until(&text).await;
         whole.until(&format!("={round}")).await;
-        top.until(&["a zookeeper", "a b1 zookeeper", "a b1 b2 zookeeper"][round]).await;
+        top.until(["a zookeeper", "a b1 zookeeper", "a b1 b2 zookeeper"][round]).await;
     }
 }
 

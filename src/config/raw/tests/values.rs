@@ -165,10 +165,6 @@ fn tables_and_arrays_are_checked_to_their_last_entry() {
 fn what_does_not_go_together_is_said() {
     insta::assert_snapshot!([
         "script = \"#!/bin/sh\"",
-        "format = \"lines\"",
-        "format = \"toml\"",
-        "watch_type = \"children\"\nformat = \"raw\"",
-        "watch_type = \"tree\"\nformat = \"raw\"",
         "settle = \"5s\"\nsettle_max = \"1s\"",
         "settle_max = \"1s\"",
         "retry_delay = \"5s\"\nretry_delay_max = \"1s\"",
@@ -180,14 +176,6 @@ fn what_does_not_go_together_is_said() {
     ].map(about).join("\n"), @r#"
     4:10: error: `script` stands beside `action`
       keep one of them
-    4:10: error: `lines` cannot hold what this watch sees, one value
-      take `raw`, `json` or `yaml`, or another `watch_type`
-    4:10: error: `toml` cannot hold what this watch sees, one value
-      take `raw`, `json` or `yaml`, or another `watch_type`
-    5:10: error: `raw` cannot hold what this watch sees, a list of names
-      take `lines`, `json` or `yaml`, or another `watch_type`
-    5:10: error: `raw` cannot hold what this watch sees, a tree
-      take `json`, `yaml` or `toml`, or another `watch_type`
     5:14: error: `settle_max` is shorter than `settle`
       write at least `settle`, for example 10 times as much
     4:14: warning: `settle_max` does nothing without `settle`

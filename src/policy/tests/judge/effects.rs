@@ -1,7 +1,7 @@
 //! What the contract says of single effects: starts, signals, skips.
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest, Turn, Unfated};
-use crate::policy::{Answer, Control, Effect, Input, Sent, SkipReason};
+use crate::policy::{Answer, Baseline, Control, Effect, Input, Sent, SkipReason};
 use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, Verdict};
 use std::time::Instant;
 
@@ -26,7 +26,10 @@ impl Judge {
                 self.started(state.order.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
             }
             Effect::Signal { run, sent } => self.signalled(run, *sent, turn.update)?,
-            Effect::Skip { order, why } => self.skipped(order.0, *why)?,
+            Effect::Skip { order, why } => {
+                let behind = matches!(turn.input, Input::State { baseline: Baseline::Changed, .. });
+                self.skipped(order.0, *why, behind)?;
+            }
             Effect::Applied { order, .. } => {
                 let order = Some(order.0);
                 let fits = matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Succeeded)
@@ -232,7 +235,7 @@ impl Judge {
         Ok(())
     }
 
-    pub(super) fn skipped(&mut self, order: u64, why: SkipReason) -> Checked {
+    pub(super) fn skipped(&mut self, order: u64, why: SkipReason, behind: bool) -> Checked {
         let Some(skipped) = self.unfated.remove(&order) else {
             return Err(format!("a second fate for {order}: {why:?}"));
         };
@@ -258,8 +261,8 @@ impl Judge {
             SkipReason::Superseded => Claim::Applying,
             SkipReason::OnLoad => {
                 demand!(self.last_start.is_none(), "on load after a start");
-                // Whether it differs from what was applied is the loading tests' matter.
-                Claim::Nothing
+                // It differs from what was applied: somebody may want it yet.
+                if behind { Claim::Resumable } else { Claim::Nothing }
             }
             SkipReason::Discarded => {
                 demand!(

@@ -331,7 +331,10 @@ impl Judge {
                     let Verdict::Succeeded = ending.verdict else {
                         let newest = self.newest.map(|newest| newest.order);
                         let outdated = live.order.is_some() && newest.is_some() && live.order != newest;
-                        if outdated && self.parallel() {
+                        // One whose state is not known does not undo the retry of the newest.
+                        let known = self.lapse.is_some_and(|lapse| lapse.order == newest);
+                        let vague = live.order.is_none() && newest.is_some() && known;
+                        if (outdated || vague) && self.parallel() {
                             return;
                         }
                         self.lapse = Some(Lapse {

@@ -1,0 +1,187 @@
+//! get, put, del, ls, dump and load as they are typed, against a real etcd and a directory.
+
+use std::collections::BTreeMap;
+
+use assert_cmd::Command;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::fixture::etcd::Etcd;
+
+/// What a command said, for messages of failed tests.
+fn said(output: &std::process::Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    format!("{:?}\n{}\n{}", output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+struct Tool {
+    url: String,
+}
+
+impl Tool {
+    fn run(&self, args: &[&str], input: &[u8]) -> std::process::Output {
+        let mut command = Command::cargo_bin("twitcher").unwrap();
+        command.env("TWITCHER_STORE", &self.url).args(args).args(["--timeout", "60s"]);
+        command.write_stdin(input).output().unwrap()
+    }
+
+    /// Standard output of what must succeed.
+    fn good(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
+        let output = self.run(args, input);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
+        output.stdout
+    }
+
+    fn text(&self, args: &[&str]) -> String {
+        String::from_utf8(self.good(args, b"")).unwrap()
+    }
+
+    /// Standard error of what must end with this status, and say nothing on standard output.
+    fn bad(&self, status: i32, args: &[&str], input: &[u8]) -> String {
+        let output = self.run(args, input);
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {}", said(&output));
+        assert!(output.stdout.is_empty(), "{args:?}: {}", said(&output));
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+fn the_tools_work(tool: &Tool) {
+    tool.good(&["put", "/a/b", "x y"], b"");
+    tool.good(&["put", "/a/bin", "-"], b"\xff\0\n");
+    assert_eq!(tool.good(&["get", "/a/b"], b""), b"x y");
+    assert_eq!(tool.good(&["get", "/a/bin"], b""), b"\xff\0\n");
+    assert_eq!(tool.text(&["ls", "/a"]), "b\nbin\n");
+    assert!(tool.text(&["ls", "/a", "--long"]).contains("  3  b\n"));
+    let json: serde_json::Value = serde_json::from_str(&tool.text(&["get", "/a/bin", "--json"])).unwrap();
+    assert_eq!(json["value"], serde_json::json!({ "base64": "/wAK" }));
+
+    // Compare and set.
+    let shown: serde_json::Value = serde_json::from_str(&tool.text(&["get", "/a/b", "--json"])).unwrap();
+    let version = shown["version"].as_str().unwrap();
+    tool.good(&["put", "/a/b", "new", "--if-version", version], b"");
+    let error = tool.bad(1, &["put", "/a/b", "newer", "--if-version", version], b"");
+    assert!(error.contains("/a/b was changed by somebody else"), "{error}");
+    let error = tool.bad(1, &["put", "/a/b", "newer", "--if-absent"], b"");
+    assert!(error.contains("/a/b was changed by somebody else"), "{error}");
+    assert_eq!(tool.good(&["get", "/a/b"], b""), b"new");
+
+    // A document: looked at, merged, and put in the place of what is there.
+    let document = b"b: new\nc: {d: 1}\n";
+    let dry = String::from_utf8(tool.good(&["load", "-", "--at", "/a", "--replace", "--dry-run"], document))
+        .unwrap();
+    assert!(dry.starts_with("+ /a/c/d = \"1\"\n- /a/bin = <3 bytes>\n"), "{dry}");
+    tool.good(&["load", "-", "--at", "/a"], document);
+    assert_eq!(tool.text(&["ls", "/a"]), "b\nbin\nc\n");
+    tool.good(&["load", "-", "--at", "/a", "--replace"], document);
+    assert_eq!(
+        tool.text(&["dump", "/a", "--format", "json"]).replace(['\n', ' '], ""),
+        r#"{"b":"new","c":{"d":"1"}}"#
+    );
+
+    let error = tool.bad(1, &["load", "-"], b"a: [1]\n");
+    assert!(error.contains("line 1, column 4: at \"a\": an array"), "{error}");
+    let deep = "{\"a\":".repeat(10_000);
+    let error = tool.bad(1, &["load", "-", "--format", "json"], deep.as_bytes());
+    assert!(error.contains("levels of nesting") && error.contains("nothing was changed"), "{error}");
+    let error = tool.bad(1, &["load", "-"], b"a: 1\na: 2\n");
+    assert!(error.contains("given twice"), "{error}");
+
+    tool.bad(2, &["del", "/a", "--tree"], b"y\n");
+    tool.good(&["del", "/a", "--tree", "--yes"], b"");
+    for command in ["get", "del", "ls", "dump"] {
+        let error = tool.bad(1, &[command, "/a/b"], b"");
+        assert!(error.contains("`/a/b` does not exist in "), "{error}");
+    }
+}
+
+#[test]
+fn the_tools_work_on_etcd() {
+    let etcd = Etcd::start();
+    the_tools_work(&Tool { url: etcd.url() });
+}
+
+#[test]
+fn the_tools_work_on_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    the_tools_work(&Tool { url: format!("dir://{}", dir.path().join("keys").display()) });
+}
+
+#[test]
+fn what_makes_no_sense_is_wrong_usage() {
+    let dir = tempfile::tempdir().unwrap();
+    let tool = Tool { url: format!("dir://{}", dir.path().display()) };
+    tool.bad(2, &["get", ""], b"");
+    tool.bad(2, &["get", "/a", "--store", "ftp://host"], b"");
+    tool.bad(2, &["get", "/a", "--store", "nobody-has-this"], b"");
+    tool.bad(2, &["put", "/a", "x", "--if-version", "first"], b"");
+    tool.bad(2, &["load", "Makefile"], b"");
+    assert!(tool.bad(1, &["load", "/nowhere.yaml"], b"").contains("cannot read /nowhere.yaml"));
+    let error = tool.bad(1, &["get", "/a", "--store", "etcd://127.0.0.1:1"], b"");
+    assert!(error.contains("127.0.0.1:1") && error.contains("is it running"), "{error}");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("big"), vec![b'x'; 1 << 20]).unwrap();
+    let output = std::process::Command::new("sh")
+        .args(["-c", r#""$0" get /big --store "$1" | head -c 1"#])
+        .arg(env!("CARGO_BIN_EXE_twitcher"))
+        .arg(format!("dir://{}", dir.path().display()))
+        .output()
+        .unwrap();
+    assert!(output.stderr.is_empty(), "{}", said(&output));
+}
+
+fn keys() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
+    let segment = prop_oneof![
+        3 => "[a-c]{1,2}",
+        1 => prop::sample::select(vec![
+            "", "base64", "null", "true", "1", "a.b", "a b", "\"", "'", "\n", "{}", "a: b", "é", "<<", "#", "\\", "=",
+        ]).prop_map(str::to_owned),
+    ];
+    // `//` at the end of a key would be its only segments without characters, which is no path.
+    let path = prop::collection::vec(segment, 1..4)
+        .prop_map(|segments| segments.join("/"))
+        .prop_filter("told apart", |path| path != "/");
+    let value = prop_oneof![
+        "[ -~\n]{0,12}".prop_map(String::into_bytes),
+        prop::collection::vec(any::<u8>(), 0..8),
+        prop::sample::select(vec!["1", "true", "null", "", "1.50", "2026-01-01"])
+            .prop_map(|text| text.as_bytes().to_vec()),
+    ];
+    prop::collection::btree_map(path, value, 1..8)
+}
+
+/// Every key and value of a subtree survives the way into a document and back, in every language.
+#[test]
+fn dump_and_load_lose_nothing_on_the_way_through_a_server() {
+    let etcd = Etcd::start();
+    let tool = Tool { url: etcd.url() };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = runtime.block_on(etcd.client());
+    let prefix = etcd_client::GetOptions::new().with_prefix();
+    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&keys(), |keys| {
+        let all = etcd_client::DeleteOptions::new().with_prefix();
+        runtime.block_on(client.clone().delete("/", Some(all))).unwrap();
+        runtime.block_on(client.clone().put("/from", "its own", None)).unwrap();
+        for (path, value) in &keys {
+            runtime.block_on(client.clone().put(format!("/from/{path}"), value.clone(), None)).unwrap();
+        }
+        for format in ["yaml", "json", "toml"] {
+            let document = tool.good(&["dump", "/from", "--format", format], b"");
+            let to = format!("/to-{format}");
+            tool.good(&["load", "-", "--at", &to, "--format", format], &document);
+            let read = |at: &str| {
+                let answer = runtime.block_on(client.clone().get(at, Some(prefix.clone()))).unwrap();
+                let pairs =
+                    answer.kvs().iter().map(|kv| (kv.key()[at.len()..].to_vec(), kv.value().to_vec()));
+                pairs.collect::<BTreeMap<_, _>>()
+            };
+            prop_assert_eq!(read("/from"), read(&to), "{}", String::from_utf8_lossy(&document));
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+}
