@@ -16,7 +16,7 @@ use crate::fixture::proxy::Proxy;
 use crate::fixture::zookeeper::ZooKeeper;
 
 const SEED: u64 = 20_100_401;
-const LENGTH: usize = 160;
+const LENGTH: usize = 240;
 /// One in five runs fails, and is tried again.
 const REST: &str = "sleep 0.0$(($$ % 7)); test $(($$ % 5)) -ne 0";
 const FIELDS: &str = "retries = 'unlimited'\nretry_delay = '20ms'\nretry_delay_max = '50ms'";
