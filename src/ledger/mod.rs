@@ -230,7 +230,7 @@ fn lock_exclusively(file: &File) -> nix::Result<()> {
         let locked = nix::fcntl::flock(file.as_raw_fd(), nix::fcntl::FlockArg::LockExclusiveNonblock);
         match locked {
             Err(nix::errno::Errno::EWOULDBLOCK) if Instant::now() < deadline => {
-                std::thread::sleep(LOCK_RETRY)
+                std::thread::sleep(LOCK_RETRY);
             }
             Ok(()) | Err(_) => return locked,
         }

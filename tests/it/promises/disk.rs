@@ -121,11 +121,13 @@ fn an_action_is_adopted_though_nothing_could_ever_be_written() {
     daemon.run();
     daemon.until_file("out", |text| text == "1\n");
     until("a complaint", || complaints(&daemon).contains("Read-only").then_some(()));
+    let pid = daemon.watch("a")["running"][0]["pid"].clone();
     daemon.kill();
     daemon.put("/a", "2");
     daemon.run();
-    daemon.until_watch("a", |watch| watch["state"] == "running" && watch["version"].is_string());
-    assert_eq!(daemon.read("out"), "1\n", "nothing runs beside it");
+    let watch = daemon.until_watch("a", |watch| watch["state"] == "running" && watch["version"].is_string());
+    assert_eq!(watch["running"][0]["pid"], pid, "the same process, adopted");
+    assert_eq!(watch["running"].as_array().map(Vec::len), Some(1), "nothing runs beside it");
     std::fs::write(&gate, "").unwrap();
     daemon.until_file("out", |text| text == "1\n2\n");
     daemon.until_converged("a");

@@ -21,7 +21,7 @@ pub(super) struct Writer {
 }
 
 enum Hand {
-    Etcd { endpoints: Vec<String>, client: Option<etcd_client::Client> },
+    Etcd { endpoints: Vec<String>, client: Option<Box<etcd_client::Client>> },
     ZooKeeper { servers: String, client: Option<zookeeper_client::Client> },
     Dir { root: PathBuf },
 }
@@ -90,7 +90,7 @@ impl Hand {
             Self::Etcd { endpoints, client } => {
                 if client.is_none() {
                     let connected = etcd_client::Client::connect(&endpoints[..1], None).await;
-                    *client = Some(connected.map_err(|error| error.to_string())?);
+                    *client = Some(Box::new(connected.map_err(|error| error.to_string())?));
                 }
                 let client = client.as_mut().unwrap();
                 replace(client, key, value).await
@@ -128,18 +128,16 @@ impl Hand {
 
 /// Replaces exactly what is there: a lost attempt that reaches the server late must not undo a later one.
 async fn set(client: &zookeeper_client::Client, path: &str, value: &[u8]) -> Result<(), ZooKeeperError> {
-    match client.check_stat(path).await? {
-        Some(stat) => client.set_data(path, value, Some(stat.version)).await.map(drop),
-        None => {
-            for (end, _) in path.match_indices('/').skip(1) {
-                match client.create(&path[..end], b"", &OPEN).await {
-                    Ok(_) | Err(ZooKeeperError::NodeExists) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            client.create(path, value, &OPEN).await.map(drop)
+    if let Some(stat) = client.check_stat(path).await? {
+        return client.set_data(path, value, Some(stat.version)).await.map(drop);
+    }
+    for (end, _) in path.match_indices('/').skip(1) {
+        match client.create(&path[..end], b"", &OPEN).await {
+            Ok(_) | Err(ZooKeeperError::NodeExists) => {}
+            Err(error) => return Err(error),
         }
     }
+    client.create(path, value, &OPEN).await.map(drop)
 }
 
 /// The same in etcd.
@@ -152,8 +150,6 @@ async fn replace(client: &mut etcd_client::Client, key: &str, value: Option<&str
     };
     let unchanged = Compare::mod_revision(key, CompareOp::Equal, revision);
     let txn = client.txn(Txn::new().when([unchanged]).and_then([write])).await;
-    match txn.map_err(|error| error.to_string())?.succeeded() {
-        true => Ok(()),
-        false => Err("an earlier attempt came between".to_owned()),
-    }
+    let done = txn.map_err(|error| error.to_string())?.succeeded();
+    done.then_some(()).ok_or_else(|| "an earlier attempt came between".to_owned())
 }
