@@ -18,6 +18,7 @@ mod put;
 mod run;
 mod status;
 mod stores;
+pub mod tree;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -71,6 +72,7 @@ enum Command {
     Put(put::Args),
     Del(del::Args),
     Ls(ls::Args),
+    Tree(tree::Args),
     Dump(document::Dump),
     Load(document::Load),
     Convert(convert::Args),
@@ -110,6 +112,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Put(args) => block_on(put::run(args, common)),
         Command::Del(args) => block_on(del::run(args, common)),
         Command::Ls(args) => block_on(ls::run(args, common)),
+        Command::Tree(args) => block_on(tree::run(args, common)),
         Command::Dump(args) => block_on(document::dump(args, common)),
         Command::Load(args) => block_on(document::load(args, common)),
         Command::Convert(args) => convert::run(&args),
