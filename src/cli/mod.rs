@@ -3,6 +3,7 @@
 //! One file a command; none holds logic that another room could own.
 
 mod check;
+mod complete;
 mod convert;
 mod del;
 mod document;
@@ -11,6 +12,7 @@ mod generate;
 mod get;
 mod json;
 mod ls;
+mod monitor;
 mod operate;
 mod output;
 mod progress;
@@ -18,6 +20,7 @@ mod put;
 mod run;
 mod status;
 mod stores;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,12 +66,14 @@ enum Command {
     Resume(operate::Name),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
+    Watch(watch::Args),
     Get(get::Args),
     Put(put::Args),
     Del(del::Args),
     Ls(ls::Args),
     Dump(document::Dump),
     Load(document::Load),
+    Monitor(monitor::Args),
     Convert(convert::Args),
     #[command(hide = true)]
     Generate(generate::Args),
@@ -76,6 +81,8 @@ enum Command {
 
 /// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
 pub fn main() -> ExitCode {
+    // Answers the shell's question for what may follow, if that is why we run, and ends.
+    clap_complete::CompleteEnv::with_factory(<Cli as clap::CommandFactory>::command).complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -102,12 +109,14 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Watch(args) => block_on(watch::run(args, common)),
         Command::Get(args) => block_on(get::run(args, common)),
         Command::Put(args) => block_on(put::run(args, common)),
         Command::Del(args) => block_on(del::run(args, common)),
         Command::Ls(args) => block_on(ls::run(args, common)),
         Command::Dump(args) => block_on(document::dump(args, common)),
         Command::Load(args) => block_on(document::load(args, common)),
+        Command::Monitor(args) => block_on(monitor::run(args, common)),
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

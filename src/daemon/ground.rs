@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::ledger::{Ledger, LiveRun};
 use crate::process::{Scripts, Spawner};
-use crate::watch::{Action, Reason, RunId, WatchSpec};
+use crate::watch::{Action, Outcome, Reason, RunId, WatchSpec};
 
 /// How long a start may be held up by processes that do not show their environment.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);
@@ -27,6 +27,8 @@ pub(super) struct Ground {
     runs: AtomicU64,
     /// Actions that run now.
     pub(super) running: AtomicU64,
+    /// Who waits for the first run of each watch, which is its only one.
+    once: Option<mpsc::UnboundedSender<Outcome>>,
 }
 
 impl Ground {
@@ -44,6 +46,27 @@ impl Ground {
             start: format!("{:x}", started.as_millisecond()),
             runs: AtomicU64::new(0),
             running: AtomicU64::new(0),
+            once: None,
+        }
+    }
+
+    /// Without a state directory: nothing is remembered, and no script is written. With `once` every watch
+    /// retires with its first run, whose outcome is told there.
+    pub(super) fn ad_hoc(started: jiff::Timestamp, once: Option<mpsc::UnboundedSender<Outcome>>) -> Self {
+        let nowhere = Path::new("/nonexistent");
+        let ground = Self::new(Ledger::in_memory(), nowhere, Semaphore::MAX_PERMITS, started);
+        Self { once, ..ground }
+    }
+
+    /// Whether a watch is over with its first run.
+    pub(super) fn is_once(&self) -> bool {
+        self.once.is_some()
+    }
+
+    /// Takes note of the outcome of a run.
+    pub(super) fn ended(&self, outcome: &Outcome) {
+        if let Some(once) = &self.once {
+            let _ = once.send(outcome.clone());
         }
     }
 

@@ -138,4 +138,6 @@ pub enum Output {
     Log,
     /// Nowhere.
     Null,
+    /// To twitcher's own standard output and error, untouched.
+    Inherit,
 }
