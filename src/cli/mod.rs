@@ -3,6 +3,7 @@
 //! One file a command; none holds logic that another room could own.
 
 mod check;
+mod complete;
 mod convert;
 mod del;
 mod document;
@@ -11,6 +12,7 @@ mod generate;
 mod get;
 mod json;
 mod ls;
+mod monitor;
 mod operate;
 mod output;
 mod progress;
@@ -19,15 +21,17 @@ mod run;
 mod status;
 mod stores;
 pub mod tree;
+mod watch;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::accounts::SystemAccounts;
-use crate::config::{Loader, Trust};
+use crate::config::{Loader, Problem, Settings, Trust};
 
 pub use failure::Failure;
 pub use output::{print, print_bytes};
@@ -68,6 +72,7 @@ enum Command {
     Resume(operate::Name),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
+    Watch(watch::Args),
     Get(get::Args),
     Put(put::Args),
     Del(del::Args),
@@ -75,6 +80,7 @@ enum Command {
     Tree(tree::Args),
     Dump(document::Dump),
     Load(document::Load),
+    Monitor(monitor::Args),
     Convert(convert::Args),
     #[command(hide = true)]
     Generate(generate::Args),
@@ -82,6 +88,8 @@ enum Command {
 
 /// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
 pub fn main() -> ExitCode {
+    // Answers the shell's question for what may follow, if that is why we run, and ends.
+    clap_complete::CompleteEnv::with_factory(<Cli as clap::CommandFactory>::command).complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -108,6 +116,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Watch(args) => block_on(watch::run(args, common)),
         Command::Get(args) => block_on(get::run(args, common)),
         Command::Put(args) => block_on(put::run(args, common)),
         Command::Del(args) => block_on(del::run(args, common)),
@@ -115,6 +124,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tree(args) => block_on(tree::run(args, common)),
         Command::Dump(args) => block_on(document::dump(args, common)),
         Command::Load(args) => block_on(document::load(args, common)),
+        Command::Monitor(args) => block_on(monitor::run(args, common)),
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
@@ -127,12 +137,15 @@ impl Common {
         asked.map_err(|error| Failure::new(error.to_string()))
     }
 
-    /// Where twitcher.conf says that the daemon listens. Nothing else of it is believed here, so that anybody's
-    /// may be read, and a daemon that runs on can be asked also while the file has problems.
-    fn control_socket(&self) -> PathBuf {
+    /// What twitcher.conf says. It is not believed in anything that would be run, so that anybody's may be read.
+    fn settings(&self) -> Result<Arc<Settings>, Vec<Problem>> {
         let accounts = Box::new(SystemAccounts::of_process());
-        let mut loader = Loader::with(&self.config, Trust::Anyone, accounts, "localhost");
-        match loader.reload_settings() {
+        Loader::with(&self.config, Trust::Anyone, accounts, "localhost").reload_settings()
+    }
+
+    /// Where the daemon listens. One that runs on can be asked also while the file has problems.
+    fn control_socket(&self) -> PathBuf {
+        match self.settings() {
             Ok(settings) => settings.control_socket.clone(),
             Err(problems) => {
                 for problem in problems {

@@ -2,18 +2,27 @@
 
 use std::time::Duration;
 
-use super::{Common, Failure};
+use clap_complete::ArgValueCandidates;
+
+use super::{Common, Failure, complete};
 use crate::config::Loader;
 use crate::store::access::Access;
 use crate::store::{StoreError, StoreSpec, StoreUrl};
 use crate::watch::{Key, StoreName};
 
-/// What every command that talks to a store accepts.
+/// Which store is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct StoreChoice {
+    /// A store of twitcher.conf, or a URL such as `etcd://localhost:2379/prefix` [default: `default_store`]
+    #[arg(long, env = "TWITCHER_STORE", value_name = "URL|NAME", add = ArgValueCandidates::new(complete::stores))]
+    pub(super) store: Option<String>,
+}
+
+/// What every command that asks a store something accepts.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StoreArgs {
-    /// A store of twitcher.conf, or a URL such as `etcd://localhost:2379/prefix` [default: `default_store`]
-    #[arg(long, env = "TWITCHER_STORE", value_name = "URL|NAME")]
-    pub(super) store: Option<String>,
+    #[command(flatten)]
+    pub(super) choice: StoreChoice,
     /// How long connecting, and then each request, may take
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = super::duration)]
     pub(super) timeout: Duration,
@@ -25,13 +34,20 @@ pub(super) struct Opened {
     pub(super) spec: StoreSpec,
 }
 
-impl StoreArgs {
+impl StoreChoice {
     /// Where the store is. Nothing is connected.
     pub(super) fn spec(&self, common: &Common) -> Result<StoreSpec, Failure> {
         match &self.store {
             Some(url) if url.contains("://") => of_url(url),
             name => named(name.as_deref(), common),
         }
+    }
+}
+
+impl StoreArgs {
+    /// Where the store is. Nothing is connected.
+    pub(super) fn spec(&self, common: &Common) -> Result<StoreSpec, Failure> {
+        self.choice.spec(common)
     }
 
     /// Connects for single requests.

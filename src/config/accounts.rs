@@ -98,6 +98,11 @@ impl Accounts for SystemAccounts {
     }
 }
 
+/// Who calls: what a command runs for its user runs as that user.
+pub fn of_caller() -> io::Result<Account> {
+    resolve(&SystemAccounts::of_process(), None, None).map_err(|problem| io::Error::other(problem.message))
+}
+
 /// Which of the two fields a problem is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AccountField {

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::ledger::Ledger;
 use crate::process::{FoundRun, Scripts, Spawner};
-use crate::watch::{Action, RunId, WatchSpec};
+use crate::watch::{Action, Outcome, RunId, WatchSpec};
 
 /// How long a start may be held up by processes that do not show their environment.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ pub(super) struct Ground {
     lost: Mutex<Vec<FoundRun>>,
     /// Actions that run now.
     pub(super) running: AtomicU64,
+    /// Who waits for the first run of each watch, which is its only one.
+    once: Option<mpsc::UnboundedSender<Outcome>>,
 }
 
 impl Ground {
@@ -48,6 +50,27 @@ impl Ground {
             runs: AtomicU64::new(0),
             lost: Mutex::default(),
             running: AtomicU64::new(0),
+            once: None,
+        }
+    }
+
+    /// Without a state directory: nothing is remembered, and no script is written. With `once` every watch
+    /// retires with its first run, whose outcome is told there.
+    pub(super) fn ad_hoc(started: jiff::Timestamp, once: Option<mpsc::UnboundedSender<Outcome>>) -> Self {
+        let nowhere = Path::new("/nonexistent");
+        let ground = Self::new(Ledger::in_memory(), nowhere, Semaphore::MAX_PERMITS, started);
+        Self { once, ..ground }
+    }
+
+    /// Whether a watch is over with its first run.
+    pub(super) fn is_once(&self) -> bool {
+        self.once.is_some()
+    }
+
+    /// Takes note of the outcome of a run.
+    pub(super) fn ended(&self, outcome: &Outcome) {
+        if let Some(once) = &self.once {
+            let _ = once.send(outcome.clone());
         }
     }
 

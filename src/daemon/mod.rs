@@ -4,6 +4,7 @@
 //! takes what clients ask, hints that files changed, signals, and watches that drained; it waits for none of
 //! them. Decisions about runs are made in `policy`, and performed in `live`.
 
+mod ad_hoc;
 mod answer;
 mod ground;
 mod http;
@@ -23,6 +24,7 @@ use crate::config::{DirectoryWatch, Hint};
 use crate::config::{FileReport, Loader, Settings};
 use crate::control::{Asked, Server, ServerError};
 use crate::ledger::{Ledger, LedgerError};
+pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
 use ground::Ground;
 use http::Probe;
 pub use reload::first_settings;

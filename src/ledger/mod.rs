@@ -73,6 +73,12 @@ pub struct Ledger {
 struct Shared {
     id: String,
     entries: Mutex<BTreeMap<WatchName, Entry>>,
+    /// `None`: it is kept in memory alone.
+    disk: Option<Disk>,
+}
+
+#[derive(Debug)]
+struct Disk {
     writer: Writer,
     /// Holds the lock on the state directory as long as the ledger lives.
     _lock: File,
@@ -106,7 +112,14 @@ impl Ledger {
         }
         let id = id.unwrap_or_else(|| first_id(&lock));
         let writer = Writer::start(path, &id, entries.clone());
-        Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), writer, _lock: lock }) })
+        let disk = Some(Disk { writer, _lock: lock });
+        Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), disk }) })
+    }
+
+    /// A ledger that remembers as long as the process lives, for what runs without a state directory.
+    pub fn in_memory() -> Self {
+        let id = format!("{:08x}", fastrand::u32(..));
+        Self { shared: Arc::new(Shared { id, entries: Mutex::default(), disk: None }) }
     }
 
     /// The first part of the ids of all runs that belong to this ledger.
@@ -184,18 +197,20 @@ impl Ledger {
             .collect();
         for name in gone {
             entries.remove(&name);
-            self.shared.writer.write(&name, None, None);
+            self.write(&name, None, None);
         }
     }
 
     /// What keeps the ledger from being written, if anything does.
     pub fn complaint(&self) -> Option<String> {
-        self.shared.writer.complaint()
+        self.shared.disk.as_ref().and_then(|disk| disk.writer.complaint())
     }
 
     /// Waits until everything said so far is in the journal, or could not be written.
     pub fn flush(&self) {
-        self.shared.writer.flush();
+        if let Some(disk) = &self.shared.disk {
+            disk.writer.flush();
+        }
     }
 
     fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {
@@ -204,7 +219,13 @@ impl Ledger {
         let ended_before = entry.ended;
         change(entry);
         let record = (entry.ended > ended_before).then(|| entry.history.back().cloned()).flatten();
-        self.shared.writer.write(watch, Some(entry), record);
+        self.write(watch, Some(entry), record);
+    }
+
+    fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
+        if let Some(disk) = &self.shared.disk {
+            disk.writer.write(watch, entry, record);
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<WatchName, Entry>> {

@@ -58,7 +58,8 @@ impl Launch {
         script: Option<&Path>,
     ) -> Result<Self, SpawnError> {
         let lang = std::env::var_os("LANG").filter(|lang| !lang.is_empty());
-        let env = environment(spec, details, lang);
+        let inherited = spec.surroundings.inherit_env.then(std::env::vars_os);
+        let env = environment(spec, details, lang, inherited.into_iter().flatten());
         let argv: Vec<OsString> = match (&spec.action, script) {
             (Action::Shell(command), _) => vec!["/bin/sh".into(), "-c".into(), command.into()],
             (Action::Program(words), _) => words.iter().map(OsString::from).collect(),
@@ -96,9 +97,14 @@ impl Launch {
     }
 }
 
-/// The whole environment of a run, built from nothing. The watch's own variables may replace the
-/// account's, none may replace what says which run this is.
-fn environment(spec: &WatchSpec, details: &RunDetails, lang: Option<OsString>) -> BTreeMap<String, OsString> {
+/// The whole environment of a run, built from nothing or from what is inherited. The watch's own variables
+/// may replace the account's, none may replace what says which run this is.
+fn environment(
+    spec: &WatchSpec,
+    details: &RunDetails,
+    lang: Option<OsString>,
+    inherited: impl Iterator<Item = (OsString, OsString)>,
+) -> BTreeMap<String, OsString> {
     let account = &spec.surroundings.account;
     let mut env: BTreeMap<String, OsString> = BTreeMap::from([
         ("PATH".into(), DEFAULT_PATH.into()),
@@ -108,10 +114,14 @@ fn environment(spec: &WatchSpec, details: &RunDetails, lang: Option<OsString>) -
         ("SHELL".into(), account.shell.clone().into()),
         ("LANG".into(), lang.unwrap_or_else(|| "C.UTF-8".into())),
     ]);
+    // A name that is not UTF-8 is nothing that a shell could use either.
+    env.extend(inherited.filter_map(|(name, value)| Some((name.into_string().ok()?, value))));
+    let named = spec.surroundings.env.get("TWITCHER_STORE").filter(|_| spec.surroundings.inherit_env);
+    let store = named.cloned().unwrap_or_else(|| spec.target.store.to_string());
     env.extend(spec.surroundings.env.iter().map(|(name, value)| (name.clone(), value.into())));
     let own = [
         ("TWITCHER_WATCH", spec.name.to_string()),
-        ("TWITCHER_STORE", spec.target.store.to_string()),
+        ("TWITCHER_STORE", store),
         ("TWITCHER_KEY", spec.target.key.to_string()),
         ("TWITCHER_REASON", details.reason.word().to_owned()),
         ("TWITCHER_VERSION", details.version.to_string()),
@@ -181,7 +191,7 @@ mod tests {
         let mut spec = spec(Action::Shell("true".into()));
         spec.surroundings.env.insert("HOME".into(), "/elsewhere".into());
         spec.surroundings.env.insert("TWITCHER_RUN".into(), "forged".into());
-        let env = environment(&spec, &details(), None);
+        let env = environment(&spec, &details(), None, std::iter::empty());
         let shown: Vec<String> =
             env.iter().map(|(name, value)| format!("{name}={}", value.to_string_lossy())).collect();
         assert_eq!(
@@ -203,6 +213,23 @@ mod tests {
                 "USER=root",
             ]
         );
+    }
+
+    #[test]
+    fn an_inherited_environment_lies_below_what_says_which_run_this_is() {
+        let mut spec = spec(Action::Shell("true".into()));
+        spec.surroundings.inherit_env = true;
+        spec.surroundings.env.insert("TWITCHER_STORE".into(), "etcd://one,two".into());
+        let inherited = [("HOME", "/home/me"), ("EDITOR", "ed"), ("TWITCHER_RUN", "outer"), ("PATH", "/mine")];
+        let inherited = inherited.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let env = environment(&spec, &details(), None, inherited.into_iter());
+        let shown = |name: &str| env.get(name).and_then(|value| value.to_str());
+        assert_eq!(shown("HOME"), Some("/home/me"));
+        assert_eq!(shown("EDITOR"), Some("ed"));
+        assert_eq!(shown("PATH"), Some("/mine"));
+        assert_eq!(shown("USER"), Some("root"));
+        assert_eq!(shown("TWITCHER_RUN"), Some("ledger-1-1"));
+        assert_eq!(shown("TWITCHER_STORE"), Some("etcd://one,two"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +113,12 @@ fn streams(launch: &Launch) -> io::Result<Streams> {
         }
     };
     let (written, drained) = match launch.output {
+        Output::Inherit => {
+            // Copies, and never under the numbers 0, 1 and 2.
+            let out = io::stdout().as_fd().try_clone_to_owned()?;
+            let errors = io::stderr().as_fd().try_clone_to_owned()?;
+            return Ok(([above_standard(input)?, out, errors], feed, None));
+        }
         Output::Null => (OpenOptions::new().write(true).open("/dev/null")?.into(), None),
         Output::Log => {
             let (read, write) = make_pipe()?;

@@ -36,6 +36,7 @@ pub(super) fn spec(action: Action) -> WatchSpec {
             account,
             cwd: "/".into(),
             umask: 0o022,
+            inherit_env: false,
             env: BTreeMap::new(),
             nice: None,
             limits: BTreeMap::new(),

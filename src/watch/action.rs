@@ -61,6 +61,9 @@ pub struct Surroundings {
     pub cwd: PathBuf,
     /// File mode creation mask, 0 to 0o777.
     pub umask: u32,
+    /// Whether twitcher's own environment lies below the documented variables, as for what is run from a
+    /// command line. Then `TWITCHER_STORE` is what `env` says, where it says so.
+    pub inherit_env: bool,
     /// Variables on top of the documented ones.
     pub env: BTreeMap<String, String>,
     /// Niceness -20 to 19; `None` keeps the daemon's.

@@ -160,4 +160,6 @@ pub enum Output {
     Log,
     /// Nowhere.
     Null,
+    /// To twitcher's own standard output and error, untouched.
+    Inherit,
 }

@@ -157,6 +157,7 @@ fn spec(action: Action) -> WatchSpec {
             },
             cwd: "/".into(),
             umask: 0o022,
+            inherit_env: false,
             env: BTreeMap::new(),
             nice: None,
             limits: BTreeMap::new(),

@@ -111,6 +111,7 @@ fn every_default_is_that_of_the_contract() {
             },
             cwd: "/",
             umask: 18,
+            inherit_env: false,
             env: {},
             nice: None,
             limits: {},

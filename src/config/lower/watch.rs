@@ -134,6 +134,7 @@ impl Lowering<'_> {
                 account: account?,
                 cwd: table.path("cwd").map_or_else(|| PathBuf::from("/"), |at| at.value),
                 umask: table.mask("umask").map_or(0o022, |at| at.value),
+                inherit_env: false,
                 env: table.variables("env").map(|at| at.value).unwrap_or_default(),
                 nice: table.number("nice").and_then(|at| i32::try_from(at.value).ok()),
                 limits: table.limits("limits").map(|at| at.value).unwrap_or_default(),

@@ -73,6 +73,9 @@ impl Task {
                     Effect::Start { state, reason, attempt, coalesced, run } => {
                         let details = RunDetails { run, reason, version: state.version, attempt, coalesced };
                         inputs.extend(self.start(state, details));
+                        if self.ground.is_once() {
+                            inputs.push(Input::Retire { deadline: None });
+                        }
                     }
                     Effect::Signal { run, sent } => self.signal(&run, sent),
                     Effect::Skip { order, why } => {
@@ -212,6 +215,7 @@ impl Task {
             output,
         };
         self.ground.ledger.ended(&self.spec.name, record, verdict == Verdict::Succeeded);
+        self.ground.ended(outcome);
         match verdict {
             Verdict::Unknown => self.ground.ledger.interrupted(&self.spec.name, run),
             // Ended by the daemon's own stop: it is made good at the next start.

@@ -200,7 +200,7 @@ impl Task {
     }
 }
 
-fn subscribe(spec: &WatchSpec, store: &Store) -> Subscription {
+pub(in crate::daemon) fn subscribe(spec: &WatchSpec, store: &Store) -> Subscription {
     let every = match spec.policy.run_mode {
         RunMode::Parallel { .. } => true,
         RunMode::Queue | RunMode::Discard | RunMode::Restart => false,

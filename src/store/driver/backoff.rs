@@ -5,26 +5,26 @@ use std::time::Duration;
 /// Waiting times that double from a first to a longest one, each drawn between nothing and that ("full
 /// jitter"), so that many daemons do not come back to a restarted store in step.
 #[derive(Debug, Clone)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub(super) const fn new(first: Duration, longest: Duration) -> Self {
+    pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, failures: 0 }
     }
 
     /// Draws the wait before the next attempt; the one after it may be twice as long.
-    pub(super) fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
+    pub(crate) fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
         let doubled = self.first.saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
         doubled.min(self.longest).mul_f64(rng.f64())
     }
 
     /// What was tried has worked.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }

@@ -14,6 +14,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backoff::Backoff;
 pub use handle::{Standing, Store, Subscribe, Subscription};
 pub use health::{Health, LinkState};
 pub use slot::Update;

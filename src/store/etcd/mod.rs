@@ -6,6 +6,7 @@
 mod access;
 mod connect;
 mod explain;
+mod history;
 mod jobs;
 mod keys;
 mod mirror;
@@ -14,4 +15,5 @@ mod session;
 mod streams;
 
 pub use access::Access;
+pub use history::{Begin, Happened, History, Told, state_at};
 pub use session::session;

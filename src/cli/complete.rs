@@ -1,0 +1,117 @@
+//! What the shell is offered on Tab where only the machine knows: names of stores and keys.
+//!
+//! Errors are silent and nothing takes long: a prompt is no place for either.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap_complete::CompletionCandidate;
+
+use super::Common;
+use super::stores::StoreChoice;
+use crate::store::Access;
+use crate::watch::Key;
+
+/// How long a store may take to answer.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The stores of twitcher.conf.
+pub(super) fn stores() -> Vec<CompletionCandidate> {
+    let settings = line().common.settings();
+    let names = settings.map(|settings| settings.stores.keys().map(ToString::to_string).collect::<Vec<_>>());
+    names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The keys that begin with what was typed: those directly below its last slash.
+pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else { return Vec::new() };
+    let Line { common, choice } = line();
+    let Ok(spec) = choice.spec(&common) else { return Vec::new() };
+    let above = typed.rfind('/').map_or("", |slash| &typed[..=slash]);
+    let Ok(above_key) = Key::new(if above.is_empty() { "/" } else { above }) else { return Vec::new() };
+    let names = async {
+        let access = Access::open(&spec, PATIENCE).await.ok()?;
+        let names = access.children(&above_key).await.ok()??;
+        let mut candidates = Vec::new();
+        let above = if above.is_empty() { "/" } else { above };
+        for name in
+            names.into_iter().filter(|name| format!("{above}{name}").starts_with(typed) || typed.is_empty())
+        {
+            candidates.push(format!("{above}{name}"));
+        }
+        // One that is left and has more below it is gone into with the next Tab.
+        if let [alone] = candidates.as_slice()
+            && let Ok(key) = Key::new(alone)
+            && let Ok(Some(below)) = access.children(&key).await
+            && !below.is_empty()
+        {
+            candidates.push(format!("{alone}/"));
+        }
+        Some(candidates)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return Vec::new() };
+    let names = runtime.block_on(async { tokio::time::timeout(PATIENCE, names).await.ok().flatten() });
+    runtime.shutdown_background();
+    names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// What the line that is being typed says of the store.
+struct Line {
+    common: Common,
+    choice: StoreChoice,
+}
+
+/// The completion protocol hands the words of the line over behind `--`.
+fn line() -> Line {
+    let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    Line {
+        common: Common {
+            config: option(&words, &["-c", "--config"])
+                .map_or_else(|| PathBuf::from("/etc/twitcher"), PathBuf::from),
+        },
+        choice: StoreChoice {
+            store: option(&words, &["--store"])
+                .and_then(|store| store.into_string().ok())
+                .or_else(|| std::env::var("TWITCHER_STORE").ok()),
+        },
+    }
+}
+
+/// The value of an option, as `--name VALUE` or `--name=VALUE`, before the command of `watch`.
+fn option(words: &[OsString], names: &[&str]) -> Option<OsString> {
+    let mut words = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        for name in names {
+            if word == name {
+                return words.next().cloned();
+            }
+            let value = word.to_str().and_then(|word| word.strip_prefix(name)?.strip_prefix('='));
+            if let Some(value) = value {
+                return Some(value.into());
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_found_however_they_are_written() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (line, expected) in [
+            ("twitcher get --store etcd://a /k", Some("etcd://a")),
+            ("twitcher get --store=etcd://a /k", Some("etcd://a")),
+            ("twitcher get /k --store", None),
+            ("twitcher get /k", None),
+            ("twitcher watch /k -- x --store zk", None),
+        ] {
+            assert_eq!(option(&words(line), &["--store"]), expected.map(OsString::from), "{line}");
+        }
+        assert_eq!(option(&words("t -c /x"), &["-c", "--config"]), Some("/x".into()));
+    }
+}

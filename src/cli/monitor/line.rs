@@ -1,0 +1,155 @@
+//! A change as one line: for people, cut to the width of the terminal; for programs, whole.
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::super::json::value_json;
+use super::super::{Failure, print};
+use crate::log::escape;
+use crate::tree::place::key_at;
+use crate::watch::{Key, Version};
+
+/// A change of one key.
+pub(super) struct Line<'a> {
+    /// When it was seen; `None`: before we looked.
+    pub(super) time: Option<jiff::Timestamp>,
+    pub(super) version: Version,
+    /// Relative to the key that is watched.
+    pub(super) path: &'a str,
+    /// `None`: it was deleted. A node may have no value.
+    pub(super) value: Option<Option<&'a [u8]>>,
+}
+
+/// Prints changes below a key.
+pub(super) struct Printer {
+    key: Key,
+    json: bool,
+}
+
+impl Printer {
+    pub(super) fn new(key: Key, json: bool) -> Self {
+        Self { key, json }
+    }
+
+    /// Prints changes that came together.
+    pub(super) fn print(&self, lines: &[Line<'_>]) -> Result<(), Failure> {
+        let width = width();
+        let text: String = lines
+            .iter()
+            .map(|line| if self.json { self.as_json(line) } else { self.as_text(line, width) })
+            .collect();
+        print(&text)
+    }
+
+    fn key(&self, line: &Line<'_>) -> String {
+        key_at(&self.key, line.path).map_or_else(|_| line.path.to_owned(), |key| key.to_string())
+    }
+
+    fn as_json(&self, line: &Line<'_>) -> String {
+        let value = line.value.flatten().map(value_json);
+        let shown = serde_json::json!({
+            "time": line.time.map(|time| format!("{time:.3}")),
+            "version": line.version.to_string(),
+            "event": event(line),
+            "key": self.key(line),
+            "value": value,
+        });
+        format!("{shown}\n")
+    }
+
+    fn as_text(&self, line: &Line<'_>, width: Option<usize>) -> String {
+        let time = line.time.map_or_else(
+            || format!("{:23}", "-"),
+            |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+        );
+        let key = escape::line(self.key(line).as_bytes());
+        let mut text = format!("{time}  {}  {:6}  {key}", line.version, event(line));
+        if let Some(Some(value)) = line.value {
+            text.push_str("  ");
+            match std::str::from_utf8(value) {
+                // A tab is as wide as the terminal likes.
+                Ok(value) => text.push_str(&escape::line(value.as_bytes()).replace('\t', "\\t")),
+                Err(_) => text.push_str(&format!("<{} bytes>", value.len())),
+            }
+        }
+        let mut text = match width {
+            Some(width) => cut(text, width),
+            None => text,
+        };
+        text.push('\n');
+        text
+    }
+}
+
+/// At most so many columns, the last of them an ellipsis where something was cut.
+fn cut(mut text: String, width: usize) -> String {
+    if text.width() <= width {
+        return text;
+    }
+    let mut columns = 0;
+    let room = width.saturating_sub(1);
+    let end = text.char_indices().find(|(_, character)| {
+        columns += character.width().unwrap_or(0);
+        columns > room
+    });
+    text.truncate(end.map_or(0, |(end, _)| end));
+    text.push('…');
+    text
+}
+
+fn event(line: &Line<'_>) -> &'static str {
+    if line.value.is_some() { "put" } else { "delete" }
+}
+
+/// The terminal's width in characters, or what `COLUMNS` says; `None` where output goes elsewhere: lines whole.
+fn width() -> Option<usize> {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() {
+        return crossterm::terminal::size()
+            .ok()
+            .map(|(columns, _)| columns.into())
+            .filter(|width| *width > 0);
+    }
+    std::env::var("COLUMNS").ok()?.parse().ok().filter(|width| *width > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printer(json: bool) -> Printer {
+        Printer::new(Key::new("/top").unwrap(), json)
+    }
+
+    fn line<'a>(path: &'a str, value: Option<Option<&'a [u8]>>) -> Line<'a> {
+        Line { time: None, version: Version::Revision(7), path, value }
+    }
+
+    #[test]
+    fn a_line_stays_one_line_and_within_the_width() {
+        let text = |path, value, width| {
+            printer(false).as_text(&line(path, value), width).trim_start_matches(['-', ' ']).to_owned()
+        };
+        assert_eq!(text("a", Some(Some(b"one\ntwo\t")), None), "7  put     /top/a  one\\ntwo\\t\n");
+        assert_eq!(text("a", Some(Some(b"\xff\0")), None), "7  put     /top/a  <2 bytes>\n");
+        assert_eq!(text("", Some(None), None), "7  put     /top\n");
+        assert_eq!(text("a\nb", None, None), "7  delete  /top/a\\nb\n");
+        for width in 1..80 {
+            let value = "日本語のとても長い値 and more of it, far more than fits".as_bytes();
+            let shown = printer(false).as_text(&line("a", Some(Some(value))), Some(width));
+            let shown = shown.strip_suffix('\n').unwrap();
+            assert!(shown.width() <= width && shown.width() + 2 > width, "{width}: {shown}");
+            assert!(shown.ends_with('…'), "{shown}");
+        }
+    }
+
+    #[test]
+    fn json_is_whole() {
+        let text = printer(true).as_json(&line("a", Some(Some(b"\xff"))));
+        assert_eq!(
+            text,
+            "{\"time\":null,\"version\":\"7\",\"event\":\"put\",\"key\":\"/top/a\",\"value\":{\"base64\":\"/w==\"}}\n"
+        );
+        let text = printer(true).as_json(&line("a", None));
+        assert!(text.contains("\"event\":\"delete\"") && text.contains("\"value\":null"), "{text}");
+    }
+}

@@ -1,0 +1,90 @@
+//! `twitcher monitor`: every change of a subtree, one a line.
+//!
+//! etcd tells its history, change by change, also backwards ([`history`]); other stores show states, and what
+//! differs from one to the next is what changed ([`states`]).
+
+mod history;
+mod line;
+mod states;
+
+use std::time::Duration;
+
+use clap_complete::ArgValueCompleter;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::stores::{StoreArgs, key};
+use super::{Common, Failure, complete};
+use crate::store::StoreUrl;
+use crate::watch::Key;
+use line::Printer;
+
+/// How often is looked whether anybody still reads.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Print every change of a subtree, one a line
+///
+/// The time is when the change was seen; `-` for what happened before. `ZooKeeper` and `dir` show states: of
+/// changes in quick succession only the last is certain to be seen. Ends with a signal, or when nobody reads any
+/// more.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  twitcher monitor /nginx\n  \
+                        twitcher monitor / --from -20\n  \
+                        twitcher monitor /orders --json | jq -r .value")]
+pub(super) struct Args {
+    /// The key; what is below it is meant, too
+    #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
+    key: Key,
+    /// Begin with what this revision changed; negative: with the newest N changes. Only etcd knows its past
+    #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
+    from: Option<i64>,
+    /// One JSON object a line, with the whole value
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Watches until nobody reads any more.
+pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    let spec = args.store.spec(common)?;
+    let of_etcd = match &spec.url {
+        StoreUrl::Etcd { .. } => true,
+        StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => false,
+    };
+    if let (Some(_), false) = (args.from, of_etcd) {
+        return Err(Failure::usage(format!(
+            "--from: {} keeps no history; only etcd does. Leave it out to see what changes from now on",
+            spec.url
+        )));
+    }
+    // A store that is not there at all is said at once; one that goes later is waited for.
+    drop(args.store.open(common).await?);
+    let printer = Printer::new(args.key.clone(), args.json);
+    if of_etcd {
+        history::follow(&spec, &args.key, args.from, printer).await
+    } else {
+        states::follow(spec, args.key, printer).await
+    }
+}
+
+/// Says something beside the changes.
+fn note(text: &str) {
+    use std::io::Write;
+    // Standard error may be closed.
+    let _ = writeln!(std::io::stderr().lock(), "twitcher: {text}");
+}
+
+/// Resolves when standard output is a pipe that nobody reads any more; never, where that cannot be seen.
+async fn unread() {
+    use std::os::fd::AsFd;
+    let output = std::io::stdout();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let mut fds = [PollFd::new(output.as_fd(), PollFlags::empty())];
+        let polled = poll(&mut fds, PollTimeout::ZERO);
+        let [fd] = fds;
+        if polled.is_ok() && fd.revents().is_some_and(|events| events.contains(PollFlags::POLLERR)) {
+            return;
+        }
+    }
+}

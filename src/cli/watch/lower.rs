@@ -1,0 +1,194 @@
+//! What was typed after `twitcher watch` as definitions of watches. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Args, ModeName};
+use crate::config::default_format;
+use crate::watch::{
+    Account, Action, Format, Key, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad,
+    StoreName, Surroundings, Target, WatchName, WatchSpec, WatchType,
+};
+
+/// Runs at once in `--run-mode parallel`, as for a watch file.
+const MAX_PARALLEL: u32 = 16;
+/// `settle_max`, as for a watch file.
+const SETTLES: u32 = 10;
+
+/// What a run has of who calls.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) cwd: PathBuf,
+    pub(super) account: Account,
+    pub(super) umask: u32,
+    /// The store as it was typed.
+    pub(super) store: String,
+}
+
+/// One watch for each key.
+pub(super) fn lower(args: &Args, store: &StoreName, caller: &Caller) -> Result<Vec<WatchSpec>, String> {
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = args.keys.iter().find(|key| !seen.insert(*key)) {
+        return Err(format!("`{twice}` is named twice; each key is one watch"));
+    }
+    let watches = (1..).zip(&args.keys).map(|(number, key)| watch(args, store, caller, number, key));
+    watches.collect()
+}
+
+fn watch(
+    args: &Args,
+    store: &StoreName,
+    caller: &Caller,
+    number: u32,
+    key: &Key,
+) -> Result<WatchSpec, String> {
+    // A key may have characters that no name has, and no key has the form of the other name.
+    let name = WatchName::new(key.as_str())
+        .or_else(|_| WatchName::new(&format!("watch-{number}")))
+        .map_err(|error| error.to_string())?;
+    let watch_type = match (args.tree, args.children) {
+        (true, _) => WatchType::Tree,
+        (false, true) => WatchType::Children,
+        (false, false) => WatchType::Data,
+    };
+    Ok(WatchSpec {
+        name,
+        description: String::new(),
+        target: Target { store: store.clone(), key: key.clone(), watch_type },
+        action: Action::Program(args.command.clone()),
+        surroundings: Surroundings {
+            account: caller.account.clone(),
+            cwd: caller.cwd.clone(),
+            umask: caller.umask,
+            inherit_env: true,
+            env: BTreeMap::from([("TWITCHER_STORE".to_owned(), caller.store.clone())]),
+            nice: None,
+            limits: BTreeMap::new(),
+        },
+        pipe_stdin: true,
+        format: args.format.map_or_else(|| default_format(watch_type), Format::from),
+        output: Output::Inherit,
+        verify_interval: Duration::from_mins(5),
+        policy: policy(args),
+    })
+}
+
+fn policy(args: &Args) -> PolicySpec {
+    let settle = if args.no_settle { Duration::ZERO } else { args.settle };
+    PolicySpec {
+        run_on_load: if args.from.is_some() { RunOnLoad::Never } else { RunOnLoad::Always },
+        run_mode: match args.run_mode {
+            ModeName::Queue => RunMode::Queue,
+            ModeName::Discard => RunMode::Discard,
+            ModeName::Parallel => RunMode::Parallel { max: MAX_PARALLEL },
+            ModeName::Restart => RunMode::Restart,
+        },
+        on_delete: OnDelete::Ignore,
+        notify_signal: None,
+        timeout: args.timeout,
+        kill_after: Duration::from_secs(5),
+        settle,
+        settle_max: args.settle_max.unwrap_or(settle.saturating_mul(SETTLES)),
+        splay: Duration::ZERO,
+        min_interval: Duration::ZERO,
+        // Somebody looks on: a failure is shown, and the next change is the next try.
+        retries: Retries::AtMost(0),
+        retry_delay: Duration::from_secs(5),
+        retry_delay_max: Duration::from_mins(5),
+        on_failure: OnFailure::Keep,
+        success_codes: vec![0],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn lowered(line: &str) -> Result<Vec<WatchSpec>, String> {
+        let words = std::iter::once("watch").chain(line.split(' '));
+        let args = Line::try_parse_from(words).map_err(|error| error.to_string())?.args;
+        let account = Account {
+            uid: 7,
+            gid: 7,
+            groups: None,
+            user: "me".into(),
+            home: "/home/me".into(),
+            shell: "/bin/sh".into(),
+        };
+        let caller = Caller { cwd: "/here".into(), account, umask: 0o027, store: "etcd://a,b".into() };
+        lower(&args, &StoreName::new("command-line").unwrap(), &caller)
+    }
+
+    fn one(line: &str) -> WatchSpec {
+        let mut watches = lowered(line).unwrap();
+        assert_eq!(watches.len(), 1);
+        watches.remove(0)
+    }
+
+    #[test]
+    fn what_is_not_typed_has_the_documented_meaning() {
+        let watch = one("/git/head -- cat -n");
+        assert_eq!(watch.name.as_str(), "/git/head");
+        assert_eq!(watch.target.watch_type, WatchType::Data);
+        assert_eq!(watch.action, Action::Program(vec!["cat".into(), "-n".into()]));
+        assert_eq!((watch.format, watch.output), (Format::Raw, Output::Inherit));
+        assert_eq!(watch.surroundings.cwd, PathBuf::from("/here"));
+        assert_eq!((watch.surroundings.umask, watch.surroundings.inherit_env), (0o027, true));
+        assert_eq!(watch.surroundings.env["TWITCHER_STORE"], "etcd://a,b");
+        assert_eq!(watch.policy.settle, Duration::from_secs(1));
+        assert_eq!(watch.policy.settle_max, Duration::from_secs(10));
+        assert_eq!(watch.policy.run_mode, RunMode::Queue);
+        assert_eq!((watch.policy.timeout, watch.policy.kill_after), (None, Duration::from_secs(5)));
+        assert_eq!(watch.policy.retries, Retries::AtMost(0));
+        assert_eq!(watch.policy.run_on_load, RunOnLoad::Always);
+    }
+
+    #[test]
+    fn what_is_typed_is_meant() {
+        let watch = one("/a --tree --settle 200ms --run-mode restart --timeout 3s --format yaml -- x");
+        assert_eq!((watch.target.watch_type, watch.format), (WatchType::Tree, Format::Yaml));
+        assert_eq!(watch.policy.settle_max, Duration::from_secs(2));
+        assert_eq!(watch.policy.run_mode, RunMode::Restart);
+        assert_eq!(watch.policy.timeout, Some(Duration::from_secs(3)));
+        assert_eq!(one("/a --tree -- x").format, Format::Json);
+        assert_eq!(one("/a --children -- x").format, Format::Lines);
+        assert_eq!(one("/a --settle 2s --settle-max 5s -- x").policy.settle_max, Duration::from_secs(5));
+        let watch = one("/a --no-settle --run-mode parallel -- x");
+        assert_eq!((watch.policy.settle, watch.policy.settle_max), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(watch.policy.run_mode, RunMode::Parallel { max: 16 });
+        assert_eq!(one("/a --from 17 -- x").policy.run_on_load, RunOnLoad::Never);
+    }
+
+    #[test]
+    fn several_keys_are_several_watches() {
+        let watches = lowered("/a /b=c /d -- x").unwrap();
+        let names: Vec<&str> = watches.iter().map(|watch| watch.name.as_str()).collect();
+        assert_eq!(names, ["/a", "watch-2", "/d"]);
+        assert!(lowered("/a /b /a -- x").unwrap_err().contains("`/a` is named twice"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "/a",
+            "-- x",
+            "/a --tree --children -- x",
+            "/a --no-settle --settle 1s -- x",
+            "/a --from x -- x",
+            "/a --run-mode often -- x",
+            "/a --format xml -- x",
+            "/a --settle 1y -- x",
+        ] {
+            assert!(lowered(line).is_err(), "{line}");
+        }
+    }
+}

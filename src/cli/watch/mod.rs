@@ -1,0 +1,196 @@
+//! `twitcher watch`: no configuration; a command runs with each stable state of a key.
+//!
+//! What is typed is lowered to the same definition that a watch file gives ([`lower`]), and lives as in the
+//! daemon. Runs have twitcher's own environment, directory and output.
+
+mod lower;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap_complete::ArgValueCompleter;
+
+use super::stores::{StoreChoice, key};
+use super::{Common, Failure, complete};
+use crate::daemon::{AdHoc, AdHocEnd};
+use crate::log::{Destination, LogLevel};
+use crate::watch::{Format, Key, Outcome, Version};
+
+/// How `timeout(1)` and shells tell that a command was ended by its time limit, and that it was not found.
+const TIMED_OUT: u8 = 124;
+const NOT_STARTED: u8 = 127;
+
+/// Run a command with each stable state of a key on standard input
+///
+/// Runs as the caller, in the current directory, with the caller's environment and the variables `TWITCHER_KEY`,
+/// `TWITCHER_VERSION`, `TWITCHER_REASON` and the others of a watch. Its output is passed on as it is. A command
+/// that fails is reported on standard error, and the next change runs it again. An unreachable store is reported
+/// and waited for. Several keys are several watches: the runs of one key never overlap, those of two may.
+/// SIGINT, SIGTERM and SIGHUP end the command (TERM, then KILL after 5 s) and then the watch.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    twitcher watch /git/head -- cat\n  \
+    twitcher watch /nginx --tree -- sh -c './regenerate && nginx -s reload'\n  \
+    twitcher watch /ready --once -- true")]
+pub(super) struct Args {
+    /// What is watched
+    #[arg(required = true, value_name = "KEY", value_parser = key, add = ArgValueCompleter::new(complete::keys))]
+    keys: Vec<Key>,
+    /// The whole subtree, the key itself included
+    #[arg(short, long)]
+    tree: bool,
+    /// The names of the direct children
+    #[arg(long, conflicts_with = "tree")]
+    children: bool,
+    /// Wait until no update came for that long
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::duration)]
+    settle: Duration,
+    /// Wait for quiet at most that long in all [default: 10 times --settle]
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    settle_max: Option<Duration>,
+    /// Run at once; with `--run-mode parallel` for every single update (of etcd)
+    #[arg(long, conflicts_with_all = ["settle", "settle_max"])]
+    no_settle: bool,
+    /// How the state is written [default: raw; lines with --children, json with --tree]
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<FormatName>,
+    /// What an update does while the command runs: run once more afterwards; nothing; run beside it; end it and
+    /// start again
+    #[arg(long, value_name = "MODE", default_value = "queue")]
+    run_mode: ModeName,
+    /// Run for the first stable state, and exit with the command's status (128 + N if signal N ended it)
+    #[arg(long)]
+    once: bool,
+    /// Only what is newer than this version. etcd: only if the key was changed after that revision; other stores:
+    /// only if the version is another
+    #[arg(long, value_name = "VERSION")]
+    from: Option<Version>,
+    /// End the command with TERM after that long, and with KILL 5 s later
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    store: StoreChoice,
+    /// The command; it is executed as it is, without a shell
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatName {
+    Raw,
+    Lines,
+    Json,
+    Yaml,
+    Toml,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Raw => Self::Raw,
+            FormatName::Lines => Self::Lines,
+            FormatName::Json => Self::Json,
+            FormatName::Yaml => Self::Yaml,
+            FormatName::Toml => Self::Toml,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeName {
+    Queue,
+    Discard,
+    Parallel,
+    Restart,
+}
+
+/// Watches until a signal comes, or with `--once` until the first run is over.
+pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    let store = args.store.spec(common)?;
+    let typed = args.store.store.clone().unwrap_or_else(|| store.name.to_string());
+    let from = args.from;
+    let caller = lower::Caller { cwd: directory()?, account: account()?, umask: umask(), store: typed };
+    let watches = lower::lower(&args, &store.name, &caller).map_err(Failure::usage)?;
+    let settings = crate::log::Settings {
+        destination: Destination::Stderr,
+        level: LogLevel::Warn,
+        ..crate::log::Settings::default()
+    };
+    let log = crate::log::init(&settings).map_err(|error| Failure::new(error.to_string()))?;
+    let end = crate::daemon::watch(AdHoc { watches, store, once: args.once, from }).await;
+    drop(log);
+    match end {
+        Ok(AdHocEnd::Ran(outcomes)) => match outcomes.iter().map(status).find(|status| *status != 0) {
+            Some(status) => Err(Failure::silent(status)),
+            None if outcomes.is_empty() => Err(Failure::new("the command did not run")),
+            None => Ok(()),
+        },
+        Ok(AdHocEnd::Signalled(signal)) => Err(Failure::silent(after_signal(signal.0))),
+        Err(error) => Err(Failure::new(format!("cannot listen for signals: {error}"))),
+    }
+}
+
+fn directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::new(format!("cannot find out the current directory: {error}")))
+}
+
+fn account() -> Result<crate::watch::Account, Failure> {
+    crate::config::accounts::of_caller()
+        .map_err(|error| Failure::new(format!("cannot find out who calls: {error}")))
+}
+
+/// The caller's umask(2), which can only be read by setting it.
+fn umask() -> u32 {
+    use nix::sys::stat::{Mode, umask};
+    let mask = umask(Mode::from_bits_truncate(0o077));
+    umask(mask);
+    mask.bits()
+}
+
+fn after_signal(number: i32) -> u8 {
+    u8::try_from(number).unwrap_or(0).saturating_add(128)
+}
+
+/// The exit status that an outcome is passed on as.
+fn status(outcome: &Outcome) -> u8 {
+    let exited = |code: i32| u8::try_from(code).unwrap_or(u8::MAX);
+    match outcome {
+        Outcome::Exited(code) => exited(*code),
+        Outcome::Killed(signal) => after_signal(signal.0),
+        Outcome::TimedOut { signal: Some(signal), .. } => after_signal(signal.0),
+        // That it could end well after TERM does not make it a success.
+        Outcome::TimedOut { exit_code: Some(code), signal: None } if *code != 0 => exited(*code),
+        Outcome::TimedOut { .. } => TIMED_OUT,
+        Outcome::NotStarted(_) => NOT_STARTED,
+        Outcome::Unknown => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::SignalNumber;
+
+    #[test]
+    fn every_outcome_has_the_status_that_a_shell_would_give_it() {
+        let timed_out = |exit_code, signal: Option<i32>| Outcome::TimedOut {
+            exit_code,
+            signal: signal.map(SignalNumber),
+        };
+        for (outcome, expected) in [
+            (Outcome::Exited(0), 0),
+            (Outcome::Exited(255), 255),
+            (Outcome::Killed(SignalNumber(9)), 137),
+            (timed_out(Some(0), None), 124),
+            (timed_out(Some(3), None), 3),
+            (timed_out(None, Some(15)), 143),
+            (timed_out(None, None), 124),
+            (Outcome::NotStarted(String::new()), 127),
+            (Outcome::Unknown, 1),
+        ] {
+            assert_eq!(status(&outcome), expected, "{outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Watches without a daemon, as `twitcher watch` has them: the same live watches on a ground that remembers
+//! nothing, until the first run (`once`) or a signal.
+//!
+//! Not here: what the command line means; that is `cli`'s.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::ground::Ground;
+use super::live::{self, Event, Legacy, Live};
+use crate::store::{LinkState, Store, StoreSpec, StoreUrl, etcd};
+use crate::watch::{Outcome, SignalNumber, State, Target, Version, WatchSpec};
+
+/// How long is waited before etcd is asked again for an old revision.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What is watched without a daemon.
+#[derive(Debug)]
+pub struct AdHoc {
+    /// The watches, each with a name of its own; all of this store.
+    pub watches: Vec<WatchSpec>,
+    /// Where their keys are.
+    pub store: StoreSpec,
+    /// End when each watch has had its first run.
+    pub once: bool,
+    /// What was seen before: a first state that is no other is not run.
+    pub from: Option<Version>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Every watch had its one run; the outcomes in the order of their ends.
+    Ran(Vec<Outcome>),
+    /// A signal ended it, after every run was ended.
+    Signalled(SignalNumber),
+}
+
+/// Watches until it ends. Standard output and error are the actions'; the log must be set up already.
+pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
+    let mut signals = Signals::listen()?;
+    let (outcomes_out, mut outcomes) = mpsc::unbounded_channel();
+    let once = ad_hoc.once.then_some(outcomes_out);
+    let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::now(), once));
+    let store = Store::open(ad_hoc.store);
+    let _reports = Reports(tokio::spawn(report_recovery(store.clone())));
+
+    let mut lives: Vec<Live> = Vec::new();
+    let mut tasks = JoinSet::new();
+    for spec in ad_hoc.watches {
+        let spec = Arc::new(spec);
+        let legacy = match ad_hoc.from {
+            None => None,
+            Some(version) => tokio::select! {
+                legacy = before(&store, &spec, version) => Some(legacy),
+                number = signals.next() => return Ok(End::Signalled(number)),
+            },
+        };
+        let (live, task) = live::begin(spec, PathBuf::new(), &store, &ground, legacy);
+        lives.push(live);
+        tasks.spawn(task);
+    }
+
+    let mut signalled = None;
+    loop {
+        tokio::select! {
+            ended = tasks.join_next() => match ended {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => tracing::error!("a watch met a fault in twitcher itself: {error}"),
+                None => break,
+            },
+            number = signals.next() => {
+                signalled.get_or_insert(number);
+                // Each run is sent TERM, and KILL after `kill_after`.
+                lives.iter().for_each(|live| live.tell(Event::Stop { deadline: Instant::now() }));
+            }
+        }
+    }
+    if let Some(number) = signalled {
+        return Ok(End::Signalled(number));
+    }
+    outcomes.close();
+    let mut ran = Vec::new();
+    while let Some(outcome) = outcomes.recv().await {
+        ran.push(outcome);
+    }
+    Ok(End::Ran(ran))
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one that ends us.
+    async fn next(&mut self) -> SignalNumber {
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalNumber(libc::SIGINT),
+            _ = self.terminate.recv() => SignalNumber(libc::SIGTERM),
+            _ = self.hangup.recv() => SignalNumber(libc::SIGHUP),
+        }
+    }
+}
+
+/// A task that ends with its owner.
+struct Reports(tokio::task::JoinHandle<()>);
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Says that a store is back, for those who were told that it is gone and see warnings only.
+async fn report_recovery(store: Store) {
+    let mut health = store.health();
+    let mut down = false;
+    while health.changed().await.is_ok() {
+        let state = health.borrow_and_update().state;
+        match state {
+            LinkState::Down => down = true,
+            LinkState::Connected if down => {
+                down = false;
+                tracing::warn!(store = %store.spec().name, "the store is connected again");
+            }
+            LinkState::Connected | LinkState::Connecting => {}
+        }
+    }
+}
+
+/// What somebody who saw `version` has not seen yet. Waits for the store.
+async fn before(store: &Store, spec: &Arc<WatchSpec>, version: Version) -> Legacy {
+    let mut subscription = live::subscribe(spec, store);
+    let state = subscription.next().await.state;
+    let unserved = match (&store.spec().url, version) {
+        (StoreUrl::Etcd { .. }, Version::Revision(revision)) => {
+            changed_since(store.spec(), &spec.target, revision, &state).await
+        }
+        (StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. }, version) => {
+            state.version != version
+        }
+    };
+    Legacy { spec: Arc::clone(spec), newest: Some(state), unserved }
+}
+
+/// Whether a state is another than at a revision. Deletions below a tree show in nothing but the comparison.
+async fn changed_since(store: &StoreSpec, target: &Target, revision: i64, state: &State) -> bool {
+    if matches!(state.version, Version::Revision(seen) if seen > revision) {
+        return true;
+    }
+    let mut attempt = 0;
+    loop {
+        match etcd::state_at(store, attempt, target, revision).await {
+            Ok(Some(content)) => return content != state.content,
+            Ok(None) => {
+                tracing::warn!(
+                    "etcd does not know revision {revision} (any more, or yet): {} is taken as unchanged if its version is not newer",
+                    target.key
+                );
+                return false;
+            }
+            Err(error) => {
+                if attempt == 0 {
+                    tracing::warn!("cannot ask for revision {revision}, and try again: {error}");
+                }
+                attempt += 1;
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}

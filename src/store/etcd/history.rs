@@ -1,0 +1,323 @@
+//! What etcd remembers of the past, until it is compacted: every change of a subtree, one after the other, and
+//! the state at a revision.
+//!
+//! Nothing is repeated here: after a failure the next question opens a new stream from exactly where the last
+//! one ended. When that is asked is the caller's to decide.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcd_client::proto::{PbEvent, PbWatchResponse};
+use etcd_client::{GetOptions, SortOrder, SortTarget, WatchOptions, WatchStream};
+
+use super::connect::{Connection, Entrance, late};
+use super::explain::{explain, says_denied};
+use super::keys::{Range, Scope};
+use super::read::{Mark, Wanted, read_history};
+use crate::store::{StoreError, StoreSpec};
+use crate::watch::{Content, Detail, Key, Target, WatchType};
+
+/// A stream is open, and a question answered, within this.
+const OPEN: Duration = Duration::from_secs(10);
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// The revision that made it; one transaction makes several changes at one revision.
+    pub revision: i64,
+    /// The key relative to the top of the subtree.
+    pub path: Arc<str>,
+    /// The new value; `None`: it was deleted.
+    pub value: Option<Bytes>,
+}
+
+/// Where the history begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// With the next change.
+    Now,
+    /// With what this revision changed.
+    At(i64),
+    /// Where at least so many changes are known to have come since, or as far back as etcd remembers.
+    Newest(u32),
+}
+
+/// What the history tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A stream is open.
+    Opened {
+        /// The revision that the store had reached.
+        present: i64,
+        /// The highest revision of a key that exists, where [`Begin::Newest`] asked; 0 if there is none.
+        newest: i64,
+    },
+    /// Changes in order.
+    Changes(Vec<Happened>),
+    /// What came before this revision is forgotten, though it was asked for; the history goes on from there.
+    Compacted {
+        /// The first revision that is still known.
+        oldest: i64,
+    },
+    /// The store was restored or replaced: its history is another one, which is told from here on.
+    Replaced {
+        /// The revision of the new history.
+        present: i64,
+    },
+}
+
+/// The history of a subtree.
+pub struct History {
+    entrance: Entrance,
+    scope: Scope,
+    begin: Begin,
+    /// As two watches of exactly what is needed, for a user who may not see what lies between.
+    split: bool,
+    /// The first revision that was not told yet, of each watch; empty before the first stream.
+    next: Vec<i64>,
+    cluster: u64,
+    /// The highest revision that the store has shown.
+    highest: i64,
+    attempt: u64,
+    stream: Option<WatchStream>,
+    /// The parts of a response whose rest is still to come.
+    held: Vec<PbEvent>,
+}
+
+impl History {
+    /// Nothing is asked yet.
+    pub fn new(spec: &StoreSpec, key: &Key, begin: Begin) -> Result<Self, StoreError> {
+        let entrance = Entrance::new(spec)?;
+        let scope = entrance.space.scope(key, WatchType::Tree);
+        let attempt = fastrand::u64(..u64::from(u32::MAX));
+        Ok(Self {
+            entrance,
+            scope,
+            begin,
+            split: false,
+            next: Vec::new(),
+            cluster: 0,
+            highest: 0,
+            attempt,
+            stream: None,
+            held: Vec::new(),
+        })
+    }
+
+    /// Waits for what comes next. Dropping the future loses nothing once a stream is open, and at most the
+    /// opening of one before. After an error the next call begins a stream with another server, where the last
+    /// one ended.
+    pub async fn next(&mut self) -> Result<Told, StoreError> {
+        let Some(stream) = &mut self.stream else {
+            return self.open().await;
+        };
+        loop {
+            let response = match stream.message().await {
+                Ok(Some(response)) => response.0,
+                Ok(None) => return Err(self.lost("the server ended the watch stream".to_owned())),
+                Err(error) => {
+                    let error = explain(format!("watch {}", self.scope), &error);
+                    self.close();
+                    return Err(error);
+                }
+            };
+            if response.canceled {
+                return self.cancelled(&response);
+            }
+            let fragment = response.fragment;
+            let watch = usize::try_from(response.watch_id - 1).ok();
+            let revision = response.header.map_or(0, |header| header.revision);
+            self.held.extend(response.events);
+            if fragment {
+                continue;
+            }
+            let events = std::mem::take(&mut self.held);
+            let last = events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).max();
+            // Without events it is news of progress: everything up to there was told. Not so the answer to a
+            // new watch, which is told before what it has to catch up with.
+            let told = last.or((!response.created).then_some(revision));
+            if let (Some(told), Some(next)) = (told, watch.and_then(|watch| self.next.get_mut(watch))) {
+                *next = (*next).max(told + 1);
+                self.highest = self.highest.max(told);
+            }
+            let changes: Vec<Happened> =
+                events.into_iter().filter_map(|event| happened(&self.scope, event)).collect();
+            if !changes.is_empty() {
+                return Ok(Told::Changes(changes));
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<Told, StoreError> {
+        let attempt = self.attempt;
+        self.attempt = attempt.wrapping_add(1);
+        let connection = self.entrance.connect(attempt).await?;
+        let mark = present(&connection, &self.scope).await?;
+        let replaced = self.cluster != 0 && (self.cluster != mark.cluster || mark.revision < self.highest);
+        self.cluster = mark.cluster;
+        if replaced {
+            self.highest = mark.revision;
+            self.next = vec![mark.revision + 1; self.next.len()];
+            return Ok(Told::Replaced { present: mark.revision });
+        }
+        self.highest = self.highest.max(mark.revision);
+        let ranges = self.scope.watches(self.split);
+        let mut newest = 0;
+        if self.next.len() != ranges.len() {
+            // Two watches go on where the one of before was.
+            let from = match (self.next.first(), self.begin) {
+                (Some(next), _) => *next,
+                (None, Begin::Now) => mark.revision + 1,
+                (None, Begin::At(revision)) => revision.max(1),
+                (None, Begin::Newest(0)) => mark.revision + 1,
+                (None, Begin::Newest(count)) => {
+                    let revisions = newest_revisions(&connection, &self.scope, count).await?;
+                    newest = revisions.first().copied().unwrap_or(0);
+                    let enough = revisions.len() >= usize::try_from(count).unwrap_or(usize::MAX);
+                    // The last of so many keys: since then, each of them was changed at least once.
+                    if enough { revisions.last().copied().unwrap_or(1) } else { 1 }
+                }
+            };
+            self.next = vec![from; ranges.len()];
+        }
+        if connection.has_login {
+            connection.renew_login().await?;
+        }
+        self.stream = Some(self.watch(&connection, &ranges).await?);
+        self.held.clear();
+        Ok(Told::Opened { present: mark.revision, newest })
+    }
+
+    async fn watch(&self, connection: &Connection, ranges: &[Range]) -> Result<WatchStream, StoreError> {
+        let what = || format!("watch {} at {}", self.scope, connection.server);
+        let opening = async {
+            let mut stream: Option<WatchStream> = None;
+            for (number, (range, from)) in (1..).zip(ranges.iter().zip(&self.next)) {
+                let mut options = WatchOptions::new()
+                    .with_watch_id(number)
+                    .with_start_revision(*from)
+                    .with_progress_notify()
+                    .with_fragment();
+                if let Some(end) = &range.end {
+                    options = options.with_range(end.clone());
+                }
+                match &mut stream {
+                    Some(stream) => stream.watch(range.start.clone(), Some(options)).await?,
+                    None => {
+                        let opened = connection.watch().watch(range.start.clone(), Some(options)).await?;
+                        stream = Some(opened);
+                    }
+                }
+            }
+            Ok(stream)
+        };
+        match tokio::time::timeout(OPEN, opening).await {
+            Ok(Ok(Some(stream))) => Ok(stream),
+            Ok(Ok(None)) => Err(StoreError::Refused { what: what(), why: "it has no range".to_owned() }),
+            Ok(Err(error)) => Err(explain(what(), &error)),
+            Err(_) => Err(late(what(), OPEN)),
+        }
+    }
+
+    fn cancelled(&mut self, response: &PbWatchResponse) -> Result<Told, StoreError> {
+        self.close();
+        let oldest = response.compact_revision;
+        if oldest > 0 {
+            for next in &mut self.next {
+                *next = (*next).max(oldest);
+            }
+            return Ok(Told::Compacted { oldest });
+        }
+        let reason = response.cancel_reason.clone();
+        if says_denied(&reason) {
+            if !self.split && self.scope.watches(true).len() > 1 {
+                self.split = true;
+                return Err(self.lost(format!("{reason}; trying without the keys beside it")));
+            }
+            return Err(StoreError::Denied { what: format!("watch {}", self.scope), why: reason });
+        }
+        Err(self.lost(if reason.is_empty() { "the server cancelled the watch".to_owned() } else { reason }))
+    }
+
+    fn lost(&mut self, why: String) -> StoreError {
+        self.close();
+        StoreError::Unavailable { what: format!("watch {}", self.scope), why }
+    }
+
+    fn close(&mut self) {
+        self.stream = None;
+        self.held.clear();
+    }
+}
+
+/// What was at a target at a revision; `None` where etcd does not know, any more or yet.
+pub async fn state_at(
+    spec: &StoreSpec,
+    attempt: u64,
+    target: &Target,
+    revision: i64,
+) -> Result<Option<Content>, StoreError> {
+    let entrance = Entrance::new(spec)?;
+    let connection = entrance.connect(attempt).await?;
+    let scope = entrance.space.scope(&target.key, target.watch_type);
+    let wanted = Wanted { scope, detail: Detail::Values, keys_only: false };
+    let read = read_history(connection.kv(), &wanted, revision).await?;
+    Ok(read.map(|(mirror, _)| mirror.reading().content))
+}
+
+/// The store's revision by a linearizable read, which also shows whether the subtree may be read at all.
+async fn present(connection: &Connection, scope: &Scope) -> Result<Mark, StoreError> {
+    let what = || format!("read {scope} from etcd at {}", connection.server);
+    let mut mark = Mark { cluster: 0, revision: 0 };
+    for range in scope.reads() {
+        let mut options = GetOptions::new().with_count_only();
+        if let Some(end) = range.end {
+            options = options.with_range(end);
+        }
+        let mut kv = connection.kv();
+        let asking = kv.get(range.start, Some(options));
+        let answer = tokio::time::timeout(OPEN, asking).await.map_err(|_| late(what(), OPEN))?;
+        let header = answer.map_err(|error| explain(what(), &error))?.0.header;
+        mark =
+            header.map_or(mark, |h| Mark { cluster: h.cluster_id, revision: h.revision.max(mark.revision) });
+    }
+    Ok(mark)
+}
+
+/// The highest revisions of keys of a scope, falling.
+async fn newest_revisions(
+    connection: &Connection,
+    scope: &Scope,
+    count: u32,
+) -> Result<Vec<i64>, StoreError> {
+    let what = || format!("look for the newest changes of {scope}");
+    let mut revisions = Vec::new();
+    for range in scope.reads() {
+        let mut options = GetOptions::new()
+            .with_keys_only()
+            .with_limit(count.into())
+            .with_sort(SortTarget::Mod, SortOrder::Descend);
+        if let Some(end) = range.end {
+            options = options.with_range(end);
+        }
+        let mut kv = connection.kv();
+        let asking = kv.get(range.start, Some(options));
+        let answer = tokio::time::timeout(OPEN, asking).await.map_err(|_| late(what(), OPEN))?;
+        let answer = answer.map_err(|error| explain(what(), &error))?;
+        revisions.extend(answer.0.kvs.iter().map(|kv| kv.mod_revision));
+    }
+    revisions.sort_unstable_by(|a, b| b.cmp(a));
+    revisions.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    Ok(revisions)
+}
+
+fn happened(scope: &Scope, event: PbEvent) -> Option<Happened> {
+    /// `mvccpb.Event.EventType.DELETE`.
+    const DELETE: i32 = 1;
+    let deleted = event.r#type == DELETE;
+    let kv = event.kv?;
+    let path = scope.path(&kv.key)?;
+    let value = (!deleted).then(|| kv.value.into());
+    Some(Happened { revision: kv.mod_revision, path, value })
+}
