@@ -7,5 +7,5 @@ mod splay;
 mod watch;
 
 pub(super) use settings::{fallback, lower as settings};
-pub(super) use watch::{Context, Placed, lower as watches};
 pub use watch::default_format;
+pub(super) use watch::{Context, Placed, lower as watches};
