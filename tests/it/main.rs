@@ -14,4 +14,5 @@ mod store_etcd;
 mod store_tools;
 mod store_zookeeper;
 mod tree;
+mod tree_view;
 mod watches;
