@@ -11,6 +11,7 @@ mod latency;
 mod many;
 mod reload;
 mod table;
+mod tree;
 
 use table::Table;
 
@@ -19,11 +20,12 @@ type Group = (&'static str, fn(&mut Table));
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let groups: [Group; 6] = [
+    let groups: [Group; 7] = [
         ("small", reload::small),
         ("reload", reload::thousand_files),
         ("burst", many::burst),
         ("spawn", many::thousand_actions),
+        ("tree", tree::redraw),
         ("many", many::ten_thousand_watches),
         ("latency", latency::all),
     ];

@@ -16,4 +16,5 @@ mod store_etcd;
 mod store_tools;
 mod store_zookeeper;
 mod tree;
+mod tree_view;
 mod watches;

@@ -2,6 +2,8 @@
 
 mod about;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -79,13 +81,14 @@ fn both_sides(buffer: &mut Buffer, area: Rect, left: &Line<'_>, right: &Line<'_>
 
 fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let keys = match view.keys() {
-        1 => "1 key".to_owned(),
-        keys => format!("{keys} keys"),
+        _ if !view.loaded() => String::new(),
+        1 => "· 1 key ".to_owned(),
+        keys => format!("· {keys} keys "),
     };
     let link = match &view.link {
         Link::Connecting => Span::styled("◌ connecting ", theme.bold(Color::Yellow)),
-        Link::Connected => Span::styled(format!("● connected · {keys} "), theme.colour(Color::Green)),
-        Link::Lost(_) => Span::styled(format!("○ NOT CONNECTED · {keys} "), theme.bold(Color::Red)),
+        Link::Connected => Span::styled(format!("● connected {keys}"), theme.colour(Color::Green)),
+        Link::Lost(_) => Span::styled(format!("○ NOT CONNECTED {keys}"), theme.bold(Color::Red)),
     };
     // How far it can be believed matters more than where it is.
     let room = usize::from(area.width).saturating_sub(link.width() + 2);
@@ -155,7 +158,7 @@ fn bar(buffer: &mut Buffer, area: Rect, last: usize, at: usize, height: usize, t
     use ratatui::widgets::StatefulWidget;
     let mut state = ScrollbarState::new(last + 1).position(at).viewport_content_length(height);
     let bar = Scrollbar::new(ScrollbarOrientation::VerticalRight).begin_symbol(None).end_symbol(None);
-    bar.track_symbol(Some("│")).thumb_symbol("┃").style(theme.faint()).render(area, buffer, &mut state);
+    bar.track_symbol(Some(" ")).thumb_symbol("┃").style(theme.faint()).render(area, buffer, &mut state);
 }
 
 fn footer(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {

@@ -40,7 +40,7 @@ pub(super) fn glimpse(value: &[u8], characters: usize) -> String {
     match std::str::from_utf8(value) {
         Ok("") => "\"\"".to_owned(),
         Ok(text) => one_line(text.strip_suffix('\n').unwrap_or(text), characters),
-        Err(_) => bytes(value.len()),
+        Err(_) => format!("<{}>", bytes(value.len())),
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(one_line("abc", 3), "abc");
         assert_eq!(one_line("abcd", 3), "abc…");
         assert_eq!(glimpse(b"8080\n", 9), "8080");
-        assert_eq!(glimpse(b"\xff\x00", 9), "2 bytes");
+        assert_eq!(glimpse(b"\xff\x00", 9), "<2 bytes>");
         assert_eq!(glimpse(b"", 9), "\"\"");
         assert_eq!(name(""), "\"\"");
     }

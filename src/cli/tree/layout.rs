@@ -57,8 +57,8 @@ pub(super) fn areas((width, height): (u16, u16), with_value: bool) -> Areas {
 }
 
 fn parts(whole: Rect, inner: Rect, beside: bool) -> ValueAreas {
-    // Beside the tree: key, facts, modes, an empty line. Below it the key is in the edge.
-    let said = if beside { 4 } else { 1 }.min(inner.height);
+    // Beside the tree: key, version, age and size, modes, an empty line. Below it the key is in the edge.
+    let said = if beside { 5 } else { 1 }.min(inner.height);
     let about = Rect { height: said, ..inner };
     let text = Rect { y: inner.y + said, height: inner.height - said, ..inner };
     ValueAreas { whole, beside, about, text }

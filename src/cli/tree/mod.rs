@@ -19,7 +19,7 @@ pub use value::Mode;
 use std::pin::pin;
 use std::time::Duration;
 
-use crossterm::event::{Event, EventStream};
+use crossterm::event::{Event, EventStream, MouseEventKind};
 use futures::future::{BoxFuture, OptionFuture};
 use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -104,7 +104,7 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
             _ = hangup.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             event = events.next() => match event.transpose()? {
-                Some(event) => input(event),
+                Some(event) => input(&event),
                 None => return Ok(()),
             },
             () = sleep_until(draw_at) => {
@@ -151,11 +151,13 @@ fn snapshots(tree: &Tree) -> impl Stream<Item = Snapshot> {
     })
 }
 
-fn input(event: Event) -> Option<Input> {
+fn input(event: &Event) -> Option<Input> {
     match event {
-        Event::Key(event) => Some(Input::Typed(event)),
-        Event::Mouse(event) => Some(Input::Mouse(event)),
-        Event::Resize(width, height) => Some(Input::Size(width, height)),
+        Event::Key(event) => Some(Input::Typed(*event)),
+        // A mouse that is only moved is no reason to draw.
+        Event::Mouse(event) if event.kind == MouseEventKind::Moved => None,
+        Event::Mouse(event) => Some(Input::Mouse(*event)),
+        Event::Resize(width, height) => Some(Input::Size(*width, *height)),
         Event::FocusGained | Event::FocusLost | Event::Paste(_) => None,
     }
 }

@@ -2,6 +2,8 @@
 //! and the time come as arguments, and it is drawn elsewhere.
 
 mod steps;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

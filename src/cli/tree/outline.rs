@@ -63,6 +63,14 @@ mod tests {
             ("/", Some("x\ny")),
         ];
         let entries = entries.map(|(path, value)| (path.to_owned(), entry(value)));
-        insta::assert_snapshot!(outline(&Key::new("/top").unwrap(), &entries.into()), @"");
+        insta::assert_snapshot!(outline(&Key::new("/top").unwrap(), &entries.into()), @r#"
+        /top
+        ├─ "" = x\ny
+        ├─ a
+        │  ├─ b = 1
+        │  └─ c
+        │     └─ d = \u{1b}[31m
+        └─ e = ""
+        "#);
     }
 }

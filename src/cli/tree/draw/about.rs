@@ -20,7 +20,7 @@ use crate::watch::Version;
 /// Where the names of the ways to show a value are.
 pub(super) fn tabs(areas: &ValueAreas) -> [(Mode, Rect); 3] {
     let about = areas.about;
-    let y = about.y + about.height.min(3).saturating_sub(1);
+    let y = about.y + about.height.min(4).saturating_sub(1);
     let mut x = about.x;
     Mode::ALL.map(|mode| {
         let width = u16::try_from(mode.word().len()).unwrap_or(0);
@@ -58,48 +58,52 @@ pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: 
         }
     }
     if areas.beside {
-        let lines = [Line::from(key), Line::styled(facts(view, true), theme.faint())];
+        let faint = |text: Option<String>| Line::styled(text.unwrap_or_default(), theme.faint());
+        let (version, rest) = (version(view, true), rest(view).join(" · "));
+        let lines = [Line::from(key), faint(version), faint(Some(rest))];
         for (y, line) in (about.y..about.bottom()).zip(&lines) {
             buffer.set_line(about.x, y, line, about.width);
         }
     } else if let Some(last) = tabs(areas).last().filter(|_| !about.is_empty()) {
         let x = last.1.right() + 2;
         let room = about.right().saturating_sub(x);
-        buffer.set_line(x, about.y, &Line::styled(facts(view, false), theme.faint()), room);
+        let facts: Vec<String> = version(view, false).into_iter().chain(rest(view)).collect();
+        buffer.set_line(x, about.y, &Line::styled(facts.join(" · "), theme.faint()), room);
     }
 }
 
-/// What is known of the selected key, the most telling first.
-fn facts(view: &View, room: bool) -> String {
-    let node = view.nodes.node(view.selected());
-    let mut facts = Vec::new();
-    let version = match (&node.holds, view.told()) {
-        (Holds::Prefix, _) => Some("no key of its own".to_owned()),
-        (Holds::Gone, _) | (_, None) => None,
-        (_, Some((told, _))) => match &told.version {
-            Ok(Some(version)) => Some(short(*version, room)),
+/// The version of the selected key, or why there is none.
+fn version(view: &View, room: bool) -> Option<String> {
+    match (&view.nodes.node(view.selected()).holds, view.told()) {
+        (Holds::Prefix, _) => view.loaded().then(|| "no key of its own".to_owned()),
+        (Holds::Gone, _) | (Holds::NoValue | Holds::Value(_), None) => None,
+        (Holds::NoValue | Holds::Value(_), Some((told, _))) => match &told.version {
+            Ok(Some(version)) => short(*version, room),
             Ok(None) => None,
             Err(_) => Some("version not known".to_owned()),
         },
-    };
-    facts.extend(version);
-    facts.extend(age(view));
-    match &node.holds {
-        Holds::Value(value) => facts.push(bytes(value.len())),
-        Holds::NoValue => facts.push("no value".to_owned()),
-        Holds::Prefix | Holds::Gone => {}
     }
-    facts.join(" · ")
 }
 
-/// A hash is known by its beginning; a number is whole.
-fn short(version: Version, room: bool) -> String {
-    let text = version.to_string();
-    let text = match version {
-        Version::Revision(_) => &text,
-        Version::Hash(_) => &text[..8],
+/// What else is known of it, the most telling first.
+fn rest(view: &View) -> Vec<String> {
+    let size = match &view.nodes.node(view.selected()).holds {
+        Holds::Value(value) => Some(bytes(value.len())),
+        Holds::NoValue => Some("no value".to_owned()),
+        Holds::Prefix | Holds::Gone => None,
     };
-    format!("{} {text}", if room { "version" } else { "v" })
+    age(view).into_iter().chain(size).collect()
+}
+
+/// A hash is known by its beginning where there is no room; a directory's is nothing.
+fn short(version: Version, room: bool) -> Option<String> {
+    let text = version.to_string();
+    match (version, room) {
+        (Version::Hash(0), _) => None,
+        (Version::Hash(_), false) => Some(format!("v {}", &text[..8])),
+        (Version::Revision(_), false) => Some(format!("v {text}")),
+        (Version::Hash(_) | Version::Revision(_), true) => Some(format!("version {text}")),
+    }
 }
 
 /// How long ago the key came to what it is: as seen here, else as the store says.

@@ -70,7 +70,8 @@ impl View {
         let over_value = areas.value.is_some_and(|value| value.whole.contains(at));
         #[expect(clippy::wildcard_enum_match_arm, reason = "moves and releases mean nothing here")]
         match event.kind {
-            _ if self.help => self.help = matches!(event.kind, MouseEventKind::Moved),
+            MouseEventKind::Down(_) if self.help => self.help = false,
+            _ if self.help => {}
             MouseEventKind::ScrollUp if over_value => self.line = self.line.saturating_sub(WHEEL),
             MouseEventKind::ScrollDown if over_value => self.line += WHEEL,
             MouseEventKind::ScrollUp => self.scroll(self.first.saturating_sub(WHEEL)),
