@@ -228,4 +228,7 @@ pub struct ReloadReport {
     pub settings: Vec<String>,
     /// Every problem, as <file:line:column> with its line and a hint.
     pub problems: Vec<String>,
+    /// What is loaded and does less than it says.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }

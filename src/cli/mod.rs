@@ -20,12 +20,18 @@ mod put;
 mod run;
 mod status;
 mod stores;
+pub mod tree;
 mod watch;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::accounts::SystemAccounts;
+use crate::config::{Loader, Problem, Settings, Trust};
 
 pub use failure::Failure;
 pub use output::{print, print_bytes};
@@ -71,6 +77,7 @@ enum Command {
     Put(put::Args),
     Del(del::Args),
     Ls(ls::Args),
+    Tree(tree::Args),
     Dump(document::Dump),
     Load(document::Load),
     Monitor(monitor::Args),
@@ -114,6 +121,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Put(args) => block_on(put::run(args, common)),
         Command::Del(args) => block_on(del::run(args, common)),
         Command::Ls(args) => block_on(ls::run(args, common)),
+        Command::Tree(args) => block_on(tree::run(args, common)),
         Command::Dump(args) => block_on(document::dump(args, common)),
         Command::Load(args) => block_on(document::load(args, common)),
         Command::Monitor(args) => block_on(monitor::run(args, common)),
@@ -125,15 +133,27 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 impl Common {
     /// Asks the daemon that serves this configuration.
     async fn ask(&self, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
-        let settings = self.settings()?;
-        let asked = crate::control::ask(&settings.control_socket, request).await;
+        let asked = crate::control::ask(&self.control_socket(), request).await;
         asked.map_err(|error| Failure::new(error.to_string()))
     }
 
-    /// What twitcher.conf says.
-    fn settings(&self) -> Result<std::sync::Arc<crate::config::Settings>, Failure> {
-        let mut loader = crate::config::Loader::new(&self.config);
-        crate::daemon::first_settings(&mut loader).map_err(Failure::new)
+    /// What twitcher.conf says. It is not believed in anything that would be run, so that anybody's may be read.
+    fn settings(&self) -> Result<Arc<Settings>, Vec<Problem>> {
+        let accounts = Box::new(SystemAccounts::of_process());
+        Loader::with(&self.config, Trust::Anyone, accounts, "localhost").reload_settings()
+    }
+
+    /// Where the daemon listens. One that runs on can be asked also while the file has problems.
+    fn control_socket(&self) -> PathBuf {
+        match self.settings() {
+            Ok(settings) => settings.control_socket.clone(),
+            Err(problems) => {
+                for problem in problems {
+                    let _ = writeln!(std::io::stderr().lock(), "{problem}");
+                }
+                PathBuf::from(crate::config::CONTROL_SOCKET)
+            }
+        }
     }
 }
 

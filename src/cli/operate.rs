@@ -132,7 +132,7 @@ fn reload_text(report: &ReloadReport) -> String {
         let _ = writeln!(text, "{setting}");
     }
     let _ = writeln!(text, "unchanged: {}", report.unchanged);
-    for problem in &report.problems {
+    for problem in report.problems.iter().chain(&report.warnings) {
         let _ = writeln!(text, "{}", problem.trim_end());
     }
     text

@@ -23,5 +23,5 @@ pub use directory_watch::{DirectoryWatch, Hint, Timing};
 pub use load::{FileReport, FileState, LoadedWatch, Loader, Reload};
 pub use lower::default_format;
 pub use problem::{Place, Problem, Severity};
-pub use settings::{LogDestination, LogLevel, Settings};
+pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 pub use trust::Trust;

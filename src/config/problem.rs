@@ -136,11 +136,14 @@ impl fmt::Display for Problem {
 pub(super) struct Source {
     pub(super) path: Arc<Path>,
     text: Box<str>,
+    /// Where each line begins.
+    lines: Box<[usize]>,
 }
 
 impl Source {
     pub(super) fn new(path: Arc<Path>, text: &str) -> Self {
-        Self { path, text: text.into() }
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path, text: text.into(), lines }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -157,7 +160,8 @@ impl Source {
     pub(super) fn place(&self, byte: usize) -> Place {
         let byte = self.floor(byte);
         let (_, begin) = self.line_at(byte);
-        let line = self.text[..begin].matches('\n').count() + 1;
+        // The first line that begins behind it: a file may have ten thousand watches, each with a place.
+        let line = self.lines.partition_point(|start| *start <= begin);
         Place { line, column: self.text[begin..byte].chars().count() + 1 }
     }
 

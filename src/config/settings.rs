@@ -9,6 +9,9 @@ pub use crate::log::{Destination as LogDestination, LogLevel};
 use crate::store::StoreSpec;
 use crate::watch::StoreName;
 
+/// `control_socket` where `twitcher.conf` names none.
+pub const CONTROL_SOCKET: &str = "/run/twitcher/control.sock";
+
 /// The settings of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

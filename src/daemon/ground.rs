@@ -1,15 +1,16 @@
 //! What all watches of a daemon stand on together.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::ledger::{Ledger, LiveRun};
-use crate::process::{Scripts, Spawner};
-use crate::watch::{Action, Outcome, Reason, RunId, WatchSpec};
+use crate::ledger::Ledger;
+use crate::process::{FoundRun, Scripts, Spawner};
+use crate::watch::{Action, Outcome, RunId, WatchSpec};
 
 /// How long a start may be held up by processes that do not show their environment.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);
@@ -25,6 +26,8 @@ pub(super) struct Ground {
     /// This start of the daemon, in the ids of its runs.
     start: String,
     runs: AtomicU64,
+    /// Found in `/proc` at the start, and not yet claimed by their watches.
+    lost: Mutex<Vec<FoundRun>>,
     /// Actions that run now.
     pub(super) running: AtomicU64,
     /// Who waits for the first run of each watch, which is its only one.
@@ -45,6 +48,7 @@ impl Ground {
             slots: Arc::new(Semaphore::new(max_processes)),
             start: format!("{:x}", started.as_millisecond()),
             runs: AtomicU64::new(0),
+            lost: Mutex::default(),
             running: AtomicU64::new(0),
             once: None,
         }
@@ -77,37 +81,46 @@ impl Ground {
     }
 }
 
+/// A run's place in the order of starting: the daemon's start, and the run's number in it.
+fn place(run: &RunId) -> Option<(i64, u64)> {
+    let mut parts = run.0.rsplit('-');
+    let number = parts.next()?.parse().ok()?;
+    Some((i64::from_str_radix(parts.next()?, 16).ok()?, number))
+}
+
 impl Ground {
-    /// Looks for actions of a former daemon that was killed between their start and their record, and puts them
-    /// into the ledger, so that their watches adopt them (promise P3).
+    /// Looks for actions of a former daemon that was killed between their start and their record, for their
+    /// watches to judge (promise P3), and goes on draining what ended actions left running.
     pub(super) async fn find_lost_runs(&self) {
         let spawner = self.spawner.clone();
         let prefix = format!("{}-", self.ledger.id());
+        let adopted: BTreeSet<u64> =
+            self.ledger.live_runs().iter().filter_map(|(_, live)| live.process.output_pipe).collect();
         // Reading another process's environment may block.
-        let look = tokio::task::spawn_blocking(move || spawner.find_runs(&prefix));
-        let Ok(Ok(found)) = tokio::time::timeout(LOOKING_FOR_RUNS, look).await else {
+        let look = tokio::task::spawn_blocking(move || {
+            let left = spawner.drain_leftovers(&prefix, &adopted);
+            (spawner.find_runs(&prefix), left)
+        });
+        let Ok(Ok((found, left))) = tokio::time::timeout(LOOKING_FOR_RUNS, look).await else {
             tracing::warn!("cannot look through /proc for actions of a former daemon in time");
             return;
         };
-        for run in found {
-            let entry = self.ledger.entry(run.watch.as_str()).unwrap_or_default();
-            let known = entry.live.iter().any(|live| live.run == run.run)
-                || entry.history.iter().any(|record| record.run == run.run);
-            if known {
-                continue;
-            }
-            tracing::info!(watch = %run.watch, run = %run.run, "found process {} of a former daemon", run.identity.pid);
-            let live = LiveRun {
-                run: run.run,
-                process: run.identity,
-                started: jiff::Timestamp::now(),
-                reason: Reason::Recovery,
-                version: run.version,
-                attempt: 1,
-                coalesced: 1,
-            };
-            self.ledger.started(&run.watch, live);
+        if left > 0 {
+            tracing::info!("reading on the output of {left} processes that former actions left running");
         }
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    /// The found run of a watch that the ledger does not know: it is newer than all that were written down. Any
+    /// other is what an ended action left running. Believed only of the watch's own user, because anybody may
+    /// set a variable.
+    pub(super) fn lost_run(&self, spec: &WatchSpec, newest: Option<&RunId>) -> Option<FoundRun> {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = lost.iter().position(|run| {
+            let newer = newest.is_none_or(|newest| place(&run.run) > place(newest));
+            run.watch == spec.name && run.uid == spec.surroundings.account.uid && newer
+        })?;
+        Some(lost.swap_remove(at))
     }
 
     /// The private file of a watch's script, if it has one.
@@ -134,5 +147,18 @@ impl Ground {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_ordered_by_start_and_number() {
+        let run = |text: &str| RunId(text.into());
+        let sorted = ["l-9-2", "l-9-10", "l-a-1", "l-1a1fc63734d-7"].map(|text| place(&run(text)));
+        assert!(sorted.is_sorted() && sorted.iter().all(Option::is_some), "{sorted:?}");
+        assert_eq!(place(&run("forged-x")), None);
     }
 }

@@ -228,7 +228,7 @@ impl Daemon {
     /// One line for the service manager.
     fn summary(&self) -> String {
         let watches = self.supervisor.names().count();
-        let broken = self.files.iter().filter(|file| !file.problems.is_empty()).count();
+        let broken = self.files.iter().filter(|file| file.state != crate::config::FileState::Loaded).count();
         if broken == 0 {
             format!("{watches} watches")
         } else {

@@ -1,11 +1,12 @@
 //! Reading the configuration again, and giving the supervisor what changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Daemon;
 use super::supervisor::Definition;
-use crate::config::{FileReport, FileState, Loader, Reload, Settings};
+use crate::config::{FileReport, FileState, Loader, Reload, Settings, Severity};
 use crate::status::ReloadReport;
 
 /// How long a watch that is not configured any more is remembered after its last run.
@@ -45,8 +46,12 @@ impl Daemon {
             report.settings = self.take_settings(settings);
         }
         self.log_files(&reload.files);
-        report.problems =
-            reload.files.iter().flat_map(|file| &file.problems).map(ToString::to_string).collect();
+        for problem in reload.files.iter().flat_map(|file| &file.problems) {
+            match problem.severity {
+                Severity::Error => report.problems.push(problem.to_string()),
+                Severity::Warning => report.warnings.push(problem.to_string()),
+            }
+        }
         if first {
             self.begin_all(report.problems.is_empty());
         } else {
@@ -111,14 +116,17 @@ impl Daemon {
 
     /// Logs each file's problems when they are new, and its recovery.
     fn log_files(&self, now: &[FileReport]) {
-        let before = |file: &FileReport| self.files.iter().find(|before| before.path == file.path);
+        let before: BTreeMap<_, _> = self.files.iter().map(|file| (&file.path, file)).collect();
         for file in now {
-            let known = before(file);
+            let known = before.get(&file.path);
             if known.is_some_and(|known| known.problems == file.problems && known.state == file.state) {
                 continue;
             }
             for problem in &file.problems {
-                tracing::error!("{problem}");
+                match problem.severity {
+                    Severity::Error => tracing::error!("{problem}"),
+                    Severity::Warning => tracing::warn!("{problem}"),
+                }
             }
             if file.state == FileState::Loaded && known.is_some_and(|known| known.state != FileState::Loaded)
             {

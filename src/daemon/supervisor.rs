@@ -79,12 +79,18 @@ impl Supervisor {
             self.begin(definition, None);
             return;
         };
-        if place.live.spec == definition.spec && !place.retiring {
+        let same = place.live.spec.means_the_same_as(&definition.spec);
+        if same && !place.retiring {
+            place.live.spec = Arc::clone(&definition.spec);
             place.live.file.clone_from(&definition.file);
-            place.live.tell(Event::File(definition.file));
+            place.live.tell(Event::Described { spec: definition.spec, file: definition.file });
             return;
         }
         place.next = Some(definition);
+        if same {
+            // Removed, and there again as it was: what runs of it may finish as if nothing had been.
+            return;
+        }
         place.retiring = true;
         // Also where it was retired before, without a deadline, because it had been removed.
         place.live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::HISTORY;
-use crate::watch::{Content, ProcessIdentity, Reason, RunId, RunRecord, State, Target};
+use crate::watch::{Content, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version};
 
 /// Everything remembered of a watch.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Entry {
     pub applied: Option<Applied>,
     /// Runs that were started and whose end was not seen.
     pub live: Vec<LiveRun>,
+    /// The last run that was written down. What runs and is older than it was written down too.
+    pub newest_run: Option<RunId>,
     /// A run was cut short and has not been made good yet.
     pub interrupted: bool,
     /// Paused by an operator.
@@ -30,11 +32,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn end(&mut self, record: RunRecord, applied: Option<Applied>) {
+    pub(super) fn end(&mut self, record: RunRecord, succeeded: bool) {
         self.live.retain(|live| live.run != record.run);
         self.ended += 1;
-        if applied.is_some() {
-            self.applied = applied;
+        if succeeded {
             self.interrupted = false;
         } else {
             self.failed += 1;
@@ -65,6 +66,27 @@ impl Applied {
     /// Describes a state of a target.
     pub fn new(target: &Target, state: &State) -> Self {
         Self { target: described(target), version: state.version.to_string(), digest: digest(&state.content) }
+    }
+
+    /// Whether a state of this target is the one that was applied: [`is_same`](crate::watch::is_same), as far
+    /// as a digest can tell.
+    pub fn covers(&self, target: &Target, state: &State) -> bool {
+        let now = Self::new(target, state);
+        let unread = digest(&Content::Unread);
+        self.target == now.target
+            && match &state.content {
+                Content::Absent | Content::Children(_) => self.digest == now.digest,
+                // The highest revision of a tree falls back when the last thing that happened was a deletion.
+                Content::Tree(_) => self.digest == now.digest && !self.is_before(state),
+                Content::Unread => self.version == now.version,
+                Content::Value(_) => {
+                    self.version == now.version && (self.digest == now.digest || self.digest == unread)
+                }
+            }
+    }
+
+    fn is_before(&self, state: &State) -> bool {
+        self.version.parse::<Version>().is_ok_and(|version| version.is_before(state.version))
     }
 
     /// Whether it is a state of this target.
@@ -101,6 +123,10 @@ pub struct LiveRun {
 pub struct Paused {
     /// When it ends by itself.
     pub until: Option<jiff::Timestamp>,
+    /// The newest state at that moment, if it had been dealt with: another one is to be applied on resume, also
+    /// where nothing else is known to have been applied.
+    #[serde(default)]
+    pub settled: Option<Applied>,
 }
 
 /// A short mark of a content: equal contents have equal marks. 32 hexadecimal digits of SHA-256.

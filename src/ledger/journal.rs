@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Applied, Entry, LiveRun, Paused};
-use crate::watch::{RunRecord, WatchName};
+use crate::watch::{RunId, RunRecord, WatchName};
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub(super) struct Standing {
     applied: Option<Applied>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     live: Vec<LiveRun>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newest_run: Option<RunId>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     interrupted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +52,7 @@ impl Standing {
             name: name.to_string(),
             applied: entry.applied.clone(),
             live: entry.live.clone(),
+            newest_run: entry.newest_run.clone(),
             interrupted: entry.interrupted,
             paused: entry.paused.clone(),
             stopped: entry.stopped.clone(),
@@ -61,6 +64,7 @@ impl Standing {
     fn apply_to(self, entry: &mut Entry) {
         entry.applied = self.applied;
         entry.live = self.live;
+        entry.newest_run = self.newest_run;
         entry.interrupted = self.interrupted;
         entry.paused = self.paused;
         entry.stopped = self.stopped;
@@ -79,14 +83,11 @@ pub(super) struct Contents {
 }
 
 /// Reads a journal as far as it goes; none is an empty one.
-pub(super) fn read(path: &Path) -> Contents {
+pub(super) fn read(path: &Path) -> std::io::Result<Contents> {
     match std::fs::read(path) {
-        Ok(bytes) => parse(&bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Contents::default(),
-        Err(error) => {
-            tracing::warn!("cannot read the ledger {}: {error}; it begins anew", path.display());
-            Contents::default()
-        }
+        Ok(bytes) => Ok(parse(&bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Contents::default()),
+        Err(error) => Err(error),
     }
 }
 

@@ -12,9 +12,12 @@ mod writer;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
 
 use crate::watch::{RunId, RunRecord, WatchName};
 
@@ -38,6 +41,16 @@ pub enum LedgerError {
         "another twitcher daemon uses the state directory {0}; stop it first, or give this one a state_dir of its own in twitcher.conf"
     )]
     InUse(PathBuf),
+    /// There is a ledger that cannot be read. To begin anew would forget pauses and adopt nothing.
+    #[error(
+        "cannot read the ledger {path}: {error}; give it to the daemon's user, or move it away to begin anew"
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The directory is not there and cannot be made, or cannot be entered.
     #[error(
         "cannot use the state directory {path}: {error}; set state_dir in twitcher.conf to a directory that the daemon can use"
@@ -89,14 +102,15 @@ impl Ledger {
             });
         }
         let path = state_dir.join("ledger");
-        let journal::Contents { id, entries, damaged } = journal::read(&path);
+        let journal::Contents { id, entries, damaged } =
+            journal::read(&path).map_err(|error| LedgerError::Unreadable { path: path.clone(), error })?;
         if damaged > 0 {
             tracing::warn!(
                 "{damaged} damaged lines in {} were passed over; what they said is forgotten",
                 path.display()
             );
         }
-        let id = id.unwrap_or_else(|| format!("{:08x}", fastrand::u32(..)));
+        let id = id.unwrap_or_else(|| first_id(&lock));
         let writer = Writer::start(path, &id, entries.clone());
         let disk = Some(Disk { writer, _lock: lock });
         Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), disk }) })
@@ -128,12 +142,20 @@ impl Ledger {
 
     /// A run has begun.
     pub fn started(&self, watch: &WatchName, live: LiveRun) {
-        self.change(watch, |entry| entry.live.push(live));
+        self.change(watch, |entry| {
+            entry.newest_run = Some(live.run.clone());
+            entry.live.push(live);
+        });
     }
 
-    /// A run has ended; `applied` where it succeeded.
-    pub fn ended(&self, watch: &WatchName, record: RunRecord, applied: Option<Applied>) {
-        self.change(watch, |entry| entry.end(record, applied));
+    /// A run has ended.
+    pub fn ended(&self, watch: &WatchName, record: RunRecord, succeeded: bool) {
+        self.change(watch, |entry| entry.end(record, succeeded));
+    }
+
+    /// This is the newest state that was given to a run that succeeded.
+    pub fn applied(&self, watch: &WatchName, applied: Applied) {
+        self.change(watch, |entry| entry.applied = Some(applied));
     }
 
     /// A run is over that left no outcome: it was interrupted together with the daemon or the machine.
@@ -142,11 +164,6 @@ impl Ledger {
             entry.live.retain(|live| live.run != *run);
             entry.interrupted = true;
         });
-    }
-
-    /// The interrupted run was made good, or there is nothing to make good any more.
-    pub fn recovered(&self, watch: &WatchName) {
-        self.change(watch, |entry| entry.interrupted = false);
     }
 
     /// The watch is paused, or not any more.
@@ -216,6 +233,15 @@ impl Ledger {
     }
 }
 
+/// The id of a ledger that has none yet. The same for the next daemon on this directory, so that runs are found
+/// again even where nothing could ever be written.
+fn first_id(directory: &File) -> String {
+    let Ok(metadata) = directory.metadata() else { return format!("{:08x}", fastrand::u32(..)) };
+    let hash =
+        Sha256::new().chain_update(metadata.dev().to_le_bytes()).chain_update(metadata.ino().to_le_bytes());
+    hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
+}
+
 /// An advisory lock that goes with the process, however it ends: flock(2).
 fn lock_exclusively(file: &File) -> nix::Result<()> {
     let deadline = Instant::now() + LOCK_PATIENCE;
@@ -225,7 +251,7 @@ fn lock_exclusively(file: &File) -> nix::Result<()> {
         let locked = nix::fcntl::flock(file.as_raw_fd(), nix::fcntl::FlockArg::LockExclusiveNonblock);
         match locked {
             Err(nix::errno::Errno::EWOULDBLOCK) if Instant::now() < deadline => {
-                std::thread::sleep(LOCK_RETRY)
+                std::thread::sleep(LOCK_RETRY);
             }
             Ok(()) | Err(_) => return locked,
         }

@@ -51,9 +51,10 @@ fn what_was_said_is_there_after_a_restart() {
     let ledger = Ledger::open(dir.path()).unwrap();
     let (a, b) = (name("a"), name("b"));
     ledger.started(&a, live("r1"));
-    ledger.ended(&a, record("r1"), Some(applied()));
+    ledger.ended(&a, record("r1"), true);
+    ledger.applied(&a, applied());
     ledger.started(&b, live("r2"));
-    ledger.pause(&b, Some(Paused { until: None }));
+    ledger.pause(&b, Some(Paused { until: None, settled: Some(applied()) }));
     ledger.stop(&a, Some("print".into()));
     let before = (ledger.id().to_owned(), ledger.entry("a"), ledger.entry("b"));
     drop(ledger);
@@ -104,7 +105,8 @@ fn every_prefix_of_a_journal_is_a_journal() {
     for run in 0..3 {
         ledger.started(&name("a"), live(&format!("r{run}")));
         ledger.flush();
-        ledger.ended(&name("a"), record(&format!("r{run}")), Some(applied()));
+        ledger.ended(&name("a"), record(&format!("r{run}")), true);
+        ledger.applied(&name("a"), applied());
         ledger.flush();
     }
     drop(ledger);
@@ -121,8 +123,9 @@ fn every_prefix_of_a_journal_is_a_journal() {
 fn damage_costs_only_the_damaged_lines() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
-    ledger.ended(&name("a"), record("r1"), Some(applied()));
-    ledger.ended(&name("b"), record("r2"), None);
+    ledger.ended(&name("a"), record("r1"), true);
+    ledger.applied(&name("a"), applied());
+    ledger.ended(&name("b"), record("r2"), false);
     let id = ledger.id().to_owned();
     drop(ledger);
     let path = dir.path().join("ledger");
@@ -141,7 +144,8 @@ fn a_journal_does_not_grow_with_the_number_of_runs() {
     let ledger = Ledger::open(dir.path()).unwrap();
     for run in 0..5_000 {
         ledger.started(&name("a"), live(&format!("r{run}")));
-        ledger.ended(&name("a"), record(&format!("r{run}")), Some(applied()));
+        ledger.ended(&name("a"), record(&format!("r{run}")), true);
+        ledger.applied(&name("a"), applied());
     }
     ledger.flush();
     assert_eq!(ledger.entry("a").unwrap().history.len(), HISTORY);
@@ -157,14 +161,16 @@ fn a_full_disk_is_said_and_survived() {
     mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some("size=64k"))
         .expect("mount a tmpfs; run the tests as root");
     let ledger = Ledger::open(dir.path()).unwrap();
-    ledger.ended(&name("a"), record("r1"), Some(applied()));
+    ledger.ended(&name("a"), record("r1"), true);
+    ledger.applied(&name("a"), applied());
     ledger.flush();
     assert_eq!(ledger.complaint(), None);
     let filler = dir.path().join("filler");
     let _ = std::fs::write(&filler, vec![1; 128 << 10]);
     let mut runs = 1;
     while ledger.complaint().is_none() && runs < 1000 {
-        ledger.ended(&name("a"), record(&format!("r{runs}")), Some(applied()));
+        ledger.ended(&name("a"), record(&format!("r{runs}")), true);
+        ledger.applied(&name("a"), applied());
         ledger.flush();
         runs += 1;
     }
@@ -178,6 +184,6 @@ fn a_full_disk_is_said_and_survived() {
         std::thread::yield_now();
     }
     drop(ledger);
-    assert_eq!(journal::read(&dir.path().join("ledger")).entries["a"].ended, runs);
+    assert_eq!(journal::read(&dir.path().join("ledger")).unwrap().entries["a"].ended, runs);
     umount(dir.path()).unwrap();
 }

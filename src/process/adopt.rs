@@ -1,14 +1,14 @@
 //! Runs that an earlier daemon started and that outlived it: recognised, found, and waited for.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
 use tokio::net::unix::pipe::{self, OpenOptions};
 
 use super::procfs::{self, Stat};
 use super::run::{Leader, Run, Running};
-use super::{OutputSink, Spawner, spawn};
+use super::{Leftovers, OutputSink, Spawner, spawn};
 use crate::watch::{ProcessIdentity, RunId, WatchName};
 
 /// A live action that is known only from `/proc`.
@@ -65,6 +65,24 @@ impl Spawner {
         found.into_values().collect()
     }
 
+    /// Goes on draining what ended runs of an earlier daemon left running, so that a service which an action
+    /// started does not stop at a full pipe. Pipes with these inodes have a reader already. Returns how many.
+    ///
+    /// Reads `/proc` like [`Spawner::find_runs`], and needs a tokio runtime.
+    pub fn drain_leftovers(&self, prefix: &str, read: &BTreeSet<u64>) -> usize {
+        let mut read = read.clone();
+        let leftovers = Leftovers::default();
+        for stat in procfs::every_stat().filter(|stat| stat.alive) {
+            let Some(run) = self.read_run(stat, prefix) else { continue };
+            for number in [1, 2] {
+                let Some((inode, pipe)) = held_pipe(stat.pid, number, &read) else { continue };
+                read.insert(inode);
+                OutputSink::to_log(&leftovers, &run.watch, &run.run).linger(pipe);
+            }
+        }
+        leftovers.count()
+    }
+
     fn read_run(&self, stat: Stat, prefix: &str) -> Option<FoundRun> {
         let directory = format!("/proc/{}", stat.pid);
         let environ = std::fs::read(format!("{directory}/environ")).ok()?;
@@ -101,4 +119,17 @@ fn output_pipe(identity: &ProcessIdentity) -> Option<pipe::Receiver> {
         std::fs::metadata(&path).ok().filter(|found| found.ino() == inode && found.file_type().is_fifo())?;
         OpenOptions::new().open_receiver(&path).ok()
     })
+}
+
+/// A pipe that a process writes into and holds open itself, which only the pipes of runs are; see `start`.
+fn held_pipe(pid: i32, number: i32, read: &BTreeSet<u64>) -> Option<(u64, pipe::Receiver)> {
+    let path = format!("/proc/{pid}/fd/{number}");
+    let found = std::fs::metadata(&path).ok().filter(|found| found.file_type().is_fifo())?;
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
+    if flags & libc::O_ACCMODE != libc::O_RDWR || read.contains(&found.ino()) {
+        return None;
+    }
+    Some((found.ino(), OpenOptions::new().open_receiver(&path).ok()?))
 }

@@ -13,7 +13,7 @@ use super::lines::LineGate;
 use crate::watch::{RunId, WatchName};
 
 /// How many output pipes of ended runs a watch keeps open for what those runs left running.
-const MOST_LEFTOVERS: usize = 4;
+const MOST_LEFTOVERS: usize = 64;
 /// Bytes of one read(2).
 const CHUNK: usize = 16 * 1024;
 /// Reads before others get a turn.
@@ -68,12 +68,16 @@ impl fmt::Debug for OutputSink {
     }
 }
 
-/// The still open outputs of a watch's ended runs: at most 4, the oldest is closed for a fifth. One for
+/// The still open outputs of a watch's ended runs: at most 64, the oldest is closed for one more. One for
 /// each watch, kept as long as the watch.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers(Arc<Mutex<VecDeque<AbortHandle>>>);
 
 impl Leftovers {
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn keep(&self, task: AbortHandle) {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|task| !task.is_finished());

@@ -31,6 +31,28 @@ pub struct WatchSpec {
     pub policy: PolicySpec,
 }
 
+impl WatchSpec {
+    /// Whether the two differ in nothing but the text for people.
+    pub fn means_the_same_as(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            description: _,
+            target,
+            action,
+            surroundings,
+            pipe_stdin,
+            format,
+            output,
+            verify_interval,
+            policy,
+        } = self;
+        (name, target, action, surroundings)
+            == (&other.name, &other.target, &other.action, &other.surroundings)
+            && (pipe_stdin, format, output) == (&other.pipe_stdin, &other.format, &other.output)
+            && (verify_interval, policy) == (&other.verify_interval, &other.policy)
+    }
+}
+
 /// All that the policy machine decides by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicySpec {

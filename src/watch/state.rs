@@ -21,6 +21,16 @@ pub enum Version {
     Hash(u128),
 }
 
+impl Version {
+    /// Whether it comes before another in one life of a store. Hashes have no order.
+    pub fn is_before(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Revision(this), Self::Revision(other)) => this < other,
+            (Self::Revision(_) | Self::Hash(_), Self::Revision(_) | Self::Hash(_)) => false,
+        }
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,6 +88,32 @@ impl Content {
     }
 }
 
+/// Whether what is there now is what was there before, or an update of it.
+///
+/// An unchanged value under a higher revision is an update: somebody wrote the same again. Under a lower one it
+/// is not: the store was restored to the very same value, or the last thing that happened in a tree was a
+/// deletion, whose revision nothing that is left carries. Names of children are their state, and so is absence.
+/// Where one of the two was not read, only versions can tell.
+pub fn is_same(before: (Version, &Content), now: (Version, &Content)) -> bool {
+    let (old_version, old) = before;
+    let (new_version, new) = now;
+    match (old, new) {
+        (Content::Absent, Content::Absent) => true,
+        (Content::Children(old), Content::Children(new)) => old == new,
+        (Content::Value(old), Content::Value(new)) => old == new && !old_version.is_before(new_version),
+        (Content::Tree(old), Content::Tree(new)) => {
+            !old_version.is_before(new_version) && (old.ptr_eq(new) || old == new)
+        }
+        (Content::Unread, Content::Unread | Content::Value(_)) | (Content::Value(_), Content::Unread) => {
+            old_version == new_version
+        }
+        (
+            Content::Absent | Content::Unread | Content::Children(_) | Content::Value(_) | Content::Tree(_),
+            Content::Absent | Content::Unread | Content::Children(_) | Content::Value(_) | Content::Tree(_),
+        ) => false,
+    }
+}
+
 /// One state of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
@@ -87,6 +123,13 @@ pub struct State {
     pub version: Version,
     /// What was there.
     pub content: Content,
+}
+
+impl State {
+    /// What [`is_same`] compares.
+    pub fn as_seen(&self) -> (Version, &Content) {
+        (self.version, &self.content)
+    }
 }
 
 #[cfg(test)]

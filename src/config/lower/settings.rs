@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use crate::config::problem::{Problem, Source, nearest};
 use crate::config::raw::{RawSettings, RawStore, RawTable};
-use crate::config::{LogDestination, LogLevel, Settings};
+use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 use crate::store::{Credentials, StoreSpec, StoreUrl, Tls};
 use crate::watch::StoreName;
 
 const LOCAL: &str = "local";
 const STATE_DIR: &str = "/var/lib/twitcher";
-const CONTROL_SOCKET: &str = "/run/twitcher/control.sock";
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// `sun_path` of unix(7), with its NUL.
 const LONGEST_SOCKET: usize = 107;

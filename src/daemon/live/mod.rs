@@ -35,8 +35,8 @@ pub(super) enum Event {
     Explain(oneshot::Sender<Explanation>),
     /// Its store was configured anew.
     Store(Store),
-    /// It was moved to another file, or its file was.
-    File(PathBuf),
+    /// It means what it meant, in other words or in another file.
+    Described { spec: Arc<WatchSpec>, file: PathBuf },
     /// Its definition was changed or removed. Live runs finish; those without a timeout end at the deadline.
     Retire { deadline: Option<Instant> },
     /// The daemon stops.

@@ -31,6 +31,11 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Gives back the slot; the state that it was given.
+    fn give_back(self) -> Option<State> {
+        self.state
+    }
+
     /// A run of a former daemon.
     pub(super) fn adopted(live: &LiveRun, orders: Orders, since: Instant) -> Self {
         Self {
@@ -76,8 +81,13 @@ impl Task {
                     Effect::Skip { order, why } => {
                         tracing::debug!(watch = %self.spec.name, "state {} is not run: {why:?}", order.0);
                     }
-                    // Written together with the end of the run that applied it.
-                    Effect::Applied { .. } => {}
+                    Effect::Applied { order, .. } => {
+                        // The machine judges: of parallel runs, an older one may end last.
+                        if let Some(state) = self.ending.take().filter(|state| state.order == order) {
+                            let applied = Applied::new(&self.spec.target, &state);
+                            self.ground.ledger.applied(&self.spec.name, applied);
+                        }
+                    }
                     Effect::Stopped => {
                         let fingerprint = super::recover::fingerprint(&self.spec);
                         self.ground.ledger.stop(&self.spec.name, Some(fingerprint));
@@ -174,8 +184,9 @@ impl Task {
         self.ground.running.fetch_sub(1, Ordering::Relaxed);
         let verdict = self.finish(run, &running, outcome, output);
         // The slot is free before the machine may ask for the next.
-        drop(running);
+        self.ending = running.give_back();
         self.decide(Input::Ended(Ended { run: run.clone(), verdict }));
+        self.ending = None;
     }
 
     /// Writes down and logs how a run ended.
@@ -203,11 +214,7 @@ impl Task {
             signal: outcome.signal().map(|signal| signal.0),
             output,
         };
-        let applied = match verdict {
-            Verdict::Succeeded => running.state.as_ref().map(|state| Applied::new(&self.spec.target, state)),
-            Verdict::Failed | Verdict::Unknown => None,
-        };
-        self.ground.ledger.ended(&self.spec.name, record, applied);
+        self.ground.ledger.ended(&self.spec.name, record, verdict == Verdict::Succeeded);
         self.ground.ended(outcome);
         match verdict {
             Verdict::Unknown => self.ground.ledger.interrupted(&self.spec.name, run),
@@ -259,6 +266,12 @@ impl Task {
         }
     }
 
+    /// The newest state, if nothing is to be done about it any more.
+    fn settled(&self) -> Option<Applied> {
+        let newest = self.newest.as_ref().filter(|_| self.machine.unserved().is_none());
+        newest.map(|newest| Applied::new(&self.spec.target, newest))
+    }
+
     /// Does what an operator asks, and says in a sentence what came of it.
     pub(super) fn controlled(&mut self, control: Control) -> Result<String, String> {
         let name = self.spec.name.clone();
@@ -267,7 +280,7 @@ impl Task {
             (Some(Answer::Accepted), Control::Trigger) => Ok(format!("{name} runs with the current state")),
             (Some(Answer::Accepted), Control::Pause { until }) => {
                 let until = until.and_then(super::recover::wall_clock);
-                self.ground.ledger.pause(&name, Some(Paused { until }));
+                self.ground.ledger.pause(&name, Some(Paused { until, settled: self.settled() }));
                 tracing::info!(watch = %name, "paused");
                 Ok(match until {
                     Some(until) => format!("{name} is paused until {until:.0}"),

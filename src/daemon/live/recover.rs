@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use super::super::ground::Ground;
 use super::perform::Running;
 use super::task::{RunSource, Task};
-use crate::ledger::Applied;
+use crate::ledger::{LiveRun, Paused};
 use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
 use crate::process::OutputSink;
-use crate::watch::{State, Version, WatchSpec};
+use crate::watch::{Reason, State, Version, WatchSpec};
 
 /// The machine of a watch, standing as the ledger says.
 pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> Machine<RunSource> {
@@ -28,18 +28,30 @@ pub(super) fn baseline(spec: &WatchSpec, ground: &Ground, state: &State) -> Base
     if entry.interrupted {
         return Baseline::Interrupted;
     }
-    let now = Applied::new(&spec.target, state);
-    match entry.applied {
-        Some(applied) if applied == now => Baseline::Applied,
-        Some(applied) if applied.target == now.target => Baseline::Changed,
-        Some(_) | None => Baseline::Unknown,
+    let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
+    if applied.is_some_and(|applied| applied.covers(&spec.target, state)) {
+        return Baseline::Applied;
     }
+    // What came under a pause or a stop is applied on resume, whatever `run_on_load` says.
+    let unsettled =
+        |paused: &Paused| !paused.settled.as_ref().is_some_and(|settled| settled.covers(&spec.target, state));
+    if entry.stopped.is_some() || entry.paused.as_ref().is_some_and(unsettled) {
+        return Baseline::Pending;
+    }
+    if applied.is_some() { Baseline::Changed } else { Baseline::Unknown }
 }
 
 /// A mark of a definition, which changes with its meaning.
 pub(super) fn fingerprint(spec: &WatchSpec) -> String {
+    // Not of it: what is only text, and what is drawn or looked up on this machine.
+    let mut policy = spec.policy.clone();
+    policy.splay = Duration::ZERO;
+    let surroundings = &spec.surroundings;
+    let meaning =
+        (&spec.target, &spec.action, &surroundings.cwd, &surroundings.env, spec.pipe_stdin, spec.format);
+    let account = (surroundings.account.uid, surroundings.account.gid, &surroundings.limits);
     let mut hash = sha2::Sha256::default();
-    sha2::Digest::update(&mut hash, format!("{spec:?}"));
+    sha2::Digest::update(&mut hash, format!("{meaning:?} {account:?} {policy:?}"));
     let mark = sha2::Digest::finalize(hash).iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte));
     format!("{mark:016x}")
 }
@@ -47,8 +59,22 @@ pub(super) fn fingerprint(spec: &WatchSpec) -> String {
 impl Task {
     /// Waits for the runs of a former daemon that still live (promise P3), and takes note of those that do not.
     pub(super) fn adopt(&mut self) {
-        let Some(entry) = self.ground.ledger.entry(self.spec.name.as_str()) else { return };
-        for live in entry.live {
+        let entry = self.ground.ledger.entry(self.spec.name.as_str()).unwrap_or_default();
+        let lost = self.ground.lost_run(&self.spec, entry.newest_run.as_ref()).map(|run| {
+            tracing::info!(watch = %self.spec.name, run = %run.run, "found process {}", run.identity.pid);
+            let live = LiveRun {
+                run: run.run,
+                process: run.identity,
+                started: jiff::Timestamp::now(),
+                reason: Reason::Recovery,
+                version: run.version,
+                attempt: 1,
+                coalesced: 1,
+            };
+            self.ground.ledger.started(&self.spec.name, live.clone());
+            live
+        });
+        for live in entry.live.into_iter().chain(lost) {
             let sink = OutputSink::to_log(&self.leftovers, &self.spec.name, &live.run);
             let Some(running) = self.ground.spawner.adopt(&live.process, sink) else {
                 tracing::warn!(watch = %self.spec.name, run = %live.run, "the run did not outlive the daemon; it is repeated");

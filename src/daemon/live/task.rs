@@ -14,7 +14,7 @@ use crate::daemon::ground::Ground;
 use crate::policy::{Baseline, Input, Machine, Source};
 use crate::process::Leftovers;
 use crate::store::{Store, Subscribe, Subscription, Update};
-use crate::watch::{Detail, Order, RunId, RunMode, State, WatchSpec};
+use crate::watch::{Detail, Order, RunId, RunMode, State, WatchSpec, is_same};
 
 pub(super) struct Task {
     pub(super) spec: Arc<WatchSpec>,
@@ -32,6 +32,8 @@ pub(super) struct Task {
     before: Option<Before>,
     /// The newest state, under this watch's own order, which goes on where a store is replaced.
     pub(super) newest: Option<State>,
+    /// What the run was given that is just ending.
+    pub(super) ending: Option<State>,
     pub(super) drained: bool,
     /// The daemon stops: what is ended now is made good at the next start.
     pub(super) stopping: bool,
@@ -110,6 +112,7 @@ impl Task {
             mailbox,
             before: Some(Before { legacy }),
             newest: None,
+            ending: None,
             drained: false,
             stopping: false,
         }
@@ -155,7 +158,10 @@ impl Task {
                 let _ = answer.send(self.explain());
             }
             Event::Store(store) => self.subscription = subscribe(&self.spec, &store),
-            Event::File(file) => self.file = file,
+            Event::Described { spec, file } => {
+                self.spec = spec;
+                self.file = file;
+            }
             Event::Retire { deadline } => self.decide(Input::Retire { deadline }),
             Event::Stop { deadline } => {
                 self.stopping = true;
@@ -168,7 +174,7 @@ impl Task {
     fn see(&mut self, update: Update) {
         let Update { mut state, updates } = update;
         let last = self.newest.as_ref();
-        if last.is_some_and(|last| last.version == state.version && last.content == state.content) {
+        if last.is_some_and(|last| is_same(last.as_seen(), state.as_seen())) {
             // A new subscription on a store that was configured anew shows what is known already.
             return;
         }
@@ -185,8 +191,7 @@ impl Task {
     fn judge(&self, state: &State, legacy: Option<&Legacy>) -> Baseline {
         if let Some(legacy) = legacy.filter(|legacy| legacy.spec.target == self.spec.target) {
             let seen = legacy.newest.as_ref();
-            let same =
-                seen.is_some_and(|seen| seen.version == state.version && seen.content == state.content);
+            let same = seen.is_some_and(|seen| is_same(seen.as_seen(), state.as_seen()));
             if legacy.unserved || (seen.is_some() && !same) {
                 return Baseline::Pending;
             }

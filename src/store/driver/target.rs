@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::slot::Slot;
 use crate::store::session::{Arm, Proof, Reading, TargetId};
-use crate::watch::{Content, Detail, Key, Order, State, Version, WatchType};
+use crate::watch::{Detail, Key, Order, State, Version, WatchType, is_same};
 
 /// First and longest wait before a refused target is tried again.
 const REFUSED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
@@ -95,14 +95,18 @@ impl Target {
 
     /// Takes note of a reading, and gives it to the subscribers where it is new. Returns whether it was.
     pub(super) fn observe(&mut self, reading: Reading, proof: Proof, now: Instant, order: Order) -> bool {
-        if proof == Proof::Event && self.seen.is_some_and(|seen| is_older(reading.version, seen)) {
+        if proof == Proof::Event && self.seen.is_some_and(|seen| reading.version.is_before(seen)) {
             return false;
         }
         self.seen = Some(reading.version);
         self.verified = Some(now);
         self.refused = None;
         self.show();
-        if self.emitted.as_ref().is_some_and(|emitted| is_same(emitted, &reading)) {
+        if self
+            .emitted
+            .as_ref()
+            .is_some_and(|emitted| is_same(emitted.as_seen(), (reading.version, &reading.content)))
+        {
             return false;
         }
         let state = State { order, version: reading.version, content: reading.content };
@@ -134,40 +138,10 @@ impl Target {
     }
 }
 
-/// Whether a version comes before another in one life of a store. Hashes have no order.
-fn is_older(version: Version, than: Version) -> bool {
-    match (version, than) {
-        (Version::Revision(version), Version::Revision(than)) => version < than,
-        (Version::Revision(_) | Version::Hash(_), Version::Revision(_) | Version::Hash(_)) => false,
-    }
-}
-
-/// Whether a reading says nothing new.
-///
-/// An unchanged value under a higher revision is an update: somebody wrote the same again. Under a lower
-/// one it is not: the store was restored to the very same value, or the last thing that happened in a
-/// tree was a deletion, whose revision nothing that is left carries. Names of children are their state.
-fn is_same(emitted: &State, reading: &Reading) -> bool {
-    match (&emitted.content, &reading.content) {
-        (Content::Absent, Content::Absent) => true,
-        (Content::Unread, Content::Unread) => emitted.version == reading.version,
-        (Content::Children(emitted), Content::Children(read)) => emitted == read,
-        (Content::Value(old), Content::Value(new)) => {
-            old == new && !is_older(emitted.version, reading.version)
-        }
-        (Content::Tree(old), Content::Tree(new)) => {
-            !is_older(emitted.version, reading.version) && (old.ptr_eq(new) || old == new)
-        }
-        (
-            Content::Absent | Content::Unread | Content::Children(_) | Content::Value(_) | Content::Tree(_),
-            Content::Absent | Content::Unread | Content::Children(_) | Content::Value(_) | Content::Tree(_),
-        ) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::Content;
 
     fn value(version: i64, text: &str) -> Reading {
         let content = Content::Value(text.to_owned().into());

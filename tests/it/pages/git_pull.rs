@@ -65,9 +65,7 @@ fn install(machine: &Machine, config: &Path) {
 
 fn commit_and_push(author: &Machine, text: &str) -> String {
     author.types(&format!("cd work; echo {text} >index.html; git add index.html; git commit -q -m {text}"));
-    for block in blocks(PAGE, PUSH, "sh").iter().take(1) {
-        author.types(&format!("cd work\n{block}"));
-    }
+    author.types(&format!("cd work\n{}", blocks(PAGE, PUSH, "sh")[0]));
     author.types("git -C work rev-parse HEAD").trim().to_owned()
 }
 
@@ -103,18 +101,22 @@ fn ten_machines_follow_a_repository() {
     };
     let server = everywhere(Machine::new(top));
     install(&server, &top.join("none"));
-    page_of(SERVER).iter().for_each(|block| drop(server.types(block)));
+    for block in page_of(SERVER) {
+        server.types(&block);
+    }
 
     let mut webs: Vec<Web> = (0..MACHINES).map(|number| Web::start(number, everywhere)).collect();
     let page = page_of(EVERY_MACHINE);
-    for web in &webs {
-        page.iter().for_each(|block| drop(web.machine.types(block)));
+    for (web, block) in webs.iter().flat_map(|web| page.iter().map(move |block| (web, block))) {
+        web.machine.types(block);
     }
     server.types("git init -q -b main work; git -C work remote add origin /srv/git/site.git");
 
     // Everybody has it.
     let first = commit_and_push(&server, "first");
-    webs.iter().for_each(|web| web.until_at(&first));
+    for web in &webs {
+        web.until_at(&first);
+    }
     let push = page_of(PUSH);
     let shown = push[1..].iter().map(|block| webs[3].machine.types(block)).collect::<String>();
     assert!(shown.contains("yes: the newest state was applied"), "{shown}");
@@ -139,7 +141,9 @@ fn ten_machines_follow_a_repository() {
     // One is down for a push, and catches up.
     assert!(webs[0].daemon.stop().success());
     let third = commit_and_push(&server, "third");
-    webs[1..].iter().for_each(|web| web.until_at(&third));
+    for web in &webs[1..] {
+        web.until_at(&third);
+    }
     assert_eq!(webs[0].commit(), second);
     webs[0].daemon.run();
     webs[0].until_at(&third);

@@ -62,6 +62,7 @@ fn a_partition_and_resets_cost_nothing() {
         scene.step();
     }
     scene.prove();
+    scene.prove_deletion(|| proxy.cut(), || proxy.heal());
 }
 
 #[test]
@@ -155,4 +156,25 @@ fn an_etcd_that_comes_after_the_daemon_is_waited_for() {
     etcd.start_again();
     scene.step();
     scene.prove();
+}
+
+/// The way to the store is changed in twitcher.conf, to a cluster whose revisions are lower.
+#[test]
+fn a_store_that_is_pointed_elsewhere_is_followed() {
+    let (first, second) = (Etcd::start(), Etcd::start());
+    let mut scene = scene(&first);
+    for _ in 0..20 {
+        scene.step();
+    }
+    scene.prove();
+    scene.witnesses.writer = Writer::etcd(&[second.port()]);
+    scene.step();
+    let conf = scene.daemon.path("config/twitcher.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, text.replace(&first.url(), &second.url())).unwrap();
+    let pid = scene.daemon.pid();
+    let report = scene.daemon.say(&["reload"]);
+    assert!(report.contains("connected anew"), "{report}");
+    scene.prove();
+    assert_eq!(scene.daemon.pid(), pid);
 }

@@ -4,13 +4,13 @@
 //! must have seen the store's last value (P1), never an older one after a newer one (P2), and never two at once
 //! (P3). Faults of a single room are tested beside that room.
 
-//mod ancestor;
-//mod disk;
-//mod entrance;
+mod ancestor;
+mod disk;
+mod entrance;
 mod etcd;
-//mod leftovers;
+mod leftovers;
 mod random;
-//mod silence;
+mod silence;
 mod witness;
 mod writer;
 mod zookeeper;

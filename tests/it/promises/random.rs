@@ -16,7 +16,7 @@ use crate::fixture::proxy::Proxy;
 use crate::fixture::zookeeper::ZooKeeper;
 
 const SEED: u64 = 20_100_401;
-const LENGTH: usize = 160;
+const LENGTH: usize = 240;
 /// One in five runs fails, and is tried again.
 const REST: &str = "sleep 0.0$(($$ % 7)); test $(($$ % 5)) -ne 0";
 const FIELDS: &str = "retries = 'unlimited'\nretry_delay = '20ms'\nretry_delay_max = '50ms'";
@@ -41,6 +41,10 @@ enum Event {
     /// And all actions with it: what a machine does that loses its power.
     KillEverything,
     StopDaemon,
+    /// Its actions are left to the next daemon.
+    HandOver,
+    /// For so many milliseconds: sessions end, and queues fill.
+    FreezeDaemon(u64),
     /// The same meaning in other words.
     Rewrite(Store, usize),
     /// Another meaning.
@@ -68,7 +72,9 @@ fn plan(seed: u64, length: usize) -> Vec<Event> {
             67..73 => Event::KillDaemon,
             73..75 => Event::KillEverything,
             75..77 => Event::StopDaemon,
-            77..81 => Event::Rewrite(store, kind),
+            77 => Event::HandOver,
+            78 => Event::FreezeDaemon(rng.u64(100..3500)),
+            79..81 => Event::Rewrite(store, kind),
             81..86 => Event::Redefine(store, kind),
             86..89 => Event::Trigger(store, kind),
             89..91 => Event::PauseAndResume(store, kind),
@@ -168,6 +174,19 @@ impl World {
             Event::StopDaemon => {
                 assert!(self.daemon.stop().success());
                 self.daemon.run();
+            }
+            Event::HandOver => {
+                self.daemon.signal(Signal::SIGUSR1);
+                assert!(self.daemon.wait().success());
+                self.daemon.run();
+            }
+            Event::FreezeDaemon(milliseconds) => {
+                self.daemon.signal(Signal::SIGSTOP);
+                for store in &mut self.stores {
+                    store.step();
+                }
+                std::thread::sleep(Duration::from_millis(milliseconds));
+                self.daemon.signal(Signal::SIGCONT);
             }
             Event::Rewrite(store, kind) => {
                 self.redefinitions += 1;

@@ -232,6 +232,28 @@ impl Scene {
         self.witnesses.prove(&self.daemon);
     }
 
+    /// A watch that runs on deletion sees one that happens while nothing comes through.
+    #[track_caller]
+    pub(super) fn prove_deletion(&mut self, breaks: impl Fn(), heals: impl Fn()) {
+        let out = self.daemon.path("deletion");
+        self.witnesses.writer.put("/gone", "here");
+        self.daemon.write(
+            "deletion.toml",
+            &format!(
+                "[[watch]]\nstore = 'main'\nkey = '/gone'\non_delete = 'run'\naction = 'echo $TWITCHER_REASON [$(cat)] >> {}'\n",
+                out.display()
+            ),
+        );
+        self.daemon.until_file("deletion", |text| text == "load [here]\n");
+        breaks();
+        self.until_down();
+        self.witnesses.writer.delete("/gone");
+        heals();
+        self.daemon.until_file("deletion", |text| text == "load [here]\ndelete []\n");
+        self.witnesses.writer.put("/gone", "again");
+        self.daemon.until_file("deletion", |text| text.ends_with("delete []\nchange [again]\n"));
+    }
+
     /// What `status` says of the store.
     #[track_caller]
     pub(super) fn store(&self) -> Value {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use etcd_client::{Compare, CompareOp, Txn, TxnOp};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use zookeeper_client::Error as ZooKeeperError;
@@ -20,7 +21,7 @@ pub(super) struct Writer {
 }
 
 enum Hand {
-    Etcd { endpoints: Vec<String>, client: Option<etcd_client::Client> },
+    Etcd { endpoints: Vec<String>, client: Option<Box<etcd_client::Client>> },
     ZooKeeper { servers: String, client: Option<zookeeper_client::Client> },
     Dir { root: PathBuf },
 }
@@ -89,14 +90,10 @@ impl Hand {
             Self::Etcd { endpoints, client } => {
                 if client.is_none() {
                     let connected = etcd_client::Client::connect(&endpoints[..1], None).await;
-                    *client = Some(connected.map_err(|error| error.to_string())?);
+                    *client = Some(Box::new(connected.map_err(|error| error.to_string())?));
                 }
                 let client = client.as_mut().unwrap();
-                let written = match value {
-                    Some(value) => client.put(key, value, None).await.map(drop),
-                    None => client.delete(key, None).await.map(drop),
-                };
-                written.map_err(|error| error.to_string())
+                replace(client, key, value).await
             }
             Self::ZooKeeper { servers, client } => {
                 if client.is_none() {
@@ -129,20 +126,30 @@ impl Hand {
     }
 }
 
+/// Replaces exactly what is there: a lost attempt that reaches the server late must not undo a later one.
 async fn set(client: &zookeeper_client::Client, path: &str, value: &[u8]) -> Result<(), ZooKeeperError> {
-    match client.set_data(path, value, None).await {
-        Err(ZooKeeperError::NoNode) => {
-            for (end, _) in path.match_indices('/').skip(1) {
-                match client.create(&path[..end], b"", &OPEN).await {
-                    Ok(_) | Err(ZooKeeperError::NodeExists) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            match client.create(path, value, &OPEN).await {
-                Ok(_) | Err(ZooKeeperError::NodeExists) => client.set_data(path, value, None).await.map(drop),
-                Err(error) => Err(error),
-            }
-        }
-        set => set.map(drop),
+    if let Some(stat) = client.check_stat(path).await? {
+        return client.set_data(path, value, Some(stat.version)).await.map(drop);
     }
+    for (end, _) in path.match_indices('/').skip(1) {
+        match client.create(&path[..end], b"", &OPEN).await {
+            Ok(_) | Err(ZooKeeperError::NodeExists) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    client.create(path, value, &OPEN).await.map(drop)
+}
+
+/// The same in etcd.
+async fn replace(client: &mut etcd_client::Client, key: &str, value: Option<&str>) -> Result<(), String> {
+    let read = client.get(key, None).await.map_err(|error| error.to_string())?;
+    let revision = read.kvs().first().map_or(0, etcd_client::KeyValue::mod_revision);
+    let write = match value {
+        Some(value) => TxnOp::put(key, value, None),
+        None => TxnOp::delete(key, None),
+    };
+    let unchanged = Compare::mod_revision(key, CompareOp::Equal, revision);
+    let txn = client.txn(Txn::new().when([unchanged]).and_then([write])).await;
+    let done = txn.map_err(|error| error.to_string())?.succeeded();
+    done.then_some(()).ok_or_else(|| "an earlier attempt came between".to_owned())
 }

@@ -63,6 +63,7 @@ fn partitions_stalls_and_resets_cost_nothing() {
         scene.step();
     }
     scene.prove();
+    scene.prove_deletion(|| proxy.cut(), || proxy.heal());
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! What is said above the value: its key, version, size and age, and the ways to show it.
+
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Widget};
+
+use super::Theme;
+use crate::cli::status::span;
+use crate::cli::tree::escape::{bytes, one_line};
+use crate::cli::tree::layout::ValueAreas;
+use crate::cli::tree::model::{Pane, View};
+use crate::cli::tree::nodes::{Change, Holds};
+use crate::cli::tree::value::Mode;
+use crate::watch::Version;
+
+/// Where the names of the ways to show a value are.
+pub(super) fn tabs(areas: &ValueAreas) -> [(Mode, Rect); 3] {
+    let about = areas.about;
+    let y = about.y + about.height.min(3).saturating_sub(1);
+    let mut x = about.x;
+    Mode::ALL.map(|mode| {
+        let width = u16::try_from(mode.word().len()).unwrap_or(0);
+        let area = Rect::new(x, y, width, u16::from(about.height > 0)).intersection(about);
+        x += width + if areas.beside { 2 } else { 1 };
+        (mode, area)
+    })
+}
+
+/// Draws it, and the edge of the pane.
+pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: &View, theme: Theme) {
+    let focus = view.focus == Pane::Value;
+    let edge = if focus { theme.colour(Color::Cyan) } else { theme.faint() };
+    let key = one_line(&view.full(view.selected()), usize::from(areas.whole.width).saturating_sub(4));
+    let key = Span::styled(key, theme.bold(Color::Cyan));
+    let block = Block::new().border_style(edge);
+    let block = if areas.beside {
+        block.borders(Borders::LEFT)
+    } else {
+        block.borders(Borders::TOP).title(Line::from(vec![Span::raw(" "), key.clone(), Span::raw(" ")]))
+    };
+    block.render(areas.whole.intersection(screen), buffer);
+    let about = areas.about.intersection(screen);
+    let chosen = |mode| {
+        if mode == view.mode {
+            theme.bold(Color::Cyan).add_modifier(Modifier::UNDERLINED)
+        } else {
+            theme.faint()
+        }
+    };
+    for (mode, area) in tabs(areas) {
+        let area = area.intersection(screen);
+        if !area.is_empty() {
+            buffer.set_stringn(area.x, area.y, mode.word(), usize::from(area.width), chosen(mode));
+        }
+    }
+    if areas.beside {
+        let lines = [Line::from(key), Line::styled(facts(view, true), theme.faint())];
+        for (y, line) in (about.y..about.bottom()).zip(&lines) {
+            buffer.set_line(about.x, y, line, about.width);
+        }
+    } else if let Some(last) = tabs(areas).last().filter(|_| !about.is_empty()) {
+        let x = last.1.right() + 2;
+        let room = about.right().saturating_sub(x);
+        buffer.set_line(x, about.y, &Line::styled(facts(view, false), theme.faint()), room);
+    }
+}
+
+/// What is known of the selected key, the most telling first.
+fn facts(view: &View, room: bool) -> String {
+    let node = view.nodes.node(view.selected());
+    let mut facts = Vec::new();
+    let version = match (&node.holds, view.told()) {
+        (Holds::Prefix, _) => Some("no key of its own".to_owned()),
+        (Holds::Gone, _) | (_, None) => None,
+        (_, Some((told, _))) => match &told.version {
+            Ok(Some(version)) => Some(short(*version, room)),
+            Ok(None) => None,
+            Err(_) => Some("version not known".to_owned()),
+        },
+    };
+    facts.extend(version);
+    facts.extend(age(view));
+    match &node.holds {
+        Holds::Value(value) => facts.push(bytes(value.len())),
+        Holds::NoValue => facts.push("no value".to_owned()),
+        Holds::Prefix | Holds::Gone => {}
+    }
+    facts.join(" · ")
+}
+
+/// A hash is known by its beginning; a number is whole.
+fn short(version: Version, room: bool) -> String {
+    let text = version.to_string();
+    let text = match version {
+        Version::Revision(_) => &text,
+        Version::Hash(_) => &text[..8],
+    };
+    format!("{} {text}", if room { "version" } else { "v" })
+}
+
+/// How long ago the key came to what it is: as seen here, else as the store says.
+fn age(view: &View) -> Option<String> {
+    let node = view.nodes.node(view.selected());
+    if let Some((change, at)) = node.changed {
+        let word = match change {
+            Change::Added => "added",
+            Change::Altered => "changed",
+            Change::Removed => "deleted",
+        };
+        return Some(format!("{word} {}", ago(view.now.saturating_sub(at))));
+    }
+    let (told, at) = view.told()?;
+    told.written.map(|written| format!("written {}", ago(written + view.now.saturating_sub(*at))))
+}
+
+fn ago(age: Duration) -> String {
+    match age.as_secs() {
+        0 => "now".to_owned(),
+        seconds @ 1..120 => format!("{seconds}s ago"),
+        _ => format!("{} ago", span(age.as_secs_f64())),
+    }
+}

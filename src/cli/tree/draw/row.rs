@@ -1,0 +1,102 @@
+//! One row of the tree: mark, indentation, arrow, name, and the beginning of its value.
+
+use std::time::Duration;
+
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+
+use super::Theme;
+use crate::cli::tree::escape;
+use crate::cli::tree::model::{FADE, View};
+use crate::cli::tree::nodes::{Change, Holds, NodeId, TOP};
+use crate::cli::tree::search::contains;
+
+/// How faded a mark is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    Fresh,
+    Recent,
+    Fading,
+}
+
+fn age(at: Duration, now: Duration) -> Option<Age> {
+    let age = now.saturating_sub(at);
+    if age >= FADE {
+        None
+    } else if age >= FADE / 2 {
+        Some(Age::Fading)
+    } else if age >= FADE / 6 {
+        Some(Age::Recent)
+    } else {
+        Some(Age::Fresh)
+    }
+}
+
+/// The column of a row's arrow. Indentation ends before it takes the room of the names.
+pub(in crate::cli::tree) fn arrow_at(depth: usize, width: u16) -> usize {
+    2 + (2 * depth).min(usize::from(width) / 2)
+}
+
+pub(super) fn line(view: &View, id: NodeId, depth: usize, width: u16, theme: Theme) -> Line<'static> {
+    let node = view.nodes.node(id);
+    let (sign, marked) = mark(view, id, theme);
+    let arrow = match (node.children(), node.open) {
+        (0, _) => "  ",
+        (_, true) => "▾ ",
+        (_, false) => "▸ ",
+    };
+    let name = if id == TOP { escape::one_line(view.key.as_str(), 500) } else { escape::name(node.name()) };
+    let mut style = if node.children() > 0 { theme.bold(Color::Blue) } else { Style::new() };
+    if let (Some((Change::Altered | Change::Added, _)), Some(marked)) = (node.changed, marked) {
+        style = style.patch(marked);
+    }
+    if node.holds == Holds::Gone {
+        style = style.patch(theme.colour(Color::Red)).add_modifier(Modifier::CROSSED_OUT);
+    }
+    let searched = &view.search.text;
+    if contains(node.name(), &searched.to_lowercase()) {
+        style = style.patch(theme.colour(Color::Yellow)).add_modifier(Modifier::UNDERLINED);
+    }
+    let indent = arrow_at(depth, width) - 2;
+    let mut spans = vec![
+        Span::styled(sign, marked.unwrap_or_default()),
+        Span::raw(" ".repeat(indent + 1)),
+        Span::styled(arrow, theme.faint()),
+        Span::styled(name, style),
+    ];
+    if node.children() > 0 && !node.open {
+        spans.push(Span::styled(format!(" ({})", node.children()), theme.faint()));
+    }
+    match &node.holds {
+        Holds::Value(value) => {
+            let glimpse = escape::glimpse(value, usize::from(width));
+            let style = marked.filter(|_| node.changed.is_some()).unwrap_or_else(|| theme.faint());
+            spans.push(Span::styled(format!("  {glimpse}"), style));
+        }
+        Holds::Gone => spans.push(Span::styled("  deleted", theme.faint())),
+        Holds::Prefix | Holds::NoValue => {}
+    }
+    Line::from(spans)
+}
+
+/// The sign before a row, and how it is shown while it fades.
+fn mark(view: &View, id: NodeId, theme: Theme) -> (&'static str, Option<Style>) {
+    let node = view.nodes.node(id);
+    let own = node.changed.and_then(|(change, at)| Some((change, age(at, view.now)?)));
+    let (fresh, faded, colour, age) = match own {
+        Some((Change::Added, age)) => ("+", "+", Color::Green, age),
+        Some((Change::Altered, age)) => ("●", "•", Color::Yellow, age),
+        Some((Change::Removed, age)) => ("-", "-", Color::Red, age),
+        None => {
+            let hides = !node.open && node.children() > 0;
+            let stirred = node.stirred.filter(|_| hides).and_then(|at| age(at, view.now));
+            let Some(age) = stirred else { return (" ", None) };
+            ("◆", "◇", Color::Yellow, age)
+        }
+    };
+    match age {
+        Age::Fresh => (fresh, Some(theme.bold(colour))),
+        Age::Recent => (fresh, Some(theme.colour(colour))),
+        Age::Fading => (faded, Some(theme.colour(colour).add_modifier(Modifier::DIM))),
+    }
+}

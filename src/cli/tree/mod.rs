@@ -1,0 +1,181 @@
+//! `twitcher tree`: a subtree in real time, full screen, or once as text.
+//!
+//! [`model`] holds the state and decides, [`draw`](mod@draw) shows it; here the two are fed. What can be seen
+//! from outside is there so that its speed can be measured.
+
+pub mod draw;
+mod escape;
+mod keys;
+mod layout;
+pub mod model;
+mod nodes;
+mod outline;
+mod search;
+mod terminal;
+mod value;
+
+pub use value::Mode;
+
+use std::pin::pin;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream};
+use futures::future::{BoxFuture, OptionFuture};
+use futures::{FutureExt, Stream, StreamExt, stream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use self::model::{Effect, Input, Link, Question, Told, View};
+use self::terminal::Screen;
+use super::stores::{StoreArgs, failure, key};
+use super::{Common, Failure, print};
+use crate::store::{Standing, Store};
+use crate::tree::{Changes, Scope, Snapshot, Tree};
+use crate::watch::Key;
+
+/// The screen is drawn no more often, however many changes come.
+const FRAME: Duration = Duration::from_millis(33);
+
+/// Show a subtree in real time, full screen
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Keys: arrows or hjkl, Enter, / to search, ? for all of them, q to leave.\n\n\
+                        Examples:\n  twitcher tree /nginx\n  twitcher tree / --store etcd://localhost:2379\n  \
+                        twitcher tree /nginx --once | less")]
+pub(super) struct Args {
+    /// The key at its top
+    #[arg(value_parser = key, default_value = "/")]
+    key: Key,
+    /// Print the tree as text and end
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Prints, or shows until somebody leaves.
+pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    if args.once {
+        return once(&args, common).await;
+    }
+    if !terminal::is_there() {
+        return Err(Failure::new("cannot show the tree in real time: no terminal: use --once"));
+    }
+    let spec = args.store.spec(common)?;
+    let url = spec.url.to_string();
+    let tree = Tree::open(&Store::open(spec), args.key.clone());
+    let broken = |error: std::io::Error| Failure::new(format!("cannot use the terminal: {error}"));
+    let mut screen = Screen::enter().map_err(broken)?;
+    let view = View::new(args.key, url, screen.size().map_err(broken)?);
+    let outcome = live(&tree, view, &mut screen).await;
+    // First the terminal, then what there is to say.
+    drop(screen);
+    outcome.map_err(broken)
+}
+
+async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
+    let opened = args.store.open(common).await?;
+    let entries = opened.access.tree(&args.key).await.map_err(failure)?.entries;
+    // An empty store has nothing at its top; that is no mistake of whoever asks.
+    if entries.is_empty() && !args.key.base().is_empty() {
+        return Err(opened.missing(&args.key));
+    }
+    print(&outline::outline(&args.key, &entries))
+}
+
+/// Feeds the view until somebody leaves.
+async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Result<()> {
+    let began = Instant::now();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut events = EventStream::new();
+    let mut shown = pin!(snapshots(tree).fuse());
+    let mut asked = false;
+    let mut answer: OptionFuture<BoxFuture<'_, Told>> = None.into();
+    let (mut drawn, mut draw_at) = (began, began);
+    loop {
+        if let Some(question) = view.question().filter(|_| !asked) {
+            asked = true;
+            answer = Some(ask(tree.store(), question).boxed()).into();
+        }
+        let input = tokio::select! {
+            biased;
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            event = events.next() => match event.transpose()? {
+                Some(event) => input(event),
+                None => return Ok(()),
+            },
+            () = sleep_until(draw_at) => {
+                view.handle(began.elapsed(), Input::Link(link(&tree.standing(), view.loaded())));
+                screen.draw(&view)?;
+                drawn = Instant::now();
+                draw_at = drawn + view.lasts();
+                None
+            }
+            Some(told) = &mut answer => {
+                asked = false;
+                answer = None.into();
+                Some(Input::Told(told))
+            }
+            Some(snapshot) = shown.next() => Some(Input::Shown(snapshot)),
+        };
+        let Some(input) = input else { continue };
+        match view.handle(began.elapsed(), input) {
+            Some(Effect::Quit) => return Ok(()),
+            Some(Effect::Redraw) => screen.clear()?,
+            Some(Effect::Suspend) => {
+                screen.suspend()?;
+                let (width, height) = screen.size()?;
+                view.handle(began.elapsed(), Input::Size(width, height));
+            }
+            None => {}
+        }
+        draw_at = draw_at.min(drawn + FRAME);
+    }
+}
+
+/// What the mirror shows: first when it is loaded, then at each change.
+fn snapshots(tree: &Tree) -> impl Stream<Item = Snapshot> {
+    stream::unfold(None::<Changes>, move |changes| async move {
+        match changes {
+            None => {
+                tree.loaded().await;
+                // The changes first, so that none falls between.
+                let changes = tree.changes("", Scope::Below, Duration::ZERO, Duration::ZERO);
+                Some((tree.snapshot(), Some(changes)))
+            }
+            Some(mut changes) => changes.next().await.map(|changed| (changed.snapshot, Some(changes))),
+        }
+    })
+}
+
+fn input(event: Event) -> Option<Input> {
+    match event {
+        Event::Key(event) => Some(Input::Typed(event)),
+        Event::Mouse(event) => Some(Input::Mouse(event)),
+        Event::Resize(width, height) => Some(Input::Size(width, height)),
+        Event::FocusGained | Event::FocusLost | Event::Paste(_) => None,
+    }
+}
+
+fn link(standing: &Standing, loaded: bool) -> Link {
+    match (&standing.error, standing.connected) {
+        (Some(error), _) => Link::Lost(error.clone()),
+        (None, true) => Link::Connected,
+        (None, false) if loaded => Link::Lost("the connection is lost; it is tried again".to_owned()),
+        (None, false) => Link::Connecting,
+    }
+}
+
+async fn ask(store: &Store, question: Question) -> Told {
+    let entry = store.get(&question.key).await;
+    let written = entry.as_ref().ok().and_then(|entry| {
+        let (_, text) = entry.as_ref()?.metadata.iter().find(|(name, _)| *name == "mtime")?;
+        let time: jiff::Timestamp = text.parse().ok()?;
+        Duration::try_from(jiff::Timestamp::now().duration_since(time)).ok()
+    });
+    let version = entry.map(|entry| entry.map(|entry| entry.version)).map_err(|error| error.to_string());
+    Told { question, version, written }
+}

@@ -1,0 +1,394 @@
+//! The state of the view: what is shown of a subtree, what is selected, what changed lately. Pure: inputs
+//! and the time come as arguments, and it is drawn elsewhere.
+
+mod steps;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::keys::Act;
+use super::layout::{Areas, areas};
+use super::nodes::{Change, Holds, NodeId, Nodes, TOP};
+use super::search::Search;
+use super::value::{Lines, Mode, lay_out};
+use crate::tree::{Scope, Snapshot};
+use crate::watch::{Key, Version};
+
+/// How long a change stays marked.
+pub(super) const FADE: Duration = Duration::from_secs(6);
+
+/// How far the store can be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// It was not reached yet.
+    Connecting,
+    /// What is shown is what is there.
+    Connected,
+    /// What is shown is what was there; why it is not known better.
+    Lost(String),
+}
+
+/// What the store told of one key, when it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The question that this answers.
+    pub question: Question,
+    /// Its version, or why it is not known. `None`: there is no such key.
+    pub version: Result<Option<Version>, String>,
+    /// How long ago it was written, where the store keeps that.
+    pub written: Option<Duration>,
+}
+
+/// A key whose version the view would like to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The key.
+    pub key: Key,
+    /// When it was last seen to change.
+    pub(super) changed: Option<Duration>,
+}
+
+/// What happens to the view.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The subtree is now like this.
+    Shown(Snapshot),
+    /// The connection is now like this.
+    Link(Link),
+    /// An answer to [`View::question`].
+    Told(Told),
+    /// The screen has so many columns and rows.
+    Size(u16, u16),
+    /// A key was typed.
+    Typed(crossterm::event::KeyEvent),
+    /// The mouse was used.
+    Mouse(crossterm::event::MouseEvent),
+}
+
+/// What the view cannot do itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// End.
+    Quit,
+    /// Go into the background, as with Ctrl-Z.
+    Suspend,
+    /// Draw everything anew: something else has written on the screen.
+    Redraw,
+}
+
+/// The part of the screen that keys act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pane {
+    Tree,
+    Value,
+}
+
+/// The state of the view.
+#[derive(Debug)]
+pub struct View {
+    pub(super) key: Key,
+    /// Where the key is, for the header.
+    pub(super) store: String,
+    pub(super) nodes: Nodes,
+    snapshot: Option<Snapshot>,
+    pub(super) link: Link,
+    /// What can be scrolled to, in order, with its depth.
+    pub(super) rows: Vec<(NodeId, usize)>,
+    /// The index of the selected row.
+    pub(super) row: usize,
+    /// The index of the first row on the screen.
+    pub(super) first: usize,
+    pub(super) focus: Pane,
+    pub(super) with_value: bool,
+    pub(super) mode: Mode,
+    pub(super) search: Search,
+    pub(super) help: bool,
+    size: (u16, u16),
+    told: Option<(Told, Duration)>,
+    /// Marks that are still shown, the oldest first.
+    marked: BTreeSet<(Duration, NodeId)>,
+    /// The selected value laid out, and of what and how that was made.
+    pub(super) lines: Lines,
+    laid: Option<(Option<Bytes>, Mode, u16)>,
+    /// The first line of the value on the screen.
+    pub(super) line: usize,
+    /// The time of the last input.
+    pub(super) now: Duration,
+}
+
+impl View {
+    /// Nothing is known yet of the key.
+    pub fn new(key: Key, store: String, size: (u16, u16)) -> Self {
+        Self {
+            key,
+            store,
+            nodes: Nodes::new(),
+            snapshot: None,
+            link: Link::Connecting,
+            rows: vec![(TOP, 0)],
+            row: 0,
+            first: 0,
+            focus: Pane::Tree,
+            with_value: true,
+            mode: Mode::Text,
+            search: Search::default(),
+            help: false,
+            size,
+            told: None,
+            marked: BTreeSet::new(),
+            lines: Lines::default(),
+            laid: None,
+            line: 0,
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Takes in what happened. `now` is the time since the view began, and never goes back.
+    pub fn handle(&mut self, now: Duration, input: Input) -> Option<Effect> {
+        self.tick(now);
+        let effect = match input {
+            Input::Shown(snapshot) => {
+                self.show(snapshot);
+                None
+            }
+            Input::Link(link) => {
+                self.link = link;
+                None
+            }
+            Input::Told(told) => {
+                self.told = Some((told, now));
+                None
+            }
+            Input::Size(width, height) => {
+                self.size = (width, height);
+                None
+            }
+            Input::Typed(event) => super::keys::act(event, self.search.typing).and_then(|act| self.act(act)),
+            Input::Mouse(event) => {
+                self.mouse(event);
+                None
+            }
+        };
+        self.fit();
+        effect
+    }
+
+    /// Lets time pass: marks fade, and what was deleted goes.
+    pub fn tick(&mut self, now: Duration) {
+        self.now = now;
+        let mut pruned = false;
+        while let Some((at, id)) = self.marked.first().copied().filter(|(at, _)| *at + FADE <= now) {
+            self.marked.remove(&(at, id));
+            if self.nodes.node(id).holds == Holds::Gone {
+                pruned |= self.forget(id);
+            }
+        }
+        if pruned {
+            self.list();
+            self.fit();
+        }
+    }
+
+    /// How long the screen stays true if nothing happens: marks fade, and ages are shown in seconds.
+    pub fn lasts(&self) -> Duration {
+        Duration::from_millis(if self.marked.is_empty() { 1000 } else { 250 })
+    }
+
+    /// Whether the subtree was read.
+    pub fn loaded(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// Opens all nodes at and below the top, as the `*` key does.
+    pub fn open_all(&mut self) {
+        self.act(Act::Home);
+        self.act(Act::OpenBelow);
+        self.fit();
+    }
+
+    /// The key whose version is to be asked for next, if that is not known.
+    pub fn question(&self) -> Option<Question> {
+        let node = self.nodes.node(self.selected());
+        let asked = match node.holds {
+            Holds::Prefix | Holds::Gone => false,
+            Holds::NoValue | Holds::Value(_) => self.link == Link::Connected,
+        };
+        let question = Question {
+            key: Key::new(&self.full(self.selected())).ok().filter(|_| asked)?,
+            changed: node.changed.map(|(_, at)| at),
+        };
+        let known = self.told.as_ref().is_some_and(|(told, at)| {
+            let lasting = told.version.is_ok() || *at + Duration::from_secs(5) > self.now;
+            told.question == question && lasting
+        });
+        (!known).then_some(question)
+    }
+
+    /// What the store last told of the selected key, and when.
+    pub(super) fn told(&self) -> Option<&(Told, Duration)> {
+        let key = self.full(self.selected());
+        self.told.as_ref().filter(|(told, _)| told.question.key.as_str() == key)
+    }
+
+    pub(super) fn selected(&self) -> NodeId {
+        self.rows.get(self.row).map_or(TOP, |(id, _)| *id)
+    }
+
+    /// The key of a node in its store.
+    pub(super) fn full(&self, id: NodeId) -> String {
+        match id {
+            TOP => self.key.to_string(),
+            id => format!("{}{}", self.key.base(), self.nodes.suffix(id)),
+        }
+    }
+
+    pub(super) fn areas(&self) -> Areas {
+        areas(self.size, self.with_value)
+    }
+
+    /// How many keys there are.
+    pub(super) fn keys(&self) -> usize {
+        self.snapshot.as_ref().map_or(0, |snapshot| snapshot.entries().len())
+    }
+
+    pub(super) fn value(&self) -> Option<&Bytes> {
+        match &self.nodes.node(self.selected()).holds {
+            Holds::Value(value) => Some(value),
+            Holds::Prefix | Holds::NoValue | Holds::Gone => None,
+        }
+    }
+
+    fn show(&mut self, snapshot: Snapshot) {
+        let first = self.snapshot.is_none();
+        let before = self.snapshot.take().unwrap_or_else(|| Snapshot::empty(self.key.clone()));
+        let mut other_rows = first;
+        for difference in before.differences(&snapshot, "", Scope::Below) {
+            let change = match (&difference.before, &difference.after) {
+                (None, _) => Change::Added,
+                (Some(_), Some(_)) => Change::Altered,
+                (Some(_), None) => Change::Removed,
+            };
+            let (id, made) = self.nodes.reach(&difference.path);
+            other_rows |= made;
+            self.nodes.node_mut(id).holds = match difference.after {
+                Some(Some(value)) => Holds::Value(value),
+                Some(None) => Holds::NoValue,
+                None => Holds::Gone,
+            };
+            // What is there at the beginning is not new.
+            if !first {
+                self.mark(id, change);
+            }
+        }
+        self.snapshot = Some(snapshot);
+        if first {
+            self.open_what_fits();
+        }
+        if other_rows {
+            self.list();
+        }
+    }
+
+    fn mark(&mut self, id: NodeId, change: Change) {
+        let now = self.now;
+        let node = self.nodes.node_mut(id);
+        let before = node.changed.replace((change, now));
+        if let Some((_, at)) = before {
+            self.marked.remove(&(at, id));
+        }
+        self.marked.insert((now, id));
+        let mut above = self.nodes.above(id);
+        while let Some(id) = above {
+            let node = self.nodes.node_mut(id);
+            if node.stirred == Some(now) {
+                break;
+            }
+            node.stirred = Some(now);
+            above = self.nodes.above(id);
+        }
+    }
+
+    /// Takes a deleted node away. Returns whether that makes other rows.
+    fn forget(&mut self, id: NodeId) -> bool {
+        self.nodes.node_mut(id).holds = Holds::Prefix;
+        // The search begins again where it is.
+        self.search.from = None;
+        let selected = self.selected();
+        let stays = self.nodes.prune(id);
+        if stays != id && !self.nodes.is_there(selected) {
+            // The selection falls to the nearest row that is still there.
+            let rows = self.rows.len();
+            let nearest = (self.row..rows).chain((0..self.row).rev());
+            let there = nearest.map(|row| (row, self.rows[row].0)).find(|(_, id)| self.nodes.is_there(*id));
+            self.row = there.map_or(0, |(row, _)| row);
+        }
+        stays != id
+    }
+
+    /// Opens level after level as long as all of it is on one screen.
+    fn open_what_fits(&mut self) {
+        let room = usize::from(self.areas().tree.height);
+        let mut levels: Vec<usize> = Vec::new();
+        for (_, depth) in self.nodes.walk(true) {
+            if depth >= levels.len() {
+                levels.resize(depth + 1, 0);
+            }
+            levels[depth] += 1;
+        }
+        let mut rows = 0;
+        let fit = levels.iter().take_while(|count| {
+            rows += **count;
+            rows <= room
+        });
+        // The first level is opened even if it does not fit: a lone key says nothing.
+        let open = fit.count().max(2) - 1;
+        let ids: Vec<NodeId> =
+            self.nodes.walk(true).filter(|(_, depth)| *depth < open).map(|(id, _)| id).collect();
+        for id in ids {
+            self.nodes.node_mut(id).open = true;
+        }
+    }
+
+    /// Makes the list of rows anew. What is selected stays so, and stays where it is on the screen.
+    fn list(&mut self) {
+        let selected = self.selected();
+        let before = self.row;
+        self.rows.clear();
+        self.rows.extend(self.nodes.walk(false));
+        let mut wanted = Some(selected);
+        // Where it is hidden now, what hides it is selected.
+        while let Some(id) = wanted {
+            if let Some(row) = self.rows.iter().position(|(other, _)| *other == id) {
+                self.row = row;
+                break;
+            }
+            wanted = self.nodes.above(id);
+        }
+        self.row = self.row.min(self.rows.len() - 1);
+        self.first = (self.first + self.row).saturating_sub(before);
+    }
+
+    /// Brings the selected row onto the screen, and lays out its value.
+    fn fit(&mut self) {
+        let areas = self.areas();
+        let height = usize::from(areas.tree.height).max(1);
+        self.first = self.first.min(self.row).max((self.row + 1).saturating_sub(height));
+        self.first = self.first.min(self.rows.len().saturating_sub(height));
+        let Some(areas) = areas.value else {
+            self.focus = Pane::Tree;
+            return;
+        };
+        let wanted = (self.value().cloned(), self.mode, areas.text.width);
+        if self.laid.as_ref() != Some(&wanted) {
+            let (value, mode, width) = &wanted;
+            self.lines = value
+                .as_ref()
+                .map_or_else(Lines::default, |value| lay_out(value, *mode, usize::from(*width).max(1)));
+            self.laid = Some(wanted);
+        }
+        let last = self.lines.lines.len().saturating_sub(usize::from(areas.text.height).max(1));
+        self.line = self.line.min(last);
+    }
+}

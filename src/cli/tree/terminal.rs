@@ -1,0 +1,93 @@
+//! The terminal: taken over for the view, and given back whatever happens.
+
+use std::io::{self, IsTerminal, Stdout};
+use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{cursor, execute};
+use nix::sys::signal::{Signal, raise};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use super::draw::{Theme, draw};
+use super::model::View;
+
+/// The whole screen, until it is dropped.
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Whether a panic gave the terminal back, so that its message can be read.
+    panicked: Arc<AtomicBool>,
+    theme: Theme,
+}
+
+/// Whether the view can be shown at all.
+pub(super) fn is_there() -> bool {
+    io::stdout().is_terminal() && crossterm::terminal::size().is_ok()
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    pub(super) fn enter() -> io::Result<Self> {
+        let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let panicked = Arc::new(AtomicBool::new(false));
+        take()?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| give_back())?;
+        let flag = Arc::clone(&panicked);
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            give_back();
+            flag.store(true, Ordering::Relaxed);
+            report(panic);
+        }));
+        Ok(Self { terminal, panicked, theme: Theme { colours } })
+    }
+
+    /// Columns and rows.
+    pub(super) fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+
+    /// Draws what is different from before. Fails if the terminal is gone.
+    pub(super) fn draw(&mut self, view: &View) -> io::Result<()> {
+        if self.panicked.load(Ordering::Relaxed) {
+            return Err(io::Error::other("a part of twitcher failed, as was said; please report it"));
+        }
+        self.terminal.draw(|frame| draw(frame, view, self.theme)).map(|_| ())
+    }
+
+    /// Everything is drawn next time.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal back, stops like any program at Ctrl-Z, and takes it over again when continued.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        raise(Signal::SIGTSTP)?;
+        take()?;
+        self.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if !self.panicked.load(Ordering::Relaxed) {
+            give_back();
+        }
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide)
+        .inspect_err(|_| give_back())
+}
+
+/// Each step for itself: a terminal that is gone takes none of them.
+fn give_back() {
+    let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+    let _ = disable_raw_mode();
+}
