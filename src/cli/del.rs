@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use clap_complete::ArgValueCompleter;
+
 use super::progress::Progress;
 use super::stores::{Opened, StoreArgs, failure, key};
-use super::{Common, Failure, print};
+use super::{Common, Failure, complete, print};
 use crate::store::access::Condition;
 use crate::tree::plan::{Bare, Mode, Step, plan};
 use crate::watch::{Key, Version};
@@ -14,7 +16,7 @@ use crate::watch::{Key, Version};
 #[command(after_help = "Examples:\n  twitcher del /nginx/port\n  twitcher del /nginx --tree --yes")]
 pub(super) struct Args {
     /// The key
-    #[arg(value_parser = key)]
+    #[arg(value_parser = key, add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     /// Also everything below it; asks first
     #[arg(long)]

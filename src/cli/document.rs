@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use clap_complete::ArgValueCompleter;
+
 use super::progress::Progress;
 use super::stores::{StoreArgs, failure, key};
-use super::{Common, Failure, print};
+use super::{Common, Failure, complete, print};
 use crate::store::StoreUrl;
 use crate::tree::document::{self, Arrays, Syntax};
 use crate::tree::plan::{Bare, Mode, Plan, Step, plan};
@@ -24,7 +26,7 @@ use crate::watch::Key;
 )]
 pub(super) struct Dump {
     /// The key at the top of the subtree
-    #[arg(value_parser = key)]
+    #[arg(value_parser = key, add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     /// The document's language
     #[arg(short, long, value_enum, default_value_t = Language::Yaml)]
@@ -44,7 +46,7 @@ pub(super) struct Load {
     /// The document; `-` is standard input
     file: PathBuf,
     /// Where its top belongs
-    #[arg(long, value_name = "KEY", value_parser = key, default_value = "/")]
+    #[arg(long, value_name = "KEY", value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     at: Key,
     /// Delete what is there and not in the document
     #[arg(long)]

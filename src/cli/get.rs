@@ -2,9 +2,11 @@
 
 use std::io::IsTerminal;
 
+use clap_complete::ArgValueCompleter;
+
 use super::json::value_json;
 use super::stores::{StoreArgs, failure, key};
-use super::{Common, Failure, print, print_bytes};
+use super::{Common, Failure, complete, print, print_bytes};
 use crate::watch::Key;
 
 /// Print the value of a key, byte for byte
@@ -14,7 +16,7 @@ use crate::watch::Key;
                         twitcher get /certs/web > web.pem")]
 pub(super) struct Args {
     /// The key
-    #[arg(value_parser = key)]
+    #[arg(value_parser = key, add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     /// Value, version and what else the store tells, for programs
     #[arg(long)]

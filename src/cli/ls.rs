@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use clap_complete::ArgValueCompleter;
+
 use super::stores::{Opened, StoreArgs, failure, key};
-use super::{Common, Failure, print};
+use super::{Common, Failure, complete, print};
 use crate::store::access::Entry;
 use crate::tree::place::key_at;
 use crate::watch::Key;
@@ -13,7 +15,7 @@ use crate::watch::Key;
 #[command(after_help = "Examples:\n  twitcher ls /\n  twitcher ls /nginx --tree --long")]
 pub(super) struct Args {
     /// The key
-    #[arg(value_parser = key, default_value = "/")]
+    #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     /// Every key at and below it, in full
     #[arg(short, long)]

@@ -4,9 +4,10 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use clap_complete::ArgValueCompleter;
 
 use super::stores::{StoreArgs, failure, key};
-use super::{Common, Failure, print};
+use super::{Common, Failure, complete, print};
 use crate::store::access::Condition;
 use crate::watch::{Key, Version};
 
@@ -18,7 +19,7 @@ use crate::watch::{Key, Version};
                         twitcher put /nginx/port 8081 --if-version 1042")]
 pub(super) struct Args {
     /// The key
-    #[arg(value_parser = key)]
+    #[arg(value_parser = key, add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     /// The value; `-` reads it from standard input, byte for byte
     #[arg(allow_hyphen_values = true, conflicts_with = "file")]

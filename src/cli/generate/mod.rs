@@ -8,7 +8,7 @@ mod schema;
 use std::path::PathBuf;
 
 use clap::CommandFactory;
-use clap_complete::Shell;
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
 use super::{Cli, Failure};
 
@@ -29,6 +29,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// How a shell tells the program that it asks for completions; the library's own default.
+const COMPLETE: &str = "COMPLETE";
+
+/// zsh runs the file itself as the function when it is needed first, before what it registers is.
+const ZSH_FIRST: &str =
+    "\nif [ \"$funcstack[1]\" = \"_twitcher\" ]; then\n    _clap_dynamic_completer_twitcher \"$@\"\nfi\n";
 
 /// Every file by its place.
 fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
@@ -55,13 +62,18 @@ fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     }
     files.push(("man/man5/twitcher.conf.5".into(), manual::conf().into_bytes()));
     files.push(("man/man5/twitcher-watch.5".into(), manual::watch().into_bytes()));
-    for (shell, place) in [
-        (Shell::Bash, "bash-completion/completions/twitcher"),
-        (Shell::Fish, "fish/vendor_completions.d/twitcher.fish"),
-        (Shell::Zsh, "zsh/site-functions/_twitcher"),
-    ] {
+    let shells: [(&dyn EnvCompleter, &str, &str); 3] = [
+        (&Bash, "bash-completion/completions/twitcher", ""),
+        (&Fish, "fish/vendor_completions.d/twitcher.fish", ""),
+        (&Zsh, "zsh/site-functions/_twitcher", ZSH_FIRST),
+    ];
+    for (shell, place, more) in shells {
         let mut text = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "twitcher", &mut text);
+        // Each asks the program itself, which knows the names of stores and keys.
+        shell.write_registration(COMPLETE, "twitcher", "twitcher", "twitcher", &mut text).map_err(
+            |error| Failure::new(format!("cannot write the completions of {}: {error}", shell.name())),
+        )?;
+        text.extend_from_slice(more.as_bytes());
         files.push((place.into(), text));
     }
     for (place, schema) in [

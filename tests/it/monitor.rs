@@ -1,0 +1,214 @@
+//! `twitcher monitor` and the completion of keys, as they are typed, against each kind of store.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::fixture::daemon::until;
+use crate::fixture::etcd::Etcd;
+use crate::fixture::program::{Program, good, program, run};
+use crate::fixture::zookeeper::ZooKeeper;
+
+fn json(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn events(text: &str) -> Vec<String> {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    json(text)
+        .iter()
+        .map(|line| format!("{} {} {}", word(&line["event"]), word(&line["key"]), word(&line["value"])))
+        .collect()
+}
+
+/// Writes a key until a monitor that was just started sees it: from then on it sees everything.
+fn wake(store: &str, monitor: &Program) {
+    let mut number = 0;
+    until("the monitor to look", || {
+        number += 1;
+        good(store, &["put", "/m/wake", &number.to_string()]);
+        monitor.out().contains("/m/wake").then_some(())
+    });
+}
+
+fn changes_are_told(store: &str) {
+    good(store, &["put", "/m/old", "there before"]);
+    let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
+    wake(store, &monitor);
+    good(store, &["put", "/m/a", "one"]);
+    monitor.says(r#""value":"one""#);
+    good(store, &["put", "/m/a", "two"]);
+    monitor.says(r#""value":"two""#);
+    good(store, &["put", "/beside", "not meant"]);
+    good(store, &["del", "/m/a"]);
+    monitor.says(r#""event":"delete""#);
+    let told: Vec<String> =
+        events(&monitor.out()).into_iter().filter(|event| !event.contains("/m/wake")).collect();
+    assert_eq!(told, ["put /m/a one", "put /m/a two", "delete /m/a null"]);
+}
+
+#[test]
+fn changes_of_etcd_are_told() {
+    changes_are_told(&Etcd::start().url());
+}
+
+#[test]
+fn changes_of_zookeeper_are_told() {
+    let server = ZooKeeper::start();
+    changes_are_told(&server.url());
+    let output = run(&server.url(), &["monitor", "/m", "--from", "-3"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("keeps no history; only etcd does"));
+}
+
+#[test]
+fn changes_of_a_directory_are_told() {
+    let place = tempfile::tempdir().unwrap();
+    changes_are_told(&format!("dir://{}", place.path().display()));
+}
+
+#[test]
+fn the_past_is_told_as_far_as_etcd_remembers() {
+    let etcd = Etcd::start();
+    let store = &etcd.url();
+    for number in 1..=10 {
+        good(store, &["put", &format!("/m/{}", number % 3), &number.to_string()]);
+    }
+    good(store, &["del", "/m/0"]);
+    good(store, &["put", "/beside", "x"]);
+    // Revision 1 is the empty store.
+    let mut all = Program::start(store, &["monitor", "/m", "--json", "--from", "5"]);
+    all.says("delete");
+    let told = events(&all.out());
+    assert_eq!(told.len(), 8, "{told:?}");
+    assert_eq!(told[0], "put /m/1 4");
+    assert_eq!(json(&all.out())[0]["time"], Value::Null, "nobody knows when that was");
+
+    let mut newest = Program::start(store, &["monitor", "/m", "--json", "--from", "-3"]);
+    newest.says("delete");
+    assert_eq!(events(&newest.out()), ["put /m/0 9", "put /m/1 10", "delete /m/0 null"]);
+    good(store, &["put", "/m/new", "now"]);
+    newest.says("now");
+    assert_eq!(events(&newest.out()).len(), 4);
+
+    etcd.ctl(&["compact", "10"]);
+    let mut compacted = Program::start(store, &["monitor", "/m", "--json", "--from", "-100"]);
+    compacted.says("now");
+    compacted.complains("etcd was compacted: only 4 changes are known, those since revision 10");
+    assert_eq!(events(&compacted.out())[0], "put /m/0 9");
+    let mut compacted = Program::start(store, &["monitor", "/m", "--json", "--from", "2"]);
+    compacted.says("now");
+    compacted.complains("what changed before revision 10 is forgotten");
+    assert_eq!(events(&compacted.out()).len(), 4);
+}
+
+#[test]
+fn no_change_is_lost_or_doubled_by_a_new_connection() {
+    let mut etcd = Etcd::start();
+    let store = &etcd.url();
+    let mut monitor = Program::start(store, &["monitor", "/m", "--json", "--from", "1"]);
+    for number in 1..=30 {
+        if number % 10 == 0 {
+            etcd.kill();
+            etcd.start_again();
+        }
+        good(store, &["put", "/m/k", &format!("v{number}")]);
+    }
+    monitor.says("v30");
+    let expected: Vec<String> = (1..=30).map(|number| format!("put /m/k v{number}")).collect();
+    assert_eq!(events(&monitor.out()), expected);
+    // A store that lost its past has a new one.
+    etcd.wipe();
+    monitor.complains("the store was restored or replaced");
+    good(store, &["put", "/m/k", "anew"]);
+    monitor.says("anew");
+}
+
+#[test]
+fn lines_are_cut_to_the_width() {
+    let etcd = Etcd::start();
+    let store = &etcd.url();
+    let long = "x".repeat(500);
+    good(store, &["put", "/m/long", &long]);
+    let output = Program::start_with(store, &["monitor", "/m", "--from", "-1"], &[("COLUMNS", "60")]);
+    until("a line", || output.out().contains('\n').then_some(()));
+    let out = output.out();
+    let line = out.lines().next().unwrap();
+    assert_eq!(line.chars().count(), 60, "{line}");
+    assert!(
+        line.starts_with("-  ") && line.contains("put     /m/long  xxx") && line.ends_with('…'),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_monitor_that_nobody_reads_ends_quietly() {
+    let etcd = Etcd::start();
+    let store = etcd.url();
+    good(&store, &["put", "/m/a", "1"]);
+    let mut command = Command::new(program());
+    command.env("TWITCHER_STORE", &store).args(["monitor", "/m", "--from", "-1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    drop(out);
+    let status = until("the end of the monitor", || child.try_wait().unwrap());
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!((status.code(), errors.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_store_that_is_not_there_is_said() {
+    let port = crate::fixture::server::free_port();
+    let store = format!("etcd://127.0.0.1:{port}");
+    let output = run(&store, &["monitor", "/m", "--timeout", "2s"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&port.to_string()));
+}
+
+fn completed(store: &str, words: &[&str]) -> Vec<String> {
+    let mut command = Command::new(program());
+    command.env("COMPLETE", "fish").env("TWITCHER_STORE", store).args(["--", "twitcher"]).args(words);
+    let output = command.output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn tab_completes_keys_and_stores() {
+    let place = tempfile::tempdir().unwrap();
+    let store = format!("dir://{}", place.path().display());
+    for key in ["/nginx/port", "/nginx/host", "/notes", "/zoo"] {
+        good(&store, &["put", key, "v"]);
+    }
+    assert_eq!(completed(&store, &["get", "/n"]), ["/nginx", "/notes"]);
+    assert_eq!(completed(&store, &["ls", "/nginx/"]), ["/nginx/host", "/nginx/port"]);
+    assert_eq!(completed(&store, &["watch", "/ng"]), ["/nginx", "/nginx/"]);
+    assert_eq!(completed("", &["get", "--store", &store, "/z"]), ["/zoo"]);
+    assert_eq!(completed("dir:///no/such", &["get", "/"]), [""; 0]);
+    let config = place.path().join("config");
+    std::fs::create_dir(&config).unwrap();
+    let settings = "[store.main]\nurl = \"etcd://localhost:2379\"\n";
+    std::fs::write(config.join("twitcher.conf"), settings).unwrap();
+    let config = config.to_str().unwrap();
+    assert_eq!(completed("", &["-c", config, "get", "--store", ""]), ["local", "main"]);
+}
+
+#[test]
+fn bash_asks_the_program() {
+    let place = tempfile::tempdir().unwrap();
+    let store = format!("dir://{}", place.path().display());
+    good(&store, &["put", "/nginx", "v"]);
+    let share = place.path().join("share");
+    good("", &["generate", share.to_str().unwrap()]);
+    let script = "source \"$1\"; COMP_WORDS=(twitcher get /n); COMP_CWORD=2
+        _clap_complete_twitcher twitcher /n get; echo \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script, "bash"]).arg(share.join("bash-completion/completions/twitcher"));
+    let path = format!("{}:/usr/bin:/bin", program().parent().unwrap().display());
+    let output = bash.env("PATH", path).env("TWITCHER_STORE", &store).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.trim_end(), "/nginx", "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,211 @@
+//! `twitcher watch` as it is typed, against each kind of store.
+
+use nix::sys::signal::Signal;
+
+use crate::fixture::daemon::until;
+use crate::fixture::etcd::Etcd;
+use crate::fixture::program::{Program, good, run};
+use crate::fixture::zookeeper::ZooKeeper;
+
+fn directory() -> (tempfile::TempDir, String) {
+    let place = tempfile::Builder::new().prefix("twitcher-keys.").tempdir().unwrap();
+    let url = format!("dir://{}", place.path().display());
+    (place, url)
+}
+
+/// What must hold on any store.
+fn each_state_reaches_the_command(store: &str) {
+    good(store, &["put", "/k/a", "one"]);
+    let shown = r#"echo "[$TWITCHER_KEY $TWITCHER_REASON $(cat)]""#;
+    let mut data = Program::start(store, &["watch", "/k/a", "--settle", "50ms", "--", "sh", "-c", shown]);
+    let mut tree = Program::start(store, &["watch", "/k", "--tree", "--no-settle", "--", "sh", "-c", shown]);
+    let mut children =
+        Program::start(store, &["watch", "/k", "--children", "--no-settle", "--", "sh", "-c", shown]);
+    data.says("[/k/a load one]");
+    tree.says(r#""a":"one""#);
+    children.says("[/k load a]");
+    good(store, &["put", "/k/a", "two"]);
+    good(store, &["put", "/k/b", "three"]);
+    data.says("[/k/a change two]");
+    tree.says(r#""b":"three""#);
+    children.says("[/k change a\nb]");
+    assert_eq!(data.err(), "");
+    for (watch, signal, code) in [
+        (&mut data, Signal::SIGTERM, 143),
+        (&mut tree, Signal::SIGINT, 130),
+        (&mut children, Signal::SIGHUP, 129),
+    ] {
+        watch.signal(signal);
+        assert_eq!(watch.code(), Some(code));
+    }
+
+    // Only what is newer than what was seen.
+    let shown: serde_json::Value = serde_json::from_str(&good(store, &["get", "/k/a", "--json"])).unwrap();
+    let version = shown["version"].as_str().unwrap();
+    let args = ["watch", "/k/a", "--no-settle", "--from", version, "--", "cat"];
+    let mut seen = Program::start(store, &args);
+    good(store, &["put", "/k/a", "four"]);
+    seen.says("four");
+    assert_eq!(seen.out(), "four", "the state that was seen before is not run");
+    let mut unseen = Program::start(store, &args);
+    unseen.says("four");
+}
+
+#[test]
+fn each_state_of_etcd_reaches_the_command() {
+    each_state_reaches_the_command(&Etcd::start().url());
+}
+
+#[test]
+fn each_state_of_zookeeper_reaches_the_command() {
+    each_state_reaches_the_command(&ZooKeeper::start().url());
+}
+
+#[test]
+fn each_state_of_a_directory_reaches_the_command() {
+    let (_place, store) = directory();
+    each_state_reaches_the_command(&store);
+}
+
+#[test]
+fn a_deletion_below_a_tree_is_newer_than_the_revision_before_it() {
+    let etcd = Etcd::start();
+    let store = &etcd.url();
+    good(store, &["put", "/t/a", "1"]);
+    good(store, &["put", "/t/b", "2"]);
+    let shown: serde_json::Value = serde_json::from_str(&good(store, &["get", "/t/b", "--json"])).unwrap();
+    let version = shown["version"].as_str().unwrap();
+    good(store, &["del", "/t/a"]);
+    let args = ["watch", "/t", "--tree", "--no-settle", "--once", "--from", version, "--", "cat"];
+    let mut watch = Program::start(store, &args);
+    assert_eq!(watch.code(), Some(0));
+    assert_eq!(watch.out().replace(['\n', ' '], ""), r#"{"b":"2"}"#);
+}
+
+#[test]
+fn updates_in_quick_succession_are_one_run() {
+    let (_place, store) = directory();
+    let args = ["watch", "/k", "--settle", "2s", "--settle-max", "60s", "--", "sh", "-c", "cat; echo"];
+    let mut watch = Program::start(&store, &args);
+    for number in 1..=5 {
+        good(&store, &["put", "/k", &number.to_string()]);
+    }
+    watch.says("5\n");
+    assert!(watch.out().lines().count() < 5, "{}", watch.out());
+    assert_eq!(watch.out().lines().last(), Some("5"));
+}
+
+#[test]
+fn once_ends_as_the_command_does() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "v"]);
+    for (command, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)] {
+        let output = run(&store, &["watch", "/k", "--once", "--no-settle", "--", "sh", "-c", command]);
+        assert_eq!(output.status.code(), Some(code), "{command}");
+    }
+    let output = run(&store, &["watch", "/k", "--once", "--no-settle", "--", "/no/such/program"]);
+    assert_eq!(output.status.code(), Some(127));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/program"));
+    let args = ["watch", "/k", "--once", "--no-settle", "--timeout", "100ms", "--", "sleep", "600"];
+    assert_eq!(run(&store, &args).status.code(), Some(143), "TERM ended it");
+
+    // A key that does not exist yet is waited for.
+    let mut watch = Program::start(&store, &["watch", "/later", "--once", "--no-settle", "--", "cat"]);
+    good(&store, &["put", "/later", "here"]);
+    assert_eq!(watch.code(), Some(0));
+    assert_eq!(watch.out(), "here");
+}
+
+#[test]
+fn once_starts_one_run_in_every_mode() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "first"]);
+    for mode in ["queue", "discard", "parallel", "restart"] {
+        let command = "cat; echo; until [ -e go ]; do sleep 0.05; done";
+        let args = ["watch", "/k", "--once", "--no-settle", "--run-mode", mode, "--", "sh", "-c", command];
+        let mut watch = Program::start(&store, &args);
+        watch.says("\n");
+        good(&store, &["put", "/k", &format!("after {mode}")]);
+        std::fs::write(watch.place.path().join("go"), "").unwrap();
+        assert_eq!(watch.code(), Some(0), "{mode}: {}", watch.err());
+        assert_eq!(watch.out().lines().count(), 1, "{mode}: {}", watch.out());
+    }
+}
+
+#[test]
+fn a_signal_ends_the_command_with_its_group() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "v"]);
+    // Neither listens to TERM.
+    let command = "trap '' TERM; sh -c 'echo $$; while :; do sleep 1; done' & echo $$; echo up; wait; wait";
+    let mut watch = Program::start(&store, &["watch", "/k", "--no-settle", "--", "sh", "-c", command]);
+    watch.says("up\n");
+    until("two processes", || (watch.out().lines().count() == 3).then_some(()));
+    let pids: Vec<i32> = watch.out().lines().filter_map(|line| line.parse().ok()).collect();
+    assert_eq!(pids.len(), 2);
+    watch.signal(Signal::SIGINT);
+    assert_eq!(watch.code(), Some(130));
+    for pid in pids {
+        until("the process to be gone", || {
+            (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_failure_is_shown_and_the_watch_goes_on() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "bad"]);
+    let command = "[ $(cat) = good ] && echo fine || { echo oops >&2; exit 9; }";
+    let mut watch = Program::start(&store, &["watch", "/k", "--no-settle", "--", "sh", "-c", command]);
+    watch.complains("oops\n");
+    watch.complains("/k: failed with exit code 9");
+    good(&store, &["put", "/k", "good"]);
+    watch.says("fine\n");
+    assert!(watch.lives());
+}
+
+#[test]
+fn a_run_has_the_surroundings_of_its_caller() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "v"]);
+    let command = r#"echo "$MINE $TWITCHER_STORE"; pwd; umask; id -u; [ ! -t 0 ] && cat"#;
+    let args = ["watch", "/k", "--no-settle", "--once", "--", "sh", "-c", command];
+    let mut watch = Program::start_with(&store, &args, &[("MINE", "yes")]);
+    assert_eq!(watch.code(), Some(0));
+    let place = watch.place.path().canonicalize().unwrap();
+    let uid = nix::unistd::getuid();
+    let out = watch.out();
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[..2], [format!("yes {store}"), place.display().to_string()]);
+    assert_eq!(lines[3..], [uid.to_string(), "v".to_owned()]);
+}
+
+#[test]
+fn several_keys_are_several_watches() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/a", "1"]);
+    good(&store, &["put", "/b", "2"]);
+    let shown = r#"echo "[$TWITCHER_KEY $(cat)]"; [ $TWITCHER_KEY = /a ] || exit 4"#;
+    let args = ["watch", "/a", "/b", "--no-settle", "--once", "--", "sh", "-c", shown];
+    let mut watch = Program::start(&store, &args);
+    assert_eq!(watch.code(), Some(4));
+    assert!(watch.out().contains("[/a 1]") && watch.out().contains("[/b 2]"), "{}", watch.out());
+    assert_eq!(run(&store, &["watch", "/a", "/a", "--", "true"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_store_that_goes_and_comes_is_waited_for() {
+    let mut etcd = Etcd::start();
+    let store = &etcd.url();
+    good(store, &["put", "/k", "one"]);
+    let mut watch = Program::start(store, &["watch", "/k", "--no-settle", "--", "sh", "-c", "cat; echo"]);
+    watch.says("one\n");
+    etcd.kill();
+    watch.complains("cannot be reached");
+    etcd.start_again();
+    good(store, &["put", "/k", "two"]);
+    watch.says("two\n");
+    watch.complains("connected again");
+    assert_eq!(watch.out(), "one\ntwo\n", "nothing is run twice");
+}
