@@ -113,9 +113,10 @@ fn an_action_is_adopted_though_nothing_could_ever_be_written() {
     daemon.put("/a", "1");
     let (out, gate) = (daemon.path("out"), daemon.path("gate"));
     let action = format!(
-        "mkdir {out}.lock || echo TWO >> {out}; echo $(cat) >> {out}; until test -e {gate}; do sleep 0.05; done; rmdir {out}.lock",
+        "mkdir {out}.lock || echo TWO >> {out}; echo $(cat) >> {out}; while test -d {top} -a ! -e {gate}; do sleep 0.05; done; rmdir {out}.lock",
         out = out.display(),
-        gate = gate.display()
+        gate = gate.display(),
+        top = daemon.config().display()
     );
     daemon.write("a.toml", &format!("[[watch]]\nkey = '/a'\naction = '{action}'\n"));
     daemon.run();
