@@ -220,7 +220,8 @@ mod tests {
         let mut spec = spec(Action::Shell("true".into()));
         spec.surroundings.inherit_env = true;
         spec.surroundings.env.insert("TWITCHER_STORE".into(), "etcd://one,two".into());
-        let inherited = [("HOME", "/home/me"), ("EDITOR", "ed"), ("TWITCHER_RUN", "outer"), ("PATH", "/mine")];
+        let inherited =
+            [("HOME", "/home/me"), ("EDITOR", "ed"), ("TWITCHER_RUN", "outer"), ("PATH", "/mine")];
         let inherited = inherited.map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let env = environment(&spec, &details(), None, inherited.into_iter());
         let shown = |name: &str| env.get(name).and_then(|value| value.to_str());
