@@ -77,7 +77,9 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
             number = signals.next() => {
                 signalled.get_or_insert(number);
                 // Each run is sent TERM, and KILL after `kill_after`.
-                lives.iter().for_each(|live| live.tell(Event::Stop { deadline: Instant::now() }));
+                for live in &lives {
+                    live.tell(Event::Stop { deadline: Instant::now() });
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::line::{Line, Printer};
+use super::line::{Event, Line, Printer};
 use super::note;
 use crate::cli::Failure;
 use crate::cli::stores::failure;
@@ -172,7 +172,7 @@ impl Following {
                 time: (change.revision > self.past).then_some(now),
                 version: Version::Revision(change.revision),
                 path: &change.path,
-                value: change.value.as_deref().map(Some),
+                event: change.value.as_deref().map_or(Event::Delete, |value| Event::Put(Some(value))),
             })
             .collect();
         self.printer.print(&lines)

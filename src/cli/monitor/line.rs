@@ -1,5 +1,7 @@
 //! A change as one line: for people, cut to the width of the terminal; for programs, whole.
 
+use std::fmt::Write as _;
+
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::super::json::value_json;
@@ -15,8 +17,31 @@ pub(super) struct Line<'a> {
     pub(super) version: Version,
     /// Relative to the key that is watched.
     pub(super) path: &'a str,
-    /// `None`: it was deleted. A node may have no value.
-    pub(super) value: Option<Option<&'a [u8]>>,
+    pub(super) event: Event<'a>,
+}
+
+/// What happened to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event<'a> {
+    /// It was written; a node may have no value.
+    Put(Option<&'a [u8]>),
+    Delete,
+}
+
+impl<'a> Event<'a> {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Put(_) => "put",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn value(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Put(value) => value,
+            Self::Delete => None,
+        }
+    }
 }
 
 /// Prints changes below a key.
@@ -45,11 +70,11 @@ impl Printer {
     }
 
     fn as_json(&self, line: &Line<'_>) -> String {
-        let value = line.value.flatten().map(value_json);
+        let value = line.event.value().map(value_json);
         let shown = serde_json::json!({
             "time": line.time.map(|time| format!("{time:.3}")),
             "version": line.version.to_string(),
-            "event": event(line),
+            "event": line.event.word(),
             "key": self.key(line),
             "value": value,
         });
@@ -62,13 +87,16 @@ impl Printer {
             |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
         );
         let key = escape::line(self.key(line).as_bytes());
-        let mut text = format!("{time}  {}  {:6}  {key}", line.version, event(line));
-        if let Some(Some(value)) = line.value {
+        let mut text = format!("{time}  {}  {:6}  {key}", line.version, line.event.word());
+        if let Some(value) = line.event.value() {
             text.push_str("  ");
             match std::str::from_utf8(value) {
                 // A tab is as wide as the terminal likes.
                 Ok(value) => text.push_str(&escape::line(value.as_bytes()).replace('\t', "\\t")),
-                Err(_) => text.push_str(&format!("<{} bytes>", value.len())),
+                Err(_) => {
+                    // Writing to a string cannot fail.
+                    let _ = write!(text, "<{} bytes>", value.len());
+                }
             }
         }
         let mut text = match width {
@@ -96,10 +124,6 @@ fn cut(mut text: String, width: usize) -> String {
     text
 }
 
-fn event(line: &Line<'_>) -> &'static str {
-    if line.value.is_some() { "put" } else { "delete" }
-}
-
 /// The terminal's width in characters, or what `COLUMNS` says; `None` where output goes elsewhere: lines whole.
 fn width() -> Option<usize> {
     use std::io::IsTerminal;
@@ -120,8 +144,8 @@ mod tests {
         Printer::new(Key::new("/top").unwrap(), json)
     }
 
-    fn line<'a>(path: &'a str, value: Option<Option<&'a [u8]>>) -> Line<'a> {
-        Line { time: None, version: Version::Revision(7), path, value }
+    fn line<'a>(path: &'a str, event: Event<'a>) -> Line<'a> {
+        Line { time: None, version: Version::Revision(7), path, event }
     }
 
     #[test]
@@ -129,13 +153,13 @@ mod tests {
         let text = |path, value, width| {
             printer(false).as_text(&line(path, value), width).trim_start_matches(['-', ' ']).to_owned()
         };
-        assert_eq!(text("a", Some(Some(b"one\ntwo\t")), None), "7  put     /top/a  one\\ntwo\\t\n");
-        assert_eq!(text("a", Some(Some(b"\xff\0")), None), "7  put     /top/a  <2 bytes>\n");
-        assert_eq!(text("", Some(None), None), "7  put     /top\n");
-        assert_eq!(text("a\nb", None, None), "7  delete  /top/a\\nb\n");
+        assert_eq!(text("a", Event::Put(Some(b"one\ntwo\t")), None), "7  put     /top/a  one\\ntwo\\t\n");
+        assert_eq!(text("a", Event::Put(Some(b"\xff\0")), None), "7  put     /top/a  <2 bytes>\n");
+        assert_eq!(text("", Event::Put(None), None), "7  put     /top\n");
+        assert_eq!(text("a\nb", Event::Delete, None), "7  delete  /top/a\\nb\n");
         for width in 1..80 {
             let value = "日本語のとても長い値 and more of it, far more than fits".as_bytes();
-            let shown = printer(false).as_text(&line("a", Some(Some(value))), Some(width));
+            let shown = printer(false).as_text(&line("a", Event::Put(Some(value))), Some(width));
             let shown = shown.strip_suffix('\n').unwrap();
             assert!(shown.width() <= width && shown.width() + 2 > width, "{width}: {shown}");
             assert!(shown.ends_with('…'), "{shown}");
@@ -144,12 +168,12 @@ mod tests {
 
     #[test]
     fn json_is_whole() {
-        let text = printer(true).as_json(&line("a", Some(Some(b"\xff"))));
+        let text = printer(true).as_json(&line("a", Event::Put(Some(b"\xff"))));
         assert_eq!(
             text,
             "{\"time\":null,\"version\":\"7\",\"event\":\"put\",\"key\":\"/top/a\",\"value\":{\"base64\":\"/w==\"}}\n"
         );
-        let text = printer(true).as_json(&line("a", None));
+        let text = printer(true).as_json(&line("a", Event::Delete));
         assert!(text.contains("\"event\":\"delete\"") && text.contains("\"value\":null"), "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! Changes of a store that shows states: the differences from one state to the next.
 
-use super::line::{Line, Printer};
+use super::line::{Event, Line, Printer};
 use super::note;
 use crate::cli::Failure;
 use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe};
@@ -38,7 +38,7 @@ fn show(before: &Snapshot, after: &Snapshot, version: Version, printer: &Printer
             time,
             version,
             path: &difference.path,
-            value: difference.after.as_ref().map(|value| value.as_deref()),
+            event: difference.after.as_ref().map_or(Event::Delete, |value| Event::Put(value.as_deref())),
         })
         .collect();
     printer.print(&lines)

@@ -33,6 +33,7 @@ const NOT_STARTED: u8 = 127;
     twitcher watch /git/head -- cat\n  \
     twitcher watch /nginx --tree -- sh -c './regenerate && nginx -s reload'\n  \
     twitcher watch /ready --once -- true")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
     /// What is watched
     #[arg(required = true, value_name = "KEY", value_parser = key, add = ArgValueCompleter::new(complete::keys))]
@@ -158,8 +159,7 @@ fn status(outcome: &Outcome) -> u8 {
     let exited = |code: i32| u8::try_from(code).unwrap_or(u8::MAX);
     match outcome {
         Outcome::Exited(code) => exited(*code),
-        Outcome::Killed(signal) => after_signal(signal.0),
-        Outcome::TimedOut { signal: Some(signal), .. } => after_signal(signal.0),
+        Outcome::Killed(signal) | Outcome::TimedOut { signal: Some(signal), .. } => after_signal(signal.0),
         // That it could end well after TERM does not make it a success.
         Outcome::TimedOut { exit_code: Some(code), signal: None } if *code != 0 => exited(*code),
         Outcome::TimedOut { .. } => TIMED_OUT,

@@ -168,9 +168,8 @@ impl History {
             // Two watches go on where the one of before was.
             let from = match (self.next.first(), self.begin) {
                 (Some(next), _) => *next,
-                (None, Begin::Now) => mark.revision + 1,
+                (None, Begin::Now | Begin::Newest(0)) => mark.revision + 1,
                 (None, Begin::At(revision)) => revision.max(1),
-                (None, Begin::Newest(0)) => mark.revision + 1,
                 (None, Begin::Newest(count)) => {
                     let revisions = newest_revisions(&connection, &self.scope, count).await?;
                     newest = revisions.first().copied().unwrap_or(0);
@@ -202,12 +201,10 @@ impl History {
                 if let Some(end) = &range.end {
                     options = options.with_range(end.clone());
                 }
-                match &mut stream {
-                    Some(stream) => stream.watch(range.start.clone(), Some(options)).await?,
-                    None => {
-                        let opened = connection.watch().watch(range.start.clone(), Some(options)).await?;
-                        stream = Some(opened);
-                    }
+                if let Some(stream) = &mut stream {
+                    stream.watch(range.start.clone(), Some(options)).await?;
+                } else {
+                    stream = Some(connection.watch().watch(range.start.clone(), Some(options)).await?);
                 }
             }
             Ok(stream)
