@@ -22,13 +22,11 @@ pub fn all(table: &mut Table) {
 
 /// Watches on keys of which only the first is ever touched.
 pub fn files(daemon: &Daemon, watches: usize, action: &str) {
-    let others: String = (1..watches)
-        .map(|number| {
-            format!("[[watch]]\nname = 'other-{number}'\nkey = '/other/{number}'\naction = ['true']\n")
-        })
-        .collect();
+    let other =
+        |number| format!("[[watch]]\nname = 'other-{number}'\nkey = '/other/{number}'\naction = ['true']\n");
+    let others: Vec<String> = (1..watches).map(other).collect();
     // The number of watches is what counts here, so that they may come in few files.
-    for (number, part) in others.split_inclusive("['true']\n").collect::<Vec<_>>().chunks(1000).enumerate() {
+    for (number, part) in others.chunks(1000).enumerate() {
         daemon.write(&format!("others-{number}.toml"), &part.concat());
     }
     daemon.write(
