@@ -1,3 +1,5 @@
+//! The view as it is on screens of several sizes.
+
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;

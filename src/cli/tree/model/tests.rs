@@ -1,3 +1,5 @@
+//! What keys, changes and time do to the view.
+
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
