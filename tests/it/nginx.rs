@@ -4,11 +4,14 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
 
 use crate::fixture::daemon::until;
 use crate::fixture::etcd::Etcd;
 use crate::fixture::program::{Program, good};
-use crate::fixture::server::{Server, free_port};
+use crate::fixture::server::{LONG, Server, free_port};
 
 const NGINX: &str = "/usr/sbin/nginx";
 
@@ -22,6 +25,19 @@ for path, answer in sorted(json.load(sys.stdin).items()):
 ' > locations.new
 mv locations.new locations.conf
 "#;
+
+/// Ended in good order, however the test ends: a master that is killed leaves its workers behind.
+struct Nginx(Server);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let began = Instant::now();
+        while !self.0.has_ended() && began.elapsed() < LONG {
+            self.0.signal(Signal::SIGTERM);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
 
 fn configuration(place: &Path, port: u16) -> String {
     let mut text = String::new();
@@ -60,10 +76,10 @@ fn nginx_follows_its_keys(store: &str) {
     std::fs::set_permissions(at("regenerate"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let prefix = place.path().display().to_string();
     let args = ["-p", &prefix, "-c", &at("nginx.conf")].map(str::to_owned);
-    let mut nginx = Server::start(NGINX, &args, Path::new(&at("log")));
+    let mut nginx = Nginx(Server::start(NGINX, &args, Path::new(&at("log"))));
     let log = || std::fs::read_to_string(at("log")).unwrap_or_default();
     until("nginx to serve", || {
-        assert!(!nginx.has_ended(), "{}", log());
+        assert!(!nginx.0.has_ended(), "{}", log());
         answer(port, "/").filter(|answer| answer.contains("404"))
     });
 
