@@ -103,3 +103,82 @@ fn a_second_daemon_on_the_same_state_is_refused() {
     assert!(error.contains("another twitcher daemon"), "{error}");
     daemon.status();
 }
+
+#[test]
+fn of_parallel_runs_an_older_one_that_ends_last_does_not_count_as_applied() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "slow");
+    let gate = daemon.path("gate").display().to_string();
+    let action = format!("test $(cat) = fast || until test -e {gate}; do sleep 0.02; done");
+    daemon.write(
+        "a.toml",
+        &format!("[[watch]]\nkey='/a'\nrun_mode='parallel'\nrun_on_load='changed'\naction='{action}'\n"),
+    );
+    daemon.run();
+    daemon.until_watch("a", |watch| watch["state"] == "running");
+    daemon.put("/a", "fast");
+    let watch = daemon.until_watch("a", |watch| watch["runs"] == 1);
+    assert_eq!(watch["applied"], watch["version"]);
+    std::fs::write(&gate, "").unwrap();
+    let watch = daemon.until_runs("a", 2);
+    assert_eq!(watch["applied"], watch["version"], "{watch}");
+    // What the older one was given is not applied: going back to it is a change, also across a restart.
+    daemon.kill();
+    daemon.put("/a", "slow");
+    daemon.run();
+    daemon.until_runs("a", 3);
+}
+
+#[test]
+fn what_came_under_a_pause_is_applied_on_resume_also_across_a_restart() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1");
+    let out = daemon.path("out").display().to_string();
+    daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\nrun_on_load=false\naction='cat >> {out}'\n"));
+    daemon.run();
+    daemon.until_watch("a", |watch| watch["version"].is_string());
+    daemon.say(&["pause", "a"]);
+    daemon.put("/a", "2");
+    daemon.kill();
+    daemon.run();
+    daemon.until_watch("a", |watch| watch["version"].is_string());
+    assert_eq!(daemon.read("out"), "");
+    daemon.say(&["resume", "a"]);
+    daemon.until_file("out", |text| text == "2");
+}
+
+#[test]
+fn a_process_that_only_says_that_it_is_a_run_is_not_adopted() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1");
+    let out = daemon.path("out").display().to_string();
+    daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\naction='echo $TWITCHER_RUN >> {out}'\n"));
+    daemon.run();
+    let run = daemon.until_file("out", |text| text.ends_with('\n'));
+    let ledger = run.split('-').next().unwrap().to_owned();
+    daemon.until_converged("a");
+    daemon.kill();
+    let mut forger = std::process::Command::new("setsid");
+    forger.args(["setpriv", "--reuid=65534", "--clear-groups", "sleep", "1000"]);
+    forger.env("TWITCHER_RUN", format!("{ledger}-ffffffffffff-9")).env("TWITCHER_WATCH", "a");
+    let mut forged = forger.env("TWITCHER_VERSION", "1").spawn().unwrap();
+    daemon.put("/a", "2");
+    daemon.run();
+    let watch = daemon.until_converged("a");
+    assert_eq!(watch["running"], serde_json::json!([]));
+    forged.kill().unwrap();
+    forged.wait().unwrap();
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_not_begun_anew() {
+    let mut daemon = Daemon::start("", &[]);
+    daemon.kill();
+    let ledger = daemon.path("state/ledger");
+    std::fs::remove_file(&ledger).unwrap();
+    std::fs::create_dir(&ledger).unwrap();
+    let refused = daemon.ask(&["run"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("cannot read the ledger"), "{error}");
+}

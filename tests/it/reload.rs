@@ -117,3 +117,32 @@ fn thousands_of_files_at_once() {
     std::fs::remove_dir_all(daemon.path("config/many")).unwrap();
     until("no watches", || daemon.status()["watches"].as_array().unwrap().is_empty().then_some(()));
 }
+
+#[test]
+fn a_file_that_goes_and_comes_back_leaves_its_running_action_alone() {
+    let daemon = with_sleeper();
+    let pid = running(&daemon, "a");
+    let (there, away) = (daemon.path("config/a.toml"), daemon.path("a.toml"));
+    std::fs::rename(&there, &away).unwrap();
+    daemon.until_watch("a", serde_json::Value::is_null);
+    std::fs::rename(&away, &there).unwrap();
+    daemon.write("b.toml", "[[watch]]\nkey = '/a'\naction = 'true'\n");
+    daemon.until_runs("b", 1);
+    assert!(std::fs::exists(format!("/proc/{pid}")).unwrap());
+    assert_eq!(daemon.read("out").lines().count(), 1, "nothing was started anew");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+}
+
+#[test]
+fn another_description_is_no_other_meaning() {
+    let daemon = with_sleeper();
+    let pid = running(&daemon, "a");
+    let out = daemon.path("out").display().to_string();
+    daemon.write("a.toml", &format!("{}description = 'sleeps'\n", SLEEPER.replace("OUT", &out)));
+    daemon.until_watch("a", |watch| watch["description"] == "sleeps");
+    assert_eq!(running(&daemon, "a"), pid);
+}

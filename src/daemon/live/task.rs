@@ -208,7 +208,9 @@ pub(in crate::daemon) fn subscribe(spec: &WatchSpec, store: &Store) -> Subscript
     store.subscribe(Subscribe {
         key: spec.target.key.clone(),
         watch_type: spec.target.watch_type,
-        detail: if spec.pipe_stdin { Detail::Values } else { Detail::Versions },
+        // Also where the action does not read it: a restored store may use a version a second time, and then only
+        // the value tells that something changed.
+        detail: Detail::Values,
         every,
         verify_interval: spec.verify_interval,
     })

@@ -21,12 +21,6 @@ async fn put_many(client: &mut Client, prefix: &str, count: usize, value: &str) 
     }
 }
 
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
 #[tokio::test]
 async fn ten_thousand_watches_are_armed_together_and_each_is_heard() {
     const COUNT: usize = 10_000;
@@ -35,17 +29,14 @@ async fn ten_thousand_watches_are_armed_together_and_each_is_heard() {
     put_many(&mut client, "/many/", COUNT, "old").await;
     let store = store(etcd.port());
     data(&store, "/warm").until("-").await;
-    let before = resident_bytes();
     let began = Instant::now();
     let mut all: Vec<Seen> = (0..COUNT).map(|number| data(&store, &format!("/many/{number}"))).collect();
     for seen in &mut all {
         assert_eq!(show(&seen.next().await.state.content), "old");
     }
     let armed = began.elapsed();
-    let each = resident_bytes().saturating_sub(before) / COUNT as u64;
-    println!("{COUNT} watches read in {armed:?}, {each} bytes of memory each");
+    println!("{COUNT} watches read in {armed:?}");
     assert!(armed < Duration::from_secs(30), "{armed:?}");
-    assert!(each < 2048, "{each} bytes of memory each");
     put_many(&mut client, "/many/", COUNT, "new").await;
     println!("all written after {:?}", began.elapsed());
     for seen in &mut all {
