@@ -158,10 +158,10 @@ fn a_process_that_only_says_that_it_is_a_run_is_not_adopted() {
     let ledger = run.split('-').next().unwrap().to_owned();
     daemon.until_converged("a");
     daemon.kill();
-    let mut forger = std::process::Command::new("setsid");
-    forger.args(["setpriv", "--reuid=65534", "--clear-groups", "sleep", "1000"]);
-    forger.env("TWITCHER_RUN", format!("{ledger}-ffffffffffff-9")).env("TWITCHER_WATCH", "a");
-    let mut forged = forger.env("TWITCHER_VERSION", "1").spawn().unwrap();
+    let mut command = std::process::Command::new("setsid");
+    command.args(["setpriv", "--reuid=65534", "--clear-groups", "sleep", "1000"]);
+    command.env("TWITCHER_RUN", format!("{ledger}-ffffffffffff-9")).env("TWITCHER_WATCH", "a");
+    let mut forged = command.env("TWITCHER_VERSION", "1").spawn().unwrap();
     daemon.put("/a", "2");
     daemon.run();
     let watch = daemon.until_converged("a");
