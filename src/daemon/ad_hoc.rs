@@ -3,7 +3,7 @@
 //!
 //! Not here: what the command line means; that is `cli`'s.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,11 +57,11 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
         let legacy = match ad_hoc.from {
             None => None,
             Some(version) => tokio::select! {
-                legacy = before(&store, &spec, version) => Some(legacy),
+                legacy = before(&store, &spec, version) => Some(Box::new(legacy)),
                 number = signals.next() => return Ok(End::Signalled(number)),
             },
         };
-        let (live, task) = live::begin(spec, PathBuf::new(), &store, &ground, legacy);
+        let (live, task) = live::begin(spec, Path::new("").into(), &store, &ground, legacy);
         lives.push(live);
         tasks.spawn(task);
     }

@@ -94,7 +94,7 @@ impl Daemon {
             else {
                 continue;
             };
-            if live.file != *watch.file {
+            if live.file != watch.file {
                 let definition = definition(watch);
                 self.supervisor.define(definition);
             }
@@ -170,5 +170,5 @@ impl Daemon {
 }
 
 fn definition(watch: &crate::config::LoadedWatch) -> Definition {
-    Definition { spec: Arc::clone(&watch.spec), file: watch.file.to_path_buf() }
+    Definition { spec: Arc::clone(&watch.spec), file: Arc::clone(&watch.file) }
 }

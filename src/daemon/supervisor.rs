@@ -4,7 +4,7 @@
 //! never overlap. Reading files, signals and clients are elsewhere.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::watch::{StoreName, WatchName, WatchSpec};
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
     pub(super) spec: Arc<WatchSpec>,
-    pub(super) file: PathBuf,
+    pub(super) file: Arc<Path>,
 }
 
 pub(super) struct Supervisor {
@@ -27,7 +27,7 @@ pub(super) struct Supervisor {
     watches: BTreeMap<WatchName, Place>,
     stores: BTreeMap<StoreName, Store>,
     specs: BTreeMap<StoreName, StoreSpec>,
-    tasks: JoinSet<(WatchName, Legacy)>,
+    tasks: JoinSet<(WatchName, Box<Legacy>)>,
     /// Which task belongs to which watch, for the one that ends without a word.
     names: BTreeMap<tokio::task::Id, WatchName>,
     /// How long a run without a timeout may hold up a changed definition.
@@ -40,7 +40,7 @@ struct Place {
     live: Live,
     /// Retired: it lives until it drains, and then makes room for the next, if there is one.
     retiring: bool,
-    next: Option<Definition>,
+    next: Option<Box<Definition>>,
 }
 
 impl Supervisor {
@@ -82,11 +82,11 @@ impl Supervisor {
         let same = place.live.spec.means_the_same_as(&definition.spec);
         if same && !place.retiring {
             place.live.spec = Arc::clone(&definition.spec);
-            place.live.file.clone_from(&definition.file);
+            place.live.file = Arc::clone(&definition.file);
             place.live.tell(Event::Described { spec: definition.spec, file: definition.file });
             return;
         }
-        place.next = Some(definition);
+        place.next = Some(Box::new(definition));
         if same {
             // Removed, and there again as it was: what runs of it may finish as if nothing had been.
             return;
@@ -156,7 +156,7 @@ impl Supervisor {
         self.watches.is_empty()
     }
 
-    fn begin(&mut self, definition: Definition, legacy: Option<Legacy>) {
+    fn begin(&mut self, definition: Definition, legacy: Option<Box<Legacy>>) {
         let Definition { spec, file } = definition;
         let name = spec.name.clone();
         let Some(store) = self.store(&spec.target.store) else { return };
@@ -177,9 +177,9 @@ impl Supervisor {
         Some(store)
     }
 
-    fn drained(&mut self, name: &WatchName, legacy: Option<Legacy>) {
+    fn drained(&mut self, name: &WatchName, legacy: Option<Box<Legacy>>) {
         if let Some(next) = self.watches.remove(name).and_then(|place| place.next) {
-            self.begin(next, legacy);
+            self.begin(*next, legacy);
         }
         let used =
             |store: &StoreName| self.watches.values().any(|place| place.live.spec.target.store == *store);
@@ -196,7 +196,7 @@ impl Supervisor {
         let place = self.watches.get_mut(&name).filter(|place| !place.retiring && !self.stopping);
         if let Some(place) = place {
             let Live { spec, file, .. } = &place.live;
-            place.next = Some(Definition { spec: Arc::clone(spec), file: file.clone() });
+            place.next = Some(Box::new(Definition { spec: Arc::clone(spec), file: Arc::clone(file) }));
         }
         self.drained(&name, None);
     }

@@ -187,8 +187,8 @@ pub(super) struct History {
     pub(super) applied: Option<(Order, Version)>,
     pub(super) start: Option<(Order, Reason, u64, Instant)>,
     pub(super) end: Option<(RunId, Verdict, Instant)>,
-    /// By [`SkipReason::ALL`].
-    pub(super) skips: [Option<(Order, Instant)>; SkipReason::ALL.len()],
+    /// At most one for each reason, in their order.
+    pub(super) skips: Vec<(SkipReason, Order, Instant)>,
 }
 
 impl History {
@@ -201,9 +201,11 @@ impl History {
     }
 
     pub(super) fn skipped(&mut self, order: Order, why: SkipReason, now: Instant) {
-        for (slot, reason) in self.skips.iter_mut().zip(SkipReason::ALL) {
-            if reason == why {
-                *slot = Some((order, now));
+        match self.skips.binary_search_by_key(&why, |(reason, _, _)| *reason) {
+            Ok(place) => self.skips[place] = (why, order, now),
+            Err(place) => {
+                self.skips.reserve_exact(1);
+                self.skips.insert(place, (why, order, now));
             }
         }
     }
@@ -251,7 +253,6 @@ impl<S: Source> Machine<S> {
             coalesced: entry.coalesced(),
             behind: self.waiting.len() - 1,
         });
-        let skips = SkipReason::ALL.into_iter().zip(self.history.skips);
         Explanation {
             phase: self.phase(),
             newest,
@@ -262,7 +263,7 @@ impl<S: Source> Machine<S> {
             live: self.live.iter().map(LiveRun::of).collect(),
             last_start: self.history.start.map(|(order, reason, _, at)| (order, reason, at)),
             last_end: self.history.end.clone(),
-            last_skips: skips.filter_map(|(why, last)| Some((why, last?))).collect(),
+            last_skips: self.history.skips.iter().map(|&(why, order, at)| (why, (order, at))).collect(),
         }
     }
 

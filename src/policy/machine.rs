@@ -274,6 +274,11 @@ impl<S: Source> Machine<S> {
         effects.push(Effect::Skip { order, why });
     }
 
+    /// The newest state that was observed.
+    pub fn newest(&self) -> Option<&State> {
+        self.newest.as_ref().map(|newest| &newest.state)
+    }
+
     /// Whether the newest state was given to a run that succeeded, or there is nothing to apply.
     ///
     /// A state that the ledger knows as applied counts; one that was only taken note of does not.

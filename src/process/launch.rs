@@ -167,6 +167,8 @@ fn assignment(name: &str, value: &OsStr) -> Result<CString, SpawnError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::tests::{details, spec};
     use super::*;
 
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn a_name_without_slash_is_looked_up_in_the_actions_own_path() {
         let mut spec = spec(Action::Program(vec!["tool".into(), "-x".into()]));
-        spec.surroundings.env.insert("PATH".into(), "/a::/b".into());
+        Arc::make_mut(&mut spec.surroundings).env.insert("PATH".into(), "/a::/b".into());
         let launch = Launch::new(&spec, &details(), None, None).unwrap();
         assert_eq!(strings(&launch.programs), ["/a/tool", "./tool", "/b/tool"]);
         assert_eq!(strings(&launch.argv), ["tool", "-x"]);
@@ -189,8 +191,8 @@ mod tests {
     #[test]
     fn the_environment_is_the_documented_one_and_nothing_else() {
         let mut spec = spec(Action::Shell("true".into()));
-        spec.surroundings.env.insert("HOME".into(), "/elsewhere".into());
-        spec.surroundings.env.insert("TWITCHER_RUN".into(), "forged".into());
+        Arc::make_mut(&mut spec.surroundings).env.insert("HOME".into(), "/elsewhere".into());
+        Arc::make_mut(&mut spec.surroundings).env.insert("TWITCHER_RUN".into(), "forged".into());
         let env = environment(&spec, &details(), None, std::iter::empty());
         let shown: Vec<String> =
             env.iter().map(|(name, value)| format!("{name}={}", value.to_string_lossy())).collect();
@@ -218,8 +220,8 @@ mod tests {
     #[test]
     fn an_inherited_environment_lies_below_what_says_which_run_this_is() {
         let mut spec = spec(Action::Shell("true".into()));
-        spec.surroundings.inherit_env = true;
-        spec.surroundings.env.insert("TWITCHER_STORE".into(), "etcd://one,two".into());
+        Arc::make_mut(&mut spec.surroundings).inherit_env = true;
+        Arc::make_mut(&mut spec.surroundings).env.insert("TWITCHER_STORE".into(), "etcd://one,two".into());
         let inherited =
             [("HOME", "/home/me"), ("EDITOR", "ed"), ("TWITCHER_RUN", "outer"), ("PATH", "/mine")];
         let inherited = inherited.map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -246,7 +248,7 @@ mod tests {
             assert!(Launch::new(&spec, &details(), None, None).is_err(), "{action:?}");
         }
         let mut spec = spec(Action::Shell("true".into()));
-        spec.surroundings.env.insert("A=B".into(), String::new());
+        Arc::make_mut(&mut spec.surroundings).env.insert("A=B".into(), String::new());
         let error = Launch::new(&spec, &details(), None, None).unwrap_err();
         assert_eq!(error.to_string(), "set the variable `A=B`: a name is not empty and has no `=`");
     }

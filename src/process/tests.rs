@@ -1,6 +1,7 @@
 //! What the tests of this room share, and those that need its private parts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use std::ffi::CString;
@@ -32,7 +33,7 @@ pub(super) fn spec(action: Action) -> WatchSpec {
             watch_type: WatchType::Data,
         },
         action,
-        surroundings: Surroundings {
+        surroundings: Arc::new(Surroundings {
             account,
             cwd: "/".into(),
             umask: 0o022,
@@ -40,12 +41,12 @@ pub(super) fn spec(action: Action) -> WatchSpec {
             env: BTreeMap::new(),
             nice: None,
             limits: BTreeMap::new(),
-        },
+        }),
         pipe_stdin: true,
         format: Format::Raw,
         output: Output::Log,
         verify_interval: Duration::from_mins(5),
-        policy: PolicySpec {
+        policy: Arc::new(PolicySpec {
             run_on_load: RunOnLoad::Always,
             run_mode: RunMode::Queue,
             on_delete: OnDelete::Ignore,
@@ -61,7 +62,7 @@ pub(super) fn spec(action: Action) -> WatchSpec {
             retry_delay_max: Duration::from_mins(5),
             on_failure: OnFailure::Keep,
             success_codes: vec![0],
-        },
+        }),
     }
 }
 

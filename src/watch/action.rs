@@ -15,7 +15,7 @@ pub enum Action {
 }
 
 /// Who an action runs as.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Account {
     /// User id.
     pub uid: u32,
@@ -53,7 +53,7 @@ pub enum Limit {
 }
 
 /// The surroundings of an action.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Surroundings {
     /// Who it runs as.
     pub account: Account,

@@ -2,6 +2,7 @@
 //!
 //! Two definitions that are equal here mean the same, however they were written (promise P7).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Action, SignalNumber, Surroundings, Target, WatchName};
@@ -17,8 +18,8 @@ pub struct WatchSpec {
     pub target: Target,
     /// What is run.
     pub action: Action,
-    /// As whom and where.
-    pub surroundings: Surroundings,
+    /// As whom and where. Shared with the watches that say the same.
+    pub surroundings: Arc<Surroundings>,
     /// Whether the state is written on standard input.
     pub pipe_stdin: bool,
     /// How it is written there.
@@ -27,8 +28,8 @@ pub struct WatchSpec {
     pub output: Output,
     /// After this long without proof of life the target is read again; above zero.
     pub verify_interval: Duration,
-    /// When it is run.
-    pub policy: PolicySpec,
+    /// When it is run. Shared likewise.
+    pub policy: Arc<PolicySpec>,
 }
 
 impl WatchSpec {

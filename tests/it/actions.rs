@@ -56,6 +56,11 @@ fn shell(command: &str) -> WatchSpec {
     spec(Action::Shell(command.to_owned()))
 }
 
+/// The surroundings of a watch, to be changed.
+fn around(spec: &mut WatchSpec) -> &mut Surroundings {
+    Arc::make_mut(&mut spec.surroundings)
+}
+
 fn program(words: &[&str]) -> WatchSpec {
     spec(Action::Program(words.iter().map(|word| (*word).to_owned()).collect()))
 }
@@ -146,7 +151,7 @@ fn spec(action: Action) -> WatchSpec {
             watch_type: WatchType::Data,
         },
         action,
-        surroundings: Surroundings {
+        surroundings: Arc::new(Surroundings {
             account: Account {
                 uid: 0,
                 gid: 0,
@@ -161,12 +166,12 @@ fn spec(action: Action) -> WatchSpec {
             env: BTreeMap::new(),
             nice: None,
             limits: BTreeMap::new(),
-        },
+        }),
         pipe_stdin: true,
         format: Format::Raw,
         output: Output::Log,
         verify_interval: Duration::from_mins(5),
-        policy: PolicySpec {
+        policy: Arc::new(PolicySpec {
             run_on_load: RunOnLoad::Always,
             run_mode: RunMode::Queue,
             on_delete: OnDelete::Ignore,
@@ -182,6 +187,6 @@ fn spec(action: Action) -> WatchSpec {
             retry_delay_max: Duration::from_mins(5),
             on_failure: OnFailure::Keep,
             success_codes: vec![0],
-        },
+        }),
     }
 }

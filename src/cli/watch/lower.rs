@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Args, ModeName};
@@ -57,7 +58,7 @@ fn watch(
         description: String::new(),
         target: Target { store: store.clone(), key: key.clone(), watch_type },
         action: Action::Program(args.command.clone()),
-        surroundings: Surroundings {
+        surroundings: Arc::new(Surroundings {
             account: caller.account.clone(),
             cwd: caller.cwd.clone(),
             umask: caller.umask,
@@ -65,12 +66,12 @@ fn watch(
             env: BTreeMap::from([("TWITCHER_STORE".to_owned(), caller.store.clone())]),
             nice: None,
             limits: BTreeMap::new(),
-        },
+        }),
         pipe_stdin: true,
         format: args.format.map_or_else(|| default_format(watch_type), Format::from),
         output: Output::Inherit,
         verify_interval: Duration::from_mins(5),
-        policy: policy(args),
+        policy: Arc::new(policy(args)),
     })
 }
 

@@ -13,7 +13,9 @@ pub(in crate::config) fn watches(text: &str) -> Watches {
     let raw = raw::watch_file(Path::new("/t/file.toml").into(), text);
     let mut resolve =
         |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
-    let mut context = lower::Context { settings: settings.as_ref(), resolve: &mut resolve };
+    let mut shared = lower::Shared::default();
+    let mut context =
+        lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
     let (watches, problems) = lower::watches(&raw, "file", &mut context);
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
     watches.into_iter().map(|(spec, _)| (spec.name.clone(), Arc::new(spec))).collect()

@@ -99,6 +99,7 @@ pub struct Loader {
     /// What was made of each file, by a mark of its text: thousands of files are neither parsed again nor kept.
     known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
     resolved: BTreeMap<AccountKey, Result<Account, AccountProblem>>,
+    shared: lower::Shared,
     settings_report: Option<FileReport>,
     /// As `twitcher.conf` last said well.
     configured: Option<Settings>,
@@ -129,6 +130,7 @@ impl Loader {
             host: host.into(),
             known: BTreeMap::new(),
             resolved: BTreeMap::new(),
+            shared: lower::Shared::default(),
             settings_report: None,
             configured: None,
             settings: None,
@@ -205,6 +207,7 @@ impl Loader {
             }
         }
         self.watches = watches;
+        self.shared.forget_unused();
         let settings_changed = self.settle_settings();
         let files = self.settings_report.iter().cloned().chain(reports).collect();
         Reload { settings: self.settings.clone(), settings_changed, diff, files }
@@ -307,7 +310,11 @@ impl Loader {
             let ask = || accounts::resolve(&*self.accounts, uid, gid);
             self.resolved.entry(key).or_insert_with(ask).clone()
         };
-        let mut context = lower::Context { settings: self.configured.as_ref(), resolve: &mut resolve };
+        let mut context = lower::Context {
+            settings: self.configured.as_ref(),
+            resolve: &mut resolve,
+            shared: &mut self.shared,
+        };
         let (watches, mut problems) = lower::watches(&raw, &stem, &mut context);
         if self.configured.is_none() && !watches.is_empty() {
             problems.push(Problem::of_file(

@@ -3,9 +3,11 @@
 //! Pure over what it is given; nothing is read here.
 
 mod settings;
+mod shared;
 mod splay;
 mod watch;
 
 pub(super) use settings::{fallback, lower as settings};
+pub(super) use shared::Shared;
 pub use watch::default_format;
 pub(super) use watch::{Context, Placed, lower as watches};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::unknown_store;
+use super::shared::Shared;
 use super::splay;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
@@ -26,6 +27,8 @@ pub(in crate::config) struct Context<'a> {
     pub(in crate::config) settings: Option<&'a Settings>,
     /// Finds out who an action runs as.
     pub(in crate::config) resolve: &'a mut ResolveAccount<'a>,
+    /// Keeps equal parts once.
+    pub(in crate::config) shared: &'a mut Shared,
 }
 
 /// A watch and where it was written.
@@ -130,7 +133,7 @@ impl Lowering<'_> {
             description: table.text("description").map(|at| at.value).unwrap_or_default(),
             target: target?,
             action: action?,
-            surroundings: Surroundings {
+            surroundings: context.shared.surroundings(Surroundings {
                 account: account?,
                 cwd: table.path("cwd").map_or_else(|| PathBuf::from("/"), |at| at.value),
                 umask: table.mask("umask").map_or(0o022, |at| at.value),
@@ -138,12 +141,12 @@ impl Lowering<'_> {
                 env: table.variables("env").map(|at| at.value).unwrap_or_default(),
                 nice: table.number("nice").and_then(|at| i32::try_from(at.value).ok()),
                 limits: table.limits("limits").map(|at| at.value).unwrap_or_default(),
-            },
+            }),
             pipe_stdin: table.flag("pipe_stdin").unwrap_or(true),
             format,
             output: if table.word("output") == Some("null") { Output::Null } else { Output::Log },
             verify_interval: self.duration("verify_interval", Duration::from_mins(5)),
-            policy,
+            policy: context.shared.policy(policy),
         })
     }
 

@@ -3,44 +3,45 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
-
-use tokio::sync::Notify;
+use std::task::{Context, Poll, Waker};
 
 /// Messages in order, from many to one.
-pub(super) struct Mailbox<T> {
-    waiting: Mutex<VecDeque<T>>,
-    filled: Notify,
+pub(super) struct Mailbox<T>(Mutex<Inside<T>>);
+
+struct Inside<T> {
+    waiting: VecDeque<T>,
+    reader: Option<Waker>,
 }
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), filled: Notify::new() }
+        Self(Mutex::new(Inside { waiting: VecDeque::new(), reader: None }))
     }
 }
 
 impl<T> Mailbox<T> {
     pub(super) fn put(&self, message: T) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(message);
-        self.filled.notify_one();
-    }
-
-    /// Waits for a message and takes it. Nothing is lost where the future is dropped.
-    pub(super) async fn take(&self) -> T {
-        loop {
-            if let Some(message) = self.try_take() {
-                return message;
-            }
-            self.filled.notified().await;
+        let reader = {
+            let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            inside.waiting.push_back(message);
+            inside.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
         }
     }
 
-    fn try_take(&self) -> Option<T> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let message = waiting.pop_front();
-        if waiting.is_empty() {
-            waiting.shrink_to_fit();
+    /// Takes a message, or wakes the task as soon as there is one.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<T> {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(message) = inside.waiting.pop_front() else {
+            inside.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        if inside.waiting.is_empty() {
+            inside.waiting = VecDeque::new();
         }
-        message
+        Poll::Ready(message)
     }
 }
 
@@ -51,15 +52,16 @@ mod tests {
     #[tokio::test]
     async fn messages_come_in_order_and_survive_a_dropped_wait() {
         let mailbox = Mailbox::default();
+        let take = || std::future::poll_fn(|context| mailbox.poll_take(context));
         tokio::select! {
             biased;
-            _ = mailbox.take() => panic!("nothing was put"),
+            _ = take() => panic!("nothing was put"),
             () = std::future::ready(()) => {}
         }
         mailbox.put(1);
         mailbox.put(2);
-        assert_eq!((mailbox.take().await, mailbox.take().await), (1, 2));
-        let (late, ()) = tokio::join!(mailbox.take(), async { mailbox.put(3) });
+        assert_eq!((take().await, take().await), (1, 2));
+        let (late, ()) = tokio::join!(take(), async { mailbox.put(3) });
         assert_eq!(late, 3);
     }
 }

@@ -3,13 +3,14 @@
 //! The task never waits for anything but its own inputs: states, ended runs, a slot, the clock, and what the
 //! daemon asks of it. Nothing that it does can hold up another watch.
 
+mod alarm;
 mod mailbox;
 mod perform;
 mod recover;
 mod task;
 mod view;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,7 +37,7 @@ pub(super) enum Event {
     /// Its store was configured anew.
     Store(Store),
     /// It means what it meant, in other words or in another file.
-    Described { spec: Arc<WatchSpec>, file: PathBuf },
+    Described { spec: Arc<WatchSpec>, file: Arc<Path> },
     /// Its definition was changed or removed. Live runs finish; those without a timeout end at the deadline.
     Retire { deadline: Option<Instant> },
     /// The daemon stops.
@@ -56,7 +57,7 @@ pub(super) struct Legacy {
 /// The daemon's end of a live watch.
 pub(super) struct Live {
     pub(super) spec: Arc<WatchSpec>,
-    pub(super) file: PathBuf,
+    pub(super) file: Arc<Path>,
     mailbox: Arc<Mailbox<Event>>,
 }
 
@@ -80,21 +81,20 @@ impl Live {
 /// Makes a watch live: the handle, and the task that the daemon is to run until it drains.
 pub(super) fn begin(
     spec: Arc<WatchSpec>,
-    file: PathBuf,
+    file: Arc<Path>,
     store: &Store,
     ground: &Arc<Ground>,
-    legacy: Option<Legacy>,
-) -> (Live, impl Future<Output = Legacy> + Send + use<>) {
+    legacy: Option<Box<Legacy>>,
+) -> (Live, impl Future<Output = Box<Legacy>> + Send + use<>) {
     let mailbox = Arc::new(Mailbox::default());
     let task = task::Task::new(
         Arc::clone(&spec),
-        file.clone(),
+        Arc::clone(&file),
         store,
         Arc::clone(ground),
         legacy,
         Arc::clone(&mailbox),
     );
     // On the heap, because a future keeps room for its arguments twice, and there are thousands of them.
-    let task = Box::new(task);
-    (Live { spec, file, mailbox }, async move { task.run().await })
+    (Live { spec, file, mailbox }, Box::new(task).run())
 }

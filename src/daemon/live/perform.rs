@@ -10,12 +10,13 @@ use super::Event;
 use super::task::{Slot, Task};
 use crate::ledger::{Applied, LiveRun, Paused};
 use crate::policy::{Answer, Control, Effect, Ended, Input, Refusal, Sent};
-use crate::process::{self, Ending, Launch, Order, Orders, OutputSink, RunDetails, SpawnError};
+use crate::process::{self, Ending, Launch, Leftovers, Order, Orders, OutputSink, RunDetails, SpawnError};
 use crate::tree::document;
 use crate::watch::{Action, Outcome, Reason, RunId, RunRecord, State, Verdict};
 
 /// A run that has begun, by this daemon or by a former one.
 pub(super) struct Running {
+    pub(super) run: RunId,
     orders: Option<Orders>,
     pub(super) pid: i32,
     pub(super) started: jiff::Timestamp,
@@ -25,20 +26,21 @@ pub(super) struct Running {
     attempt: u32,
     coalesced: u64,
     /// What it was given; an adopted run's is not known.
-    state: Option<State>,
+    state: Option<Box<State>>,
     /// Given back when it ends. An adopted run has none.
     _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Running {
     /// Gives back the slot; the state that it was given.
-    fn give_back(self) -> Option<State> {
+    fn give_back(self) -> Option<Box<State>> {
         self.state
     }
 
     /// A run of a former daemon.
     pub(super) fn adopted(live: &LiveRun, orders: Orders, since: Instant) -> Self {
         Self {
+            run: live.run.clone(),
             orders: Some(orders),
             pid: live.process.pid,
             started: live.started,
@@ -119,6 +121,7 @@ impl Task {
         let RunDetails { run, reason, attempt, coalesced, .. } = details;
         let version = state.version.to_string();
         let mut running = Running {
+            run: run.clone(),
             orders: None,
             pid: 0,
             started,
@@ -127,7 +130,7 @@ impl Task {
             version: version.clone(),
             attempt,
             coalesced,
-            state: Some(state),
+            state: Some(Box::new(state)),
             _slot: slot,
         };
         match launched {
@@ -146,7 +149,7 @@ impl Task {
                 };
                 self.ground.ledger.started(&self.spec.name, live);
                 tracing::debug!(watch = %self.spec.name, run = %run, "started process {}", running.pid);
-                self.runs.insert(run.clone(), running);
+                self.runs.push(running);
                 self.listen(run, ended);
                 None
             }
@@ -166,8 +169,13 @@ impl Task {
             Action::Shell(_) | Action::Program(_) => None,
         };
         let launch = Launch::new(spec, details, input, script.as_deref())?;
-        let sink = OutputSink::to_log(&self.leftovers, &spec.name, &details.run);
+        let sink = self.sink(&details.run);
         self.ground.spawner.start(&launch, sink)
+    }
+
+    /// Where the output of a run goes.
+    pub(super) fn sink(&self, run: &RunId) -> OutputSink {
+        OutputSink::to_log(self.leftovers.get_or_init(Leftovers::default), &self.spec.name, run)
     }
 
     /// Brings the end of a run back to this task.
@@ -180,7 +188,12 @@ impl Task {
     }
 
     pub(super) fn ended(&mut self, run: &RunId, outcome: &Outcome, output: String) {
-        let Some(running) = self.runs.remove(run) else { return };
+        let Some(place) = self.runs.iter().position(|running| running.run == *run) else { return };
+        let running = self.runs.remove(place);
+        if self.runs.is_empty() {
+            // Ten thousand idle watches hold no buffer each.
+            self.runs = Vec::new();
+        }
         self.ground.running.fetch_sub(1, Ordering::Relaxed);
         let verdict = self.finish(run, &running, outcome, output);
         // The slot is free before the machine may ask for the next.
@@ -194,7 +207,7 @@ impl Task {
         let success_codes = &self.spec.policy.success_codes;
         let verdict = outcome.verdict(success_codes);
         let word = outcome.word(success_codes);
-        *self.outcomes.entry(word).or_default() += 1;
+        self.count(word);
         let seconds = running.since.elapsed().as_secs_f64();
         let output = match outcome {
             Outcome::NotStarted(why) => why.clone(),
@@ -225,6 +238,13 @@ impl Task {
         verdict
     }
 
+    fn count(&mut self, word: &'static str) {
+        match self.outcomes.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => self.outcomes.push((word, 1)),
+        }
+    }
+
     fn log_end(&self, run: &RunId, running: &Running, outcome: &Outcome, word: &str, seconds: f64) {
         let Running { reason, version, attempt, .. } = running;
         let how = match outcome {
@@ -249,7 +269,7 @@ impl Task {
     }
 
     fn signal(&self, run: &RunId, sent: Sent) {
-        let Some(running) = self.runs.get(run) else { return };
+        let Some(running) = self.runs.iter().find(|running| running.run == *run) else { return };
         let Some(orders) = &running.orders else { return };
         let policy = &self.spec.policy;
         match sent {
@@ -268,7 +288,7 @@ impl Task {
 
     /// The newest state, if nothing is to be done about it any more.
     fn settled(&self) -> Option<Applied> {
-        let newest = self.newest.as_ref().filter(|_| self.machine.unserved().is_none());
+        let newest = self.machine.newest().filter(|_| self.machine.unserved().is_none());
         newest.map(|newest| Applied::new(&self.spec.target, newest))
     }
 

@@ -1,5 +1,6 @@
 //! What a watch takes over from a former daemon: runs that still live, what was applied, pauses and stops.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::ground::Ground;
@@ -7,8 +8,7 @@ use super::perform::Running;
 use super::task::{RunSource, Task};
 use crate::ledger::{LiveRun, Paused};
 use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
-use crate::process::OutputSink;
-use crate::watch::{Reason, State, Version, WatchSpec};
+use crate::watch::{PolicySpec, Reason, State, Version, WatchSpec};
 
 /// The machine of a watch, standing as the ledger says.
 pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> Machine<RunSource> {
@@ -19,7 +19,7 @@ pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> M
         ground.ledger.stop(&spec.name, None);
     }
     let paused = entry.paused.map(|paused| Pause { until: paused.until.map(monotonic) });
-    Machine::new(spec.policy.clone(), source, Standing { paused, stopped })
+    Machine::new(Arc::clone(&spec.policy), source, Standing { paused, stopped })
 }
 
 /// What the ledger knows about a first state.
@@ -44,7 +44,7 @@ pub(super) fn baseline(spec: &WatchSpec, ground: &Ground, state: &State) -> Base
 /// A mark of a definition, which changes with its meaning.
 pub(super) fn fingerprint(spec: &WatchSpec) -> String {
     // Not of it: what is only text, and what is drawn or looked up on this machine.
-    let mut policy = spec.policy.clone();
+    let mut policy = PolicySpec::clone(&spec.policy);
     policy.splay = Duration::ZERO;
     let surroundings = &spec.surroundings;
     let meaning =
@@ -75,8 +75,7 @@ impl Task {
             live
         });
         for live in entry.live.into_iter().chain(lost) {
-            let sink = OutputSink::to_log(&self.leftovers, &self.spec.name, &live.run);
-            let Some(running) = self.ground.spawner.adopt(&live.process, sink) else {
+            let Some(running) = self.ground.spawner.adopt(&live.process, self.sink(&live.run)) else {
                 tracing::warn!(watch = %self.spec.name, run = %live.run, "the run did not outlive the daemon; it is repeated");
                 self.ground.ledger.interrupted(&self.spec.name, &live.run);
                 continue;
@@ -84,7 +83,7 @@ impl Task {
             tracing::info!(watch = %self.spec.name, run = %live.run, "adopted process {}", live.process.pid);
             let started = monotonic(live.started);
             self.ground.running.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            self.runs.insert(live.run.clone(), Running::adopted(&live, running.orders, started));
+            self.runs.push(Running::adopted(&live, running.orders, started));
             self.machine.adopt(Adopted {
                 run: live.run.clone(),
                 version: version(&live.version),

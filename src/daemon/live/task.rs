@@ -1,13 +1,14 @@
 //! The loop of a live watch, and what it knows beside its machine.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::cell::OnceCell;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::{Context, Poll};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 
+use super::alarm::Alarm;
 use super::mailbox::Mailbox;
 use super::{Event, Legacy};
 use crate::daemon::ground::Ground;
@@ -18,22 +19,24 @@ use crate::watch::{Detail, Order, RunId, RunMode, State, WatchSpec, is_same};
 
 pub(super) struct Task {
     pub(super) spec: Arc<WatchSpec>,
-    pub(super) file: PathBuf,
+    pub(super) file: Arc<Path>,
     pub(super) ground: Arc<Ground>,
     pub(super) machine: Machine<RunSource>,
     pub(super) subscription: Subscription,
     pub(super) slot: Slot,
-    pub(super) runs: BTreeMap<RunId, super::perform::Running>,
-    pub(super) outcomes: BTreeMap<&'static str, u64>,
-    pub(super) leftovers: Leftovers,
+    /// In the order of their starts.
+    pub(super) runs: Vec<super::perform::Running>,
+    /// How often each came, by its word.
+    pub(super) outcomes: Vec<(&'static str, u64)>,
+    /// None before the first run.
+    pub(super) leftovers: OnceCell<Leftovers>,
     /// Also for the tasks that wait for runs.
     pub(super) mailbox: Arc<Mailbox<Event>>,
     /// What is known before the first state; judged when it comes.
     before: Option<Before>,
-    /// The newest state, under this watch's own order, which goes on where a store is replaced.
-    pub(super) newest: Option<State>,
+    alarm: Alarm,
     /// What the run was given that is just ending.
-    pub(super) ending: Option<State>,
+    pub(super) ending: Option<Box<State>>,
     pub(super) drained: bool,
     /// The daemon stops: what is ended now is made good at the next start.
     pub(super) stopping: bool,
@@ -54,7 +57,7 @@ impl Source for RunSource {
 
 /// What was there before this watch saw its first state.
 struct Before {
-    legacy: Option<Legacy>,
+    legacy: Option<Box<Legacy>>,
 }
 
 /// The place among `max_processes`.
@@ -68,16 +71,16 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// Resolves when a slot that is waited for is granted; never, else.
-    async fn granted(&mut self) {
-        if let Self::Waiting(place) = self {
+    /// Ready when a slot that is waited for is granted; never, else.
+    fn poll_granted(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Self::Waiting(place) = self
             // The semaphore is never closed.
-            if let Ok(permit) = place.await {
-                *self = Self::Held(permit);
-                return;
-            }
+            && let Poll::Ready(Ok(permit)) = place.as_mut().poll(context)
+        {
+            *self = Self::Held(permit);
+            return Poll::Ready(());
         }
-        std::future::pending::<()>().await;
+        Poll::Pending
     }
 }
 
@@ -91,10 +94,10 @@ enum Next {
 impl Task {
     pub(super) fn new(
         spec: Arc<WatchSpec>,
-        file: PathBuf,
+        file: Arc<Path>,
         store: &Store,
         ground: Arc<Ground>,
-        legacy: Option<Legacy>,
+        legacy: Option<Box<Legacy>>,
         mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
         let subscription = subscribe(&spec, store);
@@ -106,30 +109,23 @@ impl Task {
             machine,
             subscription,
             slot: Slot::None,
-            runs: BTreeMap::new(),
-            outcomes: BTreeMap::new(),
-            leftovers: Leftovers::default(),
+            runs: Vec::new(),
+            outcomes: Vec::new(),
+            leftovers: OnceCell::new(),
             mailbox,
             before: Some(Before { legacy }),
-            newest: None,
+            alarm: Alarm::default(),
             ending: None,
             drained: false,
             stopping: false,
         }
     }
 
-    pub(super) async fn run(mut self: Box<Self>) -> Legacy {
+    pub(super) async fn run(mut self: Box<Self>) -> Box<Legacy> {
         self.adopt();
         while !self.drained {
-            let deadline = self.machine.poll_timeout();
-            let next = tokio::select! {
-                biased;
-                event = self.mailbox.take() => Next::Event(event),
-                () = self.slot.granted() => Next::Slot,
-                () = until(deadline) => Next::Wakeup,
-                update = self.subscription.next() => Next::Update(update),
-            };
-            match next {
+            self.alarm.set(self.machine.poll_timeout());
+            match std::future::poll_fn(|context| self.poll_next(context)).await {
                 Next::Event(event) => self.take(event),
                 Next::Slot => self.decide(Input::Slot),
                 Next::Wakeup => self.decide(Input::Wakeup),
@@ -139,10 +135,25 @@ impl Task {
         // Retired before it saw anything: what it inherited goes on to the next.
         let inherited = self.before.take().and_then(|before| before.legacy);
         if let Some(legacy) = inherited.filter(|legacy| legacy.spec.target == self.spec.target) {
-            return Legacy { spec: self.spec, ..legacy };
+            return Box::new(Legacy { spec: self.spec, ..*legacy });
         }
         let unserved = self.machine.unserved().is_some();
-        Legacy { spec: self.spec, newest: self.newest, unserved }
+        Box::new(Legacy { newest: self.machine.newest().cloned(), spec: self.spec, unserved })
+    }
+
+    /// What comes first of all that this waits for. By hand, because the future of a `select!` is kept by each
+    /// of thousands of watches.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        if let Poll::Ready(event) = self.mailbox.poll_take(context) {
+            return Poll::Ready(Next::Event(event));
+        }
+        if self.slot.poll_granted(context).is_ready() {
+            return Poll::Ready(Next::Slot);
+        }
+        if self.alarm.poll_ring(context).is_ready() {
+            return Poll::Ready(Next::Wakeup);
+        }
+        self.subscription.poll_next(context).map(Next::Update)
     }
 
     fn take(&mut self, event: Event) {
@@ -173,15 +184,14 @@ impl Task {
     /// A state of the subscription, under the watch's own order.
     fn see(&mut self, update: Update) {
         let Update { mut state, updates } = update;
-        let last = self.newest.as_ref();
+        let last = self.machine.newest();
         if last.is_some_and(|last| is_same(last.as_seen(), state.as_seen())) {
             // A new subscription on a store that was configured anew shows what is known already.
             return;
         }
         state.order = Order(last.map_or(1, |last| last.order.0 + 1));
-        self.newest = Some(state.clone());
         let baseline = match self.before.take() {
-            Some(before) => self.judge(&state, before.legacy.as_ref()),
+            Some(before) => self.judge(&state, before.legacy.as_deref()),
             None => Baseline::Unknown,
         };
         self.decide(Input::State { state, updates, baseline });
@@ -214,11 +224,4 @@ pub(in crate::daemon) fn subscribe(spec: &WatchSpec, store: &Store) -> Subscript
         every,
         verify_interval: spec.verify_interval,
     })
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
 }

@@ -18,8 +18,8 @@ impl Task {
         });
         let phase = self.machine.phase();
         let unreachable = standing.error.is_some() || !standing.connected || self.newest_missing(&standing);
-        let running = self.runs.iter().map(|(run, running)| RunningStatus {
-            run: run.to_string(),
+        let running = self.runs.iter().map(|running| RunningStatus {
+            run: running.run.to_string(),
             pid: running.pid,
             started: running.started,
             version: running.version.clone(),
@@ -33,8 +33,8 @@ impl Task {
             watch_type: word(spec.target.watch_type).to_owned(),
             state: state(phase, unreachable),
             version: self
-                .newest
-                .as_ref()
+                .machine
+                .newest()
                 .filter(|newest| !newest.content.is_absent())
                 .map(|n| n.version.to_string()),
             applied,
@@ -51,7 +51,7 @@ impl Task {
 
     /// Connected, but the store has not told this key yet.
     fn newest_missing(&self, standing: &Standing) -> bool {
-        self.newest.is_none() && standing.verified.is_none()
+        self.machine.newest().is_none() && standing.verified.is_none()
     }
 
     pub(super) fn explain(&self) -> Explanation {

@@ -1,7 +1,8 @@
 //! The store as everybody else sees it: a cheap handle to subscribe with, and subscriptions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -9,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::health::{Health, HealthKeeper, LinkState};
 use super::link::{Link, Open, Request};
 use super::slot::{Slot, Update};
-use super::target::{Shown, Subscriber, SubscriberId, Wanted};
+use super::target::{Subscriber, SubscriberId, Wanted};
 use crate::store::StoreSpec;
 use crate::watch::{Detail, Key, WatchType};
 
@@ -18,10 +19,16 @@ use crate::watch::{Detail, Key, WatchType};
 #[derive(Debug, Clone)]
 pub struct Store {
     spec: Arc<StoreSpec>,
-    requests: mpsc::UnboundedSender<Request>,
-    health: watch::Receiver<Health>,
+    driver: Arc<Driver>,
     next: Arc<AtomicU64>,
     pub(in crate::store) requester: Arc<crate::store::requests::Requester>,
+}
+
+/// The way to the driver. It ends when nobody has this any more.
+#[derive(Debug)]
+struct Driver {
+    requests: mpsc::UnboundedSender<Request>,
+    health: watch::Receiver<Health>,
 }
 
 /// What is subscribed to. Equal ones (but for `verify_interval`) share one watch in the store.
@@ -52,9 +59,7 @@ impl Subscribe {
 pub struct Subscription {
     id: SubscriberId,
     slot: Arc<Slot>,
-    shown: Arc<Mutex<Shown>>,
-    health: watch::Receiver<Health>,
-    requests: mpsc::UnboundedSender<Request>,
+    driver: Arc<Driver>,
 }
 
 /// How far a subscription can be believed right now.
@@ -83,7 +88,8 @@ impl Store {
         let (health_out, health) = watch::channel(Health::default());
         let keeper = HealthKeeper::new(spec.name.to_string(), health_out);
         tokio::spawn(Link::new(Arc::clone(&spec), open, keeper, fastrand::Rng::new()).run(requests_in));
-        Self { spec, requests, health, next: Arc::default(), requester: Arc::default() }
+        let driver = Arc::new(Driver { requests, health });
+        Self { spec, driver, next: Arc::default(), requester: Arc::default() }
     }
 
     /// Where it is.
@@ -96,25 +102,28 @@ impl Store {
         let Subscribe { key, watch_type, detail, every, verify_interval } = subscribe;
         let id = SubscriberId(self.next.fetch_add(1, Ordering::Relaxed));
         let slot = Arc::new(Slot::new(every));
-        let shown = Arc::default();
-        let subscriber =
-            Subscriber { id, slot: Arc::clone(&slot), shown: Arc::clone(&shown), verify_interval };
+        let subscriber = Subscriber { id, slot: Arc::clone(&slot), verify_interval };
         let wanted = Wanted { key, watch_type, detail, every };
         // The driver ends only after the last handle and subscription: there is always one to receive.
-        let _ = self.requests.send(Request::Join(wanted, subscriber));
-        Subscription { id, slot, shown, health: self.health.clone(), requests: self.requests.clone() }
+        let _ = self.driver.requests.send(Request::Join(wanted, subscriber));
+        Subscription { id, slot, driver: Arc::clone(&self.driver) }
     }
 
     /// The store's state as a whole, now and whenever it changes.
     pub fn health(&self) -> watch::Receiver<Health> {
-        self.health.clone()
+        self.driver.health.clone()
     }
 }
 
 impl Subscription {
     /// Waits for a state that was not taken yet. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Update {
-        self.slot.take().await
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same for those who wait by hand. The task that asked last is woken.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Update> {
+        self.slot.poll_take(context)
     }
 
     /// Takes what is there, without waiting.
@@ -124,16 +133,16 @@ impl Subscription {
 
     /// How far the last state can be believed.
     pub fn standing(&self) -> Standing {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let health = self.health.borrow();
+        let shown = self.slot.shown();
+        let health = self.driver.health.borrow();
         let connected = health.state == LinkState::Connected;
         let store_error = if connected { None } else { health.error.clone() };
-        Standing { verified: shown.verified, connected, error: store_error.or_else(|| shown.refused.clone()) }
+        Standing { verified: shown.verified, connected, error: store_error.or(shown.refused.map(String::from)) }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let _ = self.requests.send(Request::Leave(self.id));
+        let _ = self.driver.requests.send(Request::Leave(self.id));
     }
 }

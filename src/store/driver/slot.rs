@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 
 use crate::watch::{Content, State};
 
@@ -23,59 +24,82 @@ pub struct Update {
     pub updates: u64,
 }
 
+/// One for each subscription, of which there are thousands: it has no part that is not needed while it waits.
 #[derive(Debug)]
-pub(super) struct Slot {
-    waiting: Mutex<Waiting>,
-    filled: Notify,
-}
+pub(super) struct Slot(Mutex<Inside>);
 
 #[derive(Debug)]
-struct Waiting {
+struct Inside {
     every: bool,
     bytes: usize,
     queue: VecDeque<Update>,
+    shown: Shown,
+    reader: Option<Waker>,
+}
+
+/// How far a subscriber can believe what it got, as far as its target is concerned.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    pub(super) verified: Option<Instant>,
+    pub(super) refused: Option<Box<str>>,
 }
 
 impl Slot {
     pub(super) fn new(every: bool) -> Self {
-        let waiting = Waiting { every, bytes: 0, queue: VecDeque::new() };
-        Self { waiting: Mutex::new(waiting), filled: Notify::new() }
+        let shown = Shown::default();
+        Self(Mutex::new(Inside { every, bytes: 0, queue: VecDeque::new(), shown, reader: None }))
     }
 
     /// Puts a state in. What does not fit any more is counted into the newest.
     pub(super) fn put(&self, state: State) {
-        self.lock().put(state);
-        self.filled.notify_one();
-    }
-
-    /// Waits for a state and takes it. Nothing is lost where the future is dropped.
-    pub(super) async fn take(&self) -> Update {
-        loop {
-            let filled = self.filled.notified();
-            if let Some(update) = self.try_take() {
-                return update;
-            }
-            filled.await;
+        let reader = {
+            let mut inside = self.lock();
+            inside.put(state);
+            inside.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
         }
     }
 
+    /// Takes a state, or wakes the task as soon as there is one.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Update> {
+        let mut inside = self.lock();
+        if let Some(update) = inside.take() {
+            return Poll::Ready(update);
+        }
+        inside.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     pub(super) fn try_take(&self) -> Option<Update> {
-        let mut waiting = self.lock();
-        let update = waiting.queue.pop_front()?;
-        waiting.bytes -= weight(&update.state.content);
-        if waiting.queue.is_empty() {
+        self.lock().take()
+    }
+
+    pub(super) fn show(&self, shown: Shown) {
+        self.lock().shown = shown;
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        self.lock().shown.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn take(&mut self) -> Option<Update> {
+        let update = self.queue.pop_front()?;
+        self.bytes -= weight(&update.state.content);
+        if self.queue.is_empty() {
             // The memory of a burst is not kept for good.
-            waiting.queue.shrink_to_fit();
+            self.queue = VecDeque::new();
         }
         Some(update)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waiting {
     fn put(&mut self, state: State) {
         let new_weight = weight(&state.content);
         let full = !self.every
@@ -153,12 +177,13 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_wait_loses_nothing() {
         let slot = Slot::new(false);
+        let take = || std::future::poll_fn(|context| slot.poll_take(context));
         tokio::select! {
             biased;
-            _ = slot.take() => panic!("nothing was put"),
+            _ = take() => panic!("nothing was put"),
             () = std::future::ready(()) => {}
         }
         slot.put(state(1, 0));
-        assert_eq!(slot.take().await.updates, 1);
+        assert_eq!(take().await.updates, 1);
     }
 }

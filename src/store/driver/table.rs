@@ -18,11 +18,11 @@ const EARLY: u32 = 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    targets: BTreeMap<TargetId, Target>,
+    /// Apart from the nodes of the map, which are half empty.
+    targets: BTreeMap<TargetId, Box<Target>>,
     shared: BTreeMap<Wanted, TargetId>,
     joined: BTreeMap<SubscriberId, TargetId>,
     due: BTreeSet<(Instant, TargetId)>,
-    due_of: BTreeMap<TargetId, Instant>,
     retries: BTreeSet<(Instant, TargetId)>,
     owed: BTreeMap<TargetId, Instant>,
     owed_since: BTreeSet<(Instant, TargetId)>,
@@ -62,7 +62,7 @@ impl Table {
         });
         self.joined.insert(subscriber.id, id);
         self.shared.entry(wanted).or_insert_with_key(|wanted| {
-            self.targets.insert(id, Target::new(id, wanted.clone()));
+            self.targets.insert(id, Box::new(Target::new(id, wanted.clone())));
             id
         });
         if let Some(target) = self.targets.get_mut(&id) {
@@ -109,7 +109,7 @@ impl Table {
                 self.retries.remove(&(retry, id));
             }
         }
-        ids.iter().filter_map(|id| self.targets.get(id)).map(Target::arm).collect()
+        ids.iter().filter_map(|id| self.targets.get(id)).map(|target| target.arm()).collect()
     }
 
     /// The session is gone: it owes nothing, and nothing can be verified or retried without one.
@@ -118,9 +118,9 @@ impl Table {
         self.owed_since.clear();
         self.last_answer = None;
         self.due.clear();
-        self.due_of.clear();
         self.retries.clear();
         for target in self.targets.values_mut() {
+            target.due = None;
             if let Some(refusal) = &mut target.refused {
                 refusal.retry = None;
             }
@@ -170,7 +170,7 @@ impl Table {
             return Vec::new();
         }
         let early = |id: &TargetId| {
-            let interval = self.targets.get(id).and_then(Target::verify_interval);
+            let interval = self.targets.get(id).and_then(|target| target.verify_interval());
             interval.unwrap_or_default() / EARLY
         };
         let due: Vec<TargetId> =
@@ -228,16 +228,16 @@ impl Table {
     /// Puts the next verification one interval after the last proof of life.
     fn schedule(&mut self, id: TargetId, now: Instant) {
         self.unschedule(id);
-        let Some(target) = self.targets.get(&id) else { return };
+        let Some(target) = self.targets.get_mut(&id) else { return };
         if let (Some(interval), None) = (target.verify_interval(), &target.refused) {
             let due = target.verified.unwrap_or(now) + interval;
             self.due.insert((due, id));
-            self.due_of.insert(id, due);
+            target.due = Some(due);
         }
     }
 
     fn unschedule(&mut self, id: TargetId) {
-        if let Some(due) = self.due_of.remove(&id) {
+        if let Some(due) = self.targets.get_mut(&id).and_then(|target| target.due.take()) {
             self.due.remove(&(due, id));
         }
     }

@@ -1,10 +1,10 @@
 //! One target in the driver: what was last shown of it, and what counts as something new. Pure.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::slot::Slot;
+use super::slot::{Shown, Slot};
 use crate::store::session::{Arm, Proof, Reading, TargetId};
 use crate::watch::{Detail, Key, Order, State, Version, WatchType, is_same};
 
@@ -24,18 +24,10 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SubscriberId(pub(super) u64);
 
-/// What a target's subscribers can read at any time.
-#[derive(Debug, Default)]
-pub(super) struct Shown {
-    pub(super) verified: Option<Instant>,
-    pub(super) refused: Option<String>,
-}
-
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) id: SubscriberId,
     pub(super) slot: Arc<Slot>,
-    pub(super) shown: Arc<Mutex<Shown>>,
     pub(super) verify_interval: Duration,
 }
 
@@ -50,6 +42,8 @@ pub(super) struct Target {
     /// from the emitted one where a reading brought a new version of an unchanged state.
     seen: Option<Version>,
     pub(super) verified: Option<Instant>,
+    /// When it is to be verified, if it is.
+    pub(super) due: Option<Instant>,
     pub(super) refused: Option<Box<Refusal>>,
 }
 
@@ -64,7 +58,17 @@ pub(super) struct Refusal {
 
 impl Target {
     pub(super) fn new(id: TargetId, wanted: Wanted) -> Self {
-        Self { id, wanted, subscribers: Vec::new(), emitted: None, seen: None, verified: None, refused: None }
+        Self {
+            id,
+            wanted,
+            // Most have one, and there are thousands of them.
+            subscribers: Vec::with_capacity(1),
+            emitted: None,
+            seen: None,
+            verified: None,
+            due: None,
+            refused: None,
+        }
     }
 
     /// What a session is asked for.
@@ -131,9 +135,8 @@ impl Target {
 
     fn show(&self) {
         for subscriber in &self.subscribers {
-            let mut shown = subscriber.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            shown.verified = self.verified;
-            shown.refused = self.refused.as_ref().map(|refusal| refusal.error.clone());
+            let refused = self.refused.as_ref().map(|refusal| refusal.error.as_str().into());
+            subscriber.slot.show(Shown { verified: self.verified, refused });
         }
     }
 }

@@ -74,7 +74,7 @@ async fn be_the_first_daemon(prefix: &str) {
     let command = "trap 'kill -9 $!; exit 0' USR1; (trap '' TERM; while :; do sleep 0.05; done) & \
                    echo ready; while :; do sleep 0.02; done";
     let mut spec = shell(command);
-    let account = &mut spec.surroundings.account;
+    let account = &mut around(&mut spec).account;
     (account.uid, account.gid, account.groups) = (33, 33, Some(vec![33]));
     let launch = Launch::new(&spec, &details(&format!("{prefix}-1-1")), None, None).unwrap();
     let lines = Lines::default();

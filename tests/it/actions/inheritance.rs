@@ -32,7 +32,7 @@ async fn ids_and_groups_are_the_accounts_and_none_of_roots() {
         [user(33, 33, &[33]), user(12345, 54321, &[4, 33, 54321]), user(0, 33, &[0, 33]), user(33, 0, &[])]
     {
         let mut spec = program(&["/bin/cat", "/proc/self/status"]);
-        spec.surroundings.account = account.clone();
+        around(&mut spec).account = account.clone();
         let (ended, lines) = run(&spec, None).await;
         assert_eq!(ended.outcome, Outcome::Exited(0));
         let four = |id: u32| [id.to_string(), id.to_string(), id.to_string(), id.to_string()].join("\t");
@@ -91,7 +91,7 @@ async fn no_descriptor_but_three() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environment_is_exactly_the_documented_one() {
     let mut spec = program(&["env"]);
-    spec.surroundings.env.insert("COLOUR".into(), "a b\tc".into());
+    around(&mut spec).env.insert("COLOUR".into(), "a b\tc".into());
     let (_, mut lines) = run(&spec, None).await;
     lines.sort();
     let lang = std::env::var("LANG").ok().filter(|lang| !lang.is_empty()).unwrap_or("C.UTF-8".into());
@@ -118,11 +118,11 @@ async fn the_environment_is_exactly_the_documented_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn directory_mask_niceness_and_limits_are_the_watchs() {
     let mut spec = shell("pwd; umask; cat /proc/self/limits; exec cat /proc/self/stat");
-    spec.surroundings.account = user(33, 33, &[33]);
-    spec.surroundings.cwd = "/usr/lib".into();
-    spec.surroundings.umask = 0o027;
-    spec.surroundings.nice = Some(-3);
-    spec.surroundings.limits = BTreeMap::from([
+    around(&mut spec).account = user(33, 33, &[33]);
+    around(&mut spec).cwd = "/usr/lib".into();
+    around(&mut spec).umask = 0o027;
+    around(&mut spec).nice = Some(-3);
+    around(&mut spec).limits = BTreeMap::from([
         (Limit::Nofile, Some(77)),
         (Limit::Core, Some(0)),
         (Limit::Memlock, Some(65536)),
@@ -151,9 +151,9 @@ async fn the_directory_is_entered_as_the_actions_user() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let mut spec = shell("true");
-    spec.surroundings.cwd = directory.path().to_owned();
+    around(&mut spec).cwd = directory.path().to_owned();
     assert_eq!(run(&spec, None).await.0.outcome, Outcome::Exited(0), "root may");
-    spec.surroundings.account = user(33, 33, &[33]);
+    around(&mut spec).account = user(33, 33, &[33]);
     let error = start(&spec, None).err().unwrap();
     assert_eq!(error.step(), Some(Step::Directory));
     let expected = format!(
@@ -190,7 +190,7 @@ async fn what_does_not_start_says_which_step_and_why() {
         (program(&["/"]), Step::Execute, "execute /: permission denied"),
         (
             WatchSpec {
-                surroundings: Surroundings { cwd: "/nonexistent".into(), ..shell("").surroundings },
+                surroundings: Arc::new(Surroundings { cwd: "/nonexistent".into(), ..Surroundings::clone(&shell("").surroundings) }),
                 ..shell("true")
             },
             Step::Directory,
@@ -198,10 +198,10 @@ async fn what_does_not_start_says_which_step_and_why() {
         ),
         (
             WatchSpec {
-                surroundings: Surroundings {
+                surroundings: Arc::new(Surroundings {
                     limits: BTreeMap::from([(Limit::Nofile, None)]),
-                    ..shell("").surroundings
-                },
+                    ..Surroundings::clone(&shell("").surroundings)
+                }),
                 ..shell("true")
             },
             Step::Limit,
@@ -226,16 +226,16 @@ async fn the_program_is_looked_up_as_the_actions_user() {
     }
     let mut spec = program(&["tool"]);
     let path = format!("{}:{}", closed.path().display(), open.path().display());
-    spec.surroundings.env.insert("PATH".into(), path);
+    around(&mut spec).env.insert("PATH".into(), path);
     assert_eq!(run(&spec, None).await.1, ["closed"]);
-    spec.surroundings.account = user(33, 33, &[33]);
+    around(&mut spec).account = user(33, 33, &[33]);
     assert_eq!(run(&spec, None).await.1, ["open"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_streams_can_be_opened_again_by_any_user() {
     let mut spec = shell("cat /dev/stdin; echo err > /dev/stderr; echo out > /dev/stdout");
-    spec.surroundings.account = user(33, 33, &[33]);
+    around(&mut spec).account = user(33, 33, &[33]);
     let (ended, lines) = run(&spec, Some(Bytes::from_static(b"in\n"))).await;
     assert_eq!((ended.outcome, lines), (Outcome::Exited(0), vec!["in".into(), "err".into(), "out".into()]));
 }
@@ -247,7 +247,7 @@ async fn a_script_is_its_users_own_and_is_run_by_its_first_line() {
     let scripts = Scripts::new(state.path());
     let text = "#!/bin/cat\nthe whole text\n";
     let mut spec = spec(Action::Script(text.into()));
-    spec.surroundings.account = user(33, 33, &[33]);
+    around(&mut spec).account = user(33, 33, &[33]);
     let account = &spec.surroundings.account;
     let script = scripts.ensure(text, account).unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;

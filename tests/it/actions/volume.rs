@@ -101,7 +101,7 @@ fn a_full_process_table_is_an_error_and_no_more() {
             let mut spec = program(&["/bin/true"]);
             // A user of its own, whose limit the threads of this process have already used up.
             let nobody_else = 2_000_000 + std::process::id();
-            let account = &mut spec.surroundings.account;
+            let account = &mut around(&mut spec).account;
             (account.uid, account.gid) = (nobody_else, nobody_else);
             let launch = Launch::new(&spec, &details("r"), None, None).unwrap();
             let nproc = nix::sys::resource::Resource::RLIMIT_NPROC;

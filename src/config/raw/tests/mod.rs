@@ -19,7 +19,9 @@ fn load(text: &str) -> (Vec<WatchSpec>, Vec<Problem>) {
     let raw = watch_file(Path::new("/etc/twitcher/git.toml").into(), text);
     let mut resolve =
         |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
-    let mut context = lower::Context { settings: settings.as_ref(), resolve: &mut resolve };
+    let mut shared = lower::Shared::default();
+    let mut context =
+        lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
     let (watches, problems) = lower::watches(&raw, "git", &mut context);
     (watches.into_iter().map(|(spec, _)| spec).collect(), problems)
 }
