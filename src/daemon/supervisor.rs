@@ -27,9 +27,7 @@ pub(super) struct Supervisor {
     watches: BTreeMap<WatchName, Place>,
     stores: BTreeMap<StoreName, Store>,
     specs: BTreeMap<StoreName, StoreSpec>,
-    tasks: JoinSet<(WatchName, Box<Legacy>)>,
-    /// Which task belongs to which watch, for the one that ends without a word.
-    names: BTreeMap<tokio::task::Id, WatchName>,
+    tasks: JoinSet<Box<Legacy>>,
     /// How long a run without a timeout may hold up a changed definition.
     grace: Duration,
     stopping: bool,
@@ -38,6 +36,8 @@ pub(super) struct Supervisor {
 /// What is at a name.
 struct Place {
     live: Live,
+    /// Tells which one it was that ended without a word.
+    task: tokio::task::Id,
     /// Retired: it lives until it drains, and then makes room for the next, if there is one.
     retiring: bool,
     next: Option<Box<Definition>>,
@@ -51,7 +51,6 @@ impl Supervisor {
             stores: BTreeMap::new(),
             specs: BTreeMap::new(),
             tasks: JoinSet::new(),
-            names: BTreeMap::new(),
             grace: Duration::ZERO,
             stopping: false,
         }
@@ -132,11 +131,8 @@ impl Supervisor {
 
     /// Waits until a watch has drained, and begins its successor. Never resolves while nothing lives.
     pub(super) async fn turn(&mut self) {
-        match self.tasks.join_next_with_id().await {
-            Some(Ok((id, (name, legacy)))) => {
-                self.names.remove(&id);
-                self.drained(&name, Some(legacy));
-            }
+        match self.tasks.join_next().await {
+            Some(Ok(legacy)) => self.drained(&legacy.spec.name.clone(), Some(legacy)),
             Some(Err(error)) => self.broke(&error),
             None => std::future::pending().await,
         }
@@ -161,10 +157,8 @@ impl Supervisor {
         let name = spec.name.clone();
         let Some(store) = self.store(&spec.target.store) else { return };
         let (live, task) = live::begin(spec, file, &store, &self.ground, legacy);
-        let task_name = name.clone();
-        let handle = self.tasks.spawn(async move { (task_name, task.await) });
-        self.names.insert(handle.id(), name.clone());
-        self.watches.insert(name, Place { live, retiring: false, next: None });
+        let task = self.tasks.spawn(task).id();
+        self.watches.insert(name, Place { live, task, retiring: false, next: None });
     }
 
     fn store(&mut self, name: &StoreName) -> Option<Store> {
@@ -191,7 +185,8 @@ impl Supervisor {
 
     /// A watch's task ended by a fault of its own: it begins again, and no other notices.
     fn broke(&mut self, error: &tokio::task::JoinError) {
-        let Some(name) = self.names.remove(&error.id()) else { return };
+        let broken = self.watches.iter().find(|(_, place)| place.task == error.id());
+        let Some(name) = broken.map(|(name, _)| name.clone()) else { return };
         tracing::error!(watch = %name, "the watch met a fault in twitcher itself and begins again: {error}");
         let place = self.watches.get_mut(&name).filter(|place| !place.retiring && !self.stopping);
         if let Some(place) = place {

@@ -199,14 +199,15 @@ impl Loader {
 
         let before = specs(&self.watches);
         let diff = Diff::between(&before, &specs(&watches));
-        let mut watches = watches;
-        for (name, watch) in &mut watches {
+        // Collected, because the nodes of a map that is filled one by one are half empty.
+        let shared = watches.into_iter().map(|(name, mut watch)| {
             // Shared with whoever runs it, instead of kept twice.
-            if let Some(known) = before.get(name).filter(|known| **known == watch.spec) {
+            if let Some(known) = before.get(&name).filter(|known| **known == watch.spec) {
                 watch.spec = Arc::clone(known);
             }
-        }
-        self.watches = watches;
+            (name, watch)
+        });
+        self.watches = shared.collect();
         self.shared.forget_unused();
         let settings_changed = self.settle_settings();
         let files = self.settings_report.iter().cloned().chain(reports).collect();

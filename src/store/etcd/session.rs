@@ -57,7 +57,8 @@ struct Serving {
     reader: Connection,
     watcher: Connection,
     reports: mpsc::Sender<Report>,
-    targets: BTreeMap<TargetId, Target>,
+    /// Apart from the nodes of the map, which are half empty.
+    targets: BTreeMap<TargetId, Box<Target>>,
     streams: Streams,
     opening: Option<BoxFuture<'static, Result<Opened, StoreError>>>,
     /// Watches that wait for the stream that is being opened.
@@ -189,7 +190,7 @@ impl Serving {
                 denied: Denied::Never,
                 held: Vec::new(),
             };
-            self.targets.insert(arm.id, target);
+            self.targets.insert(arm.id, Box::new(target));
             match arm.resume.map(|reading| (reading.version, reading)) {
                 Some((Version::Revision(revision), reading)) => {
                     self.read([arm.id], &Purpose::Resume { reading, revision });
@@ -352,6 +353,7 @@ impl Serving {
                 return;
             }
         }
+        self.unplaced = VecDeque::new();
     }
 
     fn is_current(&self, watch: &Watch) -> bool {

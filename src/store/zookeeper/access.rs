@@ -1,6 +1,7 @@
 //! Single requests to `ZooKeeper`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -150,7 +151,7 @@ impl Access {
 
     /// A key and all below it, read node by node. The time limit holds for each of them.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
-        let top = self.path(key)?;
+        let top: Arc<str> = self.path(key)?.into();
         self.within(format!("read {top}"), self.sync()).await?;
         let mut listing = Listing::default();
         let mut level = vec![String::new()];

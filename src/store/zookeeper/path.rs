@@ -1,5 +1,7 @@
 //! From a key to a znode's path: always absolute, relative to the chroot.
 
+use std::sync::Arc;
+
 use crate::store::StoreError;
 use crate::watch::Key;
 
@@ -28,11 +30,11 @@ fn allowed(c: char) -> bool {
 }
 
 /// The path of a node `at` a place below `top`; `""` is `top` itself.
-pub(super) fn below(top: &str, at: &str) -> String {
-    match (top, at) {
-        (top, "") => top.to_owned(),
-        ("/", at) => format!("/{at}"),
-        (top, at) => format!("{top}/{at}"),
+pub(super) fn below(top: &Arc<str>, at: &str) -> Arc<str> {
+    match (&**top, at) {
+        (_, "") => Arc::clone(top),
+        ("/", at) => format!("/{at}").into(),
+        (top, at) => format!("{top}/{at}").into(),
     }
 }
 
@@ -72,10 +74,10 @@ mod tests {
 
     #[test]
     fn places_lie_below_their_top() {
-        assert_eq!(below("/", ""), "/");
-        assert_eq!(below("/", "a/b"), "/a/b");
-        assert_eq!(below("/x", ""), "/x");
-        assert_eq!(below("/x", "a"), "/x/a");
+        assert_eq!(&*below(&"/".into(), ""), "/");
+        assert_eq!(&*below(&"/".into(), "a/b"), "/a/b");
+        assert_eq!(&*below(&"/x".into(), ""), "/x");
+        assert_eq!(&*below(&"/x".into(), "a"), "/x/a");
         assert_eq!(join("", "a"), "a");
         assert_eq!(join("a", "b"), "a/b");
         assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a", "/a/b"]);

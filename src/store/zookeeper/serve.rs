@@ -6,6 +6,8 @@
 mod spots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::{Abortable, BoxFuture};
@@ -38,6 +40,22 @@ const MOST_LOSSES: u32 = 5;
 struct Looked {
     spot: SpotId,
     result: Result<(Seen, OneshotWatcher), Error>,
+}
+
+/// A watch that is set. By hand, because an `async` block would keep its watcher twice, for each of thousands.
+struct Waiting {
+    spot: SpotId,
+    turn: u64,
+    event: BoxFuture<'static, WatchedEvent>,
+}
+
+impl Future for Waiting {
+    type Output = Fired;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Fired> {
+        let Self { spot, turn, .. } = *self;
+        self.event.as_mut().poll(context).map(|event| Fired { spot, turn, event })
+    }
 }
 
 struct Fired {
@@ -75,9 +93,10 @@ pub(super) struct Serving {
     openings: FuturesUnordered<BoxFuture<'static, (Member, Result<Client, StoreError>)>>,
     pool: Pool,
     states: FuturesUnordered<BoxFuture<'static, NextState>>,
-    watches: FuturesUnordered<Abortable<BoxFuture<'static, Fired>>>,
-    targets: BTreeMap<TargetId, Target>,
-    spots: BTreeMap<SpotId, Spot>,
+    watches: FuturesUnordered<Abortable<Waiting>>,
+    /// Both apart from the nodes of the maps, which are half empty.
+    targets: BTreeMap<TargetId, Box<Target>>,
+    spots: BTreeMap<SpotId, Box<Spot>>,
     /// Spots that can be looked at now.
     due: VecDeque<SpotId>,
     /// Spots that wait for their session's opening or `sync`.
@@ -180,7 +199,7 @@ impl Serving {
             self.held.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
         for id in due {
             self.held.remove(&id);
-            if let Some(reading) = self.targets.get_mut(&id).and_then(Target::so_far) {
+            if let Some(reading) = self.targets.get_mut(&id).and_then(|target| target.so_far()) {
                 self.send(Report::State { id, reading, proof: Proof::Event }).await?;
             }
         }
@@ -232,7 +251,7 @@ impl Serving {
         self.disarm(arm.id);
         match path_of(&arm.key) {
             Ok(top) => {
-                self.targets.insert(arm.id, Target::new(arm, top, self.asking));
+                self.targets.insert(arm.id, Box::new(Target::new(arm, top.into(), self.asking)));
                 for want in Target::wants(arm) {
                     self.watch(arm.id, "".into(), *want);
                 }
@@ -247,8 +266,7 @@ impl Serving {
         let Some(target) = self.targets.get_mut(&id) else { return };
         target.since = self.asking;
         target.owed = true;
-        let spots: Vec<SpotId> = target.spots.values().copied().collect();
-        for spot in spots {
+        for spot in target.spots() {
             self.look_again(spot);
         }
     }
@@ -256,7 +274,7 @@ impl Serving {
     fn disarm(&mut self, id: TargetId) {
         self.held.remove(&id);
         self.touched.remove(&id);
-        for spot in self.targets.remove(&id).into_iter().flat_map(|target| target.spots.into_values()) {
+        for spot in self.targets.remove(&id).into_iter().flat_map(|target| target.spots()) {
             self.unwatch(spot);
         }
     }

@@ -22,9 +22,9 @@ pub(super) struct Spot {
     pub(super) target: TargetId,
     /// Its place in the target; `""` is the target's own node.
     pub(super) at: Arc<str>,
-    pub(super) path: Arc<str>,
     pub(super) want: Want,
     pub(super) member: Member,
+    /// What it takes of its session's room.
     pub(super) bytes: usize,
     pub(super) phase: Phase,
     /// The watch that is set, and which one that is.
@@ -48,12 +48,11 @@ pub(super) enum Phase {
 /// A target as asked for, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) top: String,
+    pub(super) top: Arc<str>,
     /// The asking that the next report owed has to be newer than.
     pub(super) since: u64,
     /// Whether a report is owed, changed or not.
     pub(super) owed: bool,
-    pub(super) spots: BTreeMap<(Arc<str>, Want), SpotId>,
     /// Spots that are not armed.
     pub(super) waiting: usize,
     changed: bool,
@@ -62,19 +61,59 @@ pub(super) struct Target {
 
 #[derive(Debug)]
 enum Shape {
-    Single { highest: i64, fresh: Option<Reading>, reported: Option<(Version, bool)> },
-    Tree { tree: Box<Tree>, loaded: bool },
+    Single(Single),
+    Tree(Box<WholeTree>),
+}
+
+/// One node, looked at in one way.
+#[derive(Debug, Default)]
+struct Single {
+    spot: Option<SpotId>,
+    highest: i64,
+    /// What was seen and not reported yet.
+    fresh: Option<Box<Reading>>,
+    /// What was reported last, and whether that was an absence.
+    reported: Option<(i64, bool)>,
+}
+
+#[derive(Debug)]
+struct WholeTree {
+    spots: BTreeMap<(Arc<str>, Want), SpotId>,
+    tree: Tree,
+    loaded: bool,
 }
 
 impl Target {
-    pub(super) fn new(arm: &Arm, top: String, since: u64) -> Self {
+    pub(super) fn new(arm: &Arm, top: Arc<str>, since: u64) -> Self {
         let shape = match arm.watch_type {
-            WatchType::Data | WatchType::Children => {
-                Shape::Single { highest: 0, fresh: None, reported: None }
+            WatchType::Data | WatchType::Children => Shape::Single(Single::default()),
+            WatchType::Tree => {
+                let tree = WholeTree { spots: BTreeMap::new(), tree: Tree::new(), loaded: false };
+                Shape::Tree(Box::new(tree))
             }
-            WatchType::Tree => Shape::Tree { tree: Box::new(Tree::new()), loaded: false },
         };
-        Self { top, since, owed: true, spots: BTreeMap::new(), waiting: 0, changed: false, shape }
+        Self { top, since, owed: true, waiting: 0, changed: false, shape }
+    }
+
+    pub(super) fn add_spot(&mut self, at: Arc<str>, want: Want, spot: SpotId) {
+        match &mut self.shape {
+            Shape::Single(single) => single.spot = Some(spot),
+            Shape::Tree(whole) => drop(whole.spots.insert((at, want), spot)),
+        }
+    }
+
+    pub(super) fn remove_spot(&mut self, at: &Arc<str>, want: Want) -> Option<SpotId> {
+        match &mut self.shape {
+            Shape::Single(single) => single.spot.take(),
+            Shape::Tree(whole) => whole.spots.remove(&(Arc::clone(at), want)),
+        }
+    }
+
+    pub(super) fn spots(&self) -> Vec<SpotId> {
+        match &self.shape {
+            Shape::Single(single) => single.spot.into_iter().collect(),
+            Shape::Tree(whole) => whole.spots.values().copied().collect(),
+        }
     }
 
     /// What has to be looked at first.
@@ -93,7 +132,7 @@ impl Target {
     /// Takes note of what was seen at a place; says what else has to be watched now, and what no more.
     pub(super) fn see(&mut self, at: &Arc<str>, want: Want, seen: Seen) -> Moves {
         match &mut self.shape {
-            Shape::Single { highest, fresh, reported } => {
+            Shape::Single(Single { highest, fresh, reported, .. }) => {
                 let (zxid, content) = match seen {
                     Seen::Absent => (*highest, Content::Absent),
                     Seen::Value(stat, value) => (stat.mzxid, Content::Value(Bytes::from(value))),
@@ -105,12 +144,12 @@ impl Target {
                 };
                 // An absence has no zxid of its own; it comes after all that was there.
                 *highest = zxid;
-                let version = Version::Revision(zxid);
-                self.changed |= *reported != Some((version, content.is_absent()));
-                *fresh = Some(Reading { version, content });
+                self.changed |= *reported != Some((zxid, content.is_absent()));
+                *fresh = Some(Box::new(Reading { version: Version::Revision(zxid), content }));
                 Moves::default()
             }
-            Shape::Tree { tree, .. } => {
+            Shape::Tree(whole) => {
+                let tree = &mut whole.tree;
                 let moves = match (want, seen) {
                     (Want::Value | Want::Stat, Seen::Value(stat, value)) => {
                         tree.value(at, Some((&stat, value)))
@@ -141,9 +180,9 @@ impl Target {
 
     /// Whether a change waits for other parts of a tree that is complete, so that it must not wait for ever.
     pub(super) fn holds_back(&self) -> bool {
-        match self.shape {
-            Shape::Single { .. } => false,
-            Shape::Tree { loaded, .. } => loaded && self.changed && self.waiting > 0,
+        match &self.shape {
+            Shape::Single(_) => false,
+            Shape::Tree(whole) => whole.loaded && self.changed && self.waiting > 0,
         }
     }
 
@@ -155,12 +194,13 @@ impl Target {
     fn reading(&mut self) -> Option<Reading> {
         self.changed = false;
         match &mut self.shape {
-            Shape::Single { fresh, reported, .. } => {
-                let reading = fresh.take()?;
-                *reported = Some((reading.version, reading.content.is_absent()));
+            Shape::Single(Single { fresh, highest, reported, .. }) => {
+                let reading = *fresh.take()?;
+                *reported = Some((*highest, reading.content.is_absent()));
                 Some(reading)
             }
-            Shape::Tree { tree, loaded } => {
+            Shape::Tree(whole) => {
+                let WholeTree { tree, loaded, .. } = &mut **whole;
                 *loaded = true;
                 Some(Reading { version: Version::Revision(tree.highest()), content: tree.content() })
             }

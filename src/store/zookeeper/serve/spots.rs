@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::Aborted;
 
-use super::{Ended, Fired, IN_FLIGHT, Looked, MOST_LOSSES, Serving};
+use super::{Ended, Fired, IN_FLIGHT, Looked, MOST_LOSSES, Serving, Waiting};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
 use crate::store::zookeeper::connect::{Meaning, failed, meaning};
@@ -18,8 +18,7 @@ impl Serving {
     /// Adds a spot to a target.
     pub(super) fn watch(&mut self, id: TargetId, at: Arc<str>, want: Want) {
         let Some(target) = self.targets.get_mut(&id) else { return };
-        let path: Arc<str> = below(&target.top, &at).into();
-        let bytes = self.entrance.chroot_bytes() + path.len();
+        let bytes = self.entrance.chroot_bytes() + below(&target.top, &at).len();
         let member = match self.pool.place(bytes) {
             Place::Known(member) => member,
             Place::New(member) => {
@@ -30,14 +29,18 @@ impl Serving {
         };
         let spot = SpotId(self.next_spot);
         self.next_spot += 1;
-        target.spots.insert((at.clone(), want), spot);
+        target.add_spot(at.clone(), want, spot);
         target.waiting += 1;
         let phase = Phase::Waiting;
-        self.spots.insert(
-            spot,
-            Spot { target: id, at, path, want, member, bytes, phase, watch: None, turn: 0, losses: 0 },
-        );
+        let new = Spot { target: id, at, want, member, bytes, phase, watch: None, turn: 0, losses: 0 };
+        self.spots.insert(spot, Box::new(new));
         self.queue(spot);
+    }
+
+    fn path(&self, id: SpotId) -> Arc<str> {
+        let spot = self.spots.get(&id);
+        let target = spot.and_then(|spot| Some((spot, self.targets.get(&spot.target)?)));
+        target.map_or_else(|| "".into(), |(spot, target)| below(&target.top, &spot.at))
     }
 
     pub(super) fn unwatch(&mut self, spot: SpotId) {
@@ -81,16 +84,16 @@ impl Serving {
             && let Some(id) = self.due.pop_front()
         {
             let Some(spot) = self.spots.get_mut(&id) else { continue };
-            let since = self.targets.get(&spot.target).map_or(0, |target| target.since);
+            let Some(target) = self.targets.get(&spot.target) else { continue };
             let Some(joined) = self.pool.get(spot.member) else { continue };
-            if joined.synced < since {
+            if joined.synced < target.since {
                 // Asked for once more since it was put here.
                 self.queue(id);
                 continue;
             }
             let Some(client) = joined.client.clone() else { continue };
             spot.phase = Phase::Looking { synced: joined.synced };
-            let (path, want) = (spot.path.clone(), spot.want);
+            let (path, want) = (below(&target.top, &spot.at), spot.want);
             self.looks
                 .push(async move { Looked { spot: id, result: look(client, path, want).await } }.boxed());
         }
@@ -111,7 +114,7 @@ impl Serving {
                     return Ok(());
                 }
                 Meaning::Broken => {
-                    let what = format!("read {}", spot.path);
+                    let what = format!("read {}", self.path(looked.spot));
                     let why = format!(
                         "{MOST_LOSSES} times the connection was lost at it ({error}); is it larger than the \
                          server's jute.maxbuffer?"
@@ -120,7 +123,7 @@ impl Serving {
                 }
                 Meaning::Over => return Err(self.ended(&error.to_string()).into()),
                 Meaning::Refused | Meaning::Denied => {
-                    let error = failed(format!("read {}", spot.path), &error);
+                    let error = failed(format!("read {}", self.path(looked.spot)), &error);
                     return self.refuse(id, error).await;
                 }
             },
@@ -128,8 +131,7 @@ impl Serving {
         // The new watch first: it takes over from the old one without a gap.
         let (turn, before) = (self.next_turn, spot.watch.take());
         self.next_turn += 1;
-        let (spot_id, fired) = (looked.spot, watcher);
-        let waiting = async move { Fired { spot: spot_id, turn, event: fired.changed().await } }.boxed();
+        let waiting = Waiting { spot: looked.spot, turn, event: watcher.changed().boxed() };
         let (watch, handle) = futures::future::abortable(waiting);
         self.watches.push(watch);
         spot.watch = Some(handle);
@@ -163,7 +165,7 @@ impl Serving {
     pub(super) fn abandon(&mut self, id: TargetId, place: &Arc<str>) {
         for want in [Want::Value, Want::Children] {
             let Some(target) = self.targets.get_mut(&id) else { return };
-            let Some(spot) = target.spots.remove(&(place.clone(), want)) else { continue };
+            let Some(spot) = target.remove_spot(place, want) else { continue };
             match self.spots.get(&spot).map(|spot| spot.phase) {
                 Some(Phase::Waiting | Phase::Looking { .. }) => target.waiting -= 1,
                 Some(Phase::Armed) | None => {}
