@@ -67,11 +67,8 @@ impl Daemon {
         if all_read {
             self.ground.ledger.forget(|name| names.contains(name), forgotten);
         }
-        let all: Vec<Definition> = self.loader.watches().values().map(definition).collect();
-        tracing::info!("{} watches", all.len());
-        for definition in all {
-            self.supervisor.define(definition);
-        }
+        tracing::info!("{} watches", names.len());
+        self.supervisor.begin_all(self.loader.watches().values().map(definition));
     }
 
     fn apply(&mut self, reload: &Reload, report: &mut ReloadReport) {

@@ -71,6 +71,15 @@ impl Supervisor {
         self.specs = specs;
     }
 
+    /// Begins the first watches. All at once, because the nodes of a map that is filled one by one are half empty.
+    pub(super) fn begin_all(&mut self, definitions: impl Iterator<Item = Definition>) {
+        let places = definitions.filter_map(|Definition { spec, file }| {
+            Some((spec.name.clone(), self.place(spec, file, None)?))
+        });
+        let places = places.collect();
+        self.watches = places;
+    }
+
     /// Puts a definition at its name: a new watch, a changed one, or the same one in another file.
     pub(super) fn define(&mut self, definition: Definition) {
         let name = definition.spec.name.clone();
@@ -155,10 +164,21 @@ impl Supervisor {
     fn begin(&mut self, definition: Definition, legacy: Option<Box<Legacy>>) {
         let Definition { spec, file } = definition;
         let name = spec.name.clone();
-        let Some(store) = self.store(&spec.target.store) else { return };
+        if let Some(place) = self.place(spec, file, legacy) {
+            self.watches.insert(name, place);
+        }
+    }
+
+    fn place(
+        &mut self,
+        spec: Arc<WatchSpec>,
+        file: Arc<Path>,
+        legacy: Option<Box<Legacy>>,
+    ) -> Option<Place> {
+        let store = self.store(&spec.target.store)?;
         let (live, task) = live::begin(spec, file, &store, &self.ground, legacy);
         let task = self.tasks.spawn(task).id();
-        self.watches.insert(name, Place { live, task, retiring: false, next: None });
+        Some(Place { live, task, retiring: false, next: None })
     }
 
     fn store(&mut self, name: &StoreName) -> Option<Store> {

@@ -185,15 +185,16 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct History {
     pub(super) applied: Option<(Order, Version)>,
-    pub(super) start: Option<(Order, Reason, u64, Instant)>,
+    /// When it was is the machine's `last_start`.
+    pub(super) start: Option<(Order, Reason, u64)>,
     pub(super) end: Option<(RunId, Verdict, Instant)>,
     /// At most one for each reason, in their order.
     pub(super) skips: Vec<(SkipReason, Order, Instant)>,
 }
 
 impl History {
-    pub(super) fn started(&mut self, entry: &Entry, coalesced: u64, now: Instant) {
-        self.start = Some((entry.state.order, entry.reason, coalesced, now));
+    pub(super) fn started(&mut self, entry: &Entry, coalesced: u64) {
+        self.start = Some((entry.state.order, entry.reason, coalesced));
     }
 
     pub(super) fn ended(&mut self, live: &Live, verdict: Verdict, now: Instant) {
@@ -212,7 +213,7 @@ impl History {
 
     /// How many updates the last run stood for, at least 1.
     pub(super) fn last_coalesced(&self) -> u64 {
-        self.start.map_or(1, |(_, _, coalesced, _)| coalesced.max(1))
+        self.start.map_or(1, |(_, _, coalesced)| coalesced.max(1))
     }
 }
 
@@ -261,7 +262,7 @@ impl<S: Source> Machine<S> {
             waiting,
             obstacles: self.obstacles(now),
             live: self.live.iter().map(LiveRun::of).collect(),
-            last_start: self.history.start.map(|(order, reason, _, at)| (order, reason, at)),
+            last_start: self.history.start.zip(self.last_start).map(|((order, reason, _), at)| (order, reason, at)),
             last_end: self.history.end.clone(),
             last_skips: self.history.skips.iter().map(|&(why, order, at)| (why, (order, at))).collect(),
         }

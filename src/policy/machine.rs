@@ -208,7 +208,7 @@ impl<S: Source> Machine<S> {
             adopted: false,
             course: Course::Running { term_at },
         });
-        self.history.started(&entry, coalesced, now);
+        self.history.started(&entry, coalesced);
         let Entry { state, reason, attempt, .. } = entry;
         effects.push(Effect::Start { state, reason, attempt, coalesced, run });
     }

@@ -15,5 +15,5 @@ pub use name::{InvalidName, StoreName, WatchName};
 pub use outcome::{Outcome, SignalNumber, Verdict};
 pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
 pub use spec::{Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec};
-pub use state::{Content, InvalidVersion, Order, State, Subtree, Version, is_same};
+pub use state::{Content, ContentHash, InvalidVersion, Order, State, Subtree, Version, is_same};
 pub use target::{Detail, InvalidKey, Key, Target, WatchType};

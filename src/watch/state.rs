@@ -18,7 +18,21 @@ pub enum Version {
     /// etcd `mod_revision`, ZooKeeper `mzxid` or `pzxid`: decimal.
     Revision(i64),
     /// A content hash, for stores without revisions: 32 hexadecimal digits.
-    Hash(u128),
+    Hash(ContentHash),
+}
+
+/// 128 bits. Kept as bytes, because a `u128` would align each of many thousands of states to 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash([u8; 16]);
+
+impl ContentHash {
+    /// The mark of nothing at all.
+    pub const ZERO: Self = Self([0; 16]);
+
+    /// Of a number.
+    pub const fn new(hash: u128) -> Self {
+        Self(hash.to_be_bytes())
+    }
 }
 
 impl Version {
@@ -35,7 +49,7 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Revision(revision) => write!(f, "{revision}"),
-            Self::Hash(hash) => write!(f, "{hash:032x}"),
+            Self::Hash(ContentHash(bytes)) => write!(f, "{:032x}", u128::from_be_bytes(*bytes)),
         }
     }
 }
@@ -51,7 +65,9 @@ impl std::str::FromStr for Version {
     fn from_str(text: &str) -> Result<Self, InvalidVersion> {
         let digits = |radix| text.chars().all(|c: char| c.is_digit(radix));
         if text.len() == 32 && digits(16) {
-            u128::from_str_radix(text, 16).map(Self::Hash).map_err(|_| InvalidVersion)
+            u128::from_str_radix(text, 16)
+                .map(|hash| Self::Hash(ContentHash::new(hash)))
+                .map_err(|_| InvalidVersion)
         } else if digits(10) {
             text.parse().map(Self::Revision).map_err(|_| InvalidVersion)
         } else {
@@ -139,9 +155,10 @@ mod tests {
     #[test]
     fn versions_are_shown_as_the_contract_says() {
         assert_eq!(Version::Revision(1042).to_string(), "1042");
-        assert_eq!(Version::Hash(0xab).to_string(), format!("{:0>32}", "ab"));
+        let hash = |hash| Version::Hash(ContentHash::new(hash));
+        assert_eq!(hash(0xab).to_string(), format!("{:0>32}", "ab"));
         for version in
-            [Version::Revision(0), Version::Revision(i64::MAX), Version::Hash(1), Version::Hash(u128::MAX)]
+            [Version::Revision(0), Version::Revision(i64::MAX), hash(1), hash(u128::MAX)]
         {
             assert_eq!(version.to_string().parse(), Ok(version));
         }

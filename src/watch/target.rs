@@ -45,6 +45,11 @@ impl Key {
         &self.0
     }
 
+    /// The same, shared.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The key without slashes at its end: the base of its children. `/` becomes empty.
     pub fn base(&self) -> &str {
         self.0.trim_end_matches('/')

@@ -95,6 +95,5 @@ pub(super) fn begin(
         legacy,
         Arc::clone(&mailbox),
     );
-    // On the heap, because a future keeps room for its arguments twice, and there are thousands of them.
-    (Live { spec, file, mailbox }, Box::new(task).run())
+    (Live { spec, file, mailbox }, Box::pin(task))
 }

@@ -8,7 +8,7 @@ use super::perform::Running;
 use super::task::{RunSource, Task};
 use crate::ledger::{LiveRun, Paused};
 use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
-use crate::watch::{PolicySpec, Reason, State, Version, WatchSpec};
+use crate::watch::{PolicySpec, Reason, State, WatchSpec};
 
 /// The machine of a watch, standing as the ledger says.
 pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> Machine<RunSource> {
@@ -86,7 +86,7 @@ impl Task {
             self.runs.push(Running::adopted(&live, running.orders, started));
             self.machine.adopt(Adopted {
                 run: live.run.clone(),
-                version: version(&live.version),
+                version: live.version.parse().ok(),
                 reason: live.reason,
                 attempt: live.attempt,
                 coalesced: live.coalesced,
@@ -94,15 +94,6 @@ impl Task {
             });
             self.listen(live.run, running.ended);
         }
-    }
-}
-
-/// A version as it was shown. Those of a `dir` store are 32 hexadecimal digits, longer than any revision.
-fn version(text: &str) -> Option<Version> {
-    if text.len() == 32 {
-        u128::from_str_radix(text, 16).ok().map(Version::Hash)
-    } else {
-        text.parse().ok().map(Version::Revision)
     }
 }
 

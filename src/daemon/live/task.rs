@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 
@@ -37,6 +37,8 @@ pub(super) struct Task {
     alarm: Alarm,
     /// What the run was given that is just ending.
     pub(super) ending: Option<Box<State>>,
+    /// It has looked for runs of a former daemon.
+    begun: bool,
     pub(super) drained: bool,
     /// The daemon stops: what is ended now is made good at the next start.
     pub(super) stopping: bool,
@@ -116,33 +118,24 @@ impl Task {
             before: Some(Before { legacy }),
             alarm: Alarm::default(),
             ending: None,
+            begun: false,
             drained: false,
             stopping: false,
         }
     }
 
-    pub(super) async fn run(mut self: Box<Self>) -> Box<Legacy> {
-        self.adopt();
-        while !self.drained {
-            self.alarm.set(self.machine.poll_timeout());
-            match std::future::poll_fn(|context| self.poll_next(context)).await {
-                Next::Event(event) => self.take(event),
-                Next::Slot => self.decide(Input::Slot),
-                Next::Wakeup => self.decide(Input::Wakeup),
-                Next::Update(update) => self.see(update),
-            }
-        }
+    fn legacy(&mut self) -> Legacy {
+        let spec = Arc::clone(&self.spec);
         // Retired before it saw anything: what it inherited goes on to the next.
         let inherited = self.before.take().and_then(|before| before.legacy);
-        if let Some(legacy) = inherited.filter(|legacy| legacy.spec.target == self.spec.target) {
-            return Box::new(Legacy { spec: self.spec, ..*legacy });
+        if let Some(legacy) = inherited.filter(|legacy| legacy.spec.target == spec.target) {
+            return Legacy { spec, ..*legacy };
         }
         let unserved = self.machine.unserved().is_some();
-        Box::new(Legacy { newest: self.machine.newest().cloned(), spec: self.spec, unserved })
+        Legacy { spec, newest: self.machine.newest().cloned(), unserved }
     }
 
-    /// What comes first of all that this waits for. By hand, because the future of a `select!` is kept by each
-    /// of thousands of watches.
+    /// What comes first of all that this waits for.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if let Poll::Ready(event) = self.mailbox.poll_take(context) {
             return Poll::Ready(Next::Event(event));
@@ -207,6 +200,29 @@ impl Task {
             }
         }
         super::recover::baseline(&self.spec, &self.ground, state)
+    }
+}
+
+/// By hand: the future of an `async` function with a `select!` is several times as large, and thousands wait.
+impl Future for Task {
+    type Output = Box<Legacy>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Box<Legacy>> {
+        if !self.begun {
+            self.begun = true;
+            self.adopt();
+        }
+        while !self.drained {
+            let deadline = self.machine.poll_timeout();
+            self.alarm.set(deadline);
+            match ready!(self.poll_next(context)) {
+                Next::Event(event) => self.take(event),
+                Next::Slot => self.decide(Input::Slot),
+                Next::Wakeup => self.decide(Input::Wakeup),
+                Next::Update(update) => self.see(update),
+            }
+        }
+        Poll::Ready(Box::new(self.legacy()))
     }
 }
 

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::store::StoreError;
-use crate::watch::Version;
+use crate::watch::{ContentHash, Version};
 
 /// The largest file that is taken for a value, in bytes. etcd and `ZooKeeper` hold about 1 MiB; more than
 /// this is a file that somebody put in the wrong place, and would be copied for every run.
 pub(super) const LARGEST_VALUE: u64 = 64 << 20;
 
 /// The version of a key that does not exist, and of a directory, which has no value.
-pub(super) const NOTHING: Version = Version::Hash(0);
+pub(super) const NOTHING: Version = Version::Hash(ContentHash::ZERO);
 
 /// Reads a regular file whose path has no symbolic link. `None`: it is not there any more, or not what it
 /// was a moment ago; an event that says so is on its way.
@@ -94,7 +94,7 @@ fn shortened(digest: Sha256) -> u128 {
 
 /// The version of a value.
 pub(super) fn value_version(value: &[u8]) -> Version {
-    Version::Hash(shortened(Sha256::new_with_prefix(value)))
+    Version::Hash(ContentHash::new(shortened(Sha256::new_with_prefix(value))))
 }
 
 /// The version of a list of names.
@@ -104,7 +104,7 @@ pub(super) fn names_version<'a>(names: impl IntoIterator<Item = &'a str>) -> Ver
         digest.update(name.as_bytes());
         digest.update([0]);
     }
-    Version::Hash(shortened(digest))
+    Version::Hash(ContentHash::new(shortened(digest)))
 }
 
 /// The mark of one entry of a subtree. A subtree's version is the wrapping sum of its entries' marks, so that

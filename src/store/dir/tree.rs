@@ -13,7 +13,7 @@ use super::place::{join, key_name, split};
 use super::walk::{DirectoryAt, Found, Unreadable, walk};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
-use crate::watch::{Content, Detail, Subtree, Version};
+use crate::watch::{ContentHash, Content, Detail, Subtree, Version};
 
 /// Entries that one tree may have: a link to `/` by mistake must not fill the memory.
 const MOST_ENTRIES: usize = 1_000_000;
@@ -52,7 +52,7 @@ impl Tree {
             Detail::Values => Content::Tree(self.entries.clone()),
             Detail::Versions => Content::Unread,
         };
-        (Version::Hash(self.sum), content)
+        (Version::Hash(ContentHash::new(self.sum)), content)
     }
 
     /// Reads everything, after a [`release`](Self::release), from what the walk to its key found.

@@ -144,7 +144,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::Content;
+    use crate::watch::{Content, ContentHash};
 
     fn value(version: i64, text: &str) -> Reading {
         let content = Content::Value(text.to_owned().into());
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn hashed(hash: u128, text: &str) -> Reading {
-        Reading { version: Version::Hash(hash), ..value(0, text) }
+        Reading { version: Version::Hash(ContentHash::new(hash)), ..value(0, text) }
     }
 
     #[test]

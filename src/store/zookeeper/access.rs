@@ -70,7 +70,7 @@ impl Access {
 
     fn path(&self, key: &Key) -> Result<String, StoreError> {
         let path = path_of(key)?;
-        Ok(if path == "/" && !self.chroot.is_empty() {
+        Ok(if &*path == "/" && !self.chroot.is_empty() {
             self.chroot.clone()
         } else {
             format!("{}{path}", self.chroot)

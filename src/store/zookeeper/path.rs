@@ -6,7 +6,7 @@ use crate::store::StoreError;
 use crate::watch::Key;
 
 /// The path of a key's node. A slash at the end does not count; one at the start may be left out.
-pub(super) fn path_of(key: &Key) -> Result<String, StoreError> {
+pub(super) fn path_of(key: &Key) -> Result<Arc<str>, StoreError> {
     let inner = key.base().trim_start_matches('/');
     for name in inner.split('/') {
         let why = if name.is_empty() && !inner.is_empty() {
@@ -21,7 +21,8 @@ pub(super) fn path_of(key: &Key) -> Result<String, StoreError> {
         };
         return Err(StoreError::Refused { what: format!("use key {key}"), why: why.to_owned() });
     }
-    Ok(format!("/{inner}"))
+    let written = key.as_str().strip_prefix('/') == Some(inner);
+    Ok(if written { key.shared() } else { format!("/{inner}").into() })
 }
 
 /// What ZooKeeper's `PathUtils.validatePath` lets through.
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     fn path(key: &str) -> Option<String> {
-        path_of(&Key::new(key).unwrap()).ok()
+        path_of(&Key::new(key).unwrap()).ok().map(|path| path.to_string())
     }
 
     #[test]

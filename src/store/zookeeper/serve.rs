@@ -251,7 +251,7 @@ impl Serving {
         self.disarm(arm.id);
         match path_of(&arm.key) {
             Ok(top) => {
-                self.targets.insert(arm.id, Box::new(Target::new(arm, top.into(), self.asking)));
+                self.targets.insert(arm.id, Box::new(Target::new(arm, top, self.asking)));
                 for want in Target::wants(arm) {
                     self.watch(arm.id, "".into(), *want);
                 }

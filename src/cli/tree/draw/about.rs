@@ -15,7 +15,7 @@ use crate::cli::tree::layout::ValueAreas;
 use crate::cli::tree::model::{Pane, View};
 use crate::cli::tree::nodes::{Change, Holds};
 use crate::cli::tree::value::Mode;
-use crate::watch::Version;
+use crate::watch::{ContentHash, Version};
 
 /// Where the names of the ways to show a value are.
 pub(super) fn tabs(areas: &ValueAreas) -> [(Mode, Rect); 3] {
@@ -99,7 +99,7 @@ fn rest(view: &View) -> Vec<String> {
 fn short(version: Version, room: bool) -> Option<String> {
     let text = version.to_string();
     match (version, room) {
-        (Version::Hash(0), _) => None,
+        (Version::Hash(ContentHash::ZERO), _) => None,
         (Version::Hash(_), false) => Some(format!("v {}", &text[..8])),
         (Version::Revision(_), false) => Some(format!("v {text}")),
         (Version::Hash(_) | Version::Revision(_), true) => Some(format!("version {text}")),
