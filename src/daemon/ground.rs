@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::orphans::Orphans;
 use crate::ledger::Ledger;
 use crate::process::{FoundRun, Scripts, Spawner};
 use crate::watch::{Action, Outcome, RunId, WatchSpec};
@@ -28,6 +29,8 @@ pub(super) struct Ground {
     runs: AtomicU64,
     /// Found in `/proc` at the start, and not yet claimed by their watches.
     lost: Mutex<Vec<FoundRun>>,
+    /// Runs of former daemons whose watches are not defined now.
+    pub(super) orphans: Orphans,
     /// Actions that run now.
     pub(super) running: AtomicU64,
     /// Who waits for the first run of each watch, which is its only one.
@@ -49,6 +52,7 @@ impl Ground {
             start: format!("{:x}", started.as_millisecond()),
             runs: AtomicU64::new(0),
             lost: Mutex::default(),
+            orphans: Orphans::default(),
             running: AtomicU64::new(0),
             once: None,
         }

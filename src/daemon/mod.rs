@@ -9,6 +9,7 @@ mod answer;
 mod ground;
 mod http;
 mod live;
+mod orphans;
 mod reload;
 mod service;
 mod supervisor;

@@ -67,6 +67,7 @@ impl Daemon {
         if all_read {
             self.ground.ledger.forget(|name| names.contains(name), forgotten);
         }
+        self.ground.orphans.adopt(&self.ground, |name| names.contains(name));
         let all: Vec<Definition> = self.loader.watches().values().map(definition).collect();
         tracing::info!("{} watches", all.len());
         for definition in all {

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::ground::Ground;
 use super::live::{self, Event, Legacy, Live};
+use crate::ledger::described;
 use crate::store::{Store, StoreSpec};
 use crate::watch::{StoreName, WatchName, WatchSpec};
 
@@ -132,13 +133,15 @@ impl Supervisor {
 
     /// Waits until a watch has drained, and begins its successor. Never resolves while nothing lives.
     pub(super) async fn turn(&mut self) {
-        match self.tasks.join_next_with_id().await {
-            Some(Ok((id, (name, legacy)))) => {
-                self.names.remove(&id);
-                self.drained(&name, Some(legacy));
-            }
-            Some(Err(error)) => self.broke(&error),
-            None => std::future::pending().await,
+        tokio::select! {
+            Some(ended) = self.tasks.join_next_with_id() => match ended {
+                Ok((id, (name, legacy))) => {
+                    self.names.remove(&id);
+                    self.drained(&name, Some(legacy));
+                }
+                Err(error) => self.broke(&error),
+            },
+            () = self.ground.orphans.turn(&self.ground) => {}
         }
     }
 
@@ -149,22 +152,32 @@ impl Supervisor {
             place.next = None;
             place.live.tell(Event::Stop { deadline });
         }
+        self.ground.orphans.stop(deadline);
     }
 
     /// Whether nothing lives any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.watches.is_empty()
+        self.watches.is_empty() && self.ground.orphans.is_empty()
     }
 
     fn begin(&mut self, definition: Definition, legacy: Option<Legacy>) {
+        let name = definition.spec.name.clone();
+        let Some(store) = self.store(&definition.spec.target.store) else { return };
+        // A former daemon's runs for what the watch looked at then are of a definition that was changed: they end
+        // before this one begins.
+        let outlived = self.ground.ledger.read(name.as_str(), |entry| {
+            entry.live.iter().any(|live| live.target != described(&definition.spec.target))
+        });
+        let next = outlived.then(|| definition.clone());
         let Definition { spec, file } = definition;
-        let name = spec.name.clone();
-        let Some(store) = self.store(&spec.target.store) else { return };
         let (live, task) = live::begin(spec, file, &store, &self.ground, legacy);
         let task_name = name.clone();
         let handle = self.tasks.spawn(async move { (task_name, task.await) });
         self.names.insert(handle.id(), name.clone());
-        self.watches.insert(name, Place { live, retiring: false, next: None });
+        if outlived {
+            live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });
+        }
+        self.watches.insert(name, Place { live, retiring: outlived, next });
     }
 
     fn store(&mut self, name: &StoreName) -> Option<Store> {

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{RunId, RunRecord, WatchName};
 
-pub use entry::{Applied, Entry, LiveRun, Paused, digest};
+pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
 use writer::Writer;
 
 /// How many ended runs are remembered for each watch.
@@ -158,12 +158,19 @@ impl Ledger {
         self.change(watch, |entry| entry.applied = Some(applied));
     }
 
-    /// A run is over that left no outcome: it was interrupted together with the daemon or the machine.
-    pub fn interrupted(&self, watch: &WatchName, run: &RunId) {
+    /// A run for this target, [`described`], is over and left no outcome: it was interrupted together with the
+    /// daemon or the machine.
+    pub fn interrupted(&self, watch: &WatchName, run: &RunId, target: &str) {
         self.change(watch, |entry| {
             entry.live.retain(|live| live.run != *run);
-            entry.interrupted = true;
+            entry.interrupted = Some(target.to_owned());
         });
+    }
+
+    /// A run of a watch goes on as that of another, which it was renamed to.
+    pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
+        self.change(from, |entry| entry.live.retain(|other| other.run != live.run));
+        self.change(to, |entry| entry.live.push(live));
     }
 
     /// The watch is paused, or not any more.

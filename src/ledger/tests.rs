@@ -26,6 +26,8 @@ fn record(run: &str) -> RunRecord {
 fn live(run: &str) -> LiveRun {
     LiveRun {
         run: RunId(run.into()),
+        target: "main Data /a".into(),
+        definition: "d".into(),
         process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into(), output_pipe: Some(9) },
         started: jiff::Timestamp::UNIX_EPOCH,
         reason: Reason::Load,
@@ -61,7 +63,7 @@ fn what_was_said_is_there_after_a_restart() {
     let again = Ledger::open(dir.path()).unwrap();
     assert_eq!(before, (again.id().to_owned(), again.entry("a"), again.entry("b")));
     assert_eq!(again.live_runs(), [(b.clone(), live("r2"))]);
-    again.interrupted(&b, &RunId("r2".into()));
+    again.interrupted(&b, &RunId("r2".into()), "main Data /a");
     assert!(again.live_runs().is_empty());
     again.forget(|name| name.as_str() == "a", jiff::Timestamp::UNIX_EPOCH);
     drop(again);

@@ -38,7 +38,7 @@ impl Spawner {
         procfs::stat(identity.pid).filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
         let leader = Leader::adopted(identity.clone(), pidfd);
         let output = output_pipe(identity).map(|pipe| (pipe, sink));
-        Some(Run::new(leader, self.groups.clone(), None, output).start())
+        Some(Run::new(leader, self.groups.clone(), None, output).start(procfs::began(identity.start_ticks)))
     }
 
     /// Live actions whose run id begins with `prefix`: what covers a crash between a start and its record.

@@ -1,5 +1,7 @@
 //! The daemon killed at the worst moments: adoption, recovery, and what was applied (P1, P3, ledger).
 
+mod orphans;
+
 use crate::fixture::daemon::Daemon;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -21,6 +21,7 @@ use crate::status::{Explanation, WatchStatus};
 use crate::store::Store;
 use crate::watch::{Outcome, RunId, State, WatchSpec};
 use mailbox::Mailbox;
+pub(super) use recover::fingerprint;
 pub(super) use task::subscribe;
 
 /// What a live watch is told.

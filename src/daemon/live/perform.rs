@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Event;
 use super::task::{Slot, Task};
-use crate::ledger::{Applied, LiveRun, Paused};
+use crate::ledger::{Applied, LiveRun, Paused, described};
 use crate::policy::{Answer, Control, Effect, Ended, Input, Refusal, Sent};
 use crate::process::{self, Ending, Launch, Order, Orders, OutputSink, RunDetails, SpawnError};
 use crate::tree::document;
@@ -24,6 +24,8 @@ pub(super) struct Running {
     pub(super) version: String,
     attempt: u32,
     coalesced: u64,
+    /// What it is for, as the ledger says it.
+    target: String,
     /// What it was given; an adopted run's is not known.
     state: Option<State>,
     /// Given back when it ends. An adopted run has none.
@@ -47,6 +49,7 @@ impl Running {
             version: live.version.clone(),
             attempt: live.attempt,
             coalesced: live.coalesced,
+            target: live.target.clone(),
             state: None,
             _slot: None,
         }
@@ -127,16 +130,19 @@ impl Task {
             version: version.clone(),
             attempt,
             coalesced,
+            target: described(&self.spec.target),
             state: Some(state),
             _slot: slot,
         };
         match launched {
-            Ok(process::Running { identity, orders, ended }) => {
+            Ok(process::Running { identity, orders, ended, .. }) => {
                 running.orders = Some(orders);
                 running.pid = identity.pid;
                 self.ground.running.fetch_add(1, Ordering::Relaxed);
                 let live = LiveRun {
                     run: run.clone(),
+                    target: running.target.clone(),
+                    definition: super::recover::fingerprint(&self.spec),
                     process: identity,
                     started,
                     reason,
@@ -182,7 +188,11 @@ impl Task {
     pub(super) fn ended(&mut self, run: &RunId, outcome: &Outcome, output: String) {
         let Some(running) = self.runs.remove(run) else { return };
         self.ground.running.fetch_sub(1, Ordering::Relaxed);
-        let verdict = self.finish(run, &running, outcome, output);
+        let mut verdict = self.finish(run, &running, outcome, output);
+        if running.target != described(&self.spec.target) {
+            // Whatever became of it, there is nothing here to repeat it with.
+            verdict = Verdict::Succeeded;
+        }
         // The slot is free before the machine may ask for the next.
         self.ending = running.give_back();
         self.decide(Input::Ended(Ended { run: run.clone(), verdict }));
@@ -214,14 +224,17 @@ impl Task {
             signal: outcome.signal().map(|signal| signal.0),
             output,
         };
-        self.ground.ledger.ended(&self.spec.name, record, verdict == Verdict::Succeeded);
-        self.ground.ended(outcome);
-        match verdict {
-            Verdict::Unknown => self.ground.ledger.interrupted(&self.spec.name, run),
+        let made_good_later = match verdict {
+            Verdict::Unknown => true,
             // Ended by the daemon's own stop: it is made good at the next start.
-            Verdict::Failed if self.stopping => self.ground.ledger.interrupted(&self.spec.name, run),
-            Verdict::Failed | Verdict::Succeeded => {}
+            Verdict::Failed => self.stopping,
+            Verdict::Succeeded => false,
+        };
+        self.ground.ledger.ended(&self.spec.name, record, verdict == Verdict::Succeeded);
+        if made_good_later {
+            self.ground.ledger.interrupted(&self.spec.name, run, &running.target);
         }
+        self.ground.ended(outcome);
         verdict
     }
 
