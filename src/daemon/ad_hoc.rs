@@ -61,7 +61,7 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
                 number = signals.next() => return Ok(End::Signalled(number)),
             },
         };
-        let (live, task) = live::begin(spec, PathBuf::new(), &store, &ground, legacy);
+        let (live, task) = live::begin(spec, PathBuf::new(), &store, &ground, legacy, None);
         lives.push(live);
         tasks.spawn(task);
     }

@@ -32,7 +32,7 @@ pub(super) struct Ground {
     /// Runs of former daemons whose watches are not defined now.
     pub(super) orphans: Orphans,
     /// Actions that run now.
-    pub(super) running: AtomicU64,
+    running: Arc<AtomicU64>,
     /// Who waits for the first run of each watch, which is its only one.
     once: Option<mpsc::UnboundedSender<Outcome>>,
 }
@@ -53,7 +53,7 @@ impl Ground {
             runs: AtomicU64::new(0),
             lost: Mutex::default(),
             orphans: Orphans::default(),
-            running: AtomicU64::new(0),
+            running: Arc::default(),
             once: None,
         }
     }
@@ -64,6 +64,17 @@ impl Ground {
         let nowhere = Path::new("/nonexistent");
         let ground = Self::new(Ledger::in_memory(), nowhere, Semaphore::MAX_PERMITS, started);
         Self { once, ..ground }
+    }
+
+    /// Counts an action that runs.
+    pub(super) fn count_run(&self) -> Counted {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(&self.running))
+    }
+
+    /// How many actions run now.
+    pub(super) fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Whether a watch is over with its first run.
@@ -82,6 +93,16 @@ impl Ground {
     pub(super) fn next_run(&self) -> RunId {
         let number = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         RunId(format!("{}-{}-{number}", self.ledger.id(), self.start).into())
+    }
+}
+
+/// An action that runs, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<AtomicU64>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

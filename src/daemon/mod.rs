@@ -223,7 +223,7 @@ impl Daemon {
     }
 
     fn running(&self) -> u64 {
-        self.ground.running.load(std::sync::atomic::Ordering::Relaxed)
+        self.ground.running()
     }
 
     /// One line for the service manager.

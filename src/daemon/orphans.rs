@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::ground::Ground;
+use super::ground::{Counted, Ground};
 use super::live::fingerprint;
 use crate::ledger::LiveRun;
 use crate::process::{Ended, Leftovers, Order, OutputSink, Running};
@@ -28,6 +27,7 @@ struct Orphan {
     watch: WatchName,
     live: LiveRun,
     running: Running,
+    counted: Counted,
 }
 
 impl Orphans {
@@ -38,8 +38,8 @@ impl Orphans {
             let pid = live.process.pid;
             if let Some(running) = ground.spawner.adopt(&live.process, sink) {
                 tracing::warn!(watch = %watch, run = %live.run, "waiting for process {pid} of a watch that is not defined any more");
-                ground.running.fetch_add(1, Ordering::Relaxed);
-                self.runs().push(Orphan { watch, live, running });
+                let counted = ground.count_run();
+                self.runs().push(Orphan { watch, live, running, counted });
             } else {
                 tracing::warn!(watch = %watch, run = %live.run, "the run did not outlive the daemon, and its watch is not defined any more");
                 ground.ledger.interrupted(&watch, &live.run, &live.target);
@@ -56,8 +56,7 @@ impl Orphans {
         }
         let definition = fingerprint(spec);
         let its = |orphan: &mut Orphan| orphan.watch == spec.name || orphan.live.definition == definition;
-        let claimed = runs.extract_if(.., its).map(|Orphan { watch, live, running }| {
-            ground.running.fetch_sub(1, Ordering::Relaxed);
+        let claimed = runs.extract_if(.., its).map(|Orphan { watch, live, running, .. }| {
             let run = live.run.clone();
             if watch != spec.name {
                 ground.ledger.renamed(&watch, &spec.name, live);
@@ -80,7 +79,6 @@ impl Orphans {
             ended.map_or(Poll::Pending, |(at, ended)| Poll::Ready((runs.swap_remove(at), ended)))
         })
         .await;
-        ground.running.fetch_sub(1, Ordering::Relaxed);
         orphan.write_off(ground, ended);
     }
 
@@ -108,7 +106,8 @@ impl Orphans {
 
 impl Orphan {
     fn write_off(self, ground: &Ground, ended: Ended) {
-        let Self { watch, live, running } = self;
+        let Self { watch, live, running, counted } = self;
+        drop(counted);
         let seconds = running.since.elapsed().as_secs_f64();
         // Only a parent is told how a process ended, so that no code can make it a success.
         let outcome = ended.outcome.word(&[]);

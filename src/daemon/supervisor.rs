@@ -31,6 +31,8 @@ pub(super) struct Supervisor {
     tasks: JoinSet<(WatchName, Legacy)>,
     /// Which task belongs to which watch, for the one that ends without a word.
     names: BTreeMap<tokio::task::Id, WatchName>,
+    /// Watches that met faults in twitcher itself.
+    faults: BTreeMap<WatchName, Faults>,
     /// How long a run without a timeout may hold up a changed definition.
     grace: Duration,
     stopping: bool,
@@ -53,6 +55,7 @@ impl Supervisor {
             specs: BTreeMap::new(),
             tasks: JoinSet::new(),
             names: BTreeMap::new(),
+            faults: BTreeMap::new(),
             grace: Duration::ZERO,
             stopping: false,
         }
@@ -77,7 +80,7 @@ impl Supervisor {
     pub(super) fn define(&mut self, definition: Definition) {
         let name = definition.spec.name.clone();
         let Some(place) = self.watches.get_mut(&name) else {
-            self.begin(definition, None);
+            self.begin(definition, None, None);
             return;
         };
         let same = place.live.spec.means_the_same_as(&definition.spec);
@@ -137,7 +140,7 @@ impl Supervisor {
             Some(ended) = self.tasks.join_next_with_id() => match ended {
                 Ok((id, (name, legacy))) => {
                     self.names.remove(&id);
-                    self.drained(&name, Some(legacy));
+                    self.drained(&name, Some(legacy), None);
                 }
                 Err(error) => self.broke(&error),
             },
@@ -160,7 +163,7 @@ impl Supervisor {
         self.watches.is_empty() && self.ground.orphans.is_empty()
     }
 
-    fn begin(&mut self, definition: Definition, legacy: Option<Legacy>) {
+    fn begin(&mut self, definition: Definition, legacy: Option<Legacy>, rest: Option<Instant>) {
         let name = definition.spec.name.clone();
         let Some(store) = self.store(&definition.spec.target.store) else { return };
         // A former daemon's runs for what the watch looked at then are of a definition that was changed: they end
@@ -170,7 +173,7 @@ impl Supervisor {
         });
         let next = outlived.then(|| definition.clone());
         let Definition { spec, file } = definition;
-        let (live, task) = live::begin(spec, file, &store, &self.ground, legacy);
+        let (live, task) = live::begin(spec, file, &store, &self.ground, legacy, rest);
         let task_name = name.clone();
         let handle = self.tasks.spawn(async move { (task_name, task.await) });
         self.names.insert(handle.id(), name.clone());
@@ -190,9 +193,11 @@ impl Supervisor {
         Some(store)
     }
 
-    fn drained(&mut self, name: &WatchName, legacy: Option<Legacy>) {
+    fn drained(&mut self, name: &WatchName, legacy: Option<Legacy>, rest: Option<Instant>) {
         if let Some(next) = self.watches.remove(name).and_then(|place| place.next) {
-            self.begin(next, legacy);
+            self.begin(next, legacy, rest);
+        } else {
+            self.faults.remove(name);
         }
         let used =
             |store: &StoreName| self.watches.values().any(|place| place.live.spec.target.store == *store);
@@ -202,15 +207,51 @@ impl Supervisor {
         }
     }
 
-    /// A watch's task ended by a fault of its own: it begins again, and no other notices.
+    /// A watch's task ended by a fault of its own: it begins again after a rest, and no other notices.
     fn broke(&mut self, error: &tokio::task::JoinError) {
         let Some(name) = self.names.remove(&error.id()) else { return };
-        tracing::error!(watch = %name, "the watch met a fault in twitcher itself and begins again: {error}");
+        let now = Instant::now();
+        let faults = Faults::one_more(self.faults.get(&name).copied(), now);
+        let rest = faults.rest();
+        self.faults.insert(name.clone(), faults);
+        tracing::error!(
+            watch = %name,
+            "the watch met a fault in twitcher itself and begins again in {} s: {error}",
+            rest.as_secs()
+        );
         let place = self.watches.get_mut(&name).filter(|place| !place.retiring && !self.stopping);
         if let Some(place) = place {
             let Live { spec, file, .. } = &place.live;
             place.next = Some(Definition { spec: Arc::clone(spec), file: file.clone() });
         }
-        self.drained(&name, None);
+        self.drained(&name, None, Some(now + rest));
     }
 }
+
+/// Faults of a watch, one soon after the other.
+#[derive(Debug, Clone, Copy)]
+struct Faults {
+    number: u32,
+    last: Instant,
+}
+
+impl Faults {
+    const FIRST_REST: Duration = Duration::from_secs(1);
+    const LONGEST_REST: Duration = Duration::from_mins(5);
+    /// After so long without one, the next is a first one.
+    const FORGOTTEN: Duration = Duration::from_mins(15);
+
+    fn one_more(before: Option<Self>, now: Instant) -> Self {
+        let before = before.filter(|before| now.saturating_duration_since(before.last) < Self::FORGOTTEN);
+        Self { number: before.map_or(1, |before| before.number.saturating_add(1)), last: now }
+    }
+
+    /// Doubles with each.
+    fn rest(self) -> Duration {
+        let doubled = 2_u32.checked_pow(self.number.saturating_sub(1)).unwrap_or(u32::MAX);
+        Self::FIRST_REST.saturating_mul(doubled).min(Self::LONGEST_REST)
+    }
+}
+
+#[cfg(test)]
+mod tests;

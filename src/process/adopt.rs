@@ -35,9 +35,12 @@ impl Spawner {
         }
         // The descriptor first: what it means cannot change between the comparison and the waiting.
         let pidfd = spawn::open_process(identity.pid).ok()?;
-        procfs::stat(identity.pid).filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
+        let stat = procfs::stat(identity.pid)
+            .filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
         let leader = Leader::adopted(identity.clone(), pidfd);
-        let output = output_pipe(identity).map(|pipe| (pipe, sink));
+        // A child of this very process has its output read already, by the task that started it.
+        let foreign = u32::try_from(stat.parent) != Ok(std::process::id());
+        let output = output_pipe(identity).filter(|_| foreign).map(|pipe| (pipe, sink));
         Some(Run::new(leader, self.groups.clone(), None, output).start(procfs::began(identity.start_ticks)))
     }
 

@@ -15,6 +15,8 @@ use crate::watch::ProcessIdentity;
 pub(super) struct Stat {
     /// Process id.
     pub(super) pid: i32,
+    /// Who is told of its end.
+    pub(super) parent: i32,
     /// Process group.
     pub(super) group: i32,
     /// Session.
@@ -38,6 +40,7 @@ pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     let dead = matches!(field(3)?, "Z" | "X" | "x") && threads <= 1;
     Some(Stat {
         pid: pid.parse().ok()?,
+        parent: field(4)?.parse().ok()?,
         group: field(5)?.parse().ok()?,
         session: field(6)?.parse().ok()?,
         start_ticks: field(22)?.parse().ok()?,
@@ -135,7 +138,7 @@ mod tests {
         let line = |name: &str, state: &str, threads: u32| {
             format!("42 ({name}) {state} 1 40 39 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 98765 1 1")
         };
-        let expected = Stat { pid: 42, group: 40, session: 39, start_ticks: 98765, alive: true };
+        let expected = Stat { pid: 42, parent: 1, group: 40, session: 39, start_ticks: 98765, alive: true };
         for name in ["sh", "a b", "x) S 1 2 3", "((", ""] {
             assert_eq!(parse_stat(&line(name, "S", 1)), Some(expected), "{name}");
         }

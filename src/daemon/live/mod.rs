@@ -20,7 +20,7 @@ use crate::policy::Control;
 use crate::status::{Explanation, WatchStatus};
 use crate::store::Store;
 use crate::watch::{Outcome, RunId, State, WatchSpec};
-use mailbox::Mailbox;
+use mailbox::{Mailbox, Reader};
 pub(super) use recover::fingerprint;
 pub(super) use task::subscribe;
 
@@ -42,6 +42,9 @@ pub(super) enum Event {
     Retire { deadline: Option<Instant> },
     /// The daemon stops.
     Stop { deadline: Instant },
+    /// A fault in twitcher itself.
+    #[cfg(test)]
+    Fault,
 }
 
 /// What a retired watch leaves to a successor of the same name.
@@ -78,13 +81,15 @@ impl Live {
     }
 }
 
-/// Makes a watch live: the handle, and the task that the daemon is to run until it drains.
+/// Makes a watch live: the handle, and the task that the daemon is to run until it drains. With a `rest` it met a
+/// fault before, and hears nothing from its store until then.
 pub(super) fn begin(
     spec: Arc<WatchSpec>,
     file: PathBuf,
     store: &Store,
     ground: &Arc<Ground>,
     legacy: Option<Legacy>,
+    rest: Option<Instant>,
 ) -> (Live, impl Future<Output = Legacy> + Send + use<>) {
     let mailbox = Arc::new(Mailbox::default());
     let task = task::Task::new(
@@ -93,9 +98,15 @@ pub(super) fn begin(
         store,
         Arc::clone(ground),
         legacy,
+        rest,
         Arc::clone(&mailbox),
     );
     // On the heap, because a future keeps room for its arguments twice, and there are thousands of them.
     let task = Box::new(task);
-    (Live { spec, file, mailbox }, async move { task.run().await })
+    let reader = Reader(Arc::clone(&mailbox));
+    let life = async move {
+        let _reader = reader;
+        task.run().await
+    };
+    (Live { spec, file, mailbox }, life)
 }

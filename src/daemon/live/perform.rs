@@ -1,13 +1,13 @@
 //! What the machine decides is done here: slots, starts, signals, the ledger, the log.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Event;
 use super::task::{Slot, Task};
+use crate::daemon::ground::Counted;
 use crate::ledger::{Applied, LiveRun, Paused, described};
 use crate::policy::{Answer, Control, Effect, Ended, Input, Refusal, Sent};
 use crate::process::{self, Ending, Launch, Order, Orders, OutputSink, RunDetails, SpawnError};
@@ -28,6 +28,8 @@ pub(super) struct Running {
     target: String,
     /// What it was given; an adopted run's is not known.
     state: Option<State>,
+    /// None where it could not start.
+    counted: Option<Counted>,
     /// Given back when it ends. An adopted run has none.
     _slot: Option<OwnedSemaphorePermit>,
 }
@@ -39,7 +41,7 @@ impl Running {
     }
 
     /// A run of a former daemon.
-    pub(super) fn adopted(live: &LiveRun, orders: Orders, since: Instant) -> Self {
+    pub(super) fn adopted(live: &LiveRun, orders: Orders, since: Instant, counted: Counted) -> Self {
         Self {
             orders: Some(orders),
             pid: live.process.pid,
@@ -51,6 +53,7 @@ impl Running {
             coalesced: live.coalesced,
             target: live.target.clone(),
             state: None,
+            counted: Some(counted),
             _slot: None,
         }
     }
@@ -132,13 +135,14 @@ impl Task {
             coalesced,
             target: described(&self.spec.target),
             state: Some(state),
+            counted: None,
             _slot: slot,
         };
         match launched {
             Ok(process::Running { identity, orders, ended, .. }) => {
                 running.orders = Some(orders);
                 running.pid = identity.pid;
-                self.ground.running.fetch_add(1, Ordering::Relaxed);
+                running.counted = Some(self.ground.count_run());
                 let live = LiveRun {
                     run: run.clone(),
                     target: running.target.clone(),
@@ -187,7 +191,6 @@ impl Task {
 
     pub(super) fn ended(&mut self, run: &RunId, outcome: &Outcome, output: String) {
         let Some(running) = self.runs.remove(run) else { return };
-        self.ground.running.fetch_sub(1, Ordering::Relaxed);
         let mut verdict = self.finish(run, &running, outcome, output);
         if running.target != described(&self.spec.target) {
             // Whatever became of it, there is nothing here to repeat it with.

@@ -92,8 +92,8 @@ impl Task {
             };
             tracing::info!(watch = %self.spec.name, run = %live.run, "adopted process {}", live.process.pid);
             let started = running.since;
-            self.ground.running.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            self.runs.insert(live.run.clone(), Running::adopted(&live, running.orders, started));
+            let counted = self.ground.count_run();
+            self.runs.insert(live.run.clone(), Running::adopted(&live, running.orders, started, counted));
             self.machine.adopt(Adopted {
                 run: live.run.clone(),
                 // Another target's version says nothing about this one's states.

@@ -30,6 +30,8 @@ pub(super) struct Task {
     pub(super) mailbox: Arc<Mailbox<Event>>,
     /// What is known before the first state; judged when it comes.
     before: Option<Before>,
+    /// When it looks at its store again after a fault in twitcher itself, if it met one.
+    pub(super) rest: Option<Instant>,
     /// The newest state, under this watch's own order, which goes on where a store is replaced.
     pub(super) newest: Option<State>,
     /// What the run was given that is just ending.
@@ -95,6 +97,7 @@ impl Task {
         store: &Store,
         ground: Arc<Ground>,
         legacy: Option<Legacy>,
+        rest: Option<Instant>,
         mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
         let subscription = subscribe(&spec, store);
@@ -111,6 +114,7 @@ impl Task {
             leftovers: Leftovers::default(),
             mailbox,
             before: Some(Before { legacy }),
+            rest,
             newest: None,
             ending: None,
             drained: false,
@@ -121,13 +125,14 @@ impl Task {
     pub(super) async fn run(mut self: Box<Self>) -> Legacy {
         self.adopt();
         while !self.drained {
-            let deadline = self.machine.poll_timeout();
+            let resting = self.resting();
+            let deadline = self.machine.poll_timeout().into_iter().chain(resting).min();
             let next = tokio::select! {
                 biased;
                 event = self.mailbox.take() => Next::Event(event),
                 () = self.slot.granted() => Next::Slot,
                 () = until(deadline) => Next::Wakeup,
-                update = self.subscription.next() => Next::Update(update),
+                update = self.subscription.next(), if resting.is_none() => Next::Update(update),
             };
             match next {
                 Next::Event(event) => self.take(event),
@@ -143,6 +148,11 @@ impl Task {
         }
         let unserved = self.machine.unserved().is_some();
         Legacy { spec: self.spec, newest: self.newest, unserved }
+    }
+
+    /// Until when it does not look at its store.
+    pub(super) fn resting(&self) -> Option<Instant> {
+        self.rest.filter(|until| *until > Instant::now())
     }
 
     fn take(&mut self, event: Event) {
@@ -167,6 +177,8 @@ impl Task {
                 self.stopping = true;
                 self.decide(Input::Stop { deadline });
             }
+            #[cfg(test)]
+            Event::Fault => panic!("a fault for a test"),
         }
     }
 
@@ -196,7 +208,17 @@ impl Task {
                 return Baseline::Pending;
             }
         }
-        super::recover::baseline(&self.spec, &self.ground, state)
+        let known = super::recover::baseline(&self.spec, &self.ground, state);
+        match known {
+            // A fault forgot what was still to be applied: once too often is better than never.
+            Baseline::Changed if self.rest.is_some() => Baseline::Pending,
+            Baseline::Unknown if self.rest.is_some() && !state.content.is_absent() => Baseline::Pending,
+            Baseline::Unknown
+            | Baseline::Applied
+            | Baseline::Changed
+            | Baseline::Interrupted
+            | Baseline::Pending => known,
+        }
     }
 }
 
