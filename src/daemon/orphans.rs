@@ -14,7 +14,7 @@ use crate::process::{Ended, Leftovers, Order, OutputSink, Running};
 use crate::watch::{RunId, RunRecord, WatchName, WatchSpec};
 
 /// How long after TERM such a run gets KILL: the default of `kill_after`, since its definition is not known.
-const KILL_AFTER: Duration = Duration::from_secs(5);
+pub(super) const KILL_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(super) struct Orphans {

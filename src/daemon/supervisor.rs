@@ -148,14 +148,18 @@ impl Supervisor {
         }
     }
 
-    /// Stops every watch: runs may finish until the deadline, and are ended then.
-    pub(super) fn stop(&mut self, deadline: Instant) {
+    /// Stops every watch: runs may finish until the deadline, and are ended then. Returns when the last of them is
+    /// sent KILL.
+    pub(super) fn stop(&mut self, deadline: Instant) -> Instant {
         self.stopping = true;
         for place in self.watches.values_mut() {
             place.next = None;
             place.live.tell(Event::Stop { deadline });
         }
         self.ground.orphans.stop(deadline);
+        let grace = self.watches.values().map(|place| place.live.spec.policy.kill_after).max();
+        let grace = grace.unwrap_or_default().max(super::orphans::KILL_AFTER);
+        deadline.checked_add(grace).unwrap_or(deadline)
     }
 
     /// Whether nothing lives any more.
@@ -174,12 +178,13 @@ impl Supervisor {
         let next = outlived.then(|| definition.clone());
         let Definition { spec, file } = definition;
         let (live, task) = live::begin(spec, file, &store, &self.ground, legacy, rest);
+        if outlived {
+            // Before it begins, so that it starts nothing.
+            live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });
+        }
         let task_name = name.clone();
         let handle = self.tasks.spawn(async move { (task_name, task.await) });
         self.names.insert(handle.id(), name.clone());
-        if outlived {
-            live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });
-        }
         self.watches.insert(name, Place { live, retiring: outlived, next });
     }
 

@@ -63,6 +63,22 @@ pub enum LedgerError {
     },
 }
 
+/// What is said only in memory.
+#[derive(Debug, thiserror::Error)]
+#[error("what was last known of {} watches ({}) is not in the ledger {}: {why}", watches.len(), shown(watches), path.display())]
+pub struct Unwritten {
+    watches: Vec<WatchName>,
+    path: PathBuf,
+    why: String,
+}
+
+/// The first few names.
+fn shown(watches: &[WatchName]) -> String {
+    let few: Vec<&str> = watches.iter().take(5).map(WatchName::as_str).collect();
+    let more = if watches.len() > few.len() { ", …" } else { "" };
+    few.join(", ") + more
+}
+
 /// A handle on the ledger; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -213,11 +229,10 @@ impl Ledger {
         self.shared.disk.as_ref().and_then(|disk| disk.writer.complaint())
     }
 
-    /// Waits until everything said so far is in the journal, or could not be written.
-    pub fn flush(&self) {
-        if let Some(disk) = &self.shared.disk {
-            disk.writer.flush();
-        }
+    /// Waits until everything said so far is in the journal; not longer than `patience`, and not for a disk that
+    /// refuses. After a wait in vain the end of the ledger does not wait again.
+    pub fn flush(&self, patience: Duration) -> Result<(), Unwritten> {
+        self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience))
     }
 
     fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {

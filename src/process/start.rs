@@ -70,11 +70,11 @@ impl Default for Spawner {
     }
 }
 
-/// Runs what may block on a hanging file system without holding other tasks of the same thread.
-fn apart<T>(spawn: impl FnOnce() -> T) -> T {
+/// Runs what takes long, or may block on a hanging file system, without holding other tasks of the same thread.
+pub(crate) fn apart<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(spawn),
-        Ok(_) | Err(_) => spawn(),
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
     }
 }
 

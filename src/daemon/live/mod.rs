@@ -3,6 +3,7 @@
 //! The task never waits for anything but its own inputs: states, ended runs, a slot, the clock, and what the
 //! daemon asks of it. Nothing that it does can hold up another watch.
 
+mod bulk;
 mod mailbox;
 mod perform;
 mod recover;

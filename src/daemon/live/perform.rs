@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Event;
 use super::task::{Slot, Task};
+use super::{Event, bulk};
 use crate::daemon::ground::Counted;
 use crate::ledger::{Applied, LiveRun, Paused, described};
 use crate::policy::{Answer, Control, Effect, Ended, Input, Refusal, Sent};
@@ -90,7 +90,8 @@ impl Task {
                     Effect::Applied { order, .. } => {
                         // The machine judges: of parallel runs, an older one may end last.
                         if let Some(state) = self.ending.take().filter(|state| state.order == order) {
-                            let applied = Applied::new(&self.spec.target, &state);
+                            let applied =
+                                bulk::with(&state.content, || Applied::new(&self.spec.target, &state));
                             self.ground.ledger.applied(&self.spec.name, applied);
                         }
                     }
@@ -170,9 +171,13 @@ impl Task {
 
     fn launch(&self, state: &State, details: &RunDetails) -> Result<process::Running, SpawnError> {
         let spec = &self.spec;
-        let input = spec.pipe_stdin.then(|| document::render(&state.content, spec.format));
+        let render = || bulk::with(&state.content, || document::render(&state.content, spec.format));
+        let input = spec.pipe_stdin.then(render);
         let script = match &spec.action {
-            Action::Script(text) => Some(self.ground.scripts.ensure(text, &spec.surroundings.account)?),
+            Action::Script(text) => {
+                let account = &spec.surroundings.account;
+                Some(process::apart(|| self.ground.scripts.ensure(text, account))?)
+            }
             Action::Shell(_) | Action::Program(_) => None,
         };
         let launch = Launch::new(spec, details, input, script.as_deref())?;
@@ -285,7 +290,7 @@ impl Task {
     /// The newest state, if nothing is to be done about it any more.
     fn settled(&self) -> Option<Applied> {
         let newest = self.newest.as_ref().filter(|_| self.machine.unserved().is_none());
-        newest.map(|newest| Applied::new(&self.spec.target, newest))
+        newest.map(|newest| bulk::with(&newest.content, || Applied::new(&self.spec.target, newest)))
     }
 
     /// Does what an operator asks, and says in a sentence what came of it.

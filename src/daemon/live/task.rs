@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 
 use super::mailbox::Mailbox;
-use super::{Event, Legacy};
+use super::{Event, Legacy, bulk};
 use crate::daemon::ground::Ground;
 use crate::policy::{Baseline, Input, Machine, Source};
 use crate::process::Leftovers;
@@ -208,7 +208,7 @@ impl Task {
                 return Baseline::Pending;
             }
         }
-        let known = super::recover::baseline(&self.spec, &self.ground, state);
+        let known = bulk::with(&state.content, || super::recover::baseline(&self.spec, &self.ground, state));
         match known {
             // A fault forgot what was still to be applied: once too often is better than never.
             Baseline::Changed if self.rest.is_some() => Baseline::Pending,

@@ -84,7 +84,7 @@ async fn a_run_survives_a_fault_of_its_watch_and_is_not_doubled() {
     let after = scene.until(|watch| watch.error.is_none() && watch.version.is_some()).await;
     assert_eq!((after.running.len(), after.running[0].pid), (1, pid));
     assert_eq!(scene.supervisor.ground.running(), 1);
-    scene.supervisor.stop(Instant::now());
+    let _limit = scene.supervisor.stop(Instant::now());
     while !scene.supervisor.is_empty() {
         scene.supervisor.turn().await;
     }
@@ -105,7 +105,7 @@ async fn what_is_asked_of_a_watch_that_just_broke_is_answered_with_an_error() {
         assert!(answer.is_err());
     }
     scene.supervisor.turn().await;
-    scene.supervisor.stop(Instant::now());
+    let _limit = scene.supervisor.stop(Instant::now());
     while !scene.supervisor.is_empty() {
         scene.supervisor.turn().await;
     }
