@@ -137,12 +137,14 @@ impl Ground {
     }
 
     /// The found run of a watch that the ledger does not know: it is newer than all that were written down. Any
-    /// other is what an ended action left running. Believed only of the watch's own user, because anybody may
-    /// set a variable.
+    /// other is what an ended action left running. Where nothing was ever written down, only a process that bears
+    /// the mark of a leader is a run: to wait for a service would be to wait for ever, which is worse than to start
+    /// beside an action that could not be marked. Believed only of the watch's own user, because anybody may set a
+    /// variable.
     pub(super) fn lost_run(&self, spec: &WatchSpec, newest: Option<&RunId>) -> Option<FoundRun> {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         let at = lost.iter().position(|run| {
-            let newer = newest.is_none_or(|newest| place(&run.run) > place(newest));
+            let newer = newest.map_or(run.marked, |newest| place(&run.run) > place(newest));
             run.watch == spec.name && run.uid == spec.surroundings.account.uid && newer
         })?;
         Some(lost.swap_remove(at))
