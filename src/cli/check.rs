@@ -12,7 +12,7 @@ use crate::watch::{Detail, WatchSpec};
 
 /// Read the configuration as the daemon would, and show every problem
 ///
-/// Each problem is shown as `file:line:column` with the line and a hint. Exit status 1 if there is any.
+/// Users and groups are checked as for a daemon that runs as root. Each problem is shown as `file:line:column` with the line and a hint. Exit status 1 if there is any.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Check these files as if they were in the directory, instead of what is in it
@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Checks.
 pub async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let mut loader = Loader::new(&common.config);
+    let mut loader = Loader::for_check(&common.config);
     let mut reports = loader.reload().files;
     if !args.files.is_empty() {
         // Settings that cannot be used are a problem of these files too: their stores come from there.
@@ -36,6 +36,12 @@ pub async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
     let bad = reports.iter().filter(|report| report.state != FileState::Loaded).count();
     print(&text(&reports))?;
+    let user = nix::unistd::geteuid();
+    if !user.is_root() && loader.names_accounts() {
+        eprintln!(
+            "uid and gid were checked as for a daemon that runs as root; one that runs as user {user} cannot become another"
+        );
+    }
     let unreachable = if args.online { online(&loader, args.timeout).await? } else { 0 };
     if bad + unreachable == 0 { Ok(()) } else { Err(Failure::silent(1)) }
 }

@@ -65,8 +65,9 @@ pub enum Answer {
     Error(String),
 }
 
-/// The longest request or, for a client, the time to wait for a whole one.
+/// The longest request, in bytes.
 const LONGEST_REQUEST: u64 = 64 << 10;
+/// How long a whole exchange may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The sentence for a name that no watch has, with the nearest that one has.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -13,6 +14,11 @@ use super::{Answer, LONGEST_REQUEST, PATIENCE, Request};
 
 /// Clients that are served at once; more wait.
 const CLIENTS: usize = 32;
+
+/// How long one may take to say what it wants: the command says it at once.
+const ASKING: Duration = Duration::from_secs(5);
+/// How long nobody is let in where the system has no descriptor left.
+const CLOSED: Duration = Duration::from_secs(1);
 
 /// A request on its way to the daemon, and where its answer goes.
 #[derive(Debug)]
@@ -80,10 +86,12 @@ impl Drop for Server {
 
 async fn accept(listener: UnixListener, asked: mpsc::Sender<Asked>) {
     let places = Arc::new(Semaphore::new(CLIENTS));
+    let mut closed = false;
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                closed = false;
                 let asked = asked.clone();
                 tokio::spawn(async move {
                     let _ = tokio::time::timeout(PATIENCE, serve(stream, asked)).await;
@@ -92,8 +100,10 @@ async fn accept(listener: UnixListener, asked: mpsc::Sender<Asked>) {
             }
             // No descriptor left, or the client went away: others may have more luck a little later.
             Err(error) => {
-                tracing::warn!("the control socket cannot take a connection: {error}");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                if !std::mem::replace(&mut closed, true) {
+                    tracing::warn!("the control socket cannot take a connection: {error}");
+                }
+                tokio::time::sleep(CLOSED).await;
             }
         }
     }
@@ -104,7 +114,10 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()>
     let peer = stream.peer_cred()?.uid();
     let mut stream = BufReader::new(stream);
     // Read even where it is not answered: what is left unread would reset the connection under the answer.
-    let request = read(&mut stream).await?;
+    let request = match tokio::time::timeout(ASKING, read(&mut stream)).await {
+        Ok(request) => request?,
+        Err(_) => Err(format!("the request did not come within {} s", ASKING.as_secs())),
+    };
     let answer = if peer == 0 || peer == own {
         match request {
             Ok(request) => pass_on(request, &asked).await,

@@ -61,7 +61,7 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
                 number = signals.next() => return Ok(End::Signalled(number)),
             },
         };
-        let (live, task) = live::begin(spec, Path::new("").into(), &store, &ground, legacy);
+        let (live, task) = live::begin(spec, Path::new("").into(), &store, &ground, legacy, None);
         lives.push(live);
         tasks.spawn(task);
     }

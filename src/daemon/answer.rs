@@ -1,7 +1,6 @@
 //! What clients and scrapers are answered. The loop goes on at once; whoever has to wait for the watches does
 //! so in a task of its own.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -164,7 +163,7 @@ impl Daemon {
         let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         Own {
             reloads: self.reloads,
-            running: self.ground.running.load(Ordering::Relaxed),
+            running: self.ground.running(),
             log_lines_lost: self.log.lost(),
             resident_bytes: kilobytes * 1024,
             open_descriptors: open as u64,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::orphans::Orphans;
 use crate::ledger::Ledger;
 use crate::process::{FoundRun, Scripts, Spawner};
 use crate::watch::{Action, Outcome, RunId, WatchSpec};
@@ -28,8 +29,10 @@ pub(super) struct Ground {
     runs: AtomicU64,
     /// Found in `/proc` at the start, and not yet claimed by their watches.
     lost: Mutex<Vec<FoundRun>>,
+    /// Runs of former daemons whose watches are not defined now.
+    pub(super) orphans: Orphans,
     /// Actions that run now.
-    pub(super) running: AtomicU64,
+    running: Arc<AtomicU64>,
     /// Who waits for the first run of each watch, which is its only one.
     once: Option<mpsc::UnboundedSender<Outcome>>,
 }
@@ -49,7 +52,8 @@ impl Ground {
             start: format!("{:x}", started.as_millisecond()),
             runs: AtomicU64::new(0),
             lost: Mutex::default(),
-            running: AtomicU64::new(0),
+            orphans: Orphans::default(),
+            running: Arc::default(),
             once: None,
         }
     }
@@ -60,6 +64,17 @@ impl Ground {
         let nowhere = Path::new("/nonexistent");
         let ground = Self::new(Ledger::in_memory(), nowhere, Semaphore::MAX_PERMITS, started);
         Self { once, ..ground }
+    }
+
+    /// Counts an action that runs.
+    pub(super) fn count_run(&self) -> Counted {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(&self.running))
+    }
+
+    /// How many actions run now.
+    pub(super) fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Whether a watch is over with its first run.
@@ -78,6 +93,16 @@ impl Ground {
     pub(super) fn next_run(&self) -> RunId {
         let number = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         RunId(format!("{}-{}-{number}", self.ledger.id(), self.start).into())
+    }
+}
+
+/// An action that runs, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<AtomicU64>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -112,12 +137,14 @@ impl Ground {
     }
 
     /// The found run of a watch that the ledger does not know: it is newer than all that were written down. Any
-    /// other is what an ended action left running. Believed only of the watch's own user, because anybody may
-    /// set a variable.
+    /// other is what an ended action left running. Where nothing was ever written down, only a process that bears
+    /// the mark of a leader is a run: to wait for a service would be to wait for ever, which is worse than to start
+    /// beside an action that could not be marked. Believed only of the watch's own user, because anybody may set a
+    /// variable.
     pub(super) fn lost_run(&self, spec: &WatchSpec, newest: Option<&RunId>) -> Option<FoundRun> {
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         let at = lost.iter().position(|run| {
-            let newer = newest.is_none_or(|newest| place(&run.run) > place(newest));
+            let newer = newest.map_or(run.marked, |newest| place(&run.run) > place(newest));
             run.watch == spec.name && run.uid == spec.surroundings.account.uid && newer
         })?;
         Some(lost.swap_remove(at))

@@ -1,11 +1,29 @@
 //! `/metrics`, `/healthz` and `/readyz` on `http_listen`.
+//!
+//! Anybody who reaches the port may connect: so there are few connections at once, each short and for one request,
+//! and clients that say nothing cost the daemon no descriptors that its watches need (promise P4).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::sync::{mpsc, oneshot};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Connections that are served at once; more wait in the kernel, where they cost no descriptor.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to say what it wants …
+const ASKING: Duration = Duration::from_secs(5);
+/// … and the whole of its visit may take.
+const VISIT: Duration = Duration::from_secs(30);
+/// How long nobody is let in where the system has no descriptor left.
+const CLOSED: Duration = Duration::from_secs(1);
 
 /// What a scraper asks the daemon's own loop, so that an answer proves that the loop turns.
 #[derive(Debug)]
@@ -32,18 +50,44 @@ impl Drop for Http {
 
 /// Opens the listener.
 pub(super) async fn open(listen: SocketAddr, probes: mpsc::Sender<Probe>) -> std::io::Result<Http> {
-    let listener = tokio::net::TcpListener::bind(listen).await?;
+    let listener = TcpListener::bind(listen).await?;
     let (metrics, ready) = (probes.clone(), probes.clone());
     let router = Router::new()
         .route("/metrics", get(move || serve_metrics(metrics)))
         .route("/readyz", get(move || serve_ready(ready)))
         .route("/healthz", get(move || serve_health(probes)));
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!("the listener on {listen} ended: {error}");
+    Ok(Http { task: tokio::spawn(accept(listener, router)) })
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut closed = false;
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                closed = false;
+                let router = router.clone();
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(VISIT, serve(stream, router)).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut closed, true) {
+                    tracing::warn!("http_listen cannot take a connection: {error}");
+                }
+                tokio::time::sleep(CLOSED).await;
+            }
         }
-    });
-    Ok(Http { task })
+    }
+}
+
+async fn serve(stream: TcpStream, router: Router) {
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().keep_alive(false).timer(TokioTimer::new()).header_read_timeout(ASKING);
+    // Fails where the client goes away, or makes no sense.
+    let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
 }
 
 type Page = (StatusCode, [(&'static str, &'static str); 1], String);

@@ -9,13 +9,14 @@ mod answer;
 mod ground;
 mod http;
 mod live;
+mod orphans;
 mod reload;
 mod service;
 mod supervisor;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -30,6 +31,11 @@ use http::Probe;
 pub use reload::first_settings;
 use service::Watchdog;
 use supervisor::Supervisor;
+
+/// How long the end of the daemon waits for the ledger's disk …
+const LAST_WRITES: Duration = Duration::from_secs(5);
+/// … and for actions that were sent KILL. The kernel keeps what waits for a dead disk.
+const UNKILLABLE: Duration = Duration::from_secs(10);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -204,25 +210,31 @@ impl Daemon {
             End::Stop => {
                 let grace = self.settings.shutdown_grace;
                 tracing::info!("stopping; {} actions may finish within {grace:?}", self.running());
-                self.supervisor.stop(Instant::now() + grace);
+                let mut limit = self.supervisor.stop(Instant::now() + grace);
                 while !self.supervisor.is_empty() {
                     tokio::select! {
                         () = self.supervisor.turn() => {}
                         // Said twice: now.
-                        _ = signals.terminate.recv() => self.supervisor.stop(Instant::now()),
-                        _ = signals.interrupt.recv() => self.supervisor.stop(Instant::now()),
+                        _ = signals.terminate.recv() => limit = self.supervisor.stop(Instant::now()),
+                        _ = signals.interrupt.recv() => limit = self.supervisor.stop(Instant::now()),
+                        () = tokio::time::sleep_until((limit + UNKILLABLE).into()) => {
+                            tracing::error!("{} actions do not end, not even by KILL; leaving them to the next daemon", self.running());
+                            break;
+                        }
                         _ = signals.hand_over.recv() => break,
                         () = watchdog.feed() => {}
                     }
                 }
             }
         }
-        self.ground.ledger.flush();
+        if let Err(unwritten) = self.ground.ledger.flush(LAST_WRITES) {
+            tracing::error!("{unwritten}");
+        }
         tracing::info!("stopped");
     }
 
     fn running(&self) -> u64 {
-        self.ground.running.load(std::sync::atomic::Ordering::Relaxed)
+        self.ground.running()
     }
 
     /// One line for the service manager.

@@ -67,6 +67,7 @@ impl Daemon {
         if all_read {
             self.ground.ledger.forget(|name| names.contains(name), forgotten);
         }
+        self.ground.orphans.adopt(&self.ground, |name| names.contains(name));
         tracing::info!("{} watches", names.len());
         self.supervisor.begin_all(self.loader.watches().values().map(definition));
     }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::ground::Ground;
 use super::live::{self, Event, Legacy, Live};
+use crate::ledger::described;
 use crate::store::{Store, StoreSpec};
 use crate::watch::{StoreName, WatchName, WatchSpec};
 
@@ -28,6 +29,8 @@ pub(super) struct Supervisor {
     stores: BTreeMap<StoreName, Store>,
     specs: BTreeMap<StoreName, StoreSpec>,
     tasks: JoinSet<Box<Legacy>>,
+    /// Watches that met faults in twitcher itself.
+    faults: BTreeMap<WatchName, Faults>,
     /// How long a run without a timeout may hold up a changed definition.
     grace: Duration,
     stopping: bool,
@@ -51,6 +54,7 @@ impl Supervisor {
             stores: BTreeMap::new(),
             specs: BTreeMap::new(),
             tasks: JoinSet::new(),
+            faults: BTreeMap::new(),
             grace: Duration::ZERO,
             stopping: false,
         }
@@ -73,9 +77,8 @@ impl Supervisor {
 
     /// Begins the first watches. All at once, because the nodes of a map that is filled one by one are half empty.
     pub(super) fn begin_all(&mut self, definitions: impl Iterator<Item = Definition>) {
-        let places = definitions.filter_map(|Definition { spec, file }| {
-            Some((spec.name.clone(), self.place(spec, file, None)?))
-        });
+        let places = definitions
+            .filter_map(|definition| Some((definition.spec.name.clone(), self.place(definition, None, None)?)));
         let places = places.collect();
         self.watches = places;
     }
@@ -84,7 +87,7 @@ impl Supervisor {
     pub(super) fn define(&mut self, definition: Definition) {
         let name = definition.spec.name.clone();
         let Some(place) = self.watches.get_mut(&name) else {
-            self.begin(definition, None);
+            self.begin(definition, None, None);
             return;
         };
         let same = place.live.spec.means_the_same_as(&definition.spec);
@@ -140,45 +143,62 @@ impl Supervisor {
 
     /// Waits until a watch has drained, and begins its successor. Never resolves while nothing lives.
     pub(super) async fn turn(&mut self) {
-        match self.tasks.join_next().await {
-            Some(Ok(legacy)) => self.drained(&legacy.spec.name.clone(), Some(legacy)),
-            Some(Err(error)) => self.broke(&error),
-            None => std::future::pending().await,
+        tokio::select! {
+            Some(ended) = self.tasks.join_next() => match ended {
+                Ok(legacy) => self.drained(&legacy.spec.name.clone(), Some(legacy), None),
+                Err(error) => self.broke(&error),
+            },
+            () = self.ground.orphans.turn(&self.ground) => {}
         }
     }
 
-    /// Stops every watch: runs may finish until the deadline, and are ended then.
-    pub(super) fn stop(&mut self, deadline: Instant) {
+    /// Stops every watch: runs may finish until the deadline, and are ended then. Returns when the last of them is
+    /// sent KILL.
+    pub(super) fn stop(&mut self, deadline: Instant) -> Instant {
         self.stopping = true;
         for place in self.watches.values_mut() {
             place.next = None;
             place.live.tell(Event::Stop { deadline });
         }
+        self.ground.orphans.stop(deadline);
+        let grace = self.watches.values().map(|place| place.live.spec.policy.kill_after).max();
+        let grace = grace.unwrap_or_default().max(super::orphans::KILL_AFTER);
+        deadline.checked_add(grace).unwrap_or(deadline)
     }
 
     /// Whether nothing lives any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.watches.is_empty()
+        self.watches.is_empty() && self.ground.orphans.is_empty()
     }
 
-    fn begin(&mut self, definition: Definition, legacy: Option<Box<Legacy>>) {
-        let Definition { spec, file } = definition;
-        let name = spec.name.clone();
-        if let Some(place) = self.place(spec, file, legacy) {
+    fn begin(&mut self, definition: Definition, legacy: Option<Box<Legacy>>, rest: Option<Instant>) {
+        let name = definition.spec.name.clone();
+        if let Some(place) = self.place(definition, legacy, rest) {
             self.watches.insert(name, place);
         }
     }
 
     fn place(
         &mut self,
-        spec: Arc<WatchSpec>,
-        file: Arc<Path>,
+        definition: Definition,
         legacy: Option<Box<Legacy>>,
+        rest: Option<Instant>,
     ) -> Option<Place> {
-        let store = self.store(&spec.target.store)?;
-        let (live, task) = live::begin(spec, file, &store, &self.ground, legacy);
+        let store = self.store(&definition.spec.target.store)?;
+        // A former daemon's runs for what the watch looked at then are of a definition that was changed: they end
+        // before this one begins.
+        let outlived = self.ground.ledger.read(definition.spec.name.as_str(), |entry| {
+            entry.live.iter().any(|live| live.target != described(&definition.spec.target))
+        });
+        let next = outlived.then(|| Box::new(definition.clone()));
+        let Definition { spec, file } = definition;
+        let (live, task) = live::begin(spec, file, &store, &self.ground, legacy, rest);
+        if outlived {
+            // Before it begins, so that it starts nothing.
+            live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });
+        }
         let task = self.tasks.spawn(task).id();
-        Some(Place { live, task, retiring: false, next: None })
+        Some(Place { live, task, retiring: outlived, next })
     }
 
     fn store(&mut self, name: &StoreName) -> Option<Store> {
@@ -191,9 +211,11 @@ impl Supervisor {
         Some(store)
     }
 
-    fn drained(&mut self, name: &WatchName, legacy: Option<Box<Legacy>>) {
+    fn drained(&mut self, name: &WatchName, legacy: Option<Box<Legacy>>, rest: Option<Instant>) {
         if let Some(next) = self.watches.remove(name).and_then(|place| place.next) {
-            self.begin(*next, legacy);
+            self.begin(*next, legacy, rest);
+        } else {
+            self.faults.remove(name);
         }
         let used =
             |store: &StoreName| self.watches.values().any(|place| place.live.spec.target.store == *store);
@@ -203,16 +225,52 @@ impl Supervisor {
         }
     }
 
-    /// A watch's task ended by a fault of its own: it begins again, and no other notices.
+    /// A watch's task ended by a fault of its own: it begins again after a rest, and no other notices.
     fn broke(&mut self, error: &tokio::task::JoinError) {
         let broken = self.watches.iter().find(|(_, place)| place.task == error.id());
         let Some(name) = broken.map(|(name, _)| name.clone()) else { return };
-        tracing::error!(watch = %name, "the watch met a fault in twitcher itself and begins again: {error}");
+        let now = Instant::now();
+        let faults = Faults::one_more(self.faults.get(&name).copied(), now);
+        let rest = faults.rest();
+        self.faults.insert(name.clone(), faults);
+        tracing::error!(
+            watch = %name,
+            "the watch met a fault in twitcher itself and begins again in {} s: {error}",
+            rest.as_secs()
+        );
         let place = self.watches.get_mut(&name).filter(|place| !place.retiring && !self.stopping);
         if let Some(place) = place {
             let Live { spec, file, .. } = &place.live;
             place.next = Some(Box::new(Definition { spec: Arc::clone(spec), file: Arc::clone(file) }));
         }
-        self.drained(&name, None);
+        self.drained(&name, None, Some(now + rest));
     }
 }
+
+/// Faults of a watch, one soon after the other.
+#[derive(Debug, Clone, Copy)]
+struct Faults {
+    number: u32,
+    last: Instant,
+}
+
+impl Faults {
+    const FIRST_REST: Duration = Duration::from_secs(1);
+    const LONGEST_REST: Duration = Duration::from_mins(5);
+    /// After so long without one, the next is a first one.
+    const FORGOTTEN: Duration = Duration::from_mins(15);
+
+    fn one_more(before: Option<Self>, now: Instant) -> Self {
+        let before = before.filter(|before| now.saturating_duration_since(before.last) < Self::FORGOTTEN);
+        Self { number: before.map_or(1, |before| before.number.saturating_add(1)), last: now }
+    }
+
+    /// Doubles with each.
+    fn rest(self) -> Duration {
+        let doubled = 2_u32.checked_pow(self.number.saturating_sub(1)).unwrap_or(u32::MAX);
+        Self::FIRST_REST.saturating_mul(doubled).min(Self::LONGEST_REST)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,8 @@ pub struct Entry {
     pub live: Vec<LiveRun>,
     /// The last run that was written down. What runs and is older than it was written down too.
     pub newest_run: Option<RunId>,
-    /// A run was cut short and has not been made good yet.
-    pub interrupted: bool,
+    /// A run was cut short and has not been made good yet: what it was for, as in [`LiveRun::target`].
+    pub interrupted: Option<String>,
     /// Paused by an operator.
     pub paused: Option<Paused>,
     /// Stopped after its last retry: the fingerprint of the definition that failed.
@@ -36,7 +36,7 @@ impl Entry {
         self.live.retain(|live| live.run != record.run);
         self.ended += 1;
         if succeeded {
-            self.interrupted = false;
+            self.interrupted = None;
         } else {
             self.failed += 1;
         }
@@ -54,7 +54,7 @@ impl Entry {
 /// A state that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// What was watched, as `STORE TYPE KEY`: a watch that was pointed elsewhere has applied nothing there.
+    /// What was watched, [`described`]: a watch that was pointed elsewhere has applied nothing there.
     pub target: String,
     /// The version, as shown.
     pub version: String,
@@ -95,7 +95,8 @@ impl Applied {
     }
 }
 
-fn described(target: &Target) -> String {
+/// What is watched, as `STORE TYPE KEY`.
+pub fn described(target: &Target) -> String {
     format!("{} {:?} {}", target.store, target.watch_type, target.key)
 }
 
@@ -104,6 +105,10 @@ fn described(target: &Target) -> String {
 pub struct LiveRun {
     /// Its id.
     pub run: RunId,
+    /// What was watched, [`described`]: a watch that was pointed elsewhere must not take it for its own.
+    pub target: String,
+    /// A mark of the definition that it was started under.
+    pub definition: String,
     /// Its process.
     pub process: ProcessIdentity,
     /// When it began.

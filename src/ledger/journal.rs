@@ -34,8 +34,8 @@ pub(super) struct Standing {
     live: Vec<LiveRun>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newest_run: Option<RunId>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    interrupted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interrupted: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     paused: Option<Paused>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ impl Standing {
             applied: entry.applied.clone(),
             live: entry.live.clone(),
             newest_run: entry.newest_run.clone(),
-            interrupted: entry.interrupted,
+            interrupted: entry.interrupted.clone(),
             paused: entry.paused.clone(),
             stopped: entry.stopped.clone(),
             ended: entry.ended,

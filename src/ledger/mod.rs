@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{RunId, RunRecord, WatchName};
 
-pub use entry::{Applied, Entry, LiveRun, Paused, digest};
+pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
 use writer::Writer;
 
 /// How many ended runs are remembered for each watch.
@@ -61,6 +61,22 @@ pub enum LedgerError {
         /// What the system said.
         error: std::io::Error,
     },
+}
+
+/// What is said only in memory.
+#[derive(Debug, thiserror::Error)]
+#[error("what was last known of {} watches ({}) is not in the ledger {}: {why}", watches.len(), shown(watches), path.display())]
+pub struct Unwritten {
+    watches: Vec<WatchName>,
+    path: PathBuf,
+    why: String,
+}
+
+/// The first few names.
+fn shown(watches: &[WatchName]) -> String {
+    let few: Vec<&str> = watches.iter().take(5).map(WatchName::as_str).collect();
+    let more = if watches.len() > few.len() { ", …" } else { "" };
+    few.join(", ") + more
 }
 
 /// A handle on the ledger; cheap to clone.
@@ -158,12 +174,19 @@ impl Ledger {
         self.change(watch, |entry| entry.applied = Some(applied));
     }
 
-    /// A run is over that left no outcome: it was interrupted together with the daemon or the machine.
-    pub fn interrupted(&self, watch: &WatchName, run: &RunId) {
+    /// A run for this target, [`described`], is over and left no outcome: it was interrupted together with the
+    /// daemon or the machine.
+    pub fn interrupted(&self, watch: &WatchName, run: &RunId, target: &str) {
         self.change(watch, |entry| {
             entry.live.retain(|live| live.run != *run);
-            entry.interrupted = true;
+            entry.interrupted = Some(target.to_owned());
         });
+    }
+
+    /// A run of a watch goes on as that of another, which it was renamed to.
+    pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
+        self.change(from, |entry| entry.live.retain(|other| other.run != live.run));
+        self.change(to, |entry| entry.live.push(live));
     }
 
     /// The watch is paused, or not any more.
@@ -206,11 +229,10 @@ impl Ledger {
         self.shared.disk.as_ref().and_then(|disk| disk.writer.complaint())
     }
 
-    /// Waits until everything said so far is in the journal, or could not be written.
-    pub fn flush(&self) {
-        if let Some(disk) = &self.shared.disk {
-            disk.writer.flush();
-        }
+    /// Waits until everything said so far is in the journal; not longer than `patience`, and not for a disk that
+    /// refuses. After a wait in vain the end of the ledger does not wait again.
+    pub fn flush(&self, patience: Duration) -> Result<(), Unwritten> {
+        self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience))
     }
 
     fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {

@@ -1,6 +1,8 @@
 //! The ledger against crashes, damage, full and read-only disks.
 
 use super::*;
+
+const PATIENCE: Duration = Duration::from_mins(1);
 use crate::watch::{Content, Order, ProcessIdentity, Reason, State, StoreName, Target, Version, WatchType};
 
 fn name(text: &str) -> WatchName {
@@ -26,6 +28,8 @@ fn record(run: &str) -> RunRecord {
 fn live(run: &str) -> LiveRun {
     LiveRun {
         run: RunId(run.into()),
+        target: "main Data /a".into(),
+        definition: "d".into(),
         process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into(), output_pipe: Some(9) },
         started: jiff::Timestamp::UNIX_EPOCH,
         reason: Reason::Load,
@@ -61,7 +65,7 @@ fn what_was_said_is_there_after_a_restart() {
     let again = Ledger::open(dir.path()).unwrap();
     assert_eq!(before, (again.id().to_owned(), again.entry("a"), again.entry("b")));
     assert_eq!(again.live_runs(), [(b.clone(), live("r2"))]);
-    again.interrupted(&b, &RunId("r2".into()));
+    again.interrupted(&b, &RunId("r2".into()), "main Data /a");
     assert!(again.live_runs().is_empty());
     again.forget(|name| name.as_str() == "a", jiff::Timestamp::UNIX_EPOCH);
     drop(again);
@@ -104,10 +108,10 @@ fn every_prefix_of_a_journal_is_a_journal() {
     let ledger = Ledger::open(dir.path()).unwrap();
     for run in 0..3 {
         ledger.started(&name("a"), live(&format!("r{run}")));
-        ledger.flush();
+        let _written = ledger.flush(PATIENCE);
         ledger.ended(&name("a"), record(&format!("r{run}")), true);
         ledger.applied(&name("a"), applied());
-        ledger.flush();
+        let _written = ledger.flush(PATIENCE);
     }
     drop(ledger);
     let whole = std::fs::read(dir.path().join("ledger")).unwrap();
@@ -147,10 +151,25 @@ fn a_journal_does_not_grow_with_the_number_of_runs() {
         ledger.ended(&name("a"), record(&format!("r{run}")), true);
         ledger.applied(&name("a"), applied());
     }
-    ledger.flush();
+    let _written = ledger.flush(PATIENCE);
     assert_eq!(ledger.entry("a").unwrap().history.len(), HISTORY);
     let length = std::fs::metadata(dir.path().join("ledger")).unwrap().len();
     assert!(length < 600 << 10, "{length}");
+}
+
+/// A disk that hangs, as an NFS server does that went away: here a pipe that nobody reads.
+#[test]
+fn a_disk_that_hangs_holds_up_neither_a_flush_nor_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    nix::unistd::mkfifo(&dir.path().join("ledger.new"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.applied(&name("a"), applied());
+    ledger.pause(&name("b"), None);
+    let unwritten = ledger.flush(Duration::from_millis(100)).unwrap_err().to_string();
+    assert!(unwritten.contains("2 watches (a, b)"), "{unwritten}");
+    drop(ledger);
+    // Lets the thread go.
+    std::fs::read(dir.path().join("ledger.new")).unwrap();
 }
 
 /// A full disk for real: a small tmpfs. Needs root, as the daemon's other tests do.
@@ -163,7 +182,7 @@ fn a_full_disk_is_said_and_survived() {
     let ledger = Ledger::open(dir.path()).unwrap();
     ledger.ended(&name("a"), record("r1"), true);
     ledger.applied(&name("a"), applied());
-    ledger.flush();
+    let _written = ledger.flush(PATIENCE);
     assert_eq!(ledger.complaint(), None);
     let filler = dir.path().join("filler");
     let _ = std::fs::write(&filler, vec![1; 128 << 10]);
@@ -171,7 +190,7 @@ fn a_full_disk_is_said_and_survived() {
     while ledger.complaint().is_none() && runs < 1000 {
         ledger.ended(&name("a"), record(&format!("r{runs}")), true);
         ledger.applied(&name("a"), applied());
-        ledger.flush();
+        let _written = ledger.flush(PATIENCE);
         runs += 1;
     }
     let complaint = ledger.complaint().expect("the full disk was not noticed");

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::HISTORY;
 use super::entry::Entry;
 use super::journal::{self, Line, Standing};
+use super::{HISTORY, Unwritten};
 use crate::watch::{RunRecord, WatchName};
 
 /// How long to wait after a failed write before the next try.
 const RETRY: Duration = Duration::from_secs(2);
+/// How long the end of a ledger waits for what is unwritten.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
 /// A journal is written anew when it is this many bytes longer than what it says needs.
 const SLACK: u64 = 256 << 10;
 
@@ -26,7 +28,11 @@ struct Queue {
     records: BTreeMap<WatchName, VecDeque<RunRecord>>,
     complaint: Option<String>,
     writing: bool,
+    /// What the thread is writing just now.
+    in_hand: Vec<WatchName>,
     ended: bool,
+    /// The thread is over, or nobody waits for it any more.
+    over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +64,7 @@ impl Channel {
 
 #[derive(Debug)]
 pub(super) struct Writer {
+    path: PathBuf,
     channel: Arc<Channel>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -68,10 +75,15 @@ impl Writer {
             queue: Mutex::new(Queue { writing: true, ..Queue::default() }),
             ..Channel::default()
         });
-        let journal = Journal { path, id: id.to_owned(), entries, file: None, length: 0, needed: 0 };
+        let journal =
+            Journal { path: path.clone(), id: id.to_owned(), entries, file: None, length: 0, needed: 0 };
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn({
             let channel = Arc::clone(&channel);
-            move || serve(&channel, journal)
+            move || {
+                serve(&channel, journal);
+                channel.lock().over = true;
+                channel.changed.notify_all();
+            }
         });
         let thread = thread
             .map_err(|error| {
@@ -80,7 +92,7 @@ impl Writer {
                 queue.complaint = Some(format!("cannot start the ledger's thread: {error}"));
             })
             .ok();
-        Self { channel, thread }
+        Self { path, channel, thread }
     }
 
     /// Queues what holds of a watch from now on (`None`: nothing, it is forgotten) and a run that ended.
@@ -102,18 +114,31 @@ impl Writer {
         self.channel.lock().complaint.clone()
     }
 
-    pub(super) fn flush(&self) {
+    pub(super) fn flush(&self, patience: Duration) -> Result<(), Unwritten> {
         let on_its_way = |queue: &Queue| queue.writing || !queue.standing.is_empty();
         let unwritten = |queue: &Queue| on_its_way(queue) && queue.complaint.is_none();
-        drop(self.channel.wait_while(self.channel.lock(), None, unwritten));
+        let mut queue = self.channel.wait_while(self.channel.lock(), Some(patience), unwritten);
+        let hangs = unwritten(&queue);
+        queue.over |= hangs;
+        let why = if hangs { Some("the disk hangs".to_owned()) } else { queue.complaint.clone() };
+        let mut watches: Vec<_> = queue.standing.keys().chain(&queue.in_hand).cloned().collect();
+        watches.sort();
+        watches.dedup();
+        match why {
+            Some(why) if !watches.is_empty() => Err(Unwritten { watches, path: self.path.clone(), why }),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.channel.lock().ended = true;
+        let mut queue = self.channel.lock();
+        queue.ended = true;
         self.channel.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
+        let given_up = queue.over;
+        drop(self.channel.wait_while(queue, Some(LAST_PATIENCE), |queue| !queue.over));
+        if let Some(thread) = self.thread.take().filter(|thread| !given_up && thread.is_finished()) {
             let _ = thread.join();
         }
     }
@@ -125,6 +150,9 @@ fn serve(channel: &Channel, mut journal: Journal) {
         let mut queue = channel.lock();
         note(&mut queue, &journal.path, result);
         queue.writing = false;
+        if queue.complaint.is_none() {
+            queue.in_hand = Vec::new();
+        }
         channel.changed.notify_all();
         if queue.complaint.is_some() {
             queue = channel.wait_while(queue, Some(RETRY), |queue| !queue.ended);
@@ -137,6 +165,7 @@ fn serve(channel: &Channel, mut journal: Journal) {
         queue.writing = true;
         let standing = std::mem::take(&mut queue.standing);
         let records = std::mem::take(&mut queue.records);
+        queue.in_hand = standing.keys().cloned().collect();
         drop(queue);
         let lines = journal.take(standing, records);
         result = journal.append(&lines);

@@ -22,6 +22,9 @@ pub struct FoundRun {
     pub version: String,
     /// The leader.
     pub identity: ProcessIdentity,
+    /// It bears the mark that only leaders of runs have. Without, it may be one that could not be marked, or a
+    /// service that an action left running in a session of its own.
+    pub marked: bool,
     /// Who it runs as. Anybody may set a variable: believe it only for the watch's own user.
     pub uid: u32,
 }
@@ -35,17 +38,18 @@ impl Spawner {
         }
         // The descriptor first: what it means cannot change between the comparison and the waiting.
         let pidfd = spawn::open_process(identity.pid).ok()?;
-        procfs::stat(identity.pid).filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
+        let stat = procfs::stat(identity.pid)
+            .filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
         let leader = Leader::adopted(identity.clone(), pidfd);
-        let output = output_pipe(identity).map(|pipe| (pipe, sink));
-        Some(Run::new(leader, self.groups.clone(), None, output).start())
+        // A child of this very process has its output read already, by the task that started it.
+        let foreign = u32::try_from(stat.parent) != Ok(std::process::id());
+        let output = output_pipe(identity).filter(|_| foreign).map(|pipe| (pipe, sink));
+        Some(Run::new(leader, self.groups.clone(), None, output).start(procfs::began(identity.start_ticks)))
     }
 
     /// Live actions whose run id begins with `prefix`: what covers a crash between a start and its record.
     ///
-    /// Leaders of sessions only, and of each run the one that started first. A service that an action
-    /// started in a session of its own is found too when that action has ended: compare with the runs that
-    /// are known to have ended. Reads `/proc/*/environ`, which other users' processes show only to
+    /// Leaders of sessions only, and of each run the one that started first. Reads `/proc/*/environ`, which other users' processes show only to
     /// `CAP_SYS_PTRACE`, and which may block on a process that hangs: not for a task that others wait for.
     pub fn find_runs(&self, prefix: &str) -> Vec<FoundRun> {
         let mut found: BTreeMap<RunId, FoundRun> = BTreeMap::new();
@@ -104,6 +108,7 @@ impl Spawner {
             watch: WatchName::new(variable("TWITCHER_WATCH")?).ok()?,
             version: variable("TWITCHER_VERSION")?.to_owned(),
             identity,
+            marked: spawn::is_marked_leader(stat.pid),
             uid: std::fs::metadata(&directory).ok()?.uid(),
         })
     }

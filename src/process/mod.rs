@@ -27,3 +27,4 @@ pub use output::{Leftovers, OutputSink};
 pub use run::{Ended, Ending, Order, Orders, Running};
 pub use scripts::Scripts;
 pub use start::Spawner;
+pub(crate) use start::apart;

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{SysconfVar, sysconf};
 
 use crate::watch::ProcessIdentity;
 
@@ -12,6 +15,8 @@ use crate::watch::ProcessIdentity;
 pub(super) struct Stat {
     /// Process id.
     pub(super) pid: i32,
+    /// Who is told of its end.
+    pub(super) parent: i32,
     /// Process group.
     pub(super) group: i32,
     /// Session.
@@ -35,6 +40,7 @@ pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     let dead = matches!(field(3)?, "Z" | "X" | "x") && threads <= 1;
     Some(Stat {
         pid: pid.parse().ok()?,
+        parent: field(4)?.parse().ok()?,
         group: field(5)?.parse().ok()?,
         session: field(6)?.parse().ok()?,
         start_ticks: field(22)?.parse().ok()?,
@@ -56,6 +62,21 @@ pub(super) fn every_stat() -> impl Iterator<Item = Stat> {
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(stat)
+}
+
+/// When a process began that started so many clock ticks after the boot: by the clock that counted them, because
+/// anybody may set the one on the wall. Where that cannot be known it begins now.
+pub(super) fn began(start_ticks: u64) -> Instant {
+    let now = Instant::now();
+    let Some(since_boot) = ticks(start_ticks) else { return now };
+    let Ok(uptime) = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from) else { return now };
+    now.checked_sub(uptime.saturating_sub(since_boot)).unwrap_or(now)
+}
+
+fn ticks(number: u64) -> Option<Duration> {
+    let a_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok().filter(|ticks| *ticks > 0)?;
+    let rest = Duration::from_secs(number % a_second);
+    Some(Duration::from_secs(number / a_second) + rest / u32::try_from(a_second).ok()?)
 }
 
 /// The id of this boot; empty where there is none, which equals no recorded one.
@@ -117,7 +138,7 @@ mod tests {
         let line = |name: &str, state: &str, threads: u32| {
             format!("42 ({name}) {state} 1 40 39 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 98765 1 1")
         };
-        let expected = Stat { pid: 42, group: 40, session: 39, start_ticks: 98765, alive: true };
+        let expected = Stat { pid: 42, parent: 1, group: 40, session: 39, start_ticks: 98765, alive: true };
         for name in ["sh", "a b", "x) S 1 2 3", "((", ""] {
             assert_eq!(parse_stat(&line(name, "S", 1)), Some(expected), "{name}");
         }
@@ -126,6 +147,21 @@ mod tests {
         for bad in ["", "42", "42 (sh)", "x (sh) S 1 2 3", "42 (sh) S 1"] {
             assert_eq!(parse_stat(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_process_began_between_the_boot_and_now() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let start_ticks = stat(i32::try_from(child.id()).unwrap()).unwrap().start_ticks;
+        let spawned = Instant::now();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Ticks are coarse.
+        let tick = ticks(1).unwrap();
+        let began = began(start_ticks);
+        assert!(began <= spawned + tick && began > spawned - Duration::from_mins(1), "{began:?}");
+        assert!(super::began(u64::MAX) <= Instant::now());
+        assert_eq!(ticks(3).unwrap(), tick * 3);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -82,6 +82,8 @@ impl Future for Ending {
 pub struct Running {
     /// Its leader.
     pub identity: ProcessIdentity,
+    /// When its leader began.
+    pub since: Instant,
     /// Signals it.
     pub orders: Orders,
     /// Its end.
@@ -229,7 +231,7 @@ impl Run {
         Self { leader, groups, feed, pipe, sink }
     }
 
-    pub(super) fn start(self) -> Running {
+    pub(super) fn start(self, since: Instant) -> Running {
         let (orders, received) = mpsc::unbounded_channel();
         let (tell, ended) = oneshot::channel();
         let identity = self.leader.identity.clone();
@@ -238,7 +240,7 @@ impl Run {
             // Nobody needs to be interested.
             let _ = tell.send(end);
         });
-        Running { identity, orders: Orders(orders), ended: Ending(ended) }
+        Running { identity, since, orders: Orders(orders), ended: Ending(ended) }
     }
 
     async fn live(mut self, mut orders: mpsc::UnboundedReceiver<Order>) -> Ended {

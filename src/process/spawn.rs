@@ -9,7 +9,8 @@
 //!
 //! 1. `setsid`: a session and group of its own, before anything that can take time.
 //! 2. Descriptors 0, 1, 2, then close-on-exec for all others: before limits, which could forbid it.
-//! 3. Niceness and limits: raising them is root's privilege (setpriority(2), setrlimit(2)).
+//! 3. Niceness and limits: raising them is root's privilege (setpriority(2), setrlimit(2)). Then the mark that
+//!    tells a run's leader from its descendants.
 //! 4. Groups, group, user: in this order, because each takes away the right to do the one before. Raw
 //!    calls, because glibc's wrappers would change every thread of the daemon.
 //! 5. Directory: entered as that user, so that it opens no door. Then the file mode mask.
@@ -280,6 +281,7 @@ unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
             return (Step::Limit, index, errno);
         }
     }
+    mark_leader();
     if let Some(groups) = &plan.groups {
         if let Err(errno) = call!(libc::SYS_setgroups, groups.len(), groups.as_ptr()) {
             return (Step::Groups, 0, errno);
@@ -301,6 +303,29 @@ unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
     let _ = call!(libc::SYS_umask, plan.umask);
     default_signals();
     (Step::Execute, 0, execute(shared))
+}
+
+/// Marks this process as the leader of a run: its scheduling policy stays what it is, and is reset in its children
+/// (sched(7), `SCHED_RESET_ON_FORK`). Of all that a process is, this alone is kept by exec, not inherited, and can
+/// be seen from outside, which tells a leader from a service that it left running in a session of its own.
+///
+/// The mark would change the children of what is scheduled in real time or has a negative niceness: such a leader
+/// bears none, nor does one whose sandbox forbids it (`RestrictRealtime=`).
+fn mark_leader() {
+    let unprivileged = |policy: c_long| {
+        [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE].map(c_long::from).contains(&policy)
+    };
+    // The raw call answers 20 − niceness, so that no answer is negative.
+    let niceness = call!(libc::SYS_getpriority, libc::PRIO_PROCESS, 0 as c_int);
+    if niceness.is_ok_and(|answer| answer <= 20)
+        && let Ok(policy) = call!(libc::SYS_sched_getscheduler, 0 as c_int)
+        && unprivileged(policy)
+    {
+        // Of these policies the only parameter is zero.
+        let parameter: c_int = 0;
+        let marked = policy | c_long::from(libc::SCHED_RESET_ON_FORK);
+        let _ = call!(libc::SYS_sched_setscheduler, 0 as c_int, marked, &raw const parameter);
+    }
 }
 
 /// Tries each file as execvp(3) does; the error to report where none could be executed.
@@ -423,6 +448,13 @@ pub(super) fn open_process(pid: i32) -> io::Result<OwnedFd> {
             Ok(_) | Err(_) => Err(io::Error::last_os_error()),
         }
     }
+}
+
+/// Whether a process bears the mark of a run's leader.
+pub(super) fn is_marked_leader(pid: i32) -> bool {
+    // SAFETY: takes a number.
+    let policy = unsafe { libc::sched_getscheduler(pid) };
+    policy >= 0 && policy & libc::SCHED_RESET_ON_FORK != 0
 }
 
 /// Has the runtime tell when the process has ended; hands the descriptor back where epoll has no room.

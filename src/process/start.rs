@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use nix::errno::Errno;
@@ -48,6 +48,7 @@ impl Spawner {
         let (stdio, feed, output) = streams(launch)
             .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
         let plan = plan(launch, stdio);
+        let since = Instant::now();
         let child = apart(|| spawn_patiently(&plan)).map_err(|failure| explain(launch, failure))?;
         // Our copies of the child's ends: without this the end of its output would never be seen.
         drop(plan);
@@ -59,7 +60,7 @@ impl Spawner {
             output_pipe: output.as_ref().and_then(|pipe| fstat(pipe).ok()).map(|stat| stat.st_ino),
         };
         let leader = Leader::child(identity, child.pidfd);
-        Ok(Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink))).start())
+        Ok(Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink))).start(since))
     }
 }
 
@@ -69,11 +70,11 @@ impl Default for Spawner {
     }
 }
 
-/// Runs what may block on a hanging file system without holding other tasks of the same thread.
-fn apart<T>(spawn: impl FnOnce() -> T) -> T {
+/// Runs what takes long, or may block on a hanging file system, without holding other tasks of the same thread.
+pub(crate) fn apart<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(spawn),
-        Ok(_) | Err(_) => spawn(),
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
     }
 }
 

@@ -77,6 +77,60 @@ pub(super) fn details() -> RunDetails {
     }
 }
 
+/// `sleep`, by way of a shell that starts another one, whose number is printed.
+fn sleepers(nice: Option<i32>) -> (Plan, File) {
+    let text = |text: &str| CString::new(text).unwrap();
+    let output = tempfile::tempfile().unwrap();
+    let null: OwnedFd = File::open("/dev/null").unwrap().into();
+    let own = nix::unistd::geteuid().as_raw();
+    let plan = Plan {
+        stdio: [null, output.try_clone().unwrap().into(), output.try_clone().unwrap().into()],
+        nice,
+        limits: Vec::new(),
+        groups: None,
+        gid: nix::unistd::getegid().as_raw(),
+        uid: own,
+        cwd: text("/"),
+        umask: 0o022,
+        programs: vec![text("/bin/sh")],
+        argv: vec![text("sh"), text("-c"), text("setsid sleep 1000 & echo $!; exec sleep 1000")],
+        env: vec![text("PATH=/usr/bin:/bin")],
+        close_range: true,
+    };
+    (plan, output)
+}
+
+#[test]
+fn only_the_leader_of_a_run_bears_the_mark() {
+    for nice in [None, Some(5), Some(-5)] {
+        let (plan, output) = sleepers(nice);
+        let child = spawn::spawn(&plan).unwrap();
+        let mut printed = vec![0; 64];
+        let deadline = std::time::Instant::now() + Duration::from_mins(1);
+        let other: i32 = loop {
+            assert!(std::time::Instant::now() < deadline);
+            let length = std::os::unix::fs::FileExt::read_at(&output, &mut printed, 0).unwrap();
+            if let Some(line) = std::str::from_utf8(&printed[..length]).unwrap().strip_suffix('\n') {
+                break line.parse().unwrap();
+            }
+        };
+        // Where it would change the children's niceness there is none.
+        assert_eq!(spawn::is_marked_leader(child.pid), nice != Some(-5), "{nice:?}");
+        assert!(!spawn::is_marked_leader(other), "{nice:?}");
+        let niceness = |pid: i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned()
+        };
+        assert_eq!(niceness(other), niceness(child.pid), "a child inherits it as ever");
+        spawn::signal_group(child.pid, libc::SIGKILL).unwrap();
+        let _gone =
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(other), nix::sys::signal::Signal::SIGKILL);
+        while spawn::reap(std::os::fd::AsFd::as_fd(&child.pidfd)).unwrap().is_none() {
+            std::thread::yield_now();
+        }
+    }
+}
+
 #[test]
 fn descriptors_are_closed_on_kernels_without_close_range() {
     let leak = File::open("/dev/null").unwrap();

@@ -1,5 +1,7 @@
 //! The daemon killed at the worst moments: adoption, recovery, and what was applied (P1, P3, ledger).
 
+mod orphans;
+
 use crate::fixture::daemon::Daemon;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -181,4 +183,27 @@ fn a_ledger_that_cannot_be_read_is_not_begun_anew() {
     assert_eq!(refused.status.code(), Some(1));
     let error = String::from_utf8_lossy(&refused.stderr);
     assert!(error.contains("cannot read the ledger"), "{error}");
+}
+
+#[test]
+fn a_running_action_is_adopted_also_where_the_ledger_was_lost() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1");
+    let (out, gate) = (daemon.path("out").display().to_string(), daemon.path("gate").display().to_string());
+    let top = daemon.config().display();
+    let action = format!(
+        "echo start $(cat) >> {out}; while test -d {top} -a ! -e {gate}; do sleep 0.05; done; echo end >> {out}"
+    );
+    daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\naction='{action}'\n"));
+    daemon.run();
+    daemon.until_file("out", |text| text == "start 1\n");
+    daemon.kill();
+    std::fs::remove_file(daemon.path("state/ledger")).unwrap();
+    daemon.put("/a", "2");
+    daemon.run();
+    daemon.until_watch("a", |watch| watch["state"] == "running" && watch["version"].is_string());
+    assert_eq!(daemon.read("out"), "start 1\n", "nothing runs beside it");
+    std::fs::write(&gate, "").unwrap();
+    daemon.until_converged("a");
+    assert_eq!(daemon.read("out"), "start 1\nend\nstart 2\nend\n");
 }

@@ -1,5 +1,7 @@
 //! What an operator asks of a running daemon, and what it answers.
 
+mod crowds;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 

@@ -116,6 +116,12 @@ impl Loader {
         Self::with(root, Trust::of_process(), Box::new(SystemAccounts::of_process()), host)
     }
 
+    /// A loader that reads as that of a daemon which is root, whoever asks: to check files before they get there.
+    /// Whether only root can write them is not asked where root does not ask.
+    pub fn for_check(root: impl Into<PathBuf>) -> Self {
+        Self { accounts: Box::new(SystemAccounts::as_root()), ..Self::new(root) }
+    }
+
     /// The same with everything that it asks the machine given.
     pub fn with(
         root: impl Into<PathBuf>,
@@ -146,6 +152,11 @@ impl Loader {
     /// The settings that hold.
     pub fn settings(&self) -> Option<&Arc<Settings>> {
         self.settings.as_ref()
+    }
+
+    /// Whether a file names users or groups.
+    pub fn names_accounts(&self) -> bool {
+        self.resolved.keys().any(|(uid, gid)| uid.is_some() || gid.is_some())
     }
 
     /// The directory.

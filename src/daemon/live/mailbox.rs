@@ -2,7 +2,7 @@
 //! empty: a channel of tokio keeps room for 32 messages from the start.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// Messages in order, from many to one.
@@ -12,19 +12,26 @@ struct Inside<T> {
     /// None while there is nothing, as almost always.
     #[expect(clippy::box_collection, reason = "an empty one takes four words, ten thousand times")]
     waiting: Option<Box<VecDeque<T>>>,
+    /// Nobody is there to take them any more.
+    closed: bool,
     reader: Option<Waker>,
 }
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        Self(Mutex::new(Inside { waiting: None, reader: None }))
+        Self(Mutex::new(Inside { waiting: None, closed: false, reader: None }))
     }
 }
 
 impl<T> Mailbox<T> {
+    /// Puts a message, which is dropped where nobody will take it: who waits for an answer to it is told so.
     pub(super) fn put(&self, message: T) {
         let reader = {
-            let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inside = self.inside();
+            if inside.closed {
+                drop(inside);
+                return drop(message);
+            }
             inside.waiting.get_or_insert_default().push_back(message);
             inside.reader.take()
         };
@@ -35,13 +42,37 @@ impl<T> Mailbox<T> {
 
     /// Takes a message, or wakes the task as soon as there is one.
     pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<T> {
-        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inside = self.inside();
         let Some(message) = inside.waiting.as_mut().and_then(|waiting| waiting.pop_front()) else {
             inside.reader = Some(context.waker().clone());
             return Poll::Pending;
         };
         inside.waiting.take_if(|waiting| waiting.is_empty());
         Poll::Ready(message)
+    }
+
+    /// Drops what waits and whatever is put from now on.
+    pub(super) fn close(&self) {
+        let waiting = {
+            let mut inside = self.inside();
+            inside.closed = true;
+            inside.waiting.take()
+        };
+        // Not under the lock: what is dropped may wake whoever asked.
+        drop(waiting);
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a mailbox when its reader ends, however it ends.
+pub(super) struct Reader<T>(pub(super) Arc<Mailbox<T>>);
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -63,5 +94,17 @@ mod tests {
         assert_eq!((take().await, take().await), (1, 2));
         let (late, ()) = tokio::join!(take(), async { mailbox.put(3) });
         assert_eq!(late, 3);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_will_read_is_dropped() {
+        let mailbox = Arc::new(Mailbox::default());
+        let reader = Reader(Arc::clone(&mailbox));
+        let [(before, answered_before), (after, answered_after)] =
+            [(); 2].map(|()| tokio::sync::oneshot::channel::<()>());
+        mailbox.put(before);
+        drop(reader);
+        mailbox.put(after);
+        assert!(answered_before.await.is_err() && answered_after.await.is_err());
     }
 }

@@ -4,6 +4,7 @@
 //! daemon asks of it. Nothing that it does can hold up another watch.
 
 mod alarm;
+mod bulk;
 mod mailbox;
 mod perform;
 mod recover;
@@ -22,6 +23,7 @@ use crate::status::{Explanation, WatchStatus};
 use crate::store::Store;
 use crate::watch::{Outcome, RunId, State, WatchSpec};
 use mailbox::Mailbox;
+pub(super) use recover::fingerprint;
 pub(super) use task::subscribe;
 
 /// What a live watch is told.
@@ -42,6 +44,9 @@ pub(super) enum Event {
     Retire { deadline: Option<Instant> },
     /// The daemon stops.
     Stop { deadline: Instant },
+    /// A fault in twitcher itself.
+    #[cfg(test)]
+    Fault,
 }
 
 /// What a retired watch leaves to a successor of the same name.
@@ -78,13 +83,15 @@ impl Live {
     }
 }
 
-/// Makes a watch live: the handle, and the task that the daemon is to run until it drains.
+/// Makes a watch live: the handle, and the task that the daemon is to run until it drains. With a `rest` it met a
+/// fault before, and hears nothing from its store until then.
 pub(super) fn begin(
     spec: Arc<WatchSpec>,
     file: Arc<Path>,
     store: &Store,
     ground: &Arc<Ground>,
     legacy: Option<Box<Legacy>>,
+    rest: Option<Instant>,
 ) -> (Live, impl Future<Output = Box<Legacy>> + Send + use<>) {
     let mailbox = Arc::new(Mailbox::default());
     let task = task::Task::new(
@@ -93,6 +100,7 @@ pub(super) fn begin(
         store,
         Arc::clone(ground),
         legacy,
+        rest,
         Arc::clone(&mailbox),
     );
     (Live { spec, file, mailbox }, Box::pin(task))

@@ -1,14 +1,14 @@
 //! What the machine decides is done here: slots, starts, signals, the ledger, the log.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Event;
 use super::task::{Slot, Task};
-use crate::ledger::{Applied, LiveRun, Paused};
+use super::{Event, bulk};
+use crate::daemon::ground::Counted;
+use crate::ledger::{Applied, LiveRun, Paused, described};
 use crate::policy::{Answer, Control, Effect, Ended, Input, Refusal, Sent};
 use crate::process::{self, Ending, Launch, Leftovers, Order, Orders, OutputSink, RunDetails, SpawnError};
 use crate::tree::document;
@@ -25,8 +25,12 @@ pub(super) struct Running {
     pub(super) version: String,
     attempt: u32,
     coalesced: u64,
+    /// What it is for, as the ledger says it.
+    target: String,
     /// What it was given; an adopted run's is not known.
     state: Option<Box<State>>,
+    /// None where it could not start.
+    counted: Option<Counted>,
     /// Given back when it ends. An adopted run has none.
     _slot: Option<OwnedSemaphorePermit>,
 }
@@ -38,7 +42,7 @@ impl Running {
     }
 
     /// A run of a former daemon.
-    pub(super) fn adopted(live: &LiveRun, orders: Orders, since: Instant) -> Self {
+    pub(super) fn adopted(live: &LiveRun, orders: Orders, since: Instant, counted: Counted) -> Self {
         Self {
             run: live.run.clone(),
             orders: Some(orders),
@@ -49,7 +53,9 @@ impl Running {
             version: live.version.clone(),
             attempt: live.attempt,
             coalesced: live.coalesced,
+            target: live.target.clone(),
             state: None,
+            counted: Some(counted),
             _slot: None,
         }
     }
@@ -86,7 +92,8 @@ impl Task {
                     Effect::Applied { order, .. } => {
                         // The machine judges: of parallel runs, an older one may end last.
                         if let Some(state) = self.ending.take().filter(|state| state.order == order) {
-                            let applied = Applied::new(&self.spec.target, &state);
+                            let applied =
+                                bulk::with(&state.content, || Applied::new(&self.spec.target, &state));
                             self.ground.ledger.applied(&self.spec.name, applied);
                         }
                     }
@@ -130,16 +137,20 @@ impl Task {
             version: version.clone(),
             attempt,
             coalesced,
+            target: described(&self.spec.target),
             state: Some(Box::new(state)),
+            counted: None,
             _slot: slot,
         };
         match launched {
-            Ok(process::Running { identity, orders, ended }) => {
+            Ok(process::Running { identity, orders, ended, .. }) => {
                 running.orders = Some(orders);
                 running.pid = identity.pid;
-                self.ground.running.fetch_add(1, Ordering::Relaxed);
+                running.counted = Some(self.ground.count_run());
                 let live = LiveRun {
                     run: run.clone(),
+                    target: running.target.clone(),
+                    definition: super::recover::fingerprint(&self.spec),
                     process: identity,
                     started,
                     reason,
@@ -163,9 +174,13 @@ impl Task {
 
     fn launch(&self, state: &State, details: &RunDetails) -> Result<process::Running, SpawnError> {
         let spec = &self.spec;
-        let input = spec.pipe_stdin.then(|| document::render(&state.content, spec.format));
+        let render = || bulk::with(&state.content, || document::render(&state.content, spec.format));
+        let input = spec.pipe_stdin.then(render);
         let script = match &spec.action {
-            Action::Script(text) => Some(self.ground.scripts.ensure(text, &spec.surroundings.account)?),
+            Action::Script(text) => {
+                let account = &spec.surroundings.account;
+                Some(process::apart(|| self.ground.scripts.ensure(text, account))?)
+            }
             Action::Shell(_) | Action::Program(_) => None,
         };
         let launch = Launch::new(spec, details, input, script.as_deref())?;
@@ -180,7 +195,7 @@ impl Task {
 
     /// Brings the end of a run back to this task.
     pub(super) fn listen(&self, run: RunId, ended: Ending) {
-        let mailbox = Arc::clone(&self.mailbox);
+        let mailbox = Arc::clone(&self.mailbox.0);
         tokio::spawn(async move {
             let process::Ended { outcome, output_tail } = ended.await;
             mailbox.put(Event::Ended { run, outcome, output: output_tail });
@@ -194,8 +209,11 @@ impl Task {
             // Ten thousand idle watches hold no buffer each.
             self.runs = Vec::new();
         }
-        self.ground.running.fetch_sub(1, Ordering::Relaxed);
-        let verdict = self.finish(run, &running, outcome, output);
+        let mut verdict = self.finish(run, &running, outcome, output);
+        if running.target != described(&self.spec.target) {
+            // Whatever became of it, there is nothing here to repeat it with.
+            verdict = Verdict::Succeeded;
+        }
         // The slot is free before the machine may ask for the next.
         self.ending = running.give_back();
         self.decide(Input::Ended(Ended { run: run.clone(), verdict }));
@@ -227,14 +245,17 @@ impl Task {
             signal: outcome.signal().map(|signal| signal.0),
             output,
         };
-        self.ground.ledger.ended(&self.spec.name, record, verdict == Verdict::Succeeded);
-        self.ground.ended(outcome);
-        match verdict {
-            Verdict::Unknown => self.ground.ledger.interrupted(&self.spec.name, run),
+        let made_good_later = match verdict {
+            Verdict::Unknown => true,
             // Ended by the daemon's own stop: it is made good at the next start.
-            Verdict::Failed if self.stopping => self.ground.ledger.interrupted(&self.spec.name, run),
-            Verdict::Failed | Verdict::Succeeded => {}
+            Verdict::Failed => self.stopping,
+            Verdict::Succeeded => false,
+        };
+        self.ground.ledger.ended(&self.spec.name, record, verdict == Verdict::Succeeded);
+        if made_good_later {
+            self.ground.ledger.interrupted(&self.spec.name, run, &running.target);
         }
+        self.ground.ended(outcome);
         verdict
     }
 
@@ -289,7 +310,7 @@ impl Task {
     /// The newest state, if nothing is to be done about it any more.
     fn settled(&self) -> Option<Applied> {
         let newest = self.machine.newest().filter(|_| self.machine.unserved().is_none());
-        newest.map(|newest| Applied::new(&self.spec.target, newest))
+        newest.map(|newest| bulk::with(&newest.content, || Applied::new(&self.spec.target, newest)))
     }
 
     /// Does what an operator asks, and says in a sentence what came of it.

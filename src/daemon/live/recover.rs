@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::ground::Ground;
 use super::perform::Running;
 use super::task::{RunSource, Task};
-use crate::ledger::{LiveRun, Paused};
+use crate::ledger::{LiveRun, Paused, described};
 use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
 use crate::watch::{PolicySpec, Reason, State, WatchSpec};
 
@@ -25,7 +25,7 @@ pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> M
 /// What the ledger knows about a first state.
 pub(super) fn baseline(spec: &WatchSpec, ground: &Ground, state: &State) -> Baseline {
     let Some(entry) = ground.ledger.entry(spec.name.as_str()) else { return Baseline::Unknown };
-    if entry.interrupted {
+    if entry.interrupted.is_some_and(|target| target == described(&spec.target)) {
         return Baseline::Interrupted;
     }
     let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
@@ -42,7 +42,7 @@ pub(super) fn baseline(spec: &WatchSpec, ground: &Ground, state: &State) -> Base
 }
 
 /// A mark of a definition, which changes with its meaning.
-pub(super) fn fingerprint(spec: &WatchSpec) -> String {
+pub(in crate::daemon) fn fingerprint(spec: &WatchSpec) -> String {
     // Not of it: what is only text, and what is drawn or looked up on this machine.
     let mut policy = PolicySpec::clone(&spec.policy);
     policy.splay = Duration::ZERO;
@@ -59,11 +59,15 @@ pub(super) fn fingerprint(spec: &WatchSpec) -> String {
 impl Task {
     /// Waits for the runs of a former daemon that still live (promise P3), and takes note of those that do not.
     pub(super) fn adopt(&mut self) {
+        let mut claimed = self.ground.orphans.claim(&self.ground, &self.spec);
         let entry = self.ground.ledger.entry(self.spec.name.as_str()).unwrap_or_default();
+        let target = described(&self.spec.target);
         let lost = self.ground.lost_run(&self.spec, entry.newest_run.as_ref()).map(|run| {
             tracing::info!(watch = %self.spec.name, run = %run.run, "found process {}", run.identity.pid);
             let live = LiveRun {
                 run: run.run,
+                target: target.clone(),
+                definition: fingerprint(&self.spec),
                 process: run.identity,
                 started: jiff::Timestamp::now(),
                 reason: Reason::Recovery,
@@ -75,18 +79,25 @@ impl Task {
             live
         });
         for live in entry.live.into_iter().chain(lost) {
-            let Some(running) = self.ground.spawner.adopt(&live.process, self.sink(&live.run)) else {
-                tracing::warn!(watch = %self.spec.name, run = %live.run, "the run did not outlive the daemon; it is repeated");
-                self.ground.ledger.interrupted(&self.spec.name, &live.run);
+            let sink = self.sink(&live.run);
+            let running =
+                claimed.remove(&live.run).or_else(|| self.ground.spawner.adopt(&live.process, sink));
+            let own = live.target == target;
+            let Some(running) = running else {
+                let then =
+                    if own { "; it is repeated" } else { ", and the watch looks at something else now" };
+                tracing::warn!(watch = %self.spec.name, run = %live.run, "the run did not outlive the daemon{then}");
+                self.ground.ledger.interrupted(&self.spec.name, &live.run, &live.target);
                 continue;
             };
             tracing::info!(watch = %self.spec.name, run = %live.run, "adopted process {}", live.process.pid);
-            let started = monotonic(live.started);
-            self.ground.running.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            self.runs.push(Running::adopted(&live, running.orders, started));
+            let started = running.since;
+            let counted = self.ground.count_run();
+            self.runs.push(Running::adopted(&live, running.orders, started, counted));
             self.machine.adopt(Adopted {
                 run: live.run.clone(),
-                version: live.version.parse().ok(),
+                // Another target's version says nothing about this one's states.
+                version: live.version.parse().ok().filter(|_| own),
                 reason: live.reason,
                 attempt: live.attempt,
                 coalesced: live.coalesced,

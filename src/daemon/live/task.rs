@@ -5,12 +5,13 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 
 use super::alarm::Alarm;
-use super::mailbox::Mailbox;
-use super::{Event, Legacy};
+use super::mailbox::{Mailbox, Reader};
+use super::{Event, Legacy, bulk};
 use crate::daemon::ground::Ground;
 use crate::policy::{Baseline, Input, Machine, Source};
 use crate::process::Leftovers;
@@ -31,10 +32,12 @@ pub(super) struct Task {
     /// None before the first run.
     pub(super) leftovers: OnceCell<Leftovers>,
     /// Also for the tasks that wait for runs.
-    pub(super) mailbox: Arc<Mailbox<Event>>,
+    pub(super) mailbox: Reader<Event>,
     /// What is known before the first state; judged when it comes.
     before: Option<Before>,
     alarm: Alarm,
+    /// When it looks at its store again after a fault in twitcher itself, if it met one.
+    rest: Option<Box<Instant>>,
     /// What the run was given that is just ending.
     pub(super) ending: Option<Box<State>>,
     /// It has looked for runs of a former daemon.
@@ -100,6 +103,7 @@ impl Task {
         store: &Store,
         ground: Arc<Ground>,
         legacy: Option<Box<Legacy>>,
+        rest: Option<Instant>,
         mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
         let subscription = subscribe(&spec, store);
@@ -114,9 +118,10 @@ impl Task {
             runs: Vec::new(),
             outcomes: Vec::new(),
             leftovers: OnceCell::new(),
-            mailbox,
+            mailbox: Reader(mailbox),
             before: Some(Before { legacy }),
             alarm: Alarm::default(),
+            rest: rest.map(Box::new),
             ending: None,
             begun: false,
             drained: false,
@@ -137,7 +142,7 @@ impl Task {
 
     /// What comes first of all that this waits for.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        if let Poll::Ready(event) = self.mailbox.poll_take(context) {
+        if let Poll::Ready(event) = self.mailbox.0.poll_take(context) {
             return Poll::Ready(Next::Event(event));
         }
         if self.slot.poll_granted(context).is_ready() {
@@ -146,7 +151,15 @@ impl Task {
         if self.alarm.poll_ring(context).is_ready() {
             return Poll::Ready(Next::Wakeup);
         }
+        if self.resting().is_some() {
+            return Poll::Pending;
+        }
         self.subscription.poll_next(context).map(Next::Update)
+    }
+
+    /// Until when it does not look at its store.
+    pub(super) fn resting(&self) -> Option<Instant> {
+        self.rest.as_deref().copied().filter(|until| *until > Instant::now())
     }
 
     fn take(&mut self, event: Event) {
@@ -171,6 +184,8 @@ impl Task {
                 self.stopping = true;
                 self.decide(Input::Stop { deadline });
             }
+            #[cfg(test)]
+            Event::Fault => panic!("a fault for a test"),
         }
     }
 
@@ -199,7 +214,17 @@ impl Task {
                 return Baseline::Pending;
             }
         }
-        super::recover::baseline(&self.spec, &self.ground, state)
+        let known = bulk::with(&state.content, || super::recover::baseline(&self.spec, &self.ground, state));
+        match known {
+            // A fault forgot what was still to be applied: once too often is better than never.
+            Baseline::Changed if self.rest.is_some() => Baseline::Pending,
+            Baseline::Unknown if self.rest.is_some() && !state.content.is_absent() => Baseline::Pending,
+            Baseline::Unknown
+            | Baseline::Applied
+            | Baseline::Changed
+            | Baseline::Interrupted
+            | Baseline::Pending => known,
+        }
     }
 }
 
@@ -213,7 +238,7 @@ impl Future for Task {
             self.adopt();
         }
         while !self.drained {
-            let deadline = self.machine.poll_timeout();
+            let deadline = self.machine.poll_timeout().into_iter().chain(self.resting()).min();
             self.alarm.set(deadline);
             match ready!(self.poll_next(context)) {
                 Next::Event(event) => self.take(event),

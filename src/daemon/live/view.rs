@@ -17,7 +17,11 @@ impl Task {
             (applied.map(|a| a.version.clone()), entry.ended, entry.failed, entry.history.back().cloned())
         });
         let phase = self.machine.phase();
-        let unreachable = standing.error.is_some() || !standing.connected || self.newest_missing(&standing);
+        let resting = self.resting().map(|until| resting_words(until, Instant::now()));
+        let unreachable = resting.is_some()
+            || standing.error.is_some()
+            || !standing.connected
+            || self.newest_missing(&standing);
         let running = self.runs.iter().map(|running| RunningStatus {
             run: running.run.to_string(),
             pid: running.pid,
@@ -40,7 +44,7 @@ impl Task {
             applied,
             converged: self.machine.converged(),
             verified_seconds: standing.verified.map(|at| at.elapsed().as_secs_f64()),
-            error: standing.error,
+            error: resting.or(standing.error),
             running: running.collect(),
             runs,
             failures,
@@ -59,7 +63,10 @@ impl Task {
         let facts = self.machine.explain(now);
         let mut because = Vec::new();
         let standing = self.subscription.standing();
-        because.push(self.store_sentence(&standing));
+        match self.resting() {
+            Some(until) => because.push(resting_words(until, now) + "."),
+            None => because.push(self.store_sentence(&standing)),
+        }
         because.extend(facts.newest.map(|newest| newest_sentence(&newest, &self.spec)));
         for live in &facts.live {
             let whose = if live.adopted { ", started by a former daemon and adopted" } else { "" };
@@ -173,6 +180,13 @@ impl Task {
             seconds(Duration::from_secs_f64(ago))
         ))
     }
+}
+
+fn resting_words(until: Instant, now: Instant) -> String {
+    format!(
+        "it met a fault in twitcher itself, which the log tells, and looks at its store again in {}",
+        ahead(until, now)
+    )
 }
 
 fn newest_sentence(newest: &NewestState, spec: &WatchSpec) -> String {

@@ -133,3 +133,21 @@ fn an_action_is_adopted_though_nothing_could_ever_be_written() {
     daemon.until_file("out", |text| text == "1\n2\n");
     daemon.until_converged("a");
 }
+
+/// As an NFS server does that went away: here a pipe that nobody reads.
+#[test]
+fn a_disk_that_hangs_holds_up_no_action_and_not_the_end() {
+    let mut daemon = Daemon::prepare("");
+    std::fs::create_dir(daemon.path("state")).unwrap();
+    nix::unistd::mkfifo(&daemon.path("state/ledger.new"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    daemon.put("/a", "1");
+    daemon.write("a.toml", &note(&daemon.path("out")));
+    daemon.run();
+    daemon.until_file("out", |text| text == "load 1\n");
+    daemon.put("/a", "2");
+    daemon.until_file("out", |text| text == "load 1\nchange 2\n");
+    daemon.until_converged("a");
+    assert!(daemon.stop().success());
+    let log = daemon.log();
+    assert!(log.contains("what was last known of 1 watches (a) is not in the ledger"), "{log}");
+}

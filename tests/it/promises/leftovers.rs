@@ -105,10 +105,8 @@ fn no_member_of_a_killed_group_survives() {
     assert_eq!(super::witness::processes_of(&daemon), [0; 0], "nor that one after a stop");
 }
 
-/// A service that an action restarted is no run: a daemon that comes after a killed one must not wait for it,
-/// even when the run that started it is long forgotten.
-#[test]
-fn a_service_left_running_on_purpose_is_not_adopted() {
+/// A daemon whose action, run for the value "first", started a service and ended; and the service.
+fn with_a_service() -> (Daemon, Pid) {
     let mut daemon = Daemon::prepare("");
     let pid = daemon.path("pid").display().to_string();
     daemon.put("/a", "first");
@@ -118,16 +116,37 @@ fn a_service_left_running_on_purpose_is_not_adopted() {
     daemon.write("a.toml", &format!("[[watch]]\nkey = '/a'\naction = '{action}'\n"));
     daemon.run();
     let service = daemon.until_file("pid", |text| text.ends_with('\n'));
-    let service = Pid::from_raw(service.trim().parse().unwrap());
-    for number in 1..=15 {
-        daemon.put("/a", number.to_string());
-        daemon.until_runs("a", number + 1);
-    }
-    daemon.kill();
+    daemon.until_converged("a");
+    (daemon, Pid::from_raw(service.trim().parse().unwrap()))
+}
+
+/// A new daemon runs the next value, and the service has nothing to do with that.
+fn nobody_waits_for(daemon: &mut Daemon, service: Pid) {
     daemon.put("/a", "last");
     daemon.run();
     daemon.until_converged("a");
     assert_eq!(daemon.watch("a")["running"].as_array().map(Vec::len), Some(0));
     kill(service, None).expect("the service is left alone");
     kill(service, Signal::SIGKILL).unwrap();
+}
+
+/// A service that an action restarted is no run: a daemon that comes after a killed one must not wait for it,
+/// even when the run that started it is long forgotten.
+#[test]
+fn a_service_left_running_on_purpose_is_not_adopted() {
+    let (mut daemon, service) = with_a_service();
+    for number in 1..=15 {
+        daemon.put("/a", number.to_string());
+        daemon.until_runs("a", number + 1);
+    }
+    daemon.kill();
+    nobody_waits_for(&mut daemon, service);
+}
+
+#[test]
+fn a_service_left_running_on_purpose_is_not_adopted_where_the_ledger_was_lost() {
+    let (mut daemon, service) = with_a_service();
+    daemon.kill();
+    std::fs::remove_file(daemon.path("state/ledger")).unwrap();
+    nobody_waits_for(&mut daemon, service);
 }

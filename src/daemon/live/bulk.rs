@@ -1,0 +1,62 @@
+//! Work whose length is that of a state: done where a large one holds up no other watch.
+
+use crate::process;
+use crate::watch::Content;
+
+/// Rendering or marking this much takes a fraction of a millisecond.
+const LARGE_BYTES: usize = 64 << 10;
+/// The same for what has many parts.
+const LARGE_PARTS: usize = 512;
+
+/// Does some work on a state: here where it is short, and else apart from the runtime's workers, on which thousands
+/// of watches live.
+pub(super) fn with<T>(content: &Content, work: impl FnOnce() -> T) -> T {
+    if is_large(content) { process::apart(work) } else { work() }
+}
+
+fn is_large(content: &Content) -> bool {
+    match content {
+        Content::Absent | Content::Unread => false,
+        Content::Value(value) => value.len() > LARGE_BYTES,
+        Content::Children(names) => names.len() > LARGE_PARTS,
+        Content::Tree(tree) => {
+            tree.len() > LARGE_PARTS
+                || tree.values().flatten().map(|value| value.len()).sum::<usize>() > LARGE_BYTES
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn many_or_long_parts_are_large() {
+        let tree = |parts: usize, bytes: usize| {
+            let part = |n: usize| (Arc::from(n.to_string().as_str()), Some(vec![b'x'; bytes].into()));
+            Content::Tree((0..parts).map(part).collect())
+        };
+        for large in [tree(513, 0), tree(2, 40 << 10), Content::Value(vec![0; 65 << 10].into())] {
+            assert!(is_large(&large));
+        }
+        for small in [tree(512, 1), tree(1, 60 << 10), Content::Absent, Content::Value("x".into())] {
+            assert!(!is_large(&small));
+        }
+    }
+
+    /// With a single worker: what is done here waits for another task, which only another thread can run.
+    #[test]
+    fn other_tasks_go_on_meanwhile() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (go_on, gone_on) = mpsc::channel();
+        let waited = runtime.spawn(async move {
+            tokio::spawn(async move { go_on.send(()) });
+            let large = Content::Value(vec![0; LARGE_BYTES + 1].into());
+            with(&large, || gone_on.recv_timeout(Duration::from_mins(1)))
+        });
+        runtime.block_on(waited).unwrap().unwrap();
+    }
+}

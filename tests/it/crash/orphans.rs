@@ -1,0 +1,163 @@
+//! A daemon that was killed while actions ran, and files that were changed before the next one started: what
+//! becomes of actions that nobody defines any more.
+
+use crate::fixture::daemon::{Daemon, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// An action that writes down its beginning and its end, and waits in between until `gate` is there.
+fn gated(daemon: &Daemon) -> String {
+    let (out, gate) = (daemon.path("out").display().to_string(), daemon.path("gate").display().to_string());
+    let top = daemon.config().display();
+    format!(
+        "echo start $TWITCHER_KEY $TWITCHER_REASON >> {out}; while test -d {top} -a ! -e {gate}; do echo tick; sleep 0.02; done; echo last words; echo end >> {out}"
+    )
+}
+
+fn watch(key: &str, more: &str, action: &str) -> String {
+    format!("[[watch]]\nkey='{key}'\n{more}\naction='{action}'\n")
+}
+
+/// A daemon that was killed while its one action, which is returned, runs on.
+fn killed_at_work(more: &str) -> (Daemon, Pid) {
+    let mut daemon = Daemon::prepare("shutdown_grace = '1h'");
+    daemon.put("/a", "1");
+    daemon.put("/b", "1");
+    daemon.write("a.toml", &watch("/a", more, &gated(&daemon)));
+    daemon.run();
+    daemon.until_file("out", |text| text == "start /a load\n");
+    let watch = daemon.until_watch("a", |watch| watch["running"][0]["pid"].is_number());
+    let pid = i32::try_from(watch["running"][0]["pid"].as_i64().unwrap()).unwrap();
+    daemon.kill();
+    (daemon, Pid::from_raw(pid))
+}
+
+fn remembered_as_live(daemon: &Daemon) -> bool {
+    let ledger = daemon.read("state/ledger");
+    let last = ledger.lines().rfind(|line| line.contains("\"watch\":{\"name\":\"a\"")).unwrap_or_default();
+    last.contains("\"live\":[")
+}
+
+#[test]
+fn the_action_of_a_removed_watch_is_waited_for_and_written_off() {
+    let (mut daemon, _pid) = killed_at_work("");
+    daemon.remove("a.toml");
+    daemon.run();
+    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    assert!(remembered_as_live(&daemon));
+    std::fs::write(daemon.path("gate"), "").unwrap();
+    // Somebody reads what it says, so that it does not stop at a full pipe.
+    daemon.until_file("log", |log| log.contains("last words"));
+    until("the run to be written off", || (!remembered_as_live(&daemon)).then_some(()));
+    assert_eq!(daemon.read("out"), "start /a load\nend\n");
+}
+
+#[test]
+fn a_watch_that_comes_back_takes_over_its_action() {
+    let (mut daemon, pid) = killed_at_work("run_mode='discard'");
+    let (there, away) = (daemon.path("config/a.toml"), daemon.path("a.toml"));
+    std::fs::rename(&there, &away).unwrap();
+    daemon.run();
+    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    std::fs::rename(&away, &there).unwrap();
+    let watch = daemon.until_watch("a", |watch| watch["state"] == "running");
+    assert_eq!(watch["running"][0]["pid"], pid.as_raw(), "the same process");
+    std::fs::write(daemon.path("gate"), "").unwrap();
+    daemon.until_converged("a");
+    assert_eq!(daemon.read("out"), "start /a load\nend\nstart /a recovery\nend\n");
+    let last_words = daemon.log().lines().filter(|line| line.contains("last words")).count();
+    assert_eq!(last_words, 2, "each line once: {}", daemon.log());
+}
+
+#[test]
+fn a_watch_that_was_renamed_takes_over_its_action() {
+    let (mut daemon, pid) = killed_at_work("");
+    std::fs::rename(daemon.path("config/a.toml"), daemon.path("config/b.toml")).unwrap();
+    daemon.run();
+    let watch = daemon.until_watch("b", |watch| watch["state"] == "running" && watch["version"].is_string());
+    assert_eq!(watch["running"][0]["pid"], pid.as_raw(), "the same process");
+    assert_eq!(daemon.read("out"), "start /a load\n", "nothing beside it");
+    std::fs::write(daemon.path("gate"), "").unwrap();
+    daemon.until_converged("b");
+    assert_eq!(daemon.read("out"), "start /a load\nend\nstart /a recovery\nend\n");
+    assert!(!remembered_as_live(&daemon));
+}
+
+#[test]
+fn an_action_that_died_with_its_removed_watch_is_written_off_at_once() {
+    let (mut daemon, pid) = killed_at_work("");
+    kill(pid, Signal::SIGKILL).unwrap();
+    daemon.remove("a.toml");
+    daemon.run();
+    until("the run to be written off", || (!remembered_as_live(&daemon)).then_some(()));
+}
+
+#[test]
+fn a_stop_ends_the_action_of_a_removed_watch_too() {
+    let (mut daemon, pid) = killed_at_work("");
+    daemon.remove("a.toml");
+    let settings = daemon.read("config/twitcher.conf").replace("'1h'", "'100ms'");
+    daemon.write("twitcher.conf", &settings);
+    daemon.run();
+    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    assert!(daemon.stop().success());
+    assert!(!std::fs::exists(format!("/proc/{pid}/exe")).unwrap(), "it is left");
+}
+
+/// The watch looks elsewhere now: its old action ends first, and what comes then is no recovery of it.
+#[test]
+fn an_action_of_another_target_is_waited_for_and_not_repeated() {
+    for more in ["", "run_mode='discard'", "run_mode='restart'", "run_mode='parallel'"] {
+        let (mut daemon, pid) = killed_at_work(more);
+        daemon.write("a.toml", &watch("/b", more, &gated(&daemon)));
+        daemon.run();
+        let now = daemon.until_watch("a", |watch| watch["key"] == "/b" && watch["version"].is_string());
+        assert_eq!(now["running"][0]["pid"], pid.as_raw(), "{more}: {now}");
+        assert_eq!(daemon.read("out"), "start /a load\n", "{more}: nothing beside it");
+        std::fs::write(daemon.path("gate"), "").unwrap();
+        daemon.until_converged("a");
+        assert_eq!(daemon.read("out"), "start /a load\nend\nstart /b load\nend\n", "{more}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_is_not_made_good_with_another_target() {
+    let (mut daemon, pid) = killed_at_work("");
+    kill(pid, Signal::SIGKILL).unwrap();
+    std::fs::write(daemon.path("gate"), "").unwrap();
+    daemon.write("a.toml", &watch("/b", "run_on_load=false", &gated(&daemon)));
+    daemon.run();
+    daemon.until_watch("a", |watch| watch["version"].is_string() && watch["state"] == "idle");
+    daemon.put("/b", "2");
+    daemon.until_converged("a");
+    assert_eq!(daemon.read("out"), "start /a load\nstart /b change\nend\n");
+    // Back where it was cut short: that is made good now, because nothing was applied there since.
+    daemon.write("a.toml", &watch("/a", "run_on_load='changed'", &gated(&daemon)));
+    daemon.until_watch("a", |watch| watch["key"] == "/a" && watch["converged"] == true);
+    assert_eq!(daemon.read("out").matches("start /a").count(), 2);
+}
+
+/// Whatever became of the wall clock, an adopted run is ended by its timeout and not by a guess.
+#[test]
+fn the_timeout_of_an_adopted_run_does_not_follow_the_wall_clock() {
+    for year in ["1999", "2199"] {
+        let (mut daemon, pid) = killed_at_work("timeout='1h'");
+        let ledger = daemon.read("state/ledger");
+        let live = ledger.rfind("\"live\":[").unwrap();
+        let at = live + ledger[live..].find("\"started\":\"").unwrap() + "\"started\":\"".len();
+        let (before, after) = ledger.split_at(at);
+        std::fs::write(daemon.path("state/ledger"), format!("{before}{year}{}", &after[4..])).unwrap();
+        daemon.run();
+        daemon.until_watch("a", |watch| watch["state"] == "running" && watch["version"].is_string());
+        let why = daemon.say(&["explain", "a"]);
+        let left: f64 = why
+            .split_once("ended by TERM in ")
+            .and_then(|(_, rest)| rest.split_once(" s"))
+            .and_then(|(seconds, _)| seconds.parse().ok())
+            .unwrap_or_default();
+        assert!(left > 3000.0 && left <= 3600.0, "{year}: {why}");
+        assert!(std::fs::exists(format!("/proc/{pid}")).unwrap(), "{year}");
+        std::fs::write(daemon.path("gate"), "").unwrap();
+        daemon.until_converged("a");
+    }
+}

@@ -1,0 +1,115 @@
+//! Clients that connect and say nothing, or half of it: they cost the daemon few descriptors and keep nobody out
+//! for long (promise P4).
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::{WATCH, get};
+use crate::fixture::daemon::{Daemon, PATIENCE, until};
+
+/// More than are served at once.
+const CROWD: usize = 100;
+
+fn descriptors(daemon: &Daemon) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
+}
+
+fn listening() -> (u16, Daemon) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    (port, Daemon::start(&format!("http_listen = '127.0.0.1:{port}'"), &[("a.toml", WATCH)]))
+}
+
+#[test]
+fn slow_scrapers_take_few_descriptors_and_leave_room_for_others() {
+    let (port, daemon) = listening();
+    let before = descriptors(&daemon);
+    let mut crowd: Vec<TcpStream> =
+        (0..CROWD).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    for stream in &mut crowd {
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nx-slow: ").unwrap();
+    }
+    until("a full house", || (descriptors(&daemon) >= before + 64).then_some(()));
+    assert!(descriptors(&daemon) < before + 70);
+    // The watches notice nothing.
+    daemon.put("/a", "x");
+    daemon.until_converged("a");
+    assert!(get(port, "/healthz").starts_with("HTTP/1.0 200"), "its turn came");
+    for stream in &mut crowd {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut rest = Vec::new();
+        // Cut off, with a word or without.
+        let _ = stream.read_to_end(&mut rest);
+        assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
+    }
+    until("as many descriptors as before", || (descriptors(&daemon) <= before).then_some(()));
+}
+
+#[test]
+fn a_scraper_that_keeps_its_connection_is_told_that_it_ends() {
+    let (port, daemon) = listening();
+    let before = descriptors(&daemon);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("connection: close"), "{page}");
+    until("as many descriptors as before", || (descriptors(&daemon) <= before).then_some(()));
+}
+
+#[test]
+fn silent_clients_of_the_control_socket_are_sent_away() {
+    let daemon = Daemon::start("", &[("a.toml", WATCH)]);
+    let before = descriptors(&daemon);
+    let mut crowd: Vec<UnixStream> =
+        (0..CROWD).map(|_| UnixStream::connect(daemon.path("control.sock")).unwrap()).collect();
+    for stream in &mut crowd {
+        stream.write_all(b"{\"status\":").unwrap();
+    }
+    until("a full house", || (descriptors(&daemon) >= before + 32).then_some(()));
+    assert!(descriptors(&daemon) < before + 40);
+    daemon.status();
+    for stream in &mut crowd {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("did not come within"), "{answer}");
+    }
+}
+
+fn limit_descriptors(daemon: &Daemon, most: &str) {
+    let pid = daemon.pid().to_string();
+    let status = std::process::Command::new("prlimit")
+        .args(["--pid", &pid, &format!("--nofile={most}")])
+        .status()
+        .expect("run prlimit of util-linux");
+    assert!(status.success());
+}
+
+/// Clock ticks of processor time, user and system.
+fn spent(daemon: &Daemon) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn without_descriptors_nobody_is_let_in_and_nothing_spins() {
+    let (port, daemon) = listening();
+    // No number below three is free.
+    limit_descriptors(&daemon, "3:1024");
+    let before = spent(&daemon);
+    let _http = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let _control = UnixStream::connect(daemon.path("control.sock")).unwrap();
+    daemon.until_file("log", |log| {
+        log.contains("http_listen cannot take") && log.contains("the control socket cannot take")
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(spent(&daemon) - before < 100, "{} ticks of processor time", spent(&daemon) - before);
+    assert_eq!(daemon.log().matches("cannot take a connection").count(), 2, "{}", daemon.log());
+    limit_descriptors(&daemon, "1024:1024");
+    until("an answer", || get(port, "/healthz").starts_with("HTTP/1.0 200").then_some(()));
+    daemon.status();
+}
