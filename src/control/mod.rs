@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::watch::WatchName;
 
 pub use client::{AskError, ask};
-pub use server::{Asked, Server, ServerError};
+pub use server::{Asked, Reply, Server, ServerError};
 
 /// What may be asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

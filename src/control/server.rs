@@ -26,7 +26,22 @@ pub struct Asked {
     /// What is asked.
     pub request: Request,
     /// Dropping it unanswered tells the client that the daemon is stopping.
-    pub answer: oneshot::Sender<Answer>,
+    pub answer: oneshot::Sender<Reply>,
+}
+
+/// What a client gets.
+#[derive(Debug)]
+pub enum Reply {
+    /// All of it.
+    Whole(Answer),
+    /// The text of an [`Answer`], piece by piece, as it comes to be.
+    Pieces(mpsc::Receiver<Vec<u8>>),
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Whole(answer)
+    }
 }
 
 /// Why the socket cannot be opened.
@@ -118,19 +133,26 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()>
         Ok(request) => request?,
         Err(_) => Err(format!("the request did not come within {} s", ASKING.as_secs())),
     };
-    let answer = if peer == 0 || peer == own {
+    let reply = if peer == 0 || peer == own {
         match request {
             Ok(request) => pass_on(request, &asked).await,
-            Err(why) => Answer::Error(why),
+            Err(why) => Answer::Error(why).into(),
         }
     } else {
-        Answer::Error(format!("the control socket answers only root and user {own}, not user {peer}"))
+        Answer::Error(format!("the control socket answers only root and user {own}, not user {peer}")).into()
     };
-    // Only strings, numbers and lists: serialising an answer cannot fail.
-    let mut line = serde_json::to_vec(&answer).unwrap_or_default();
-    line.push(b'\n');
-    stream.get_mut().write_all(&line).await?;
-    stream.get_mut().shutdown().await
+    let stream = stream.get_mut();
+    match reply {
+        // Only strings, numbers and lists: serialising an answer cannot fail.
+        Reply::Whole(answer) => stream.write_all(&serde_json::to_vec(&answer).unwrap_or_default()).await?,
+        Reply::Pieces(mut pieces) => {
+            while let Some(piece) = pieces.recv().await {
+                stream.write_all(&piece).await?;
+            }
+        }
+    }
+    stream.write_all(b"\n").await?;
+    stream.shutdown().await
 }
 
 async fn read(stream: &mut BufReader<UnixStream>) -> io::Result<Result<Request, String>> {
@@ -150,9 +172,9 @@ async fn read(stream: &mut BufReader<UnixStream>) -> io::Result<Result<Request, 
     }))
 }
 
-async fn pass_on(request: Request, asked: &mpsc::Sender<Asked>) -> Answer {
+async fn pass_on(request: Request, asked: &mpsc::Sender<Asked>) -> Reply {
     let (answer, answered) = oneshot::channel();
-    let stopping = || Answer::Error("the daemon is stopping".to_owned());
+    let stopping = || Reply::Whole(Answer::Error("the daemon is stopping".to_owned()));
     if asked.send(Asked { request, answer }).await.is_err() {
         return stopping();
     }

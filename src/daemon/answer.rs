@@ -9,42 +9,40 @@ use super::Daemon;
 use super::http::Probe;
 use super::live::{Event, Live};
 use crate::config::FileState as Loaded;
-use crate::control::{Answer, Asked, Request, unknown_watch};
+use super::report::Report;
+use crate::control::{Answer, Asked, Reply, Request, unknown_watch};
 use crate::metrics::{self, Own};
 use crate::policy::Control;
-use crate::status::{DaemonStatus, FileState, FileStatus, History, Status, StoreState, StoreStatus};
+use crate::status::{DaemonStatus, FileState, FileStatus, History, StoreState, StoreStatus};
 use crate::store::LinkState;
 
 impl Daemon {
     pub(super) fn answer(&mut self, asked: Asked) {
         let Asked { request, answer } = asked;
         match request {
-            Request::Status { name } => match self.status(name.as_deref()) {
-                Ok(status) => {
-                    tokio::spawn(async move {
-                        let _ = answer.send(done(&status.await));
-                    });
-                }
-                Err(error) => drop(answer.send(Answer::Error(error))),
-            },
+            Request::Status { name } => drop(answer.send(match self.report(name.as_deref()) {
+                Ok(report) => Reply::Pieces(report.pieces()),
+                Err(error) => Answer::Error(error).into(),
+            })),
             Request::History { name } => {
                 let found = self.known(&name).map(|_| {
                     let entry = self.ground.ledger.entry(&name).unwrap_or_default();
                     History { watch: name.clone(), runs: entry.history.into_iter().collect() }
                 });
-                drop(answer.send(found.map_or_else(Answer::Error, |history| done(&history))));
+                drop(answer.send(found.map_or_else(Answer::Error, |history| done(&history)).into()));
             }
             Request::Explain { name } => match self.known(&name) {
                 Ok(live) => {
                     let explained = live.begin_ask(Event::Explain);
                     tokio::spawn(async move {
-                        let _ = answer.send(match explained.await {
+                        let answered = match explained.await {
                             Ok(explanation) => done(&explanation),
                             Err(_) => gone(&name),
-                        });
+                        };
+                        drop(answer.send(answered.into()));
                     });
                 }
-                Err(error) => drop(answer.send(Answer::Error(error))),
+                Err(error) => drop(answer.send(Answer::Error(error).into())),
             },
             Request::Trigger { name } => self.control(&name, Control::Trigger, answer),
             Request::Resume { name } => self.control(&name, Control::Resume, answer),
@@ -53,28 +51,31 @@ impl Daemon {
                     let until = length.and_then(|length| Instant::now().checked_add(length));
                     self.control(&name, Control::Pause { until }, answer);
                 }
-                Err(error) => drop(answer.send(Answer::Error(format!("cannot pause {name}: {error}")))),
+                Err(error) => {
+                    drop(answer.send(Answer::Error(format!("cannot pause {name}: {error}")).into()));
+                }
             },
-            Request::Reload => drop(answer.send(done(&self.reload(super::reload::Extent::Everything)))),
+            Request::Reload => drop(answer.send(done(&self.reload(super::reload::Extent::Everything)).into())),
         }
     }
 
-    fn control(&self, name: &str, control: Control, answer: tokio::sync::oneshot::Sender<Answer>) {
+    fn control(&self, name: &str, control: Control, answer: tokio::sync::oneshot::Sender<Reply>) {
         let live = match self.known(name) {
             Ok(live) => live,
             Err(error) => {
-                let _ = answer.send(Answer::Error(error));
+                let _ = answer.send(Answer::Error(error).into());
                 return;
             }
         };
         let controlled = live.begin_ask(|answer| Event::Control(control, answer));
         let name = name.to_owned();
         tokio::spawn(async move {
-            let _ = answer.send(match controlled.await {
+            let answered = match controlled.await {
                 Ok(Ok(sentence)) => done(&sentence),
                 Ok(Err(why)) => Answer::Error(why),
                 Err(_) => gone(&name),
-            });
+            };
+            drop(answer.send(answered.into()));
         });
     }
 
@@ -85,9 +86,9 @@ impl Daemon {
             Probe::Metrics(answer) => {
                 let own = self.own();
                 // Without a name there is nothing that could be unknown.
-                let Ok(status) = self.status(None) else { return };
+                let Ok(report) = self.report(None) else { return };
                 tokio::spawn(async move {
-                    let _ = answer.send(metrics::render(&status.await, &own));
+                    let _ = answer.send(metrics::render(&report.status().await, &own));
                 });
             }
         }
@@ -107,22 +108,17 @@ impl Daemon {
         self.supervisor.watch(name).ok_or_else(|| unknown_watch(name, self.supervisor.names()))
     }
 
-    /// Asks the watches without waiting for them.
-    fn status(&self, name: Option<&str>) -> Result<impl Future<Output = Status> + Send + use<>, String> {
-        let asked: Vec<_> = match name {
-            Some(name) => vec![self.known(name)?.begin_ask(Event::Look)],
-            None => self.supervisor.watches().map(|live| live.begin_ask(Event::Look)).collect(),
+    /// Everything, or one watch, still to be asked.
+    fn report(&self, name: Option<&str>) -> Result<Report, String> {
+        let watches = match name {
+            Some(name) => vec![self.known(name)?.clone()],
+            None => self.supervisor.watches().cloned().collect(),
         };
-        let daemon = self.daemon_status();
-        let stores = self.stores();
-        let files = self.files.iter().map(file_status).collect();
-        Ok(async move {
-            let mut watches = Vec::with_capacity(asked.len());
-            for answer in asked {
-                // One that has just drained is not there any more.
-                watches.extend(answer.await);
-            }
-            Status { daemon, stores, files, watches }
+        Ok(Report {
+            daemon: self.daemon_status(),
+            stores: self.stores(),
+            files: self.files.iter().map(file_status).collect(),
+            watches,
         })
     }
 

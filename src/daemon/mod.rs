@@ -11,6 +11,7 @@ mod http;
 mod live;
 mod orphans;
 mod reload;
+mod report;
 mod service;
 mod supervisor;
 

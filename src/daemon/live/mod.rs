@@ -59,7 +59,8 @@ pub(super) struct Legacy {
     pub(super) unserved: bool,
 }
 
-/// The daemon's end of a live watch.
+/// The daemon's end of a live watch; cheap to clone.
+#[derive(Clone)]
 pub(super) struct Live {
     pub(super) spec: Arc<WatchSpec>,
     pub(super) file: Arc<Path>,
