@@ -27,7 +27,7 @@ pub struct Arm {
     /// Where to take up a stream in which every update counts (etcd, parallel mode): the last update that
     /// was delivered. Only a session that finds exactly this in the store's history may go on from there.
     /// `None`: read the state and watch from there.
-    pub resume: Option<Reading>,
+    pub resume: Option<Box<Reading>>,
 }
 
 /// What the driver asks of a session.

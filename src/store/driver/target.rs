@@ -79,7 +79,8 @@ impl Target {
             key: self.wanted.key.clone(),
             watch_type: self.wanted.watch_type,
             detail: self.wanted.detail,
-            resume: resume.map(|state| Reading { version: state.version, content: state.content.clone() }),
+            resume: resume
+                .map(|state| Box::new(Reading { version: state.version, content: state.content.clone() })),
         }
     }
 

@@ -193,7 +193,7 @@ impl Serving {
             self.targets.insert(arm.id, Box::new(target));
             match arm.resume.map(|reading| (reading.version, reading)) {
                 Some((Version::Revision(revision), reading)) => {
-                    self.read([arm.id], &Purpose::Resume { reading, revision });
+                    self.read([arm.id], &Purpose::Resume { reading: *reading, revision });
                 }
                 Some((Version::Hash(_), _)) | None => plain.push(arm.id),
             }

@@ -26,7 +26,7 @@ use crate::store::StoreError;
 use crate::store::session::{Arm, Command, Proof, Report, TargetId};
 
 /// Requests on their way at once, all sessions together.
-const IN_FLIGHT: usize = 1000;
+const IN_FLIGHT: usize = 256;
 
 /// Things that happened already are taken together, up to so many, before anything is reported.
 const TOGETHER: usize = 1000;
