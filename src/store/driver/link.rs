@@ -150,6 +150,7 @@ impl Link {
                     tracing::warn!(store = %self.spec.name, key = %wanted.key, "the key cannot be watched: {error}");
                 }
             }
+            Report::Progress => self.table.progress(now),
             Report::Lost(error) => self.lost(&error, now),
         }
     }

@@ -138,7 +138,10 @@ impl Serving {
             while self.reading.len() < READS_AT_ONCE
                 && let Some(job) = self.to_read.pop_front()
             {
-                self.reading.push(Box::pin(job.run(self.reader.kv(), self.highest)));
+                let reports = self.reports.clone();
+                // Where there is no room, reports wait that say as much.
+                let part = move || drop(reports.try_send(Report::Progress));
+                self.reading.push(Box::pin(job.run(self.reader.kv(), self.highest, part)));
             }
             tokio::select! {
                 count = commands_in.recv_many(&mut commands, COMMANDS) => {

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, Txn, TxnOp};
-use twitcher::store::Subscribe;
+use twitcher::store::session::{Command, TargetId};
+use twitcher::store::{Subscribe, etcd};
 use twitcher::watch::{Content, Detail, WatchType};
 
 use super::basics::put;
-use super::{Seen, data, down, every, key, show, store, subscribe, tree};
+use super::{Seen, data, down, every, key, show, spec, store, subscribe, tree};
+use crate::fixture::conversation::{Conversation, arm};
 use crate::fixture::etcd::Etcd;
 use crate::fixture::proxy::Proxy;
 
@@ -113,6 +115,29 @@ async fn a_backlog_of_large_values_is_caught_up_with() {
     }
     put(&mut client, "/large", "31").await;
     all.until("31").await;
+}
+
+#[tokio::test]
+async fn reads_of_many_requests_tell_that_they_are_at_work() {
+    let etcd = Etcd::start();
+    let mut client = etcd.client().await;
+    put_many(&mut client, "/tree/", 5000, "x").await;
+    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0));
+    seen.arm(vec![arm(0, "/tree", WatchType::Tree)]);
+    seen.until("the tree", |seen| seen.count(0) == 1).await;
+    assert!((5..20).contains(&seen.parts), "{}", seen.parts);
+    let before = seen.parts;
+    seen.ask(Command::Verify(vec![TargetId(0)]));
+    seen.until("the tree again", |seen| seen.count(0) == 2).await;
+    assert!(seen.parts > before, "a verification is a read like any other");
+    let before = seen.parts;
+    seen.arm((1..=500).map(|number| arm(number, &format!("/tree/{number}"), WatchType::Data)).collect());
+    seen.until("all keys", |seen| seen.states.len() == 501).await;
+    assert!(seen.parts > before, "many keys are read in many requests");
+    let before = seen.parts;
+    seen.arm(vec![arm(501, "/tree/1", WatchType::Tree)]);
+    seen.until("a small tree", |seen| seen.count(501) == 1).await;
+    assert_eq!(seen.parts, before, "one request has no parts");
 }
 
 #[tokio::test]

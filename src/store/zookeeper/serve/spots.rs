@@ -156,6 +156,7 @@ impl Serving {
             self.watch(id, place, Want::Children);
         }
         self.touched.insert(id);
+        self.has_seen = true;
         Ok(())
     }
 
