@@ -153,7 +153,9 @@ async fn read_pages(
     let mut pages = Pages::new(kv.clone(), &wanted.scope, wanted.without_values(), at);
     loop {
         let (mark, page) = pages.next().await?;
-        page.into_iter().for_each(|kv| mirror.fill(&wanted.scope, seen(kv)));
+        for kv in page {
+            mirror.fill(&wanted.scope, seen(kv));
+        }
         if pages.is_done() {
             return Ok((mirror.filled(at.unwrap_or(mark.revision)), mark));
         }
