@@ -103,6 +103,8 @@ impl Access {
             for kv in page {
                 if let Some(path) = scope.path(&kv.key) {
                     listing.entries.insert(path.to_string(), entry(kv));
+                } else {
+                    listing.left_out += u64::from(scope.leaves_out(&kv.key));
                 }
             }
         }

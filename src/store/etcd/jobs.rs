@@ -108,8 +108,7 @@ pub(super) async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), S
     let what = || format!("read from etcd at {}", reader.server);
     let Ok(top) = Key::new("/") else { return Ok(()) };
     let key = match space.scope(&top, WatchType::Data) {
-        Scope::Data(key) | Scope::Children(key) | Scope::Tree(key) => key,
-        Scope::Everything => vec![0],
+        Scope::Data(key) | Scope::Children(key) | Scope::Tree(key) | Scope::Top(key) => key,
     };
     match reader.kv().get(key, Some(GetOptions::new().with_keys_only())).await {
         Ok(_) => Ok(()),

@@ -18,6 +18,7 @@ use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
 use super::read::{Mark, Outcome, Wanted};
 use super::streams::{Opened, Streams, Watch, open};
+use crate::store::access::LEFT_OUT;
 use crate::store::session::{Arm, Command, Proof, Report, Session, TargetId};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Detail, Version};
@@ -69,6 +70,8 @@ struct Serving {
     cluster: Option<u64>,
     /// The highest revision that a read has shown: none that begins later may show a lower one.
     highest: i64,
+    /// Whether it was said that there are keys without a name.
+    says_left_out: bool,
     out: VecDeque<Report>,
 }
 
@@ -118,6 +121,7 @@ impl Serving {
             last_epoch: 0,
             cluster: None,
             highest: 0,
+            says_left_out: false,
             out: VecDeque::new(),
         }
     }
@@ -219,7 +223,7 @@ impl Serving {
             match (&asked.wanted.scope, purpose) {
                 (Scope::Data(_), Purpose::Arm | Purpose::Verify | Purpose::Recheck) => keys.push(asked),
                 (Scope::Data(_), Purpose::Resume { .. })
-                | (Scope::Children(_) | Scope::Tree(_) | Scope::Everything, _) => {
+                | (Scope::Children(_) | Scope::Tree(_) | Scope::Top(_), _) => {
                     self.to_read.push_back(Job { asked: vec![asked], purpose: purpose.clone() });
                 }
             }
@@ -283,7 +287,18 @@ impl Serving {
         let Some(target) = self.targets.get_mut(&id) else { return };
         self.out.push_back(Report::State { id, reading: read.reading(), proof: Proof::Read });
         target.mirror = Some(read);
+        self.mention_left_out(id);
         self.watch(id);
+    }
+
+    /// Says once that there are keys that cannot be shown.
+    fn mention_left_out(&mut self, id: TargetId) {
+        let Some(target) = self.targets.get(&id) else { return };
+        let left_out = target.mirror.as_ref().map_or(0, Mirror::left_out);
+        if left_out > 0 && !std::mem::replace(&mut self.says_left_out, true) {
+            let server = self.reader.server.as_str();
+            tracing::warn!(server, keys = left_out, "not all of {} is shown: {LEFT_OUT}", target.scope);
+        }
     }
 
     /// Watches from the last update that was delivered. That the target is served is said when a read
@@ -397,6 +412,7 @@ impl Serving {
             }
         }
         target.held = seen;
+        self.mention_left_out(id);
     }
 
     /// The server has ended a watch, which it tells in an answer like any other.
