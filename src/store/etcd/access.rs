@@ -15,7 +15,7 @@ use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Version, WatchType};
 
-/// The server's default `--max-txn-ops`.
+/// The server's default `--max-txn-ops`; it may be set lower.
 const MOST_IN_TRANSACTION: usize = 128;
 /// Bytes of values in one transaction; the server's default `--max-request-bytes` is 1.5 MiB.
 const HEAVIEST_TRANSACTION: usize = 1 << 20;
@@ -118,10 +118,17 @@ impl Access {
         changes: &[Change],
         progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(), StoreError> {
-        let mut done = 0;
+        let (mut done, mut most) = (0, MOST_IN_TRANSACTION);
         while done < changes.len() {
-            let chunk = &changes[done..done + fitting(&changes[done..])];
-            self.transact(format!("write {} keys", chunk.len()), chunk).await?;
+            let chunk = &changes[done..done + fitting(&changes[done..], most)];
+            match self.transact(format!("write {} keys", chunk.len()), chunk).await {
+                // Nothing was written. The server may have lower limits than the usual ones.
+                Err(StoreError::Refused { .. }) if chunk.len() > 1 => {
+                    most = chunk.len() / 2;
+                    continue;
+                }
+                answer => answer?,
+            };
             done += chunk.len();
             progress(done);
         }
@@ -202,7 +209,7 @@ fn entry(kv: PbKeyValue) -> Entry {
 }
 
 /// How many of these go into one transaction: etcd refuses two writes to one key in it.
-fn fitting(changes: &[Change]) -> usize {
+fn fitting(changes: &[Change], most: usize) -> usize {
     let mut keys = BTreeSet::new();
     let mut bytes = 0;
     let fits = |change: &&Change| {
@@ -214,7 +221,7 @@ fn fitting(changes: &[Change]) -> usize {
             };
         keys.insert(key.clone()) && (keys.len() == 1 || bytes <= HEAVIEST_TRANSACTION)
     };
-    changes.iter().take(MOST_IN_TRANSACTION).take_while(fits).count()
+    changes.iter().take(most).take_while(fits).count()
 }
 
 fn subject(change: &Change) -> (&Key, Condition) {
@@ -275,13 +282,14 @@ mod tests {
             condition: Condition::Any,
         };
         let many: Vec<Change> = (0..300).map(|n| put(format!("/{n}"), 1)).collect();
-        assert_eq!(fitting(&many), 128);
+        assert_eq!(fitting(&many, 128), 128);
+        assert_eq!(fitting(&many, 16), 16);
         let twice: Vec<Change> = ["/a", "/b", "/a"].map(|key| put(key.to_owned(), 1)).into();
-        assert_eq!(fitting(&twice), 2);
+        assert_eq!(fitting(&twice, 128), 2);
         let heavy: Vec<Change> = (0..5).map(|n| put(format!("/{n}"), 400 << 10)).collect();
-        assert_eq!(fitting(&heavy), 2);
+        assert_eq!(fitting(&heavy, 128), 2);
         let alone = [put("/a".to_owned(), 5 << 20), put("/b".to_owned(), 1)];
-        assert_eq!(fitting(&alone), 1, "the server says that it is too large");
-        assert_eq!(fitting(&[]), 0);
+        assert_eq!(fitting(&alone, 128), 1, "the server says that it is too large");
+        assert_eq!(fitting(&[], 128), 0);
     }
 }

@@ -14,7 +14,7 @@ use super::mirror::{Mirror, Seen};
 use crate::store::StoreError;
 use crate::watch::Detail;
 
-/// The server's default `--max-txn-ops`.
+/// The server's default `--max-txn-ops`; it may be set lower.
 const MOST_IN_TRANSACTION: usize = 128;
 /// Keys in a first page, and in the largest. Pages grow while they come fast and shrink when they come slowly, so
 /// that large values on a slow link are not taken for silence.
@@ -64,7 +64,7 @@ pub(super) async fn read_keys(
     part: &(dyn Fn() + Sync),
 ) -> Result<Vec<Outcome>, StoreError> {
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(wanted.len());
-    let mut page = FIRST_PAGE;
+    let (mut page, mut most) = (FIRST_PAGE, MOST_IN_TRANSACTION);
     while outcomes.len() < wanted.len() {
         let left = &wanted[outcomes.len()..];
         let asked = &left[..left.len().min(page)];
@@ -84,13 +84,17 @@ pub(super) async fn read_keys(
                     }
                     outcomes.push(Outcome::Read { mirror: mirror.filled(mark.revision), mark });
                 }
-                page = next_page(page, began.elapsed()).min(MOST_IN_TRANSACTION);
+                page = next_page(page, began.elapsed()).min(most);
             }
             Err(error) => match (kind(&error), asked) {
-                (Kind::Denied | Kind::TooLarge, [alone]) => {
+                (Kind::Denied | Kind::TooLarge | Kind::TooMany, [alone]) => {
                     outcomes.push(Outcome::Refused(explain(alone.what(), &error)));
                 }
                 (Kind::Denied | Kind::TooLarge, _) => page = asked.len() / 2,
+                (Kind::TooMany, _) => {
+                    most = asked.len() / 2;
+                    page = most;
+                }
                 (Kind::NoHistory | Kind::Doubt, _) => {
                     return Err(explain(format!("read {} keys", asked.len()), &error));
                 }
@@ -113,7 +117,7 @@ pub(super) async fn read_range(
         match read_pages(&kv, wanted, None, part).await {
             Ok((mirror, mark)) => return Ok(Outcome::Read { mirror, mark }),
             Err(error) => match kind(&error) {
-                Kind::Denied | Kind::TooLarge => {
+                Kind::Denied | Kind::TooLarge | Kind::TooMany => {
                     return Ok(Outcome::Refused(explain(wanted.what(), &error)));
                 }
                 Kind::NoHistory => {}
@@ -137,7 +141,7 @@ pub(super) async fn read_history(
         Ok((mirror, mark)) => Ok(Some((mirror, mark))),
         Err(error) => match kind(&error) {
             // A refusal is found, and told, by the read of the present.
-            Kind::Denied | Kind::TooLarge | Kind::NoHistory => Ok(None),
+            Kind::Denied | Kind::TooLarge | Kind::TooMany | Kind::NoHistory => Ok(None),
             Kind::Doubt => Err(explain(wanted.what(), &error)),
         },
     }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, Txn, TxnOp};
+use twitcher::store::access::{Change, Condition};
 use twitcher::store::session::{Command, TargetId};
-use twitcher::store::{Subscribe, etcd};
+use twitcher::store::{Access, Subscribe, etcd};
 use twitcher::watch::{Content, Detail, WatchType};
 
 use super::basics::put;
@@ -12,6 +13,7 @@ use super::{Seen, data, down, every, key, show, spec, store, subscribe, tree};
 use crate::fixture::conversation::{Conversation, arm};
 use crate::fixture::etcd::Etcd;
 use crate::fixture::proxy::Proxy;
+use crate::fixture::server::LONG;
 
 /// Writes `{prefix}{number}` for each number, with the number's text as the value.
 async fn put_many(client: &mut Client, prefix: &str, count: usize, value: &str) {
@@ -115,6 +117,27 @@ async fn a_backlog_of_large_values_is_caught_up_with() {
     }
     put(&mut client, "/large", "31").await;
     all.until("31").await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_small_transactions_is_asked_with_small_ones() {
+    let etcd = Etcd::start_with(&["--max-txn-ops=32"]);
+    let store = store(etcd.port());
+    let mut all: Vec<Seen> = (0..200).map(|number| data(&store, &format!("/many/{number}"))).collect();
+    for seen in &mut all {
+        seen.until("-").await;
+    }
+    assert_eq!(store.health().borrow().reconnects, 0);
+    let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
+    let change = |number| Change::Put {
+        key: key(&format!("/many/{number}")),
+        value: "new".into(),
+        condition: Condition::Absent,
+    };
+    access.apply(&(0..200).map(change).collect::<Vec<_>>(), &mut |_| ()).await.unwrap();
+    for seen in &mut all {
+        seen.until("new").await;
+    }
 }
 
 #[tokio::test]
