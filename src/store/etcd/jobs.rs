@@ -61,6 +61,11 @@ pub(super) struct Answer {
 }
 
 impl Job {
+    /// Whether it reads any number of keys, and not those that are named.
+    pub(super) fn is_range(&self) -> bool {
+        self.asked.iter().any(|asked| !matches!(asked.wanted.scope, Scope::Data(_)))
+    }
+
     /// `part` is told when a part of what is asked has come.
     pub(super) async fn run(
         self,

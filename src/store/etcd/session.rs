@@ -23,7 +23,8 @@ use crate::store::session::{Arm, Command, Proof, Report, Session, TargetId};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Detail, Version};
 
-/// Reads under way at once; more wait in order.
+/// Reads under way at once; more wait in order. One of them is never a range's, which may take minutes: a key need
+/// not wait for large trees.
 const READS_AT_ONCE: usize = 4;
 /// Single keys that are read as one job: a few transactions.
 const KEYS_IN_JOB: usize = 512;
@@ -64,6 +65,8 @@ struct Serving {
     /// Watches that wait for the stream that is being opened.
     unplaced: VecDeque<Watch>,
     reading: FuturesUnordered<BoxFuture<'static, Result<Answer, StoreError>>>,
+    /// How many of those under way are ranges.
+    ranges: usize,
     to_read: VecDeque<Job>,
     last_number: i64,
     last_epoch: u64,
@@ -116,6 +119,7 @@ impl Serving {
             opening: None,
             unplaced: VecDeque::new(),
             reading: FuturesUnordered::new(),
+            ranges: 0,
             to_read: VecDeque::new(),
             last_number: 0,
             last_epoch: 0,
@@ -140,7 +144,7 @@ impl Serving {
                 }
             }
             while self.reading.len() < READS_AT_ONCE
-                && let Some(job) = self.to_read.pop_front()
+                && let Some(job) = self.next_job()
             {
                 let reports = self.reports.clone();
                 // Where there is no room, reports wait that say as much.
@@ -235,8 +239,17 @@ impl Serving {
         }
     }
 
+    fn next_job(&mut self) -> Option<Job> {
+        let full = self.ranges + 1 >= READS_AT_ONCE;
+        let place = self.to_read.iter().position(|job| !(full && job.is_range()))?;
+        let job = self.to_read.remove(place)?;
+        self.ranges += usize::from(job.is_range());
+        Some(job)
+    }
+
     fn answered(&mut self, answer: Answer) -> Result<(), StoreError> {
         let Answer { job, not_below, outcomes } = answer;
+        self.ranges -= usize::from(job.is_range());
         let mut missing = Vec::new();
         for (asked, outcome) in job.asked.into_iter().zip(outcomes) {
             let id = asked.id;

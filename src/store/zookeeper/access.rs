@@ -127,7 +127,11 @@ impl Access {
     /// Deletes a node without children; whether it was there.
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         let path = self.path(key)?;
-        let existed = self.within(format!("delete {path}"), self.stat(&path)).await?.is_some();
+        let looking = async {
+            self.sync().await?;
+            self.stat(&path).await
+        };
+        let existed = self.within(format!("delete {path}"), looking).await?.is_some();
         self.write(&[Change::Delete { key: key.clone(), condition }]).await?;
         Ok(existed)
     }

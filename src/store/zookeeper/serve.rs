@@ -84,7 +84,7 @@ pub(super) struct Serving {
     unsynced: BTreeMap<Member, Vec<SpotId>>,
     /// Targets of which something was seen since they were last asked for a report.
     touched: BTreeSet<TargetId>,
-    /// Whether something was seen since a report.
+    /// Whether something was seen since a report of what one is owed for.
     has_seen: bool,
     /// Targets that hold a change back, and until when.
     held: BTreeMap<TargetId, Instant>,

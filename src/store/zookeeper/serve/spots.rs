@@ -140,6 +140,7 @@ impl Serving {
         }
         let (at, want) = (spot.at.clone(), spot.want);
         let Some(target) = self.targets.get_mut(&id) else { return Ok(()) };
+        self.has_seen |= target.owed;
         let moves = target.see(&at, want, seen);
         if synced < target.since {
             spot.phase = Phase::Waiting;
@@ -156,7 +157,6 @@ impl Serving {
             self.watch(id, place, Want::Children);
         }
         self.touched.insert(id);
-        self.has_seen = true;
         Ok(())
     }
 
