@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use etcd_client::GetOptions;
 use twitcher::store::{LinkState, Store};
-use twitcher::watch::StoreName;
+use twitcher::watch::{Content, StoreName};
 
 use super::basics::put;
+use super::load::put_many;
 use super::{data, spec, tree};
 use crate::fixture::etcd::{Cluster, Etcd};
 use crate::fixture::server::LONG;
@@ -141,5 +142,38 @@ async fn a_member_that_is_cut_off_from_the_others_is_left_for_one_that_is_not() 
         assert_eq!(stale, old);
         cluster.reunite();
         cluster.members[alone].wait_healthy();
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_dies_in_the_middle_of_a_first_read_costs_nothing() {
+    const COUNT: usize = 20_000;
+    let mut cluster = Cluster::start(3);
+    put_many(&mut cluster.members[0].client().await, "/tree/", COUNT, "x").await;
+    for round in 0..3 {
+        let store = store(&cluster);
+        let mut whole = tree(&store, "/tree");
+        let mut key = data(&store, "/tree/7");
+        let dead = served_by(&store, &cluster).await;
+        // A key is read beside the tree, which takes longer.
+        key.next().await;
+        cluster.members[dead].kill();
+        let mut client = cluster.members[(dead + 1) % 3].client().await;
+        let new = format!("new {round}");
+        let mut failures = 0;
+        while client.put("/tree/7", new.as_str(), None).await.is_err() {
+            failures += 1;
+            assert!(failures < 100, "no leader was elected");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        key.until(&new).await;
+        loop {
+            let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };
+            assert_eq!(state.len(), COUNT, "never a part of it");
+            if state.get("7").is_some_and(|value| value.as_deref() == Some(new.as_bytes())) {
+                break;
+            }
+        }
+        cluster.members[dead].start_again();
     }
 }

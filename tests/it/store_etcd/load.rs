@@ -16,7 +16,7 @@ use crate::fixture::proxy::Proxy;
 use crate::fixture::server::LONG;
 
 /// Writes `{prefix}{number}` for each number, with the number's text as the value.
-async fn put_many(client: &mut Client, prefix: &str, count: usize, value: &str) {
+pub(super) async fn put_many(client: &mut Client, prefix: &str, count: usize, value: &str) {
     for start in (0..count).step_by(128) {
         let numbers = start..(start + 128).min(count);
         let puts: Vec<TxnOp> =
