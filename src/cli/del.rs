@@ -51,7 +51,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 }
 
 async fn delete_tree(key: &Key, yes: bool, opened: &Opened) -> Result<(), Failure> {
-    let present = opened.access.tree(key).await.map_err(failure)?.entries;
+    let present = opened.entries(key).await?;
     if present.is_empty() {
         return Err(opened.missing(key));
     }

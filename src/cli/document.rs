@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap_complete::ArgValueCompleter;
 
 use super::progress::Progress;
-use super::stores::{StoreArgs, failure, key};
+use super::stores::{StoreArgs, key};
 use super::{Common, Failure, complete, print};
 use crate::store::StoreUrl;
 use crate::tree::document::{self, Arrays, Syntax};
@@ -90,7 +90,7 @@ impl Language {
 /// `twitcher dump`.
 pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
-    let entries = opened.access.tree(&args.key).await.map_err(failure)?.entries;
+    let entries = opened.entries(&args.key).await?;
     if entries.is_empty() && !args.key.base().is_empty() {
         return Err(opened.missing(&args.key));
     }
@@ -102,7 +102,7 @@ pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
 pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
     let document = read(&args)?;
     let opened = args.store.open(common).await?;
-    let present = opened.access.tree(&args.at).await.map_err(failure)?.entries;
+    let present = opened.entries(&args.at).await?;
     let mode = if args.replace { Mode::Replace } else { Mode::Merge };
     let bare = match opened.spec.url {
         StoreUrl::ZooKeeper { .. } => Bare::Make,

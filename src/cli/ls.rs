@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 }
 
 async fn whole(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
-    let entries = opened.access.tree(key).await.map_err(failure)?.entries;
+    let entries = opened.entries(key).await?;
     let full = |path: &str| key_at(key, path).map_or_else(|_| path.to_owned(), |key| key.to_string());
     let rows: Vec<Row> = entries.into_iter().map(|(path, entry)| (full(&path), Some(entry))).collect();
     Ok((!rows.is_empty()).then_some(rows))

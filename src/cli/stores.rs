@@ -1,12 +1,14 @@
 //! Which store a command means, and how it is reached: `--store`, `--timeout`, twitcher.conf.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
 use clap_complete::ArgValueCandidates;
 
 use super::{Common, Failure, complete};
 use crate::config::Loader;
-use crate::store::access::Access;
+use crate::store::access::{Access, Entry, LEFT_OUT};
 use crate::store::{StoreError, StoreSpec, StoreUrl};
 use crate::watch::{Key, StoreName};
 
@@ -90,6 +92,20 @@ fn named(name: Option<&str>, common: &Common) -> Result<StoreSpec, Failure> {
 }
 
 impl Opened {
+    /// A key and everything below it, by relative path. What cannot be shown, and so will not be touched, is said.
+    pub(super) async fn entries(&self, key: &Key) -> Result<BTreeMap<String, Entry>, Failure> {
+        let listing = self.access.tree(key).await.map_err(failure)?;
+        if listing.left_out > 0 {
+            // Standard error may be closed; nothing hangs on it.
+            let _ = writeln!(
+                std::io::stderr().lock(),
+                "twitcher: {} of the keys at and below {key} cannot be shown, and will stay as they are: {LEFT_OUT}",
+                listing.left_out
+            );
+        }
+        Ok(listing.entries)
+    }
+
     /// The failure of a key that is not there.
     pub(super) fn missing(&self, key: &Key) -> Failure {
         Failure::new(format!("`{key}` does not exist in {}; `twitcher ls` shows what does", self.spec.url))

@@ -60,7 +60,12 @@ pub struct Listing {
     pub entries: std::collections::BTreeMap<String, Entry>,
     /// The revision at which all of it held; etcd only.
     pub revision: Option<i64>,
+    /// Keys that are there and not among the entries, because no [`Key`] names them ([`LEFT_OUT`]); etcd only.
+    pub left_out: u64,
 }
+
+/// Why etcd's keys are left out.
+pub const LEFT_OUT: &str = "a key that is not UTF-8, or ends with more than one slash, is left out";
 
 /// A store that single requests can be sent to.
 pub enum Access {

@@ -20,12 +20,15 @@ pub use error::StoreError;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 pub use url::InvalidStoreUrl;
 
-/// Opens a session of the store's kind; the attempt's number moves on among its servers.
-fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
+/// How sessions of the store's kind are opened; the attempt's number moves on among its servers.
+fn opener(spec: &StoreSpec) -> driver::Open {
     match &spec.url {
-        StoreUrl::Etcd { .. } => etcd::session(spec, attempt),
-        StoreUrl::ZooKeeper { .. } => zookeeper::session(spec, attempt),
-        StoreUrl::Dir { .. } => dir::session(spec, attempt),
+        StoreUrl::Etcd { .. } => Box::new(etcd::session),
+        StoreUrl::ZooKeeper { .. } => Box::new(zookeeper::session),
+        StoreUrl::Dir { .. } => {
+            let threads = dir::Threads::new(1);
+            Box::new(move |spec, _| dir::session(spec, &threads))
+        }
     }
 }
 

@@ -79,6 +79,9 @@ pub enum Report {
         /// How.
         proof: Proof,
     },
+    /// Of an answer that takes many requests, another part came. Says that the store is alive and at work,
+    /// so that only silence is taken for a loss, and not the size of a tree.
+    Progress,
     /// This target cannot be read or watched (permission, impossible key); all others go on. The driver
     /// arms it again after a while.
     Refused {

@@ -3,10 +3,12 @@
 use crate::watch::{InvalidKey, Key};
 
 /// The key of a path relative to another key, as [`Subtree`](crate::watch::Subtree) has them: `""` is the key
-/// itself, `"a/b"` is below it, and `"/"` is the key with a slash at its end.
+/// itself, `"a/b"` is below it, and `"/"` is the key with a slash at its end. Slashes at the key's own end do not
+/// count, as in the subtree of it.
 pub fn key_at(key: &Key, path: &str) -> Result<Key, InvalidKey> {
     match path {
-        "" => Ok(key.clone()),
+        "" if key.base().is_empty() => Ok(key.clone()),
+        "" => Key::new(key.base()),
         "/" => Key::new(&format!("{}/", key.base())),
         path => Key::new(&format!("{}/{path}", key.base())),
     }
@@ -29,6 +31,9 @@ mod tests {
             ("/a", "/", "/a/"),
             ("/a", "/b", "/a//b"),
             ("/a/", "b", "/a/b"),
+            ("/a/", "", "/a"),
+            ("/a/", "/", "/a/"),
+            ("/", "", "/"),
             ("/", "b", "/b"),
             ("/", "/", "/"),
             ("a", "b", "a/b"),

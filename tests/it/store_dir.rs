@@ -5,10 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::linkat;
 use tempfile::TempDir;
 use twitcher::store::access::{Change, Condition};
+use twitcher::store::dir::{self, Threads};
 use twitcher::store::session::{Command, Proof, TargetId};
-use twitcher::store::{StoreError, StoreSpec, StoreUrl, dir};
+use twitcher::store::{StoreError, StoreSpec, StoreUrl};
 use twitcher::watch::WatchType::{Children, Data, Tree};
 use twitcher::watch::{Content, Key, Version};
 
@@ -19,7 +22,7 @@ fn store(root: &Path) -> StoreSpec {
 }
 
 fn open(root: &Path) -> Conversation {
-    Conversation::new(dir::session(&store(root), 1))
+    Conversation::new(dir::session(&store(root), &Threads::new(1)))
 }
 
 fn folder() -> TempDir {
@@ -78,6 +81,44 @@ async fn a_file_that_is_being_written_is_read_when_it_is_closed() {
     seen.until_is(2, &tree(&[("", None), ("a", Some("first half, second half")), ("other", Some("x"))]))
         .await;
     assert_eq!(seen.count(1), 2, "no half of it was reported");
+}
+
+/// A file without a name that is given one when it is complete.
+fn link_unnamed(path: &Path, text: &str) {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_TMPFILE)
+        .open(path.parent().unwrap())
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+    linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW).unwrap();
+}
+
+#[tokio::test]
+async fn a_finished_file_that_is_linked_into_place_is_seen_though_nobody_closes_it() {
+    let folder = folder();
+    let outside = tempfile::tempdir_in(folder.path().parent().unwrap()).unwrap();
+    let mut seen = open(folder.path());
+    seen.arm(vec![arm(1, "/a", Data), arm(2, "/", Tree), arm(3, "/b", Data), arm(4, "/", Children)]);
+    seen.until("all armed", |seen| seen.states.len() == 4).await;
+    let unfinished = outside.path().join("unfinished");
+    fs::write(&unfinished, "1").unwrap();
+    fs::hard_link(&unfinished, folder.path().join("a")).unwrap();
+    fs::remove_file(&unfinished).unwrap();
+    link_unnamed(&folder.path().join("b"), "2");
+    seen.until_is(1, &value("1")).await;
+    seen.until_is(3, &value("2")).await;
+    seen.until_is(2, &tree(&[("", None), ("a", Some("1")), ("b", Some("2"))])).await;
+    seen.until_is(4, &children(&["a", "b"])).await;
+    // Again, in the place of what was there.
+    fs::remove_file(folder.path().join("b")).unwrap();
+    link_unnamed(&folder.path().join("b"), "3");
+    seen.until_is(3, &value("3")).await;
+    assert!(seen.proofs.values().all(|proof| *proof == Proof::Event), "{:?}", seen.proofs);
 }
 
 #[tokio::test]
@@ -377,6 +418,32 @@ async fn single_requests_write_whole_values_under_conditions() {
     assert!(!access.delete(&key("/a/b"), Condition::Any).await.unwrap());
     assert!(access.delete(&key("/a"), Condition::Any).await.unwrap());
     assert!(!access.delete(&key("/a"), Condition::Any).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_never_read_replaced_or_waited_for() {
+    let folder = folder();
+    let rights = nix::sys::stat::Mode::S_IRWXU;
+    let at = |name: &str| folder.path().join(name);
+    nix::unistd::mkfifo(&at("fifo"), rights).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    nix::unistd::mkfifo(&outside.path().join("fifo"), rights).unwrap();
+    symlink(outside.path().join("fifo"), at("link")).unwrap();
+    let access = dir::Access::open(&store(folder.path()), Duration::from_secs(30)).await.unwrap();
+    for name in ["fifo", "socket", "link"] {
+        let key = key(&format!("/{name}"));
+        assert_eq!(access.get(&key).await.unwrap(), None, "{name}");
+        assert_eq!(access.children(&key).await.unwrap(), None, "{name}");
+        assert!(!access.delete(&key, Condition::Any).await.unwrap(), "{name}");
+        let refused = access.put(&key, "x".into(), Condition::Any).await.unwrap_err();
+        assert!(refused.to_string().contains("neither a regular file nor a directory"), "{refused}");
+        assert!(at(name).symlink_metadata().is_ok(), "{name} is still there");
+    }
+    assert_eq!(access.tree(&key("/")).await.unwrap().entries.len(), 1);
+    fs::remove_file(at(".twitcher.lock")).unwrap();
+    nix::unistd::mkfifo(&at(".twitcher.lock"), rights).unwrap();
+    access.put(&key("/a"), "x".into(), Condition::Any).await.unwrap_err();
 }
 
 #[tokio::test]

@@ -60,6 +60,12 @@ pub(super) fn conf() -> String {
     page.control("SH", ["STORES"]);
     paragraph(&mut page, "Each store is a table [store.NAME]. Watches and commands use it by its name.");
     fields(&mut page, STORE);
+    paragraph(
+        &mut page,
+        "The path of an etcd URL is put before every key. The top of such a store, the key /, holds the keys that begin \
+         with that path and a slash; without a path, those that begin with a slash. A key that is not UTF-8 is left out \
+         of trees and of the names of children, and is never deleted with a tree.",
+    );
     page.control("SH", ["TLS"]);
     paragraph(&mut page, "The table [store.NAME.tls], for etcd and ZooKeeper, turns TLS on.");
     fields(&mut page, TLS);

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::model::{Effect, Input, Link, Question, Told, View};
 use self::terminal::Screen;
-use super::stores::{StoreArgs, failure, key};
+use super::stores::{StoreArgs, key};
 use super::{Common, Failure, print};
 use crate::store::{Standing, Store};
 use crate::tree::{Changes, Scope, Snapshot, Tree};
@@ -74,7 +74,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 
 async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
-    let entries = opened.access.tree(&args.key).await.map_err(failure)?.entries;
+    let entries = opened.entries(&args.key).await?;
     // An empty store has nothing at its top; that is no mistake of whoever asks.
     if entries.is_empty() && !args.key.base().is_empty() {
         return Err(opened.missing(&args.key));

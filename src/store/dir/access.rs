@@ -6,29 +6,37 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::content::{NOTHING, list, read_file, refused, value_version, vanished};
 use super::place::{Place, join, key_name};
 use super::root_of;
+use super::threads::Threads;
 use super::write::{delete, lock, put};
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Version};
 
-/// A directory to read and write. Nothing is held open; each request waits at most the time limit for the
-/// lock that writers share.
+/// Requests at once; more wait, and those that the system holds for ever cost no more threads than this.
+const AT_ONCE: usize = 4;
+
+/// What a thread needs to say that the time is over.
+const SAYING_SO: Duration = Duration::from_millis(500);
+
+/// A directory to read and write. Nothing is held open; each request is answered within the time limit, and waits
+/// as long for the lock that writers share.
 #[derive(Debug, Clone)]
 pub struct Access {
     root: PathBuf,
     limit: Duration,
+    threads: Threads,
 }
 
 impl Access {
     /// Accepts a `dir` store. Its root may be missing: then there are no keys, and a write makes it.
     #[expect(clippy::unused_async, reason = "every kind of store is opened in the same way")]
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
-        Ok(Self { root: root_of(spec)?, limit })
+        Ok(Self { root: root_of(spec)?, limit, threads: Threads::new(AT_ONCE) })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -36,10 +44,18 @@ impl Access {
         work: impl FnOnce(&Path, Instant) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (root, deadline) = (self.root.clone(), Instant::now() + self.limit);
-        let what = format!("use directory {}", self.root.display());
-        spawn_blocking(move || work(&root, deadline))
-            .await
-            .map_err(|error| StoreError::Unavailable { what, why: error.to_string() })?
+        let answer = self.threads.run(&self.root, self.limit, move || work(&root, deadline));
+        // The lock is waited for as long, and says so by itself.
+        match timeout(self.limit + SAYING_SO, answer).await {
+            Ok(answer) => answer?,
+            Err(_) => Err(StoreError::Unavailable {
+                what: format!("use directory {}", self.root.display()),
+                why: format!(
+                    "no answer within {} seconds; if it lies on a network file system, is its server there?",
+                    self.limit.as_secs_f32()
+                ),
+            }),
+        }
     }
 
     /// One key; `None` where it does not exist.
@@ -72,7 +88,9 @@ impl Access {
                         names.iter().filter_map(|name| key_name(name)).map(String::from).collect()
                     }))
                 }
-                Ok(_) => Ok(Some(Vec::new())),
+                Ok(metadata) if metadata.is_file() => Ok(Some(Vec::new())),
+                // A device or the like is no key.
+                Ok(_) => Ok(None),
                 Err(error) if vanished(&error) => Ok(None),
                 Err(error) => Err(refused(&path, &error)),
             }
@@ -167,4 +185,24 @@ fn gather(path: &Path, at: &str, above: &mut Vec<PathBuf>, listing: &mut Listing
     }
     above.pop();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_that_hangs_is_an_error_in_time_and_its_threads_are_few() {
+        let threads = Threads::new(1);
+        let access = Access { root: "/nowhere".into(), limit: Duration::from_secs(5), threads };
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let hung = access.blocking(move |_, _| Ok(held.recv().is_ok())).await.unwrap_err();
+        assert!(hung.to_string().contains("no answer within 5 seconds"), "{hung}");
+        let key = Key::new("/a").unwrap();
+        let behind = access.get(&key).await.unwrap_err();
+        assert!(behind.to_string().contains("has not answered an earlier request"), "{behind}");
+        tokio::time::resume();
+        release.send(()).unwrap();
+        assert_eq!(access.get(&key).await.unwrap(), None);
+    }
 }

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::content::{NOTHING, list, names_version, read_file, value_version};
 use super::interest::{Dependent, Hold, Interests, Scope, Touched};
 use super::place::{Place, key_name};
+use super::threads::Pulse;
 use super::tree::Tree;
 use super::walk::{Found, Unreadable, names_of, walk};
 use crate::store::StoreError;
@@ -36,6 +38,7 @@ pub(super) struct Engine {
     interests: Interests,
     targets: BTreeMap<TargetId, Watched>,
     touched: Touched,
+    pulse: Pulse,
 }
 
 #[derive(Debug)]
@@ -69,8 +72,13 @@ pub(super) enum Step {
 }
 
 impl Engine {
-    pub(super) fn new(root: PathBuf, interests: Interests) -> Self {
-        Self { root, interests, targets: BTreeMap::new(), touched: Touched::default() }
+    pub(super) fn new(root: PathBuf, interests: Interests, pulse: Pulse) -> Self {
+        Self { root, interests, targets: BTreeMap::new(), touched: Touched::default(), pulse }
+    }
+
+    /// When the next step is due although nothing happens.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.interests.next_look()
     }
 
     /// Does what is asked, and reports what changed.
@@ -113,7 +121,7 @@ impl Engine {
     }
 
     fn drain(&mut self) -> Result<(), StoreError> {
-        self.interests.drain(&mut self.touched).map_err(|errno| StoreError::Unavailable {
+        self.interests.drain(Instant::now(), &mut self.touched).map_err(|errno| StoreError::Unavailable {
             what: format!("read the events of directory {}", self.root.display()),
             why: errno.desc().to_owned(),
         })?;
@@ -140,7 +148,9 @@ impl Engine {
                         Ok(place) => {
                             let shape = match arm.watch_type {
                                 WatchType::Data | WatchType::Children => Shape::Whole(Vec::new()),
-                                WatchType::Tree => Shape::Tree(Box::new(Tree::new(id, arm.detail))),
+                                WatchType::Tree => {
+                                    Shape::Tree(Box::new(Tree::new(id, arm.detail, self.pulse.clone())))
+                                }
                             };
                             let watched = Watched { arm, place, shape, reported: None, owed: true };
                             self.targets.insert(id, watched);
@@ -199,6 +209,7 @@ impl Engine {
 
     /// Reads a target, or the touched parts of it; `None` where it is not armed any more.
     fn look(&mut self, id: TargetId, places: &BTreeSet<Arc<str>>) -> Option<Result<Reading, StoreError>> {
+        self.pulse.beat();
         let watched = self.targets.get_mut(&id)?;
         let seen = match &mut watched.shape {
             Shape::Whole(holds) => {

@@ -10,11 +10,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use super::place::{join, key_name};
+use super::unfinished::{Stamp, Unfinished};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
 
@@ -75,6 +77,7 @@ pub(super) struct Interests {
     /// Watches made since the last [`drain`](Self::drain). A path stands for the same directory at least until
     /// the event that says otherwise is taken from the queue.
     fresh: BTreeMap<PathBuf, WatchDescriptor>,
+    unfinished: Unfinished<(WatchDescriptor, OsString)>,
 }
 
 impl Interests {
@@ -92,7 +95,12 @@ impl Interests {
                 },
             }
         })?;
-        Ok(Self { inotify, directories: BTreeMap::new(), fresh: BTreeMap::new() })
+        Ok(Self {
+            inotify,
+            directories: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            unfinished: Unfinished::new(),
+        })
     }
 
     /// A second descriptor of the instance, to wait on.
@@ -170,20 +178,33 @@ impl Interests {
         }
     }
 
-    /// Takes all events there are.
-    pub(super) fn drain(&mut self, touched: &mut Touched) -> Result<(), Errno> {
+    /// Takes all events there are, and looks at the files that were not finished.
+    pub(super) fn drain(&mut self, now: Instant, touched: &mut Touched) -> Result<(), Errno> {
         self.fresh.clear();
         loop {
             match self.inotify.read_events() {
-                Ok(events) => events.iter().for_each(|event| self.event(event, touched)),
-                Err(Errno::EAGAIN) => return Ok(()),
+                Ok(events) => events.iter().for_each(|event| self.event(event, now, touched)),
+                Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }
         }
+        let directories = &self.directories;
+        let look = |(at, name): &(WatchDescriptor, OsString)| directories.get(at)?.being_written(name);
+        for (at, name) in self.unfinished.finished(now, look) {
+            if let Some(directory) = self.directories.get(&at) {
+                directory.changed(&name, true, touched);
+            }
+        }
+        Ok(())
     }
 
-    fn event(&mut self, event: &InotifyEvent, touched: &mut Touched) {
+    /// When a file that was not finished has to be looked at again.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.unfinished.next_look()
+    }
+
+    fn event(&mut self, event: &InotifyEvent, now: Instant, touched: &mut Touched) {
         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
             touched.all = true;
             return;
@@ -204,42 +225,63 @@ impl Interests {
                     touched.add_all(directory.dependents.values().flatten());
                 }
             }
-            Some(name) => directory.named(name, event.mask, touched),
+            Some(name) => {
+                // A file that was just created is read when its writer closes it, and not half written.
+                let created = event.mask.contains(AddWatchFlags::IN_CREATE);
+                let place = (event.wd, name.clone());
+                if created && let Some(stamp) = directory.being_written(name) {
+                    directory.listed(name, touched);
+                    self.unfinished.came(place, stamp, now);
+                } else {
+                    directory.named(name, event.mask, touched);
+                    self.unfinished.is_settled(&place);
+                }
+            }
         }
     }
 }
 
 impl Directory {
     fn named(&self, name: &OsStr, mask: AddWatchFlags, touched: &mut Touched) {
-        let is_directory = mask.contains(AddWatchFlags::IN_ISDIR);
         let comes_or_goes = mask.intersects(
             AddWatchFlags::IN_CREATE
                 | AddWatchFlags::IN_DELETE
                 | AddWatchFlags::IN_MOVED_FROM
                 | AddWatchFlags::IN_MOVED_TO,
         );
-        // A file that was just created is read when its writer closes it, and not half written.
-        let unfinished = mask.contains(AddWatchFlags::IN_CREATE) && !is_directory && self.being_written(name);
-        let named = Scope::Name(name.to_owned());
-        if !unfinished && let Some(dependents) = self.dependents.get(&named) {
-            touched.add_all(dependents);
-        }
-        let Some(key) = key_name(name) else { return };
-        if comes_or_goes && let Some(dependents) = self.dependents.get(&Scope::Keys) {
-            touched.add_all(dependents);
+        if comes_or_goes {
+            self.listed(name, touched);
         }
         // What a directory's own attributes are is of no interest to the tree that holds it.
-        if !unfinished && (comes_or_goes || !is_directory) {
+        self.changed(name, comes_or_goes || !mask.contains(AddWatchFlags::IN_ISDIR), touched);
+    }
+
+    /// A name came or went.
+    fn listed(&self, name: &OsStr, touched: &mut Touched) {
+        if key_name(name).is_some()
+            && let Some(dependents) = self.dependents.get(&Scope::Keys)
+        {
+            touched.add_all(dependents);
+        }
+    }
+
+    /// What a name stands for is, or holds, something else.
+    fn changed(&self, name: &OsStr, for_trees: bool, touched: &mut Touched) {
+        if let Some(dependents) = self.dependents.get(&Scope::Name(name.to_owned())) {
+            touched.add_all(dependents);
+        }
+        if for_trees && let Some(key) = key_name(name) {
             for Dependent { target, at } in self.dependents.get(&Scope::Entries).into_iter().flatten() {
                 touched.add(&Dependent { target: *target, at: join(at, key).into() });
             }
         }
     }
 
-    /// Whether a name that was just created is a file that somebody opened to write: everything but a symbolic
+    /// Whether a name is a file that somebody may have opened to write, and how it looks: everything but a symbolic
     /// link, and a second hard link of a finished file.
-    fn being_written(&self, name: &OsStr) -> bool {
-        self.path.join(name).symlink_metadata().is_ok_and(|found| found.is_file() && found.nlink() == 1)
+    fn being_written(&self, name: &OsStr) -> Option<Stamp> {
+        let found = self.path.join(name).symlink_metadata().ok()?;
+        (found.is_file() && found.nlink() == 1).then(|| Stamp::of(&found))
     }
 }
 

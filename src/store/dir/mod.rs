@@ -4,42 +4,59 @@
 //! children and no value: as `data` it is absent. Symbolic links are followed, also out of the root. Versions
 //! are content hashes, so a file that is rewritten with the same bytes did not change.
 //!
-//! A session is an async task that waits, and an [`engine`] that it hands to a thread which may block.
+//! A session is an async task that waits, and an [`engine`] that it hands to a thread which may block, the only
+//! one of the store: while it is held, there is no other session.
 
 mod access;
 mod content;
 mod engine;
 mod interest;
 mod place;
+mod threads;
 mod tree;
+mod unfinished;
 mod walk;
 mod write;
 
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until, timeout};
 
 pub use access::Access;
+pub use threads::Threads;
 
 use self::engine::{Engine, Step};
 use self::interest::Interests;
+use self::threads::Pulse;
 use super::session::{Command, Report, Session};
 use super::{StoreError, StoreSpec, StoreUrl};
 
 /// Commands that are taken at once.
 const COMMANDS: usize = 64;
 
-/// Starts watching a directory. A root that does not exist yet is waited for.
-pub fn session(spec: &StoreSpec, _attempt: u64) -> Session {
+/// The thread is free within this, or held.
+const FREE: Duration = Duration::from_secs(1);
+
+/// Within this the root is looked at for the first time.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// Between two reports that work goes on.
+const AT_WORK: Duration = Duration::from_secs(5);
+
+/// Starts watching a directory with the store's only thread. A root that does not exist yet is waited for.
+pub fn session(spec: &StoreSpec, threads: &Threads) -> Session {
     let root = root_of(spec);
+    let threads = threads.clone();
     Session::start(move |commands, reports| async move {
         let lost = match root {
-            Ok(root) => serve(root, commands, &reports).await,
+            Ok(root) => serve(root, &threads, commands, &reports).await,
             Err(error) => Err(error),
         };
         if let Err(error) = lost {
@@ -62,6 +79,7 @@ fn root_of(spec: &StoreSpec) -> Result<PathBuf, StoreError> {
 
 async fn serve(
     root: PathBuf,
+    threads: &Threads,
     mut commands: mpsc::UnboundedReceiver<Command>,
     reports: &mpsc::Sender<Report>,
 ) -> Result<(), StoreError> {
@@ -72,7 +90,14 @@ async fn serve(
     let interests = Interests::open(&root)?;
     let events =
         interests.descriptor().and_then(readable).map_err(|error| failed("watch", error.to_string()))?;
-    let mut engine = Engine::new(root.clone(), interests);
+    // One that hangs is not called ready.
+    let path = root.clone();
+    let look = threads.run(&root, FREE, move || drop(path.symlink_metadata()));
+    timeout(FIRST_LOOK, look)
+        .await
+        .map_err(|_| failed("look at", format!("no answer within {} seconds", FIRST_LOOK.as_secs())))??;
+    let pulse = Pulse::default();
+    let mut engine = Engine::new(root.clone(), interests, pulse.clone());
     if reports.send(Report::Ready { server: root.display().to_string() }).await.is_err() {
         return Ok(());
     }
@@ -91,6 +116,7 @@ async fn serve(
                     Ok(mut ready) => ready.clear_ready(),
                     Err(error) => return Err(failed("watch", error.to_string())),
                 },
+                () = moment(engine.next_look()) => {}
             },
             Step::Busy => {
                 while batch.len() < COMMANDS
@@ -102,13 +128,37 @@ async fn serve(
             Step::Unheard => return Ok(()),
         }
         let heard = reports.clone();
-        let worked = spawn_blocking(move || {
+        let work = threads.run(&root, FREE, move || {
             let step = engine.step(batch, &heard);
             (engine, step)
         });
-        let (back, done) = worked.await.map_err(|error| failed("read", error.to_string()))?;
+        let (back, done) = tokio::select! {
+            done = work => done?,
+            never = tell_of(&pulse, reports) => match never {},
+        };
         engine = back;
         step = done?;
+    }
+}
+
+/// Tells now and then that work goes on, if it does.
+async fn tell_of(pulse: &Pulse, reports: &mpsc::Sender<Report>) -> Infallible {
+    let mut told = pulse.count();
+    loop {
+        tokio::time::sleep(AT_WORK).await;
+        let count = pulse.count();
+        if count != told {
+            told = count;
+            // Where there is no room, reports wait that say as much.
+            let _full = reports.try_send(Report::Progress);
+        }
+    }
+}
+
+async fn moment(look: Option<std::time::Instant>) {
+    match look {
+        Some(look) => sleep_until(Instant::from_std(look)).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -118,4 +168,85 @@ async fn serve(
 )]
 fn readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, Interest::READABLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc as blocking;
+
+    use super::*;
+    use crate::store::Store;
+    use crate::store::driver::{LinkState, Subscribe};
+    use crate::watch::{Content, Key, StoreName, WatchType};
+
+    fn spec(root: &std::path::Path) -> StoreSpec {
+        StoreSpec {
+            name: StoreName::new("test").unwrap(),
+            url: StoreUrl::Dir { root: root.to_path_buf() },
+            credentials: None,
+            tls: None,
+            session_timeout: Duration::from_secs(10),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_told_of_and_waiting_is_not() {
+        let pulse = Pulse::default();
+        let (reports, mut told) = mpsc::channel(8);
+        let mut count = async |pulse: &Pulse| {
+            let _goes_on = timeout(AT_WORK * 3, tell_of(pulse, &reports)).await;
+            let mut count = 0;
+            while let Ok(Report::Progress) = told.try_recv() {
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(count(&pulse).await, 0);
+        let (working, at_work) = (pulse.clone(), AT_WORK / 2);
+        let work = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(at_work).await;
+                working.beat();
+            }
+        });
+        assert!(count(&pulse).await >= 2);
+        work.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_that_hangs_costs_one_thread_however_often_it_is_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), "x").unwrap();
+        let threads = Threads::new(1);
+        let (release, held) = blocking::channel::<()>();
+        let (started, start) = tokio::sync::oneshot::channel();
+        let hung = {
+            let (threads, root) = (threads.clone(), folder.path().to_path_buf());
+            tokio::spawn(async move {
+                let hang = move || {
+                    started.send(()).unwrap();
+                    held.recv()
+                };
+                threads.run(&root, FREE, hang).await
+            })
+        };
+        start.await.unwrap();
+        // Who asked has gone; the system call has not come back.
+        hung.abort();
+        let opener = threads.clone();
+        let store = Store::open_with(spec(folder.path()), Box::new(move |spec, _| session(spec, &opener)));
+        let subscribe = Subscribe::new(Key::new("/a").unwrap(), WatchType::Data);
+        let mut subscription = store.subscribe(subscribe);
+        let mut health = store.health();
+        health.wait_for(|health| health.state == LinkState::Down).await.unwrap();
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let error = subscription.standing().error.unwrap();
+        assert!(error.contains("has not answered an earlier request"), "{error}");
+        assert_eq!(health.borrow().state, LinkState::Down);
+
+        tokio::time::resume();
+        release.send(()).unwrap();
+        assert_eq!(subscription.next().await.state.content, Content::Value("x".into()));
+    }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::content::{NOTHING, entry_mark, list, read_file};
 use super::interest::{Dependent, Hold, Interests, Scope};
 use super::place::{join, key_name, split};
+use super::threads::Pulse;
 use super::walk::{DirectoryAt, Found, Unreadable, walk};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
@@ -28,10 +29,11 @@ pub(super) struct Tree {
     sum: u128,
     directories: BTreeMap<Arc<str>, DirectoryAt>,
     holds: BTreeMap<Arc<str>, Vec<Hold>>,
+    pulse: Pulse,
 }
 
 impl Tree {
-    pub(super) fn new(target: TargetId, detail: Detail) -> Self {
+    pub(super) fn new(target: TargetId, detail: Detail, pulse: Pulse) -> Self {
         Self {
             target,
             detail,
@@ -40,6 +42,7 @@ impl Tree {
             sum: 0,
             directories: BTreeMap::new(),
             holds: BTreeMap::new(),
+            pulse,
         }
     }
 
@@ -164,6 +167,7 @@ impl Tree {
     }
 
     fn insert(&mut self, at: Arc<str>, value: Option<Bytes>) -> Result<(), StoreError> {
+        self.pulse.beat();
         if self.marks.len() >= MOST_ENTRIES {
             return Err(StoreError::Refused {
                 what: "read the tree".to_owned(),

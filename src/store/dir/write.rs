@@ -35,7 +35,8 @@ pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError>
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
+        // Not blocking: a FIFO of this name must not hold the thread.
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(&path)
         .map_err(|error| failed("open", &path, &error))?;
     loop {
@@ -58,12 +59,15 @@ enum Present {
     Nothing,
     Directory,
     File(PathBuf),
+    /// A socket, a device, a FIFO: no key, and nothing that may be replaced by one.
+    Special,
 }
 
 fn present(root: &Path, key: &Key, place: &Place) -> Result<Present, StoreError> {
     let path = place.below(root);
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => Ok(Present::Directory),
+        Ok(metadata) if !metadata.is_file() => Ok(Present::Special),
         // Where links lead to is written, so that a link stays one.
         Ok(_) => fs::canonicalize(&path).map(Present::File).map_err(|error| failed("resolve", &path, &error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Present::Nothing),
@@ -82,7 +86,7 @@ fn below_a_file(key: &Key) -> StoreError {
 /// Checks a condition; the version that is there now, if any.
 fn check(key: &Key, present: &Present, condition: Condition) -> Result<Option<Version>, StoreError> {
     let found = match present {
-        Present::Nothing => None,
+        Present::Nothing | Present::Special => None,
         Present::Directory => Some(NOTHING),
         Present::File(path) => read_file(path)?.map(|value| value_version(&value)),
     };
@@ -113,6 +117,14 @@ pub(super) fn put(
             return Err(StoreError::Refused {
                 what: format!("write {key}"),
                 why: "it is a directory, which has children and no value; write a key below it".to_owned(),
+            });
+        }
+        Present::Special => {
+            return Err(StoreError::Refused {
+                what: format!("write {key}"),
+                why:
+                    "something that is neither a regular file nor a directory has its name; remove that first"
+                        .to_owned(),
             });
         }
         Present::File(path) => (path.clone(), Some(path)),
@@ -200,7 +212,7 @@ pub(super) fn delete(
     check(key, &present, condition)?;
     let path = place.below(root);
     let removed = match present {
-        Present::Nothing => return Ok(false),
+        Present::Nothing | Present::Special => return Ok(false),
         // The name goes, and not what a link leads to.
         Present::File(_) => fs::remove_file(&path),
         Present::Directory if path.is_symlink() => fs::remove_file(&path),

@@ -79,10 +79,11 @@ impl Store {
     /// # Panics
     /// Outside of a tokio runtime: the driver is a task.
     pub fn open(spec: StoreSpec) -> Self {
-        Self::open_with(spec, Box::new(crate::store::session))
+        let open = crate::store::opener(&spec);
+        Self::open_with(spec, open)
     }
 
-    pub(super) fn open_with(spec: StoreSpec, open: Open) -> Self {
+    pub(in crate::store) fn open_with(spec: StoreSpec, open: Open) -> Self {
         let spec = Arc::new(spec);
         let (requests, requests_in) = mpsc::unbounded_channel();
         let (health_out, health) = watch::channel(Health::default());

@@ -14,7 +14,7 @@ use crate::store::session::{Command, Report, Session, TargetId};
 use crate::store::{StoreError, StoreSpec};
 
 /// Opens a session: the store, and how many were opened before it (moves on among its servers).
-pub(super) type Open = Box<dyn Fn(&StoreSpec, u64) -> Session + Send>;
+pub(in crate::store) type Open = Box<dyn Fn(&StoreSpec, u64) -> Session + Send>;
 
 /// First and longest wait between two attempts to open a session.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -150,6 +150,7 @@ impl Link {
                     tracing::warn!(store = %self.spec.name, key = %wanted.key, "the key cannot be watched: {error}");
                 }
             }
+            Report::Progress => self.table.progress(now),
             Report::Lost(error) => self.lost(&error, now),
         }
     }

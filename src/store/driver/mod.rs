@@ -17,4 +17,5 @@ mod tests;
 pub(crate) use backoff::Backoff;
 pub use handle::{Standing, Store, Subscribe, Subscription};
 pub use health::{Health, LinkState};
+pub(super) use link::Open;
 pub use slot::Update;

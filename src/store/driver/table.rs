@@ -10,7 +10,8 @@ use crate::watch::Order;
 
 /// A session that owes answers and gives none for this long is lost.
 const NO_ANSWER: Duration = Duration::from_secs(30);
-/// A single answer may take this long while others come.
+/// A single answer may take this long while others come. One that comes in parts may take longer, and with it
+/// those that wait behind it.
 const LATE_ANSWER: Duration = Duration::from_mins(5);
 /// What is due within this part of its interval is verified along with what is due now, so that many
 /// targets cause few wake-ups.
@@ -26,7 +27,9 @@ pub(super) struct Table {
     retries: BTreeSet<(Instant, TargetId)>,
     owed: BTreeMap<TargetId, Instant>,
     owed_since: BTreeSet<(Instant, TargetId)>,
-    last_answer: Option<Instant>,
+    /// When the session last answered, in whole or in part.
+    last_sign: Option<Instant>,
+    last_part: Option<Instant>,
     next_target: u64,
     order: u64,
 }
@@ -116,7 +119,8 @@ impl Table {
     pub(super) fn disconnect(&mut self) {
         self.owed.clear();
         self.owed_since.clear();
-        self.last_answer = None;
+        self.last_sign = None;
+        self.last_part = None;
         self.due.clear();
         self.retries.clear();
         for target in self.targets.values_mut() {
@@ -142,6 +146,14 @@ impl Table {
             self.schedule(id, now);
         }
         recovered.map_or(Observed::State, Observed::Recovered)
+    }
+
+    /// A part of an answer came.
+    pub(super) fn progress(&mut self, now: Instant) {
+        if self.owes_answers() {
+            self.last_sign = Some(now);
+            self.last_part = Some(now);
+        }
     }
 
     pub(super) fn refuse(
@@ -196,8 +208,10 @@ impl Table {
     /// When the session counts as lost unless it answers.
     pub(super) fn answer_deadline(&self) -> Option<Instant> {
         let &(oldest, _) = self.owed_since.first()?;
-        let quiet_since = self.last_answer.map_or(oldest, |last| last.max(oldest));
-        Some((quiet_since + NO_ANSWER).min(oldest + LATE_ANSWER))
+        let quiet_since = self.last_sign.map_or(oldest, |last| last.max(oldest));
+        let late = oldest + LATE_ANSWER;
+        let late = self.last_part.map_or(late, |part| late.max(part + NO_ANSWER));
+        Some((quiet_since + NO_ANSWER).min(late))
     }
 
     /// When something is to be verified or tried again, or an answer is overdue.
@@ -216,7 +230,7 @@ impl Table {
 
     fn answer(&mut self, id: TargetId, now: Instant) {
         if self.settle(id) {
-            self.last_answer = Some(now);
+            self.last_sign = Some(now);
         }
     }
 

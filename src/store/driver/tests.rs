@@ -77,6 +77,14 @@ impl Played {
         self.say(Report::State { id, reading, proof }).await;
     }
 
+    /// Parts of an answer, this far apart.
+    async fn parts(&self, count: u32, apart: Duration) {
+        for _ in 0..count {
+            tokio::time::sleep(apart).await;
+            self.say(Report::Progress).await;
+        }
+    }
+
     async fn lose(&self) {
         let error = StoreError::Unavailable { what: "ask s1".into(), why: "it is gone".into() };
         self.say(Report::Lost(error)).await;
@@ -301,6 +309,55 @@ async fn many_answers_that_trickle_in_are_no_reason_to_give_up() {
     }
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert!(subscriptions.iter().all(|subscription| subscription.standing().error.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_in_parts_is_waited_for_and_one_that_stops_is_not() {
+    let mut stage = Stage::new();
+    let mut large = stage.subscribe("/large", false);
+    let mut behind = stage.subscribe("/behind", false);
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    // Far longer than a single answer may take.
+    session.parts(40, Duration::from_secs(25)).await;
+    session.show(arms[0].id, 1, "x", Proof::Read).await;
+    assert_eq!(text(&large.next().await), "x");
+    session.show(arms[1].id, 1, "y", Proof::Read).await;
+    assert_eq!(text(&behind.next().await), "y");
+    assert_eq!(stage.store.health().borrow().reconnects, 0);
+
+    assert!(!session.verifies().await.is_empty());
+    session.parts(40, Duration::from_secs(25)).await;
+    assert_eq!(large.standing().error, None);
+    let began = tokio::time::Instant::now();
+    session.reports.closed().await;
+    assert!((29..=31).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_never_comes_is_missed_although_others_come_in_parts() {
+    let mut stage = Stage::new();
+    let _small = stage.subscribe_verified("/small", false, Duration::from_secs(20));
+    let _large = stage.subscribe_verified("/large", false, Duration::from_mins(1));
+    let forgotten = stage.subscribe("/forgotten", false);
+    let mut session = stage.ready().await;
+    let arms = session.arms().await;
+    let (small, large) = (arms[0].id, arms[1].id);
+    session.show(small, 1, "x", Proof::Read).await;
+    session.show(large, 1, "x", Proof::Read).await;
+    let began = tokio::time::Instant::now();
+    while let Some(command) = session.commands.recv().await {
+        let Command::Verify(ids) = command else { panic!("{command:?}") };
+        for id in ids {
+            if id == large {
+                session.parts(3, Duration::from_millis(100)).await;
+            }
+            session.show(id, 1, "x", Proof::Read).await;
+        }
+        assert!(began.elapsed() < Duration::from_mins(10), "nobody misses it");
+    }
+    assert!(forgotten.standing().error.is_some());
+    assert!(began.elapsed() >= Duration::from_mins(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Single requests to etcd: every one is answered within the time limit or fails, and none is repeated.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,13 +10,12 @@ use etcd_client::{Compare, CompareOp, Error, GetOptions, Txn, TxnOp};
 use super::connect::{Connection, Entrance, late};
 use super::explain::explain;
 use super::jobs::probe;
-use super::mirror::Mirror;
-use super::read::{Outcome, Wanted, pages, read_range};
+use super::read::Pages;
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
-use crate::watch::{Content, Detail, Key, Version, WatchType};
+use crate::watch::{Key, Version, WatchType};
 
-/// The server's default `--max-txn-ops`.
+/// The server's default `--max-txn-ops`; it may be set lower.
 const MOST_IN_TRANSACTION: usize = 128;
 /// Bytes of values in one transaction; the server's default `--max-request-bytes` is 1.5 MiB.
 const HEAVIEST_TRANSACTION: usize = 1 << 20;
@@ -78,36 +78,36 @@ impl Access {
 
     /// The names of a key's direct children, sorted; `None` if neither it nor anything below it exists.
     pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
-        let wanted = Wanted {
-            scope: self.entrance.space.scope(key, WatchType::Children),
-            detail: Detail::Versions,
-            keys_only: true,
-        };
-        let reading = read_range(self.connection.kv(), &wanted);
-        let outcome = tokio::time::timeout(self.limit, reading).await;
-        let names = match outcome.map_err(|_| late(format!("list {key}"), self.limit))?? {
-            Outcome::Read { mirror, .. } | Outcome::Resumed { mirror, .. } => names(&mirror),
-            Outcome::Refused(error) => return Err(error),
-        };
+        let scope = self.entrance.space.scope(key, WatchType::Children);
+        let mut names = BTreeSet::new();
+        let mut pages = Pages::new(self.connection.kv(), &scope, true, None);
+        while !pages.is_done() {
+            let (_, page) = self.within(format!("list {key}"), pages.next()).await?;
+            names.extend(page.iter().filter_map(|kv| scope.path(&kv.key)));
+        }
         if names.is_empty() && self.get(key).await?.is_none() {
             return Ok(None);
         }
-        Ok(Some(names))
+        Ok(Some(names.iter().map(ToString::to_string).collect()))
     }
 
-    /// Reads a key and everything below it, as it was at one revision.
+    /// Reads a key and everything below it, as it was at one revision. The time limit holds for each page.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let scope = self.entrance.space.scope(key, WatchType::Tree);
         let mut listing = Listing::default();
-        let mut take = |kv: PbKeyValue| {
-            if let Some(path) = scope.path(&kv.key) {
-                listing.entries.insert(path.to_string(), entry(kv));
+        let mut pages = Pages::new(self.connection.kv(), &scope, false, None);
+        while !pages.is_done() {
+            let (mark, page) =
+                self.within(format!("read {key} and everything below it"), pages.next()).await?;
+            listing.revision = Some(mark.revision);
+            for kv in page {
+                if let Some(path) = scope.path(&kv.key) {
+                    listing.entries.insert(path.to_string(), entry(kv));
+                } else {
+                    listing.left_out += u64::from(scope.leaves_out(&kv.key));
+                }
             }
-        };
-        let kv = self.connection.kv();
-        let reading = async { pages(&kv, &scope, false, None, &mut take).await };
-        let mark = self.within(format!("read {key} and everything below it"), reading).await?;
-        listing.revision = Some(mark.revision);
+        }
         Ok(listing)
     }
 
@@ -118,10 +118,17 @@ impl Access {
         changes: &[Change],
         progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(), StoreError> {
-        let mut done = 0;
+        let (mut done, mut most) = (0, MOST_IN_TRANSACTION);
         while done < changes.len() {
-            let chunk = &changes[done..done + fitting(&changes[done..])];
-            self.transact(format!("write {} keys", chunk.len()), chunk).await?;
+            let chunk = &changes[done..done + fitting(&changes[done..], most)];
+            match self.transact(format!("write {} keys", chunk.len()), chunk).await {
+                // Nothing was written. The server may have lower limits than the usual ones.
+                Err(StoreError::Refused { .. }) if chunk.len() > 1 => {
+                    most = chunk.len() / 2;
+                    continue;
+                }
+                answer => answer?,
+            };
             done += chunk.len();
             progress(done);
         }
@@ -201,16 +208,9 @@ fn entry(kv: PbKeyValue) -> Entry {
     Entry { value: Some(kv.value.into()), version: Version::Revision(kv.mod_revision), metadata }
 }
 
-fn names(mirror: &Mirror) -> Vec<String> {
-    match mirror.reading().content {
-        Content::Children(names) => names.iter().map(ToString::to_string).collect(),
-        Content::Absent | Content::Unread | Content::Value(_) | Content::Tree(_) => Vec::new(),
-    }
-}
-
 /// How many of these go into one transaction: etcd refuses two writes to one key in it.
-fn fitting(changes: &[Change]) -> usize {
-    let mut keys = std::collections::BTreeSet::new();
+fn fitting(changes: &[Change], most: usize) -> usize {
+    let mut keys = BTreeSet::new();
     let mut bytes = 0;
     let fits = |change: &&Change| {
         let (key, _) = subject(change);
@@ -221,7 +221,7 @@ fn fitting(changes: &[Change]) -> usize {
             };
         keys.insert(key.clone()) && (keys.len() == 1 || bytes <= HEAVIEST_TRANSACTION)
     };
-    changes.iter().take(MOST_IN_TRANSACTION).take_while(fits).count()
+    changes.iter().take(most).take_while(fits).count()
 }
 
 fn subject(change: &Change) -> (&Key, Condition) {
@@ -282,13 +282,14 @@ mod tests {
             condition: Condition::Any,
         };
         let many: Vec<Change> = (0..300).map(|n| put(format!("/{n}"), 1)).collect();
-        assert_eq!(fitting(&many), 128);
+        assert_eq!(fitting(&many, 128), 128);
+        assert_eq!(fitting(&many, 16), 16);
         let twice: Vec<Change> = ["/a", "/b", "/a"].map(|key| put(key.to_owned(), 1)).into();
-        assert_eq!(fitting(&twice), 2);
+        assert_eq!(fitting(&twice, 128), 2);
         let heavy: Vec<Change> = (0..5).map(|n| put(format!("/{n}"), 400 << 10)).collect();
-        assert_eq!(fitting(&heavy), 2);
+        assert_eq!(fitting(&heavy, 128), 2);
         let alone = [put("/a".to_owned(), 5 << 20), put("/b".to_owned(), 1)];
-        assert_eq!(fitting(&alone), 1, "the server says that it is too large");
-        assert_eq!(fitting(&[]), 0);
+        assert_eq!(fitting(&alone, 128), 1, "the server says that it is too large");
+        assert_eq!(fitting(&[], 128), 0);
     }
 }

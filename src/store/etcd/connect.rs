@@ -11,7 +11,7 @@ use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls};
 
 /// The largest answer that is accepted: etcd's own limit of a value is 1.5 MiB, but a range of many is one
 /// message, and so is what a watch catches up with.
-const LARGEST_MESSAGE: usize = 64 << 20;
+pub(super) const LARGEST_MESSAGE: usize = 64 << 20;
 /// A request's headers come within this.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(3);

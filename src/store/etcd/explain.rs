@@ -2,6 +2,7 @@
 
 use etcd_client::Error;
 
+use super::connect::LARGEST_MESSAGE;
 use crate::store::StoreError;
 
 /// How a failed request is dealt with. Codes are not to be trusted for more than this: a broken
@@ -12,6 +13,8 @@ pub(super) enum Kind {
     Denied,
     /// The answer is larger than we accept at once, or the request than the server does.
     TooLarge,
+    /// The transaction has more operations than the server does at once.
+    TooMany,
     /// A revision that was asked for is compacted, or not reached yet: the history asked for is not there.
     NoHistory,
     /// Anything else: the connection or the member is in doubt.
@@ -32,6 +35,7 @@ pub(super) fn kind(error: &Error) -> Kind {
         PERMISSION_DENIED | UNAUTHENTICATED => Kind::Denied,
         INVALID_ARGUMENT if says_denied(message) => Kind::Denied,
         INVALID_ARGUMENT if message.contains("too large") => Kind::TooLarge,
+        INVALID_ARGUMENT if message.contains("too many operations") => Kind::TooMany,
         RESOURCE_EXHAUSTED if message.contains("larger than max") => Kind::TooLarge,
         OUT_OF_RANGE if message.contains("message length too large") => Kind::TooLarge,
         OUT_OF_RANGE if message.contains("revision") => Kind::NoHistory,
@@ -55,10 +59,25 @@ pub(super) fn explain(what: impl Into<String>, error: &Error) -> StoreError {
     let (what, why) = (what.into(), deepest(error));
     match kind(error) {
         Kind::Denied => StoreError::Denied { what, why },
-        Kind::TooLarge => {
-            StoreError::Refused { what, why: format!("{why}; values that are read together may have 64 MiB") }
+        Kind::TooLarge => StoreError::Refused { what, why: format!("{why}; {}", limit(error)) },
+        Kind::TooMany => {
+            let why = format!("{why}; the server's --max-txn-ops says how many it takes");
+            StoreError::Refused { what, why }
         }
         Kind::NoHistory | Kind::Doubt => StoreError::Unavailable { what, why },
+    }
+}
+
+/// Whose limit was met, and what helps.
+fn limit(error: &Error) -> String {
+    let is_ours = matches!(error, Error::GRpcStatus(status) if i32::from(status.code()) == OUT_OF_RANGE);
+    if is_ours {
+        // Several values are read in smaller parts until each comes alone.
+        format!("a value of more than {} MiB cannot be read", LARGEST_MESSAGE >> 20)
+    } else {
+        "the server's --max-request-bytes says how much it takes, 1.5 MiB unless it is set: store less under one key, or \
+         raise it"
+            .to_owned()
     }
 }
 

@@ -259,7 +259,7 @@ pub async fn state_at(
     let connection = entrance.connect(attempt).await?;
     let scope = entrance.space.scope(&target.key, target.watch_type);
     let wanted = Wanted { scope, detail: Detail::Values, keys_only: false };
-    let read = read_history(connection.kv(), &wanted, revision).await?;
+    let read = read_history(connection.kv(), &wanted, revision, &|| ()).await?;
     Ok(read.map(|(mirror, _)| mirror.reading().content))
 }
 

@@ -61,26 +61,42 @@ pub(super) struct Answer {
 }
 
 impl Job {
-    pub(super) async fn run(self, kv: KvClient, highest: i64) -> Result<Answer, StoreError> {
+    /// Whether it reads any number of keys, and not those that are named.
+    pub(super) fn is_range(&self) -> bool {
+        self.asked.iter().any(|asked| !matches!(asked.wanted.scope, Scope::Data(_)))
+    }
+
+    /// `part` is told when a part of what is asked has come.
+    pub(super) async fn run(
+        self,
+        kv: KvClient,
+        highest: i64,
+        part: impl Fn() + Sync,
+    ) -> Result<Answer, StoreError> {
         match &self.purpose {
             Purpose::Recheck => tokio::time::sleep(EVENTS_ON_THEIR_WAY).await,
             Purpose::Arm | Purpose::Resume { .. } | Purpose::Verify => {}
         }
         let outcomes = match self.asked.as_slice() {
-            [alone] => vec![read_one(kv, &alone.wanted, &self.purpose).await?],
+            [alone] => vec![read_one(kv, &alone.wanted, &self.purpose, &part).await?],
             many => {
                 let wanted: Vec<Wanted> = many.iter().map(|asked| asked.wanted.clone()).collect();
-                read_keys(kv, &wanted).await?
+                read_keys(kv, &wanted, &part).await?
             }
         };
         Ok(Answer { job: self, not_below: highest, outcomes })
     }
 }
 
-async fn read_one(kv: KvClient, wanted: &Wanted, purpose: &Purpose) -> Result<Outcome, StoreError> {
+async fn read_one(
+    kv: KvClient,
+    wanted: &Wanted,
+    purpose: &Purpose,
+    part: &(dyn Fn() + Sync),
+) -> Result<Outcome, StoreError> {
     match purpose {
         Purpose::Resume { reading, revision } => {
-            if let Some((mirror, mark)) = read_history(kv.clone(), wanted, *revision).await?
+            if let Some((mirror, mark)) = read_history(kv.clone(), wanted, *revision, part).await?
                 && mirror.reading() == *reading
             {
                 return Ok(Outcome::Resumed { mirror, mark });
@@ -88,7 +104,7 @@ async fn read_one(kv: KvClient, wanted: &Wanted, purpose: &Purpose) -> Result<Ou
         }
         Purpose::Arm | Purpose::Verify | Purpose::Recheck => {}
     }
-    read_range(kv, wanted).await
+    read_range(kv, wanted, part).await
 }
 
 /// Asks something that only a member with a quorum can answer: a member that is cut off would accept the
@@ -97,8 +113,7 @@ pub(super) async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), S
     let what = || format!("read from etcd at {}", reader.server);
     let Ok(top) = Key::new("/") else { return Ok(()) };
     let key = match space.scope(&top, WatchType::Data) {
-        Scope::Data(key) | Scope::Children(key) | Scope::Tree(key) => key,
-        Scope::Everything => vec![0],
+        Scope::Data(key) | Scope::Children(key) | Scope::Tree(key) | Scope::Top(key) => key,
     };
     match reader.kv().get(key, Some(GetOptions::new().with_keys_only())).await {
         Ok(_) => Ok(()),

@@ -1,4 +1,8 @@
 //! Which etcd keys a target means, and what a key is called inside of its target. Pure.
+//!
+//! The top of a store holds the keys that begin with its prefix and a slash; without a prefix, those that begin with
+//! a slash. So every key of a tree has a path of its own, by which it can be written and deleted. A key that can have
+//! none belongs to no target: one that is not UTF-8, and `/a//`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +32,8 @@ pub(super) enum Scope {
     Children(Vec<u8>),
     /// A base without a slash at its end, and everything below it and a slash.
     Tree(Vec<u8>),
-    /// Every key of the cluster: the tree of `/` of a store without a prefix.
-    Everything,
+    /// Everything below a base, the store's prefix, and a slash: the tree of `/`.
+    Top(Vec<u8>),
 }
 
 impl KeySpace {
@@ -50,7 +54,7 @@ impl KeySpace {
                 base.push(b'/');
                 Scope::Children(base)
             }
-            WatchType::Tree if key.base().is_empty() && self.prefix.is_empty() => Scope::Everything,
+            WatchType::Tree if key.base().is_empty() => Scope::Top(self.within("")),
             WatchType::Tree => Scope::Tree(self.within(key.base())),
         }
     }
@@ -87,8 +91,7 @@ impl Scope {
             Self::Data(key) => vec![Range::single(key)],
             Self::Children(base) => vec![Range::prefix(base)],
             Self::Tree(base) => vec![Range::single(base), Range::prefix(&slashed(base))],
-            // etcd's way to say "all keys".
-            Self::Everything => vec![Range { start: vec![0], end: Some(vec![0]) }],
+            Self::Top(base) => vec![Range::prefix(&slashed(base))],
         }
     }
 
@@ -101,36 +104,38 @@ impl Scope {
                 let end = Range::prefix(&slashed(base)).end;
                 vec![Range { start: base.clone(), end }]
             }
-            Self::Data(_) | Self::Children(_) | Self::Tree(_) | Self::Everything => self.reads(),
+            Self::Data(_) | Self::Children(_) | Self::Tree(_) | Self::Top(_) => self.reads(),
         }
     }
 
     /// What a key is called inside of the target: the path in a tree, the name of the child in children,
     /// empty for the target itself; `None` for keys that do not belong to it.
-    ///
-    /// A key that is not UTF-8 is shown with replacement characters: nobody could have asked for it by name.
     pub(super) fn path(&self, key: &[u8]) -> Option<Arc<str>> {
-        let path = match self {
-            Self::Data(exact) => return (exact == key).then(|| "".into()),
-            Self::Children(base) => {
-                let rest = key.strip_prefix(base.as_slice())?;
-                let name = rest.split(|&byte| byte == b'/').next()?;
-                if name.is_empty() {
-                    return None;
-                }
-                name
-            }
-            Self::Tree(base) => match key.strip_prefix(base.as_slice())? {
-                // The key `/a/` is not the key `/a`.
-                rest @ (b"" | b"/") => rest,
-                rest => rest.strip_prefix(b"/")?,
-            },
-            Self::Everything => match key {
-                key @ b"/" => key,
-                key => key.strip_prefix(b"/").unwrap_or(key),
-            },
+        let rest = std::str::from_utf8(self.rest(key)?).ok()?;
+        match (self, rest) {
+            (Self::Data(_), _) => Some("".into()),
+            (Self::Children(_), rest) => rest.split('/').next().map(Arc::from),
+            // The key `/a/` is not the key `/a`, and that leaves no path for `/a//`.
+            (Self::Tree(_) | Self::Top(_), "" | "/") => Some(rest.into()),
+            (Self::Tree(_) | Self::Top(_), "//") => None,
+            (Self::Tree(_) | Self::Top(_), rest) => rest.strip_prefix('/').map(Arc::from),
+        }
+    }
+
+    /// Whether a key would belong to the target, if it could be given a name.
+    pub(super) fn leaves_out(&self, key: &[u8]) -> bool {
+        self.rest(key).is_some() && self.path(key).is_none()
+    }
+
+    /// What follows the base in a key of the target.
+    fn rest<'a>(&self, key: &'a [u8]) -> Option<&'a [u8]> {
+        let (base, belongs): (_, fn(&[u8]) -> bool) = match self {
+            Self::Data(base) => (base, <[u8]>::is_empty),
+            Self::Children(base) => (base, |rest| !rest.is_empty() && !rest.starts_with(b"/")),
+            Self::Tree(base) => (base, |rest| rest.is_empty() || rest.starts_with(b"/")),
+            Self::Top(base) => (base, |rest| rest.starts_with(b"/")),
         };
-        Some(String::from_utf8_lossy(path).into())
+        key.strip_prefix(base.as_slice()).filter(|rest| belongs(rest))
     }
 }
 
@@ -140,7 +145,7 @@ impl fmt::Display for Scope {
             Self::Data(key) => write!(f, "{}", key.escape_ascii()),
             Self::Children(base) => write!(f, "the children of {}", base.escape_ascii()),
             Self::Tree(base) => write!(f, "{} and everything below it", base.escape_ascii()),
-            Self::Everything => f.write_str("all keys"),
+            Self::Top(base) => write!(f, "everything below {}/", base.escape_ascii()),
         }
     }
 }
@@ -169,33 +174,59 @@ mod tests {
         ] {
             assert_eq!(scope(prefix, key, WatchType::Data), Scope::Data(etcd_key.into()), "{prefix} {key}");
         }
-        assert_eq!(scope("/prod", "/", WatchType::Tree), Scope::Tree("/prod".into()));
+        assert_eq!(scope("/prod", "/", WatchType::Tree), Scope::Top("/prod".into()));
         assert_eq!(scope("/prod", "/", WatchType::Children), Scope::Children("/prod/".into()));
         assert_eq!(scope("", "/a/", WatchType::Children), Scope::Children("/a/".into()));
         assert_eq!(scope("", "/a/", WatchType::Tree), Scope::Tree("/a".into()));
-        assert_eq!(scope("", "/", WatchType::Tree), Scope::Everything);
+        assert_eq!(scope("", "/", WatchType::Tree), Scope::Top("".into()));
     }
 
     #[test]
     fn a_target_knows_its_keys_from_its_neighbours() {
         let tree = scope("", "/a", WatchType::Tree);
         let children = scope("", "/a", WatchType::Children);
-        let everything = scope("", "/", WatchType::Tree);
-        for (key, in_tree, in_children, in_everything) in [
-            ("/a", Some(""), None, "a"),
-            ("/a/", Some("/"), None, "a/"),
-            ("/a/b", Some("b"), Some("b"), "a/b"),
-            ("/a/b/c", Some("b/c"), Some("b"), "a/b/c"),
-            ("/a//c", Some("/c"), None, "a//c"),
-            ("/a-b", None, None, "a-b"),
-            ("/ab/c", None, None, "ab/c"),
-            ("/", None, None, "/"),
-            ("b", None, None, "b"),
+        let top = scope("", "/", WatchType::Tree);
+        for (key, in_tree, in_children, in_top) in [
+            ("/a", Some(""), None, Some("a")),
+            ("/a/", Some("/"), None, Some("a/")),
+            ("/a/b", Some("b"), Some("b"), Some("a/b")),
+            ("/a/b/c", Some("b/c"), Some("b"), Some("a/b/c")),
+            ("/a//", None, None, Some("a//")),
+            ("/a//c", Some("/c"), None, Some("a//c")),
+            ("/a-b", None, None, Some("a-b")),
+            ("/ab/c", None, None, Some("ab/c")),
+            ("/", None, None, Some("/")),
+            ("//", None, None, None),
+            ("//b", None, None, Some("/b")),
+            ("b", None, None, None),
         ] {
             assert_eq!(tree.path(key.as_bytes()).as_deref(), in_tree, "{key}");
             assert_eq!(children.path(key.as_bytes()).as_deref(), in_children, "{key}");
-            assert_eq!(everything.path(key.as_bytes()).as_deref(), Some(in_everything), "{key}");
+            assert_eq!(top.path(key.as_bytes()).as_deref(), in_top, "{key}");
         }
+        let prefixed = scope("/prod", "/", WatchType::Tree);
+        for (key, path) in [("/prod", None), ("/prod/", Some("/")), ("/prod/a", Some("a")), ("/prod-a", None)]
+        {
+            assert_eq!(prefixed.path(key.as_bytes()).as_deref(), path, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_name_belongs_to_no_target_and_is_known_for_it() {
+        let odd = b"/a/b/\xff";
+        for (key, watch_type) in [
+            ("/a", WatchType::Tree),
+            ("/", WatchType::Tree),
+            ("/a", WatchType::Children),
+            ("/", WatchType::Children),
+        ] {
+            let scope = scope("", key, watch_type);
+            assert_eq!(scope.path(odd), None, "{scope}");
+            assert!(scope.leaves_out(odd), "{scope}");
+            assert!(!scope.leaves_out(b"/a/b"), "{scope}");
+            assert!(!scope.leaves_out(b"b\xff"), "{scope}");
+        }
+        assert!(scope("", "/a", WatchType::Tree).leaves_out(b"/a//"));
     }
 
     #[test]
@@ -206,6 +237,8 @@ mod tests {
         assert_eq!(tree.watches(true), tree.reads());
         assert_eq!(tree.watches(false), [range("/a", "/a0")]);
         assert_eq!(scope("", "/", WatchType::Children).reads(), [range("/", "0")]);
+        assert_eq!(scope("", "/", WatchType::Tree).reads(), [range("/", "0")]);
+        assert_eq!(scope("/prod", "/", WatchType::Tree).watches(false), [range("/prod/", "/prod0")]);
         assert_eq!(Range::prefix(b"a\xff\xff").end.unwrap(), b"b");
         assert_eq!(Range::prefix(b"\xff").end.unwrap(), [0]);
     }

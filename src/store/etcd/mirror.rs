@@ -29,6 +29,8 @@ pub(super) struct Mirror {
     revision: i64,
     /// The revision up to which everything is in it.
     as_of: i64,
+    /// Keys that were seen and have no name in the target.
+    left_out: u64,
     shape: Shape,
 }
 
@@ -46,9 +48,9 @@ impl Mirror {
         let shape = match scope {
             Scope::Data(_) => Shape::Data(None),
             Scope::Children(_) => Shape::Children(BTreeMap::new()),
-            Scope::Tree(_) | Scope::Everything => Shape::Tree(Subtree::new()),
+            Scope::Tree(_) | Scope::Top(_) => Shape::Tree(Subtree::new()),
         };
-        Self { detail, revision: 0, as_of: 0, shape }
+        Self { detail, revision: 0, as_of: 0, left_out: 0, shape }
     }
 
     /// Adds a key that a read brought.
@@ -83,6 +85,11 @@ impl Mirror {
     /// The revision up to which everything is in it.
     pub(super) fn as_of(&self) -> i64 {
         self.as_of
+    }
+
+    /// How often a key was seen that has no name in the target.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     pub(super) fn reading(&self) -> Reading {
@@ -134,7 +141,10 @@ impl Mirror {
 
     /// Returns whether this makes another state. A value that is written again does.
     fn apply(&mut self, scope: &Scope, seen: Seen) -> bool {
-        let Some(path) = scope.path(&seen.key) else { return false };
+        let Some(path) = scope.path(&seen.key) else {
+            self.left_out += u64::from(scope.leaves_out(&seen.key));
+            return false;
+        };
         self.revision = self.revision.max(seen.revision);
         match &mut self.shape {
             Shape::Data(value) => {

@@ -3,6 +3,8 @@
 //! What one key's owner may not read, and what is too large to be read with others, is read by itself; so
 //! one target's trouble is no other's.
 
+use std::time::{Duration, Instant};
+
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse};
 use etcd_client::{Error, GetOptions, KvClient, SortOrder, SortTarget, Txn, TxnOp};
 
@@ -12,10 +14,14 @@ use super::mirror::{Mirror, Seen};
 use crate::store::StoreError;
 use crate::watch::Detail;
 
-/// The server's default `--max-txn-ops`.
+/// The server's default `--max-txn-ops`; it may be set lower.
 const MOST_IN_TRANSACTION: usize = 128;
-/// Keys in a first page; halved where their values are too large for it.
-const PAGE: i64 = 1024;
+/// Keys in a first page, and in the largest. Pages grow while they come fast and shrink when they come slowly, so
+/// that large values on a slow link are not taken for silence.
+const FIRST_PAGE: usize = 16;
+const LARGEST_PAGE: usize = 1024;
+const FAST: Duration = Duration::from_millis(500);
+const SLOW: Duration = Duration::from_secs(5);
 /// A range is begun anew this often when its revision is compacted while it is read.
 const RESTARTS: u32 = 3;
 
@@ -50,56 +56,68 @@ pub(super) struct Wanted {
     pub(super) keys_only: bool,
 }
 
-/// Reads targets of one key each. The answers are in the order of the questions.
-pub(super) async fn read_keys(kv: KvClient, wanted: &[Wanted]) -> Result<Vec<Outcome>, StoreError> {
-    let mut outcomes: Vec<Option<Outcome>> = wanted.iter().map(|_| None).collect();
-    let mut parts: Vec<(usize, usize)> = Vec::new();
-    for start in (0..wanted.len()).step_by(MOST_IN_TRANSACTION) {
-        parts.push((start, (start + MOST_IN_TRANSACTION).min(wanted.len())));
-    }
-    while let Some((start, end)) = parts.pop() {
-        let part = &wanted[start..end];
-        let gets: Vec<TxnOp> = part
+/// Reads targets of one key each. The answers are in the order of the questions. `part` is told of each answer
+/// but the last.
+pub(super) async fn read_keys(
+    kv: KvClient,
+    wanted: &[Wanted],
+    part: &(dyn Fn() + Sync),
+) -> Result<Vec<Outcome>, StoreError> {
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(wanted.len());
+    let (mut page, mut most) = (FIRST_PAGE, MOST_IN_TRANSACTION);
+    while outcomes.len() < wanted.len() {
+        let left = &wanted[outcomes.len()..];
+        let asked = &left[..left.len().min(page)];
+        let gets: Vec<TxnOp> = asked
             .iter()
             .flat_map(|wanted| {
                 wanted.scope.reads().into_iter().map(|range| get(&range, wanted.without_values(), None))
             })
             .collect();
+        let began = Instant::now();
         match transaction(&kv, gets).await {
             Ok((mark, ranges)) => {
-                for (offset, (wanted, range)) in part.iter().zip(ranges).enumerate() {
+                for (wanted, range) in asked.iter().zip(ranges) {
                     let mut mirror = Mirror::empty(&wanted.scope, wanted.detail);
                     for kv in range.kvs {
                         mirror.fill(&wanted.scope, seen(kv));
                     }
-                    let mirror = mirror.filled(mark.revision);
-                    outcomes[start + offset] = Some(Outcome::Read { mirror, mark });
+                    outcomes.push(Outcome::Read { mirror: mirror.filled(mark.revision), mark });
                 }
+                page = next_page(page, began.elapsed()).min(most);
             }
-            Err(error) => match (kind(&error), part) {
-                (Kind::Denied | Kind::TooLarge, [alone]) => {
-                    outcomes[start] = Some(Outcome::Refused(explain(alone.what(), &error)));
+            Err(error) => match (kind(&error), asked) {
+                (Kind::Denied | Kind::TooLarge | Kind::TooMany, [alone]) => {
+                    outcomes.push(Outcome::Refused(explain(alone.what(), &error)));
                 }
-                (Kind::Denied | Kind::TooLarge, _) => {
-                    let middle = start + part.len() / 2;
-                    parts.extend([(start, middle), (middle, end)]);
+                (Kind::Denied | Kind::TooLarge, _) => page = asked.len() / 2,
+                (Kind::TooMany, _) => {
+                    most = asked.len() / 2;
+                    page = most;
                 }
                 (Kind::NoHistory | Kind::Doubt, _) => {
-                    return Err(explain(format!("read {} keys", part.len()), &error));
+                    return Err(explain(format!("read {} keys", asked.len()), &error));
                 }
             },
         }
+        if outcomes.len() < wanted.len() {
+            part();
+        }
     }
-    Ok(outcomes.into_iter().flatten().collect())
+    Ok(outcomes)
 }
 
 /// Reads one target of many keys.
-pub(super) async fn read_range(kv: KvClient, wanted: &Wanted) -> Result<Outcome, StoreError> {
+pub(super) async fn read_range(
+    kv: KvClient,
+    wanted: &Wanted,
+    part: &(dyn Fn() + Sync),
+) -> Result<Outcome, StoreError> {
     for _ in 0..RESTARTS {
-        match read_pages(&kv, wanted, None).await {
+        match read_pages(&kv, wanted, None, part).await {
             Ok((mirror, mark)) => return Ok(Outcome::Read { mirror, mark }),
             Err(error) => match kind(&error) {
-                Kind::Denied | Kind::TooLarge => {
+                Kind::Denied | Kind::TooLarge | Kind::TooMany => {
                     return Ok(Outcome::Refused(explain(wanted.what(), &error)));
                 }
                 Kind::NoHistory => {}
@@ -107,8 +125,9 @@ pub(super) async fn read_range(kv: KvClient, wanted: &Wanted) -> Result<Outcome,
             },
         }
     }
+    // The connection is sound, and other targets are read as ever.
     let why = "it was compacted faster than it can be read".to_owned();
-    Err(StoreError::Unavailable { what: wanted.what(), why })
+    Ok(Outcome::Refused(StoreError::Unavailable { what: wanted.what(), why }))
 }
 
 /// Reads a target as it was at a revision; `None` where the store does not know (any more, or yet).
@@ -116,59 +135,101 @@ pub(super) async fn read_history(
     kv: KvClient,
     wanted: &Wanted,
     revision: i64,
+    part: &(dyn Fn() + Sync),
 ) -> Result<Option<(Mirror, Mark)>, StoreError> {
-    match read_pages(&kv, wanted, Some(revision)).await {
+    match read_pages(&kv, wanted, Some(revision), part).await {
         Ok((mirror, mark)) => Ok(Some((mirror, mark))),
         Err(error) => match kind(&error) {
             // A refusal is found, and told, by the read of the present.
-            Kind::Denied | Kind::TooLarge | Kind::NoHistory => Ok(None),
+            Kind::Denied | Kind::TooLarge | Kind::TooMany | Kind::NoHistory => Ok(None),
             Kind::Doubt => Err(explain(wanted.what(), &error)),
         },
     }
 }
 
-async fn read_pages(kv: &KvClient, wanted: &Wanted, at: Option<i64>) -> Result<(Mirror, Mark), Error> {
+async fn read_pages(
+    kv: &KvClient,
+    wanted: &Wanted,
+    at: Option<i64>,
+    part: &(dyn Fn() + Sync),
+) -> Result<(Mirror, Mark), Error> {
     let mut mirror = Mirror::empty(&wanted.scope, wanted.detail);
-    let mut fill = |kv| mirror.fill(&wanted.scope, seen(kv));
-    let mark = pages(kv, &wanted.scope, wanted.without_values(), at, &mut fill).await?;
-    Ok((mirror.filled(at.unwrap_or(mark.revision)), mark))
+    let mut pages = Pages::new(kv.clone(), &wanted.scope, wanted.without_values(), at);
+    loop {
+        let (mark, page) = pages.next().await?;
+        for kv in page {
+            mirror.fill(&wanted.scope, seen(kv));
+        }
+        if pages.is_done() {
+            return Ok((mirror.filled(at.unwrap_or(mark.revision)), mark));
+        }
+        part();
+    }
 }
 
-/// Reads all keys of a scope as they were at one moment, which is now unless a revision is given.
-pub(super) async fn pages(
-    kv: &KvClient,
-    scope: &Scope,
+/// All keys of a scope as they were at one moment, page by page.
+pub(super) struct Pages {
+    kv: KvClient,
     without_values: bool,
+    left: Vec<Range>,
     at: Option<i64>,
-    sink: &mut (dyn FnMut(PbKeyValue) + Send),
-) -> Result<Mark, Error> {
-    let mut left = scope.reads();
-    let mut at = at;
-    let mut first_mark: Option<Mark> = None;
-    let mut page = PAGE;
-    while !left.is_empty() {
-        let gets = left.iter().map(|range| get(range, without_values, Some((page, at)))).collect();
-        let (mark, ranges) = match transaction(kv, gets).await {
-            Err(error) if kind(&error) == Kind::TooLarge && page > 1 => {
-                page = (page / 4).max(1);
-                continue;
+    mark: Option<Mark>,
+    size: usize,
+}
+
+impl Pages {
+    /// The moment is that of the first page unless a revision is given.
+    pub(super) fn new(kv: KvClient, scope: &Scope, without_values: bool, at: Option<i64>) -> Self {
+        Self { kv, without_values, left: scope.reads(), at, mark: None, size: FIRST_PAGE }
+    }
+
+    /// Whether there is no further page.
+    pub(super) fn is_done(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// The next page, with the mark of the first one.
+    pub(super) async fn next(&mut self) -> Result<(Mark, Vec<PbKeyValue>), Error> {
+        let (mark, ranges) = loop {
+            let limit = i64::try_from(self.size).unwrap_or(1);
+            let page = Some((limit, self.at));
+            let gets = self.left.iter().map(|range| get(range, self.without_values, page)).collect();
+            let began = Instant::now();
+            match transaction(&self.kv, gets).await {
+                Err(error) if kind(&error) == Kind::TooLarge && self.size > 1 => {
+                    self.size = (self.size / 4).max(1);
+                }
+                answer => {
+                    self.size = next_page(self.size, began.elapsed());
+                    break answer?;
+                }
             }
-            answer => answer?,
         };
         // The following pages show the revision of the first.
-        at = at.or(Some(mark.revision));
-        first_mark.get_or_insert(mark);
-        let mut more = Vec::new();
-        for (range, asked) in ranges.into_iter().zip(&left) {
+        self.at = self.at.or(Some(mark.revision));
+        let mark = *self.mark.get_or_insert(mark);
+        let mut page = Vec::new();
+        let asked = std::mem::take(&mut self.left);
+        for (mut range, asked) in ranges.into_iter().zip(asked) {
             if let (true, Some(last)) = (range.more, range.kvs.last()) {
                 let start = [last.key.as_slice(), b"\0"].concat();
-                more.push(Range { start, end: asked.end.clone() });
+                self.left.push(Range { start, end: asked.end });
             }
-            range.kvs.into_iter().for_each(&mut *sink);
+            page.append(&mut range.kvs);
         }
-        left = more;
+        Ok((mark, page))
     }
-    Ok(first_mark.unwrap_or(Mark { cluster: 0, revision: 0 }))
+}
+
+/// How many keys to ask for next, when so many took so long.
+fn next_page(size: usize, took: Duration) -> usize {
+    if took < FAST {
+        (size * 4).min(LARGEST_PAGE)
+    } else if took > SLOW {
+        (size / 4).max(1)
+    } else {
+        size
+    }
 }
 
 /// A transaction of reads only: one linearizable moment.
@@ -219,5 +280,26 @@ impl Wanted {
 
     fn what(&self) -> String {
         format!("read {}", self.scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_as_large_as_they_come_fast() {
+        let (fast, even, slow) = (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(9));
+        let sizes = |took: Duration, from: usize| {
+            let mut size = from;
+            std::array::from_fn::<usize, 4, _>(|_| {
+                size = next_page(size, took);
+                size
+            })
+        };
+        assert_eq!(sizes(fast, FIRST_PAGE), [64, 256, 1024, 1024]);
+        assert_eq!(sizes(even, 64), [64; 4]);
+        assert_eq!(sizes(slow, LARGEST_PAGE), [256, 64, 16, 4]);
+        assert_eq!(sizes(slow, 2), [1; 4]);
     }
 }

@@ -18,11 +18,13 @@ use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
 use super::read::{Mark, Outcome, Wanted};
 use super::streams::{Opened, Streams, Watch, open};
+use crate::store::access::LEFT_OUT;
 use crate::store::session::{Arm, Command, Proof, Report, Session, TargetId};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Detail, Version};
 
-/// Reads under way at once; more wait in order.
+/// Reads under way at once; more wait in order. One of them is never a range's, which may take minutes: a key need
+/// not wait for large trees.
 const READS_AT_ONCE: usize = 4;
 /// Single keys that are read as one job: a few transactions.
 const KEYS_IN_JOB: usize = 512;
@@ -64,12 +66,16 @@ struct Serving {
     /// Watches that wait for the stream that is being opened.
     unplaced: VecDeque<Watch>,
     reading: FuturesUnordered<BoxFuture<'static, Result<Answer, StoreError>>>,
+    /// How many of those under way are ranges.
+    ranges: usize,
     to_read: VecDeque<Job>,
     last_number: i64,
     last_epoch: u64,
     cluster: Option<u64>,
     /// The highest revision that a read has shown: none that begins later may show a lower one.
     highest: i64,
+    /// Whether it was said that there are keys without a name.
+    says_left_out: bool,
     out: VecDeque<Report>,
 }
 
@@ -114,11 +120,13 @@ impl Serving {
             opening: None,
             unplaced: VecDeque::new(),
             reading: FuturesUnordered::new(),
+            ranges: 0,
             to_read: VecDeque::new(),
             last_number: 0,
             last_epoch: 0,
             cluster: None,
             highest: 0,
+            says_left_out: false,
             out: VecDeque::new(),
         }
     }
@@ -137,9 +145,12 @@ impl Serving {
                 }
             }
             while self.reading.len() < READS_AT_ONCE
-                && let Some(job) = self.to_read.pop_front()
+                && let Some(job) = self.next_job()
             {
-                self.reading.push(Box::pin(job.run(self.reader.kv(), self.highest)));
+                let reports = self.reports.clone();
+                // Where there is no room, reports wait that say as much.
+                let part = move || drop(reports.try_send(Report::Progress));
+                self.reading.push(Box::pin(job.run(self.reader.kv(), self.highest, part)));
             }
             tokio::select! {
                 count = commands_in.recv_many(&mut commands, COMMANDS) => {
@@ -217,7 +228,7 @@ impl Serving {
             match (&asked.wanted.scope, purpose) {
                 (Scope::Data(_), Purpose::Arm | Purpose::Verify | Purpose::Recheck) => keys.push(asked),
                 (Scope::Data(_), Purpose::Resume { .. })
-                | (Scope::Children(_) | Scope::Tree(_) | Scope::Everything, _) => {
+                | (Scope::Children(_) | Scope::Tree(_) | Scope::Top(_), _) => {
                     self.to_read.push_back(Job { asked: vec![asked], purpose: purpose.clone() });
                 }
             }
@@ -229,8 +240,17 @@ impl Serving {
         }
     }
 
+    fn next_job(&mut self) -> Option<Job> {
+        let full = self.ranges + 1 >= READS_AT_ONCE;
+        let place = self.to_read.iter().position(|job| !(full && job.is_range()))?;
+        let job = self.to_read.remove(place)?;
+        self.ranges += usize::from(job.is_range());
+        Some(job)
+    }
+
     fn answered(&mut self, answer: Answer) -> Result<(), StoreError> {
         let Answer { job, not_below, outcomes } = answer;
+        self.ranges -= usize::from(job.is_range());
         let mut missing = Vec::new();
         for (asked, outcome) in job.asked.into_iter().zip(outcomes) {
             let id = asked.id;
@@ -281,7 +301,18 @@ impl Serving {
         let Some(target) = self.targets.get_mut(&id) else { return };
         self.out.push_back(Report::State { id, reading: read.reading(), proof: Proof::Read });
         target.mirror = Some(read);
+        self.mention_left_out(id);
         self.watch(id);
+    }
+
+    /// Says once that there are keys that cannot be shown.
+    fn mention_left_out(&mut self, id: TargetId) {
+        let Some(target) = self.targets.get(&id) else { return };
+        let left_out = target.mirror.as_ref().map_or(0, Mirror::left_out);
+        if left_out > 0 && !std::mem::replace(&mut self.says_left_out, true) {
+            let server = self.reader.server.as_str();
+            tracing::warn!(server, keys = left_out, "not all of {} is shown: {LEFT_OUT}", target.scope);
+        }
     }
 
     /// Watches from the last update that was delivered. That the target is served is said when a read
@@ -396,6 +427,7 @@ impl Serving {
             }
         }
         target.held = seen;
+        self.mention_left_out(id);
     }
 
     /// The server has ended a watch, which it tells in an answer like any other.

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use tokio::time::timeout;
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, MultiWriteError, Stat};
 
+use super::condition::{Identity, Present, check};
 use super::connect::{Entrance, failed};
 use super::path::{ancestors, below, join, path_of};
 use crate::store::access::{Change, Condition, Entry, Listing};
@@ -55,8 +56,8 @@ impl From<StoreError> for Stopped {
 /// One operation of a transaction.
 enum Step {
     Create { path: String, value: Bytes },
-    Set { path: String, value: Bytes, version: i32 },
-    Delete { path: String, version: i32 },
+    Set { path: String, value: Bytes, expected: Option<Identity> },
+    Delete { path: String, expected: Option<Identity> },
 }
 
 impl Access {
@@ -127,7 +128,11 @@ impl Access {
     /// Deletes a node without children; whether it was there.
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         let path = self.path(key)?;
-        let existed = self.within(format!("delete {path}"), self.stat(&path)).await?.is_some();
+        let looking = async {
+            self.sync().await?;
+            self.stat(&path).await
+        };
+        let existed = self.within(format!("delete {path}"), looking).await?.is_some();
         self.write(&[Change::Delete { key: key.clone(), condition }]).await?;
         Ok(existed)
     }
@@ -246,7 +251,17 @@ impl Access {
             add(&mut writer, step, &options).map_err(|error| failed(what, &error))?;
         }
         match writer.commit().await {
-            Ok(results) => Ok(results.iter().filter_map(stat_of).collect()),
+            Ok(results) => {
+                let stats: Vec<Option<Stat>> = results.iter().map(stat_of).collect();
+                if let Some(path) = mistaken(&steps, &stats) {
+                    let why = format!(
+                        "somebody deleted {path} and made it again in the same moment, and ZooKeeper cannot tell the \
+                         new node from the one that was asked for: the new node was written to; look at it"
+                    );
+                    return Err(StoreError::Refused { what: what.to_owned(), why }.into());
+                }
+                Ok(stats.into_iter().flatten().collect())
+            }
             Err(MultiWriteError::RequestFailed { source }) => Err(failed(what, &source).into()),
             Err(MultiWriteError::OperationFailed { index, source }) => {
                 Err(stopped(what, &steps, index, &source))
@@ -288,7 +303,8 @@ impl Access {
             .buffer_unordered(IN_FLIGHT);
         while let Some(stat) = stats.next().await {
             if let (path, Some(stat)) = stat? {
-                there.insert(path, Present::Node { mzxid: stat.mzxid, version: stat.version });
+                let Stat { czxid, mzxid, version, .. } = stat;
+                there.insert(path, Present::Node(Identity { czxid, mzxid, version }));
             }
         }
         let mut steps = Vec::new();
@@ -307,15 +323,15 @@ impl Access {
                         }
                         steps.push(Step::Create { path: path.clone(), value });
                     } else {
-                        let version = present.expected(*condition);
-                        steps.push(Step::Set { path: path.clone(), value, version });
+                        let expected = present.expected(*condition);
+                        steps.push(Step::Set { path: path.clone(), value, expected });
                     }
                     there.insert(path, Present::Written);
                 }
                 Change::Delete { key, condition } => {
                     check(key, present, *condition)?;
                     if there.remove(&path).is_some() {
-                        steps.push(Step::Delete { path, version: present.expected(*condition) });
+                        steps.push(Step::Delete { path, expected: present.expected(*condition) });
                     }
                 }
             }
@@ -329,11 +345,11 @@ fn add(
     step: &Step,
     options: &CreateOptions<'_>,
 ) -> Result<(), Error> {
-    let exactly = |version: i32| (version >= 0).then_some(version);
+    let version = |expected: &Option<Identity>| expected.map(|identity| identity.version);
     match step {
         Step::Create { path, value } => writer.add_create(path, value, options),
-        Step::Set { path, value, version } => writer.add_set_data(path, value, exactly(*version)),
-        Step::Delete { path, version } => writer.add_delete(path, exactly(*version)),
+        Step::Set { path, value, expected } => writer.add_set_data(path, value, version(expected)),
+        Step::Delete { path, expected } => writer.add_delete(path, version(expected)),
     }
 }
 
@@ -354,52 +370,19 @@ fn stopped(what: &str, steps: &[Step], index: usize, error: &Error) -> Stopped {
     failed(format!("{what} ({path})"), error).into()
 }
 
+/// The first node that was set although it is not the one that was asked for.
+fn mistaken<'a>(steps: &'a [Step], stats: &[Option<Stat>]) -> Option<&'a str> {
+    steps.iter().zip(stats).find_map(|(step, stat)| match (step, stat) {
+        (Step::Set { path, expected: Some(expected), .. }, Some(stat)) => {
+            (stat.czxid != expected.czxid).then_some(path.as_str())
+        }
+        (Step::Set { .. } | Step::Create { .. } | Step::Delete { .. }, _) => None,
+    })
+}
+
 fn stat_of(result: &zookeeper_client::MultiWriteResult) -> Option<Stat> {
     use zookeeper_client::MultiWriteResult::{Create, SetData};
     if let Create { stat, .. } | SetData { stat } = result { Some(*stat) } else { None }
-}
-
-/// What is at a path when a change comes to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Present {
-    /// No node.
-    Nothing,
-    /// A node that the same transaction makes or sets: its versions are not known yet.
-    Written,
-    /// A node of these versions, its `mzxid` and its number of changes.
-    Node { mzxid: i64, version: i32 },
-}
-
-impl Present {
-    /// The number of changes that an operation under a condition asks for; `-1` is any.
-    ///
-    /// ZooKeeper compares no zxid: a node that is deleted and made again, in the instant between its reading here and
-    /// the transaction, and then changed as often as before, passes for the old one.
-    fn expected(self, condition: Condition) -> i32 {
-        match (self, condition) {
-            (Self::Node { version, .. }, Condition::Version(_)) => version,
-            (Self::Nothing | Self::Written, Condition::Version(_))
-            | (Self::Nothing | Self::Written | Self::Node { .. }, Condition::Any | Condition::Absent) => -1,
-        }
-    }
-}
-
-/// Checks a condition against what is there.
-fn check(key: &Key, present: Present, condition: Condition) -> Result<(), StoreError> {
-    let expected = match (condition, present) {
-        (Condition::Any, _) | (Condition::Absent, Present::Nothing) => return Ok(()),
-        (Condition::Version(version), Present::Node { mzxid, .. }) if version == Version::Revision(mzxid) => {
-            return Ok(());
-        }
-        (Condition::Absent, _) => "no key".to_owned(),
-        (Condition::Version(version), _) => format!("version {version}"),
-    };
-    let found = match present {
-        Present::Nothing => "no key".to_owned(),
-        Present::Written => "what was just written".to_owned(),
-        Present::Node { mzxid, .. } => format!("version {mzxid}"),
-    };
-    Err(StoreError::Conflict { key: key.to_string(), expected, found })
 }
 
 /// How many of the first changes go into one transaction; at least one.
@@ -456,25 +439,5 @@ mod tests {
         assert_eq!(fitting(&[put("/a", 1 << 20)]), 1);
         assert_eq!(fitting(&[put("/a", 300 << 10), put("/b", 300 << 10)]), 1);
         assert_eq!(fitting(&vec![put("/a", 10); 2000]), TRANSACTION_CHANGES);
-    }
-
-    #[test]
-    fn a_condition_is_about_what_is_there() {
-        let key = Key::new("/a").unwrap();
-        let at = |n| Condition::Version(Version::Revision(n));
-        let node = |mzxid| Present::Node { mzxid, version: 0 };
-        for (present, condition, holds) in [
-            (Present::Nothing, Condition::Any, true),
-            (Present::Nothing, Condition::Absent, true),
-            (Present::Nothing, at(5), false),
-            (node(5), Condition::Any, true),
-            (node(5), Condition::Absent, false),
-            (node(5), at(5), true),
-            (node(6), at(5), false),
-            (Present::Written, at(5), false),
-            (Present::Written, Condition::Absent, false),
-        ] {
-            assert_eq!(check(&key, present, condition).is_ok(), holds, "{present:?} {condition:?}");
-        }
     }
 }

@@ -7,6 +7,7 @@
 //! A session here is made of as many sessions there as its watches need (see [`pool`]).
 
 mod access;
+mod condition;
 mod connect;
 mod look;
 mod path;

@@ -103,6 +103,8 @@ pub(super) struct Serving {
     unsynced: BTreeMap<Member, Vec<SpotId>>,
     /// Targets of which something was seen since they were last asked for a report.
     touched: BTreeSet<TargetId>,
+    /// Whether something was seen since a report of what one is owed for.
+    has_seen: bool,
     /// Targets that hold a change back, and until when.
     held: BTreeMap<TargetId, Instant>,
     /// Commands so far: what tells a `sync` from before one from a `sync` after it.
@@ -128,6 +130,7 @@ impl Serving {
             due: VecDeque::new(),
             unsynced: BTreeMap::new(),
             touched: BTreeSet::new(),
+            has_seen: false,
             held: BTreeMap::new(),
             asking: 0,
             next_spot: 0,
@@ -207,6 +210,7 @@ impl Serving {
     }
 
     async fn send(&mut self, report: Report) -> Result<(), Ended> {
+        self.has_seen = false;
         self.reports.send(report).await.map_err(|_| Ended::Unheard)
     }
 
@@ -219,6 +223,9 @@ impl Serving {
             } else if target.holds_back() {
                 self.held.entry(id).or_insert_with(|| Instant::now() + HOLD_BACK);
             }
+        }
+        if self.has_seen {
+            self.send(Report::Progress).await?;
         }
         Ok(())
     }

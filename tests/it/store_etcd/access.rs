@@ -41,6 +41,8 @@ async fn keys_are_written_read_compared_and_deleted() {
     assert!(!access.delete(&a, Condition::Any).await.unwrap());
     let too_large = access.put(&b, vec![0; 2 << 20].into(), Condition::Any).await.unwrap_err();
     assert!(matches!(too_large, StoreError::Refused { .. }), "{too_large}");
+    let said = too_large.to_string();
+    assert!(said.contains("--max-request-bytes") && !said.contains("64 MiB"), "{said}");
 }
 
 #[tokio::test]

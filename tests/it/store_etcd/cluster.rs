@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use etcd_client::GetOptions;
 use twitcher::store::{LinkState, Store};
-use twitcher::watch::StoreName;
+use twitcher::watch::{Content, StoreName};
 
 use super::basics::put;
-use super::{data, spec};
+use super::load::put_many;
+use super::{data, spec, tree};
 use crate::fixture::etcd::{Cluster, Etcd};
 use crate::fixture::server::LONG;
 
@@ -97,4 +99,81 @@ async fn a_member_without_a_quorum_is_not_believed() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     seen.until("1").await;
+}
+
+#[tokio::test]
+async fn a_member_that_is_cut_off_from_the_others_is_left_for_one_that_is_not() {
+    let cluster = Cluster::start(3);
+    let store = store(&cluster);
+    let mut seen = data(&store, "/n");
+    let mut all = tree(&store, "/");
+    seen.until("-").await;
+    all.until("-").await;
+    for round in 0..2 {
+        // First the leader, with whom the others lose theirs; then one that only follows.
+        let alone = loop {
+            let alone = served_by(&store, &cluster).await;
+            let wanted = (alone + round) % 3;
+            let leader = cluster.leader().await;
+            if leader == wanted {
+                break alone;
+            }
+            let wanted = cluster.members[wanted].member_id().await;
+            cluster.members[leader].client().await.move_leader(wanted).await.unwrap();
+        };
+        let old = if round == 0 { "-" } else { "0" };
+        cluster.cut_off(alone).await;
+        let mut client = cluster.members[(alone + 1) % 3].client().await;
+        let new = round.to_string();
+        let mut failures = 0;
+        while client.put("/n", new.as_str(), None).await.is_err() {
+            failures += 1;
+            assert!(failures < 100, "no leader was elected");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        seen.until(&new).await;
+        all.until(&format!("n={new}")).await;
+        assert_ne!(served_by(&store, &cluster).await, alone);
+        // It lives, and whoever believed it would still see the old state.
+        let mut left = cluster.members[alone].client().await;
+        let believing = Some(GetOptions::new().with_serializable());
+        let stale = left.get("/n", believing).await.unwrap();
+        let stale = stale.kvs().first().map_or("-", |kv| kv.value_str().unwrap());
+        assert_eq!(stale, old);
+        cluster.reunite();
+        cluster.members[alone].wait_healthy();
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_dies_in_the_middle_of_a_first_read_costs_nothing() {
+    const COUNT: usize = 20_000;
+    let mut cluster = Cluster::start(3);
+    put_many(&mut cluster.members[0].client().await, "/tree/", COUNT, "x").await;
+    for round in 0..3 {
+        let store = store(&cluster);
+        let mut whole = tree(&store, "/tree");
+        let mut key = data(&store, "/tree/7");
+        let dead = served_by(&store, &cluster).await;
+        // A key is read beside the tree, which takes longer.
+        key.next().await;
+        cluster.members[dead].kill();
+        let mut client = cluster.members[(dead + 1) % 3].client().await;
+        let new = format!("new {round}");
+        let mut failures = 0;
+        while client.put("/tree/7", new.as_str(), None).await.is_err() {
+            failures += 1;
+            assert!(failures < 100, "no leader was elected");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        key.until(&new).await;
+        loop {
+            let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };
+            assert_eq!(state.len(), COUNT, "never a part of it");
+            if state.get("7").is_some_and(|value| value.as_deref() == Some(new.as_bytes())) {
+                break;
+            }
+        }
+        cluster.members[dead].start_again();
+    }
 }

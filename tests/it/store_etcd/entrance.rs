@@ -67,7 +67,7 @@ async fn one_forbidden_key_is_refused_and_disturbs_no_other() {
     below.until("-").await;
     let error = forbidden.error().await;
     assert!(error.contains("/secret") && error.contains("permission denied"), "{error}");
-    assert!(forbidden_tree.error().await.contains("all keys"));
+    assert!(forbidden_tree.error().await.contains("everything below /"));
     put(&mut guarded.root, "/app/7", "x").await;
     put(&mut guarded.root, "/secret", "s").await;
     allowed[7].until("x").await;

@@ -3,16 +3,20 @@
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, Txn, TxnOp};
-use twitcher::store::Subscribe;
+use twitcher::store::access::{Change, Condition};
+use twitcher::store::session::{Command, TargetId};
+use twitcher::store::{Access, Subscribe, etcd};
 use twitcher::watch::{Content, Detail, WatchType};
 
 use super::basics::put;
-use super::{Seen, data, down, every, key, show, store, subscribe, tree};
+use super::{Seen, data, down, every, key, show, spec, store, subscribe, tree};
+use crate::fixture::conversation::{Conversation, arm};
 use crate::fixture::etcd::Etcd;
 use crate::fixture::proxy::Proxy;
+use crate::fixture::server::LONG;
 
 /// Writes `{prefix}{number}` for each number, with the number's text as the value.
-async fn put_many(client: &mut Client, prefix: &str, count: usize, value: &str) {
+pub(super) async fn put_many(client: &mut Client, prefix: &str, count: usize, value: &str) {
     for start in (0..count).step_by(128) {
         let numbers = start..(start + 128).min(count);
         let puts: Vec<TxnOp> =
@@ -113,6 +117,64 @@ async fn a_backlog_of_large_values_is_caught_up_with() {
     }
     put(&mut client, "/large", "31").await;
     all.until("31").await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_small_transactions_is_asked_with_small_ones() {
+    let etcd = Etcd::start_with(&["--max-txn-ops=32"]);
+    let store = store(etcd.port());
+    let mut all: Vec<Seen> = (0..200).map(|number| data(&store, &format!("/many/{number}"))).collect();
+    for seen in &mut all {
+        seen.until("-").await;
+    }
+    assert_eq!(store.health().borrow().reconnects, 0);
+    let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
+    let change = |number| Change::Put {
+        key: key(&format!("/many/{number}")),
+        value: "new".into(),
+        condition: Condition::Absent,
+    };
+    access.apply(&(0..200).map(change).collect::<Vec<_>>(), &mut |_| ()).await.unwrap();
+    for seen in &mut all {
+        seen.until("new").await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_does_not_wait_for_large_trees() {
+    let etcd = Etcd::start();
+    let mut client = etcd.client().await;
+    put_many(&mut client, "/tree/", 20_000, "x").await;
+    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0));
+    let mut arms: Vec<_> = (1..=12).map(|id| arm(id, "/tree", WatchType::Tree)).collect();
+    arms.push(arm(0, "/key", WatchType::Data));
+    seen.arm(arms);
+    seen.until("the key", |seen| seen.count(0) == 1).await;
+    assert!(seen.states.len() < 4, "{} trees came first", seen.states.len() - 1);
+    seen.until("all trees", |seen| seen.states.len() == 13).await;
+}
+
+#[tokio::test]
+async fn reads_of_many_requests_tell_that_they_are_at_work() {
+    let etcd = Etcd::start();
+    let mut client = etcd.client().await;
+    put_many(&mut client, "/tree/", 5000, "x").await;
+    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0));
+    seen.arm(vec![arm(0, "/tree", WatchType::Tree)]);
+    seen.until("the tree", |seen| seen.count(0) == 1).await;
+    assert!((5..20).contains(&seen.parts), "{}", seen.parts);
+    let before = seen.parts;
+    seen.ask(Command::Verify(vec![TargetId(0)]));
+    seen.until("the tree again", |seen| seen.count(0) == 2).await;
+    assert!(seen.parts > before, "a verification is a read like any other");
+    let before = seen.parts;
+    seen.arm((1..=500).map(|number| arm(number, &format!("/tree/{number}"), WatchType::Data)).collect());
+    seen.until("all keys", |seen| seen.states.len() == 501).await;
+    assert!(seen.parts > before, "many keys are read in many requests");
+    let before = seen.parts;
+    seen.arm(vec![arm(501, "/tree/1", WatchType::Tree)]);
+    seen.until("a small tree", |seen| seen.count(501) == 1).await;
+    assert_eq!(seen.parts, before, "one request has no parts");
 }
 
 #[tokio::test]

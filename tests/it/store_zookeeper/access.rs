@@ -7,7 +7,7 @@ use twitcher::store::access::{Change, Condition};
 use twitcher::store::zookeeper::Access;
 use twitcher::watch::{Key, Version};
 
-use crate::fixture::zookeeper::ZooKeeper;
+use crate::fixture::zookeeper::{OPEN, ZooKeeper};
 
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()
@@ -108,6 +108,44 @@ async fn of_many_writers_that_compare_none_is_lost() {
         writer.await.unwrap();
     }
     assert_eq!(access.get(&key("/n")).await.unwrap().unwrap().value, Some("80".into()));
+}
+
+#[tokio::test]
+async fn a_node_that_is_made_again_meanwhile_is_not_taken_for_the_old_one() {
+    const ATTEMPTS: usize = 3000;
+    let server = ZooKeeper::start();
+    let access = open(&server, "").await;
+    let client = server.client().await;
+    // Nodes that are deleted and made again without pause; each was changed zero times. When each was made.
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let maker = tokio::spawn(async move {
+        let mut made = Vec::new();
+        while stopped.try_recv().is_err() {
+            made.push(client.create("/n", b"x", &OPEN).await.unwrap().0.czxid);
+            tokio::time::sleep(Duration::from_millis(made.len() as u64 % 4)).await;
+            client.delete("/n", None).await.unwrap();
+        }
+        made
+    });
+    let (mut written, mut reported) = (Vec::new(), 0);
+    for _ in 0..ATTEMPTS {
+        let Some(entry) = access.get(&key("/n")).await.unwrap() else { continue };
+        let Version::Revision(asked) = entry.version else { panic!("{entry:?}") };
+        match access.put(&key("/n"), "y".into(), Condition::Version(entry.version)).await {
+            Ok(Version::Revision(done)) => written.push((asked, done)),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(StoreError::Refused { why, .. }) if why.contains("made it again") => reported += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    stop.send(()).unwrap();
+    let made = maker.await.unwrap();
+    println!("{} nodes were made; {} writes, and {reported} reported", made.len(), written.len());
+    // The node that was there at a moment is the one that was made last before it.
+    let node = |zxid: i64| made.partition_point(|czxid| *czxid <= zxid);
+    for (asked, done) in written {
+        assert_eq!(node(asked), node(done), "asked for the node of {asked}, wrote to another at {done}");
+    }
 }
 
 #[tokio::test]

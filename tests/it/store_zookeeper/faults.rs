@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use twitcher::store::{Store, StoreSpec};
+use twitcher::watch::Content;
 
+use super::fill;
 use crate::fixture::proxy::Proxy;
 use crate::fixture::zookeeper::{Ensemble, OPEN, ZooKeeper, client, store};
 use crate::store_etcd::{children, connected, data, down, tree};
@@ -35,6 +37,34 @@ async fn a_session_that_expires_is_replaced() {
         a.until(&text).await;
         whole.until(&format!("={round}")).await;
         top.until(["a zookeeper", "a b1 zookeeper", "a b1 b2 zookeeper"][round]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_a_tree_is_armed_costs_nothing() {
+    const COUNT: usize = 20_000;
+    let server = ZooKeeper::start();
+    let writer = server.client().await;
+    fill(&writer, ["/t".to_owned()]).await;
+    fill(&writer, (0..COUNT).map(|n| format!("/t/{n}"))).await;
+    for round in 1..=2 {
+        let store = Store::open(impatient(server.spec("")));
+        let (mut key, mut whole) = (data(&store, "/t/7"), tree(&store, "/t"));
+        // The key is seen first: its node is looked at long before the last of the tree.
+        key.next().await;
+        server.freeze();
+        down(&store).await;
+        server.thaw();
+        let text = round.to_string();
+        writer.set_data("/t/7", text.as_bytes(), None).await.unwrap();
+        key.until(&text).await;
+        loop {
+            let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };
+            assert_eq!(state.len(), COUNT + 1, "never a part of it");
+            if state.get("7").is_some_and(|value| value.as_deref() == Some(text.as_bytes())) {
+                break;
+            }
+        }
     }
 }
 

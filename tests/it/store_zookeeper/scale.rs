@@ -90,6 +90,7 @@ async fn a_tree_of_fifty_thousand_nodes() {
     seen.until("the whole tree", |seen| sized(seen, 50_501)).await;
     println!("a tree of 50,501 nodes read and armed in {:?}", began.elapsed());
     assert_eq!(seen.count(1), 1, "no part of it was shown as the whole");
+    assert!(seen.parts > 10, "it told that it was at work {} times", seen.parts);
     for round in 1..=20 {
         let (path, text) = (format!("d{}/n{round}", round * 7), round.to_string());
         client.set_data(&format!("/t/{path}"), text.as_bytes(), None).await.unwrap();

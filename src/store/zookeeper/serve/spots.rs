@@ -142,6 +142,7 @@ impl Serving {
         }
         let (at, want) = (spot.at.clone(), spot.want);
         let Some(target) = self.targets.get_mut(&id) else { return Ok(()) };
+        self.has_seen |= target.owed;
         let moves = target.see(&at, want, seen);
         if synced < target.since {
             spot.phase = Phase::Waiting;
