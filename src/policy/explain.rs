@@ -185,20 +185,26 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct History {
     pub(super) applied: Option<(Order, Version)>,
-    /// When it was is the machine's `last_start`.
-    pub(super) start: Option<(Order, Reason, u64)>,
-    pub(super) end: Option<(RunId, Verdict, Instant)>,
+    /// None before the first run.
+    pub(super) last_run: Option<Box<LastRun>>,
     /// At most one for each reason, in their order.
     pub(super) skips: Vec<(SkipReason, Order, Instant)>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct LastRun {
+    /// The last start: when it was is the machine's `last_start`.
+    start: Option<(Order, Reason, u64)>,
+    end: Option<(RunId, Verdict, Instant)>,
+}
+
 impl History {
     pub(super) fn started(&mut self, entry: &Entry, coalesced: u64) {
-        self.start = Some((entry.state.order, entry.reason, coalesced));
+        self.last_run.get_or_insert_default().start = Some((entry.state.order, entry.reason, coalesced));
     }
 
     pub(super) fn ended(&mut self, live: &Live, verdict: Verdict, now: Instant) {
-        self.end = Some((live.run.clone(), verdict, now));
+        self.last_run.get_or_insert_default().end = Some((live.run.clone(), verdict, now));
     }
 
     pub(super) fn skipped(&mut self, order: Order, why: SkipReason, now: Instant) {
@@ -211,9 +217,13 @@ impl History {
         }
     }
 
+    fn start(&self) -> Option<(Order, Reason, u64)> {
+        self.last_run.as_ref()?.start
+    }
+
     /// How many updates the last run stood for, at least 1.
     pub(super) fn last_coalesced(&self) -> u64 {
-        self.start.map_or(1, |(_, _, coalesced)| coalesced.max(1))
+        self.start().map_or(1, |(_, _, coalesced)| coalesced.max(1))
     }
 }
 
@@ -262,8 +272,8 @@ impl<S: Source> Machine<S> {
             waiting,
             obstacles: self.obstacles(now),
             live: self.live.iter().map(LiveRun::of).collect(),
-            last_start: self.history.start.zip(self.last_start).map(|((order, reason, _), at)| (order, reason, at)),
-            last_end: self.history.end.clone(),
+            last_start: self.history.start().zip(self.last_start).map(|((order, reason, _), at)| (order, reason, at)),
+            last_end: self.history.last_run.as_ref().and_then(|run| run.end.clone()),
             last_skips: self.history.skips.iter().map(|&(why, order, at)| (why, (order, at))).collect(),
         }
     }

@@ -7,6 +7,7 @@ mod spots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -112,6 +113,8 @@ pub(super) struct Serving {
     next_spot: u64,
     next_turn: u64,
     reports: mpsc::Sender<Report>,
+    /// `""`, a target's own node: shared by all spots there.
+    own_node: Arc<str>,
 }
 
 impl Serving {
@@ -136,6 +139,7 @@ impl Serving {
             next_spot: 0,
             next_turn: 0,
             reports,
+            own_node: "".into(),
         };
         match serving.pool.place(0) {
             Place::New(member) | Place::Known(member) => serving.join(member, client),
@@ -260,7 +264,7 @@ impl Serving {
             Ok(top) => {
                 self.targets.insert(arm.id, Box::new(Target::new(arm, top, self.asking)));
                 for want in Target::wants(arm) {
-                    self.watch(arm.id, "".into(), *want);
+                    self.watch(arm.id, Arc::clone(&self.own_node), *want);
                 }
                 Ok(())
             }
