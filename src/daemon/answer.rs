@@ -1,19 +1,59 @@
 //! What clients and scrapers are answered. The loop goes on at once; whoever has to wait for the watches does
 //! so in a task of its own.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio::time::{timeout, timeout_at};
 
 use super::Daemon;
+use super::ground::Ground;
 use super::http::Probe;
-use super::live::{Event, Live};
+use super::live::{Event, HANGS, Live, unasked};
 use crate::config::FileState as Loaded;
 use crate::control::{Answer, Asked, Request, unknown_watch};
 use crate::metrics::{self, Own};
 use crate::policy::Control;
-use crate::status::{DaemonStatus, FileState, FileStatus, History, Status, StoreState, StoreStatus};
+use crate::status::{
+    DaemonStatus, FileState, FileStatus, History, Status, StoreState, StoreStatus, WatchStatus,
+};
 use crate::store::LinkState;
+use crate::watch::WatchSpec;
+
+/// How long a watch may take to answer. All of them together, for a status: one that hangs must not keep the
+/// others' from being seen.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A watch that was asked how it is.
+struct Looked {
+    spec: Arc<WatchSpec>,
+    file: PathBuf,
+    answer: oneshot::Receiver<WatchStatus>,
+}
+
+impl Looked {
+    fn begin(live: &Live) -> Self {
+        let (spec, file) = (Arc::clone(&live.spec), live.file.clone());
+        Self { spec, file, answer: live.begin_ask(Event::Look) }
+    }
+}
+
+async fn gather(asked: Vec<Looked>, ground: &Ground) -> Vec<WatchStatus> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut watches = Vec::with_capacity(asked.len());
+    for Looked { spec, file, answer } in asked {
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(status)) => watches.push(status),
+            // One that has just drained is not there any more.
+            Ok(Err(_)) => {}
+            Err(_) => watches.push(unasked(&spec, &file, ground)),
+        }
+    }
+    watches
+}
 
 impl Daemon {
     pub(super) fn answer(&mut self, asked: Asked) {
@@ -38,9 +78,10 @@ impl Daemon {
                 Ok(live) => {
                     let explained = live.begin_ask(Event::Explain);
                     tokio::spawn(async move {
-                        let _ = answer.send(match explained.await {
-                            Ok(explanation) => done(&explanation),
-                            Err(_) => gone(&name),
+                        let _ = answer.send(match timeout(PATIENCE, explained).await {
+                            Ok(Ok(explanation)) => done(&explanation),
+                            Ok(Err(_)) => gone(&name),
+                            Err(_) => Answer::Error(format!("{name}: {HANGS}")),
                         });
                     });
                 }
@@ -70,10 +111,11 @@ impl Daemon {
         let controlled = live.begin_ask(|answer| Event::Control(control, answer));
         let name = name.to_owned();
         tokio::spawn(async move {
-            let _ = answer.send(match controlled.await {
-                Ok(Ok(sentence)) => done(&sentence),
-                Ok(Err(why)) => Answer::Error(why),
-                Err(_) => gone(&name),
+            let _ = answer.send(match timeout(PATIENCE, controlled).await {
+                Ok(Ok(Ok(sentence))) => done(&sentence),
+                Ok(Ok(Err(why))) => Answer::Error(why),
+                Ok(Err(_)) => gone(&name),
+                Err(_) => Answer::Error(format!("{name}: {HANGS}")),
             });
         });
     }
@@ -109,19 +151,16 @@ impl Daemon {
 
     /// Asks the watches without waiting for them.
     fn status(&self, name: Option<&str>) -> Result<impl Future<Output = Status> + Send + use<>, String> {
-        let asked: Vec<_> = match name {
-            Some(name) => vec![self.known(name)?.begin_ask(Event::Look)],
-            None => self.supervisor.watches().map(|live| live.begin_ask(Event::Look)).collect(),
+        let asked: Vec<Looked> = match name {
+            Some(name) => vec![Looked::begin(self.known(name)?)],
+            None => self.supervisor.watches().map(Looked::begin).collect(),
         };
+        let ground = Arc::clone(&self.ground);
         let daemon = self.daemon_status();
         let stores = self.stores();
         let files = self.files.iter().map(file_status).collect();
         Ok(async move {
-            let mut watches = Vec::with_capacity(asked.len());
-            for answer in asked {
-                // One that has just drained is not there any more.
-                watches.extend(answer.await);
-            }
+            let watches = gather(asked, &ground).await;
             Status { daemon, stores, files, watches }
         })
     }
@@ -197,4 +236,31 @@ fn file_status(file: &crate::config::FileReport) -> FileStatus {
 fn told(problem: &crate::config::Problem) -> String {
     let help = problem.help().map(|help| format!(" ({help})")).unwrap_or_default();
     problem.one_line() + &help
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::supervisor::{Definition, tests::definition};
+    use super::*;
+    use crate::status::WatchState;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_hangs_keeps_nobody_elses_status_back() {
+        let ground = Ground::ad_hoc(jiff::Timestamp::now(), None);
+        let looked = || {
+            let Definition { spec, file } = definition();
+            let (answer_out, answer) = oneshot::channel();
+            (Looked { spec, file, answer }, answer_out)
+        };
+        let (hanging, _never) = looked();
+        let (drained, gone) = looked();
+        drop(gone);
+        let (well, answer) = looked();
+        let idle = WatchStatus { state: WatchState::Idle, ..unasked(&well.spec, &well.file, &ground) };
+        answer.send(idle.clone()).unwrap();
+        let watches = gather(vec![hanging, drained, well], &ground).await;
+        assert_eq!(watches.len(), 2);
+        assert_eq!((watches[0].name.as_str(), watches[0].error.as_deref()), ("a", Some(HANGS)));
+        assert_eq!(watches[1], idle);
+    }
 }

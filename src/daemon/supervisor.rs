@@ -170,6 +170,7 @@ impl Supervisor {
     fn begin(&mut self, definition: Definition, legacy: Option<Legacy>, rest: Option<Instant>) {
         let name = definition.spec.name.clone();
         let Some(store) = self.store(&definition.spec.target.store) else { return };
+        self.ground.note_lost_run(&definition.spec);
         // A former daemon's runs for what the watch looked at then are of a definition that was changed: they end
         // before this one begins.
         let outlived = self.ground.ledger.read(name.as_str(), |entry| {
@@ -259,4 +260,4 @@ impl Faults {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

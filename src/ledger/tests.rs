@@ -58,7 +58,7 @@ fn what_was_said_is_there_after_a_restart() {
     ledger.ended(&a, record("r1"), true);
     ledger.applied(&a, applied());
     ledger.started(&b, live("r2"));
-    ledger.pause(&b, Some(Paused { until: None, settled: Some(applied()) }));
+    ledger.pause(&b, Some(Paused { until: None, seconds: None, settled: Some(applied()) }));
     ledger.stop(&a, Some("print".into()));
     let before = (ledger.id().to_owned(), ledger.entry("a"), ledger.entry("b"));
     drop(ledger);

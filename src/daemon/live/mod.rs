@@ -24,6 +24,7 @@ use crate::watch::{Outcome, RunId, State, WatchSpec};
 use mailbox::{Mailbox, Reader};
 pub(super) use recover::fingerprint;
 pub(super) use task::subscribe;
+pub(super) use view::{HANGS, unasked};
 
 /// What a live watch is told.
 pub(super) enum Event {
