@@ -150,6 +150,18 @@ fn a_pause_lasts_no_longer_than_was_said_where_the_clock_is_wrong() {
 }
 
 #[test]
+fn a_daemon_that_runs_on_is_asked_also_while_its_settings_are_broken() {
+    let daemon = Daemon::start("", &[("a.toml", WATCH)]);
+    let settings = daemon.read("config/twitcher.conf");
+    for broken in ["max_processes = 0\n", "default_stoer = 'x'\n", "log_level = \n"] {
+        daemon.write("twitcher.conf", &(broken.to_owned() + &settings));
+        let status = daemon.ask(&["status"]);
+        let problem = String::from_utf8_lossy(&status.stderr);
+        assert!(status.status.success() && problem.contains("twitcher.conf:1:"), "{broken}: {problem}");
+    }
+}
+
+#[test]
 fn without_a_daemon_a_command_says_what_to_do() {
     let daemon = Daemon::prepare("");
     let output = daemon.ask(&["status"]);
