@@ -139,8 +139,12 @@ impl Common {
 
     /// What twitcher.conf says. It is not believed in anything that would be run, so that anybody's may be read.
     fn settings(&self) -> Result<Arc<Settings>, Vec<Problem>> {
+        self.loader().reload_settings()
+    }
+
+    fn loader(&self) -> Loader {
         let accounts = Box::new(SystemAccounts::of_process());
-        Loader::with(&self.config, Trust::Anyone, accounts, "localhost").reload_settings()
+        Loader::with(&self.config, Trust::Anyone, accounts, "localhost")
     }
 
     /// Where the daemon listens. One that runs on can be asked also while the file has problems.
@@ -151,7 +155,8 @@ impl Common {
                 for problem in problems {
                     let _ = writeln!(std::io::stderr().lock(), "{problem}");
                 }
-                PathBuf::from(crate::config::CONTROL_SOCKET)
+                let written = self.loader().control_socket();
+                written.unwrap_or_else(|| PathBuf::from(crate::config::CONTROL_SOCKET))
             }
         }
     }

@@ -13,7 +13,7 @@ use super::{Answer, PATIENCE, Request};
 pub enum AskError {
     /// Nobody there.
     #[error(
-        "no daemon answers on {path}: {error}; is twitcher running? (`systemctl status twitcher`, or `twitcher run`)"
+        "no daemon answers on {path}: {error}; is twitcher running? (`systemctl status twitcher`, or `twitcher run`; it answers on a changed control_socket from its next start)"
     )]
     Unreachable {
         /// The socket.

@@ -1,7 +1,7 @@
 //! The daemon's end of the control socket.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,11 @@ pub enum ServerError {
         "another twitcher daemon answers on {0}; stop it first, or give this one a control_socket of its own in twitcher.conf"
     )]
     InUse(PathBuf),
+    /// Something else is there, which somebody may still want.
+    #[error(
+        "cannot make the control socket {0}: something is there that is no socket; set control_socket in twitcher.conf to another place"
+    )]
+    Occupied(PathBuf),
     /// It cannot be made.
     #[error(
         "cannot make the control socket {path}: {error}; set control_socket in twitcher.conf to a place where the daemon may"
@@ -68,6 +73,8 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
+    /// Which file that is, unless it is another daemon's by now.
+    made: Option<(u64, u64)>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -81,22 +88,33 @@ impl Server {
         if UnixStream::connect(path).await.is_ok() {
             return Err(ServerError::InUse(path.to_owned()));
         }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(ServerError::Occupied(path.to_owned()));
+            }
+            Ok(_) => std::fs::remove_file(path).map_err(failed)?,
+            // Bound below, or not, with the same reason.
+            Err(_) => {}
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
+        let made = identity(path);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         let task = tokio::spawn(accept(listener, asked));
-        Ok(Self { path: path.to_owned(), task })
+        Ok(Self { path: path.to_owned(), made, task })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-        let _ = std::fs::remove_file(&self.path);
+        if self.made.is_some() && identity(&self.path) == self.made {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 async fn accept(listener: UnixListener, asked: mpsc::Sender<Asked>) {

@@ -1,15 +1,17 @@
 //! What clients and scrapers are answered. The loop goes on at once; whoever has to wait for the watches does
 //! so in a task of its own.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::Daemon;
 use super::http::Probe;
-use super::live::{Event, Live};
+use super::live::{Event, HANGS, Live};
+use super::report::{PATIENCE, Report};
 use crate::config::FileState as Loaded;
-use super::report::Report;
 use crate::control::{Answer, Asked, Reply, Request, unknown_watch};
 use crate::metrics::{self, Own};
 use crate::policy::Control;
@@ -35,9 +37,10 @@ impl Daemon {
                 Ok(live) => {
                     let explained = live.begin_ask(Event::Explain);
                     tokio::spawn(async move {
-                        let answered = match explained.await {
-                            Ok(explanation) => done(&explanation),
-                            Err(_) => gone(&name),
+                        let answered = match timeout(PATIENCE, explained).await {
+                            Ok(Ok(explanation)) => done(&explanation),
+                            Ok(Err(_)) => gone(&name),
+                            Err(_) => Answer::Error(format!("{name}: {HANGS}")),
                         };
                         drop(answer.send(answered.into()));
                     });
@@ -70,10 +73,11 @@ impl Daemon {
         let controlled = live.begin_ask(|answer| Event::Control(control, answer));
         let name = name.to_owned();
         tokio::spawn(async move {
-            let answered = match controlled.await {
-                Ok(Ok(sentence)) => done(&sentence),
-                Ok(Err(why)) => Answer::Error(why),
-                Err(_) => gone(&name),
+            let answered = match timeout(PATIENCE, controlled).await {
+                Ok(Ok(Ok(sentence))) => done(&sentence),
+                Ok(Ok(Err(why))) => Answer::Error(why),
+                Ok(Err(_)) => gone(&name),
+                Err(_) => Answer::Error(format!("{name}: {HANGS}")),
             };
             drop(answer.send(answered.into()));
         });
@@ -119,6 +123,7 @@ impl Daemon {
             stores: self.stores(),
             files: self.files.iter().map(file_status).collect(),
             watches,
+            ground: Arc::clone(&self.ground),
         })
     }
 

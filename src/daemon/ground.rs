@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::orphans::Orphans;
-use crate::ledger::Ledger;
+use crate::ledger::{Entry, Ledger, LiveRun, described};
 use crate::process::{FoundRun, Scripts, Spawner};
-use crate::watch::{Action, Outcome, RunId, WatchSpec};
+use crate::watch::{Action, Outcome, Reason, RunId, WatchSpec};
 
 /// How long a start may be held up by processes that do not show their environment.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);
@@ -136,16 +136,41 @@ impl Ground {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
-    /// The found run of a watch that the ledger does not know: it is newer than all that were written down. Any
-    /// other is what an ended action left running. Where nothing was ever written down, only a process that bears
-    /// the mark of a leader is a run: to wait for a service would be to wait for ever, which is worse than to start
-    /// beside an action that could not be marked. Believed only of the watch's own user, because anybody may set a
-    /// variable.
-    pub(super) fn lost_run(&self, spec: &WatchSpec, newest: Option<&RunId>) -> Option<FoundRun> {
+    /// Writes down the run of a watch that was found and is not in the ledger, if there is one, for the watch to adopt.
+    pub(super) fn note_lost_run(&self, spec: &WatchSpec) {
+        let entry = self.ledger.entry(spec.name.as_str()).unwrap_or_default();
+        let Some(found) = self.lost_run(spec, &entry) else { return };
+        let FoundRun { run, store, key, version, identity, .. } = found;
+        tracing::info!(watch = %spec.name, run = %run, "found process {}", identity.pid);
+        let target = &spec.target;
+        let own = store == target.store.as_str() && key == target.key.as_str();
+        let live = LiveRun {
+            run,
+            // Of another target nobody knows more than that it is another.
+            target: if own { described(target) } else { format!("{store} ? {key}") },
+            definition: String::new(),
+            process: identity,
+            started: jiff::Timestamp::now(),
+            reason: Reason::Recovery,
+            version,
+            attempt: 1,
+            coalesced: 1,
+        };
+        self.ledger.started(&spec.name, live);
+    }
+
+    /// The found run of a watch that the ledger does not know. A process that bears the mark of a leader is one; of
+    /// others, what is newer than all that were written down. Any other is what an ended action left running: to
+    /// wait for that would be to wait for ever, which is worse than to start beside an action that could not be
+    /// marked. Believed only of the watch's own user, because anybody may set a variable.
+    fn lost_run(&self, spec: &WatchSpec, entry: &Entry) -> Option<FoundRun> {
+        let known = |run: &FoundRun| entry.live.iter().any(|live| live.run == run.run);
+        let newest = entry.newest_run.as_ref();
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         let at = lost.iter().position(|run| {
-            let newer = newest.map_or(run.marked, |newest| place(&run.run) > place(newest));
-            run.watch == spec.name && run.uid == spec.surroundings.account.uid && newer
+            let newer = newest.is_some_and(|newest| place(&run.run) > place(newest));
+            let its = run.watch == spec.name && run.uid == spec.surroundings.account.uid;
+            its && (run.marked || newer) && !known(run)
         })?;
         Some(lost.swap_remove(at))
     }
@@ -180,6 +205,41 @@ impl Ground {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is found of a watch whose last run that was written down is `l-5-5`.
+    #[test]
+    fn a_lost_run_is_told_from_a_service() {
+        let spec = crate::daemon::supervisor::tests::definition().spec;
+        let uid = spec.surroundings.account.uid;
+        let found = |run: &str, marked: bool, uid: u32| FoundRun {
+            run: RunId(run.into()),
+            watch: spec.name.clone(),
+            store: spec.target.store.to_string(),
+            key: spec.target.key.to_string(),
+            version: "1".to_owned(),
+            identity: crate::watch::ProcessIdentity {
+                pid: 1,
+                start_ticks: 1,
+                boot_id: "b".into(),
+                output_pipe: None,
+            },
+            marked,
+            uid,
+        };
+        let judge = |run: FoundRun, newest: Option<&str>| {
+            let ground = Ground::ad_hoc(jiff::Timestamp::now(), None);
+            ground.lost.lock().unwrap().push(run);
+            let entry = Entry { newest_run: newest.map(|run| RunId(run.into())), ..Entry::default() };
+            ground.lost_run(&spec, &entry).is_some()
+        };
+        let newest = Some("l-5-5");
+        assert!(judge(found("l-5-6", true, uid), newest) && judge(found("l-5-6", false, uid), newest));
+        assert!(judge(found("l-3-9", true, uid), newest), "the clock was set back since");
+        assert!(!judge(found("l-5-4", false, uid), newest), "a service of a run that ended");
+        assert!(judge(found("l-5-6", true, uid), None), "the ledger was lost");
+        assert!(!judge(found("l-5-6", false, uid), None), "a service, more likely than not");
+        assert!(!judge(found("l-5-6", true, uid + 1), newest), "anybody may say so");
+    }
 
     #[test]
     fn runs_are_ordered_by_start_and_number() {

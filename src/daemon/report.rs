@@ -1,16 +1,30 @@
-//! The status of the daemon as text, written while the watches are asked: of ten thousand, only a few are held in
-//! memory at a time.
+//! The status of the daemon, made by asking the watches. As text it is written while they are asked: of ten
+//! thousand, only a few are held in memory at a time.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
-use super::live::{Event, Live};
-use crate::status::{DaemonStatus, FileStatus, Status, StoreStatus};
+use super::ground::Ground;
+use super::live::{Event, Live, unasked};
+use crate::status::{DaemonStatus, FileStatus, Status, StoreStatus, WatchStatus};
+use crate::watch::WatchSpec;
+
+/// How long a watch may take to answer. All of them together, for a status: one that hangs must not keep the
+/// others' from being seen.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long those may take that are asked when others have used that up.
+const LEFT: Duration = Duration::from_millis(500);
 
 /// Watches that are asked at once, and make one piece of the text.
 const TOGETHER: usize = 64;
 
-/// [`Status`](crate::status::Status), with the watches still to be asked.
+/// [`Status`], with the watches still to be asked.
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) daemon: DaemonStatus,
@@ -18,18 +32,16 @@ pub(super) struct Report {
     pub(super) files: Vec<FileStatus>,
     #[serde(skip)]
     pub(super) watches: Vec<Live>,
+    #[serde(skip)]
+    pub(super) ground: Arc<Ground>,
 }
 
 impl Report {
     /// All of it at once.
     pub(super) async fn status(self) -> Status {
-        let Self { daemon, stores, files, watches: live } = self;
-        let asked: Vec<_> = live.iter().map(|live| live.begin_ask(Event::Look)).collect();
-        let mut watches = Vec::with_capacity(asked.len());
-        for answer in asked {
-            // One that has just drained is not there any more.
-            watches.extend(answer.await);
-        }
+        let asked = self.watches.iter().map(Looked::begin).collect();
+        let watches = gather(asked, Instant::now() + PATIENCE, &self.ground).await;
+        let Self { daemon, stores, files, .. } = self;
         Status { daemon, stores, files, watches }
     }
 
@@ -49,12 +61,11 @@ impl Report {
         // The watches come before the object's end.
         piece.pop();
         piece.extend_from_slice(br#","watches":["#);
+        let deadline = Instant::now() + PATIENCE;
         let mut separator: &[u8] = b"";
         for some in self.watches.chunks(TOGETHER) {
-            let asked: Vec<_> = some.iter().map(|live| live.begin_ask(Event::Look)).collect();
-            for answer in asked {
-                // One that has just drained is not there any more.
-                let Ok(watch) = answer.await else { continue };
+            let asked = some.iter().map(Looked::begin).collect();
+            for watch in gather(asked, deadline.max(Instant::now() + LEFT), &self.ground).await {
                 piece.extend_from_slice(separator);
                 separator = b",";
                 append(&mut piece, &watch);
@@ -66,7 +77,92 @@ impl Report {
     }
 }
 
+/// A watch that was asked how it is.
+struct Looked {
+    spec: Arc<WatchSpec>,
+    file: Arc<Path>,
+    answer: oneshot::Receiver<WatchStatus>,
+}
+
+impl Looked {
+    fn begin(live: &Live) -> Self {
+        let (spec, file) = (Arc::clone(&live.spec), Arc::clone(&live.file));
+        Self { spec, file, answer: live.begin_ask(Event::Look) }
+    }
+}
+
+async fn gather(asked: Vec<Looked>, deadline: Instant, ground: &Ground) -> Vec<WatchStatus> {
+    let mut watches = Vec::with_capacity(asked.len());
+    for Looked { spec, file, answer } in asked {
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(status)) => watches.push(status),
+            // One that has just drained is not there any more.
+            Ok(Err(_)) => {}
+            Err(_) => watches.push(unasked(&spec, &file, ground)),
+        }
+    }
+    watches
+}
+
 /// Only strings, numbers and lists, into memory: that cannot fail.
 fn append(text: &mut Vec<u8>, value: &impl Serialize) {
     let _ = serde_json::to_writer(text, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::live::HANGS;
+    use super::super::supervisor::{Definition, tests::definition};
+    use super::*;
+    use crate::control::Answer;
+    use crate::status::WatchState;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_hangs_keeps_nobody_elses_status_back() {
+        let ground = Ground::ad_hoc(jiff::Timestamp::now(), None);
+        let looked = || {
+            let Definition { spec, file } = definition();
+            let (answer_out, answer) = oneshot::channel();
+            (Looked { spec, file, answer }, answer_out)
+        };
+        let (hanging, _never) = looked();
+        let (drained, gone) = looked();
+        drop(gone);
+        let (well, answer) = looked();
+        let idle = WatchStatus { state: WatchState::Idle, ..unasked(&well.spec, &well.file, &ground) };
+        answer.send(idle.clone()).unwrap();
+        let watches = gather(vec![hanging, drained, well], Instant::now() + PATIENCE, &ground).await;
+        assert_eq!(watches.len(), 2);
+        assert_eq!((watches[0].name.as_str(), watches[0].error.as_deref()), ("a", Some(HANGS)));
+        assert_eq!(watches[1], idle);
+    }
+
+    #[tokio::test]
+    async fn the_text_is_that_of_a_status() {
+        for number in [0, 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER] {
+            let report = || {
+                let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::UNIX_EPOCH, None));
+                let daemon = DaemonStatus {
+                    version: "1".to_owned(),
+                    pid: 1,
+                    host: "host".to_owned(),
+                    started: jiff::Timestamp::UNIX_EPOCH,
+                    complaints: vec!["a \"complaint\"".to_owned()],
+                };
+                let watches = (0..number).map(|_| Live::answering(definition(), &ground)).collect();
+                Report { daemon, stores: Vec::new(), files: Vec::new(), watches, ground }
+            };
+            let mut pieces = report().pieces();
+            let mut text = Vec::new();
+            while let Some(piece) = pieces.recv().await {
+                text.extend(piece);
+            }
+            let Ok(Answer::Done(told)) = serde_json::from_slice(&text) else {
+                panic!("{}", String::from_utf8_lossy(&text))
+            };
+            let status: Status = serde_json::from_value(told).unwrap();
+            assert_eq!(status, report().status().await);
+            assert_eq!(status.watches.len(), number);
+        }
+    }
 }

@@ -185,6 +185,7 @@ impl Supervisor {
         rest: Option<Instant>,
     ) -> Option<Place> {
         let store = self.store(&definition.spec.target.store)?;
+        self.ground.note_lost_run(&definition.spec);
         // A former daemon's runs for what the watch looked at then are of a definition that was changed: they end
         // before this one begins.
         let outlived = self.ground.ledger.read(definition.spec.name.as_str(), |entry| {
@@ -273,4 +274,4 @@ impl Faults {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

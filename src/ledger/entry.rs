@@ -128,6 +128,9 @@ pub struct LiveRun {
 pub struct Paused {
     /// When it ends by itself.
     pub until: Option<jiff::Timestamp>,
+    /// How many seconds that was ahead: it lasts no longer than that after a start, where a clock is wrong at boot.
+    #[serde(default)]
+    pub seconds: Option<u64>,
     /// The newest state at that moment, if it had been dealt with: another one is to be applied on resume, also
     /// where nothing else is known to have been applied.
     #[serde(default)]

@@ -58,7 +58,7 @@ fn what_was_said_is_there_after_a_restart() {
     ledger.ended(&a, record("r1"), true);
     ledger.applied(&a, applied());
     ledger.started(&b, live("r2"));
-    ledger.pause(&b, Some(Paused { until: None, settled: Some(applied()) }));
+    ledger.pause(&b, Some(Paused { until: None, seconds: None, settled: Some(applied()) }));
     ledger.stop(&a, Some("print".into()));
     let before = (ledger.id().to_owned(), ledger.entry("a"), ledger.entry("b"));
     drop(ledger);
@@ -155,6 +155,25 @@ fn a_journal_does_not_grow_with_the_number_of_runs() {
     assert_eq!(ledger.entry("a").unwrap().history.len(), HISTORY);
     let length = std::fs::metadata(dir.path().join("ledger")).unwrap().len();
     assert!(length < 600 << 10, "{length}");
+}
+
+#[test]
+fn a_ledger_that_was_removed_is_written_anew_or_missed() {
+    let place = tempfile::tempdir().unwrap();
+    let (state, away) = (place.path().join("state"), place.path().join("away"));
+    let ledger = Ledger::open(&state).unwrap();
+    ledger.ended(&name("a"), record("r1"), true);
+    ledger.flush(PATIENCE).unwrap();
+    std::fs::remove_file(state.join("ledger")).unwrap();
+    ledger.applied(&name("a"), applied());
+    ledger.flush(PATIENCE).unwrap();
+    let written = journal::read(&state.join("ledger")).unwrap();
+    assert!(written.entries["a"].applied.is_some() && written.entries["a"].ended == 1);
+    std::fs::rename(&state, &away).unwrap();
+    std::fs::remove_file(away.join("ledger")).unwrap();
+    ledger.ended(&name("a"), record("r2"), true);
+    assert!(ledger.flush(PATIENCE).is_err());
+    assert!(ledger.complaint().unwrap().contains("No such file"));
 }
 
 /// A disk that hangs, as an NFS server does that went away: here a pipe that nobody reads.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -227,7 +227,9 @@ impl Journal {
     }
 
     fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        let Some(file) = &mut self.file else { return self.rewrite() };
+        // A file that was removed would take what is written to it along.
+        let there = |file: &File| file.metadata().is_ok_and(|found| found.nlink() > 0);
+        let Some(file) = self.file.as_mut().filter(|file| there(file)) else { return self.rewrite() };
         if let Err(error) = file.write_all(lines) {
             self.file = None;
             return Err(error);

@@ -18,6 +18,10 @@ pub struct FoundRun {
     pub run: RunId,
     /// `TWITCHER_WATCH`.
     pub watch: WatchName,
+    /// `TWITCHER_STORE`.
+    pub store: String,
+    /// `TWITCHER_KEY`.
+    pub key: String,
     /// `TWITCHER_VERSION`.
     pub version: String,
     /// The leader.
@@ -106,6 +110,8 @@ impl Spawner {
         Some(FoundRun {
             run: RunId(run.into()),
             watch: WatchName::new(variable("TWITCHER_WATCH")?).ok()?,
+            store: variable("TWITCHER_STORE")?.to_owned(),
+            key: variable("TWITCHER_KEY")?.to_owned(),
             version: variable("TWITCHER_VERSION")?.to_owned(),
             identity,
             marked: spawn::is_marked_leader(stat.pid),

@@ -305,11 +305,10 @@ unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
     (Step::Execute, 0, execute(shared))
 }
 
-/// Marks this process as the leader of a run: its scheduling policy stays what it is, and is reset in its children
-/// (sched(7), `SCHED_RESET_ON_FORK`). Of all that a process is, this alone is kept by exec, not inherited, and can
-/// be seen from outside, which tells a leader from a service that it left running in a session of its own.
+/// Marks this process as the leader of a run by `SCHED_RESET_ON_FORK`, sched(7): kept by exec, not inherited, and seen
+/// from outside, it tells a leader from a service that it left running in a session of its own.
 ///
-/// The mark would change the children of what is scheduled in real time or has a negative niceness: such a leader
+/// It would change the children of what is scheduled in real time or has a negative niceness: such a leader
 /// bears none, nor does one whose sandbox forbids it (`RestrictRealtime=`).
 fn mark_leader() {
     let unprivileged = |policy: c_long| {

@@ -207,3 +207,28 @@ fn a_running_action_is_adopted_also_where_the_ledger_was_lost() {
     daemon.until_converged("a");
     assert_eq!(daemon.read("out"), "start 1\nend\nstart 2\nend\n");
 }
+
+/// The same, and the watch looks at another key now: what runs for the old one ends first and is not repeated.
+#[test]
+fn an_action_of_another_key_is_waited_for_also_where_the_ledger_was_lost() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1");
+    daemon.put("/b", "1");
+    let (out, gate) = (daemon.path("out").display().to_string(), daemon.path("gate").display().to_string());
+    let top = daemon.config().display();
+    let action = format!(
+        "echo start $TWITCHER_KEY $TWITCHER_REASON >> {out}; while test -d {top} -a ! -e {gate}; do sleep 0.05; done; echo end >> {out}"
+    );
+    daemon.write("a.toml", &format!("[[watch]]\nkey='/a'\naction='{action}'\n"));
+    daemon.run();
+    daemon.until_file("out", |text| text == "start /a load\n");
+    daemon.kill();
+    std::fs::remove_file(daemon.path("state/ledger")).unwrap();
+    daemon.write("a.toml", &format!("[[watch]]\nkey='/b'\naction='{action}'\n"));
+    daemon.run();
+    daemon.until_watch("a", |watch| watch["state"] == "running" && watch["version"].is_string());
+    assert_eq!(daemon.read("out"), "start /a load\n", "nothing runs beside it");
+    std::fs::write(&gate, "").unwrap();
+    daemon.until_converged("a");
+    assert_eq!(daemon.read("out"), "start /a load\nend\nstart /b load\nend\n");
+}

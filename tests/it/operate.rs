@@ -107,6 +107,61 @@ fn the_socket_answers_only_root_and_the_daemons_own_user() {
 }
 
 #[test]
+fn the_control_socket_takes_the_place_of_a_socket_only() {
+    let mut daemon = Daemon::prepare("");
+    let socket = daemon.path("control.sock");
+    std::fs::write(&socket, "precious").unwrap();
+    let refused = daemon.ask(&["run"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("something is there that is no socket"), "{error}");
+    assert_eq!(daemon.read("control.sock"), "precious");
+    // One that a killed daemon left is replaced, and at the end only the own one is removed.
+    std::fs::remove_file(&socket).unwrap();
+    daemon.run();
+    daemon.kill();
+    daemon.run();
+    std::fs::remove_file(&socket).unwrap();
+    let _others = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert!(daemon.stop().success());
+    assert!(socket.exists(), "another daemon's");
+}
+
+/// A machine without a clock of its own boots in 1970, and learns later what time it is.
+#[test]
+fn a_pause_lasts_no_longer_than_was_said_where_the_clock_is_wrong() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/a", "1\n");
+    daemon.write("a.toml", WATCH);
+    daemon.run();
+    daemon.until_converged("a");
+    daemon.say(&["pause", "a", "--for", "10m"]);
+    daemon.kill();
+    let ledger = daemon.read("state/ledger");
+    let at = ledger.rfind("\"until\":\"").unwrap() + "\"until\":\"".len();
+    std::fs::write(daemon.path("state/ledger"), format!("{}2199{}", &ledger[..at], &ledger[at + 4..]))
+        .unwrap();
+    daemon.run();
+    daemon.until_watch("a", |watch| watch["version"].is_string());
+    let why = daemon.say(&["explain", "a"]);
+    let seconds = why.split_once("it is paused for ").and_then(|(_, rest)| rest.split_once(" s more"));
+    let seconds: f64 = seconds.unwrap_or_else(|| panic!("{why}")).0.parse().unwrap();
+    assert!(seconds > 500.0 && seconds <= 601.0, "{why}");
+}
+
+#[test]
+fn a_daemon_that_runs_on_is_asked_also_while_its_settings_are_broken() {
+    let daemon = Daemon::start("", &[("a.toml", WATCH)]);
+    let settings = daemon.read("config/twitcher.conf");
+    for broken in ["max_processes = 0\n", "default_stoer = 'x'\n", "log_level = \n"] {
+        daemon.write("twitcher.conf", &(broken.to_owned() + &settings));
+        let status = daemon.ask(&["status"]);
+        let problem = String::from_utf8_lossy(&status.stderr);
+        assert!(status.status.success() && problem.contains("twitcher.conf:1:"), "{broken}: {problem}");
+    }
+}
+
+#[test]
 fn without_a_daemon_a_command_says_what_to_do() {
     let daemon = Daemon::prepare("");
     let output = daemon.ask(&["status"]);

@@ -183,6 +183,14 @@ impl Loader {
         self.configured.clone().map(Arc::new).ok_or(problems)
     }
 
+    /// The `control_socket` that `twitcher.conf` names, as far as it can be understood: a daemon that runs on with what
+    /// it said before can be asked also while the file has problems.
+    pub fn control_socket(&self) -> Option<PathBuf> {
+        let path: Arc<Path> = Arc::from(self.root.join(SETTINGS_FILE));
+        let text = read::text(&mut TrustedOpen::new(self.trust), &path).ok()?;
+        raw::settings(path, &text).daemon.path("control_socket").map(|at| at.value)
+    }
+
     /// Reads the watch files only: after a change in the directory.
     pub fn reload_watches(&mut self) -> Reload {
         if self.settings_report.is_none() && self.configured.is_none() {

@@ -1,5 +1,7 @@
 //! Work whose length is that of a state: done where a large one holds up no other watch.
 
+use bytes::Bytes;
+
 use crate::process;
 use crate::watch::Content;
 
@@ -20,8 +22,7 @@ fn is_large(content: &Content) -> bool {
         Content::Value(value) => value.len() > LARGE_BYTES,
         Content::Children(names) => names.len() > LARGE_PARTS,
         Content::Tree(tree) => {
-            tree.len() > LARGE_PARTS
-                || tree.values().flatten().map(|value| value.len()).sum::<usize>() > LARGE_BYTES
+            tree.len() > LARGE_PARTS || tree.values().flatten().map(Bytes::len).sum::<usize>() > LARGE_BYTES
         }
     }
 }

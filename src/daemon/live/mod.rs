@@ -25,6 +25,7 @@ use crate::watch::{Outcome, RunId, State, WatchSpec};
 use mailbox::Mailbox;
 pub(super) use recover::fingerprint;
 pub(super) use task::subscribe;
+pub(super) use view::{HANGS, unasked};
 
 /// What a live watch is told.
 pub(super) enum Event {
@@ -81,6 +82,25 @@ impl Live {
         let (answer, answered) = oneshot::channel();
         self.tell(event(answer));
         answered
+    }
+}
+
+#[cfg(test)]
+impl Live {
+    /// One that only says that it is there, as long as the runtime lives.
+    pub(super) fn answering(definition: super::supervisor::Definition, ground: &Arc<Ground>) -> Self {
+        let super::supervisor::Definition { spec, file } = definition;
+        let live = Self { spec, file, mailbox: Arc::new(Mailbox::default()) };
+        let (asked, ground) = (live.clone(), Arc::clone(ground));
+        tokio::spawn(async move {
+            loop {
+                let event = std::future::poll_fn(|context| asked.mailbox.poll_take(context)).await;
+                if let Event::Look(answer) = event {
+                    let _ = answer.send(unasked(&asked.spec, &asked.file, &ground));
+                }
+            }
+        });
+        live
     }
 }
 

@@ -320,8 +320,12 @@ impl Task {
         match (answer, control) {
             (Some(Answer::Accepted), Control::Trigger) => Ok(format!("{name} runs with the current state")),
             (Some(Answer::Accepted), Control::Pause { until }) => {
+                let length = until.map(|until| until.saturating_duration_since(Instant::now()));
+                // Rounded up: no pause ends early by that.
+                let seconds = length.map(|length| length.as_secs().saturating_add(1));
                 let until = until.and_then(super::recover::wall_clock);
-                self.ground.ledger.pause(&name, Some(Paused { until, settled: self.settled() }));
+                let paused = Paused { until, seconds, settled: self.settled() };
+                self.ground.ledger.pause(&name, Some(paused));
                 tracing::info!(watch = %name, "paused");
                 Ok(match until {
                     Some(until) => format!("{name} is paused until {until:.0}"),

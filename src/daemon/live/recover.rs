@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::super::ground::Ground;
 use super::perform::Running;
 use super::task::{RunSource, Task};
-use crate::ledger::{LiveRun, Paused, described};
+use crate::ledger::{Paused, described};
 use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
-use crate::watch::{PolicySpec, Reason, State, WatchSpec};
+use crate::watch::{PolicySpec, State, WatchSpec};
 
 /// The machine of a watch, standing as the ledger says.
 pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> Machine<RunSource> {
@@ -18,7 +18,13 @@ pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> M
         // Its definition was changed, which is what it waited for.
         ground.ledger.stop(&spec.name, None);
     }
-    let paused = entry.paused.map(|paused| Pause { until: paused.until.map(monotonic) });
+    let paused = entry.paused.map(|paused| Pause {
+        until: paused.until.map(|until| {
+            let longest =
+                paused.seconds.and_then(|length| Instant::now().checked_add(Duration::from_secs(length)));
+            longest.map_or(monotonic(until), |longest| monotonic(until).min(longest))
+        }),
+    });
     Machine::new(Arc::clone(&spec.policy), source, Standing { paused, stopped })
 }
 
@@ -62,23 +68,7 @@ impl Task {
         let mut claimed = self.ground.orphans.claim(&self.ground, &self.spec);
         let entry = self.ground.ledger.entry(self.spec.name.as_str()).unwrap_or_default();
         let target = described(&self.spec.target);
-        let lost = self.ground.lost_run(&self.spec, entry.newest_run.as_ref()).map(|run| {
-            tracing::info!(watch = %self.spec.name, run = %run.run, "found process {}", run.identity.pid);
-            let live = LiveRun {
-                run: run.run,
-                target: target.clone(),
-                definition: fingerprint(&self.spec),
-                process: run.identity,
-                started: jiff::Timestamp::now(),
-                reason: Reason::Recovery,
-                version: run.version,
-                attempt: 1,
-                coalesced: 1,
-            };
-            self.ground.ledger.started(&self.spec.name, live.clone());
-            live
-        });
-        for live in entry.live.into_iter().chain(lost) {
+        for live in entry.live {
             let sink = self.sink(&live.run);
             let running =
                 claimed.remove(&live.run).or_else(|| self.ground.spawner.adopt(&live.process, sink));

@@ -1,21 +1,50 @@
 //! How a live watch looks from outside, and why it does what it does, in words.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::task::Task;
+use crate::daemon::ground::Ground;
 use crate::policy::{Bearing, NewestState, Obstacle, Phase, SkipReason, Stopping};
 use crate::status::{Explanation, RunningStatus, WatchState, WatchStatus};
 use crate::store::Standing;
 use crate::watch::{WatchSpec, WatchType};
 
+/// Of a watch whose task does not answer.
+pub(in crate::daemon) const HANGS: &str =
+    "it does not answer: something that it waits for hangs, as a file system does whose server went away";
+
+/// What can be said of a watch without asking it. Its task answers at once, unless what it does just now hangs.
+pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ground: &Ground) -> WatchStatus {
+    let (applied, runs, failures, last) = ground.ledger.read(spec.name.as_str(), |entry| {
+        let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
+        (applied.map(|a| a.version.clone()), entry.ended, entry.failed, entry.history.back().cloned())
+    });
+    WatchStatus {
+        name: spec.name.to_string(),
+        description: spec.description.clone(),
+        file: file.display().to_string(),
+        store: spec.target.store.to_string(),
+        key: spec.target.key.to_string(),
+        watch_type: word(spec.target.watch_type).to_owned(),
+        state: WatchState::Waiting,
+        version: None,
+        applied,
+        converged: false,
+        verified_seconds: None,
+        error: Some(HANGS.to_owned()),
+        running: Vec::new(),
+        runs,
+        failures,
+        outcomes: BTreeMap::new(),
+        last,
+    }
+}
+
 impl Task {
     pub(super) fn view(&self) -> WatchStatus {
-        let spec = &self.spec;
         let standing = self.subscription.standing();
-        let (applied, runs, failures, last) = self.ground.ledger.read(spec.name.as_str(), |entry| {
-            let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
-            (applied.map(|a| a.version.clone()), entry.ended, entry.failed, entry.history.back().cloned())
-        });
         let phase = self.machine.phase();
         let resting = self.resting().map(|until| resting_words(until, Instant::now()));
         let unreachable = resting.is_some()
@@ -29,27 +58,18 @@ impl Task {
             version: running.version.clone(),
         });
         WatchStatus {
-            name: spec.name.to_string(),
-            description: spec.description.clone(),
-            file: self.file.display().to_string(),
-            store: spec.target.store.to_string(),
-            key: spec.target.key.to_string(),
-            watch_type: word(spec.target.watch_type).to_owned(),
             state: state(phase, unreachable),
             version: self
                 .machine
                 .newest()
                 .filter(|newest| !newest.content.is_absent())
                 .map(|n| n.version.to_string()),
-            applied,
             converged: self.machine.converged(),
             verified_seconds: standing.verified.map(|at| at.elapsed().as_secs_f64()),
             error: resting.or(standing.error),
             running: running.collect(),
-            runs,
-            failures,
             outcomes: self.outcomes.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect(),
-            last,
+            ..unasked(&self.spec, &self.file, &self.ground)
         }
     }
 

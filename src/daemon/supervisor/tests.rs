@@ -4,6 +4,25 @@ use super::*;
 use crate::config::Loader;
 use crate::status::{WatchState, WatchStatus};
 
+/// The definition of a watch, `a`.
+pub(in crate::daemon) fn definition() -> Definition {
+    let scene = tempfile::tempdir().unwrap();
+    written(scene.path(), "true").1
+}
+
+/// Settings and a watch of this action, in files below a directory.
+fn written(place: &std::path::Path, action: &str) -> (Arc<crate::config::Settings>, Definition) {
+    let write = |name: &str, text: String| std::fs::write(place.join(name), text).unwrap();
+    std::fs::create_dir(place.join("keys")).unwrap();
+    write("keys/a", "1".to_owned());
+    write("twitcher.conf", format!("[store.local]\nurl = 'dir://{}/keys'\n", place.display()));
+    write("a.toml", format!("[[watch]]\nkey = '/a'\nrun_on_load = false\naction = '{action}'\n"));
+    let mut loader = Loader::new(place);
+    let settings = loader.reload().settings.unwrap();
+    let watch = &loader.watches()["a"];
+    (settings, Definition { spec: Arc::clone(&watch.spec), file: Arc::clone(&watch.file) })
+}
+
 struct Scene {
     place: tempfile::TempDir,
     supervisor: Supervisor,
@@ -13,19 +32,10 @@ impl Scene {
     /// One watch, `a`, on a `dir` store.
     fn new(action: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let top = place.path().display();
-        let write = |name: &str, text: String| std::fs::write(place.path().join(name), text).unwrap();
-        std::fs::create_dir(place.path().join("keys")).unwrap();
-        write("keys/a", "1".to_owned());
-        write("twitcher.conf", format!("[store.local]\nurl = 'dir://{top}/keys'\n"));
-        write("a.toml", format!("[[watch]]\nkey = '/a'\nrun_on_load = false\naction = '{action}'\n"));
-        let mut loader = Loader::new(place.path());
-        let settings = loader.reload().settings.unwrap();
+        let (settings, definition) = written(place.path(), action);
         let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::now(), None));
         let mut supervisor = Supervisor::new(ground);
         supervisor.configure(settings.stores.clone(), Duration::ZERO);
-        let watch = &loader.watches()["a"];
-        let definition = Definition { spec: Arc::clone(&watch.spec), file: Arc::clone(&watch.file) };
         supervisor.define(definition);
         Self { place, supervisor }
     }

@@ -28,6 +28,7 @@ fn killed_at_work(more: &str) -> (Daemon, Pid) {
     daemon.until_file("out", |text| text == "start /a load\n");
     let watch = daemon.until_watch("a", |watch| watch["running"][0]["pid"].is_number());
     let pid = i32::try_from(watch["running"][0]["pid"].as_i64().unwrap()).unwrap();
+    until("the run to be written down", || remembered_as_live(&daemon).then_some(()));
     daemon.kill();
     (daemon, Pid::from_raw(pid))
 }

@@ -30,7 +30,7 @@ fn slow_scrapers_take_few_descriptors_and_leave_room_for_others() {
     for stream in &mut crowd {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nx-slow: ").unwrap();
     }
-    until("a full house", || (descriptors(&daemon) >= before + 64).then_some(()));
+    until("a full house", || (descriptors(&daemon) >= before + 60).then_some(()));
     assert!(descriptors(&daemon) < before + 70);
     // The watches notice nothing.
     daemon.put("/a", "x");
@@ -68,7 +68,7 @@ fn silent_clients_of_the_control_socket_are_sent_away() {
     for stream in &mut crowd {
         stream.write_all(b"{\"status\":").unwrap();
     }
-    until("a full house", || (descriptors(&daemon) >= before + 32).then_some(()));
+    until("a full house", || (descriptors(&daemon) >= before + 28).then_some(()));
     assert!(descriptors(&daemon) < before + 40);
     daemon.status();
     for stream in &mut crowd {
