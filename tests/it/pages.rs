@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const TWITCHER: &str = env!("CARGO_BIN_EXE_twitcher");
+pub(crate) const TWITCHER: &str = env!("CARGO_BIN_EXE_twitcher");
 
 /// The fenced blocks of a language below a heading, up to the next one.
 pub(crate) fn blocks(page: &str, heading: &str, language: &str) -> Vec<String> {
