@@ -9,7 +9,8 @@ DESTDIR ?=
 PREFIX  ?= /usr
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 RELEASE ?= 1
-MAINTAINER ?= Twitcher maintainers <maintainers@twitcher.invalid>
+# Who stands for the packages. Whoever gives them to others says so: make deb rpm MAINTAINER='Name <address>'
+MAINTAINER ?= Private build <nobody@twitcher.invalid>
 
 PACKAGE_NEEDS      := dpkg-dev rpm
 TEST_PACKAGE_NEEDS := debootstrap systemd-container lintian rpmlint
@@ -24,7 +25,7 @@ BINARY ?= $(PACKAGE_DIR)/build/release/twitcher
 REMAP := --remap-path-prefix=$(CURDIR)=/twitcher --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 PREFIX_MAP := -ffile-prefix-map=$(CURDIR)=/twitcher -ffile-prefix-map=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 
-.PHONY: install deb rpm packages test-packages lint-packages setup-packages packaged-binary
+.PHONY: install deb rpm packages test-packages test-reproducible lint-packages setup-packages packaged-binary
 
 packages: deb rpm
 
@@ -46,6 +47,10 @@ rpm: setup-packages $(BINARY)
 test-packages: setup-packages lint-packages
 	@packaging/test/rpm $(PACKAGE_DIR)
 	@packaging/test/boot $(BINARY) $(PACKAGE_DIR) $(VERSION) '$(MAINTAINER)'
+
+# Builds the packages once more, somewhere else, and compares them to the last byte.
+test-reproducible: deb rpm
+	@packaging/test/reproducible $(PACKAGE_DIR) '$(MAINTAINER)'
 
 lint-packages: deb rpm
 	@.ci/install-missing $(TEST_PACKAGE_NEEDS)

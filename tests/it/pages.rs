@@ -4,6 +4,8 @@
 //! would change this machine (`sudo`, `apt-get`, `systemctl`) are small stand-ins.
 
 mod git_pull;
+mod help;
+mod installed;
 mod readme;
 
 use std::collections::BTreeMap;

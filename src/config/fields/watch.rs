@@ -9,7 +9,10 @@ const WATCH_TYPES: &[Word] = &[
 ];
 const FORMATS: &[Word] = &[
     word("raw", "a value as it is, byte for byte; children and tree as with lines"),
-    word("lines", "a value with a newline at its end, one name a line (children), or PATH=VALUE a line (tree)"),
+    word(
+        "lines",
+        "a value with a newline at its end, one name a line (children), or PATH=VALUE a line (tree)",
+    ),
     word("json", "a string (data), an array (children) or nested objects (tree)"),
     word("yaml", "the same shape as YAML"),
     word("toml", "the same shape as TOML, where a value is called value, and children are called children"),
