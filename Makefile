@@ -18,7 +18,7 @@ help:
 	@echo 'make test-all          test, test-packages and test-reproducible: before a release'
 
 run: setup
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --target-dir target
 	@etc/demo/run target/release/twitcher
 
 test: setup-test
