@@ -42,9 +42,13 @@ pub enum AskError {
 
 /// Asks the daemon on this socket.
 pub async fn ask(socket: &Path, request: &Request) -> Result<serde_json::Value, AskError> {
-    let unreachable = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied => AskError::Forbidden { path: socket.to_owned() },
-        _ => AskError::Unreachable { path: socket.to_owned(), error },
+    let unreachable = |error: io::Error| {
+        let path = socket.to_owned();
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            AskError::Forbidden { path }
+        } else {
+            AskError::Unreachable { path, error }
+        }
     };
     let broken = |why: String| AskError::Broken { path: socket.to_owned(), why };
     let mut stream = UnixStream::connect(socket).await.map_err(unreachable)?;
