@@ -153,12 +153,7 @@ fn every_example_works() {
             shell.env("TWITCHER_STORE", &store).env("TERM", "xterm").env("SHELL", "/bin/sh");
             shell
         };
-        let shows = |text: &str| {
-            until((example, text), || {
-                let shown = std::fs::read_to_string(at("shown")).unwrap_or_default();
-                shown.contains(text).then_some(())
-            });
-        };
+        let shown = || std::fs::read_to_string(at("shown")).unwrap_or_default();
         match does {
             Prints(text) | Sets(_, text) => {
                 let output = shell(example).stdin(Stdio::null()).output().unwrap();
@@ -182,8 +177,7 @@ fn every_example_works() {
                         good(&store, &["put", key, value]);
                         changed = Some(Instant::now());
                     }
-                    let shown = std::fs::read_to_string(at("shown")).unwrap_or_default();
-                    shown.contains(text).then_some(())
+                    shown().contains(text).then_some(())
                 });
             }
             Draws(text) => {
@@ -193,7 +187,7 @@ fn every_example_works() {
                     at("shown").display()
                 );
                 let _running = start(shell(&script), &at("screen"));
-                shows(text);
+                until((example, text), || shown().contains(text).then_some(()));
             }
         }
     }
