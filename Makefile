@@ -2,7 +2,7 @@
 
 CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
-TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light
+TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq
 
 .PHONY: help run test test-all check bench soak setup setup-test clean
 
@@ -14,10 +14,11 @@ help:
 	@echo 'make check  formatting and lints; with make test, this is what CI runs'
 	@echo 'make deb rpm install   packages; see docs/CONTRIBUTING.md'
 	@echo 'make test-packages     boots a Debian with systemd and installs them; needs root'
-	@echo 'make test-all          test and test-packages: before a release'
+	@echo 'make test-reproducible builds them once more elsewhere: the same bytes'
+	@echo 'make test-all          test, test-packages and test-reproducible: before a release'
 
 run: setup
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --target-dir target
 	@etc/demo/run target/release/twitcher
 
 test: setup-test
@@ -25,7 +26,7 @@ test: setup-test
 	$(CARGO) test --locked --test it -- --test-threads=$${TEST_THREADS:-4}
 	$(CARGO) test --locked --doc
 
-test-all: test test-packages
+test-all: test test-packages test-reproducible
 
 check:
 	$(CARGO) fmt --check

@@ -9,14 +9,15 @@ DESTDIR ?=
 PREFIX  ?= /usr
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 RELEASE ?= 1
-MAINTAINER ?= Twitcher maintainers <maintainers@twitcher.invalid>
+# Who stands for the packages. Whoever gives them to others says so: make deb rpm MAINTAINER='Name <address>'
+MAINTAINER ?= Private build <nobody@twitcher.invalid>
 
 PACKAGE_NEEDS      := dpkg-dev rpm
 TEST_PACKAGE_NEEDS := debootstrap systemd-container lintian rpmlint
 
 PACKAGE_DIR := target/package
 SOURCE_DATE_EPOCH ?= $(shell date -u +%s -d "$$(sed -n 's/^\#\# \[[0-9.]*\] - //p' docs/CHANGELOG.md | head -1)")
-install deb rpm lint-packages test-packages: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+install deb rpm lint-packages test-rpm test-packages: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 
 # The program that is packed; name another one to pack it as it is.
 BINARY ?= $(PACKAGE_DIR)/build/release/twitcher
@@ -24,7 +25,8 @@ BINARY ?= $(PACKAGE_DIR)/build/release/twitcher
 REMAP := --remap-path-prefix=$(CURDIR)=/twitcher --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 PREFIX_MAP := -ffile-prefix-map=$(CURDIR)=/twitcher -ffile-prefix-map=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 
-.PHONY: install deb rpm packages test-packages lint-packages setup-packages packaged-binary
+.PHONY: install deb rpm packages test-packages test-rpm test-reproducible base-system lint-packages setup-packages \
+	packaged-binary
 
 packages: deb rpm
 
@@ -43,9 +45,20 @@ rpm: setup-packages $(BINARY)
 	@packaging/rpm/build $(BINARY) $(PACKAGE_DIR) $(VERSION) $(RELEASE) '$(MAINTAINER)'
 
 # Installs the .deb in a Debian with a systemd of its own, and the .rpm in a root of its own. Needs root.
-test-packages: setup-packages lint-packages
-	@packaging/test/rpm $(PACKAGE_DIR)
+test-packages: test-rpm base-system
 	@packaging/test/boot $(BINARY) $(PACKAGE_DIR) $(VERSION) '$(MAINTAINER)'
+
+test-rpm: lint-packages
+	@packaging/test/rpm $(PACKAGE_DIR)
+
+# The Debian that is booted; fails where this machine cannot boot one.
+base-system:
+	@.ci/install-missing $(TEST_PACKAGE_NEEDS)
+	@packaging/test/base $(PACKAGE_DIR)
+
+# Builds the packages once more, somewhere else, and compares them to the last byte.
+test-reproducible: deb rpm
+	@packaging/test/reproducible $(PACKAGE_DIR) '$(MAINTAINER)'
 
 lint-packages: deb rpm
 	@.ci/install-missing $(TEST_PACKAGE_NEEDS)

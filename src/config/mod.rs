@@ -15,6 +15,7 @@ mod lower;
 mod problem;
 mod raw;
 mod settings;
+mod text;
 mod trust;
 
 pub use diff::{Diff, Watches};
@@ -24,4 +25,5 @@ pub use load::{FileReport, FileState, LoadedWatch, Loader, Reload};
 pub use lower::default_format;
 pub use problem::{Place, Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
+pub use text::mistakes;
 pub use trust::Trust;

@@ -21,6 +21,12 @@ pub enum AskError {
         /// What the system said.
         error: io::Error,
     },
+    /// Only root and the daemon's own user may.
+    #[error("{path} lets only root and the user of the daemon ask: use sudo")]
+    Forbidden {
+        /// The socket.
+        path: PathBuf,
+    },
     /// It did not finish its answer.
     #[error("the daemon on {path} gave no whole answer: {why}")]
     Broken {
@@ -36,7 +42,14 @@ pub enum AskError {
 
 /// Asks the daemon on this socket.
 pub async fn ask(socket: &Path, request: &Request) -> Result<serde_json::Value, AskError> {
-    let unreachable = |error| AskError::Unreachable { path: socket.to_owned(), error };
+    let unreachable = |error: io::Error| {
+        let path = socket.to_owned();
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            AskError::Forbidden { path }
+        } else {
+            AskError::Unreachable { path, error }
+        }
+    };
     let broken = |why: String| AskError::Broken { path: socket.to_owned(), why };
     let mut stream = UnixStream::connect(socket).await.map_err(unreachable)?;
     let exchange = async {

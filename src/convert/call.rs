@@ -11,7 +11,8 @@ use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::Ranged;
 
 use super::operate::element;
-use super::script::{Item, Script, poison};
+use super::script::{Item, Script};
+use super::skip::poison;
 use super::text;
 use super::value::{Builtin, Command, Value, Why};
 
@@ -172,11 +173,7 @@ impl<'a> Script<'a> {
                 Value::dict(named.into_iter().map(|(name, value)| (Value::text(name), value)).collect())
             }
             (Builtin::Sorted, [value]) if named.is_empty() => match list(value) {
-                Ok(mut items) if items.iter().all(|item| matches!(item, Value::Str(_))) => {
-                    items.sort_by(|a, b| text_of(a).cmp(text_of(b)));
-                    Value::list(items)
-                }
-                Ok(_) => self.not_known(at, &Value::None),
+                Ok(items) => sorted(items).unwrap_or_else(|| self.not_known(at, &Value::None)),
                 Err(why) => Value::Unknown(Rc::new(why)),
             },
             (Builtin::Reversed, [value]) => match list(value) {
@@ -275,8 +272,26 @@ impl<'a> Script<'a> {
     }
 }
 
-fn text_of<'v>(value: &'v Value<'_>) -> &'v str {
-    if let Value::Str(text) = value { text } else { "" }
+/// Strings, or tuples that begin with strings of which no two are alike: what stands behind is not compared then.
+fn sorted(items: Vec<Value<'_>>) -> Option<Value<'_>> {
+    let strings = items.iter().all(|item| matches!(item, Value::Str(_)));
+    let mut keyed = Vec::new();
+    for item in items {
+        let key = match &item {
+            Value::Str(text) if strings => text.clone(),
+            Value::Tuple(parts) => match parts.first() {
+                Some(Value::Str(text)) => text.clone(),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        keyed.push((key, item));
+    }
+    keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if !strings && keyed.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return None;
+    }
+    Some(Value::list(keyed.into_iter().map(|(_, item)| item).collect()))
 }
 
 fn join_path<'a>(parts: &[Value<'a>]) -> Option<Value<'a>> {

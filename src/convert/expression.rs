@@ -14,6 +14,7 @@ use ruff_text_size::Ranged;
 
 use super::operate::{compare, element};
 use super::script::Script;
+use super::skip::RUNS_CODE;
 use super::text;
 use super::value::{Value, Why};
 
@@ -59,7 +60,12 @@ impl<'a> Script<'a> {
             Expr::BooleanLiteral(literal) => Value::Bool(literal.value),
             Expr::NoneLiteral(_) => Value::None,
             Expr::Name(name) => self.look_up(&name.id).unwrap_or_else(|| {
-                self.unknown(expression, format!("`{}` is not set in this file", name.id))
+                let why = if RUNS_CODE.contains(&name.id.as_str()) {
+                    "runs code that is not followed"
+                } else {
+                    "is not set in this file"
+                };
+                self.unknown(expression, format!("`{}` {why}", name.id))
             }),
             Expr::List(list) => Value::list(self.all(&list.elts, below)),
             Expr::Tuple(tuple) => Value::Tuple(self.all(&tuple.elts, below).into()),

@@ -5,6 +5,7 @@
 //! commented block with the reason and the original lines, so that nothing vanishes. The meaning of every
 //! argument, old and new, is in `docs/from-twitcher.md`.
 
+mod assign;
 mod call;
 mod expression;
 mod lines;
@@ -13,6 +14,7 @@ mod operate;
 mod register;
 mod render;
 mod script;
+mod skip;
 #[cfg(test)]
 mod tests;
 mod text;

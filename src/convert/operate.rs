@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use ruff_python_ast::{CmpOp, Expr, Operator, StmtAugAssign};
 
-use super::script::{Script, poison};
+use super::script::Script;
+use super::skip::poison;
 use super::text;
 use super::value::Value;
 

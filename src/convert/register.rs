@@ -79,10 +79,21 @@ pub(super) fn registration<'a>(
             result.argument(lines, name, value, queue);
         }
     }
+    if result.problems.is_empty() {
+        // What the daemon would refuse is left for a person, in the daemon's words.
+        let mistakes = crate::config::mistakes(&result.table());
+        result.problems.extend(mistakes.iter().map(|mistake| format!("{}.", mistake.message)));
+    }
     result
 }
 
 impl Registration {
+    /// The watch as TOML.
+    pub(super) fn table(&self) -> String {
+        let fields = self.fields.iter();
+        fields.fold("[[watch]]\n".to_owned(), |text, (name, value)| text + &format!("{name} = {value}\n"))
+    }
+
     fn argument(&mut self, lines: &Lines<'_>, name: &'static str, value: &Value<'_>, queue: bool) {
         match (name, value) {
             ("znode", Value::Str(key)) => match crate::watch::Key::new(key) {

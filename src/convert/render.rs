@@ -1,5 +1,6 @@
 //! The watch file as text: watches, comments taken over, and commented blocks for what is left to a person.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use ruff_text_size::{Ranged, TextRange};
@@ -15,8 +16,8 @@ const MOST_LINES: usize = 200;
 /// Writes the whole file.
 pub(super) fn file(name: &str, lines: &Lines<'_>, items: &[Item]) -> Converted {
     let mut page = Page { name: plain(name), lines, body: String::new(), translated: 0, left: 0 };
-    let mut seen: Vec<TextRange> = Vec::new();
-    let mut told: Vec<(TextRange, String)> = Vec::new();
+    let mut seen: HashSet<TextRange> = HashSet::new();
+    let mut told: HashSet<(TextRange, String)> = HashSet::new();
     for item in items {
         match item {
             Item::Watch(watch) if watch.problems.is_empty() => {
@@ -25,24 +26,23 @@ pub(super) fn file(name: &str, lines: &Lines<'_>, items: &[Item]) -> Converted {
             }
             Item::Watch(watch) => {
                 let why = watch.problems.join(" ");
-                if !told.contains(&(watch.range, why.clone())) {
+                if told.insert((watch.range, format!("{why}\n{}", watch.table()))) {
                     page.comment_above(watch.range, &mut seen);
-                    page.unfinished(watch, &why);
-                    told.push((watch.range, why));
+                    // A loop comes by again with another key; its source has been shown.
+                    let first = told.insert((watch.range, why.clone()));
+                    page.unfinished(watch, &why, first);
                 }
             }
             Item::Left { range, why } => {
                 let why = format!("{why}.");
-                if !told.contains(&(*range, why.clone())) {
+                if told.insert((*range, why.clone())) {
                     page.comment_above(*range, &mut seen);
                     page.left(*range, &why);
-                    told.push((*range, why));
                 }
             }
             Item::Note { range, what } => {
-                if !told.contains(&(*range, what.clone())) {
+                if told.insert((*range, what.clone())) {
                     page.note(*range, what);
-                    told.push((*range, what.clone()));
                 }
             }
         }
@@ -80,12 +80,11 @@ impl Page<'_, '_> {
         self.body.push('\n');
     }
 
-    fn comment_above(&mut self, range: TextRange, seen: &mut Vec<TextRange>) {
+    fn comment_above(&mut self, range: TextRange, seen: &mut HashSet<TextRange>) {
         self.body.push('\n');
-        if seen.contains(&range) {
+        if !seen.insert(range) {
             return;
         }
-        seen.push(range);
         for line in self.lines.comment_above(self.lines.line(range.start())) {
             self.line(line.trim_start());
         }
@@ -96,20 +95,19 @@ impl Page<'_, '_> {
         for hint in &watch.hints {
             self.line(hint);
         }
-        self.body.push_str("[[watch]]\n");
-        for (name, value) in &watch.fields {
-            let _ = writeln!(self.body, "{name} = {value}");
-        }
+        self.body.push_str(&watch.table());
     }
 
     /// A watch of which something is missing: the reason, the source, and the fields that are known, commented
     /// so that taking the `#` away and filling in the rest gives a watch.
-    fn unfinished(&mut self, watch: &Registration, why: &str) {
+    fn unfinished(&mut self, watch: &Registration, why: &str, first: bool) {
         self.left += 1;
         self.line(&format!("Not converted: {why}"));
-        self.source(watch.range);
-        for range in &watch.also {
-            self.source(*range);
+        if first {
+            self.source(watch.range);
+            for range in &watch.also {
+                self.source(*range);
+            }
         }
         for hint in &watch.hints {
             self.line(hint);

@@ -9,7 +9,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{self as ast, Expr, Stmt};
@@ -220,83 +219,6 @@ impl<'a> Script<'a> {
         Flow::Next
     }
 
-    pub(super) fn bind(&mut self, name: &str, value: Value<'a>) {
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.insert(name.to_owned(), value);
-        }
-    }
-
-    pub(super) fn look_up(&self, name: &str) -> Option<Value<'a>> {
-        // A function sees its own names and those of the file, not its caller's.
-        let inner = self.scopes.last()?;
-        inner.get(name).or_else(|| self.scopes.first()?.get(name)).cloned()
-    }
-
-    fn import(&mut self, import: &'a ast::StmtImport) {
-        for alias in &import.names {
-            let module = alias.name.as_str();
-            let top = module.split('.').next().unwrap_or(module);
-            match &alias.asname {
-                Some(name) => self.bind(name, Value::Module(module.into())),
-                None => self.bind(top, Value::Module(top.into())),
-            }
-        }
-    }
-
-    fn import_from(&mut self, import: &'a ast::StmtImportFrom) {
-        let module = import.module.as_ref().map_or("", ast::Identifier::as_str);
-        for alias in &import.names {
-            let name = alias.asname.as_ref().unwrap_or(&alias.name);
-            let value = self.of_module(module, &alias.name, self.lines.line(import.range.start()));
-            // Whoever imports what the program offers anyway means just that.
-            if alias.name.as_str() != "*" {
-                self.bind(name, value);
-            }
-        }
-    }
-
-    pub(super) fn assign(&mut self, target: &'a Expr, value: Value<'a>) {
-        let line = self.lines.line(target.start());
-        match target {
-            Expr::Name(name) => self.bind(&name.id, value),
-            Expr::Tuple(ast::ExprTuple { elts, .. }) | Expr::List(ast::ExprList { elts, .. }) => {
-                let items = Self::elements(&value, line);
-                match items {
-                    Ok(items) if items.len() == elts.len() => {
-                        for (target, item) in elts.iter().zip(items) {
-                            self.assign(target, item);
-                        }
-                    }
-                    Ok(_) => self.forget(elts, "a list has another length than its names", line),
-                    Err(why) => self.forget(elts, &why.text, why.line),
-                }
-            }
-            Expr::Subscript(subscript) => {
-                let base = self.evaluate(&subscript.value);
-                let key = self.evaluate(&subscript.slice);
-                match (&base, &key) {
-                    (Value::Dict(items), Value::Str(_) | Value::Int(_)) => {
-                        let mut items = items.borrow_mut();
-                        items.retain(|(known, _)| known.equals(&key) != Some(true));
-                        items.push((key, value));
-                    }
-                    _ => poison(&base, "it is changed in a way that is not followed", line),
-                }
-            }
-            _ => self.forget(std::slice::from_ref(target), "it is set in a way that is not followed", line),
-        }
-    }
-
-    fn forget(&mut self, targets: &'a [Expr], why: &str, line: usize) {
-        for target in targets {
-            let mut names = Names::default();
-            names.visit_expr(target);
-            for name in names.stored {
-                self.bind(&name, Value::unknown(why, line));
-            }
-        }
-    }
-
     fn each(&mut self, statement: &'a Stmt, each: &'a ast::StmtFor) -> Flow<'a> {
         let iter = self.evaluate(&each.iter);
         let items = match Self::elements(&iter, self.lines.line(each.iter.start())) {
@@ -372,55 +294,6 @@ impl<'a> Script<'a> {
         }
     }
 
-    fn skip(&mut self, statement: &'a Stmt, why: &str) {
-        let line = self.lines.line(statement.start());
-        self.skip_because(statement, Why { text: why.into(), line });
-    }
-
-    /// Does not follow a statement: what it sets or may change is not known from here on.
-    fn skip_because(&mut self, statement: &'a Stmt, why: Why) {
-        let mut names = Names::default();
-        names.visit_stmt(statement);
-        let registers = self.may_register(&names);
-        for name in &names.changed {
-            if let Some(value) = self.look_up(name) {
-                poison(&value, &why.text, why.line);
-            }
-        }
-        for name in &names.stored {
-            self.bind(name, Value::Unknown(Rc::new(why.clone())));
-        }
-        let range = statement.range();
-        if registers {
-            self.items.push(Item::Left { range, why });
-        } else {
-            let what = format!("it is not a watch; {}", why.text);
-            self.items.push(Item::Note { range, what });
-        }
-    }
-
-    /// Whether one of the names that are called registers a watch.
-    fn may_register(&self, names: &Names) -> bool {
-        names.called.iter().any(|name| {
-            name == "RegisterWatch"
-                || match self.look_up(name) {
-                    Some(Value::Builtin(builtin)) => builtin == Builtin::RegisterWatch,
-                    Some(Value::Function(function)) => {
-                        let mut inner = Names::default();
-                        inner.visit_body(&function.body);
-                        inner.called.iter().any(|called| {
-                            called != name
-                                && (called == "RegisterWatch"
-                                    || self
-                                        .look_up(called)
-                                        .is_some_and(|value| matches!(value, Value::Function(_))))
-                        })
-                    }
-                    Some(_) | None => false,
-                }
-        })
-    }
-
     /// Calls a function of the file.
     pub(super) fn call(
         &mut self,
@@ -434,9 +307,6 @@ impl<'a> Script<'a> {
             return refuse("calls itself too often");
         }
         let parameters = &function.parameters;
-        if parameters.vararg.is_some() || parameters.kwarg.is_some() {
-            return refuse("takes any number of arguments");
-        }
         let mut scope = BTreeMap::new();
         let mut positional = positional.into_iter();
         let places = parameters.posonlyargs.iter().chain(&parameters.args).map(|place| (place, true));
@@ -452,6 +322,13 @@ impl<'a> Script<'a> {
                 return refuse(&format!("is called without `{name}`"));
             };
             scope.insert(name.to_owned(), value);
+        }
+        if let Some(rest) = &parameters.vararg {
+            scope.insert(rest.name.to_string(), Value::Tuple(positional.by_ref().collect()));
+        }
+        if let Some(rest) = &parameters.kwarg {
+            let rest_of_names = named.drain(..).map(|(name, value)| (Value::text(name), value)).collect();
+            scope.insert(rest.name.to_string(), Value::dict(rest_of_names));
         }
         if positional.next().is_some() || !named.is_empty() {
             return refuse("is called with arguments that it does not take");
@@ -470,26 +347,4 @@ impl<'a> Script<'a> {
 fn touches(error: TextRange, statement: TextRange) -> bool {
     error.start() <= statement.end()
         && (error.end() > statement.start() || error.start() == statement.start())
-}
-
-/// Makes the contents of a list or dictionary unknown, whoever holds it.
-pub(super) fn poison(value: &Value<'_>, why: &str, line: usize) {
-    match value {
-        Value::List(items) => *items.borrow_mut() = vec![Value::unknown(why, line)],
-        Value::Dict(items) => {
-            *items.borrow_mut() = vec![(Value::unknown(why, line), Value::unknown(why, line))];
-        }
-        Value::None
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Str(_)
-        | Value::Tuple(_)
-        | Value::Exec(_)
-        | Value::Builtin(_)
-        | Value::Function(_)
-        | Value::Module(_)
-        | Value::Account(_)
-        | Value::Unknown(_) => {}
-    }
 }

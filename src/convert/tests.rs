@@ -210,6 +210,55 @@ fn loops_and_functions_of_the_file_are_followed() {
 }
 
 #[test]
+fn helpers_pass_on_what_they_are_given() {
+    expect(
+        "def watch(znode, *words, **more):\n  RegisterWatch(znode=znode, action=Exec(list(words)), **more)\n\
+         watch('/a', 'x', 'y', uid='www', timeout=5)",
+        "key = '/a'\naction = ['x', 'y']\nuid = 'www'\ntimeout = '5s'",
+    );
+}
+
+#[test]
+fn a_sorted_dictionary_is_followed() {
+    let found = watches(
+        "for name, (user, mode) in sorted({'b': ('u2', DISCARD), 'a': ('u1', QUEUE)}.items()):\n\
+         \x20 RegisterWatch(znode='/' + name, action=Exec('x'), uid=user, run_mode=mode)",
+    );
+    let keys: Vec<_> =
+        found.iter().map(|watch| (watch["key"].as_str().unwrap(), watch["uid"].as_str())).collect();
+    assert_eq!(keys, [("/a", Some("u1")), ("/b", Some("u2"))]);
+    // Here Python would go on and compare what stands behind.
+    leaves(
+        "for a, b in sorted([('a', 2), ('a', 1)]):\n  RegisterWatch(znode='/' + a, action=Exec('x'))",
+        "list is not known",
+    );
+}
+
+#[test]
+fn what_the_daemon_would_refuse_is_left() {
+    leaves("RegisterWatch(znode='relative/path', action=Exec('x'))", "a key of this store begins with `/`");
+    leaves("RegisterWatch(znode='/a/', action=Exec('x'))", "does not end with `/`");
+    leaves("RegisterWatch(znode='/a//b', action=Exec('x'))", "no empty segment");
+    leaves("RegisterWatch(znode='/a', action=Exec('x' * 200000))", "more than 131071 bytes");
+}
+
+#[test]
+fn code_of_another_place_is_left() {
+    leaves("execfile('common.twc')", "`execfile` runs code that is not followed");
+    leaves("exec(open('common.twc').read())", "`exec` runs code that is not followed");
+}
+
+#[test]
+fn every_turn_of_a_loop_is_left_by_itself() {
+    let converted = converted("for a in ['/a', '/b', '/c']:\n  RegisterWatch(znode=a, action=lambda: None)");
+    assert_eq!((converted.translated, converted.left), (0, 3), "{}", converted.toml);
+    for key in ["/a", "/b", "/c"] {
+        assert!(converted.toml.contains(&format!("#key = \"{key}\"")), "{}", converted.toml);
+    }
+    assert_eq!(converted.toml.matches("lambda: None").count(), 1, "{}", converted.toml);
+}
+
+#[test]
 fn accounts_that_were_looked_up_are_named() {
     expect(
         "import pwd, grp\nRegisterWatch('/a', Exec('x'), uid=pwd.getpwnam('www').pw_uid, gid=grp.getgrnam('adm')[2])",

@@ -1,4 +1,5 @@
-//! The example of the README with a real nginx: its configuration follows a tree of keys.
+//! nginx's configuration follows a tree of keys: the command of the README and of `--help`, and the example of the
+//! package, as they stand there, with a real nginx.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -8,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::fixture::daemon::until;
+use crate::fixture::daemon::{Daemon, until};
 use crate::fixture::etcd::Etcd;
 use crate::fixture::program::{Program, good};
 use crate::fixture::server::{LONG, Server, free_port};
+use crate::pages::{Machine, TWITCHER, fenced};
 
 const NGINX: &str = "/usr/sbin/nginx";
+const README: &str = include_str!("../../README.md");
+const EXAMPLE: &str = include_str!("../../etc/examples/nginx.toml");
 
 /// Makes a configuration of what stands on standard input, beside the old one, and puts it in its place.
 const REGENERATE: &str = r#"#!/bin/sh
@@ -39,21 +43,23 @@ impl Drop for Nginx {
     }
 }
 
-fn configuration(place: &Path, port: u16) -> String {
+/// An nginx that serves what `inside` says, on a machine where `nginx` means this one.
+fn nginx(machine: &Machine, place: &Path, inside: &str) -> Nginx {
+    assert!(Path::new(NGINX).exists(), "{NGINX} is missing: apt-get install nginx-light");
     let mut text = String::new();
-    let place = place.display();
-    writeln!(text, "daemon off;\nworker_processes 1;\npid {place}/pid;\nerror_log {place}/error.log;")
-        .unwrap();
+    let at = place.display();
+    writeln!(text, "daemon off;\nworker_processes 1;\npid {at}/pid;\nerror_log {at}/error.log;").unwrap();
     writeln!(text, "events {{ worker_connections 32; }}\nhttp {{\n  access_log off;").unwrap();
     for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-        writeln!(text, "  {kind}_temp_path {place}/{kind};").unwrap();
+        writeln!(text, "  {kind}_temp_path {at}/{kind};").unwrap();
     }
-    writeln!(
-        text,
-        "  server {{\n    listen 127.0.0.1:{port};\n    include {place}/locations.conf;\n  }}\n}}"
-    )
-    .unwrap();
-    text
+    writeln!(text, "{inside}\n}}").unwrap();
+    let configuration = place.join("nginx.conf");
+    std::fs::write(&configuration, text).unwrap();
+    let configuration = configuration.display().to_string();
+    machine.program("nginx", &format!("exec {NGINX} -p '{at}' -c '{configuration}' \"$@\""));
+    let args = ["-p".to_owned(), at.to_string(), "-c".to_owned(), configuration];
+    Nginx(Server::start(NGINX, &args, &place.join("nginx.log")))
 }
 
 /// The whole answer, so that a refusal shows, too.
@@ -65,38 +71,42 @@ fn answer(port: u16, path: &str) -> Option<String> {
     Some(text)
 }
 
+/// Waits until nginx answers with this.
+fn serves(port: u16, path: &str, what: &str) {
+    until(what, || answer(port, path).filter(|answer| answer.contains(what)));
+}
+
+/// The one line of the README.
+fn command() -> String {
+    let blocks = fenced(README, "sh");
+    blocks.into_iter().find(|block| block.starts_with("twitcher watch /nginx ")).unwrap()
+}
+
 fn nginx_follows_its_keys(store: &str) {
-    assert!(Path::new(NGINX).exists(), "{NGINX} is missing: apt-get install nginx-light");
-    let port = free_port();
     let place = tempfile::Builder::new().prefix("twitcher-nginx.").tempdir().unwrap();
     let at = |name: &str| place.path().join(name).display().to_string();
+    let machine = Machine::new(place.path());
+    machine.program("twitcher", &format!("exec '{TWITCHER}' \"$@\""));
+    let port = free_port();
     std::fs::write(at("locations.conf"), "").unwrap();
-    std::fs::write(at("nginx.conf"), configuration(place.path(), port)).unwrap();
     std::fs::write(at("regenerate"), REGENERATE).unwrap();
     std::fs::set_permissions(at("regenerate"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let prefix = place.path().display().to_string();
-    let args = ["-p", &prefix, "-c", &at("nginx.conf")].map(str::to_owned);
-    let mut nginx = Nginx(Server::start(NGINX, &args, Path::new(&at("log"))));
-    let log = || std::fs::read_to_string(at("log")).unwrap_or_default();
-    until("nginx to serve", || {
-        assert!(!nginx.0.has_ended(), "{}", log());
-        answer(port, "/").filter(|answer| answer.contains("404"))
-    });
+    let server = format!("server {{ listen 127.0.0.1:{port}; include {}; }}", at("locations.conf"));
+    let _nginx = nginx(&machine, place.path(), &server);
+    serves(port, "/", "404");
 
     good(store, &["put", "/nginx/hello", "first"]);
-    let command =
-        format!("cd {prefix} && ./regenerate && {NGINX} -p {prefix} -c {} -s reload", at("nginx.conf"));
-    let watch = Program::start(store, &["watch", "/nginx", "--tree", "--", "sh", "-c", &command]);
-    let serves = |path: &str, what: &str| {
-        until(what, || answer(port, path).filter(|answer| answer.ends_with(what)));
-    };
-    serves("/hello", "first");
+    // What is ended with the test is the command itself and not a shell around it.
+    let mut shell = machine.shell(&format!("exec {}", command()));
+    shell.env("TWITCHER_STORE", store);
+    let watch = Program::start_command(shell);
+    serves(port, "/hello", "first");
     good(store, &["put", "/nginx/hello", "second"]);
     good(store, &["put", "/nginx/more", "third"]);
-    serves("/hello", "second");
-    serves("/more", "third");
+    serves(port, "/hello", "second");
+    serves(port, "/more", "third");
     good(store, &["del", "/nginx/more"]);
-    until("the location to be gone", || answer(port, "/more").filter(|answer| answer.contains("404")));
+    serves(port, "/more", "404");
     assert!(!watch.err().contains("failed"), "{}", watch.err());
 }
 
@@ -109,4 +119,33 @@ fn nginx_follows_its_keys_in_etcd() {
 fn nginx_follows_its_keys_in_a_directory() {
     let keys = tempfile::tempdir().unwrap();
     nginx_follows_its_keys(&format!("dir://{}", keys.path().display()));
+}
+
+/// The example that comes with the package, with places of this test for those of a machine.
+#[test]
+fn the_example_writes_the_upstreams() {
+    let mut daemon = Daemon::prepare("");
+    let place = daemon.place.path().to_owned();
+    let machine = Machine::new(&place).with("/etc/nginx", place.display());
+    machine.program("systemctl", "[ \"$*\" = 'reload nginx' ] && exec nginx -s reload");
+    let [front, one, two] = [free_port(), free_port(), free_port()];
+    std::fs::create_dir(place.join("conf.d")).unwrap();
+    std::fs::write(place.join("conf.d/upstream.conf"), format!("upstream web {{ server 127.0.0.1:{one}; }}"))
+        .unwrap();
+    let mut inside = format!(
+        "include {}/conf.d/*.conf; server {{ listen 127.0.0.1:{front}; location / {{ proxy_pass http://web; }} }}",
+        place.display()
+    );
+    for (port, text) in [(one, "first"), (two, "second")] {
+        write!(inside, " server {{ listen 127.0.0.1:{port}; location / {{ return 200 {text}; }} }}").unwrap();
+    }
+    let _nginx = nginx(&machine, &place, &inside);
+    serves(front, "/", "first");
+
+    let path = format!("env.PATH = '{}:/usr/bin:/bin'\n", place.join("programs").display());
+    daemon.write("nginx.toml", &format!("{}{path}", machine.here(EXAMPLE)));
+    daemon.put("/nginx/upstream/web2", format!("127.0.0.1:{two}"));
+    daemon.run();
+    daemon.until_converged("nginx-upstream");
+    serves(front, "/", "second");
 }

@@ -197,3 +197,23 @@ fn metrics_health_and_readiness_are_served() {
         assert!(page.contains(line), "{line} is not in {page}");
     }
 }
+
+/// Without the rights of root, or with those of root but for the right to pass by permissions.
+#[test]
+fn who_may_not_ask_is_told_who_may() {
+    let daemon = Daemon::start("", &[]);
+    let config = std::fs::read_to_string(daemon.path("config/twitcher.conf")).unwrap();
+    let socket = config.lines().find_map(|line| line.strip_prefix("control_socket = ")).unwrap();
+    let socket = socket.trim_matches('"');
+    std::fs::set_permissions(socket, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let program = env!("CARGO_BIN_EXE_twitcher");
+    let mut command = std::process::Command::new(program);
+    if nix::unistd::geteuid().is_root() {
+        command = std::process::Command::new("setpriv");
+        command.args(["--bounding-set", "-dac_override,-dac_read_search", "--", program]);
+    }
+    let output = command.arg("-c").arg(daemon.path("config")).arg("status").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(socket) && said.contains("use sudo"), "{said}");
+}

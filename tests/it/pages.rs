@@ -4,6 +4,8 @@
 //! would change this machine (`sudo`, `apt-get`, `systemctl`) are small stand-ins.
 
 mod git_pull;
+mod help;
+mod installed;
 mod readme;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const TWITCHER: &str = env!("CARGO_BIN_EXE_twitcher");
+pub(crate) const TWITCHER: &str = env!("CARGO_BIN_EXE_twitcher");
 
 /// The fenced blocks of a language below a heading, up to the next one.
 pub(crate) fn blocks(page: &str, heading: &str, language: &str) -> Vec<String> {
@@ -97,7 +99,7 @@ fn every_make_target_that_a_page_names_is_there() {
     let mut seen = 0;
     for line in lines.lines().filter_map(|line| line.trim().strip_prefix("make ")) {
         let targets = line.split('#').next().unwrap().split_whitespace();
-        for target in targets.filter(|word| !word.contains('=')) {
+        for target in targets.take_while(|word| !word.contains('=')) {
             seen += 1;
             let found = makefiles.lines().any(|rule| {
                 rule.split_once(':')

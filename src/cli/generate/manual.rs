@@ -93,10 +93,19 @@ const VARIABLES: &[(&str, &str)] = &[
     ("TWITCHER_RUN", "unique id of the run, in every log line of it"),
 ];
 
+/// What the pages are about, at their foot.
+pub(super) const VERSION: &str = concat!("twitcher ", env!("CARGO_PKG_VERSION"));
+
+/// The day of this version, as in the changelog: the newest entry that has one.
+pub(super) fn date() -> &'static str {
+    let changes = include_str!("../../../docs/CHANGELOG.md");
+    let versions = changes.lines().filter(|line| line.starts_with("## ["));
+    versions.filter_map(|line| line.split_once("] - ")).map(|(_, date)| date).next().unwrap_or_default()
+}
+
 fn start(name: &str, what: &str) -> Roff {
     let mut page = Roff::new();
-    let version = concat!("twitcher ", env!("CARGO_PKG_VERSION"));
-    page.control("TH", [name, "5", "", version, "File formats"]);
+    page.control("TH", [name, "5", date(), VERSION, "File formats"]);
     page.control("SH", ["NAME"]);
     page.text([roman(format!("{name} - {what}"))]);
     page

@@ -2,15 +2,15 @@
 //!
 //! Hidden, for those who build packages.
 
+mod commands;
 mod manual;
 mod schema;
 
 use std::path::PathBuf;
 
-use clap::CommandFactory;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
-use super::{Cli, Failure};
+use super::Failure;
 
 /// Write manual pages, completions and schemas below a directory, as they lie below /usr/share
 #[derive(Debug, clap::Args)]
@@ -39,27 +39,10 @@ const ZSH_FIRST: &str =
 
 /// Every file by its place.
 fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let mut files = Vec::new();
-    let mut program = Cli::command();
-    program.build();
-    let mut pages = vec![program.clone()];
-    pages.extend(program.get_subcommands().filter(|command| !command.is_hide_set()).cloned());
-    for command in pages {
-        let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-        // `help` only repeats what the pages say.
-        if name == "twitcher-help" {
-            continue;
-        }
-        let mut page = Vec::new();
-        let title = name.clone();
-        clap_mangen::Man::new(command)
-            .title(title)
-            .manual("Twitcher")
-            .source(concat!("twitcher ", env!("CARGO_PKG_VERSION")))
-            .render(&mut page)
-            .map_err(|error| Failure::new(format!("cannot write the manual page {name}(1): {error}")))?;
-        files.push((format!("man/man1/{name}.1"), page));
-    }
+    let pages = commands::pages()
+        .map_err(|error| Failure::new(format!("cannot write the manual pages of the commands: {error}")))?;
+    let mut files: Vec<_> =
+        pages.into_iter().map(|(name, page)| (format!("man/man1/{name}.1"), page)).collect();
     files.push(("man/man5/twitcher.conf.5".into(), manual::conf().into_bytes()));
     files.push(("man/man5/twitcher-watch.5".into(), manual::watch().into_bytes()));
     let shells: [(&dyn EnvCompleter, &str, &str); 3] = [

@@ -65,7 +65,8 @@ fn property(field: &Field) -> Value {
 
 fn of_kind(kind: &Kind) -> Value {
     match kind {
-        Kind::Text | Kind::Program => json!({ "type": "string" }),
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Program => json!({ "type": "string", "pattern": "^#! */" }),
         Kind::Line | Kind::Name | Kind::Key | Kind::Address | Kind::Url => {
             json!({ "type": "string", "minLength": 1 })
         }
@@ -81,10 +82,16 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::IntegerOr { least, most, word } => json!({
             "anyOf": [{ "type": "integer", "minimum": least, "maximum": most }, { "enum": [word.word] }]
         }),
-        Kind::Duration { zero } => json!({
+        Kind::Duration { zero: true } => json!({
             "anyOf": [
-                { "type": "string", "pattern": "[0-9]" },
-                if *zero { json!({ "type": "number", "minimum": 0 }) } else { json!({ "type": "number", "exclusiveMinimum": 0 }) }
+                { "type": "string", "pattern": "^ *[0-9.]*[0-9][0-9.]* *(ms|s|m|h) *$" },
+                { "type": "number", "minimum": 0 }
+            ]
+        }),
+        Kind::Duration { zero: false } => json!({
+            "anyOf": [
+                { "type": "string", "pattern": "^ *[0-9.]*[1-9][0-9.]* *(ms|s|m|h) *$" },
+                { "type": "number", "exclusiveMinimum": 0 }
             ]
         }),
         Kind::Signal => json!({
@@ -100,7 +107,7 @@ fn of_kind(kind: &Kind) -> Value {
             json!({ "anyOf": [{ "type": "string", "minLength": 1 }, { "type": "integer", "minimum": 0 }] })
         }
         Kind::Mask => json!({
-            "anyOf": [{ "type": "string", "pattern": "^(0o)?[0-7]+$" }, { "type": "integer", "minimum": 0, "maximum": 0o777 }]
+            "anyOf": [{ "type": "string", "pattern": "^0?[0-7]{1,3}$" }, { "type": "integer", "minimum": 0, "maximum": 0o777 }]
         }),
         Kind::Variables => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Limits => json!({
@@ -116,58 +123,4 @@ fn of_kind(kind: &Kind) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every field is offered with its explanation, and nothing else is.
-    #[test]
-    fn every_field_is_in_its_schema() {
-        let schema = watch();
-        let table = &schema["properties"]["watch"]["items"];
-        for field in WATCH {
-            let property = &table["properties"][field.name];
-            assert!(property["description"].as_str().unwrap().starts_with(field.doc), "{}", field.name);
-        }
-        assert_eq!(table["properties"]["znode"], table["properties"]["key"]);
-        assert_eq!(table["properties"].as_object().unwrap().len(), WATCH.len() + 1);
-        assert_eq!(table["additionalProperties"], false);
-        let conf = conf();
-        assert_eq!(conf["properties"].as_object().unwrap().len(), DAEMON.len() + 1);
-        let store = &conf["properties"]["store"]["additionalProperties"];
-        assert_eq!(store["required"], json!(["url"]));
-        assert_eq!(store["properties"]["tls"]["properties"].as_object().unwrap().len(), TLS.len());
-    }
-
-    /// The examples of the fields are of the types that the schema asks for.
-    #[test]
-    fn every_example_fits_its_type() {
-        for field in WATCH.iter().chain(DAEMON).chain(STORE).chain(TLS) {
-            let example: toml::Table = field.sample().parse().unwrap();
-            let value = serde_json::to_value(&example[field.name]).unwrap();
-            assert!(fits(&of_kind(&field.kind), &value), "{}: {value}", field.name);
-        }
-    }
-
-    /// As much of JSON schema as is used here.
-    fn fits(schema: &Value, value: &Value) -> bool {
-        if let Some(options) = schema["anyOf"].as_array() {
-            return options.iter().any(|option| fits(option, value));
-        }
-        if let Some(words) = schema["enum"].as_array() {
-            return words.contains(value);
-        }
-        match schema["type"].as_str().unwrap() {
-            "string" => value.is_string(),
-            "boolean" => value.is_boolean(),
-            "integer" => value.is_i64(),
-            "number" => value.is_number(),
-            "array" => {
-                value.as_array().is_some_and(|items| items.iter().all(|item| fits(&schema["items"], item)))
-            }
-            "object" => value.as_object().is_some_and(|entries| {
-                entries.values().all(|entry| fits(&schema["additionalProperties"], entry))
-            }),
-            other => panic!("{other}"),
-        }
-    }
-}
+mod tests;

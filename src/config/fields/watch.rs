@@ -8,11 +8,14 @@ const WATCH_TYPES: &[Word] = &[
     word("tree", "the key itself and everything below it"),
 ];
 const FORMATS: &[Word] = &[
-    word("raw", "the value, byte for byte; for data only"),
-    word("lines", "one name a line; for children only"),
-    word("json", "a JSON document: a string (data), an array (children) or nested objects (tree)"),
+    word("raw", "a value as it is, byte for byte; children and tree as with lines"),
+    word(
+        "lines",
+        "a value with a newline at its end, one name a line (children), or PATH=VALUE a line (tree)",
+    ),
+    word("json", "a string (data), an array (children) or nested objects (tree)"),
     word("yaml", "the same shape as YAML"),
-    word("toml", "the same shape as TOML; for tree only"),
+    word("toml", "the same shape as TOML, where a value is called value, and children are called children"),
 ];
 const RUN_ON_LOAD: &[Word] = &[word("changed", "only where the ledger says this state was not applied yet")];
 const RUN_MODES: &[Word] = &[

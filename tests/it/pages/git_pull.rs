@@ -55,9 +55,11 @@ impl Web {
 
 /// The programs that the page uses and that must not touch this machine.
 fn install(machine: &Machine, config: &Path) {
-    machine.program("twitcher", &format!("exec '{TWITCHER}' -c '{}' \"$@\"", config.display()));
-    // There is one user here, who may do everything that the page does.
-    machine.program("sudo", "[ \"$1\" != -u ] || shift 2\nexec \"$@\"");
+    // There is one user here, who may do everything; the daemon of the page answers only root.
+    let rooted =
+        "case $1 in put) ;; *) [ -n \"${ROOT:-}\" ] || { echo \"$1: not root\" >&2; exit 1; } ;; esac";
+    machine.program("twitcher", &format!("{rooted}\nexec '{TWITCHER}' -c '{}' \"$@\"", config.display()));
+    machine.program("sudo", "[ \"$1\" != -u ] || shift 2\nROOT=yes exec \"$@\"");
     let package = concat!("./twitcher_", env!("CARGO_PKG_VERSION"), "-1_amd64.deb");
     machine.program("apt-get", &format!("[ \"$*\" = 'install {package}' ]"));
     machine.program("systemctl", "[ \"$*\" = 'reload twitcher' ] && exec twitcher reload");

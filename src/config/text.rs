@@ -1,0 +1,25 @@
+//! What is wrong with the text of a watch file by itself, on any machine.
+
+use std::path::{Path, PathBuf};
+
+use super::{Problem, Severity, lower, raw};
+use crate::watch::Account;
+
+/// The mistakes of a watch file that do not depend on the accounts and stores of a machine. Its keys are taken for
+/// those of ZooKeeper or a directory, where not every text is a key.
+pub fn mistakes(text: &str) -> Vec<Problem> {
+    let raw = raw::watch_file(Path::new("watch.toml").into(), text);
+    let settings = lower::fallback("localhost");
+    let anybody = || Account {
+        uid: 1,
+        gid: 1,
+        groups: None,
+        user: "anybody".into(),
+        home: PathBuf::from("/"),
+        shell: PathBuf::from("/bin/sh"),
+    };
+    let mut context = lower::Context { settings: settings.as_ref(), resolve: &mut |_, _| Ok(anybody()) };
+    let (_, mut problems) = lower::watches(&raw, "watch", &mut context);
+    problems.retain(|problem| problem.severity == Severity::Error);
+    problems
+}
