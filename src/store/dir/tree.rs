@@ -176,7 +176,7 @@ impl Tree {
         self.sum = self.sum.wrapping_add(mark);
         self.marks.insert(at.clone(), mark);
         if self.detail == Detail::Values {
-            self.entries.insert(at, value);
+            self.entries.insert(&at, value.as_deref());
         }
         Ok(())
     }
