@@ -23,7 +23,7 @@ pub use url::InvalidStoreUrl;
 /// Opens a session of the store's kind; the attempt's number moves on among its servers.
 fn session(spec: &StoreSpec, attempt: u64) -> session::Session {
     match &spec.url {
-        StoreUrl::Etcd { .. } => etcd::session(spec, attempt),
+        StoreUrl::Etcd { .. } => etcd::session(spec, attempt, None),
         StoreUrl::ZooKeeper { .. } => zookeeper::session(spec, attempt),
         StoreUrl::Dir { .. } => dir::session(spec, attempt),
     }

@@ -86,7 +86,9 @@ impl Access {
         let reading = read_range(self.connection.kv(), &wanted);
         let outcome = tokio::time::timeout(self.limit, reading).await;
         let names = match outcome.map_err(|_| late(format!("list {key}"), self.limit))?? {
-            Outcome::Read { mirror, .. } | Outcome::Resumed { mirror, .. } => names(&mirror),
+            Outcome::Read { mirror, .. }
+            | Outcome::Resumed { mirror, .. }
+            | Outcome::Forgotten { mirror, .. } => names(&mirror),
             Outcome::Refused(error) => return Err(error),
         };
         if names.is_empty() && self.get(key).await?.is_none() {

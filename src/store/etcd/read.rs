@@ -38,6 +38,13 @@ pub(super) enum Outcome {
         mirror: Mirror,
         mark: Mark,
     },
+    /// The state as it is, because what it was at the revision that was asked for is not known any more, or not
+    /// yet.
+    Forgotten {
+        mirror: Mirror,
+        mark: Mark,
+        asked: i64,
+    },
     Refused(StoreError),
 }
 
