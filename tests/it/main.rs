@@ -5,6 +5,7 @@
 mod fixture;
 
 mod actions;
+mod completion;
 mod crash;
 mod logging;
 mod monitor;
