@@ -20,11 +20,14 @@ impl Progress {
         let many = changes.len() > MANY;
         let terminal = std::io::stderr().is_terminal();
         let bar = bar(many && terminal, done, changes.len());
-        let mut made = 0;
+        let (mut made, mut said) = (0, 0);
         let mut told = |count: usize| {
+            // Changes that are made one by one would be a line each.
+            let chunk = count - made > 1 || count - said >= MANY || count == changes.len();
             made = count;
             bar.set_position(u64::try_from(count).unwrap_or(u64::MAX));
-            if many && !terminal {
+            if many && !terminal && chunk {
+                said = count;
                 // Standard error may be closed; the work goes on.
                 let _ = writeln!(std::io::stderr(), "{done} {count} of {}", changes.len());
             }

@@ -7,6 +7,7 @@ mod fixture;
 mod actions;
 mod completion;
 mod crash;
+mod documents;
 mod logging;
 mod monitor;
 mod nginx;

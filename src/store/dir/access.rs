@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::content::{NOTHING, list, read_file, refused, value_version, vanished};
 use super::place::{Place, join, key_name};
 use super::root_of;
-use super::write::{delete, lock, put};
+use super::write::{admit, delete, lock, put};
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Version};
@@ -92,7 +92,7 @@ impl Access {
     }
 
     /// Writes in order under one lock, telling after each how many are done. A directory has no
-    /// transactions: an error leaves what was done before it.
+    /// transactions: an error leaves what was done before it, but what a directory cannot hold is found before.
     pub async fn apply(
         &self,
         changes: &[Change],
@@ -102,6 +102,12 @@ impl Access {
             return Ok(());
         }
         let lock = self.blocking(lock).await.map(std::sync::Arc::new)?;
+        let put_key = |change: &Change| match change {
+            Change::Put { key, .. } => Some(key.clone()),
+            Change::Delete { .. } => None,
+        };
+        let puts: Vec<Key> = changes.iter().filter_map(put_key).collect();
+        self.blocking(move |root, _| admit(root, puts.iter())).await?;
         for (done, change) in changes.iter().enumerate() {
             let (change, lock) = (change.clone(), lock.clone());
             self.blocking(move |root, _| match change {

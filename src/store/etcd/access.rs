@@ -1,5 +1,7 @@
 //! Single requests to etcd: every one is answered within the time limit or fails, and none is repeated.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -97,18 +99,30 @@ impl Access {
         Ok(Some(names))
     }
 
-    /// Reads a key and everything below it, as it was at one revision.
+    /// Reads a key and everything below it, as it was at one revision. The time limit holds for each page.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let scope = self.entrance.space.scope(key, WatchType::Tree);
+        let what = format!("read {key} and everything below it");
         let mut listing = Listing::default();
-        let mut take = |kv: PbKeyValue| {
-            if let Some(path) = scope.path(&kv.key) {
-                listing.entries.insert(path.to_string(), entry(kv));
+        let taken = AtomicUsize::new(0);
+        let mark = {
+            let mut take = |kv: PbKeyValue| {
+                taken.fetch_add(1, Ordering::Relaxed);
+                if let Some(path) = scope.path(&kv.key) {
+                    listing.entries.insert(path.to_string(), entry(kv));
+                }
+            };
+            let kv = self.connection.kv();
+            let mut reading = pin!(pages(&kv, &scope, false, None, &mut take));
+            let mut before = 0;
+            loop {
+                match tokio::time::timeout(self.limit, &mut reading).await {
+                    Ok(mark) => break mark.map_err(|error| explain(what, &error))?,
+                    Err(_) if taken.load(Ordering::Relaxed) == before => return Err(late(what, self.limit)),
+                    Err(_) => before = taken.load(Ordering::Relaxed),
+                }
             }
         };
-        let kv = self.connection.kv();
-        let reading = async { pages(&kv, &scope, false, None, &mut take).await };
-        let mark = self.within(format!("read {key} and everything below it"), reading).await?;
         listing.revision = Some(mark.revision);
         Ok(listing)
     }

@@ -4,7 +4,7 @@
 //! one target's trouble is no other's.
 
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse};
-use etcd_client::{Error, GetOptions, KvClient, SortOrder, SortTarget, Txn, TxnOp};
+use etcd_client::{Error, GetOptions, KvClient, Txn, TxnOp};
 
 use super::explain::{Kind, explain, kind};
 use super::keys::{Range, Scope};
@@ -14,8 +14,12 @@ use crate::watch::Detail;
 
 /// The server's default `--max-txn-ops`.
 const MOST_IN_TRANSACTION: usize = 128;
-/// Keys in a first page; halved where their values are too large for it.
-const PAGE: i64 = 1024;
+/// Keys in a first page. The following ones are as large as their keys and values allow: for each page the server
+/// walks over all keys that are left.
+const FIRST_PAGE: usize = 256;
+const LARGEST_PAGE: usize = 1 << 15;
+/// What a page should hold, in bytes.
+const PAGE_BYTES: usize = 8 << 20;
 /// A range is begun anew this often when its revision is compacted while it is read.
 const RESTARTS: u32 = 3;
 
@@ -152,7 +156,7 @@ pub(super) async fn pages(
     let mut left = scope.reads();
     let mut at = at;
     let mut first_mark: Option<Mark> = None;
-    let mut page = PAGE;
+    let mut page = FIRST_PAGE;
     while !left.is_empty() {
         let gets = left.iter().map(|range| get(range, without_values, Some((page, at)))).collect();
         let (mark, ranges) = match transaction(kv, gets).await {
@@ -166,13 +170,17 @@ pub(super) async fn pages(
         at = at.or(Some(mark.revision));
         first_mark.get_or_insert(mark);
         let mut more = Vec::new();
+        let (mut keys, mut bytes) = (0, 0);
         for (range, asked) in ranges.into_iter().zip(&left) {
             if let (true, Some(last)) = (range.more, range.kvs.last()) {
                 let start = [last.key.as_slice(), b"\0"].concat();
                 more.push(Range { start, end: asked.end.clone() });
             }
+            keys += range.kvs.len();
+            bytes += range.kvs.iter().map(|kv| kv.key.len() + kv.value.len()).sum::<usize>();
             range.kvs.into_iter().for_each(&mut *sink);
         }
+        page = (PAGE_BYTES / (bytes / keys.max(1)).max(1)).clamp(1, LARGEST_PAGE);
         left = more;
     }
     Ok(first_mark.unwrap_or(Mark { cluster: 0, revision: 0 }))
@@ -197,7 +205,7 @@ async fn transaction(kv: &KvClient, gets: Vec<TxnOp>) -> Result<(Mark, Vec<PbRan
     Ok((mark, ranges.collect()))
 }
 
-fn get(range: &Range, without_values: bool, page: Option<(i64, Option<i64>)>) -> TxnOp {
+fn get(range: &Range, without_values: bool, page: Option<(usize, Option<i64>)>) -> TxnOp {
     let mut options = GetOptions::new();
     if let Some(end) = &range.end {
         options = options.with_range(end.clone());
@@ -206,7 +214,8 @@ fn get(range: &Range, without_values: bool, page: Option<(i64, Option<i64>)>) ->
         options = options.with_keys_only();
     }
     if let Some((limit, at)) = page {
-        options = options.with_limit(limit).with_sort(SortTarget::Key, SortOrder::Ascend);
+        // Keys come in their order unasked; one that asks for an order makes the server read everything first.
+        options = options.with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
         if let Some(at) = at {
             options = options.with_revision(at);
         }

@@ -9,6 +9,7 @@
 mod access;
 mod connect;
 mod look;
+mod nodes;
 mod path;
 mod pool;
 mod serve;
