@@ -156,6 +156,7 @@ fn told(metadata: &Metadata) -> Vec<(&'static str, String)> {
 
 fn gather(path: &Path, at: &str, above: &mut Vec<PathBuf>, listing: &mut Listing) -> Result<(), StoreError> {
     let Some(entry) = entry(path)? else { return Ok(()) };
+    let entry = Entry { metadata: Vec::new(), ..entry };
     let is_directory = entry.value.is_none();
     listing.entries.insert(at.to_owned(), entry);
     if !is_directory {

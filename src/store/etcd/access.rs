@@ -109,7 +109,7 @@ impl Access {
             let mut take = |kv: PbKeyValue| {
                 taken.fetch_add(1, Ordering::Relaxed);
                 if let Some(path) = scope.path(&kv.key) {
-                    listing.entries.insert(path.to_string(), entry(kv));
+                    listing.entries.insert(path.to_string(), listed(kv));
                 }
             };
             let kv = self.connection.kv();
@@ -204,6 +204,12 @@ struct Done {
     deleted: i64,
 }
 
+/// A key among many: what nobody asks of those is not put into words.
+fn listed(kv: PbKeyValue) -> Entry {
+    let version = Version::Revision(kv.mod_revision);
+    Entry { value: Some(kv.value.into()), version, metadata: Vec::new() }
+}
+
 fn entry(kv: PbKeyValue) -> Entry {
     let mut metadata = vec![
         ("create_revision", kv.create_revision.to_string()),
@@ -214,7 +220,7 @@ fn entry(kv: PbKeyValue) -> Entry {
         // As etcdctl writes it.
         metadata.push(("lease", format!("{:x}", kv.lease)));
     }
-    Entry { value: Some(kv.value.into()), version: Version::Revision(kv.mod_revision), metadata }
+    Entry { metadata, ..listed(kv) }
 }
 
 fn names(mirror: &Mirror) -> Vec<String> {

@@ -176,7 +176,7 @@ impl Access {
                 for (at, node) in batch.into_iter().zip(nodes) {
                     let Some(Node { value, stat, names }) = node else { continue };
                     next.extend(names.iter().map(|name| join(&at, name)));
-                    listing.entries.insert(at, entry(value, &stat));
+                    listing.entries.insert(at, listed(value, &stat));
                 }
             }
             level = next;
@@ -424,14 +424,21 @@ fn fitting(changes: &[Change]) -> usize {
     fits.count().max(1)
 }
 
+/// A node among many: what nobody asks of those is not put into words.
+fn listed(value: Vec<u8>, stat: &Stat) -> Entry {
+    Entry {
+        value: (!value.is_empty() || stat.num_children == 0).then(|| value.into()),
+        version: Version::Revision(stat.mzxid),
+        metadata: Vec::new(),
+    }
+}
+
 fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
     let time = |milliseconds: i64| {
         jiff::Timestamp::from_millisecond(milliseconds)
             .map_or_else(|_| milliseconds.to_string(), |time| time.to_string())
     };
     Entry {
-        value: (!value.is_empty() || stat.num_children == 0).then(|| value.into()),
-        version: Version::Revision(stat.mzxid),
         metadata: vec![
             ("cZxid", format!("{:#x}", stat.czxid)),
             ("ctime", time(stat.ctime)),
@@ -445,6 +452,7 @@ fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
             ("dataLength", stat.data_length.to_string()),
             ("numChildren", stat.num_children.to_string()),
         ],
+        ..listed(value, stat)
     }
 }
 
