@@ -3,6 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Failure;
@@ -17,6 +19,8 @@ pub(super) struct Progress;
 impl Progress {
     /// Makes all changes, in order. `done` is the past tense of what is done: `deleted`.
     pub(super) async fn apply(access: &Access, done: &str, changes: &[Change]) -> Result<(), Failure> {
+        let signals = signal(SignalKind::interrupt())
+            .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
         let many = changes.len() > MANY;
         let terminal = std::io::stderr().is_terminal();
         let bar = bar(many && terminal, done, changes.len());
@@ -32,7 +36,23 @@ impl Progress {
                 let _ = writeln!(std::io::stderr(), "{done} {count} of {}", changes.len());
             }
         };
-        let outcome = access.apply(changes, &mut told).await;
+        let interrupted = async {
+            let (mut interrupt, mut terminate) = signals?;
+            tokio::select! {
+                _ = interrupt.recv() => Ok::<_, std::io::Error>(libc::SIGINT),
+                _ = terminate.recv() => Ok(libc::SIGTERM),
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = access.apply(changes, &mut told) => outcome,
+            Ok(signal) = interrupted => {
+                bar.finish_and_clear();
+                return Err(Failure::signalled(signal, format!(
+                    "interrupted: {made} of {} changes were made, and stay; so may those that were on their way",
+                    changes.len()
+                )));
+            }
+        };
         bar.finish_and_clear();
         outcome.map_err(|error| {
             let so_far = match made {

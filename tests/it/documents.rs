@@ -11,7 +11,7 @@ use twitcher::store::access::Condition;
 use twitcher::watch::Key;
 
 use crate::fixture::etcd::Etcd;
-use crate::fixture::program::{good, program, run};
+use crate::fixture::program::{Program, good, program, run};
 use crate::fixture::terminal::Terminal;
 use crate::fixture::zookeeper::ZooKeeper;
 
@@ -150,6 +150,38 @@ fn nodes_without_a_value_are_made_or_said() {
         assert!(output.status.success() && out.contains(said), "{url}: {out}");
         assert_eq!(good(&url, &["ls", "/top"]), listed, "{url}");
     }
+}
+
+#[test]
+fn a_value_that_is_too_large_is_named() {
+    let (etcd, server) = (Etcd::start(), ZooKeeper::start());
+    let document = format!("large: \"{}\"\nsmall: 1\n", "x".repeat(3 << 20));
+    for (url, limit) in [(etcd.url(), "--max-request-bytes"), (server.url(), "jute.maxbuffer")] {
+        for args in [["put", "/top/large", "-"].as_slice(), &["load", "-", "--at", "/top"]] {
+            let output = with_input(&url, args, document.as_bytes());
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("write /top/large") && said.contains(limit), "{url} {args:?}: {said}");
+        }
+    }
+}
+
+/// Ctrl-C in the middle of a load tells how far it came.
+#[test]
+fn what_an_interrupted_load_has_done_is_said() {
+    let etcd = Etcd::start();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("many.yaml");
+    let lines: String = (0..20_000).map(|number| format!("k{number}: v\n")).collect();
+    std::fs::write(&file, lines).unwrap();
+    let args = ["load", file.to_str().unwrap(), "--at", "/top", "--timeout", "60s"];
+    let mut load = Program::start(&etcd.url(), &args);
+    load.complains("loaded 128 of 20000");
+    etcd.freeze();
+    load.signal(nix::sys::signal::Signal::SIGINT);
+    assert_eq!(load.code(), Some(130));
+    assert!(load.err().contains("of 20000 changes were made, and stay"), "{}", load.err());
+    etcd.thaw();
 }
 
 /// What is changed between the reading of a key and its writing is a conflict, in every store. The change is made

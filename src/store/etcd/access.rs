@@ -137,7 +137,12 @@ impl Access {
         let mut done = 0;
         while done < changes.len() {
             let chunk = &changes[done..done + fitting(&changes[done..])];
-            self.transact(format!("write {} keys", chunk.len()), chunk).await?;
+            let what = match chunk {
+                [Change::Put { key, .. }] => format!("write {key}"),
+                [Change::Delete { key, .. }] => format!("delete {key}"),
+                many => format!("write {} keys", many.len()),
+            };
+            self.transact(what, chunk).await?;
             done += chunk.len();
             progress(done);
         }

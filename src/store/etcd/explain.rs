@@ -55,8 +55,13 @@ pub(super) fn explain(what: impl Into<String>, error: &Error) -> StoreError {
     let (what, why) = (what.into(), deepest(error));
     match kind(error) {
         Kind::Denied => StoreError::Denied { what, why },
-        Kind::TooLarge => {
+        Kind::TooLarge if why.contains("message length too large") => {
             StoreError::Refused { what, why: format!("{why}; values that are read together may have 64 MiB") }
+        }
+        Kind::TooLarge => {
+            let limit =
+                "a request may have 1.5 MiB, unless etcd is started with a larger --max-request-bytes";
+            StoreError::Refused { what, why: format!("{why}; {limit}") }
         }
         Kind::NoHistory | Kind::Doubt => StoreError::Unavailable { what, why },
     }

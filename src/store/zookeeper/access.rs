@@ -11,6 +11,7 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, MultiWrit
 use super::connect::{Entrance, failed};
 use super::nodes::{Node, read_nodes};
 use super::path::{ancestors, below, join, path_of};
+use super::size::{fitting, too_large};
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Version};
@@ -22,12 +23,6 @@ const IN_FLIGHT: usize = 500;
 /// and the server makes each answer in one piece.
 const NODES_IN_REQUEST: usize = 32;
 const REQUESTS_IN_FLIGHT: usize = 8;
-
-/// Bytes of one transaction, half of what a server takes by default (`jute.maxbuffer`, 1 MiB), or else one change.
-const TRANSACTION_BYTES: usize = 512 << 10;
-
-/// Changes of one transaction.
-const TRANSACTION_CHANGES: usize = 500;
 
 /// How often a change is tried whose node is changed by others between its reading and its writing.
 const MOST_TRIES: u32 = 16;
@@ -218,7 +213,7 @@ impl Access {
                 match self.attempt(changes, &what, number == 0).await {
                     Ok(stats) => return Ok(stats),
                     Err(Stopped::Raced) => {}
-                    Err(Stopped::Failed(error)) => return Err(error),
+                    Err(Stopped::Failed(error)) => return Err(too_large(changes).unwrap_or(error)),
                 }
             }
             Err(StoreError::Unavailable {
@@ -407,23 +402,6 @@ fn check(key: &Key, present: Present, condition: Condition) -> Result<(), StoreE
     Err(StoreError::Conflict { key: key.to_string(), expected, found })
 }
 
-/// How many of the first changes go into one transaction; at least one.
-fn fitting(changes: &[Change]) -> usize {
-    let mut bytes = 0;
-    let fits = changes.iter().take(TRANSACTION_CHANGES).take_while(|change| {
-        bytes += match change {
-            // 64 bytes for what is around them, and the same again for each node above that may be made.
-            Change::Put { key, value, .. } => {
-                let nodes = key.as_str().matches('/').count().max(1);
-                value.len() + nodes * (key.as_str().len() + 64)
-            }
-            Change::Delete { key, .. } => key.as_str().len() + 64,
-        };
-        bytes <= TRANSACTION_BYTES
-    });
-    fits.count().max(1)
-}
-
 /// A node among many: what nobody asks of those is not put into words.
 fn listed(value: Vec<u8>, stat: &Stat) -> Entry {
     Entry {
@@ -459,17 +437,6 @@ fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn put(key: &str, size: usize) -> Change {
-        Change::Put { key: Key::new(key).unwrap(), value: vec![0; size].into(), condition: Condition::Any }
-    }
-
-    #[test]
-    fn a_transaction_holds_what_fits_and_at_least_one_change() {
-        assert_eq!(fitting(&[put("/a", 1 << 20)]), 1);
-        assert_eq!(fitting(&[put("/a", 300 << 10), put("/b", 300 << 10)]), 1);
-        assert_eq!(fitting(&vec![put("/a", 10); 2000]), TRANSACTION_CHANGES);
-    }
 
     #[test]
     fn a_condition_is_about_what_is_there() {

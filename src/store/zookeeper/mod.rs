@@ -13,6 +13,7 @@ mod nodes;
 mod path;
 mod pool;
 mod serve;
+mod size;
 mod target;
 mod tree;
 
