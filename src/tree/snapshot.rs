@@ -97,7 +97,7 @@ impl Snapshot {
     pub fn text(&self, path: &str) -> Result<Option<&str>, ReadError> {
         let text =
             |value| std::str::from_utf8(value).map_err(|error| self.error::<&str>(path, value, &error));
-        self.bytes(path).map(|value| text(value)).transpose()
+        self.bytes(path).map(text).transpose()
     }
 
     /// A value as a number, a truth value, or whatever `serde` makes of it as JSON; what is no JSON is

@@ -172,8 +172,8 @@ fn what_an_interrupted_load_has_done_is_said() {
     let etcd = Etcd::start();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("many.yaml");
-    let lines: String = (0..20_000).map(|number| format!("k{number}: v\n")).collect();
-    std::fs::write(&file, lines).unwrap();
+    let lines: Vec<String> = (0..20_000).map(|number| format!("k{number}: v\n")).collect();
+    std::fs::write(&file, lines.concat()).unwrap();
     let args = ["load", file.to_str().unwrap(), "--at", "/top", "--timeout", "60s"];
     let mut load = Program::start(&etcd.url(), &args);
     load.complains("loaded 128 of 20000");

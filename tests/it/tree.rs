@@ -104,7 +104,7 @@ async fn what_is_published_reaches_all_who_listen(store: &Store) {
     timeout(LONG * 2, called).await.unwrap().unwrap();
     let seen = async |tree: &mut twitcher::tree::Receiver| match tree.next().await.unwrap().content {
         Content::Tree(entries) => entries.get("motd").flatten() == Some(b"hello"),
-        _ => false,
+        Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) => false,
     };
     timeout(LONG, async { while !seen(&mut tree).await {} }).await.unwrap();
     assert_eq!(subscribers.list().len(), 2);

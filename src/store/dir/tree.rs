@@ -60,7 +60,7 @@ impl Tree {
         found: Found,
     ) -> Result<(), StoreError> {
         self.holds.insert("".into(), holds);
-        self.take(interests, "".into(), found)
+        self.take(interests, &"".into(), found)
     }
 
     /// Looks again at entries; those below another one of them are covered by it.
@@ -77,7 +77,7 @@ impl Tree {
             let Some((above, name)) = split(at) else { continue };
             // An entry whose directory is not known went with it, or comes with it.
             if let Some(directory) = self.directories.get(above).cloned() {
-                self.examine(interests, &directory, at.clone(), OsStr::new(name))?;
+                self.examine(interests, &directory, at, OsStr::new(name))?;
                 done = Some(at);
             }
         }
@@ -88,27 +88,27 @@ impl Tree {
         &mut self,
         interests: &mut Interests,
         directory: &DirectoryAt,
-        at: Arc<str>,
+        at: &Arc<str>,
         name: &OsStr,
     ) -> Result<(), StoreError> {
-        self.forget(interests, &at);
-        let dependent = self.dependent(&at);
+        self.forget(interests, at);
+        let dependent = self.dependent(at);
         let mut holds = Vec::new();
         let found = walk(interests, &dependent, &mut holds, &directory.path, [name], Unreadable::Refused);
         self.holds.insert(at.clone(), holds);
         self.take(interests, at, found?)
     }
 
-    fn take(&mut self, interests: &mut Interests, at: Arc<str>, found: Found) -> Result<(), StoreError> {
+    fn take(&mut self, interests: &mut Interests, at: &Arc<str>, found: Found) -> Result<(), StoreError> {
         match found {
             Found::Missing | Found::Special(_) => Ok(()),
             Found::File(path) => {
                 if let Some(value) = read_file(&path)? {
-                    self.insert(&at, Some(&value))?;
+                    self.insert(at, Some(&value))?;
                 }
                 Ok(())
             }
-            Found::Directory(directory) => self.scan(interests, &at, &directory),
+            Found::Directory(directory) => self.scan(interests, at, &directory),
         }
     }
 
@@ -136,9 +136,9 @@ impl Tree {
             // The usual entry, a file, depends on nothing but the directory that is watched already.
             let metadata = std::fs::symlink_metadata(&path);
             if metadata.is_ok_and(|metadata| metadata.is_file()) {
-                self.take(interests, below, Found::File(path))?;
+                self.take(interests, &below, Found::File(path))?;
             } else {
-                self.examine(interests, directory, below, name)?;
+                self.examine(interests, directory, &below, name)?;
             }
         }
         Ok(())

@@ -103,13 +103,13 @@ impl Access {
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let scope = self.entrance.space.scope(key, WatchType::Tree);
         let what = format!("read {key} and everything below it");
-        let mut listing = Listing::default();
+        let mut entries = Vec::new();
         let taken = AtomicUsize::new(0);
         let mark = {
             let mut take = |kv: PbKeyValue| {
                 taken.fetch_add(1, Ordering::Relaxed);
                 if let Some(path) = scope.path(&kv.key) {
-                    listing.entries.insert(path.to_string(), listed(kv));
+                    entries.push((path.to_string(), listed(kv)));
                 }
             };
             let kv = self.connection.kv();
@@ -123,8 +123,8 @@ impl Access {
                 }
             }
         };
-        listing.revision = Some(mark.revision);
-        Ok(listing)
+        // In order as they came, which is fast to take over.
+        Ok(Listing { entries: entries.into_iter().collect(), revision: Some(mark.revision) })
     }
 
     /// Makes changes in order: as many as fit into a transaction at once, so that either all of those are

@@ -26,7 +26,7 @@ pub(super) async fn read_nodes(client: &Client, paths: &[String]) -> Result<Vec<
             MultiReadResult::Data { data, stat } => Some(Node { value: data, stat, names: Vec::new() }),
             MultiReadResult::Error { err: Error::NoNode } => None,
             MultiReadResult::Error { err } => return Err(failed(format!("read {path}"), &err)),
-            _ => return Err(unexpected(path)),
+            MultiReadResult::Children { .. } | _ => return Err(unexpected(path)),
         });
     }
     let mut reader = client.new_multi_reader();

@@ -76,9 +76,8 @@ impl Subtree {
         let Ok(index) = page.find(path) else { return false };
         let (boundary, page) = (Arc::clone(boundary), page.without(index));
         self.len -= 1;
-        let range = self.pages.range::<_, str>((Bound::Unbounded, Bound::Excluded(&*boundary)));
-        let joined =
-            range.rev().next().and_then(|(before, other)| Some((before.clone(), other.join(&page)?)));
+        let mut range = self.pages.range::<_, str>((Bound::Unbounded, Bound::Excluded(&*boundary)));
+        let joined = range.next_back().and_then(|(before, other)| Some((before.clone(), other.join(&page)?)));
         match joined {
             Some((before, joined)) => {
                 self.pages.remove(&boundary);
