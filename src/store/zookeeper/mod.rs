@@ -4,7 +4,7 @@
 //! the highest of both for a tree. `ZooKeeper` tells that something changed and not what, so of updates in
 //! quick succession only the last is certain to be seen.
 //!
-//! A session here is made of as many sessions there as its watches need (see [`pool`]).
+//! A session here is made of as many sessions there as its watches need (see `pool`).
 
 mod access;
 mod connect;
