@@ -106,7 +106,12 @@ impl Access {
             Change::Put { key, .. } => Some(key.clone()),
             Change::Delete { .. } => None,
         };
-        let puts: Vec<Key> = changes.iter().filter_map(put_key).collect();
+        for change in changes {
+            let (Change::Put { key, .. } | Change::Delete { key, .. }) = change;
+            Place::of(key)?;
+        }
+        // What is put behind a deletion may be put where that makes room.
+        let puts: Vec<Key> = changes.iter().map_while(put_key).collect();
         self.blocking(move |root, _| admit(root, puts.iter())).await?;
         for (done, change) in changes.iter().enumerate() {
             let (change, lock) = (change.clone(), lock.clone());
