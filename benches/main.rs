@@ -7,25 +7,33 @@
 #[path = "../tests/it/fixture/mod.rs"]
 mod fixture;
 
+mod documents;
 mod latency;
 mod many;
+mod mirror;
 mod reload;
 mod table;
 mod tree;
 
 use table::Table;
 
+/// Knows how many bytes are allocated at a moment.
+#[global_allocator]
+static ALLOCATED: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
+
 /// A name to choose it by, and what it measures.
 type Group = (&'static str, fn(&mut Table));
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let groups: [Group; 7] = [
+    let groups: [Group; 9] = [
         ("small", reload::small),
         ("reload", reload::thousand_files),
         ("burst", many::burst),
         ("spawn", many::thousand_actions),
         ("tree", tree::redraw),
+        ("mirror", mirror::memory),
+        ("documents", documents::dump_and_load),
         ("many", many::ten_thousand_watches),
         ("latency", latency::all),
     ];

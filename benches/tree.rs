@@ -1,7 +1,6 @@
 //! The full-screen view of a large subtree.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,7 +20,7 @@ pub fn redraw(table: &mut Table) {
     let value = |round: u32, number: u32| Some(Bytes::from(format!("value {number} of round {round}")));
     let first: BTreeMap<String, Option<Bytes>> =
         (0..50_000).map(|number| (path(number), value(0, number))).collect();
-    let mut entries: Subtree = first.into_iter().map(|(path, value)| (Arc::from(path), value)).collect();
+    let mut entries: Subtree = first.into_iter().collect();
     let state = |round: u32, entries: &Subtree| State {
         order: Order(u64::from(round)),
         version: Version::Revision(i64::from(round)),
@@ -35,10 +34,10 @@ pub fn redraw(table: &mut Table) {
     for round in 1..=300 {
         for step in 0..100 {
             let number = (round * 7919 + step * 499) % 50_000;
-            entries.insert(Arc::from(path(number)), value(round, number));
+            entries.insert(&path(number), value(round, number).as_deref());
         }
-        entries.insert(Arc::from(format!("rack-7/new-{round}")), value(round, 0));
-        entries.remove(format!("rack-7/new-{}", round - 1).as_str());
+        entries.insert(&format!("rack-7/new-{round}"), value(round, 0).as_deref());
+        entries.remove(&format!("rack-7/new-{}", round - 1));
         let snapshot = Snapshot::of(key.clone(), &state(round, &entries));
         let began = Instant::now();
         view.handle(Duration::from_millis(33) * round, Input::Shown(snapshot));

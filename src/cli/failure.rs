@@ -20,6 +20,12 @@ impl Failure {
         Self { message: Some(message.into()), status: 2 }
     }
 
+    /// Exit status 128 and the number of the signal that ended it, as a shell tells it.
+    pub fn signalled(number: i32, message: impl Into<String>) -> Self {
+        let status = u8::try_from(number).unwrap_or(0).saturating_add(128);
+        Self { message: Some(message.into()), status }
+    }
+
     /// Ends with this status and says nothing more: all was said, or nobody reads any more.
     pub fn silent(status: u8) -> Self {
         Self { message: None, status }

@@ -2,7 +2,7 @@
 //!
 //! `raw` reads a file into typed values by the one table of [`fields`]; `lower` gives them their meaning
 //! ([`WatchSpec`](crate::watch::WatchSpec), [`Settings`]); [`load`] decides which of it holds; `diff` says what
-//! that changes. All of it is pure but [`load`], `files`, `trust`, [`accounts`] and [`directory_watch`].
+//! that changes. All of it is pure but [`load`], `files`, `trust`, [`accounts`] and `directory_watch`.
 //! What is done about a change is the daemon's.
 
 pub mod accounts;

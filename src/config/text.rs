@@ -18,7 +18,11 @@ pub fn mistakes(text: &str) -> Vec<Problem> {
         home: PathBuf::from("/"),
         shell: PathBuf::from("/bin/sh"),
     };
-    let mut context = lower::Context { settings: settings.as_ref(), resolve: &mut |_, _| Ok(anybody()) };
+    let mut context = lower::Context {
+        settings: settings.as_ref(),
+        resolve: &mut |_, _| Ok(anybody()),
+        shared: &mut lower::Shared::default(),
+    };
     let (_, mut problems) = lower::watches(&raw, "watch", &mut context);
     problems.retain(|problem| problem.severity == Severity::Error);
     problems

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::ground::Ground;
 use super::live::{self, Event, Legacy, Live};
 use crate::store::{LinkState, Store, StoreSpec, StoreUrl, etcd};
-use crate::watch::{Outcome, SignalNumber, State, Target, Version, WatchSpec};
+use crate::watch::{Outcome, RunMode, SignalNumber, State, Target, Version, WatchSpec};
 
 /// How long is waited before etcd is asked again for an old revision.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -28,7 +28,8 @@ pub struct AdHoc {
     pub store: StoreSpec,
     /// End when each watch has had its first run.
     pub once: bool,
-    /// What was seen before: a first state that is no other is not run.
+    /// What was seen before: a first state that is no other is not run. Watches in parallel mode run every update
+    /// since, where the store is an etcd.
     pub from: Option<Version>,
 }
 
@@ -47,7 +48,11 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
     let (outcomes_out, mut outcomes) = mpsc::unbounded_channel();
     let once = ad_hoc.once.then_some(outcomes_out);
     let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::now(), once));
-    let store = Store::open(ad_hoc.store);
+    let replayed = replayed(&ad_hoc);
+    let store = match replayed {
+        Some(revision) => Store::open_since(ad_hoc.store, revision),
+        None => Store::open(ad_hoc.store),
+    };
     let _reports = Reports(tokio::spawn(report_recovery(store.clone())));
 
     let mut lives: Vec<Live> = Vec::new();
@@ -56,6 +61,7 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
         let spec = Arc::new(spec);
         let legacy = match ad_hoc.from {
             None => None,
+            Some(_) if replayed.is_some() => None,
             Some(version) => tokio::select! {
                 legacy = before(&store, &spec, version) => Some(Box::new(legacy)),
                 number = signals.next() => return Ok(End::Signalled(number)),
@@ -92,6 +98,17 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
         ran.push(outcome);
     }
     Ok(End::Ran(ran))
+}
+
+/// The revision since which every update is run, where that is wanted and the store can tell.
+fn replayed(ad_hoc: &AdHoc) -> Option<i64> {
+    let every = |watch: &WatchSpec| matches!(watch.policy.run_mode, RunMode::Parallel { .. });
+    match (&ad_hoc.store.url, ad_hoc.from) {
+        (StoreUrl::Etcd { .. }, Some(Version::Revision(revision))) => {
+            ad_hoc.watches.iter().all(every).then_some(revision)
+        }
+        (StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. }, _) => None,
+    }
 }
 
 struct Signals {

@@ -139,6 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_text_is_that_of_a_status() {
+        let definition = definition();
         for number in [0, 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER] {
             let report = || {
                 let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::UNIX_EPOCH, None));
@@ -149,7 +150,7 @@ mod tests {
                     started: jiff::Timestamp::UNIX_EPOCH,
                     complaints: vec!["a \"complaint\"".to_owned()],
                 };
-                let watches = (0..number).map(|_| Live::answering(definition(), &ground)).collect();
+                let watches = (0..number).map(|_| Live::answering(definition.clone(), &ground)).collect();
                 Report { daemon, stores: Vec::new(), files: Vec::new(), watches, ground }
             };
             let mut pieces = report().pieces();

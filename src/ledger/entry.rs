@@ -151,7 +151,7 @@ pub fn digest(content: &Content) -> String {
         Content::Value(value) => part(2, value),
         Content::Children(names) => names.iter().for_each(|name| part(3, name.as_bytes())),
         Content::Tree(tree) => {
-            for (path, value) in tree {
+            for (path, value) in tree.iter() {
                 part(4, path.as_bytes());
                 match value {
                     Some(value) => part(5, value),

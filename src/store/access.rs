@@ -17,7 +17,7 @@ pub struct Entry {
     /// The version of the value, as a watch of it would show.
     pub version: Version,
     /// What else the store tells of the key, by the store's own field names (`create_revision`, `lease`,
-    /// `czxid`, `numChildren`, `mtime`…), in the store's order.
+    /// `czxid`, `numChildren`, `mtime`…), in the store's order. Empty in a [`Listing`].
     pub metadata: Vec<(&'static str, String)>,
 }
 

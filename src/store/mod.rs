@@ -1,7 +1,7 @@
 //! Stores: every back end turned into the same level-triggered stream of states.
 //!
 //! `driver` does once for all what makes the stream trustworthy (reconnect, back-off, re-read,
-//! de-duplicate, verify). A back end opens one [`session`] at a time, and may not retry.
+//! de-duplicate, verify). A back end opens one [`session`](mod@session) at a time, and may not retry.
 
 pub mod access;
 pub mod dir;
@@ -23,7 +23,7 @@ pub use url::InvalidStoreUrl;
 /// How sessions of the store's kind are opened; the attempt's number moves on among its servers.
 fn opener(spec: &StoreSpec) -> driver::Open {
     match &spec.url {
-        StoreUrl::Etcd { .. } => Box::new(etcd::session),
+        StoreUrl::Etcd { .. } => Box::new(|spec, attempt| etcd::session(spec, attempt, None)),
         StoreUrl::ZooKeeper { .. } => Box::new(zookeeper::session),
         StoreUrl::Dir { .. } => {
             let threads = dir::Threads::new(1);

@@ -143,7 +143,8 @@ impl Tree {
         let listing = self.store.list(&self.key).await?.entries;
         let seen = self.seen.borrow();
         let shown = seen.snapshot.iter();
-        Ok(seen.loaded && shown.eq(listing.iter().map(|(path, entry)| (path.as_str(), entry.value.as_ref()))))
+        Ok(seen.loaded
+            && shown.eq(listing.iter().map(|(path, entry)| (path.as_str(), entry.value.as_deref()))))
     }
 }
 

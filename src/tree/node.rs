@@ -29,7 +29,7 @@ impl<'a> Node<'a> {
     }
 
     /// Its value byte for byte.
-    pub fn bytes(&self) -> Option<&Bytes> {
+    pub fn bytes(&self) -> Option<&[u8]> {
         self.snapshot.bytes(&self.path)
     }
 
@@ -80,7 +80,7 @@ impl<'a> Node<'a> {
         let found = self.store.get(&key).await?;
         match (self.bytes(), found) {
             (None, None) => Ok((key, Condition::Absent)),
-            (read, Some(found)) if read == found.value.as_ref() => {
+            (read, Some(found)) if read == found.value.as_deref() => {
                 // A node without a value has no version that every store could compare.
                 let condition =
                     if read.is_some() { Condition::Version(found.version) } else { Condition::Any };

@@ -1,11 +1,9 @@
 //! A subtree at one moment: typed reads, iteration and differences. Pure; cheap to clone and to keep.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use imbl::ordmap::DiffItem;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as Plain, StrDeserializer};
 
@@ -87,19 +85,19 @@ impl Snapshot {
 
     /// Whether there is a key at this path.
     pub fn contains(&self, path: &str) -> bool {
-        self.entries.contains_key(path)
+        self.entries.contains(path)
     }
 
     /// A value byte for byte; `None` where there is none.
-    pub fn bytes(&self, path: &str) -> Option<&Bytes> {
-        self.entries.get(path)?.as_ref()
+    pub fn bytes(&self, path: &str) -> Option<&[u8]> {
+        self.entries.get(path)?
     }
 
     /// A value as text; `None` where there is none.
     pub fn text(&self, path: &str) -> Result<Option<&str>, ReadError> {
         let text =
             |value| std::str::from_utf8(value).map_err(|error| self.error::<&str>(path, value, &error));
-        self.bytes(path).map(|value| text(value)).transpose()
+        self.bytes(path).map(text).transpose()
     }
 
     /// A value as a number, a truth value, or whatever `serde` makes of it as JSON; what is no JSON is
@@ -118,19 +116,18 @@ impl Snapshot {
     }
 
     /// Every path and value in order; `None` for a node without a value.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
-        self.entries.iter().map(|(path, value)| (&**path, value.as_ref()))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.entries.iter()
     }
 
     /// The same for a path and everything below it.
-    pub fn below(&self, path: &str) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
+    pub fn below(&self, path: &str) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         let begins = path.to_owned();
         let within = path.to_owned();
         self.entries
-            .range::<_, str>((Bound::Included(path), Bound::Unbounded))
+            .from(path)
             .take_while(move |(path, _)| path.starts_with(&begins))
             .filter(move |(path, _)| is_within(path, &within))
-            .map(|(path, value)| (&**path, value.as_ref()))
     }
 
     /// The names directly below a path.
@@ -142,22 +139,19 @@ impl Snapshot {
 
     /// What of a path is different in a later snapshot, in order. Costs as much as there is different.
     pub fn differences(&self, later: &Self, path: &str, scope: Scope) -> Vec<Difference> {
-        let difference = |item: DiffItem<'_, '_, Arc<str>, Option<Bytes>>| match item {
-            DiffItem::Add(path, value) => {
-                Difference { path: Arc::clone(path), before: None, after: Some(value.clone()) }
-            }
-            DiffItem::Update { old: (path, old), new: (_, new) } => {
-                Difference { path: Arc::clone(path), before: Some(old.clone()), after: Some(new.clone()) }
-            }
-            DiffItem::Remove(path, value) => {
-                Difference { path: Arc::clone(path), before: Some(value.clone()), after: None }
-            }
+        let owned = |value: Option<Option<&[u8]>>| value.map(|value| value.map(Bytes::copy_from_slice));
+        let meant = |other: &str| match scope {
+            Scope::Node => other == path,
+            Scope::Below => is_within(other, path),
         };
-        let meant = |difference: &Difference| match scope {
-            Scope::Node => &*difference.path == path,
-            Scope::Below => is_within(&difference.path, path),
-        };
-        self.entries.diff(&later.entries).map(difference).filter(meant).collect()
+        let meant = self.entries.differences(&later.entries).filter(|(path, ..)| meant(path));
+        meant
+            .map(|(path, before, after)| Difference {
+                path: path.into(),
+                before: owned(before),
+                after: owned(after),
+            })
+            .collect()
     }
 
     fn error<T>(&self, path: &str, value: &[u8], why: &dyn std::fmt::Display) -> ReadError {
@@ -179,7 +173,7 @@ mod tests {
     type Values = BTreeMap<String, Option<Bytes>>;
 
     fn snapshot(values: &Values) -> Snapshot {
-        let entries = values.iter().map(|(path, value)| (Arc::from(path.as_str()), value.clone())).collect();
+        let entries = values.iter().map(|(path, value)| (path, value.as_ref())).collect();
         let state = State { order: Order(1), version: Version::Revision(7), content: Content::Tree(entries) };
         Snapshot::of(Key::new("/top").unwrap(), &state)
     }

@@ -8,6 +8,7 @@ mod outcome;
 mod run;
 mod spec;
 mod state;
+mod subtree;
 mod target;
 
 pub use action::{Account, Action, Limit, Surroundings};
@@ -15,5 +16,6 @@ pub use name::{InvalidName, StoreName, WatchName};
 pub use outcome::{Outcome, SignalNumber, Verdict};
 pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
 pub use spec::{Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec};
-pub use state::{Content, ContentHash, InvalidVersion, Order, State, Subtree, Version, is_same};
+pub use state::{Content, ContentHash, InvalidVersion, Order, State, Version, is_same};
+pub use subtree::{Different, Subtree};
 pub use target::{Detail, InvalidKey, Key, Target, WatchType};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::subtree::Subtree;
+
 /// Which state of its target this is, in the order in which one subscription saw them.
 ///
 /// Strictly rising within a subscription; a store that was restored to something older still shows a
@@ -76,12 +78,6 @@ impl std::str::FromStr for Version {
     }
 }
 
-/// The values of a subtree by path relative to its root: `""` for the root itself, `"a/b"` below it.
-/// A value that is not there is `None`: a ZooKeeper node or a directory that only has children.
-///
-/// A persistent map: cloning is cheap, so that every state of a large tree can be handed out.
-pub type Subtree = imbl::OrdMap<Arc<str>, Option<Bytes>>;
-
 /// What was at a target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Content {
@@ -117,9 +113,7 @@ pub fn is_same(before: (Version, &Content), now: (Version, &Content)) -> bool {
         (Content::Absent, Content::Absent) => true,
         (Content::Children(old), Content::Children(new)) => old == new,
         (Content::Value(old), Content::Value(new)) => old == new && !old_version.is_before(new_version),
-        (Content::Tree(old), Content::Tree(new)) => {
-            !old_version.is_before(new_version) && (old.ptr_eq(new) || old == new)
-        }
+        (Content::Tree(old), Content::Tree(new)) => !old_version.is_before(new_version) && old == new,
         (Content::Unread, Content::Unread | Content::Value(_)) | (Content::Value(_), Content::Unread) => {
             old_version == new_version
         }

@@ -6,7 +6,9 @@ mod fixture;
 
 mod actions;
 mod check;
+mod completion;
 mod crash;
+mod documents;
 mod logging;
 mod monitor;
 mod nginx;

@@ -103,6 +103,36 @@ fn the_past_is_told_as_far_as_etcd_remembers() {
     assert_eq!(events(&compacted.out()).len(), 4);
 }
 
+/// etcd tells a long past in several batches; what comes last in it are deletions, of which no key tells.
+#[test]
+fn the_newest_changes_are_the_last_of_a_long_past() {
+    let etcd = Etcd::start();
+    let store = &etcd.url();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut client = etcd.client().await;
+        for number in 0..1500 {
+            client.put(format!("/m/{number:04}"), "v", None).await.unwrap();
+        }
+        client.put("/m/stays", "v", None).await.unwrap();
+        for number in 0..1500 {
+            client.delete(format!("/m/{number:04}"), None).await.unwrap();
+        }
+        client.put("/beside", "x", None).await.unwrap();
+    });
+    let mut newest = Program::start(store, &["monitor", "/m", "--json", "--from", "-3"]);
+    newest.says("1499");
+    let expected = ["1497", "1498", "1499"].map(|number| format!("delete /m/{number} null"));
+    assert_eq!(events(&newest.out()), expected);
+    // All that exists is older than what is known.
+    etcd.ctl(&["compact", "3003"]);
+    let mut forgotten = Program::start(store, &["monitor", "/m", "--json", "--from", "-3"]);
+    forgotten.complains("etcd was compacted: only 0 changes are known");
+    good(store, &["put", "/m/new", "now"]);
+    forgotten.says("now");
+    assert_eq!(events(&forgotten.out()), ["put /m/new now"]);
+}
+
 #[test]
 fn no_change_is_lost_or_doubled_by_a_new_connection() {
     let mut etcd = Etcd::start();

@@ -1,12 +1,9 @@
-//! get, put, del, ls, dump and load as they are typed, against a real etcd and a directory.
-
-use std::collections::BTreeMap;
+//! get, put, del, ls, dump and load as they are typed, against each kind of store.
 
 use assert_cmd::Command;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 
 use crate::fixture::etcd::Etcd;
+use crate::fixture::zookeeper::ZooKeeper;
 
 /// What a command said, for messages of failed tests.
 fn said(output: &std::process::Output) -> String {
@@ -133,6 +130,12 @@ fn the_tools_work_on_etcd() {
 }
 
 #[test]
+fn the_tools_work_on_zookeeper() {
+    let server = ZooKeeper::start();
+    the_tools_work(&Tool { url: server.url() });
+}
+
+#[test]
 fn the_tools_work_on_a_directory() {
     let dir = tempfile::tempdir().unwrap();
     the_tools_work(&Tool { url: format!("dir://{}", dir.path().join("keys").display()) });
@@ -163,57 +166,4 @@ fn a_reader_that_has_enough_is_no_failure() {
         .output()
         .unwrap();
     assert!(output.stderr.is_empty(), "{}", said(&output));
-}
-
-fn keys() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
-    let segment = prop_oneof![
-        3 => "[a-c]{1,2}",
-        1 => prop::sample::select(vec![
-            "", "base64", "null", "true", "1", "a.b", "a b", "\"", "'", "\n", "{}", "a: b", "é", "<<", "#", "\\", "=",
-        ]).prop_map(str::to_owned),
-    ];
-    // `//` at the end of a key would be its only segments without characters, which is no path.
-    let path = prop::collection::vec(segment, 1..4)
-        .prop_map(|segments| segments.join("/"))
-        .prop_filter("told apart", |path| path != "/");
-    let value = prop_oneof![
-        "[ -~\n]{0,12}".prop_map(String::into_bytes),
-        prop::collection::vec(any::<u8>(), 0..8),
-        prop::sample::select(vec!["1", "true", "null", "", "1.50", "2026-01-01"])
-            .prop_map(|text| text.as_bytes().to_vec()),
-    ];
-    prop::collection::btree_map(path, value, 1..8)
-}
-
-/// Every key and value of a subtree survives the way into a document and back, in every language.
-#[test]
-fn dump_and_load_lose_nothing_on_the_way_through_a_server() {
-    let etcd = Etcd::start();
-    let tool = Tool { url: etcd.url() };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let client = runtime.block_on(etcd.client());
-    let prefix = etcd_client::GetOptions::new().with_prefix();
-    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
-    let outcome = runner.run(&keys(), |keys| {
-        let all = etcd_client::DeleteOptions::new().with_prefix();
-        runtime.block_on(client.clone().delete("/", Some(all))).unwrap();
-        runtime.block_on(client.clone().put("/from", "its own", None)).unwrap();
-        for (path, value) in &keys {
-            runtime.block_on(client.clone().put(format!("/from/{path}"), value.clone(), None)).unwrap();
-        }
-        for format in ["yaml", "json", "toml"] {
-            let document = tool.good(&["dump", "/from", "--format", format], b"");
-            let to = format!("/to-{format}");
-            tool.good(&["load", "-", "--at", &to, "--format", format], &document);
-            let read = |at: &str| {
-                let answer = runtime.block_on(client.clone().get(at, Some(prefix.clone()))).unwrap();
-                let pairs =
-                    answer.kvs().iter().map(|kv| (kv.key()[at.len()..].to_vec(), kv.value().to_vec()));
-                pairs.collect::<BTreeMap<_, _>>()
-            };
-            prop_assert_eq!(read("/from"), read(&to), "{}", String::from_utf8_lossy(&document));
-        }
-        Ok(())
-    });
-    outcome.unwrap();
 }

@@ -1,4 +1,4 @@
-//! The library's live tree and subscribers, over a directory and over etcd.
+//! The library's live tree and subscribers, over each kind of store.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use twitcher::watch::{Content, Key, WatchType};
 
 use crate::fixture::etcd::Etcd;
 use crate::fixture::server::LONG;
+use crate::fixture::zookeeper::ZooKeeper;
 
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()
@@ -78,6 +79,53 @@ async fn a_tree_of_etcd_follows_writes() {
     let etcd = Etcd::start();
     let store = Store::connect(&etcd.url()).await.unwrap();
     a_tree_follows_its_own_and_other_writes(&store).await;
+}
+
+#[tokio::test]
+async fn a_tree_of_zookeeper_follows_writes() {
+    let server = ZooKeeper::start();
+    let store = Store::connect(&server.url()).await.unwrap();
+    a_tree_follows_its_own_and_other_writes(&store).await;
+}
+
+/// The same promises of publish and subscribe in every store.
+async fn what_is_published_reaches_all_who_listen(store: &Store) {
+    let subscribers = Subscribers::new(store);
+    let motd = topic("/pub/motd");
+    let below = Topic { key: key("/pub"), watch_type: WatchType::Tree };
+    let (sent, got) = mpsc::channel();
+    subscribers.register("callback", &motd, move |state| drop(sent.send(state.content.clone()))).unwrap();
+    let mut reader = subscribers.channel("reader", &motd).unwrap();
+    let mut tree = subscribers.channel("tree", &below).unwrap();
+    subscribers.publish(&motd.key, "hello").await.unwrap();
+    while timeout(LONG, reader.next()).await.unwrap().unwrap().content != value("hello") {}
+    let called =
+        tokio::task::spawn_blocking(move || while got.recv_timeout(LONG).unwrap() != value("hello") {});
+    timeout(LONG * 2, called).await.unwrap().unwrap();
+    let seen = async |tree: &mut twitcher::tree::Receiver| match tree.next().await.unwrap().content {
+        Content::Tree(entries) => entries.get("motd").flatten() == Some(b"hello"),
+        Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) => false,
+    };
+    timeout(LONG, async { while !seen(&mut tree).await {} }).await.unwrap();
+    assert_eq!(subscribers.list().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_in_a_directory_reaches_all() {
+    let (_dir, store) = directory().await;
+    what_is_published_reaches_all_who_listen(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_in_etcd_reaches_all() {
+    let etcd = Etcd::start();
+    what_is_published_reaches_all_who_listen(&Store::connect(&etcd.url()).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_in_zookeeper_reaches_all() {
+    let server = ZooKeeper::start();
+    what_is_published_reaches_all_who_listen(&Store::connect(&server.url()).await.unwrap()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,11 @@
-//! `twitcher tree`: as text for pipes, and what it says without a terminal.
+//! `twitcher tree`: as text for pipes, what it says without a terminal, and how it lives in one.
 
 use assert_cmd::Command;
+
+use crate::fixture::etcd::Etcd;
+use crate::fixture::program::good;
+use crate::fixture::terminal::Terminal;
+use crate::fixture::zookeeper::ZooKeeper;
 
 fn tree(store: &std::path::Path, args: &[&str]) -> std::process::Output {
     let mut command = Command::cargo_bin("twitcher").unwrap();
@@ -69,4 +74,68 @@ fn the_terminal_is_given_back() {
     let (view, after) = said.rsplit_once("\x1b[?1049l").unwrap_or_else(|| panic!("{said}"));
     assert!(view.contains("ZZZZZZ"), "{said}");
     assert!(after.contains("status 0") && after.contains("as-before"), "{said}");
+}
+
+/// The view in a terminal, with keys and a mouse, while the store changes, is killed and comes back.
+fn the_view_lives_with_its_store(url: &str, mut kill: impl FnMut(), mut start: impl FnMut()) {
+    for (key, value) in [("/v/a/one", "1"), ("/v/a/two", r#"{"x":1}"#), ("/v/b", "text")] {
+        good(url, &["put", key, value]);
+    }
+    let command = format!("{} tree /v; echo status $?", env!("CARGO_BIN_EXE_twitcher"));
+    let env = [("TWITCHER_STORE", url), ("NO_COLOR", "1")];
+    let terminal = Terminal::start((100, 20), &command, &env);
+    let screen = terminal.until("the tree", |screen| screen.contains("connected") && screen.contains("one"));
+    let row = |screen: &str, text: &str| {
+        let row = screen.lines().position(|line| line.contains(text)).unwrap();
+        u16::try_from(row + 1).unwrap()
+    };
+    // A click selects, and the value stands beside it, as JSON by a click as well.
+    let place = (9, row(&screen, "two"));
+    terminal.mouse(0, place, true);
+    terminal.mouse(0, place, false);
+    terminal.shows("/v/a/two");
+    terminal.press("2");
+    terminal.shows("\"x\": 1");
+    // What others write is there, and marked.
+    good(url, &["put", "/v/a/three", "3"]);
+    terminal.until("a new key", |screen| {
+        screen.lines().any(|line| line.contains("three") && line.trim_start().starts_with(['◆', '+', '●']))
+    });
+    // A click on the arrow of an object that is open closes it.
+    let place = (5, row(&terminal.screen(), "▾ a"));
+    terminal.mouse(0, place, true);
+    terminal.mouse(0, place, false);
+    terminal.until("a closed object", |screen| screen.contains("▸ a") && !screen.contains("three"));
+    // 40 columns hold the tree, with the value below.
+    terminal.resize((40, 14));
+    terminal.press("G");
+    let narrow = terminal.until("a narrow view", |screen| screen.contains("/v/b") && screen.contains("text"));
+    assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+    kill();
+    terminal.shows("NOT CONNECTED");
+    terminal.resize((100, 20));
+    start();
+    terminal.until("a connection", |screen| screen.contains(" connected"));
+    good(url, &["put", "/v/after", "all"]);
+    terminal.shows("after");
+    terminal.press("/");
+    terminal.types("thr");
+    terminal.press("Enter");
+    terminal.shows("/v/a/three");
+    terminal.press("q");
+    terminal.shows("status 0");
+}
+
+#[test]
+fn the_view_lives_with_etcd() {
+    let etcd = std::cell::RefCell::new(Etcd::start());
+    let url = etcd.borrow().url();
+    the_view_lives_with_its_store(&url, || etcd.borrow_mut().kill(), || etcd.borrow_mut().start_again());
+}
+
+#[test]
+fn the_view_lives_with_zookeeper() {
+    let server = std::cell::RefCell::new(ZooKeeper::start());
+    let url = server.borrow().url();
+    the_view_lives_with_its_store(&url, || server.borrow_mut().kill(), || server.borrow_mut().start_again());
 }

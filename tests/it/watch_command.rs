@@ -82,6 +82,92 @@ fn a_deletion_below_a_tree_is_newer_than_the_revision_before_it() {
     assert_eq!(watch.out().replace(['\n', ' '], ""), r#"{"b":"2"}"#);
 }
 
+/// `--no-settle` runs every update: those since a revision, and then what comes, each once and in order.
+#[test]
+fn every_update_since_a_revision_is_run() {
+    let etcd = Etcd::start();
+    let store = &etcd.url();
+    for number in 1..=5 {
+        good(store, &["put", "/h/k", &number.to_string()]);
+        good(store, &["put", "/beside", "x"]);
+    }
+    good(store, &["put", "/h/other", "o"]);
+    good(store, &["del", "/h/other"]);
+    let line = "cat; echo \" $TWITCHER_REASON $TWITCHER_VERSION\"; sleep 0.1";
+    let args = |from: &'static str, key: &'static str| {
+        ["watch", key, "--no-settle", "--from", from, "--", "sh", "-c", line]
+    };
+    // Revision 1 is the empty store; 4 is the second write.
+    let mut data = Program::start(store, &args("4", "/h/k"));
+    data.says("5 change 10\n");
+    good(store, &["put", "/h/k", "6"]);
+    good(store, &["put", "/h/k", "7"]);
+    data.says("7 change 15\n");
+    let expected = "3 change 6\n4 change 8\n5 change 10\n6 change 14\n7 change 15\n";
+    assert_eq!((data.out().as_str(), data.err().as_str()), (expected, ""));
+    let watch = ["watch", "/h", "--children", "--no-settle", "--from", "9", "--", "sh", "-c", "cat; echo ."];
+    let mut children = Program::start(store, &watch);
+    children.says("k\n.\n");
+    assert_eq!(children.out(), "k\nother\n.\nk\n.\n");
+    let watch = ["watch", "/h", "--tree", "--no-settle", "--from", "11", "--", "sh", "-c", "cat"];
+    let mut tree = Program::start(store, &watch);
+    tree.says("\"7\"");
+    let lines = ["{\"k\":\"5\",\"other\":\"o\"}", "{\"k\":\"5\"}", "{\"k\":\"6\"}", "{\"k\":\"7\"}"];
+    assert_eq!(tree.out().lines().collect::<Vec<_>>(), lines);
+    // Before the key was there.
+    let mut whole = Program::start(store, &args("1", "/h/k"));
+    whole.says("7 change 15\n");
+    assert!(whole.out().starts_with("1 change 2\n2 change 4\n"), "{}", whole.out());
+    // With a settle time it is one run with what is there now, and none where nothing is newer.
+    let args = ["watch", "/h/k", "--settle", "50ms", "--from", "4", "--once", "--", "cat"];
+    let mut settled = Program::start(store, &args);
+    assert_eq!((settled.code(), settled.out().as_str()), (Some(0), "7"));
+}
+
+#[test]
+fn what_etcd_forgot_is_said_and_the_newest_state_is_run() {
+    let mut etcd = Etcd::start();
+    let store = &etcd.url();
+    for number in 1..=5 {
+        good(store, &["put", "/h/k", &number.to_string()]);
+    }
+    etcd.ctl(&["compact", "5"]);
+    let args = ["watch", "/h/k", "--no-settle", "--from", "3", "--", "sh", "-c", "cat; echo"];
+    let mut watch = Program::start(store, &args);
+    watch.says("5\n");
+    watch.complains("etcd does not know revision 3 of /h/k");
+    good(store, &["put", "/h/k", "6"]);
+    watch.says("6\n");
+    // A new connection goes on where the last one ended.
+    etcd.kill();
+    watch.complains("cannot be reached");
+    etcd.start_again();
+    good(store, &["put", "/h/k", "7"]);
+    watch.says("7\n");
+    assert_eq!(watch.out(), "5\n6\n7\n");
+    assert_eq!(watch.err().matches("does not know").count(), 1);
+    // Nothing is newer than what is to come.
+    let args = ["watch", "/h/k", "--no-settle", "--from", "1000", "--", "sh", "-c", "cat; echo"];
+    let mut watch = Program::start(store, &args);
+    watch.complains("etcd does not know revision 1000");
+    good(store, &["put", "/h/k", "8"]);
+    watch.says("8\n");
+    assert_eq!(watch.out(), "8\n");
+}
+
+#[test]
+fn a_version_of_another_kind_of_store_is_wrong_usage() {
+    let (_place, store) = directory();
+    let hash = "0123456789abcdef0123456789abcdef";
+    for (store, from) in
+        [(store.as_str(), "7"), ("etcd://127.0.0.1:1", hash), ("zookeeper://127.0.0.1:1", hash)]
+    {
+        let output = run(store, &["watch", "/k", "--from", from, "--", "true"]);
+        assert_eq!(output.status.code(), Some(2), "{store}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("versions are"), "{store}");
+    }
+}
+
 #[test]
 fn updates_in_quick_succession_are_one_run() {
     let (_place, store) = directory();

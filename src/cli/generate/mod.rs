@@ -33,6 +33,40 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// How a shell tells the program that it asks for completions; the library's own default.
 const COMPLETE: &str = "COMPLETE";
 
+/// bash splits words at `:` and `=` as well, which URLs and keys have: the program is asked with whole words, and what
+/// stands before the last part of the one that is completed is taken off its answers. What has no blank between its
+/// parts is one word.
+const BASH_LAST: &str = r#"
+_twitcher() {
+    local rest=$COMP_LINE typed=${COMP_LINE:0:COMP_POINT} words=() count=0 current=0 i part
+    for i in "${!COMP_WORDS[@]}"; do
+        part=${COMP_WORDS[i]}
+        if [[ $count == 0 || $rest == [[:blank:]]* ]]; then
+            words[count++]=
+        fi
+        rest=${rest#"${rest%%[![:blank:]]*}"}
+        rest=${rest#"$part"}
+        words[count-1]+=$part
+        if [[ $i == "$COMP_CWORD" ]]; then
+            current=$((count - 1))
+        fi
+    done
+    typed=${typed##*[[:blank:]]}
+    # A quote may have kept a blank in the word.
+    if [[ $typed != *"$2" ]]; then
+        typed=$2
+    fi
+    local COMP_WORDS=("${words[@]}") COMP_CWORD=$current before=${typed%"$2"}
+    _clap_complete_twitcher "$1" "$typed" "$3"
+    COMPREPLY=("${COMPREPLY[@]#"$before"}")
+}
+if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
+    complete -o nospace -o bashdefault -o nosort -F _twitcher twitcher
+else
+    complete -o nospace -o bashdefault -F _twitcher twitcher
+fi
+"#;
+
 /// zsh runs the file itself as the function when it is needed first, before what it registers is.
 const ZSH_FIRST: &str =
     "\nif [ \"$funcstack[1]\" = \"_twitcher\" ]; then\n    _clap_dynamic_completer_twitcher \"$@\"\nfi\n";
@@ -46,7 +80,7 @@ fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     files.push(("man/man5/twitcher.conf.5".into(), manual::conf().into_bytes()));
     files.push(("man/man5/twitcher-watch.5".into(), manual::watch().into_bytes()));
     let shells: [(&dyn EnvCompleter, &str, &str); 3] = [
-        (&Bash, "bash-completion/completions/twitcher", ""),
+        (&Bash, "bash-completion/completions/twitcher", BASH_LAST),
         (&Fish, "fish/vendor_completions.d/twitcher.fish", ""),
         (&Zsh, "zsh/site-functions/_twitcher", ZSH_FIRST),
     ];

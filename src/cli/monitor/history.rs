@@ -16,7 +16,8 @@ use crate::watch::{Key, Version};
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// etcd catches up in steps of 100 ms. That long without a word, and all of the past was told.
+/// Where nothing tells that all of the past was told, that long without a word does. etcd catches up in steps of
+/// 100 ms.
 const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) async fn follow(
@@ -131,9 +132,12 @@ impl Following {
                 newest.take(changes);
                 if present { self.tell_newest() } else { Ok(()) }
             }
+            Told::Present => self.tell_newest(),
             Told::Compacted { oldest } => {
                 if let Some(newest) = &mut self.newest {
                     newest.oldest = Some(oldest);
+                    // What exists may be older than all that is known.
+                    newest.seen |= newest.known < oldest;
                 } else {
                     note(&format!(
                         "etcd was compacted: what changed before revision {oldest} is forgotten, and the rest follows"

@@ -80,10 +80,12 @@ fn policy(args: &Args) -> PolicySpec {
     PolicySpec {
         run_on_load: if args.from.is_some() { RunOnLoad::Never } else { RunOnLoad::Always },
         run_mode: match args.run_mode {
-            ModeName::Queue => RunMode::Queue,
-            ModeName::Discard => RunMode::Discard,
-            ModeName::Parallel => RunMode::Parallel { max: MAX_PARALLEL },
-            ModeName::Restart => RunMode::Restart,
+            // Every update, one after the other.
+            None if args.no_settle => RunMode::Parallel { max: 1 },
+            None | Some(ModeName::Queue) => RunMode::Queue,
+            Some(ModeName::Discard) => RunMode::Discard,
+            Some(ModeName::Parallel) => RunMode::Parallel { max: MAX_PARALLEL },
+            Some(ModeName::Restart) => RunMode::Restart,
         },
         on_delete: OnDelete::Ignore,
         notify_signal: None,
@@ -166,6 +168,8 @@ mod tests {
         let watch = one("/a --no-settle --run-mode parallel -- x");
         assert_eq!((watch.policy.settle, watch.policy.settle_max), (Duration::ZERO, Duration::ZERO));
         assert_eq!(watch.policy.run_mode, RunMode::Parallel { max: 16 });
+        assert_eq!(one("/a --no-settle -- x").policy.run_mode, RunMode::Parallel { max: 1 });
+        assert_eq!(one("/a --no-settle --run-mode queue -- x").policy.run_mode, RunMode::Queue);
         assert_eq!(one("/a --from 17 -- x").policy.run_on_load, RunOnLoad::Never);
     }
 

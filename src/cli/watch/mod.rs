@@ -15,6 +15,7 @@ use super::stores::{StoreChoice, key};
 use super::{Common, Failure, complete};
 use crate::daemon::{AdHoc, AdHocEnd};
 use crate::log::{Destination, LogLevel};
+use crate::store::StoreUrl;
 use crate::watch::{Format, Key, Outcome, Version};
 
 /// How `timeout(1)` and shells tell that a command was ended by its time limit, and that it was not found.
@@ -50,21 +51,24 @@ pub(super) struct Args {
     /// Wait for quiet at most that long in all [default: 10 times --settle]
     #[arg(long, value_name = "DURATION", value_parser = super::duration)]
     settle_max: Option<Duration>,
-    /// Run at once; with `--run-mode parallel` for every single update (of etcd)
+    /// Run at once for every single update, one after the other. ZooKeeper and directories show states: of updates
+    /// in quick succession only the last is certain to be seen
     #[arg(long, conflicts_with_all = ["settle", "settle_max"])]
     no_settle: bool,
     /// How the state is written [default: raw; lines with --children, json with --tree]
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<FormatName>,
-    /// What an update does while the command runs: run once more afterwards; nothing; run beside it; end it and
-    /// start again
-    #[arg(long, value_name = "MODE", default_value = "queue")]
-    run_mode: ModeName,
+    /// What an update does while the command runs: run once more afterwards with the newest state (queue); nothing;
+    /// run beside it, each update once; end it and start again [default: queue; with --no-settle, each update waits
+    /// for its turn]
+    #[arg(long, value_name = "MODE")]
+    run_mode: Option<ModeName>,
     /// Run for the first stable state, and exit with the command's status (128 + N if signal N ended it)
     #[arg(long)]
     once: bool,
-    /// Only what is newer than this version. etcd: only if the key was changed after that revision; other stores:
-    /// only if the version is another
+    /// Only what is newer than this version. etcd: what was changed after that revision; with --no-settle (or
+    /// --run-mode parallel) each of these updates out of etcd's history. ZooKeeper and directories have no
+    /// history: the newest state, if its version is another
     #[arg(long, value_name = "VERSION")]
     from: Option<Version>,
     /// End the command with TERM after that long, and with KILL 5 s later
@@ -110,6 +114,9 @@ enum ModeName {
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let store = args.store.spec(common)?;
     let typed = args.store.store.clone().unwrap_or_else(|| store.name.to_string());
+    if let Some(from) = args.from {
+        is_of(from, &store.url).map_err(Failure::usage)?;
+    }
     let from = args.from;
     let caller = lower::Caller { cwd: directory()?, account: account()?, umask: umask(), store: typed };
     let watches = lower::lower(&args, &store.name, &caller).map_err(Failure::usage)?;
@@ -129,6 +136,20 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         },
         Ok(AdHocEnd::Signalled(signal)) => Err(Failure::silent(after_signal(signal.0))),
         Err(error) => Err(Failure::new(format!("cannot listen for signals: {error}"))),
+    }
+}
+
+/// Whether a version can be one of this kind of store.
+fn is_of(version: Version, url: &StoreUrl) -> Result<(), String> {
+    match (version, url) {
+        (Version::Revision(_), StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. })
+        | (Version::Hash(_), StoreUrl::Dir { .. }) => Ok(()),
+        (Version::Hash(_), StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. }) => {
+            Err(format!("--from {version}: versions are numbers such as 1042 in {url}"))
+        }
+        (Version::Revision(_), StoreUrl::Dir { .. }) => Err(format!(
+            "--from {version}: versions are 32 hexadecimal digits in {url}, as `get --json` shows them"
+        )),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Work whose length is that of a state: done where a large one holds up no other watch.
 
-use bytes::Bytes;
 
 use crate::process;
 use crate::watch::Content;
@@ -22,23 +21,27 @@ fn is_large(content: &Content) -> bool {
         Content::Value(value) => value.len() > LARGE_BYTES,
         Content::Children(names) => names.len() > LARGE_PARTS,
         Content::Tree(tree) => {
-            tree.len() > LARGE_PARTS || tree.values().flatten().map(Bytes::len).sum::<usize>() > LARGE_BYTES
+            tree.len() > LARGE_PARTS || tree.iter().filter_map(|(_, value)| value).map(<[u8]>::len).sum::<usize>() > LARGE_BYTES
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
+    use crate::watch::Subtree;
 
     #[test]
     fn many_or_long_parts_are_large() {
         let tree = |parts: usize, bytes: usize| {
-            let part = |n: usize| (Arc::from(n.to_string().as_str()), Some(vec![b'x'; bytes].into()));
-            Content::Tree((0..parts).map(part).collect())
+            let mut tree = Subtree::new();
+            for part in 0..parts {
+                tree.insert(&part.to_string(), Some(&vec![b'x'; bytes]));
+            }
+            Content::Tree(tree)
         };
         for large in [tree(513, 0), tree(2, 40 << 10), Content::Value(vec![0; 65 << 10].into())] {
             assert!(is_large(&large));

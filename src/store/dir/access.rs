@@ -12,7 +12,7 @@ use super::content::{NOTHING, list, read_file, refused, value_version, vanished}
 use super::place::{Place, join, key_name};
 use super::root_of;
 use super::threads::Threads;
-use super::write::{delete, lock, put};
+use super::write::{admit, delete, lock, put};
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Version};
@@ -110,7 +110,7 @@ impl Access {
     }
 
     /// Writes in order under one lock, telling after each how many are done. A directory has no
-    /// transactions: an error leaves what was done before it.
+    /// transactions: an error leaves what was done before it, but what a directory cannot hold is found before.
     pub async fn apply(
         &self,
         changes: &[Change],
@@ -120,6 +120,17 @@ impl Access {
             return Ok(());
         }
         let lock = self.blocking(lock).await.map(std::sync::Arc::new)?;
+        let put_key = |change: &Change| match change {
+            Change::Put { key, .. } => Some(key.clone()),
+            Change::Delete { .. } => None,
+        };
+        for change in changes {
+            let (Change::Put { key, .. } | Change::Delete { key, .. }) = change;
+            Place::of(key)?;
+        }
+        // What is put behind a deletion may be put where that makes room.
+        let puts: Vec<Key> = changes.iter().map_while(put_key).collect();
+        self.blocking(move |root, _| admit(root, puts.iter())).await?;
         for (done, change) in changes.iter().enumerate() {
             let (change, lock) = (change.clone(), lock.clone());
             self.blocking(move |root, _| match change {
@@ -168,6 +179,7 @@ fn told(metadata: &Metadata) -> Vec<(&'static str, String)> {
 
 fn gather(path: &Path, at: &str, above: &mut Vec<PathBuf>, listing: &mut Listing) -> Result<(), StoreError> {
     let Some(entry) = entry(path)? else { return Ok(()) };
+    let entry = Entry { metadata: Vec::new(), ..entry };
     let is_directory = entry.value.is_none();
     listing.entries.insert(at.to_owned(), entry);
     if !is_directory {

@@ -4,7 +4,7 @@
 //! children and no value: as `data` it is absent. Symbolic links are followed, also out of the root. Versions
 //! are content hashes, so a file that is rewritten with the same bytes did not change.
 //!
-//! A session is an async task that waits, and an [`engine`] that it hands to a thread which may block, the only
+//! A session is an async task that waits, and an `engine` that it hands to a thread which may block, the only
 //! one of the store: while it is held, there is no other session.
 
 mod access;

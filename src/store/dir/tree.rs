@@ -5,8 +5,6 @@ use std::ffi::OsStr;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::content::{NOTHING, entry_mark, list, read_file};
 use super::interest::{Dependent, Hold, Interests, Scope};
 use super::place::{join, key_name, split};
@@ -24,8 +22,8 @@ const MOST_ENTRIES: usize = 1_000_000;
 pub(super) struct Tree {
     target: TargetId,
     detail: Detail,
+    /// The values; where those are not wanted, the mark of each entry in its place.
     entries: Subtree,
-    marks: BTreeMap<Arc<str>, u128>,
     sum: u128,
     directories: BTreeMap<Arc<str>, DirectoryAt>,
     holds: BTreeMap<Arc<str>, Vec<Hold>>,
@@ -38,7 +36,6 @@ impl Tree {
             target,
             detail,
             entries: Subtree::new(),
-            marks: BTreeMap::new(),
             sum: 0,
             directories: BTreeMap::new(),
             holds: BTreeMap::new(),
@@ -48,7 +45,7 @@ impl Tree {
 
     /// The state as it is known now.
     pub(super) fn state(&self) -> (Version, Content) {
-        if self.marks.is_empty() {
+        if self.entries.is_empty() {
             return (NOTHING, Content::Absent);
         }
         let content = match self.detail {
@@ -66,7 +63,7 @@ impl Tree {
         found: Found,
     ) -> Result<(), StoreError> {
         self.holds.insert("".into(), holds);
-        self.take(interests, "".into(), found)
+        self.take(interests, &"".into(), found)
     }
 
     /// Looks again at entries; those below another one of them are covered by it.
@@ -83,7 +80,7 @@ impl Tree {
             let Some((above, name)) = split(at) else { continue };
             // An entry whose directory is not known went with it, or comes with it.
             if let Some(directory) = self.directories.get(above).cloned() {
-                self.examine(interests, &directory, at.clone(), OsStr::new(name))?;
+                self.examine(interests, &directory, at, OsStr::new(name))?;
                 done = Some(at);
             }
         }
@@ -94,27 +91,27 @@ impl Tree {
         &mut self,
         interests: &mut Interests,
         directory: &DirectoryAt,
-        at: Arc<str>,
+        at: &Arc<str>,
         name: &OsStr,
     ) -> Result<(), StoreError> {
-        self.forget(interests, &at);
-        let dependent = self.dependent(&at);
+        self.forget(interests, at);
+        let dependent = self.dependent(at);
         let mut holds = Vec::new();
         let found = walk(interests, &dependent, &mut holds, &directory.path, [name], Unreadable::Refused);
         self.holds.insert(at.clone(), holds);
         self.take(interests, at, found?)
     }
 
-    fn take(&mut self, interests: &mut Interests, at: Arc<str>, found: Found) -> Result<(), StoreError> {
+    fn take(&mut self, interests: &mut Interests, at: &Arc<str>, found: Found) -> Result<(), StoreError> {
         match found {
             Found::Missing | Found::Special(_) => Ok(()),
             Found::File(path) => {
                 if let Some(value) = read_file(&path)? {
-                    self.insert(at, Some(value))?;
+                    self.insert(at, Some(&value))?;
                 }
                 Ok(())
             }
-            Found::Directory(directory) => self.scan(interests, &at, &directory),
+            Found::Directory(directory) => self.scan(interests, at, &directory),
         }
     }
 
@@ -124,7 +121,7 @@ impl Tree {
         at: &Arc<str>,
         directory: &DirectoryAt,
     ) -> Result<(), StoreError> {
-        self.insert(at.clone(), None)?;
+        self.insert(at, None)?;
         if self.is_circle(at, directory) {
             return Ok(());
         }
@@ -142,9 +139,9 @@ impl Tree {
             // The usual entry, a file, depends on nothing but the directory that is watched already.
             let metadata = std::fs::symlink_metadata(&path);
             if metadata.is_ok_and(|metadata| metadata.is_file()) {
-                self.take(interests, below, Found::File(path))?;
+                self.take(interests, &below, Found::File(path))?;
             } else {
-                self.examine(interests, directory, below, name)?;
+                self.examine(interests, directory, &below, name)?;
             }
         }
         Ok(())
@@ -166,9 +163,9 @@ impl Tree {
         Dependent { target: self.target, at: at.clone() }
     }
 
-    fn insert(&mut self, at: Arc<str>, value: Option<Bytes>) -> Result<(), StoreError> {
+    fn insert(&mut self, at: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
         self.pulse.beat();
-        if self.marks.len() >= MOST_ENTRIES {
+        if self.entries.len() >= MOST_ENTRIES {
             return Err(StoreError::Refused {
                 what: "read the tree".to_owned(),
                 why: format!(
@@ -176,22 +173,33 @@ impl Tree {
                 ),
             });
         }
-        let mark = entry_mark(&at, value.as_deref());
+        let mark = entry_mark(at, value);
         self.sum = self.sum.wrapping_add(mark);
-        self.marks.insert(at.clone(), mark);
-        if self.detail == Detail::Values {
-            self.entries.insert(at, value);
+        match self.detail {
+            Detail::Values => self.entries.insert(at, value),
+            Detail::Versions => self.entries.insert(at, Some(&mark.to_le_bytes())),
         }
         Ok(())
     }
 
+    /// What an entry was counted with.
+    fn mark(&self, at: &str, held: Option<&[u8]>) -> u128 {
+        match (self.detail, held.map(<[u8; 16]>::try_from)) {
+            (Detail::Versions, Some(Ok(mark))) => u128::from_le_bytes(mark),
+            (Detail::Values | Detail::Versions, _) => entry_mark(at, held),
+        }
+    }
+
     /// Forgets an entry and all below it.
     fn forget(&mut self, interests: &mut Interests, at: &str) {
-        for gone in keys_from(&self.marks, at) {
-            if let Some(mark) = self.marks.remove(&gone) {
-                self.sum = self.sum.wrapping_sub(mark);
-            }
-            self.entries.remove(&gone);
+        let entries = self.entries.from(at).take_while(|(path, _)| path.starts_with(at));
+        let gone: Vec<(Arc<str>, u128)> = entries
+            .filter(|(path, _)| is_below(path, at))
+            .map(|(path, value)| (path.into(), self.mark(path, value)))
+            .collect();
+        for (path, mark) in gone {
+            self.sum = self.sum.wrapping_sub(mark);
+            self.entries.remove(&path);
         }
         for gone in keys_from(&self.directories, at) {
             self.directories.remove(&gone);

@@ -1,5 +1,6 @@
 //! Writing one key: whole or not at all, under the store's lock where a condition has to hold.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -83,6 +84,13 @@ fn below_a_file(key: &Key) -> StoreError {
     }
 }
 
+fn is_a_directory(key: &Key) -> StoreError {
+    StoreError::Refused {
+        what: format!("write {key}"),
+        why: "it is a directory, which has children and no value; write a key below it".to_owned(),
+    }
+}
+
 /// Checks a condition; the version that is there now, if any.
 fn check(key: &Key, present: &Present, condition: Condition) -> Result<Option<Version>, StoreError> {
     let found = match present {
@@ -101,6 +109,29 @@ fn check(key: &Key, present: &Present, condition: Condition) -> Result<Option<Ve
     Err(StoreError::Conflict { key: key.to_string(), expected, found })
 }
 
+/// Whether values can be put at all of these keys, before any is: what a directory cannot hold is no half of a load.
+pub(super) fn admit<'a>(root: &Path, keys: impl Iterator<Item = &'a Key>) -> Result<(), StoreError> {
+    let mut files = BTreeMap::new();
+    for key in keys {
+        let place = Place::of(key)?;
+        if let Present::Directory = present(root, key, &place)? {
+            return Err(is_a_directory(key));
+        }
+        files.insert(place.names().to_vec(), key);
+    }
+    for (names, key) in &files {
+        for end in 1..names.len() {
+            if let Some(above) = files.get(&names[..end]) {
+                let why = format!(
+                    "{above} is to have a value, which makes it a file, and a file has nothing below it"
+                );
+                return Err(StoreError::Refused { what: format!("write {key}"), why });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Sets a value. Readers see the old one or the new one, also after a power failure.
 pub(super) fn put(
     root: &Path,
@@ -113,12 +144,7 @@ pub(super) fn put(
     let present = present(root, key, &place)?;
     check(key, &present, condition)?;
     let (path, like) = match present {
-        Present::Directory => {
-            return Err(StoreError::Refused {
-                what: format!("write {key}"),
-                why: "it is a directory, which has children and no value; write a key below it".to_owned(),
-            });
-        }
+        Present::Directory => return Err(is_a_directory(key)),
         Present::Special => {
             return Err(StoreError::Refused {
                 what: format!("write {key}"),

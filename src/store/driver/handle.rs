@@ -83,6 +83,15 @@ impl Store {
         Self::open_with(spec, open)
     }
 
+    /// The same with an etcd whose targets are shown as they were at a revision, and then every update since, as
+    /// far as its history goes. Only for subscriptions to every update: those to states would go back to it
+    /// whenever they connect anew.
+    pub(crate) fn open_since(spec: StoreSpec, revision: i64) -> Self {
+        let open =
+            move |spec: &StoreSpec, attempt| crate::store::etcd::session(spec, attempt, Some(revision));
+        Self::open_with(spec, Box::new(open))
+    }
+
     pub(in crate::store) fn open_with(spec: StoreSpec, open: Open) -> Self {
         let spec = Arc::new(spec);
         let (requests, requests_in) = mpsc::unbounded_channel();

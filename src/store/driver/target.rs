@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn tree(version: i64, pairs: &[(&str, &str)]) -> Reading {
-        let pairs = pairs.iter().map(|&(key, text)| (Arc::from(key), Some(text.to_owned().into())));
+        let pairs = pairs.iter().map(|&(key, text)| (key, Some(text)));
         Reading { version: Version::Revision(version), content: Content::Tree(pairs.collect()) }
     }
 

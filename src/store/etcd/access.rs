@@ -94,21 +94,24 @@ impl Access {
     /// Reads a key and everything below it, as it was at one revision. The time limit holds for each page.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let scope = self.entrance.space.scope(key, WatchType::Tree);
-        let mut listing = Listing::default();
+        let mut left_out = 0;
+        let mut revision = None;
+        let mut entries = Vec::new();
         let mut pages = Pages::new(self.connection.kv(), &scope, false, None);
         while !pages.is_done() {
             let (mark, page) =
                 self.within(format!("read {key} and everything below it"), pages.next()).await?;
-            listing.revision = Some(mark.revision);
+            revision = Some(mark.revision);
             for kv in page {
                 if let Some(path) = scope.path(&kv.key) {
-                    listing.entries.insert(path.to_string(), entry(kv));
+                    entries.push((path.to_string(), listed(kv)));
                 } else {
-                    listing.left_out += u64::from(scope.leaves_out(&kv.key));
+                    left_out += u64::from(scope.leaves_out(&kv.key));
                 }
             }
         }
-        Ok(listing)
+        // In order as they came, which is fast to take over.
+        Ok(Listing { entries: entries.into_iter().collect(), revision, left_out })
     }
 
     /// Makes changes in order: as many as fit into a transaction at once, so that either all of those are
@@ -121,7 +124,12 @@ impl Access {
         let (mut done, mut most) = (0, MOST_IN_TRANSACTION);
         while done < changes.len() {
             let chunk = &changes[done..done + fitting(&changes[done..], most)];
-            match self.transact(format!("write {} keys", chunk.len()), chunk).await {
+            let what = match chunk {
+                [Change::Put { key, .. }] => format!("write {key}"),
+                [Change::Delete { key, .. }] => format!("delete {key}"),
+                many => format!("write {} keys", many.len()),
+            };
+            match self.transact(what, chunk).await {
                 // Nothing was written. The server may have lower limits than the usual ones.
                 Err(StoreError::Refused { .. }) if chunk.len() > 1 => {
                     most = chunk.len() / 2;
@@ -195,6 +203,12 @@ struct Done {
     deleted: i64,
 }
 
+/// A key among many: what nobody asks of those is not put into words.
+fn listed(kv: PbKeyValue) -> Entry {
+    let version = Version::Revision(kv.mod_revision);
+    Entry { value: Some(kv.value.into()), version, metadata: Vec::new() }
+}
+
 fn entry(kv: PbKeyValue) -> Entry {
     let mut metadata = vec![
         ("create_revision", kv.create_revision.to_string()),
@@ -205,7 +219,7 @@ fn entry(kv: PbKeyValue) -> Entry {
         // As etcdctl writes it.
         metadata.push(("lease", format!("{:x}", kv.lease)));
     }
-    Entry { value: Some(kv.value.into()), version: Version::Revision(kv.mod_revision), metadata }
+    Entry { metadata, ..listed(kv) }
 }
 
 /// How many of these go into one transaction: etcd refuses two writes to one key in it.

@@ -21,6 +21,10 @@ use crate::watch::{Content, Detail, Key, Target, WatchType};
 /// A stream is open, and a question answered, within this.
 const OPEN: Duration = Duration::from_secs(10);
 
+/// etcd catches up in batches of so many revisions, each at a revision of the store that its header tells: one
+/// that is not full has everything up to there.
+const BATCH: usize = 1000;
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
@@ -55,6 +59,9 @@ pub enum Told {
     },
     /// Changes in order.
     Changes(Vec<Happened>),
+    /// Everything was told that had happened when the stream was opened. Not told where nothing shows it: if
+    /// nothing had happened, or the last batch was a full one.
+    Present,
     /// What came before this revision is forgotten, though it was asked for; the history goes on from there.
     Compacted {
         /// The first revision that is still known.
@@ -79,6 +86,10 @@ pub struct History {
     cluster: u64,
     /// The highest revision that the store has shown.
     highest: i64,
+    /// The revision that the store had reached when the stream was opened, while it is not told up to there.
+    present: Option<i64>,
+    /// The revision up to which each watch has told everything.
+    complete: Vec<i64>,
     attempt: u64,
     stream: Option<WatchStream>,
     /// The parts of a response whose rest is still to come.
@@ -99,6 +110,8 @@ impl History {
             next: Vec::new(),
             cluster: 0,
             highest: 0,
+            present: None,
+            complete: Vec::new(),
             attempt,
             stream: None,
             held: Vec::new(),
@@ -109,6 +122,10 @@ impl History {
     /// opening of one before. After an error the next call begins a stream with another server, where the last
     /// one ended.
     pub async fn next(&mut self) -> Result<Told, StoreError> {
+        if self.present.is_some_and(|present| self.complete.iter().all(|complete| *complete >= present)) {
+            self.present = None;
+            return Ok(Told::Present);
+        }
         let Some(stream) = &mut self.stream else {
             return self.open().await;
         };
@@ -140,6 +157,9 @@ impl History {
             if let (Some(told), Some(next)) = (told, watch.and_then(|watch| self.next.get_mut(watch))) {
                 *next = (*next).max(told + 1);
                 self.highest = self.highest.max(told);
+            }
+            if let Some(complete) = watch.and_then(|watch| self.complete.get_mut(watch)) {
+                *complete = (*complete).max(complete_up_to(&events, revision));
             }
             let changes: Vec<Happened> =
                 events.into_iter().filter_map(|event| happened(&self.scope, event)).collect();
@@ -185,6 +205,8 @@ impl History {
         }
         self.stream = Some(self.watch(&connection, &ranges).await?);
         self.held.clear();
+        self.complete = vec![0; ranges.len()];
+        self.present = Some(mark.revision);
         Ok(Told::Opened { present: mark.revision, newest })
     }
 
@@ -244,6 +266,7 @@ impl History {
 
     fn close(&mut self) {
         self.stream = None;
+        self.present = None;
         self.held.clear();
     }
 }
@@ -309,6 +332,20 @@ async fn newest_revisions(
     Ok(revisions)
 }
 
+/// The revision up to which a watch is told with this response of a store at this revision.
+fn complete_up_to(events: &[PbEvent], revision: i64) -> i64 {
+    let mut revisions: Vec<i64> =
+        events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).collect();
+    revisions.sort_unstable();
+    revisions.dedup();
+    match revisions.last() {
+        Some(last) if revisions.len() >= BATCH => *last,
+        Some(_) => revision,
+        // Progress may be told ahead of events, and the answer to a new watch is.
+        None => 0,
+    }
+}
+
 fn happened(scope: &Scope, event: PbEvent) -> Option<Happened> {
     /// `mvccpb.Event.EventType.DELETE`.
     const DELETE: i32 = 1;
@@ -317,4 +354,25 @@ fn happened(scope: &Scope, event: PbEvent) -> Option<Happened> {
     let path = scope.path(&kv.key)?;
     let value = (!deleted).then(|| kv.value.into());
     Some(Happened { revision: kv.mod_revision, path, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_client::proto::PbKeyValue;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_that_is_not_full_is_the_last_one() {
+        let events = |revisions: std::ops::Range<i64>| -> Vec<PbEvent> {
+            let kv = |mod_revision| Some(PbKeyValue { mod_revision, ..PbKeyValue::default() });
+            revisions.map(|revision| PbEvent { kv: kv(revision), ..PbEvent::default() }).collect()
+        };
+        assert_eq!(complete_up_to(&[], 5000), 0);
+        assert_eq!(complete_up_to(&events(7..8), 5000), 5000);
+        assert_eq!(complete_up_to(&events(0..999), 5000), 5000);
+        assert_eq!(complete_up_to(&events(0..1000), 5000), 999);
+        // Several changes of one transaction.
+        assert_eq!(complete_up_to(&[events(0..600), events(0..600)].concat(), 5000), 5000);
+    }
 }

@@ -28,6 +28,8 @@ pub(super) enum Purpose {
         /// Its revision.
         revision: i64,
     },
+    /// To show them as they were at a revision, and all that came since, as far as the store's history knows it.
+    Since(i64),
     /// To prove that their watches have told everything. Without values.
     Verify,
     /// The same again, because the first time something was missing.
@@ -75,7 +77,7 @@ impl Job {
     ) -> Result<Answer, StoreError> {
         match &self.purpose {
             Purpose::Recheck => tokio::time::sleep(EVENTS_ON_THEIR_WAY).await,
-            Purpose::Arm | Purpose::Resume { .. } | Purpose::Verify => {}
+            Purpose::Arm | Purpose::Resume { .. } | Purpose::Since(_) | Purpose::Verify => {}
         }
         let outcomes = match self.asked.as_slice() {
             [alone] => vec![read_one(kv, &alone.wanted, &self.purpose, &part).await?],
@@ -101,6 +103,15 @@ async fn read_one(
             {
                 return Ok(Outcome::Resumed { mirror, mark });
             }
+        }
+        Purpose::Since(revision) => {
+            if let Some((mirror, mark)) = read_history(kv.clone(), wanted, *revision, part).await? {
+                return Ok(Outcome::Read { mirror, mark });
+            }
+            return Ok(match read_range(kv, wanted, part).await? {
+                Outcome::Read { mirror, mark } => Outcome::Forgotten { mirror, mark, asked: *revision },
+                other @ (Outcome::Resumed { .. } | Outcome::Forgotten { .. } | Outcome::Refused(_)) => other,
+            });
         }
         Purpose::Arm | Purpose::Verify | Purpose::Recheck => {}
     }

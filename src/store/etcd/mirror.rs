@@ -122,7 +122,7 @@ impl Mirror {
             (Shape::Tree(ours), Shape::Tree(theirs)) => {
                 (theirs.is_empty() || read.revision <= self.revision)
                     && ours.len() == theirs.len()
-                    && ours.keys().eq(theirs.keys())
+                    && ours.paths().eq(theirs.paths())
             }
             (
                 Shape::Data(_) | Shape::Children(_) | Shape::Tree(_),
@@ -179,10 +179,10 @@ impl Mirror {
                         Detail::Values => value,
                         Detail::Versions => seen.revision.to_string().into(),
                     };
-                    tree.insert(path, Some(value));
+                    tree.insert(&path, Some(&value));
                     true
                 }
-                None => tree.remove(&path).is_some(),
+                None => tree.remove(&path),
             },
         }
     }
@@ -276,7 +276,7 @@ mod tests {
             mirror(WatchType::Tree, Detail::Values, &[("/a", 7, "1"), ("/a/b", 8, "2")]);
         let reading = mirror.follow(&scope, [delete("/a", 51), put("/a/c/d", 51, "3", true)]).unwrap();
         let Content::Tree(tree) = reading.content else { panic!("a tree") };
-        let paths: Vec<&str> = tree.keys().map(AsRef::as_ref).collect();
+        let paths: Vec<&str> = tree.paths().collect();
         assert_eq!(paths, ["b", "c/d"]);
         assert_eq!(mirror.follow(&scope, [put("/a-b", 52, "neighbour", true)]), None);
         assert_eq!(revision(&mirror.reading()), 51);

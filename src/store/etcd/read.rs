@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse};
-use etcd_client::{Error, GetOptions, KvClient, SortOrder, SortTarget, Txn, TxnOp};
+use etcd_client::{Error, GetOptions, KvClient, Txn, TxnOp};
 
 use super::explain::{Kind, explain, kind};
 use super::keys::{Range, Scope};
@@ -16,10 +16,13 @@ use crate::watch::Detail;
 
 /// The server's default `--max-txn-ops`; it may be set lower.
 const MOST_IN_TRANSACTION: usize = 128;
-/// Keys in a first page, and in the largest. Pages grow while they come fast and shrink when they come slowly, so
-/// that large values on a slow link are not taken for silence.
-const FIRST_PAGE: usize = 16;
-const LARGEST_PAGE: usize = 1024;
+/// Keys in a first page, and in the largest. Pages grow while they come fast, because for each the server walks over
+/// all keys that are left, and shrink when they come slowly, so that large values on a slow link are not taken for
+/// silence.
+const FIRST_PAGE: usize = 64;
+const LARGEST_PAGE: usize = 1 << 15;
+/// What a page should hold at most, in bytes.
+const PAGE_BYTES: usize = 8 << 20;
 const FAST: Duration = Duration::from_millis(500);
 const SLOW: Duration = Duration::from_secs(5);
 /// A range is begun anew this often when its revision is compacted while it is read.
@@ -43,6 +46,13 @@ pub(super) enum Outcome {
     Resumed {
         mirror: Mirror,
         mark: Mark,
+    },
+    /// The state as it is, because what it was at the revision that was asked for is not known any more, or not
+    /// yet.
+    Forgotten {
+        mirror: Mirror,
+        mark: Mark,
+        asked: i64,
     },
     Refused(StoreError),
 }
@@ -77,6 +87,7 @@ pub(super) async fn read_keys(
         let began = Instant::now();
         match transaction(&kv, gets).await {
             Ok((mark, ranges)) => {
+                let bytes: usize = ranges.iter().flat_map(|range| &range.kvs).map(size_of_kv).sum();
                 for (wanted, range) in asked.iter().zip(ranges) {
                     let mut mirror = Mirror::empty(&wanted.scope, wanted.detail);
                     for kv in range.kvs {
@@ -84,7 +95,7 @@ pub(super) async fn read_keys(
                     }
                     outcomes.push(Outcome::Read { mirror: mirror.filled(mark.revision), mark });
                 }
-                page = next_page(page, began.elapsed()).min(most);
+                page = next_page(page, began.elapsed(), bytes / asked.len()).min(most);
             }
             Err(error) => match (kind(&error), asked) {
                 (Kind::Denied | Kind::TooLarge | Kind::TooMany, [alone]) => {
@@ -190,19 +201,15 @@ impl Pages {
 
     /// The next page, with the mark of the first one.
     pub(super) async fn next(&mut self) -> Result<(Mark, Vec<PbKeyValue>), Error> {
+        let began = Instant::now();
         let (mark, ranges) = loop {
-            let limit = i64::try_from(self.size).unwrap_or(1);
-            let page = Some((limit, self.at));
+            let page = Some((self.size, self.at));
             let gets = self.left.iter().map(|range| get(range, self.without_values, page)).collect();
-            let began = Instant::now();
             match transaction(&self.kv, gets).await {
                 Err(error) if kind(&error) == Kind::TooLarge && self.size > 1 => {
                     self.size = (self.size / 4).max(1);
                 }
-                answer => {
-                    self.size = next_page(self.size, began.elapsed());
-                    break answer?;
-                }
+                answer => break answer?,
             }
         };
         // The following pages show the revision of the first.
@@ -217,18 +224,21 @@ impl Pages {
             }
             page.append(&mut range.kvs);
         }
+        let bytes: usize = page.iter().map(size_of_kv).sum();
+        self.size = next_page(self.size, began.elapsed(), bytes / page.len().max(1));
         Ok((mark, page))
     }
 }
 
-/// How many keys to ask for next, when so many took so long.
-fn next_page(size: usize, took: Duration) -> usize {
+/// How many keys to ask for next, when so many of so many bytes each took so long.
+fn next_page(size: usize, took: Duration, bytes_each: usize) -> usize {
+    let fit = (PAGE_BYTES / bytes_each.max(1)).clamp(1, LARGEST_PAGE);
     if took < FAST {
-        (size * 4).min(LARGEST_PAGE)
+        (size * 16).min(fit)
     } else if took > SLOW {
         (size / 4).max(1)
     } else {
-        size
+        size.min(fit)
     }
 }
 
@@ -251,7 +261,7 @@ async fn transaction(kv: &KvClient, gets: Vec<TxnOp>) -> Result<(Mark, Vec<PbRan
     Ok((mark, ranges.collect()))
 }
 
-fn get(range: &Range, without_values: bool, page: Option<(i64, Option<i64>)>) -> TxnOp {
+fn get(range: &Range, without_values: bool, page: Option<(usize, Option<i64>)>) -> TxnOp {
     let mut options = GetOptions::new();
     if let Some(end) = &range.end {
         options = options.with_range(end.clone());
@@ -260,12 +270,17 @@ fn get(range: &Range, without_values: bool, page: Option<(i64, Option<i64>)>) ->
         options = options.with_keys_only();
     }
     if let Some((limit, at)) = page {
-        options = options.with_limit(limit).with_sort(SortTarget::Key, SortOrder::Ascend);
+        // Keys come in their order unasked; one that asks for an order makes the server read everything first.
+        options = options.with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
         if let Some(at) = at {
             options = options.with_revision(at);
         }
     }
     TxnOp::get(range.start.clone(), Some(options))
+}
+
+fn size_of_kv(kv: &PbKeyValue) -> usize {
+    kv.key.len() + kv.value.len()
 }
 
 fn seen(kv: PbKeyValue) -> Seen {
@@ -290,16 +305,19 @@ mod tests {
     #[test]
     fn pages_are_as_large_as_they_come_fast() {
         let (fast, even, slow) = (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(9));
-        let sizes = |took: Duration, from: usize| {
+        let sizes = |took: Duration, bytes_each: usize, from: usize| {
             let mut size = from;
             std::array::from_fn::<usize, 4, _>(|_| {
-                size = next_page(size, took);
+                size = next_page(size, took, bytes_each);
                 size
             })
         };
-        assert_eq!(sizes(fast, FIRST_PAGE), [64, 256, 1024, 1024]);
-        assert_eq!(sizes(even, 64), [64; 4]);
-        assert_eq!(sizes(slow, LARGEST_PAGE), [256, 64, 16, 4]);
-        assert_eq!(sizes(slow, 2), [1; 4]);
+        assert_eq!(sizes(fast, 100, FIRST_PAGE), [1024, 16384, 32768, 32768]);
+        assert_eq!(sizes(fast, 1 << 20, FIRST_PAGE), [8; 4]);
+        assert_eq!(sizes(fast, 100 << 20, FIRST_PAGE), [1; 4]);
+        assert_eq!(sizes(even, 100, 64), [64; 4]);
+        assert_eq!(sizes(even, 1 << 20, 64), [8; 4]);
+        assert_eq!(sizes(slow, 100, LARGEST_PAGE), [8192, 2048, 512, 128]);
+        assert_eq!(sizes(slow, 100, 2), [1; 4]);
     }
 }

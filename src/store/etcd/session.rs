@@ -19,9 +19,9 @@ use super::mirror::{Mirror, Seen};
 use super::read::{Mark, Outcome, Wanted};
 use super::streams::{Opened, Streams, Watch, open};
 use crate::store::access::LEFT_OUT;
-use crate::store::session::{Arm, Command, Proof, Report, Session, TargetId};
+use crate::store::session::{Arm, Command, Proof, Reading, Report, Session, TargetId};
 use crate::store::{StoreError, StoreSpec};
-use crate::watch::{Detail, Version};
+use crate::watch::{Content, Detail, Version};
 
 /// Reads under way at once; more wait in order. One of them is never a range's, which may take minutes: a key need
 /// not wait for large trees.
@@ -31,8 +31,9 @@ const KEYS_IN_JOB: usize = 512;
 /// Commands that are taken at once.
 const COMMANDS: usize = 64;
 
-/// Opens a session with the member whose turn it is.
-pub fn session(spec: &StoreSpec, attempt: u64) -> Session {
+/// Opens a session with the member whose turn it is. `since`: what is not taken up where it was left is shown as it
+/// was at that revision, and then every update since.
+pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>) -> Session {
     let entrance = Entrance::new(spec);
     Session::start(move |commands, reports| async move {
         let served = Box::pin(async {
@@ -40,7 +41,7 @@ pub fn session(spec: &StoreSpec, attempt: u64) -> Session {
             let (reader, watcher) = futures::try_join!(entrance.connect(attempt), entrance.connect(attempt))?;
             probe(&reader, &entrance.space).await?;
             let ready = Report::Ready { server: reader.server.clone() };
-            let serving = Serving::new(entrance, reader, watcher, reports.clone());
+            let serving = Serving::new(entrance, reader, watcher, reports.clone(), since);
             Box::pin(serving.run(ready, commands)).await
         });
         match served.await {
@@ -76,6 +77,7 @@ struct Serving {
     highest: i64,
     /// Whether it was said that there are keys without a name.
     says_left_out: bool,
+    since: Option<i64>,
     out: VecDeque<Report>,
 }
 
@@ -109,6 +111,7 @@ impl Serving {
         reader: Connection,
         watcher: Connection,
         reports: mpsc::Sender<Report>,
+        since: Option<i64>,
     ) -> Self {
         Self {
             entrance,
@@ -127,6 +130,7 @@ impl Serving {
             cluster: None,
             highest: 0,
             says_left_out: false,
+            since,
             out: VecDeque::new(),
         }
     }
@@ -206,7 +210,10 @@ impl Serving {
                 Some((Version::Revision(revision), reading)) => {
                     self.read([arm.id], &Purpose::Resume { reading: *reading, revision });
                 }
-                Some((Version::Hash(_), _)) | None => plain.push(arm.id),
+                Some((Version::Hash(_), _)) | None => match self.since {
+                    Some(revision) => self.read([arm.id], &Purpose::Since(revision)),
+                    None => plain.push(arm.id),
+                },
             }
         }
         self.read(plain, &Purpose::Arm);
@@ -227,7 +234,7 @@ impl Serving {
             let asked = Asked { id, epoch: target.epoch, heard, wanted };
             match (&asked.wanted.scope, purpose) {
                 (Scope::Data(_), Purpose::Arm | Purpose::Verify | Purpose::Recheck) => keys.push(asked),
-                (Scope::Data(_), Purpose::Resume { .. })
+                (Scope::Data(_), Purpose::Resume { .. } | Purpose::Since(_))
                 | (Scope::Children(_) | Scope::Tree(_) | Scope::Top(_), _) => {
                     self.to_read.push_back(Job { asked: vec![asked], purpose: purpose.clone() });
                 }
@@ -263,10 +270,14 @@ impl Serving {
                     self.check(mark, not_below)?;
                     self.resume(id, mirror);
                 }
+                Outcome::Forgotten { mirror, mark, asked } => {
+                    self.check(mark, not_below)?;
+                    self.begin_after(id, mirror, asked);
+                }
                 Outcome::Read { mirror, mark } => {
                     self.check(mark, not_below)?;
                     match job.purpose {
-                        Purpose::Arm | Purpose::Resume { .. } => self.begin(id, mirror),
+                        Purpose::Arm | Purpose::Resume { .. } | Purpose::Since(_) => self.begin(id, mirror),
                         Purpose::Verify | Purpose::Recheck => {
                             let again = job.purpose == Purpose::Recheck;
                             if !self.verify(id, mirror, mark, again.then_some(asked.heard)) {
@@ -313,6 +324,21 @@ impl Serving {
             let server = self.reader.server.as_str();
             tracing::warn!(server, keys = left_out, "not all of {} is shown: {LEFT_OUT}", target.scope);
         }
+    }
+
+    /// The same where all that is known of a revision that was asked for is whether something came after it:
+    /// then what was there is said to be nothing, so that what is there is an update.
+    fn begin_after(&mut self, id: TargetId, read: Mirror, asked: i64) {
+        let Some(target) = self.targets.get(&id) else { return };
+        let scope = &target.scope;
+        tracing::warn!(
+            "etcd does not know revision {asked} of {scope} (any more, or yet): what came since is not told, only what is there now"
+        );
+        if Version::Revision(asked).is_before(read.reading().version) {
+            let reading = Reading { version: Version::Revision(asked), content: Content::Absent };
+            self.out.push_back(Report::State { id, reading, proof: Proof::Read });
+        }
+        self.begin(id, read);
     }
 
     /// Watches from the last update that was delivered. That the target is served is said when a read

@@ -11,19 +11,20 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, MultiWrit
 
 use super::condition::{Identity, Present, check};
 use super::connect::{Entrance, failed};
+use super::nodes::{Node, read_nodes};
 use super::path::{ancestors, below, join, path_of};
+use super::size::{fitting, too_large};
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Version};
 
-/// Reads on their way at once.
+/// Looks at nodes that are on their way at once.
 const IN_FLIGHT: usize = 500;
 
-/// Bytes of one transaction, half of what a server takes by default (`jute.maxbuffer`, 1 MiB), or else one change.
-const TRANSACTION_BYTES: usize = 512 << 10;
-
-/// Changes of one transaction.
-const TRANSACTION_CHANGES: usize = 500;
+/// Nodes that are read with one request, and such requests that are on their way at once. A node holds up to 1 MiB,
+/// and the server makes each answer in one piece.
+const NODES_IN_REQUEST: usize = 32;
+const REQUESTS_IN_FLIGHT: usize = 8;
 
 /// How often a change is tried whose node is changed by others between its reading and its writing.
 const MOST_TRIES: u32 = 16;
@@ -154,46 +155,34 @@ impl Access {
         .await
     }
 
-    /// A key and all below it, read node by node. The time limit holds for each of them.
+    /// A key and all below it, read a few nodes at a time. The time limit holds for each request.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let top: Arc<str> = self.path(key)?.into();
         self.within(format!("read {top}"), self.sync()).await?;
         let mut listing = Listing::default();
         let mut level = vec![String::new()];
         while !level.is_empty() {
-            let mut next = Vec::new();
-            let mut reads = futures::stream::iter(level)
-                .map(|at| async {
-                    let path = below(&top, &at);
-                    let read = self.within(format!("read {path}"), self.node(&path)).await;
-                    read.map(|node| (at, node))
+            let batches: Vec<Vec<String>> = level.chunks(NODES_IN_REQUEST).map(<[String]>::to_vec).collect();
+            let mut reads = futures::stream::iter(batches)
+                .map(|batch| async {
+                    let what = format!("read {} nodes below {top}", batch.len());
+                    let paths: Vec<Arc<str>> = batch.iter().map(|at| below(&top, at)).collect();
+                    let nodes = self.within(what, read_nodes(&self.client, &paths)).await?;
+                    Ok::<_, StoreError>((batch, nodes))
                 })
-                .buffer_unordered(IN_FLIGHT);
+                .buffer_unordered(REQUESTS_IN_FLIGHT);
+            let mut next = Vec::new();
             while let Some(read) = reads.next().await {
-                let (at, Some((entry, names))) = read? else { continue };
-                next.extend(names.iter().map(|name| join(&at, name)));
-                listing.entries.insert(at, entry);
+                let (batch, nodes) = read?;
+                for (at, node) in batch.into_iter().zip(nodes) {
+                    let Some(Node { value, stat, names }) = node else { continue };
+                    next.extend(names.iter().map(|name| join(&at, name)));
+                    listing.entries.insert(at, listed(value, &stat));
+                }
             }
             level = next;
         }
         Ok(listing)
-    }
-
-    async fn node(&self, path: &str) -> Result<Option<(Entry, Vec<String>)>, StoreError> {
-        let (value, stat) = match self.client.get_data(path).await {
-            Ok(node) => node,
-            Err(Error::NoNode) => return Ok(None),
-            Err(error) => return Err(failed(format!("read {path}"), &error)),
-        };
-        let names = match stat.num_children {
-            0 => Vec::new(),
-            _ => match self.client.get_children(path).await {
-                Ok((names, _)) => names,
-                Err(Error::NoNode) => return Ok(None),
-                Err(error) => return Err(failed(format!("list {path}"), &error)),
-            },
-        };
-        Ok(Some((entry(value, &stat), names)))
     }
 
     /// Makes changes in order, as many as fit into a transaction at once: either all of those are made or none.
@@ -203,6 +192,11 @@ impl Access {
         changes: &[Change],
         progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(), StoreError> {
+        // What is no path is found before anything is written.
+        for change in changes {
+            let (Change::Put { key, .. } | Change::Delete { key, .. }) = change;
+            self.path(key)?;
+        }
         let mut done = 0;
         while done < changes.len() {
             let chunk = &changes[done..done + fitting(&changes[done..])];
@@ -221,11 +215,11 @@ impl Access {
             many => format!("write {} keys", many.len()),
         };
         self.within(what.clone(), async {
-            for _ in 0..MOST_TRIES {
-                match self.attempt(changes, &what).await {
+            for number in 0..MOST_TRIES {
+                match self.attempt(changes, &what, number == 0).await {
                     Ok(stats) => return Ok(stats),
                     Err(Stopped::Raced) => {}
-                    Err(Stopped::Failed(error)) => return Err(error),
+                    Err(Stopped::Failed(error)) => return Err(too_large(changes).unwrap_or(error)),
                 }
             }
             Err(StoreError::Unavailable {
@@ -236,9 +230,11 @@ impl Access {
         .await
     }
 
-    async fn attempt(&self, changes: &[Change], what: &str) -> Result<Vec<Stat>, Stopped> {
+    /// `trusting`: what is to be absent is not looked for, since the transaction fails if it is there; only then it
+    /// is found out what is.
+    async fn attempt(&self, changes: &[Change], what: &str, trusting: bool) -> Result<Vec<Stat>, Stopped> {
         self.sync().await?;
-        let steps = self.plan(changes).await?;
+        let steps = self.plan(changes, trusting).await?;
         if steps.is_empty() {
             return Ok(Vec::new());
         }
@@ -287,12 +283,17 @@ impl Access {
 
     /// Reads what is there, checks the conditions against it, and writes down operations that only succeed while
     /// it still is.
-    async fn plan(&self, changes: &[Change]) -> Result<Vec<Step>, StoreError> {
+    async fn plan(&self, changes: &[Change], trusting: bool) -> Result<Vec<Step>, StoreError> {
         let keys = changes.iter().map(|change| match change {
             Change::Put { key, .. } | Change::Delete { key, .. } => key,
         });
         let paths: Vec<String> = keys.map(|key| self.path(key)).collect::<Result<_, _>>()?;
-        let mut asked: BTreeSet<String> = paths.iter().cloned().collect();
+        let looked_for = |change: &Change| match change {
+            Change::Put { condition, .. } => !trusting || *condition != Condition::Absent,
+            Change::Delete { .. } => true,
+        };
+        let looked_for = changes.iter().zip(&paths).filter(|(change, _)| looked_for(change));
+        let mut asked: BTreeSet<String> = looked_for.map(|(_, path)| path.clone()).collect();
         asked.extend(paths.iter().flat_map(|path| ancestors(path)).map(str::to_owned));
         let mut there = BTreeMap::new();
         let mut stats = futures::stream::iter(asked)
@@ -385,21 +386,13 @@ fn stat_of(result: &zookeeper_client::MultiWriteResult) -> Option<Stat> {
     if let Create { stat, .. } | SetData { stat } = result { Some(*stat) } else { None }
 }
 
-/// How many of the first changes go into one transaction; at least one.
-fn fitting(changes: &[Change]) -> usize {
-    let mut bytes = 0;
-    let fits = changes.iter().take(TRANSACTION_CHANGES).take_while(|change| {
-        bytes += match change {
-            // 64 bytes for what is around them, and the same again for each node above that may be made.
-            Change::Put { key, value, .. } => {
-                let nodes = key.as_str().matches('/').count().max(1);
-                value.len() + nodes * (key.as_str().len() + 64)
-            }
-            Change::Delete { key, .. } => key.as_str().len() + 64,
-        };
-        bytes <= TRANSACTION_BYTES
-    });
-    fits.count().max(1)
+/// A node among many: what nobody asks of those is not put into words.
+fn listed(value: Vec<u8>, stat: &Stat) -> Entry {
+    Entry {
+        value: (!value.is_empty() || stat.num_children == 0).then(|| value.into()),
+        version: Version::Revision(stat.mzxid),
+        metadata: Vec::new(),
+    }
 }
 
 fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
@@ -408,8 +401,6 @@ fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
             .map_or_else(|_| milliseconds.to_string(), |time| time.to_string())
     };
     Entry {
-        value: (!value.is_empty() || stat.num_children == 0).then(|| value.into()),
-        version: Version::Revision(stat.mzxid),
         metadata: vec![
             ("cZxid", format!("{:#x}", stat.czxid)),
             ("ctime", time(stat.ctime)),
@@ -423,21 +414,6 @@ fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
             ("dataLength", stat.data_length.to_string()),
             ("numChildren", stat.num_children.to_string()),
         ],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn put(key: &str, size: usize) -> Change {
-        Change::Put { key: Key::new(key).unwrap(), value: vec![0; size].into(), condition: Condition::Any }
-    }
-
-    #[test]
-    fn a_transaction_holds_what_fits_and_at_least_one_change() {
-        assert_eq!(fitting(&[put("/a", 1 << 20)]), 1);
-        assert_eq!(fitting(&[put("/a", 300 << 10), put("/b", 300 << 10)]), 1);
-        assert_eq!(fitting(&vec![put("/a", 10); 2000]), TRANSACTION_CHANGES);
+        ..listed(value, stat)
     }
 }

@@ -4,15 +4,17 @@
 //! the highest of both for a tree. `ZooKeeper` tells that something changed and not what, so of updates in
 //! quick succession only the last is certain to be seen.
 //!
-//! A session here is made of as many sessions there as its watches need (see [`pool`]).
+//! A session here is made of as many sessions there as its watches need (see `pool`).
 
 mod access;
 mod condition;
 mod connect;
 mod look;
+mod nodes;
 mod path;
 mod pool;
 mod serve;
+mod size;
 mod target;
 mod tree;
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use zookeeper_client::Stat;
 
 use super::path::join;
@@ -50,7 +49,7 @@ impl Tree {
 
     /// The tree as it is known now.
     pub(super) fn content(&self) -> Content {
-        if self.entries.contains_key("") { Content::Tree(self.entries.clone()) } else { Content::Absent }
+        if self.entries.contains("") { Content::Tree(self.entries.clone()) } else { Content::Absent }
     }
 
     /// A node's value was looked at; `None`: it is not there.
@@ -63,16 +62,16 @@ impl Tree {
         let changed = match seen {
             None => {
                 node.empty = false;
-                self.entries.remove(at).is_some()
+                self.entries.remove(at)
             }
             Some((stat, value)) => {
                 self.highest = self.highest.max(stat.mzxid);
                 node.empty = value.is_empty();
-                let value = (!value.is_empty() || node.names.is_empty()).then(|| Bytes::from(value));
+                let value = (!value.is_empty() || node.names.is_empty()).then_some(&*value);
                 let rewritten = std::mem::replace(&mut node.mzxid, stat.mzxid) != stat.mzxid;
-                let changed = before != Some(&value);
+                let changed = before != Some(value);
                 if changed {
-                    self.entries.insert(at.clone(), value);
+                    self.entries.insert(at, value);
                 }
                 changed || rewritten
             }
@@ -96,8 +95,8 @@ impl Tree {
         let lost: Vec<Arc<str>> = old.difference(&node.names).map(|name| join(at, name).into()).collect();
         // Without a value, a node is shown as empty while it has no children, and as none when it has.
         if node.empty && node.names.is_empty() != old.is_empty() {
-            let shown = node.names.is_empty().then(Bytes::new);
-            self.entries.insert(at.clone(), shown);
+            let shown = node.names.is_empty().then_some(b"".as_slice());
+            self.entries.insert(at, shown);
             moves.changed = true;
         }
         for place in came {
@@ -114,7 +113,7 @@ impl Tree {
         let mut due = vec![at.clone()];
         while let Some(place) = due.pop() {
             let Some(node) = self.nodes.remove(&place) else { continue };
-            moves.changed |= self.entries.remove(&place).is_some();
+            moves.changed |= self.entries.remove(&place);
             due.extend(node.names.iter().map(|name| Arc::from(join(&place, name))));
             moves.went.push(place);
         }
@@ -149,9 +148,7 @@ mod tests {
         match tree.content() {
             Content::Tree(entries) => entries
                 .iter()
-                .map(|(at, value)| {
-                    (at.to_string(), value.as_ref().map(|v| String::from_utf8(v.to_vec()).unwrap()))
-                })
+                .map(|(at, value)| (at.to_owned(), value.map(|v| String::from_utf8(v.to_vec()).unwrap())))
                 .collect(),
             Content::Absent => Vec::new(),
             other @ (Content::Unread | Content::Value(_) | Content::Children(_)) => panic!("{other:?}"),

@@ -69,7 +69,7 @@ fn render_children(names: &[std::sync::Arc<str>], format: Format) -> Bytes {
 }
 
 fn render_tree(tree: &Subtree, format: Format) -> Bytes {
-    let shape = || Shape::of(tree.iter().map(|(path, value)| (&**path, value.as_deref())));
+    let shape = || Shape::of(tree.iter());
     match format {
         Format::Raw | Format::Lines => lines(tree),
         Format::Json => json::write(&shape(), json::Layout::OneLine).into(),
@@ -80,7 +80,7 @@ fn render_tree(tree: &Subtree, format: Format) -> Bytes {
 
 fn lines(tree: &Subtree) -> Bytes {
     let mut out = String::new();
-    for (path, value) in tree {
+    for (path, value) in tree.iter() {
         escape(&mut out, path.as_bytes(), &['\\', '\n', '\r', '=']);
         if let Some(value) = value {
             out.push('=');

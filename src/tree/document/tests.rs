@@ -150,7 +150,7 @@ proptest! {
 
     #[test]
     fn what_programs_read_on_standard_input_is_the_same_document(tree in tree()) {
-        let subtree: Subtree = tree.iter().map(|(path, value)| (std::sync::Arc::from(path.as_str()), value.clone())).collect();
+        let subtree: Subtree = tree.iter().map(|(path, value)| (path, value.as_ref())).collect();
         for (format, syntax) in [(Format::Json, Syntax::Json), (Format::Yaml, Syntax::Yaml), (Format::Toml, Syntax::Toml)] {
             let text = render(&Content::Tree(subtree.clone()), format);
             prop_assert_eq!(parse(&text, syntax, Arrays::Refuse), Ok(normal(tree.clone())));

@@ -106,7 +106,7 @@ fn is_plain(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@+=, ()*&%".contains(c))
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
-        && !TAKEN.contains(&text.to_ascii_lowercase().as_str())
+        && !TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(text))
 }
 
 /// A mapping or sequence that is still open.

@@ -90,7 +90,7 @@ async fn values_as_large_as_etcd_takes_are_carried() {
     put(&mut client, "/large/7", &large("b")).await;
     all[7].until(&large("b")).await;
     let Content::Tree(whole) = below.next().await.state.content else { panic!("a tree") };
-    assert_eq!(whole.get("7").unwrap().as_deref().unwrap(), large("b").as_bytes());
+    assert_eq!(whole.get("7").unwrap().unwrap(), large("b").as_bytes());
 }
 
 /// What is caught up with comes as one message unless it is asked for in fragments.
@@ -145,7 +145,7 @@ async fn a_key_does_not_wait_for_large_trees() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put_many(&mut client, "/tree/", 20_000, "x").await;
-    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0));
+    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None));
     let mut arms: Vec<_> = (1..=12).map(|id| arm(id, "/tree", WatchType::Tree)).collect();
     arms.push(arm(0, "/key", WatchType::Data));
     seen.arm(arms);
@@ -159,7 +159,7 @@ async fn reads_of_many_requests_tell_that_they_are_at_work() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put_many(&mut client, "/tree/", 5000, "x").await;
-    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0));
+    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None));
     seen.arm(vec![arm(0, "/tree", WatchType::Tree)]);
     seen.until("the tree", |seen| seen.count(0) == 1).await;
     assert!((5..20).contains(&seen.parts), "{}", seen.parts);
@@ -208,7 +208,7 @@ async fn a_tree_of_fifty_thousand_keys_is_read_and_followed() {
     loop {
         let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };
         if state.len() == COUNT - 1 {
-            let changed = state.values().filter(|value| value.as_deref() == Some(b"changed".as_slice()));
+            let changed = state.iter().filter(|(_, value)| *value == Some(b"changed".as_slice()));
             assert_eq!(changed.count(), 200);
             break;
         }

@@ -12,7 +12,6 @@ mod history;
 mod load;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -156,8 +155,8 @@ pub(super) fn show(content: &Content) -> String {
         Content::Value(value) => String::from_utf8_lossy(value).into_owned(),
         Content::Children(names) => names.join(" "),
         Content::Tree(tree) => {
-            let show = |(path, value): (&Arc<str>, &Option<bytes::Bytes>)| {
-                let value = value.as_deref().unwrap_or_default();
+            let show = |(path, value): (&str, Option<&[u8]>)| {
+                let value = value.unwrap_or_default();
                 format!("{path}={}", String::from_utf8_lossy(value))
             };
             tree.iter().map(show).collect::<Vec<_>>().join(" ")

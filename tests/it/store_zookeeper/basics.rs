@@ -67,7 +67,7 @@ async fn a_kill_and_a_restart_lose_nothing() {
         client.create(&format!("/n{n}"), b"", &OPEN).await.unwrap();
         seen.until_is(1, &value(n.to_string())).await;
         seen.until("the tree has it", |seen| match seen.content(2) {
-            Some(Content::Tree(entries)) => entries.contains_key(&*format!("n{n}")),
+            Some(Content::Tree(entries)) => entries.contains(&format!("n{n}")),
             _ => false,
         })
         .await;
@@ -102,7 +102,7 @@ async fn the_last_value_of_a_fast_writer_is_the_one_that_stays() {
     }
     writer.await.unwrap();
     seen.until("the tree ends on it too", |seen| match seen.content(2) {
-        Some(Content::Tree(entries)) => entries.get("n") == Some(&Some("5000".into())),
+        Some(Content::Tree(entries)) => entries.get("n") == Some(Some(b"5000")),
         _ => false,
     })
     .await;
@@ -144,7 +144,7 @@ async fn without_values_a_large_node_is_not_read_and_a_chroot_need_not_exist() {
     seen.until_is(2, &Content::Unread).await;
     seen.until_is(4, &children(&["big"])).await;
     seen.until("the tree holds it", |seen| match seen.content(3) {
-        Some(Content::Tree(entries)) => entries.get("big") == Some(&Some(large.clone().into())),
+        Some(Content::Tree(entries)) => entries.get("big") == Some(Some(&*large)),
         _ => false,
     })
     .await;

@@ -95,7 +95,7 @@ async fn a_tree_of_fifty_thousand_nodes() {
         let (path, text) = (format!("d{}/n{round}", round * 7), round.to_string());
         client.set_data(&format!("/t/{path}"), text.as_bytes(), None).await.unwrap();
         seen.until("one change", |seen| match seen.content(1) {
-            Some(Content::Tree(entries)) => entries.get(&*path) == Some(&Some(text.clone().into())),
+            Some(Content::Tree(entries)) => entries.get(&path) == Some(Some(text.as_bytes())),
             _ => false,
         })
         .await;

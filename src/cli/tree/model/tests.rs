@@ -1,7 +1,5 @@
 //! What keys, changes and time do to the view.
 
-use std::sync::Arc;
-
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use proptest::prelude::*;
 
@@ -10,7 +8,7 @@ use crate::watch::{Content, Order, State};
 
 /// A subtree of paths and values.
 pub(in crate::cli::tree) fn snapshot(pairs: &[(&str, &str)]) -> Snapshot {
-    let entries = pairs.iter().map(|(path, value)| (Arc::from(*path), Some((*value).to_owned().into())));
+    let entries = pairs.iter().map(|(path, value)| (path, Some(value)));
     let content = Content::Tree(entries.collect());
     let state = State { order: Order(1), version: Version::Revision(7), content };
     Snapshot::of(Key::new("/top").unwrap(), &state)

@@ -1,0 +1,195 @@
+//! The values of a whole subtree, in little memory: a persistent map from boundaries to packed pages.
+
+mod page;
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::iter;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+
+use page::Page;
+
+/// The values of a subtree by path relative to its root: `""` for the root itself, `"a/b"` below it.
+/// A value that is not there is `None`: a ZooKeeper node or a directory that only has children.
+///
+/// Cloning is cheap, so that every state of a large tree can be handed out: what two of them have in common is
+/// there once.
+#[derive(Clone, Default)]
+pub struct Subtree {
+    /// A page holds what is not before its boundary, and before the next one. The first boundary is `""`.
+    pages: OrdMap<Arc<str>, Arc<Page>>,
+    len: usize,
+}
+
+/// A path whose value is another one: the path, what was there, what is there. `Some(None)` is a node without a
+/// value, `None` no node.
+pub type Different<'a> = (&'a str, Option<Option<&'a [u8]>>, Option<Option<&'a [u8]>>);
+
+impl Subtree {
+    /// Nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many paths there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no path.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What is at a path: `Some(None)` for a node without a value, `None` for no node.
+    pub fn get(&self, path: &str) -> Option<Option<&[u8]>> {
+        let (_, page) = self.pages.get_prev(path)?;
+        let index = page.find(path).ok()?;
+        page.entry(index).map(|(_, value)| value)
+    }
+
+    /// Whether there is a node at a path.
+    pub fn contains(&self, path: &str) -> bool {
+        self.get(path).is_some()
+    }
+
+    /// Puts a node in its place, which may be that of another one.
+    pub fn insert(&mut self, path: &str, value: Option<&[u8]>) {
+        let (boundary, page) = match self.pages.get_prev(path) {
+            Some((boundary, page)) => (Arc::clone(boundary), page.with(path, value)),
+            None => ("".into(), Page::pack(iter::once((path, value)))),
+        };
+        let before = self.pages.get(&*boundary).map_or(0, |page| page.len());
+        self.len = self.len - before + page.len();
+        self.put(boundary, page);
+    }
+
+    /// Removes a node alone, and says whether it was there.
+    pub fn remove(&mut self, path: &str) -> bool {
+        let Some((boundary, page)) = self.pages.get_prev(path) else { return false };
+        let Ok(index) = page.find(path) else { return false };
+        let (boundary, page) = (Arc::clone(boundary), page.without(index));
+        self.len -= 1;
+        let mut range = self.pages.range::<_, str>((Bound::Unbounded, Bound::Excluded(&*boundary)));
+        let joined = range.next_back().and_then(|(before, other)| Some((before.clone(), other.join(&page)?)));
+        match joined {
+            Some((before, joined)) => {
+                self.pages.remove(&boundary);
+                self.put(before, joined);
+            }
+            None if page.len() == 0 && !boundary.is_empty() => drop(self.pages.remove(&boundary)),
+            None => self.put(boundary, page),
+        }
+        true
+    }
+
+    fn put(&mut self, boundary: Arc<str>, page: Page) {
+        match page.split() {
+            Some((low, high)) => {
+                let next: Arc<str> = high.first().unwrap_or_default().into();
+                self.put(boundary, low);
+                self.put(next, high);
+            }
+            None => {
+                self.pages.insert(boundary, Arc::new(page));
+            }
+        }
+    }
+
+    /// Every path and value in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.pages.values().flat_map(|page| page.from(0))
+    }
+
+    /// Every path in order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(path, _)| path)
+    }
+
+    /// Every path and value from a path on.
+    pub fn from(&self, path: &str) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        let first = self.pages.get_prev(path);
+        let begin = first.map_or(0, |(_, page)| page.find(path).unwrap_or_else(|index| index));
+        let later = self.pages.range::<_, str>((Bound::Excluded(path), Bound::Unbounded));
+        let first = first.into_iter().flat_map(move |(_, page)| page.from(begin));
+        first.chain(later.flat_map(|(_, page)| page.from(0)))
+    }
+
+    /// What is different in a later one, in order. Costs as much as there is different.
+    pub fn differences<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = Different<'a>> {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for item in self.pages.diff(&later.pages) {
+            match item {
+                DiffItem::Add(_, page) => new.push(page),
+                DiffItem::Remove(_, page) => old.push(page),
+                DiffItem::Update { old: (_, before), new: (_, after) } => {
+                    old.push(before);
+                    new.push(after);
+                }
+            }
+        }
+        let mut old = old.into_iter().flat_map(|page| page.from(0)).peekable();
+        let mut new = new.into_iter().flat_map(|page| page.from(0)).peekable();
+        iter::from_fn(move || {
+            loop {
+                let order = match (old.peek(), new.peek()) {
+                    (None, None) => return None,
+                    (Some(_), None) => Ordering::Less,
+                    (None, Some(_)) => Ordering::Greater,
+                    (Some((before, _)), Some((after, _))) => before.cmp(after),
+                };
+                match order {
+                    Ordering::Less => return old.next().map(|(path, value)| (path, Some(value), None)),
+                    Ordering::Greater => return new.next().map(|(path, value)| (path, None, Some(value))),
+                    Ordering::Equal => {
+                        let ((path, before), (_, after)) = (old.next()?, new.next()?);
+                        if before != after {
+                            return Some((path, Some(before), Some(after)));
+                        }
+                    }
+                }
+            }
+        })
+    }
+}
+
+impl PartialEq for Subtree {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.differences(other).next().is_none()
+    }
+}
+
+impl Eq for Subtree {}
+
+impl Hash for Subtree {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len.hash(state);
+        self.iter().for_each(|entry| entry.hash(state));
+    }
+}
+
+impl fmt::Debug for Subtree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value: &[u8]| Bytes::copy_from_slice(value);
+        f.debug_map().entries(self.iter().map(|(path, value)| (path, value.map(shown)))).finish()
+    }
+}
+
+impl<P: AsRef<str>, V: AsRef<[u8]>> FromIterator<(P, Option<V>)> for Subtree {
+    fn from_iter<I: IntoIterator<Item = (P, Option<V>)>>(entries: I) -> Self {
+        let mut subtree = Self::new();
+        for (path, value) in entries {
+            subtree.insert(path.as_ref(), value.as_ref().map(AsRef::as_ref));
+        }
+        subtree
+    }
+}
+
+#[cfg(test)]
+mod tests;

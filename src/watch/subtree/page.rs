@@ -1,0 +1,123 @@
+//! Some neighbouring entries of a subtree, packed: what an entry costs beside its path and value is twelve bytes.
+
+use std::mem::size_of;
+
+/// More entries, or more bytes of paths and values, than this are two pages. What an update copies is a page.
+const MOST_ENTRIES: usize = 64;
+const MOST_BYTES: usize = 4096;
+
+/// A value, or `None` for a node that has none.
+type Value<'a> = Option<&'a [u8]>;
+
+/// Entries in the order of their paths.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Page {
+    paths: Box<str>,
+    values: Box<[u8]>,
+    ends: Box<[End]>,
+}
+
+/// Where an entry's path and value end. They begin where those of the entry before end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct End {
+    path: u32,
+    value: u32,
+    bare: bool,
+}
+
+const _: () = assert!(size_of::<End>() == 12);
+
+impl Page {
+    /// Packs entries, which come in order.
+    pub(super) fn pack<'a>(entries: impl Iterator<Item = (&'a str, Value<'a>)> + Clone) -> Self {
+        let count = entries.clone().count();
+        let bytes = |of: fn((&'a str, Value<'a>)) -> usize| entries.clone().map(of).sum();
+        let mut paths = String::with_capacity(bytes(|(path, _)| path.len()));
+        let mut values = Vec::with_capacity(bytes(|(_, value)| value.map_or(0, <[u8]>::len)));
+        let mut ends = Vec::with_capacity(count);
+        for (path, value) in entries {
+            paths.push_str(path);
+            values.extend_from_slice(value.unwrap_or_default());
+            ends.push(End { path: offset(paths.len()), value: offset(values.len()), bare: value.is_none() });
+        }
+        Self { paths: paths.into(), values: values.into(), ends: ends.into() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The first path in it.
+    pub(super) fn first(&self) -> Option<&str> {
+        Some(self.entry(0)?.0)
+    }
+
+    pub(super) fn entry(&self, index: usize) -> Option<(&str, Value<'_>)> {
+        let end = self.ends.get(index)?;
+        let before = index.checked_sub(1).and_then(|index| self.ends.get(index));
+        let (path, value) = before.map_or((0, 0), |end| (end.path, end.value));
+        let path = self.paths.get(path as usize..end.path as usize)?;
+        let value = self.values.get(value as usize..end.value as usize)?;
+        Some((path, (!end.bare).then_some(value)))
+    }
+
+    /// Where a path is, or where it would be.
+    pub(super) fn find(&self, path: &str) -> Result<usize, usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.entry(middle).map(|(found, _)| found.cmp(path)) {
+                Some(std::cmp::Ordering::Equal) => return Ok(middle),
+                Some(std::cmp::Ordering::Less) => low = middle + 1,
+                Some(std::cmp::Ordering::Greater) | None => high = middle,
+            }
+        }
+        Err(low)
+    }
+
+    /// The entries from an index on.
+    pub(super) fn from(&self, index: usize) -> impl Iterator<Item = (&str, Value<'_>)> + Clone {
+        (index..self.len()).filter_map(|index| self.entry(index))
+    }
+
+    /// The same with this entry, in the place of the one with this path if there is one.
+    pub(super) fn with<'a>(&'a self, path: &'a str, value: Value<'a>) -> Self {
+        let (at, rest) = match self.find(path) {
+            Ok(index) => (index, index + 1),
+            Err(index) => (index, index),
+        };
+        Self::pack(self.from(0).take(at).chain([(path, value)]).chain(self.from(rest)))
+    }
+
+    /// The same without the entry at an index.
+    pub(super) fn without(&self, index: usize) -> Self {
+        Self::pack(self.from(0).take(index).chain(self.from(index + 1)))
+    }
+
+    /// Two pages in the place of one that is too large: half of the bytes in each, as far as entries allow.
+    pub(super) fn split(&self) -> Option<(Self, Self)> {
+        let bytes = self.bytes();
+        if self.len() < 2 || (self.len() <= MOST_ENTRIES && bytes <= MOST_BYTES) {
+            return None;
+        }
+        let below_half = |end: &End| (end.path as usize + end.value as usize) * 2 <= bytes;
+        let middle = self.ends.partition_point(below_half).clamp(1, self.len() - 1);
+        Some((Self::pack(self.from(0).take(middle)), Self::pack(self.from(middle))))
+    }
+
+    /// One page in the place of two neighbours that are so small that it is half full at most.
+    pub(super) fn join(&self, next: &Self) -> Option<Self> {
+        let small =
+            self.len() + next.len() <= MOST_ENTRIES / 2 && self.bytes() + next.bytes() <= MOST_BYTES / 2;
+        small.then(|| Self::pack(self.from(0).chain(next.from(0))))
+    }
+
+    fn bytes(&self) -> usize {
+        self.paths.len() + self.values.len()
+    }
+}
+
+/// No store holds a value of 4 GiB, and a page with more than one entry is far smaller.
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
