@@ -58,7 +58,9 @@ impl Daemon {
                     drop(answer.send(Answer::Error(format!("cannot pause {name}: {error}")).into()));
                 }
             },
-            Request::Reload => drop(answer.send(done(&self.reload(super::reload::Extent::Everything)).into())),
+            Request::Reload => {
+                drop(answer.send(done(&self.reload(super::reload::Extent::Everything)).into()))
+            }
         }
     }
 

@@ -70,9 +70,9 @@ pub enum DaemonError {
 
 /// Runs the daemon on a configuration directory until it is told to stop.
 pub fn run(directory: &Path) -> Result<(), DaemonError> {
+    crate::process::keep_one_heap();
     // More threads would not make a daemon that waits any faster, but bigger.
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(serve(directory));
     // A file system that hangs must not hold up the end.
     runtime.shutdown_background();

@@ -77,8 +77,9 @@ impl Supervisor {
 
     /// Begins the first watches. All at once, because the nodes of a map that is filled one by one are half empty.
     pub(super) fn begin_all(&mut self, definitions: impl Iterator<Item = Definition>) {
-        let places = definitions
-            .filter_map(|definition| Some((definition.spec.name.clone(), self.place(definition, None, None)?)));
+        let places = definitions.filter_map(|definition| {
+            Some((definition.spec.name.clone(), self.place(definition, None, None)?))
+        });
         let places = places.collect();
         self.watches = places;
     }

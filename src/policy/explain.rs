@@ -272,7 +272,11 @@ impl<S: Source> Machine<S> {
             waiting,
             obstacles: self.obstacles(now),
             live: self.live.iter().map(LiveRun::of).collect(),
-            last_start: self.history.start().zip(self.last_start).map(|((order, reason, _), at)| (order, reason, at)),
+            last_start: self
+                .history
+                .start()
+                .zip(self.last_start)
+                .map(|((order, reason, _), at)| (order, reason, at)),
             last_end: self.history.last_run.as_ref().and_then(|run| run.end.clone()),
             last_skips: self.history.skips.iter().map(|&(why, order, at)| (why, (order, at))).collect(),
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-pub use super::spawn::Step;
+use super::step::Step;
 use crate::watch::Outcome;
 
 /// An action that did not start. Displays as one sentence: what was tried, why it failed, what to do.

@@ -16,15 +16,18 @@ mod run;
 mod scripts;
 mod spawn;
 mod start;
+mod step;
 #[cfg(test)]
 mod tests;
 
 pub use adopt::FoundRun;
-pub use failure::{SpawnError, Step};
+pub use failure::SpawnError;
 pub use launch::{DEFAULT_PATH, Launch, RunDetails};
 pub use lines::{FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, TAIL_BYTES};
 pub use output::{Leftovers, OutputSink};
 pub use run::{Ended, Ending, Order, Orders, Running};
 pub use scripts::Scripts;
+pub use spawn::keep_one_heap;
 pub use start::Spawner;
 pub(crate) use start::apart;
+pub use step::Step;

@@ -1,5 +1,5 @@
 //! The system calls that have no safe wrapper: the clone and what the child does until it executes the
-//! action, waiting for it by pidfd, and signals by number. The only file with unsafe code.
+//! action, waiting for it by pidfd, signals by number, and the allocator's settings. The only file with unsafe code.
 //!
 //! Nothing is decided here, and nothing is looked up or allocated between clone and exec: the child runs
 //! in the memory of the daemon (`CLONE_VM`), while the thread that cloned it sleeps (`CLONE_VFORK`) and
@@ -27,6 +27,8 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use nix::errno::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::step::Step;
 
 /// What the child becomes: everything resolved, everything allocated.
 pub(super) struct Plan {
@@ -62,49 +64,6 @@ pub(super) struct Child {
     pub(super) pid: i32,
     /// Stays right when the number is used again.
     pub(super) pidfd: OwnedFd,
-}
-
-/// The step that failed between the decision to start and the first instruction of the action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i32)]
-pub enum Step {
-    /// clone(2).
-    Clone = 1,
-    /// setsid(2).
-    Session,
-    /// dup3(2) to 0, 1 or 2.
-    Descriptors,
-    /// Close-on-exec for the others.
-    CloseOnExec,
-    /// setpriority(2).
-    Niceness,
-    /// setrlimit(2).
-    Limit,
-    /// setgroups(2).
-    Groups,
-    /// setresgid(2).
-    Group,
-    /// setresuid(2).
-    User,
-    /// chdir(2).
-    Directory,
-    /// execve(2).
-    Execute,
-}
-
-impl Step {
-    const IN_CHILD: [Self; 10] = [
-        Self::Session,
-        Self::Descriptors,
-        Self::CloseOnExec,
-        Self::Niceness,
-        Self::Limit,
-        Self::Groups,
-        Self::Group,
-        Self::User,
-        Self::Directory,
-        Self::Execute,
-    ];
 }
 
 /// Why there is no process.
@@ -495,5 +454,17 @@ pub(super) fn keep_child_statuses() {
             now.sa_sigaction = libc::SIG_DFL;
             libc::sigaction(libc::SIGCHLD, &raw const now, ptr::null_mut());
         }
+    }
+}
+
+/// Has all threads allocate from one heap, and large blocks go back to the system when they are freed: mallopt(3).
+/// By itself glibc keeps a heap for each thread, and keeps larger and larger blocks: much memory, for one that waits.
+/// Nothing where another allocator is the system's.
+pub fn keep_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes two numbers.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
     }
 }

@@ -14,10 +14,11 @@ use nix::unistd::{Gid, Uid, fchown, geteuid, pipe2, write};
 use tokio::net::unix::pipe;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::failure::{SpawnError, Step, reason};
+use super::failure::{SpawnError, reason};
 use super::procfs::{self, Groups};
 use super::run::{Feed, Leader, Run, Running};
 use super::spawn::{self, Child, Failure, Plan};
+use super::step::Step;
 use super::{Launch, OutputSink};
 use crate::watch::{Limit, Output, ProcessIdentity};
 

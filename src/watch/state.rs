@@ -151,9 +151,7 @@ mod tests {
         assert_eq!(Version::Revision(1042).to_string(), "1042");
         let hash = |hash| Version::Hash(ContentHash::new(hash));
         assert_eq!(hash(0xab).to_string(), format!("{:0>32}", "ab"));
-        for version in
-            [Version::Revision(0), Version::Revision(i64::MAX), hash(1), hash(u128::MAX)]
-        {
+        for version in [Version::Revision(0), Version::Revision(i64::MAX), hash(1), hash(u128::MAX)] {
             assert_eq!(version.to_string().parse(), Ok(version));
         }
         for wrong in ["", "-1", "+1", "1 ", "ab", "99999999999999999999"] {

@@ -389,7 +389,13 @@ async fn single_requests_write_whole_values_under_conditions() {
     assert_eq!(fs::read(root.join("a/b")).unwrap(), b"1");
     let conflict = access.put(&key("/a/b"), "2".into(), Condition::Absent).await;
     assert!(matches!(conflict, Err(StoreError::Conflict { .. })), "{conflict:?}");
-    let conflict = access.put(&key("/a/b"), "2".into(), Condition::Version(Version::Hash(twitcher::watch::ContentHash::new(1)))).await;
+    let conflict = access
+        .put(
+            &key("/a/b"),
+            "2".into(),
+            Condition::Version(Version::Hash(twitcher::watch::ContentHash::new(1))),
+        )
+        .await;
     assert!(matches!(conflict, Err(StoreError::Conflict { .. })), "{conflict:?}");
     let second = access.put(&key("/a/b"), "2".into(), Condition::Version(first)).await.unwrap();
     let entry = access.get(&key("/a/b")).await.unwrap().unwrap();

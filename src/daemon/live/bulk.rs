@@ -1,6 +1,5 @@
 //! Work whose length is that of a state: done where a large one holds up no other watch.
 
-
 use crate::process;
 use crate::watch::Content;
 
@@ -21,7 +20,8 @@ fn is_large(content: &Content) -> bool {
         Content::Value(value) => value.len() > LARGE_BYTES,
         Content::Children(names) => names.len() > LARGE_PARTS,
         Content::Tree(tree) => {
-            tree.len() > LARGE_PARTS || tree.iter().filter_map(|(_, value)| value).map(<[u8]>::len).sum::<usize>() > LARGE_BYTES
+            tree.len() > LARGE_PARTS
+                || tree.iter().filter_map(|(_, value)| value).map(<[u8]>::len).sum::<usize>() > LARGE_BYTES
         }
     }
 }

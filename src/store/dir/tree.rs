@@ -12,7 +12,7 @@ use super::threads::Pulse;
 use super::walk::{DirectoryAt, Found, Unreadable, walk};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
-use crate::watch::{ContentHash, Content, Detail, Subtree, Version};
+use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
 
 /// Entries that one tree may have: a link to `/` by mistake must not fill the memory.
 const MOST_ENTRIES: usize = 1_000_000;

@@ -1,7 +1,7 @@
 //! The store as everybody else sees it: a cheap handle to subscribe with, and subscriptions.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,11 @@ impl Subscription {
         let health = self.driver.health.borrow();
         let connected = health.state == LinkState::Connected;
         let store_error = if connected { None } else { health.error.clone() };
-        Standing { verified: shown.verified, connected, error: store_error.or(shown.refused.map(String::from)) }
+        Standing {
+            verified: shown.verified,
+            connected,
+            error: store_error.or(shown.refused.map(String::from)),
+        }
     }
 }
 

@@ -106,9 +106,8 @@ impl Inside {
     fn put(&mut self, state: State) {
         let new_weight = weight(&state.content);
         let Waiting { bytes, queue } = &mut **self.waiting.get_or_insert_default();
-        let full = !self.every
-            || queue.len() >= LONGEST_QUEUE
-            || bytes.saturating_add(new_weight) > HEAVIEST_QUEUE;
+        let full =
+            !self.every || queue.len() >= LONGEST_QUEUE || bytes.saturating_add(new_weight) > HEAVIEST_QUEUE;
         *bytes += new_weight;
         match queue.back_mut() {
             Some(newest) if full => {

@@ -190,7 +190,10 @@ async fn what_does_not_start_says_which_step_and_why() {
         (program(&["/"]), Step::Execute, "execute /: permission denied"),
         (
             WatchSpec {
-                surroundings: Arc::new(Surroundings { cwd: "/nonexistent".into(), ..Surroundings::clone(&shell("").surroundings) }),
+                surroundings: Arc::new(Surroundings {
+                    cwd: "/nonexistent".into(),
+                    ..Surroundings::clone(&shell("").surroundings)
+                }),
                 ..shell("true")
             },
             Step::Directory,

@@ -35,7 +35,10 @@ async fn keys_are_written_read_compared_and_deleted() {
     assert!(matches!(conflict, StoreError::Conflict { .. }), "{conflict}");
     let conflict = access.delete(&a, Condition::Version(first)).await.unwrap_err();
     assert!(matches!(conflict, StoreError::Conflict { .. }), "{conflict}");
-    let strange = access.put(&a, "3".into(), Condition::Version(Version::Hash(twitcher::watch::ContentHash::new(7)))).await.unwrap_err();
+    let strange = access
+        .put(&a, "3".into(), Condition::Version(Version::Hash(twitcher::watch::ContentHash::new(7))))
+        .await
+        .unwrap_err();
     assert!(matches!(strange, StoreError::Refused { .. }), "{strange}");
     assert!(access.delete(&a, Condition::Version(second)).await.unwrap());
     assert!(!access.delete(&a, Condition::Any).await.unwrap());

@@ -1,0 +1,44 @@
+//! The steps that lead to a running action, for errors that say which one failed.
+
+/// The step that failed between the decision to start and the first instruction of the action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Step {
+    /// clone(2).
+    Clone = 1,
+    /// setsid(2).
+    Session,
+    /// dup3(2) to 0, 1 or 2.
+    Descriptors,
+    /// Close-on-exec for the others.
+    CloseOnExec,
+    /// setpriority(2).
+    Niceness,
+    /// setrlimit(2).
+    Limit,
+    /// setgroups(2).
+    Groups,
+    /// setresgid(2).
+    Group,
+    /// setresuid(2).
+    User,
+    /// chdir(2).
+    Directory,
+    /// execve(2).
+    Execute,
+}
+
+impl Step {
+    pub(super) const IN_CHILD: [Self; 10] = [
+        Self::Session,
+        Self::Descriptors,
+        Self::CloseOnExec,
+        Self::Niceness,
+        Self::Limit,
+        Self::Groups,
+        Self::Group,
+        Self::User,
+        Self::Directory,
+        Self::Execute,
+    ];
+}
