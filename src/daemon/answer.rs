@@ -59,7 +59,7 @@ impl Daemon {
                 }
             },
             Request::Reload => {
-                drop(answer.send(done(&self.reload(super::reload::Extent::Everything)).into()))
+                drop(answer.send(done(&self.reload(super::reload::Extent::Everything)).into()));
             }
         }
     }

@@ -106,6 +106,8 @@ fn the_view_lives_with_its_store(url: &str, mut kill: impl FnMut(), mut start: i
     terminal.mouse(0, place, true);
     terminal.mouse(0, place, false);
     terminal.until("a closed object", |screen| screen.contains("▸ a") && !screen.contains("three"));
+    // Everything is drawn anew when somebody asks, and goes on.
+    terminal.press("C-l");
     // 40 columns hold the tree, with the value below.
     terminal.resize((40, 14));
     terminal.press("G");

@@ -36,6 +36,10 @@ use crate::watch::Key;
 /// The screen is drawn no more often, however many changes come.
 const FRAME: Duration = Duration::from_millis(33);
 
+/// So long after the terminal got another size, everything is drawn anew: it may have cut or moved what was drawn while
+/// it was still changing.
+const RESIZED: Duration = Duration::from_millis(200);
+
 /// Show a subtree in real time, full screen
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Keys: arrows or hjkl, Enter, / to search, ? for all of them, q to leave.\n\n\
@@ -93,6 +97,7 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
     let mut asked = false;
     let mut answer: OptionFuture<BoxFuture<'_, Told>> = None.into();
     let (mut drawn, mut draw_at) = (began, began);
+    let mut repaint_at: Option<Instant> = None;
     loop {
         if let Some(question) = view.question().filter(|_| !asked) {
             asked = true;
@@ -104,14 +109,22 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
             _ = hangup.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             event = events.next() => match event.transpose()? {
-                Some(event) => input(&event),
+                Some(event) => {
+                    if let Event::Resize(..) = event {
+                        repaint_at = Some(Instant::now() + RESIZED);
+                    }
+                    input(&event)
+                }
                 None => return Ok(()),
             },
             () = sleep_until(draw_at) => {
                 view.handle(began.elapsed(), Input::Link(link(&tree.standing(), view.loaded())));
+                if repaint_at.take_if(|at| *at <= Instant::now()).is_some() {
+                    screen.clear()?;
+                }
                 screen.draw(&view)?;
                 drawn = Instant::now();
-                draw_at = drawn + view.lasts();
+                draw_at = (drawn + view.lasts()).min(repaint_at.unwrap_or(drawn + view.lasts()));
                 None
             }
             Some(told) = &mut answer => {

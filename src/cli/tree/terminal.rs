@@ -11,6 +11,7 @@ use crossterm::{cursor, execute};
 use nix::sys::signal::{Signal, raise};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Position, Rect};
 
 use super::draw::{Theme, draw};
 use super::model::View;
@@ -58,9 +59,11 @@ impl Screen {
         self.terminal.draw(|frame| draw(frame, view, self.theme)).map(|_| ())
     }
 
-    /// Everything is drawn next time.
+    /// Everything is drawn next time. Not by the terminal's own `clear`, which asks where the cursor is, and the answer
+    /// would go to whoever waits for keys.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// Gives the terminal back, stops like any program at Ctrl-Z, and takes it over again when continued.

@@ -170,7 +170,7 @@ async fn a_member_that_dies_in_the_middle_of_a_first_read_costs_nothing() {
         loop {
             let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };
             assert_eq!(state.len(), COUNT, "never a part of it");
-            if state.get("7").is_some_and(|value| value.as_deref() == Some(new.as_bytes())) {
+            if state.get("7").is_some_and(|value| value == Some(new.as_bytes())) {
                 break;
             }
         }

@@ -61,7 +61,7 @@ async fn a_session_that_ends_while_a_tree_is_armed_costs_nothing() {
         loop {
             let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };
             assert_eq!(state.len(), COUNT + 1, "never a part of it");
-            if state.get("7").is_some_and(|value| value.as_deref() == Some(text.as_bytes())) {
+            if state.get("7").is_some_and(|value| value == Some(text.as_bytes())) {
                 break;
             }
         }
