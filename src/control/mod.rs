@@ -4,6 +4,7 @@
 //! daemon's own user.
 
 mod client;
+mod crowd;
 mod server;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::watch::WatchName;
 
 pub use client::{AskError, ask};
+pub use crowd::Crowd;
 pub use server::{Asked, Reply, Server, ServerError};
 
 /// What may be asked.

@@ -3,13 +3,13 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use super::crowd::Crowd;
 use super::{Answer, LONGEST_REQUEST, PATIENCE, Request};
 
 /// Clients that are served at once; more wait.
@@ -17,8 +17,6 @@ const CLIENTS: usize = 32;
 
 /// How long one may take to say what it wants: the command says it at once.
 const ASKING: Duration = Duration::from_secs(5);
-/// How long nobody is let in where the system has no descriptor left.
-const CLOSED: Duration = Duration::from_secs(1);
 
 /// A request on its way to the daemon, and where its answer goes.
 #[derive(Debug)]
@@ -99,7 +97,15 @@ impl Server {
         let listener = UnixListener::bind(path).map_err(failed)?;
         let made = identity(path);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let task = tokio::spawn(accept(listener, asked));
+        let crowd = Crowd { place: "the control socket", most: CLIENTS, visit: PATIENCE };
+        let task = tokio::spawn(crowd.serve(
+            move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
+            move |stream| {
+                let asked = asked.clone();
+                // A client that goes away is none of ours.
+                async move { drop(serve(stream, asked).await) }
+            },
+        ));
         Ok(Self { path: path.to_owned(), made, task })
     }
 }
@@ -115,31 +121,6 @@ impl Drop for Server {
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
-async fn accept(listener: UnixListener, asked: mpsc::Sender<Asked>) {
-    let places = Arc::new(Semaphore::new(CLIENTS));
-    let mut closed = false;
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                closed = false;
-                let asked = asked.clone();
-                tokio::spawn(async move {
-                    let _ = tokio::time::timeout(PATIENCE, serve(stream, asked)).await;
-                    drop(place);
-                });
-            }
-            // No descriptor left, or the client went away: others may have more luck a little later.
-            Err(error) => {
-                if !std::mem::replace(&mut closed, true) {
-                    tracing::warn!("the control socket cannot take a connection: {error}");
-                }
-                tokio::time::sleep(CLOSED).await;
-            }
-        }
-    }
 }
 
 async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()> {

@@ -4,7 +4,6 @@
 //! and clients that say nothing cost the daemon no descriptors that its watches need (promise P4).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +13,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::control::Crowd;
 
 /// Connections that are served at once; more wait in the kernel, where they cost no descriptor.
 const CONNECTIONS: usize = 64;
@@ -22,8 +23,6 @@ const CONNECTIONS: usize = 64;
 const ASKING: Duration = Duration::from_secs(5);
 /// … and the whole of its visit may take.
 const VISIT: Duration = Duration::from_secs(30);
-/// How long nobody is let in where the system has no descriptor left.
-const CLOSED: Duration = Duration::from_secs(1);
 
 /// What a scraper asks the daemon's own loop, so that an answer proves that the loop turns.
 #[derive(Debug)]
@@ -56,31 +55,12 @@ pub(super) async fn open(listen: SocketAddr, probes: mpsc::Sender<Probe>) -> std
         .route("/metrics", get(move || serve_metrics(metrics)))
         .route("/readyz", get(move || serve_ready(ready)))
         .route("/healthz", get(move || serve_health(probes)));
-    Ok(Http { task: tokio::spawn(accept(listener, router)) })
-}
-
-async fn accept(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut closed = false;
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                closed = false;
-                let router = router.clone();
-                tokio::spawn(async move {
-                    let _ = tokio::time::timeout(VISIT, serve(stream, router)).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut closed, true) {
-                    tracing::warn!("http_listen cannot take a connection: {error}");
-                }
-                tokio::time::sleep(CLOSED).await;
-            }
-        }
-    }
+    let crowd = Crowd { place: "http_listen", most: CONNECTIONS, visit: VISIT };
+    let task = tokio::spawn(crowd.serve(
+        move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
+        move |stream| serve(stream, router.clone()),
+    ));
+    Ok(Http { task })
 }
 
 async fn serve(stream: TcpStream, router: Router) {
