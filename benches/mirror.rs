@@ -51,8 +51,7 @@ pub async fn fill_zookeeper(server: &ZooKeeper, keys: usize, size: usize) {
         .await;
 }
 
-/// Mirrors of 50,000 keys of 30 bytes, with values of different sizes. What a mirror of `ZooKeeper` has beside the
-/// keys and values is its client's: about 2 kB for the two watches of each node.
+/// Mirrors of 50,000 keys of 30 bytes, with values of different sizes.
 pub fn memory(table: &mut Table) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for size in [10, 32, 100] {

@@ -78,7 +78,7 @@ pub const STORE: &[Field] = &[
         "url",
         Kind::Url,
         r#""etcd://etcd1:2379,etcd2:2379/prod""#,
-        "Where the store is: etcd://, etcd+tls://, zookeeper://, zookeeper+tls:// with hosts and a path that is put before every key, or dir:// with an absolute path.",
+        "Where the store is: etcd://, etcd+tls://, zookeeper://, zookeeper+tls:// with hosts and a path that is put before every key, or dir:// with an absolute path. ZooKeeper has to be 3.6 or newer.",
     ),
     field("username", Kind::Line, "none", r#""twitcher""#, "User of an etcd store. It needs password_file."),
     field(

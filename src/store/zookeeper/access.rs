@@ -11,8 +11,8 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, MultiWrit
 
 use super::condition::{Identity, Present, check};
 use super::connect::{Entrance, failed};
-use super::nodes::{Node, read_nodes};
-use super::path::{ancestors, below, join, path_of};
+use super::nodes::{MOST_NODES, Node, read_nodes, walk};
+use super::path::{ancestors, path_of};
 use super::size::{fitting, too_large};
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
@@ -20,11 +20,6 @@ use crate::watch::{Key, Version};
 
 /// Looks at nodes that are on their way at once.
 const IN_FLIGHT: usize = 500;
-
-/// Nodes that are read with one request, and such requests that are on their way at once. A node holds up to 1 MiB,
-/// and the server makes each answer in one piece.
-const NODES_IN_REQUEST: usize = 32;
-const REQUESTS_IN_FLIGHT: usize = 8;
 
 /// How often a change is tried whose node is changed by others between its reading and its writing.
 const MOST_TRIES: u32 = 16;
@@ -160,28 +155,14 @@ impl Access {
         let top: Arc<str> = self.path(key)?.into();
         self.within(format!("read {top}"), self.sync()).await?;
         let mut listing = Listing::default();
-        let mut level = vec![String::new()];
-        while !level.is_empty() {
-            let batches: Vec<Vec<String>> = level.chunks(NODES_IN_REQUEST).map(<[String]>::to_vec).collect();
-            let mut reads = futures::stream::iter(batches)
-                .map(|batch| async {
-                    let what = format!("read {} nodes below {top}", batch.len());
-                    let paths: Vec<Arc<str>> = batch.iter().map(|at| below(&top, at)).collect();
-                    let nodes = self.within(what, read_nodes(&self.client, &paths)).await?;
-                    Ok::<_, StoreError>((batch, nodes))
-                })
-                .buffer_unordered(REQUESTS_IN_FLIGHT);
-            let mut next = Vec::new();
-            while let Some(read) = reads.next().await {
-                let (batch, nodes) = read?;
-                for (at, node) in batch.into_iter().zip(nodes) {
-                    let Some(Node { value, stat, names }) = node else { continue };
-                    next.extend(names.iter().map(|name| join(&at, name)));
-                    listing.entries.insert(at, listed(value, &stat));
-                }
-            }
-            level = next;
-        }
+        let request = |paths: Vec<Arc<str>>| async move {
+            let what = format!("read {} nodes at and below {}", paths.len(), paths[0]);
+            self.within(what, read_nodes(&self.client, &paths)).await
+        };
+        walk(&top, MOST_NODES, request, |at, Node { value, stat, .. }| {
+            listing.entries.insert(at, listed(value, &stat));
+        })
+        .await?;
         Ok(listing)
     }
 

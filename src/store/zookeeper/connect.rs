@@ -266,6 +266,20 @@ pub(super) fn meaning(error: &Error) -> Meaning {
     }
 }
 
+/// A node at which the connection is lost so often in a row is not the victim but the cause.
+pub(super) const MOST_LOSSES: u32 = 5;
+
+/// The connection was lost at a node too often.
+pub(super) fn lost_at(path: &str, why: &str) -> StoreError {
+    StoreError::Refused {
+        what: format!("read {path}"),
+        why: format!(
+            "{MOST_LOSSES} times the connection was lost at it ({why}); is it larger than the server's \
+             jute.maxbuffer?"
+        ),
+    }
+}
+
 /// An error of one request, as a store's.
 pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
     let what = what.into();

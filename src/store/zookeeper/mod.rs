@@ -1,4 +1,4 @@
-//! The `zookeeper` store: nodes as keys, one-shot watches.
+//! The `zookeeper` store: nodes as keys; one-shot watches for nodes, recursive ones for trees.
 //!
 //! A node that exists has a value, which may be empty. Versions are zxids: `mzxid` of a value, `pzxid` of children,
 //! the highest of both for a tree. `ZooKeeper` tells that something changed and not what, so of updates in
@@ -7,15 +7,18 @@
 //! A session here is made of as many sessions there as its watches need (see `pool`).
 
 mod access;
+mod announce;
 mod condition;
 mod connect;
+mod due;
+mod follow;
 mod look;
 mod nodes;
 mod path;
 mod pool;
 mod serve;
+mod single;
 mod size;
-mod target;
 mod tree;
 
 use tokio::sync::mpsc;

@@ -1,11 +1,22 @@
-//! Reads several nodes with one request.
+//! Reads nodes, several with one request, and all that is below one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use zookeeper_client::{Client, Error, MultiReadResult, Stat};
 
 use super::connect::failed;
+use super::path::{below, join};
 use crate::store::StoreError;
+
+/// Nodes that are read with one request: the server makes each answer in one piece.
+pub(super) const MOST_NODES: usize = 64;
+/// What an answer should hold at most, in bytes. A node holds up to 1 MiB.
+const ANSWER_BYTES: usize = 1 << 20;
+/// Such requests of one walk that are on their way at once.
+const REQUESTS_IN_FLIGHT: usize = 8;
 
 /// A node as it was read: first its value, then the names below it.
 #[derive(Debug)]
@@ -15,22 +26,58 @@ pub(super) struct Node {
     pub(super) names: Vec<String>,
 }
 
-/// What is at each of these paths; `None` where nothing is.
+/// How many nodes to ask for at once, by what came so far.
+#[derive(Debug, Default)]
+struct Sizes {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Sizes {
+    fn add(&mut self, node: &Node) {
+        self.nodes += 1;
+        self.bytes += node.value.len();
+    }
+
+    fn fitting(&self, most: usize) -> usize {
+        let average = self.bytes / self.nodes.max(1);
+        (ANSWER_BYTES / average.max(1)).clamp(1, most)
+    }
+}
+
+/// Reads a node and everything below it, with requests for so many nodes at most: `found` is told of every node with
+/// its place, the upper ones first. Nodes that come or go meanwhile are found, or not.
+pub(super) async fn walk<R>(
+    top: &Arc<str>,
+    most: usize,
+    request: impl Fn(Vec<Arc<str>>) -> R,
+    mut found: impl FnMut(String, Node),
+) -> Result<(), StoreError>
+where
+    R: Future<Output = Result<Vec<Option<Node>>, StoreError>>,
+{
+    let mut sizes = Sizes::default();
+    let mut places = VecDeque::from([String::new()]);
+    let mut requests = FuturesUnordered::new();
+    loop {
+        while requests.len() < REQUESTS_IN_FLIGHT && !places.is_empty() {
+            let batch: Vec<String> = places.drain(..sizes.fitting(most).min(places.len())).collect();
+            let answer = request(batch.iter().map(|at| below(top, at)).collect());
+            requests.push(async { (batch, answer.await) });
+        }
+        let Some((batch, answer)) = requests.next().await else { return Ok(()) };
+        for (at, node) in batch.into_iter().zip(answer?) {
+            let Some(node) = node else { continue };
+            sizes.add(&node);
+            places.extend(node.names.iter().map(|name| join(&at, name)));
+            found(at, node);
+        }
+    }
+}
+
+/// What is at each of these paths, with the names below it; `None` where nothing is.
 pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Vec<Option<Node>>, StoreError> {
-    let mut reader = client.new_multi_reader();
-    for path in paths {
-        reader.add_get_data(path).map_err(|error| failed(format!("read {path}"), &error))?;
-    }
-    let answers = read(reader.commit().await, paths)?;
-    let mut nodes: Vec<Option<Node>> = Vec::with_capacity(paths.len());
-    for (path, answer) in paths.iter().zip(answers) {
-        nodes.push(match answer {
-            MultiReadResult::Data { data, stat } => Some(Node { value: data, stat, names: Vec::new() }),
-            MultiReadResult::Error { err: Error::NoNode } => None,
-            MultiReadResult::Error { err } => return Err(failed(format!("read {path}"), &err)),
-            MultiReadResult::Children { .. } | _ => return Err(unexpected(path)),
-        });
-    }
+    let mut nodes = read_values(client, paths).await?;
     let mut reader = client.new_multi_reader();
     let mut parents = Vec::new();
     for (place, path) in paths.iter().enumerate() {
@@ -39,7 +86,7 @@ pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Ve
             parents.push(place);
         }
     }
-    let answers = read(reader.commit().await, paths)?;
+    let answers = answers(reader.commit().await, paths)?;
     for (place, answer) in parents.into_iter().zip(answers) {
         match (answer, &mut nodes[place]) {
             (MultiReadResult::Children { children }, Some(node)) => node.names = children,
@@ -54,16 +101,100 @@ pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Ve
     Ok(nodes)
 }
 
-fn read(
+/// What is at each of these paths, without names; `None` where nothing is.
+pub(super) async fn read_values(
+    client: &Client,
+    paths: &[Arc<str>],
+) -> Result<Vec<Option<Node>>, StoreError> {
+    let mut reader = client.new_multi_reader();
+    for path in paths {
+        reader.add_get_data(path).map_err(|error| failed(format!("read {path}"), &error))?;
+    }
+    let answers = answers(reader.commit().await, paths)?;
+    let node = |(path, answer): (&Arc<str>, MultiReadResult)| match answer {
+        MultiReadResult::Data { data, stat } => Ok(Some(Node { value: data, stat, names: Vec::new() })),
+        MultiReadResult::Error { err: Error::NoNode } => Ok(None),
+        MultiReadResult::Error { err } => Err(failed(format!("read {path}"), &err)),
+        MultiReadResult::Children { .. } | _ => Err(unexpected(path)),
+    };
+    paths.iter().zip(answers).map(node).collect()
+}
+
+fn answers(
     answer: Result<Vec<MultiReadResult>, Error>,
     paths: &[Arc<str>],
 ) -> Result<Vec<MultiReadResult>, StoreError> {
-    answer.map_err(|error| failed(format!("read {} nodes", paths.len()), &error))
+    let what = || match paths {
+        [path] => format!("read {path}"),
+        many => format!("read {} nodes", many.len()),
+    };
+    answer.map_err(|error| failed(what(), &error))
 }
 
 fn unexpected(path: &str) -> StoreError {
-    StoreError::Unavailable {
+    StoreError::Refused {
         what: format!("read {path}"),
         why: "the server answered something else than what it was asked".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn node(bytes: usize, names: Vec<String>) -> Node {
+        let stat = Stat {
+            czxid: 1,
+            mzxid: 1,
+            pzxid: 1,
+            ctime: 0,
+            mtime: 0,
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            ephemeral_owner: 0,
+            data_length: 0,
+            num_children: 0,
+        };
+        Node { value: vec![0; bytes], stat, names }
+    }
+
+    /// A walk through a top with a thousand children of so many bytes: what was found, and how much at once.
+    fn walked(bytes: usize, most: usize) -> (BTreeMap<String, usize>, Vec<usize>) {
+        let (batches, mut found) = (RefCell::new(Vec::new()), BTreeMap::new());
+        let request = |paths: Vec<Arc<str>>| {
+            batches.borrow_mut().push(paths.len());
+            let answer = |path: &Arc<str>| match &**path {
+                "/top" => Some(node(0, (0..1000).map(|n| n.to_string()).collect())),
+                "/top/7" => None,
+                _ => Some(node(bytes, Vec::new())),
+            };
+            std::future::ready(Ok(paths.iter().map(answer).collect()))
+        };
+        let top = "/top".into();
+        let walk = walk(&top, most, request, |at, node| {
+            found.insert(at, node.value.len());
+        });
+        walk.now_or_never().unwrap().unwrap();
+        (found, batches.into_inner())
+    }
+
+    #[test]
+    fn a_walk_finds_what_is_there_and_asks_for_as_much_as_an_answer_may_hold() {
+        for (bytes, most, largest, fitting) in
+            [(10, 64, 64, 64), (100 << 10, 64, 64, 10), (2 << 20, 64, 64, 1), (10, 1, 1, 1)]
+        {
+            let (found, batches) = walked(bytes, most);
+            assert_eq!(found.len(), 1000, "the top, and all but the one that went");
+            assert!(found.iter().all(|(at, held)| *held == if at.is_empty() { 0 } else { bytes }));
+            assert_eq!(batches.iter().sum::<usize>(), 1001);
+            assert_eq!(batches.iter().max(), Some(&largest), "{bytes}");
+            assert_eq!(batches[batches.len() - 2], fitting, "{bytes}");
+        }
     }
 }

@@ -39,6 +39,15 @@ pub(super) fn below(top: &Arc<str>, at: &str) -> Arc<str> {
     }
 }
 
+/// The place of a path below `top`; `""` for `top` itself. The inverse of [`below`].
+pub(super) fn place_in<'a>(top: &str, path: &'a str) -> Option<&'a str> {
+    match path.strip_prefix(top)? {
+        "" => Some(""),
+        rest if top == "/" => Some(rest),
+        rest => rest.strip_prefix('/'),
+    }
+}
+
 /// `name` below the place `at`.
 pub(super) fn join(at: &str, name: &str) -> String {
     if at.is_empty() { name.to_owned() } else { format!("{at}/{name}") }
@@ -79,6 +88,11 @@ mod tests {
         assert_eq!(&*below(&"/".into(), "a/b"), "/a/b");
         assert_eq!(&*below(&"/x".into(), ""), "/x");
         assert_eq!(&*below(&"/x".into(), "a"), "/x/a");
+        for (top, at) in [("/", ""), ("/", "a/b"), ("/x", ""), ("/x", "a"), ("/x/y", "x/y")] {
+            assert_eq!(place_in(top, &below(&top.into(), at)), Some(at), "{top} {at}");
+        }
+        assert_eq!(place_in("/x", "/xy"), None);
+        assert_eq!(place_in("/x", "/y/x"), None);
         assert_eq!(join("", "a"), "a");
         assert_eq!(join("a", "b"), "a/b");
         assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a", "/a/b"]);

@@ -17,11 +17,23 @@ const MOST_BYTES: usize = 96 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member(u32);
 
+/// How a session watches. Never in both ways: before 3.9 a server that has a path watched by one session in two ways
+/// forgets one of them (ZOOKEEPER-4466).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Nodes by themselves, until they change.
+    Nodes,
+    /// Whole trees, for good.
+    Trees,
+}
+
 /// A session and what is known of it.
 #[derive(Debug)]
 pub(super) struct Joined {
     /// `None` until it is connected.
     pub(super) client: Option<Client>,
+    /// `None` until something is watched in it.
+    manner: Option<Manner>,
     bytes: usize,
     /// The asking that its last finished `sync` came after.
     pub(super) synced: u64,
@@ -48,18 +60,30 @@ pub(super) enum Place {
 }
 
 impl Pool {
+    /// Takes in a session that is connected, for whatever comes first.
+    pub(super) fn found(&mut self) -> Member {
+        self.add(None, 0)
+    }
+
     /// Finds room for a path of so many bytes.
-    pub(super) fn place(&mut self, bytes: usize) -> Place {
-        let roomy = self.members.iter_mut().find(|(_, joined)| joined.bytes + bytes <= MOST_BYTES);
+    pub(super) fn place(&mut self, manner: Manner, bytes: usize) -> Place {
+        let roomy = self.members.iter_mut().find(|(_, joined)| {
+            joined.manner.is_none_or(|other| other == manner) && joined.bytes + bytes <= MOST_BYTES
+        });
         if let Some((member, joined)) = roomy {
+            joined.manner = Some(manner);
             joined.bytes += bytes;
             return Place::Known(*member);
         }
+        Place::New(self.add(Some(manner), bytes))
+    }
+
+    fn add(&mut self, manner: Option<Manner>, bytes: usize) -> Member {
         let member = Member(self.next);
         self.next += 1;
-        let joined = Joined { client: None, bytes, synced: 0, syncing: None, down: None };
+        let joined = Joined { client: None, manner, bytes, synced: 0, syncing: None, down: None };
         self.members.insert(member, joined);
-        Place::New(member)
+        member
     }
 
     /// Gives a path's room back.
@@ -103,7 +127,7 @@ mod tests {
         let mut opened = 0;
         for n in 0..20_000 {
             let length = 13 + n % 40;
-            let member = match pool.place(length) {
+            let member = match pool.place(Manner::Nodes, length) {
                 Place::Known(member) => member,
                 Place::New(member) => {
                     opened += 1;
@@ -121,10 +145,21 @@ mod tests {
     #[test]
     fn room_that_is_given_back_is_used_again() {
         let mut pool = Pool::default();
-        let Place::New(first) = pool.place(MOST_BYTES) else { panic!("the pool was empty") };
-        let Place::New(second) = pool.place(1) else { panic!("the first is full") };
+        let Place::New(first) = pool.place(Manner::Nodes, MOST_BYTES) else { panic!("the pool was empty") };
+        let Place::New(second) = pool.place(Manner::Nodes, 1) else { panic!("the first is full") };
         assert_ne!(first, second);
         pool.leave(first, 100);
-        assert_eq!(pool.place(100), Place::Known(first));
+        assert_eq!(pool.place(Manner::Nodes, 100), Place::Known(first));
+    }
+
+    #[test]
+    fn a_session_watches_in_one_manner_and_for_good() {
+        let mut pool = Pool::default();
+        let first = pool.found();
+        assert_eq!(pool.place(Manner::Trees, 2), Place::Known(first));
+        let Place::New(second) = pool.place(Manner::Nodes, 2) else { panic!("the first is for trees") };
+        pool.leave(first, 2);
+        assert_eq!(pool.place(Manner::Nodes, 2), Place::Known(second));
+        assert_eq!(pool.place(Manner::Trees, 2), Place::Known(first));
     }
 }

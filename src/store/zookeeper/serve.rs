@@ -1,51 +1,49 @@
 //! One session's work: arms, looks again at what fired, verifies, and reports.
 //!
-//! What it watches is in [`spots`]. Nothing here waits for an answer; every request and every watch is a future
-//! in one of a few sets.
+//! Nothing here waits for an answer; every request, every watch and every tree is a future in one of a few sets.
 
-mod spots;
+mod singles;
+mod trees;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::future::{Abortable, BoxFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
+use self::trees::{Followed, Left};
 use super::connect::{Entrance, Meaning, failed, meaning};
-use super::look::Seen;
+use super::look::{Seen, Want};
 use super::path::path_of;
-use super::pool::{Member, Place, Pool};
-use super::target::{Spot, SpotId, Target};
+use super::pool::{Manner, Member, Place, Pool};
+use super::single::Single;
 use crate::store::StoreError;
-use crate::store::session::{Arm, Command, Proof, Report, TargetId};
+use crate::store::session::{Arm, Command, Report, TargetId};
 
-/// Requests on their way at once, all sessions together.
+/// Looks at single nodes on their way at once, all sessions together.
 const IN_FLIGHT: usize = 256;
 
-/// Things that happened already are taken together, up to so many, before anything is reported.
+/// Requests for many nodes on their way at once, all trees together.
+const TREE_REQUESTS: usize = 16;
+
+/// Things that happened already are taken together, up to so many.
 const TOGETHER: usize = 1000;
 
-/// How long a change in a tree waits for the other changes that are being looked at.
-const HOLD_BACK: Duration = Duration::from_millis(500);
-
-/// A node at which the connection is lost so often in a row is not the victim but the cause.
-const MOST_LOSSES: u32 = 5;
-
 struct Looked {
-    spot: SpotId,
+    id: TargetId,
+    turn: u64,
     result: Result<(Seen, OneshotWatcher), Error>,
 }
 
 /// A watch that is set. By hand, because an `async` block would keep its watcher twice, for each of thousands.
 struct Waiting {
-    spot: SpotId,
+    id: TargetId,
     turn: u64,
     event: BoxFuture<'static, WatchedEvent>,
 }
@@ -54,13 +52,13 @@ impl Future for Waiting {
     type Output = Fired;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Fired> {
-        let Self { spot, turn, .. } = *self;
-        self.event.as_mut().poll(context).map(|event| Fired { spot, turn, event })
+        let Self { id, turn, .. } = *self;
+        self.event.as_mut().poll(context).map(|event| Fired { id, turn, event })
     }
 }
 
 struct Fired {
-    spot: SpotId,
+    id: TargetId,
     turn: u64,
     event: WatchedEvent,
 }
@@ -92,29 +90,24 @@ pub(super) struct Serving {
     looks: FuturesUnordered<BoxFuture<'static, Looked>>,
     syncs: FuturesUnordered<BoxFuture<'static, Synced>>,
     openings: FuturesUnordered<BoxFuture<'static, (Member, Result<Client, StoreError>)>>,
+    trees: FuturesUnordered<BoxFuture<'static, Left>>,
     pool: Pool,
     states: FuturesUnordered<BoxFuture<'static, NextState>>,
     watches: FuturesUnordered<Abortable<Waiting>>,
-    /// Both apart from the nodes of the maps, which are half empty.
-    targets: BTreeMap<TargetId, Box<Target>>,
-    spots: BTreeMap<SpotId, Box<Spot>>,
-    /// Spots that can be looked at now.
-    due: VecDeque<SpotId>,
-    /// Spots that wait for their session's opening or `sync`.
-    unsynced: BTreeMap<Member, Vec<SpotId>>,
-    /// Targets of which something was seen since they were last asked for a report.
-    touched: BTreeSet<TargetId>,
-    /// Whether something was seen since a report of what one is owed for.
-    has_seen: bool,
-    /// Targets that hold a change back, and until when.
-    held: BTreeMap<TargetId, Instant>,
+    /// Apart from the nodes of the map, which are half empty.
+    singles: BTreeMap<TargetId, Box<Single>>,
+    followed: BTreeMap<TargetId, Followed>,
+    /// Single nodes that can be looked at now.
+    due: VecDeque<TargetId>,
+    /// Single nodes that wait for their session's opening or `sync`.
+    unsynced: BTreeMap<Member, Vec<TargetId>>,
+    /// Trees that wait for their session's opening.
+    awaited: BTreeMap<Member, Vec<oneshot::Sender<Result<Client, StoreError>>>>,
+    tree_requests: Arc<Semaphore>,
     /// Commands so far: what tells a `sync` from before one from a `sync` after it.
     asking: u64,
-    next_spot: u64,
     next_turn: u64,
     reports: mpsc::Sender<Report>,
-    /// `""`, a target's own node: shared by all spots there.
-    own_node: Arc<str>,
 }
 
 impl Serving {
@@ -125,25 +118,22 @@ impl Serving {
             looks: FuturesUnordered::new(),
             syncs: FuturesUnordered::new(),
             openings: FuturesUnordered::new(),
+            trees: FuturesUnordered::new(),
             pool: Pool::default(),
             states: FuturesUnordered::new(),
             watches: FuturesUnordered::new(),
-            targets: BTreeMap::new(),
-            spots: BTreeMap::new(),
+            singles: BTreeMap::new(),
+            followed: BTreeMap::new(),
             due: VecDeque::new(),
             unsynced: BTreeMap::new(),
-            touched: BTreeSet::new(),
-            has_seen: false,
-            held: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            tree_requests: Arc::new(Semaphore::new(TREE_REQUESTS)),
             asking: 0,
-            next_spot: 0,
             next_turn: 0,
             reports,
-            own_node: "".into(),
         };
-        match serving.pool.place(0) {
-            Place::New(member) | Place::Known(member) => serving.join(member, client),
-        }
+        let first = serving.pool.found();
+        serving.join(first, client);
         serving
     }
 
@@ -152,7 +142,7 @@ impl Serving {
         let mut asked = Vec::new();
         loop {
             self.start_looks();
-            let deadline = self.deadline();
+            let patience = self.pool.down_since().map(|since| since + self.entrance.session_timeout());
             let done = tokio::select! {
                 biased;
                 received = commands.recv_many(&mut asked, TOGETHER) => {
@@ -166,72 +156,21 @@ impl Serving {
                 Some(synced) = self.syncs.next() => self.synced(synced),
                 Some((member, client)) = self.openings.next() => self.opened(member, client).await,
                 Some(looked) = self.looks.next() => self.looked(looked).await,
-                () = sleep_until(deadline) => self.overdue().await,
+                Some(left) = self.trees.next() => self.left(left).await,
+                () = sleep_until(patience) => {
+                    // The library would go on until the session has expired for sure; a new one is opened sooner.
+                    let why = format!("no connection for {:?}", self.entrance.session_timeout());
+                    Err(self.entrance.lost(why).await.into())
+                }
             };
-            if let Err(ended) = self.take_what_is_there(done).await {
+            if let Err(ended) = done {
                 return ended;
             }
         }
     }
 
-    /// A burst of events is one report: what happened already is taken first.
-    async fn take_what_is_there(&mut self, mut done: Result<(), Ended>) -> Result<(), Ended> {
-        for _ in 0..TOGETHER {
-            done?;
-            if let Some(Some(fired)) = self.watches.next().now_or_never() {
-                done = self.fired(fired);
-            } else if let Some(Some(looked)) = self.looks.next().now_or_never() {
-                done = self.looked(looked).await;
-            } else {
-                return self.report().await;
-            }
-        }
-        done?;
-        self.report().await
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let down = self.pool.down_since().map(|since| since + self.entrance.session_timeout());
-        self.held.values().copied().chain(down).min()
-    }
-
-    async fn overdue(&mut self) -> Result<(), Ended> {
-        let now = Instant::now();
-        let limit = self.entrance.session_timeout();
-        if self.pool.down_since().is_some_and(|since| since + limit <= now) {
-            // The library would go on until the session has expired for sure; a new one is opened sooner.
-            return Err(self.entrance.lost(format!("no connection for {limit:?}")).await.into());
-        }
-        let due: Vec<TargetId> =
-            self.held.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
-        for id in due {
-            self.held.remove(&id);
-            if let Some(reading) = self.targets.get_mut(&id).and_then(|target| target.so_far()) {
-                self.send(Report::State { id, reading, proof: Proof::Event }).await?;
-            }
-        }
-        Ok(())
-    }
-
     async fn send(&mut self, report: Report) -> Result<(), Ended> {
-        self.has_seen = false;
         self.reports.send(report).await.map_err(|_| Ended::Unheard)
-    }
-
-    async fn report(&mut self) -> Result<(), Ended> {
-        for id in std::mem::take(&mut self.touched) {
-            let Some(target) = self.targets.get_mut(&id) else { continue };
-            if let Some((reading, proof)) = target.settled() {
-                self.held.remove(&id);
-                self.send(Report::State { id, reading, proof }).await?;
-            } else if target.holds_back() {
-                self.held.entry(id).or_insert_with(|| Instant::now() + HOLD_BACK);
-            }
-        }
-        if self.has_seen {
-            self.send(Report::Progress).await?;
-        }
-        Ok(())
     }
 
     async fn commands(&mut self, commands: impl Iterator<Item = Command>) -> Result<(), Ended> {
@@ -259,40 +198,57 @@ impl Serving {
     }
 
     async fn arm(&mut self, arm: &Arm) -> Result<(), Ended> {
-        self.disarm(arm.id);
-        match path_of(&arm.key) {
-            Ok(top) => {
-                self.targets.insert(arm.id, Box::new(Target::new(arm, top, self.asking)));
-                for want in Target::wants(arm) {
-                    self.watch(arm.id, Arc::clone(&self.own_node), *want);
-                }
-                Ok(())
+        let id = arm.id;
+        self.disarm(id);
+        let path = match path_of(&arm.key) {
+            Ok(path) => path,
+            Err(error) => return self.send(Report::Refused { id, error }).await,
+        };
+        match Want::of(arm.watch_type, arm.detail) {
+            None => self.follow(id, path),
+            Some(want) => {
+                let bytes = self.entrance.chroot_bytes() + path.len();
+                let member = self.place(Manner::Nodes, bytes);
+                let single = Single::new(path, want, member, bytes, self.asking);
+                self.singles.insert(id, Box::new(single));
+                self.queue(id);
             }
-            Err(error) => self.send(Report::Refused { id: arm.id, error }).await,
         }
+        Ok(())
     }
 
-    /// Looks at everything again. A watch that is set stays until the look has set the next one.
     fn verify(&mut self, id: TargetId) {
-        let Some(target) = self.targets.get_mut(&id) else { return };
-        target.since = self.asking;
-        target.owed = true;
-        for spot in target.spots() {
-            self.look_again(spot);
-        }
+        self.verify_tree(id);
+        let Some(single) = self.singles.get_mut(&id) else { return };
+        single.since = self.asking;
+        single.owed = true;
+        self.look_again(id);
     }
 
     fn disarm(&mut self, id: TargetId) {
-        self.held.remove(&id);
-        self.touched.remove(&id);
-        for spot in self.targets.remove(&id).into_iter().flat_map(|target| target.spots()) {
-            self.unwatch(spot);
+        self.followed.remove(&id);
+        let Some(single) = self.singles.remove(&id) else { return };
+        self.pool.leave(single.member, single.bytes);
+        if let Some(watch) = single.watch {
+            watch.abort();
         }
     }
 
     async fn refuse(&mut self, id: TargetId, error: StoreError) -> Result<(), Ended> {
         self.disarm(id);
         self.send(Report::Refused { id, error }).await
+    }
+
+    /// Finds a session for a path, and opens one where there is none with room.
+    fn place(&mut self, manner: Manner, bytes: usize) -> Member {
+        match self.pool.place(manner, bytes) {
+            Place::Known(member) => member,
+            Place::New(member) => {
+                let opening = self.entrance.clone().open(None);
+                self.openings.push(async move { (member, opening.await) }.boxed());
+                member
+            }
+        }
     }
 
     /// Makes a session's server catch up with the leader. Requests on a session are answered in order, so
@@ -324,14 +280,17 @@ impl Serving {
                 }
             },
         }
-        for spot in self.unsynced.remove(&member).unwrap_or_default() {
-            self.queue(spot);
+        for id in self.unsynced.remove(&member).unwrap_or_default() {
+            self.queue(id);
         }
         Ok(())
     }
 
     fn join(&mut self, member: Member, client: Client) {
         self.states.push(next_state(member, client.state_watcher()));
+        for waiting in self.awaited.remove(&member).unwrap_or_default() {
+            let _ = waiting.send(Ok(client.clone()));
+        }
         if let Some(joined) = self.pool.get_mut(member) {
             joined.client = Some(client);
         }
@@ -354,11 +313,11 @@ impl Serving {
         // The others live: not the store is at fault but the number of sessions, and only what needs
         // this one has to do without.
         self.pool.remove(member);
-        let waiting = self.unsynced.remove(&member).unwrap_or_default();
-        let targets: BTreeSet<TargetId> =
-            waiting.iter().filter_map(|spot| self.spots.get(spot)).map(|spot| spot.target).collect();
-        for id in targets {
-            self.refuse(id, error.clone()).await?;
+        self.cannot_follow(member, &error);
+        for id in self.unsynced.remove(&member).unwrap_or_default() {
+            if self.singles.get(&id).is_some_and(|single| single.member == member) {
+                self.refuse(id, error.clone()).await?;
+            }
         }
         Ok(())
     }
@@ -392,7 +351,8 @@ fn next_state(member: Member, mut watcher: StateWatcher) -> BoxFuture<'static, N
     .boxed()
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+/// Sleeps for ever without a deadline.
+pub(super) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

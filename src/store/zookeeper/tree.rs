@@ -1,47 +1,42 @@
-//! A subtree of znodes as it was last seen, node by node. Pure: says what to look at, is told what was seen.
+//! A subtree of znodes as it was last seen. Pure: is told what was seen, and says whether that is another state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zookeeper_client::Stat;
 
-use super::path::join;
 use crate::watch::{Content, Subtree};
 
-/// What is known of one node.
+/// What is shown of a tree of nodes.
+///
+/// A node without bytes as its value is shown as empty while nothing is below it, and as none when something is.
 #[derive(Debug, Default)]
-struct Node {
-    names: BTreeSet<Arc<str>>,
-    mzxid: i64,
-    /// Whether it is there, and has no bytes as value: nothing, where it has children.
-    empty: bool,
-}
-
-/// The nodes that are watched, and what is shown of them.
-#[derive(Debug)]
 pub(super) struct Tree {
-    nodes: BTreeMap<Arc<str>, Node>,
     entries: Subtree,
     highest: i64,
 }
 
-/// What a look changed in what has to be watched.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Moves {
-    /// Places of nodes that came.
-    pub(super) came: Vec<Arc<str>>,
-    /// Places of nodes that went.
-    pub(super) went: Vec<Arc<str>>,
-    /// Whether the tree that is shown is another one.
-    pub(super) changed: bool,
+/// What a walk through the whole tree found. The nodes were not read in one moment.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    values: BTreeMap<String, Vec<u8>>,
+    highest: i64,
+}
+
+impl Found {
+    /// Adds a node.
+    pub(super) fn add(&mut self, at: String, stat: &Stat, value: Vec<u8>) {
+        self.highest = self.highest.max(stat.mzxid).max(stat.pzxid);
+        self.values.insert(at, value);
+    }
+
+    fn into_entries(self) -> Subtree {
+        let parents: BTreeSet<&str> = self.values.keys().filter_map(|at| parent(at)).collect();
+        self.values.iter().map(|(at, value)| (at, shown(value, parents.contains(&**at)))).collect()
+    }
 }
 
 impl Tree {
-    /// A tree of which only the top is known to be worth a look.
-    pub(super) fn new() -> Self {
-        Self { nodes: BTreeMap::from([("".into(), Node::default())]), entries: Subtree::new(), highest: 0 }
-    }
-
     /// The highest zxid seen. Never falls: an older one says nothing about the rest of the tree.
     pub(super) fn highest(&self) -> i64 {
         self.highest
@@ -52,77 +47,104 @@ impl Tree {
         if self.entries.contains("") { Content::Tree(self.entries.clone()) } else { Content::Absent }
     }
 
-    /// A node's value was looked at; `None`: it is not there.
-    ///
-    /// A node that is gone stays watched until its parent's children say so too: only one of the two may decide
-    /// which nodes there are, or a node that is deleted and made again falls between them.
-    pub(super) fn value(&mut self, at: &Arc<str>, seen: Option<(&Stat, Vec<u8>)>) -> Moves {
-        let Some(node) = self.nodes.get_mut(at) else { return Moves::default() };
-        let before = self.entries.get(at);
-        let changed = match seen {
-            None => {
-                node.empty = false;
-                self.entries.remove(at)
-            }
+    /// A node was looked at; `None`: it is not there. Returns whether that is another state, which a value that was
+    /// written again is.
+    pub(super) fn see(&mut self, at: &str, seen: Option<(&Stat, &[u8])>) -> bool {
+        match seen {
+            None => self.remove(at),
             Some((stat, value)) => {
-                self.highest = self.highest.max(stat.mzxid);
-                node.empty = value.is_empty();
-                let value = (!value.is_empty() || node.names.is_empty()).then_some(&*value);
-                let rewritten = std::mem::replace(&mut node.mzxid, stat.mzxid) != stat.mzxid;
-                let changed = before != Some(value);
-                if changed {
-                    self.entries.insert(at, value);
-                }
-                changed || rewritten
+                let rewritten = stat.mzxid > self.highest;
+                self.highest = self.highest.max(stat.mzxid).max(stat.pzxid);
+                self.put(at, value) || rewritten
             }
-        };
-        Moves { changed, ..Moves::default() }
+        }
     }
 
-    /// A node's children were looked at; `None`: it is not there.
-    pub(super) fn children(&mut self, at: &Arc<str>, seen: Option<(&Stat, Vec<String>)>) -> Moves {
-        let Some(node) = self.nodes.get_mut(at) else { return Moves::default() };
-        let mut moves = Moves::default();
-        let names: BTreeSet<Arc<str>> = match seen {
-            None => BTreeSet::new(),
-            Some((stat, names)) => {
-                self.highest = self.highest.max(stat.pzxid);
-                names.into_iter().map(Arc::from).collect()
-            }
-        };
-        let old = std::mem::replace(&mut node.names, names);
-        let came: Vec<Arc<str>> = node.names.difference(&old).map(|name| join(at, name).into()).collect();
-        let lost: Vec<Arc<str>> = old.difference(&node.names).map(|name| join(at, name).into()).collect();
-        // Without a value, a node is shown as empty while it has no children, and as none when it has.
-        if node.empty && node.names.is_empty() != old.is_empty() {
-            let shown = node.names.is_empty().then_some(b"".as_slice());
-            self.entries.insert(at, shown);
-            moves.changed = true;
+    /// Takes over what a walk found, but for these places: what is known of them is newer. Returns whether that is
+    /// another state.
+    pub(super) fn take(&mut self, found: Found, but_for: &BTreeSet<Arc<str>>) -> bool {
+        let mut changed = found.highest > self.highest;
+        self.highest = self.highest.max(found.highest);
+        let found = found.into_entries();
+        if self.entries.is_empty() && but_for.is_empty() {
+            changed |= !found.is_empty();
+            self.entries = found;
+            return changed;
         }
-        for place in came {
-            self.nodes.insert(place.clone(), Node::default());
-            moves.came.push(place);
+        let known = self.entries.clone();
+        for (at, _, now) in known.differences(&found).filter(|(at, ..)| !but_for.contains(*at)) {
+            changed |= match now {
+                Some(value) => self.put(at, value.unwrap_or_default()),
+                None => self.remove(at),
+            };
         }
-        for place in lost {
-            self.forget(&place, &mut moves);
-        }
-        moves
+        changed
     }
 
-    fn forget(&mut self, at: &Arc<str>, moves: &mut Moves) {
-        let mut due = vec![at.clone()];
-        while let Some(place) = due.pop() {
-            let Some(node) = self.nodes.remove(&place) else { continue };
-            moves.changed |= self.entries.remove(&place);
-            due.extend(node.names.iter().map(|name| Arc::from(join(&place, name))));
-            moves.went.push(place);
+    fn put(&mut self, at: &str, value: &[u8]) -> bool {
+        let shown = shown(value, value.is_empty() && self.has_below(at));
+        let before = self.entries.get(at);
+        if before == Some(shown) {
+            return false;
+        }
+        let is_new = before.is_none();
+        self.entries.insert(at, shown);
+        if is_new {
+            self.show_above(at);
+        }
+        true
+    }
+
+    fn remove(&mut self, at: &str) -> bool {
+        let removed = self.entries.remove(at);
+        if removed {
+            self.show_above(at);
+        }
+        removed
+    }
+
+    /// Shows the nearest node above a place as what it is now that something below it came or went.
+    fn show_above(&mut self, at: &str) {
+        let above = std::iter::successors(parent(at), |above| parent(above));
+        let Some((above, value)) =
+            above.map(|above| (above, self.entries.get(above))).find(|(_, value)| value.is_some())
+        else {
+            return;
+        };
+        let has_below = self.has_below(above);
+        match (value.flatten(), has_below) {
+            (Some([]), true) => self.entries.insert(above, None),
+            (None, false) => self.entries.insert(above, Some(b"")),
+            (Some(_), true | false) | (None, true) => {}
         }
     }
+
+    fn has_below(&self, at: &str) -> bool {
+        let below = if at.is_empty() { String::new() } else { format!("{at}/") };
+        self.entries
+            .from(&below)
+            .find(|(path, _)| !path.is_empty())
+            .is_some_and(|(path, _)| path.starts_with(&below))
+    }
+}
+
+fn shown(value: &[u8], has_below: bool) -> Option<&[u8]> {
+    (!(value.is_empty() && has_below)).then_some(value)
+}
+
+/// The place above a place; `""` is the top, which has none.
+pub(super) fn parent(at: &str) -> Option<&str> {
+    if at.is_empty() { None } else { Some(at.rsplit_once('/').map_or("", |(parent, _)| parent)) }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What is in a store: the nodes with their values, everything above each of them included.
+    type Nodes = BTreeMap<String, Vec<u8>>;
 
     fn stat(mzxid: i64, pzxid: i64) -> Stat {
         Stat {
@@ -140,68 +162,123 @@ mod tests {
         }
     }
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(ToString::to_string).collect()
+    fn found(nodes: &Nodes) -> Found {
+        let mut found = Found::default();
+        for (at, value) in nodes {
+            found.add(at.clone(), &stat(1, 1), value.clone());
+        }
+        found
     }
 
-    fn shown(tree: &Tree) -> Vec<(String, Option<String>)> {
+    fn shown(tree: &Tree) -> BTreeMap<String, Option<Vec<u8>>> {
         match tree.content() {
-            Content::Tree(entries) => entries
-                .iter()
-                .map(|(at, value)| (at.to_owned(), value.map(|v| String::from_utf8(v.to_vec()).unwrap())))
-                .collect(),
-            Content::Absent => Vec::new(),
+            Content::Tree(entries) => {
+                entries.iter().map(|(at, value)| (at.to_owned(), value.map(<[u8]>::to_vec))).collect()
+            }
+            Content::Absent => BTreeMap::new(),
             other @ (Content::Unread | Content::Value(_) | Content::Children(_)) => panic!("{other:?}"),
         }
     }
 
-    fn entry(at: &str, value: Option<&str>) -> (String, Option<String>) {
-        (at.to_owned(), value.map(str::to_owned))
+    /// The rule, said naively.
+    fn expected(nodes: &Nodes) -> BTreeMap<String, Option<Vec<u8>>> {
+        let has_below = |at: &str| {
+            nodes.keys().any(|other| other != at && (at.is_empty() || other.starts_with(&format!("{at}/"))))
+        };
+        nodes
+            .iter()
+            .map(|(at, value)| (at.clone(), (!(value.is_empty() && has_below(at))).then(|| value.clone())))
+            .collect()
     }
 
-    #[test]
-    fn nodes_come_and_go_with_their_parents_list() {
-        let mut tree = Tree::new();
-        let top: Arc<str> = "".into();
-        assert!(tree.value(&top, Some((&stat(3, 5), Vec::new()))).changed);
-        assert_eq!(shown(&tree), [entry("", Some(""))]);
-        let moves = tree.children(&top, Some((&stat(3, 5), names(&["b", "a"]))));
-        assert_eq!(moves.came, ["a".into(), "b".into()]);
-        assert!(moves.changed, "the top has children now, and no value");
-        let a: Arc<str> = "a".into();
-        tree.value(&a, Some((&stat(4, 4), b"x".to_vec())));
-        assert_eq!(shown(&tree), [entry("", None), entry("a", Some("x"))]);
-        assert_eq!(tree.children(&a, Some((&stat(4, 6), names(&["c"])))).came, ["a/c".into()]);
-        assert_eq!(tree.highest(), 6);
-        tree.value(&"a/c".into(), Some((&stat(6, 6), b"y".to_vec())));
-        // The node is gone, its parent's list does not know yet.
-        assert!(tree.value(&a, None).changed);
-        let moves = tree.children(&top, Some((&stat(3, 9), names(&["b"]))));
-        assert_eq!(moves.went, ["a".into(), "a/c".into()]);
-        assert_eq!(shown(&tree), [entry("", None)]);
-        assert_eq!(tree.highest(), 9);
-        // What was asked before is answered late.
-        assert_eq!(tree.value(&a, Some((&stat(4, 4), b"x".to_vec()))), Moves::default());
+    fn nodes() -> impl Strategy<Value = Nodes> {
+        prop::collection::btree_map("[ab!](/[ab!]){0,2}", prop::collection::vec(0..2u8, 0..2), 0..9).prop_map(
+            |some| {
+                let mut nodes = Nodes::from([(String::new(), Vec::new())]);
+                for at in some.keys() {
+                    let above = std::iter::successors(parent(at), |above| parent(above));
+                    for above in above {
+                        nodes.entry(above.to_owned()).or_default();
+                    }
+                }
+                nodes.extend(some);
+                nodes
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_looked_at_first_the_last_state_is_shown(
+            before in nodes(), after in nodes(), order in any::<u64>(), walked in prop::collection::vec(any::<bool>(), 64),
+        ) {
+            let mut tree = Tree::default();
+            prop_assert!(tree.take(found(&before), &BTreeSet::new()));
+            prop_assert_eq!(shown(&tree), expected(&before));
+            prop_assert!(!tree.take(found(&before), &BTreeSet::new()), "nothing new");
+            // Some of the places are looked at in any order, the others are left to a walk that is blind for those.
+            let mut places: Vec<&String> = before.keys().chain(after.keys()).collect();
+            places.sort();
+            places.dedup();
+            let mut looked_at = Vec::new();
+            let mut found = Found::default();
+            for (index, at) in places.into_iter().enumerate() {
+                if walked[index % 64] {
+                    if let Some(value) = after.get(at) {
+                        found.add(at.clone(), &stat(1, 1), value.clone());
+                    }
+                } else {
+                    looked_at.push(at.as_str());
+                }
+            }
+            fastrand::Rng::with_seed(order).shuffle(&mut looked_at);
+            let (early, late) = looked_at.split_at(looked_at.len() / 2);
+            let once = stat(1, 1);
+            let look = |tree: &mut Tree, at: &str| tree.see(at, after.get(at).map(|value| (&once, &**value)));
+            for at in early {
+                look(&mut tree, at);
+            }
+            let blind: BTreeSet<Arc<str>> = looked_at.iter().map(|at| Arc::from(*at)).collect();
+            tree.take(found, &blind);
+            for at in late {
+                look(&mut tree, at);
+            }
+            prop_assert_eq!(shown(&tree), expected(&after));
+        }
     }
 
     #[test]
     fn a_tree_without_its_top_is_absent_and_comes_back() {
-        let mut tree = Tree::new();
-        let top: Arc<str> = "".into();
+        let mut tree = Tree::default();
         assert_eq!(tree.content(), Content::Absent);
-        tree.value(&top, Some((&stat(3, 3), b"v".to_vec())));
-        assert_eq!(shown(&tree), [entry("", Some("v"))]);
-        assert!(tree.value(&top, None).changed);
+        assert!(tree.see("", Some((&stat(3, 3), b"v"))));
+        assert_eq!(shown(&tree), BTreeMap::from([(String::new(), Some(b"v".to_vec()))]));
+        assert!(tree.see("", None));
         assert_eq!(tree.content(), Content::Absent);
-        tree.value(&top, Some((&stat(8, 8), b"w".to_vec())));
-        assert_eq!(shown(&tree), [entry("", Some("w"))]);
+        assert!(!tree.see("", None));
+        assert!(tree.see("", Some((&stat(8, 8), b"w"))));
     }
 
     #[test]
     fn the_same_value_written_again_is_a_change() {
-        let mut tree = Tree::new();
-        let top: Arc<str> = "".into();
-        tree.value(&top, Some((&stat(3, 3), b"v".to_vec())));
-        assert!(tree.value(&top, Some((&stat(4, 3), b"v".to_vec()))).changed);
+        let mut tree = Tree::default();
+        tree.see("", Some((&stat(3, 3), b"v")));
+        assert!(tree.see("", Some((&stat(4, 3), b"v"))));
+        assert!(!tree.see("", Some((&stat(4, 3), b"v"))));
+        let mut found = Found::default();
+        found.add(String::new(), &stat(5, 3), b"v".to_vec());
+        assert!(tree.take(found, &BTreeSet::new()), "what no event told");
+        assert_eq!(tree.highest(), 5);
+    }
+
+    #[test]
+    fn the_version_of_a_deletion_is_known_by_the_parent() {
+        let mut tree = Tree::default();
+        tree.see("", Some((&stat(3, 5), b"v")));
+        assert_eq!(tree.highest(), 5);
+        tree.see("", Some((&stat(3, 9), b"v")));
+        assert_eq!(tree.highest(), 9);
+        tree.see("", Some((&stat(3, 2), b"v")));
+        assert_eq!(tree.highest(), 9, "never falls");
     }
 }

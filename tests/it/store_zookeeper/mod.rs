@@ -8,6 +8,7 @@ mod basics;
 mod entrance;
 mod faults;
 mod scale;
+mod trees;
 
 use twitcher::store::{StoreSpec, zookeeper};
 use zookeeper_client::Client;

@@ -1,0 +1,192 @@
+//! Which nodes of a tree are to be looked at: each by one request at a time, so that no older answer comes last.
+//! Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What is to be looked at, and what a walk through the whole tree may not decide.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    waiting: BTreeSet<Arc<str>>,
+    /// On their way, and whether something was heard of them since.
+    looking: BTreeMap<Arc<str>, bool>,
+    /// Places that were due at any time of a walk: what it finds there may be older than what is known.
+    walking: Option<BTreeSet<Arc<str>>>,
+    /// How many more answers of each place belong to the last walk's proof.
+    proof: BTreeMap<Arc<str>, u8>,
+}
+
+impl Due {
+    /// Something was heard of a place.
+    pub(super) fn add(&mut self, at: &Arc<str>) {
+        if let Some(places) = &mut self.walking {
+            places.insert(Arc::clone(at));
+        }
+        match self.looking.get_mut(at) {
+            Some(again) => *again = true,
+            None => drop(self.waiting.insert(Arc::clone(at))),
+        }
+    }
+
+    /// The next places to look at, so many at most.
+    pub(super) fn take(&mut self, most: usize) -> Vec<Arc<str>> {
+        let places: Vec<Arc<str>> = self.waiting.iter().take(most).cloned().collect();
+        for at in &places {
+            self.waiting.remove(at);
+            self.looking.insert(Arc::clone(at), false);
+        }
+        places
+    }
+
+    /// A place was looked at.
+    pub(super) fn looked(&mut self, at: &Arc<str>) {
+        if self.looking.remove(at) == Some(true) {
+            self.waiting.insert(Arc::clone(at));
+        }
+        if let Some(left) = self.proof.get_mut(at) {
+            *left -= 1;
+            if *left == 0 {
+                self.proof.remove(at);
+            }
+        }
+    }
+
+    /// A look had no answer; it is made again, which also answers what was heard since.
+    pub(super) fn failed(&mut self, at: Arc<str>) {
+        self.looking.remove(&at);
+        self.proof.entry(Arc::clone(&at)).and_modify(|left| *left = 1);
+        self.waiting.insert(at);
+    }
+
+    /// A walk begins, in the place of the one before.
+    pub(super) fn begin_walk(&mut self) {
+        self.walking = Some(self.waiting.iter().chain(self.looking.keys()).cloned().collect());
+    }
+
+    /// The walk is over. Returns the places that it may not decide. What of them is still due belongs to its proof.
+    pub(super) fn end_walk(&mut self) -> BTreeSet<Arc<str>> {
+        let waiting = self.waiting.iter().map(|at| (Arc::clone(at), 1));
+        let looking = self.looking.iter().map(|(at, again)| (Arc::clone(at), 1 + u8::from(*again)));
+        self.proof = waiting.chain(looking).collect();
+        self.walking.take().unwrap_or_default()
+    }
+
+    /// Whether nothing is to be looked at.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.looking.is_empty()
+    }
+
+    /// Whether everything that the last walk could not decide has been looked at.
+    pub(super) fn is_proved(&self) -> bool {
+        self.walking.is_none() && self.proof.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(at: &str) -> Arc<str> {
+        at.into()
+    }
+
+    fn add(due: &mut Due, at: &str) {
+        due.add(&place(at));
+    }
+
+    fn looked(due: &mut Due, at: &str) {
+        due.looked(&place(at));
+    }
+
+    #[test]
+    fn a_place_is_looked_at_by_one_request_at_a_time() {
+        let mut due = Due::default();
+        add(&mut due, "a");
+        add(&mut due, "a");
+        assert_eq!(due.take(9), [place("a")]);
+        add(&mut due, "a");
+        assert!(due.take(9).is_empty(), "it is on its way");
+        looked(&mut due, "a");
+        assert_eq!(due.take(9), [place("a")], "what was heard meanwhile is looked at too");
+        looked(&mut due, "a");
+        assert!(due.is_empty());
+        add(&mut due, "a");
+        assert_eq!(due.take(9), [place("a")]);
+        due.failed(place("a"));
+        assert_eq!(due.take(9), [place("a")]);
+    }
+
+    #[test]
+    fn so_many_are_taken() {
+        let mut due = Due::default();
+        for at in ["c", "a", "b"] {
+            add(&mut due, at);
+        }
+        assert_eq!(due.take(2), [place("a"), place("b")]);
+        assert_eq!(due.take(2), [place("c")]);
+        assert!(!due.is_empty());
+    }
+
+    #[test]
+    fn a_walk_decides_nothing_of_what_was_due_meanwhile() {
+        let mut due = Due::default();
+        for at in ["looking", "waiting"] {
+            add(&mut due, at);
+        }
+        due.take(1);
+        due.begin_walk();
+        assert!(!due.is_proved());
+        looked(&mut due, "looking");
+        add(&mut due, "heard");
+        due.take(9);
+        looked(&mut due, "heard");
+        let places = due.end_walk();
+        assert_eq!(places, ["heard", "looking", "waiting"].map(place).into());
+        assert_eq!(due.end_walk(), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_walk_proves_something_once_what_was_due_has_been_looked_at() {
+        let mut due = Due::default();
+        due.begin_walk();
+        due.end_walk();
+        assert!(due.is_proved(), "nothing was due");
+
+        // One waits, one is on its way, and of one something was heard since it is.
+        for at in ["again", "looking", "waiting"] {
+            add(&mut due, at);
+        }
+        due.take(2);
+        add(&mut due, "again");
+        due.begin_walk();
+        due.end_walk();
+        for at in ["looking", "again"] {
+            looked(&mut due, at);
+            assert!(!due.is_proved(), "{at}");
+        }
+        due.take(9);
+        looked(&mut due, "waiting");
+        assert!(!due.is_proved(), "one has to be looked at again");
+        // What is heard from now on belongs to no proof, however often it is.
+        add(&mut due, "again");
+        add(&mut due, "later");
+        looked(&mut due, "again");
+        assert!(due.is_proved());
+        assert!(!due.is_empty());
+    }
+
+    #[test]
+    fn a_look_without_an_answer_is_made_once_for_the_proof() {
+        let mut due = Due::default();
+        add(&mut due, "a");
+        due.take(1);
+        add(&mut due, "a");
+        due.begin_walk();
+        due.end_walk();
+        due.failed(place("a"));
+        assert!(!due.is_proved());
+        due.take(1);
+        looked(&mut due, "a");
+        assert!(due.is_proved());
+    }
+}

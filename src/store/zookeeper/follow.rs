@@ -1,0 +1,315 @@
+//! One tree that is followed: a recursive watch on its top, a walk through all of it, and a look at what changes.
+//!
+//! The library loses such a watch when it reconnects, and the servers lose what happens meanwhile (ZOOKEEPER-4698).
+//! So with every connection the watch is set anew and everything is read again.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+use zookeeper_client::{
+    AddWatchMode, Client, Error, EventType, PersistentWatcher, SessionState, WatchedEvent,
+};
+
+use super::announce::Announcement;
+use super::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
+use super::due::Due;
+use super::nodes::{MOST_NODES, Node, read_nodes, read_values, walk};
+use super::path::{below, place_in};
+use super::serve::{Ended, sleep_until};
+use super::tree::{Found, Tree, parent};
+use crate::store::StoreError;
+use crate::store::session::{Reading, Report, TargetId};
+use crate::watch::Version;
+
+/// Requests for changed nodes on their way at once, for one tree.
+const LOOKS: usize = 4;
+
+/// Events that came already are taken together, up to so many, before anything is looked at.
+const TOGETHER: usize = 1000;
+
+/// Why a tree is followed no more.
+pub(super) enum Stopped {
+    /// Nobody asks for it.
+    Unasked,
+    /// It cannot be read or watched; the rest of the session goes on.
+    Refused(StoreError),
+    /// The session is over.
+    Session(Ended),
+}
+
+impl From<Ended> for Stopped {
+    fn from(ended: Ended) -> Self {
+        Self::Session(ended)
+    }
+}
+
+type Looked = (Vec<Arc<str>>, Result<Vec<Option<Node>>, StoreError>);
+
+/// What a tree is followed with.
+pub(super) struct Asked {
+    pub(super) id: TargetId,
+    pub(super) top: Arc<str>,
+    pub(super) client: oneshot::Receiver<Result<Client, StoreError>>,
+    /// What all trees of a session may have on its way.
+    pub(super) requests: Arc<Semaphore>,
+    pub(super) reports: mpsc::Sender<Report>,
+    /// Each is a demand to verify it; closed when nobody asks for the tree any more.
+    pub(super) demands: mpsc::UnboundedReceiver<()>,
+}
+
+/// Follows a tree until it cannot or need not be followed any more.
+pub(super) async fn follow(mut asked: Asked) -> Stopped {
+    let client = match (&mut asked.client).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => return Stopped::Refused(error),
+        Err(_) => return Stopped::Unasked,
+    };
+    let mut announcement = Announcement::default();
+    announcement.owe();
+    let following = Following {
+        asked,
+        client,
+        tree: Tree::default(),
+        announcement,
+        due: Due::default(),
+        walk: None,
+        looks: FuturesUnordered::new(),
+        losses: 0,
+    };
+    match following.run().await {
+        Ok(never) => match never {},
+        Err(stopped) => stopped,
+    }
+}
+
+/// A walk that is under way.
+struct Walk {
+    found: BoxFuture<'static, Result<Found, StoreError>>,
+    /// Whether another one was demanded after this one had begun.
+    again: bool,
+}
+
+/// A tree, and what is under way for it.
+struct Following {
+    asked: Asked,
+    client: Client,
+    tree: Tree,
+    announcement: Announcement,
+    due: Due,
+    walk: Option<Walk>,
+    looks: FuturesUnordered<BoxFuture<'static, Looked>>,
+    /// How often in a row the connection was lost before everything was read.
+    losses: u32,
+}
+
+impl Following {
+    async fn run(mut self) -> Result<std::convert::Infallible, Stopped> {
+        let mut watcher = self.watch().await?;
+        loop {
+            self.begin_walk();
+            self.until_disconnected(&mut watcher).await?;
+            self.walk = None;
+            self.looks.clear();
+            self.due = Due::default();
+            watcher = self.watch().await?;
+        }
+    }
+
+    /// Sets the watch.
+    async fn watch(&mut self) -> Result<PersistentWatcher, Stopped> {
+        let what = format!("watch {} and everything below it", self.asked.top);
+        loop {
+            let error = match self.client.watch(&self.asked.top, AddWatchMode::PersistentRecursive).await {
+                Ok(watcher) => return Ok(watcher),
+                Err(error) => error,
+            };
+            match meaning(&error) {
+                // It waits in the client for the next connection.
+                Meaning::Broken => {}
+                Meaning::Over => return Err(Ended::Lost(failed(what, &error)).into()),
+                Meaning::Refused if matches!(error, Error::Unimplemented) => {
+                    let why =
+                        "the server is older than ZooKeeper 3.6 and cannot watch a whole tree".to_owned();
+                    return Err(Stopped::Refused(StoreError::Refused { what, why }));
+                }
+                Meaning::Refused | Meaning::Denied => return Err(Stopped::Refused(failed(what, &error))),
+            }
+        }
+    }
+
+    async fn until_disconnected(&mut self, watcher: &mut PersistentWatcher) -> Result<(), Stopped> {
+        loop {
+            self.begin_looks();
+            tokio::select! {
+                biased;
+                demand = self.asked.demands.recv() => match demand {
+                    None => return Err(Stopped::Unasked),
+                    Some(()) => self.verify(),
+                },
+                event = watcher.changed() => {
+                    let mut event = Some(event);
+                    for _ in 0..TOGETHER {
+                        let Some(heard) = event else { break };
+                        if self.heard(&heard)? == Connection::Lost {
+                            return Ok(());
+                        }
+                        event = watcher.changed().now_or_never();
+                    }
+                }
+                found = under_way(&mut self.walk) => self.walked(found)?,
+                Some(looked) = self.looks.next() => self.looked(looked)?,
+                () = sleep_until(self.announcement.held()) => {}
+            }
+            self.report().await?;
+        }
+    }
+
+    fn verify(&mut self) {
+        self.announcement.owe();
+        match &mut self.walk {
+            Some(walk) => walk.again = true,
+            None => self.begin_walk(),
+        }
+    }
+
+    fn begin_walk(&mut self) {
+        self.due.begin_walk();
+        let (client, top) = (self.client.clone(), Arc::clone(&self.asked.top));
+        let (requests, reports) = (Arc::clone(&self.asked.requests), self.asked.reports.clone());
+        // What is too large together may be read alone.
+        let most = (MOST_NODES >> (2 * self.losses)).max(1);
+        let found = async move {
+            // What is read after this is not older than what anybody was told to have written before.
+            client.sync(&top).await.map_err(|error| failed(format!("sync {top}"), &error))?;
+            let mut found = Found::default();
+            let request = |paths: Vec<Arc<str>>| {
+                let (client, requests, reports) = (&client, &requests, &reports);
+                async move {
+                    let _permit = requests.acquire().await;
+                    let nodes = read_nodes(client, &paths).await;
+                    // Where reports wait already, the driver has enough to do.
+                    let _ = reports.try_send(Report::Progress);
+                    nodes
+                }
+            };
+            walk(&top, most, request, |at, node| found.add(at, &node.stat, node.value)).await?;
+            Ok(found)
+        };
+        self.walk = Some(Walk { found: found.boxed(), again: false });
+    }
+
+    fn walked(&mut self, found: Result<Found, StoreError>) -> Result<(), Stopped> {
+        let again = self.walk.take().is_some_and(|walk| walk.again);
+        match found {
+            Ok(found) => {
+                self.losses = 0;
+                let changed = self.tree.take(found, &self.due.end_walk());
+                self.announcement.change(changed);
+                self.announcement.load();
+                if again {
+                    self.begin_walk();
+                }
+                Ok(())
+            }
+            // What breaks is the connection: with the next one, everything is read again.
+            Err(StoreError::Unavailable { what, why }) => {
+                self.losses += 1;
+                if self.losses < MOST_LOSSES {
+                    return Ok(());
+                }
+                let path = what.strip_prefix("read ").unwrap_or(&self.asked.top);
+                Err(Stopped::Refused(lost_at(path, &why)))
+            }
+            Err(error) => Err(Stopped::Refused(error)),
+        }
+    }
+
+    fn begin_looks(&mut self) {
+        while self.looks.len() < LOOKS {
+            let most = (MOST_NODES >> (2 * self.losses)).max(1);
+            let places = self.due.take(most);
+            if places.is_empty() {
+                return;
+            }
+            let (client, requests) = (self.client.clone(), Arc::clone(&self.asked.requests));
+            let paths: Vec<Arc<str>> = places.iter().map(|at| below(&self.asked.top, at)).collect();
+            let look = async move {
+                let _permit = requests.acquire().await;
+                let nodes = read_values(&client, &paths).await;
+                (places, nodes)
+            };
+            self.looks.push(look.boxed());
+        }
+    }
+
+    fn looked(&mut self, (places, nodes): Looked) -> Result<(), Stopped> {
+        match nodes {
+            Ok(nodes) => {
+                for (at, node) in places.iter().zip(nodes) {
+                    self.due.looked(at);
+                    let seen = node.as_ref().map(|node| (&node.stat, &*node.value));
+                    self.announcement.change(self.tree.see(at, seen));
+                }
+                Ok(())
+            }
+            Err(StoreError::Unavailable { .. }) => {
+                for at in places {
+                    self.due.failed(at);
+                }
+                Ok(())
+            }
+            Err(error) => Err(Stopped::Refused(error)),
+        }
+    }
+
+    fn heard(&mut self, event: &WatchedEvent) -> Result<Connection, Stopped> {
+        if event.event_type == EventType::Session {
+            let state = event.session_state;
+            if state.is_terminated() {
+                let what = format!("watch {} and everything below it", self.asked.top);
+                let why = format!("the session ended: {state:?}");
+                return Err(Ended::Lost(StoreError::Unavailable { what, why }).into());
+            }
+            let lost = state == SessionState::Disconnected;
+            return Ok(if lost { Connection::Lost } else { Connection::Kept });
+        }
+        let Some(at) = place_in(&self.asked.top, &event.path) else { return Ok(Connection::Kept) };
+        // Of a node that is gone only its parent knows when.
+        if event.event_type == EventType::NodeDeleted
+            && let Some(parent) = parent(at)
+        {
+            self.due.add(&parent.into());
+        }
+        self.due.add(&at.into());
+        Ok(Connection::Kept)
+    }
+
+    async fn report(&mut self) -> Result<(), Stopped> {
+        let Some(proof) = self.announcement.take(Instant::now(), self.due.is_empty(), self.due.is_proved())
+        else {
+            return Ok(());
+        };
+        let version = Version::Revision(self.tree.highest());
+        let reading = Reading { version, content: self.tree.content() };
+        let report = Report::State { id: self.asked.id, reading, proof };
+        self.asked.reports.send(report).await.map_err(|_| Ended::Unheard.into())
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Connection {
+    Kept,
+    Lost,
+}
+
+/// What a walk found; never, while there is none.
+async fn under_way(walk: &mut Option<Walk>) -> Result<Found, StoreError> {
+    match walk {
+        Some(walk) => (&mut walk.found).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,126 @@
+//! The single nodes of a session: watched, looked at, looked at again when they fire.
+
+use futures::FutureExt;
+use futures::future::Aborted;
+
+use super::{Ended, Fired, IN_FLIGHT, Looked, Serving, Waiting};
+use crate::store::session::{Report, TargetId};
+use crate::store::zookeeper::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
+use crate::store::zookeeper::look::look;
+use crate::store::zookeeper::single::Phase;
+
+impl Serving {
+    /// Looks at a node again. A watch that is set stays until the look has set the next one.
+    pub(super) fn look_again(&mut self, id: TargetId) {
+        let Some(single) = self.singles.get_mut(&id) else { return };
+        match single.phase {
+            // A look on its way is repeated when it is back, where it began before the asking.
+            Phase::Waiting | Phase::Looking { .. } => {}
+            Phase::Armed => {
+                single.phase = Phase::Waiting;
+                self.queue(id);
+            }
+        }
+    }
+
+    /// Puts a waiting node where it belongs: among those that can be looked at, or behind a `sync`.
+    pub(super) fn queue(&mut self, id: TargetId) {
+        let Some(single) = self.singles.get(&id) else { return };
+        let (since, member) = (single.since, single.member);
+        if self.pool.get(member).is_some_and(|joined| joined.client.is_some() && joined.synced >= since) {
+            self.due.push_back(id);
+        } else {
+            self.unsynced.entry(member).or_default().push(id);
+            self.sync(member);
+        }
+    }
+
+    pub(super) fn start_looks(&mut self) {
+        while self.looks.len() < IN_FLIGHT
+            && let Some(id) = self.due.pop_front()
+        {
+            let Some(single) = self.singles.get_mut(&id) else { continue };
+            let Some(joined) = self.pool.get(single.member) else { continue };
+            if single.phase != Phase::Waiting {
+                continue;
+            }
+            if joined.synced < single.since {
+                // Asked for once more since it was put here.
+                self.queue(id);
+                continue;
+            }
+            let Some(client) = joined.client.clone() else { continue };
+            self.next_turn += 1;
+            let turn = self.next_turn;
+            single.phase = Phase::Looking { turn, synced: joined.synced };
+            let (path, want) = (single.path.clone(), single.want);
+            self.looks
+                .push(async move { Looked { id, turn, result: look(client, path, want).await } }.boxed());
+        }
+    }
+
+    pub(super) async fn looked(&mut self, looked: Looked) -> Result<(), Ended> {
+        let Looked { id, turn, result } = looked;
+        let Some(single) = self.singles.get_mut(&id) else { return Ok(()) };
+        let synced = match single.phase {
+            Phase::Looking { turn: under_way, synced } if under_way == turn => synced,
+            // It was asked for anew meanwhile.
+            Phase::Looking { .. } | Phase::Waiting | Phase::Armed => return Ok(()),
+        };
+        let (seen, watcher) = match result {
+            Ok(done) => done,
+            Err(error) => match meaning(&error) {
+                Meaning::Broken if single.losses < MOST_LOSSES => {
+                    // It waits in the client for the next connection.
+                    single.losses += 1;
+                    single.phase = Phase::Waiting;
+                    self.queue(id);
+                    return Ok(());
+                }
+                Meaning::Broken => {
+                    let error = lost_at(&single.path, &error.to_string());
+                    return self.refuse(id, error).await;
+                }
+                Meaning::Over => return Err(self.ended(&error.to_string()).into()),
+                Meaning::Refused | Meaning::Denied => {
+                    let error = failed(format!("read {}", single.path), &error);
+                    return self.refuse(id, error).await;
+                }
+            },
+        };
+        // The new watch first: it takes over from the old one without a gap.
+        let waiting = Waiting { id, turn, event: watcher.changed().boxed() };
+        let (watch, handle) = futures::future::abortable(waiting);
+        self.watches.push(watch);
+        if let Some(before) = single.watch.replace(handle) {
+            before.abort();
+        }
+        single.turn = turn;
+        single.losses = 0;
+        let report = single.see(seen, synced);
+        if synced < single.since {
+            single.phase = Phase::Waiting;
+            self.queue(id);
+        } else {
+            single.phase = Phase::Armed;
+        }
+        match report {
+            Some((reading, proof)) => self.send(Report::State { id, reading, proof }).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn fired(&mut self, fired: Result<Fired, Aborted>) -> Result<(), Ended> {
+        let Ok(Fired { id, turn, event }) = fired else { return Ok(()) };
+        if event.session_state.is_terminated() {
+            return Err(self.ended(&format!("{:?}", event.session_state)).into());
+        }
+        if let Some(single) = self.singles.get_mut(&id)
+            && single.turn == turn
+        {
+            single.watch = None;
+            self.look_again(id);
+        }
+        Ok(())
+    }
+}

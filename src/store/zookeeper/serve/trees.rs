@@ -1,0 +1,77 @@
+//! The trees of a session: each is followed by a future of its own.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Ended, Serving};
+use crate::store::StoreError;
+use crate::store::session::TargetId;
+use crate::store::zookeeper::follow::{Asked, Stopped, follow};
+use crate::store::zookeeper::pool::{Manner, Member};
+
+/// A tree that is followed.
+pub(super) struct Followed {
+    /// Which time it is followed.
+    turn: u64,
+    /// To demand that it is verified. Dropping it ends the work.
+    demands: mpsc::UnboundedSender<()>,
+}
+
+/// A tree that is followed no more.
+pub(super) struct Left {
+    id: TargetId,
+    turn: u64,
+    member: Member,
+    bytes: usize,
+    how: Stopped,
+}
+
+impl Serving {
+    pub(super) fn follow(&mut self, id: TargetId, top: Arc<str>) {
+        let bytes = self.entrance.chroot_bytes() + top.len();
+        let member = self.place(Manner::Trees, bytes);
+        let (to, client) = oneshot::channel();
+        match self.pool.get(member).and_then(|joined| joined.client.clone()) {
+            // It was made just now, and is waited for below.
+            Some(client) => drop(to.send(Ok(client))),
+            None => self.awaited.entry(member).or_default().push(to),
+        }
+        let (demands, demanded) = mpsc::unbounded_channel();
+        self.next_turn += 1;
+        let turn = self.next_turn;
+        let (requests, reports) = (Arc::clone(&self.tree_requests), self.reports.clone());
+        let following = follow(Asked { id, top, client, requests, reports, demands: demanded });
+        self.trees.push(following.map(move |how| Left { id, turn, member, bytes, how }).boxed());
+        self.followed.insert(id, Followed { turn, demands });
+    }
+
+    pub(super) fn verify_tree(&mut self, id: TargetId) {
+        if let Some(followed) = self.followed.get(&id) {
+            // One that has just ended is refused, and armed again.
+            let _ = followed.demands.send(());
+        }
+    }
+
+    pub(super) async fn left(&mut self, left: Left) -> Result<(), Ended> {
+        let Left { id, turn, member, bytes, how } = left;
+        self.pool.leave(member, bytes);
+        match how {
+            Stopped::Unasked => Ok(()),
+            Stopped::Session(ended) => Err(ended),
+            // It was asked for anew meanwhile.
+            Stopped::Refused(_) if self.followed.get(&id).is_none_or(|followed| followed.turn != turn) => {
+                Ok(())
+            }
+            Stopped::Refused(error) => self.refuse(id, error).await,
+        }
+    }
+
+    /// Tells the trees that wait for a session that it cannot be had.
+    pub(super) fn cannot_follow(&mut self, member: Member, error: &StoreError) {
+        for waiting in self.awaited.remove(&member).unwrap_or_default() {
+            let _ = waiting.send(Err(error.clone()));
+        }
+    }
+}
