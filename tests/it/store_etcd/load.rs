@@ -144,14 +144,15 @@ async fn a_server_that_takes_small_transactions_is_asked_with_small_ones() {
 async fn a_key_does_not_wait_for_large_trees() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
-    put_many(&mut client, "/tree/", 20_000, "x").await;
+    put_many(&mut client, "/tree/", 5000, "x").await;
     let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None));
-    let mut arms: Vec<_> = (1..=12).map(|id| arm(id, "/tree", WatchType::Tree)).collect();
+    let mut arms: Vec<_> = (1..=24).map(|id| arm(id, "/tree", WatchType::Tree)).collect();
     arms.push(arm(0, "/key", WatchType::Data));
     seen.arm(arms);
     seen.until("the key", |seen| seen.count(0) == 1).await;
-    assert!(seen.states.len() < 4, "{} trees came first", seen.states.len() - 1);
-    seen.until("all trees", |seen| seen.states.len() == 13).await;
+    // Some that are read at the same time may be answered before it.
+    assert!(seen.states.len() < 12, "{} trees came first", seen.states.len() - 1);
+    seen.until("all trees", |seen| seen.states.len() == 25).await;
 }
 
 #[tokio::test]
