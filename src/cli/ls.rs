@@ -48,7 +48,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         Some(rows) => rows,
         // An empty store has nothing at its top; that is no mistake of whoever asks.
         None if args.key.base().is_empty() => Vec::new(),
-        None => return Err(opened.missing(&args.key)),
+        None => return Err(opened.missing(&args.key).await),
     };
     print(&if args.json { json(&rows, args.long) } else { text(&rows, args.long) })
 }

@@ -88,6 +88,14 @@ fn each_key_is_shown_by_its_own_name() {
         assert!(said.contains("1 of the keys at and below / cannot be shown"), "{command:?}: {said}");
         assert!(said.contains("so is `a` where there is `/a`"), "{command:?}: {said}");
     }
+    for (key, other) in [("/foo", "foo"), ("x", "/x")] {
+        for command in ["get", "ls", "dump"] {
+            let output = run(store, &[command, key]);
+            assert_eq!(output.status.code(), Some(1));
+            let said = format!("`{key}` does not exist in {store}, but `{other}` does");
+            assert!(errors(&output).contains(&said), "{}", errors(&output));
+        }
+    }
     etcd.ctl(&["del", "/a"]);
     let output = run(store, &["ls", "/", "--tree"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "!\na\nfoo\nfoo/bar\n/x/y\n");
