@@ -11,6 +11,7 @@ use clap_complete::CompletionCandidate;
 use super::Common;
 use super::stores::StoreChoice;
 use crate::store::Access;
+use crate::tree::place::key_text;
 use crate::watch::Key;
 
 /// How long a store may take to answer.
@@ -32,13 +33,13 @@ pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
     let Ok(above_key) = Key::new(if above.is_empty() { "/" } else { above }) else { return Vec::new() };
     let names = async {
         let access = Access::open(&spec, PATIENCE).await.ok()?;
-        let names = access.children(&above_key).await.ok()??;
+        let children = access.spelled_children(&above_key).await.ok()??;
         let mut candidates = Vec::new();
-        let above = if above.is_empty() { "/" } else { above };
-        for name in
-            names.into_iter().filter(|name| format!("{above}{name}").starts_with(typed) || typed.is_empty())
-        {
-            candidates.push(format!("{above}{name}"));
+        for child in children {
+            for spelling in child.spellings() {
+                let key = key_text(&above_key, &child.name, spelling);
+                candidates.extend(Some(key).filter(|key| key.starts_with(typed)));
+            }
         }
         // One that is left and has more below it is gone into with the next Tab.
         if let [alone] = candidates.as_slice()

@@ -46,14 +46,14 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     if opened.access.delete(&args.key, condition).await.map_err(failure)? {
         Ok(())
     } else {
-        Err(opened.missing(&args.key))
+        Err(opened.missing(&args.key).await)
     }
 }
 
 async fn delete_tree(key: &Key, yes: bool, opened: &Opened) -> Result<(), Failure> {
     let present = opened.entries(key).await?;
     if present.is_empty() {
-        return Err(opened.missing(key));
+        return Err(opened.missing(key).await);
     }
     let nothing = std::collections::BTreeMap::new();
     let plan = plan(key, &nothing, &present, Mode::Replace, Bare::Imply)

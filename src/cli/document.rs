@@ -92,7 +92,7 @@ pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
     let entries = opened.entries(&args.key).await?;
     if entries.is_empty() && !args.key.base().is_empty() {
-        return Err(opened.missing(&args.key));
+        return Err(opened.missing(&args.key).await);
     }
     let entries = entries.iter().map(|(path, entry)| (path.as_str(), entry.value.as_deref()));
     print(&document::write(entries, args.format.syntax()))

@@ -28,8 +28,9 @@ pub(super) struct Args {
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
-    let entry = opened.access.get(&args.key).await.map_err(failure)?;
-    let entry = entry.ok_or_else(|| opened.missing(&args.key))?;
+    let Some(entry) = opened.access.get(&args.key).await.map_err(failure)? else {
+        return Err(opened.missing(&args.key).await);
+    };
     if args.json {
         let metadata: serde_json::Map<_, _> =
             entry.metadata.iter().map(|(name, text)| ((*name).to_owned(), text.as_str().into())).collect();

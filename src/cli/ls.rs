@@ -7,7 +7,7 @@ use clap_complete::ArgValueCompleter;
 use super::stores::{Opened, StoreArgs, failure, key};
 use super::{Common, Failure, complete, print};
 use crate::store::access::Entry;
-use crate::tree::place::key_at;
+use crate::tree::place::{key_read, key_text};
 use crate::watch::Key;
 
 /// List the names below a key
@@ -48,27 +48,29 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         Some(rows) => rows,
         // An empty store has nothing at its top; that is no mistake of whoever asks.
         None if args.key.base().is_empty() => Vec::new(),
-        None => return Err(opened.missing(&args.key)),
+        None => return Err(opened.missing(&args.key).await),
     };
     print(&if args.json { json(&rows, args.long) } else { text(&rows, args.long) })
 }
 
 async fn whole(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
     let entries = opened.entries(key).await?;
-    let full = |path: &str| key_at(key, path).map_or_else(|_| path.to_owned(), |key| key.to_string());
-    let rows: Vec<Row> = entries.into_iter().map(|(path, entry)| (full(&path), Some(entry))).collect();
+    let row = |(path, entry): (String, Entry)| (key_text(key, &path, entry.spelling), Some(entry));
+    let rows: Vec<Row> = entries.into_iter().map(row).collect();
     Ok((!rows.is_empty()).then_some(rows))
 }
 
 async fn direct(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
-    let Some(names) = opened.access.children(key).await.map_err(failure)? else { return Ok(None) };
-    let mut rows = Vec::with_capacity(names.len());
-    for name in names {
-        let entry = match key_at(key, &name) {
-            Ok(key) => opened.access.get(&key).await.map_err(failure)?,
-            Err(_) => None,
-        };
-        rows.push((name, entry));
+    let Some(children) = opened.access.spelled_children(key).await.map_err(failure)? else { return Ok(None) };
+    let mut rows = Vec::with_capacity(children.len());
+    for child in children {
+        let mut entry = None;
+        for spelling in child.spellings() {
+            if let (None, Ok(key)) = (&entry, key_read(key, &child.name, spelling)) {
+                entry = opened.access.get(&key).await.map_err(failure)?;
+            }
+        }
+        rows.push((child.name, entry));
     }
     Ok(Some(rows))
 }

@@ -106,9 +106,19 @@ impl Opened {
         Ok(listing.entries)
     }
 
-    /// The failure of a key that is not there.
-    pub(super) fn missing(&self, key: &Key) -> Failure {
-        Failure::new(format!("`{key}` does not exist in {}; `twitcher ls` shows what does", self.spec.url))
+    /// The failure of a key that is not there. In an etcd without a prefix `/foo` and `foo` are two keys, which look
+    /// like one in a list of names.
+    pub(super) async fn missing(&self, key: &Key) -> Failure {
+        let url = &self.spec.url;
+        let text = key.as_str();
+        let other = text.strip_prefix('/').map_or_else(|| format!("/{text}"), ToOwned::to_owned);
+        if let (StoreUrl::Etcd { prefix, .. }, Ok(other)) = (url, Key::new(&other))
+            && prefix.is_empty()
+            && let Ok(Some(_)) = self.access.children(&other).await
+        {
+            return Failure::new(format!("`{key}` does not exist in {url}, but `{other}` does"));
+        }
+        Failure::new(format!("`{key}` does not exist in {url}; `twitcher ls` shows what does"))
     }
 }
 

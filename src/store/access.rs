@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{StoreError, StoreSpec, StoreUrl};
-use crate::watch::{Key, Version};
+use crate::watch::{Key, Spelling, Version};
 
 /// One key with what the store knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Entry {
     pub value: Option<Bytes>,
     /// The version of the value, as a watch of it would show.
     pub version: Version,
+    /// In a [`Listing`]: how its key is written, which the path does not say.
+    pub spelling: Spelling,
     /// What else the store tells of the key, by the store's own field names (`create_revision`, `lease`,
     /// `czxid`, `numChildren`, `mtime`…), in the store's order. Empty in a [`Listing`].
     pub metadata: Vec<(&'static str, String)>,
@@ -53,6 +55,25 @@ pub enum Change {
     },
 }
 
+/// A name directly below a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// The name.
+    pub name: String,
+    /// Whether a key that begins with it is written behind a slash.
+    pub slashed: bool,
+    /// Whether one is written as it is.
+    pub plain: bool,
+}
+
+impl Child {
+    /// How keys that begin with it are written: the first that is there has its path.
+    pub fn spellings(&self) -> impl Iterator<Item = Spelling> {
+        let slashed = self.slashed.then_some(Spelling::Slashed);
+        slashed.into_iter().chain(self.plain.then_some(Spelling::Plain))
+    }
+}
+
 /// A subtree read at one moment (etcd), or node by node (`ZooKeeper`, dir).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listing {
@@ -60,12 +81,12 @@ pub struct Listing {
     pub entries: std::collections::BTreeMap<String, Entry>,
     /// The revision at which all of it held; etcd only.
     pub revision: Option<i64>,
-    /// Keys that are there and not among the entries, because no [`Key`] names them ([`LEFT_OUT`]); etcd only.
+    /// Keys that are there and not among the entries, because they have no path of their own ([`LEFT_OUT`]); etcd only.
     pub left_out: u64,
 }
 
 /// Why etcd's keys are left out.
-pub const LEFT_OUT: &str = "a key that is not UTF-8, or ends with more than one slash, is left out";
+pub const LEFT_OUT: &str = "a key that is not UTF-8, has a NUL character or ends with more than one slash is left out; so is `a` where there is `/a`";
 
 /// A store that single requests can be sent to.
 pub enum Access {
@@ -118,11 +139,19 @@ impl Access {
 
     /// The names of a key's direct children, sorted; `None` if neither it nor anything below it exists.
     pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
-        match self {
-            Self::Etcd(access) => access.children(key).await,
-            Self::ZooKeeper(access) => access.children(key).await,
-            Self::Dir(access) => access.children(key).await,
-        }
+        let children = self.spelled_children(key).await?;
+        Ok(children.map(|children| children.into_iter().map(|child| child.name).collect()))
+    }
+
+    /// The same with how their keys are written.
+    pub async fn spelled_children(&self, key: &Key) -> Result<Option<Vec<Child>>, StoreError> {
+        let names = match self {
+            Self::Etcd(access) => return access.children(key).await,
+            Self::ZooKeeper(access) => access.children(key).await?,
+            Self::Dir(access) => access.children(key).await?,
+        };
+        let child = |name| Child { name, slashed: true, plain: false };
+        Ok(names.map(|names| names.into_iter().map(child).collect()))
     }
 
     /// Reads a key and everything below it.

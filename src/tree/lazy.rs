@@ -9,6 +9,9 @@ use crate::store::{Store, StoreError};
 use crate::watch::{InvalidKey, Key};
 
 /// Subtrees of a key, mirrored from the first use on until they are closed.
+///
+/// Each is below its path and a slash. What an etcd without a prefix has below `foo`, and not below `/foo`, is in no
+/// subtree of `/`: it is in one of `foo`.
 #[derive(Debug)]
 pub struct LazyTree {
     store: Store,

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::place::key_at;
 use super::snapshot::{ReadError, Snapshot};
 use crate::store::access::Condition;
 use crate::store::{Store, StoreError};
@@ -43,8 +42,9 @@ impl<'a> Node<'a> {
         self.snapshot.get(&self.path)
     }
 
-    /// Writes a value if the node is still as it was read; else it is a [`StoreError::Conflict`], also where
-    /// somebody wrote between a look at the store and the write. Returns the new version.
+    /// Writes a value [to the key](Snapshot::key_of) that was read, if it is still as it was read; else it is a
+    /// [`StoreError::Conflict`], also where somebody wrote between a look at the store and the write. Returns the new
+    /// version.
     pub async fn set(&self, value: impl Into<Bytes>) -> Result<Version, StoreError> {
         let (key, condition) = self.unchanged().await?;
         self.store.put(&key, value, condition).await
@@ -73,7 +73,7 @@ impl<'a> Node<'a> {
     /// The mirror holds values and no versions, which would cost it a fifth of its memory: so the store is
     /// asked for the version of what has this value.
     async fn unchanged(&self) -> Result<(Key, Condition), StoreError> {
-        let key = key_at(self.snapshot.key(), &self.path).map_err(|error| StoreError::Refused {
+        let key = self.snapshot.key_of(&self.path).map_err(|error| StoreError::Refused {
             what: format!("write {} of {}", self.path, self.snapshot.key()),
             why: error.to_string(),
         })?;

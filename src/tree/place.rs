@@ -1,6 +1,6 @@
 //! Where a path of a subtree is in its store.
 
-use crate::watch::{InvalidKey, Key};
+use crate::watch::{InvalidKey, Key, Spelling};
 
 /// The key of a path relative to another key, as [`Subtree`](crate::watch::Subtree) has them: `""` is the key
 /// itself, `"a/b"` is below it, and `"/"` is the key with a slash at its end. Slashes at the key's own end do not
@@ -12,6 +12,19 @@ pub fn key_at(key: &Key, path: &str) -> Result<Key, InvalidKey> {
         "/" => Key::new(&format!("{}/", key.base())),
         path => Key::new(&format!("{}/{path}", key.base())),
     }
+}
+
+/// The key of a path that was read, which in the tree of `/` may be [written](Spelling) in two ways.
+pub fn key_read(key: &Key, path: &str, spelling: Spelling) -> Result<Key, InvalidKey> {
+    match spelling {
+        Spelling::Slashed => key_at(key, path),
+        Spelling::Plain => Key::new(path),
+    }
+}
+
+/// The same as text for people, also where it is too long for a key, or has a NUL character.
+pub fn key_text(key: &Key, path: &str, spelling: Spelling) -> String {
+    key_read(key, path, spelling).map_or_else(|_| path.to_owned(), |key| key.to_string())
 }
 
 /// Whether a path is another or below it; everything is below `""`.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::place::key_at;
+use super::place::key_read;
 use crate::store::access::{Change, Condition, Entry};
 use crate::watch::{InvalidKey, Key};
 
@@ -68,7 +68,10 @@ pub fn plan(
     mode: Mode,
     bare: Bare,
 ) -> Result<Plan, NoKey> {
-    let key = |path: &str| key_at(at, path).map_err(|problem| NoKey { path: path.to_owned(), problem });
+    let key = |path: &str, old: Option<&Entry>| {
+        let spelling = old.map(|old| old.spelling).unwrap_or_default();
+        key_read(at, path, spelling).map_err(|problem| NoKey { path: path.to_owned(), problem })
+    };
     let mut plan = Plan::default();
     for (path, value) in document {
         let old = present.get(path);
@@ -89,7 +92,8 @@ pub fn plan(
             plan.equal += 1;
             continue;
         }
-        plan.steps.push(Step { key: key(path)?, before, after: Some(after), condition: unchanged(old) });
+        let key = key(path, old)?;
+        plan.steps.push(Step { key, before, after: Some(after), condition: unchanged(old) });
     }
     let unnamed = present.iter().rev().filter(|(path, _)| match mode {
         Mode::Merge => false,
@@ -103,8 +107,8 @@ pub fn plan(
             (None, Bare::Make | Bare::Imply) if has_below(document, path) => continue,
             (Some(_) | None, Bare::Make | Bare::Imply) => None,
         };
-        let condition = unchanged(Some(old));
-        plan.steps.push(Step { key: key(path)?, before: old.value.clone(), after, condition });
+        let (key, condition) = (key(path, Some(old))?, unchanged(Some(old)));
+        plan.steps.push(Step { key, before: old.value.clone(), after, condition });
     }
     Ok(plan)
 }
@@ -170,14 +174,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::watch::Version;
+    use crate::watch::{Spelling, Version};
 
     type Document = BTreeMap<String, Option<Bytes>>;
     type Present = BTreeMap<String, Entry>;
 
     fn entry(value: Option<&str>, version: i64) -> Entry {
         let value = value.map(|value| value.to_owned().into());
-        Entry { value, version: Version::Revision(version), metadata: Vec::new() }
+        Entry {
+            value,
+            version: Version::Revision(version),
+            spelling: Spelling::Slashed,
+            metadata: Vec::new(),
+        }
     }
 
     fn document() -> impl Strategy<Value = Document> {
@@ -229,10 +238,8 @@ mod tests {
                             present.entry(above.to_owned()).or_insert_with(|| entry(Some(""), 8));
                         }
                     }
-                    present.insert(
-                        path,
-                        Entry { value: Some(value), version: Version::Revision(9), metadata: Vec::new() },
-                    );
+                    let written = Entry { value: Some(value), ..entry(None, 9) };
+                    present.insert(path, written);
                 }
                 Change::Delete { .. } => {
                     if bare == Bare::Make {
@@ -296,6 +303,18 @@ mod tests {
             let second = plan(&at, &document, &after, mode, bare).unwrap();
             prop_assert!(second.steps.is_empty(), "{:?}", second.steps);
         }
+    }
+
+    #[test]
+    fn what_is_written_is_the_key_that_was_read() {
+        let bare = |version| Entry { spelling: Spelling::Plain, ..entry(Some("1"), version) };
+        let present = [("a", bare(3)), ("b", bare(4)), ("c", entry(Some("1"), 5))];
+        let present = present.map(|(path, entry)| (path.to_owned(), entry)).into();
+        let document = [("a", "2"), ("c", "2"), ("d", "2")];
+        let document = document.map(|(path, value)| (path.to_owned(), Some(value.to_owned().into()))).into();
+        let plan = plan(&Key::new("/").unwrap(), &document, &present, Mode::Replace, Bare::Imply).unwrap();
+        let keys: Vec<&str> = plan.steps.iter().map(|step| step.key.as_str()).collect();
+        assert_eq!(keys, ["a", "/c", "/d", "b"]);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as Plain, StrDeserializer};
 
-use super::place::{is_within, key_at};
+use super::place::{is_within, key_read, key_text};
 use super::plan::glimpse;
-use crate::watch::{Content, Key, State, Subtree, Version};
+use crate::watch::{Content, InvalidKey, Key, Spelling, State, Subtree, Version};
 
 /// What was at and below a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,8 @@ pub enum Scope {
     Below,
 }
 
-/// A path that is not what it was. `Some(None)` is a node without a value, `None` no node.
+/// A path that is not what it was: its value is another one, or that of [another key](Snapshot::key_of). `Some(None)` is
+/// a node without a value, `None` no node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The path, relative to the top of the subtree.
@@ -71,6 +72,18 @@ impl Snapshot {
     /// The key at its top.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// The key of a path in the store, where what is read of the path was read, and where it is written.
+    ///
+    /// The tree of `/` in an etcd without a prefix is all of its keys, and the path `foo` that of `/foo` or of `foo`:
+    /// this says of which one. `/foo` is shown where both are there, and is the key of a path where nothing is.
+    pub fn key_of(&self, path: &str) -> Result<Key, InvalidKey> {
+        key_read(&self.key, path, self.spelling(path))
+    }
+
+    fn spelling(&self, path: &str) -> Spelling {
+        self.entries.spelling(path).unwrap_or_default()
     }
 
     /// The store's mark of it; `None` before the first state.
@@ -155,7 +168,7 @@ impl Snapshot {
     }
 
     fn error<T>(&self, path: &str, value: &[u8], why: &dyn std::fmt::Display) -> ReadError {
-        let key = key_at(&self.key, path).map_or_else(|_| path.to_owned(), |key| key.to_string());
+        let key = key_text(&self.key, path, self.spelling(path));
         ReadError { key, value: glimpse(value, 60), wanted: std::any::type_name::<T>(), why: why.to_string() }
     }
 }

@@ -18,4 +18,4 @@ pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
 pub use spec::{Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec};
 pub use state::{Content, ContentHash, InvalidVersion, Order, State, Version, is_same};
 pub use subtree::{Different, Subtree};
-pub use target::{Detail, InvalidKey, Key, Target, WatchType};
+pub use target::{Detail, InvalidKey, Key, Spelling, Target, WatchType};

@@ -62,6 +62,16 @@ impl fmt::Display for Key {
     }
 }
 
+/// How the key of a path in the tree of `/` is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Spelling {
+    /// Behind a slash, as in all other trees.
+    #[default]
+    Slashed,
+    /// As the path is. Only an etcd without a prefix has such keys.
+    Plain,
+}
+
 /// How much of a key a watch looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WatchType {

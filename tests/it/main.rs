@@ -20,6 +20,7 @@ mod store_dir;
 mod store_etcd;
 mod store_tools;
 mod store_zookeeper;
+mod top;
 mod tree;
 mod tree_view;
 mod watch_command;

@@ -96,7 +96,7 @@ fn what_is_not_shown_is_neither_deleted_nor_replaced() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let etcd = Etcd::start();
     let tool = Tool { url: etcd.url() };
-    let others: [&[u8]; 5] = [b"a", b"bare", b"a/b", b"/a/\xff", b"/a/b/\xff\xfe"];
+    let others: [&[u8]; 7] = [b"z", b"\xff", b"\0", b"//", b"/a/\xff", b"/a/b/\xff\xfe", b"/a/\0"];
     runtime.block_on(async {
         let mut client = etcd.client().await;
         for key in others {
@@ -109,12 +109,12 @@ fn what_is_not_shown_is_neither_deleted_nor_replaced() {
     assert_eq!(tool.text(&["ls", "/"]), "a\nz\n");
     assert_eq!(tool.text(&["ls", "/", "--tree"]), "/a\n/a/\n/a//\n/a//c\n/a/b\n/z\n");
     let dumped = tool.run(&["dump", "/a", "--format", "json"], b"");
-    assert!(said(&dumped).contains("3 of the keys at and below /a cannot be shown"), "{}", said(&dumped));
+    assert!(said(&dumped).contains("4 of the keys at and below /a cannot be shown"), "{}", said(&dumped));
     let deleted = tool.run(&["del", "/a/", "--tree", "--yes"], b"");
     assert_eq!(deleted.stdout, b"deleted 4 keys\n", "{}", said(&deleted));
     assert_eq!(tool.text(&["ls", "/", "--tree"]), "/a//\n/z\n");
     tool.good(&["load", "-", "--at", "/", "--replace"], b"new: 1\n");
-    assert_eq!(tool.text(&["ls", "/", "--tree"]), "/new\n");
+    assert_eq!(tool.text(&["ls", "/", "--tree"]), "/new\nz\n");
     runtime.block_on(async {
         let mut client = etcd.client().await;
         for key in others {

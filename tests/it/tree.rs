@@ -88,6 +88,52 @@ async fn a_tree_of_zookeeper_follows_writes() {
     a_tree_follows_its_own_and_other_writes(&store).await;
 }
 
+/// A path of the tree of `/` may be that of `/foo` or that of `foo`: what is written is what was read.
+#[tokio::test]
+async fn what_is_written_is_the_key_that_was_read() {
+    let etcd = Etcd::start();
+    let store = Store::connect(&etcd.url()).await.unwrap();
+    store.put(&key("foo"), "1", Condition::Any).await.unwrap();
+    store.put(&key("/both"), "1", Condition::Any).await.unwrap();
+    store.put(&key("both"), "behind", Condition::Any).await.unwrap();
+    let tree = loaded(&store, "/").await;
+    let value = async |text: &str| {
+        let entry = store.get(&key(text)).await.unwrap();
+        entry.and_then(|entry| entry.value).map(|value| String::from_utf8(value.to_vec()).unwrap())
+    };
+    let version = tree.at("foo").set("2").await.unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    assert_eq!(tree.get::<u8>("foo"), Ok(Some(2)));
+    let version = tree.at("both").set("2").await.unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    let version = tree.at("new").set("2").await.unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    let names = ["foo", "/foo", "both", "/both", "new", "/new"];
+    let mut held = Vec::new();
+    for name in names {
+        held.push(value(name).await);
+    }
+    let held: Vec<Option<&str>> = held.iter().map(Option::as_deref).collect();
+    assert_eq!(held, [Some("2"), None, Some("behind"), Some("2"), None, Some("2")], "{names:?}");
+    assert_eq!(tree.snapshot().key_of("foo").unwrap(), key("foo"));
+    assert_eq!(tree.snapshot().key_of("both").unwrap(), key("/both"));
+
+    // What took the path meanwhile is not what was read.
+    let read = tree.at("foo");
+    store.delete(&key("foo"), Condition::Any).await.unwrap();
+    store.put(&key("/foo"), "2", Condition::Any).await.unwrap();
+    assert!(matches!(read.set("3").await, Err(StoreError::Conflict { .. })));
+    let read = tree.at("both");
+    let mut changes = tree.changes("both", Scope::Node, Duration::ZERO, Duration::ZERO);
+    store.delete(&key("/both"), Condition::Any).await.unwrap();
+    assert!(matches!(read.delete().await, Err(StoreError::Conflict { .. })));
+    while tree.at("both").text().unwrap() != Some("behind") {
+        timeout(LONG, changes.next()).await.unwrap().unwrap();
+    }
+    assert!(tree.at("both").delete().await.unwrap());
+    assert_eq!(value("both").await, None);
+}
+
 /// The same promises of publish and subscribe in every store.
 async fn what_is_published_reaches_all_who_listen(store: &Store) {
     let subscribers = Subscribers::new(store);

@@ -63,8 +63,10 @@ pub(super) fn conf() -> String {
     paragraph(
         &mut page,
         "The path of an etcd URL is put before every key. The top of such a store, the key /, holds the keys that begin \
-         with that path and a slash; without a path, those that begin with a slash. A key that is not UTF-8 is left out \
-         of trees and of the names of children, and is never deleted with a tree.",
+         with that path and a slash; without a path, all keys, also one without a slash at its beginning such as foo, \
+         and for a user who may not read all, those that begin with a slash. Where there is /foo, foo is left out of \
+         trees until /foo is gone. A key that is not UTF-8 or has a NUL character is left out of trees and of the names \
+         of children. What is left out is never deleted with a tree.",
     );
     page.control("SH", ["TLS"]);
     paragraph(&mut page, "The table [store.NAME.tls], for etcd and ZooKeeper, turns TLS on.");

@@ -10,6 +10,7 @@ use crate::cli::stores::failure;
 use crate::store::driver::Backoff;
 use crate::store::etcd::{Begin, Happened, History, Told};
 use crate::store::{StoreError, StoreSpec};
+use crate::tree::place::key_text;
 use crate::watch::{Key, Version};
 
 /// Between attempts, as the driver waits.
@@ -38,10 +39,11 @@ pub(super) async fn follow(
         Begin::Newest(count) => Some(usize::try_from(count).unwrap_or(usize::MAX)),
         Begin::Now | Begin::At(_) => None,
     };
-    Following { history, printer, past: 0, newest: wanted.map(Newest::new), began: false }.run().await
+    Following { key, history, printer, past: 0, newest: wanted.map(Newest::new), began: false }.run().await
 }
 
-struct Following {
+struct Following<'a> {
+    key: &'a Key,
     history: History,
     printer: Printer,
     /// The revision that the store had reached when we began to look.
@@ -78,7 +80,7 @@ impl Newest {
     }
 }
 
-impl Following {
+impl Following<'_> {
     async fn run(mut self) -> Result<(), Failure> {
         let mut rng = fastrand::Rng::new();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -175,7 +177,7 @@ impl Following {
             .map(|change| Line {
                 time: (change.revision > self.past).then_some(now),
                 version: Version::Revision(change.revision),
-                path: &change.path,
+                key: key_text(self.key, &change.path, change.spelling),
                 event: change.value.as_deref().map_or(Event::Delete, |value| Event::Put(Some(value))),
             })
             .collect();

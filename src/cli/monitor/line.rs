@@ -7,16 +7,15 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use super::super::json::value_json;
 use super::super::{Failure, print};
 use crate::log::escape;
-use crate::tree::place::key_at;
-use crate::watch::{Key, Version};
+use crate::watch::Version;
 
 /// A change of one key.
 pub(super) struct Line<'a> {
     /// When it was seen; `None`: before we looked.
     pub(super) time: Option<jiff::Timestamp>,
     pub(super) version: Version,
-    /// Relative to the key that is watched.
-    pub(super) path: &'a str,
+    /// The key, in full.
+    pub(super) key: String,
     pub(super) event: Event<'a>,
 }
 
@@ -44,51 +43,46 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Prints changes below a key.
+/// Prints changes.
 pub(super) struct Printer {
-    key: Key,
     json: bool,
 }
 
 impl Printer {
-    pub(super) fn new(key: Key, json: bool) -> Self {
-        Self { key, json }
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
     }
 
     /// Prints changes that came together.
     pub(super) fn print(&self, lines: &[Line<'_>]) -> Result<(), Failure> {
         let width = width();
-        let text: String = lines
-            .iter()
-            .map(|line| if self.json { self.as_json(line) } else { self.as_text(line, width) })
-            .collect();
+        let text: String =
+            lines.iter().map(|line| if self.json { line.as_json() } else { line.as_text(width) }).collect();
         print(&text)
     }
+}
 
-    fn key(&self, line: &Line<'_>) -> String {
-        key_at(&self.key, line.path).map_or_else(|_| line.path.to_owned(), |key| key.to_string())
-    }
-
-    fn as_json(&self, line: &Line<'_>) -> String {
-        let value = line.event.value().map(value_json);
+impl Line<'_> {
+    fn as_json(&self) -> String {
+        let value = self.event.value().map(value_json);
         let shown = serde_json::json!({
-            "time": line.time.map(|time| format!("{time:.3}")),
-            "version": line.version.to_string(),
-            "event": line.event.word(),
-            "key": self.key(line),
+            "time": self.time.map(|time| format!("{time:.3}")),
+            "version": self.version.to_string(),
+            "event": self.event.word(),
+            "key": self.key,
             "value": value,
         });
         format!("{shown}\n")
     }
 
-    fn as_text(&self, line: &Line<'_>, width: Option<usize>) -> String {
-        let time = line.time.map_or_else(
+    fn as_text(&self, width: Option<usize>) -> String {
+        let time = self.time.map_or_else(
             || format!("{:23}", "-"),
             |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
         );
-        let key = escape::line(self.key(line).as_bytes());
-        let mut text = format!("{time}  {}  {:6}  {key}", line.version, line.event.word());
-        if let Some(value) = line.event.value() {
+        let key = escape::line(self.key.as_bytes());
+        let mut text = format!("{time}  {}  {:6}  {key}", self.version, self.event.word());
+        if let Some(value) = self.event.value() {
             text.push_str("  ");
             match std::str::from_utf8(value) {
                 // A tab is as wide as the terminal likes.
@@ -140,26 +134,24 @@ fn width() -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn printer(json: bool) -> Printer {
-        Printer::new(Key::new("/top").unwrap(), json)
-    }
-
-    fn line<'a>(path: &'a str, event: Event<'a>) -> Line<'a> {
-        Line { time: None, version: Version::Revision(7), path, event }
+    fn line<'a>(key: &str, event: Event<'a>) -> Line<'a> {
+        Line { time: None, version: Version::Revision(7), key: key.to_owned(), event }
     }
 
     #[test]
     fn a_line_stays_one_line_and_within_the_width() {
-        let text = |path, value, width| {
-            printer(false).as_text(&line(path, value), width).trim_start_matches(['-', ' ']).to_owned()
-        };
-        assert_eq!(text("a", Event::Put(Some(b"one\ntwo\t")), None), "7  put     /top/a  one\\ntwo\\t\n");
-        assert_eq!(text("a", Event::Put(Some(b"\xff\0")), None), "7  put     /top/a  <2 bytes>\n");
-        assert_eq!(text("", Event::Put(None), None), "7  put     /top\n");
-        assert_eq!(text("a\nb", Event::Delete, None), "7  delete  /top/a\\nb\n");
+        let text =
+            |path, value, width| line(path, value).as_text(width).trim_start_matches(['-', ' ']).to_owned();
+        assert_eq!(
+            text("/top/a", Event::Put(Some(b"one\ntwo\t")), None),
+            "7  put     /top/a  one\\ntwo\\t\n"
+        );
+        assert_eq!(text("/top/a", Event::Put(Some(b"\xff\0")), None), "7  put     /top/a  <2 bytes>\n");
+        assert_eq!(text("/top", Event::Put(None), None), "7  put     /top\n");
+        assert_eq!(text("/top/a\nb", Event::Delete, None), "7  delete  /top/a\\nb\n");
         for width in 1..80 {
             let value = "日本語のとても長い値 and more of it, far more than fits".as_bytes();
-            let shown = printer(false).as_text(&line("a", Event::Put(Some(value))), Some(width));
+            let shown = line("/top/a", Event::Put(Some(value))).as_text(Some(width));
             let shown = shown.strip_suffix('\n').unwrap();
             assert!(shown.width() <= width && shown.width() + 2 > width, "{width}: {shown}");
             assert!(shown.ends_with('…'), "{shown}");
@@ -168,12 +160,12 @@ mod tests {
 
     #[test]
     fn json_is_whole() {
-        let text = printer(true).as_json(&line("a", Event::Put(Some(b"\xff"))));
+        let text = line("/top/a", Event::Put(Some(b"\xff"))).as_json();
         assert_eq!(
             text,
             "{\"time\":null,\"version\":\"7\",\"event\":\"put\",\"key\":\"/top/a\",\"value\":{\"base64\":\"/w==\"}}\n"
         );
-        let text = printer(true).as_json(&line("a", Event::Delete));
+        let text = line("/top/a", Event::Delete).as_json();
         assert!(text.contains("\"event\":\"delete\"") && text.contains("\"value\":null"), "{text}");
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
     // A store that is not there at all is said at once; one that goes later is waited for.
     drop(args.store.open(common).await?);
-    let printer = Printer::new(args.key.clone(), args.json);
+    let printer = Printer::new(args.json);
     if of_etcd {
         history::follow(&spec, &args.key, args.from, printer).await
     } else {

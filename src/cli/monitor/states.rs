@@ -4,8 +4,9 @@ use super::line::{Event, Line, Printer};
 use super::note;
 use crate::cli::Failure;
 use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe};
+use crate::tree::place::key_text;
 use crate::tree::{Scope, Snapshot};
-use crate::watch::{Key, Version, WatchType};
+use crate::watch::{Key, Spelling, Version, WatchType};
 
 pub(super) async fn follow(spec: StoreSpec, key: Key, printer: Printer) -> Result<(), Failure> {
     let store = Store::open(spec);
@@ -37,7 +38,7 @@ fn show(before: &Snapshot, after: &Snapshot, version: Version, printer: &Printer
         .map(|difference| Line {
             time,
             version,
-            path: &difference.path,
+            key: key_text(before.key(), &difference.path, Spelling::Slashed),
             event: difference.after.as_ref().map_or(Event::Delete, |value| Event::Put(value.as_deref())),
         })
         .collect();

@@ -81,7 +81,7 @@ async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
     let entries = opened.entries(&args.key).await?;
     // An empty store has nothing at its top; that is no mistake of whoever asks.
     if entries.is_empty() && !args.key.base().is_empty() {
-        return Err(opened.missing(&args.key));
+        return Err(opened.missing(&args.key).await);
     }
     print(&outline::outline(&args.key, &entries))
 }

@@ -16,7 +16,7 @@ use super::nodes::{Change, Holds, NodeId, Nodes, TOP};
 use super::search::Search;
 use super::value::{Lines, Mode, lay_out};
 use crate::tree::{Scope, Snapshot};
-use crate::watch::{Key, Version};
+use crate::watch::{Key, Spelling, Version};
 
 /// How long a change stays marked.
 pub(super) const FADE: Duration = Duration::from_secs(6);
@@ -240,9 +240,13 @@ impl View {
 
     /// The key of a node in its store.
     pub(super) fn full(&self, id: NodeId) -> String {
-        match id {
-            TOP => self.key.to_string(),
-            id => format!("{}{}", self.key.base(), self.nodes.suffix(id)),
+        if id == TOP {
+            return self.key.to_string();
+        }
+        let mut key = format!("{}{}", self.key.base(), self.nodes.suffix(id));
+        match self.nodes.spelling(id) {
+            Spelling::Slashed => key,
+            Spelling::Plain => key.split_off(1),
         }
     }
 
@@ -274,6 +278,10 @@ impl View {
             };
             let (id, made) = self.nodes.reach(&difference.path);
             other_rows |= made;
+            // What is gone was written as it was.
+            if let Some(spelling) = snapshot.entries().spelling(&difference.path) {
+                self.nodes.node_mut(id).spelling = spelling;
+            }
             self.nodes.node_mut(id).holds = match difference.after {
                 Some(Some(value)) => Holds::Value(value),
                 Some(None) => Holds::NoValue,

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::watch::Spelling;
+
 /// A node of one [`Nodes`]; no longer one after it was pruned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NodeId(usize);
@@ -39,6 +41,8 @@ pub(super) struct Node {
     above: Option<NodeId>,
     name: Arc<str>,
     below: BTreeMap<Arc<str>, NodeId>,
+    /// How its key is written.
+    pub(super) spelling: Spelling,
     pub(super) holds: Holds,
     /// Whether what is below it is shown.
     pub(super) open: bool,
@@ -54,6 +58,7 @@ impl Node {
             above,
             name,
             below: BTreeMap::new(),
+            spelling: Spelling::Slashed,
             holds: Holds::Prefix,
             open: false,
             changed: None,
@@ -161,6 +166,14 @@ impl Nodes {
             at = above;
         }
         names.iter().rev().flat_map(|name| ["/", name]).collect()
+    }
+
+    /// How the key of a node is written, or where it has none, the first that it is the beginning of.
+    pub(super) fn spelling(&self, mut id: NodeId) -> Spelling {
+        while let (Holds::Prefix, Some(below)) = (&self.node(id).holds, self.below(id).next()) {
+            id = below;
+        }
+        self.node(id).spelling
     }
 
     /// The nodes in order, each before what is below it, with their depths; only what is shown, or all.

@@ -46,13 +46,14 @@ pub(super) fn outline(key: &Key, entries: &BTreeMap<String, Entry>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::Version;
+    use crate::watch::{Spelling, Version};
 
     #[test]
     fn every_node_has_its_line() {
         let entry = |value: Option<&str>| Entry {
             value: value.map(|value| value.to_owned().into()),
             version: Version::Revision(1),
+            spelling: Spelling::Slashed,
             metadata: Vec::new(),
         };
         let entries = [

@@ -15,7 +15,7 @@ use super::threads::Threads;
 use super::write::{admit, delete, lock, put};
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
-use crate::watch::{Key, Version};
+use crate::watch::{Key, Spelling, Version};
 
 /// Requests at once; more wait, and those that the system holds for ever cost no more threads than this.
 const AT_ONCE: usize = 4;
@@ -157,11 +157,13 @@ fn entry(path: &Path) -> Result<Option<Entry>, StoreError> {
         Err(error) => return Err(refused(path, &error)),
     };
     if metadata.is_dir() {
-        return Ok(Some(Entry { value: None, version: NOTHING, metadata: told(&metadata) }));
+        let (version, spelling) = (NOTHING, Spelling::Slashed);
+        return Ok(Some(Entry { value: None, version, spelling, metadata: told(&metadata) }));
     }
     Ok(read_file(&real)?.map(|value| Entry {
         version: value_version(&value),
         value: Some(value),
+        spelling: Spelling::Slashed,
         metadata: told(&metadata),
     }))
 }

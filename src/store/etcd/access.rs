@@ -1,6 +1,7 @@
 //! Single requests to etcd: every one is answered within the time limit or fails, and none is repeated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,9 +12,9 @@ use super::connect::{Connection, Entrance, late};
 use super::explain::explain;
 use super::jobs::probe;
 use super::read::Pages;
-use crate::store::access::{Change, Condition, Entry, Listing};
+use crate::store::access::{Change, Child, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
-use crate::watch::{Key, Version, WatchType};
+use crate::watch::{Key, Spelling, Version, WatchType};
 
 /// The server's default `--max-txn-ops`; it may be set lower.
 const MOST_IN_TRANSACTION: usize = 128;
@@ -76,19 +77,30 @@ impl Access {
         Ok(self.transact(format!("delete {key}"), &[change]).await?.deleted > 0)
     }
 
-    /// The names of a key's direct children, sorted; `None` if neither it nor anything below it exists.
-    pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
+    /// A key's direct children, sorted by name; `None` if neither it nor anything below it exists.
+    pub async fn children(&self, key: &Key) -> Result<Option<Vec<Child>>, StoreError> {
         let scope = self.entrance.space.scope(key, WatchType::Children);
-        let mut names = BTreeSet::new();
-        let mut pages = Pages::new(self.connection.kv(), &scope, true, None);
+        let mut names: BTreeMap<Arc<str>, (bool, bool)> = BTreeMap::new();
+        let mut pages = Pages::new(self.connection.kv(), scope, true, None);
         while !pages.is_done() {
             let (_, page) = self.within(format!("list {key}"), pages.next()).await?;
-            names.extend(page.iter().filter_map(|kv| scope.path(&kv.key)));
+            for kv in page {
+                if let Some(name) = pages.scope.path(&kv.key) {
+                    let (slashed, plain) = names.entry(name).or_default();
+                    match pages.scope.spelling(&kv.key) {
+                        Spelling::Slashed => *slashed = true,
+                        Spelling::Plain => *plain = true,
+                    }
+                }
+            }
         }
         if names.is_empty() && self.get(key).await?.is_none() {
             return Ok(None);
         }
-        Ok(Some(names.iter().map(ToString::to_string).collect()))
+        let names = names.into_iter();
+        Ok(Some(
+            names.map(|(name, (slashed, plain))| Child { name: name.to_string(), slashed, plain }).collect(),
+        ))
     }
 
     /// Reads a key and everything below it, as it was at one revision. The time limit holds for each page.
@@ -96,22 +108,32 @@ impl Access {
         let scope = self.entrance.space.scope(key, WatchType::Tree);
         let mut left_out = 0;
         let mut revision = None;
-        let mut entries = Vec::new();
-        let mut pages = Pages::new(self.connection.kv(), &scope, false, None);
+        let (mut entries, mut plain) = (Vec::new(), Vec::new());
+        let mut pages = Pages::new(self.connection.kv(), scope, false, None);
         while !pages.is_done() {
             let (mark, page) =
                 self.within(format!("read {key} and everything below it"), pages.next()).await?;
             revision = Some(mark.revision);
             for kv in page {
-                if let Some(path) = scope.path(&kv.key) {
-                    entries.push((path.to_string(), listed(kv)));
-                } else {
-                    left_out += u64::from(scope.leaves_out(&kv.key));
+                match (pages.scope.path(&kv.key), pages.scope.spelling(&kv.key)) {
+                    (Some(path), Spelling::Slashed) => entries.push((path.to_string(), listed(kv))),
+                    (Some(path), Spelling::Plain) => plain.push((path.to_string(), listed(kv))),
+                    (None, _) => left_out += u64::from(pages.scope.leaves_out(&kv.key)),
                 }
             }
         }
         // In order as they came, which is fast to take over.
-        Ok(Listing { entries: entries.into_iter().collect(), revision, left_out })
+        let mut entries: BTreeMap<String, Entry> = entries.into_iter().collect();
+        for (path, entry) in plain {
+            match entries.entry(path) {
+                btree_map::Entry::Vacant(place) => {
+                    place.insert(Entry { spelling: Spelling::Plain, ..entry });
+                }
+                // As in a watch, the one with a slash is shown.
+                btree_map::Entry::Occupied(_) => left_out += 1,
+            }
+        }
+        Ok(Listing { entries, revision, left_out })
     }
 
     /// Makes changes in order: as many as fit into a transaction at once, so that either all of those are
@@ -206,7 +228,7 @@ struct Done {
 /// A key among many: what nobody asks of those is not put into words.
 fn listed(kv: PbKeyValue) -> Entry {
     let version = Version::Revision(kv.mod_revision);
-    Entry { value: Some(kv.value.into()), version, metadata: Vec::new() }
+    Entry { value: Some(kv.value.into()), version, spelling: Spelling::Slashed, metadata: Vec::new() }
 }
 
 fn entry(kv: PbKeyValue) -> Entry {

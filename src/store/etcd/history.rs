@@ -14,9 +14,9 @@ use etcd_client::{GetOptions, SortOrder, SortTarget, WatchOptions, WatchStream};
 use super::connect::{Connection, Entrance, late};
 use super::explain::{explain, says_denied};
 use super::keys::{Range, Scope};
-use super::read::{Mark, Wanted, read_history};
+use super::read::{Mark, Wanted, left_by, read_history};
 use crate::store::{StoreError, StoreSpec};
-use crate::watch::{Content, Detail, Key, Target, WatchType};
+use crate::watch::{Content, Detail, Key, Spelling, Target, WatchType};
 
 /// A stream is open, and a question answered, within this.
 const OPEN: Duration = Duration::from_secs(10);
@@ -32,6 +32,8 @@ pub struct Happened {
     pub revision: i64,
     /// The key relative to the top of the subtree.
     pub path: Arc<str>,
+    /// How the key is written.
+    pub spelling: Spelling,
     /// The new value; `None`: it was deleted.
     pub value: Option<Bytes>,
 }
@@ -173,7 +175,8 @@ impl History {
         let attempt = self.attempt;
         self.attempt = attempt.wrapping_add(1);
         let connection = self.entrance.connect(attempt).await?;
-        let mark = present(&connection, &self.scope).await?;
+        self.scope = self.scope.widest();
+        let mark = present(&connection, &mut self.scope).await?;
         let replaced = self.cluster != 0 && (self.cluster != mark.cluster || mark.revision < self.highest);
         self.cluster = mark.cluster;
         if replaced {
@@ -281,16 +284,18 @@ pub async fn state_at(
     let entrance = Entrance::new(spec)?;
     let connection = entrance.connect(attempt).await?;
     let scope = entrance.space.scope(&target.key, target.watch_type);
-    let wanted = Wanted { scope, detail: Detail::Values, keys_only: false };
-    let read = read_history(connection.kv(), &wanted, revision, &|| ()).await?;
+    let mut wanted = Wanted { scope, detail: Detail::Values, keys_only: false };
+    let read = read_history(connection.kv(), &mut wanted, revision, &|| ()).await?;
     Ok(read.map(|(mirror, _)| mirror.reading().content))
 }
 
-/// The store's revision by a linearizable read, which also shows whether the subtree may be read at all.
-async fn present(connection: &Connection, scope: &Scope) -> Result<Mark, StoreError> {
-    let what = || format!("read {scope} from etcd at {}", connection.server);
+/// The store's revision by a linearizable read, which also shows whether the subtree may be read at all, or what is
+/// left of it for this user.
+async fn present(connection: &Connection, scope: &mut Scope) -> Result<Mark, StoreError> {
     let mut mark = Mark { cluster: 0, revision: 0 };
-    for range in scope.reads() {
+    let mut ranges = scope.reads();
+    while let Some(range) = ranges.pop() {
+        let what = || format!("read {scope} from etcd at {}", connection.server);
         let mut options = GetOptions::new().with_count_only();
         if let Some(end) = range.end {
             options = options.with_range(end);
@@ -298,9 +303,18 @@ async fn present(connection: &Connection, scope: &Scope) -> Result<Mark, StoreEr
         let mut kv = connection.kv();
         let asking = kv.get(range.start, Some(options));
         let answer = tokio::time::timeout(OPEN, asking).await.map_err(|_| late(what(), OPEN))?;
-        let header = answer.map_err(|error| explain(what(), &error))?.0.header;
-        mark =
-            header.map_or(mark, |h| Mark { cluster: h.cluster_id, revision: h.revision.max(mark.revision) });
+        match answer {
+            Ok(answer) => {
+                mark = answer.0.header.map_or(mark, |h| Mark {
+                    cluster: h.cluster_id,
+                    revision: h.revision.max(mark.revision),
+                });
+            }
+            Err(error) => {
+                *scope = left_by(&error, scope).ok_or_else(|| explain(what(), &error))?;
+                ranges = scope.reads();
+            }
+        }
     }
     Ok(mark)
 }
@@ -351,9 +365,9 @@ fn happened(scope: &Scope, event: PbEvent) -> Option<Happened> {
     const DELETE: i32 = 1;
     let deleted = event.r#type == DELETE;
     let kv = event.kv?;
-    let path = scope.path(&kv.key)?;
+    let (path, spelling) = (scope.path(&kv.key)?, scope.spelling(&kv.key));
     let value = (!deleted).then(|| kv.value.into());
-    Some(Happened { revision: kv.mod_revision, path, value })
+    Some(Happened { revision: kv.mod_revision, path, spelling, value })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::keys::{KeySpace, Scope};
 use super::read::{Outcome, Wanted, read_history, read_keys, read_range};
 use crate::store::StoreError;
 use crate::store::session::{Reading, TargetId};
-use crate::watch::{Key, WatchType};
+use crate::watch::Key;
 
 /// How long events that a read has overtaken may take to arrive before their watch counts as deaf, unless
 /// others of it arrive meanwhile.
@@ -68,9 +68,9 @@ impl Job {
         self.asked.iter().any(|asked| !matches!(asked.wanted.scope, Scope::Data(_)))
     }
 
-    /// `part` is told when a part of what is asked has come.
+    /// `part` is told when a part of what is asked has come. The scopes that are given back are those that were read.
     pub(super) async fn run(
-        self,
+        mut self,
         kv: KvClient,
         highest: i64,
         part: impl Fn() + Sync,
@@ -79,8 +79,8 @@ impl Job {
             Purpose::Recheck => tokio::time::sleep(EVENTS_ON_THEIR_WAY).await,
             Purpose::Arm | Purpose::Resume { .. } | Purpose::Since(_) | Purpose::Verify => {}
         }
-        let outcomes = match self.asked.as_slice() {
-            [alone] => vec![read_one(kv, &alone.wanted, &self.purpose, &part).await?],
+        let outcomes = match self.asked.as_mut_slice() {
+            [alone] => vec![read_one(kv, &mut alone.wanted, &self.purpose, &part).await?],
             many => {
                 let wanted: Vec<Wanted> = many.iter().map(|asked| asked.wanted.clone()).collect();
                 read_keys(kv, &wanted, &part).await?
@@ -92,7 +92,7 @@ impl Job {
 
 async fn read_one(
     kv: KvClient,
-    wanted: &Wanted,
+    wanted: &mut Wanted,
     purpose: &Purpose,
     part: &(dyn Fn() + Sync),
 ) -> Result<Outcome, StoreError> {
@@ -123,10 +123,7 @@ async fn read_one(
 pub(super) async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), StoreError> {
     let what = || format!("read from etcd at {}", reader.server);
     let Ok(top) = Key::new("/") else { return Ok(()) };
-    let key = match space.scope(&top, WatchType::Data) {
-        Scope::Data(key) | Scope::Children(key) | Scope::Tree(key) | Scope::Top(key) => key,
-    };
-    match reader.kv().get(key, Some(GetOptions::new().with_keys_only())).await {
+    match reader.kv().get(space.exact(&top), Some(GetOptions::new().with_keys_only())).await {
         Ok(_) => Ok(()),
         Err(error) if kind(&error) == Kind::Denied && super::explain::is_permission(&error) => Ok(()),
         Err(error) => Err(explain(what(), &error)),

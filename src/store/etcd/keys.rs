@@ -1,13 +1,14 @@
 //! Which etcd keys a target means, and what a key is called inside of its target. Pure.
 //!
-//! The top of a store holds the keys that begin with its prefix and a slash; without a prefix, those that begin with
-//! a slash. So every key of a tree has a path of its own, by which it can be written and deleted. A key that can have
-//! none belongs to no target: one that is not UTF-8, and `/a//`.
+//! The top of a store holds the keys that begin with its prefix and a slash; without a prefix, all keys. A key that
+//! begins with no slash then has itself as its path, and `/a` and `a` have the same one: which of them is shown is
+//! [`shown`](super::shown)'s. A key that can have no path belongs to no target: one that is not UTF-8 or has a NUL
+//! character, and `/a//`.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::watch::{Key, WatchType};
+use crate::watch::{Key, Spelling, WatchType};
 
 /// The keys of one store: all those behind its prefix.
 #[derive(Debug, Clone)]
@@ -34,6 +35,19 @@ pub(super) enum Scope {
     Tree(Vec<u8>),
     /// Everything below a base, the store's prefix, and a slash: the tree of `/`.
     Top(Vec<u8>),
+    /// What all keys begin with: the children of `/` of a store without a prefix.
+    AllChildren(Sight),
+    /// All keys: the tree of `/` of a store without a prefix.
+    All(Sight),
+}
+
+/// How much of all keys is read and watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Each.
+    Whole,
+    /// Those that begin with a slash, for a user who may not see each.
+    Slashed,
 }
 
 impl KeySpace {
@@ -49,14 +63,21 @@ impl KeySpace {
     pub(super) fn scope(&self, key: &Key, watch_type: WatchType) -> Scope {
         match watch_type {
             WatchType::Data => Scope::Data(self.exact(key)),
+            WatchType::Children if self.is_whole(key) => Scope::AllChildren(Sight::Whole),
             WatchType::Children => {
                 let mut base = self.within(key.base());
                 base.push(b'/');
                 Scope::Children(base)
             }
+            WatchType::Tree if self.is_whole(key) => Scope::All(Sight::Whole),
             WatchType::Tree if key.base().is_empty() => Scope::Top(self.within("")),
             WatchType::Tree => Scope::Tree(self.within(key.base())),
         }
+    }
+
+    /// Whether all keys of the cluster are below a key.
+    fn is_whole(&self, key: &Key) -> bool {
+        self.prefix.is_empty() && key.base().is_empty()
     }
 
     /// A prefix is a place: what follows it begins with a slash even where the key was written without.
@@ -69,6 +90,11 @@ impl KeySpace {
 impl Range {
     pub(super) fn single(key: &[u8]) -> Self {
         Self { start: key.to_vec(), end: None }
+    }
+
+    /// etcd's way to say "all keys". It has no empty one.
+    fn whole() -> Self {
+        Self { start: vec![0], end: Some(vec![0]) }
     }
 
     fn prefix(prefix: &[u8]) -> Self {
@@ -92,6 +118,31 @@ impl Scope {
             Self::Children(base) => vec![Range::prefix(base)],
             Self::Tree(base) => vec![Range::single(base), Range::prefix(&slashed(base))],
             Self::Top(base) => vec![Range::prefix(&slashed(base))],
+            Self::AllChildren(Sight::Whole) | Self::All(Sight::Whole) => vec![Range::whole()],
+            Self::AllChildren(Sight::Slashed) | Self::All(Sight::Slashed) => vec![Range::prefix(b"/")],
+        }
+    }
+
+    /// What is left of all keys for a user who may not see each.
+    pub(super) fn narrower(&self) -> Option<Self> {
+        match self {
+            Self::AllChildren(Sight::Whole) => Some(Self::AllChildren(Sight::Slashed)),
+            Self::All(Sight::Whole) => Some(Self::All(Sight::Slashed)),
+            Self::AllChildren(Sight::Slashed)
+            | Self::All(Sight::Slashed)
+            | Self::Data(_)
+            | Self::Children(_)
+            | Self::Tree(_)
+            | Self::Top(_) => None,
+        }
+    }
+
+    /// The same for a user who may see each key.
+    pub(super) fn widest(&self) -> Self {
+        match self {
+            Self::AllChildren(_) => Self::AllChildren(Sight::Whole),
+            Self::All(_) => Self::All(Sight::Whole),
+            Self::Data(_) | Self::Children(_) | Self::Tree(_) | Self::Top(_) => self.clone(),
         }
     }
 
@@ -104,7 +155,12 @@ impl Scope {
                 let end = Range::prefix(&slashed(base)).end;
                 vec![Range { start: base.clone(), end }]
             }
-            Self::Data(_) | Self::Children(_) | Self::Tree(_) | Self::Top(_) => self.reads(),
+            Self::Data(_)
+            | Self::Children(_)
+            | Self::Tree(_)
+            | Self::Top(_)
+            | Self::AllChildren(_)
+            | Self::All(_) => self.reads(),
         }
     }
 
@@ -114,11 +170,28 @@ impl Scope {
         let rest = std::str::from_utf8(self.rest(key)?).ok()?;
         match (self, rest) {
             (Self::Data(_), _) => Some("".into()),
-            (Self::Children(_), rest) => rest.split('/').next().map(Arc::from),
+            (Self::Children(_) | Self::AllChildren(_), rest) => {
+                rest.split('/').next().filter(|name| !name.contains('\0')).map(Arc::from)
+            }
             // The key `/a/` is not the key `/a`, and that leaves no path for `/a//`.
-            (Self::Tree(_) | Self::Top(_), "" | "/") => Some(rest.into()),
-            (Self::Tree(_) | Self::Top(_), "//") => None,
+            (Self::Tree(_) | Self::Top(_) | Self::All(_), "" | "/") => Some(rest.into()),
+            (Self::Tree(_) | Self::Top(_) | Self::All(_), "//") => None,
+            (Self::Tree(_) | Self::Top(_) | Self::All(_), rest) if rest.contains('\0') => None,
             (Self::Tree(_) | Self::Top(_), rest) => rest.strip_prefix('/').map(Arc::from),
+            (Self::All(_), rest) => Some(rest.strip_prefix('/').unwrap_or(rest).into()),
+        }
+    }
+
+    /// How a key of the target is written: what its path does not say.
+    pub(super) fn spelling(&self, key: &[u8]) -> Spelling {
+        match self {
+            Self::AllChildren(_) | Self::All(_) if !key.starts_with(b"/") => Spelling::Plain,
+            Self::Data(_)
+            | Self::Children(_)
+            | Self::Tree(_)
+            | Self::Top(_)
+            | Self::AllChildren(_)
+            | Self::All(_) => Spelling::Slashed,
         }
     }
 
@@ -129,13 +202,29 @@ impl Scope {
 
     /// What follows the base in a key of the target.
     fn rest<'a>(&self, key: &'a [u8]) -> Option<&'a [u8]> {
-        let (base, belongs): (_, fn(&[u8]) -> bool) = match self {
-            Self::Data(base) => (base, <[u8]>::is_empty),
-            Self::Children(base) => (base, |rest| !rest.is_empty() && !rest.starts_with(b"/")),
-            Self::Tree(base) => (base, |rest| rest.is_empty() || rest.starts_with(b"/")),
-            Self::Top(base) => (base, |rest| rest.starts_with(b"/")),
-        };
-        key.strip_prefix(base.as_slice()).filter(|rest| belongs(rest))
+        let is_child = |rest: &[u8]| !rest.is_empty() && !rest.starts_with(b"/");
+        match self {
+            Self::Data(base) => key.strip_prefix(base.as_slice()).filter(|rest| rest.is_empty()),
+            Self::Children(base) => key.strip_prefix(base.as_slice()).filter(|rest| is_child(rest)),
+            Self::Tree(base) => {
+                key.strip_prefix(base.as_slice()).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            }
+            Self::Top(base) => key.strip_prefix(base.as_slice()).filter(|rest| rest.starts_with(b"/")),
+            Self::AllChildren(sight) => {
+                let seen = Some(key).filter(|key| sight.sees(key))?;
+                Some(seen.strip_prefix(b"/").unwrap_or(seen)).filter(|rest| is_child(rest))
+            }
+            Self::All(sight) => Some(key).filter(|key| sight.sees(key)),
+        }
+    }
+}
+
+impl Sight {
+    fn sees(self, key: &[u8]) -> bool {
+        match self {
+            Self::Whole => !key.is_empty(),
+            Self::Slashed => key.starts_with(b"/"),
+        }
     }
 }
 
@@ -146,6 +235,9 @@ impl fmt::Display for Scope {
             Self::Children(base) => write!(f, "the children of {}", base.escape_ascii()),
             Self::Tree(base) => write!(f, "{} and everything below it", base.escape_ascii()),
             Self::Top(base) => write!(f, "everything below {}/", base.escape_ascii()),
+            Self::AllChildren(_) => write!(f, "the children of /"),
+            Self::All(Sight::Whole) => write!(f, "all keys"),
+            Self::All(Sight::Slashed) => write!(f, "everything below /"),
         }
     }
 }
@@ -178,31 +270,47 @@ mod tests {
         assert_eq!(scope("/prod", "/", WatchType::Children), Scope::Children("/prod/".into()));
         assert_eq!(scope("", "/a/", WatchType::Children), Scope::Children("/a/".into()));
         assert_eq!(scope("", "/a/", WatchType::Tree), Scope::Tree("/a".into()));
-        assert_eq!(scope("", "/", WatchType::Tree), Scope::Top("".into()));
+        assert_eq!(scope("", "/", WatchType::Children), Scope::AllChildren(Sight::Whole));
+        assert_eq!(scope("", "/", WatchType::Tree), Scope::All(Sight::Whole));
     }
 
     #[test]
     fn a_target_knows_its_keys_from_its_neighbours() {
         let tree = scope("", "/a", WatchType::Tree);
         let children = scope("", "/a", WatchType::Children);
-        let top = scope("", "/", WatchType::Tree);
-        for (key, in_tree, in_children, in_top) in [
-            ("/a", Some(""), None, Some("a")),
-            ("/a/", Some("/"), None, Some("a/")),
-            ("/a/b", Some("b"), Some("b"), Some("a/b")),
-            ("/a/b/c", Some("b/c"), Some("b"), Some("a/b/c")),
-            ("/a//", None, None, Some("a//")),
-            ("/a//c", Some("/c"), None, Some("a//c")),
-            ("/a-b", None, None, Some("a-b")),
-            ("/ab/c", None, None, Some("ab/c")),
-            ("/", None, None, Some("/")),
-            ("//", None, None, None),
-            ("//b", None, None, Some("/b")),
-            ("b", None, None, None),
+        let names = scope("", "/", WatchType::Children);
+        let all = scope("", "/", WatchType::Tree);
+        for (key, in_tree, in_children, in_names, in_all) in [
+            ("/a", Some(""), None, Some("a"), Some("a")),
+            ("/a/", Some("/"), None, Some("a"), Some("a/")),
+            ("/a/b", Some("b"), Some("b"), Some("a"), Some("a/b")),
+            ("/a/b/c", Some("b/c"), Some("b"), Some("a"), Some("a/b/c")),
+            ("/a//", None, None, Some("a"), Some("a//")),
+            ("/a//c", Some("/c"), None, Some("a"), Some("a//c")),
+            ("/a-b", None, None, Some("a-b"), Some("a-b")),
+            ("/ab/c", None, None, Some("ab"), Some("ab/c")),
+            ("/", None, None, None, Some("/")),
+            ("//", None, None, None, None),
+            ("//b", None, None, None, Some("/b")),
         ] {
             assert_eq!(tree.path(key.as_bytes()).as_deref(), in_tree, "{key}");
             assert_eq!(children.path(key.as_bytes()).as_deref(), in_children, "{key}");
-            assert_eq!(top.path(key.as_bytes()).as_deref(), in_top, "{key}");
+            assert_eq!(names.path(key.as_bytes()).as_deref(), in_names, "{key}");
+            assert_eq!(names.narrower().unwrap().path(key.as_bytes()).as_deref(), in_names, "{key}");
+            assert_eq!(all.path(key.as_bytes()).as_deref(), in_all, "{key}");
+            assert_eq!(all.narrower().unwrap().path(key.as_bytes()).as_deref(), in_all, "{key}");
+            assert_eq!(all.spelling(key.as_bytes()), Spelling::Slashed, "{key}");
+        }
+        for (key, in_names, in_all) in
+            [("a", "a", "a"), ("a/b", "a", "a/b"), ("b/", "b", "b/"), ("b//", "b", "b//"), ("!", "!", "!")]
+        {
+            assert_eq!(tree.path(key.as_bytes()), None, "{key}");
+            assert_eq!(children.path(key.as_bytes()), None, "{key}");
+            assert_eq!(names.path(key.as_bytes()).as_deref(), Some(in_names), "{key}");
+            assert_eq!(all.path(key.as_bytes()).as_deref(), Some(in_all), "{key}");
+            assert_eq!(all.spelling(key.as_bytes()), Spelling::Plain, "{key}");
+            assert_eq!(names.narrower().unwrap().path(key.as_bytes()), None, "{key}");
+            assert_eq!(all.narrower().unwrap().path(key.as_bytes()), None, "{key}");
         }
         let prefixed = scope("/prod", "/", WatchType::Tree);
         for (key, path) in [("/prod", None), ("/prod/", Some("/")), ("/prod/a", Some("a")), ("/prod-a", None)]
@@ -223,8 +331,13 @@ mod tests {
             let scope = scope("", key, watch_type);
             assert_eq!(scope.path(odd), None, "{scope}");
             assert!(scope.leaves_out(odd), "{scope}");
+            let names_only_above = key == "/" && watch_type == WatchType::Children;
+            assert_eq!(scope.leaves_out(b"/a/\0"), !names_only_above, "{scope}");
+            assert_eq!(scope.leaves_out(b"/\0/a"), key == "/", "{scope}");
+            assert_eq!(scope.leaves_out(b"\0/a"), key == "/", "{scope}");
             assert!(!scope.leaves_out(b"/a/b"), "{scope}");
-            assert!(!scope.leaves_out(b"b\xff"), "{scope}");
+            assert_eq!(scope.leaves_out(b"b\xff"), key == "/", "{scope}");
+            assert!(!scope.narrower().is_some_and(|scope| scope.leaves_out(b"b\xff")), "{scope}");
         }
         assert!(scope("", "/a", WatchType::Tree).leaves_out(b"/a//"));
     }
@@ -236,8 +349,15 @@ mod tests {
         assert_eq!(tree.reads(), [Range::single(b"/a"), range("/a/", "/a0")]);
         assert_eq!(tree.watches(true), tree.reads());
         assert_eq!(tree.watches(false), [range("/a", "/a0")]);
-        assert_eq!(scope("", "/", WatchType::Children).reads(), [range("/", "0")]);
-        assert_eq!(scope("", "/", WatchType::Tree).reads(), [range("/", "0")]);
+        for all in [scope("", "/", WatchType::Children), scope("", "/", WatchType::Tree)] {
+            assert_eq!((all.reads(), all.watches(false)), (vec![range("\0", "\0")], vec![range("\0", "\0")]));
+            let narrower = all.narrower().unwrap();
+            assert_eq!(
+                (narrower.reads(), narrower.watches(false)),
+                (vec![range("/", "0")], vec![range("/", "0")])
+            );
+            assert_eq!((narrower.narrower(), narrower.widest()), (None, all));
+        }
         assert_eq!(scope("/prod", "/", WatchType::Tree).watches(false), [range("/prod/", "/prod0")]);
         assert_eq!(Range::prefix(b"a\xff\xff").end.unwrap(), b"b");
         assert_eq!(Range::prefix(b"\xff").end.unwrap(), [0]);

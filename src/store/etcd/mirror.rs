@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::keys::Scope;
+use super::shown::{Effect, Shown};
 use crate::store::session::Reading;
-use crate::watch::{Content, Detail, Subtree, Version};
+use crate::watch::{Content, Detail, Spelling, Version};
 
 /// A key as a read or an event shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +30,28 @@ pub(super) struct Mirror {
     revision: i64,
     /// The revision up to which everything is in it.
     as_of: i64,
-    /// Keys that were seen and have no name in the target.
+    /// Keys that were seen and cannot be shown.
     left_out: u64,
     shape: Shape,
+}
+
+/// A mirror that is filled with what a read brings.
+#[derive(Debug)]
+pub(super) struct Filling {
+    mirror: Mirror,
+    /// Keys without a slash that are read before those with one, which they may be [behind](super::shown).
+    early: Vec<Seen>,
+}
+
+/// What a write or a deletion makes of a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// Nothing: the key is not of the target, or not shown.
+    Nothing,
+    /// A later state that shows the same.
+    Same,
+    /// Another state. A value that is written again makes one.
+    Another,
 }
 
 #[derive(Debug, Clone)]
@@ -39,35 +59,49 @@ enum Shape {
     Data(Option<Bytes>),
     /// The names of children, each with the number of keys that begin with it.
     Children(BTreeMap<Arc<str>, u64>),
-    Tree(Subtree),
+    Tree(Shown),
+}
+
+impl Follows {
+    fn another_if(another: bool) -> Self {
+        if another { Self::Another } else { Self::Same }
+    }
+}
+
+impl Filling {
+    /// Nothing is read yet.
+    pub(super) fn new(scope: &Scope, detail: Detail) -> Self {
+        let shape = match scope {
+            Scope::Data(_) => Shape::Data(None),
+            Scope::Children(_) | Scope::AllChildren(_) => Shape::Children(BTreeMap::new()),
+            Scope::Tree(_) | Scope::Top(_) | Scope::All(_) => Shape::Tree(Shown::default()),
+        };
+        Self { mirror: Mirror { detail, revision: 0, as_of: 0, left_out: 0, shape }, early: Vec::new() }
+    }
+
+    /// Adds a key that the read brought. They come in order.
+    pub(super) fn add(&mut self, scope: &Scope, seen: Seen) {
+        let created = Seen { created: true, ..seen };
+        match scope.spelling(&created.key) {
+            Spelling::Plain if created.key.as_slice() < b"/".as_slice() => self.early.push(created),
+            Spelling::Plain | Spelling::Slashed => drop(self.mirror.apply(scope, created)),
+        }
+    }
+
+    /// Ends the read, which was made at this revision. A target that is not there is so as of the read.
+    pub(super) fn end(mut self, scope: &Scope, revision: i64) -> Mirror {
+        for seen in self.early {
+            self.mirror.apply(scope, seen);
+        }
+        if self.mirror.is_empty() {
+            self.mirror.revision = revision;
+        }
+        self.mirror.as_of = revision;
+        self.mirror
+    }
 }
 
 impl Mirror {
-    /// A mirror of nothing, to be filled with what a read brings.
-    pub(super) fn empty(scope: &Scope, detail: Detail) -> Self {
-        let shape = match scope {
-            Scope::Data(_) => Shape::Data(None),
-            Scope::Children(_) => Shape::Children(BTreeMap::new()),
-            Scope::Tree(_) | Scope::Top(_) => Shape::Tree(Subtree::new()),
-        };
-        Self { detail, revision: 0, as_of: 0, left_out: 0, shape }
-    }
-
-    /// Adds a key that a read brought.
-    pub(super) fn fill(&mut self, scope: &Scope, seen: Seen) {
-        let created = Seen { created: true, ..seen };
-        self.apply(scope, created);
-    }
-
-    /// Ends a read that was made at this revision. A target that is not there is so as of the read.
-    pub(super) fn filled(mut self, revision: i64) -> Self {
-        if self.is_empty() {
-            self.revision = revision;
-        }
-        self.as_of = revision;
-        self
-    }
-
     /// Follows the events of one revision. Returns what is to be shown, if anything is.
     pub(super) fn follow(
         &mut self,
@@ -77,7 +111,7 @@ impl Mirror {
         let mut changed = false;
         for event in events {
             self.as_of = self.as_of.max(event.revision);
-            changed |= self.apply(scope, event);
+            changed |= self.apply(scope, event) == Follows::Another;
         }
         changed.then(|| self.reading())
     }
@@ -87,7 +121,7 @@ impl Mirror {
         self.as_of
     }
 
-    /// How often a key was seen that has no name in the target.
+    /// How often a key was seen that cannot be shown.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
@@ -101,8 +135,8 @@ impl Mirror {
             },
             Shape::Children(names) if names.is_empty() => Content::Absent,
             Shape::Children(names) => Content::Children(names.keys().cloned().collect()),
-            Shape::Tree(tree) if tree.is_empty() => Content::Absent,
-            Shape::Tree(tree) => Content::Tree(tree.clone()),
+            Shape::Tree(shown) if shown.tree().is_empty() => Content::Absent,
+            Shape::Tree(shown) => Content::Tree(shown.tree().clone()),
         };
         Reading { version: Version::Revision(self.revision), content }
     }
@@ -120,9 +154,7 @@ impl Mirror {
             (Shape::Children(ours), Shape::Children(theirs)) => ours == theirs,
             // The last thing that happened may have been a deletion: then our revision is the higher one.
             (Shape::Tree(ours), Shape::Tree(theirs)) => {
-                (theirs.is_empty() || read.revision <= self.revision)
-                    && ours.len() == theirs.len()
-                    && ours.paths().eq(theirs.paths())
+                (theirs.tree().is_empty() || read.highest() <= self.highest()) && ours.has_keys_of(theirs)
             }
             (
                 Shape::Data(_) | Shape::Children(_) | Shape::Tree(_),
@@ -135,18 +167,25 @@ impl Mirror {
         match &self.shape {
             Shape::Data(value) => value.is_none(),
             Shape::Children(names) => names.is_empty(),
-            Shape::Tree(tree) => tree.is_empty(),
+            Shape::Tree(shown) => shown.tree().is_empty(),
         }
     }
 
-    /// Returns whether this makes another state. A value that is written again does.
-    fn apply(&mut self, scope: &Scope, seen: Seen) -> bool {
+    /// The highest revision that was seen of any key, shown or not.
+    fn highest(&self) -> i64 {
+        match &self.shape {
+            Shape::Data(_) | Shape::Children(_) => self.revision,
+            Shape::Tree(shown) => self.revision.max(shown.newest_behind()),
+        }
+    }
+
+    fn apply(&mut self, scope: &Scope, seen: Seen) -> Follows {
         let Some(path) = scope.path(&seen.key) else {
             self.left_out += u64::from(scope.leaves_out(&seen.key));
-            return false;
+            return Follows::Nothing;
         };
-        self.revision = self.revision.max(seen.revision);
-        match &mut self.shape {
+        let spelling = scope.spelling(&seen.key);
+        let follows = match &mut self.shape {
             Shape::Data(value) => {
                 let gone = value.is_none() && seen.value.is_none();
                 let kept = match self.detail {
@@ -154,24 +193,24 @@ impl Mirror {
                     Detail::Versions => seen.value.map(|_| Bytes::new()),
                 };
                 *value = kept;
-                !gone
+                Follows::another_if(!gone)
             }
             Shape::Children(names) => match (seen.value, names.get_mut(&path)) {
                 (Some(_), Some(keys)) => {
                     *keys += u64::from(seen.created);
-                    false
+                    Follows::Same
                 }
                 (Some(_), None) => {
                     names.insert(path, 1);
-                    true
+                    Follows::Another
                 }
                 (None, Some(keys)) if *keys > 1 => {
                     *keys -= 1;
-                    false
+                    Follows::Same
                 }
-                (None, _) => names.remove(&path).is_some(),
+                (None, _) => Follows::another_if(names.remove(&path).is_some()),
             },
-            Shape::Tree(tree) => match seen.value {
+            Shape::Tree(shown) => match seen.value {
                 Some(value) => {
                     // Where values are not wanted, each key's revision stands for its value: a missed
                     // change must not go unnoticed when the tree is read again.
@@ -179,17 +218,25 @@ impl Mirror {
                         Detail::Values => value,
                         Detail::Versions => seen.revision.to_string().into(),
                     };
-                    tree.insert(&path, Some(&value));
-                    true
+                    let effect = shown.put(&path, spelling, &value, seen.revision);
+                    self.left_out += u64::from(effect != Effect::Shown { hides: false });
+                    if effect == Effect::Behind { Follows::Nothing } else { Follows::Another }
                 }
-                None => tree.remove(&path),
+                None if shown.delete(&path, spelling) => Follows::Another,
+                None => Follows::Nothing,
             },
+        };
+        if follows != Follows::Nothing {
+            self.revision = self.revision.max(seen.revision);
         }
+        follows
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::watch::{Key, WatchType};
 
@@ -206,11 +253,12 @@ mod tests {
 
     fn mirror(watch_type: WatchType, detail: Detail, keys: Keys<'_>) -> (Scope, Mirror) {
         let scope = super::super::keys::KeySpace::new("").scope(&Key::new("/a").unwrap(), watch_type);
-        let mut mirror = Mirror::empty(&scope, detail);
+        let mut filling = Filling::new(&scope, detail);
         for &(key, revision, value) in keys {
-            mirror.fill(&scope, put(key, revision, value, false));
+            filling.add(&scope, put(key, revision, value, false));
         }
-        (scope, mirror.filled(50))
+        let mirror = filling.end(&scope, 50);
+        (scope, mirror)
     }
 
     fn revision(reading: &Reading) -> i64 {
@@ -304,5 +352,53 @@ mod tests {
         ahead.follow(&scope, [put("/a", 60, "x", true)]);
         let (_, overtaken) = mirror(WatchType::Data, Detail::Values, &[("/a", 8, "")]);
         assert!(ahead.agrees(&overtaken, 50), "the read is older than what was told");
+    }
+
+    /// What is in the store: keys with their revision and value.
+    type Store = BTreeMap<String, (i64, u8)>;
+
+    fn read(scope: &Scope, store: &Store, revision: i64) -> Mirror {
+        let mut filling = Filling::new(scope, Detail::Values);
+        for (key, (revision, value)) in store {
+            filling.add(scope, put(key, *revision, &value.to_string(), false));
+        }
+        filling.end(scope, revision)
+    }
+
+    proptest! {
+        /// With and without a slash at the beginning, in any order.
+        #[test]
+        fn what_is_followed_is_what_would_be_read(
+            steps in prop::collection::vec(("/?[!ab](/[!ab])?", prop::option::weighted(0.6, any::<u8>())), 0..60),
+            watch_type in prop_oneof![Just(WatchType::Tree), Just(WatchType::Children)],
+        ) {
+            let scope = super::super::keys::KeySpace::new("").scope(&Key::new("/").unwrap(), watch_type);
+            let mut store = Store::new();
+            let mut followed = read(&scope, &store, 1);
+            for ((key, value), revision) in steps.into_iter().zip(2..) {
+                let deaf = followed.clone();
+                let event = match value {
+                    Some(value) => {
+                        let created = store.insert(key.clone(), (revision, value)).is_none();
+                        put(&key, revision, &value.to_string(), created)
+                    }
+                    None if store.remove(&key).is_some() => delete(&key, revision),
+                    None => continue,
+                };
+                let told = followed.follow(&scope, [event]);
+                let read = read(&scope, &store, revision);
+                let (ours, theirs) = (followed.reading(), read.reading());
+                prop_assert_eq!(&ours.content, &theirs.content);
+                prop_assert!(followed.agrees(&read, revision));
+                // What was deleted is in no read.
+                prop_assert!(theirs.content.is_absent() || !ours.version.is_before(theirs.version));
+                match told {
+                    Some(told) => prop_assert_eq!(told, ours),
+                    None if watch_type == WatchType::Tree => prop_assert_eq!(deaf.reading(), ours),
+                    None => prop_assert_eq!(deaf.reading().content, ours.content),
+                }
+                prop_assert!(watch_type == WatchType::Children || !deaf.agrees(&read, revision), "{key}");
+            }
+        }
     }
 }

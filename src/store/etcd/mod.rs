@@ -12,6 +12,7 @@ mod keys;
 mod mirror;
 mod read;
 mod session;
+mod shown;
 mod streams;
 
 pub use access::Access;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse};
 use etcd_client::{Error, GetOptions, KvClient, Txn, TxnOp};
 
-use super::explain::{Kind, explain, kind};
+use super::explain::{Kind, explain, is_permission, kind};
 use super::keys::{Range, Scope};
-use super::mirror::{Mirror, Seen};
+use super::mirror::{Filling, Mirror, Seen};
 use crate::store::StoreError;
 use crate::watch::Detail;
 
@@ -89,11 +89,12 @@ pub(super) async fn read_keys(
             Ok((mark, ranges)) => {
                 let bytes: usize = ranges.iter().flat_map(|range| &range.kvs).map(size_of_kv).sum();
                 for (wanted, range) in asked.iter().zip(ranges) {
-                    let mut mirror = Mirror::empty(&wanted.scope, wanted.detail);
+                    let mut filling = Filling::new(&wanted.scope, wanted.detail);
                     for kv in range.kvs {
-                        mirror.fill(&wanted.scope, seen(kv));
+                        filling.add(&wanted.scope, seen(kv));
                     }
-                    outcomes.push(Outcome::Read { mirror: mirror.filled(mark.revision), mark });
+                    let mirror = filling.end(&wanted.scope, mark.revision);
+                    outcomes.push(Outcome::Read { mirror, mark });
                 }
                 page = next_page(page, began.elapsed(), bytes / asked.len()).min(most);
             }
@@ -118,10 +119,10 @@ pub(super) async fn read_keys(
     Ok(outcomes)
 }
 
-/// Reads one target of many keys.
+/// Reads one target of many keys, and of a scope that the user may not see, what [is left of it](Scope::narrower).
 pub(super) async fn read_range(
     kv: KvClient,
-    wanted: &Wanted,
+    wanted: &mut Wanted,
     part: &(dyn Fn() + Sync),
 ) -> Result<Outcome, StoreError> {
     for _ in 0..RESTARTS {
@@ -141,10 +142,10 @@ pub(super) async fn read_range(
     Ok(Outcome::Refused(StoreError::Unavailable { what: wanted.what(), why }))
 }
 
-/// Reads a target as it was at a revision; `None` where the store does not know (any more, or yet).
+/// The same as it was at a revision; `None` where the store does not know (any more, or yet).
 pub(super) async fn read_history(
     kv: KvClient,
-    wanted: &Wanted,
+    wanted: &mut Wanted,
     revision: i64,
     part: &(dyn Fn() + Sync),
 ) -> Result<Option<(Mirror, Mark)>, StoreError> {
@@ -160,19 +161,21 @@ pub(super) async fn read_history(
 
 async fn read_pages(
     kv: &KvClient,
-    wanted: &Wanted,
+    wanted: &mut Wanted,
     at: Option<i64>,
     part: &(dyn Fn() + Sync),
 ) -> Result<(Mirror, Mark), Error> {
-    let mut mirror = Mirror::empty(&wanted.scope, wanted.detail);
-    let mut pages = Pages::new(kv.clone(), &wanted.scope, wanted.without_values(), at);
+    let mut filling = Filling::new(&wanted.scope, wanted.detail);
+    let mut pages = Pages::new(kv.clone(), wanted.scope.clone(), wanted.without_values(), at);
     loop {
-        let (mark, page) = pages.next().await?;
+        let next = pages.next().await;
+        wanted.scope.clone_from(&pages.scope);
+        let (mark, page) = next?;
         for kv in page {
-            mirror.fill(&wanted.scope, seen(kv));
+            filling.add(&wanted.scope, seen(kv));
         }
         if pages.is_done() {
-            return Ok((mirror.filled(at.unwrap_or(mark.revision)), mark));
+            return Ok((filling.end(&wanted.scope, at.unwrap_or(mark.revision)), mark));
         }
         part();
     }
@@ -181,6 +184,8 @@ async fn read_pages(
 /// All keys of a scope as they were at one moment, page by page.
 pub(super) struct Pages {
     kv: KvClient,
+    /// What is read: what was asked for, or from the first page on what is left of it for this user.
+    pub(super) scope: Scope,
     without_values: bool,
     left: Vec<Range>,
     at: Option<i64>,
@@ -190,8 +195,9 @@ pub(super) struct Pages {
 
 impl Pages {
     /// The moment is that of the first page unless a revision is given.
-    pub(super) fn new(kv: KvClient, scope: &Scope, without_values: bool, at: Option<i64>) -> Self {
-        Self { kv, without_values, left: scope.reads(), at, mark: None, size: FIRST_PAGE }
+    pub(super) fn new(kv: KvClient, scope: Scope, without_values: bool, at: Option<i64>) -> Self {
+        let left = scope.reads();
+        Self { kv, scope, without_values, left, at, mark: None, size: FIRST_PAGE }
     }
 
     /// Whether there is no further page.
@@ -208,6 +214,10 @@ impl Pages {
             match transaction(&self.kv, gets).await {
                 Err(error) if kind(&error) == Kind::TooLarge && self.size > 1 => {
                     self.size = (self.size / 4).max(1);
+                }
+                Err(error) if self.mark.is_none() => {
+                    self.scope = left_by(&error, &self.scope).ok_or(error)?;
+                    self.left = self.scope.reads();
                 }
                 answer => break answer?,
             }
@@ -228,6 +238,12 @@ impl Pages {
         self.size = next_page(self.size, began.elapsed(), bytes / page.len().max(1));
         Ok((mark, page))
     }
+}
+
+/// What of a scope is asked for instead, when the server has answered that the user may not see all of it. A token that
+/// has aged says nothing of that.
+pub(super) fn left_by(error: &Error, scope: &Scope) -> Option<Scope> {
+    if is_permission(error) { scope.narrower() } else { None }
 }
 
 /// How many keys to ask for next, when so many of so many bytes each took so long.
@@ -289,7 +305,7 @@ fn seen(kv: PbKeyValue) -> Seen {
 
 impl Wanted {
     fn without_values(&self) -> bool {
-        let names = matches!(self.scope, Scope::Children(_));
+        let names = matches!(self.scope, Scope::Children(_) | Scope::AllChildren(_));
         self.keys_only || names || self.detail == Detail::Versions
     }
 

@@ -226,7 +226,8 @@ impl Serving {
         for id in ids {
             let Some(target) = self.targets.get(&id) else { continue };
             let wanted = Wanted {
-                scope: target.scope.clone(),
+                // The user may see more meanwhile.
+                scope: target.scope.widest(),
                 detail: target.detail,
                 // Revisions tell whether events were missed; values are read again only where they were.
                 keys_only: *purpose == Purpose::Verify,
@@ -236,7 +237,14 @@ impl Serving {
             match (&asked.wanted.scope, purpose) {
                 (Scope::Data(_), Purpose::Arm | Purpose::Verify | Purpose::Recheck) => keys.push(asked),
                 (Scope::Data(_), Purpose::Resume { .. } | Purpose::Since(_))
-                | (Scope::Children(_) | Scope::Tree(_) | Scope::Top(_), _) => {
+                | (
+                    Scope::Children(_)
+                    | Scope::Tree(_)
+                    | Scope::Top(_)
+                    | Scope::AllChildren(_)
+                    | Scope::All(_),
+                    _,
+                ) => {
                     self.to_read.push_back(Job { asked: vec![asked], purpose: purpose.clone() });
                 }
             }
@@ -265,23 +273,26 @@ impl Serving {
             if self.targets.get(&id).is_none_or(|target| target.epoch != asked.epoch) {
                 continue;
             }
+            let scope = asked.wanted.scope;
             match outcome {
                 Outcome::Refused(error) => self.refuse(id, error),
                 Outcome::Resumed { mirror, mark } => {
                     self.check(mark, not_below)?;
-                    self.resume(id, mirror);
+                    self.resume(id, mirror, scope);
                 }
                 Outcome::Forgotten { mirror, mark, asked } => {
                     self.check(mark, not_below)?;
-                    self.begin_after(id, mirror, asked);
+                    self.begin_after(id, mirror, scope, asked);
                 }
                 Outcome::Read { mirror, mark } => {
                     self.check(mark, not_below)?;
                     match job.purpose {
-                        Purpose::Arm | Purpose::Resume { .. } | Purpose::Since(_) => self.begin(id, mirror),
+                        Purpose::Arm | Purpose::Resume { .. } | Purpose::Since(_) => {
+                            self.begin(id, mirror, scope);
+                        }
                         Purpose::Verify | Purpose::Recheck => {
                             let again = job.purpose == Purpose::Recheck;
-                            if !self.verify(id, mirror, mark, again.then_some(asked.heard)) {
+                            if !self.verify(id, mirror, scope, mark, again.then_some(asked.heard)) {
                                 missing.push(id);
                             }
                         }
@@ -307,10 +318,11 @@ impl Serving {
         Err(StoreError::Unavailable { what: format!("read keys at {}", self.reader.server), why })
     }
 
-    /// Shows what was read, and watches from there.
-    fn begin(&mut self, id: TargetId, read: Mirror) {
+    /// Shows what was read of a scope, and watches that from there.
+    fn begin(&mut self, id: TargetId, read: Mirror, scope: Scope) {
         self.stop_watching(id);
         let Some(target) = self.targets.get_mut(&id) else { return };
+        target.scope = scope;
         self.out.push_back(Report::State { id, reading: read.reading(), proof: Proof::Read });
         target.mirror = Some(read);
         self.mention_left_out(id);
@@ -323,15 +335,18 @@ impl Serving {
         let left_out = target.mirror.as_ref().map_or(0, Mirror::left_out);
         if left_out > 0 && !std::mem::replace(&mut self.says_left_out, true) {
             let server = self.reader.server.as_str();
-            tracing::warn!(server, keys = left_out, "not all of {} is shown: {LEFT_OUT}", target.scope);
+            tracing::warn!(
+                server,
+                keys = left_out,
+                "of {}, not every key is shown: {LEFT_OUT}",
+                target.scope
+            );
         }
     }
 
     /// The same where all that is known of a revision that was asked for is whether something came after it:
     /// then what was there is said to be nothing, so that what is there is an update.
-    fn begin_after(&mut self, id: TargetId, read: Mirror, asked: i64) {
-        let Some(target) = self.targets.get(&id) else { return };
-        let scope = &target.scope;
+    fn begin_after(&mut self, id: TargetId, read: Mirror, scope: Scope, asked: i64) {
         tracing::warn!(
             "etcd does not know revision {asked} of {scope} (any more, or yet): what came since is not told, only what is there now"
         );
@@ -339,13 +354,14 @@ impl Serving {
             let reading = Reading { version: Version::Revision(asked), content: Content::Absent };
             self.out.push_back(Report::State { id, reading, proof: Proof::Read });
         }
-        self.begin(id, read);
+        self.begin(id, read, scope);
     }
 
     /// Watches from the last update that was delivered. That the target is served is said when a read
     /// agrees with what the watch has told since.
-    fn resume(&mut self, id: TargetId, history: Mirror) {
+    fn resume(&mut self, id: TargetId, history: Mirror, scope: Scope) {
         let Some(target) = self.targets.get_mut(&id) else { return };
+        target.scope = scope;
         target.mirror = Some(history);
         self.watch(id);
         self.read([id], &Purpose::Verify);
@@ -353,17 +369,23 @@ impl Serving {
 
     /// Compares a read with what the watch has told. `heard`: how far it had told when something was
     /// missing before. Returns whether the question is answered.
-    fn verify(&mut self, id: TargetId, read: Mirror, mark: Mark, heard: Option<i64>) -> bool {
-        let mirror = self.targets.get(&id).and_then(|target| target.mirror.as_ref());
+    fn verify(&mut self, id: TargetId, read: Mirror, scope: Scope, mark: Mark, heard: Option<i64>) -> bool {
+        let Some(target) = self.targets.get(&id) else { return true };
         // A first read that is still to come answers for this one.
-        let Some(mirror) = mirror else { return true };
-        if mirror.agrees(&read, mark.revision) {
+        let Some(mirror) = &target.mirror else { return true };
+        let server = self.reader.server.as_str();
+        if scope != target.scope {
+            if heard.is_none() {
+                return false;
+            }
+            tracing::info!(server, "what the user may see is another: from here on, {scope}");
+            self.begin(id, read, scope);
+        } else if mirror.agrees(&read, mark.revision) {
             let reading = mirror.reading();
             self.out.push_back(Report::State { id, reading, proof: Proof::Read });
         } else if heard == Some(mirror.as_of()) {
-            let server = self.reader.server.as_str();
             tracing::warn!(server, "a watch did not tell of a change; it is made anew from what was read");
-            self.begin(id, read);
+            self.begin(id, read, scope);
         } else {
             return false;
         }

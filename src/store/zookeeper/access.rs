@@ -16,7 +16,7 @@ use super::path::{ancestors, path_of};
 use super::size::{fitting, too_large};
 use crate::store::access::{Change, Condition, Entry, Listing};
 use crate::store::{StoreError, StoreSpec};
-use crate::watch::{Key, Version};
+use crate::watch::{Key, Spelling, Version};
 
 /// Looks at nodes that are on their way at once.
 const IN_FLIGHT: usize = 500;
@@ -372,6 +372,7 @@ fn listed(value: Vec<u8>, stat: &Stat) -> Entry {
     Entry {
         value: (!value.is_empty() || stat.num_children == 0).then(|| value.into()),
         version: Version::Revision(stat.mzxid),
+        spelling: Spelling::Slashed,
         metadata: Vec::new(),
     }
 }

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
-use page::Page;
+use super::Spelling;
+use page::{Entry, Page};
 
 /// The values of a subtree by path relative to its root: `""` for the root itself, `"a/b"` below it.
 /// A value that is not there is `None`: a ZooKeeper node or a directory that only has children.
@@ -27,8 +28,8 @@ pub struct Subtree {
     len: usize,
 }
 
-/// A path whose value is another one: the path, what was there, what is there. `Some(None)` is a node without a
-/// value, `None` no node.
+/// A path whose value is another one, or that of another key: the path, what was there, what is there. `Some(None)` is
+/// a node without a value, `None` no node.
 pub type Different<'a> = (&'a str, Option<Option<&'a [u8]>>, Option<Option<&'a [u8]>>);
 
 impl Subtree {
@@ -49,9 +50,17 @@ impl Subtree {
 
     /// What is at a path: `Some(None)` for a node without a value, `None` for no node.
     pub fn get(&self, path: &str) -> Option<Option<&[u8]>> {
+        self.entry(path).map(|entry| entry.value)
+    }
+
+    /// How the key of a path is written; `None` for no node.
+    pub fn spelling(&self, path: &str) -> Option<Spelling> {
+        self.entry(path).map(|entry| entry.spelling)
+    }
+
+    fn entry(&self, path: &str) -> Option<Entry<'_>> {
         let (_, page) = self.pages.get_prev(path)?;
-        let index = page.find(path).ok()?;
-        page.entry(index).map(|(_, value)| value)
+        page.entry(page.find(path).ok()?)
     }
 
     /// Whether there is a node at a path.
@@ -61,9 +70,15 @@ impl Subtree {
 
     /// Puts a node in its place, which may be that of another one.
     pub fn insert(&mut self, path: &str, value: Option<&[u8]>) {
+        self.insert_spelled(path, value, Spelling::Slashed);
+    }
+
+    /// The same for a key that is written like this.
+    pub fn insert_spelled(&mut self, path: &str, value: Option<&[u8]>, spelling: Spelling) {
+        let entry = Entry { path, value, spelling };
         let (boundary, page) = match self.pages.get_prev(path) {
-            Some((boundary, page)) => (Arc::clone(boundary), page.with(path, value)),
-            None => ("".into(), Page::pack(iter::once((path, value)))),
+            Some((boundary, page)) => (Arc::clone(boundary), page.with(entry)),
+            None => ("".into(), Page::pack(iter::once(entry))),
         };
         let before = self.pages.get(&*boundary).map_or(0, |page| page.len());
         self.len = self.len - before + page.len();
@@ -104,12 +119,17 @@ impl Subtree {
 
     /// Every path and value in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.pages.values().flat_map(|page| page.from(0))
+        self.pages.values().flat_map(|page| page.from(0)).map(|entry| (entry.path, entry.value))
     }
 
     /// Every path in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.iter().map(|(path, _)| path)
+    }
+
+    /// Every path in order, with how its key is written.
+    pub fn spellings(&self) -> impl Iterator<Item = (&str, Spelling)> {
+        self.pages.values().flat_map(|page| page.from(0)).map(|entry| (entry.path, entry.spelling))
     }
 
     /// Every path and value from a path on.
@@ -118,7 +138,8 @@ impl Subtree {
         let begin = first.map_or(0, |(_, page)| page.find(path).unwrap_or_else(|index| index));
         let later = self.pages.range::<_, str>((Bound::Excluded(path), Bound::Unbounded));
         let first = first.into_iter().flat_map(move |(_, page)| page.from(begin));
-        first.chain(later.flat_map(|(_, page)| page.from(0)))
+        let entries = first.chain(later.flat_map(|(_, page)| page.from(0)));
+        entries.map(|entry| (entry.path, entry.value))
     }
 
     /// What is different in a later one, in order. Costs as much as there is different.
@@ -142,15 +163,17 @@ impl Subtree {
                     (None, None) => return None,
                     (Some(_), None) => Ordering::Less,
                     (None, Some(_)) => Ordering::Greater,
-                    (Some((before, _)), Some((after, _))) => before.cmp(after),
+                    (Some(before), Some(after)) => before.path.cmp(after.path),
                 };
                 match order {
-                    Ordering::Less => return old.next().map(|(path, value)| (path, Some(value), None)),
-                    Ordering::Greater => return new.next().map(|(path, value)| (path, None, Some(value))),
+                    Ordering::Less => return old.next().map(|entry| (entry.path, Some(entry.value), None)),
+                    Ordering::Greater => {
+                        return new.next().map(|entry| (entry.path, None, Some(entry.value)));
+                    }
                     Ordering::Equal => {
-                        let ((path, before), (_, after)) = (old.next()?, new.next()?);
+                        let (before, after) = (old.next()?, new.next()?);
                         if before != after {
-                            return Some((path, Some(before), Some(after)));
+                            return Some((before.path, Some(before.value), Some(after.value)));
                         }
                     }
                 }

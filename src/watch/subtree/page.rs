@@ -2,12 +2,19 @@
 
 use std::mem::size_of;
 
+use crate::watch::Spelling;
+
 /// More entries, or more bytes of paths and values, than this are two pages. What an update copies is a page.
 const MOST_ENTRIES: usize = 64;
 const MOST_BYTES: usize = 4096;
 
-/// A value, or `None` for a node that has none.
-type Value<'a> = Option<&'a [u8]>;
+/// One of them. Its value is `None` for a node that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) path: &'a str,
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) spelling: Spelling,
+}
 
 /// Entries in the order of their paths.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,22 +30,24 @@ struct End {
     path: u32,
     value: u32,
     bare: bool,
+    spelling: Spelling,
 }
 
 const _: () = assert!(size_of::<End>() == 12);
 
 impl Page {
     /// Packs entries, which come in order.
-    pub(super) fn pack<'a>(entries: impl Iterator<Item = (&'a str, Value<'a>)> + Clone) -> Self {
+    pub(super) fn pack<'a>(entries: impl Iterator<Item = Entry<'a>> + Clone) -> Self {
         let count = entries.clone().count();
-        let bytes = |of: fn((&'a str, Value<'a>)) -> usize| entries.clone().map(of).sum();
-        let mut paths = String::with_capacity(bytes(|(path, _)| path.len()));
-        let mut values = Vec::with_capacity(bytes(|(_, value)| value.map_or(0, <[u8]>::len)));
+        let bytes = |of: fn(Entry<'a>) -> usize| entries.clone().map(of).sum();
+        let mut paths = String::with_capacity(bytes(|entry| entry.path.len()));
+        let mut values = Vec::with_capacity(bytes(|entry| entry.value.map_or(0, <[u8]>::len)));
         let mut ends = Vec::with_capacity(count);
-        for (path, value) in entries {
+        for Entry { path, value, spelling } in entries {
             paths.push_str(path);
             values.extend_from_slice(value.unwrap_or_default());
-            ends.push(End { path: offset(paths.len()), value: offset(values.len()), bare: value.is_none() });
+            let bare = value.is_none();
+            ends.push(End { path: offset(paths.len()), value: offset(values.len()), bare, spelling });
         }
         Self { paths: paths.into(), values: values.into(), ends: ends.into() }
     }
@@ -49,16 +58,16 @@ impl Page {
 
     /// The first path in it.
     pub(super) fn first(&self) -> Option<&str> {
-        Some(self.entry(0)?.0)
+        self.entry(0).map(|entry| entry.path)
     }
 
-    pub(super) fn entry(&self, index: usize) -> Option<(&str, Value<'_>)> {
+    pub(super) fn entry(&self, index: usize) -> Option<Entry<'_>> {
         let end = self.ends.get(index)?;
         let before = index.checked_sub(1).and_then(|index| self.ends.get(index));
         let (path, value) = before.map_or((0, 0), |end| (end.path, end.value));
         let path = self.paths.get(path as usize..end.path as usize)?;
         let value = self.values.get(value as usize..end.value as usize)?;
-        Some((path, (!end.bare).then_some(value)))
+        Some(Entry { path, value: (!end.bare).then_some(value), spelling: end.spelling })
     }
 
     /// Where a path is, or where it would be.
@@ -66,7 +75,7 @@ impl Page {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);
-            match self.entry(middle).map(|(found, _)| found.cmp(path)) {
+            match self.entry(middle).map(|entry| entry.path.cmp(path)) {
                 Some(std::cmp::Ordering::Equal) => return Ok(middle),
                 Some(std::cmp::Ordering::Less) => low = middle + 1,
                 Some(std::cmp::Ordering::Greater) | None => high = middle,
@@ -76,17 +85,17 @@ impl Page {
     }
 
     /// The entries from an index on.
-    pub(super) fn from(&self, index: usize) -> impl Iterator<Item = (&str, Value<'_>)> + Clone {
+    pub(super) fn from(&self, index: usize) -> impl Iterator<Item = Entry<'_>> + Clone {
         (index..self.len()).filter_map(|index| self.entry(index))
     }
 
     /// The same with this entry, in the place of the one with this path if there is one.
-    pub(super) fn with<'a>(&'a self, path: &'a str, value: Value<'a>) -> Self {
-        let (at, rest) = match self.find(path) {
+    pub(super) fn with<'a>(&'a self, entry: Entry<'a>) -> Self {
+        let (at, rest) = match self.find(entry.path) {
             Ok(index) => (index, index + 1),
             Err(index) => (index, index),
         };
-        Self::pack(self.from(0).take(at).chain([(path, value)]).chain(self.from(rest)))
+        Self::pack(self.from(0).take(at).chain([entry]).chain(self.from(rest)))
     }
 
     /// The same without the entry at an index.

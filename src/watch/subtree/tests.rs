@@ -54,9 +54,9 @@ fn check(subtree: &Subtree, model: &Model) {
     for (index, (boundary, page)) in boundaries.iter().enumerate() {
         assert!(page.split().is_none());
         assert!(page.len() > 0 || boundary.is_empty(), "an empty page at {boundary:?}");
-        assert!(page.from(0).all(|(path, _)| path >= &***boundary));
+        assert!(page.from(0).all(|entry| entry.path >= &***boundary));
         let next = boundaries.get(index + 1).map(|(next, _)| next);
-        assert!(next.is_none_or(|next| page.from(0).all(|(path, _)| path < &***next)));
+        assert!(next.is_none_or(|next| page.from(0).all(|entry| entry.path < &***next)));
     }
 }
 
@@ -106,6 +106,24 @@ fn what_is_emptied_keeps_no_pages() {
         assert_eq!(emptied.len(), 10);
         assert!(emptied.pages.len() <= 2, "{} pages", emptied.pages.len());
     }
+}
+
+#[test]
+fn the_key_of_a_path_may_become_another_one() {
+    let mut subtree: Subtree = [("a", Some("x")), ("b", Some("x"))].into_iter().collect();
+    let before = subtree.clone();
+    subtree.insert_spelled("b", Some(b"x"), Spelling::Plain);
+    subtree.insert_spelled("c", None, Spelling::Plain);
+    assert_eq!(subtree.spelling("b"), Some(Spelling::Plain));
+    assert_eq!(subtree.spelling("d"), None);
+    let spellings = [("a", Spelling::Slashed), ("b", Spelling::Plain), ("c", Spelling::Plain)];
+    assert!(subtree.spellings().eq(spellings));
+    let value = Some(Some(b"x".as_slice()));
+    assert!(before.differences(&subtree).eq([("b", value, value), ("c", None, Some(None))]));
+    assert_ne!(before, subtree);
+    subtree.insert("b", Some(b"x"));
+    assert!(subtree.remove("c"));
+    assert_eq!(before, subtree);
 }
 
 #[test]

@@ -106,21 +106,41 @@ async fn the_tree_of_the_top_is_everything_that_can_be_named() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put(&mut client, "/a/b", "1").await;
-    put(&mut client, "a/b", "bare").await;
+    put(&mut client, "a/b", "behind").await;
     client.put(b"/a/\xff".as_slice(), "not UTF-8", None).await.unwrap();
     let store = store(etcd.port());
     let mut seen = tree(&store, "/");
-    let mut children = children(&store, "/a");
+    let mut below = children(&store, "/a");
+    let mut names = children(&store, "/");
     seen.until("a/b=1").await;
-    children.until("b").await;
+    below.until("b").await;
+    names.until("a").await;
     client.put(b"/\xff".as_slice(), "not UTF-8", None).await.unwrap();
+    client.put(b"\xff".as_slice(), "not UTF-8", None).await.unwrap();
+    put(&mut client, "a/b", "still behind").await;
     put(&mut client, "bare", "2").await;
     put(&mut client, "/\u{ff}", "3").await;
-    seen.until("a/b=1 \u{ff}=3").await;
-    assert_eq!(seen.updates, 2, "nothing else was shown");
+    seen.until("a/b=1 bare=2 \u{ff}=3").await;
+    assert_eq!(seen.updates, 3, "nothing else was shown");
+    names.until("a bare \u{ff}").await;
     put(&mut client, "/a/c", "4").await;
-    children.until("b c").await;
+    below.until("b c").await;
     data(&store, "bare").until("2").await;
+    let revision = put(&mut client, "b/c", "5").await;
+    seen.until("a/b=1 a/c=4 b/c=5 bare=2 \u{ff}=3").await;
+    delete(&mut client, "/a/b").await;
+    let update = seen.next().await;
+    assert_eq!(show(&update.state.content), "a/b=still behind a/c=4 b/c=5 bare=2 \u{ff}=3");
+    assert_eq!(update.state.version, Version::Revision(revision + 1));
+    // One change shows one, and hides the other.
+    let both = Txn::new().and_then([TxnOp::delete("b/c", None), TxnOp::put("/a/b", "1", None)]);
+    client.txn(both).await.unwrap();
+    assert_eq!(show(&seen.next().await.state.content), "a/b=1 a/c=4 bare=2 \u{ff}=3");
+    delete(&mut client, "/a/c").await;
+    delete(&mut client, "/a/b").await;
+    delete(&mut client, "bare").await;
+    seen.until("a/b=still behind \u{ff}=3").await;
+    names.until("a \u{ff}").await;
 }
 
 #[tokio::test]

@@ -6,12 +6,14 @@ use std::time::Duration;
 use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
 use tempfile::TempDir;
 use twitcher::store::access::Condition;
-use twitcher::store::{Access, Store, StoreUrl};
+use twitcher::store::{Access, Store, StoreUrl, Subscribe};
+use twitcher::watch::WatchType;
 
 use super::basics::put;
-use super::{children, data, down, password, spec, tls, tree};
+use super::{children, data, down, key, password, show, spec, subscribe, tls, tree};
 use crate::fixture::certificates::Certificates;
 use crate::fixture::etcd::Etcd;
+use crate::fixture::proxy::Proxy;
 use crate::fixture::server::LONG;
 
 /// A member with users: `root`, and `reader`, who may read `/app/` and what is below, and `/k`.
@@ -80,6 +82,35 @@ async fn one_forbidden_key_is_refused_and_disturbs_no_other() {
     forbidden.no_error().await;
     put(&mut guarded.root, "/app", "seen through two watches").await;
     below.until("=seen through two watches 7=x").await;
+}
+
+/// Where a stream was left it is taken up, with what this user may see.
+#[tokio::test]
+async fn who_may_see_what_begins_with_a_slash_gets_every_update_of_it() {
+    let mut guarded = guarded(300).await;
+    guarded.root.role_grant_permission("app", Permission::read("/").with_prefix()).await.unwrap();
+    put(&mut guarded.root, "plain", "x").await;
+    let proxy = Proxy::start(guarded.etcd.port());
+    let mut spec = spec(&[proxy.port()], "");
+    spec.credentials = Some(password("reader", &guarded.password_file("pass word")));
+    let store = Store::open(spec);
+    let mut every = Subscribe::new(key("/"), WatchType::Tree);
+    every.every = true;
+    let mut seen = subscribe(&store, every);
+    seen.until("-").await;
+    put(&mut guarded.root, "/n", "0").await;
+    seen.until("n=0").await;
+    proxy.cut();
+    down(&store).await;
+    for number in 1..=20 {
+        put(&mut guarded.root, "/n", &number.to_string()).await;
+        put(&mut guarded.root, "plain", &number.to_string()).await;
+    }
+    proxy.heal();
+    for number in 1..=20 {
+        let update = seen.next().await;
+        assert_eq!((show(&update.state.content), update.updates), (format!("n={number}"), 1));
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,186 @@
+//! Which of two keys with one path is shown, `/a` or `a`: the one with the slash while it is there. Pure.
+//!
+//! What it costs is paid only where there are keys without a slash at the beginning.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::watch::{Spelling, Subtree};
+
+/// The keys of a target by path.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    tree: Subtree,
+    /// From the first key without a slash on.
+    behind: Option<Box<Behind>>,
+}
+
+/// Keys without a slash that stand behind the same with one.
+#[derive(Debug, Clone, Default)]
+struct Behind {
+    values: BTreeMap<Arc<str>, Bytes>,
+    /// The highest revision of any of them, also of those that are gone.
+    newest: i64,
+}
+
+/// What a write makes of the keys that are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing: the key is behind another one.
+    Behind,
+    /// It is shown. `hides`: in the place of the same key without a slash.
+    Shown { hides: bool },
+}
+
+impl Shown {
+    /// What is shown.
+    pub(super) fn tree(&self) -> &Subtree {
+        &self.tree
+    }
+
+    /// A key was written.
+    pub(super) fn put(
+        &mut self,
+        path: &Arc<str>,
+        spelling: Spelling,
+        value: &Bytes,
+        revision: i64,
+    ) -> Effect {
+        match (spelling, &mut self.behind) {
+            (Spelling::Plain, behind) => {
+                let behind = behind.get_or_insert_default();
+                if self.tree.spelling(path) == Some(Spelling::Slashed) {
+                    behind.values.insert(Arc::clone(path), value.clone());
+                    behind.newest = behind.newest.max(revision);
+                    return Effect::Behind;
+                }
+                self.tree.insert_spelled(path, Some(value), Spelling::Plain);
+                Effect::Shown { hides: false }
+            }
+            (Spelling::Slashed, None) => {
+                self.tree.insert(path, Some(value));
+                Effect::Shown { hides: false }
+            }
+            (Spelling::Slashed, Some(behind)) => {
+                let hides = self.tree.spelling(path) == Some(Spelling::Plain);
+                if hides {
+                    let hidden = self.tree.get(path).flatten().unwrap_or_default();
+                    behind.values.insert(Arc::clone(path), Bytes::copy_from_slice(hidden));
+                }
+                self.tree.insert(path, Some(value));
+                Effect::Shown { hides }
+            }
+        }
+    }
+
+    /// A key was deleted. Returns whether that shows.
+    pub(super) fn delete(&mut self, path: &str, spelling: Spelling) -> bool {
+        let behind = self.behind.as_mut().and_then(|behind| behind.values.remove(path));
+        match (spelling, behind) {
+            // It was behind, or the other one is.
+            (Spelling::Plain, Some(_)) => false,
+            (Spelling::Slashed, Some(value)) => {
+                self.tree.insert_spelled(path, Some(&value), Spelling::Plain);
+                true
+            }
+            (Spelling::Slashed, None) if self.behind.is_none() => self.tree.remove(path),
+            (Spelling::Plain | Spelling::Slashed, None) => {
+                self.tree.spelling(path) == Some(spelling) && self.tree.remove(path)
+            }
+        }
+    }
+
+    /// Whether there are the same keys, shown and behind.
+    pub(super) fn has_keys_of(&self, other: &Self) -> bool {
+        self.tree.len() == other.tree.len()
+            && self.tree.spellings().eq(other.tree.spellings())
+            && self.behind().eq(other.behind())
+    }
+
+    /// The highest revision of a key that is behind another one.
+    pub(super) fn newest_behind(&self) -> i64 {
+        self.behind.as_ref().map_or(0, |behind| behind.newest)
+    }
+
+    fn behind(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.behind.iter().flat_map(|behind| behind.values.keys())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A key and what becomes of it.
+    type Step = (Spelling, Arc<str>, Option<u8>);
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let spelling = prop_oneof![Just(Spelling::Slashed), Just(Spelling::Plain)];
+        let path = "[!ab](/[!ab])?".prop_map(Arc::from);
+        prop::collection::vec((spelling, path, prop::option::weighted(0.6, any::<u8>())), 0..60)
+    }
+
+    /// Every key of the store, and what of it is to be shown.
+    #[derive(Default)]
+    struct Model(BTreeMap<(Spelling, Arc<str>), Bytes>);
+
+    impl Model {
+        fn shown(&self) -> Subtree {
+            let mut shown = Subtree::new();
+            for spelling in [Spelling::Plain, Spelling::Slashed] {
+                for ((_, path), value) in self.0.iter().filter(|((other, _), _)| *other == spelling) {
+                    shown.insert_spelled(path, Some(value), spelling);
+                }
+            }
+            shown
+        }
+
+        fn behind(&self) -> impl Iterator<Item = &Arc<str>> {
+            let is_behind = |(spelling, path): &&(Spelling, Arc<str>)| {
+                *spelling == Spelling::Plain && self.0.contains_key(&(Spelling::Slashed, Arc::clone(path)))
+            };
+            self.0.keys().filter(is_behind).map(|(_, path)| path)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_key_with_a_slash_is_shown_while_it_is_there(steps in steps()) {
+            let (mut shown, mut model) = (Shown::default(), Model::default());
+            for ((spelling, path, value), revision) in steps.into_iter().zip(1..) {
+                let before = model.shown();
+                let key = (spelling, Arc::clone(&path));
+                if let Some(byte) = value {
+                        let value = Bytes::from(vec![byte]);
+                        let hidden = model.behind().count();
+                        model.0.insert(key, value.clone());
+                        let effect = shown.put(&path, spelling, &value, revision);
+                        let is_shown = model.shown().spelling(&path) == Some(spelling);
+                        let hides = is_shown && model.behind().count() > hidden;
+                        prop_assert_eq!(effect, if is_shown { Effect::Shown { hides } } else { Effect::Behind });
+                } else {
+                        model.0.remove(&key);
+                        prop_assert_eq!(shown.delete(&path, spelling), before != model.shown());
+                }
+                prop_assert_eq!(shown.tree(), &model.shown());
+                prop_assert!(shown.behind().eq(model.behind()));
+            }
+        }
+
+        #[test]
+        fn where_every_key_has_a_slash_there_is_nothing_beside_the_tree(steps in steps()) {
+            let mut shown = Shown::default();
+            for (_, path, value) in steps {
+                match value {
+                    Some(byte) => drop(shown.put(&path, Spelling::Slashed, &Bytes::from(vec![byte]), 1)),
+                    None => drop(shown.delete(&path, Spelling::Slashed)),
+                }
+            }
+            prop_assert!(shown.behind.is_none());
+        }
+    }
+}
