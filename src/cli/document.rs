@@ -108,8 +108,8 @@ pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
         StoreUrl::ZooKeeper { .. } => Bare::Make,
         StoreUrl::Etcd { .. } | StoreUrl::Dir { .. } => Bare::Imply,
     };
-    let plan = plan(&args.at, &document, &present, mode, bare)
-        .map_err(|error| Failure::new(format!("{} has a name that is no key: {error}", name(&args.file))))?;
+    let plan =
+        plan(&args.at, &document, &present, mode, bare).map_err(|error| refused(&args.file, &error))?;
     if args.dry_run {
         let mut lines: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         lines.push(summary(&plan, "would be"));
@@ -141,9 +141,11 @@ fn read(args: &Load) -> Result<BTreeMap<String, Option<Bytes>>, Failure> {
         ArraysWord::Refuse => Arrays::Refuse,
         ArraysWord::Index => Arrays::Index,
     };
-    document::parse(&text, language.syntax(), arrays).map_err(|error| {
-        Failure::new(format!("cannot load {}: {error}; nothing was changed", name(&args.file)))
-    })
+    document::parse(&text, language.syntax(), arrays).map_err(|error| refused(&args.file, &error))
+}
+
+fn refused(file: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::new(format!("cannot load {}: {error}; nothing was changed", name(file)))
 }
 
 fn name(file: &Path) -> String {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::place::key_at;
+use super::place::{key_at, quoted};
 use crate::store::access::{Change, Condition, Entry};
 use crate::watch::{InvalidKey, Key};
 
@@ -54,7 +54,7 @@ pub struct Plan {
 
 /// A path that is no key of any store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path:?}: {problem}")]
+#[error("{}: {problem}", quoted(path))]
 pub struct NoKey {
     path: String,
     problem: InvalidKey,
