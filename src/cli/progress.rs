@@ -42,7 +42,8 @@ impl Work {
         let signals = signal(SignalKind::interrupt())
             .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
         let terminal = std::io::stderr().is_terminal();
-        let long = changes.len() > MANY || weight(changes) > HEAVY;
+        let many = changes.len() > MANY;
+        let long = many || weight(changes) > HEAVY;
         let in_chunks = match access {
             Access::Etcd(_) | Access::ZooKeeper(_) => true,
             Access::Dir(_) => false,
@@ -63,7 +64,7 @@ impl Work {
                 // The summary says as much of the only one.
                 made < changes.len() || said > 0
             } else {
-                long && (made - said >= MANY || made == changes.len())
+                many && (made - said >= MANY || made == changes.len())
             };
             if due && !terminal {
                 said = made;

@@ -128,6 +128,7 @@ fn what_a_store_cannot_hold_is_refused_as_a_whole() {
         (&dir, "a: 1\nb: {\"\": own, c: 2}\n", "a file has nothing below it"),
         (&server.url(), "a: 1\n\"..\": {b: 2}\n", "no `.` and `..`"),
         (&server.url(), "a: 1\n\"b\\nc\": 2\n", "U+000A"),
+        (&server.url(), "a: 1\n\"😀\": 2\n", "U+1F600"),
     ] {
         let output = with_input(url, &["load", "-", "--at", "/top"], document.as_bytes());
         let said = String::from_utf8_lossy(&output.stderr);

@@ -29,7 +29,14 @@ pub(super) struct Locked(#[expect(dead_code, reason = "held for its lock, which 
 
 /// Gets the store's lock, making the root where it is missing.
 pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError> {
-    fs::create_dir_all(root).map_err(|error| failed("make directory", root, &error))?;
+    fs::create_dir_all(root).map_err(|error| {
+        if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
+            let why = "a file has its name, or that of a directory above it; a store is a directory";
+            StoreError::Refused { what: format!("use directory {}", root.display()), why: why.to_owned() }
+        } else {
+            failed("make directory", root, &error)
+        }
+    })?;
     let path = root.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
@@ -178,7 +185,7 @@ pub(super) fn put(
     let temporary =
         directory.join(format!(".twitcher.{}.{:016x}.tmp", std::process::id(), fastrand::u64(..)));
     let written = write_beside(&temporary, value, like.as_deref())
-        .map_err(|error| failed("write", &temporary, &error))
+        .map_err(|error| failed(&format!("write {key} as a new file in"), directory, &error))
         .and_then(|()| move_into_place(key, &temporary, &path, condition));
     if written.is_err() {
         // What could not be written may not exist.
