@@ -4,11 +4,11 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use clap_complete::ArgValueCompleter;
 
-use super::progress::Progress;
+use super::progress::Work;
 use super::stores::{Opened, StoreArgs, failure, key};
 use super::{Common, Failure, complete, print};
 use crate::store::access::Condition;
-use crate::tree::plan::{Bare, Mode, Step, plan};
+use crate::tree::plan::{Mode, Step, plan};
 use crate::watch::{Key, Version};
 
 /// Delete a key, or with --tree everything below it too
@@ -56,7 +56,7 @@ async fn delete_tree(key: &Key, yes: bool, opened: &Opened) -> Result<(), Failur
         return Err(opened.missing(key).await);
     }
     let nothing = std::collections::BTreeMap::new();
-    let plan = plan(key, &nothing, &present, Mode::Replace, Bare::Imply)
+    let plan = plan(key, &nothing, &present, Mode::Replace, opened.ground())
         .map_err(|error| Failure::new(format!("cannot delete {error}")))?;
     let count = plan.steps.len();
     if !yes && !confirmed(&format!("delete {count} keys at and below {key} in {}? [y/N] ", opened.spec.url))?
@@ -64,7 +64,8 @@ async fn delete_tree(key: &Key, yes: bool, opened: &Opened) -> Result<(), Failur
         return Err(Failure::new("nothing was deleted"));
     }
     let changes: Vec<_> = plan.steps.iter().map(Step::change).collect();
-    Progress::apply(&opened.access, "deleted", &changes).await?;
+    let work = Work { done: "deleted", rest: "`twitcher ls --tree` shows what is left" };
+    work.apply(&opened.access, &changes).await?;
     print(&format!("deleted {count} key{}\n", if count == 1 { "" } else { "s" }))
 }
 

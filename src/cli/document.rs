@@ -8,19 +8,20 @@ use bytes::Bytes;
 
 use clap_complete::ArgValueCompleter;
 
-use super::progress::Progress;
+use super::progress::Work;
 use super::stores::{StoreArgs, key};
 use super::{Common, Failure, complete, print};
-use crate::store::StoreUrl;
 use crate::tree::document::{self, Arrays, Syntax};
-use crate::tree::plan::{Bare, Mode, Plan, Step, plan};
+use crate::tree::place::key_at;
+use crate::tree::plan::{Mode, Plan, Step, plan};
 use crate::watch::Key;
 
 /// Write a subtree as a YAML, JSON or TOML document
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A key's segments become nested objects; a value beside children stands under \"\", one \
-                        that is not UTF-8 is {\"base64\": \"…\"}. `twitcher load` reads it back.\n\n\
+                        that is not UTF-8 is {\"base64\": \"…\"}. `twitcher load` reads it back. What ZooKeeper keeps for itself in /zookeeper is \
+                        left out unless it is asked for, and never deleted by `load --replace`.\n\n\
                         Examples:\n  twitcher dump /nginx > nginx.yaml\n  \
                         twitcher dump / --store etcd://old:2379 | twitcher load - --store zookeeper://new:2181"
 )]
@@ -39,7 +40,8 @@ pub(super) struct Dump {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Every write demands that the key is as it was read a moment before: what somebody \
                         changed meanwhile is a conflict, not overwritten. etcd makes up to 128 changes at once or \
-                        none of them; ZooKeeper and directories one after the other.\n\n\
+                        none of them, and ZooKeeper up to 500; fewer where their values are large. A directory makes \
+                        one after the other.\n\n\
                         Examples:\n  twitcher load nginx.yaml --at /nginx --dry-run\n  \
                         twitcher load nginx.yaml --at /nginx --replace")]
 pub(super) struct Load {
@@ -90,7 +92,11 @@ impl Language {
 /// `twitcher dump`.
 pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
-    let entries = opened.entries(&args.key).await?;
+    let mut entries = opened.entries(&args.key).await?;
+    let ground = opened.ground();
+    if !ground.owns(&args.key) {
+        entries.retain(|path, _| key_at(&args.key, path).is_ok_and(|key| !ground.owns(&key)));
+    }
     if entries.is_empty() && !args.key.base().is_empty() {
         return Err(opened.missing(&args.key).await);
     }
@@ -104,20 +110,17 @@ pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
     let present = opened.entries(&args.at).await?;
     let mode = if args.replace { Mode::Replace } else { Mode::Merge };
-    let bare = match opened.spec.url {
-        StoreUrl::ZooKeeper { .. } => Bare::Make,
-        StoreUrl::Etcd { .. } | StoreUrl::Dir { .. } => Bare::Imply,
-    };
-    let plan = plan(&args.at, &document, &present, mode, bare)
-        .map_err(|error| Failure::new(format!("{} has a name that is no key: {error}", name(&args.file))))?;
+    let plan = plan(&args.at, &document, &present, mode, opened.ground())
+        .map_err(|error| refused(&args.file, &error))?;
     if args.dry_run {
         let mut lines: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         lines.push(summary(&plan, "would be"));
         return print(&format!("{}\n", lines.join("\n")));
     }
     let changes: Vec<_> = plan.steps.iter().map(Step::change).collect();
-    Progress::apply(&opened.access, "loaded", &changes).await?;
-    print(&format!("{}\n", summary(&plan, "were")))
+    let work = Work { done: "loaded", rest: "`--dry-run` shows what is left" };
+    work.apply(&opened.access, &changes).await?;
+    print(&format!("{}\n", summary(&plan, "were"))).map_err(|failure| failure.and("all changes were made"))
 }
 
 fn read(args: &Load) -> Result<BTreeMap<String, Option<Bytes>>, Failure> {
@@ -141,9 +144,11 @@ fn read(args: &Load) -> Result<BTreeMap<String, Option<Bytes>>, Failure> {
         ArraysWord::Refuse => Arrays::Refuse,
         ArraysWord::Index => Arrays::Index,
     };
-    document::parse(&text, language.syntax(), arrays).map_err(|error| {
-        Failure::new(format!("cannot load {}: {error}; nothing was changed", name(&args.file)))
-    })
+    document::parse(&text, language.syntax(), arrays).map_err(|error| refused(&args.file, &error))
+}
+
+fn refused(file: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::new(format!("cannot load {}: {error}; nothing was changed", name(file)))
 }
 
 fn name(file: &Path) -> String {

@@ -9,31 +9,73 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Failure;
 use super::stores::failure;
-use crate::store::access::{Access, Change};
+use crate::log::escape;
+use crate::store::StoreError;
+use crate::store::access::{Access, Change, Reached};
 
-/// Changes beyond which it is said how far they are.
+/// Changes beyond which it is said how far they are, and after which it is said again where each is made by itself.
 const MANY: usize = 100;
 
-pub(super) struct Progress;
+/// Bytes of values beyond which a few changes take long, too.
+const HEAVY: usize = 1 << 20;
 
-impl Progress {
-    /// Makes all changes, in order. `done` is the past tense of what is done: `deleted`.
-    pub(super) async fn apply(access: &Access, done: &str, changes: &[Change]) -> Result<(), Failure> {
+/// What is done, in words.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    /// Its past tense: `deleted`.
+    pub(super) done: &'static str,
+    /// How to see what a failure has left undone.
+    pub(super) rest: &'static str,
+}
+
+/// How far a series of changes has come.
+#[derive(Debug, Default, Clone, Copy)]
+struct Progress {
+    /// How many were sent to the store, and of these, how many it has made.
+    sent: usize,
+    made: usize,
+}
+
+impl Work {
+    /// Makes all changes, in order.
+    pub(super) async fn apply(self, access: &Access, changes: &[Change]) -> Result<(), Failure> {
         let signals = signal(SignalKind::interrupt())
             .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
-        let many = changes.len() > MANY;
         let terminal = std::io::stderr().is_terminal();
-        let bar = bar(many && terminal, done, changes.len());
-        let (mut made, mut said) = (0, 0);
-        let mut told = |count: usize| {
-            // Changes that are made one by one would be a line each.
-            let chunk = count - made > 1 || count - said >= MANY || count == changes.len();
-            made = count;
-            bar.set_position(u64::try_from(count).unwrap_or(u64::MAX));
-            if many && !terminal && chunk {
-                said = count;
+        let many = changes.len() > MANY;
+        let long = many || weight(changes) > HEAVY;
+        let in_chunks = match access {
+            Access::Etcd(_) | Access::ZooKeeper(_) => true,
+            Access::Dir(_) => false,
+        };
+        let bar = bar(long && terminal, self.done, changes.len());
+        let (mut progress, mut said) = (Progress::default(), 0);
+        let mut told = |reached: Reached| {
+            let made = match reached {
+                Reached::Sent(sent) => {
+                    progress.sent = sent;
+                    return;
+                }
+                Reached::Made(made) => made,
+            };
+            progress.made = made;
+            bar.set_position(u64::try_from(made).unwrap_or(u64::MAX));
+            let due = if in_chunks {
+                // The summary says as much of the only one.
+                made < changes.len() || said > 0
+            } else {
+                many && (made - said >= MANY || made == changes.len())
+            };
+            if due && !terminal {
+                said = made;
                 // Standard error may be closed; the work goes on.
-                let _ = writeln!(std::io::stderr(), "{done} {count} of {}", changes.len());
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{} {made} of {}{}",
+                    self.done,
+                    changes.len(),
+                    up_to(", to", changes, made)
+                );
             }
         };
         let interrupted = async {
@@ -47,21 +89,57 @@ impl Progress {
             outcome = access.apply(changes, &mut told) => outcome,
             Ok(signal) = interrupted => {
                 bar.finish_and_clear();
-                return Err(Failure::signalled(signal, format!(
-                    "interrupted: {made} of {} changes were made, and stay; so may those that were on their way",
-                    changes.len()
-                )));
+                return Err(Failure::signalled(signal, format!("interrupted; {}", self.left(changes, progress))));
             }
         };
         bar.finish_and_clear();
         outcome.map_err(|error| {
-            let so_far = match made {
-                0 => "nothing was changed".to_owned(),
-                made => format!("{made} of {} changes were made before that, and stay", changes.len()),
+            let progress = match &error {
+                StoreError::Unavailable { .. } => progress,
+                // The store has answered that it did not make them.
+                StoreError::Denied { .. }
+                | StoreError::Refused { .. }
+                | StoreError::Conflict { .. }
+                | StoreError::File { .. } => Progress { sent: progress.made, ..progress },
             };
-            failure(error).and(&so_far)
+            failure(error).and(&self.left(changes, progress))
         })
     }
+
+    /// What a failure leaves: what is made, what may be, and how to see the rest.
+    fn left(self, changes: &[Change], Progress { sent, made }: Progress) -> String {
+        let all = changes.len();
+        let stays = format!(
+            "what was made before it stays: {made} of {all} changes{}",
+            up_to(", the last to", changes, made)
+        );
+        let unknown = |which: String| {
+            format!("whether {which} changes{}, were made is not known", up_to(", up to", changes, sent))
+        };
+        let rest = self.rest;
+        match (made, sent - made) {
+            (0, 0) => "nothing was changed".to_owned(),
+            (0, sent) => format!("{}; {rest}", unknown(format!("the first {sent} of {all}"))),
+            (_, 0) => format!("{stays}; {rest}"),
+            (_, more) => format!("{stays}; {}; {rest}", unknown(format!("the next {more}"))),
+        }
+    }
+}
+
+/// The last of so many changes, behind a word; nothing of none.
+fn up_to(word: &str, changes: &[Change], count: usize) -> String {
+    let last = count.checked_sub(1).and_then(|last| changes.get(last));
+    last.map_or_else(String::new, |change| {
+        format!("{word} {}", escape::line(change.key().as_str().as_bytes()))
+    })
+}
+
+fn weight(changes: &[Change]) -> usize {
+    let size = |change: &Change| match change {
+        Change::Put { value, .. } => value.len(),
+        Change::Delete { .. } => 0,
+    };
+    changes.iter().map(size).sum()
 }
 
 fn bar(shown: bool, done: &str, length: usize) -> ProgressBar {
@@ -73,4 +151,32 @@ fn bar(shown: bool, done: &str, length: usize) -> ProgressBar {
     bar.set_message(done.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::access::Condition;
+    use crate::watch::Key;
+
+    #[test]
+    fn what_a_failure_leaves_is_said() {
+        let delete =
+            |n| Change::Delete { key: Key::new(&format!("/k\n{n}")).unwrap(), condition: Condition::Any };
+        let changes: Vec<Change> = (1..=9).map(delete).collect();
+        let work = Work { done: "deleted", rest: "look" };
+        for (sent, made, said) in [
+            (0, 0, "nothing was changed"),
+            (3, 0, "whether the first 3 of 9 changes, up to /k\\n3, were made is not known; look"),
+            (3, 3, "what was made before it stays: 3 of 9 changes, the last to /k\\n3; look"),
+            (
+                7,
+                3,
+                "what was made before it stays: 3 of 9 changes, the last to /k\\n3; \
+                 whether the next 4 changes, up to /k\\n7, were made is not known; look",
+            ),
+        ] {
+            assert_eq!(work.left(&changes, Progress { sent, made }), said);
+        }
+    }
 }

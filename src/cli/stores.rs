@@ -8,8 +8,10 @@ use clap_complete::ArgValueCandidates;
 
 use super::{Common, Failure, complete};
 use crate::config::Loader;
+use crate::log::escape;
 use crate::store::access::{Access, Entry, LEFT_OUT};
 use crate::store::{StoreError, StoreSpec, StoreUrl};
+use crate::tree::plan::Ground;
 use crate::watch::{Key, StoreName};
 
 /// Which store is meant.
@@ -92,6 +94,17 @@ fn named(name: Option<&str>, common: &Common) -> Result<StoreSpec, Failure> {
 }
 
 impl Opened {
+    /// What a place of this store can hold.
+    pub(super) fn ground(&self) -> Ground {
+        match &self.spec.url {
+            StoreUrl::ZooKeeper { chroot, .. } => {
+                Ground::Nodes { whole: chroot.trim_matches('/').is_empty() }
+            }
+            StoreUrl::Etcd { .. } => Ground::Values,
+            StoreUrl::Dir { .. } => Ground::Files,
+        }
+    }
+
     /// A key and everything below it, by relative path. What cannot be shown, and so will not be touched, is said.
     pub(super) async fn entries(&self, key: &Key) -> Result<BTreeMap<String, Entry>, Failure> {
         let listing = self.access.tree(key).await.map_err(failure)?;
@@ -130,7 +143,7 @@ pub(super) fn failure(error: StoreError) -> Failure {
         StoreError::Conflict { .. } => "; nothing was overwritten: read it again, and decide again",
         StoreError::Denied { .. } | StoreError::Refused { .. } | StoreError::File { .. } => "",
     };
-    Failure::new(format!("{error}{help}"))
+    Failure::new(format!("{}{help}", escape::line(error.to_string().as_bytes())))
 }
 
 /// A key as it is typed.

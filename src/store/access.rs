@@ -74,6 +74,23 @@ impl Child {
     }
 }
 
+impl Change {
+    /// What is written or deleted.
+    pub fn key(&self) -> &Key {
+        let (Self::Put { key, .. } | Self::Delete { key, .. }) = self;
+        key
+    }
+}
+
+/// How far a series of changes has come, counted from its first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// So many are made or on their way: whether the latter are made is not known until the store answers.
+    Sent(usize),
+    /// So many are made.
+    Made(usize),
+}
+
 /// A subtree read at one moment (etcd), or node by node (`ZooKeeper`, dir).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listing {
@@ -164,11 +181,11 @@ impl Access {
     }
 
     /// Makes changes in order; those that the store can make at once are made together or not at all.
-    /// `progress` is told how many are made.
+    /// `progress` is told of each part before and after it is made.
     pub async fn apply(
         &self,
         changes: &[Change],
-        progress: &mut (dyn FnMut(usize) + Send),
+        progress: &mut (dyn FnMut(Reached) + Send),
     ) -> Result<(), StoreError> {
         match self {
             Self::Etcd(access) => access.apply(changes, progress).await,

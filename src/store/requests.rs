@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-use super::access::{Access, Change, Condition, Entry, Listing};
+use super::access::{Access, Change, Condition, Entry, Listing, Reached};
 use super::{Store, StoreError, StoreSpec, StoreUrl};
 use crate::watch::{Key, StoreName, Version};
 
@@ -100,11 +100,11 @@ impl Store {
     }
 
     /// Makes changes in order; those that the store can make at once are made together or not at all.
-    /// `progress` is told how many are made.
+    /// `progress` is told of each part before and after it is made.
     pub async fn apply(
         &self,
         changes: &[Change],
-        progress: &mut (dyn FnMut(usize) + Send),
+        progress: &mut (dyn FnMut(Reached) + Send),
     ) -> Result<(), StoreError> {
         self.ask(|access| async move { access.apply(changes, progress).await }).await
     }

@@ -27,6 +27,19 @@ pub fn key_text(key: &Key, path: &str, spelling: Spelling) -> String {
     key_read(key, path, spelling).map_or_else(|_| path.to_owned(), |key| key.to_string())
 }
 
+/// A path in quotes, as a message shows it: in one line, and without the middle of a very long one.
+pub fn quoted(path: &str) -> String {
+    const LONGEST: usize = 160;
+    const END: usize = 40;
+    let length = path.chars().count();
+    if length <= LONGEST {
+        return format!("{path:?}");
+    }
+    let beginning: String = path.chars().take(LONGEST - END).collect();
+    let end: String = path.chars().skip(length - END).collect();
+    format!("{:?}", format!("{beginning}…{end}"))
+}
+
 /// Whether a path is another or below it; everything is below `""`.
 pub fn is_within(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| above.is_empty() || rest.is_empty() || rest.starts_with('/'))
@@ -54,6 +67,18 @@ mod tests {
             assert_eq!(key_at(&Key::new(key).unwrap(), path).unwrap().as_str(), at, "{key} {path}");
         }
         assert!(key_at(&Key::new("/a").unwrap(), "\0").is_err());
+    }
+
+    #[test]
+    fn a_path_is_shown_in_one_line_that_can_be_read() {
+        assert_eq!(quoted("a\n\"b"), "\"a\\n\\\"b\"");
+        assert_eq!(quoted(&"é".repeat(160)).chars().count(), 162);
+        let long = quoted(&format!("begin{}end", "/é".repeat(5000)));
+        assert!(
+            long.starts_with("\"begin/é") && long.contains("/é…/é") && long.ends_with("/éend\""),
+            "{long}"
+        );
+        assert_eq!(long.chars().count(), 163);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What `dump` and `load` promise on each kind of store: nothing is lost, and nothing of others is overwritten.
 
+mod guard;
+
 use std::collections::BTreeMap;
 use std::process::Output;
 
@@ -126,6 +128,7 @@ fn what_a_store_cannot_hold_is_refused_as_a_whole() {
         (&dir, "a: 1\nb: {\"\": own, c: 2}\n", "a file has nothing below it"),
         (&server.url(), "a: 1\n\"..\": {b: 2}\n", "no `.` and `..`"),
         (&server.url(), "a: 1\n\"b\\nc\": 2\n", "U+000A"),
+        (&server.url(), "a: 1\n\"😀\": 2\n", "U+1F600"),
     ] {
         let output = with_input(url, &["load", "-", "--at", "/top"], document.as_bytes());
         let said = String::from_utf8_lossy(&output.stderr);
@@ -155,15 +158,71 @@ fn nodes_without_a_value_are_made_or_said() {
 #[test]
 fn a_value_that_is_too_large_is_named() {
     let (etcd, server) = (Etcd::start(), ZooKeeper::start());
-    let document = format!("large: \"{}\"\nsmall: 1\n", "x".repeat(3 << 20));
+    let document = format!("a: 1\nlarge: \"{}\"\nsmall: 1\n", "x".repeat(3 << 20));
     for (url, limit) in [(etcd.url(), "--max-request-bytes"), (server.url(), "jute.maxbuffer")] {
         for args in [["put", "/top/large", "-"].as_slice(), &["load", "-", "--at", "/top"]] {
             let output = with_input(&url, args, document.as_bytes());
             let said = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains("write /top/large") && said.contains(limit), "{url} {args:?}: {said}");
+            assert_eq!(
+                run(&url, &["get", "/top/a"]).status.code(),
+                Some(1),
+                "{args:?}: something was written"
+            );
+            assert!(args[0] == "put" || said.contains("; nothing was changed"), "{said}");
         }
     }
+}
+
+/// The top of a store is always there, and `/zookeeper` is the server's own: neither is in the way of a whole store
+/// that is replaced, deleted or taken elsewhere.
+#[test]
+fn a_whole_store_is_replaced_and_deleted() {
+    let (etcd, server, (_place, dir)) = (Etcd::start(), ZooKeeper::start(), directory());
+    for url in
+        [etcd.url(), server.url(), dir, format!("{}/prefix", etcd.url()), format!("{}/chroot", server.url())]
+    {
+        let load = |document: &[u8]| {
+            let output = with_input(&url, &["load", "-", "--replace"], document);
+            assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+            good(&url, &["dump", "/", "--format", "json"]).replace([' ', '\n'], "")
+        };
+        assert_eq!(load(b"a: {b: 1}\nc: 2\n"), r#"{"a":{"b":"1"},"c":"2"}"#, "{url}");
+        assert_eq!(load(b"c: 3\n"), r#"{"c":"3"}"#, "{url}");
+        good(&url, &["del", "/", "--tree", "--yes"]);
+        // Made and deleted again with it, where it is a node.
+        if !url.contains("chroot") {
+            assert_eq!(good(&url, &["dump", "/"]), "{}\n", "{url}");
+        }
+    }
+    assert!(good(&server.url(), &["ls", "/zookeeper"]).contains("quota"));
+    assert!(good(&server.url(), &["dump", "/zookeeper"]).contains("quota"));
+}
+
+/// A directory cannot have a value and something below it: what `--replace` deletes makes room first.
+#[test]
+fn a_file_becomes_a_directory_and_a_directory_a_file() {
+    let (_place, dir) = directory();
+    let load = |document: &[u8], args: &[&str]| {
+        with_input(&dir, &[["load", "-"].as_slice(), args].concat(), document)
+    };
+    assert!(load(b"a: {b: {c: 1}}\nd: 2\n", &[]).status.success());
+    let merged = load(b"a: 1\n", &[]);
+    let said = String::from_utf8_lossy(&merged.stderr);
+    assert!(said.contains("it is a directory") && said.contains("nothing was changed"), "{said}");
+    let shown = String::from_utf8(load(b"a: 1\nd: {e: 2}\n", &["--replace", "--dry-run"]).stdout).unwrap();
+    let steps: Vec<&str> = shown.lines().collect();
+    assert_eq!(steps[..4], ["- /d = \"2\"", "- /a/b/c = \"1\"", "- /a/b", "- /a"], "{shown}");
+    assert_eq!(steps[4..6], ["+ /a = \"1\"", "+ /d/e = \"2\""], "{shown}");
+    let output = load(b"a: 1\nd: {e: 2}\n", &["--replace"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(good(&dir, &["dump", "/"]), "a: \"1\"\nd:\n  e: \"2\"\n");
+    // What cannot be is found before anything is deleted.
+    let output = load(b"a: {\"\": 1, b: 2}\n", &["--replace"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("a file has nothing below it") && said.contains("nothing was changed"), "{said}");
+    assert_eq!(good(&dir, &["dump", "/"]), "a: \"1\"\nd:\n  e: \"2\"\n");
 }
 
 /// Ctrl-C in the middle of a load tells how far it came.
@@ -180,7 +239,8 @@ fn what_an_interrupted_load_has_done_is_said() {
     etcd.freeze();
     load.signal(nix::sys::signal::Signal::SIGINT);
     assert_eq!(load.code(), Some(130));
-    assert!(load.err().contains("of 20000 changes were made, and stay"), "{}", load.err());
+    assert!(load.err().contains("; what was made before it stays: "), "{}", load.err());
+    assert!(load.err().contains(" of 20000 changes, the last to /top/k"), "{}", load.err());
     etcd.thaw();
 }
 

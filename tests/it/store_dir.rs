@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::linkat;
 use tempfile::TempDir;
-use twitcher::store::access::{Change, Condition};
+use twitcher::store::access::{Change, Condition, Reached};
 use twitcher::store::dir::{self, Threads};
 use twitcher::store::session::{Command, Proof, TargetId};
 use twitcher::store::{StoreError, StoreSpec, StoreUrl};
@@ -415,9 +415,9 @@ async fn single_requests_write_whole_values_under_conditions() {
         Change::Delete { key: key("/a"), condition: Condition::Any },
         Change::Put { key: key("/a"), value: "now a file".into(), condition: Condition::Absent },
     ];
-    let mut done = Vec::new();
-    access.apply(&changes, &mut |n| done.push(n)).await.unwrap();
-    assert_eq!(done, [1, 2, 3]);
+    let mut told = Vec::new();
+    access.apply(&changes, &mut |reached| told.push(reached)).await.unwrap();
+    assert_eq!(told, [1, 2, 3].map(|done| [Reached::Sent(done), Reached::Made(done)]).concat());
     assert_eq!(fs::read(root.join("a")).unwrap(), b"now a file");
     assert!(!access.delete(&key("/a/b"), Condition::Any).await.unwrap());
     assert!(access.delete(&key("/a"), Condition::Any).await.unwrap());

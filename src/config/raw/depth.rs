@@ -3,58 +3,30 @@
 
 use std::ops::Range;
 
+use crate::tree::document::unquoted;
+
 /// Names of our fields have at most three: `store.main.tls`.
 pub(super) const MOST_PARTS: usize = 8;
 
 /// Where a name has more than [`MOST_PARTS`] parts, if one does.
 pub(super) fn too_deep(text: &str) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let (mut at, mut dots, mut begin) = (0, 0, 0);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'#' => at += length_until(&bytes[at..], |byte| byte == b'\n'),
-            quote @ (b'"' | b'\'') => at += string(&bytes[at..], quote),
+    let (mut dots, mut begin) = (0, 0);
+    for (at, byte) in unquoted(text) {
+        match byte {
             b'.' => {
                 dots += 1;
-                at += 1;
                 if dots >= MOST_PARTS {
-                    return Some(begin..at);
+                    return Some(begin..at + 1);
                 }
             }
             b'\n' | b'=' | b',' | b'{' | b'}' | b'[' | b']' => {
                 dots = 0;
-                at += 1;
-                begin = at;
-            }
-            _ => at += 1,
-        }
-    }
-    None
-}
-
-fn length_until(bytes: &[u8], end: impl Fn(u8) -> bool) -> usize {
-    bytes.iter().position(|byte| end(*byte)).unwrap_or(bytes.len())
-}
-
-/// How long the string is that begins here, quotes included.
-fn string(bytes: &[u8], quote: u8) -> usize {
-    let long = bytes.starts_with(&[quote; 3]);
-    let mut at = if long { 3 } else { 1 };
-    while let Some(byte) = bytes.get(at) {
-        match *byte {
-            b'\\' if quote == b'"' => at += 1,
-            b'\n' if !long => return at,
-            byte if byte == quote && !long => return at + 1,
-            byte if byte == quote && bytes[at..].starts_with(&[quote; 3]) => {
-                // Up to two quotes of the text itself may stand right before the closing three.
-                let quotes = length_until(&bytes[at..], |byte| byte != quote);
-                return at + quotes.min(5);
+                begin = at + 1;
             }
             _ => {}
         }
-        at += 1;
     }
-    bytes.len()
+    None
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::place::{Place, join, key_name};
 use super::root_of;
 use super::threads::Threads;
 use super::write::{admit, delete, lock, put};
-use crate::store::access::{Change, Condition, Entry, Listing};
+use crate::store::access::{Change, Condition, Entry, Listing, Reached};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Spelling, Version};
 
@@ -109,36 +109,28 @@ impl Access {
         .await
     }
 
-    /// Writes in order under one lock, telling after each how many are done. A directory has no
+    /// Writes in order under one lock, telling before and after each how many there are. A directory has no
     /// transactions: an error leaves what was done before it, but what a directory cannot hold is found before.
     pub async fn apply(
         &self,
         changes: &[Change],
-        progress: &mut (dyn FnMut(usize) + Send),
+        progress: &mut (dyn FnMut(Reached) + Send),
     ) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
         let lock = self.blocking(lock).await.map(std::sync::Arc::new)?;
-        let put_key = |change: &Change| match change {
-            Change::Put { key, .. } => Some(key.clone()),
-            Change::Delete { .. } => None,
-        };
-        for change in changes {
-            let (Change::Put { key, .. } | Change::Delete { key, .. }) = change;
-            Place::of(key)?;
-        }
-        // What is put behind a deletion may be put where that makes room.
-        let puts: Vec<Key> = changes.iter().map_while(put_key).collect();
-        self.blocking(move |root, _| admit(root, puts.iter())).await?;
+        let all = changes.to_vec();
+        self.blocking(move |root, _| admit(root, &all)).await?;
         for (done, change) in changes.iter().enumerate() {
             let (change, lock) = (change.clone(), lock.clone());
+            progress(Reached::Sent(done + 1));
             self.blocking(move |root, _| match change {
                 Change::Put { key, value, condition } => put(root, &lock, &key, &value, condition).map(drop),
                 Change::Delete { key, condition } => delete(root, &lock, &key, condition).map(drop),
             })
             .await?;
-            progress(done + 1);
+            progress(Reached::Made(done + 1));
         }
         Ok(())
     }

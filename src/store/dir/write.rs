@@ -1,6 +1,6 @@
 //! Writing one key: whole or not at all, under the store's lock where a condition has to hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -13,7 +13,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use super::content::{NOTHING, read_file, value_version};
 use super::place::Place;
 use crate::store::StoreError;
-use crate::store::access::Condition;
+use crate::store::access::{Change, Condition};
 use crate::watch::{Key, Version};
 
 /// The file whose lock (flock(2)) every write of this program holds, so that a condition still holds when its
@@ -29,7 +29,14 @@ pub(super) struct Locked(#[expect(dead_code, reason = "held for its lock, which 
 
 /// Gets the store's lock, making the root where it is missing.
 pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError> {
-    fs::create_dir_all(root).map_err(|error| failed("make directory", root, &error))?;
+    fs::create_dir_all(root).map_err(|error| {
+        if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
+            let why = "a file has its name, or that of a directory above it; a store is a directory";
+            StoreError::Refused { what: format!("use directory {}", root.display()), why: why.to_owned() }
+        } else {
+            failed("make directory", root, &error)
+        }
+    })?;
     let path = root.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
@@ -109,15 +116,26 @@ fn check(key: &Key, present: &Present, condition: Condition) -> Result<Option<Ve
     Err(StoreError::Conflict { key: key.to_string(), expected, found })
 }
 
-/// Whether values can be put at all of these keys, before any is: what a directory cannot hold is no half of a load.
-pub(super) fn admit<'a>(root: &Path, keys: impl Iterator<Item = &'a Key>) -> Result<(), StoreError> {
-    let mut files = BTreeMap::new();
-    for key in keys {
+/// Whether all of these changes can be made, before any is: what a directory cannot hold is no half of a load.
+pub(super) fn admit(root: &Path, changes: &[Change]) -> Result<(), StoreError> {
+    let (mut gone, mut files) = (BTreeSet::new(), BTreeMap::new());
+    for change in changes {
+        let key = change.key();
         let place = Place::of(key)?;
-        if let Present::Directory = present(root, key, &place)? {
-            return Err(is_a_directory(key));
+        let names = place.names().to_vec();
+        match change {
+            Change::Delete { .. } => {
+                gone.insert(names);
+            }
+            Change::Put { .. } => {
+                // What is deleted before makes room.
+                let free = (1..=names.len()).any(|end| gone.contains(&names[..end]));
+                if !free && let Present::Directory = present(root, key, &place)? {
+                    return Err(is_a_directory(key));
+                }
+                files.insert(names, key);
+            }
         }
-        files.insert(place.names().to_vec(), key);
     }
     for (names, key) in &files {
         for end in 1..names.len() {
@@ -167,7 +185,7 @@ pub(super) fn put(
     let temporary =
         directory.join(format!(".twitcher.{}.{:016x}.tmp", std::process::id(), fastrand::u64(..)));
     let written = write_beside(&temporary, value, like.as_deref())
-        .map_err(|error| failed("write", &temporary, &error))
+        .map_err(|error| failed(&format!("write {key} as a new file in"), directory, &error))
         .and_then(|()| move_into_place(key, &temporary, &path, condition));
     if written.is_err() {
         // What could not be written may not exist.

@@ -12,7 +12,7 @@ use super::connect::{Connection, Entrance, late};
 use super::explain::explain;
 use super::jobs::probe;
 use super::read::Pages;
-use crate::store::access::{Change, Child, Condition, Entry, Listing};
+use crate::store::access::{Change, Child, Condition, Entry, Listing, Reached};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Spelling, Version, WatchType};
 
@@ -137,12 +137,17 @@ impl Access {
     }
 
     /// Makes changes in order: as many as fit into a transaction at once, so that either all of those are
-    /// made or none. `progress` is told how many are made.
+    /// made or none. `progress` is told of each transaction before and after it.
     pub async fn apply(
         &self,
         changes: &[Change],
-        progress: &mut (dyn FnMut(usize) + Send),
+        progress: &mut (dyn FnMut(Reached) + Send),
     ) -> Result<(), StoreError> {
+        if changes.len() > 1 {
+            for change in changes {
+                self.admit(change).await?;
+            }
+        }
         let (mut done, mut most) = (0, MOST_IN_TRANSACTION);
         while done < changes.len() {
             let chunk = &changes[done..done + fitting(&changes[done..], most)];
@@ -151,6 +156,7 @@ impl Access {
                 [Change::Delete { key, .. }] => format!("delete {key}"),
                 many => format!("write {} keys", many.len()),
             };
+            progress(Reached::Sent(done + chunk.len()));
             match self.transact(what, chunk).await {
                 // Nothing was written. The server may have lower limits than the usual ones.
                 Err(StoreError::Refused { .. }) if chunk.len() > 1 => {
@@ -160,9 +166,24 @@ impl Access {
                 answer => answer?,
             };
             done += chunk.len();
-            progress(done);
+            progress(Reached::Made(done));
         }
         Ok(())
+    }
+
+    /// Finds a value that is over the server's limit before anything is written: in a transaction whose condition never
+    /// holds, which the server refuses all the same.
+    async fn admit(&self, change: &Change) -> Result<(), StoreError> {
+        let Change::Put { key, value, .. } = change else { return Ok(()) };
+        if value.len() <= HEAVIEST_TRANSACTION {
+            return Ok(());
+        }
+        let etcd_key = self.entrance.space.exact(key);
+        let never = Compare::version(etcd_key.clone(), CompareOp::Less, 0);
+        let write = TxnOp::put(etcd_key, value.to_vec(), None);
+        let mut kv = self.connection.kv();
+        let transaction = Txn::new().when([never]).and_then([write]);
+        self.within(format!("write {key}"), async { kv.txn(transaction).await }).await.map(drop)
     }
 
     async fn transact(&self, what: String, changes: &[Change]) -> Result<Done, StoreError> {

@@ -14,7 +14,7 @@ use super::connect::{Entrance, failed};
 use super::nodes::{MOST_NODES, Node, read_nodes, walk};
 use super::path::{ancestors, path_of};
 use super::size::{fitting, too_large};
-use crate::store::access::{Change, Condition, Entry, Listing};
+use crate::store::access::{Change, Condition, Entry, Listing, Reached};
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Spelling, Version};
 
@@ -167,25 +167,51 @@ impl Access {
     }
 
     /// Makes changes in order, as many as fit into a transaction at once: either all of those are made or none.
-    /// `progress` is told how many are made.
+    /// `progress` is told of each transaction before and after it.
     pub async fn apply(
         &self,
         changes: &[Change],
-        progress: &mut (dyn FnMut(usize) + Send),
+        progress: &mut (dyn FnMut(Reached) + Send),
     ) -> Result<(), StoreError> {
         // What is no path is found before anything is written.
         for change in changes {
-            let (Change::Put { key, .. } | Change::Delete { key, .. }) = change;
-            self.path(key)?;
+            self.path(change.key())?;
+        }
+        if changes.len() > 1 {
+            for change in changes {
+                self.admit(change).await?;
+            }
         }
         let mut done = 0;
         while done < changes.len() {
             let chunk = &changes[done..done + fitting(&changes[done..])];
+            progress(Reached::Sent(done + chunk.len()));
             self.write(chunk).await?;
             done += chunk.len();
-            progress(done);
+            progress(Reached::Made(done));
         }
         Ok(())
+    }
+
+    /// Finds a value that is over the server's limit before anything is written: in a transaction whose condition never
+    /// holds, on which the server hangs up all the same.
+    async fn admit(&self, change: &Change) -> Result<(), StoreError> {
+        let Change::Put { key, value, .. } = change else { return Ok(()) };
+        let Some(refused) = too_large(std::slice::from_ref(change)) else { return Ok(()) };
+        let options = CreateMode::Persistent.with_acls(self.acls);
+        let what = format!("write {key}");
+        let mut writer = self.client.new_multi_writer();
+        let path = self.path(key)?;
+        let check = writer.add_check_version("/", i32::MAX);
+        let asked = check.and_then(|()| writer.add_create(&path, value, &options));
+        asked.map_err(|error| failed(&what, &error))?;
+        self.within(what, async {
+            match writer.commit().await {
+                Ok(_) | Err(MultiWriteError::OperationFailed { .. }) => Ok(()),
+                Err(MultiWriteError::RequestFailed { .. }) => Err(refused),
+            }
+        })
+        .await
     }
 
     /// Makes changes in one transaction; what is known of the nodes that were set.
@@ -265,10 +291,8 @@ impl Access {
     /// Reads what is there, checks the conditions against it, and writes down operations that only succeed while
     /// it still is.
     async fn plan(&self, changes: &[Change], trusting: bool) -> Result<Vec<Step>, StoreError> {
-        let keys = changes.iter().map(|change| match change {
-            Change::Put { key, .. } | Change::Delete { key, .. } => key,
-        });
-        let paths: Vec<String> = keys.map(|key| self.path(key)).collect::<Result<_, _>>()?;
+        let paths: Vec<String> =
+            changes.iter().map(|change| self.path(change.key())).collect::<Result<_, _>>()?;
         let looked_for = |change: &Change| match change {
             Change::Put { condition, .. } => !trusting || *condition != Condition::Absent,
             Change::Delete { .. } => true,

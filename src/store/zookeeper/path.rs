@@ -25,9 +25,9 @@ pub(super) fn path_of(key: &Key) -> Result<Arc<str>, StoreError> {
     Ok(if written { key.shared() } else { format!("/{inner}").into() })
 }
 
-/// What ZooKeeper's `PathUtils.validatePath` lets through.
+/// What ZooKeeper's `PathUtils.validatePath` lets through, which looks at the halves of surrogate pairs: emoji, too.
 fn allowed(c: char) -> bool {
-    !matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
+    !matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
 
 /// The path of a node `at` a place below `top`; `""` is `top` itself.
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn keys_that_zookeeper_cannot_hold_are_refused() {
-        for key in ["/a//b", "/a/../b", "/.", "/a\u{1}", "/a\u{7f}", "/\u{e001}", "/\u{ffff}"] {
+        for key in ["/a//b", "/a/../b", "/.", "/a\u{1}", "/a\u{7f}", "/\u{e001}", "/\u{ffff}", "/😀"] {
             assert_eq!(path(key), None, "{key:?}");
         }
     }

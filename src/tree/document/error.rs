@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tree::place::quoted;
+
 /// A document that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct DocumentError {
@@ -41,11 +43,6 @@ pub enum Problem {
         "there is no value; write \"\" for an empty one, {{}} for a node without one, \"null\" for the word"
     )]
     Null,
-    /// A JSON number that the parser does not keep as it is written.
-    #[error(
-        "a number with a fraction, an exponent or more than 64 bits may change when it is read; put it in quotes"
-    )]
-    Number,
     /// The same key twice.
     #[error("this key is given twice")]
     Duplicate,
@@ -71,25 +68,28 @@ pub enum Problem {
     SecondDocument,
 }
 
-impl DocumentError {
-    pub(super) fn anywhere(problem: Problem) -> Self {
-        Self { position: None, path: None, problem }
-    }
-
-    pub(super) fn at(position: Option<(usize, usize)>, problem: Problem) -> Self {
-        Self { position, path: None, problem }
-    }
-
-    /// At the character behind this text.
-    pub(super) fn at_end_of(before: &str, problem: Problem) -> Self {
-        Self::at(Some(position_behind(before)), problem)
-    }
+/// The same before its place is counted in lines, which takes long in a long text.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// A byte of the text.
+    pub(super) at: Option<usize>,
+    pub(super) path: Option<String>,
+    pub(super) problem: Problem,
 }
 
-/// Line and column, from 1, of the character behind this text.
-pub(super) fn position_behind(before: &str) -> (usize, usize) {
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+impl Fault {
+    pub(super) fn at(at: Option<usize>, problem: Problem) -> Self {
+        Self { at, path: None, problem }
+    }
+
+    pub(super) fn in_text(self, text: &str) -> DocumentError {
+        let before = self.at.map(|at| &text[..text.floor_char_boundary(at)]);
+        let position = before.map(|before| {
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        });
+        DocumentError { position, path: self.path, problem: self.problem }
+    }
 }
 
 impl fmt::Display for DocumentError {
@@ -99,7 +99,7 @@ impl fmt::Display for DocumentError {
         }
         match self.path.as_deref() {
             Some("") => write!(f, "at the root: ")?,
-            Some(path) => write!(f, "at {path:?}: ")?,
+            Some(path) => write!(f, "at {}: ", quoted(path))?,
             None => {}
         }
         self.problem.fmt(f)

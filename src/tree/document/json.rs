@@ -1,12 +1,15 @@
 //! JSON: written by hand around `serde_json`'s strings, read through its parser.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::lower::{Kind, Value};
+use super::error::Fault;
+use super::lower::{Kind, Member, Value};
 use super::shape::Shape;
-use super::{DocumentError, Problem};
+use super::{DEEPEST_READ, Problem, unquoted};
 
 /// How it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,77 +65,98 @@ pub(super) fn string(out: &mut String, text: &str) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
-pub(super) fn read(text: &str) -> Result<Value, DocumentError> {
-    serde_json::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        let problem = if message == "recursion limit exceeded" {
-            Problem::TooDeep
-        } else {
-            Problem::Syntax(message.to_owned())
-        };
-        DocumentError::at(Some((error.line(), error.column())), problem)
-    })
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // `serde_json` does not tell a visitor where it is; what is wrong inside is told by its path.
-        let kind = deserializer.deserialize_any(KindVisitor)?;
-        Ok(Self { position: None, kind })
+pub(super) fn read(text: &str) -> Result<Value, Fault> {
+    let source = Source { text };
+    match too_deep(text) {
+        Some(at) => Err(Fault::at(Some(at), Problem::TooDeep)),
+        None => source.value(source.parse(text)?),
     }
 }
 
-struct KindVisitor;
+/// Where more is open than is read.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    for (at, byte) in unquoted(text) {
+        match byte {
+            b'{' | b'[' if open > DEEPEST_READ => return Some(at),
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
 
-impl<'de> Visitor<'de> for KindVisitor {
-    type Value = Kind;
+/// A document of which each part is parsed as a piece of the text: `serde_json` tells nobody where it is, but a piece
+/// has a place.
+struct Source<'a> {
+    text: &'a str,
+}
+
+/// The names and values of an object, all of them, in their order.
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'a> Source<'a> {
+    /// Recursion is bounded by what [`too_deep`] lets through.
+    fn value(&self, piece: &'a RawValue) -> Result<Value, Fault> {
+        let written = piece.get();
+        let kind = match written.as_bytes().first() {
+            Some(b'{') => {
+                let Members(members) = self.parse(written)?;
+                let member = |(name, value): (&'a RawValue, _)| {
+                    let (name, at) = (self.parse(name.get())?, self.place(name.get()));
+                    Ok(Member { name, at: Some(at), value: self.value(value)? })
+                };
+                Kind::Object(members.into_iter().map(member).collect::<Result<_, _>>()?)
+            }
+            Some(b'[') => {
+                let members: Vec<&RawValue> = self.parse(written)?;
+                Kind::Array(members.into_iter().map(|member| self.value(member)).collect::<Result<_, _>>()?)
+            }
+            Some(b'"') => Kind::Text(self.parse(written)?),
+            Some(b'n') => Kind::Null,
+            // A number or a truth value.
+            Some(_) | None => Kind::Text(written.to_owned()),
+        };
+        Ok(Value { at: Some(self.place(written)), kind })
+    }
+
+    fn parse<T: Deserialize<'a>>(&self, piece: &'a str) -> Result<T, Fault> {
+        serde_json::from_str(piece).map_err(|error| {
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or_default();
+            let line_start = piece.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len);
+            let at = self.place(piece) + line_start.sum::<usize>() + error.column().saturating_sub(1);
+            Fault::at(Some(at), Problem::Syntax(message.to_owned()))
+        })
+    }
+
+    /// Where a piece of the text begins in it.
+    fn place(&self, piece: &str) -> usize {
+        piece.as_ptr().addr() - self.text.as_ptr().addr()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor(PhantomData))
+    }
+}
+
+struct MembersVisitor<'a>(PhantomData<Members<'a>>);
+
+impl<'de: 'a, 'a> Visitor<'de> for MembersVisitor<'a> {
+    type Value = Members<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
+        f.write_str("an object")
     }
 
-    fn visit_bool<E>(self, truth: bool) -> Result<Kind, E> {
-        Ok(Kind::Text(truth.to_string()))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Kind, E> {
-        Ok(Kind::Text(number.to_string()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Kind, E> {
-        Ok(Kind::Text(number.to_string()))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Kind, E> {
-        Ok(Kind::Number)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Kind, E> {
-        Ok(Kind::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Kind, E> {
-        Ok(Kind::Text(text))
-    }
-
-    fn visit_unit<E>(self) -> Result<Kind, E> {
-        Ok(Kind::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Kind, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = members.next_element()? {
-            values.push(value);
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members<'a>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = access.next_entry()? {
+            members.push(member);
         }
-        Ok(Kind::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Kind, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = members.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Kind::Object(entries))
+        Ok(Members(members))
     }
 }

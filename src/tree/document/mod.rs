@@ -25,6 +25,7 @@ mod lower;
 mod shape;
 mod stdin;
 mod toml;
+mod unquoted;
 mod yaml;
 
 #[cfg(test)]
@@ -35,9 +36,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use error::Fault;
+
 pub use error::{DocumentError, Problem};
 pub use lower::Arrays;
 pub use stdin::render;
+pub(crate) use unquoted::unquoted;
 
 /// Levels of objects that are written before the rest of a key becomes one name. The usual parsers read 64 and more.
 pub const DEEPEST_RENDERED: usize = 60;
@@ -71,19 +75,17 @@ pub fn parse(
     arrays: Arrays,
 ) -> Result<BTreeMap<String, Option<Bytes>>, DocumentError> {
     let text = std::str::from_utf8(text).map_err(|error| {
-        let before = String::from_utf8_lossy(&text[..error.valid_up_to()]).into_owned();
-        DocumentError::at_end_of(&before, Problem::NotUtf8)
+        let before = String::from_utf8_lossy(&text[..error.valid_up_to()]);
+        Fault::at(Some(before.len()), Problem::NotUtf8).in_text(&before)
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim().is_empty() {
-        return Err(DocumentError::anywhere(Problem::Empty));
-    }
     let value = match syntax {
-        Syntax::Json => json::read(text)?,
-        Syntax::Yaml => yaml::read(text)?,
-        Syntax::Toml => toml::read(text)?,
+        _ if text.trim().is_empty() => Err(Fault::at(None, Problem::Empty)),
+        Syntax::Json => json::read(text),
+        Syntax::Yaml => yaml::read(text),
+        Syntax::Toml => toml::read(text),
     };
-    lower::lower(value, arrays)
+    value.and_then(|value| lower::lower(value, arrays)).map_err(|fault| fault.in_text(text))
 }
 
 /// The segments of a relative path: none for the root; one without characters for `/`.

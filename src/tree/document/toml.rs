@@ -6,10 +6,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_writer::{ToTomlKey as _, ToTomlValue as _, TomlKeyBuilder, TomlStringBuilder};
 
-use super::error::position_behind;
-use super::lower::{Kind, Value};
+use super::error::Fault;
+use super::lower::{Kind, Member, Value};
 use super::shape::Shape;
-use super::{DocumentError, Problem};
+use super::{DEEPEST_READ, Problem, unquoted};
 
 type Entry<'a> = (Cow<'a, str>, Shape<'a>);
 
@@ -83,55 +83,76 @@ pub(super) fn string(text: &str) -> String {
     if text.contains('\r') { builder.as_basic() } else { builder.as_default() }.to_toml_value()
 }
 
-pub(super) fn read(text: &str) -> Result<Value, DocumentError> {
+pub(super) fn read(text: &str) -> Result<Value, Fault> {
+    if let Some(at) = too_deep(text) {
+        return Err(Fault::at(Some(at), Problem::TooDeep));
+    }
     let table = DeTable::parse(text).map_err(|error| {
-        let position = error.span().and_then(|span| text.get(..span.start)).map(position_behind);
         let problem = match error.message() {
             "recursion limit" | "cannot recurse further; max recursion depth met" => Problem::TooDeep,
             "duplicate key" => Problem::Duplicate,
             message => Problem::Syntax(message.to_owned()),
         };
-        DocumentError::at(position, problem)
+        Fault::at(error.span().map(|span| span.start), problem)
     })?;
-    let lines = Lines::of(text);
-    Ok(Value { position: None, kind: object(table.into_inner(), text, &lines) })
+    Ok(Value { at: None, kind: object(table.into_inner(), text) })
 }
 
-/// Recursion is bounded by the parser: it reads 80 levels.
-fn value(value: Spanned<DeValue>, text: &str, lines: &Lines) -> Value {
+/// Where more levels than are read begin: those of a table's header, or those of a name and all within its value. The
+/// parser bounds brackets and the parts of a name, each alone, and so not the tree that it makes.
+fn too_deep(text: &str) -> Option<usize> {
+    struct Open {
+        /// The levels around the bracket, and within it.
+        levels: (usize, usize),
+        array: bool,
+    }
+    let mut open: Vec<Open> = Vec::new();
+    let (mut levels, mut in_value) = (0, false);
+    for (at, byte) in unquoted(text) {
+        match byte {
+            b'.' if !in_value => levels += 1,
+            b'=' => in_value = true,
+            b'[' | b'{' => {
+                let array = byte == b'[' && in_value;
+                open.push(Open { levels: (levels, levels + 1), array });
+                (levels, in_value) = (levels + 1, array);
+            }
+            b']' | b'}' => (levels, in_value) = (open.pop().map_or(0, |open| open.levels.0), true),
+            b',' => {
+                let around = open.last();
+                levels = around.map_or(0, |open| open.levels.1);
+                in_value = around.is_some_and(|open| open.array);
+            }
+            b'\n' if open.is_empty() => (levels, in_value) = (0, false),
+            _ => {}
+        }
+        if levels >= DEEPEST_READ {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Recursion is bounded by what [`too_deep`] lets through.
+fn value(value: Spanned<DeValue>, text: &str) -> Value {
     let span = value.span();
-    let position = lines.position(text, span.start);
+    let at = Some(span.start);
     let as_written = || Kind::Text(text.get(span.clone()).unwrap_or_default().to_owned());
     let kind = match value.into_inner() {
         DeValue::String(string) => Kind::Text(string.into_owned()),
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => as_written(),
         DeValue::Array(members) => {
-            Kind::Array(members.into_iter().map(|member| self::value(member, text, lines)).collect())
+            Kind::Array(members.into_iter().map(|member| self::value(member, text)).collect())
         }
-        DeValue::Table(table) => object(table, text, lines),
+        DeValue::Table(table) => object(table, text),
     };
-    Value { position, kind }
+    Value { at, kind }
 }
 
-fn object(table: DeTable, text: &str, lines: &Lines) -> Kind {
-    let entries = table.into_iter();
-    Kind::Object(
-        entries.map(|(name, member)| (name.into_inner().into_owned(), value(member, text, lines))).collect(),
-    )
-}
-
-/// Where lines begin, so that the position of each of many values is found quickly.
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(text: &str) -> Self {
-        let behind_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self(std::iter::once(0).chain(behind_newlines).collect())
-    }
-
-    fn position(&self, text: &str, at: usize) -> Option<(usize, usize)> {
-        let line = self.0.partition_point(|&start| start <= at);
-        let start = *self.0.get(line.checked_sub(1)?)?;
-        Some((line, text.get(start..at)?.chars().count() + 1))
-    }
+fn object(table: DeTable, text: &str) -> Kind {
+    let member = |(name, member): (Spanned<Cow<str>>, _)| {
+        let at = Some(name.span().start);
+        Member { name: name.into_inner().into_owned(), at, value: value(member, text) }
+    };
+    Kind::Object(table.into_iter().map(member).collect())
 }

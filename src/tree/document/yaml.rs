@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::lower::{Kind, Position, Value};
+use super::error::Fault;
+use super::lower::{At, Kind, Member, Value};
 use super::shape::Shape;
-use super::{DEEPEST_READ, DocumentError, Problem, json};
+use super::{DEEPEST_READ, Problem, json};
 
 /// Names longer than this are written with `? `: YAML reads at most 1024 characters in search of a colon.
 const LONGEST_SIMPLE_KEY: usize = 400;
@@ -111,13 +112,13 @@ fn is_plain(text: &str) -> bool {
 
 /// A mapping or sequence that is still open.
 struct Open {
-    position: Position,
+    at: At,
     kind: Kind,
-    /// The name that waits for its value, in a mapping.
-    name: Option<String>,
+    /// The name that waits for its value, in a mapping, and where it stands.
+    name: Option<(String, At)>,
 }
 
-pub(super) fn read(text: &str) -> Result<Value, DocumentError> {
+pub(super) fn read(text: &str) -> Result<Value, Fault> {
     let limit = DEEPEST_READ + 1;
     let mut options = granit_parser::options! {
         flow_nesting_limit: limit,
@@ -129,36 +130,35 @@ pub(super) fn read(text: &str) -> Result<Value, DocumentError> {
     let mut root = None;
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
-            let position = Some((error.marker().line(), error.marker().col() + 1));
             let problem = if *error.kind() == granit_parser::ErrorKind::RecursionLimitExceeded {
                 Problem::TooDeep
             } else {
                 Problem::Syntax(error.info())
             };
-            DocumentError::at(position, problem)
+            Fault::at(error.marker().byte_offset(), problem)
         })?;
-        let position = Some((span.start.line(), span.start.col() + 1));
-        let wrong = |problem| DocumentError::at(position, problem);
+        let at = span.start.byte_offset();
+        let wrong = |problem| Fault::at(at, problem);
         if root.is_some() && !matches!(event, Event::DocumentEnd | Event::StreamEnd) {
             return Err(wrong(Problem::SecondDocument));
         }
         let done = match event {
             Event::Scalar(text, style, _, tag) => match scalar_kind(&text, style, tag.as_deref()) {
-                Ok(kind) => Value { position, kind },
+                Ok(kind) => Value { at, kind },
                 Err(problem) => return Err(wrong(problem)),
             },
             Event::MappingStart(_, _, tag) => {
                 not_tagged(tag.as_deref(), "map").map_err(wrong)?;
-                begin(&mut open, position, Kind::Object(Vec::new()))?;
+                begin(&mut open, at, Kind::Object(Vec::new()))?;
                 continue;
             }
             Event::SequenceStart(_, _, tag) => {
                 not_tagged(tag.as_deref(), "seq").map_err(wrong)?;
-                begin(&mut open, position, Kind::Array(Vec::new()))?;
+                begin(&mut open, at, Kind::Array(Vec::new()))?;
                 continue;
             }
             Event::MappingEnd | Event::SequenceEnd => match open.pop() {
-                Some(Open { position, kind, .. }) => Value { position, kind },
+                Some(Open { at, kind, .. }) => Value { at, kind },
                 None => continue,
             },
             Event::Alias(_) | Event::UnresolvedAlias(_) => return Err(wrong(Problem::Alias)),
@@ -176,30 +176,32 @@ pub(super) fn read(text: &str) -> Result<Value, DocumentError> {
             None => root = Some(done),
         }
     }
-    root.ok_or_else(|| DocumentError::anywhere(Problem::Empty))
+    root.ok_or_else(|| Fault::at(None, Problem::Empty))
 }
 
-fn begin(open: &mut Vec<Open>, position: Position, kind: Kind) -> Result<(), DocumentError> {
+fn begin(open: &mut Vec<Open>, at: At, kind: Kind) -> Result<(), Fault> {
     if let Some(Open { kind: Kind::Object(_), name: None, .. }) = open.last() {
-        return Err(DocumentError::at(position, Problem::Name));
+        return Err(Fault::at(at, Problem::Name));
     }
-    open.push(Open { position, kind, name: None });
+    open.push(Open { at, kind, name: None });
     Ok(())
 }
 
 /// A finished node becomes a name, a value or a member of what is open around it.
-fn put(into: &mut Open, done: Value) -> Result<(), DocumentError> {
+fn put(into: &mut Open, done: Value) -> Result<(), Fault> {
     match &mut into.kind {
         Kind::Array(members) => members.push(done),
         Kind::Object(members) => match (into.name.take(), done.kind) {
-            (Some(name), kind) => members.push((name, Value { position: done.position, kind })),
-            (None, Kind::Text(name)) => into.name = Some(name),
+            (Some((name, at)), kind) => {
+                members.push(Member { name, at, value: Value { at: done.at, kind } });
+            }
+            (None, Kind::Text(name)) => into.name = Some((name, done.at)),
             // `null` and an empty name are hardly meant.
-            (None, Kind::Null | Kind::Base64(_) | Kind::Number | Kind::Array(_) | Kind::Object(_)) => {
-                return Err(DocumentError::at(done.position, Problem::Name));
+            (None, Kind::Null | Kind::Base64(_) | Kind::Array(_) | Kind::Object(_)) => {
+                return Err(Fault::at(done.at, Problem::Name));
             }
         },
-        Kind::Text(_) | Kind::Base64(_) | Kind::Number | Kind::Null => {}
+        Kind::Text(_) | Kind::Base64(_) | Kind::Null => {}
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use twitcher::store::access::{Change, Condition};
+use twitcher::store::access::{Change, Condition, Reached};
 use twitcher::store::{Access, StoreError};
 use twitcher::watch::Version;
 
@@ -61,8 +61,8 @@ async fn subtrees_are_listed_at_one_revision_and_written_in_transactions() {
         })
         .collect();
     let mut told = Vec::new();
-    access.apply(&changes, &mut |done| told.push(done)).await.unwrap();
-    assert_eq!(told, [128, 256, 300]);
+    access.apply(&changes, &mut |reached| told.push(reached)).await.unwrap();
+    assert_eq!(told, [128, 256, 300].map(|done| [Reached::Sent(done), Reached::Made(done)]).concat());
     assert_eq!(access.children(&key("/t")).await.unwrap().unwrap(), ["0", "1", "2"]);
     assert_eq!(access.children(&key("/t/0/0")).await.unwrap().unwrap(), [""; 0]);
     let listing = access.tree(&key("/t")).await.unwrap();
@@ -81,7 +81,8 @@ async fn subtrees_are_listed_at_one_revision_and_written_in_transactions() {
         ]
     };
     let stale = mixed(Condition::Version(Version::Revision(1)));
-    let conflict = access.apply(&stale, &mut |_| panic!("nothing was done")).await.unwrap_err();
+    let conflict =
+        access.apply(&stale, &mut |reached| assert_eq!(reached, Reached::Sent(2))).await.unwrap_err();
     assert!(conflict.to_string().starts_with("/t/1/1 was changed"), "{conflict}");
     assert_eq!(access.get(&key("/t/0/0")).await.unwrap().unwrap().value.unwrap(), "0");
     access.apply(&mixed(Condition::Any), &mut |_| ()).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use twitcher::store::StoreError;
-use twitcher::store::access::{Change, Condition};
+use twitcher::store::access::{Change, Condition, Reached};
 use twitcher::store::zookeeper::Access;
 use twitcher::watch::{Key, Version};
 
@@ -65,8 +65,13 @@ async fn many_changes_are_made_in_order_and_a_chunk_whole_or_not_at_all() {
     changes.push(put("/t/d0/n0".to_owned(), "2", Condition::Any));
     changes.push(Change::Delete { key: key("/t/d0/n0"), condition: Condition::Any });
     changes.push(put("/t/d0/n0/below".to_owned(), "3", Condition::Absent));
-    let mut done = Vec::new();
-    access.apply(&changes, &mut |n| done.push(n)).await.unwrap();
+    let (mut done, mut sent) = (Vec::new(), Vec::new());
+    let mut told = |reached| match reached {
+        Reached::Sent(count) => sent.push(count),
+        Reached::Made(count) => done.push(count),
+    };
+    access.apply(&changes, &mut told).await.unwrap();
+    assert_eq!(sent, done);
     assert_eq!(done.last(), Some(&changes.len()));
     assert!(done.windows(2).all(|two| two[0] < two[1]) && done.len() < 20, "{done:?}");
     assert_eq!(access.tree(&key("/t")).await.unwrap().entries.len(), 1 + 7 + 2000 + 1);

@@ -1,0 +1,242 @@
+//! What a load has to do: the difference between a document and what is in the store, as guarded writes.
+//!
+//! Pure. Every write demands the version that was read, so that what changed since is a conflict.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::place::{is_within, key_read, quoted};
+use crate::log::escape;
+use crate::store::access::{Change, Condition, Entry};
+use crate::watch::{InvalidKey, Key};
+
+/// What a document says, by relative path: `None` is a node without a value.
+type Document = BTreeMap<String, Option<Bytes>>;
+
+/// What becomes of keys that the document does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They stay.
+    Merge,
+    /// They are deleted.
+    Replace,
+}
+
+/// What a place of a store can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// A node, with a value that may be empty and children beside it (`ZooKeeper`).
+    Nodes {
+        /// Whether the top is that of the server, and not a node below it that is used as the top.
+        whole: bool,
+    },
+    /// A value; what is below it is nothing to it, and what has no value is only there because of what is below (etcd).
+    Values,
+    /// A file with a value, or a directory with what is below it (directories).
+    Files,
+}
+
+impl Ground {
+    /// Whether a key is the server's own, and not for its users to write: `/zookeeper`, and what is below it.
+    pub fn owns(self, key: &Key) -> bool {
+        match self {
+            Self::Nodes { whole } => whole && is_within(key.as_str().trim_matches('/'), "zookeeper"),
+            Self::Values | Self::Files => false,
+        }
+    }
+
+    /// Whether a key is always there.
+    fn is_top(self, key: &Key) -> bool {
+        match self {
+            Self::Nodes { whole: true } | Self::Files => key.base().is_empty(),
+            Self::Nodes { whole: false } | Self::Values => false,
+        }
+    }
+
+    /// Whether a node without a value is one.
+    fn has_bare(self) -> bool {
+        match self {
+            Self::Nodes { .. } => true,
+            Self::Values | Self::Files => false,
+        }
+    }
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The key.
+    pub key: Key,
+    /// Its value in the store: `None` for a key that does not exist, or has none.
+    pub before: Option<Bytes>,
+    /// Its value in the document: `None` for a key that is deleted.
+    pub after: Option<Bytes>,
+    condition: Condition,
+}
+
+/// Everything to be done, in the order in which it can be done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The differences: deletions that make room for a file or a directory, then writes from the root down, then all
+    /// other deletions; deletions from the leaves up.
+    pub steps: Vec<Step>,
+    /// Keys that are as the document says already.
+    pub equal: usize,
+    /// Nodes without a value, which this kind of store does not keep by themselves.
+    pub bare: usize,
+}
+
+/// A path that is no key of any store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", quoted(path))]
+pub struct NoKey {
+    path: String,
+    problem: InvalidKey,
+}
+
+/// Compares a document with what is in the store at a key.
+pub fn plan(
+    at: &Key,
+    document: &Document,
+    present: &BTreeMap<String, Entry>,
+    mode: Mode,
+    ground: Ground,
+) -> Result<Plan, NoKey> {
+    let key = |path: &str, old: Option<&Entry>| {
+        let spelling = old.map(|old| old.spelling).unwrap_or_default();
+        key_read(at, path, spelling).map_err(|problem| NoKey { path: path.to_owned(), problem })
+    };
+    let in_the_way: BTreeSet<&str> = match (mode, ground) {
+        (Mode::Replace, Ground::Files) => {
+            let found = present.iter().filter(|(path, old)| is_in_the_way(document, path, old));
+            found.map(|(path, _)| path.as_str()).collect()
+        }
+        (Mode::Replace, Ground::Nodes { .. } | Ground::Values) | (Mode::Merge, _) => BTreeSet::new(),
+    };
+    let unwanted = |path: &str| match mode {
+        Mode::Merge => false,
+        Mode::Replace => in_the_way.contains(path) || !document.contains_key(path),
+    };
+    let mut plan = Plan::default();
+    let (mut writes, mut deletions) = (Vec::new(), Vec::new());
+    for (path, old) in present.iter().rev().filter(|(path, _)| unwanted(path)) {
+        let (key, in_the_way) = (key(path, Some(old))?, in_the_way.contains(path.as_str()));
+        let held = has_below(document, path) && !in_the_way;
+        let after = match (&old.value, ground) {
+            _ if ground.owns(&key) => continue,
+            // It stays, and can only lose its value.
+            (Some(value), Ground::Nodes { .. }) if held || ground.is_top(&key) => {
+                if value.is_empty() {
+                    continue;
+                }
+                Some(Bytes::new())
+            }
+            (None, Ground::Nodes { .. } | Ground::Values | Ground::Files) if held || ground.is_top(&key) => {
+                continue;
+            }
+            (Some(_) | None, Ground::Nodes { .. } | Ground::Values | Ground::Files) => None,
+        };
+        let step = Step { key, before: old.value.clone(), after, condition: unchanged(Some(old)) };
+        if in_the_way { plan.steps.push(step) } else { deletions.push(step) }
+    }
+    for (path, value) in document {
+        // What is in the way is deleted by then.
+        let old = present.get(path).filter(|_| !in_the_way.contains(path.as_str()));
+        let after = match value {
+            Some(value) => value.clone(),
+            None if !ground.has_bare() => {
+                plan.bare += 1;
+                continue;
+            }
+            None if old.is_none() => Bytes::new(),
+            None => {
+                plan.equal += 1;
+                continue;
+            }
+        };
+        let before = match old {
+            // A node that has children and an empty value.
+            Some(Entry { value: None, .. }) if ground.has_bare() => Some(Bytes::new()),
+            Some(Entry { value, .. }) => value.clone(),
+            None => None,
+        };
+        if before.as_ref() == Some(&after) {
+            plan.equal += 1;
+            continue;
+        }
+        writes.push(Step { key: key(path, old)?, before, after: Some(after), condition: unchanged(old) });
+    }
+    plan.steps.extend(writes);
+    plan.steps.extend(deletions);
+    Ok(plan)
+}
+
+/// Whether a file is where the document has something below, or anything where, or below where, it has a file.
+fn is_in_the_way(document: &Document, path: &str, old: &Entry) -> bool {
+    let is_file = |path: &str| document.get(path).is_some_and(Option::is_some);
+    let above = path.match_indices('/').map(|(end, _)| &path[..end]);
+    let below_a_file = above.chain((!path.is_empty()).then_some("")).any(is_file);
+    below_a_file
+        || if old.value.is_some() { below(document, path).any(Option::is_some) } else { is_file(path) }
+}
+
+fn has_below(document: &Document, path: &str) -> bool {
+    below(document, path).next().is_some()
+}
+
+/// What a document says of all that is below a path.
+fn below<'a>(document: &'a Document, path: &str) -> impl Iterator<Item = &'a Option<Bytes>> {
+    let above = if path.is_empty() { String::new() } else { format!("{path}/") };
+    let from = document.range((Bound::Excluded(above.clone()), Bound::Unbounded));
+    from.take_while(move |(path, _)| path.starts_with(&above)).map(|(_, value)| value)
+}
+
+fn unchanged(old: Option<&Entry>) -> Condition {
+    old.map_or(Condition::Absent, |old| Condition::Version(old.version))
+}
+
+impl Step {
+    /// The write that does it.
+    pub fn change(&self) -> Change {
+        let (key, condition) = (self.key.clone(), self.condition);
+        match &self.after {
+            Some(value) => Change::Put { key, value: value.clone(), condition },
+            None => Change::Delete { key, condition },
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    /// `+ KEY = VALUE`, `~ KEY = OLD -> NEW` or `- KEY = OLD`; values quoted and cut.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = escape::line(self.key.as_str().as_bytes());
+        match (&self.before, &self.after) {
+            (None, Some(after)) => write!(f, "+ {key} = {}", glimpse(after, 60)),
+            (Some(before), Some(after)) => {
+                write!(f, "~ {key} = {} -> {}", glimpse(before, 30), glimpse(after, 30))
+            }
+            (Some(before), None) => write!(f, "- {key} = {}", glimpse(before, 60)),
+            (None, None) => write!(f, "- {key}"),
+        }
+    }
+}
+
+/// The beginning of a value in one line: text in quotes with everything odd escaped, or a count of bytes.
+pub fn glimpse(value: &[u8], characters: usize) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => {
+            let mut shown: String = text.chars().take(characters).flat_map(char::escape_debug).collect();
+            if text.chars().nth(characters).is_some() {
+                shown.push('…');
+            }
+            format!("\"{shown}\"")
+        }
+        Err(_) => format!("<{} bytes>", value.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
