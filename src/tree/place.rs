@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(quoted(&"é".repeat(160)).chars().count(), 162);
         let long = quoted(&format!("begin{}end", "/é".repeat(5000)));
         assert!(
-            long.starts_with("\"begin/é") && long.contains("/é…/é") && long.ends_with("/éend\""),
+            long.starts_with("\"begin/é") && long.contains("é/…é/") && long.ends_with("/éend\""),
             "{long}"
         );
         assert_eq!(long.chars().count(), 163);
