@@ -71,3 +71,8 @@ pub mod status;
 pub mod store;
 pub mod tree;
 pub mod watch;
+
+/// Its example is tested with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,7 +15,7 @@ pub mod url;
 pub mod zookeeper;
 
 pub use access::Access;
-pub use driver::{Health, LinkState, Standing, Store, Subscribe, Subscription, Update};
+pub use driver::{Health, LinkState, Standing, Standings, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 pub use url::InvalidStoreUrl;

@@ -8,7 +8,30 @@ use tokio::time::{Instant, timeout_at};
 use super::mirror::Seen;
 use super::snapshot::{Difference, Scope, Snapshot};
 
-/// A stream of changes of a [`Tree`](super::Tree). Ends with the tree.
+/// A stream of changes of a [`Tree`](super::Tree). Ends with the tree. A value that is written again is no change.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use twitcher::store::Store;
+/// use twitcher::tree::{Scope, Tree};
+/// use twitcher::watch::Key;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let url = format!("dir://{}", dir.path().display());
+/// let tree = Tree::open(&Store::connect(&url).await?, Key::new("/nginx")?);
+/// tree.loaded().await;
+///
+/// // When nothing has changed for 10 ms, but after 100 ms at the latest.
+/// let (settle, longest) = (Duration::from_millis(10), Duration::from_millis(100));
+/// let mut changes = tree.changes("servers", Scope::Below, settle, longest);
+/// tree.at("servers/a").set("10.0.0.1").await?;
+/// let changed = changes.next().await.ok_or("the tree is gone")?;
+/// assert!(changed.differences.iter().any(|difference| &*difference.path == "servers/a"));
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Changes {
     seen: watch::Receiver<Seen>,
@@ -67,6 +90,11 @@ impl Changes {
                 return Some(Changed { snapshot, differences });
             }
         }
+    }
+
+    /// The same as a [`Stream`](futures::Stream).
+    pub fn into_stream(self) -> impl futures::Stream<Item = Changed> {
+        futures::stream::unfold(self, async |mut changes| Some((changes.next().await?, changes)))
     }
 
     /// Waits until there is something to tell.

@@ -12,6 +12,29 @@ use crate::watch::{InvalidKey, Key};
 ///
 /// Each is below its path and a slash. What an etcd without a prefix has below `foo`, and not below `/foo`, is in no
 /// subtree of `/`: it is in one of `foo`.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use twitcher::store::Store;
+/// use twitcher::store::access::Condition;
+/// use twitcher::tree::LazyTree;
+/// use twitcher::watch::Key;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let url = format!("dir://{}", dir.path().display());
+/// let store = Store::connect(&url).await?;
+/// store.put(&Key::new("/sites/a/port")?, "80", Condition::Any).await?;
+/// let sites = LazyTree::new(&store, Key::new("/sites")?);
+/// assert_eq!(sites.children("").await?, Some(vec!["a".to_owned()]));
+/// assert!(sites.opened().is_empty());
+///
+/// let site = sites.subtree("a")?;
+/// site.loaded().await;
+/// assert_eq!(site.get::<u16>("port")?, Some(80));
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct LazyTree {
     store: Store,

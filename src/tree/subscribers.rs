@@ -3,16 +3,20 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::store::access::Condition;
-use crate::store::{Store, StoreError, Subscribe};
+use crate::store::{Standing, Standings, Store, StoreError, Subscribe};
 use crate::watch::{Key, State, Version, WatchType};
+
+/// How long a call waits after the system had no thread for it.
+const NO_THREAD: Duration = Duration::from_secs(1);
 
 /// What is subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +77,7 @@ pub struct Subscribers {
 #[derive(Debug)]
 struct Watched {
     states: watch::Receiver<Option<State>>,
+    standing: Standings,
     listeners: BTreeMap<String, Listener>,
     task: JoinHandle<()>,
 }
@@ -97,6 +102,8 @@ struct Abort(JoinHandle<()>);
 struct Counts {
     given: AtomicU64,
     panics: AtomicU64,
+    /// No call begins any more.
+    ended: AtomicBool,
 }
 
 /// A subscriber's states. Dropping it unregisters the subscriber.
@@ -116,7 +123,7 @@ impl Subscribers {
         Self { store: store.clone(), topics: Arc::default() }
     }
 
-    /// Calls back with the newest state, on a thread for work that blocks, one call at a time.
+    /// Calls back with the newest state, each time on a thread of its own, one call at a time: it may block.
     ///
     /// # Panics
     /// Outside of a tokio runtime: subscribers are tasks.
@@ -145,8 +152,8 @@ impl Subscribers {
         })
     }
 
-    /// Ends one subscriber, and the watch with the last one. A call that is being made is not cut short.
-    /// Returns whether there was one.
+    /// Ends one subscriber, and the watch with the last one. A call that is being made is not cut short; none begins
+    /// after this. Returns whether there was one.
     pub fn unregister(&self, name: &str, topic: &Topic) -> bool {
         let mut topics = self.topics();
         let Some(watched) = topics.get_mut(topic) else { return false };
@@ -174,6 +181,11 @@ impl Subscribers {
             .iter()
             .map(|(topic, watched)| (topic.clone(), watched.listeners.iter().map(listed).collect()));
         listed.collect()
+    }
+
+    /// How far the states of a topic can be believed right now, and why not; `None` if nobody listens to it.
+    pub fn standing(&self, topic: &Topic) -> Option<Standing> {
+        self.topics().get(topic).map(|watched| watched.standing.now())
     }
 
     /// Writes a value, for everybody who listens to its key, here and elsewhere.
@@ -209,6 +221,7 @@ impl Subscribers {
 impl Watched {
     fn begin(store: &Store, topic: &Topic) -> Self {
         let mut subscription = store.subscribe(Subscribe::new(topic.key.clone(), topic.watch_type));
+        let standing = subscription.standings();
         let (sender, states) = watch::channel(None);
         let task = tokio::spawn(async move {
             loop {
@@ -216,7 +229,13 @@ impl Watched {
                 sender.send_replace(Some(update.state));
             }
         });
-        Self { states, listeners: BTreeMap::new(), task }
+        Self { states, standing, listeners: BTreeMap::new(), task }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.counts.ended.store(true, Ordering::Release);
     }
 }
 
@@ -247,6 +266,11 @@ impl Receiver {
             }
         }
     }
+
+    /// The same as a [`Stream`](futures::Stream).
+    pub fn into_stream(self) -> impl futures::Stream<Item = State> {
+        futures::stream::unfold(self, async |mut receiver| Some((receiver.next().await?, receiver)))
+    }
 }
 
 impl Drop for Receiver {
@@ -260,17 +284,31 @@ impl Drop for Receiver {
 
 type Callback = Box<dyn FnMut(&State) + Send>;
 
-async fn call(mut states: watch::Receiver<Option<State>>, mut callback: Callback, counts: Arc<Counts>) {
+/// Calls on threads of their own: those of a pool would be used up by so many calls that hang.
+async fn call(mut states: watch::Receiver<Option<State>>, callback: Callback, counts: Arc<Counts>) {
+    let callback = Arc::new(Mutex::new(callback));
     while states.changed().await.is_ok() {
         let Some(state) = states.borrow_and_update().clone() else { continue };
-        counts.given.fetch_add(1, Ordering::Relaxed);
-        let called = tokio::task::spawn_blocking(move || {
-            let panic = catch_unwind(AssertUnwindSafe(|| callback(&state))).err();
-            (callback, panic)
-        });
-        // An error means that the runtime is shutting down.
-        let Ok((returned, panic)) = called.await else { return };
-        callback = returned;
+        let (done, called) = oneshot::channel();
+        let work = {
+            let (callback, counts) = (Arc::clone(&callback), Arc::clone(&counts));
+            move || {
+                // Nobody else locks it, and a panic is caught before it gets here.
+                let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
+                if !counts.ended.load(Ordering::Acquire) {
+                    counts.given.fetch_add(1, Ordering::Relaxed);
+                    let _ = done.send(catch_unwind(AssertUnwindSafe(|| callback(&state))).err());
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("subscriber".to_owned()).spawn(work) {
+            tracing::warn!("cannot call a subscriber: no thread for it ({error}); it is called again later");
+            tokio::time::sleep(NO_THREAD).await;
+            states.mark_changed();
+            continue;
+        }
+        // It was ended before it was called.
+        let Ok(panic) = called.await else { return };
         if let Some(panic) = panic {
             counts.panics.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(

@@ -1,15 +1,16 @@
 //! The library's live tree and subscribers, over each kind of store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use futures::StreamExt;
 use tempfile::TempDir;
 use tokio::time::timeout;
 use twitcher::store::access::Condition;
-use twitcher::store::{Store, StoreError};
+use twitcher::store::{Store, StoreError, Subscribe};
 use twitcher::tree::{Changes, LazyTree, Scope, Subscribers, Topic, Tree};
-use twitcher::watch::{Content, Key, WatchType};
+use twitcher::watch::{Content, Key, State, WatchType};
 
 use crate::fixture::etcd::Etcd;
 use crate::fixture::server::LONG;
@@ -374,6 +375,69 @@ async fn a_panicking_or_slow_subscriber_hurts_no_other() {
     release.send(()).unwrap();
     release.send(()).unwrap();
     told("slow", &|listed| listed.given == 2).await;
+}
+
+/// More than a runtime has threads for work that blocks.
+#[tokio::test]
+async fn subscribers_that_hang_hold_up_no_other_however_many_they_are() {
+    const HANGING: usize = 600;
+    let (_dir, store) = directory().await;
+    let subscribers = Subscribers::new(&store);
+    let (release, held) = mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    for n in 0..HANGING {
+        let held = Arc::clone(&held);
+        let hang = move |_: &State| drop(held.lock().map(|held| held.recv_timeout(LONG)));
+        subscribers.register(&format!("hangs {n}"), &topic("/motd"), hang).unwrap();
+    }
+    let hanging = || {
+        let listed = subscribers.list().remove(&topic("/motd")).unwrap();
+        listed.iter().map(|one| one.given).sum::<u64>()
+    };
+    while hanging() < HANGING as u64 {
+        tokio::task::yield_now().await;
+    }
+    let (sent, mut got) = tokio::sync::mpsc::unbounded_channel();
+    subscribers.register("other", &topic("/motd"), move |_| _ = sent.send(())).unwrap();
+    timeout(LONG, got.recv()).await.unwrap().unwrap();
+    drop(release);
+}
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_watched_says_why() {
+    let server = ZooKeeper::start();
+    let subscribers = Subscribers::new(&Store::connect(&server.url()).await.unwrap());
+    let impossible = topic("/a//b");
+    assert_eq!(subscribers.standing(&impossible), None);
+    let _reader = subscribers.channel("reader", &impossible).unwrap();
+    let why = async {
+        loop {
+            if let Some(why) = subscribers.standing(&impossible).and_then(|standing| standing.error)
+                && why.contains("slashes")
+            {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, why).await.unwrap();
+}
+
+#[tokio::test]
+async fn states_changes_and_subscribers_are_streams() {
+    let (_dir, store) = directory().await;
+    let mut states = store.subscribe(Subscribe::new(key("/a"), WatchType::Data));
+    let first = timeout(LONG, StreamExt::next(&mut states)).await.unwrap().unwrap();
+    assert_eq!(first.state.content, Content::Absent);
+    let tree = loaded(&store, "/a").await;
+    let changes = tree.changes("", Scope::Below, Duration::ZERO, Duration::ZERO).into_stream();
+    let received = Subscribers::new(&store).channel("one", &topic("/a")).unwrap().into_stream();
+    store.put(&key("/a"), "1", Condition::Any).await.unwrap();
+    let (mut changes, received) = (std::pin::pin!(changes), std::pin::pin!(received));
+    let told = timeout(LONG, changes.next()).await.unwrap().unwrap();
+    assert_eq!(told.snapshot.text(""), Ok(Some("1")));
+    let mut written = received.filter(|state| std::future::ready(state.content == value("1")));
+    assert!(timeout(LONG, written.next()).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

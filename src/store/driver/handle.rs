@@ -1,5 +1,6 @@
 //! The store as everybody else sees it: a cheap handle to subscribe with, and subscriptions.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -16,6 +17,32 @@ use crate::watch::{Detail, Key, WatchType};
 
 /// A store that can be watched. Cloning is cheap; the connection is shared by all clones and all their
 /// subscriptions, is made with the first subscription, and closed some time after the last one.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use twitcher::store::access::Condition;
+/// use twitcher::store::{Store, StoreError, Subscribe};
+/// use twitcher::watch::{Content, Key, WatchType};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let url = format!("dir://{}", dir.path().display());
+/// let store = Store::connect(&url).await?;
+/// let key = Key::new("/git/head")?;
+/// let mut states = store.subscribe(Subscribe::new(key.clone(), WatchType::Data));
+/// assert_eq!(states.next().await.state.content, Content::Absent);
+///
+/// // Compare and set: of two who have read the same, one writes.
+/// let version = store.put(&key, "4b825dc6", Condition::Absent).await?;
+/// store.put(&key, "9c1185a5", Condition::Version(version)).await?;
+/// let late = store.put(&key, "e69de29b", Condition::Version(version)).await;
+/// assert!(matches!(late, Err(StoreError::Conflict { .. })));
+///
+/// // The newest state comes, however often and however fast it changed.
+/// while states.next().await.state.content != Content::Value("9c1185a5".into()) {}
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct Store {
     spec: Arc<StoreSpec>,
@@ -55,11 +82,20 @@ impl Subscribe {
 }
 
 /// A stream of states that does not end and does not fail. Dropping it ends the watch.
+///
+/// It is a [`Stream`](futures::Stream) too; [`next`](Self::next) needs no trait and no `Option`.
 #[derive(Debug)]
 pub struct Subscription {
     id: SubscriberId,
     slot: Arc<Slot>,
     driver: Arc<Driver>,
+}
+
+/// Where to see how far a subscription can be believed, without having it.
+#[derive(Debug, Clone)]
+pub struct Standings {
+    slot: Arc<Slot>,
+    health: watch::Receiver<Health>,
 }
 
 /// How far a subscription can be believed right now.
@@ -152,8 +188,20 @@ impl Subscription {
 
     /// How far the last state can be believed.
     pub fn standing(&self) -> Standing {
+        self.standings().now()
+    }
+
+    /// The same for somebody else to look at, for as long as they like.
+    pub fn standings(&self) -> Standings {
+        Standings { slot: Arc::clone(&self.slot), health: self.driver.health.clone() }
+    }
+}
+
+impl Standings {
+    /// How far the last state can be believed.
+    pub fn now(&self) -> Standing {
         let shown = self.slot.shown();
-        let health = self.driver.health.borrow();
+        let health = self.health.borrow();
         let connected = health.state == LinkState::Connected;
         let store_error = if connected { None } else { health.error.clone() };
         Standing {
@@ -161,6 +209,14 @@ impl Subscription {
             connected,
             error: store_error.or(shown.refused.map(String::from)),
         }
+    }
+}
+
+impl futures::Stream for Subscription {
+    type Item = Update;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Update>> {
+        self.slot.poll_take(context).map(Some)
     }
 }
 

@@ -15,7 +15,7 @@ mod target;
 mod tests;
 
 pub(crate) use backoff::Backoff;
-pub use handle::{Standing, Store, Subscribe, Subscription};
+pub use handle::{Standing, Standings, Store, Subscribe, Subscription};
 pub use health::{Health, LinkState};
 pub(super) use link::Open;
 pub use slot::Update;
