@@ -1,9 +1,12 @@
 //! Changes of a store that shows states: the differences from one state to the next.
 
+use std::task::Poll;
+
 use super::line::{Event, Line, Printer};
 use super::note;
 use crate::cli::Failure;
-use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe};
+use crate::log::escape;
+use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe, Subscription, Update};
 use crate::tree::place::key_text;
 use crate::tree::{Scope, Snapshot};
 use crate::watch::{Key, Spelling, Version, WatchType};
@@ -12,22 +15,61 @@ pub(super) async fn follow(spec: StoreSpec, key: Key, printer: Printer) -> Resul
     let store = Store::open(spec);
     let mut health = store.health();
     let mut told_down = false;
+    let mut told_refused = false;
     let mut subscription = store.subscribe(Subscribe::new(key.clone(), WatchType::Tree));
     // What is there at first is no change.
     let mut before = None;
     loop {
         tokio::select! {
-            update = subscription.next() => {
-                let after = Snapshot::of(key.clone(), &update.state);
-                if let Some(before) = &before {
-                    show(before, &after, update.state.version, &printer)?;
+            seen = next(&mut subscription, told_refused) => match seen {
+                Seen::Update(update) => {
+                    let after = Snapshot::of(key.clone(), &update.state);
+                    match &before {
+                        Some(before) => show(before, &after, update.state.version, &printer)?,
+                        None => super::note_watching(&key, store.spec()),
+                    }
+                    before = Some(after);
                 }
-                before = Some(after);
-            }
+                Seen::Refused(why) => {
+                    told_refused = true;
+                    let why = escape::line(why.as_bytes());
+                    note(&format!("{key} cannot be watched, and is waited for: {why}"));
+                }
+                Seen::Admitted => {
+                    told_refused = false;
+                    note(&format!("{key} can be watched again; of what changed meanwhile, the last state is shown"));
+                }
+            },
             Ok(()) = health.changed() => tell(&health.borrow_and_update(), &mut told_down),
             () = super::unread() => return Ok(()),
         }
     }
+}
+
+/// What a subscription tells.
+enum Seen {
+    Update(Update),
+    /// The store does not let the key be read; other keys it does.
+    Refused(String),
+    /// It does again.
+    Admitted,
+}
+
+/// Waits for a state, or until the key begins or ceases to be refused.
+async fn next(subscription: &mut Subscription, refused: bool) -> Seen {
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(update) = subscription.poll_next(context) {
+            return Poll::Ready(Seen::Update(update));
+        }
+        let standing = subscription.standing();
+        // Of a store that is not connected its health tells.
+        match standing.error.filter(|_| standing.connected) {
+            Some(why) if !refused => Poll::Ready(Seen::Refused(why)),
+            None if refused && standing.connected => Poll::Ready(Seen::Admitted),
+            Some(_) | None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 fn show(before: &Snapshot, after: &Snapshot, version: Version, printer: &Printer) -> Result<(), Failure> {
