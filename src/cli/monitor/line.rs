@@ -229,7 +229,7 @@ mod tests {
         let put = Event::Put(Some(b"one"));
         // The time is that of the place.
         let wide = shown(hash, put, Some(80));
-        assert!(wide.ends_with("  01234567  put     /m/a  one\n") && wide.len() == 55, "{wide}");
+        assert!(wide.ends_with("  01234567  put     /m/a  one\n") && wide.len() == 53, "{wide}");
         assert_eq!(&shown(Version::Revision(99), put, Some(80))[23..], "        99  put     /m/a  one\n");
         assert_eq!(&shown(Version::Revision(100), put, Some(80))[23..], "       100  put     /m/a  one\n");
         let whole = shown(hash, put, None);

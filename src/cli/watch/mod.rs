@@ -62,9 +62,9 @@ pub(super) struct Args {
     /// How the state is written [default: raw; lines with --children, json with --tree]
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<FormatName>,
-    /// What an update does while the command runs: run once more afterwards with the newest state (queue); nothing;
-    /// run beside it, each update once; end it and start again [default: queue; with --no-settle, each update waits
-    /// for its turn]
+    /// What an update does while the command runs: run once more afterwards with the newest state (queue); nothing
+    /// (discard); run beside it, with --no-settle each update once (parallel); end it and start again (restart)
+    /// [default: queue; with --no-settle, each update waits for its turn]
     #[arg(long, value_name = "MODE")]
     run_mode: Option<ModeName>,
     /// What a deletion does: nothing; run the command with empty standard input and `TWITCHER_REASON=delete`
