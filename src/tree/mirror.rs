@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::changes::Changes;
 use super::node::Node;
 use super::snapshot::{ReadError, Scope, Snapshot};
-use crate::store::{Standing, Store, StoreError, Subscribe, Subscription};
+use crate::store::{Standing, Store, Subscribe, Subscription};
 use crate::watch::{Content, Key, Version, WatchType};
 
-/// How often a mirror whose version cannot tell is compared with the store, and its standing is looked at.
+/// How often a mirror's standing is looked at, and how long a version that may never come is waited for.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A subtree as it is now, as far as the store has told. Ends with its last use.
@@ -34,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(500);
 ///
 /// // The write demands that the key is still as it was read.
 /// let version = tree.at("port").set("8080").await?;
-/// tree.sync(version).await?;
+/// tree.sync(version).await;
 /// assert_eq!(tree.get::<u16>("port")?, Some(8080));
 /// # Ok(())
 /// # }
@@ -45,6 +47,7 @@ pub struct Tree {
     store: Store,
     key: Key,
     seen: watch::Receiver<Seen>,
+    demands: mpsc::UnboundedSender<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
@@ -66,8 +69,9 @@ impl Tree {
         let standing = subscription.standing();
         let seen = Seen { snapshot: Snapshot::empty(key.clone()), loaded: false, standing };
         let (sender, seen) = watch::channel(seen);
-        let task = tokio::spawn(keep(key.clone(), subscription, sender));
-        Self { store: store.clone(), key, seen, task }
+        let (demands, demanded) = mpsc::unbounded_channel();
+        let task = tokio::spawn(keep(key.clone(), subscription, sender, demanded));
+        Self { store: store.clone(), key, seen, demands, task }
     }
 
     /// The key at its top.
@@ -115,36 +119,33 @@ impl Tree {
         Changes::new(self.seen.clone(), path, scope, settle, longest)
     }
 
-    /// Waits until the mirror has seen a write, by the version that the write returned.
+    /// Waits until the mirror has seen a write, by the version that the write returned; for as long as the store
+    /// cannot be reached.
     ///
-    /// Where versions have no order (`dir`), and where the mirror's can stay lower because the key was
-    /// deleted again meanwhile, it waits until the mirror shows what the store does. An error is the store's.
-    pub async fn sync(&self, version: Version) -> Result<(), StoreError> {
+    /// Where versions have no order (`dir`), and where the mirror's stays lower because the key was deleted again
+    /// meanwhile, the subtree is [read again](Self::verify).
+    pub async fn sync(&self, version: Version) {
         let mut seen = self.seen.clone();
-        loop {
-            let reached = seen.wait_for(|seen| match (version, seen.snapshot.version()) {
-                (Version::Revision(wanted), Some(Version::Revision(seen))) => seen >= wanted,
-                (Version::Revision(_) | Version::Hash(_), _) => false,
-            });
-            // Where the version can tell, it does at once; else the store is asked.
-            let wait = match version {
-                Version::Revision(_) => LOOK,
-                Version::Hash(_) => Duration::from_millis(10),
-            };
-            match tokio::time::timeout(wait, reached).await {
-                Ok(_) => return Ok(()),
-                Err(_) if self.agrees().await? => return Ok(()),
-                Err(_) => {}
-            }
+        let reached = seen.wait_for(|seen| match (version, seen.snapshot.version()) {
+            (Version::Revision(wanted), Some(Version::Revision(seen))) => seen >= wanted,
+            (Version::Revision(_) | Version::Hash(_), _) => false,
+        });
+        let in_time = match version {
+            Version::Revision(_) => tokio::time::timeout(LOOK, reached).await.is_ok(),
+            Version::Hash(_) => false,
+        };
+        if !in_time {
+            self.verify().await;
         }
     }
 
-    async fn agrees(&self) -> Result<bool, StoreError> {
-        let listing = self.store.list(&self.key).await?.entries;
-        let seen = self.seen.borrow();
-        let shown = seen.snapshot.iter();
-        Ok(seen.loaded
-            && shown.eq(listing.iter().map(|(path, entry)| (path.as_str(), entry.value.as_deref()))))
+    /// Reads the subtree again, and waits until the mirror shows everything that was written and deleted before this
+    /// was called; for as long as the store cannot be reached.
+    pub async fn verify(&self) {
+        let (answer, verified) = oneshot::channel();
+        // The task, which answers, ends only with this.
+        let _ = self.demands.send(answer);
+        drop(verified.await);
     }
 }
 
@@ -154,13 +155,31 @@ impl Drop for Tree {
     }
 }
 
-async fn keep(key: Key, mut subscription: Subscription, sender: watch::Sender<Seen>) {
+async fn keep(
+    key: Key,
+    mut subscription: Subscription,
+    sender: watch::Sender<Seen>,
+    mut demands: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+) {
     let mut look = tokio::time::interval(LOOK);
+    let mut proofs = FuturesUnordered::new();
     loop {
-        let update = tokio::select! {
-            update = subscription.next() => Some(update),
-            _ = look.tick() => None,
-        };
+        let (mut update, mut proved) = (None, None);
+        tokio::select! {
+            newest = subscription.next() => update = Some(newest),
+            Some(answer) = demands.recv() => {
+                let proof = subscription.prove();
+                proofs.push(async move {
+                    proof.await;
+                    answer
+                });
+            }
+            Some(answer) = proofs.next() => {
+                update = subscription.try_next();
+                proved = Some(answer);
+            }
+            _ = look.tick() => {}
+        }
         let standing = subscription.standing();
         sender.send_if_modified(|seen| {
             let stands = |standing: &Standing| (standing.connected, standing.error.clone());
@@ -174,5 +193,9 @@ async fn keep(key: Key, mut subscription: Subscription, sender: watch::Sender<Se
             }
             true
         });
+        if let Some(answer) = proved {
+            // Whoever asked may have gone.
+            let _ = answer.send(());
+        }
     }
 }

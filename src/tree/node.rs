@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::snapshot::{ReadError, Snapshot};
 use crate::store::access::Condition;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, dir};
 use crate::watch::{Key, Version};
 
 /// A node of a [`Tree`](super::Tree) at the moment it was looked at.
@@ -42,11 +42,12 @@ impl<'a> Node<'a> {
         self.snapshot.get(&self.path)
     }
 
-    /// Writes a value [to the key](Snapshot::key_of) that was read, if it is still as it was read; else it is a
-    /// [`StoreError::Conflict`], also where somebody wrote between a look at the store and the write. Returns the new
-    /// version.
+    /// Writes a value [to the key](Snapshot::key_of) that was read, if nobody has written it since; else it is a
+    /// [`StoreError::Conflict`]. Returns the new version.
+    ///
+    /// In a directory, whose versions are hashes, somebody has written it if it holds another value.
     pub async fn set(&self, value: impl Into<Bytes>) -> Result<Version, StoreError> {
-        let (key, condition) = self.unchanged().await?;
+        let (key, condition) = self.unchanged()?;
         self.store.put(&key, value, condition).await
     }
 
@@ -59,41 +60,38 @@ impl<'a> Node<'a> {
         self.set(text).await
     }
 
-    /// Deletes the node if it is still as it was read. Returns whether it existed.
+    /// Deletes the node if nobody has written it since it was read. Returns whether it existed. The mirror shows it when
+    /// it has been [verified](super::Tree::verify).
     pub async fn delete(&self) -> Result<bool, StoreError> {
-        let (key, condition) = self.unchanged().await?;
-        if condition == Condition::Absent {
-            return Ok(false);
+        let (key, condition) = self.unchanged()?;
+        if condition != Condition::Absent {
+            return self.store.delete(&key, condition).await;
         }
-        self.store.delete(&key, condition).await
+        match self.store.get(&key).await? {
+            None => Ok(false),
+            Some(found) => Err(StoreError::Conflict {
+                key: key.to_string(),
+                expected: "no such key".to_owned(),
+                found: format!("version {}", found.version),
+            }),
+        }
     }
 
     /// The key, and what a write must demand so that it replaces only what was read.
-    ///
-    /// The mirror holds values and no versions, which would cost it a fifth of its memory: so the store is
-    /// asked for the version of what has this value.
-    async fn unchanged(&self) -> Result<(Key, Condition), StoreError> {
+    fn unchanged(&self) -> Result<(Key, Condition), StoreError> {
         let key = self.snapshot.key_of(&self.path).map_err(|error| StoreError::Refused {
             what: format!("write {} of {}", self.path, self.snapshot.key()),
             why: error.to_string(),
         })?;
-        let found = self.store.get(&key).await?;
-        match (self.bytes(), found) {
-            (None, None) => Ok((key, Condition::Absent)),
-            (read, Some(found)) if read == found.value.as_deref() => {
-                // A node without a value has no version that every store could compare.
-                let condition =
-                    if read.is_some() { Condition::Version(found.version) } else { Condition::Any };
-                Ok((key, condition))
-            }
-            (read, found) => {
-                let was = if read.is_some() { "the value that was read" } else { "no value" };
-                let is = match found {
-                    Some(found) => format!("another value, version {}", found.version),
-                    None => "no such key".to_owned(),
-                };
-                Err(StoreError::Conflict { key: key.to_string(), expected: was.to_owned(), found: is })
-            }
-        }
+        let Some(origin) = self.snapshot.entries().origin(&self.path) else {
+            return Ok((key, Condition::Absent));
+        };
+        let condition = match (origin.revision, self.bytes()) {
+            (0, Some(value)) => Condition::Version(dir::value_version(value)),
+            // A directory: the store says itself that it has no value.
+            (0, None) => Condition::Any,
+            (revision, _) => Condition::Version(Version::Revision(revision)),
+        };
+        Ok((key, condition))
     }
 }

@@ -17,5 +17,5 @@ pub use outcome::{Outcome, SignalNumber, Verdict};
 pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
 pub use spec::{Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec};
 pub use state::{Content, ContentHash, InvalidVersion, Order, State, Version, is_same};
-pub use subtree::{Different, Subtree};
+pub use subtree::{Different, Node, Origin, Subtree, Written};
 pub use target::{Detail, InvalidKey, Key, Spelling, Target, WatchType};

@@ -225,14 +225,20 @@ fn a_file_becomes_a_directory_and_a_directory_a_file() {
     assert_eq!(good(&dir, &["dump", "/"]), "a: \"1\"\nd:\n  e: \"2\"\n");
 }
 
-/// Ctrl-C in the middle of a load tells how far it came.
-#[test]
-fn what_an_interrupted_load_has_done_is_said() {
-    let etcd = Etcd::start();
+/// A document that takes so long to load that it can be stopped in the middle.
+fn many() -> (tempfile::TempDir, std::path::PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("many.yaml");
     let lines: Vec<String> = (0..20_000).map(|number| format!("k{number}: v\n")).collect();
     std::fs::write(&file, lines.concat()).unwrap();
+    (place, file)
+}
+
+/// Ctrl-C in the middle of a load tells how far it came.
+#[test]
+fn what_an_interrupted_load_has_done_is_said() {
+    let etcd = Etcd::start();
+    let (_place, file) = many();
     let args = ["load", file.to_str().unwrap(), "--at", "/top", "--timeout", "60s"];
     let mut load = Program::start(&etcd.url(), &args);
     load.complains("loaded 128 of 20000");
@@ -242,6 +248,23 @@ fn what_an_interrupted_load_has_done_is_said() {
     assert!(load.err().contains("; what was made before it stays: "), "{}", load.err());
     assert!(load.err().contains(" of 20000 changes, the last to /top/k"), "{}", load.err());
     etcd.thaw();
+}
+
+/// On a terminal a bar shows how far it is; it makes room for what is said of a store that goes away.
+#[test]
+fn long_work_has_a_bar_on_a_terminal() {
+    let mut etcd = Etcd::start();
+    let (_place, file) = many();
+    // What follows keeps tmux from writing over it that the command has ended.
+    let command = format!("{} load {} --at /top --timeout 60s; cat", program().display(), file.display());
+    let terminal = Terminal::start((500, 20), &command, &[("TWITCHER_STORE", &etcd.url())]);
+    terminal.shows("/20000 █");
+    etcd.kill();
+    let screen = terminal.shows("twitcher: ");
+    assert!(screen.contains("what was made before it stays: "), "{screen}");
+    assert!(screen.contains("; whether the next 128 changes, up to /top/k"), "{screen}");
+    assert!(screen.contains(", were made is not known; `--dry-run` shows what is left"), "{screen}");
+    assert!(!screen.contains('█'), "{screen}");
 }
 
 /// What is changed between the reading of a key and its writing is a conflict, in every store. The change is made

@@ -1,5 +1,6 @@
 //! The library's live tree and subscribers, over each kind of store.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ async fn a_tree_follows_its_own_and_other_writes(store: &Store) {
     let tree = loaded(store, "/app").await;
     assert!(!tree.at("port").exists());
     let version = tree.at("port").set_json(&8080).await.unwrap();
-    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap();
     assert_eq!(tree.get::<u16>("port"), Ok(Some(8080)));
 
     // Somebody else's write is not overwritten by one that was decided before it.
@@ -43,7 +44,7 @@ async fn a_tree_follows_its_own_and_other_writes(store: &Store) {
     let version = store.put(&key("/app/port"), "9090", Condition::Any).await.unwrap();
     let error = read.set("8081").await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
-    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap();
     assert_eq!(tree.get::<u16>("port"), Ok(Some(9090)));
     let absent = tree.at("new");
     store.put(&key("/app/new"), "theirs", Condition::Any).await.unwrap();
@@ -54,9 +55,9 @@ async fn a_tree_follows_its_own_and_other_writes(store: &Store) {
     let read = tree.at("port");
     store.put(&key("/app/other/deep"), "1", Condition::Any).await.unwrap();
     let version = read.set("9091").await.unwrap();
-    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap();
     let version = store.put(&key("/app/last"), "x", Condition::Any).await.unwrap();
-    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap();
     let paths: Vec<String> = tree
         .snapshot()
         .iter()
@@ -66,6 +67,86 @@ async fn a_tree_follows_its_own_and_other_writes(store: &Store) {
     assert_eq!(paths, ["last", "new", "other/deep", "port"]);
     assert!(tree.at("port").delete().await.unwrap());
     assert!(!tree.at("never").delete().await.unwrap());
+    timeout(LONG, tree.verify()).await.unwrap();
+    assert!(!tree.at("port").exists());
+}
+
+/// What was written since is seen by its version and not by its value.
+async fn a_write_that_came_back_to_the_same_value_is_a_conflict(store: &Store) {
+    store.put(&key("/app/x"), "1", Condition::Any).await.unwrap();
+    store.put(&key("/app/made again"), "1", Condition::Any).await.unwrap();
+    let tree = loaded(store, "/app").await;
+    let (written, made_again) = (tree.at("x"), tree.at("made again"));
+    for value in ["theirs", "1"] {
+        store.put(&key("/app/x"), value, Condition::Any).await.unwrap();
+    }
+    store.delete(&key("/app/made again"), Condition::Any).await.unwrap();
+    store.put(&key("/app/made again"), "1", Condition::Any).await.unwrap();
+    for node in [&written, &made_again] {
+        assert!(matches!(node.set("mine").await, Err(StoreError::Conflict { .. })));
+        assert!(matches!(node.delete().await, Err(StoreError::Conflict { .. })));
+    }
+    // The mirror knows the new version, although the value is the old one.
+    timeout(LONG, tree.verify()).await.unwrap();
+    tree.at("x").set("mine").await.unwrap();
+}
+
+/// A mirror of many keys that others write all the time is synchronised with each write, and shows it then.
+async fn a_restless_tree_is_synchronised(store: &Store) {
+    let keys: Vec<Key> = (0..100).map(|n| key(&format!("/app/many/{n}"))).collect();
+    for many in &keys {
+        store.put(many, "0", Condition::Any).await.unwrap();
+    }
+    let tree = loaded(store, "/app").await;
+    let done = AtomicBool::new(false);
+    let restless = async {
+        while !done.load(Ordering::Relaxed) {
+            let writes = keys.iter().map(|many| store.put(many, "again", Condition::Any));
+            futures::future::try_join_all(writes).await.unwrap();
+        }
+    };
+    let synchronised = async {
+        for n in 0..15 {
+            let value = n.to_string();
+            let version = store.put(&key("/app/mark"), value.clone(), Condition::Any).await.unwrap();
+            timeout(LONG, tree.sync(version)).await.unwrap();
+            assert_eq!(tree.get::<i32>("mark"), Ok(Some(n)), "after {version}");
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(restless, synchronised);
+}
+
+#[tokio::test]
+async fn a_restless_tree_of_a_directory_is_synchronised() {
+    let (_dir, store) = directory().await;
+    a_restless_tree_is_synchronised(&store).await;
+}
+
+#[tokio::test]
+async fn a_tree_of_etcd_knows_versions() {
+    let etcd = Etcd::start();
+    let store = Store::connect(&etcd.url()).await.unwrap();
+    a_write_that_came_back_to_the_same_value_is_a_conflict(&store).await;
+    a_restless_tree_is_synchronised(&store).await;
+}
+
+#[tokio::test]
+async fn a_tree_of_zookeeper_knows_versions() {
+    let server = ZooKeeper::start();
+    let store = Store::connect(&server.url()).await.unwrap();
+    a_write_that_came_back_to_the_same_value_is_a_conflict(&store).await;
+    a_restless_tree_is_synchronised(&store).await;
+    // So it does of a node that has no value, only children.
+    store.put(&key("/app/parent/child"), "1", Condition::Any).await.unwrap();
+    let tree = loaded(&store, "/app").await;
+    for _ in 0..20 {
+        // Both were decided on the same reading.
+        let (one, other) = (tree.at("parent"), tree.at("parent"));
+        let (one, other) = tokio::join!(one.set(""), other.set(""));
+        assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+        timeout(LONG, tree.verify()).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -102,12 +183,12 @@ async fn what_is_written_is_the_key_that_was_read() {
         entry.and_then(|entry| entry.value).map(|value| String::from_utf8(value.to_vec()).unwrap())
     };
     let version = tree.at("foo").set("2").await.unwrap();
-    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap();
     assert_eq!(tree.get::<u8>("foo"), Ok(Some(2)));
     let version = tree.at("both").set("2").await.unwrap();
-    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap();
     let version = tree.at("new").set("2").await.unwrap();
-    timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+    timeout(LONG, tree.sync(version)).await.unwrap();
     let names = ["foo", "/foo", "both", "/both", "new", "/new"];
     let mut held = Vec::new();
     for name in names {
@@ -340,7 +421,7 @@ async fn what_appears_all_at_once_is_seen() {
         let (_dir, store) = directory().await;
         let tree = loaded(&store, "/deep/in").await;
         let version = tree.at("a/port").set("1").await.unwrap();
-        timeout(LONG, tree.sync(version)).await.unwrap().unwrap();
+        timeout(LONG, tree.sync(version)).await.unwrap();
         assert_eq!(tree.get::<u16>("a/port"), Ok(Some(1)));
     }
 }

@@ -93,7 +93,7 @@ fn shortened(digest: Sha256) -> u128 {
 }
 
 /// The version of a value.
-pub(super) fn value_version(value: &[u8]) -> Version {
+pub(crate) fn value_version(value: &[u8]) -> Version {
     Version::Hash(ContentHash::new(shortened(Sha256::new_with_prefix(value))))
 }
 

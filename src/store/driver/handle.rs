@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::health::{Health, HealthKeeper, LinkState};
 use super::link::{Link, Open, Request};
@@ -140,6 +140,15 @@ impl Subscription {
     /// Takes what is there, without waiting.
     pub fn try_next(&mut self) -> Option<Update> {
         self.slot.try_take()
+    }
+
+    /// Reads the target again, and waits until everything that was written before this was called is in the states
+    /// that can be taken: for as long as the store cannot be reached or refuses it.
+    pub fn prove(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (answer, proved) = oneshot::channel();
+        let _ = self.driver.requests.send(Request::Prove(self.id, answer));
+        // Only with the subscription does the driver forget it.
+        async move { drop(proved.await) }
     }
 
     /// How far the last state can be believed.

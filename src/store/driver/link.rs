@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::backoff::Backoff;
 use super::health::HealthKeeper;
@@ -31,6 +31,8 @@ const BATCH: usize = 1024;
 pub(super) enum Request {
     Join(Wanted, Subscriber),
     Leave(SubscriberId),
+    /// To be told when what was written before has been read.
+    Prove(SubscriberId, oneshot::Sender<()>),
 }
 
 #[derive(Debug)]
@@ -127,6 +129,7 @@ impl Link {
             match request {
                 Request::Join(wanted, subscriber) => added.extend(self.table.join(wanted, subscriber, now)),
                 Request::Leave(subscriber) => removed.extend(self.table.leave(subscriber)),
+                Request::Prove(subscriber, answer) => self.table.demand(subscriber, answer),
             }
         }
         added.retain(|id| !removed.contains(id));
@@ -201,7 +204,8 @@ impl Link {
                 } else {
                     let retries = self.table.take_retries(now);
                     self.arm(&retries, now);
-                    let due = self.table.take_due(now);
+                    let mut due = self.table.take_due(now);
+                    due.extend(self.table.take_demanded(now));
                     if !due.is_empty() {
                         self.command(Command::Verify(due));
                     }

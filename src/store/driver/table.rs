@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::target::{Subscriber, SubscriberId, Target, Wanted};
 use crate::store::session::{Arm, Proof, Reading, TargetId};
 use crate::watch::Order;
@@ -27,11 +29,21 @@ pub(super) struct Table {
     retries: BTreeSet<(Instant, TargetId)>,
     owed: BTreeMap<TargetId, Instant>,
     owed_since: BTreeSet<(Instant, TargetId)>,
+    demands: BTreeMap<TargetId, Demands>,
     /// When the session last answered, in whole or in part.
     last_sign: Option<Instant>,
     last_part: Option<Instant>,
     next_target: u64,
     order: u64,
+}
+
+/// Those who wait for a proof of what a target's state is.
+#[derive(Debug, Default)]
+struct Demands {
+    /// Their answer is on its way.
+    asked: Vec<oneshot::Sender<()>>,
+    /// They came while an answer to an older question was on its way.
+    later: Vec<oneshot::Sender<()>>,
 }
 
 /// What came of a report.
@@ -87,6 +99,7 @@ impl Table {
         }
         self.settle(id);
         self.unschedule(id);
+        self.demands.remove(&id);
         let target = self.targets.remove(&id)?;
         self.shared.remove(&target.wanted);
         if let Some(retry) = target.refused.and_then(|refusal| refusal.retry) {
@@ -119,6 +132,10 @@ impl Table {
     pub(super) fn disconnect(&mut self) {
         self.owed.clear();
         self.owed_since.clear();
+        // Whatever is read next was asked for later.
+        for demands in self.demands.values_mut() {
+            demands.asked.append(&mut demands.later);
+        }
         self.last_sign = None;
         self.last_part = None;
         self.due.clear();
@@ -139,7 +156,10 @@ impl Table {
         }
         let recovered = (refused && target.refused.is_none()).then(|| target.wanted.clone());
         match proof {
-            Proof::Read => self.answer(id, now),
+            Proof::Read => {
+                self.answer(id, now);
+                self.proved(id);
+            }
             Proof::Event => {}
         }
         if !self.owed.contains_key(&id) {
@@ -192,6 +212,43 @@ impl Table {
             self.owe(id, now);
         }
         due
+    }
+
+    /// A subscriber wants to be told when its target has been read, from now on.
+    pub(super) fn demand(&mut self, subscriber: SubscriberId, answer: oneshot::Sender<()>) {
+        let Some(&id) = self.joined.get(&subscriber) else { return };
+        let demands = self.demands.entry(id).or_default();
+        // What is on its way may have been read already.
+        demands.later.push(answer);
+    }
+
+    /// Targets that are to be read because a subscriber demands it. An answer is owed for each from now on.
+    pub(super) fn take_demanded(&mut self, now: Instant) -> Vec<TargetId> {
+        let mut due = Vec::new();
+        for (&id, demands) in &mut self.demands {
+            if !demands.later.is_empty() && !self.owed.contains_key(&id) {
+                demands.asked.append(&mut demands.later);
+                due.push(id);
+            }
+        }
+        // A refused one is armed again in its time, which reads it too.
+        due.retain(|id| self.targets.get(id).is_some_and(|target| target.refused.is_none()));
+        for &id in &due {
+            self.unschedule(id);
+            self.owe(id, now);
+        }
+        due
+    }
+
+    fn proved(&mut self, id: TargetId) {
+        let Some(demands) = self.demands.get_mut(&id) else { return };
+        for answer in demands.asked.drain(..) {
+            // Whoever asked may have gone.
+            let _ = answer.send(());
+        }
+        if demands.later.is_empty() {
+            self.demands.remove(&id);
+        }
     }
 
     /// Refused targets that are to be tried again.

@@ -263,6 +263,34 @@ async fn silence_is_verified_after_the_shortest_interval_and_in_one_batch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_to_be_proved_is_read_after_it_was_demanded() {
+    let mut stage = Stage::new();
+    let subscription = stage.subscribe("/a", false);
+    let mut session = stage.ready().await;
+    let id = session.arms().await[0].id;
+    // The first reading may be older than the demand.
+    let mut early = tokio::spawn(subscription.prove());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    session.show(id, 1, "x", Proof::Read).await;
+    assert_eq!(session.verifies().await, [id]);
+    session.show(id, 2, "y", Proof::Event).await;
+    assert!(timeout(Duration::from_millis(1), &mut early).await.is_err(), "an event proves nothing");
+    let mut late = tokio::spawn(subscription.prove());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    session.show(id, 2, "y", Proof::Read).await;
+    early.await.unwrap();
+    assert_eq!(session.verifies().await, [id]);
+    assert!(timeout(Duration::from_millis(1), &mut late).await.is_err(), "it came after that was asked for");
+    // What a new session reads is newer than all that was demanded in the old one.
+    session.lose().await;
+    let mut session = stage.ready().await;
+    let id = session.arms().await[0].id;
+    session.show(id, 2, "y", Proof::Read).await;
+    late.await.unwrap();
+    assert!(session.commands.try_recv().is_err(), "nothing more is asked for");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_counts_as_proof_of_life() {
     let mut stage = Stage::new();
     let _subscription = stage.subscribe_verified("/a", false, Duration::from_mins(1));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::watch::{Spelling, Subtree};
+use crate::watch::{Origin, Spelling, Subtree};
 
 /// The keys of a target by path.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Shown {
 /// Keys without a slash that stand behind the same with one.
 #[derive(Debug, Clone, Default)]
 struct Behind {
-    values: BTreeMap<Arc<str>, Bytes>,
+    values: BTreeMap<Arc<str>, (Bytes, i64)>,
     /// The highest revision of any of them, also of those that are gone.
     newest: i64,
 }
@@ -48,28 +48,30 @@ impl Shown {
         value: &Bytes,
         revision: i64,
     ) -> Effect {
+        let origin = Origin { spelling, revision };
         match (spelling, &mut self.behind) {
             (Spelling::Plain, behind) => {
                 let behind = behind.get_or_insert_default();
                 if self.tree.spelling(path) == Some(Spelling::Slashed) {
-                    behind.values.insert(Arc::clone(path), value.clone());
+                    behind.values.insert(Arc::clone(path), (value.clone(), revision));
                     behind.newest = behind.newest.max(revision);
                     return Effect::Behind;
                 }
-                self.tree.insert_spelled(path, Some(value), Spelling::Plain);
+                self.tree.insert_from(path, Some(value), origin);
                 Effect::Shown { hides: false }
             }
             (Spelling::Slashed, None) => {
-                self.tree.insert(path, Some(value));
+                self.tree.insert_from(path, Some(value), origin);
                 Effect::Shown { hides: false }
             }
             (Spelling::Slashed, Some(behind)) => {
                 let hides = self.tree.spelling(path) == Some(Spelling::Plain);
                 if hides {
-                    let hidden = self.tree.get(path).flatten().unwrap_or_default();
-                    behind.values.insert(Arc::clone(path), Bytes::copy_from_slice(hidden));
+                    let hidden = Bytes::copy_from_slice(self.tree.get(path).flatten().unwrap_or_default());
+                    let written = self.tree.origin(path).unwrap_or_default().revision;
+                    behind.values.insert(Arc::clone(path), (hidden, written));
                 }
-                self.tree.insert(path, Some(value));
+                self.tree.insert_from(path, Some(value), origin);
                 Effect::Shown { hides }
             }
         }
@@ -81,8 +83,9 @@ impl Shown {
         match (spelling, behind) {
             // It was behind, or the other one is.
             (Spelling::Plain, Some(_)) => false,
-            (Spelling::Slashed, Some(value)) => {
-                self.tree.insert_spelled(path, Some(&value), Spelling::Plain);
+            (Spelling::Slashed, Some((value, revision))) => {
+                let origin = Origin { spelling: Spelling::Plain, revision };
+                self.tree.insert_from(path, Some(&value), origin);
                 true
             }
             (Spelling::Slashed, None) if self.behind.is_none() => self.tree.remove(path),
@@ -95,13 +98,17 @@ impl Shown {
     /// Whether there are the same keys, shown and behind.
     pub(super) fn has_keys_of(&self, other: &Self) -> bool {
         self.tree.len() == other.tree.len()
-            && self.tree.spellings().eq(other.tree.spellings())
+            && self.keys().eq(other.keys())
             && self.behind().eq(other.behind())
     }
 
     /// The highest revision of a key that is behind another one.
     pub(super) fn newest_behind(&self) -> i64 {
         self.behind.as_ref().map_or(0, |behind| behind.newest)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = (&str, Spelling)> {
+        self.tree.origins().map(|(path, origin)| (path, origin.spelling))
     }
 
     fn behind(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -126,14 +133,15 @@ mod tests {
 
     /// Every key of the store, and what of it is to be shown.
     #[derive(Default)]
-    struct Model(BTreeMap<(Spelling, Arc<str>), Bytes>);
+    struct Model(BTreeMap<(Spelling, Arc<str>), (Bytes, i64)>);
 
     impl Model {
         fn shown(&self) -> Subtree {
             let mut shown = Subtree::new();
             for spelling in [Spelling::Plain, Spelling::Slashed] {
-                for ((_, path), value) in self.0.iter().filter(|((other, _), _)| *other == spelling) {
-                    shown.insert_spelled(path, Some(value), spelling);
+                let these = self.0.iter().filter(|((other, _), _)| *other == spelling);
+                for ((_, path), (value, revision)) in these {
+                    shown.insert_from(path, Some(value), Origin { spelling, revision: *revision });
                 }
             }
             shown
@@ -157,7 +165,7 @@ mod tests {
                 if let Some(byte) = value {
                         let value = Bytes::from(vec![byte]);
                         let hidden = model.behind().count();
-                        model.0.insert(key, value.clone());
+                        model.0.insert(key, (value.clone(), revision));
                         let effect = shown.put(&path, spelling, &value, revision);
                         let is_shown = model.shown().spelling(&path) == Some(spelling);
                         let hides = is_shown && model.behind().count() > hidden;
@@ -166,7 +174,8 @@ mod tests {
                         model.0.remove(&key);
                         prop_assert_eq!(shown.delete(&path, spelling), before != model.shown());
                 }
-                prop_assert_eq!(shown.tree(), &model.shown());
+                let expected = model.shown();
+                prop_assert_eq!(shown.tree().written(&expected).next(), None);
                 prop_assert!(shown.behind().eq(model.behind()));
             }
         }

@@ -12,7 +12,7 @@ const HOLD_BACK: Duration = Duration::from_millis(500);
 /// What is to be told of a tree.
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
-    /// Whether all of it was read once; no part of it is shown as the whole.
+    /// Whether all of it was read, and nothing missed since; no part of it is shown as the whole.
     loaded: bool,
     /// Whether a report is owed, changed or not.
     owed: bool,
@@ -30,6 +30,11 @@ impl Announcement {
     /// Everything was read.
     pub(super) fn load(&mut self) {
         self.loaded = true;
+    }
+
+    /// Something may have been missed.
+    pub(super) fn unload(&mut self) {
+        self.loaded = false;
     }
 
     /// Something is another than it was.
@@ -75,6 +80,11 @@ mod tests {
         it.load();
         assert_eq!(it.take(now, true, true), Some(Proof::Read));
         assert_eq!(it.take(now, true, true), None, "told already");
+        it.change(true);
+        it.unload();
+        assert_eq!(it.take(now, true, true), None);
+        it.load();
+        assert_eq!(it.take(now, true, true), Some(Proof::Event));
     }
 
     #[test]

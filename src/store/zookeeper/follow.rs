@@ -28,7 +28,7 @@ use crate::watch::Version;
 /// Requests for changed nodes on their way at once, for one tree.
 const LOOKS: usize = 4;
 
-/// Events that came already are taken together, up to so many, before anything is looked at.
+/// Events that came already are taken together, up to so many, before anything is looked at or reported.
 const TOGETHER: usize = 1000;
 
 /// Why a tree is followed no more.
@@ -115,6 +115,7 @@ impl Following {
             self.walk = None;
             self.looks.clear();
             self.due = Due::default();
+            self.announcement.unload();
             watcher = self.watch().await?;
         }
     }
@@ -144,25 +145,24 @@ impl Following {
     async fn until_disconnected(&mut self, watcher: &mut PersistentWatcher) -> Result<(), Stopped> {
         loop {
             self.begin_looks();
+            let mut event = None;
             tokio::select! {
                 biased;
                 demand = self.asked.demands.recv() => match demand {
                     None => return Err(Stopped::Unasked),
                     Some(()) => self.verify(),
                 },
-                event = watcher.changed() => {
-                    let mut event = Some(event);
-                    for _ in 0..TOGETHER {
-                        let Some(heard) = event else { break };
-                        if self.heard(&heard)? == Connection::Lost {
-                            return Ok(());
-                        }
-                        event = watcher.changed().now_or_never();
-                    }
-                }
+                heard = watcher.changed() => event = Some(heard),
                 found = under_way(&mut self.walk) => self.walked(found)?,
                 Some(looked) = self.looks.next() => self.looked(looked)?,
                 () = sleep_until(self.announcement.held()) => {}
+            }
+            // What was told before an answer came is older than the answer.
+            for _ in 0..TOGETHER {
+                let Some(heard) = event.take().or_else(|| watcher.changed().now_or_never()) else { break };
+                if self.heard(&heard)? == Connection::Lost {
+                    return Ok(());
+                }
             }
             self.report().await?;
         }
@@ -293,7 +293,10 @@ impl Following {
         else {
             return Ok(());
         };
-        let version = Version::Revision(self.tree.highest());
+        if self.due.is_empty() {
+            self.tree.rest();
+        }
+        let version = Version::Revision(self.tree.whole());
         let reading = Reading { version, content: self.tree.content() };
         let report = Report::State { id: self.asked.id, reading, proof };
         self.asked.reports.send(report).await.map_err(|_| Ended::Unheard.into())

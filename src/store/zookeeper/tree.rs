@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zookeeper_client::Stat;
 
-use crate::watch::{Content, Subtree};
+use crate::watch::{Content, Origin, Spelling, Subtree};
 
 /// What is shown of a tree of nodes.
 ///
@@ -13,33 +13,51 @@ use crate::watch::{Content, Subtree};
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     entries: Subtree,
+    /// The highest zxid seen.
     highest: i64,
+    /// Everything up to this zxid was seen.
+    whole: i64,
 }
 
 /// What a walk through the whole tree found. The nodes were not read in one moment.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    values: BTreeMap<String, Vec<u8>>,
+    /// With their mzxid.
+    values: BTreeMap<String, (Vec<u8>, i64)>,
     highest: i64,
+    /// The highest zxid of the first node, at which the walk began: everything up to it was there to be found.
+    first: i64,
 }
 
 impl Found {
     /// Adds a node.
     pub(super) fn add(&mut self, at: String, stat: &Stat, value: Vec<u8>) {
         self.highest = self.highest.max(stat.mzxid).max(stat.pzxid);
-        self.values.insert(at, value);
+        if self.values.is_empty() {
+            self.first = self.highest;
+        }
+        self.values.insert(at, (value, stat.mzxid));
     }
 
     fn into_entries(self) -> Subtree {
         let parents: BTreeSet<&str> = self.values.keys().filter_map(|at| parent(at)).collect();
-        self.values.iter().map(|(at, value)| (at, shown(value, parents.contains(&**at)))).collect()
+        let mut entries = Subtree::new();
+        for (at, (value, mzxid)) in &self.values {
+            entries.insert_from(at, shown(value, parents.contains(&**at)), written(*mzxid));
+        }
+        entries
     }
 }
 
 impl Tree {
-    /// The highest zxid seen. Never falls: an older one says nothing about the rest of the tree.
-    pub(super) fn highest(&self) -> i64 {
-        self.highest
+    /// The zxid up to which everything is in it. Never falls.
+    pub(super) fn whole(&self) -> i64 {
+        self.whole
+    }
+
+    /// Everything that was heard of has been looked at.
+    pub(super) fn rest(&mut self) {
+        self.whole = self.highest;
     }
 
     /// The tree as it is known now.
@@ -53,18 +71,18 @@ impl Tree {
         match seen {
             None => self.remove(at),
             Some((stat, value)) => {
-                let rewritten = stat.mzxid > self.highest;
                 self.highest = self.highest.max(stat.mzxid).max(stat.pzxid);
-                self.put(at, value) || rewritten
+                self.put(at, value, written(stat.mzxid))
             }
         }
     }
 
-    /// Takes over what a walk found, but for these places: what is known of them is newer. Returns whether that is
-    /// another state.
+    /// Takes over what a walk found, but for these places: what is known of them is newer, or will be once they have
+    /// been looked at. Returns whether that is another state.
     pub(super) fn take(&mut self, found: Found, but_for: &BTreeSet<Arc<str>>) -> bool {
         let mut changed = found.highest > self.highest;
         self.highest = self.highest.max(found.highest);
+        self.whole = self.whole.max(found.first);
         let found = found.into_entries();
         if self.entries.is_empty() && but_for.is_empty() {
             changed |= !found.is_empty();
@@ -72,24 +90,23 @@ impl Tree {
             return changed;
         }
         let known = self.entries.clone();
-        for (at, _, now) in known.differences(&found).filter(|(at, ..)| !but_for.contains(*at)) {
+        for (at, _, now) in known.written(&found).filter(|(at, ..)| !but_for.contains(*at)) {
             changed |= match now {
-                Some(value) => self.put(at, value.unwrap_or_default()),
+                Some(node) => self.put(at, node.value.unwrap_or_default(), node.origin),
                 None => self.remove(at),
             };
         }
         changed
     }
 
-    fn put(&mut self, at: &str, value: &[u8]) -> bool {
+    fn put(&mut self, at: &str, value: &[u8], origin: Origin) -> bool {
         let shown = shown(value, value.is_empty() && self.has_below(at));
-        let before = self.entries.get(at);
-        if before == Some(shown) {
+        let before = self.entries.origin(at);
+        if before == Some(origin) && self.entries.get(at) == Some(shown) {
             return false;
         }
-        let is_new = before.is_none();
-        self.entries.insert(at, shown);
-        if is_new {
+        self.entries.insert_from(at, shown, origin);
+        if before.is_none() {
             self.show_above(at);
         }
         true
@@ -105,18 +122,15 @@ impl Tree {
 
     /// Shows the nearest node above a place as what it is now that something below it came or went.
     fn show_above(&mut self, at: &str) {
-        let above = std::iter::successors(parent(at), |above| parent(above));
-        let Some((above, value)) =
-            above.map(|above| (above, self.entries.get(above))).find(|(_, value)| value.is_some())
-        else {
-            return;
+        let mut above = std::iter::successors(parent(at), |above| parent(above));
+        let Some(above) = above.find(|above| self.entries.contains(above)) else { return };
+        let (value, has_below) = (self.entries.get(above).flatten(), self.has_below(above));
+        let shown = match (value, has_below) {
+            (Some([]), true) => None,
+            (None, false) => Some(b"".as_slice()),
+            (Some(_), true | false) | (None, true) => return,
         };
-        let has_below = self.has_below(above);
-        match (value.flatten(), has_below) {
-            (Some([]), true) => self.entries.insert(above, None),
-            (None, false) => self.entries.insert(above, Some(b"")),
-            (Some(_), true | false) | (None, true) => {}
-        }
+        self.entries.insert_from(above, shown, self.entries.origin(above).unwrap_or_default());
     }
 
     fn has_below(&self, at: &str) -> bool {
@@ -126,6 +140,10 @@ impl Tree {
             .find(|(path, _)| !path.is_empty())
             .is_some_and(|(path, _)| path.starts_with(&below))
     }
+}
+
+fn written(mzxid: i64) -> Origin {
+    Origin { spelling: Spelling::Slashed, revision: mzxid }
 }
 
 fn shown(value: &[u8], has_below: bool) -> Option<&[u8]> {
@@ -268,17 +286,30 @@ mod tests {
         let mut found = Found::default();
         found.add(String::new(), &stat(5, 3), b"v".to_vec());
         assert!(tree.take(found, &BTreeSet::new()), "what no event told");
-        assert_eq!(tree.highest(), 5);
+        assert_eq!(tree.highest, 5);
+        let Content::Tree(entries) = tree.content() else { panic!("a tree") };
+        assert_eq!(entries.origin(""), Some(written(5)));
     }
 
     #[test]
-    fn the_version_of_a_deletion_is_known_by_the_parent() {
+    fn its_version_is_that_up_to_which_everything_was_seen() {
         let mut tree = Tree::default();
-        tree.see("", Some((&stat(3, 5), b"v")));
-        assert_eq!(tree.highest(), 5);
-        tree.see("", Some((&stat(3, 9), b"v")));
-        assert_eq!(tree.highest(), 9);
+        let mut found = Found::default();
+        for (at, mzxid, pzxid) in [("", 3, 5), ("a", 9, 9), ("b", 4, 4)] {
+            found.add(at.to_owned(), &stat(mzxid, pzxid), b"v".to_vec());
+        }
+        tree.take(found, &BTreeSet::new());
+        assert_eq!(tree.whole(), 5, "what was written to b at 7 may have come after it was read");
+        tree.rest();
+        assert_eq!(tree.whole(), 9);
+        // A deletion is known by the parent alone.
+        tree.see("b", None);
+        tree.see("", Some((&stat(3, 11), b"v")));
+        assert_eq!(tree.whole(), 9);
+        tree.rest();
+        assert_eq!(tree.whole(), 11);
         tree.see("", Some((&stat(3, 2), b"v")));
-        assert_eq!(tree.highest(), 9, "never falls");
+        tree.rest();
+        assert_eq!(tree.whole(), 11, "never falls");
     }
 }

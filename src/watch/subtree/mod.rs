@@ -28,6 +28,27 @@ pub struct Subtree {
     len: usize,
 }
 
+/// What is known of a node beside its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// How its key is written.
+    pub spelling: Spelling,
+    /// When it was written last: etcd's `mod_revision`, ZooKeeper's `mzxid`; 0 where the store has neither.
+    pub revision: i64,
+}
+
+/// A node of a subtree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node<'a> {
+    /// Its value; `None` where it has none.
+    pub value: Option<&'a [u8]>,
+    /// What else is known of it.
+    pub origin: Origin,
+}
+
+/// A path that was written, also if with the same value, or where something came or went: what was there, what is there.
+pub type Written<'a> = (&'a str, Option<Node<'a>>, Option<Node<'a>>);
+
 /// A path whose value is another one, or that of another key: the path, what was there, what is there. `Some(None)` is
 /// a node without a value, `None` no node.
 pub type Different<'a> = (&'a str, Option<Option<&'a [u8]>>, Option<Option<&'a [u8]>>);
@@ -55,7 +76,12 @@ impl Subtree {
 
     /// How the key of a path is written; `None` for no node.
     pub fn spelling(&self, path: &str) -> Option<Spelling> {
-        self.entry(path).map(|entry| entry.spelling)
+        self.origin(path).map(|origin| origin.spelling)
+    }
+
+    /// What is known of the node at a path beside its value; `None` for no node.
+    pub fn origin(&self, path: &str) -> Option<Origin> {
+        self.entry(path).map(|entry| entry.origin)
     }
 
     fn entry(&self, path: &str) -> Option<Entry<'_>> {
@@ -70,12 +96,12 @@ impl Subtree {
 
     /// Puts a node in its place, which may be that of another one.
     pub fn insert(&mut self, path: &str, value: Option<&[u8]>) {
-        self.insert_spelled(path, value, Spelling::Slashed);
+        self.insert_from(path, value, Origin::default());
     }
 
-    /// The same for a key that is written like this.
-    pub fn insert_spelled(&mut self, path: &str, value: Option<&[u8]>, spelling: Spelling) {
-        let entry = Entry { path, value, spelling };
+    /// The same with what else is known of it.
+    pub fn insert_from(&mut self, path: &str, value: Option<&[u8]>, origin: Origin) {
+        let entry = Entry { path, value, origin };
         let (boundary, page) = match self.pages.get_prev(path) {
             Some((boundary, page)) => (Arc::clone(boundary), page.with(entry)),
             None => ("".into(), Page::pack(iter::once(entry))),
@@ -127,9 +153,9 @@ impl Subtree {
         self.iter().map(|(path, _)| path)
     }
 
-    /// Every path in order, with how its key is written.
-    pub fn spellings(&self) -> impl Iterator<Item = (&str, Spelling)> {
-        self.pages.values().flat_map(|page| page.from(0)).map(|entry| (entry.path, entry.spelling))
+    /// Every path in order, with what is known of its node beside the value.
+    pub fn origins(&self) -> impl Iterator<Item = (&str, Origin)> {
+        self.pages.values().flat_map(|page| page.from(0)).map(|entry| (entry.path, entry.origin))
     }
 
     /// Every path and value from a path on.
@@ -144,6 +170,15 @@ impl Subtree {
 
     /// What is different in a later one, in order. Costs as much as there is different.
     pub fn differences<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = Different<'a>> {
+        let shown = |node: Option<Node<'a>>| node.map(|node| (node.value, node.origin.spelling));
+        let written = self.written(later).filter(move |(_, before, after)| shown(*before) != shown(*after));
+        written
+            .map(|(path, before, after)| (path, before.map(|node| node.value), after.map(|node| node.value)))
+    }
+
+    /// What was written until a later one, in order, also where the same value was written again. Costs as much as
+    /// there is.
+    pub fn written<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = Written<'a>> {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for item in self.pages.diff(&later.pages) {
             match item {
@@ -166,14 +201,14 @@ impl Subtree {
                     (Some(before), Some(after)) => before.path.cmp(after.path),
                 };
                 match order {
-                    Ordering::Less => return old.next().map(|entry| (entry.path, Some(entry.value), None)),
+                    Ordering::Less => return old.next().map(|entry| (entry.path, Some(entry.node()), None)),
                     Ordering::Greater => {
-                        return new.next().map(|entry| (entry.path, None, Some(entry.value)));
+                        return new.next().map(|entry| (entry.path, None, Some(entry.node())));
                     }
                     Ordering::Equal => {
                         let (before, after) = (old.next()?, new.next()?);
                         if before != after {
-                            return Some((before.path, Some(before.value), Some(after.value)));
+                            return Some((before.path, Some(before.node()), Some(after.node())));
                         }
                     }
                 }
@@ -182,6 +217,13 @@ impl Subtree {
     }
 }
 
+impl<'a> Entry<'a> {
+    fn node(&self) -> Node<'a> {
+        Node { value: self.value, origin: self.origin }
+    }
+}
+
+/// Revisions do not count: it is the same subtree when the same values were written again.
 impl PartialEq for Subtree {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.differences(other).next().is_none()

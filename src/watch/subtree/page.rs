@@ -1,7 +1,9 @@
-//! Some neighbouring entries of a subtree, packed: what an entry costs beside its path and value is twelve bytes.
+//! Some neighbouring entries of a subtree, packed: an entry costs twelve bytes beside its path and
+//! value, and eight more where the store has revisions.
 
 use std::mem::size_of;
 
+use super::Origin;
 use crate::watch::Spelling;
 
 /// More entries, or more bytes of paths and values, than this are two pages. What an update copies is a page.
@@ -13,7 +15,7 @@ const MOST_BYTES: usize = 4096;
 pub(super) struct Entry<'a> {
     pub(super) path: &'a str,
     pub(super) value: Option<&'a [u8]>,
-    pub(super) spelling: Spelling,
+    pub(super) origin: Origin,
 }
 
 /// Entries in the order of their paths.
@@ -22,6 +24,8 @@ pub(super) struct Page {
     paths: Box<str>,
     values: Box<[u8]>,
     ends: Box<[End]>,
+    /// None where no entry has one.
+    revisions: Box<[i64]>,
 }
 
 /// Where an entry's path and value end. They begin where those of the entry before end.
@@ -43,13 +47,18 @@ impl Page {
         let mut paths = String::with_capacity(bytes(|entry| entry.path.len()));
         let mut values = Vec::with_capacity(bytes(|entry| entry.value.map_or(0, <[u8]>::len)));
         let mut ends = Vec::with_capacity(count);
-        for Entry { path, value, spelling } in entries {
+        let dated = entries.clone().any(|entry| entry.origin.revision != 0);
+        let mut revisions = Vec::with_capacity(if dated { count } else { 0 });
+        for Entry { path, value, origin: Origin { spelling, revision } } in entries {
             paths.push_str(path);
             values.extend_from_slice(value.unwrap_or_default());
             let bare = value.is_none();
             ends.push(End { path: offset(paths.len()), value: offset(values.len()), bare, spelling });
+            if dated {
+                revisions.push(revision);
+            }
         }
-        Self { paths: paths.into(), values: values.into(), ends: ends.into() }
+        Self { paths: paths.into(), values: values.into(), ends: ends.into(), revisions: revisions.into() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -67,7 +76,9 @@ impl Page {
         let (path, value) = before.map_or((0, 0), |end| (end.path, end.value));
         let path = self.paths.get(path as usize..end.path as usize)?;
         let value = self.values.get(value as usize..end.value as usize)?;
-        Some(Entry { path, value: (!end.bare).then_some(value), spelling: end.spelling })
+        let revision = self.revisions.get(index).copied().unwrap_or_default();
+        let origin = Origin { spelling: end.spelling, revision };
+        Some(Entry { path, value: (!end.bare).then_some(value), origin })
     }
 
     /// Where a path is, or where it would be.

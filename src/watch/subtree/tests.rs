@@ -112,18 +112,36 @@ fn what_is_emptied_keeps_no_pages() {
 fn the_key_of_a_path_may_become_another_one() {
     let mut subtree: Subtree = [("a", Some("x")), ("b", Some("x"))].into_iter().collect();
     let before = subtree.clone();
-    subtree.insert_spelled("b", Some(b"x"), Spelling::Plain);
-    subtree.insert_spelled("c", None, Spelling::Plain);
+    let plain = Origin { spelling: Spelling::Plain, revision: 0 };
+    subtree.insert_from("b", Some(b"x"), plain);
+    subtree.insert_from("c", None, plain);
     assert_eq!(subtree.spelling("b"), Some(Spelling::Plain));
     assert_eq!(subtree.spelling("d"), None);
-    let spellings = [("a", Spelling::Slashed), ("b", Spelling::Plain), ("c", Spelling::Plain)];
-    assert!(subtree.spellings().eq(spellings));
+    assert!(subtree.origins().eq([("a", Origin::default()), ("b", plain), ("c", plain)]));
     let value = Some(Some(b"x".as_slice()));
     assert!(before.differences(&subtree).eq([("b", value, value), ("c", None, Some(None))]));
     assert_ne!(before, subtree);
     subtree.insert("b", Some(b"x"));
     assert!(subtree.remove("c"));
     assert_eq!(before, subtree);
+}
+
+#[test]
+fn what_is_written_again_is_the_same_and_yet_written() {
+    let dated = |revision| Origin { spelling: Spelling::Slashed, revision };
+    let mut subtree: Subtree = [("a", Some("x")), ("b", Some("x")), ("c", Some("x"))].into_iter().collect();
+    subtree.insert_from("b", Some(b"x"), dated(7));
+    let before = subtree.clone();
+    subtree.insert_from("b", Some(b"x"), dated(9));
+    assert_eq!(before, subtree);
+    assert_eq!(before.differences(&subtree).next(), None);
+    let node = |revision| Some(Node { value: Some(b"x".as_slice()), origin: dated(revision) });
+    assert!(before.written(&subtree).eq([("b", node(7), node(9))]));
+    // Those beside it keep theirs.
+    assert_eq!(subtree.origin("a"), Some(dated(0)));
+    subtree.insert_from("a", None, dated(11));
+    assert!(subtree.remove("c"));
+    assert!(subtree.origins().eq([("a", dated(11)), ("b", dated(9))]));
 }
 
 #[test]

@@ -58,7 +58,7 @@ async fn a_kill_and_a_restart_lose_nothing() {
     client.create("/a", b"0", &OPEN).await.unwrap();
     let mut seen = open(&server.spec(""));
     seen.arm(vec![arm(1, "/a", Data), arm(2, "/", Tree), arm(3, "/new", Data)]);
-    seen.until_is(1, &value("0")).await;
+    seen.until("all are armed", |seen| seen.states.len() == 3).await;
     for n in 1..=3 {
         server.kill();
         server.start_again();
