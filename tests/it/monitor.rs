@@ -69,6 +69,64 @@ fn changes_of_a_directory_are_told() {
     changes_are_told(&format!("dir://{}", place.path().display()));
 }
 
+/// What is shown as the version of a write is that of the key, which a write can demand.
+fn versions_are_those_of_the_keys(store: &str) {
+    let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
+    wake(store, &monitor);
+    good(store, &["put", "/m/a", "one"]);
+    good(store, &["put", "/m/b", "beside"]);
+    monitor.says(r#""value":"beside""#);
+    let told = json(&monitor.out());
+    for (key, value) in [("/m/a", "two"), ("/m/b", "three")] {
+        let version = told.iter().rfind(|line| line["key"] == key).unwrap()["version"].as_str().unwrap();
+        let got: Value = serde_json::from_str(&good(store, &["get", key, "--json"])).unwrap();
+        assert_eq!(got["version"], version, "{key}");
+        good(store, &["put", key, value, "--if-version", version]);
+    }
+    monitor.says(r#""value":"three""#);
+}
+
+#[test]
+fn versions_of_etcd_are_those_of_the_keys() {
+    versions_are_those_of_the_keys(&Etcd::start().url());
+}
+
+#[test]
+fn versions_of_zookeeper_are_those_of_the_keys() {
+    versions_are_those_of_the_keys(&ZooKeeper::start().url());
+}
+
+#[test]
+fn versions_of_a_directory_are_those_of_the_keys() {
+    let place = tempfile::tempdir().unwrap();
+    versions_are_those_of_the_keys(&format!("dir://{}", place.path().display()));
+}
+
+#[test]
+fn what_is_written_again_is_told_and_what_is_not_is_not() {
+    let server = ZooKeeper::start();
+    let store = &server.url();
+    let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
+    wake(store, &monitor);
+    let waits = |monitor: &Program, count: usize| {
+        until("another change", || (monitor.out().matches("/m/leaf").count() >= count).then_some(()));
+    };
+    good(store, &["put", "/m/leaf", ""]);
+    waits(&monitor, 1);
+    good(store, &["put", "/m/leaf", ""]);
+    waits(&monitor, 2);
+    // A node with children and without a value is shown otherwise than a leaf, and nobody wrote it.
+    good(store, &["put", "/m/leaf/child", "c"]);
+    waits(&monitor, 3);
+    good(store, &["del", "/m/leaf/child"]);
+    waits(&monitor, 4);
+    good(store, &["put", "/m/end", "x"]);
+    monitor.says("/m/end");
+    let told: Vec<String> =
+        events(&monitor.out()).into_iter().filter(|event| event.contains("/m/leaf")).collect();
+    assert_eq!(told, ["put /m/leaf ", "put /m/leaf ", "put /m/leaf/child c", "delete /m/leaf/child null"]);
+}
+
 /// A key that the store can never hold.
 fn never_held(store: &str, key: &str, why: &str) {
     let mut monitor = Program::start(store, &["monitor", key]);

@@ -6,10 +6,13 @@ use super::line::{Event, Line, Printer};
 use super::note;
 use crate::cli::Failure;
 use crate::log::escape;
-use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe, Subscription, Update};
+use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe, Subscription, Update, dir};
+use crate::tree::Snapshot;
 use crate::tree::place::key_text;
-use crate::tree::{Scope, Snapshot};
-use crate::watch::{Key, Spelling, Version, WatchType};
+use crate::watch::{ContentHash, Key, Node, Spelling, Version, WatchType};
+
+/// The version of what has no value, where versions are hashes of values.
+const NOTHING: Version = Version::Hash(ContentHash::ZERO);
 
 pub(super) async fn follow(spec: StoreSpec, key: Key, printer: Printer) -> Result<(), Failure> {
     let store = Store::open(spec);
@@ -74,17 +77,46 @@ async fn next(subscription: &mut Subscription, refused: bool) -> Seen {
 
 fn show(before: &Snapshot, after: &Snapshot, version: Version, printer: &Printer) -> Result<(), Failure> {
     let time = Some(jiff::Timestamp::now());
-    let differences = before.differences(after, "", Scope::Below);
-    let lines: Vec<Line<'_>> = differences
-        .iter()
-        .map(|difference| Line {
+    let changes = before.entries().written(after.entries());
+    let lines: Vec<Line<'_>> = changes
+        .filter(|(_, before, after)| is_change(*before, *after))
+        .map(|(path, _, after)| Line {
             time,
-            version,
-            key: key_text(before.key(), &difference.path, Spelling::Slashed),
-            event: difference.after.as_ref().map_or(Event::Delete, |value| Event::Put(value.as_deref())),
+            version: after.map_or_else(|| without_hash(version), own_version),
+            key: key_text(before.key(), path, Spelling::Slashed),
+            event: after.map_or(Event::Delete, |node| Event::Put(node.value)),
         })
         .collect();
     printer.print(&lines)
+}
+
+/// Whether somebody wrote or deleted a node. One of `ZooKeeper`'s that is empty is shown otherwise when something below
+/// it comes or goes.
+fn is_change(before: Option<Node<'_>>, after: Option<Node<'_>>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            before.origin.revision == 0 || before.origin.revision != after.origin.revision
+        }
+        (Some(_), None) | (None, _) => true,
+    }
+}
+
+/// The version that a write of this key can demand; that of a subtree would be another one.
+fn own_version(node: Node<'_>) -> Version {
+    match (node.origin.revision, node.value) {
+        (0, Some(value)) => dir::value_version(value),
+        (0, None) => NOTHING,
+        (revision, _) => Version::Revision(revision),
+    }
+}
+
+/// The version of a subtree for a key that is not there any more: the revision that it has reached, but no hash of
+/// what else is there.
+fn without_hash(version: Version) -> Version {
+    match version {
+        Version::Revision(_) => version,
+        Version::Hash(_) => NOTHING,
+    }
 }
 
 fn tell(health: &Health, told_down: &mut bool) {
