@@ -81,10 +81,14 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
                 None => break,
             },
             number = signals.next() => {
+                let impatient = signalled.is_some() && is_typed(number);
                 signalled.get_or_insert(number);
-                // Each run is sent TERM, and KILL after `kill_after`.
                 for live in &lives {
+                    // Each run is sent TERM, and KILL after `kill_after`.
                     live.tell(Event::Stop { deadline: Instant::now() });
+                    if impatient {
+                        live.tell(Event::Kill);
+                    }
                 }
             }
         }
@@ -111,8 +115,14 @@ fn replayed(ad_hoc: &AdHoc) -> Option<i64> {
     }
 }
 
+/// Whether somebody at a terminal sends it: twice, where waiting took too long.
+fn is_typed(signal: SignalNumber) -> bool {
+    [libc::SIGINT, libc::SIGQUIT].contains(&signal.0)
+}
+
 struct Signals {
     interrupt: Signal,
+    quit: Signal,
     terminate: Signal,
     hangup: Signal,
 }
@@ -121,6 +131,7 @@ impl Signals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
         })
@@ -130,6 +141,7 @@ impl Signals {
     async fn next(&mut self) -> SignalNumber {
         tokio::select! {
             _ = self.interrupt.recv() => SignalNumber(libc::SIGINT),
+            _ = self.quit.recv() => SignalNumber(libc::SIGQUIT),
             _ = self.terminate.recv() => SignalNumber(libc::SIGTERM),
             _ = self.hangup.recv() => SignalNumber(libc::SIGHUP),
         }

@@ -62,7 +62,7 @@ impl Launch {
         let env = environment(spec, details, lang, inherited.into_iter().flatten());
         let argv: Vec<OsString> = match (&spec.action, script) {
             (Action::Shell(command), _) => vec!["/bin/sh".into(), "-c".into(), command.into()],
-            (Action::Program(words), _) => words.iter().map(OsString::from).collect(),
+            (Action::Program(words), _) => words.clone(),
             (Action::Script(_), Some(file)) => vec![file.into()],
             (Action::Script(_), None) => {
                 return Err(SpawnError::before("run the script", "it has not been written to its file"));
@@ -240,7 +240,7 @@ mod tests {
         for action in [
             Action::Shell("a\0b".into()),
             Action::Program(vec!["a\0".into()]),
-            Action::Program(vec![String::new()]),
+            Action::Program(vec!["".into()]),
             Action::Program(vec![]),
             Action::Script("#!/bin/sh".into()),
         ] {

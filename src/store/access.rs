@@ -127,6 +127,24 @@ impl Access {
         }
     }
 
+    /// Fails where no key of this form can ever be read from a store of this kind, whatever becomes of the store.
+    pub async fn admits(&self, key: &Key) -> Result<(), StoreError> {
+        match self {
+            Self::Etcd(_) => Ok(()),
+            Self::ZooKeeper(access) => match access.get(key).await {
+                Err(error @ StoreError::Refused { .. }) => Err(error),
+                Ok(_)
+                | Err(
+                    StoreError::Unavailable { .. }
+                    | StoreError::Denied { .. }
+                    | StoreError::Conflict { .. }
+                    | StoreError::File { .. },
+                ) => Ok(()),
+            },
+            Self::Dir(_) => super::dir::admits(key),
+        }
+    }
+
     /// Reads one key; `None` if it does not exist.
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         match self {

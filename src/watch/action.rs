@@ -1,6 +1,7 @@
 //! What is run, as whom and where: resolved when it was read, so that nothing is looked up at run time.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What to execute.
@@ -9,7 +10,7 @@ pub enum Action {
     /// `/bin/sh -c STRING`.
     Shell(String),
     /// A program and its arguments, executed as they are. Never empty.
-    Program(Vec<String>),
+    Program(Vec<OsString>),
     /// The text of a program that begins with `#!`, run from a private file.
     Script(String),
 }

@@ -62,7 +62,7 @@ fn around(spec: &mut WatchSpec) -> &mut Surroundings {
 }
 
 fn program(words: &[&str]) -> WatchSpec {
-    spec(Action::Program(words.iter().map(|word| (*word).to_owned()).collect()))
+    spec(Action::Program(words.iter().map(Into::into).collect()))
 }
 
 fn details(run: &str) -> RunDetails {

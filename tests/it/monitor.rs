@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::fixture::daemon::until;
 use crate::fixture::etcd::Etcd;
 use crate::fixture::program::{Program, good, program, run};
+use crate::fixture::terminal::Terminal;
 use crate::fixture::zookeeper::ZooKeeper;
 
 fn json(text: &str) -> Vec<Value> {
@@ -66,6 +67,136 @@ fn changes_of_zookeeper_are_told() {
 fn changes_of_a_directory_are_told() {
     let place = tempfile::tempdir().unwrap();
     changes_are_told(&format!("dir://{}", place.path().display()));
+}
+
+/// What is shown as the version of a write is that of the key, which a write can demand.
+fn versions_are_those_of_the_keys(store: &str) {
+    let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
+    wake(store, &monitor);
+    good(store, &["put", "/m/a", "one"]);
+    good(store, &["put", "/m/b", "beside"]);
+    monitor.says(r#""value":"beside""#);
+    let told = json(&monitor.out());
+    for (key, value) in [("/m/a", "two"), ("/m/b", "three")] {
+        let version = told.iter().rfind(|line| line["key"] == key).unwrap()["version"].as_str().unwrap();
+        let got: Value = serde_json::from_str(&good(store, &["get", key, "--json"])).unwrap();
+        assert_eq!(got["version"], version, "{key}");
+        good(store, &["put", key, value, "--if-version", version]);
+    }
+    monitor.says(r#""value":"three""#);
+}
+
+#[test]
+fn versions_of_etcd_are_those_of_the_keys() {
+    versions_are_those_of_the_keys(&Etcd::start().url());
+}
+
+#[test]
+fn versions_of_zookeeper_are_those_of_the_keys() {
+    versions_are_those_of_the_keys(&ZooKeeper::start().url());
+}
+
+#[test]
+fn versions_of_a_directory_are_those_of_the_keys() {
+    let place = tempfile::tempdir().unwrap();
+    versions_are_those_of_the_keys(&format!("dir://{}", place.path().display()));
+}
+
+#[test]
+fn what_is_written_again_is_told_and_what_is_not_is_not() {
+    let server = ZooKeeper::start();
+    let store = &server.url();
+    let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
+    wake(store, &monitor);
+    let waits = |monitor: &Program, count: usize| {
+        until("another change", || (monitor.out().matches("/m/leaf").count() >= count).then_some(()));
+    };
+    good(store, &["put", "/m/leaf", ""]);
+    waits(&monitor, 1);
+    good(store, &["put", "/m/leaf", ""]);
+    waits(&monitor, 2);
+    // A node with children and without a value is shown otherwise than a leaf, and nobody wrote it.
+    good(store, &["put", "/m/leaf/child", "c"]);
+    waits(&monitor, 3);
+    good(store, &["del", "/m/leaf/child"]);
+    waits(&monitor, 4);
+    good(store, &["put", "/m/end", "x"]);
+    monitor.says("/m/end");
+    let told: Vec<String> =
+        events(&monitor.out()).into_iter().filter(|event| event.contains("/m/leaf")).collect();
+    assert_eq!(told, ["put /m/leaf ", "put /m/leaf ", "put /m/leaf/child c", "delete /m/leaf/child null"]);
+}
+
+/// A key that the store can never hold.
+fn never_held(store: &str, key: &str, why: &str) {
+    let mut monitor = Program::start(store, &["monitor", key]);
+    assert_eq!(monitor.code(), Some(1), "{key}");
+    assert!(monitor.err().contains(why), "{}", monitor.err());
+}
+
+#[test]
+fn a_key_that_the_store_cannot_hold_is_refused() {
+    let server = ZooKeeper::start();
+    never_held(&server.url(), "/a//b", "empty name between two slashes");
+    let place = tempfile::tempdir().unwrap();
+    let store = format!("dir://{}", place.path().display());
+    never_held(&store, "/.hid", "begins with a dot");
+    never_held(&store, "/a//b", "empty name between two slashes");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_until_it_can_be() {
+    let place = tempfile::tempdir().unwrap();
+    let store = &format!("dir://{}", place.path().display());
+    good(store, &["put", "/m/a", "one"]);
+    let looped = place.path().join("m/loop");
+    std::os::unix::fs::symlink("loop", &looped).unwrap();
+    let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
+    monitor.complains("/m cannot be watched, and is waited for: ");
+    std::fs::remove_file(&looped).unwrap();
+    monitor.complains("/m can be watched again");
+    wake(store, &monitor);
+    good(store, &["put", "/m/a", "two"]);
+    monitor.says(r#""value":"two""#);
+    assert_eq!(monitor.err().matches("cannot be watched").count(), 1, "{}", monitor.err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_may_not_be_read_is_said() {
+    use zookeeper_client::{Acls, CreateMode};
+    let server = ZooKeeper::start();
+    let client = server.client().await;
+    client.auth("digest", b"owner:secret").await.unwrap();
+    let private = CreateMode::Persistent.with_acls(Acls::creator_all());
+    client.create("/private", b"", &private).await.unwrap();
+    let monitor = Program::start(&server.url(), &["monitor", "/"]);
+    tokio::task::block_in_place(|| monitor.complains("/ cannot be watched, and is waited for: "));
+    client.delete("/private", None).await.unwrap();
+    tokio::task::block_in_place(|| monitor.complains("/ can be watched again"));
+}
+
+#[test]
+fn a_revision_that_is_to_come_is_said_and_what_comes_is_told() {
+    let etcd = Etcd::start();
+    let store = &etcd.url();
+    good(store, &["put", "/m/a", "one"]);
+    let mut monitor = Program::start(store, &["monitor", "/m", "--json", "--from", "9000"]);
+    monitor.complains("revision 9000 is to come: the store is at 2, and what changes from now on is told");
+    good(store, &["put", "/m/a", "two"]);
+    monitor.says(r#""value":"two""#);
+    // The next one is no mistake.
+    let mut next = Program::start(store, &["monitor", "/m", "--json", "--from", "4"]);
+    good(store, &["put", "/m/a", "three"]);
+    next.says(r#""value":"three""#);
+    assert_eq!((events(&next.out()).len(), next.err().as_str()), (1, ""));
+}
+
+#[test]
+fn a_terminal_is_told_what_is_watched() {
+    let etcd = Etcd::start();
+    let command = format!("{} monitor /m", program().display());
+    let terminal = Terminal::start((80, 10), &command, &[("TWITCHER_STORE", &etcd.url())]);
+    terminal.shows("twitcher: watching /m and what is below it in etcd://");
 }
 
 #[test]

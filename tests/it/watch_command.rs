@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::fixture::daemon::until;
 use crate::fixture::etcd::Etcd;
-use crate::fixture::program::{Program, good, run};
+use crate::fixture::program::{Program, good, program, run};
 use crate::fixture::zookeeper::ZooKeeper;
 
 fn directory() -> (tempfile::TempDir, String) {
@@ -124,6 +124,29 @@ fn every_update_since_a_revision_is_run() {
     assert_eq!((settled.code(), settled.out().as_str()), (Some(0), "7"));
 }
 
+/// Revision 0 is what a read means by "now".
+#[test]
+fn every_update_since_the_beginning_is_run() {
+    let etcd = Etcd::start();
+    let store = &etcd.url();
+    for number in 1..=4 {
+        good(store, &["put", "/h/k", &number.to_string()]);
+    }
+    let line = "echo \"$(cat) $TWITCHER_VERSION\"";
+    let args = ["watch", "/h/k", "--no-settle", "--from", "0", "--", "sh", "-c", line];
+    let mut all = Program::start(store, &args);
+    all.says("4 5\n");
+    assert_eq!((all.out().as_str(), all.err().as_str()), ("1 2\n2 3\n3 4\n4 5\n", ""));
+    etcd.ctl(&["compact", "4"]);
+    let mut forgotten = Program::start(store, &args);
+    forgotten.complains("etcd does not know revision");
+    forgotten.says("4 5\n");
+    assert_eq!(forgotten.out(), "4 5\n");
+    let args = ["watch", "/h/k", "--settle", "50ms", "--from", "0", "--once", "--", "sh", "-c", line];
+    let mut settled = Program::start(store, &args);
+    assert_eq!((settled.code(), settled.out().as_str()), (Some(0), "4 5\n"));
+}
+
 #[test]
 fn what_etcd_forgot_is_said_and_the_newest_state_is_run() {
     let mut etcd = Etcd::start();
@@ -166,6 +189,77 @@ fn a_version_of_another_kind_of_store_is_wrong_usage() {
         assert_eq!(output.status.code(), Some(2), "{store}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("versions are"), "{store}");
     }
+}
+
+#[test]
+fn what_is_no_version_or_time_is_wrong_usage() {
+    for (option, value, why) in [
+        ("--from", "x", "a version is a number such as 1042"),
+        ("--from", "-3", "a version is a number such as 1042"),
+        ("--from", "99999999999999999999", "a version is a number such as 1042"),
+        ("--timeout", "soon", "write it like 250ms"),
+        ("--timeout", "-1", "write it like 250ms"),
+        ("--timeout", "", "write it like 250ms"),
+        ("--timeout", "0", "leave it out for no limit"),
+        ("--settle", "-1", "write it like 250ms"),
+    ] {
+        let output = run("etcd://127.0.0.1:1", &["watch", "/k", "--once", option, value, "--", "true"]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{option} {value}: {errors}");
+        assert!(errors.contains(why) && errors.contains(option), "{option} {value}: {errors}");
+    }
+}
+
+#[test]
+fn arguments_of_the_command_are_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "v"]);
+    let mut command = std::process::Command::new(program());
+    command.env("TWITCHER_STORE", &store).args(["watch", "/k", "--no-settle", "--once", "--"]);
+    command.args(["sh", "-c", "printf %s \"$1\" | od -An -tx1", "sh"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"a\xff"));
+    let mut watch = Program::start_command(command);
+    assert_eq!(watch.code(), Some(0), "{}", watch.err());
+    assert_eq!(watch.out().trim(), "61 ff");
+}
+
+#[test]
+fn a_deletion_is_run_where_that_is_wanted() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "v"]);
+    let line = "echo \"[$(cat) $TWITCHER_REASON]\"";
+    let args = ["watch", "/k", "--no-settle", "--on-delete", "run", "--", "sh", "-c", line];
+    let mut runs = Program::start(&store, &args);
+    let mut ignores = Program::start(&store, &["watch", "/k", "--no-settle", "--", "sh", "-c", line]);
+    runs.says("[v load]");
+    ignores.says("[v load]");
+    good(&store, &["del", "/k"]);
+    runs.says("[ delete]");
+    good(&store, &["put", "/k", "w"]);
+    ignores.says("[w change]");
+    assert!(!ignores.out().contains("[ "), "{}", ignores.out());
+}
+
+/// An end that was asked for is no failure.
+#[test]
+fn a_restart_is_no_failure() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "0"]);
+    let restarted = |line: &str| {
+        let args = ["watch", "/k", "--no-settle", "--run-mode", "restart", "--", "sh", "-c", line];
+        let mut watch = Program::start(&store, &args);
+        for value in ["1", "2", "3"] {
+            good(&store, &["put", "/k", value]);
+            watch.says(&format!("[{value}]"));
+        }
+        watch.signal(Signal::SIGTERM);
+        assert_eq!(watch.code(), Some(143));
+        // Not what the shell says of its own end.
+        assert!(!watch.err().contains("WARN"), "{}", watch.err());
+    };
+    restarted("echo \"[$(cat)]\"; exec sleep 600");
+    restarted("echo \"[$(cat)]\"; trap 'exit 143' TERM; while :; do sleep 0.1; done");
 }
 
 #[test]
@@ -236,6 +330,38 @@ fn a_signal_ends_the_command_with_its_group() {
             (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
         });
     }
+}
+
+#[test]
+fn a_quit_ends_the_command_as_an_interrupt_does() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "v"]);
+    let command = "echo $$; exec sleep 600";
+    let mut watch = Program::start(&store, &["watch", "/k", "--no-settle", "--", "sh", "-c", command]);
+    watch.says("\n");
+    let process = format!("/proc/{}", watch.out().trim());
+    watch.signal(Signal::SIGQUIT);
+    assert_eq!(watch.code(), Some(131));
+    assert!(!std::path::Path::new(&process).exists());
+}
+
+/// The grace after TERM is 5 s. A loaded machine may need as long for anything, but not each time.
+#[test]
+fn a_second_interrupt_kills_at_once() {
+    let (_place, store) = directory();
+    good(&store, &["put", "/k", "v"]);
+    let took = || {
+        let command = "trap 'echo asked' TERM; echo up; while :; do sleep 0.05; done";
+        let mut watch = Program::start(&store, &["watch", "/k", "--no-settle", "--", "sh", "-c", command]);
+        watch.says("up\n");
+        watch.signal(Signal::SIGINT);
+        watch.says("asked\n");
+        let began = std::time::Instant::now();
+        watch.signal(Signal::SIGINT);
+        assert_eq!(watch.code(), Some(130));
+        began.elapsed()
+    };
+    assert!((0..3).any(|_| took() < std::time::Duration::from_secs(4)));
 }
 
 #[test]

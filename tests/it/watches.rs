@@ -171,6 +171,10 @@ fn restart_ends_the_old_run_and_its_group() {
     daemon.until_converged("a");
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     assert!(stat.is_empty() || stat.contains(") Z "), "the grandchild lives: {stat}");
+    // An end that was asked for is no failure, and is not told otherwise than it was.
+    assert!(daemon.say(&["history", "a"]).contains("killed"), "{}", daemon.say(&["history", "a"]));
+    assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
+    assert!(daemon.log().contains("; twitcher ended it"), "{}", daemon.log());
     // What the second run left running when it ended by itself is left alone.
     let left = daemon.read("out.pid2");
     assert!(std::fs::exists(format!("/proc/{}", left.trim())).unwrap());

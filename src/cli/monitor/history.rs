@@ -39,10 +39,13 @@ pub(super) async fn follow(
         Begin::Newest(count) => Some(usize::try_from(count).unwrap_or(usize::MAX)),
         Begin::Now | Begin::At(_) => None,
     };
-    Following { key, history, printer, past: 0, newest: wanted.map(Newest::new), began: false }.run().await
+    Following { spec, key, history, printer, past: 0, newest: wanted.map(Newest::new), began: false }
+        .run()
+        .await
 }
 
 struct Following<'a> {
+    spec: &'a StoreSpec,
     key: &'a Key,
     history: History,
     printer: Printer,
@@ -120,6 +123,7 @@ impl Following<'_> {
             Told::Opened { present, newest: known } => {
                 if !std::mem::replace(&mut self.began, true) {
                     self.past = present;
+                    super::note_watching(self.key, self.spec);
                 }
                 if let Some(newest) = &mut self.newest {
                     newest.known = newest.known.max(known);
@@ -145,6 +149,12 @@ impl Following<'_> {
                         "etcd was compacted: what changed before revision {oldest} is forgotten, and the rest follows"
                     ));
                 }
+                Ok(())
+            }
+            Told::Ahead { asked, present } => {
+                note(&format!(
+                    "revision {asked} is to come: the store is at {present}, and what changes from now on is told"
+                ));
                 Ok(())
             }
             Told::Replaced { present } => {

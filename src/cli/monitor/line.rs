@@ -1,5 +1,6 @@
-//! A change as one line: for people, cut to the width of the terminal; for programs, whole.
+//! A change as one line: for people, laid out for the width of the terminal and cut to it; for programs, whole.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -8,6 +9,14 @@ use super::super::json::value_json;
 use super::super::{Failure, print};
 use crate::log::escape;
 use crate::watch::Version;
+
+/// A terminal that is narrower has no room for dates and versions, or for columns at all.
+const NARROW: usize = 60;
+const NARROWEST: usize = 36;
+/// What is shown of a hash, which is compared by eye.
+const HASH_DIGITS: usize = 8;
+/// Room for versions from the start, so that columns do not move with each power of ten.
+const VERSION_DIGITS: usize = 5;
 
 /// A change of one key.
 pub(super) struct Line<'a> {
@@ -46,18 +55,53 @@ impl<'a> Event<'a> {
 /// Prints changes.
 pub(super) struct Printer {
     json: bool,
+    /// The columns of the longest version so far.
+    versions: Cell<usize>,
+}
+
+/// How much of a change is shown, and in how many columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// All of it, as long as it is.
+    Whole,
+    /// In so many columns, versions in so many of them.
+    Wide { width: usize, versions: usize },
+    /// Without date and version.
+    Narrow { width: usize },
+    /// Nor under each other.
+    Narrowest { width: usize },
+}
+
+impl Layout {
+    fn of(width: Option<usize>, versions: usize) -> Self {
+        match width {
+            None => Self::Whole,
+            Some(width) if width < NARROWEST => Self::Narrowest { width },
+            Some(width) if width < NARROW => Self::Narrow { width },
+            Some(width) => Self::Wide { width, versions },
+        }
+    }
+
+    fn width(self) -> Option<usize> {
+        match self {
+            Self::Whole => None,
+            Self::Wide { width, .. } | Self::Narrow { width } | Self::Narrowest { width } => Some(width),
+        }
+    }
 }
 
 impl Printer {
     pub(super) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, versions: Cell::new(VERSION_DIGITS) }
     }
 
     /// Prints changes that came together.
     pub(super) fn print(&self, lines: &[Line<'_>]) -> Result<(), Failure> {
-        let width = width();
+        let longest = lines.iter().map(|line| line.short_version().len()).max();
+        self.versions.set(self.versions.get().max(longest.unwrap_or(0)));
+        let layout = Layout::of(width(), self.versions.get());
         let text: String =
-            lines.iter().map(|line| if self.json { line.as_json() } else { line.as_text(width) }).collect();
+            lines.iter().map(|line| if self.json { line.as_json() } else { line.as_text(layout) }).collect();
         print(&text)
     }
 }
@@ -75,15 +119,34 @@ impl Line<'_> {
         format!("{shown}\n")
     }
 
-    fn as_text(&self, width: Option<usize>) -> String {
-        let time = self.time.map_or_else(
-            || format!("{:23}", "-"),
-            |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-        );
+    fn short_version(&self) -> String {
+        let mut text = self.version.to_string();
+        match self.version {
+            Version::Revision(_) => {}
+            Version::Hash(_) => text.truncate(HASH_DIGITS),
+        }
+        text
+    }
+
+    fn seen(&self, format: &str) -> String {
+        let zone = jiff::tz::TimeZone::system();
+        self.time.map_or_else(|| "-".to_owned(), |time| time.to_zoned(zone).strftime(format).to_string())
+    }
+
+    fn as_text(&self, layout: Layout) -> String {
         let key = escape::line(self.key.as_bytes());
-        let mut text = format!("{time}  {}  {:6}  {key}", self.version, self.event.word());
+        let (word, whole) = (self.event.word(), "%Y-%m-%d %H:%M:%S%.3f");
+        let (mut text, gap) = match layout {
+            Layout::Whole => (format!("{:23}  {}  {word:6}  {key}", self.seen(whole), self.version), "  "),
+            Layout::Wide { versions, .. } => {
+                let version = self.short_version();
+                (format!("{:23}  {version:>versions$}  {word:6}  {key}", self.seen(whole)), "  ")
+            }
+            Layout::Narrow { .. } => (format!("{:8}  {word:6}  {key}", self.seen("%H:%M:%S")), "  "),
+            Layout::Narrowest { .. } => (format!("{word} {key}"), " "),
+        };
         if let Some(value) = self.event.value() {
-            text.push_str("  ");
+            text.push_str(gap);
             match std::str::from_utf8(value) {
                 // A tab is as wide as the terminal likes.
                 Ok(value) => text.push_str(&escape::line(value.as_bytes()).replace('\t', "\\t")),
@@ -93,7 +156,7 @@ impl Line<'_> {
                 }
             }
         }
-        let mut text = match width {
+        let mut text = match layout.width() {
             Some(width) => cut(text, width),
             None => text,
         };
@@ -133,6 +196,7 @@ fn width() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::ContentHash;
 
     fn line<'a>(key: &str, event: Event<'a>) -> Line<'a> {
         Line { time: None, version: Version::Revision(7), key: key.to_owned(), event }
@@ -141,21 +205,38 @@ mod tests {
     #[test]
     fn a_line_stays_one_line_and_within_the_width() {
         let text =
-            |path, value, width| line(path, value).as_text(width).trim_start_matches(['-', ' ']).to_owned();
-        assert_eq!(
-            text("/top/a", Event::Put(Some(b"one\ntwo\t")), None),
-            "7  put     /top/a  one\\ntwo\\t\n"
-        );
-        assert_eq!(text("/top/a", Event::Put(Some(b"\xff\0")), None), "7  put     /top/a  <2 bytes>\n");
-        assert_eq!(text("/top", Event::Put(None), None), "7  put     /top\n");
-        assert_eq!(text("/top/a\nb", Event::Delete, None), "7  delete  /top/a\\nb\n");
+            |path, value| line(path, value).as_text(Layout::Whole).trim_start_matches(['-', ' ']).to_owned();
+        assert_eq!(text("/top/a", Event::Put(Some(b"one\ntwo\t"))), "7  put     /top/a  one\\ntwo\\t\n");
+        assert_eq!(text("/top/a", Event::Put(Some(b"\xff\0"))), "7  put     /top/a  <2 bytes>\n");
+        assert_eq!(text("/top", Event::Put(None)), "7  put     /top\n");
+        assert_eq!(text("/top/a\nb", Event::Delete), "7  delete  /top/a\\nb\n");
         for width in 1..80 {
             let value = "日本語のとても長い値 and more of it, far more than fits".as_bytes();
-            let shown = line("/top/a", Event::Put(Some(value))).as_text(Some(width));
+            let shown = line("/top/a", Event::Put(Some(value))).as_text(Layout::of(Some(width), 5));
             let shown = shown.strip_suffix('\n').unwrap();
             assert!(shown.width() <= width && shown.width() + 2 > width, "{width}: {shown}");
             assert!(shown.ends_with('…'), "{shown}");
         }
+    }
+
+    #[test]
+    fn what_fits_is_shown_first() {
+        let hash = Version::Hash(ContentHash::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef));
+        let shown = |version, event, width| {
+            let time = Some("2026-01-02T03:04:05.678Z".parse().unwrap());
+            Line { time, version, key: "/m/a".to_owned(), event }.as_text(Layout::of(width, 8))
+        };
+        let put = Event::Put(Some(b"one"));
+        // The time is that of the place.
+        let wide = shown(hash, put, Some(80));
+        assert!(wide.ends_with("  01234567  put     /m/a  one\n") && wide.len() == 53, "{wide}");
+        assert_eq!(&shown(Version::Revision(99), put, Some(80))[23..], "        99  put     /m/a  one\n");
+        assert_eq!(&shown(Version::Revision(100), put, Some(80))[23..], "       100  put     /m/a  one\n");
+        let whole = shown(hash, put, None);
+        assert!(whole.contains("  0123456789abcdef0123456789abcdef  put     /m/a  one"), "{whole}");
+        assert_eq!(&shown(hash, put, Some(59))[8..], "  put     /m/a  one\n");
+        assert_eq!(&shown(hash, Event::Delete, Some(40))[8..], "  delete  /m/a\n");
+        assert_eq!(shown(hash, put, Some(35)), "put /m/a one\n");
     }
 
     #[test]

@@ -12,9 +12,9 @@ use std::time::Duration;
 use clap_complete::ArgValueCompleter;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::stores::{StoreArgs, key};
+use super::stores::{StoreArgs, failure, key};
 use super::{Common, Failure, complete};
-use crate::store::StoreUrl;
+use crate::store::{StoreSpec, StoreUrl};
 use crate::watch::Key;
 use line::Printer;
 
@@ -57,8 +57,10 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
             spec.url
         )));
     }
-    // A store that is not there at all is said at once; one that goes later is waited for.
-    drop(args.store.open(common).await?);
+    // A store that is not there at all is said at once; one that goes later is waited for. So is what may not be read.
+    let opened = args.store.open(common).await?;
+    opened.access.admits(&args.key).await.map_err(failure)?;
+    drop(opened);
     let printer = Printer::new(args.json);
     if of_etcd {
         history::follow(&spec, &args.key, args.from, printer).await
@@ -72,6 +74,14 @@ fn note(text: &str) {
     use std::io::Write;
     // Standard error may be closed.
     let _ = writeln!(std::io::stderr().lock(), "twitcher: {text}");
+}
+
+/// Says on a terminal, which shows nothing else until something changes, that from now on nothing is missed.
+fn note_watching(key: &Key, spec: &StoreSpec) {
+    use std::io::IsTerminal;
+    if std::io::stderr().is_terminal() {
+        note(&format!("watching {key} and what is below it in {}", spec.url));
+    }
 }
 
 /// Resolves when standard output is a pipe that nobody reads any more; never, where that cannot be seen.

@@ -1,48 +1,122 @@
 //! Changes of a store that shows states: the differences from one state to the next.
 
+use std::task::Poll;
+
 use super::line::{Event, Line, Printer};
 use super::note;
 use crate::cli::Failure;
-use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe};
+use crate::log::escape;
+use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe, Subscription, Update, dir};
+use crate::tree::Snapshot;
 use crate::tree::place::key_text;
-use crate::tree::{Scope, Snapshot};
-use crate::watch::{Key, Spelling, Version, WatchType};
+use crate::watch::{ContentHash, Key, Node, Spelling, Version, WatchType};
+
+/// The version of what has no value, where versions are hashes of values.
+const NOTHING: Version = Version::Hash(ContentHash::ZERO);
 
 pub(super) async fn follow(spec: StoreSpec, key: Key, printer: Printer) -> Result<(), Failure> {
     let store = Store::open(spec);
     let mut health = store.health();
     let mut told_down = false;
+    let mut told_refused = false;
     let mut subscription = store.subscribe(Subscribe::new(key.clone(), WatchType::Tree));
     // What is there at first is no change.
     let mut before = None;
     loop {
         tokio::select! {
-            update = subscription.next() => {
-                let after = Snapshot::of(key.clone(), &update.state);
-                if let Some(before) = &before {
-                    show(before, &after, update.state.version, &printer)?;
+            seen = next(&mut subscription, told_refused) => match seen {
+                Seen::Update(update) => {
+                    let after = Snapshot::of(key.clone(), &update.state);
+                    match &before {
+                        Some(before) => show(before, &after, update.state.version, &printer)?,
+                        None => super::note_watching(&key, store.spec()),
+                    }
+                    before = Some(after);
                 }
-                before = Some(after);
-            }
+                Seen::Refused(why) => {
+                    told_refused = true;
+                    let why = escape::line(why.as_bytes());
+                    note(&format!("{key} cannot be watched, and is waited for: {why}"));
+                }
+                Seen::Admitted => {
+                    told_refused = false;
+                    note(&format!("{key} can be watched again; of what changed meanwhile, the last state is shown"));
+                }
+            },
             Ok(()) = health.changed() => tell(&health.borrow_and_update(), &mut told_down),
             () = super::unread() => return Ok(()),
         }
     }
 }
 
+/// What a subscription tells.
+enum Seen {
+    Update(Update),
+    /// The store does not let the key be read; other keys it does.
+    Refused(String),
+    /// It does again.
+    Admitted,
+}
+
+/// Waits for a state, or until the key begins or ceases to be refused.
+async fn next(subscription: &mut Subscription, refused: bool) -> Seen {
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(update) = subscription.poll_next(context) {
+            return Poll::Ready(Seen::Update(update));
+        }
+        let standing = subscription.standing();
+        // Of a store that is not connected its health tells.
+        match standing.error.filter(|_| standing.connected) {
+            Some(why) if !refused => Poll::Ready(Seen::Refused(why)),
+            None if refused && standing.connected => Poll::Ready(Seen::Admitted),
+            Some(_) | None => Poll::Pending,
+        }
+    })
+    .await
+}
+
 fn show(before: &Snapshot, after: &Snapshot, version: Version, printer: &Printer) -> Result<(), Failure> {
     let time = Some(jiff::Timestamp::now());
-    let differences = before.differences(after, "", Scope::Below);
-    let lines: Vec<Line<'_>> = differences
-        .iter()
-        .map(|difference| Line {
+    let changes = before.entries().written(after.entries());
+    let lines: Vec<Line<'_>> = changes
+        .filter(|(_, before, after)| is_change(*before, *after))
+        .map(|(path, _, after)| Line {
             time,
-            version,
-            key: key_text(before.key(), &difference.path, Spelling::Slashed),
-            event: difference.after.as_ref().map_or(Event::Delete, |value| Event::Put(value.as_deref())),
+            version: after.map_or_else(|| without_hash(version), own_version),
+            key: key_text(before.key(), path, Spelling::Slashed),
+            event: after.map_or(Event::Delete, |node| Event::Put(node.value)),
         })
         .collect();
     printer.print(&lines)
+}
+
+/// Whether somebody wrote or deleted a node. One of `ZooKeeper`'s that is empty is shown otherwise when something below
+/// it comes or goes.
+fn is_change(before: Option<Node<'_>>, after: Option<Node<'_>>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            before.origin.revision == 0 || before.origin.revision != after.origin.revision
+        }
+        (Some(_), None) | (None, _) => true,
+    }
+}
+
+/// The version that a write of this key can demand; that of a subtree would be another one.
+fn own_version(node: Node<'_>) -> Version {
+    match (node.origin.revision, node.value) {
+        (0, Some(value)) => dir::value_version(value),
+        (0, None) => NOTHING,
+        (revision, _) => Version::Revision(revision),
+    }
+}
+
+/// The version of a subtree for a key that is not there any more: the revision that it has reached, but no hash of
+/// what else is there.
+fn without_hash(version: Version) -> Version {
+    match version {
+        Version::Revision(_) => version,
+        Version::Hash(_) => NOTHING,
+    }
 }
 
 fn tell(health: &Health, told_down: &mut bool) {

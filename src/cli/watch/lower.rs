@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::{Args, ModeName};
 use crate::config::default_format;
 use crate::watch::{
-    Account, Action, Format, Key, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad,
-    StoreName, Surroundings, Target, WatchName, WatchSpec, WatchType,
+    Account, Action, Format, Key, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, StoreName,
+    Surroundings, Target, WatchName, WatchSpec, WatchType,
 };
 
 /// Runs at once in `--run-mode parallel`, as for a watch file.
@@ -87,7 +87,7 @@ fn policy(args: &Args) -> PolicySpec {
             Some(ModeName::Parallel) => RunMode::Parallel { max: MAX_PARALLEL },
             Some(ModeName::Restart) => RunMode::Restart,
         },
-        on_delete: OnDelete::Ignore,
+        on_delete: args.on_delete.into(),
         notify_signal: None,
         timeout: args.timeout,
         kill_after: Duration::from_secs(5),
@@ -109,6 +109,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::watch::OnDelete;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -153,6 +154,7 @@ mod tests {
         assert_eq!((watch.policy.timeout, watch.policy.kill_after), (None, Duration::from_secs(5)));
         assert_eq!(watch.policy.retries, Retries::AtMost(0));
         assert_eq!(watch.policy.run_on_load, RunOnLoad::Always);
+        assert_eq!(watch.policy.on_delete, OnDelete::Ignore);
     }
 
     #[test]
@@ -170,6 +172,7 @@ mod tests {
         assert_eq!(watch.policy.run_mode, RunMode::Parallel { max: 16 });
         assert_eq!(one("/a --no-settle -- x").policy.run_mode, RunMode::Parallel { max: 1 });
         assert_eq!(one("/a --no-settle --run-mode queue -- x").policy.run_mode, RunMode::Queue);
+        assert_eq!(one("/a --on-delete run -- x").policy.on_delete, OnDelete::Run);
         assert_eq!(one("/a --from 17 -- x").policy.run_on_load, RunOnLoad::Never);
     }
 

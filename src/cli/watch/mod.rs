@@ -5,6 +5,7 @@
 
 mod lower;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::{Common, Failure, complete};
 use crate::daemon::{AdHoc, AdHocEnd};
 use crate::log::{Destination, LogLevel};
 use crate::store::StoreUrl;
-use crate::watch::{Format, Key, Outcome, Version};
+use crate::watch::{Format, Key, OnDelete, Outcome, Version};
 
 /// How `timeout(1)` and shells tell that a command was ended by its time limit, and that it was not found.
 const TIMED_OUT: u8 = 124;
@@ -27,8 +28,10 @@ const NOT_STARTED: u8 = 127;
 /// Runs as the caller, in the current directory, with the caller's environment and the variables `TWITCHER_KEY`,
 /// `TWITCHER_VERSION`, `TWITCHER_REASON` and the others of a watch. Its output is passed on as it is. A command
 /// that fails is reported on standard error, and the next change runs it again. An unreachable store is reported
-/// and waited for. Several keys are several watches: the runs of one key never overlap, those of two may.
-/// SIGINT, SIGTERM and SIGHUP end the command (TERM, then KILL after 5 s) and then the watch.
+/// and waited for. Several keys are several watches: the runs of one key never overlap, those of two may. A key that
+/// is deleted runs nothing, unless `--on-delete run` says so.
+/// SIGINT, SIGQUIT, SIGTERM and SIGHUP end the command (TERM, then KILL after 5 s) and then the watch; a second SIGINT
+/// or SIGQUIT sends KILL at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     twitcher watch /git/head -- cat\n  \
@@ -46,10 +49,11 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "tree")]
     children: bool,
     /// Wait until no update came for that long
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::duration,
+        allow_negative_numbers = true)]
     settle: Duration,
     /// Wait for quiet at most that long in all [default: 10 times --settle]
-    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = super::duration, allow_negative_numbers = true)]
     settle_max: Option<Duration>,
     /// Run at once for every single update, one after the other. ZooKeeper and directories show states: of updates
     /// in quick succession only the last is certain to be seen
@@ -58,27 +62,30 @@ pub(super) struct Args {
     /// How the state is written [default: raw; lines with --children, json with --tree]
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<FormatName>,
-    /// What an update does while the command runs: run once more afterwards with the newest state (queue); nothing;
-    /// run beside it, each update once; end it and start again [default: queue; with --no-settle, each update waits
-    /// for its turn]
+    /// What an update does while the command runs: run once more afterwards with the newest state (queue); nothing
+    /// (discard); run beside it, with --no-settle each update once (parallel); end it and start again (restart)
+    /// [default: queue; with --no-settle, each update waits for its turn]
     #[arg(long, value_name = "MODE")]
     run_mode: Option<ModeName>,
+    /// What a deletion does: nothing; run the command with empty standard input and `TWITCHER_REASON=delete`
+    #[arg(long, value_name = "WHAT", default_value = "ignore")]
+    on_delete: OnDeleteName,
     /// Run for the first stable state, and exit with the command's status (128 + N if signal N ended it)
     #[arg(long)]
     once: bool,
-    /// Only what is newer than this version. etcd: what was changed after that revision; with --no-settle (or
-    /// --run-mode parallel) each of these updates out of etcd's history. ZooKeeper and directories have no
+    /// Only what is newer than this version. etcd: what was changed after that revision; with --no-settle (and no
+    /// other --run-mode than parallel) each of these updates out of etcd's history. ZooKeeper and directories have no
     /// history: the newest state, if its version is another
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
     from: Option<Version>,
     /// End the command with TERM after that long, and with KILL 5 s later
-    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = limit, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     #[command(flatten)]
     store: StoreChoice,
     /// The command; it is executed as it is, without a shell
     #[arg(last = true, required = true, value_name = "CMD")]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -108,6 +115,30 @@ enum ModeName {
     Discard,
     Parallel,
     Restart,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnDeleteName {
+    Ignore,
+    Run,
+}
+
+impl From<OnDeleteName> for OnDelete {
+    fn from(name: OnDeleteName) -> Self {
+        match name {
+            OnDeleteName::Ignore => Self::Ignore,
+            OnDeleteName::Run => Self::Run,
+        }
+    }
+}
+
+/// How long a command may take.
+fn limit(text: &str) -> Result<Duration, String> {
+    let limit = super::duration(text)?;
+    if limit.is_zero() {
+        return Err("nothing ends in no time at all; leave it out for no limit".to_owned());
+    }
+    Ok(limit)
 }
 
 /// Watches until a signal comes, or with `--once` until the first run is over.

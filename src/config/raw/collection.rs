@@ -37,7 +37,7 @@ impl Reading<'_> {
                 if arguments.first().is_none_or(String::is_empty) {
                     return Err(vec![self.fault("the action names no program")]);
                 }
-                Ok(Action::Program(arguments))
+                Ok(Action::Program(arguments.into_iter().map(Into::into).collect()))
             }
             _ => Err(vec![self.type_of(value)]),
         }

@@ -45,6 +45,8 @@ pub(super) enum Event {
     Retire { deadline: Option<Instant> },
     /// The daemon stops.
     Stop { deadline: Instant },
+    /// Whoever waits for its stop waits no longer.
+    Kill,
     /// A fault in twitcher itself.
     #[cfg(test)]
     Fault,

@@ -27,6 +27,8 @@ pub(super) struct Running {
     coalesced: u64,
     /// What it is for, as the ledger says it.
     target: String,
+    /// It was told to end before its time: how it then ends is no failure of its own.
+    dismissed: bool,
     /// What it was given; an adopted run's is not known.
     state: Option<Box<State>>,
     /// None where it could not start.
@@ -54,6 +56,7 @@ impl Running {
             attempt: live.attempt,
             coalesced: live.coalesced,
             target: live.target.clone(),
+            dismissed: false,
             state: None,
             counted: Some(counted),
             _slot: None,
@@ -138,6 +141,7 @@ impl Task {
             attempt,
             coalesced,
             target: described(&self.spec.target),
+            dismissed: false,
             state: Some(Box::new(state)),
             counted: None,
             _slot: slot,
@@ -283,14 +287,17 @@ impl Task {
             Verdict::Succeeded => {
                 tracing::info!(watch = %self.spec.name, run = %run, outcome = word, "{text}");
             }
+            Verdict::Failed if running.dismissed => {
+                tracing::info!(watch = %self.spec.name, run = %run, outcome = word, "{text}; twitcher ended it");
+            }
             Verdict::Failed | Verdict::Unknown => {
                 tracing::warn!(watch = %self.spec.name, run = %run, outcome = word, "{text}");
             }
         }
     }
 
-    fn signal(&self, run: &RunId, sent: Sent) {
-        let Some(running) = self.runs.iter().find(|running| running.run == *run) else { return };
+    fn signal(&mut self, run: &RunId, sent: Sent) {
+        let Some(running) = self.runs.iter_mut().find(|running| running.run == *run) else { return };
         let Some(orders) = &running.orders else { return };
         let policy = &self.spec.policy;
         match sent {
@@ -301,9 +308,20 @@ impl Task {
             }
             Sent::Term => {
                 let timed_out = policy.timeout.is_some_and(|timeout| running.since.elapsed() >= timeout);
+                running.dismissed |= !timed_out;
                 orders.give(Order::Term { timed_out });
             }
             Sent::Kill => orders.give(Order::Kill),
+        }
+    }
+
+    /// Kills every live run, whatever grace it has left.
+    pub(super) fn kill(&mut self) {
+        for running in &mut self.runs {
+            if let Some(orders) = &running.orders {
+                running.dismissed = true;
+                orders.give(Order::Kill);
+            }
         }
     }
 

@@ -184,6 +184,7 @@ impl Task {
                 self.stopping = true;
                 self.decide(Input::Stop { deadline });
             }
+            Event::Kill => self.kill(),
             #[cfg(test)]
             Event::Fault => panic!("a fault for a test"),
         }

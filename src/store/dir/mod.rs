@@ -38,6 +38,7 @@ use self::interest::Interests;
 use self::threads::Pulse;
 use super::session::{Command, Report, Session};
 use super::{StoreError, StoreSpec, StoreUrl};
+use crate::watch::Key;
 
 /// Commands that are taken at once.
 const COMMANDS: usize = 64;
@@ -50,6 +51,11 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// Between two reports that work goes on.
 const AT_WORK: Duration = Duration::from_secs(5);
+
+/// Fails where no file can be a key of this form.
+pub(super) fn admits(key: &Key) -> Result<(), StoreError> {
+    place::Place::of(key).map(drop)
+}
 
 /// Starts watching a directory with the store's only thread. A root that does not exist yet is waited for.
 pub fn session(spec: &StoreSpec, threads: &Threads) -> Session {

@@ -167,7 +167,8 @@ impl Subscription {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// The same for those who wait by hand. The task that asked last is woken.
+    /// The same for those who wait by hand. The task that asked last is woken; also where the target begins or ceases
+    /// to be refused, which its [`Standing`] tells.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Update> {
         self.slot.poll_take(context)
     }

@@ -81,8 +81,17 @@ impl Slot {
         self.lock().take()
     }
 
+    /// Shows how far the states can be believed. Who waits for one is woken by news of a refusal, too.
     pub(super) fn show(&self, shown: Shown) {
-        self.lock().shown = shown;
+        let reader = {
+            let mut inside = self.lock();
+            let news = inside.shown.refused != shown.refused;
+            inside.shown = shown;
+            inside.reader.take_if(|_| news)
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 
     pub(super) fn shown(&self) -> Shown {

@@ -25,6 +25,9 @@ const OPEN: Duration = Duration::from_secs(10);
 /// that is not full has everything up to there.
 const BATCH: usize = 1000;
 
+/// The revision of a store in which nothing was ever written. A read at 0 would be one of the present.
+pub(super) const FIRST_REVISION: i64 = 1;
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
@@ -68,6 +71,13 @@ pub enum Told {
     Compacted {
         /// The first revision that is still known.
         oldest: i64,
+    },
+    /// The history was to begin with a revision that is to come, and begins with the next one.
+    Ahead {
+        /// The revision that was asked for.
+        asked: i64,
+        /// The revision that the store has reached.
+        present: i64,
     },
     /// The store was restored or replaced: its history is another one, which is told from here on.
     Replaced {
@@ -185,6 +195,13 @@ impl History {
             return Ok(Told::Replaced { present: mark.revision });
         }
         self.highest = self.highest.max(mark.revision);
+        if let (true, Begin::At(asked)) = (self.next.is_empty(), self.begin)
+            && asked > mark.revision + 1
+        {
+            // To wait for it would be to skip what comes before, for as long as nobody knows.
+            self.begin = Begin::At(mark.revision + 1);
+            return Ok(Told::Ahead { asked, present: mark.revision });
+        }
         let ranges = self.scope.watches(self.split);
         let mut newest = 0;
         if self.next.len() != ranges.len() {
@@ -192,7 +209,7 @@ impl History {
             let from = match (self.next.first(), self.begin) {
                 (Some(next), _) => *next,
                 (None, Begin::Now | Begin::Newest(0)) => mark.revision + 1,
-                (None, Begin::At(revision)) => revision.max(1),
+                (None, Begin::At(revision)) => revision.max(FIRST_REVISION),
                 (None, Begin::Newest(count)) => {
                     let revisions = newest_revisions(&connection, &self.scope, count).await?;
                     newest = revisions.first().copied().unwrap_or(0);
@@ -285,6 +302,7 @@ pub async fn state_at(
     let connection = entrance.connect(attempt).await?;
     let scope = entrance.space.scope(&target.key, target.watch_type);
     let mut wanted = Wanted { scope, detail: Detail::Values, keys_only: false };
+    let revision = revision.max(FIRST_REVISION);
     let read = read_history(connection.kv(), &mut wanted, revision, &|| ()).await?;
     Ok(read.map(|(mirror, _)| mirror.reading().content))
 }

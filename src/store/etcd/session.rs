@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::connect::{Connection, Entrance};
 use super::explain::explain;
+use super::history::FIRST_REVISION;
 use super::jobs::{Answer, Asked, Job, Purpose, probe};
 use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
@@ -42,6 +43,7 @@ pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>) -> Session {
             let (reader, watcher) = futures::try_join!(entrance.connect(attempt), entrance.connect(attempt))?;
             probe(&reader, &entrance.space).await?;
             let ready = Report::Ready { server: reader.server.clone() };
+            let since = since.map(|revision| revision.max(FIRST_REVISION));
             let serving = Serving::new(entrance, reader, watcher, reports.clone(), since);
             Box::pin(serving.run(ready, commands)).await
         });
