@@ -36,14 +36,14 @@ impl Theme {
         if self.colours { Style::new().fg(colour) } else { Style::new() }
     }
 
-    fn faint(self) -> Style {
-        // The usual colour, dimmed: a grey of its own is the background's in some palettes.
-        Style::new().add_modifier(Modifier::DIM)
-    }
-
     fn bold(self, colour: Color) -> Style {
         self.colour(colour).add_modifier(Modifier::BOLD)
     }
+}
+
+/// The usual colour, dimmed: a grey of its own is the background's in some palettes.
+fn faint() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
 }
 
 /// Draws the view.
@@ -73,10 +73,10 @@ pub(super) fn mode_at(view: &View, at: Position) -> Option<Mode> {
 }
 
 /// Puts a line at the left and one at the right of one row; the left one gives way.
-fn both_sides(buffer: &mut Buffer, area: Rect, left: &Line<'_>, right: &Line<'_>, theme: Theme) {
+fn both_sides(buffer: &mut Buffer, area: Rect, left: &Line<'_>, right: &Line<'_>) {
     let right_width = u16::try_from(right.width()).unwrap_or(u16::MAX).min(area.width);
     let room = area.width - right_width;
-    let left = window(left, 0, usize::from(room.saturating_sub(1)), theme.faint());
+    let left = window(left, 0, usize::from(room.saturating_sub(1)));
     if !area.is_empty() {
         buffer.set_line(area.x, area.y, &left, room);
         buffer.set_line(area.x + room, area.y, right, right_width);
@@ -106,7 +106,7 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
             (theme.bold(Color::Red), [whole, format!("{text} since {since} "), format!("{text} ")].to_vec())
         }
     };
-    let wanted = view.key.as_str().width().min(8) + 2;
+    let wanted = view.key.as_str().width().min(6) + 2;
     let fits = |text: &&String| text.width() + wanted <= usize::from(area.width);
     let text = texts.iter().find(fits).or(texts.last()).cloned().unwrap_or_default();
     // How far it can be believed matters more than where it is.
@@ -116,9 +116,9 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let store = store.map_or_else(String::new, |room| format!("  {}", one_line(&view.store, room)));
     let left = Line::from(vec![
         Span::styled(format!(" {key}"), theme.bold(Color::Cyan)),
-        Span::styled(store, theme.faint()),
+        Span::styled(store, faint()),
     ]);
-    both_sides(buffer, area, &left, &Line::styled(text, style), theme);
+    both_sides(buffer, area, &left, &Line::styled(text, style));
 }
 
 /// What is wrong, in as many lines as there are for it.
@@ -131,7 +131,7 @@ fn trouble(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     }
     for (y, line) in (area.y..area.bottom()).zip(lines) {
         let line = Line::styled(format!(" {line}"), theme.colour(Color::Red));
-        buffer.set_line(area.x, y, &window(&line, 0, usize::from(area.width), theme.faint()), area.width);
+        buffer.set_line(area.x, y, &window(&line, 0, usize::from(area.width)), area.width);
     }
 }
 
@@ -166,8 +166,7 @@ fn turn(view: &View) -> char {
 
 fn tree(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     if view.keys() == 0 && view.rows.len() == 1 && area.height > 1 {
-        let message =
-            Paragraph::new(one_line(&instead(view), 300)).style(theme.faint()).wrap(Wrap { trim: true });
+        let message = Paragraph::new(one_line(&instead(view), 300)).style(faint()).wrap(Wrap { trim: true });
         let vertical = u16::from(area.height > 4);
         message.render(area.inner(Margin { horizontal: 2, vertical }), buffer);
         return;
@@ -188,7 +187,7 @@ fn tree(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         }
     }
     if scrolls {
-        bar(buffer, area, view.rows.len() - height, view.first, height, theme);
+        bar(buffer, area, view.rows.len() - height, view.first, height);
     }
 }
 
@@ -201,28 +200,26 @@ fn text(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     }
     if view.lines.lines.len() > height && height > 0 {
         let beside = Rect { width: area.width + 1, ..area }.intersection(buffer.area);
-        bar(buffer, beside, view.lines.lines.len() - height, view.line, height, theme);
+        bar(buffer, beside, view.lines.lines.len() - height, view.line, height);
     }
 }
 
 /// A bar at the right edge that shows what part is on the screen.
-fn bar(buffer: &mut Buffer, area: Rect, last: usize, at: usize, height: usize, theme: Theme) {
+fn bar(buffer: &mut Buffer, area: Rect, last: usize, at: usize, height: usize) {
     use ratatui::widgets::StatefulWidget;
     let mut state = ScrollbarState::new(last + 1).position(at).viewport_content_length(height);
     let bar = Scrollbar::new(ScrollbarOrientation::VerticalRight).begin_symbol(None).end_symbol(None);
-    bar.track_symbol(Some(" ")).thumb_symbol("┃").style(theme.faint()).render(area, buffer, &mut state);
+    bar.track_symbol(Some(" ")).thumb_symbol("┃").style(faint()).render(area, buffer, &mut state);
 }
 
 fn footer(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
-    let place = Line::styled(format!("{}/{} ", view.row + 1, view.rows.len()), theme.faint());
+    let place = Line::styled(format!("{}/{} ", view.row + 1, view.rows.len()), faint());
     let search = &view.search;
     let left = if search.typing || !search.text.is_empty() {
         let found = match search.found {
-            Some((at, of)) => Span::styled(format!("  {at} of {of}"), theme.faint()),
-            None if !view.loaded() && !search.text.is_empty() => {
-                Span::styled("  when it is read", theme.faint())
-            }
-            None if search.text.is_empty() => Span::styled("part of a name, or of a/key", theme.faint()),
+            Some((at, of)) => Span::styled(format!("  {at} of {of}"), faint()),
+            None if !view.loaded() && !search.text.is_empty() => Span::styled("  when it is read", faint()),
+            None if search.text.is_empty() => Span::styled("part of a name, or of a/key", faint()),
             None => Span::styled("  not found", theme.colour(Color::Red)),
         };
         let cursor = Span::styled(if search.typing { " " } else { "" }, Modifier::REVERSED);
@@ -234,7 +231,7 @@ fn footer(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         let all = pairs.iter().flat_map(|(key, word)| {
             [
                 Span::styled(format!(" {key} "), theme.bold(Color::Cyan)),
-                Span::styled(format!("{word} "), theme.faint()),
+                Span::styled(format!("{word} "), faint()),
             ]
         });
         let room = usize::from(area.width).saturating_sub(place.width() + 1);
@@ -246,5 +243,5 @@ fn footer(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         }
         left
     };
-    both_sides(buffer, area, &left, &place, theme);
+    both_sides(buffer, area, &left, &place);
 }

@@ -39,8 +39,8 @@ use crate::watch::Key;
 const FRAME: Duration = Duration::from_millis(33);
 
 /// So long after the terminal got another size, everything is drawn anew: it may have cut or moved what was drawn while
-/// it was still changing.
-const RESIZED: Duration = Duration::from_millis(200);
+/// it was still changing, and a busy machine takes its time for that.
+const RESIZED: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
 
 /// Show a subtree in real time, full screen
 #[derive(Debug, clap::Args)]
@@ -112,7 +112,8 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
     let mut asked = false;
     let mut answer: OptionFuture<BoxFuture<'_, Told>> = None.into();
     let (mut drawn, mut draw_at) = (began, began);
-    let mut repaint_at: Option<Instant> = None;
+    // The next first.
+    let mut repaints: Vec<Instant> = Vec::new();
     loop {
         if let Some(question) = view.question().filter(|_| !asked) {
             asked = true;
@@ -126,7 +127,7 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
             event = events.next() => match event.transpose()? {
                 Some(event) => {
                     if let Event::Resize(..) = event {
-                        repaint_at = Some(Instant::now() + RESIZED);
+                        repaints = RESIZED.map(|after| Instant::now() + after).into();
                     }
                     input(&event)
                 }
@@ -134,12 +135,14 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
             },
             () = sleep_until(draw_at) => {
                 view.handle(began.elapsed(), Input::Link(link(tree, view.loaded())));
-                if repaint_at.take_if(|at| *at <= Instant::now()).is_some() {
+                if repaints.first().is_some_and(|at| *at <= Instant::now()) {
+                    repaints.remove(0);
                     screen.clear()?;
                 }
                 screen.draw(&view)?;
                 drawn = Instant::now();
-                draw_at = (drawn + view.lasts()).min(repaint_at.unwrap_or(drawn + view.lasts()));
+                draw_at = drawn + view.lasts();
+                draw_at = repaints.first().map_or(draw_at, |at| draw_at.min(*at));
                 None
             }
             Some(told) = &mut answer => {

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Theme, window};
+use super::{Theme, faint, window};
 use crate::cli::status::span;
 use crate::cli::tree::escape::{bytes, one_line};
 use crate::cli::tree::layout::ValueAreas;
@@ -34,7 +34,7 @@ pub(super) fn tabs(areas: &ValueAreas) -> [(Mode, Rect); 3] {
 /// Draws it, and the edge of the pane.
 pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: &View, theme: Theme) {
     let focus = view.focus == Pane::Value;
-    let edge = if focus { theme.colour(Color::Cyan) } else { theme.faint() };
+    let edge = if focus { theme.colour(Color::Cyan) } else { faint() };
     let key = one_line(&view.full(view.selected()), usize::from(areas.whole.width).saturating_sub(4));
     let key = Span::styled(key, theme.bold(Color::Cyan));
     let block = Block::new().border_style(edge);
@@ -46,11 +46,7 @@ pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: 
     block.render(areas.whole.intersection(screen), buffer);
     let about = areas.about.intersection(screen);
     let chosen = |mode| {
-        if mode == view.mode {
-            theme.bold(Color::Cyan).add_modifier(Modifier::UNDERLINED)
-        } else {
-            theme.faint()
-        }
+        if mode == view.mode { theme.bold(Color::Cyan).add_modifier(Modifier::UNDERLINED) } else { faint() }
     };
     for (mode, area) in tabs(areas) {
         let area = area.intersection(screen);
@@ -59,11 +55,11 @@ pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: 
         }
     }
     if areas.beside {
-        let faint = |text: Option<String>| Line::styled(text.unwrap_or_default(), theme.faint());
+        let faint = |text: Option<String>| Line::styled(text.unwrap_or_default(), faint());
         let (version, rest) = (version(view, true), rest(view).join(" · "));
         let lines = [Line::from(key), faint(version), faint(Some(rest))];
         for (y, line) in (about.y..about.bottom()).zip(&lines) {
-            let line = window(line, 0, usize::from(about.width), theme.faint());
+            let line = window(line, 0, usize::from(about.width));
             buffer.set_line(about.x, y, &line, about.width);
         }
     } else if let Some(last) = tabs(areas).last().filter(|_| !about.is_empty()) {
@@ -78,8 +74,8 @@ pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: 
                 shown = more;
             }
         }
-        let facts = Line::styled(shown, theme.faint());
-        buffer.set_line(x, about.y, &window(&facts, 0, usize::from(room), theme.faint()), room);
+        let facts = Line::styled(shown, faint());
+        buffer.set_line(x, about.y, &window(&facts, 0, usize::from(room)), room);
     }
 }
 

@@ -6,7 +6,7 @@ use ratatui::style::Color;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Widget};
 
-use super::{Theme, bar};
+use super::{Theme, bar, faint};
 use crate::cli::tree::keys::HELP;
 use crate::cli::tree::wrap::words;
 
@@ -53,7 +53,7 @@ pub(super) fn draw(buffer: &mut Buffer, screen: Rect, first: usize, theme: Theme
     let height = usize::from(inner.height);
     let scrolls = text > height;
     let below = if scrolls { " ↑ ↓ scroll " } else { " any key closes " };
-    let block = Block::new().borders(Borders::ALL).border_style(theme.faint());
+    let block = Block::new().borders(Borders::ALL).border_style(faint());
     let block = block.title(" Keys ").title_bottom(below).title_alignment(Alignment::Center);
     block.render(whole, buffer);
     let shown = lines(inner.width).into_iter().skip(first).take(height);
@@ -66,6 +66,6 @@ pub(super) fn draw(buffer: &mut Buffer, screen: Rect, first: usize, theme: Theme
     Paragraph::new(shown).render(inner, buffer);
     if scrolls && height > 0 {
         let edge = Rect { width: inner.width + 1, ..inner }.intersection(buffer.area);
-        bar(buffer, edge, text - height, first, height, theme);
+        bar(buffer, edge, text - height, first, height);
     }
 }

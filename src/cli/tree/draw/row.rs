@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::{Theme, window};
+use super::{Theme, faint, window};
 use crate::cli::tree::escape;
 use crate::cli::tree::model::{FADE, View};
 use crate::cli::tree::nodes::{Change, Holds, NodeId, TOP};
@@ -66,25 +66,25 @@ pub(super) fn line(view: &View, id: NodeId, depth: usize, width: u16, theme: The
     }
     let mut spans = vec![
         Span::raw(" ".repeat(indent.saturating_sub(shift).min(room))),
-        Span::styled(arrow, theme.faint()),
+        Span::styled(arrow, faint()),
         Span::styled(name, style),
     ];
     if node.children() > 0 && !node.open {
-        spans.push(Span::styled(format!(" ({})", node.children()), theme.faint()));
+        spans.push(Span::styled(format!(" ({})", node.children()), faint()));
     }
     match &node.holds {
         Holds::Value(value) => {
             let glimpse = escape::glimpse(value, enough);
-            let style = marked.filter(|_| node.changed.is_some()).unwrap_or_else(|| theme.faint());
-            spans.push(Span::styled(" = ", theme.faint()));
+            let style = marked.filter(|_| node.changed.is_some()).unwrap_or_else(faint);
+            spans.push(Span::styled(" = ", faint()));
             spans.push(Span::styled(glimpse, style));
         }
-        Holds::Gone => spans.push(Span::styled(" (deleted)", theme.faint())),
+        Holds::Gone => spans.push(Span::styled(" (deleted)", faint())),
         Holds::Prefix | Holds::NoValue => {}
     }
     // The mark stays where it is, whatever is moved.
     let mut line = Line::from(vec![Span::styled(sign, marked.unwrap_or_default()), Span::raw(" ")]);
-    line.extend(window(&Line::from(spans), shift.saturating_sub(indent), room, theme.faint()).spans);
+    line.extend(window(&Line::from(spans), shift.saturating_sub(indent), room).spans);
     line
 }
 

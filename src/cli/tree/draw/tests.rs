@@ -127,6 +127,9 @@ fn a_lost_connection_is_said() {
     let shown = text(&view, (80, 10));
     assert!(shown.contains("○ NOT CONNECTED since 12:03:11 · 4 keys"), "{shown}");
     assert!(shown.contains("cannot reach etcd://localhost:2379"), "{shown}");
+    view.handle(seconds(3), Input::Size(40, 12));
+    let shown = text(&view, (40, 12));
+    assert!(shown.starts_with(" /top ") && shown.contains("NOT CONNECTED since 12:03:11"), "{shown}");
     // However long the reason is: where one is, and as much of it as three lines hold.
     for (width, height) in [(80, 24), (40, 12), (20, 6)] {
         view.handle(seconds(3), Input::Size(width, height));

@@ -1,11 +1,12 @@
 //! What of a line can be seen through a window, with a sign where something is cut. Pure.
 
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthChar;
 
+use super::faint;
+
 /// The columns of a line from `skip` on, as many as `width`. What is cut at an edge is said by `…` there.
-pub(super) fn window(line: &Line<'_>, skip: usize, width: usize, sign: Style) -> Line<'static> {
+pub(super) fn window(line: &Line<'_>, skip: usize, width: usize) -> Line<'static> {
     let characters = || {
         line.spans.iter().flat_map(|span| span.content.chars()).filter_map(|one| Some((one, one.width()?)))
     };
@@ -19,7 +20,7 @@ pub(super) fn window(line: &Line<'_>, skip: usize, width: usize, sign: Style) ->
     let (cut, more) = (hidden && width > 0, whole > skip + width && width > 0);
     let (from, to) = (skip + usize::from(cut), (skip + width).saturating_sub(usize::from(more)));
     let mut spans: Vec<Span<'static>> = Vec::new();
-    spans.extend(cut.then(|| Span::styled("…", sign)));
+    spans.extend(cut.then(|| Span::styled("…", faint())));
     let (mut column, mut begun) = (0, false);
     for span in &line.spans {
         let mut part = String::new();
@@ -36,7 +37,7 @@ pub(super) fn window(line: &Line<'_>, skip: usize, width: usize, sign: Style) ->
         }
         spans.push(Span::styled(part, line.style.patch(span.style)));
     }
-    spans.extend(more.then(|| Span::styled("…", sign)));
+    spans.extend(more.then(|| Span::styled("…", faint())));
     Line::from(spans)
 }
 
@@ -46,7 +47,7 @@ mod tests {
 
     fn seen(text: &str, skip: usize, width: usize) -> String {
         let line = Line::from(vec![Span::raw(text[..2].to_owned()), Span::raw(text[2..].to_owned())]);
-        let seen = window(&line, skip, width, Style::new());
+        let seen = window(&line, skip, width);
         assert!(seen.width() <= width, "{seen}");
         seen.to_string()
     }
