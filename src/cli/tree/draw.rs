@@ -148,9 +148,9 @@ fn instead(view: &View) -> String {
             format!("Nothing was read yet; it is tried again.{then}")
         }
         (Link::Connecting, false) => {
-            format!("{} Connecting to {} … {seconds}s{then}", turn(view), view.store)
+            format!("{} Connecting to {} … {seconds}s.{then}", turn(view), view.store)
         }
-        (Link::Connected, false) => format!("{} Reading {} … {seconds}s{then}", turn(view), view.store),
+        (Link::Connected, false) => format!("{} Reading {} … {seconds}s.{then}", turn(view), view.store),
         (Link::Connecting | Link::Connected | Link::Refused(_) | Link::Lost { .. }, true) => {
             format!("Nothing at or below {} yet. What comes is shown here.", view.key)
         }
