@@ -83,9 +83,12 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 
 /// Resolves if the store cannot be reached in time. Once it was, the view waits for it, however long it is away.
 async fn never_reached(tree: &Tree, args: &Args, common: &Common) -> Failure {
-    match args.store.open(common).await {
-        Err(failure) if tree.store().health().borrow().state != LinkState::Connected => failure,
-        Ok(_) | Err(_) => std::future::pending().await,
+    // The connection is closed again; the tree has its own.
+    let failure = args.store.open(common).await.err();
+    let connected = tree.store().health().borrow().state == LinkState::Connected;
+    match failure.filter(|_| !connected) {
+        Some(failure) => failure,
+        None => std::future::pending().await,
     }
 }
 
