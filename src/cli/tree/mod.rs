@@ -39,8 +39,8 @@ use crate::watch::Key;
 const FRAME: Duration = Duration::from_millis(33);
 
 /// So long after the terminal got another size, everything is drawn anew: it may have cut or moved what was drawn while
-/// it was still changing, and a busy machine takes its time for that.
-const RESIZED: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+/// it was still changing.
+const RESIZED: Duration = Duration::from_millis(200);
 
 /// Show a subtree in real time, full screen
 #[derive(Debug, clap::Args)]
@@ -115,8 +115,7 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
     let mut asked = false;
     let mut answer: OptionFuture<BoxFuture<'_, Told>> = None.into();
     let (mut drawn, mut draw_at) = (began, began);
-    // The next first.
-    let mut repaints: Vec<Instant> = Vec::new();
+    let mut repaint_at: Option<Instant> = None;
     loop {
         if let Some(question) = view.question().filter(|_| !asked) {
             asked = true;
@@ -130,7 +129,7 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
             event = events.next() => match event.transpose()? {
                 Some(event) => {
                     if let Event::Resize(..) = event {
-                        repaints = RESIZED.map(|after| Instant::now() + after).into();
+                        repaint_at = Some(Instant::now() + RESIZED);
                     }
                     input(&event)
                 }
@@ -138,14 +137,16 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
             },
             () = sleep_until(draw_at) => {
                 view.handle(began.elapsed(), Input::Link(link(tree, view.loaded())));
-                if repaints.first().is_some_and(|at| *at <= Instant::now()) {
-                    repaints.remove(0);
+                if repaint_at.take_if(|at| *at <= Instant::now()).is_some() {
                     screen.clear()?;
                 }
+                // An event that tells of the size may be lost, or tell of one that was passed through.
+                let (width, height) = screen.size()?;
+                view.handle(began.elapsed(), Input::Size(width, height));
                 screen.draw(&view)?;
                 drawn = Instant::now();
                 draw_at = drawn + view.lasts();
-                draw_at = repaints.first().map_or(draw_at, |at| draw_at.min(*at));
+                draw_at = repaint_at.map_or(draw_at, |at| draw_at.min(at));
                 None
             }
             Some(told) = &mut answer => {
