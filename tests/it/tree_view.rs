@@ -45,9 +45,130 @@ fn once_prints_the_tree_and_ends() {
 fn without_a_terminal_it_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let output = tree(dir.path(), &["/"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
     assert!(String::from_utf8(output.stderr).unwrap().contains("no terminal: use --once"));
+}
+
+/// A directory with these files as keys.
+fn keys(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, value) in files {
+        let path = dir.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, value).unwrap();
+    }
+    dir
+}
+
+/// The view in a terminal, and its exit status after it.
+fn view(size: (u16, u16), url: &str, args: &str) -> Terminal {
+    let command = format!("{} tree {args}; echo status $?; read -r _", env!("CARGO_BIN_EXE_twitcher"));
+    Terminal::start(size, &command, &[("TWITCHER_STORE", url)])
+}
+
+fn view_of(size: (u16, u16), dir: &tempfile::TempDir) -> Terminal {
+    let terminal = view(size, &format!("dir://{}", dir.path().display()), "/");
+    terminal.shows("connected");
+    terminal
+}
+
+#[test]
+fn once_prints_whole_values_into_a_pipe_and_cuts_them_for_a_terminal() {
+    let long = format!("{}|", "0123456789".repeat(30));
+    let dir = keys(&[("long", &long)]);
+    let output = tree(dir.path(), &["/", "--once"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("/\n└─ long = {long}\n"));
+    let terminal = view((60, 10), &format!("dir://{}", dir.path().display()), "--once");
+    let screen = terminal.shows("status 0");
+    let cut = format!("/\n└─ long = {}…\nstatus 0", &long[..60 - 11]);
+    assert!(screen.starts_with(&cut), "{screen}");
+}
+
+#[test]
+fn a_store_that_was_never_reached_ends_it_after_its_time() {
+    let terminal = view((100, 10), "etcd://127.0.0.1:1", "/ --timeout 500ms");
+    let screen = terminal.shows("status 1");
+    assert!(screen.contains("Connection refused") && screen.contains("is it running"), "{screen}");
+}
+
+#[test]
+fn a_refused_subtree_is_not_a_lost_connection() {
+    let dir = keys(&[("a", "1")]);
+    std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+    for size in [(40, 12), (120, 12)] {
+        let terminal = view(size, &format!("dir://{}", dir.path().display()), "/");
+        let in_words = |screen: &str| screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        let screen =
+            terminal.until("a reason", |screen| in_words(screen).contains("follow the symbolic link"));
+        assert!(screen.contains("connected") && !screen.contains("NOT CONNECTED"), "{screen}");
+    }
+}
+
+/// Clusters whose width terminals disagree on: rows move over each other, and nothing of them stays behind.
+#[test]
+fn wide_clusters_leave_nothing_behind() {
+    let shown = [
+        ("👩\u{200d}👩\u{200d}👧\u{200d}👦", "👩\\u{200d}👩\\u{200d}👧\\u{200d}👦"),
+        ("🇪🇺🇫🇷", "\\u{1f1ea}\\u{1f1fa}\\u{1f1eb}\\u{1f1f7}"),
+        ("❤\u{fe0f}", "❤\\u{fe0f}"),
+        ("👍🏽", "👍\\u{1f3fd}"),
+        ("1\u{fe0f}\u{20e3}", "1\\u{fe0f}\\u{20e3}"),
+        ("한글", "한글"),
+        ("e\u{301}", "e\u{301}"),
+    ];
+    let rows: Vec<(String, &str, &str)> =
+        (0..70).map(|number| (format!("k{number:02}"), shown[number % 7].0, shown[number % 7].1)).collect();
+    let files: Vec<(&str, &str)> = rows.iter().map(|(file, value, _)| (file.as_str(), *value)).collect();
+    let dir = keys(&files);
+    let terminal = view_of((60, 20), &dir);
+    terminal.press("v");
+    for key in ["C-d", "j", "C-d", "k", "C-u", "j", "C-d"] {
+        terminal.press(key);
+    }
+    let screen = terminal.shows("38/71");
+    let seen: Vec<&str> = screen.lines().filter(|line| line.contains("k2") || line.contains("k3")).collect();
+    assert!(seen.len() > 10, "{screen}");
+    for line in seen {
+        let (_, row) = line.split_once('k').unwrap();
+        let row = format!("k{}", row.trim_end_matches([' ', '┃']));
+        assert!(rows.iter().any(|(file, _, shown)| row == format!("{file} = {shown}")), "{row}:\n{screen}");
+    }
+}
+
+#[test]
+fn help_can_be_read_on_a_small_terminal() {
+    let dir = keys(&[("a", "1")]);
+    let terminal = view_of((40, 8), &dir);
+    terminal.press("?");
+    terminal.shows("Keys");
+    let mut read = String::new();
+    terminal.until("the last line", |screen| {
+        read.push_str(screen);
+        terminal.press("Down");
+        screen.contains("leave")
+    });
+    for word in ["wheel", "Ctrl-L", "Ctrl-Z", "Ctrl-W", "expand"] {
+        assert!(read.contains(word), "{word}: {read}");
+    }
+    terminal.press("q");
+    terminal.until("the tree", |screen| screen.contains("▾ /") || screen.contains("status 0"));
+}
+
+#[test]
+fn an_erased_search_returns_to_where_it_began() {
+    let dir = keys(&[("a", "1"), ("b/c/needle", "2"), ("z", "3")]);
+    let terminal = view_of((60, 12), &dir);
+    terminal.press("j");
+    terminal.shows("2/");
+    for erase in ["C-u", "C-w"] {
+        terminal.types("/needle");
+        terminal.shows("1 of 1");
+        terminal.press(erase);
+        terminal.shows("part of a name");
+        terminal.press("Escape");
+        terminal.shows("2/");
+    }
 }
 
 /// In a terminal of `script`'s own, which is given back as it was when the view is terminated.

@@ -1,25 +1,28 @@
 //! The view on a screen. Draws what fits on it and touches nothing else, whatever there is.
 
 mod about;
+mod help;
 mod row;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Alignment, Margin, Position, Rect};
+use ratatui::layout::{Margin, Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{
-    Block, Borders, Clear, Paragraph, Scrollbar, ScrollbarOrientation, ScrollbarState, Widget, Wrap,
-};
+use ratatui::widgets::{Paragraph, Scrollbar, ScrollbarOrientation, ScrollbarState, Widget, Wrap};
+use unicode_width::UnicodeWidthStr;
 
 use super::escape::one_line;
-use super::keys::HELP;
 use super::model::{Link, Pane, View};
 use super::value::Mode;
+use super::wrap::words;
 
+pub(super) use help::last as last_of_help;
 pub(super) use row::arrow_at;
+use window::window;
 
 /// What marks things on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +36,14 @@ impl Theme {
         if self.colours { Style::new().fg(colour) } else { Style::new() }
     }
 
-    fn faint(self) -> Style {
-        if self.colours { Style::new().fg(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
-    }
-
     fn bold(self, colour: Color) -> Style {
         self.colour(colour).add_modifier(Modifier::BOLD)
     }
+}
+
+/// The usual colour, dimmed: a grey of its own is the background's in some palettes.
+fn faint() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
 }
 
 /// Draws the view.
@@ -56,8 +60,9 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
         text(buffer, inside(value.text), view, theme);
     }
     footer(buffer, inside(areas.footer), view, theme);
-    if view.help {
-        help(buffer, screen, theme);
+    trouble(buffer, inside(areas.trouble), view, theme);
+    if let Some(first) = view.help {
+        help::draw(buffer, screen, first, theme);
     }
 }
 
@@ -67,52 +72,103 @@ pub(super) fn mode_at(view: &View, at: Position) -> Option<Mode> {
     about::tabs(&value).into_iter().find(|(_, area)| area.contains(at)).map(|(mode, _)| mode)
 }
 
-/// Puts a line at the left and one at the right of one row; the right one gives way.
+/// Puts a line at the left and one at the right of one row; the left one gives way.
 fn both_sides(buffer: &mut Buffer, area: Rect, left: &Line<'_>, right: &Line<'_>) {
-    if area.is_empty() {
-        return;
-    }
-    let (end, _) = buffer.set_line(area.x, area.y, left, area.width);
-    let wide = u16::try_from(right.width()).unwrap_or(u16::MAX);
-    if wide < area.right().saturating_sub(end) {
-        buffer.set_line(area.right() - wide, area.y, right, wide);
+    let right_width = u16::try_from(right.width()).unwrap_or(u16::MAX).min(area.width);
+    let room = area.width - right_width;
+    let left = window(left, 0, usize::from(room.saturating_sub(1)));
+    if !area.is_empty() {
+        buffer.set_line(area.x, area.y, &left, room);
+        buffer.set_line(area.x + room, area.y, right, right_width);
     }
 }
 
 fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let keys = match view.keys() {
         _ if !view.loaded() => String::new(),
-        1 => "· 1 key ".to_owned(),
-        keys => format!("· {keys} keys "),
+        1 => " · 1 key".to_owned(),
+        keys => format!(" · {keys} keys"),
     };
-    let link = match &view.link {
-        Link::Connecting => Span::styled("◌ connecting ", theme.bold(Color::Yellow)),
-        Link::Connected => Span::styled(format!("● connected {keys}"), theme.colour(Color::Green)),
-        Link::Lost(_) => Span::styled(format!("○ NOT CONNECTED {keys}"), theme.bold(Color::Red)),
+    // The first that leaves room for some of the key.
+    let (style, texts) = match &view.link {
+        Link::Connecting => (theme.bold(Color::Yellow), ["◌ connecting ".to_owned()].to_vec()),
+        Link::Connected => (theme.colour(Color::Green), [format!("● connected{keys} ")].to_vec()),
+        Link::Refused(_) if !view.loaded() => {
+            (theme.bold(Color::Yellow), ["● connected, not read ".to_owned()].to_vec())
+        }
+        Link::Refused(_) => {
+            let text = "● connected, out of date";
+            (theme.bold(Color::Yellow), [format!("{text}{keys} "), format!("{text} ")].to_vec())
+        }
+        Link::Lost { since, .. } => {
+            let text = "○ NOT CONNECTED";
+            let whole = format!("{text} since {since}{keys} ");
+            (theme.bold(Color::Red), [whole, format!("{text} since {since} "), format!("{text} ")].to_vec())
+        }
     };
+    let wanted = view.key.as_str().width().min(6) + 2;
+    let fits = |text: &&String| text.width() + wanted <= usize::from(area.width);
+    let text = texts.iter().find(fits).or(texts.last()).cloned().unwrap_or_default();
     // How far it can be believed matters more than where it is.
-    let room = usize::from(area.width).saturating_sub(link.width() + 2);
-    let key = one_line(view.key.as_str(), room.saturating_sub(1));
-    let store = room.checked_sub(key.chars().count() + 3).filter(|room| *room > 8);
-    let store = store.map_or_else(String::new, |room| format!("  {}", one_line(&view.store, room - 1)));
+    let room = usize::from(area.width).saturating_sub(text.width() + 2);
+    let key = one_line(view.key.as_str(), room);
+    let store = room.checked_sub(key.width() + 2).filter(|room| *room > 8);
+    let store = store.map_or_else(String::new, |room| format!("  {}", one_line(&view.store, room)));
     let left = Line::from(vec![
         Span::styled(format!(" {key}"), theme.bold(Color::Cyan)),
-        Span::styled(store, theme.faint()),
+        Span::styled(store, faint()),
     ]);
-    both_sides(buffer, area, &left, &Line::from(link));
+    both_sides(buffer, area, &left, &Line::styled(text, style));
+}
+
+/// What is wrong, in as many lines as there are for it.
+fn trouble(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
+    let Some(why) = view.trouble() else { return };
+    let mut lines = words(&why, usize::from(area.width).saturating_sub(2).max(1));
+    let height = usize::from(area.height);
+    if let Some(last) = lines.get(..height).and(height.checked_sub(1)).filter(|_| lines.len() > height) {
+        lines[last].push_str(" …");
+    }
+    for (y, line) in (area.y..area.bottom()).zip(lines) {
+        let line = Line::styled(format!(" {line}"), theme.colour(Color::Red));
+        buffer.set_line(area.x, y, &window(&line, 0, usize::from(area.width)), area.width);
+    }
+}
+
+/// What is said where there are no rows: that it is read, or that there is nothing.
+fn instead(view: &View) -> String {
+    let seconds = view.now.as_secs();
+    let then = match view.awaited {
+        None => "",
+        Some(true) => " All will be expanded.",
+        Some(false) => " All will be collapsed.",
+    };
+    match (&view.link, view.loaded()) {
+        (Link::Refused(_) | Link::Lost { .. }, false) => {
+            format!("Nothing was read yet; it is tried again.{then}")
+        }
+        (Link::Connecting, false) => {
+            format!("{} Connecting to {} … {seconds}s.{then}", turn(view), view.store)
+        }
+        (Link::Connected, false) => format!("{} Reading {} … {seconds}s.{then}", turn(view), view.store),
+        (Link::Connecting | Link::Connected | Link::Refused(_) | Link::Lost { .. }, true) => {
+            format!("Nothing at or below {} yet. What comes is shown here.", view.key)
+        }
+    }
+}
+
+/// A sign that turns as time passes, so that it is seen that somebody is at work.
+fn turn(view: &View) -> char {
+    const SIGNS: [char; 8] = ['⠋', '⠙', '⠸', '⠴', '⠦', '⠇', '⠏', '⠉'];
+    let step = view.now.as_millis() / view.lasts().as_millis().max(1);
+    SIGNS[usize::try_from(step % 8).unwrap_or(0)]
 }
 
 fn tree(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     if view.keys() == 0 && view.rows.len() == 1 && area.height > 1 {
-        let message = match (&view.link, view.loaded()) {
-            (Link::Lost(_), false) => "Nothing was read yet; it is tried again and again.".to_owned(),
-            (Link::Connecting | Link::Connected, false) => format!("Reading {} …", view.store),
-            (Link::Connecting | Link::Connected | Link::Lost(_), true) => {
-                format!("Nothing at or below {} yet. What comes is shown here.", view.key)
-            }
-        };
-        let message = Paragraph::new(one_line(&message, 300)).style(theme.faint()).wrap(Wrap { trim: true });
-        message.render(area.inner(Margin { horizontal: 2, vertical: 1 }), buffer);
+        let message = Paragraph::new(one_line(&instead(view), 300)).style(faint()).wrap(Wrap { trim: true });
+        let vertical = u16::from(area.height > 4);
+        message.render(area.inner(Margin { horizontal: 2, vertical }), buffer);
         return;
     }
     let height = usize::from(area.height);
@@ -131,57 +187,51 @@ fn tree(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         }
     }
     if scrolls {
-        bar(buffer, area, view.rows.len() - height, view.first, height, theme);
+        bar(buffer, area, view.rows.len() - height, view.first, height);
     }
 }
 
 fn text(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let height = usize::from(area.height);
-    let mut y = area.y;
-    if let Some(remark) = view.lines.remark.as_ref().filter(|_| view.line == 0 && height > 1) {
-        let remark = Line::styled(one_line(remark, 200), theme.colour(Color::Yellow));
-        buffer.set_line(area.x, y, &remark, area.width);
-        y += 1;
-    }
-    let lines = view.lines.lines.iter().skip(view.line);
-    for (y, line) in (y..area.bottom()).zip(lines) {
-        buffer.set_stringn(area.x, y, line, usize::from(area.width), Style::new());
+    let lines = view.lines.lines.iter().enumerate().skip(view.line);
+    for (y, (index, line)) in (area.y..area.bottom()).zip(lines) {
+        let style = if index < view.lines.remarks { theme.colour(Color::Yellow) } else { Style::new() };
+        buffer.set_stringn(area.x, y, line, usize::from(area.width), style);
     }
     if view.lines.lines.len() > height && height > 0 {
         let beside = Rect { width: area.width + 1, ..area }.intersection(buffer.area);
-        bar(buffer, beside, view.lines.lines.len() - height, view.line, height, theme);
+        bar(buffer, beside, view.lines.lines.len() - height, view.line, height);
     }
 }
 
 /// A bar at the right edge that shows what part is on the screen.
-fn bar(buffer: &mut Buffer, area: Rect, last: usize, at: usize, height: usize, theme: Theme) {
+fn bar(buffer: &mut Buffer, area: Rect, last: usize, at: usize, height: usize) {
     use ratatui::widgets::StatefulWidget;
     let mut state = ScrollbarState::new(last + 1).position(at).viewport_content_length(height);
     let bar = Scrollbar::new(ScrollbarOrientation::VerticalRight).begin_symbol(None).end_symbol(None);
-    bar.track_symbol(Some(" ")).thumb_symbol("┃").style(theme.faint()).render(area, buffer, &mut state);
+    bar.track_symbol(Some(" ")).thumb_symbol("┃").style(faint()).render(area, buffer, &mut state);
 }
 
 fn footer(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
-    let place = Line::styled(format!("{}/{} ", view.row + 1, view.rows.len()), theme.faint());
+    let place = Line::styled(format!("{}/{} ", view.row + 1, view.rows.len()), faint());
     let search = &view.search;
     let left = if search.typing || !search.text.is_empty() {
         let found = match search.found {
-            Some((at, of)) => Span::styled(format!("  {at} of {of}"), theme.faint()),
-            None if search.text.is_empty() => Span::styled("part of a name, or of a/key", theme.faint()),
+            Some((at, of)) => Span::styled(format!("  {at} of {of}"), faint()),
+            None if !view.loaded() && !search.text.is_empty() => Span::styled("  when it is read", faint()),
+            None if search.text.is_empty() => Span::styled("part of a name, or of a/key", faint()),
             None => Span::styled("  not found", theme.colour(Color::Red)),
         };
         let cursor = Span::styled(if search.typing { " " } else { "" }, Modifier::REVERSED);
         let text = Span::styled(format!(" /{}", one_line(&search.text, 60)), theme.bold(Color::Yellow));
         Line::from(vec![text, cursor, found])
-    } else if let Link::Lost(why) = &view.link {
-        Line::styled(format!(" {}", one_line(why, usize::from(area.width))), theme.colour(Color::Red))
     } else {
         let pairs =
             [("?", "help"), ("q", "quit"), ("/", "search"), ("Tab", "pane"), ("m", "mode"), ("v", "value")];
         let all = pairs.iter().flat_map(|(key, word)| {
             [
                 Span::styled(format!(" {key} "), theme.bold(Color::Cyan)),
-                Span::styled(format!("{word} "), theme.faint()),
+                Span::styled(format!("{word} "), faint()),
             ]
         });
         let room = usize::from(area.width).saturating_sub(place.width() + 1);
@@ -194,24 +244,4 @@ fn footer(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         left
     };
     both_sides(buffer, area, &left, &place);
-}
-
-fn help(buffer: &mut Buffer, screen: Rect, theme: Theme) {
-    let lines: Vec<Line<'_>> = HELP
-        .iter()
-        .map(|(keys, what)| {
-            Line::from(vec![Span::styled(format!(" {keys:<14}"), theme.bold(Color::Cyan)), Span::raw(*what)])
-        })
-        .collect();
-    let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX);
-    let edge = u16::from(screen.height >= rows + 2);
-    let (width, height) = (44.min(screen.width), (rows + 2 * edge).min(screen.height));
-    let area = Rect::new((screen.width - width) / 2, (screen.height - height) / 2, width, height);
-    Clear.render(area, buffer);
-    let mut text = Paragraph::new(lines);
-    if edge == 1 {
-        let block = Block::new().borders(Borders::ALL).border_style(theme.faint());
-        text = text.block(block.title(" Keys ").title_alignment(Alignment::Center));
-    }
-    text.render(area, buffer);
 }

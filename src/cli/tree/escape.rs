@@ -2,21 +2,41 @@
 
 use std::fmt::Write;
 
-/// Characters that could steer the terminal, or turn around what is read.
+use unicode_width::UnicodeWidthStr;
+
+/// Characters that could steer the terminal, turn around what is read, or not be seen; and those that make one sign
+/// of what stands beside them (families, flags, skin colours, emoji made of plain signs): terminals disagree on how
+/// wide that is, and what one draws where another expects nothing stays behind.
 fn odd(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+                | '\u{20e3}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f1e6}'..='\u{1f1ff}'
+                | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
-/// Text in one line, with everything odd written as an escape; cut after so many characters.
-pub(super) fn one_line(text: &str, characters: usize) -> String {
+/// Text in one line, with everything odd written as an escape, and cut where it is wider than so many columns.
+pub(super) fn one_line(text: &str, columns: usize) -> String {
     let mut line = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == characters {
-            line.push('…');
+    let mut shown = String::new();
+    // How far it goes if it is to be cut, which takes a column.
+    let (mut taken, mut end) = (0, 0);
+    for character in text.chars() {
+        shown.clear();
+        push(&mut shown, character);
+        taken += shown.width();
+        if taken > columns {
+            line.truncate(end);
+            line.extend((columns > 0).then_some('…'));
             break;
         }
-        push(&mut line, character);
+        line.push_str(&shown);
+        if taken < columns {
+            end = line.len();
+        }
     }
     line
 }
@@ -31,15 +51,15 @@ pub(super) fn push(line: &mut String, character: char) {
 }
 
 /// A name of a key; an empty one is shown as quotes.
-pub(super) fn name(name: &str) -> String {
-    if name.is_empty() { "\"\"".to_owned() } else { one_line(name, 500) }
+pub(super) fn name(name: &str, columns: usize) -> String {
+    if name.is_empty() { "\"\"".to_owned() } else { one_line(name, columns) }
 }
 
 /// The beginning of a value in one line, for beside its name.
-pub(super) fn glimpse(value: &[u8], characters: usize) -> String {
+pub(super) fn glimpse(value: &[u8], columns: usize) -> String {
     match std::str::from_utf8(value) {
         Ok("") => "\"\"".to_owned(),
-        Ok(text) => one_line(text.strip_suffix('\n').unwrap_or(text), characters),
+        Ok(text) => one_line(text.strip_suffix('\n').unwrap_or(text), columns),
         Err(_) => format!("<{}>", bytes(value.len())),
     }
 }
@@ -80,11 +100,34 @@ mod tests {
     fn nothing_odd_stays() {
         assert_eq!(one_line("a\x1b[31m\n\u{9b}\u{202e}é", 99), "a\\u{1b}[31m\\n\\u{9b}\\u{202e}é");
         assert_eq!(one_line("abc", 3), "abc");
-        assert_eq!(one_line("abcd", 3), "abc…");
+        assert_eq!(one_line("abcd", 3), "ab…");
+        assert_eq!(one_line("日本語", 5), "日本…");
+        assert_eq!(one_line("日本語", 4), "日…");
+        assert_eq!(one_line("ab\x1b", 5), "ab…");
+        assert_eq!(one_line("ab", 0), "");
         assert_eq!(glimpse(b"8080\n", 9), "8080");
         assert_eq!(glimpse(b"\xff\x00", 9), "<2 bytes>");
         assert_eq!(glimpse(b"", 9), "\"\"");
-        assert_eq!(name(""), "\"\"");
+        assert_eq!(name("", 9), "\"\"");
+    }
+
+    /// What is left is as wide as its characters are, for whoever adds them up and for whoever does not.
+    #[test]
+    fn clusters_whose_width_is_not_agreed_on_are_taken_apart() {
+        let family = "👩\u{200d}👩\u{200d}👧\u{200d}👦";
+        assert_eq!(one_line(family, 99), "👩\\u{200d}👩\\u{200d}👧\\u{200d}👦");
+        assert_eq!(one_line("🇪🇺", 99), "\\u{1f1ea}\\u{1f1fa}");
+        let scotland = "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}";
+        for text in [family, "🇪🇺🇫🇷", "❤\u{fe0f}", "👍🏽", "1\u{fe0f}\u{20e3}", scotland, "a\u{ad}b\u{200b}c"]
+        {
+            let shown = one_line(text, 99);
+            let sum: usize = shown.chars().filter_map(unicode_width::UnicodeWidthChar::width).sum();
+            assert_eq!(shown.width(), sum, "{shown}");
+            assert_ne!(shown, text);
+        }
+        for text in ["e\u{301}", "한글", "日本語", "नमस्ते", "👍 ✓"] {
+            assert_eq!(one_line(text, 99), text);
+        }
     }
 
     #[test]

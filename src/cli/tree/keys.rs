@@ -27,6 +27,8 @@ pub(super) enum Act {
     Previous,
     Type(char),
     Erase,
+    EraseWord,
+    EraseAll,
     Accept,
     Cancel,
     Help,
@@ -35,19 +37,26 @@ pub(super) enum Act {
     Quit,
 }
 
-/// Every key and its meaning, for the help.
-pub(super) const HELP: [(&str, &str); 12] = [
-    ("↑ ↓  k j", "move, or scroll"),
+/// Every key and sign and its meaning, for the help.
+pub(super) const HELP: [(&str, &str); 19] = [
+    ("↑ ↓  k j", "move, or scroll the value"),
     ("→ l", "expand, go inside"),
     ("← h", "collapse, go up"),
     ("Enter Space", "expand or collapse"),
-    ("*  -", "expand, collapse all"),
-    ("PgUp PgDn g G", "page; first, last"),
-    ("/  n N", "search; next, previous"),
+    ("*  -", "expand, collapse all below"),
+    ("PgUp PgDn", "a page; so do Ctrl-B Ctrl-F, Ctrl-U Ctrl-D"),
+    ("g G", "first, last"),
+    ("/", "search in names; with a slash, in whole keys"),
+    ("n N", "next, previous; while typing ↓ ↑"),
+    ("Ctrl-U Ctrl-W", "while typing: erase all, the last word"),
+    ("Esc", "give the search up, go back"),
     ("Tab", "other pane"),
     ("v", "show or hide the value"),
     ("m  1 2 3", "text, JSON, hex"),
-    ("mouse", "click, click again, wheel"),
+    ("mouse", "click selects, on the arrow or once more expands; the wheel scrolls"),
+    ("+ ● -  ◆", "added, changed, deleted a moment ago; something below was"),
+    ("over 5m old", "unchanged since the view began; its store does not say when it was written"),
+    ("Ctrl-L Ctrl-Z", "draw anew; into the background"),
     ("q  Ctrl-C", "leave"),
 ];
 
@@ -63,6 +72,8 @@ pub(super) fn act(event: KeyEvent, typing: bool) -> Option<Act> {
             KeyCode::Char('z') => Act::Suspend,
             KeyCode::Char('l') => Act::Redraw,
             KeyCode::Char('h') if typing => Act::Erase,
+            KeyCode::Char('w') if typing => Act::EraseWord,
+            KeyCode::Char('u') if typing => Act::EraseAll,
             KeyCode::Char('b' | 'u') if !typing => Act::PageUp,
             KeyCode::Char('f' | 'd') if !typing => Act::PageDown,
             _ => return None,

@@ -14,6 +14,8 @@ pub(super) struct Areas {
     pub(super) tree: Rect,
     /// The value's pane with its edge, where it is shown.
     pub(super) value: Option<ValueAreas>,
+    /// What is wrong, while something is.
+    pub(super) trouble: Rect,
     pub(super) footer: Rect,
 }
 
@@ -30,10 +32,13 @@ pub(super) struct ValueAreas {
     pub(super) text: Rect,
 }
 
-/// Divides a screen.
-pub(super) fn areas((width, height): (u16, u16), with_value: bool) -> Areas {
+/// Divides a screen; what is wrong takes so many rows.
+pub(super) fn areas((width, height): (u16, u16), with_value: bool, trouble: u16) -> Areas {
     let header = Rect::new(0, 0, width, height.min(1));
     let middle = height.saturating_sub(2);
+    let trouble = trouble.min(middle / 3);
+    let middle = middle - trouble;
+    let trouble = Rect::new(0, 1 + middle, width, trouble).intersection(Rect::new(0, 0, width, height));
     let footer = Rect::new(0, height.saturating_sub(1), width, u16::from(height > 1));
     let mut tree = Rect::new(0, 1, width, middle);
     let value = if !with_value {
@@ -44,7 +49,7 @@ pub(super) fn areas((width, height): (u16, u16), with_value: bool) -> Areas {
         let whole = Rect::new(left, 1, width - left, middle);
         let inner = Rect { x: whole.x + 2, width: whole.width.saturating_sub(3), ..whole };
         Some(parts(whole, inner, true))
-    } else if height >= LOW {
+    } else if middle + 2 >= LOW {
         let upper = (middle * 11 / 20).max(1);
         tree.height = upper;
         let whole = Rect::new(0, 1 + upper, width, middle - upper);
@@ -53,7 +58,7 @@ pub(super) fn areas((width, height): (u16, u16), with_value: bool) -> Areas {
     } else {
         None
     };
-    Areas { header, tree, value, footer }
+    Areas { header, tree, value, trouble, footer }
 }
 
 fn parts(whole: Rect, inner: Rect, beside: bool) -> ValueAreas {
@@ -71,10 +76,11 @@ mod tests {
     #[test]
     fn every_size_is_divided_without_overlap() {
         for width in 0..200 {
-            for height in 0..60 {
+            for (height, trouble) in (0..60).flat_map(|height| [(height, 0), (height, 1), (height, 3)]) {
                 let screen = Rect::new(0, 0, width, height);
-                let areas = areas((width, height), true);
-                let mut all = vec![areas.header, areas.footer, areas.tree];
+                let areas = areas((width, height), true, trouble);
+                assert!(areas.trouble.height == trouble || height < 3 * trouble + 2);
+                let mut all = vec![areas.header, areas.footer, areas.tree, areas.trouble];
                 if let Some(value) = areas.value {
                     all.push(value.whole);
                     for part in [value.about, value.text] {

@@ -13,9 +13,11 @@ mod outline;
 mod search;
 mod terminal;
 mod value;
+mod wrap;
 
 pub use value::Mode;
 
+use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ use self::model::{Effect, Input, Link, Question, Told, View};
 use self::terminal::Screen;
 use super::stores::{StoreArgs, key};
 use super::{Common, Failure, print};
-use crate::store::{Standing, Store};
+use crate::store::{LinkState, Store};
 use crate::tree::{Changes, Scope, Snapshot, Tree};
 use crate::watch::Key;
 
@@ -49,7 +51,7 @@ pub(super) struct Args {
     /// The key at its top
     #[arg(value_parser = key, default_value = "/")]
     key: Key,
-    /// Print the tree as text and end
+    /// Print the tree as text and end: a line a key, on a terminal cut to its width, into a pipe with whole values
     #[arg(long)]
     once: bool,
     #[command(flatten)]
@@ -62,18 +64,32 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         return once(&args, common).await;
     }
     if !terminal::is_there() {
-        return Err(Failure::new("cannot show the tree in real time: no terminal: use --once"));
+        return Err(Failure::usage("cannot show the tree in real time: no terminal: use --once"));
     }
     let spec = args.store.spec(common)?;
     let url = spec.url.to_string();
     let tree = Tree::open(&Store::open(spec), args.key.clone());
     let broken = |error: std::io::Error| Failure::new(format!("cannot use the terminal: {error}"));
     let mut screen = Screen::enter().map_err(broken)?;
-    let view = View::new(args.key, url, screen.size().map_err(broken)?);
-    let outcome = live(&tree, view, &mut screen).await;
+    let view = View::new(args.key.clone(), url, screen.size().map_err(broken)?);
+    let outcome = tokio::select! {
+        outcome = live(&tree, view, &mut screen) => outcome.map_err(broken),
+        failure = never_reached(&tree, &args, common) => Err(failure),
+    };
     // First the terminal, then what there is to say.
     drop(screen);
-    outcome.map_err(broken)
+    outcome
+}
+
+/// Resolves if the store cannot be reached in time. Once it was, the view waits for it, however long it is away.
+async fn never_reached(tree: &Tree, args: &Args, common: &Common) -> Failure {
+    // The connection is closed again; the tree has its own.
+    let failure = args.store.open(common).await.err();
+    let connected = tree.store().health().borrow().state == LinkState::Connected;
+    match failure.filter(|_| !connected) {
+        Some(failure) => failure,
+        None => std::future::pending().await,
+    }
 }
 
 async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
@@ -83,7 +99,9 @@ async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
     if entries.is_empty() && !args.key.base().is_empty() {
         return Err(opened.missing(&args.key).await);
     }
-    print(&outline::outline(&args.key, &entries))
+    let columns = std::io::stdout().is_terminal().then(crossterm::terminal::size);
+    let columns = columns.and_then(Result::ok).map_or(usize::MAX, |(columns, _)| usize::from(columns));
+    print(&outline::outline(&args.key, &entries, columns))
 }
 
 /// Feeds the view until somebody leaves.
@@ -118,13 +136,17 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
                 None => return Ok(()),
             },
             () = sleep_until(draw_at) => {
-                view.handle(began.elapsed(), Input::Link(link(&tree.standing(), view.loaded())));
+                view.handle(began.elapsed(), Input::Link(link(tree, view.loaded())));
                 if repaint_at.take_if(|at| *at <= Instant::now()).is_some() {
                     screen.clear()?;
                 }
+                // An event that tells of the size may be lost, or tell of one that was passed through.
+                let (width, height) = screen.size()?;
+                view.handle(began.elapsed(), Input::Size(width, height));
                 screen.draw(&view)?;
                 drawn = Instant::now();
-                draw_at = (drawn + view.lasts()).min(repaint_at.unwrap_or(drawn + view.lasts()));
+                draw_at = drawn + view.lasts();
+                draw_at = repaint_at.map_or(draw_at, |at| draw_at.min(at));
                 None
             }
             Some(told) = &mut answer => {
@@ -175,13 +197,29 @@ fn input(event: &Event) -> Option<Input> {
     }
 }
 
-fn link(standing: &Standing, loaded: bool) -> Link {
-    match (&standing.error, standing.connected) {
-        (Some(error), _) => Link::Lost(error.clone()),
-        (None, true) => Link::Connected,
-        (None, false) if loaded => Link::Lost("the connection is lost; it is tried again".to_owned()),
-        (None, false) => Link::Connecting,
+fn link(tree: &Tree, loaded: bool) -> Link {
+    let (standing, health) = (tree.standing(), tree.store().health().borrow().clone());
+    // Of the two the store's health is the newer.
+    let connected = health.state == LinkState::Connected;
+    match (standing.error, connected) {
+        (Some(why), true) if standing.connected => Link::Refused(why),
+        (_, true) => Link::Connected,
+        (None, false) if !loaded && health.state == LinkState::Connecting => Link::Connecting,
+        (why, false) => Link::Lost {
+            why: health
+                .error
+                .or(why)
+                .unwrap_or_else(|| "the connection is lost; it is tried again".to_owned()),
+            since: clock(health.since),
+        },
     }
+}
+
+/// A time of today, or with its day.
+fn clock(time: jiff::Timestamp) -> String {
+    let now = jiff::Zoned::now();
+    let time = time.to_zoned(now.time_zone().clone());
+    time.strftime(if time.date() == now.date() { "%H:%M:%S" } else { "%b %d %H:%M" }).to_string()
 }
 
 async fn ask(store: &Store, question: Question) -> Told {

@@ -10,16 +10,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::draw;
 use super::keys::Act;
 use super::layout::{Areas, areas};
 use super::nodes::{Change, Holds, NodeId, Nodes, TOP};
 use super::search::Search;
 use super::value::{Lines, Mode, lay_out};
+use super::wrap::words;
 use crate::tree::{Scope, Snapshot};
 use crate::watch::{Key, Spelling, Version};
 
 /// How long a change stays marked.
 pub(super) const FADE: Duration = Duration::from_secs(6);
+
+/// Rows that may say what is wrong.
+pub(super) const TROUBLE: usize = 3;
 
 /// How far the store can be believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +33,15 @@ pub enum Link {
     Connecting,
     /// What is shown is what is there.
     Connected,
-    /// What is shown is what was there; why it is not known better.
-    Lost(String),
+    /// It is connected, but tells nothing of this subtree: what is shown is what was there, and this is why.
+    Refused(String),
+    /// It is not connected: what is shown is what was there.
+    Lost {
+        /// Why it is not.
+        why: String,
+        /// The time since when.
+        since: String,
+    },
 }
 
 /// What the store told of one key, when it was asked.
@@ -95,6 +107,10 @@ pub struct View {
     pub(super) store: String,
     pub(super) nodes: Nodes,
     snapshot: Option<Snapshot>,
+    /// When the subtree was first read.
+    pub(super) read_at: Duration,
+    /// Whether all is to be opened or closed when it is read: that was asked for before.
+    pub(super) awaited: Option<bool>,
     pub(super) link: Link,
     /// What can be scrolled to, in order, with its depth.
     pub(super) rows: Vec<(NodeId, usize)>,
@@ -106,7 +122,8 @@ pub struct View {
     pub(super) with_value: bool,
     pub(super) mode: Mode,
     pub(super) search: Search,
-    pub(super) help: bool,
+    /// The first line of the help on the screen, while it is shown.
+    pub(super) help: Option<usize>,
     size: (u16, u16),
     told: Option<(Told, Duration)>,
     /// Marks that are still shown, the oldest first.
@@ -128,6 +145,8 @@ impl View {
             store,
             nodes: Nodes::new(),
             snapshot: None,
+            read_at: Duration::ZERO,
+            awaited: None,
             link: Link::Connecting,
             rows: vec![(TOP, 0)],
             row: 0,
@@ -136,7 +155,7 @@ impl View {
             with_value: true,
             mode: Mode::Text,
             search: Search::default(),
-            help: false,
+            help: None,
             size,
             told: None,
             marked: BTreeSet::new(),
@@ -193,9 +212,10 @@ impl View {
         }
     }
 
-    /// How long the screen stays true if nothing happens: marks fade, and ages are shown in seconds.
+    /// How long the screen stays true if nothing happens: marks fade, ages are shown in seconds, and while it is read,
+    /// that is seen.
     pub fn lasts(&self) -> Duration {
-        Duration::from_millis(if self.marked.is_empty() { 1000 } else { 250 })
+        Duration::from_millis(if self.marked.is_empty() && self.loaded() { 1000 } else { 250 })
     }
 
     /// Whether the subtree was read.
@@ -215,7 +235,10 @@ impl View {
         let node = self.nodes.node(self.selected());
         let asked = match node.holds {
             Holds::Prefix | Holds::Gone => false,
-            Holds::NoValue | Holds::Value(_) => self.link == Link::Connected,
+            Holds::NoValue | Holds::Value(_) => match self.link {
+                Link::Connected | Link::Refused(_) => true,
+                Link::Connecting | Link::Lost { .. } => false,
+            },
         };
         let question = Question {
             key: Key::new(&self.full(self.selected())).ok().filter(|_| asked)?,
@@ -251,7 +274,24 @@ impl View {
     }
 
     pub(super) fn areas(&self) -> Areas {
-        areas(self.size, self.with_value)
+        let width = usize::from(self.size.0).saturating_sub(2).max(1);
+        let trouble = self.trouble().map_or(0, |why| words(&why, width).len().min(TROUBLE));
+        areas(self.size, self.with_value, u16::try_from(trouble).unwrap_or(0))
+    }
+
+    /// Why what is shown may not be what is there.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match &self.link {
+            Link::Connecting | Link::Connected => None,
+            Link::Refused(why) => Some(format!("cannot read {}: {why}", self.key)),
+            Link::Lost { why, .. } => Some(why.clone()),
+        }
+    }
+
+    /// How many columns the tree is moved to the left, so that what is selected begins in its left half.
+    pub(super) fn shift(&self) -> usize {
+        let depth = self.rows.get(self.row).map_or(0, |(_, depth)| *depth);
+        (2 * depth).saturating_sub(usize::from(self.areas().tree.width) / 2)
     }
 
     /// How many keys there are.
@@ -294,10 +334,14 @@ impl View {
         }
         self.snapshot = Some(snapshot);
         if first {
+            self.read_at = self.now;
             self.open_what_fits();
         }
         if other_rows {
             self.list();
+        }
+        if first {
+            self.do_awaited();
         }
     }
 
@@ -325,6 +369,7 @@ impl View {
         self.nodes.node_mut(id).holds = Holds::Prefix;
         // The search begins again where it is.
         self.search.from = None;
+        self.search.opened.clear();
         let selected = self.selected();
         let stays = self.nodes.prune(id);
         if stays != id && !self.nodes.is_there(selected) {
@@ -382,6 +427,7 @@ impl View {
 
     /// Brings the selected row onto the screen, and lays out its value.
     fn fit(&mut self) {
+        self.help = self.help.map(|line| line.min(draw::last_of_help(self.size)));
         let areas = self.areas();
         let height = usize::from(areas.tree.height).max(1);
         self.first = self.first.min(self.row).max((self.row + 1).saturating_sub(height));

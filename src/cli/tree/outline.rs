@@ -9,17 +9,15 @@ use crate::watch::Key;
 
 /// Levels that are indented; deeper ones stand under the last, so that no line is made of blanks only.
 const INDENTED: usize = 40;
-/// Characters of a value that are shown.
-const VALUE: usize = 60;
 
-/// One line a node.
-pub(super) fn outline(key: &Key, entries: &BTreeMap<String, Entry>) -> String {
+/// One line a node, cut where it is wider than so many columns.
+pub(super) fn outline(key: &Key, entries: &BTreeMap<String, Entry>, columns: usize) -> String {
     let mut nodes = Nodes::new();
     for (path, entry) in entries {
         let (id, _) = nodes.reach(path);
         nodes.node_mut(id).holds = entry.value.clone().map_or(Holds::NoValue, Holds::Value);
     }
-    let mut text = String::new();
+    let (mut text, mut line) = (String::new(), String::new());
     // For each level above, how many nodes are still to come on it.
     let mut left: Vec<usize> = Vec::new();
     for (id, depth) in nodes.walk(true) {
@@ -27,17 +25,21 @@ pub(super) fn outline(key: &Key, entries: &BTreeMap<String, Entry>) -> String {
         if let Some((last, above)) = left.split_last_mut() {
             *last -= 1;
             for left in above.iter().take(INDENTED) {
-                text.push_str(if *left > 0 { "│  " } else { "   " });
+                line.push_str(if *left > 0 { "│  " } else { "   " });
             }
-            text.push_str(if *last > 0 { "├─ " } else { "└─ " });
+            line.push_str(if *last > 0 { "├─ " } else { "└─ " });
         }
         let node = nodes.node(id);
-        text.push_str(&if id == TOP { one_line(key.as_str(), usize::MAX) } else { name(node.name()) });
+        let name = if id == TOP { one_line(key.as_str(), columns) } else { name(node.name(), columns) };
+        line.push_str(&name);
         if let Holds::Value(value) = &node.holds {
-            text.push_str(" = ");
-            text.push_str(&glimpse(value, VALUE));
+            line.push_str(" = ");
+            line.push_str(&glimpse(value, columns));
         }
+        // There is nothing odd left that would be escaped again.
+        text.push_str(&one_line(&line, columns));
         text.push('\n');
+        line.clear();
         left.push(node.children());
     }
     text
@@ -64,7 +66,10 @@ mod tests {
             ("/", Some("x\ny")),
         ];
         let entries = entries.map(|(path, value)| (path.to_owned(), entry(value)));
-        insta::assert_snapshot!(outline(&Key::new("/top").unwrap(), &entries.into()), @r#"
+        let (key, entries) = (Key::new("/top").unwrap(), entries.into());
+        assert!(outline(&key, &entries, 12).contains("\n│  ├─ b = 1\n"));
+        assert!(outline(&key, &entries, 12).contains("\n│     └─ d …\n"));
+        insta::assert_snapshot!(outline(&key, &entries, usize::MAX), @r#"
         /top
         ├─ "" = x\ny
         ├─ a

@@ -11,6 +11,10 @@ pub(super) struct Search {
     pub(super) typing: bool,
     /// Where it began: what is found is the first from there on.
     pub(super) from: Option<NodeId>,
+    /// The first row on the screen then.
+    pub(super) first: usize,
+    /// What was opened to show what is found, as long as it is being typed.
+    pub(super) opened: Vec<NodeId>,
     /// The number of the selected one among all that are found, from 1, and how many there are.
     pub(super) found: Option<(usize, usize)>,
 }
@@ -76,6 +80,13 @@ pub(super) fn find(
     Some((found[index], index + 1, all))
 }
 
+/// A text without its last word and what stands behind that.
+pub(super) fn without_last_word(text: &str) -> &str {
+    let between = |character: char| !character.is_alphanumeric();
+    let word = text.trim_end_matches(between);
+    word.trim_end_matches(|character| !between(character))
+}
+
 /// Whether a name has what is looked for, which is in lower case.
 pub(super) fn contains(name: &str, wanted: &str) -> bool {
     !wanted.is_empty()
@@ -115,6 +126,14 @@ mod tests {
         assert_eq!(go("", "port", Direction::Previous), at("/b/x/port", 3));
         assert_eq!(go("", "nothing", Direction::Next), None);
         assert_eq!(go("", "", Direction::Next), None);
+    }
+
+    #[test]
+    fn words_are_taken_from_the_end() {
+        for (text, left) in [("a/port", "a/"), ("a/", ""), ("two words", "two "), ("é-ü. ", "é-"), ("", "")]
+        {
+            assert_eq!(without_last_word(text), left);
+        }
     }
 
     #[test]

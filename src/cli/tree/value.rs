@@ -1,8 +1,7 @@
 //! A value as lines of the value pane: text, indented JSON or hex. Pure.
 
-use ratatui::text::Span;
-
-use super::escape::{bytes, hex, push};
+use super::escape::{bytes, hex};
+use super::wrap::{words, wrapped};
 
 /// More of a value than this is not laid out; what is left is said.
 const SHOWN: usize = 1 << 16;
@@ -41,30 +40,31 @@ impl Mode {
 /// A value laid out.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// Why it is not shown as was asked.
-    pub(super) remark: Option<String>,
+    /// How many of the first lines say why it is not shown as was asked.
+    pub(super) remarks: usize,
     pub(super) lines: Vec<String>,
 }
 
 /// Lays out a value so that no line is wider than `width` columns.
 pub(super) fn lay_out(value: &[u8], mode: Mode, width: usize) -> Lines {
-    let mut laid = match (mode, std::str::from_utf8(value)) {
-        (Mode::Text, Ok(text)) => Lines { remark: None, lines: wrapped(beginning(text), width) },
+    let (remark, shown) = match (mode, std::str::from_utf8(value)) {
+        (Mode::Text, Ok(text)) => (None, wrapped(beginning(text), width)),
         (Mode::Json, Ok(text)) => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            Ok(_) => Lines { remark: None, lines: wrapped(&indented(text), width) },
-            Err(error) => {
-                Lines { remark: Some(format!("not JSON: {error}")), lines: wrapped(beginning(text), width) }
-            }
+            Ok(_) => (None, wrapped(&indented(text), width)),
+            Err(error) => (Some(format!("not JSON: {error}")), wrapped(beginning(text), width)),
         },
         (Mode::Text | Mode::Json, Err(_)) => {
-            Lines { remark: Some("not UTF-8, so shown as hex".to_owned()), lines: dumped(value, width) }
+            (Some("not UTF-8, so shown as hex".to_owned()), dumped(value, width))
         }
-        (Mode::Hex, _) => Lines { remark: None, lines: dumped(value, width) },
+        (Mode::Hex, _) => (None, dumped(value, width)),
     };
+    let mut lines = remark.map_or_else(Vec::new, |remark| words(&remark, width));
+    let remarks = lines.len();
+    lines.extend(shown);
     if value.len() > SHOWN {
-        laid.lines.push(format!("… {} in all", bytes(value.len())));
+        lines.push(format!("… {} in all", bytes(value.len())));
     }
-    laid
+    Lines { remarks, lines }
 }
 
 fn beginning(text: &str) -> &str {
@@ -76,31 +76,6 @@ fn dumped(value: &[u8], width: usize) -> Vec<String> {
     let fits = [32, 16, 8, 4].into_iter().find(|count| 9 + 4 * count + (count - 1) / 8 <= width).unwrap_or(2);
     let shown = &value[..value.len().min(SHOWN)];
     shown.chunks(fits).enumerate().map(|(line, bytes)| hex(line * fits, bytes, fits)).collect()
-}
-
-/// Lines no wider than `width`, broken where they are full: what is shown may be no words at all.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut shown = String::new();
-    for line in text.lines() {
-        let (mut part, mut taken) = (String::new(), 0);
-        for character in line.chars() {
-            shown.clear();
-            match character {
-                '\t' => shown.extend(std::iter::repeat_n(' ', 4 - taken % 4)),
-                character => push(&mut shown, character),
-            }
-            let wide = if shown.is_ascii() { shown.len() } else { Span::raw(shown.as_str()).width() };
-            if taken + wide > width && taken > 0 {
-                lines.push(std::mem::take(&mut part));
-                taken = 0;
-            }
-            part.push_str(&shown);
-            taken += wide;
-        }
-        lines.push(part);
-    }
-    lines
 }
 
 /// JSON with a line for each member and element. Only blanks are changed: numbers keep all their digits, and
@@ -165,25 +140,17 @@ mod tests {
         let pretty = "{\n  \"a\": [\n    1,\n    2.50,\n    {}\n  ],\n  \"b\\\"}\": \"x, y: {\",\n  \
                       \"n\": 12345678901234567890123,\n  \"e\": []\n}";
         assert_eq!(indented(json), pretty);
-        assert_eq!(lay_out(json.as_bytes(), Mode::Json, 80).remark, None);
-        let broken = lay_out(b"{a", Mode::Json, 80);
-        assert!(broken.remark.is_some_and(|remark| remark.starts_with("not JSON: ")));
-        assert_eq!(broken.lines, ["{a"]);
-    }
-
-    #[test]
-    fn lines_are_broken_at_the_width() {
-        assert_eq!(wrapped("abcdef\n\nx\ty", 4), ["abcd", "ef", "", "x   ", "y"]);
-        assert_eq!(wrapped("日本語", 4), ["日本", "語"]);
-        assert_eq!(wrapped("a\x1bb", 8), ["a\\u{1b}b"]);
-        assert_eq!(wrapped("日", 1), ["日"]);
+        assert_eq!(lay_out(json.as_bytes(), Mode::Json, 80).remarks, 0);
+        let broken = lay_out(b"{a", Mode::Json, 26);
+        assert_eq!(broken.remarks, 2);
+        assert_eq!(broken.lines, ["not JSON: key must be a", "string at line 1 column 2", "{a"]);
     }
 
     #[test]
     fn what_is_no_text_is_shown_as_hex_that_fits() {
         let shown = lay_out(b"\xff\x01abcdefgh", Mode::Text, 42);
-        assert!(shown.remark.is_some());
-        assert_eq!(shown.lines[0], "000000  ff 01 61 62 63 64 65 66  ··abcdef");
+        assert_eq!(shown.remarks, 1);
+        assert_eq!(shown.lines[1], "000000  ff 01 61 62 63 64 65 66  ··abcdef");
         for width in [20, 40, 60, 80, 200] {
             let widest = dumped(&[0; 99], width).iter().map(|line| line.chars().count()).max();
             assert!(widest <= Some(width), "{widest:?} {width}");

@@ -7,8 +7,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Widget};
+use unicode_width::UnicodeWidthStr;
 
-use super::Theme;
+use super::{Theme, faint, window};
 use crate::cli::status::span;
 use crate::cli::tree::escape::{bytes, one_line};
 use crate::cli::tree::layout::ValueAreas;
@@ -33,7 +34,7 @@ pub(super) fn tabs(areas: &ValueAreas) -> [(Mode, Rect); 3] {
 /// Draws it, and the edge of the pane.
 pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: &View, theme: Theme) {
     let focus = view.focus == Pane::Value;
-    let edge = if focus { theme.colour(Color::Cyan) } else { theme.faint() };
+    let edge = if focus { theme.colour(Color::Cyan) } else { faint() };
     let key = one_line(&view.full(view.selected()), usize::from(areas.whole.width).saturating_sub(4));
     let key = Span::styled(key, theme.bold(Color::Cyan));
     let block = Block::new().border_style(edge);
@@ -45,11 +46,7 @@ pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: 
     block.render(areas.whole.intersection(screen), buffer);
     let about = areas.about.intersection(screen);
     let chosen = |mode| {
-        if mode == view.mode {
-            theme.bold(Color::Cyan).add_modifier(Modifier::UNDERLINED)
-        } else {
-            theme.faint()
-        }
+        if mode == view.mode { theme.bold(Color::Cyan).add_modifier(Modifier::UNDERLINED) } else { faint() }
     };
     for (mode, area) in tabs(areas) {
         let area = area.intersection(screen);
@@ -58,17 +55,27 @@ pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: 
         }
     }
     if areas.beside {
-        let faint = |text: Option<String>| Line::styled(text.unwrap_or_default(), theme.faint());
+        let faint = |text: Option<String>| Line::styled(text.unwrap_or_default(), faint());
         let (version, rest) = (version(view, true), rest(view).join(" · "));
         let lines = [Line::from(key), faint(version), faint(Some(rest))];
         for (y, line) in (about.y..about.bottom()).zip(&lines) {
-            buffer.set_line(about.x, y, line, about.width);
+            let line = window(line, 0, usize::from(about.width));
+            buffer.set_line(about.x, y, &line, about.width);
         }
     } else if let Some(last) = tabs(areas).last().filter(|_| !about.is_empty()) {
         let x = last.1.right() + 2;
         let room = about.right().saturating_sub(x);
         let facts: Vec<String> = version(view, false).into_iter().chain(rest(view)).collect();
-        buffer.set_line(x, about.y, &Line::styled(facts.join(" · "), theme.faint()), room);
+        // As many as there is room for: the rest is seen on a wider screen.
+        let mut shown = String::new();
+        for fact in facts {
+            let more = if shown.is_empty() { fact } else { format!("{shown} · {fact}") };
+            if shown.is_empty() || more.width() <= usize::from(room) {
+                shown = more;
+            }
+        }
+        let facts = Line::styled(shown, faint());
+        buffer.set_line(x, about.y, &window(&facts, 0, usize::from(room)), room);
     }
 }
 
@@ -118,13 +125,24 @@ fn age(view: &View) -> Option<String> {
         return Some(format!("{word} {}", ago(view.now.saturating_sub(at))));
     }
     let (told, at) = view.told()?;
-    told.written.map(|written| format!("written {}", ago(written + view.now.saturating_sub(*at))))
+    if let Some(written) = told.written {
+        return Some(format!("written {}", ago(written + view.now.saturating_sub(*at))));
+    }
+    // The store keeps no time. It is as old as it was seen to be unchanged, or older.
+    let seen = view.now.saturating_sub(view.read_at).as_secs();
+    (seen > 0 && told.version != Ok(None)).then(|| format!("over {} old", span_of(seen)))
 }
 
 fn ago(age: Duration) -> String {
     match age.as_secs() {
         0 => "now".to_owned(),
-        seconds @ 1..120 => format!("{seconds}s ago"),
-        _ => format!("{} ago", span(age.as_secs_f64())),
+        seconds => format!("{} ago", span_of(seconds)),
+    }
+}
+
+fn span_of(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        _ => span(Duration::from_secs(seconds).as_secs_f64()),
     }
 }

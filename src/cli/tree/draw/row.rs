@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::Theme;
+use super::{Theme, faint, window};
 use crate::cli::tree::escape;
 use crate::cli::tree::model::{FADE, View};
 use crate::cli::tree::nodes::{Change, Holds, NodeId, TOP};
@@ -32,9 +32,9 @@ fn age(at: Duration, now: Duration) -> Option<Age> {
     }
 }
 
-/// The column of a row's arrow. Indentation ends before it takes the room of the names.
-pub(in crate::cli::tree) fn arrow_at(depth: usize, width: u16) -> usize {
-    2 + (2 * depth).min(usize::from(width) / 2)
+/// The column of a row's arrow, where the tree is moved so many columns to the left.
+pub(in crate::cli::tree) fn arrow_at(depth: usize, shift: usize) -> usize {
+    2 + (2 * depth).saturating_sub(shift)
 }
 
 pub(super) fn line(view: &View, id: NodeId, depth: usize, width: u16, theme: Theme) -> Line<'static> {
@@ -45,7 +45,14 @@ pub(super) fn line(view: &View, id: NodeId, depth: usize, width: u16, theme: The
         (_, true) => "▾ ",
         (_, false) => "▸ ",
     };
-    let name = if id == TOP { escape::one_line(view.key.as_str(), 500) } else { escape::name(node.name()) };
+    let (indent, shift, room) = (2 * depth, view.shift(), usize::from(width).saturating_sub(2));
+    // Enough of it that what is cut is seen to be.
+    let enough = room + shift + 1;
+    let name = if id == TOP {
+        escape::one_line(view.key.as_str(), enough)
+    } else {
+        escape::name(node.name(), enough)
+    };
     let mut style = if node.children() > 0 { theme.bold(Color::Blue) } else { Style::new() };
     if let (Some((Change::Altered | Change::Added, _)), Some(marked)) = (node.changed, marked) {
         style = style.patch(marked);
@@ -57,26 +64,28 @@ pub(super) fn line(view: &View, id: NodeId, depth: usize, width: u16, theme: The
     if contains(node.name(), &searched.to_lowercase()) {
         style = style.patch(theme.colour(Color::Yellow)).add_modifier(Modifier::UNDERLINED);
     }
-    let indent = arrow_at(depth, width) - 2;
     let mut spans = vec![
-        Span::styled(sign, marked.unwrap_or_default()),
-        Span::raw(" ".repeat(indent + 1)),
-        Span::styled(arrow, theme.faint()),
+        Span::raw(" ".repeat(indent.saturating_sub(shift).min(room))),
+        Span::styled(arrow, faint()),
         Span::styled(name, style),
     ];
     if node.children() > 0 && !node.open {
-        spans.push(Span::styled(format!(" ({})", node.children()), theme.faint()));
+        spans.push(Span::styled(format!(" ({})", node.children()), faint()));
     }
     match &node.holds {
         Holds::Value(value) => {
-            let glimpse = escape::glimpse(value, usize::from(width));
-            let style = marked.filter(|_| node.changed.is_some()).unwrap_or_else(|| theme.faint());
-            spans.push(Span::styled(format!("  {glimpse}"), style));
+            let glimpse = escape::glimpse(value, enough);
+            let style = marked.filter(|_| node.changed.is_some()).unwrap_or_else(faint);
+            spans.push(Span::styled(" = ", faint()));
+            spans.push(Span::styled(glimpse, style));
         }
-        Holds::Gone => spans.push(Span::styled("  deleted", theme.faint())),
+        Holds::Gone => spans.push(Span::styled(" (deleted)", faint())),
         Holds::Prefix | Holds::NoValue => {}
     }
-    Line::from(spans)
+    // The mark stays where it is, whatever is moved.
+    let mut line = Line::from(vec![Span::styled(sign, marked.unwrap_or_default()), Span::raw(" ")]);
+    line.extend(window(&Line::from(spans), shift.saturating_sub(indent), room).spans);
+    line
 }
 
 /// The sign before a row, and how it is shown while it fades.

@@ -7,15 +7,17 @@ use super::{Effect, Pane, View};
 use crate::cli::tree::draw;
 use crate::cli::tree::keys::Act;
 use crate::cli::tree::nodes::{NodeId, TOP};
-use crate::cli::tree::search::{Direction, Search, find};
+use crate::cli::tree::search::{Direction, Search, find, without_last_word};
 
 /// Rows that one step of the wheel moves.
 const WHEEL: usize = 3;
+/// Lines of the help that a page moves: half of what the lowest usual screen shows.
+const HELP_PAGE: usize = 8;
 
 impl View {
     pub(super) fn act(&mut self, act: Act) -> Option<Effect> {
-        if self.help && !matches!(act, Act::Quit | Act::Suspend | Act::Redraw) {
-            self.help = false;
+        if let Some(line) = self.help.filter(|_| !matches!(act, Act::Quit | Act::Suspend | Act::Redraw)) {
+            self.help = read_on(act, line);
             return None;
         }
         match act {
@@ -28,6 +30,7 @@ impl View {
             Act::Left => self.left(),
             Act::Right => self.right(),
             Act::Toggle => self.toggle(),
+            Act::OpenBelow | Act::CloseBelow if !self.loaded() => self.awaited = Some(act == Act::OpenBelow),
             Act::OpenBelow => self.set_below(true),
             Act::CloseBelow => self.set_below(false),
             Act::SwitchPane => self.switch_pane(),
@@ -37,7 +40,7 @@ impl View {
             Act::Search => {
                 self.focus = Pane::Tree;
                 let from = Some(self.selected());
-                self.search = Search { typing: true, from, ..Search::default() };
+                self.search = Search { typing: true, from, first: self.first, ..Search::default() };
             }
             Act::Next => self.search(Direction::Next),
             Act::Previous => self.search(Direction::Previous),
@@ -45,18 +48,31 @@ impl View {
                 self.search.text.push(character);
                 self.search(Direction::Here);
             }
+            Act::Erase if self.search.text.is_empty() => return self.act(Act::Cancel),
             Act::Erase => {
                 self.search.text.pop();
                 self.search(Direction::Here);
             }
-            Act::Accept => self.search.typing = false,
+            Act::EraseWord => {
+                let left = without_last_word(&self.search.text).len();
+                self.search.text.truncate(left);
+                self.search(Direction::Here);
+            }
+            Act::EraseAll => {
+                self.search.text.clear();
+                self.search(Direction::Here);
+            }
+            Act::Accept => {
+                self.search.typing = false;
+                self.search.opened.clear();
+            }
             Act::Cancel => {
-                if let Some(from) = self.search.from.filter(|_| self.search.typing) {
-                    self.reveal(from);
+                if self.search.typing {
+                    self.go_back();
                 }
                 self.search = Search::default();
             }
-            Act::Help => self.help = true,
+            Act::Help => self.help = Some(0),
             Act::Suspend => return Some(Effect::Suspend),
             Act::Redraw => return Some(Effect::Redraw),
             Act::Quit => return Some(Effect::Quit),
@@ -70,8 +86,14 @@ impl View {
         let over_value = areas.value.is_some_and(|value| value.whole.contains(at));
         #[expect(clippy::wildcard_enum_match_arm, reason = "moves and releases mean nothing here")]
         match event.kind {
-            MouseEventKind::Down(_) if self.help => self.help = false,
-            _ if self.help => {}
+            MouseEventKind::Down(_) if self.help.is_some() => self.help = None,
+            MouseEventKind::ScrollUp if self.help.is_some() => {
+                self.help = self.help.map(|line| line.saturating_sub(WHEEL));
+            }
+            MouseEventKind::ScrollDown if self.help.is_some() => {
+                self.help = self.help.map(|line| line + WHEEL);
+            }
+            _ if self.help.is_some() => {}
             MouseEventKind::ScrollUp if over_value => self.line = self.line.saturating_sub(WHEEL),
             MouseEventKind::ScrollDown if over_value => self.line += WHEEL,
             MouseEventKind::ScrollUp => self.scroll(self.first.saturating_sub(WHEEL)),
@@ -86,8 +108,7 @@ impl View {
                 self.focus = Pane::Tree;
                 let row = self.first + usize::from(at.y - areas.tree.y);
                 let Some((_, depth)) = self.rows.get(row) else { return };
-                let on_arrow =
-                    usize::from(at.x - areas.tree.x) <= draw::arrow_at(*depth, areas.tree.width) + 1;
+                let on_arrow = usize::from(at.x - areas.tree.x) <= draw::arrow_at(*depth, self.shift()) + 1;
                 if on_arrow || row == self.row {
                     self.select(row);
                     self.toggle();
@@ -181,7 +202,41 @@ impl View {
         };
     }
 
+    /// Does what was asked for while nothing was there yet.
+    pub(super) fn do_awaited(&mut self) {
+        if let Some(open) = self.awaited.take() {
+            self.set_below(open);
+        }
+        if !self.search.text.is_empty() {
+            self.search(Direction::Here);
+        }
+    }
+
+    /// Returns to where the search began, and closes what it opened.
+    fn go_back(&mut self) {
+        self.close_searched();
+        if let Some(from) = self.search.from {
+            self.reveal(from);
+            self.first = self.search.first;
+        } else {
+            self.list();
+        }
+    }
+
+    fn close_searched(&mut self) {
+        for id in std::mem::take(&mut self.search.opened) {
+            self.nodes.node_mut(id).open = false;
+        }
+    }
+
     fn search(&mut self, direction: Direction) {
+        if self.search.text.is_empty() {
+            self.search.found = None;
+            if self.search.typing {
+                self.go_back();
+            }
+            return;
+        }
         let from = match (direction, self.search.from) {
             (Direction::Here, Some(from)) => from,
             (Direction::Here | Direction::Next | Direction::Previous, _) => self.selected(),
@@ -189,25 +244,65 @@ impl View {
         let found = find(&self.nodes, self.key.base(), &self.search.text, from, direction);
         self.search.found = found.map(|(_, at, of)| (at, of));
         if let Some((id, _, _)) = found {
-            self.reveal(id);
+            self.close_searched();
+            let opened = self.reveal(id);
+            if self.search.typing {
+                self.search.opened = opened;
+            }
         }
     }
 
-    /// Selects a node and opens all above it.
-    fn reveal(&mut self, id: NodeId) {
-        let mut hidden = false;
+    /// Selects a node and opens all above it. Returns what was not open.
+    fn reveal(&mut self, id: NodeId) -> Vec<NodeId> {
+        let mut opened = Vec::new();
         let mut above = self.nodes.above(id);
         while let Some(id) = above {
             let node = self.nodes.node_mut(id);
-            hidden |= !node.open;
-            node.open = true;
+            if !node.open {
+                node.open = true;
+                opened.push(id);
+            }
             above = self.nodes.above(id);
         }
-        if hidden {
-            self.list();
-        }
+        self.list();
         let row = self.rows.iter().position(|(other, _)| *other == id);
         debug_assert!(row.is_some() || id == TOP);
         self.select(row.unwrap_or(self.row));
+        opened
+    }
+}
+
+/// The first line of the help after a key, or `None`: it is closed.
+fn read_on(act: Act, line: usize) -> Option<usize> {
+    // Beyond the end is brought back when it is fitted to the screen.
+    match act {
+        Act::Up => Some(line.saturating_sub(1)),
+        Act::Down => Some(line + 1),
+        Act::PageUp => Some(line.saturating_sub(HELP_PAGE)),
+        Act::PageDown => Some(line + HELP_PAGE),
+        Act::Home => Some(0),
+        Act::End => Some(usize::MAX),
+        Act::Left
+        | Act::Right
+        | Act::Toggle
+        | Act::OpenBelow
+        | Act::CloseBelow
+        | Act::SwitchPane
+        | Act::ShowValue
+        | Act::NextMode
+        | Act::Mode(_)
+        | Act::Search
+        | Act::Next
+        | Act::Previous
+        | Act::Type(_)
+        | Act::Erase
+        | Act::EraseWord
+        | Act::EraseAll
+        | Act::Accept
+        | Act::Cancel
+        | Act::Help
+        | Act::Suspend
+        | Act::Redraw
+        | Act::Quit => None,
     }
 }

@@ -100,6 +100,37 @@ fn a_search_goes_through_closed_nodes_and_back_when_given_up() {
 }
 
 #[test]
+fn an_erased_search_is_as_if_it_had_not_been() {
+    let mut view = view((100, 6), &SAMPLE);
+    keys(&mut view, "jj");
+    let before = (shown(&view), selected(&view), view.first);
+    for erase in ["⌫", "⌫⌫", "ab⎋"] {
+        keys(&mut view, "/e");
+        assert_eq!(selected(&view), "/c/d/e");
+        keys(&mut view, erase);
+        assert_eq!((shown(&view), selected(&view), view.first), before, "{erase}");
+        assert_eq!(view.search.typing, erase == "⌫");
+        keys(&mut view, "⎋");
+    }
+    // What was found and accepted stays open.
+    keys(&mut view, "/e⏎⎋");
+    assert_eq!(selected(&view), "/c/d/e");
+}
+
+#[test]
+fn what_is_asked_for_before_it_is_read_is_done_then() {
+    let new = || View::new(Key::new("/top").unwrap(), "store".to_owned(), (100, 6));
+    let mut view = new();
+    keys(&mut view, "*");
+    view.handle(seconds(1), Input::Shown(snapshot(&SAMPLE)));
+    assert_eq!(view.rows.len(), 9);
+    let mut view = new();
+    keys(&mut view, "/f⏎");
+    view.handle(seconds(1), Input::Shown(snapshot(&SAMPLE)));
+    assert_eq!((selected(&view).as_str(), view.search.found), ("/c/d/f", Some((1, 1))));
+}
+
+#[test]
 fn changes_are_marked_for_their_time_and_the_deleted_goes_then() {
     let mut view = view((100, 30), &SAMPLE);
     assert!(view.marked.is_empty() && view.lasts() == seconds(1));
@@ -220,7 +251,8 @@ fn a_version_is_asked_for_once_and_again_after_a_change() {
     assert_eq!(view.question(), None);
     view.tick(seconds(20));
     assert_eq!(view.question(), Some(again));
-    view.handle(seconds(21), Input::Link(Link::Lost("gone".to_owned())));
+    let lost = Link::Lost { why: "gone".to_owned(), since: "12:00:00".to_owned() };
+    view.handle(seconds(21), Input::Link(lost));
     assert_eq!(view.question(), None);
 }
 
