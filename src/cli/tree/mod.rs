@@ -19,6 +19,7 @@ pub use value::Mode;
 use std::pin::pin;
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
 use crossterm::event::{Event, EventStream, MouseEventKind};
 use futures::future::{BoxFuture, OptionFuture};
 use futures::{FutureExt, Stream, StreamExt, stream};
@@ -28,7 +29,7 @@ use tokio::time::{Instant, sleep_until};
 use self::model::{Effect, Input, Link, Question, Told, View};
 use self::terminal::Screen;
 use super::stores::{StoreArgs, key};
-use super::{Common, Failure, print};
+use super::{Common, Failure, complete, print};
 use crate::store::{Standing, Store};
 use crate::tree::{Changes, Scope, Snapshot, Tree};
 use crate::watch::Key;
@@ -47,7 +48,7 @@ const RESIZED: Duration = Duration::from_millis(200);
                         twitcher tree /nginx --once | less")]
 pub(super) struct Args {
     /// The key at its top
-    #[arg(value_parser = key, default_value = "/")]
+    #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     /// Print the tree as text and end
     #[arg(long)]
@@ -62,7 +63,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         return once(&args, common).await;
     }
     if !terminal::is_there() {
-        return Err(Failure::new("cannot show the tree in real time: no terminal: use --once"));
+        return Err(Failure::usage("cannot show the tree in real time: no terminal: use --once"));
     }
     let spec = args.store.spec(common)?;
     let url = spec.url.to_string();
