@@ -40,7 +40,7 @@ fn a_name_is_raw_for_programs_and_escaped_for_people() {
     let name = "red\x1b[31m\u{202e}\nline";
     std::fs::write(dir.path().join(name), "x").unwrap();
     assert_eq!(good(&url, &["ls"]), format!("{name}\n"));
-    let command = format!("{} ls --store {url}", program().display());
+    let command = format!("{} ls --store {url}; read wait", program().display());
     Terminal::start((100, 10), &command, &[]).shows("red\\x1b[31m\\u{202e}\\nline");
     for key in ["/none\x1b[31m\u{202e}\u{9b}\nline", "/folder\x1b[31m\u{202e}\u{9b}\nline"] {
         std::fs::create_dir_all(dir.path().join("folder\x1b[31m\u{202e}\u{9b}\nline")).unwrap();
