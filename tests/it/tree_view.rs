@@ -45,7 +45,7 @@ fn once_prints_the_tree_and_ends() {
 fn without_a_terminal_it_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let output = tree(dir.path(), &["/"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
     assert!(String::from_utf8(output.stderr).unwrap().contains("no terminal: use --once"));
 }

@@ -13,9 +13,9 @@ use super::Failure;
 /// Write manual pages, completions and schemas below a directory, as they lie below /usr/share
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Completions without a package: ~/.local/share is where bash (with bash-completion) and fish look; \
-                        zsh needs `fpath=(~/.local/share/zsh/site-functions $fpath)` before compinit.\n\n\
-                        Examples:\n  twitcher generate ~/.local/share"
+    after_help = "Completions without a package: `twitcher generate ~/.local/share` puts them where bash (with \
+                        bash-completion) and fish look; zsh needs \
+                        `fpath=(~/.local/share/zsh/site-functions $fpath)` before compinit."
 )]
 pub(super) struct Args {
     /// The directory; it is made

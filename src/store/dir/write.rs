@@ -311,12 +311,12 @@ fn sync_directory(directory: &Path) -> Result<(), StoreError> {
 /// An error of a system call, as a store's.
 pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
     // Not `Denied`: a directory has no user and no password that could be looked at.
-    let why = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "this user may not write there; run it as the user that the directory belongs to".to_owned()
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "its file system is mounted read-only".to_owned(),
-        _ => error.to_string(),
+    let why = if error.kind() == io::ErrorKind::PermissionDenied {
+        "this user may not write there; run it as the user that the directory belongs to".to_owned()
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "its file system is mounted read-only".to_owned()
+    } else {
+        error.to_string()
     };
     StoreError::Refused { what: format!("{what} {}", path.display()), why }
 }

@@ -151,4 +151,6 @@ fn what_needs_a_terminal_is_wrong_usage_without_one() {
     bad(2, &run(&url, &["del", "/", "--tree"]));
     let said = bad(2, &run(&url, &["get", "/k", "--timeout", "0s"]));
     assert!(said.contains("--timeout"), "{said}");
+    let said = bad(2, &run(&url, &["monitor", "/", "--from", "x"]));
+    assert!(said.contains("a number such as 1042"), "{said}");
 }

@@ -125,7 +125,8 @@ fn what_is_deleted_is_told() {
 fn a_long_list_is_not_asked_for_key_by_key() {
     let etcd = Etcd::start();
     let server = ZooKeeper::start();
-    let document: String = (0..3000).map(|n| format!("n{n:04}: \"{n}\"\n")).collect();
+    let lines: Vec<String> = (0..3000).map(|n| format!("n{n:04}: \"{n}\"\n")).collect();
+    let document = lines.concat();
     for (scheme, port) in [("etcd", etcd.port()), ("zookeeper", server.port())] {
         let proxy = Proxy::start(port);
         let url = format!("{scheme}://127.0.0.1:{}", proxy.port());
