@@ -38,7 +38,7 @@ pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
         for child in children {
             for spelling in child.spellings() {
                 let key = key_text(&above_key, &child.name, spelling);
-                candidates.extend(Some(key).filter(|key| key.starts_with(typed)));
+                candidates.extend(Some(key).filter(|key| key.starts_with(typed) && passes(key)));
             }
         }
         // One that is left and has more below it is gone into with the next Tab.
@@ -56,6 +56,12 @@ pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
     let names = runtime.block_on(async { tokio::time::timeout(PATIENCE, names).await.ok().flatten() });
     runtime.shutdown_background();
     names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// Whether a key comes through whole: the shell says what stands between two of them.
+fn passes(key: &str) -> bool {
+    let separator = std::env::var("_CLAP_IFS");
+    !key.contains(separator.as_deref().unwrap_or("\n"))
 }
 
 /// What the line that is being typed says of the store.

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use clap_complete::ArgValueCompleter;
 
 use super::progress::Work;
-use super::stores::{Opened, StoreArgs, failure, key};
+use super::stores::{Opened, StoreArgs, key, shown, unwritten};
 use super::{Common, Failure, complete, print};
 use crate::store::access::Condition;
 use crate::tree::plan::{Mode, Step, plan};
@@ -27,6 +27,9 @@ pub(super) struct Args {
     /// Only if the key has exactly this version now
     #[arg(long, value_name = "VERSION", conflicts_with = "tree")]
     if_version: Option<Version>,
+    /// Print how many keys were deleted, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -38,19 +41,28 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
             "there is no terminal to ask on; add --yes to delete without being asked",
         ));
     }
-    let opened = args.store.open(common).await?;
+    let purpose = format!("delete {}", shown(&args.key));
+    let condition = match args.if_version {
+        Some(version) => args.store.condition(version, common)?,
+        None => Condition::Any,
+    };
+    let opened = args.store.open(common).await.map_err(|failure| failure.to(&purpose))?;
     if args.tree {
-        return delete_tree(&args.key, args.yes, &opened).await;
+        return delete_tree(&args, &opened).await;
     }
-    let condition = args.if_version.map_or(Condition::Any, Condition::Version);
-    if opened.access.delete(&args.key, condition).await.map_err(failure)? {
-        Ok(())
-    } else {
-        Err(opened.missing(&args.key).await)
+    let deleted = opened.access.delete(&args.key, condition).await;
+    if !deleted.map_err(|error| unwritten(error, &args.key, "deleted").to(&purpose))? {
+        return Err(opened.missing(&args.key).await);
     }
+    if args.json { print(&counted(1)) } else { Ok(()) }
 }
 
-async fn delete_tree(key: &Key, yes: bool, opened: &Opened) -> Result<(), Failure> {
+/// For programs.
+fn counted(count: usize) -> String {
+    format!("{}\n", serde_json::json!({ "deleted": count }))
+}
+
+async fn delete_tree(Args { key, yes, json, .. }: &Args, opened: &Opened) -> Result<(), Failure> {
     let present = opened.entries(key).await?;
     if present.is_empty() {
         return Err(opened.missing(key).await);
@@ -59,13 +71,17 @@ async fn delete_tree(key: &Key, yes: bool, opened: &Opened) -> Result<(), Failur
     let plan = plan(key, &nothing, &present, Mode::Replace, opened.ground())
         .map_err(|error| Failure::new(format!("cannot delete {error}")))?;
     let count = plan.steps.len();
-    if !yes && !confirmed(&format!("delete {count} keys at and below {key} in {}? [y/N] ", opened.spec.url))?
-    {
+    let question =
+        || format!("delete {count} keys at and below {} in {}? [y/N] ", shown(key), opened.spec.url);
+    if !yes && !confirmed(&question())? {
         return Err(Failure::new("nothing was deleted"));
     }
     let changes: Vec<_> = plan.steps.iter().map(Step::change).collect();
     let work = Work { done: "deleted", rest: "`twitcher ls --tree` shows what is left" };
     work.apply(&opened.access, &changes).await?;
+    if *json {
+        return print(&counted(count));
+    }
     print(&format!("deleted {count} key{}\n", if count == 1 { "" } else { "s" }))
 }
 

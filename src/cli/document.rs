@@ -107,7 +107,7 @@ pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
 /// `twitcher load`.
 pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
     let document = read(&args)?;
-    let opened = args.store.open(common).await?;
+    let opened = args.store.open_to_write(common).await?;
     let present = opened.entries(&args.at).await?;
     let mode = if args.replace { Mode::Replace } else { Mode::Merge };
     let plan = plan(&args.at, &document, &present, mode, opened.ground())

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::log::escape;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub struct Failure {
@@ -38,11 +40,23 @@ impl Failure {
         self
     }
 
+    /// The same with what the command was to do in front of it: `read /k`. Wrong usage says so by itself.
+    #[must_use]
+    pub(super) fn to(mut self, purpose: &str) -> Self {
+        if self.status != 2 {
+            self.message = self.message.map(|message| {
+                let why = message.strip_prefix(purpose).and_then(|rest| rest.strip_prefix(": "));
+                format!("cannot {purpose}: {}", why.unwrap_or(&message))
+            });
+        }
+        self
+    }
+
     pub(super) fn report(self) -> ExitCode {
         if let Some(message) = self.message {
             use std::io::Write;
             // Standard error may be closed; the exit status still tells.
-            let _ = writeln!(std::io::stderr().lock(), "twitcher: {message}");
+            let _ = writeln!(std::io::stderr().lock(), "twitcher: {}", escape::lines(&message));
         }
         ExitCode::from(self.status)
     }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use clap_complete::ArgValueCompleter;
 
 use super::json::value_json;
-use super::stores::{StoreArgs, failure, key};
+use super::stores::{StoreArgs, failure, key, shown};
 use super::{Common, Failure, complete, print, print_bytes};
 use crate::watch::Key;
 
@@ -27,8 +27,10 @@ pub(super) struct Args {
 
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let opened = args.store.open(common).await?;
-    let Some(entry) = opened.access.get(&args.key).await.map_err(failure)? else {
+    let purpose = format!("read {}", shown(&args.key));
+    let opened = args.store.open(common).await.map_err(|failure| failure.to(&purpose))?;
+    let read = opened.access.get(&args.key).await;
+    let Some(entry) = read.map_err(|error| failure(error).to(&purpose))? else {
         return Err(opened.missing(&args.key).await);
     };
     if args.json {
@@ -45,7 +47,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let Some(value) = entry.value else {
         return Err(Failure::new(format!(
             "`{}` has no value, only keys below it; `twitcher ls {0}` shows them",
-            args.key
+            shown(&args.key)
         )));
     };
     print_bytes(&value)?;

@@ -1,11 +1,13 @@
 //! `twitcher ls`: the names below a key, or every key of a subtree.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use clap_complete::ArgValueCompleter;
 
-use super::stores::{Opened, StoreArgs, failure, key};
+use super::stores::{Opened, StoreArgs, failure, key, shown};
 use super::{Common, Failure, complete, print};
+use crate::log::escape;
 use crate::store::access::Entry;
 use crate::tree::place::{key_read, key_text};
 use crate::watch::Key;
@@ -23,7 +25,7 @@ pub(super) struct Args {
     /// Also version and size of each value
     #[arg(short, long)]
     long: bool,
-    /// For programs
+    /// For programs: a name may have line feeds
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -35,6 +37,14 @@ type Row = (String, Option<Entry>);
 
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    let purpose = format!("list {}", shown(&args.key));
+    let listed = list(&args, common).await;
+    let rows = listed.map_err(|failure| failure.to(&purpose))?;
+    let for_people = std::io::stdout().is_terminal();
+    print(&if args.json { json(&rows, args.long) } else { text(&rows, args.long, for_people) })
+}
+
+async fn list(args: &Args, common: &Common) -> Result<Vec<Row>, Failure> {
     let opened = args.store.open(common).await?;
     let rows = match (args.tree, args.long) {
         (true, _) => whole(&args.key, &opened).await?,
@@ -44,13 +54,12 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
             names.map(|names| names.into_iter().map(|name| (name, None)).collect())
         }
     };
-    let rows = match rows {
-        Some(rows) => rows,
+    match rows {
+        Some(rows) => Ok(rows),
         // An empty store has nothing at its top; that is no mistake of whoever asks.
-        None if args.key.base().is_empty() => Vec::new(),
-        None => return Err(opened.missing(&args.key).await),
-    };
-    print(&if args.json { json(&rows, args.long) } else { text(&rows, args.long) })
+        None if args.key.base().is_empty() => Ok(Vec::new()),
+        None => Err(opened.missing(&args.key).await),
+    }
 }
 
 async fn whole(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
@@ -62,20 +71,23 @@ async fn whole(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> 
 
 async fn direct(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
     let Some(children) = opened.access.spelled_children(key).await.map_err(failure)? else { return Ok(None) };
-    let mut rows = Vec::with_capacity(children.len());
-    for child in children {
-        let mut entry = None;
-        for spelling in child.spellings() {
-            if let (None, Ok(key)) = (&entry, key_read(key, &child.name, spelling)) {
-                entry = opened.access.get(&key).await.map_err(failure)?;
-            }
-        }
-        rows.push((child.name, entry));
+    // Every spelling of every child, together: the first that is there is shown.
+    let (mut keys, mut places) = (Vec::new(), Vec::new());
+    for (place, child) in children.iter().enumerate() {
+        let spelled = child.spellings().filter_map(|spelling| key_read(key, &child.name, spelling).ok());
+        keys.extend(spelled);
+        places.resize(keys.len(), place);
+    }
+    let entries = opened.access.get_many(&keys).await.map_err(failure)?;
+    let mut rows: Vec<Row> = children.into_iter().map(|child| (child.name, None)).collect();
+    for (place, entry) in places.into_iter().zip(entries) {
+        let (_, shown) = &mut rows[place];
+        *shown = shown.take().or(entry);
     }
     Ok(Some(rows))
 }
 
-fn text(rows: &[Row], long: bool) -> String {
+fn text(rows: &[Row], long: bool, for_people: bool) -> String {
     let version =
         |row: &Row| row.1.as_ref().map_or_else(|| "-".to_owned(), |entry| entry.version.to_string());
     let size = |row: &Row| {
@@ -90,12 +102,12 @@ fn text(rows: &[Row], long: bool) -> String {
             // Writing to a string cannot fail.
             let _ = write!(text, "{:>versions$}  {:>sizes$}  ", version(row), size(row));
         }
-        // A name stays one line, whatever characters it has.
-        text.extend(row.0.chars().flat_map(|c| {
-            let odd = c.is_control().then(|| c.escape_default());
-            let plain = (!c.is_control()).then_some(c);
-            odd.into_iter().flatten().chain(plain)
-        }));
+        // On a terminal a name stays one line, whatever characters it has; a program gets the name.
+        if for_people {
+            text.push_str(&escape::line(row.0.as_bytes()));
+        } else {
+            text.push_str(&row.0);
+        }
         text.push('\n');
     }
     text

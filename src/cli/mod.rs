@@ -28,7 +28,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::accounts::SystemAccounts;
 use crate::config::{Loader, Problem, Settings, Trust};
@@ -89,8 +90,10 @@ enum Command {
 /// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
 pub fn main() -> ExitCode {
     // Answers the shell's question for what may follow, if that is why we run, and ends.
-    clap_complete::CompleteEnv::with_factory(<Cli as clap::CommandFactory>::command).complete();
-    let cli = match Cli::try_parse() {
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    let parsed = Cli::command().try_get_matches();
+    let named = parsed.as_ref().is_ok_and(names_settings);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for and go to standard output; all else is wrong usage.
@@ -98,10 +101,16 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()) * 2);
         }
     };
-    match dispatch(cli) {
+    match cli.common.admits(named).and_then(|()| dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Whether the directory of settings was named on the command line: the usual one may be missing.
+fn names_settings(matches: &clap::ArgMatches) -> bool {
+    matches.value_source("config") == Some(ValueSource::CommandLine)
+        || matches.subcommand().is_some_and(|(_, matches)| names_settings(matches))
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {
@@ -131,6 +140,19 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 }
 
 impl Common {
+    /// A directory that was named has to be there: no other settings, and no other store, take its place.
+    fn admits(&self, named: bool) -> Result<(), Failure> {
+        let why = match std::fs::metadata(&self.config) {
+            Err(error) if named && error.kind() == std::io::ErrorKind::NotFound => {
+                "it does not exist".to_owned()
+            }
+            Ok(metadata) if named && !metadata.is_dir() => "it is no directory".to_owned(),
+            // What is there and cannot be read is said where it is read.
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        Err(Failure::new(format!("cannot use the configuration of -c {}: {why}", self.config.display())))
+    }
+
     /// Asks the daemon that serves this configuration.
     async fn ask(&self, request: &crate::control::Request) -> Result<serde_json::Value, Failure> {
         let asked = crate::control::ask(&self.control_socket(), request).await;

@@ -95,7 +95,7 @@ impl Work {
         bar.finish_and_clear();
         outcome.map_err(|error| {
             let progress = match &error {
-                StoreError::Unavailable { .. } => progress,
+                StoreError::Unavailable { .. } | StoreError::Unanswered { .. } => progress,
                 // The store has answered that it did not make them.
                 StoreError::Denied { .. }
                 | StoreError::Refused { .. }

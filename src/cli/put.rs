@@ -1,12 +1,16 @@
 //! `twitcher put`: sets one value, from the command line, standard input or a file.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap_complete::ArgValueCompleter;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{SFlag, fstat, stat};
 
-use super::stores::{StoreArgs, failure, key};
+use super::stores::{StoreArgs, key, shown, unwritten};
 use super::{Common, Failure, complete, print};
 use crate::store::access::Condition;
 use crate::watch::{Key, Version};
@@ -21,9 +25,9 @@ pub(super) struct Args {
     /// The key
     #[arg(value_parser = key, add = ArgValueCompleter::new(complete::keys))]
     key: Key,
-    /// The value; `-` reads it from standard input, byte for byte
-    #[arg(allow_hyphen_values = true, conflicts_with = "file")]
-    value: Option<String>,
+    /// The value, behind `--` if it begins with `-` and is no number; `-` reads it from standard input, byte for byte
+    #[arg(allow_negative_numbers = true, conflicts_with = "file")]
+    value: Option<OsString>,
     /// Read the value from this file, byte for byte
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
@@ -42,14 +46,16 @@ pub(super) struct Args {
 
 /// Reads the value and writes it.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let value = value(args.value, args.file)?;
     let condition = match (args.if_version, args.if_absent) {
-        (Some(version), _) => Condition::Version(version),
+        (Some(version), _) => args.store.condition(version, common)?,
         (None, true) => Condition::Absent,
         (None, false) => Condition::Any,
     };
-    let opened = args.store.open(common).await?;
-    let version = opened.access.put(&args.key, value, condition).await.map_err(failure)?;
+    let value = value(args.value, args.file)?;
+    let purpose = format!("write {}", shown(&args.key));
+    let opened = args.store.open_to_write(common).await.map_err(|failure| failure.to(&purpose))?;
+    let version = opened.access.put(&args.key, value, condition).await;
+    let version = version.map_err(|error| unwritten(error, &args.key, "written").to(&purpose))?;
     if args.json {
         let shown = serde_json::json!({ "key": args.key.as_str(), "version": version.to_string() });
         print(&format!("{shown}\n"))?;
@@ -57,16 +63,22 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     Ok(())
 }
 
-fn value(argument: Option<String>, file: Option<PathBuf>) -> Result<Bytes, Failure> {
+fn value(argument: Option<OsString>, file: Option<PathBuf>) -> Result<Bytes, Failure> {
     match (argument, file) {
         (_, Some(path)) => std::fs::read(&path)
             .map(Bytes::from)
             .map_err(|error| Failure::new(format!("cannot read the value from {}: {error}", path.display()))),
-        (Some(text), None) if text != "-" => Ok(text.into()),
-        (None, None) if std::io::stdin().is_terminal() => Err(Failure::usage(
-            "a value is missing: write it behind the key, or `-` to type it on standard input, or --file PATH",
+        (Some(text), None) if text != "-" => Ok(text.into_vec().into()),
+        (None, None) if !carries_a_value() => Err(Failure::usage(
+            "a value is missing: write VALUE behind the key, or `-` to read standard input whatever that is, or \
+             --file PATH",
         )),
         (Some(_) | None, None) => {
+            if is_closed() {
+                return Err(Failure::new(
+                    "cannot read the value: standard input is closed; an empty value is written ''",
+                ));
+            }
             let mut value = Vec::new();
             std::io::stdin().lock().read_to_end(&mut value).map_err(|error| {
                 Failure::new(format!("cannot read the value from standard input: {error}"))
@@ -74,4 +86,21 @@ fn value(argument: Option<String>, file: Option<PathBuf>) -> Result<Bytes, Failu
             Ok(value.into())
         }
     }
+}
+
+/// Whether somebody gave us a standard input to read: a pipe, a socket or a file. What cron, systemd or a terminal gives
+/// to everybody says nothing.
+fn carries_a_value() -> bool {
+    let Ok(status) = fstat(std::io::stdin()) else { return false };
+    let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+    kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK || kind == SFlag::S_IFREG
+}
+
+/// Whether standard input was closed when the program began: its run time has put `/dev/null` there, opened for reading
+/// and writing, which `</dev/null` is not.
+fn is_closed() -> bool {
+    let (Ok(input), Ok(null)) = (fstat(std::io::stdin()), stat("/dev/null")) else { return false };
+    let flags = fcntl(std::io::stdin(), FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
+    let both = flags.is_ok_and(|flags| flags & OFlag::O_ACCMODE == OFlag::O_RDWR);
+    both && !std::io::stdin().is_terminal() && input.st_rdev == null.st_rdev && input.st_ino == null.st_ino
 }

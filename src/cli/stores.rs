@@ -9,10 +9,10 @@ use clap_complete::ArgValueCandidates;
 use super::{Common, Failure, complete};
 use crate::config::Loader;
 use crate::log::escape;
-use crate::store::access::{Access, Entry, LEFT_OUT};
+use crate::store::access::{Access, Condition, Entry, LEFT_OUT};
 use crate::store::{StoreError, StoreSpec, StoreUrl};
 use crate::tree::plan::Ground;
-use crate::watch::{Key, StoreName};
+use crate::watch::{Key, StoreName, Version};
 
 /// Which store is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) struct StoreArgs {
     #[command(flatten)]
     pub(super) choice: StoreChoice,
     /// How long connecting, and then each request, may take
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = time_limit)]
     pub(super) timeout: Duration,
 }
 
@@ -54,11 +54,47 @@ impl StoreArgs {
         self.choice.spec(common)
     }
 
-    /// Connects for single requests.
+    /// Connects for single requests, to a store that is there.
     pub(super) async fn open(&self, common: &Common) -> Result<Opened, Failure> {
+        self.open_for(common, false).await
+    }
+
+    /// The same to write, which makes a directory that is missing.
+    pub(super) async fn open_to_write(&self, common: &Common) -> Result<Opened, Failure> {
+        self.open_for(common, true).await
+    }
+
+    async fn open_for(&self, common: &Common, writing: bool) -> Result<Opened, Failure> {
         let spec = self.spec(common)?;
         let access = Access::open(&spec, self.timeout).await.map_err(failure)?;
+        access.has_root(writing).await.map_err(failure)?;
         Ok(Opened { access, spec })
+    }
+
+    /// A condition on a version, if it can be one of this kind of store.
+    pub(super) fn condition(&self, version: Version, common: &Common) -> Result<Condition, Failure> {
+        let url = self.spec(common)?.url;
+        let kind = match (&url, version) {
+            (_, Version::Revision(0)) => {
+                return Err(Failure::usage(
+                    "--if-version 0: no key has version 0; `put --if-absent` writes a key only if it does not exist",
+                ));
+            }
+            (StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. }, Version::Revision(_))
+            | (StoreUrl::Dir { .. }, Version::Hash(_)) => return Ok(Condition::Version(version)),
+            (StoreUrl::Etcd { .. }, Version::Hash(_)) => {
+                "etcd's versions are revisions, numbers such as 1042"
+            }
+            (StoreUrl::ZooKeeper { .. }, Version::Hash(_)) => {
+                "ZooKeeper's versions are zxids, numbers such as 1042"
+            }
+            (StoreUrl::Dir { .. }, Version::Revision(_)) => {
+                "a directory's versions are hashes, 32 hexadecimal digits"
+            }
+        };
+        Err(Failure::usage(format!(
+            "--if-version {version}: {kind}; `twitcher get KEY --json` tells the version of a key in {url}"
+        )))
     }
 }
 
@@ -112,8 +148,9 @@ impl Opened {
             // Standard error may be closed; nothing hangs on it.
             let _ = writeln!(
                 std::io::stderr().lock(),
-                "twitcher: {} of the keys at and below {key} cannot be shown, and will stay as they are: {LEFT_OUT}",
-                listing.left_out
+                "twitcher: {} of the keys at and below {} cannot be shown, and will stay as they are: {LEFT_OUT}",
+                listing.left_out,
+                shown(key)
             );
         }
         Ok(listing.entries)
@@ -129,9 +166,10 @@ impl Opened {
             && prefix.is_empty()
             && let Ok(Some(_)) = self.access.children(&other).await
         {
+            let (key, other) = (shown(key), shown(&other));
             return Failure::new(format!("`{key}` does not exist in {url}, but `{other}` does"));
         }
-        Failure::new(format!("`{key}` does not exist in {url}; `twitcher ls` shows what does"))
+        Failure::new(format!("`{}` does not exist in {url}; `twitcher ls` shows what does", shown(key)))
     }
 }
 
@@ -140,10 +178,48 @@ impl Opened {
 pub(super) fn failure(error: StoreError) -> Failure {
     let help = match &error {
         StoreError::Unavailable { .. } => "; is it running, is --store right, and is --timeout long enough?",
-        StoreError::Conflict { .. } => "; nothing was overwritten: read it again, and decide again",
-        StoreError::Denied { .. } | StoreError::Refused { .. } | StoreError::File { .. } => "",
+        StoreError::Conflict { .. } => "; read it again, and decide again",
+        StoreError::Unanswered { .. }
+        | StoreError::Denied { .. }
+        | StoreError::Refused { .. }
+        | StoreError::File { .. } => "",
     };
     Failure::new(format!("{}{help}", escape::line(error.to_string().as_bytes())))
+}
+
+/// A failed write of one key, with what it leaves: `written`, `deleted`.
+pub(super) fn unwritten(error: StoreError, key: &Key, done: &str) -> Failure {
+    let left = match &error {
+        StoreError::Unanswered { .. } => Some(format!(
+            "whether it was {done} is not known; `twitcher get {}` shows what is there now",
+            shown(key)
+        )),
+        StoreError::Conflict { .. } => Some(format!("nothing was {done}")),
+        StoreError::Unavailable { .. }
+        | StoreError::Denied { .. }
+        | StoreError::Refused { .. }
+        | StoreError::File { .. } => None,
+    };
+    let failure = failure(error);
+    match left {
+        Some(left) => failure.and(&left),
+        None => failure,
+    }
+}
+
+/// A key for people: one line, whatever characters it has.
+pub(super) fn shown(key: &Key) -> String {
+    escape::line(key.as_str().as_bytes())
+}
+
+/// A time that something may take.
+fn time_limit(text: &str) -> Result<Duration, String> {
+    match super::duration(text)? {
+        Duration::ZERO => {
+            Err("within no time nothing is answered; write it like 250ms, 30s, 5m or 2h".to_owned())
+        }
+        limit => Ok(limit),
+    }
 }
 
 /// A key as it is typed.

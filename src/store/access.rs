@@ -12,7 +12,7 @@ use crate::watch::{Key, Spelling, Version};
 /// One key with what the store knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its value; `None` for a node or directory that only has children.
+    /// Its value; `None` for a directory, and in a [`Listing`] for a node that only has children.
     pub value: Option<Bytes>,
     /// The version of the value, as a watch of it would show.
     pub version: Version,
@@ -136,6 +136,7 @@ impl Access {
                 Ok(_)
                 | Err(
                     StoreError::Unavailable { .. }
+                    | StoreError::Unanswered { .. }
                     | StoreError::Denied { .. }
                     | StoreError::Conflict { .. }
                     | StoreError::File { .. },
@@ -145,12 +146,29 @@ impl Access {
         }
     }
 
+    /// Whether there is a store at all: a directory may be missing, or none. Who writes may make its last name.
+    pub async fn has_root(&self, writing: bool) -> Result<(), StoreError> {
+        match self {
+            Self::Etcd(_) | Self::ZooKeeper(_) => Ok(()),
+            Self::Dir(access) => access.has_root(writing).await,
+        }
+    }
+
     /// Reads one key; `None` if it does not exist.
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         match self {
             Self::Etcd(access) => access.get(key).await,
             Self::ZooKeeper(access) => access.get(key).await,
             Self::Dir(access) => access.get(key).await,
+        }
+    }
+
+    /// Reads many keys, each as [`Access::get`] does and not all at one moment, with few requests.
+    pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+        match self {
+            Self::Etcd(access) => access.get_many(keys).await,
+            Self::ZooKeeper(access) => access.get_many(keys).await,
+            Self::Dir(access) => access.get_many(keys).await,
         }
     }
 

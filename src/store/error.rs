@@ -1,5 +1,7 @@
 //! What can go wrong with a store, in words that an operator can act on.
 
+use std::time::Duration;
+
 /// A failed conversation with a store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -9,6 +11,14 @@ pub enum StoreError {
         /// What was tried, on which server: `connect to etcd1:2379`.
         what: String,
         /// Why it failed.
+        why: String,
+    },
+    /// A request to write was sent, and no answer came: it may have been done. Read before it is sent again.
+    #[error("{what}: {why}")]
+    Unanswered {
+        /// What was tried.
+        what: String,
+        /// Why there is no answer.
         why: String,
     },
     /// The store answered that this is not allowed. Trying again helps only after somebody mends it.
@@ -45,4 +55,44 @@ pub enum StoreError {
         /// Why not.
         why: String,
     },
+}
+
+impl StoreError {
+    /// The failure of a request to write, once it was sent: what is no answer is no promise that nothing was done.
+    #[must_use]
+    pub(super) fn after_sending(self) -> Self {
+        match self {
+            Self::Unavailable { what, why } => Self::Unanswered { what, why },
+            Self::Unanswered { .. }
+            | Self::Denied { .. }
+            | Self::Refused { .. }
+            | Self::Conflict { .. }
+            | Self::File { .. } => self,
+        }
+    }
+}
+
+/// A time as people say it: `250 ms`, `1.5 s`, `30 s`.
+pub(crate) fn time(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        return format!("{} ms", duration.as_millis());
+    }
+    let tenths = duration.as_secs_f64() * 10.0;
+    let seconds = tenths.round() / 10.0;
+    format!("{seconds} s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded() {
+        for (milliseconds, said) in
+            [(0, "0 ms"), (250, "250 ms"), (1500, "1.5 s"), (1999, "2 s"), (5000, "5 s"), (61_040, "61 s")]
+        {
+            assert_eq!(time(Duration::from_millis(milliseconds)), said);
+        }
+        assert_eq!(time(Duration::from_nanos(1_999_999_300)), "2 s");
+    }
 }

@@ -115,7 +115,7 @@ impl Store {
     {
         let access = self.requester.access(self.spec()).await?;
         let answer = request(Arc::clone(&access)).await;
-        if let Err(StoreError::Unavailable { .. }) = answer {
+        if let Err(StoreError::Unavailable { .. } | StoreError::Unanswered { .. }) = answer {
             self.requester.forget(&access).await;
         }
         answer

@@ -50,6 +50,53 @@ impl Place {
     }
 }
 
+/// Keys that a shell would read as something else, with what is typed of each and its value.
+const ODD: [(&str, &str, &str); 12] = [
+    ("/c/semi;rm", "/c/se", "semi"),
+    ("/c/tick`id`", "/c/ti", "tick"),
+    ("/c/dollar$HOME", "/c/do", "dollar"),
+    ("/c/with space", "/c/wi", "blank"),
+    ("/c/quo'te", "/c/qu", "quote"),
+    ("/c/dou\"ble", "/c/dou", "double"),
+    ("/c/back\\slash", "/c/ba", "backslash"),
+    ("/c/star*", "/c/st", "star"),
+    ("/c/amp&(a)|<b>", "/c/am", "ampersand"),
+    ("/c/hash #x!y", "/c/ha", "hash"),
+    ("/c/{a,b}~", "/c/{", "brace"),
+    ("/c/col:on=x y", "/c/co", "colon"),
+];
+
+/// What a key completes to is one word of the shell that is exactly that key: the program gets it.
+fn odd_keys_are_one_word(terminal: &Terminal, store: &str, begin: &[&str]) {
+    terminal.shows("ready>");
+    for (key, typed, value) in ODD {
+        good(store, &["put", key, &format!("is-{value}")]);
+        for open in begin {
+            // What begins like a glob is nothing to complete.
+            if typed.ends_with('{') && open.is_empty() {
+                continue;
+            }
+            let end = typed.rsplit('/').next().unwrap();
+            let line = format!("twitcher get --store {store} {open}{typed}");
+            completes_to(terminal, &line, end, &format!("is-{value}"));
+        }
+    }
+}
+
+/// Types a line, Tab and Enter: what becomes of its end makes the program print a value.
+fn completes_to(terminal: &Terminal, line: &str, end: &str, value: &str) {
+    terminal.types(&format!("clear; {line}"));
+    terminal.until("the line", |screen| screen.trim_end().ends_with(end) && screen.contains("ready>"));
+    terminal.press("Tab");
+    terminal.until(&format!("more than {line}"), |screen| {
+        !screen.trim_end().ends_with(end) && screen.contains(end)
+    });
+    terminal.press("Enter");
+    terminal.until(&format!("{value} for {line}"), |screen| {
+        screen.lines().any(|line| line.trim_end() == value) && screen.trim_end().ends_with("ready>")
+    });
+}
+
 /// Types a line and Tab, waits for what it becomes, and empties the line.
 fn tab(terminal: &Terminal, typed: &str, completed: &str) {
     terminal.types(typed);
@@ -66,6 +113,11 @@ fn keys_are_completed(terminal: &Terminal, store: &str) {
     tab(terminal, &format!("{with} /z"), &format!("{with} /zoo"));
     tab(terminal, &format!("{with} /nginx/p"), &format!("{with} /nginx/port"));
     tab(terminal, &format!("twitcher ls --store={store} /z"), &format!("twitcher ls --store={store} /zoo"));
+    tab(
+        terminal,
+        &format!("twitcher tree --store {store} /z"),
+        &format!("twitcher tree --store {store} /zoo"),
+    );
     tab(terminal, "twitcher mon", "twitcher monitor");
 }
 
@@ -79,6 +131,36 @@ fn bash_completes_keys_behind_a_url() {
     // bash splits words also at what a key has.
     let with = format!("twitcher get --store {}", place.store());
     tab(&terminal, &format!("{with} /nginx/a:b"), &format!("{with} /nginx/a:b=c"));
+    odd_keys_are_one_word(&terminal, &place.store(), &["", "'", "\"", "$'"]);
+    // A line feed, which only bash gets.
+    good(&place.store(), &["put", "/c/new\nline", "is-line"]);
+    for open in ["", "'", "\"", "$'"] {
+        completes_to(&terminal, &format!("{with} {open}/c/ne"), "/c/ne", "is-line");
+    }
+    // What several begin with.
+    for key in ["/d/a b;1", "/d/a b;2"] {
+        good(&place.store(), &["put", key, &format!("is-{}", &key[7..])]);
+    }
+    for (open, between, close) in [("", "\\ b\\;", ""), ("'", " b;'", "")] {
+        terminal.types(&format!("clear; {with} {open}/d/a"));
+        terminal.until("the line", |screen| screen.trim_end().ends_with("/d/a"));
+        terminal.press("Tab");
+        terminal.until("what both begin with", |screen| {
+            screen.trim_end().ends_with(&format!("/d/a{between}{close}"))
+        });
+        // There are two: nothing is chosen, and nothing is broken.
+        terminal.press("Tab");
+        terminal.press("Tab");
+        terminal.until("both", |screen| {
+            let mut below = screen.lines().filter(|line| !line.contains("ready>"));
+            below.any(|line| line.trim_end().ends_with('2') && line.contains('1'))
+        });
+        terminal.types("2");
+        terminal.press("Enter");
+        terminal.until("its value", |screen| {
+            screen.lines().any(|line| line.trim_end() == "is-2") && screen.trim_end().ends_with("ready>")
+        });
+    }
 }
 
 #[test]
@@ -89,6 +171,7 @@ fn zsh_completes_keys_behind_a_url() {
     std::fs::write(place.path(".zshrc"), lines).unwrap();
     let terminal = place.shell("/usr/bin/zsh", "zsh", "--no-globalrcs", lines);
     keys_are_completed(&terminal, &place.store());
+    odd_keys_are_one_word(&terminal, &place.store(), &["", "'"]);
 }
 
 #[test]
@@ -98,4 +181,5 @@ fn fish_completes_keys_behind_a_url() {
     let start = format!("--init-command 'source {}'", place.path("start").display());
     let terminal = place.shell("/usr/bin/fish", "fish", &start, lines);
     keys_are_completed(&terminal, &place.store());
+    odd_keys_are_one_word(&terminal, &place.store(), &["", "'"]);
 }

@@ -364,8 +364,8 @@ fn bash_asks_the_program() {
     good(&store, &["put", "/nginx", "v"]);
     let share = place.path().join("share");
     good("", &["generate", share.to_str().unwrap()]);
-    let script = "source \"$1\"; COMP_WORDS=(twitcher get /n); COMP_CWORD=2
-        _clap_complete_twitcher twitcher /n get; echo \"${COMPREPLY[@]}\"";
+    let script = "source \"$1\"; COMP_LINE='twitcher get /n' COMP_POINT=15
+        _twitcher twitcher /n get; echo \"${COMPREPLY[@]}\"";
     let mut bash = Command::new("bash");
     bash.args(["-c", script, "bash"]).arg(share.join("bash-completion/completions/twitcher"));
     let path = format!("{}:/usr/bin:/bin", program().parent().unwrap().display());

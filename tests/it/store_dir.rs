@@ -382,7 +382,7 @@ fn key(text: &str) -> Key {
 #[tokio::test]
 async fn single_requests_write_whole_values_under_conditions() {
     let folder = folder();
-    let root = folder.path().join("made/by/put");
+    let root = folder.path().join("made-by-put");
     let access = dir::Access::open(&store(&root), Duration::from_secs(30)).await.unwrap();
     assert_eq!(access.get(&key("/a/b")).await.unwrap(), None);
     let first = access.put(&key("/a/b"), "1".into(), Condition::Absent).await.unwrap();

@@ -1,5 +1,10 @@
 //! get, put, del, ls, dump and load as they are typed, against each kind of store.
 
+mod places;
+mod typed;
+mod unanswered;
+mod words;
+
 use assert_cmd::Command;
 
 use crate::fixture::etcd::Etcd;

@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     /// Begin with what this revision changed; negative: with the newest N changes. Only etcd knows its past
-    #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
+    #[arg(long, value_name = "VERSION", allow_negative_numbers = true, value_parser = revision)]
     from: Option<i64>,
     /// One JSON object a line, with the whole value
     #[arg(long)]
@@ -97,4 +97,10 @@ async fn unread() {
             return;
         }
     }
+}
+
+fn revision(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| {
+        "a version of etcd is a number such as 1042, and -20 means the newest 20 changes".to_owned()
+    })
 }

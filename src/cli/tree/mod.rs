@@ -21,6 +21,7 @@ use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
 use crossterm::event::{Event, EventStream, MouseEventKind};
 use futures::future::{BoxFuture, OptionFuture};
 use futures::{FutureExt, Stream, StreamExt, stream};
@@ -30,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 use self::model::{Effect, Input, Link, Question, Told, View};
 use self::terminal::Screen;
 use super::stores::{StoreArgs, key};
-use super::{Common, Failure, print};
+use super::{Common, Failure, complete, print};
 use crate::store::{LinkState, Store};
 use crate::tree::{Changes, Scope, Snapshot, Tree};
 use crate::watch::Key;
@@ -49,7 +50,7 @@ const RESIZED: Duration = Duration::from_millis(200);
                         twitcher tree /nginx --once | less")]
 pub(super) struct Args {
     /// The key at its top
-    #[arg(value_parser = key, default_value = "/")]
+    #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     /// Print the tree as text and end: a line a key, on a terminal cut to its width, into a pipe with whole values
     #[arg(long)]

@@ -3,6 +3,8 @@
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,8 +14,9 @@ use super::content::{NOTHING, list, read_file, refused, value_version, vanished}
 use super::place::{Place, join, key_name};
 use super::root_of;
 use super::threads::Threads;
-use super::write::{admit, delete, lock, put};
+use super::write::{Locked, admit, admit_root, delete, lock, put};
 use crate::store::access::{Change, Condition, Entry, Listing, Reached};
+use crate::store::error::time;
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Spelling, Version};
 
@@ -51,11 +54,38 @@ impl Access {
             Err(_) => Err(StoreError::Unavailable {
                 what: format!("use directory {}", self.root.display()),
                 why: format!(
-                    "no answer within {} seconds; if it lies on a network file system, is its server there?",
-                    self.limit.as_secs_f32()
+                    "no answer within {}; if it lies on a network file system, is its server there?",
+                    time(self.limit)
                 ),
             }),
         }
+    }
+
+    /// Does a write under the lock that writers share. What is late once that is held may have been done.
+    async fn locked<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Path, &Locked) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
+        let written = self.blocking(move |root, deadline| {
+            let lock = lock(root, deadline)?;
+            begins.store(true, Ordering::Relaxed);
+            write(root, &lock)
+        });
+        let written = written.await;
+        if begun.load(Ordering::Relaxed) { written.map_err(StoreError::after_sending) } else { written }
+    }
+
+    /// Whether the root is a directory, or one that a write makes.
+    pub async fn has_root(&self, writing: bool) -> Result<(), StoreError> {
+        self.blocking(move |root, _| admit_root(root, writing)).await
+    }
+
+    /// Many keys, one after the other.
+    pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let places = keys.iter().map(Place::of).collect::<Result<Vec<_>, _>>()?;
+        self.blocking(move |root, _| places.iter().map(|place| entry(&place.below(root))).collect()).await
     }
 
     /// One key; `None` where it does not exist.
@@ -67,13 +97,13 @@ impl Access {
     /// Sets a value, making the directories above it.
     pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
         let key = key.clone();
-        self.blocking(move |root, deadline| put(root, &lock(root, deadline)?, &key, &value, condition)).await
+        self.locked(move |root, lock| put(root, lock, &key, &value, condition)).await
     }
 
     /// Deletes a file or an empty directory; whether it was there.
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.blocking(move |root, deadline| delete(root, &lock(root, deadline)?, &key, condition)).await
+        self.locked(move |root, lock| delete(root, lock, &key, condition)).await
     }
 
     /// The names directly below a key, sorted; `None` where it does not exist, none below a file.
@@ -85,7 +115,8 @@ impl Access {
                 Ok(metadata) if metadata.is_dir() => {
                     let names = list(&path)?;
                     Ok(names.map(|names| {
-                        names.iter().filter_map(|name| key_name(name)).map(String::from).collect()
+                        let names = names.iter().filter_map(|name| key_name(name));
+                        names.filter(|name| is_key(&path.join(name))).map(String::from).collect()
                     }))
                 }
                 Ok(metadata) if metadata.is_file() => Ok(Some(Vec::new())),
@@ -119,7 +150,7 @@ impl Access {
         if changes.is_empty() {
             return Ok(());
         }
-        let lock = self.blocking(lock).await.map(std::sync::Arc::new)?;
+        let lock = self.blocking(lock).await.map(Arc::new)?;
         let all = changes.to_vec();
         self.blocking(move |root, _| admit(root, &all)).await?;
         for (done, change) in changes.iter().enumerate() {
@@ -133,6 +164,15 @@ impl Access {
             progress(Reached::Made(done + 1));
         }
         Ok(())
+    }
+}
+
+/// Whether something is at a path that is a key: where links lead to is a file or a directory.
+fn is_key(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(metadata) => metadata.is_file() || metadata.is_dir(),
+        // What may not be looked at is there.
+        Err(error) => !vanished(&error),
     }
 }
 
@@ -203,7 +243,7 @@ mod tests {
         let access = Access { root: "/nowhere".into(), limit: Duration::from_secs(5), threads };
         let (release, held) = std::sync::mpsc::channel::<()>();
         let hung = access.blocking(move |_, _| Ok(held.recv().is_ok())).await.unwrap_err();
-        assert!(hung.to_string().contains("no answer within 5 seconds"), "{hung}");
+        assert!(hung.to_string().contains("no answer within 5 s;"), "{hung}");
         let key = Key::new("/a").unwrap();
         let behind = access.get(&key).await.unwrap_err();
         assert!(behind.to_string().contains("has not answered an earlier request"), "{behind}");

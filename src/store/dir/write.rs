@@ -27,16 +27,37 @@ const LOCK_PACE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Locked(#[expect(dead_code, reason = "held for its lock, which goes with the file")] File);
 
+/// Whether the root is a directory, or one that a write makes: its last name, and not a whole path that was mistyped.
+pub(super) fn admit_root(root: &Path, writing: bool) -> Result<(), StoreError> {
+    let why = match fs::metadata(root) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => "it is no directory, and a store is one".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !writing => {
+            "it does not exist; is --store right? The first `put` or `load` makes it".to_owned()
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if root.parent().is_none_or(Path::is_dir) {
+                return Ok(());
+            }
+            "it does not exist, and neither does the directory above it; is --store right? If so, make that one"
+                .to_owned()
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            "a file has the name of a directory above it".to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    Err(StoreError::Refused { what: format!("use directory {}", root.display()), why })
+}
+
 /// Gets the store's lock, making the root where it is missing.
 pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError> {
-    fs::create_dir_all(root).map_err(|error| {
-        if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
-            let why = "a file has its name, or that of a directory above it; a store is a directory";
-            StoreError::Refused { what: format!("use directory {}", root.display()), why: why.to_owned() }
-        } else {
-            failed("make directory", root, &error)
-        }
-    })?;
+    admit_root(root, true)?;
+    match fs::create_dir(root) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed("make directory", root, &error)),
+    }
     let path = root.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
@@ -46,7 +67,13 @@ pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError>
         // Not blocking: a FIFO of this name must not hold the thread.
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(&path)
-        .map_err(|error| failed("open", &path, &error))?;
+        .map_err(|error| {
+            if may_not_write(&error) {
+                failed("write to directory", root, &error)
+            } else {
+                failed("open", &path, &error)
+            }
+        })?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Locked(file)),
@@ -284,5 +311,16 @@ fn sync_directory(directory: &Path) -> Result<(), StoreError> {
 /// An error of a system call, as a store's.
 pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
     // Not `Denied`: a directory has no user and no password that could be looked at.
-    StoreError::Refused { what: format!("{what} {}", path.display()), why: error.to_string() }
+    let why = if error.kind() == io::ErrorKind::PermissionDenied {
+        "this user may not write there; run it as the user that the directory belongs to".to_owned()
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "its file system is mounted read-only".to_owned()
+    } else {
+        error.to_string()
+    };
+    StoreError::Refused { what: format!("{what} {}", path.display()), why }
+}
+
+fn may_not_write(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse, PbTxnResponse};
+use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbResponseOp, PbTxnOpResponse, PbTxnResponse};
 use etcd_client::{Compare, CompareOp, Error, GetOptions, Txn, TxnOp};
 
 use super::connect::{Connection, Entrance, late};
@@ -62,6 +62,29 @@ impl Access {
         let etcd_key = self.entrance.space.exact(key);
         let response = self.within(format!("read {key}"), async { kv.get(etcd_key, None).await }).await?;
         Ok(response.0.kvs.into_iter().next().map(entry))
+    }
+
+    /// Reads many keys, as many at once as the server answers at once.
+    pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let mut found = Vec::with_capacity(keys.len());
+        let mut most = MOST_IN_TRANSACTION;
+        while found.len() < keys.len() {
+            let chunk: Vec<&Key> = keys[found.len()..].iter().take(most).collect();
+            let looks: Vec<_> =
+                chunk.iter().map(|key| TxnOp::get(self.entrance.space.exact(key), None)).collect();
+            let what = format!("read {} keys", chunk.len());
+            let mut kv = self.connection.kv();
+            let asked = self.within(what, async { kv.txn(Txn::new().and_then(looks)).await });
+            match asked.await {
+                // More than comes in one answer, or than a server with lower limits takes.
+                Err(StoreError::Refused { .. }) if chunk.len() > 1 => most = chunk.len() / 2,
+                answer => {
+                    let answers = answer?.0.responses.into_iter();
+                    found.extend(answers.map(|answer| range(answer)?.kvs.into_iter().next().map(entry)));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Writes one key. Returns its new version.
@@ -202,7 +225,8 @@ impl Access {
         }
         let transaction = Txn::new().when(compares).and_then(writes).or_else(looks);
         let mut kv = self.connection.kv();
-        let response: PbTxnResponse = self.within(what.clone(), async { kv.txn(transaction).await }).await?.0;
+        let asked = self.within(what.clone(), async { kv.txn(transaction).await }).await;
+        let response: PbTxnResponse = asked.map_err(StoreError::after_sending)?.0;
         if response.succeeded {
             let deleted = response.responses.iter().map(|answer| match &answer.response {
                 Some(PbTxnOpResponse::ResponseDeleteRange(deleted)) => deleted.deleted,
@@ -216,15 +240,7 @@ impl Access {
             let deleted = deleted.sum();
             return Ok(Done { revision: response.header.map_or(0, |header| header.revision), deleted });
         }
-        let found = response.responses.into_iter().map(|answer| match answer.response {
-            Some(PbTxnOpResponse::ResponseRange(range)) => found(range),
-            Some(
-                PbTxnOpResponse::ResponsePut(_)
-                | PbTxnOpResponse::ResponseDeleteRange(_)
-                | PbTxnOpResponse::ResponseTxn(_),
-            )
-            | None => None,
-        });
+        let found = response.responses.into_iter().map(|answer| found(range(answer)?));
         Err(conflict(what, changes, found))
     }
 
@@ -298,6 +314,18 @@ fn compare(what: &str, key: &[u8], condition: Condition) -> Result<Option<Compar
             what: what.to_owned(),
             why: format!("etcd's versions are revisions, numbers such as 1042; {version} is none"),
         }),
+    }
+}
+
+fn range(answer: PbResponseOp) -> Option<PbRangeResponse> {
+    match answer.response {
+        Some(PbTxnOpResponse::ResponseRange(range)) => Some(range),
+        Some(
+            PbTxnOpResponse::ResponsePut(_)
+            | PbTxnOpResponse::ResponseDeleteRange(_)
+            | PbTxnOpResponse::ResponseTxn(_),
+        )
+        | None => None,
     }
 }
 

@@ -7,6 +7,7 @@ use etcd_client::{Certificate, Client, ConnectOptions, Identity, KvClient, TlsOp
 
 use super::explain::explain;
 use super::keys::KeySpace;
+use crate::store::error::time;
 use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls};
 
 /// The largest answer that is accepted: etcd's own limit of a value is 1.5 MiB, but a range of many is one
@@ -113,7 +114,7 @@ impl Connection {
 }
 
 pub(super) fn late(what: String, limit: Duration) -> StoreError {
-    StoreError::Unavailable { what, why: format!("no answer within {} seconds", limit.as_secs_f32()) }
+    StoreError::Unavailable { what, why: format!("no answer within {}", time(limit)) }
 }
 
 async fn login(credentials: Option<&Credentials>) -> Result<Option<(String, String)>, StoreError> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +12,11 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, MultiWrit
 
 use super::condition::{Identity, Present, check};
 use super::connect::{Entrance, failed};
-use super::nodes::{MOST_NODES, Node, read_nodes, walk};
+use super::nodes::{MOST_NODES, Node, read_many, read_nodes, read_values, walk};
 use super::path::{ancestors, path_of};
 use super::size::{fitting, too_large};
 use crate::store::access::{Change, Condition, Entry, Listing, Reached};
+use crate::store::error::time;
 use crate::store::{StoreError, StoreSpec};
 use crate::watch::{Key, Spelling, Version};
 
@@ -87,7 +89,7 @@ impl Access {
             Ok(done) => done,
             Err(_) => Err(StoreError::Unavailable {
                 what: what.into(),
-                why: format!("{} did not answer within {:?}", self.servers, self.limit),
+                why: format!("{} did not answer within {}", self.servers, time(self.limit)),
             }),
         }
     }
@@ -109,6 +111,19 @@ impl Access {
             }
         })
         .await
+    }
+
+    /// Reads many nodes, several with one request. The time limit holds for each.
+    pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let paths: Vec<Arc<str>> =
+            keys.iter().map(|key| self.path(key).map(Arc::from)).collect::<Result<_, _>>()?;
+        let Some(first) = paths.first() else { return Ok(Vec::new()) };
+        self.within(format!("read {first}"), self.sync()).await?;
+        let request = async |paths: &[Arc<str>]| {
+            self.within(format!("read {} nodes", paths.len()), read_values(&self.client, paths)).await
+        };
+        let nodes = read_many(&paths, request).await?;
+        Ok(nodes.into_iter().map(|node| node.map(|node| entry(node.value, &node.stat))).collect())
     }
 
     /// Sets a value, making the node and those above it where they are missing.
@@ -221,11 +236,12 @@ impl Access {
             [Change::Delete { key, .. }] => format!("delete {key}"),
             many => format!("write {} keys", many.len()),
         };
-        self.within(what.clone(), async {
+        let sent = AtomicBool::new(false);
+        let written = self.within(what.clone(), async {
             for number in 0..MOST_TRIES {
-                match self.attempt(changes, &what, number == 0).await {
+                match self.attempt(changes, &what, number == 0, &sent).await {
                     Ok(stats) => return Ok(stats),
-                    Err(Stopped::Raced) => {}
+                    Err(Stopped::Raced) => sent.store(false, Ordering::Relaxed),
                     Err(Stopped::Failed(error)) => return Err(too_large(changes).unwrap_or(error)),
                 }
             }
@@ -233,18 +249,26 @@ impl Access {
                 what: what.clone(),
                 why: format!("{MOST_TRIES} times somebody else changed it meanwhile"),
             })
-        })
-        .await
+        });
+        let written = written.await;
+        if sent.into_inner() { written.map_err(StoreError::after_sending) } else { written }
     }
 
     /// `trusting`: what is to be absent is not looked for, since the transaction fails if it is there; only then it
-    /// is found out what is.
-    async fn attempt(&self, changes: &[Change], what: &str, trusting: bool) -> Result<Vec<Stat>, Stopped> {
+    /// is found out what is. `sent`: whether anything was asked to be written.
+    async fn attempt(
+        &self,
+        changes: &[Change],
+        what: &str,
+        trusting: bool,
+        sent: &AtomicBool,
+    ) -> Result<Vec<Stat>, Stopped> {
         self.sync().await?;
         let steps = self.plan(changes, trusting).await?;
         if steps.is_empty() {
             return Ok(Vec::new());
         }
+        sent.store(true, Ordering::Relaxed);
         let options = CreateMode::Persistent.with_acls(self.acls);
         if changes.len() == 1 && steps.iter().all(|step| matches!(step, Step::Create { .. })) {
             return self.create(&steps, what, &options).await.map(|stat| vec![stat]);
@@ -373,7 +397,9 @@ fn stopped(what: &str, steps: &[Step], index: usize, error: &Error) -> Stopped {
         let why = format!("{path} has children; delete those first");
         return StoreError::Refused { what: what.to_owned(), why }.into();
     }
-    failed(format!("{what} ({path})"), error).into()
+    // One change names its node already.
+    let place = if what.ends_with(path) { String::new() } else { format!(" ({path})") };
+    failed(format!("{what}{place}"), error).into()
 }
 
 /// The first node that was set although it is not the one that was asked for.
@@ -401,12 +427,16 @@ fn listed(value: Vec<u8>, stat: &Stat) -> Entry {
     }
 }
 
+/// A node that was asked for by itself: it always has a value, if only an empty one.
 fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
     let time = |milliseconds: i64| {
         jiff::Timestamp::from_millisecond(milliseconds)
             .map_or_else(|_| milliseconds.to_string(), |time| time.to_string())
     };
     Entry {
+        value: Some(value.into()),
+        version: Version::Revision(stat.mzxid),
+        spelling: Spelling::Slashed,
         metadata: vec![
             ("cZxid", format!("{:#x}", stat.czxid)),
             ("ctime", time(stat.ctime)),
@@ -420,6 +450,5 @@ fn entry(value: Vec<u8>, stat: &Stat) -> Entry {
             ("dataLength", stat.data_length.to_string()),
             ("numChildren", stat.num_children.to_string()),
         ],
-        ..listed(value, stat)
     }
 }

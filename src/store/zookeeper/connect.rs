@@ -1,13 +1,14 @@
 //! Opening one ZooKeeper session: servers, credentials, certificates, and words for what goes wrong.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use zookeeper_client::{Client, Connector, Error, TlsOptions};
 
+use crate::store::error::time;
 use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls, install_crypto};
 
 /// Where a system keeps the authorities it trusts: Debian, Fedora, Alpine, SUSE.
@@ -108,6 +109,7 @@ impl Entrance {
                 self.connector.clone().connect(&cluster).await
             }
         };
+        let began = Instant::now();
         let why = match timeout(limit, opening).await {
             Ok(Ok(client)) => return Ok(client),
             Ok(Err(Error::AuthFailed)) => {
@@ -116,7 +118,11 @@ impl Entrance {
                     why: "authentication failed".to_owned(),
                 });
             }
-            Ok(Err(Error::NoHosts | Error::Timeout)) | Err(_) => format!("no session within {limit:?}"),
+            // None was left to be tried.
+            Ok(Err(Error::NoHosts | Error::Timeout)) => {
+                format!("no server gave a session, after {}", time(began.elapsed()))
+            }
+            Err(_) => format!("no session within {}", time(limit)),
             Ok(Err(error)) => error.to_string(),
         };
         Err(self.explain(why).await)
@@ -288,7 +294,16 @@ pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
             what,
             why: "ZooKeeper says: not authorized (the node's ACL does not let this session do it)".to_owned(),
         },
-        Meaning::Refused => StoreError::Refused { what, why: error.to_string() },
+        Meaning::Refused => StoreError::Refused { what, why: in_words(error) },
         Meaning::Broken | Meaning::Over => StoreError::Unavailable { what, why: error.to_string() },
+    }
+}
+
+/// Why a request is refused. The library has two words for what the server says of most of them.
+fn in_words(error: &Error) -> String {
+    if *error == Error::BadArguments(&"server error") {
+        "ZooKeeper does not allow it; the nodes below /zookeeper are its own".to_owned()
+    } else {
+        error.to_string()
     }
 }

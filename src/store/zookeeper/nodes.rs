@@ -75,6 +75,22 @@ where
     }
 }
 
+/// Reads these nodes, as many with one request as an answer should hold.
+pub(super) async fn read_many(
+    paths: &[Arc<str>],
+    request: impl AsyncFn(&[Arc<str>]) -> Result<Vec<Option<Node>>, StoreError>,
+) -> Result<Vec<Option<Node>>, StoreError> {
+    let mut sizes = Sizes::default();
+    let mut nodes: Vec<Option<Node>> = Vec::with_capacity(paths.len());
+    while nodes.len() < paths.len() {
+        let left = &paths[nodes.len()..];
+        let answer = request(&left[..sizes.fitting(MOST_NODES).min(left.len())]).await?;
+        answer.iter().flatten().for_each(|node| sizes.add(node));
+        nodes.extend(answer);
+    }
+    Ok(nodes)
+}
+
 /// What is at each of these paths, with the names below it; `None` where nothing is.
 pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Vec<Option<Node>>, StoreError> {
     let mut nodes = read_values(client, paths).await?;

@@ -102,7 +102,9 @@ fn ten_machines_follow_a_repository() {
         blocks
     };
     let server = everywhere(Machine::new(top));
-    install(&server, &top.join("none"));
+    let settings = top.join("none");
+    std::fs::create_dir(&settings).unwrap();
+    install(&server, &settings);
     for block in page_of(SERVER) {
         server.types(&block);
     }

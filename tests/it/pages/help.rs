@@ -124,7 +124,7 @@ fn every_example_works() {
             ("/orders/1", "one pear"),
             ("/ready", "yes"),
         ] {
-            good(&store, &["put", key, value]);
+            good(&store, &["put", key, "--", value]);
         }
         std::fs::write(at("nginx.yaml"), "port: '1234'\n").unwrap();
         std::fs::write(at("web.pem"), "another\n").unwrap();

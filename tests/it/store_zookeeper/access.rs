@@ -32,7 +32,8 @@ async fn values_are_written_read_and_deleted_under_conditions() {
         let second = access.put(&key("/a/b"), "2".into(), Condition::Version(first)).await.unwrap();
         let entry = access.get(&key("/a/b")).await.unwrap().unwrap();
         assert_eq!((entry.value, entry.version), (Some("2".into()), second));
-        assert_eq!(access.get(&key("/a")).await.unwrap().unwrap().value, None, "it only has children");
+        let above = access.get(&key("/a")).await.unwrap().unwrap();
+        assert_eq!(above.value, Some("".into()), "a node always has a value");
         let large = vec![7; 1_000_000];
         access.put(&key("/a/large"), large.clone().into(), Condition::Any).await.unwrap();
         assert_eq!(access.get(&key("/a/large")).await.unwrap().unwrap().value, Some(large.into()));

@@ -1,0 +1,76 @@
+//! A directory that is not there, or is none, is said; and of what lies in it, only keys are listed.
+
+use std::os::unix::fs::symlink;
+
+use crate::fixture::program::{good, run};
+
+const QUESTIONS: [&[&str]; 7] = [
+    &["ls", "/"],
+    &["get", "/k"],
+    &["dump", "/"],
+    &["del", "/k"],
+    &["del", "/", "--tree", "--yes"],
+    &["tree", "/", "--once"],
+    &["ls", "/", "--tree"],
+];
+
+#[test]
+fn a_directory_that_is_none_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let missing = dir.path().join("no/such/keys");
+    for (root, why) in [(&file, "is no directory"), (&missing, "does not exist")] {
+        let url = format!("dir://{}", root.display());
+        for args in QUESTIONS.iter().chain([&["put", "/k", "x"].as_slice()]) {
+            let output = run(&url, args);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+            assert!(output.stdout.is_empty(), "{args:?}");
+            assert!(said.contains(why) && said.contains(root.to_str().unwrap()), "{args:?}: {said}");
+        }
+        assert!(!dir.path().join("no").exists());
+    }
+}
+
+#[test]
+fn only_the_last_name_of_a_store_is_made_by_what_is_put_into_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("dir://{}", dir.path().join(name).display());
+    for args in QUESTIONS {
+        assert_eq!(run(&url("keys"), args).status.code(), Some(1), "{args:?}");
+    }
+    good(&url("keys"), &["put", "/k", "x"]);
+    assert_eq!(good(&url("keys"), &["ls"]), "k\n");
+    let document = dir.path().join("document.yaml");
+    std::fs::write(&document, "a: 1\n").unwrap();
+    let document = document.to_str().unwrap();
+    good(&url("loaded"), &["load", document, "--dry-run"]);
+    assert!(!dir.path().join("loaded").exists());
+    good(&url("loaded"), &["load", document]);
+    assert_eq!(good(&url("loaded"), &["ls"]), "a\n");
+    assert_eq!(run(&url("no/such"), &["load", document]).status.code(), Some(1));
+    assert!(!dir.path().join("no").exists());
+}
+
+#[test]
+fn what_is_no_key_is_not_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let url = format!("dir://{}", dir.path().display());
+    std::fs::create_dir(at("folder")).unwrap();
+    std::fs::write(at("file"), "x").unwrap();
+    symlink("file", at("link")).unwrap();
+    symlink("folder", at("link-to-folder")).unwrap();
+    symlink("nowhere", at("dangling")).unwrap();
+    symlink("loop", at("loop")).unwrap();
+    nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let expected = "file\nfolder\nlink\nlink-to-folder\n";
+    assert_eq!(good(&url, &["ls", "/"]), expected);
+    let long = good(&url, &["ls", "/", "--long"]);
+    assert!(!long.contains("fifo") && !long.contains("loop") && !long.contains("dangling"), "{long}");
+    for key in expected.lines() {
+        assert_ne!(run(&url, &["ls", key]).status.code(), Some(2));
+        assert!(run(&url, &["ls", key]).status.success(), "{key}");
+    }
+}

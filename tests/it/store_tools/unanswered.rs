@@ -1,0 +1,96 @@
+//! A write that was sent and whose answer never came may have been done: that is said, and never the contrary.
+//! The proxy passes the request on, and loses the answer.
+
+use std::path::Path;
+
+use crate::fixture::etcd::Etcd;
+use crate::fixture::program::{Program, good, run};
+use crate::fixture::proxy::Proxy;
+use crate::fixture::zookeeper::ZooKeeper;
+
+/// What a command says whose answer is lost: for as long as its time limit, or with its connection.
+fn said((scheme, port): (&str, u16), args: &[&str], mark: (&'static str, u64), connection: bool) -> String {
+    let proxy = Proxy::start(port);
+    proxy.lose_answers(mark.0, mark.1);
+    let url = format!("{scheme}://127.0.0.1:{}", proxy.port());
+    let limit = if connection { "60s" } else { "2s" };
+    let mut program = Program::start(&url, &[args, &["--timeout", limit]].concat());
+    if connection {
+        proxy.until_lost();
+        proxy.cut();
+    }
+    let (code, said) = (program.code(), program.err());
+    assert_eq!(code, Some(1), "{args:?}: {said}");
+    assert!(!said.contains("nothing was"), "{args:?}: {said}");
+    said
+}
+
+fn what_may_have_been_done_is_said(place: (&str, u16), put: u64, delete: u64) {
+    let direct = format!("{}://127.0.0.1:{}", place.0, place.1);
+    let version = || {
+        let json: serde_json::Value =
+            serde_json::from_str(&good(&direct, &["get", "/key", "--json"])).unwrap();
+        json["version"].as_str().unwrap().to_owned()
+    };
+    for connection in [false, true] {
+        let unknown = |said: &str, verb: &str, key: &str| {
+            let text =
+                format!("whether it was {verb} is not known; `twitcher get {key}` shows what is there now");
+            assert!(said.contains(&text), "{said}");
+        };
+        let text = said(place, &["put", "/key", "value-one"], ("value-one", put), connection);
+        assert!(text.contains("cannot write /key: "), "{text}");
+        unknown(&text, "written", "/key");
+        assert_eq!(good(&direct, &["get", "/key"]), "value-one");
+        let args = ["put", "/key", "value-two", "--if-version", &version()];
+        unknown(&said(place, &args, ("value-two", put), connection), "written", "/key");
+        assert_eq!(good(&direct, &["get", "/key"]), "value-two");
+        let args = ["put", "/new", "value-new", "--if-absent"];
+        unknown(&said(place, &args, ("value-new", put), connection), "written", "/new");
+        assert_eq!(good(&direct, &["get", "/new"]), "value-new");
+        let args = ["del", "/new"];
+        unknown(&said(place, &args, ("/new", delete), connection), "deleted", "/new");
+        assert_eq!(run(&direct, &["get", "/new"]).status.code(), Some(1));
+        let args = ["del", "/key", "--if-version", &version()];
+        unknown(&said(place, &args, ("/key", delete), connection), "deleted", "/key");
+        assert_eq!(run(&direct, &["get", "/key"]).status.code(), Some(1));
+    }
+}
+
+#[test]
+fn what_may_have_been_done_is_said_of_etcd() {
+    let etcd = Etcd::start();
+    what_may_have_been_done_is_said(("etcd", etcd.port()), 1, 1);
+}
+
+#[test]
+fn what_may_have_been_done_is_said_of_zookeeper() {
+    let server = ZooKeeper::start();
+    // A node is looked for twice before it is deleted.
+    what_may_have_been_done_is_said(("zookeeper", server.port()), 1, 3);
+}
+
+#[test]
+fn what_was_not_sent_was_not_done() {
+    let server = ZooKeeper::start();
+    good(&server.url(), &["put", "/key", "old"]);
+    // The answer to a look at the node before its change.
+    let text = said(("zookeeper", server.port()), &["put", "/key", "new"], ("/key", 1), true);
+    assert!(!text.contains("is not known"), "{text}");
+    assert_eq!(good(&server.url(), &["get", "/key"]), "old");
+}
+
+/// The lock that another holds is waited for in vain: what is sure is not called doubtful.
+#[test]
+fn a_directory_that_is_locked_was_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("dir://{}", dir.path().display());
+    good(&url, &["put", "/key", "old"]);
+    let lock = std::fs::File::open(dir.path().join(".twitcher.lock")).unwrap();
+    lock.lock().unwrap();
+    let output = run(&url, &["put", "/key", "new", "--timeout", "100ms"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("cannot write /key: ") && text.contains("another program holds it"), "{text}");
+    assert!(!text.contains("is not known"), "{text}");
+    assert_eq!(std::fs::read(Path::new(dir.path()).join("key")).unwrap(), b"old");
+}
