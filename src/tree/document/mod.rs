@@ -86,13 +86,15 @@ pub fn parse(
     lower::lower(value, arrays)
 }
 
-/// The segments of a relative path: none for the root; one without characters for `/`.
-fn segments(path: &str) -> Vec<&str> {
-    match path {
-        "" => Vec::new(),
-        "/" => vec![""],
-        path => path.split('/').collect(),
-    }
+/// The segments of a relative path, of which the last of `most` holds the rest: none for the root; one without
+/// characters for `/`.
+fn segments(path: &str, most: usize) -> impl Iterator<Item = &str> {
+    let (path, most) = match path {
+        "" => (path, 0),
+        "/" => ("", 1),
+        path => (path, most),
+    };
+    path.splitn(most, '/')
 }
 
 /// The path of these segments.
