@@ -83,33 +83,41 @@ impl Access {
         let mut pages = Pages::new(self.connection.kv(), &scope, true, None);
         while !pages.is_done() {
             let (_, page) = self.within(format!("list {key}"), pages.next()).await?;
-            names.extend(page.iter().filter_map(|kv| scope.path(&kv.key)));
+            names.extend(page.iter().filter_map(|kv| scope.path(&kv.key).map(str::to_owned)));
         }
         if names.is_empty() && self.get(key).await?.is_none() {
             return Ok(None);
         }
-        Ok(Some(names.iter().map(ToString::to_string).collect()))
+        Ok(Some(names.into_iter().collect()))
     }
 
     /// Reads a key and everything below it, as it was at one revision. The time limit holds for each page.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let scope = self.entrance.space.scope(key, WatchType::Tree);
-        let mut left_out = 0;
-        let mut revision = None;
-        let mut entries = Vec::new();
-        let mut pages = Pages::new(self.connection.kv(), &scope, false, None);
-        while !pages.is_done() {
-            let (mark, page) =
-                self.within(format!("read {key} and everything below it"), pages.next()).await?;
-            revision = Some(mark.revision);
+        let (mut entries, mut revision, mut left_out) = (Vec::new(), None, 0);
+        let mut take = |page: Vec<PbKeyValue>| {
             for kv in page {
                 if let Some(path) = scope.path(&kv.key) {
-                    entries.push((path.to_string(), listed(kv)));
+                    entries.push((path.to_owned(), listed(kv)));
                 } else {
                     left_out += u64::from(scope.leaves_out(&kv.key));
                 }
             }
+        };
+        let mut pages = Pages::new(self.connection.kv(), &scope, false, None);
+        let mut come = Vec::new();
+        while !pages.is_done() {
+            let next = self.within(format!("read {key} and everything below it"), pages.next());
+            // What has come is taken over while the next page is on its way, so once that is asked for.
+            let (next, ()) = tokio::join!(next, async {
+                tokio::task::yield_now().await;
+                take(std::mem::take(&mut come));
+            });
+            let (mark, page) = next?;
+            revision = Some(mark.revision);
+            come = page;
         }
+        take(come);
         // In order as they came, which is fast to take over.
         Ok(Listing { entries: entries.into_iter().collect(), revision, left_out })
     }

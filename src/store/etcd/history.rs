@@ -351,7 +351,7 @@ fn happened(scope: &Scope, event: PbEvent) -> Option<Happened> {
     const DELETE: i32 = 1;
     let deleted = event.r#type == DELETE;
     let kv = event.kv?;
-    let path = scope.path(&kv.key)?;
+    let path = scope.path(&kv.key)?.into();
     let value = (!deleted).then(|| kv.value.into());
     Some(Happened { revision: kv.mod_revision, path, value })
 }

@@ -5,7 +5,6 @@
 //! none belongs to no target: one that is not UTF-8, and `/a//`.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::watch::{Key, WatchType};
 
@@ -110,15 +109,15 @@ impl Scope {
 
     /// What a key is called inside of the target: the path in a tree, the name of the child in children,
     /// empty for the target itself; `None` for keys that do not belong to it.
-    pub(super) fn path(&self, key: &[u8]) -> Option<Arc<str>> {
+    pub(super) fn path<'a>(&self, key: &'a [u8]) -> Option<&'a str> {
         let rest = std::str::from_utf8(self.rest(key)?).ok()?;
         match (self, rest) {
-            (Self::Data(_), _) => Some("".into()),
-            (Self::Children(_), rest) => rest.split('/').next().map(Arc::from),
+            (Self::Data(_), _) => Some(""),
+            (Self::Children(_), rest) => rest.split('/').next(),
             // The key `/a/` is not the key `/a`, and that leaves no path for `/a//`.
-            (Self::Tree(_) | Self::Top(_), "" | "/") => Some(rest.into()),
+            (Self::Tree(_) | Self::Top(_), "" | "/") => Some(rest),
             (Self::Tree(_) | Self::Top(_), "//") => None,
-            (Self::Tree(_) | Self::Top(_), rest) => rest.strip_prefix('/').map(Arc::from),
+            (Self::Tree(_) | Self::Top(_), rest) => rest.strip_prefix('/'),
         }
     }
 
@@ -200,14 +199,14 @@ mod tests {
             ("//b", None, None, Some("/b")),
             ("b", None, None, None),
         ] {
-            assert_eq!(tree.path(key.as_bytes()).as_deref(), in_tree, "{key}");
-            assert_eq!(children.path(key.as_bytes()).as_deref(), in_children, "{key}");
-            assert_eq!(top.path(key.as_bytes()).as_deref(), in_top, "{key}");
+            assert_eq!(tree.path(key.as_bytes()), in_tree, "{key}");
+            assert_eq!(children.path(key.as_bytes()), in_children, "{key}");
+            assert_eq!(top.path(key.as_bytes()), in_top, "{key}");
         }
         let prefixed = scope("/prod", "/", WatchType::Tree);
         for (key, path) in [("/prod", None), ("/prod/", Some("/")), ("/prod/a", Some("a")), ("/prod-a", None)]
         {
-            assert_eq!(prefixed.path(key.as_bytes()).as_deref(), path, "{key}");
+            assert_eq!(prefixed.path(key.as_bytes()), path, "{key}");
         }
     }
 

@@ -156,20 +156,20 @@ impl Mirror {
                 *value = kept;
                 !gone
             }
-            Shape::Children(names) => match (seen.value, names.get_mut(&path)) {
+            Shape::Children(names) => match (seen.value, names.get_mut(path)) {
                 (Some(_), Some(keys)) => {
                     *keys += u64::from(seen.created);
                     false
                 }
                 (Some(_), None) => {
-                    names.insert(path, 1);
+                    names.insert(path.into(), 1);
                     true
                 }
                 (None, Some(keys)) if *keys > 1 => {
                     *keys -= 1;
                     false
                 }
-                (None, _) => names.remove(&path).is_some(),
+                (None, _) => names.remove(path).is_some(),
             },
             Shape::Tree(tree) => match seen.value {
                 Some(value) => {
@@ -179,10 +179,10 @@ impl Mirror {
                         Detail::Values => value,
                         Detail::Versions => seen.revision.to_string().into(),
                     };
-                    tree.insert(&path, Some(&value));
+                    tree.insert(path, Some(&value));
                     true
                 }
-                None => tree.remove(&path),
+                None => tree.remove(path),
             },
         }
     }
