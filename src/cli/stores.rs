@@ -143,6 +143,7 @@ impl Opened {
 
     /// A key and everything below it, by relative path. What cannot be shown, and so will not be touched, is said.
     pub(super) async fn entries(&self, key: &Key) -> Result<BTreeMap<String, Entry>, Failure> {
+        crate::process::keep_freed_memory();
         let listing = self.access.tree(key).await.map_err(failure)?;
         if listing.left_out > 0 {
             // Standard error may be closed; nothing hangs on it.

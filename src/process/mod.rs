@@ -27,7 +27,7 @@ pub use lines::{FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, 
 pub use output::{Leftovers, OutputSink};
 pub use run::{Ended, Ending, Order, Orders, Running};
 pub use scripts::Scripts;
-pub use spawn::keep_one_heap;
+pub use spawn::{keep_freed_memory, keep_one_heap};
 pub use start::Spawner;
 pub(crate) use start::apart;
 pub use step::Step;

@@ -11,6 +11,7 @@ use etcd_client::{Compare, CompareOp, Error, GetOptions, Txn, TxnOp};
 use super::connect::{Connection, Entrance, late};
 use super::explain::explain;
 use super::jobs::probe;
+use super::keys::Scope;
 use super::read::Pages;
 use crate::store::access::{Change, Child, Condition, Entry, Listing, Reached};
 use crate::store::{StoreError, StoreSpec};
@@ -129,22 +130,32 @@ impl Access {
     /// Reads a key and everything below it, as it was at one revision. The time limit holds for each page.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let scope = self.entrance.space.scope(key, WatchType::Tree);
-        let mut left_out = 0;
-        let mut revision = None;
         let (mut entries, mut plain) = (Vec::new(), Vec::new());
-        let mut pages = Pages::new(self.connection.kv(), scope, false, None);
-        while !pages.is_done() {
-            let (mark, page) =
-                self.within(format!("read {key} and everything below it"), pages.next()).await?;
-            revision = Some(mark.revision);
+        let (mut revision, mut left_out) = (None, 0);
+        let mut take = |scope: &Scope, page: Vec<PbKeyValue>| {
             for kv in page {
-                match (pages.scope.path(&kv.key), pages.scope.spelling(&kv.key)) {
+                match (scope.path(&kv.key), scope.spelling(&kv.key)) {
                     (Some(path), Spelling::Slashed) => entries.push((path.to_string(), listed(kv))),
                     (Some(path), Spelling::Plain) => plain.push((path.to_string(), listed(kv))),
-                    (None, _) => left_out += u64::from(pages.scope.leaves_out(&kv.key)),
+                    (None, _) => left_out += u64::from(scope.leaves_out(&kv.key)),
                 }
             }
+        };
+        let mut pages = Pages::new(self.connection.kv(), scope, false, None);
+        let mut come = Vec::new();
+        while !pages.is_done() {
+            let scope = pages.scope.clone();
+            let next = self.within(format!("read {key} and everything below it"), pages.next());
+            // What has come is taken over while the next page is on its way, so once that is asked for.
+            let (next, ()) = tokio::join!(next, async {
+                tokio::task::yield_now().await;
+                take(&scope, std::mem::take(&mut come));
+            });
+            let (mark, page) = next?;
+            revision = Some(mark.revision);
+            come = page;
         }
+        take(&pages.scope, come);
         // In order as they came, which is fast to take over.
         let mut entries: BTreeMap<String, Entry> = entries.into_iter().collect();
         for (path, entry) in plain {

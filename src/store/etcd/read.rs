@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse};
 use etcd_client::{Error, GetOptions, KvClient, Txn, TxnOp};
 
+use super::connect::LARGEST_MESSAGE;
 use super::explain::{Kind, explain, is_permission, kind};
 use super::keys::{Range, Scope};
 use super::mirror::{Filling, Mirror, Seen};
@@ -16,13 +17,17 @@ use crate::watch::Detail;
 
 /// The server's default `--max-txn-ops`; it may be set lower.
 const MOST_IN_TRANSACTION: usize = 128;
+/// Keys in a first transaction.
+const FIRST_IN_TRANSACTION: usize = 64;
 /// Keys in a first page, and in the largest. Pages grow while they come fast, because for each the server walks over
 /// all keys that are left, and shrink when they come slowly, so that large values on a slow link are not taken for
 /// silence.
-const FIRST_PAGE: usize = 64;
+const FIRST_PAGE: usize = 512;
 const LARGEST_PAGE: usize = 1 << 15;
 /// What a page should hold at most, in bytes.
 const PAGE_BYTES: usize = 8 << 20;
+/// What a page of several keys may hold. The first bytes of a larger one tell, and it is asked for again in parts.
+const LARGEST_PAGE_BYTES: usize = 2 * PAGE_BYTES;
 const FAST: Duration = Duration::from_millis(500);
 const SLOW: Duration = Duration::from_secs(5);
 /// A range is begun anew this often when its revision is compacted while it is read.
@@ -74,7 +79,7 @@ pub(super) async fn read_keys(
     part: &(dyn Fn() + Sync),
 ) -> Result<Vec<Outcome>, StoreError> {
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(wanted.len());
-    let (mut page, mut most) = (FIRST_PAGE, MOST_IN_TRANSACTION);
+    let (mut page, mut most) = (FIRST_IN_TRANSACTION, MOST_IN_TRANSACTION);
     while outcomes.len() < wanted.len() {
         let left = &wanted[outcomes.len()..];
         let asked = &left[..left.len().min(page)];
@@ -191,13 +196,15 @@ pub(super) struct Pages {
     at: Option<i64>,
     mark: Option<Mark>,
     size: usize,
+    /// No page becomes larger: one that was larger had too many bytes.
+    most: usize,
 }
 
 impl Pages {
     /// The moment is that of the first page unless a revision is given.
     pub(super) fn new(kv: KvClient, scope: Scope, without_values: bool, at: Option<i64>) -> Self {
         let left = scope.reads();
-        Self { kv, scope, without_values, left, at, mark: None, size: FIRST_PAGE }
+        Self { kv, scope, without_values, left, at, mark: None, size: FIRST_PAGE, most: LARGEST_PAGE }
     }
 
     /// Whether there is no further page.
@@ -211,9 +218,11 @@ impl Pages {
         let (mark, ranges) = loop {
             let page = Some((self.size, self.at));
             let gets = self.left.iter().map(|range| get(range, self.without_values, page)).collect();
-            match transaction(&self.kv, gets).await {
+            let limit = if self.size > 1 { LARGEST_PAGE_BYTES } else { LARGEST_MESSAGE };
+            match transaction(&self.kv.clone().max_decoding_message_size(limit), gets).await {
                 Err(error) if kind(&error) == Kind::TooLarge && self.size > 1 => {
-                    self.size = (self.size / 4).max(1);
+                    self.most = (self.size / 8).max(1);
+                    self.size = self.most;
                 }
                 Err(error) if self.mark.is_none() => {
                     self.scope = left_by(&error, &self.scope).ok_or(error)?;
@@ -232,10 +241,14 @@ impl Pages {
                 let start = [last.key.as_slice(), b"\0"].concat();
                 self.left.push(Range { start, end: asked.end });
             }
-            page.append(&mut range.kvs);
+            if page.is_empty() {
+                page = range.kvs;
+            } else {
+                page.append(&mut range.kvs);
+            }
         }
         let bytes: usize = page.iter().map(size_of_kv).sum();
-        self.size = next_page(self.size, began.elapsed(), bytes / page.len().max(1));
+        self.size = next_page(self.size, began.elapsed(), bytes / page.len().max(1)).min(self.most);
         Ok((mark, page))
     }
 }
@@ -250,7 +263,7 @@ pub(super) fn left_by(error: &Error, scope: &Scope) -> Option<Scope> {
 fn next_page(size: usize, took: Duration, bytes_each: usize) -> usize {
     let fit = (PAGE_BYTES / bytes_each.max(1)).clamp(1, LARGEST_PAGE);
     if took < FAST {
-        (size * 16).min(fit)
+        (size * 64).min(fit)
     } else if took > SLOW {
         (size / 4).max(1)
     } else {
@@ -328,7 +341,8 @@ mod tests {
                 size
             })
         };
-        assert_eq!(sizes(fast, 100, FIRST_PAGE), [1024, 16384, 32768, 32768]);
+        assert_eq!(sizes(fast, 100, FIRST_PAGE), [32768; 4]);
+        assert_eq!(sizes(fast, 100, 1), [64, 4096, 32768, 32768]);
         assert_eq!(sizes(fast, 1 << 20, FIRST_PAGE), [8; 4]);
         assert_eq!(sizes(fast, 100 << 20, FIRST_PAGE), [1; 4]);
         assert_eq!(sizes(even, 100, 64), [64; 4]);

@@ -88,13 +88,15 @@ pub fn parse(
     value.and_then(|value| lower::lower(value, arrays)).map_err(|fault| fault.in_text(text))
 }
 
-/// The segments of a relative path: none for the root; one without characters for `/`.
-fn segments(path: &str) -> Vec<&str> {
-    match path {
-        "" => Vec::new(),
-        "/" => vec![""],
-        path => path.split('/').collect(),
-    }
+/// The segments of a relative path, of which the last of `most` holds the rest: none for the root; one without
+/// characters for `/`.
+fn segments(path: &str, most: usize) -> impl Iterator<Item = &str> {
+    let (path, most) = match path {
+        "" => (path, 0),
+        "/" => ("", 1),
+        path => (path, most),
+    };
+    path.splitn(most, '/')
 }
 
 /// The path of these segments.

@@ -1,7 +1,7 @@
 //! A subtree as nested objects, before any syntax: every decision about names is made here.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,8 @@ pub(super) enum Shape<'a> {
 #[derive(Debug, Default)]
 struct Node<'a> {
     value: Option<&'a [u8]>,
-    children: BTreeMap<Cow<'a, str>, Node<'a>>,
+    /// By segment, in order.
+    children: Vec<(&'a str, Node<'a>)>,
 }
 
 impl<'a> Shape<'a> {
@@ -26,8 +27,8 @@ impl<'a> Shape<'a> {
         let mut root = Node::default();
         for (path, value) in entries {
             let mut node = &mut root;
-            for name in names(path) {
-                node = node.children.entry(name).or_default();
+            for segment in segments(path, DEEPEST_RENDERED) {
+                node = node.child(segment);
             }
             node.value = value;
         }
@@ -44,6 +45,20 @@ impl<'a> Shape<'a> {
 }
 
 impl<'a> Node<'a> {
+    /// The child at a segment. Paths come in order, or nearly: it is the last one, or comes behind it.
+    fn child(&mut self, segment: &'a str) -> &mut Self {
+        let found = match self.children.last().map(|(last, _)| (*last).cmp(segment)) {
+            Some(Ordering::Equal) => Ok(self.children.len() - 1),
+            Some(Ordering::Less) | None => Err(self.children.len()),
+            Some(Ordering::Greater) => self.children.binary_search_by(|(other, _)| (*other).cmp(segment)),
+        };
+        let at = found.unwrap_or_else(|at| {
+            self.children.insert(at, (segment, Self::default()));
+            at
+        });
+        &mut self.children[at].1
+    }
+
     /// Recursion is no deeper than [`DEEPEST_RENDERED`].
     fn shape(self) -> Shape<'a> {
         let own = self.value.map(Shape::of_value);
@@ -51,7 +66,7 @@ impl<'a> Node<'a> {
             return own.unwrap_or(Shape::Object(Vec::new()));
         }
         let own = own.map(|value| ("".into(), value));
-        let children = self.children.into_iter().map(|(name, node)| (name, node.shape()));
+        let children = self.children.into_iter().map(|(segment, node)| (name(segment), node.shape()));
         let mut entries: Vec<_> = own.into_iter().chain(children).collect();
         if let [(name, Shape::Text(_))] = entries.as_mut_slice()
             && name == "base64"
@@ -62,18 +77,11 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The names of the objects on the way to a path.
-fn names(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    let mut segments = segments(path);
-    let rest = segments.split_off(segments.len().min(DEEPEST_RENDERED - 1));
-    let last: Option<Cow<str>> = match rest.as_slice() {
-        [] => None,
-        [only] => Some(name(only)),
-        rest => Some(format!("/{}", rest.join("/")).into()),
-    };
-    segments.into_iter().map(name).chain(last)
-}
-
 fn name(segment: &str) -> Cow<'_, str> {
-    if segment.is_empty() { "/".into() } else { segment.into() }
+    match segment {
+        "" => "/".into(),
+        // Of a path that is deeper than can be rendered.
+        rest if rest.contains('/') => format!("/{rest}").into(),
+        segment => segment.into(),
+    }
 }

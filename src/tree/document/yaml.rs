@@ -104,7 +104,7 @@ fn is_plain(text: &str) -> bool {
     // Words that some version of YAML takes for a boolean, a null or a number.
     const TAKEN: [&str; 10] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan"];
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@+=, ()*&%".contains(c))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:@+=, ()*&%".contains(&byte))
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(text))

@@ -90,6 +90,33 @@ async fn subtrees_are_listed_at_one_revision_and_written_in_transactions() {
     assert_eq!(access.get(&key("/t/1/1")).await.unwrap(), None);
 }
 
+/// From what came first, the next page would be all the rest, which is more than one page may hold.
+#[tokio::test]
+async fn a_tree_whose_values_grow_on_the_way_is_read_whole() {
+    let etcd = Etcd::start();
+    let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
+    let put = |path: String, size: usize| Change::Put {
+        key: key(&path),
+        value: vec![b'x'; size].into(),
+        condition: Condition::Any,
+    };
+    let small = (0..600).map(|n| put(format!("/t/a/{n:03}"), n));
+    let large = (0..40).map(|n| put(format!("/t/b/{n:03}"), (1 << 20) - n));
+    let changes: Vec<Change> = small.chain(large).collect();
+    access.apply(&changes, &mut |_| ()).await.unwrap();
+    let sizes: Vec<(String, Option<usize>)> = access
+        .tree(&key("/t"))
+        .await
+        .unwrap()
+        .entries
+        .into_iter()
+        .map(|(path, entry)| (path, entry.value.map(|value| value.len())))
+        .collect();
+    let small = (0..600).map(|n| (format!("a/{n:03}"), Some(n)));
+    let large = (0..40).map(|n| (format!("b/{n:03}"), Some((1 << 20) - n)));
+    assert!(sizes.into_iter().eq(small.chain(large)));
+}
+
 #[tokio::test]
 async fn a_request_has_a_time_limit_and_a_dead_member_is_passed_over() {
     let cluster = Cluster::start(3);

@@ -19,13 +19,17 @@ fn written(entries: &Entries, syntax: Syntax) -> String {
     write(entries.iter().map(|(path, value)| (path.as_str(), value.as_deref())), syntax)
 }
 
+fn all_segments(path: &str) -> Vec<&str> {
+    segments(path, usize::MAX).collect()
+}
+
 /// A tree as its documents say it: what only has something below it is not mentioned.
 fn normal(mut entries: Entries) -> Entries {
     let all: Vec<_> = entries.keys().cloned().collect();
     let above = |path: &str| {
-        let path = segments(path);
+        let path = all_segments(path);
         all.iter()
-            .map(|other| segments(other))
+            .map(|other| all_segments(other))
             .any(|other| other.len() > path.len() && other.starts_with(&path))
     };
     entries.retain(|path, value| value.is_some() || !above(path));
