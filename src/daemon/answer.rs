@@ -18,6 +18,9 @@ use crate::policy::Control;
 use crate::status::{DaemonStatus, FileState, FileStatus, History, StoreState, StoreStatus};
 use crate::store::LinkState;
 
+/// How long an answer waits for the ledger's disk.
+const KEPT: Duration = Duration::from_secs(1);
+
 impl Daemon {
     pub(super) fn answer(&mut self, asked: Asked) {
         let Asked { request, answer } = asked;
@@ -73,10 +76,16 @@ impl Daemon {
             }
         };
         let controlled = live.begin_ask(|answer| Event::Control(control, answer));
-        let name = name.to_owned();
+        let (name, ledger) = (name.to_owned(), self.ground.ledger.clone());
         tokio::spawn(async move {
             let answered = match timeout(PATIENCE, controlled).await {
-                Ok(Ok(Ok(sentence))) => done(&sentence),
+                // Who was told that a watch is paused may count on it, also when the daemon is killed.
+                Ok(Ok(Ok(sentence))) => {
+                    match tokio::task::spawn_blocking(move || ledger.settle(KEPT)).await {
+                        Ok(Err(unwritten)) => done(&format!("{sentence}; for now, because {unwritten}")),
+                        Ok(Ok(())) | Err(_) => done(&sentence),
+                    }
+                }
                 Ok(Ok(Err(why))) => Answer::Error(why),
                 Ok(Err(_)) => gone(&name),
                 Err(_) => Answer::Error(format!("{name}: {HANGS}")),

@@ -184,6 +184,7 @@ fn a_disk_that_hangs_holds_up_neither_a_flush_nor_the_end() {
     let ledger = Ledger::open(dir.path()).unwrap();
     ledger.applied(&name("a"), applied());
     ledger.pause(&name("b"), None);
+    assert!(ledger.settle(Duration::from_millis(1)).is_err());
     let unwritten = ledger.flush(Duration::from_millis(100)).unwrap_err().to_string();
     assert!(unwritten.contains("2 watches (a, b)"), "{unwritten}");
     drop(ledger);

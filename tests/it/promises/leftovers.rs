@@ -100,7 +100,8 @@ fn no_member_of_a_killed_group_survives() {
         daemon.put("/a", round.to_string());
     }
     daemon.until_file("pids", |text| text.lines().count() == 18);
-    assert!(super::witness::processes_of(&daemon).len() <= 7, "only the last group lives");
+    // The shell, three loops with a sleep each, and the `cat` that may not have come to its end.
+    assert!(super::witness::processes_of(&daemon).len() <= 8, "only the last group lives");
     assert!(daemon.stop().success());
     assert_eq!(super::witness::processes_of(&daemon), [0; 0], "nor that one after a stop");
 }
