@@ -232,12 +232,13 @@ impl Ledger {
     /// Waits until everything said so far is in the journal; not longer than `patience`, and not for a disk that
     /// refuses. After a wait in vain the end of the ledger does not wait again.
     pub fn flush(&self, patience: Duration) -> Result<(), Unwritten> {
-        self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience, true))
+        let Some(disk) = &self.shared.disk else { return Ok(()) };
+        disk.writer.flush(patience).inspect_err(|_| disk.writer.give_up())
     }
 
     /// The same in the middle of the ledger's life, for somebody who was promised that it is kept.
     pub fn settle(&self, patience: Duration) -> Result<(), Unwritten> {
-        self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience, false))
+        self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience))
     }
 
     fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {

@@ -114,12 +114,16 @@ impl Writer {
         self.channel.lock().complaint.clone()
     }
 
-    pub(super) fn flush(&self, patience: Duration, last: bool) -> Result<(), Unwritten> {
+    /// Nobody waits for a disk that hangs any more.
+    pub(super) fn give_up(&self) {
+        self.channel.lock().over = true;
+    }
+
+    pub(super) fn flush(&self, patience: Duration) -> Result<(), Unwritten> {
         let on_its_way = |queue: &Queue| queue.writing || !queue.standing.is_empty();
         let unwritten = |queue: &Queue| on_its_way(queue) && queue.complaint.is_none();
-        let mut queue = self.channel.wait_while(self.channel.lock(), Some(patience), unwritten);
+        let queue = self.channel.wait_while(self.channel.lock(), Some(patience), unwritten);
         let hangs = unwritten(&queue);
-        queue.over |= hangs && last;
         let why = if hangs { Some("the disk hangs".to_owned()) } else { queue.complaint.clone() };
         let mut watches: Vec<_> = queue.standing.keys().chain(&queue.in_hand).cloned().collect();
         watches.sort();

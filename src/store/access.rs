@@ -128,20 +128,10 @@ impl Access {
     }
 
     /// Fails where no key of this form can ever be read from a store of this kind, whatever becomes of the store.
-    pub async fn admits(&self, key: &Key) -> Result<(), StoreError> {
+    pub fn admits(&self, key: &Key) -> Result<(), StoreError> {
         match self {
             Self::Etcd(_) => Ok(()),
-            Self::ZooKeeper(access) => match access.get(key).await {
-                Err(error @ StoreError::Refused { .. }) => Err(error),
-                Ok(_)
-                | Err(
-                    StoreError::Unavailable { .. }
-                    | StoreError::Unanswered { .. }
-                    | StoreError::Denied { .. }
-                    | StoreError::Conflict { .. }
-                    | StoreError::File { .. },
-                ) => Ok(()),
-            },
+            Self::ZooKeeper(_) => super::zookeeper::admits(key),
             Self::Dir(_) => super::dir::admits(key),
         }
     }

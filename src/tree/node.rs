@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::snapshot::{ReadError, Snapshot};
 use crate::store::access::Condition;
-use crate::store::{Store, StoreError, dir};
+use crate::store::{Store, StoreError};
 use crate::watch::{Key, Version};
 
 /// A node of a [`Tree`](super::Tree) at the moment it was looked at.
@@ -83,15 +83,7 @@ impl<'a> Node<'a> {
             what: format!("write {} of {}", self.path, self.snapshot.key()),
             why: error.to_string(),
         })?;
-        let Some(origin) = self.snapshot.entries().origin(&self.path) else {
-            return Ok((key, Condition::Absent));
-        };
-        let condition = match (origin.revision, self.bytes()) {
-            (0, Some(value)) => Condition::Version(dir::value_version(value)),
-            // A directory: the store says itself that it has no value.
-            (0, None) => Condition::Any,
-            (revision, _) => Condition::Version(Version::Revision(revision)),
-        };
-        Ok((key, condition))
+        let version = self.snapshot.version_of(&self.path);
+        Ok((key, version.map_or(Condition::Absent, Condition::Version)))
     }
 }

@@ -9,6 +9,7 @@ use serde::de::value::{Error as Plain, StrDeserializer};
 
 use super::place::{is_within, key_read, key_text};
 use super::plan::glimpse;
+use crate::store::dir;
 use crate::watch::{Content, InvalidKey, Key, Spelling, State, Subtree, Version};
 
 /// What was at and below a key.
@@ -94,6 +95,16 @@ impl Snapshot {
     /// All of it, as it is.
     pub fn entries(&self) -> &Subtree {
         &self.entries
+    }
+
+    /// The version that a write of this path can demand, which is not that of the subtree; `None` where no key is.
+    pub fn version_of(&self, path: &str) -> Option<Version> {
+        Some(match (self.entries.origin(path)?.revision, self.bytes(path)) {
+            // A directory's versions are hashes of values.
+            (0, Some(value)) => dir::value_version(value),
+            (0, None) => dir::NOTHING,
+            (revision, _) => Version::Revision(revision),
+        })
     }
 
     /// Whether there is a key at this path.

@@ -59,7 +59,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
     // A store that is not there at all is said at once; one that goes later is waited for. So is what may not be read.
     let opened = args.store.open(common).await?;
-    opened.access.admits(&args.key).await.map_err(failure)?;
+    opened.access.admits(&args.key).map_err(failure)?;
     drop(opened);
     let printer = Printer::new(args.json);
     if of_etcd {

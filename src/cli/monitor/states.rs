@@ -9,10 +9,7 @@ use crate::log::escape;
 use crate::store::{Health, LinkState, Store, StoreSpec, Subscribe, Subscription, Update, dir};
 use crate::tree::Snapshot;
 use crate::tree::place::key_text;
-use crate::watch::{ContentHash, Key, Node, Spelling, Version, WatchType};
-
-/// The version of what has no value, where versions are hashes of values.
-const NOTHING: Version = Version::Hash(ContentHash::ZERO);
+use crate::watch::{Key, Node, Spelling, Version, WatchType};
 
 pub(super) async fn follow(spec: StoreSpec, key: Key, printer: Printer) -> Result<(), Failure> {
     let store = Store::open(spec);
@@ -80,11 +77,11 @@ fn show(before: &Snapshot, after: &Snapshot, version: Version, printer: &Printer
     let changes = before.entries().written(after.entries());
     let lines: Vec<Line<'_>> = changes
         .filter(|(_, before, after)| is_change(*before, *after))
-        .map(|(path, _, after)| Line {
+        .map(|(path, _, now)| Line {
             time,
-            version: after.map_or_else(|| without_hash(version), own_version),
+            version: after.version_of(path).unwrap_or_else(|| without_hash(version)),
             key: key_text(before.key(), path, Spelling::Slashed),
-            event: after.map_or(Event::Delete, |node| Event::Put(node.value)),
+            event: now.map_or(Event::Delete, |node| Event::Put(node.value)),
         })
         .collect();
     printer.print(&lines)
@@ -101,21 +98,12 @@ fn is_change(before: Option<Node<'_>>, after: Option<Node<'_>>) -> bool {
     }
 }
 
-/// The version that a write of this key can demand; that of a subtree would be another one.
-fn own_version(node: Node<'_>) -> Version {
-    match (node.origin.revision, node.value) {
-        (0, Some(value)) => dir::value_version(value),
-        (0, None) => NOTHING,
-        (revision, _) => Version::Revision(revision),
-    }
-}
-
 /// The version of a subtree for a key that is not there any more: the revision that it has reached, but no hash of
 /// what else is there.
 fn without_hash(version: Version) -> Version {
     match version {
         Version::Revision(_) => version,
-        Version::Hash(_) => NOTHING,
+        Version::Hash(_) => dir::NOTHING,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::watch::{ContentHash, Version};
 pub(super) const LARGEST_VALUE: u64 = 64 << 20;
 
 /// The version of a key that does not exist, and of a directory, which has no value.
-pub(super) const NOTHING: Version = Version::Hash(ContentHash::ZERO);
+pub(crate) const NOTHING: Version = Version::Hash(ContentHash::ZERO);
 
 /// Reads a regular file whose path has no symbolic link. `None`: it is not there any more, or not what it
 /// was a moment ago; an event that says so is on its way.

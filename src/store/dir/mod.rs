@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use access::Access;
-pub(crate) use content::value_version;
+pub(crate) use content::{NOTHING, value_version};
 pub use threads::Threads;
 
 use self::engine::{Engine, Step};

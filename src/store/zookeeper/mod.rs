@@ -27,8 +27,15 @@ pub use access::Access;
 
 use self::connect::Entrance;
 use self::serve::{Ended, Serving};
-use super::StoreSpec;
+use self::path::path_of;
 use super::session::{Command, Report, Session};
+use super::{StoreError, StoreSpec};
+use crate::watch::Key;
+
+/// Fails where no node can have this key.
+pub(super) fn admits(key: &Key) -> Result<(), StoreError> {
+    path_of(key).map(drop)
+}
 
 /// Starts a session. Which server is tried first is chosen by chance at each attempt.
 pub fn session(spec: &StoreSpec, _attempt: u64) -> Session {
