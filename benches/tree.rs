@@ -9,7 +9,7 @@ use ratatui::backend::TestBackend;
 use twitcher::cli::tree::draw::{Theme, draw};
 use twitcher::cli::tree::model::{Input, View};
 use twitcher::tree::Snapshot;
-use twitcher::watch::{Content, Key, Order, State, Subtree, Version};
+use twitcher::watch::{Content, Key, Seq, State, Subtree, Version};
 
 use crate::table::{Table, percentile};
 
@@ -22,7 +22,7 @@ pub fn redraw(table: &mut Table) {
         (0..50_000).map(|number| (path(number), value(0, number))).collect();
     let mut entries: Subtree = first.into_iter().collect();
     let state = |round: u32, entries: &Subtree| State {
-        order: Order(u64::from(round)),
+        seq: Seq(u64::from(round)),
         version: Version::Revision(i64::from(round)),
         content: Content::Tree(entries.clone()),
     };

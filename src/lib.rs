@@ -45,7 +45,7 @@
 //! # One event's way
 //!
 //! A put in etcd arrives on the session's watch stream, becomes a [`Reading`](store::session::Reading), and is
-//! compared with the last one by the driver, which gives it the next [`Order`](watch::Order) and puts it into
+//! compared with the last one by the driver, which gives it the next [`Seq`](watch::Seq) and puts it into
 //! the slot of each subscription. The watch's task takes it out, hands it to its
 //! [`Machine`](policy::Machine) and performs what comes back: a slot among `max_processes`, then a
 //! [`Launch`](process::Launch) and its [`Spawner`](process::Spawner). The run's own task feeds and drains it.

@@ -4,7 +4,7 @@
 //! daemon's own user.
 
 mod client;
-mod crowd;
+mod connection_limit;
 mod server;
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::watch::WatchName;
 
 pub use client::{AskError, ask};
-pub use crowd::Crowd;
+pub use connection_limit::ConnectionLimit;
 pub use server::{Asked, Reply, Server, ServerError};
 
 /// What may be asked.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
-use super::crowd::Crowd;
+use super::connection_limit::ConnectionLimit;
 use super::{Answer, LONGEST_REQUEST, PATIENCE, Request};
 
 /// Clients that are served at once; more wait.
@@ -97,8 +97,8 @@ impl Server {
         let listener = UnixListener::bind(path).map_err(failed)?;
         let made = identity(path);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let crowd = Crowd { place: "the control socket", most: CLIENTS, visit: PATIENCE };
-        let task = tokio::spawn(crowd.serve(
+        let limit = ConnectionLimit { place: "the control socket", most: CLIENTS, visit: PATIENCE };
+        let task = tokio::spawn(limit.serve(
             move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
             move |stream| {
                 let asked = asked.clone();

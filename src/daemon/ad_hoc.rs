@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::ground::Ground;
-use super::live::{self, Event, Legacy, Live};
+use super::live::{self, Event, Handover, Live};
 use crate::store::{LinkState, Store, StoreSpec, StoreUrl, etcd};
 use crate::watch::{Outcome, RunMode, SignalNumber, State, Target, Version, WatchSpec};
 
@@ -59,15 +59,15 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
     let mut tasks = JoinSet::new();
     for spec in ad_hoc.watches {
         let spec = Arc::new(spec);
-        let legacy = match ad_hoc.from {
+        let handover = match ad_hoc.from {
             None => None,
             Some(_) if replayed.is_some() => None,
             Some(version) => tokio::select! {
-                legacy = before(&store, &spec, version) => Some(Box::new(legacy)),
+                handover = before(&store, &spec, version) => Some(Box::new(handover)),
                 number = signals.next() => return Ok(End::Signalled(number)),
             },
         };
-        let (live, task) = live::begin(spec, Path::new("").into(), &store, &ground, legacy, None);
+        let (live, task) = live::begin(spec, Path::new("").into(), &store, &ground, handover, None);
         lives.push(live);
         tasks.spawn(task);
     }
@@ -175,7 +175,7 @@ async fn report_recovery(store: Store) {
 }
 
 /// What somebody who saw `version` has not seen yet. Waits for the store.
-async fn before(store: &Store, spec: &Arc<WatchSpec>, version: Version) -> Legacy {
+async fn before(store: &Store, spec: &Arc<WatchSpec>, version: Version) -> Handover {
     let mut subscription = live::subscribe(spec, store);
     let state = subscription.next().await.state;
     let unserved = match (&store.spec().url, version) {
@@ -186,7 +186,7 @@ async fn before(store: &Store, spec: &Arc<WatchSpec>, version: Version) -> Legac
             state.version != version
         }
     };
-    Legacy { spec: Arc::clone(spec), newest: Some(state), unserved }
+    Handover { spec: Arc::clone(spec), newest: Some(state), unserved }
 }
 
 /// Whether a state is another than at a revision. Deletions below a tree show in nothing but the comparison.

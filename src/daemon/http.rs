@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::control::Crowd;
+use crate::control::ConnectionLimit;
 
 /// Connections that are served at once; more wait in the kernel, where they cost no descriptor.
 const CONNECTIONS: usize = 64;
@@ -55,8 +55,8 @@ pub(super) async fn open(listen: SocketAddr, probes: mpsc::Sender<Probe>) -> std
         .route("/metrics", get(move || serve_metrics(metrics)))
         .route("/readyz", get(move || serve_ready(ready)))
         .route("/healthz", get(move || serve_health(probes)));
-    let crowd = Crowd { place: "http_listen", most: CONNECTIONS, visit: VISIT };
-    let task = tokio::spawn(crowd.serve(
+    let limit = ConnectionLimit { place: "http_listen", most: CONNECTIONS, visit: VISIT };
+    let task = tokio::spawn(limit.serve(
         move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
         move |stream| serve(stream, router.clone()),
     ));

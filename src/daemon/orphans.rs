@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::ground::{Counted, Ground};
 use super::live::fingerprint;
 use crate::ledger::LiveRun;
-use crate::process::{Ended, Leftovers, Order, OutputSink, Running};
+use crate::process::{Ended, Leftovers, OutputSink, RunCommand, Running};
 use crate::watch::{RunId, RunRecord, WatchName, WatchSpec};
 
 /// How long after TERM such a run gets KILL: the default of `kill_after`, since its definition is not known.
@@ -85,12 +85,12 @@ impl Orphans {
     /// Ends them at the deadline.
     pub(super) fn stop(&self, deadline: Instant) {
         for orphan in self.runs().iter() {
-            let orders = orphan.running.orders.clone();
+            let commands = orphan.running.commands.clone();
             tokio::spawn(async move {
                 tokio::time::sleep_until(deadline.into()).await;
-                orders.give(Order::Term { timed_out: false });
+                commands.send(RunCommand::Term { timed_out: false });
                 tokio::time::sleep(KILL_AFTER).await;
-                orders.give(Order::Kill);
+                commands.send(RunCommand::Kill);
             });
         }
     }

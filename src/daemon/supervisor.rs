@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::ground::Ground;
-use super::live::{self, Event, Legacy, Live};
+use super::live::{self, Event, Handover, Live};
 use crate::ledger::described;
 use crate::store::{Store, StoreSpec};
 use crate::watch::{StoreName, WatchName, WatchSpec};
@@ -28,7 +28,7 @@ pub(super) struct Supervisor {
     watches: BTreeMap<WatchName, Place>,
     stores: BTreeMap<StoreName, Store>,
     specs: BTreeMap<StoreName, StoreSpec>,
-    tasks: JoinSet<Box<Legacy>>,
+    tasks: JoinSet<Box<Handover>>,
     /// Watches that met faults in twitcher itself.
     faults: BTreeMap<WatchName, Faults>,
     /// How long a run without a timeout may hold up a changed definition.
@@ -146,7 +146,7 @@ impl Supervisor {
     pub(super) async fn turn(&mut self) {
         tokio::select! {
             Some(ended) = self.tasks.join_next() => match ended {
-                Ok(legacy) => self.drained(&legacy.spec.name.clone(), Some(legacy), None),
+                Ok(handover) => self.drained(&handover.spec.name.clone(), Some(handover), None),
                 Err(error) => self.broke(&error),
             },
             () = self.ground.orphans.turn(&self.ground) => {}
@@ -172,9 +172,9 @@ impl Supervisor {
         self.watches.is_empty() && self.ground.orphans.is_empty()
     }
 
-    fn begin(&mut self, definition: Definition, legacy: Option<Box<Legacy>>, rest: Option<Instant>) {
+    fn begin(&mut self, definition: Definition, handover: Option<Box<Handover>>, rest: Option<Instant>) {
         let name = definition.spec.name.clone();
-        if let Some(place) = self.place(definition, legacy, rest) {
+        if let Some(place) = self.place(definition, handover, rest) {
             self.watches.insert(name, place);
         }
     }
@@ -182,7 +182,7 @@ impl Supervisor {
     fn place(
         &mut self,
         definition: Definition,
-        legacy: Option<Box<Legacy>>,
+        handover: Option<Box<Handover>>,
         rest: Option<Instant>,
     ) -> Option<Place> {
         let store = self.store(&definition.spec.target.store)?;
@@ -194,7 +194,7 @@ impl Supervisor {
         });
         let next = outlived.then(|| Box::new(definition.clone()));
         let Definition { spec, file } = definition;
-        let (live, task) = live::begin(spec, file, &store, &self.ground, legacy, rest);
+        let (live, task) = live::begin(spec, file, &store, &self.ground, handover, rest);
         if outlived {
             // Before it begins, so that it starts nothing.
             live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });
@@ -213,9 +213,9 @@ impl Supervisor {
         Some(store)
     }
 
-    fn drained(&mut self, name: &WatchName, legacy: Option<Box<Legacy>>, rest: Option<Instant>) {
+    fn drained(&mut self, name: &WatchName, handover: Option<Box<Handover>>, rest: Option<Instant>) {
         if let Some(next) = self.watches.remove(name).and_then(|place| place.next) {
-            self.begin(*next, legacy, rest);
+            self.begin(*next, handover, rest);
         } else {
             self.faults.remove(name);
         }

@@ -3,7 +3,7 @@
 use super::*;
 
 const PATIENCE: Duration = Duration::from_mins(1);
-use crate::watch::{Content, Order, ProcessIdentity, Reason, State, StoreName, Target, Version, WatchType};
+use crate::watch::{Content, ProcessIdentity, Reason, Seq, State, StoreName, Target, Version, WatchType};
 
 fn name(text: &str) -> WatchName {
     WatchName::new(text).unwrap()
@@ -46,7 +46,7 @@ fn applied() -> Applied {
         watch_type: WatchType::Data,
     };
     let content = Content::Value("x".into());
-    Applied::new(&target, &State { order: Order(1), version: Version::Revision(7), content })
+    Applied::new(&target, &State { seq: Seq(1), version: Version::Revision(7), content })
 }
 
 #[test]

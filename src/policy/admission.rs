@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::effect::{Effect, Sent, SkipReason};
 use super::input::Baseline;
-use super::machine::{Bearing, Machine, Newest, Service, Source};
+use super::machine::{Disposition, Entropy, Lifecycle, Machine, Newest};
 use super::waiting::{Entry, Wait};
 use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, RunOnLoad, State};
 
@@ -16,7 +16,7 @@ pub(super) const MOST_WAITING: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Judgement {
     Run(Reason),
-    Skip(SkipReason, Bearing),
+    Skip(SkipReason, Disposition),
 }
 
 /// Judges the first state that a machine sees.
@@ -27,7 +27,7 @@ fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgeme
             Baseline::Changed | Baseline::Interrupted | Baseline::Pending => true,
         };
         if policy.on_delete == OnDelete::Ignore || !was_there {
-            return Judgement::Skip(SkipReason::Absent, Bearing::Absent);
+            return Judgement::Skip(SkipReason::Absent, Disposition::Absent);
         }
     }
     let loaded = if absent { Reason::Delete } else { Reason::Load };
@@ -37,11 +37,13 @@ fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgeme
         (Baseline::Pending, _) => Judgement::Run(changed),
         (Baseline::Unknown | Baseline::Changed, RunOnLoad::Always | RunOnLoad::Changed)
         | (Baseline::Applied, RunOnLoad::Always) => Judgement::Run(loaded),
-        (Baseline::Unknown, RunOnLoad::Never) => Judgement::Skip(SkipReason::OnLoad, Bearing::Noted),
+        (Baseline::Unknown, RunOnLoad::Never) => Judgement::Skip(SkipReason::OnLoad, Disposition::SeenAtLoad),
         (Baseline::Applied, RunOnLoad::Never | RunOnLoad::Changed) => {
-            Judgement::Skip(SkipReason::OnLoad, Bearing::Applied)
+            Judgement::Skip(SkipReason::OnLoad, Disposition::Applied)
         }
-        (Baseline::Changed, RunOnLoad::Never) => Judgement::Skip(SkipReason::OnLoad, Bearing::Behind),
+        (Baseline::Changed, RunOnLoad::Never) => {
+            Judgement::Skip(SkipReason::OnLoad, Disposition::ChangedWhileDown)
+        }
     }
 }
 
@@ -49,14 +51,14 @@ fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgeme
 fn judge_later(policy: &PolicySpec, before: &Newest, absent: bool) -> Judgement {
     if !absent {
         Judgement::Run(Reason::Change)
-    } else if policy.on_delete == OnDelete::Ignore || before.bearing == Bearing::Absent {
-        Judgement::Skip(SkipReason::Absent, Bearing::Absent)
+    } else if policy.on_delete == OnDelete::Ignore || before.disposition == Disposition::Absent {
+        Judgement::Skip(SkipReason::Absent, Disposition::Absent)
     } else {
         Judgement::Run(Reason::Delete)
     }
 }
 
-impl<S: Source> Machine<S> {
+impl<S: Entropy> Machine<S> {
     pub(super) fn observe(
         &mut self,
         now: Instant,
@@ -67,40 +69,40 @@ impl<S: Source> Machine<S> {
     ) {
         let absent = state.content.is_absent();
         let judgement = match &self.newest {
-            Some(newest) if state.order <= newest.state.order => return,
+            Some(newest) if state.seq <= newest.state.seq => return,
             Some(newest) => judge_later(&self.policy, newest, absent),
             None => {
                 let applied = baseline == Baseline::Applied;
                 if applied {
-                    self.history.applied = Some((state.order, state.version));
+                    self.history.applied = Some((state.seq, state.version));
                 }
                 if self.recognise(&state) {
-                    let bearing = if applied { Bearing::Applied } else { Bearing::Open };
-                    self.newest = Some(Newest { state, bearing });
+                    let disposition = if applied { Disposition::Applied } else { Disposition::Open };
+                    self.newest = Some(Newest { state, disposition });
                     return;
                 }
                 let baseline = if self.recover { Baseline::Interrupted } else { baseline };
                 let judgement = judge_first(&self.policy, baseline, absent);
                 // A machine that is on its way out leaves the judging of a first state to its successor.
                 let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending);
-                if matches!(self.service, Service::Serving) || owed {
+                if matches!(self.lifecycle, Lifecycle::Serving) || owed {
                     judgement
                 } else {
-                    Judgement::Skip(SkipReason::Retiring, Bearing::Noted)
+                    Judgement::Skip(SkipReason::Retiring, Disposition::SeenAtLoad)
                 }
             }
         };
         match judgement {
-            Judgement::Skip(why, bearing) => {
+            Judgement::Skip(why, disposition) => {
                 if why == SkipReason::Absent {
                     self.drop_outdated(now, effects);
                 }
-                self.skip(now, state.order, why, effects);
-                self.newest = Some(Newest { state, bearing });
+                self.skip(now, state.seq, why, effects);
+                self.newest = Some(Newest { state, disposition });
             }
             Judgement::Run(reason) => {
-                let bearing = self.admit(now, state.clone(), updates, reason, effects);
-                self.newest = Some(Newest { state, bearing });
+                let disposition = self.admit(now, state.clone(), updates, reason, effects);
+                self.newest = Some(Newest { state, disposition });
             }
         }
     }
@@ -112,7 +114,7 @@ impl<S: Source> Machine<S> {
         }
         let mut known = false;
         for live in self.live.iter_mut().filter(|live| live.version == Some(state.version)) {
-            live.order = Some(state.order);
+            live.seq = Some(state.seq);
             known = true;
         }
         known
@@ -126,19 +128,19 @@ impl<S: Source> Machine<S> {
         updates: u64,
         reason: Reason,
         effects: &mut Vec<Effect>,
-    ) -> Bearing {
+    ) -> Disposition {
         let beside = match self.policy.run_mode {
             RunMode::Discard if !self.live.is_empty() && self.waiting.is_empty() => {
                 self.discarded += updates;
-                self.skip(now, state.order, SkipReason::Discarded, effects);
-                return Bearing::Discarded;
+                self.skip(now, state.seq, SkipReason::Discarded, effects);
+                return Disposition::Discarded;
             }
             RunMode::Queue | RunMode::Discard | RunMode::Restart => false,
             RunMode::Parallel { .. } => true,
         };
-        if !matches!(self.service, Service::Serving) {
-            self.skip(now, state.order, SkipReason::Retiring, effects);
-            return Bearing::Open;
+        if !matches!(self.lifecycle, Lifecycle::Serving) {
+            self.skip(now, state.seq, SkipReason::Retiring, effects);
+            return Disposition::Open;
         }
         if self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some() {
             let told = self.live.iter().filter(|live| live.may_run());
@@ -146,34 +148,34 @@ impl<S: Source> Machine<S> {
         }
         let fresh = updates + std::mem::take(&mut self.carried);
         let full = self.waiting.len() >= MOST_WAITING;
-        let together = !beside || full || self.is_held();
+        let together = !beside || full || self.is_suspended();
         match self.waiting.back_mut() {
             Some(last) if together || last.fated || last.is_settling() => {
-                let replaced = (!last.fated).then_some(last.state.order);
+                let replaced = (!last.fated).then_some(last.state.seq);
                 last.renew(now, state, fresh, reason, &self.policy);
-                if let Some(order) = replaced {
-                    self.skip(now, order, SkipReason::Superseded, effects);
+                if let Some(seq) = replaced {
+                    self.skip(now, seq, SkipReason::Superseded, effects);
                 }
             }
             Some(_) | None => {
                 self.waiting.push_back(Entry::update(now, state, fresh, reason, &self.policy));
             }
         }
-        Bearing::Open
+        Disposition::Open
     }
 
     /// The key is gone and that runs nothing: what waited with an older state is not run with it any more.
     /// In parallel mode only what could still be replaced goes; every other update has its run.
     fn drop_outdated(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let parallel = matches!(self.policy.run_mode, RunMode::Parallel { .. });
-        let each = parallel && !self.is_held();
+        let each = parallel && !self.is_suspended();
         if let Some(last) = self.waiting.back()
             && (!each || last.fated || last.is_settling())
             && let Some(dropped) = self.waiting.pop_back()
         {
             self.carried += dropped.fresh;
             if !dropped.fated {
-                self.skip(now, dropped.state.order, SkipReason::Superseded, effects);
+                self.skip(now, dropped.state.seq, SkipReason::Superseded, effects);
             }
         }
     }
@@ -181,20 +183,20 @@ impl<S: Source> Machine<S> {
     /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and
     /// nothing has it in hand. In discard mode that is so after the run that made it be discarded, too.
     pub(super) fn catch_up(&mut self, now: Instant) {
-        if self.is_held() || !self.waiting.is_empty() {
+        if self.is_suspended() || !self.waiting.is_empty() {
             return;
         }
         let Some(newest) = &mut self.newest else { return };
-        let repeated = match newest.bearing {
-            Bearing::Applied | Bearing::Noted | Bearing::Absent => return,
-            Bearing::Discarded => self.discarded,
-            Bearing::Open | Bearing::GivenUp => self.history.last_coalesced(),
-            Bearing::Behind => 1,
+        let repeated = match newest.disposition {
+            Disposition::Applied | Disposition::SeenAtLoad | Disposition::Absent => return,
+            Disposition::Discarded => self.discarded,
+            Disposition::Open | Disposition::GivenUp => self.history.last_coalesced(),
+            Disposition::ChangedWhileDown => 1,
         };
-        if self.live.iter().any(|live| live.order == Some(newest.state.order)) {
+        if self.live.iter().any(|live| live.seq == Some(newest.state.seq)) {
             return;
         }
-        newest.bearing = Bearing::Open;
+        newest.disposition = Disposition::Open;
         let state = newest.state.clone();
         let reason = if state.content.is_absent() { Reason::Delete } else { Reason::Change };
         let wait = Wait::Ready;

@@ -4,18 +4,18 @@ use std::time::Instant;
 
 use super::effect::{Answer, Effect, Refusal, SkipReason};
 use super::input::{Control, Pause};
-use super::machine::{Bearing, Machine, Service, Source};
+use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::waiting::{Entry, Wait};
 use crate::watch::{OnDelete, Reason, RunMode};
 
-impl<S: Source> Machine<S> {
+impl<S: Entropy> Machine<S> {
     pub(super) fn control(&mut self, now: Instant, control: Control, effects: &mut Vec<Effect>) {
-        let refusal = match self.service {
-            Service::Retiring | Service::Drained => Some(Refusal::Retiring),
-            Service::Serving => match control {
+        let refusal = match self.lifecycle {
+            Lifecycle::Retiring | Lifecycle::Drained => Some(Refusal::Retiring),
+            Lifecycle::Serving => match control {
                 Control::Trigger => self.trigger_refusal(),
                 Control::Pause { .. } => None,
-                Control::Resume => (!self.is_held()).then_some(Refusal::NothingToResume),
+                Control::Resume => (!self.is_suspended()).then_some(Refusal::NothingToResume),
             },
         };
         if let Some(refusal) = refusal {
@@ -68,11 +68,15 @@ impl<S: Source> Machine<S> {
             return;
         }
         let Some(newest) = &mut self.newest else { return };
-        match newest.bearing {
+        match newest.disposition {
             // Success stays success, and a key that was never there cannot be deleted by a trigger.
-            Bearing::Applied | Bearing::Absent => {}
-            Bearing::Open | Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => {
-                newest.bearing = Bearing::Open;
+            Disposition::Applied | Disposition::Absent => {}
+            Disposition::Open
+            | Disposition::SeenAtLoad
+            | Disposition::ChangedWhileDown
+            | Disposition::Discarded
+            | Disposition::GivenUp => {
+                newest.disposition = Disposition::Open;
             }
         }
         let mut entry = Entry::again(now, newest.state.clone(), Reason::Trigger, 1, 0, Wait::Ready);
@@ -85,7 +89,7 @@ impl<S: Source> Machine<S> {
         while self.waiting.len() > 1
             && let Some(older) = self.waiting.pop_front()
         {
-            self.skip(now, older.state.order, SkipReason::Superseded, effects);
+            self.skip(now, older.state.seq, SkipReason::Superseded, effects);
             if let Some(next) = self.waiting.front_mut() {
                 next.absorb(&older);
             }
@@ -107,12 +111,12 @@ impl<S: Source> Machine<S> {
     }
 
     fn close(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if matches!(self.service, Service::Serving) {
-            self.service = Service::Retiring;
+        if matches!(self.lifecycle, Lifecycle::Serving) {
+            self.lifecycle = Lifecycle::Retiring;
         }
         for entry in std::mem::take(&mut self.waiting) {
             if !entry.fated {
-                self.skip(now, entry.state.order, SkipReason::Retiring, effects);
+                self.skip(now, entry.state.seq, SkipReason::Retiring, effects);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the machine answers: what is to be done, in order.
 
-use crate::watch::{Order, Reason, RunId, State, Version};
+use crate::watch::{Reason, RunId, Seq, State, Version};
 
 /// What is to be done. Performed in order by the watch's task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Effect {
     /// adopted run already has. A retry, a recovery, a trigger or a resume may start it (again) later.
     Skip {
         /// Its order.
-        order: Order,
+        seq: Seq,
         /// Why.
         why: SkipReason,
     },
@@ -47,7 +47,7 @@ pub enum Effect {
     /// end out of order.
     Applied {
         /// The state's order.
-        order: Order,
+        seq: Seq,
         /// Its version.
         version: Version,
     },

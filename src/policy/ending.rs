@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::effect::Effect;
-use super::input::Ended;
-use super::machine::{Bearing, Machine, Service, Source};
+use super::input::RunEnd;
+use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::runs::Live;
 use super::waiting::{Entry, Wait, later};
 use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, Verdict};
@@ -18,8 +18,8 @@ fn retry_delay(policy: &PolicySpec, failed: u32, jitter: f64) -> Duration {
     half.saturating_add(spread)
 }
 
-impl<S: Source> Machine<S> {
-    pub(super) fn end(&mut self, now: Instant, ended: &Ended, effects: &mut Vec<Effect>) {
+impl<S: Entropy> Machine<S> {
+    pub(super) fn end(&mut self, now: Instant, ended: &RunEnd, effects: &mut Vec<Effect>) {
         let Some(at) = self.live.iter().position(|live| live.run == ended.run) else { return };
         let live = self.live.remove(at);
         if self.live.is_empty() {
@@ -34,20 +34,20 @@ impl<S: Source> Machine<S> {
     }
 
     fn succeed(&mut self, live: &Live, effects: &mut Vec<Effect>) {
-        let (Some(order), Some(version)) = (live.order, live.version) else { return };
-        if self.history.applied.is_none_or(|(last, _)| last <= order) {
-            self.history.applied = Some((order, version));
-            effects.push(Effect::Applied { order, version });
+        let (Some(seq), Some(version)) = (live.seq, live.version) else { return };
+        if self.history.applied.is_none_or(|(last, _)| last <= seq) {
+            self.history.applied = Some((seq, version));
+            effects.push(Effect::Applied { seq, version });
         }
         if let Some(newest) = &mut self.newest
-            && newest.state.order == order
+            && newest.state.seq == seq
         {
-            newest.bearing = Bearing::Applied;
+            newest.disposition = Disposition::Applied;
         }
     }
 
     fn fail(&mut self, now: Instant, live: &Live, effects: &mut Vec<Effect>) {
-        if live.adopted && live.order.is_none() {
+        if live.adopted && live.seq.is_none() {
             // Its state is not known, so neither is whether a newer one came since.
             return self.lose(now, live);
         }
@@ -60,8 +60,8 @@ impl<S: Source> Machine<S> {
             Retries::Unlimited => true,
         };
         if again && !self.stopped {
-            if newest.bearing != Bearing::Applied {
-                newest.bearing = Bearing::Open;
+            if newest.disposition != Disposition::Applied {
+                newest.disposition = Disposition::Open;
             }
             let state = newest.state.clone();
             let until = later(now, retry_delay(&self.policy, live.attempt, self.source.jitter()));
@@ -69,8 +69,8 @@ impl<S: Source> Machine<S> {
             let wait = Wait::Retrying { until };
             self.waiting.push_back(Entry::again(now, state, Reason::Retry, attempt, repeated, wait));
         } else {
-            if newest.bearing != Bearing::Applied {
-                newest.bearing = Bearing::GivenUp;
+            if newest.disposition != Disposition::Applied {
+                newest.disposition = Disposition::GivenUp;
             }
             match self.policy.on_failure {
                 OnFailure::Stop if !self.stopped => {
@@ -92,8 +92,8 @@ impl<S: Source> Machine<S> {
             return;
         }
         let Some(newest) = &mut self.newest else { return };
-        if newest.bearing != Bearing::Applied {
-            newest.bearing = Bearing::Open;
+        if newest.disposition != Disposition::Applied {
+            newest.disposition = Disposition::Open;
         }
         let state = newest.state.clone();
         let wait = if live.adopted {
@@ -111,21 +111,21 @@ impl<S: Source> Machine<S> {
     /// Whether a run that did not succeed is to be repeated: nothing newer waits or runs, and there is
     /// something to apply. In discard mode what came meanwhile was not admitted, but a repetition uses it.
     fn is_to_repeat(&self, live: &Live) -> bool {
-        if !matches!(self.service, Service::Serving) || !self.waiting.is_empty() {
+        if !matches!(self.lifecycle, Lifecycle::Serving) || !self.waiting.is_empty() {
             return false;
         }
         let Some(newest) = &self.newest else { return false };
         let newer_only_discarded = match self.policy.run_mode {
-            RunMode::Discard => newest.bearing == Bearing::Discarded,
+            RunMode::Discard => newest.disposition == Disposition::Discarded,
             RunMode::Queue | RunMode::Restart | RunMode::Parallel { .. } => false,
         };
-        let current = match live.order {
+        let current = match live.seq {
             None => true,
-            Some(order) => order == newest.state.order || newer_only_discarded,
+            Some(seq) => seq == newest.state.seq || newer_only_discarded,
         };
         // In parallel mode another run may still have it in hand: its end decides.
-        let in_hand = self.live.iter().any(|other| other.order == Some(newest.state.order));
-        current && !in_hand && newest.bearing != Bearing::Absent
+        let in_hand = self.live.iter().any(|other| other.seq == Some(newest.state.seq));
+        current && !in_hand && newest.disposition != Disposition::Absent
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::effect::SkipReason;
-use super::machine::{Bearing, Machine, Service, Source};
+use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::runs::{Course, Live};
 use super::waiting::{Entry, Wait};
-use crate::watch::{Order, Reason, RunId, Verdict, Version};
+use crate::watch::{Reason, RunId, Seq, Verdict, Version};
 
 /// What a watch is doing: the words of `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,20 +91,20 @@ pub enum Obstacle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NewestState {
     /// Its order.
-    pub order: Order,
+    pub seq: Seq,
     /// Its version.
     pub version: Version,
     /// Whether the key does not exist.
     pub absent: bool,
     /// Where it stands.
-    pub bearing: Bearing,
+    pub disposition: Disposition,
 }
 
 /// What starts next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WaitingState {
     /// The state's order.
-    pub order: Order,
+    pub seq: Seq,
     /// The state's version.
     pub version: Version,
     /// Why it will run.
@@ -163,7 +163,7 @@ pub struct Explanation {
     /// The newest state; `None` until the store has shown one.
     pub newest: Option<NewestState>,
     /// The state of the last run that succeeded, by this machine or by the ledger.
-    pub applied: Option<(Order, Version)>,
+    pub applied: Option<(Seq, Version)>,
     /// [`Machine::converged`].
     pub converged: bool,
     /// What starts next.
@@ -174,50 +174,50 @@ pub struct Explanation {
     /// Live runs in the order of their starts.
     pub live: Vec<LiveRun>,
     /// The last start: which state, why, when.
-    pub last_start: Option<(Order, Reason, Instant)>,
+    pub last_start: Option<(Seq, Reason, Instant)>,
     /// The last run that ended: which, how, when.
     pub last_end: Option<(RunId, Verdict, Instant)>,
     /// The last state that was skipped for each reason, and when.
-    pub last_skips: BTreeMap<SkipReason, (Order, Instant)>,
+    pub last_skips: BTreeMap<SkipReason, (Seq, Instant)>,
 }
 
 /// What is remembered only to be told, and what was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct History {
-    pub(super) applied: Option<(Order, Version)>,
+    pub(super) applied: Option<(Seq, Version)>,
     /// None before the first run.
     pub(super) last_run: Option<Box<LastRun>>,
     /// At most one for each reason, in their order.
-    pub(super) skips: Vec<(SkipReason, Order, Instant)>,
+    pub(super) skips: Vec<(SkipReason, Seq, Instant)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct LastRun {
     /// The last start: when it was is the machine's `last_start`.
-    start: Option<(Order, Reason, u64)>,
+    start: Option<(Seq, Reason, u64)>,
     end: Option<(RunId, Verdict, Instant)>,
 }
 
 impl History {
     pub(super) fn started(&mut self, entry: &Entry, coalesced: u64) {
-        self.last_run.get_or_insert_default().start = Some((entry.state.order, entry.reason, coalesced));
+        self.last_run.get_or_insert_default().start = Some((entry.state.seq, entry.reason, coalesced));
     }
 
     pub(super) fn ended(&mut self, live: &Live, verdict: Verdict, now: Instant) {
         self.last_run.get_or_insert_default().end = Some((live.run.clone(), verdict, now));
     }
 
-    pub(super) fn skipped(&mut self, order: Order, why: SkipReason, now: Instant) {
+    pub(super) fn skipped(&mut self, seq: Seq, why: SkipReason, now: Instant) {
         match self.skips.binary_search_by_key(&why, |(reason, _, _)| *reason) {
-            Ok(place) => self.skips[place] = (why, order, now),
+            Ok(place) => self.skips[place] = (why, seq, now),
             Err(place) => {
                 self.skips.reserve_exact(1);
-                self.skips.insert(place, (why, order, now));
+                self.skips.insert(place, (why, seq, now));
             }
         }
     }
 
-    fn start(&self) -> Option<(Order, Reason, u64)> {
+    fn start(&self) -> Option<(Seq, Reason, u64)> {
         self.last_run.as_ref()?.start
     }
 
@@ -227,7 +227,7 @@ impl History {
     }
 }
 
-impl<S: Source> Machine<S> {
+impl<S: Entropy> Machine<S> {
     /// What it is doing, as of the last input.
     pub fn phase(&self) -> Phase {
         if self.stopped {
@@ -251,13 +251,13 @@ impl<S: Source> Machine<S> {
     /// Why it does what it does, or does not.
     pub fn explain(&self, now: Instant) -> Explanation {
         let newest = self.newest.as_ref().map(|newest| NewestState {
-            order: newest.state.order,
+            seq: newest.state.seq,
             version: newest.state.version,
             absent: newest.state.content.is_absent(),
-            bearing: newest.bearing,
+            disposition: newest.disposition,
         });
         let waiting = self.waiting.front().map(|entry| WaitingState {
-            order: entry.state.order,
+            seq: entry.state.seq,
             version: entry.state.version,
             reason: entry.reason,
             attempt: entry.attempt,
@@ -276,17 +276,17 @@ impl<S: Source> Machine<S> {
                 .history
                 .start()
                 .zip(self.last_start)
-                .map(|((order, reason, _), at)| (order, reason, at)),
+                .map(|((seq, reason, _), at)| (seq, reason, at)),
             last_end: self.history.last_run.as_ref().and_then(|run| run.end.clone()),
-            last_skips: self.history.skips.iter().map(|&(why, order, at)| (why, (order, at))).collect(),
+            last_skips: self.history.skips.iter().map(|&(why, seq, at)| (why, (seq, at))).collect(),
         }
     }
 
     fn obstacles(&self, now: Instant) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
-        match self.service {
-            Service::Serving => {}
-            Service::Retiring | Service::Drained => obstacles.push(Obstacle::Retiring),
+        match self.lifecycle {
+            Lifecycle::Serving => {}
+            Lifecycle::Retiring | Lifecycle::Drained => obstacles.push(Obstacle::Retiring),
         }
         if self.stopped {
             obstacles.push(Obstacle::Stopped);

@@ -37,7 +37,7 @@ pub enum Input {
     /// A slot to run in was granted (the machine had asked with [`Effect::Acquire`](super::Effect::Acquire)).
     Slot,
     /// A run ended, or could not be started. Its slot is free again: whoever performs effects gives it back.
-    Ended(Ended),
+    Ended(RunEnd),
     /// Time passed; nothing else happened.
     Wakeup,
     /// Somebody asked for something; answered by exactly one [`Effect::Answer`](super::Effect::Answer).
@@ -57,7 +57,7 @@ pub enum Input {
 
 /// A run's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub struct RunEnd {
     /// Which run.
     pub run: RunId,
     /// What its end means.
@@ -87,7 +87,7 @@ pub struct Pause {
 
 /// How a watch stood when the daemon ended, by the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Standing {
+pub struct Suspension {
     /// Paused by an operator.
     pub paused: Option<Pause>,
     /// Stopped by `on_failure = "stop"`, under this same definition.

@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use super::effect::{Effect, SkipReason};
 use super::explain::History;
-use super::input::{Adopted, Input, Pause, Standing};
+use super::input::{Adopted, Input, Pause, Suspension};
 use super::runs::{Course, Live};
 use super::waiting::{Entry, later};
-use crate::watch::{Order, PolicySpec, RunId, RunMode, State};
+use crate::watch::{PolicySpec, RunId, RunMode, Seq, State};
 
 /// Where run ids and chance come from.
-pub trait Source {
+pub trait Entropy {
     /// The next run's id; never the same twice.
     fn run_id(&mut self) -> RunId;
     /// Uniformly out of 0.0..=1.0: spreads retries.
@@ -23,15 +23,15 @@ pub trait Source {
 
 /// Where the newest state stands with regard to the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Bearing {
+pub enum Disposition {
     /// To be applied: it waits, runs, or will be retried.
     Open,
     /// A run that was given it succeeded, by this machine or by the ledger.
     Applied,
     /// Taken note of on load, nothing being known about what was applied before.
-    Noted,
+    SeenAtLoad,
     /// Taken note of on load under `run_on_load = false`, though the ledger knows that it was not applied.
-    Behind,
+    ChangedWhileDown,
     /// It came while the action ran under `run_mode = "discard"`.
     Discarded,
     /// There is nothing to apply: the key does not exist, and that runs nothing.
@@ -44,12 +44,12 @@ pub enum Bearing {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Newest {
     pub(super) state: State,
-    pub(super) bearing: Bearing,
+    pub(super) disposition: Disposition,
 }
 
 /// How far the machine is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Service {
+pub(super) enum Lifecycle {
     Serving,
     Retiring,
     Drained,
@@ -73,7 +73,7 @@ pub struct Machine<S> {
     pub(super) asked: bool,
     pub(super) paused: Option<Pause>,
     pub(super) stopped: bool,
-    pub(super) service: Service,
+    pub(super) lifecycle: Lifecycle,
     /// An adopted run ended before there was a state to repeat it with.
     pub(super) recover: bool,
     /// Updates of states that a deletion took out of waiting: the next run stands for them too.
@@ -84,9 +84,9 @@ pub struct Machine<S> {
     pub(super) history: History,
 }
 
-impl<S: Source> Machine<S> {
+impl<S: Entropy> Machine<S> {
     /// A machine that has seen nothing yet.
-    pub fn new(policy: impl Into<Arc<PolicySpec>>, source: S, standing: Standing) -> Self {
+    pub fn new(policy: impl Into<Arc<PolicySpec>>, source: S, standing: Suspension) -> Self {
         Self {
             policy: policy.into(),
             source,
@@ -96,7 +96,7 @@ impl<S: Source> Machine<S> {
             asked: false,
             paused: standing.paused,
             stopped: standing.stopped,
-            service: Service::Serving,
+            lifecycle: Lifecycle::Serving,
             recover: false,
             carried: 0,
             discarded: 0,
@@ -111,9 +111,9 @@ impl<S: Source> Machine<S> {
         let Adopted { run, version, reason, attempt, coalesced, started } = adopted;
         self.last_start = self.last_start.max(Some(started));
         let course = Course::Running { term_at: self.policy.timeout.map(|timeout| later(started, timeout)) };
-        let order = None;
+        let seq = None;
         let adopted = true;
-        self.live.push(Live { run, order, version, reason, attempt, coalesced, started, adopted, course });
+        self.live.push(Live { run, seq, version, reason, attempt, coalesced, started, adopted, course });
     }
 
     /// Takes what happened and says what is to be done, to be performed in this order.
@@ -143,9 +143,9 @@ impl<S: Source> Machine<S> {
     /// When to call [`Machine::handle`] with [`Input::Wakeup`] if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ends = self.live.iter().filter_map(Live::deadline).min();
-        let serving = matches!(self.service, Service::Serving);
+        let serving = matches!(self.lifecycle, Lifecycle::Serving);
         let pause = self.paused.and_then(|pause| pause.until).filter(|_| serving);
-        let first = self.waiting.front().filter(|_| serving && !self.is_held());
+        let first = self.waiting.front().filter(|_| serving && !self.is_suspended());
         let last = self.waiting.back().filter(|last| first.is_some() && last.is_settling());
         let ripe = first.and_then(|entry| entry.wait.deadline());
         let settled = last.and_then(|entry| entry.wait.deadline());
@@ -157,7 +157,7 @@ impl<S: Source> Machine<S> {
 
     /// What pauses, settling, splay and retry delays come to.
     fn pass_time(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if !matches!(self.service, Service::Serving) {
+        if !matches!(self.lifecycle, Lifecycle::Serving) {
             return;
         }
         if self.paused.and_then(|pause| pause.until).is_some_and(|until| until <= now) {
@@ -165,7 +165,7 @@ impl<S: Source> Machine<S> {
             effects.push(Effect::Resumed);
             self.catch_up(now);
         }
-        if self.is_held() {
+        if self.is_suspended() {
             return;
         }
         // Only the last one can be settling, and only the first one starts.
@@ -199,7 +199,7 @@ impl<S: Source> Machine<S> {
         let term_at = self.policy.timeout.map(|timeout| later(now, timeout));
         self.live.push(Live {
             run: run.clone(),
-            order: Some(entry.state.order),
+            seq: Some(entry.state.seq),
             version: Some(entry.state.version),
             reason: entry.reason,
             attempt: entry.attempt,
@@ -230,8 +230,8 @@ impl<S: Source> Machine<S> {
     }
 
     fn drain(&mut self, effects: &mut Vec<Effect>) {
-        if matches!(self.service, Service::Retiring) && self.live.is_empty() {
-            self.service = Service::Drained;
+        if matches!(self.lifecycle, Lifecycle::Retiring) && self.live.is_empty() {
+            self.lifecycle = Lifecycle::Drained;
             effects.push(Effect::Drained);
         }
     }
@@ -261,17 +261,17 @@ impl<S: Source> Machine<S> {
     }
 
     /// Paused or stopped: nothing starts, and updates come together in the newest.
-    pub(super) fn is_held(&self) -> bool {
+    pub(super) fn is_suspended(&self) -> bool {
         self.paused.is_some() || self.stopped
     }
 
     pub(super) fn may_start(&self) -> bool {
-        matches!(self.service, Service::Serving) && !self.is_held()
+        matches!(self.lifecycle, Lifecycle::Serving) && !self.is_suspended()
     }
 
-    pub(super) fn skip(&mut self, now: Instant, order: Order, why: SkipReason, effects: &mut Vec<Effect>) {
-        self.history.skipped(order, why, now);
-        effects.push(Effect::Skip { order, why });
+    pub(super) fn skip(&mut self, now: Instant, seq: Seq, why: SkipReason, effects: &mut Vec<Effect>) {
+        self.history.skipped(seq, why, now);
+        effects.push(Effect::Skip { seq, why });
     }
 
     /// The newest state that was observed.
@@ -283,9 +283,13 @@ impl<S: Source> Machine<S> {
     ///
     /// A state that the ledger knows as applied counts; one that was only taken note of does not.
     pub fn converged(&self) -> bool {
-        self.newest.as_ref().is_some_and(|newest| match newest.bearing {
-            Bearing::Applied | Bearing::Absent => true,
-            Bearing::Open | Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => false,
+        self.newest.as_ref().is_some_and(|newest| match newest.disposition {
+            Disposition::Applied | Disposition::Absent => true,
+            Disposition::Open
+            | Disposition::SeenAtLoad
+            | Disposition::ChangedWhileDown
+            | Disposition::Discarded
+            | Disposition::GivenUp => false,
         })
     }
 
@@ -295,17 +299,19 @@ impl<S: Source> Machine<S> {
     /// A first state that came after Retire is not among it (the successor judges its own first state),
     /// unless it was itself pending or interrupted. A baseline that never met a state is the caller's to keep.
     pub fn unserved(&self) -> Option<&State> {
-        self.newest.as_ref().and_then(|newest| match newest.bearing {
+        self.newest.as_ref().and_then(|newest| match newest.disposition {
             // A load of what the ledger knows as applied is the successor's to decide.
-            Bearing::Open => {
-                let applied = self.history.applied.is_some_and(|(order, _)| order == newest.state.order);
+            Disposition::Open => {
+                let applied = self.history.applied.is_some_and(|(seq, _)| seq == newest.state.seq);
                 Some(&newest.state).filter(|_| !applied)
             }
             // A stop holds until the definition changes, which is now.
-            Bearing::GivenUp => Some(&newest.state).filter(|_| self.stopped),
-            Bearing::Applied | Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::Absent => {
-                None
-            }
+            Disposition::GivenUp => Some(&newest.state).filter(|_| self.stopped),
+            Disposition::Applied
+            | Disposition::SeenAtLoad
+            | Disposition::ChangedWhileDown
+            | Disposition::Discarded
+            | Disposition::Absent => None,
         })
     }
 }

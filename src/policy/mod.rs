@@ -42,5 +42,5 @@ mod waiting;
 
 pub use effect::{Answer, Effect, Refusal, Sent, SkipReason};
 pub use explain::{Explanation, LiveRun, NewestState, Obstacle, Phase, Stopping, WaitingState};
-pub use input::{Adopted, Baseline, Control, Ended, Input, Pause, Standing};
-pub use machine::{Bearing, Machine, Source};
+pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
+pub use machine::{Disposition, Entropy, Machine};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::effect::{Effect, Sent};
 use super::waiting::later;
-use crate::watch::{Order, Reason, RunId, Version};
+use crate::watch::{Reason, RunId, Seq, Version};
 
 /// How far a run is on its way to be ended by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ pub(super) enum Course {
 pub(super) struct Live {
     pub(super) run: RunId,
     /// The state's order; not known of an adopted run until a first state of its version shows up.
-    pub(super) order: Option<Order>,
+    pub(super) seq: Option<Seq>,
     pub(super) version: Option<Version>,
     pub(super) reason: Reason,
     pub(super) attempt: u32,

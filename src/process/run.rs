@@ -29,7 +29,7 @@ const UNREGISTERED_LOOKS: Duration = Duration::from_millis(50);
 
 /// What a run is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum RunCommand {
     /// A signal to the leader alone.
     Notify(SignalNumber),
     /// TERM to the whole group. From here on the run ends when the group is empty, which may take KILL:
@@ -44,13 +44,13 @@ pub enum Order {
 
 /// Gives orders to a run; those that come after its end do nothing.
 #[derive(Debug, Clone)]
-pub struct Orders(mpsc::UnboundedSender<Order>);
+pub struct RunCommands(mpsc::UnboundedSender<RunCommand>);
 
-impl Orders {
-    /// Gives an order. Orders are carried out one after the other.
-    pub fn give(&self, order: Order) {
+impl RunCommands {
+    /// Sends a command. Commands are carried out in the order of sending.
+    pub fn send(&self, command: RunCommand) {
         // Refused only after the end.
-        let _ = self.0.send(order);
+        let _ = self.0.send(command);
     }
 }
 
@@ -85,7 +85,7 @@ pub struct Running {
     /// When its leader began.
     pub since: Instant,
     /// Signals it.
-    pub orders: Orders,
+    pub commands: RunCommands,
     /// Its end.
     pub ended: Ending,
 }
@@ -204,7 +204,7 @@ impl Leader {
 
 /// What TERM and KILL have made of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Ordered {
+struct Commanded {
     /// Whether it must end with its whole group.
     end: bool,
     killed: bool,
@@ -232,7 +232,7 @@ impl Run {
     }
 
     pub(super) fn start(self, since: Instant) -> Running {
-        let (orders, received) = mpsc::unbounded_channel();
+        let (commands, received) = mpsc::unbounded_channel();
         let (tell, ended) = oneshot::channel();
         let identity = self.leader.identity.clone();
         tokio::spawn(async move {
@@ -240,22 +240,22 @@ impl Run {
             // Nobody needs to be interested.
             let _ = tell.send(end);
         });
-        Running { identity, since, orders: Orders(orders), ended: Ending(ended) }
+        Running { identity, since, commands: RunCommands(commands), ended: Ending(ended) }
     }
 
-    async fn live(mut self, mut orders: mpsc::UnboundedReceiver<Order>) -> Ended {
-        let mut ordered = Ordered::default();
+    async fn live(mut self, mut commands: mpsc::UnboundedReceiver<RunCommand>) -> Ended {
+        let mut commanded = Commanded::default();
         let mut listening = true;
         let mut leader_end = None;
         let mut look = Duration::ZERO;
         let end = loop {
             tokio::select! {
-                order = orders.recv(), if listening => match order {
-                    Some(order) => self.obey(order, &mut ordered),
+                command = commands.recv(), if listening => match command {
+                    Some(command) => self.obey(command, &mut commanded),
                     None => listening = false,
                 },
                 end = self.leader.ended(), if leader_end.is_none() => {
-                    if !ordered.end {
+                    if !commanded.end {
                         break end;
                     }
                     leader_end = Some(end);
@@ -271,41 +271,41 @@ impl Run {
                     if !group_lives(&self.groups, &self.leader.identity).await {
                         break end;
                     }
-                    if ordered.killed {
+                    if commanded.killed {
                         self.leader.signal_group(libc::SIGKILL);
                     }
                     look = (look * 2).clamp(FIRST_LOOK, LATER_LOOKS);
                 }
             }
         };
-        self.finish(end, ordered)
+        self.finish(end, commanded)
     }
 
-    fn obey(&self, order: Order, ordered: &mut Ordered) {
-        if !ordered.end && self.leader.end().is_some() {
+    fn obey(&self, command: RunCommand, commanded: &mut Commanded) {
+        if !commanded.end && self.leader.end().is_some() {
             // It ended by itself a moment ago: what it left running is left alone.
             return;
         }
-        match order {
-            Order::Notify(signal) => {
+        match command {
+            RunCommand::Notify(signal) => {
                 let _ = spawn::signal_process(self.leader.fd(), signal.0);
             }
-            Order::Term { timed_out } => {
-                ordered.end = true;
-                ordered.timed_out |= timed_out;
+            RunCommand::Term { timed_out } => {
+                commanded.end = true;
+                commanded.timed_out |= timed_out;
                 self.leader.signal_group(libc::SIGTERM);
                 // A stopped process would hear it only when it goes on.
                 self.leader.signal_group(libc::SIGCONT);
             }
-            Order::Kill => {
-                ordered.end = true;
-                ordered.killed = true;
+            RunCommand::Kill => {
+                commanded.end = true;
+                commanded.killed = true;
                 self.leader.signal_group(libc::SIGKILL);
             }
         }
     }
 
-    fn finish(mut self, end: LeaderEnd, ordered: Ordered) -> Ended {
+    fn finish(mut self, end: LeaderEnd, commanded: Commanded) -> Ended {
         self.leader.collect();
         let mut output_tail = String::new();
         if let Some(mut sink) = self.sink.take() {
@@ -315,7 +315,7 @@ impl Run {
                 sink.linger(pipe);
             }
         }
-        Ended { outcome: outcome(end, ordered.timed_out), output_tail }
+        Ended { outcome: outcome(end, commanded.timed_out), output_tail }
     }
 }
 

@@ -50,7 +50,7 @@ impl Spawner {
             .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
         let plan = plan(launch, stdio);
         let since = Instant::now();
-        let child = apart(|| spawn_patiently(&plan)).map_err(|failure| explain(launch, failure))?;
+        let child = blocking(|| spawn_patiently(&plan)).map_err(|failure| explain(launch, failure))?;
         // Our copies of the child's ends: without this the end of its output would never be seen.
         drop(plan);
         let identity = ProcessIdentity {
@@ -72,7 +72,7 @@ impl Default for Spawner {
 }
 
 /// Runs what takes long, or may block on a hanging file system, without holding other tasks of the same thread.
-pub(crate) fn apart<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         Ok(_) | Err(_) => work(),

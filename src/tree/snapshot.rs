@@ -192,13 +192,13 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::watch::Order;
+    use crate::watch::Seq;
 
     type Values = BTreeMap<String, Option<Bytes>>;
 
     fn snapshot(values: &Values) -> Snapshot {
         let entries = values.iter().map(|(path, value)| (path, value.as_ref())).collect();
-        let state = State { order: Order(1), version: Version::Revision(7), content: Content::Tree(entries) };
+        let state = State { seq: Seq(1), version: Version::Revision(7), content: Content::Tree(entries) };
         Snapshot::of(Key::new("/top").unwrap(), &state)
     }
 

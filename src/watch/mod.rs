@@ -16,6 +16,6 @@ pub use name::{InvalidName, StoreName, WatchName};
 pub use outcome::{Outcome, SignalNumber, Verdict};
 pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
 pub use spec::{Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec};
-pub use state::{Content, ContentHash, InvalidVersion, Order, State, Version, is_same};
+pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version, is_same};
 pub use subtree::{Different, Node, Origin, Subtree, Written};
 pub use target::{Detail, InvalidKey, Key, Spelling, Target, WatchType};

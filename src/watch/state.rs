@@ -12,7 +12,7 @@ use super::subtree::Subtree;
 /// Strictly rising within a subscription; a store that was restored to something older still shows a
 /// *later* state here, which is why decisions compare this and never versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Order(pub u64);
+pub struct Seq(pub u64);
 
 /// The store's own mark of a state; equal versions of one store life mean equal states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -128,7 +128,7 @@ pub fn is_same(before: (Version, &Content), now: (Version, &Content)) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     /// Its place in what the subscription saw.
-    pub order: Order,
+    pub seq: Seq,
     /// The store's mark of it.
     pub version: Version,
     /// What was there.

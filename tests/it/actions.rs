@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use twitcher::process::{
-    Ended, Launch, Leftovers, Order, OutputSink, RunDetails, Running, SpawnError, Spawner,
+    Ended, Launch, Leftovers, OutputSink, RunCommand, RunDetails, Running, SpawnError, Spawner,
 };
 use twitcher::watch::*;
 
@@ -113,8 +113,8 @@ fn group_members(group: i32) -> Vec<i32> {
         .collect()
 }
 
-fn term(timed_out: bool) -> Order {
-    Order::Term { timed_out }
+fn term(timed_out: bool) -> RunCommand {
+    RunCommand::Term { timed_out }
 }
 
 /// Runs the body in a process of its own: a second start of this test binary with only this test, which

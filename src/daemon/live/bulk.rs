@@ -11,7 +11,7 @@ const LARGE_PARTS: usize = 512;
 /// Does some work on a state: here where it is short, and else apart from the runtime's workers, on which thousands
 /// of watches live.
 pub(super) fn with<T>(content: &Content, work: impl FnOnce() -> T) -> T {
-    if is_large(content) { process::apart(work) } else { work() }
+    if is_large(content) { process::blocking(work) } else { work() }
 }
 
 fn is_large(content: &Content) -> bool {

@@ -54,7 +54,7 @@ pub(super) enum Event {
 
 /// What a retired watch leaves to a successor of the same name.
 #[derive(Debug, Clone)]
-pub(super) struct Legacy {
+pub(super) struct Handover {
     pub(super) spec: Arc<WatchSpec>,
     /// The newest state that it saw.
     pub(super) newest: Option<State>,
@@ -113,16 +113,16 @@ pub(super) fn begin(
     file: Arc<Path>,
     store: &Store,
     ground: &Arc<Ground>,
-    legacy: Option<Box<Legacy>>,
+    handover: Option<Box<Handover>>,
     rest: Option<Instant>,
-) -> (Live, impl Future<Output = Box<Legacy>> + Send + use<>) {
+) -> (Live, impl Future<Output = Box<Handover>> + Send + use<>) {
     let mailbox = Arc::new(Mailbox::default());
     let task = task::Task::new(
         Arc::clone(&spec),
         Arc::clone(&file),
         store,
         Arc::clone(ground),
-        legacy,
+        handover,
         rest,
         Arc::clone(&mailbox),
     );

@@ -9,15 +9,17 @@ use super::task::{Slot, Task};
 use super::{Event, bulk};
 use crate::daemon::ground::Counted;
 use crate::ledger::{Applied, LiveRun, Paused, described};
-use crate::policy::{Answer, Control, Effect, Ended, Input, Refusal, Sent};
-use crate::process::{self, Ending, Launch, Leftovers, Order, Orders, OutputSink, RunDetails, SpawnError};
+use crate::policy::{Answer, Control, Effect, Input, Refusal, RunEnd, Sent};
+use crate::process::{
+    self, Ending, Launch, Leftovers, OutputSink, RunCommand, RunCommands, RunDetails, SpawnError,
+};
 use crate::tree::document;
 use crate::watch::{Action, Outcome, Reason, RunId, RunRecord, State, Verdict};
 
 /// A run that has begun, by this daemon or by a former one.
 pub(super) struct Running {
     pub(super) run: RunId,
-    orders: Option<Orders>,
+    commands: Option<RunCommands>,
     pub(super) pid: i32,
     pub(super) started: jiff::Timestamp,
     since: Instant,
@@ -44,10 +46,10 @@ impl Running {
     }
 
     /// A run of a former daemon.
-    pub(super) fn adopted(live: &LiveRun, orders: Orders, since: Instant, counted: Counted) -> Self {
+    pub(super) fn adopted(live: &LiveRun, commands: RunCommands, since: Instant, counted: Counted) -> Self {
         Self {
             run: live.run.clone(),
-            orders: Some(orders),
+            commands: Some(commands),
             pid: live.process.pid,
             started: live.started,
             since,
@@ -89,12 +91,12 @@ impl Task {
                         }
                     }
                     Effect::Signal { run, sent } => self.signal(&run, sent),
-                    Effect::Skip { order, why } => {
-                        tracing::debug!(watch = %self.spec.name, "state {} is not run: {why:?}", order.0);
+                    Effect::Skip { seq, why } => {
+                        tracing::debug!(watch = %self.spec.name, "state {} is not run: {why:?}", seq.0);
                     }
-                    Effect::Applied { order, .. } => {
+                    Effect::Applied { seq, .. } => {
                         // The machine judges: of parallel runs, an older one may end last.
-                        if let Some(state) = self.ending.take().filter(|state| state.order == order) {
+                        if let Some(state) = self.ending.take().filter(|state| state.seq == seq) {
                             let applied =
                                 bulk::with(&state.content, || Applied::new(&self.spec.target, &state));
                             self.ground.ledger.applied(&self.spec.name, applied);
@@ -132,7 +134,7 @@ impl Task {
         let version = state.version.to_string();
         let mut running = Running {
             run: run.clone(),
-            orders: None,
+            commands: None,
             pid: 0,
             started,
             since,
@@ -147,8 +149,8 @@ impl Task {
             _slot: slot,
         };
         match launched {
-            Ok(process::Running { identity, orders, ended, .. }) => {
-                running.orders = Some(orders);
+            Ok(process::Running { identity, commands, ended, .. }) => {
+                running.commands = Some(commands);
                 running.pid = identity.pid;
                 running.counted = Some(self.ground.count_run());
                 let live = LiveRun {
@@ -171,7 +173,7 @@ impl Task {
             Err(error) => {
                 let outcome = error.outcome();
                 let ended = self.finish(&run, &running, &outcome, String::new());
-                Some(Input::Ended(Ended { run, verdict: ended }))
+                Some(Input::Ended(RunEnd { run, verdict: ended }))
             }
         }
     }
@@ -183,7 +185,7 @@ impl Task {
         let script = match &spec.action {
             Action::Script(text) => {
                 let account = &spec.surroundings.account;
-                Some(process::apart(|| self.ground.scripts.ensure(text, account))?)
+                Some(process::blocking(|| self.ground.scripts.ensure(text, account))?)
             }
             Action::Shell(_) | Action::Program(_) => None,
         };
@@ -220,7 +222,7 @@ impl Task {
         }
         // The slot is free before the machine may ask for the next.
         self.ending = running.give_back();
-        self.decide(Input::Ended(Ended { run: run.clone(), verdict }));
+        self.decide(Input::Ended(RunEnd { run: run.clone(), verdict }));
         self.ending = None;
     }
 
@@ -298,29 +300,29 @@ impl Task {
 
     fn signal(&mut self, run: &RunId, sent: Sent) {
         let Some(running) = self.runs.iter_mut().find(|running| running.run == *run) else { return };
-        let Some(orders) = &running.orders else { return };
+        let Some(commands) = &running.commands else { return };
         let policy = &self.spec.policy;
         match sent {
             Sent::Notify => {
                 if let Some(signal) = policy.notify_signal {
-                    orders.give(Order::Notify(signal));
+                    commands.send(RunCommand::Notify(signal));
                 }
             }
             Sent::Term => {
                 let timed_out = policy.timeout.is_some_and(|timeout| running.since.elapsed() >= timeout);
                 running.dismissed |= !timed_out;
-                orders.give(Order::Term { timed_out });
+                commands.send(RunCommand::Term { timed_out });
             }
-            Sent::Kill => orders.give(Order::Kill),
+            Sent::Kill => commands.send(RunCommand::Kill),
         }
     }
 
     /// Kills every live run, whatever grace it has left.
     pub(super) fn kill(&mut self) {
         for running in &mut self.runs {
-            if let Some(orders) = &running.orders {
+            if let Some(commands) = &running.commands {
                 running.dismissed = true;
-                orders.give(Order::Kill);
+                commands.send(RunCommand::Kill);
             }
         }
     }

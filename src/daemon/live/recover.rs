@@ -7,7 +7,7 @@ use super::super::ground::Ground;
 use super::perform::Running;
 use super::task::{RunSource, Task};
 use crate::ledger::{Paused, described};
-use crate::policy::{Adopted, Baseline, Machine, Pause, Standing};
+use crate::policy::{Adopted, Baseline, Machine, Pause, Suspension};
 use crate::watch::{PolicySpec, State, WatchSpec};
 
 /// The machine of a watch, standing as the ledger says.
@@ -25,7 +25,7 @@ pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> M
             longest.map_or(monotonic(until), |longest| monotonic(until).min(longest))
         }),
     });
-    Machine::new(Arc::clone(&spec.policy), source, Standing { paused, stopped })
+    Machine::new(Arc::clone(&spec.policy), source, Suspension { paused, stopped })
 }
 
 /// What the ledger knows about a first state.
@@ -83,7 +83,7 @@ impl Task {
             tracing::info!(watch = %self.spec.name, run = %live.run, "adopted process {}", live.process.pid);
             let started = running.since;
             let counted = self.ground.count_run();
-            self.runs.push(Running::adopted(&live, running.orders, started, counted));
+            self.runs.push(Running::adopted(&live, running.commands, started, counted));
             self.machine.adopt(Adopted {
                 run: live.run.clone(),
                 // Another target's version says nothing about this one's states.

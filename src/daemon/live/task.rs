@@ -11,12 +11,12 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 
 use super::alarm::Alarm;
 use super::mailbox::{Mailbox, Reader};
-use super::{Event, Legacy, bulk};
+use super::{Event, Handover, bulk};
 use crate::daemon::ground::Ground;
-use crate::policy::{Baseline, Input, Machine, Source};
+use crate::policy::{Baseline, Entropy, Input, Machine};
 use crate::process::Leftovers;
 use crate::store::{Store, Subscribe, Subscription, Update};
-use crate::watch::{Detail, Order, RunId, RunMode, State, WatchSpec, is_same};
+use crate::watch::{Detail, RunId, RunMode, Seq, State, WatchSpec, is_same};
 
 pub(super) struct Task {
     pub(super) spec: Arc<WatchSpec>,
@@ -50,7 +50,7 @@ pub(super) struct Task {
 /// Ids of runs, and chance.
 pub(super) struct RunSource(Arc<Ground>);
 
-impl Source for RunSource {
+impl Entropy for RunSource {
     fn run_id(&mut self) -> RunId {
         self.0.next_run()
     }
@@ -62,7 +62,7 @@ impl Source for RunSource {
 
 /// What was there before this watch saw its first state.
 struct Before {
-    legacy: Option<Box<Legacy>>,
+    handover: Option<Box<Handover>>,
 }
 
 /// The place among `max_processes`.
@@ -102,7 +102,7 @@ impl Task {
         file: Arc<Path>,
         store: &Store,
         ground: Arc<Ground>,
-        legacy: Option<Box<Legacy>>,
+        handover: Option<Box<Handover>>,
         rest: Option<Instant>,
         mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
@@ -119,7 +119,7 @@ impl Task {
             outcomes: Vec::new(),
             leftovers: OnceCell::new(),
             mailbox: Reader(mailbox),
-            before: Some(Before { legacy }),
+            before: Some(Before { handover }),
             alarm: Alarm::default(),
             rest: rest.map(Box::new),
             ending: None,
@@ -129,15 +129,15 @@ impl Task {
         }
     }
 
-    fn legacy(&mut self) -> Legacy {
+    fn handover(&mut self) -> Handover {
         let spec = Arc::clone(&self.spec);
         // Retired before it saw anything: what it inherited goes on to the next.
-        let inherited = self.before.take().and_then(|before| before.legacy);
-        if let Some(legacy) = inherited.filter(|legacy| legacy.spec.target == spec.target) {
-            return Legacy { spec, ..*legacy };
+        let inherited = self.before.take().and_then(|before| before.handover);
+        if let Some(handover) = inherited.filter(|handover| handover.spec.target == spec.target) {
+            return Handover { spec, ..*handover };
         }
         let unserved = self.machine.unserved().is_some();
-        Legacy { spec, newest: self.machine.newest().cloned(), unserved }
+        Handover { spec, newest: self.machine.newest().cloned(), unserved }
     }
 
     /// What comes first of all that this waits for.
@@ -198,20 +198,20 @@ impl Task {
             // A new subscription on a store that was configured anew shows what is known already.
             return;
         }
-        state.order = Order(last.map_or(1, |last| last.order.0 + 1));
+        state.seq = Seq(last.map_or(1, |last| last.seq.0 + 1));
         let baseline = match self.before.take() {
-            Some(before) => self.judge(&state, before.legacy.as_deref()),
+            Some(before) => self.judge(&state, before.handover.as_deref()),
             None => Baseline::Unknown,
         };
         self.decide(Input::State { state, updates, baseline });
     }
 
     /// What is known of the first state.
-    fn judge(&self, state: &State, legacy: Option<&Legacy>) -> Baseline {
-        if let Some(legacy) = legacy.filter(|legacy| legacy.spec.target == self.spec.target) {
-            let seen = legacy.newest.as_ref();
+    fn judge(&self, state: &State, handover: Option<&Handover>) -> Baseline {
+        if let Some(handover) = handover.filter(|handover| handover.spec.target == self.spec.target) {
+            let seen = handover.newest.as_ref();
             let same = seen.is_some_and(|seen| is_same(seen.as_seen(), state.as_seen()));
-            if legacy.unserved || (seen.is_some() && !same) {
+            if handover.unserved || (seen.is_some() && !same) {
                 return Baseline::Pending;
             }
         }
@@ -231,9 +231,9 @@ impl Task {
 
 /// By hand: the future of an `async` function with a `select!` is several times as large, and thousands wait.
 impl Future for Task {
-    type Output = Box<Legacy>;
+    type Output = Box<Handover>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Box<Legacy>> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Box<Handover>> {
         if !self.begun {
             self.begun = true;
             self.adopt();
@@ -248,7 +248,7 @@ impl Future for Task {
                 Next::Update(update) => self.see(update),
             }
         }
-        Poll::Ready(Box::new(self.legacy()))
+        Poll::Ready(Box::new(self.handover()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::task::Task;
 use crate::daemon::ground::Ground;
-use crate::policy::{Bearing, NewestState, Obstacle, Phase, SkipReason, Stopping};
+use crate::policy::{Disposition, NewestState, Obstacle, Phase, SkipReason, Stopping};
 use crate::status::{Explanation, RunningStatus, WatchState, WatchStatus};
 use crate::store::Standing;
 use crate::watch::{WatchSpec, WatchType};
@@ -215,22 +215,25 @@ fn newest_sentence(newest: &NewestState, spec: &WatchSpec) -> String {
         return format!(
             "{} does not exist{}.",
             spec.target.key,
-            match newest.bearing {
-                Bearing::Absent => ", so that nothing is to run",
-                Bearing::Open => "; its deletion is to be run",
-                Bearing::Applied => "; its deletion was run",
-                Bearing::Noted | Bearing::Behind | Bearing::Discarded | Bearing::GivenUp => "",
+            match newest.disposition {
+                Disposition::Absent => ", so that nothing is to run",
+                Disposition::Open => "; its deletion is to be run",
+                Disposition::Applied => "; its deletion was run",
+                Disposition::SeenAtLoad
+                | Disposition::ChangedWhileDown
+                | Disposition::Discarded
+                | Disposition::GivenUp => "",
             }
         );
     }
-    let word = match newest.bearing {
-        Bearing::Open => "it is to be applied",
-        Bearing::Applied => "it was applied",
-        Bearing::Noted => "it was there when the watch was loaded, and run_on_load = false",
-        Bearing::Behind => "it changed while the daemon was away, and run_on_load = false",
-        Bearing::Discarded => "it came while the action ran, and run_mode = \"discard\"",
-        Bearing::Absent => "there is nothing to run for it",
-        Bearing::GivenUp => "its last retry failed",
+    let word = match newest.disposition {
+        Disposition::Open => "it is to be applied",
+        Disposition::Applied => "it was applied",
+        Disposition::SeenAtLoad => "it was there when the watch was loaded, and run_on_load = false",
+        Disposition::ChangedWhileDown => "it changed while the daemon was away, and run_on_load = false",
+        Disposition::Discarded => "it came while the action ran, and run_mode = \"discard\"",
+        Disposition::Absent => "there is nothing to run for it",
+        Disposition::GivenUp => "its last retry failed",
     };
     format!("the newest version of {} is {version}: {word}.", spec.target.key)
 }

@@ -2,7 +2,7 @@
 
 use super::fixture::{Story, policy, run, seconds, start};
 use crate::policy::{Effect, Sent, SkipReason};
-use crate::watch::{Order, PolicySpec, Reason, RunMode, SignalNumber, Verdict};
+use crate::watch::{PolicySpec, Reason, RunMode, Seq, SignalNumber, Verdict};
 
 #[test]
 fn kill_follows_term() {
@@ -22,7 +22,7 @@ fn a_discarded_update_is_discarded_once() {
     drop(story.state(2));
     drop(story.slot());
     let why = SkipReason::Discarded;
-    assert_eq!(story.state(3), [Effect::Skip { order: Order(3), why }]);
+    assert_eq!(story.state(3), [Effect::Skip { seq: Seq(3), why }]);
     assert_eq!(story.ends(2, Verdict::Succeeded).len(), 1, "applied, and nothing else");
     assert_eq!(story.state(4), [Effect::Acquire]);
     assert_eq!(story.slot(), [start(4, Reason::Change, 3)]);

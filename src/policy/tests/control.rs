@@ -2,9 +2,9 @@
 
 use super::fixture::{Story, applied, policy, present, run, seconds, start, start_as};
 use crate::policy::{
-    Answer, Baseline, Control, Effect, Input, Obstacle, Pause, Phase, Refusal, Sent, SkipReason, Standing,
+    Answer, Baseline, Control, Effect, Input, Obstacle, Pause, Phase, Refusal, Sent, SkipReason, Suspension,
 };
-use crate::watch::{OnFailure, Order, PolicySpec, Reason, Retries, RunMode, RunOnLoad, Verdict};
+use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, Seq, Verdict};
 
 const ACCEPTED: Effect = Effect::Answer(Answer::Accepted);
 
@@ -16,8 +16,8 @@ fn signal(number: u32, sent: Sent) -> Effect {
     Effect::Signal { run: run(number), sent }
 }
 
-fn skip(order: u64, why: SkipReason) -> Effect {
-    Effect::Skip { order: Order(order), why }
+fn skip(seq: u64, why: SkipReason) -> Effect {
+    Effect::Skip { seq: Seq(seq), why }
 }
 
 fn trigger(story: &mut Story) -> Vec<Effect> {
@@ -116,7 +116,7 @@ fn a_trigger_is_refused_with_the_reason() {
     assert_eq!(trigger(&mut story), [refused(Refusal::Paused)]);
     assert_eq!(story.input(Input::Retire { deadline: None }), [Effect::Drained]);
     assert_eq!(trigger(&mut story), [refused(Refusal::Retiring)]);
-    let mut stopped = Story::standing(policy(RunMode::Queue), Standing { paused: None, stopped: true });
+    let mut stopped = Story::standing(policy(RunMode::Queue), Suspension { paused: None, stopped: true });
     assert_eq!(trigger(&mut stopped), [refused(Refusal::Stopped)]);
 }
 
@@ -193,7 +193,7 @@ fn resume_after_a_load_without_run_applies_only_what_is_known_to_differ() {
         [(Baseline::Unknown, false), (Baseline::Applied, false), (Baseline::Changed, true)]
     {
         let never = PolicySpec { run_on_load: RunOnLoad::Never, ..policy(RunMode::Queue) };
-        let paused = Standing { paused: Some(Pause { until: None }), stopped: false };
+        let paused = Suspension { paused: Some(Pause { until: None }), stopped: false };
         let mut story = Story::standing(never, paused);
         assert_eq!(story.first(present(1), baseline), [skip(1, SkipReason::OnLoad)]);
         let effects = resume(&mut story);
@@ -203,7 +203,7 @@ fn resume_after_a_load_without_run_applies_only_what_is_known_to_differ() {
 
 #[test]
 fn a_watch_that_is_loaded_paused_runs_its_load_on_resume() {
-    let paused = Standing { paused: Some(Pause { until: None }), stopped: false };
+    let paused = Suspension { paused: Some(Pause { until: None }), stopped: false };
     let mut story = Story::standing(policy(RunMode::Queue), paused);
     assert_eq!(story.state(1), []);
     assert_eq!(resume(&mut story), [ACCEPTED, Effect::Resumed, Effect::Acquire]);
@@ -312,7 +312,7 @@ fn a_stopping_daemon_waits_for_runs_until_its_deadline() {
 fn unserved_is_what_was_taken_on_and_not_applied() {
     let unserved = |story: &mut Story| {
         drop(story.input(Input::Retire { deadline: None }));
-        story.machine.unserved().map(|state| state.order.0)
+        story.machine.unserved().map(|state| state.seq.0)
     };
     let mut succeeded = running(policy(RunMode::Queue));
     drop(succeeded.ends(2, Verdict::Succeeded));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::fixture::{Counter, absent, policy, present, run, seconds, version};
 use super::judge::{Judge, LiveSeen};
 use super::normal::fingerprint;
-use crate::policy::{Adopted, Baseline, Control, Ended, Input, Machine, Pause, Standing};
+use crate::policy::{Adopted, Baseline, Control, Input, Machine, Pause, RunEnd, Suspension};
 use crate::watch::{
     OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
 };
@@ -42,7 +42,7 @@ struct Scene {
     name: String,
     policy: Arc<PolicySpec>,
     alphabet: Alphabet,
-    standing: Standing,
+    standing: Suspension,
     /// The order of the state that an adopted run was given.
     adopted: Option<u64>,
 }
@@ -61,7 +61,7 @@ impl Step {
             Self::Tick => "tick".into(),
             Self::Tell(Input::State { state, baseline, .. }) => {
                 let there = if state.content.is_absent() { "gone" } else { "state" };
-                format!("{there} {} ({baseline:?})", state.order.0)
+                format!("{there} {} ({baseline:?})", state.seq.0)
             }
             Self::Tell(Input::Ended(ended)) => format!("{} {:?}", ended.run, ended.verdict),
             Self::Tell(Input::Control(Control::Pause { until: Some(until) })) => {
@@ -94,19 +94,19 @@ impl Situation {
         let mut judge = Judge::of(Arc::clone(&scene.policy), now);
         judge.paused = scene.standing.paused;
         judge.stopped = scene.standing.stopped;
-        if let Some(order) = scene.adopted {
+        if let Some(seq) = scene.adopted {
             let (run, started, attempt) = (run(1000), now, 1);
             machine.adopt(Adopted {
                 run: run.clone(),
-                version: Some(version(order)),
+                version: Some(version(seq)),
                 reason: Reason::Change,
                 attempt,
                 coalesced: 1,
                 started,
             });
-            let order = Some(order).filter(|order| *order == 1);
+            let seq = Some(seq).filter(|seq| *seq == 1);
             let (term, killed, adopted) = (None, false, true);
-            judge.live.push(LiveSeen { run, order, started, attempt, term, killed, adopted });
+            judge.live.push(LiveSeen { run, seq, started, attempt, term, killed, adopted });
         }
         Self { machine, judge, ticked: false, path: Vec::new(), begin: now }
     }
@@ -114,7 +114,7 @@ impl Situation {
     fn steps(&self, alphabet: Alphabet) -> Vec<Step> {
         let (judge, now) = (&self.judge, self.judge.now);
         let mut steps = Vec::new();
-        let next = judge.newest.map_or(1, |newest| newest.order + 1);
+        let next = judge.newest.map_or(1, |newest| newest.seq + 1);
         let baselines = if judge.newest.is_none() && alphabet.baselines {
             &[
                 Baseline::Unknown,
@@ -142,7 +142,7 @@ impl Situation {
         let verdicts = [Verdict::Succeeded, Verdict::Failed, Verdict::Unknown];
         for live in &judge.live {
             for verdict in &verdicts[..if alphabet.losses || live.adopted { 3 } else { 2 }] {
-                steps.push(Step::Tell(Input::Ended(Ended { run: live.run.clone(), verdict: *verdict })));
+                steps.push(Step::Tell(Input::Ended(RunEnd { run: live.run.clone(), verdict: *verdict })));
             }
         }
         if self.ticked {
@@ -196,10 +196,10 @@ impl Situation {
             // Late: a slot nobody asked for, an end of nothing, a state of before.
             let mut machine = self.machine.clone();
             let slot = machine.handle(self.judge.now, Input::Slot);
-            let end = Ended { run: run(77), verdict: Verdict::Failed };
+            let end = RunEnd { run: run(77), verdict: Verdict::Failed };
             let mut effects = machine.handle(self.judge.now, Input::Ended(end));
             if let Some(newest) = self.judge.newest {
-                let (state, baseline) = (present(newest.order), Baseline::Unknown);
+                let (state, baseline) = (present(newest.seq), Baseline::Unknown);
                 effects.extend(machine.handle(self.judge.now, Input::State { state, updates: 1, baseline }));
             }
             let quiet = slot == [crate::policy::Effect::Release] && effects.is_empty();
@@ -257,7 +257,7 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
             name,
             policy: Arc::new(policy),
             alphabet,
-            standing: Standing::default(),
+            standing: Suspension::default(),
             adopted: None,
         });
     };
@@ -328,19 +328,19 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
     add("interval, retried", PolicySpec { min_interval: seconds(3), ..retrying.clone() }, pauses);
     add("all waits", PolicySpec { splay: seconds(1), min_interval: seconds(2), ..settling }, none);
     for (name, standing) in [
-        ("begins paused", Standing { paused: Some(Pause { until: None }), stopped: false }),
-        ("begins stopped", Standing { paused: None, stopped: true }),
+        ("begins paused", Suspension { paused: Some(Pause { until: None }), stopped: false }),
+        ("begins stopped", Suspension { paused: None, stopped: true }),
     ] {
         let policy = Arc::new(PolicySpec { on_delete, ..plain.clone() });
         let alphabet = Alphabet { pauses: true, deletions: true, baselines: true, ..none };
         let name = format!("{run_mode:?}: {name}");
         scenes.push(Scene { name, policy, alphabet, standing, adopted: None });
     }
-    for (order, run_on_load) in [(1, RunOnLoad::Always), (50, RunOnLoad::Always), (50, RunOnLoad::Never)] {
+    for (seq, run_on_load) in [(1, RunOnLoad::Always), (50, RunOnLoad::Always), (50, RunOnLoad::Never)] {
         let policy = PolicySpec { timeout: Some(seconds(1)), run_on_load, ..retrying.clone() };
         let alphabet = Alphabet { deletions: true, baselines: true, triggers: true, closing: true, ..none };
-        let name = format!("{run_mode:?}: adopts a run of state {order}, {run_on_load:?}");
-        let (policy, standing, adopted) = (Arc::new(policy), Standing::default(), Some(order));
+        let name = format!("{run_mode:?}: adopts a run of state {seq}, {run_on_load:?}");
+        let (policy, standing, adopted) = (Arc::new(policy), Suspension::default(), Some(seq));
         scenes.push(Scene { name, policy, alphabet, standing, adopted });
     }
     scenes

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::policy::{Baseline, Effect, Ended, Input, Machine, Source, Standing};
+use crate::policy::{Baseline, Effect, Entropy, Input, Machine, RunEnd, Suspension};
 use crate::watch::{
-    Content, OnDelete, OnFailure, Order, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, State,
+    Content, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Seq, State,
     Verdict, Version,
 };
 
@@ -42,7 +42,7 @@ pub(in crate::policy) struct Counter {
     pub(in crate::policy) drawn: u32,
 }
 
-impl Source for Counter {
+impl Entropy for Counter {
     fn run_id(&mut self) -> RunId {
         self.drawn += 1;
         run(self.drawn)
@@ -57,20 +57,16 @@ pub(in crate::policy) fn run(number: u32) -> RunId {
     RunId(Arc::from(format!("r{number}")))
 }
 
-pub(in crate::policy) fn version(order: u64) -> Version {
-    Version::Revision(100 + i64::try_from(order).unwrap())
+pub(in crate::policy) fn version(seq: u64) -> Version {
+    Version::Revision(100 + i64::try_from(seq).unwrap())
 }
 
-pub(in crate::policy) fn present(order: u64) -> State {
-    State {
-        order: Order(order),
-        version: version(order),
-        content: Content::Value(Bytes::from_static(b"value")),
-    }
+pub(in crate::policy) fn present(seq: u64) -> State {
+    State { seq: Seq(seq), version: version(seq), content: Content::Value(Bytes::from_static(b"value")) }
 }
 
-pub(in crate::policy) fn absent(order: u64) -> State {
-    State { content: Content::Absent, ..present(order) }
+pub(in crate::policy) fn absent(seq: u64) -> State {
+    State { content: Content::Absent, ..present(seq) }
 }
 
 /// A machine with a clock, for tests that read like a story.
@@ -82,10 +78,10 @@ pub(in crate::policy) struct Story {
 
 impl Story {
     pub(in crate::policy) fn of(policy: PolicySpec) -> Self {
-        Self::standing(policy, Standing::default())
+        Self::standing(policy, Suspension::default())
     }
 
-    pub(in crate::policy) fn standing(policy: PolicySpec, standing: Standing) -> Self {
+    pub(in crate::policy) fn standing(policy: PolicySpec, standing: Suspension) -> Self {
         let now = Instant::now();
         Self { machine: Machine::new(policy, Counter::default(), standing), begin: now, now }
     }
@@ -109,12 +105,12 @@ impl Story {
         self.input(Input::State { state, updates: 1, baseline })
     }
 
-    pub(in crate::policy) fn state(&mut self, order: u64) -> Vec<Effect> {
-        self.first(present(order), Baseline::Unknown)
+    pub(in crate::policy) fn state(&mut self, seq: u64) -> Vec<Effect> {
+        self.first(present(seq), Baseline::Unknown)
     }
 
-    pub(in crate::policy) fn gone(&mut self, order: u64) -> Vec<Effect> {
-        self.first(absent(order), Baseline::Unknown)
+    pub(in crate::policy) fn gone(&mut self, seq: u64) -> Vec<Effect> {
+        self.first(absent(seq), Baseline::Unknown)
     }
 
     pub(in crate::policy) fn slot(&mut self) -> Vec<Effect> {
@@ -122,7 +118,7 @@ impl Story {
     }
 
     pub(in crate::policy) fn ends(&mut self, number: u32, verdict: Verdict) -> Vec<Effect> {
-        self.input(Input::Ended(Ended { run: run(number), verdict }))
+        self.input(Input::Ended(RunEnd { run: run(number), verdict }))
     }
 
     /// Time goes on to so many seconds after the begin; the machine is told.
@@ -140,20 +136,20 @@ impl Story {
 /// A start of a present state, first attempt, standing for one update; its run is named `number`.
 pub(in crate::policy) fn start_as(
     number: u32,
-    order: u64,
+    seq: u64,
     reason: Reason,
     attempt: u32,
     coalesced: u64,
 ) -> Effect {
-    Effect::Start { state: present(order), reason, attempt, coalesced, run: run(number) }
+    Effect::Start { state: present(seq), reason, attempt, coalesced, run: run(number) }
 }
 
-pub(in crate::policy) fn start(order: u64, reason: Reason, number: u32) -> Effect {
-    start_as(number, order, reason, 1, 1)
+pub(in crate::policy) fn start(seq: u64, reason: Reason, number: u32) -> Effect {
+    start_as(number, seq, reason, 1, 1)
 }
 
-pub(in crate::policy) fn applied(order: u64) -> Effect {
-    Effect::Applied { order: Order(order), version: version(order) }
+pub(in crate::policy) fn applied(seq: u64) -> Effect {
+    Effect::Applied { seq: Seq(seq), version: version(seq) }
 }
 
 #[test]

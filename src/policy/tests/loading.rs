@@ -1,13 +1,13 @@
 //! What the first state does: baseline, `run_on_load`, deletions while away, adoption.
 
 use super::fixture::{Story, absent, applied, policy, present, run, seconds, start, start_as, version};
-use crate::policy::{Adopted, Baseline, Effect, SkipReason, Standing};
-use crate::watch::{OnDelete, OnFailure, Order, PolicySpec, Reason, RunMode, RunOnLoad, Verdict};
+use crate::policy::{Adopted, Baseline, Effect, SkipReason, Suspension};
+use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, RunMode, RunOnLoad, Seq, Verdict};
 
 const QUEUE: RunMode = RunMode::Queue;
 
-fn skip(order: u64, why: SkipReason) -> Effect {
-    Effect::Skip { order: Order(order), why }
+fn skip(seq: u64, why: SkipReason) -> Effect {
+    Effect::Skip { seq: Seq(seq), why }
 }
 
 /// What a first state comes to: the reason that it is started for, or why it is skipped.
@@ -184,7 +184,7 @@ fn an_adopted_run_is_held_to_timeout_and_interval() {
 
 #[test]
 fn a_watch_that_is_stopped_is_not_stopped_again_by_its_adopted_run() {
-    let stopped = Standing { paused: None, stopped: true };
+    let stopped = Suspension { paused: None, stopped: true };
     let mut story = Story::standing(PolicySpec { on_failure: OnFailure::Stop, ..policy(QUEUE) }, stopped);
     let (run, started, reason) = (run(99), story.now, Reason::Change);
     let version = Some(version(1));

@@ -3,10 +3,10 @@
 use super::fixture::{Story, absent, applied, policy, run, seconds, start, start_as};
 use crate::policy::admission::MOST_WAITING;
 use crate::policy::{Baseline, Control, Effect, Input, Sent, SkipReason};
-use crate::watch::{OnDelete, Order, PolicySpec, Reason, RunMode, SignalNumber, Verdict};
+use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, Seq, SignalNumber, Verdict};
 
-fn skip(order: u64, why: SkipReason) -> Effect {
-    Effect::Skip { order: Order(order), why }
+fn skip(seq: u64, why: SkipReason) -> Effect {
+    Effect::Skip { seq: Seq(seq), why }
 }
 
 fn signal(number: u32, sent: Sent) -> Effect {
@@ -113,8 +113,8 @@ fn parallel_asks_for_one_slot_after_the_other() {
 fn parallel_keeps_what_waits_bounded_and_counted() {
     let mut story = running(policy(RunMode::Parallel { max: 1 }));
     let most = u64::try_from(MOST_WAITING).unwrap();
-    for order in 3..3 + most {
-        assert_eq!(story.state(order), []);
+    for seq in 3..3 + most {
+        assert_eq!(story.state(seq), []);
     }
     let last = 3 + most;
     assert_eq!(story.state(last), [skip(last - 1, SkipReason::Superseded)]);
@@ -125,11 +125,11 @@ fn parallel_keeps_what_waits_bounded_and_counted() {
             break;
         }
         match &story.slot()[..] {
-            [Effect::Start { state, coalesced, .. }] => started.push((state.order.0, *coalesced)),
+            [Effect::Start { state, coalesced, .. }] => started.push((state.seq.0, *coalesced)),
             other => panic!("{other:?}"),
         }
     }
-    let expected: Vec<_> = (3..2 + most).map(|order| (order, 1)).chain([(last + 1, 3)]).collect();
+    let expected: Vec<_> = (3..2 + most).map(|seq| (seq, 1)).chain([(last + 1, 3)]).collect();
     assert_eq!(started, expected);
 }
 
@@ -175,8 +175,8 @@ fn a_deletion_runs_where_it_is_asked_for() {
 #[test]
 fn updates_are_counted_as_the_store_counts_them() {
     let mut story = running(policy(RunMode::Queue));
-    for order in [3, 4] {
-        let state = super::fixture::present(order);
+    for seq in [3, 4] {
+        let state = super::fixture::present(seq);
         drop(story.input(Input::State { state, updates: 5, baseline: Baseline::Unknown }));
     }
     drop(story.ends(2, Verdict::Succeeded));

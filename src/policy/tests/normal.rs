@@ -13,7 +13,7 @@ use crate::policy::Machine;
 use crate::policy::explain::History;
 use crate::policy::runs::{Course, Live};
 use crate::policy::waiting::Wait;
-use crate::watch::{Order, RunId, State};
+use crate::watch::{RunId, Seq, State};
 
 /// More updates than that are alike.
 const MANY: u64 = 3;
@@ -29,13 +29,13 @@ impl Frame {
     fn of(machine: &Machine<Counter>, judge: &Judge, now: Instant, anchor: Instant) -> Self {
         let mut orders: Vec<u64> = judge.unfated.keys().copied().collect();
         orders.extend(&judge.triggered);
-        orders.extend(judge.live.iter().filter_map(|live| live.order));
-        orders.extend(judge.newest.map(|newest| newest.order));
-        orders.extend(judge.last_start.map(|(order, _)| order));
+        orders.extend(judge.live.iter().filter_map(|live| live.seq));
+        orders.extend(judge.newest.map(|newest| newest.seq));
+        orders.extend(judge.last_start.map(|(seq, _)| seq));
         orders.extend(judge.last_applied);
-        orders.extend(judge.lapse.and_then(|lapse| lapse.order));
-        orders.extend(machine.waiting.iter().map(|entry| entry.state.order.0));
-        orders.extend(machine.history.applied.map(|(order, _)| order.0));
+        orders.extend(judge.lapse.and_then(|lapse| lapse.seq));
+        orders.extend(machine.waiting.iter().map(|entry| entry.state.seq.0));
+        orders.extend(machine.history.applied.map(|(seq, _)| seq.0));
         orders.sort_unstable();
         orders.dedup();
         let orders = orders.into_iter().zip(1..).collect();
@@ -43,8 +43,8 @@ impl Frame {
         Self { now, anchor, orders, runs }
     }
 
-    fn order(&self, order: u64) -> u64 {
-        self.orders.get(&order).copied().unwrap_or(0)
+    fn seq(&self, seq: u64) -> u64 {
+        self.orders.get(&seq).copied().unwrap_or(0)
     }
 
     /// A moment to come, relative to now; moments gone by are alike.
@@ -58,8 +58,8 @@ impl Frame {
     }
 
     fn state(&self, state: &State) -> State {
-        let order = self.order(state.order.0);
-        State { order: Order(order), version: version(order), content: state.content.clone() }
+        let seq = self.seq(state.seq.0);
+        State { seq: Seq(seq), version: version(seq), content: state.content.clone() }
     }
 
     fn wait(&self, wait: Wait) -> Wait {
@@ -79,9 +79,9 @@ impl Frame {
         };
         Live {
             run: self.runs[&live.run].clone(),
-            order: live.order.map(|order| Order(self.order(order.0))),
+            seq: live.seq.map(|seq| Seq(self.seq(seq.0))),
             // A version counts only until it is recognised.
-            version: live.version.filter(|_| live.order.is_none()),
+            version: live.version.filter(|_| live.seq.is_none()),
             coalesced: live.coalesced.min(MANY),
             started: self.anchor,
             course,
@@ -115,7 +115,7 @@ impl Frame {
         normal.discarded = machine.discarded.min(MANY);
         normal.last_start =
             machine.last_start.filter(|_| !interval.is_zero()).map(|at| self.ago(at, interval));
-        let applied = machine.history.applied.map(|(order, _)| (Order(self.order(order.0)), version(0)));
+        let applied = machine.history.applied.map(|(seq, _)| (Seq(self.seq(seq.0)), version(0)));
         normal.history = History { applied, ..History::default() };
         normal
     }
@@ -126,29 +126,29 @@ impl Frame {
         let mut normal = judge.clone();
         normal.now = self.anchor;
         normal.unfated = BTreeMap::new();
-        for (order, unfated) in &judge.unfated {
+        for (seq, unfated) in &judge.unfated {
             let mut unfated = unfated.clone();
             unfated.own = (unfated.own + unfated.surplus).min(MANY);
             unfated.surplus = 0;
             unfated.at = self.ago(unfated.at, longest);
             unfated.first = self.ago(unfated.first, longest);
-            normal.unfated.insert(self.order(*order), unfated);
+            normal.unfated.insert(self.seq(*seq), unfated);
         }
         normal.live = judge.live.iter().map(|live| self.live_seen(judge, live)).collect();
-        normal.triggered = judge.triggered.iter().map(|order| self.order(*order)).collect();
+        normal.triggered = judge.triggered.iter().map(|seq| self.seq(*seq)).collect();
         normal.carried = judge.carried.min(MANY);
         if let Some(newest) = &mut normal.newest {
-            newest.order = self.order(newest.order);
+            newest.seq = self.seq(newest.seq);
         }
         normal.last_start =
-            judge.last_start.map(|(order, at)| (self.order(order), self.ago(at, policy.min_interval)));
-        normal.last_applied = judge.last_applied.map(|order| self.order(order));
+            judge.last_start.map(|(seq, at)| (self.seq(seq), self.ago(at, policy.min_interval)));
+        normal.last_applied = judge.last_applied.map(|seq| self.seq(seq));
         if let Some(pause) = &mut normal.paused {
             pause.until = pause.until.map(|until| self.ahead(until));
         }
         normal.close = judge.close.map(|close| self.ahead(close));
         if let Some(lapse) = &mut normal.lapse {
-            lapse.order = lapse.order.map(|order| self.order(order));
+            lapse.seq = lapse.seq.map(|seq| self.seq(seq));
             lapse.at = self.ago(lapse.at, policy.retry_delay_max);
         }
         normal
@@ -157,7 +157,7 @@ impl Frame {
     fn live_seen(&self, judge: &Judge, live: &LiveSeen) -> LiveSeen {
         LiveSeen {
             run: self.runs[&live.run].clone(),
-            order: live.order.map(|order| self.order(order)),
+            seq: live.seq.map(|seq| self.seq(seq)),
             started: self.ago(live.started, judge.policy.timeout.unwrap_or_default()),
             term: live.term.map(|term| self.ago(term, judge.policy.kill_after)),
             ..live.clone()

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::exhaustive::MODES;
 use super::fixture::{Counter, absent, policy, present, run};
 use super::judge::Judge;
-use crate::policy::{Baseline, Control, Ended, Input, Machine, Standing};
+use crate::policy::{Baseline, Control, Input, Machine, RunEnd, Suspension};
 use crate::watch::{OnDelete, OnFailure, PolicySpec, Retries, RunMode, RunOnLoad, SignalNumber, Verdict};
 
 /// Something that happens, chosen before it is known what can.
@@ -85,7 +85,7 @@ prop_compose! {
 struct Play {
     machine: Machine<Counter>,
     judge: Judge,
-    order: u64,
+    seq: u64,
 }
 
 impl Play {
@@ -94,8 +94,8 @@ impl Play {
         let after = |millis: u64| now + Duration::from_millis(millis);
         Some(match event {
             Event::State(updates, gone) => {
-                self.order += updates;
-                let state = if *gone { absent(self.order) } else { present(self.order) };
+                self.seq += updates;
+                let state = if *gone { absent(self.seq) } else { present(self.seq) };
                 Input::State { state, updates: *updates, baseline }
             }
             Event::Slot => {
@@ -107,7 +107,7 @@ impl Play {
             Event::End(which, verdict) => {
                 let live = &self.judge.live;
                 let ending = live.get(which % live.len().max(1))?;
-                Input::Ended(Ended { run: ending.run.clone(), verdict: *verdict })
+                Input::Ended(RunEnd { run: ending.run.clone(), verdict: *verdict })
             }
             Event::Clock(millis) => {
                 self.judge.now = after(*millis);
@@ -121,7 +121,7 @@ impl Play {
             Event::PauseFor(millis) => Input::Control(Control::Pause { until: Some(after(*millis)) }),
             Event::Retire(millis) => Input::Retire { deadline: Some(after(*millis)) },
             Event::Stop(millis) => Input::Stop { deadline: after(*millis) },
-            Event::Stranger => Input::Ended(Ended { run: run(9999), verdict: Verdict::Failed }),
+            Event::Stranger => Input::Ended(RunEnd { run: run(9999), verdict: Verdict::Failed }),
         })
     }
 
@@ -145,8 +145,8 @@ proptest! {
         ending in endings(),
     ) {
         let policy = Arc::new(policy);
-        let machine = Machine::new(Arc::clone(&policy), Counter::default(), Standing::default());
-        let mut play = Play { machine, judge: Judge::of(policy, Instant::now()), order: 0 };
+        let machine = Machine::new(Arc::clone(&policy), Counter::default(), Suspension::default());
+        let mut play = Play { machine, judge: Judge::of(policy, Instant::now()), seq: 0 };
         for event in &events {
             play.see(event, baseline)?;
         }
@@ -163,19 +163,19 @@ fn the_same_inputs_have_the_same_effects() {
     // No hidden state: two machines told the same say the same, and a copy goes on like its original.
     let told = |machine: &mut Machine<Counter>, now: Instant| {
         let mut effects = Vec::new();
-        for order in 1..20_u64 {
-            let state = if order % 5 == 0 { absent(order) } else { present(order) };
+        for seq in 1..20_u64 {
+            let state = if seq % 5 == 0 { absent(seq) } else { present(seq) };
             effects
                 .extend(machine.handle(now, Input::State { state, updates: 1, baseline: Baseline::Unknown }));
             effects.extend(machine.handle(now, Input::Slot));
-            let (run, verdict) = (run(u32::try_from(order).unwrap()), Verdict::Failed);
-            effects.extend(machine.handle(now, Input::Ended(Ended { run, verdict })));
+            let (run, verdict) = (run(u32::try_from(seq).unwrap()), Verdict::Failed);
+            effects.extend(machine.handle(now, Input::Ended(RunEnd { run, verdict })));
         }
         effects
     };
     let now = Instant::now();
     let policy = PolicySpec { retries: Retries::Unlimited, ..policy(RunMode::Parallel { max: 2 }) };
-    let mut one = Machine::new(policy.clone(), Counter::default(), Standing::default());
+    let mut one = Machine::new(policy.clone(), Counter::default(), Suspension::default());
     let mut copy = one.clone();
     assert_eq!(told(&mut one, now), told(&mut copy, now));
     assert_eq!(one, copy);

@@ -1,8 +1,8 @@
 //! Retries, recoveries, giving up.
 
 use super::fixture::{Story, absent, applied, policy, present, run, seconds, start, start_as};
-use crate::policy::{Bearing, Effect, Phase, Sent, SkipReason};
-use crate::watch::{OnDelete, OnFailure, Order, PolicySpec, Reason, Retries, RunMode, Verdict};
+use crate::policy::{Disposition, Effect, Phase, Sent, SkipReason};
+use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, Seq, Verdict};
 
 const MODES: [RunMode; 4] =
     [RunMode::Queue, RunMode::Discard, RunMode::Restart, RunMode::Parallel { max: 2 }];
@@ -92,7 +92,7 @@ fn what_restart_ended_is_not_a_failure() {
 fn a_deletion_ends_retrying() {
     let mut story = running(retrying(RunMode::Queue, 2));
     assert_eq!(story.ends(2, Verdict::Failed), []);
-    assert_eq!(story.gone(3), [Effect::Skip { order: Order(3), why: SkipReason::Absent }]);
+    assert_eq!(story.gone(3), [Effect::Skip { seq: Seq(3), why: SkipReason::Absent }]);
     assert_eq!(story.wakes(), None);
     assert!(story.machine.converged());
 }
@@ -107,7 +107,7 @@ fn discard_repeats_with_the_newest_it_knows() {
     assert_eq!(story.slot(), [start_as(3, 4, Reason::Retry, 2, 3)]);
     drop(story.gone(5));
     assert_eq!(story.ends(3, Verdict::Failed), []);
-    assert_eq!(story.machine.explain(story.now).newest.unwrap().bearing, Bearing::GivenUp);
+    assert_eq!(story.machine.explain(story.now).newest.unwrap().disposition, Disposition::GivenUp);
 }
 
 #[test]

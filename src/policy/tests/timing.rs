@@ -2,10 +2,10 @@
 
 use super::fixture::{Story, policy, run, seconds, start, start_as};
 use crate::policy::{Effect, Obstacle, Phase, Sent, SkipReason};
-use crate::watch::{Order, PolicySpec, Reason, RunMode, Verdict};
+use crate::watch::{PolicySpec, Reason, RunMode, Seq, Verdict};
 
-fn superseded(order: u64) -> Effect {
-    Effect::Skip { order: Order(order), why: SkipReason::Superseded }
+fn superseded(seq: u64) -> Effect {
+    Effect::Skip { seq: Seq(seq), why: SkipReason::Superseded }
 }
 
 fn signal(number: u32, sent: Sent) -> Effect {
@@ -35,9 +35,9 @@ fn settle_waits_for_quiet() {
 #[test]
 fn settle_waits_no_longer_than_its_maximum() {
     let mut story = Story::after_load(settling(RunMode::Queue));
-    for (order, at) in [(2, 0), (3, 9), (4, 18), (5, 24)] {
+    for (seq, at) in [(2, 0), (3, 9), (4, 18), (5, 24)] {
         assert_eq!(story.at(at), []);
-        drop(story.state(order));
+        drop(story.state(seq));
     }
     assert_eq!(story.wakes(), Some(25));
     assert_eq!(story.at(25), [Effect::Acquire]);

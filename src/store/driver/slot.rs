@@ -148,19 +148,19 @@ fn weight(content: &Content) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::{Order, Version};
+    use crate::watch::{Seq, Version};
 
-    fn state(order: u64, size: usize) -> State {
+    fn state(seq: u64, size: usize) -> State {
         let content = Content::Value(vec![0; size].into());
-        State { order: Order(order), version: Version::Revision(1), content }
+        State { seq: Seq(seq), version: Version::Revision(1), content }
     }
 
     #[test]
     fn a_slot_keeps_the_newest_and_counts_what_it_replaced() {
         let slot = Slot::new(false);
         assert_eq!(slot.try_take(), None);
-        for order in 1..=3 {
-            slot.put(state(order, 10));
+        for seq in 1..=3 {
+            slot.put(state(seq, 10));
         }
         assert_eq!(slot.try_take(), Some(Update { state: state(3, 10), updates: 3 }));
         assert_eq!(slot.try_take(), None);
@@ -172,16 +172,16 @@ mod tests {
     fn a_queue_gives_every_update_until_it_is_full_and_loses_no_count() {
         for (size, puts) in [(0, 10_000_u64), (1 << 20, 200), (100 << 20, 5)] {
             let slot = Slot::new(true);
-            for order in 1..=puts {
-                slot.put(state(order, size));
+            for seq in 1..=puts {
+                slot.put(state(seq, size));
             }
             let taken: Vec<Update> = std::iter::from_fn(|| slot.try_take()).collect();
             assert!(taken.len() <= LONGEST_QUEUE && !taken.is_empty());
             let kept: usize = taken[..taken.len() - 1].iter().map(|u| weight(&u.state.content)).sum();
             assert!(kept <= HEAVIEST_QUEUE, "{kept} bytes of updates of {size} each");
             assert_eq!(taken.iter().map(|u| u.updates).sum::<u64>(), puts);
-            assert!(taken.windows(2).all(|two| two[0].state.order < two[1].state.order));
-            assert_eq!(taken.last().map(|u| u.state.order), Some(Order(puts)));
+            assert!(taken.windows(2).all(|two| two[0].state.seq < two[1].state.seq));
+            assert_eq!(taken.last().map(|u| u.state.seq), Some(Seq(puts)));
             assert!(slot.lock().waiting.is_none(), "the memory of a burst is not kept");
         }
     }

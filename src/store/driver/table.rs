@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::target::{Subscriber, SubscriberId, Target, Wanted};
 use crate::store::session::{Arm, Proof, Reading, TargetId};
-use crate::watch::Order;
+use crate::watch::Seq;
 
 /// A session that owes answers and gives none for this long is lost.
 const NO_ANSWER: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub(super) struct Table {
     last_sign: Option<Instant>,
     last_part: Option<Instant>,
     next_target: u64,
-    order: u64,
+    seq: u64,
 }
 
 /// Those who wait for a proof of what a target's state is.
@@ -151,8 +151,8 @@ impl Table {
     pub(super) fn observe(&mut self, id: TargetId, reading: Reading, proof: Proof, now: Instant) -> Observed {
         let Some(target) = self.targets.get_mut(&id) else { return Observed::Nothing };
         let refused = target.refused.is_some();
-        if target.observe(reading, proof, now, Order(self.order + 1)) {
-            self.order += 1;
+        if target.observe(reading, proof, now, Seq(self.seq + 1)) {
+            self.seq += 1;
         }
         let recovered = (refused && target.refused.is_none()).then(|| target.wanted.clone());
         match proof {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::slot::{Shown, Slot};
 use crate::store::session::{Arm, Proof, Reading, TargetId};
-use crate::watch::{Detail, Key, Order, State, Version, WatchType, is_same};
+use crate::watch::{Detail, Key, Seq, State, Version, WatchType, is_same};
 
 /// First and longest wait before a refused target is tried again.
 const REFUSED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
@@ -99,7 +99,7 @@ impl Target {
     }
 
     /// Takes note of a reading, and gives it to the subscribers where it is new. Returns whether it was.
-    pub(super) fn observe(&mut self, reading: Reading, proof: Proof, now: Instant, order: Order) -> bool {
+    pub(super) fn observe(&mut self, reading: Reading, proof: Proof, now: Instant, seq: Seq) -> bool {
         if proof == Proof::Event && self.seen.is_some_and(|seen| reading.version.is_before(seen)) {
             return false;
         }
@@ -114,7 +114,7 @@ impl Target {
         {
             return false;
         }
-        let state = State { order, version: reading.version, content: reading.content };
+        let state = State { seq, version: reading.version, content: reading.content };
         for subscriber in &self.subscribers {
             subscriber.slot.put(state.clone());
         }
@@ -212,8 +212,8 @@ mod tests {
                 },
             );
             let now = Instant::now();
-            assert!(target.observe(first, Read, now, Order(1)), "a first state is new");
-            assert_eq!(target.observe(second, proof, now, Order(2)), emitted, "{why}");
+            assert!(target.observe(first, Read, now, Seq(1)), "a first state is new");
+            assert_eq!(target.observe(second, proof, now, Seq(2)), emitted, "{why}");
         }
     }
 
@@ -227,8 +227,8 @@ mod tests {
         };
         let mut target = Target::new(TargetId(1), wanted);
         let now = Instant::now();
-        assert!(target.observe(value(9000, "a"), Proof::Read, now, Order(1)));
-        assert!(!target.observe(value(2, "a"), Proof::Read, now, Order(2)));
-        assert!(target.observe(value(3, "b"), Proof::Event, now, Order(3)));
+        assert!(target.observe(value(9000, "a"), Proof::Read, now, Seq(1)));
+        assert!(!target.observe(value(2, "a"), Proof::Read, now, Seq(2)));
+        assert!(target.observe(value(3, "b"), Proof::Event, now, Seq(3)));
     }
 }

@@ -181,7 +181,7 @@ async fn after_a_loss_everything_is_armed_again_and_only_news_is_told() {
         assert_eq!(arm.resume, None);
         session.show(arm.id, 7, "x", Proof::Read).await;
     }
-    let before = slot.next().await.state.order;
+    let before = slot.next().await.state.seq;
     assert_eq!(text(&every.next().await), "x");
     session.lose().await;
 
@@ -202,7 +202,7 @@ async fn after_a_loss_everything_is_armed_again_and_only_news_is_told() {
     session.show(again[0].id, 3, "restored", Proof::Read).await;
     let update = slot.next().await;
     assert_eq!((text(&update).as_str(), update.updates), ("restored", 1));
-    assert!(update.state.order > before, "restored is newer by definition");
+    assert!(update.state.seq > before, "restored is newer by definition");
     assert_eq!(stage.store.health().borrow().reconnects, 1);
 }
 

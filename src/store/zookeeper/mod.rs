@@ -26,8 +26,8 @@ use tokio::sync::mpsc;
 pub use access::Access;
 
 use self::connect::Entrance;
-use self::serve::{Ended, Serving};
 use self::path::path_of;
+use self::serve::{Ended, Serving};
 use super::session::{Command, Report, Session};
 use super::{StoreError, StoreSpec};
 use crate::watch::Key;

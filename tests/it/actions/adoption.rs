@@ -38,14 +38,14 @@ fn an_action_of_a_killed_daemon_is_found_and_waited_for() {
                     Outcome::Unknown
                 }
                 By::Term => {
-                    running.orders.give(term(true));
+                    running.commands.send(term(true));
                     // A child of it ignores TERM, and the number of the leader is collected by init.
                     until(|| (!lives(first.pid)).then_some(())).await;
-                    running.orders.give(Order::Kill);
+                    running.commands.send(RunCommand::Kill);
                     Outcome::TimedOut { exit_code: None, signal: None }
                 }
                 By::Kill => {
-                    running.orders.give(Order::Kill);
+                    running.commands.send(RunCommand::Kill);
                     Outcome::Unknown
                 }
             };
@@ -122,7 +122,7 @@ async fn only_exactly_that_process_is_adopted() {
         );
     }
     assert!(spawner.adopt(&identity, Lines::default().sink(&Leftovers::default())).is_some());
-    running.orders.give(Order::Kill);
+    running.commands.send(RunCommand::Kill);
     end(running).await;
     assert!(spawner.adopt(&identity, Lines::default().sink(&Leftovers::default())).is_none());
 }

@@ -61,7 +61,7 @@ async fn output_null_goes_nowhere() {
 async fn a_timeout_ends_the_whole_group() {
     let (running, lines) = start(&shell("sleep 1000 & echo child $!; sleep 1000"), None).unwrap();
     let child = printed_pid(&lines, "child").await;
-    running.orders.give(term(true));
+    running.commands.send(term(true));
     let leader = running.identity.pid;
     let ended = end(running).await;
     assert_eq!(ended.outcome, Outcome::TimedOut { exit_code: None, signal: Some(SignalNumber(15)) });
@@ -77,7 +77,7 @@ async fn an_exit_after_term_is_told_by_its_code() {
         let (running, lines) =
             start(&shell("trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done"), None).unwrap();
         lines.find(|line| line == "ready").await;
-        running.orders.give(term(timed_out));
+        running.commands.send(term(timed_out));
         assert_eq!(end(running).await.outcome, outcome);
     }
 }
@@ -87,13 +87,13 @@ async fn a_grandchild_that_ignores_term_holds_the_run_until_kill() {
     let command = "sh -c 'trap \"\" TERM; echo grandchild $$; while :; do sleep 1; done' & wait";
     let (mut running, lines) = start(&shell(command), None).unwrap();
     let grandchild = printed_pid(&lines, "grandchild").await;
-    running.orders.give(term(true));
+    running.commands.send(term(true));
     let leader = running.identity.pid;
     until(|| (!lives(leader)).then_some(())).await;
     // The leader is gone; the run is not, for as long as one may care to look.
     let early = tokio::time::timeout(Duration::from_millis(500), &mut running.ended).await;
     assert!(early.is_err() && lives(grandchild), "{early:?}");
-    running.orders.give(Order::Kill);
+    running.commands.send(RunCommand::Kill);
     let ended = end(running).await;
     assert_eq!(ended.outcome, Outcome::TimedOut { exit_code: None, signal: Some(SignalNumber(15)) });
     assert!(!lives(grandchild));
@@ -103,7 +103,7 @@ async fn a_grandchild_that_ignores_term_holds_the_run_until_kill() {
 async fn a_stopped_process_hears_term() {
     let (running, lines) = start(&shell("echo ready; kill -STOP $$; sleep 1000"), None).unwrap();
     lines.find(|line| line == "ready").await;
-    running.orders.give(term(false));
+    running.commands.send(term(false));
     assert_eq!(end(running).await.outcome, Outcome::Killed(SignalNumber(15)));
 }
 
@@ -113,7 +113,7 @@ async fn a_group_that_forks_without_end_is_killed() {
     let (running, lines) = start(&shell(command), None).unwrap();
     lines.find(|line| line == "ready").await;
     let group = running.identity.pid;
-    running.orders.give(Order::Kill);
+    running.commands.send(RunCommand::Kill);
     assert_eq!(end(running).await.outcome, Outcome::Killed(SignalNumber(9)));
     let left = group_members(group);
     assert!(left.is_empty(), "{left:?}");
@@ -126,9 +126,9 @@ async fn a_notice_goes_to_the_leader_alone() {
                    while :; do sleep 0.01; done";
     let (running, lines) = start(&shell(command), None).unwrap();
     lines.find(|line| line == "ready").await;
-    running.orders.give(Order::Notify(SignalNumber(1)));
+    running.commands.send(RunCommand::Notify(SignalNumber(1)));
     lines.find(|line| line == "leader noticed").await;
-    running.orders.give(Order::Kill);
+    running.commands.send(RunCommand::Kill);
     end(running).await;
     assert!(!lines.all().iter().any(|line| line == "child noticed"));
 }
@@ -142,11 +142,11 @@ async fn what_a_run_left_running_is_left_alone_and_holds_nothing_back() {
         go = go.display()
     );
     let (running, lines) = start(&shell(&command), None).unwrap();
-    let orders = running.orders.clone();
+    let commands = running.commands.clone();
     assert_eq!(end(running).await.outcome, Outcome::Exited(0));
     let left = printed_pid(&lines, "left").await;
     // An order that comes too late reaches nobody.
-    orders.give(Order::Kill);
+    commands.send(RunCommand::Kill);
     std::fs::write(&go, "").unwrap();
     until(|| std::fs::read_to_string(&go).ok().filter(|text| text == "survived\n")).await;
     assert!(lives(left), "it was not ended by SIGPIPE either");

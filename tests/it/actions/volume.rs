@@ -86,7 +86,7 @@ async fn soak(runs: usize) {
             .map(|launch| spawner.start(launch, Lines::default().sink(&leftovers)).unwrap())
             .collect();
         assert!(spawner.start(&impossible, Lines::default().sink(&leftovers)).is_err());
-        live.last().unwrap().orders.give(term(true));
+        live.last().unwrap().commands.send(term(true));
         for running in live {
             end(running).await;
         }

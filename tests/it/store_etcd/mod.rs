@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use twitcher::store::{Credentials, Store, StoreSpec, StoreUrl, Subscribe, Subscription, Tls, Update};
-use twitcher::watch::{Content, Detail, Key, Order, StoreName, WatchType};
+use twitcher::watch::{Content, Detail, Key, Seq, StoreName, WatchType};
 
 use crate::fixture::server::LONG;
 
@@ -44,7 +44,7 @@ pub(super) fn key(text: &str) -> Key {
 /// A subscription that checks order as it goes.
 pub(super) struct Seen {
     subscription: Subscription,
-    last: Order,
+    last: Seq,
     pub(super) updates: u64,
 }
 
@@ -70,15 +70,15 @@ fn watch(store: &Store, text: &str, watch_type: WatchType, every: bool) -> Seen 
 }
 
 pub(super) fn subscribe(store: &Store, subscribe: Subscribe) -> Seen {
-    Seen { subscription: store.subscribe(subscribe), last: Order(0), updates: 0 }
+    Seen { subscription: store.subscribe(subscribe), last: Seq(0), updates: 0 }
 }
 
 impl Seen {
     pub(super) async fn next(&mut self) -> Update {
         let update = timeout(LONG, self.subscription.next()).await.expect("a state in time");
-        assert!(update.state.order > self.last, "{update:?} after {:?}", self.last);
+        assert!(update.state.seq > self.last, "{update:?} after {:?}", self.last);
         assert!(update.updates > 0);
-        self.last = update.state.order;
+        self.last = update.state.seq;
         self.updates += update.updates;
         update
     }

@@ -4,13 +4,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use proptest::prelude::*;
 
 use super::*;
-use crate::watch::{Content, Order, State};
+use crate::watch::{Content, Seq, State};
 
 /// A subtree of paths and values.
 pub(in crate::cli::tree) fn snapshot(pairs: &[(&str, &str)]) -> Snapshot {
     let entries = pairs.iter().map(|(path, value)| (path, Some(value)));
     let content = Content::Tree(entries.collect());
-    let state = State { order: Order(1), version: Version::Revision(7), content };
+    let state = State { seq: Seq(1), version: Version::Revision(7), content };
     Snapshot::of(Key::new("/top").unwrap(), &state)
 }
 

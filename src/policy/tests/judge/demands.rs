@@ -8,11 +8,11 @@ use crate::watch::{OnFailure, RunMode, Verdict};
 impl Judge {
     /// What the end of a run must have led to.
     pub(super) fn concluded(&mut self, verdict: Verdict, live: &LiveSeen, effects: &[Effect]) -> Checked {
-        if verdict == Verdict::Succeeded && live.order.is_some() && self.newest.is_some() {
-            demand!(self.last_applied >= live.order, "a success was not told");
+        if verdict == Verdict::Succeeded && live.seq.is_some() && self.newest.is_some() {
+            demand!(self.last_applied >= live.seq, "a success was not told");
         }
         let stopped = effects.contains(&Effect::Stopped);
-        let lost = verdict == Verdict::Unknown || (live.adopted && live.order.is_none());
+        let lost = verdict == Verdict::Unknown || (live.adopted && live.seq.is_none());
         if let Some(newest) = &mut self.newest
             && verdict != Verdict::Succeeded
             && lost
@@ -20,8 +20,8 @@ impl Judge {
             && !self.retiring
         {
             let discarded = self.policy.run_mode == RunMode::Discard && newest.claim == Claim::Resumable;
-            let current = live.order.is_none_or(|order| order == newest.order) || discarded;
-            let elsewhere = self.live.iter().any(|other| other.order == Some(newest.order));
+            let current = live.seq.is_none_or(|seq| seq == newest.seq) || discarded;
+            let elsewhere = self.live.iter().any(|other| other.seq == Some(newest.seq));
             if current && !elsewhere && !newest.absent_ignored(&self.policy) {
                 newest.claim = Claim::Applying;
                 demand!(!stopped, "stopped by a loss");
@@ -34,8 +34,8 @@ impl Judge {
         }
         let Some(newest) = self.newest else { return Ok(()) };
         let discarding = self.policy.run_mode == RunMode::Discard && newest.claim == Claim::Resumable;
-        let current = live.order == Some(newest.order) || (discarding && live.order.is_some());
-        let elsewhere = self.live.iter().any(|other| other.order == Some(newest.order));
+        let current = live.seq == Some(newest.seq) || (discarding && live.seq.is_some());
+        let elsewhere = self.live.iter().any(|other| other.seq == Some(newest.seq));
         let current = current && !newest.ignored();
         let superseded = !self.unfated.is_empty() || !self.triggered.is_empty() || elsewhere || !current;
         if self.exhausted(live.attempt) && !superseded {
@@ -53,7 +53,7 @@ impl Judge {
 
     /// What an update must have led to while the action runs.
     pub(super) fn updated(&self, effects: &[Effect]) -> Checked {
-        let Some(newest) = self.newest.filter(|newest| self.unfated.contains_key(&newest.order)) else {
+        let Some(newest) = self.newest.filter(|newest| self.unfated.contains_key(&newest.seq)) else {
             return Ok(());
         };
         let mut running = self.live.iter().filter(|live| live.term.is_none());

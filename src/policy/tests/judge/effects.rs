@@ -23,20 +23,20 @@ impl Judge {
             Effect::Start { state, reason, attempt, coalesced, run } => {
                 demand!(turn.slot && self.asked, "started without a slot");
                 (turn.slot, self.asked) = (false, false);
-                self.started(state.order.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
+                self.started(state.seq.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
             }
             Effect::Signal { run, sent } => self.signalled(run, *sent, turn.update)?,
-            Effect::Skip { order, why } => {
+            Effect::Skip { seq, why } => {
                 let behind = matches!(turn.input, Input::State { baseline: Baseline::Changed, .. });
-                self.skipped(order.0, *why, behind)?;
+                self.skipped(seq.0, *why, behind)?;
             }
-            Effect::Applied { order, .. } => {
-                let order = Some(order.0);
+            Effect::Applied { seq, .. } => {
+                let seq = Some(seq.0);
                 let fits = matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Succeeded)
-                    && turn.ended.as_ref().is_some_and(|live| live.order == order);
+                    && turn.ended.as_ref().is_some_and(|live| live.seq == seq);
                 demand!(fits, "applied without success");
-                demand!(self.last_applied <= order, "applied backwards");
-                self.last_applied = order;
+                demand!(self.last_applied <= seq, "applied backwards");
+                self.last_applied = seq;
             }
             Effect::Stopped => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
@@ -92,7 +92,7 @@ impl Judge {
 
     pub(super) fn started(
         &mut self,
-        order: u64,
+        seq: u64,
         absent: bool,
         reason: Reason,
         attempt: u32,
@@ -101,7 +101,7 @@ impl Judge {
     ) -> Checked {
         demand!(!self.held() && !self.retiring, "started while held or retiring");
         demand!(self.room(), "started beyond the mode's room");
-        demand!(self.last_start.is_none_or(|(last, _)| last <= order), "started backwards");
+        demand!(self.last_start.is_none_or(|(last, _)| last <= seq), "started backwards");
         demand!(self.live.iter().all(|live| live.run != *run), "a run id was used twice");
         demand!(!absent || self.policy.on_delete == OnDelete::Run, "ran an ignored deletion");
         let newest = self.newest.ok_or("started what was never seen")?;
@@ -120,9 +120,9 @@ impl Judge {
             self.loaded = true;
         }
         let eldest = self.unfated.keys().next().copied();
-        if let Some(fresh) = self.unfated.remove(&order) {
-            demand!(eldest == Some(order), "an older state was overtaken");
-            demand!(self.parallel() || order == newest.order, "not the newest state");
+        if let Some(fresh) = self.unfated.remove(&seq) {
+            demand!(eldest == Some(seq), "an older state was overtaken");
+            demand!(self.parallel() || seq == newest.seq, "not the newest state");
             demand!(coalesced == fresh.own + fresh.surplus, "stands for {coalesced} updates");
             demand!(reason != Reason::Retry, "a retry of what never ran");
             demand!(attempt == 1, "attempt {attempt} of what never ran");
@@ -132,24 +132,24 @@ impl Judge {
                 demand!(self.now >= fresh.first + shortest, "started before its splay");
             }
         } else {
-            demand!(order == newest.order, "repeated an outdated state");
+            demand!(seq == newest.seq, "repeated an outdated state");
             self.repeated(reason, attempt)?;
         }
         if urgent {
-            demand!(self.triggered.remove(&order), "triggered unasked");
+            demand!(self.triggered.remove(&seq), "triggered unasked");
         }
-        if order == newest.order {
+        if seq == newest.seq {
             let claim =
                 if absent && newest.claim == Claim::Nothing { Claim::Nothing } else { Claim::Applying };
             self.newest = Some(Newest { claim, ..newest });
             self.resumed = false;
         }
         self.lapse = None;
-        self.last_start = Some((order, self.now));
-        let (order, started, adopted) = (Some(order), self.now, false);
+        self.last_start = Some((seq, self.now));
+        let (seq, started, adopted) = (Some(seq), self.now, false);
         self.live.push(LiveSeen {
             run: run.clone(),
-            order,
+            seq,
             started,
             attempt,
             term: None,
@@ -184,7 +184,7 @@ impl Judge {
             (Reason::Change | Reason::Delete, _) => {
                 demand!(self.resumed, "an old state ran by itself");
                 // The ledger's word does not count where a load of it failed.
-                let applied = self.last_applied == self.newest.map(|newest| newest.order);
+                let applied = self.last_applied == self.newest.map(|newest| newest.seq);
                 demand!(!applied, "resumed with what is applied");
             }
             (Reason::Load | Reason::Retry | Reason::Recovery, _) => {
@@ -220,8 +220,8 @@ impl Judge {
             Sent::Term => {
                 demand!(live.term.is_none(), "TERM twice");
                 let overdue = due(live, &self.policy).is_some_and(|at| at <= self.now);
-                let newer = restart
-                    && (asked || newest.is_some_and(|n| live.order.is_none_or(|order| order < n.order)));
+                let newer =
+                    restart && (asked || newest.is_some_and(|n| live.seq.is_none_or(|seq| seq < n.seq)));
                 demand!(overdue || newer, "TERM without cause");
                 live.term = Some(self.now);
             }
@@ -235,28 +235,28 @@ impl Judge {
         Ok(())
     }
 
-    pub(super) fn skipped(&mut self, order: u64, why: SkipReason, behind: bool) -> Checked {
-        let Some(skipped) = self.unfated.remove(&order) else {
-            return Err(format!("a second fate for {order}: {why:?}"));
+    pub(super) fn skipped(&mut self, seq: u64, why: SkipReason, behind: bool) -> Checked {
+        let Some(skipped) = self.unfated.remove(&seq) else {
+            return Err(format!("a second fate for {seq}: {why:?}"));
         };
         let mut newest = self.newest.ok_or("skipped what was never seen")?;
         if why == SkipReason::Superseded {
-            match self.unfated.range_mut(order..).next() {
+            match self.unfated.range_mut(seq..).next() {
                 Some((later, next)) => {
-                    if self.triggered.remove(&order) {
+                    if self.triggered.remove(&seq) {
                         self.triggered.insert(*later);
                     }
                     next.surplus += skipped.own + skipped.surplus;
                     next.first = skipped.first;
                 }
-                None => return Err(format!("{order} superseded by nothing")),
+                None => return Err(format!("{seq} superseded by nothing")),
             }
             return Ok(());
         }
         self.carried += skipped.surplus;
         // What was asked for goes with the state that it was asked for.
-        self.triggered.remove(&order);
-        demand!(self.retiring || order == newest.order, "{why:?} for an old state");
+        self.triggered.remove(&seq);
+        demand!(self.retiring || seq == newest.seq, "{why:?} for an old state");
         let claim = match why {
             SkipReason::Superseded => Claim::Applying,
             SkipReason::OnLoad => {
@@ -281,7 +281,7 @@ impl Judge {
                 newest.claim
             }
         };
-        if order == newest.order {
+        if seq == newest.seq {
             newest.claim = claim;
             self.newest = Some(newest);
         }

@@ -38,7 +38,7 @@ pub(super) struct Unfated {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct LiveSeen {
     pub(super) run: RunId,
-    pub(super) order: Option<u64>,
+    pub(super) seq: Option<u64>,
     pub(super) started: Instant,
     pub(super) attempt: u32,
     pub(super) term: Option<Instant>,
@@ -59,7 +59,7 @@ pub(super) enum Claim {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Newest {
-    pub(super) order: u64,
+    pub(super) seq: u64,
     pub(super) absent: bool,
     pub(super) claim: Claim,
     /// A run of it succeeded, or the ledger says so.
@@ -81,7 +81,7 @@ impl Newest {
 /// A run that ended without success: what a repetition must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Lapse {
-    pub(super) order: Option<u64>,
+    pub(super) seq: Option<u64>,
     pub(super) attempt: u32,
     pub(super) at: Instant,
     pub(super) verdict: Verdict,
@@ -180,7 +180,7 @@ impl Judge {
             None
         };
         let ended = position.map(|at| self.live.remove(at));
-        let newest = self.newest.map(|newest| newest.order);
+        let newest = self.newest.map(|newest| newest.seq);
         // Before the input counts, time alone may end a pause.
         let until = self.paused.and_then(|pause| pause.until);
         let due = !self.retiring && until.is_some_and(|until| until <= self.now);
@@ -190,7 +190,7 @@ impl Judge {
             self.claim_again();
         }
         let mut turn = Turn {
-            update: matches!(input, Input::State { state, .. } if newest < Some(state.order.0)),
+            update: matches!(input, Input::State { state, .. } if newest < Some(state.seq.0)),
             refusal: self.expected_refusal(input),
             slot: matches!(input, Input::Slot),
             answers: 0,
@@ -260,8 +260,8 @@ impl Judge {
     fn note(&mut self, input: &Input, ended: Option<&LiveSeen>) {
         match input {
             Input::State { state, updates, baseline } => {
-                let order = state.order.0;
-                if self.newest.is_some_and(|newest| order <= newest.order) {
+                let seq = state.seq.0;
+                if self.newest.is_some_and(|newest| seq <= newest.seq) {
                     return;
                 }
                 let absent = state.content.is_absent();
@@ -270,7 +270,7 @@ impl Judge {
                 let moved = self.triggered.iter().any(|asked| !self.unfated.contains_key(asked));
                 if moved {
                     self.triggered.retain(|asked| self.unfated.contains_key(asked));
-                    self.triggered.insert(order);
+                    self.triggered.insert(seq);
                 }
                 // A lapse before any state is that of an adopted run.
                 let owed =
@@ -279,15 +279,15 @@ impl Judge {
                 if first {
                     for live in self.live.iter_mut().filter(|live| live.adopted) {
                         // The fixtures adopt runs of state 1 or of one that never shows up.
-                        if live.order == Some(order) && (!absent || self.policy.on_delete == OnDelete::Run) {
+                        if live.seq == Some(seq) && (!absent || self.policy.on_delete == OnDelete::Run) {
                             known = true;
                         } else {
-                            live.order = None;
+                            live.seq = None;
                         }
                     }
                 }
                 self.newest = Some(Newest {
-                    order,
+                    seq,
                     absent,
                     claim: Claim::Applying,
                     applied: first && *baseline == Baseline::Applied,
@@ -296,7 +296,7 @@ impl Judge {
                 if !known {
                     let surplus = std::mem::take(&mut self.carried);
                     let (at, first) = (self.now, self.now);
-                    self.unfated.insert(order, Unfated { own: *updates, surplus, at, first });
+                    self.unfated.insert(seq, Unfated { own: *updates, surplus, at, first });
                 }
             }
             Input::Control(control) => {
@@ -306,7 +306,7 @@ impl Judge {
                 match control {
                     Control::Trigger => {
                         if let Some(newest) = &mut self.newest {
-                            self.triggered.insert(newest.order);
+                            self.triggered.insert(newest.seq);
                             if !newest.absent || newest.claim != Claim::Nothing {
                                 newest.claim = Claim::Applying;
                             }
@@ -329,16 +329,16 @@ impl Judge {
             Input::Ended(ending) => {
                 if let Some(live) = ended {
                     let Verdict::Succeeded = ending.verdict else {
-                        let newest = self.newest.map(|newest| newest.order);
-                        let outdated = live.order.is_some() && newest.is_some() && live.order != newest;
+                        let newest = self.newest.map(|newest| newest.seq);
+                        let outdated = live.seq.is_some() && newest.is_some() && live.seq != newest;
                         // One whose state is not known does not undo the retry of the newest.
-                        let known = self.lapse.is_some_and(|lapse| lapse.order == newest);
-                        let vague = live.order.is_none() && newest.is_some() && known;
+                        let known = self.lapse.is_some_and(|lapse| lapse.seq == newest);
+                        let vague = live.seq.is_none() && newest.is_some() && known;
                         if (outdated || vague) && self.parallel() {
                             return;
                         }
                         self.lapse = Some(Lapse {
-                            order: live.order,
+                            seq: live.seq,
                             attempt: live.attempt,
                             at: self.now,
                             verdict: ending.verdict,
@@ -347,7 +347,7 @@ impl Judge {
                         return;
                     };
                     if let Some(newest) = &mut self.newest
-                        && live.order == Some(newest.order)
+                        && live.seq == Some(newest.seq)
                     {
                         newest.applied = true;
                     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Checked, Claim, Judge};
 use crate::policy::tests::fixture::Counter;
-use crate::policy::{Control, Ended, Input, Machine};
+use crate::policy::{Control, Input, Machine, RunEnd};
 use crate::watch::Verdict;
 
 impl Judge {
@@ -55,9 +55,9 @@ impl Judge {
         let owed = judge
             .newest
             .filter(|newest| newest.claim == Claim::Applying && !newest.applied && !newest.late_first);
-        let told = machine.unserved().map(|state| state.order.0);
+        let told = machine.unserved().map(|state| state.seq.0);
         let stopped = judge.stopped && told.is_some();
-        demand!(stopped || owed.map(|newest| newest.order) == told, "owes {owed:?}, tells {told:?}");
+        demand!(stopped || owed.map(|newest| newest.seq) == told, "owes {owed:?}, tells {told:?}");
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Judge {
             let input = if self.asked {
                 Input::Slot
             } else if let Some(live) = self.live.first() {
-                Input::Ended(Ended { run: live.run.clone(), verdict: Verdict::Succeeded })
+                Input::Ended(RunEnd { run: live.run.clone(), verdict: Verdict::Succeeded })
             } else if let Some(at) = machine.poll_timeout() {
                 self.now = self.now.max(at);
                 Input::Wakeup

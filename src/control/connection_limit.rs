@@ -13,7 +13,7 @@ const CLOSED: Duration = Duration::from_secs(1);
 
 /// How many are served at once, and how long each may stay. More wait in the listener's queue.
 #[derive(Debug, Clone, Copy)]
-pub struct Crowd {
+pub struct ConnectionLimit {
     /// What they come to, for the log.
     pub place: &'static str,
     /// At once.
@@ -22,7 +22,7 @@ pub struct Crowd {
     pub visit: Duration,
 }
 
-impl Crowd {
+impl ConnectionLimit {
     /// Takes connections for ever, and serves each in a task of its own.
     pub async fn serve<S, F>(
         self,
