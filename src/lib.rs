@@ -23,6 +23,7 @@
 //! | [`control`] | the socket between a command and the daemon |
 //! | [`config`] | from TOML files to meaning: fields, problems, loader, differences, the directory watch |
 //! | [`convert`] | old Python configurations to TOML |
+//! | [`fleet`] | many machines, one at a time: records, terms, the pure machines of a member and of the conductor |
 //! | [`policy`] | when an action runs: the pure machine, which can be enumerated |
 //! | [`tree`] | live mirror of a subtree, typed reads, guarded writes, subscribers, documents |
 //! | [`store`] | the driver (reconnect, re-read, de-duplicate, verify: once), and a back end a folder |
@@ -62,6 +63,7 @@ pub mod config;
 pub mod control;
 pub mod convert;
 pub mod daemon;
+pub mod fleet;
 pub mod ledger;
 pub mod log;
 pub mod metrics;
