@@ -322,7 +322,7 @@ fn a_monitor_that_nobody_reads_ends_quietly() {
 
 #[test]
 fn a_store_that_is_not_there_is_said() {
-    let port = crate::fixture::server::free_port();
+    let port = crate::fixture::port::Port::claim();
     let store = format!("etcd://127.0.0.1:{port}");
     let output = run(&store, &["monitor", "/m", "--timeout", "2s"]);
     assert_eq!(output.status.code(), Some(1));

@@ -11,8 +11,9 @@ use nix::sys::signal::Signal;
 
 use crate::fixture::daemon::{Daemon, until};
 use crate::fixture::etcd::Etcd;
+use crate::fixture::port::Port;
 use crate::fixture::program::{Program, good};
-use crate::fixture::server::{LONG, Server, free_port};
+use crate::fixture::server::{LONG, Server};
 use crate::pages::{Machine, TWITCHER, fenced};
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -87,26 +88,26 @@ fn nginx_follows_its_keys(store: &str) {
     let at = |name: &str| place.path().join(name).display().to_string();
     let machine = Machine::new(place.path());
     machine.program("twitcher", &format!("exec '{TWITCHER}' \"$@\""));
-    let port = free_port();
+    let port = Port::claim();
     std::fs::write(at("locations.conf"), "").unwrap();
     std::fs::write(at("regenerate"), REGENERATE).unwrap();
     std::fs::set_permissions(at("regenerate"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let server = format!("server {{ listen 127.0.0.1:{port}; include {}; }}", at("locations.conf"));
     let _nginx = nginx(&machine, place.path(), &server);
-    serves(port, "/", "404");
+    serves(port.number(), "/", "404");
 
     good(store, &["put", "/nginx/hello", "first"]);
     // What is ended with the test is the command itself and not a shell around it.
     let mut shell = machine.shell(&format!("exec {}", command()));
     shell.env("TWITCHER_STORE", store);
     let watch = Program::start_command(shell);
-    serves(port, "/hello", "first");
+    serves(port.number(), "/hello", "first");
     good(store, &["put", "/nginx/hello", "second"]);
     good(store, &["put", "/nginx/more", "third"]);
-    serves(port, "/hello", "second");
-    serves(port, "/more", "third");
+    serves(port.number(), "/hello", "second");
+    serves(port.number(), "/more", "third");
     good(store, &["del", "/nginx/more"]);
-    serves(port, "/more", "404");
+    serves(port.number(), "/more", "404");
     assert!(!watch.err().contains("failed"), "{}", watch.err());
 }
 
@@ -128,7 +129,7 @@ fn the_example_writes_the_upstreams() {
     let place = daemon.place.path().to_owned();
     let machine = Machine::new(&place).with("/etc/nginx", place.display());
     machine.program("systemctl", "[ \"$*\" = 'reload nginx' ] && exec nginx -s reload");
-    let [front, one, two] = [free_port(), free_port(), free_port()];
+    let [front, one, two] = [Port::claim(), Port::claim(), Port::claim()];
     std::fs::create_dir(place.join("conf.d")).unwrap();
     std::fs::write(place.join("conf.d/upstream.conf"), format!("upstream web {{ server 127.0.0.1:{one}; }}"))
         .unwrap();
@@ -136,16 +137,16 @@ fn the_example_writes_the_upstreams() {
         "include {}/conf.d/*.conf; server {{ listen 127.0.0.1:{front}; location / {{ proxy_pass http://web; }} }}",
         place.display()
     );
-    for (port, text) in [(one, "first"), (two, "second")] {
+    for (port, text) in [(&one, "first"), (&two, "second")] {
         write!(inside, " server {{ listen 127.0.0.1:{port}; location / {{ return 200 {text}; }} }}").unwrap();
     }
     let _nginx = nginx(&machine, &place, &inside);
-    serves(front, "/", "first");
+    serves(front.number(), "/", "first");
 
     let path = format!("env.PATH = '{}:/usr/bin:/bin'\n", place.join("programs").display());
     daemon.write("nginx.toml", &format!("{}{path}", machine.here(EXAMPLE)));
     daemon.put("/nginx/upstream/web2", format!("127.0.0.1:{two}"));
     daemon.run();
     daemon.until_converged("nginx-upstream");
-    serves(front, "/", "second");
+    serves(front.number(), "/", "second");
 }

@@ -3,9 +3,9 @@
 use std::process::Output;
 
 use crate::fixture::etcd::Etcd;
+use crate::fixture::port::Port;
 use crate::fixture::program::{good, program, run};
 use crate::fixture::proxy::Proxy;
-use crate::fixture::server::free_port;
 use crate::fixture::terminal::Terminal;
 use crate::fixture::zookeeper::ZooKeeper;
 
@@ -58,7 +58,8 @@ fn a_name_is_raw_for_programs_and_escaped_for_people() {
 #[test]
 fn a_failure_says_what_was_tried() {
     for scheme in ["etcd", "zookeeper"] {
-        let url = format!("{scheme}://127.0.0.1:{}", free_port());
+        let closed = Port::claim();
+        let url = format!("{scheme}://127.0.0.1:{closed}");
         for (args, purpose) in [
             (["put", "/k", "x"].as_slice(), "cannot write /k: "),
             (&["get", "/k"], "cannot read /k: "),

@@ -13,7 +13,7 @@ use zookeeper_client::{Acls, Client, CreateMode};
 
 use super::open;
 use crate::fixture::conversation::{arm, tree, value};
-use crate::fixture::server::free_port;
+use crate::fixture::port::Port;
 use crate::fixture::zookeeper::{OPEN, ZooKeeper};
 
 fn with_digest(spec: StoreSpec, file: &Path) -> StoreSpec {
@@ -102,7 +102,7 @@ impl Certificates {
 #[tokio::test]
 async fn tls_asks_for_the_right_certificates_on_both_sides() {
     let (certificates, others) = (Certificates::new(), Certificates::new());
-    let port = free_port();
+    let port = Port::claim();
     let server = ZooKeeper::start_with(&[
         format!("secureClientPort={port}"),
         "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory".to_owned(),
