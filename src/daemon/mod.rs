@@ -252,7 +252,7 @@ impl Daemon {
 
 fn log_settings(settings: &Settings) -> crate::log::Settings {
     crate::log::Settings {
-        destination: settings.log,
+        destination: settings.log.clone(),
         level: settings.log_level,
         ..crate::log::Settings::default()
     }

@@ -138,7 +138,7 @@ impl Daemon {
         self.supervisor.configure(settings.stores.clone(), settings.shutdown_grace);
         let old = std::mem::replace(&mut self.settings, Arc::clone(settings));
         let mut said = Vec::new();
-        if (old.log, old.log_level) != (settings.log, settings.log_level) {
+        if (&old.log, old.log_level) != (&settings.log, settings.log_level) {
             self.log.apply(&super::log_settings(settings));
             said.push("the log goes where log and log_level say now".to_owned());
         }

@@ -1,4 +1,4 @@
-//! Which destinations there are, which one `auto` means, and how each is opened.
+//! The destinations of the log, which of them `auto` means, and how each is opened.
 
 use std::fs::File;
 use std::io;
@@ -12,30 +12,41 @@ use nix::sys::stat::fstat;
 
 use super::LogLevel;
 use super::format::Form;
+use super::remote::Remote;
+use super::rfc5424::Sender;
+use super::server::{InvalidLogServer, LogServer};
 use super::writer::Sink;
 
-/// How long one attempt to hand over a datagram may take; the queue fills meanwhile, and nothing else.
+/// How long one attempt to send a datagram may block the writer's thread.
 const SEND_LIMIT: Duration = Duration::from_millis(200);
 
 /// `log` in `twitcher.conf`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// journald under systemd, else syslog where its socket is, else standard error.
     Auto,
-    /// `/dev/log`, facility daemon, as RFC 3164 has it.
+    /// `/dev/log`, facility daemon, in the format of RFC 3164.
     Syslog,
-    /// journald's own protocol, with fields.
+    /// journald's native protocol, with fields.
     Journald,
     /// Standard error, for people.
     Stderr,
     /// Standard error, one JSON object a line.
     Json,
+    /// A log server, in the format of RFC 5424.
+    Server(LogServer),
 }
 
-/// A name that is no destination.
+/// Text that names no destination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected one of auto, syslog, journald, stderr, json")]
-pub struct UnknownDestination;
+pub enum UnknownDestination {
+    /// Not one of the words.
+    #[error("expected one of auto, syslog, journald, stderr, json, or the URL of a log server")]
+    Word,
+    /// A URL that names no log server.
+    #[error(transparent)]
+    Server(#[from] InvalidLogServer),
+}
 
 impl FromStr for Destination {
     type Err = UnknownDestination;
@@ -47,17 +58,18 @@ impl FromStr for Destination {
             "journald" => Ok(Self::Journald),
             "stderr" => Ok(Self::Stderr),
             "json" => Ok(Self::Json),
-            _ => Err(UnknownDestination),
+            url if url.contains("://") => Ok(Self::Server(url.parse()?)),
+            _ => Err(UnknownDestination::Word),
         }
     }
 }
 
-/// Where to log, and how much.
+/// Where the log goes, and how much is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where.
+    /// The destination.
     pub destination: Destination,
-    /// From which level on.
+    /// The least severe level that is logged.
     pub level: LogLevel,
     /// The socket of syslog.
     pub syslog_socket: PathBuf,
@@ -77,20 +89,24 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Opens the destination. A socket that is not there (yet) is no error: what is logged waits for it.
+    /// Opens the destination. A socket or server that is not there yet is not an error: messages wait for it.
     pub(super) fn open(&self) -> Sink {
         let opened = match self.resolved() {
             Destination::Syslog => datagram(&self.syslog_socket, Form::Syslog),
             Destination::Journald => datagram(&self.journald_socket, Form::Journald),
             Destination::Json => Ok(stderr(Form::Json)),
             Destination::Stderr | Destination::Auto => Ok(stderr(Form::Text)),
+            Destination::Server(server) => {
+                let sender = Sender::new(&host_name(), std::process::id());
+                Ok(Sink::Server(Box::new(Remote::new(server, sender))))
+            }
         };
-        // Without descriptors for a socket there is still standard error.
+        // With no file descriptor left for a socket, standard error still works.
         opened.unwrap_or_else(|_| stderr(Form::Text))
     }
 
     fn resolved(&self) -> Destination {
-        match self.destination {
+        match &self.destination {
             Destination::Auto => {
                 let journal_stream = std::env::var("JOURNAL_STREAM").ok();
                 let stderr = fstat(io::stderr()).ok().map(|stat| (stat.st_dev, stat.st_ino));
@@ -99,13 +115,14 @@ impl Settings {
             chosen @ (Destination::Syslog
             | Destination::Journald
             | Destination::Stderr
-            | Destination::Json) => chosen,
+            | Destination::Json
+            | Destination::Server(_)) => chosen.clone(),
         }
     }
 }
 
-/// What `auto` means: systemd tells by `JOURNAL_STREAM=DEVICE:INODE` that our standard error is the
-/// journal's (systemd.exec(5)); a variable that was merely inherited names another file.
+/// What `auto` means. systemd sets `JOURNAL_STREAM=DEVICE:INODE` where standard error goes to the journal
+/// (systemd.exec(5)); a variable that was inherited from elsewhere names another file.
 fn automatic(journal_stream: Option<&str>, stderr: Option<(u64, u64)>, syslog: bool) -> Destination {
     let journal = journal_stream.and_then(|text| {
         let (device, inode) = text.split_once(':')?;
@@ -121,7 +138,7 @@ fn automatic(journal_stream: Option<&str>, stderr: Option<(u64, u64)>, syslog: b
 }
 
 fn stderr(form: Form) -> Sink {
-    // Not through std's handle: its lock would be held as long as the reader holds the writer.
+    // Not through std's handle: a reader that does not read would keep its lock taken.
     let stream: Box<dyn io::Write + Send> = match io::stderr().as_fd().try_clone_to_owned() {
         Ok(fd) => Box::new(File::from(fd)),
         Err(_) => Box::new(io::stderr()),
@@ -129,7 +146,12 @@ fn stderr(form: Form) -> Sink {
     Sink::Stream { stream, form }
 }
 
-/// Not connected, so that a reader that was started anew is reached without further ado.
+/// The machine's name as RFC 5424 wants it.
+fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The socket is not connected, so that a restarted reader is reached without reconnecting.
 fn datagram(path: &Path, form: Form) -> io::Result<Sink> {
     let socket = UnixDatagram::unbound()?;
     socket.set_write_timeout(Some(SEND_LIMIT))?;
@@ -141,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn auto_is_the_journal_only_where_stderr_is_the_journals() {
+    fn auto_is_the_journal_only_where_standard_error_goes_to_it() {
         for (journal_stream, stderr, syslog, expected) in [
             (Some("8:1234"), Some((8, 1234)), true, Destination::Journald),
             (Some("8:1234"), Some((8, 999)), true, Destination::Syslog),
@@ -160,6 +182,8 @@ mod tests {
             let destination: Destination = name.parse().unwrap();
             assert_eq!(format!("{destination:?}").to_lowercase(), name);
         }
-        assert_eq!("Syslog".parse::<Destination>(), Err(UnknownDestination));
+        assert_eq!("Syslog".parse::<Destination>(), Err(UnknownDestination::Word));
+        assert!(matches!("syslog://a:1".parse(), Ok(Destination::Server(_))));
+        assert!(matches!("syslog://a".parse::<Destination>(), Err(UnknownDestination::Server(_))));
     }
 }

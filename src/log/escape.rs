@@ -1,15 +1,18 @@
-//! Text from outside made fit for one line of a log: the one place that escapes and bounds it.
+//! Text from outside, escaped and bounded so that it is safe on one line of a log: the one place that does so.
 
 use std::fmt::Write as _;
 
-/// One line: control characters, invalid UTF-8 and characters that reorder text become visible escapes.
+/// `… (18446744073709551615 bytes cut)`, in bytes.
+const LONGEST_NOTE: usize = 36;
+
+/// Makes one line: control characters, invalid UTF-8 and characters that reorder text become visible escapes.
 ///
-/// Tabs and backslashes stay, so that escaping twice changes nothing.
+/// Tabs and backslashes stay as they are, so that escaping twice changes nothing.
 pub fn line(bytes: &[u8]) -> String {
     escaped(bytes, false)
 }
 
-/// As [`line()`], but newlines stay.
+/// Like [`line()`], but keeps newlines.
 pub fn lines(text: &str) -> String {
     escaped(text.as_bytes(), true)
 }
@@ -42,12 +45,12 @@ fn push_byte(out: &mut String, byte: u8) {
     let _ = write!(out, "\\x{byte:02x}");
 }
 
-/// Line and paragraph separators, and the characters that change the direction of text around them.
+/// Line and paragraph separators, and characters that change the direction of the text around them.
 fn misleads(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// At most `limit` bytes of a text, cut between characters, with what was cut said at its end.
+/// At most the first `limit` bytes of a text, cut between characters, followed by how much was cut.
 pub fn bounded(mut text: String, limit: usize) -> String {
     if text.len() > limit {
         let end = text.floor_char_boundary(limit);
@@ -58,7 +61,12 @@ pub fn bounded(mut text: String, limit: usize) -> String {
     text
 }
 
-/// Says that a line went on.
+/// Like [`bounded`], but `limit` includes the note about what was cut, as far as the note itself fits.
+pub fn within(text: String, limit: usize) -> String {
+    if text.len() > limit { bounded(text, limit.saturating_sub(LONGEST_NOTE)) } else { text }
+}
+
+/// Appends how many bytes were cut.
 pub fn push_cut(text: &mut String, bytes: u64) {
     let _ = write!(text, "… ({bytes} bytes cut)");
 }
@@ -84,9 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_said() {
+    fn a_cut_text_says_how_much_was_cut() {
         assert_eq!(bounded("short".into(), 5), "short");
         assert_eq!(bounded("longer".into(), 5), "longe… (1 bytes cut)");
         assert_eq!(bounded("aää".into(), 4), "aä… (2 bytes cut)");
+        assert_eq!(within("x".repeat(99), 99), "x".repeat(99));
+        assert_eq!(within("x".repeat(101), 99), format!("{}… (38 bytes cut)", "x".repeat(63)));
+        assert_eq!(format!("… ({} bytes cut)", u64::MAX).len(), LONGEST_NOTE);
     }
 }

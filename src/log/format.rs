@@ -1,4 +1,4 @@
-//! A record as the bytes that a destination takes. Pure.
+//! The bytes of a record for `/dev/log`, journald and standard error. Pure.
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -6,12 +6,14 @@ use serde_json::Value;
 use super::escape;
 use super::record::Record;
 
-/// How daemons are called in syslog: facility 3, daemon.
+/// syslog's facility `daemon`.
 const FACILITY: u8 = 3;
-/// What syslog daemons take in one message (rsyslog's default), in bytes.
-const SYSLOG_BYTES: usize = 8 * 1024;
+/// The longest message that rsyslog takes by default, in bytes: its "8k" are a little less.
+pub(super) const SYSLOG_BYTES: usize = 8096;
+/// The fields that stand before the message.
+const IN_HEADLINE: [&str; 2] = ["watch", "stream"];
 
-/// The form of a destination.
+/// The format of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Syslog,
@@ -21,7 +23,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The whole datagram or line.
+    /// A whole datagram, or a line with its newline.
     pub(super) fn bytes(self, record: &Record, zone: &TimeZone, pid: u32) -> Vec<u8> {
         match self {
             Self::Syslog => syslog(record, zone, pid).into_bytes(),
@@ -32,33 +34,40 @@ impl Form {
     }
 }
 
-/// RFC 3164 as /dev/log takes it: local time, no host name. One line.
+/// RFC 3164 as `/dev/log` takes it: local time, no host name, one line.
+///
+/// Not by the crate `syslog`, which serves log servers ([`super::rfc5424`]): its RFC 3164 time is UTC, where daemons
+/// that listen on `/dev/log` expect local time, and its socket never connects again once the daemon was restarted.
 fn syslog(record: &Record, zone: &TimeZone, pid: u32) -> String {
     let priority = FACILITY * 8 + record.level.severity();
     let time = record.time.to_zoned(zone.clone()).strftime("%b %e %H:%M:%S").to_string();
     let line = escape::line(sentence(record).as_bytes());
-    escape::bounded(format!("<{priority}>{time} twitcher[{pid}]: {line}"), SYSLOG_BYTES)
+    escape::within(format!("<{priority}>{time} twitcher[{pid}]: {line}"), SYSLOG_BYTES)
 }
 
-/// For people: a message of several lines keeps them, set off so that none can pass for a message.
+/// For people: the further lines of a message are indented, so that none of them looks like a message.
 fn text(record: &Record, zone: &TimeZone) -> String {
     let time = record.time.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string();
     let message = escape::lines(&sentence(record)).replace('\n', "\n    ");
     format!("{time} {:5} {message}\n", record.level.name().to_uppercase())
 }
 
-/// The message, the watch before it and everything else after it.
+/// The message with its watch before it, `git: the message`; of an action's output also the stream, `git stdout: a line`.
+/// No name of a watch has a space in it, so a line of output never looks like a message of the daemon.
+pub(super) fn headline(record: &Record) -> String {
+    let field = |wanted: &str| record.fields.iter().find(|(name, _)| *name == wanted);
+    let words: Vec<String> =
+        IN_HEADLINE.iter().filter_map(|name| field(name)).map(|(_, value)| plain(value)).collect();
+    if words.is_empty() { record.message.clone() } else { format!("{}: {}", words.join(" "), record.message) }
+}
+
+/// The headline, and all other fields after it in brackets.
 fn sentence(record: &Record) -> String {
-    let mut sentence = String::new();
-    if let Some((_, watch)) = record.fields.iter().find(|(name, _)| *name == "watch") {
-        sentence.push_str(&plain(watch));
-        sentence.push_str(": ");
-    }
-    sentence.push_str(&record.message);
+    let mut sentence = headline(record);
     let others: Vec<String> = record
         .fields
         .iter()
-        .filter(|(name, _)| *name != "watch")
+        .filter(|(name, _)| !IN_HEADLINE.contains(name))
         .map(|(name, value)| format!("{name}={}", word(&plain(value))))
         .collect();
     if !others.is_empty() {
@@ -67,11 +76,12 @@ fn sentence(record: &Record) -> String {
     sentence
 }
 
-fn plain(value: &Value) -> String {
+/// A value as text, without the quotes of JSON.
+pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A value that reads as one word, in quotes where it is not.
+/// A value, in quotes unless it is one simple word.
 fn word(value: &str) -> String {
     let simple = !value.is_empty() && !value.contains([' ', '"', '=', '[', ']', '\n', '\t']);
     if simple { value.to_owned() } else { format!("{value:?}") }
@@ -83,7 +93,7 @@ fn json(record: &Record) -> String {
     object.insert("level".to_owned(), record.level.name().into());
     object.insert("message".to_owned(), record.message.clone().into());
     for (name, value) in &record.fields {
-        // A field never takes the place of the three.
+        // A field cannot replace time, level and message.
         object.entry(*name).or_insert_with(|| value.clone());
     }
     format!("{}\n", Value::Object(object))
@@ -103,7 +113,7 @@ fn journald(record: &Record, pid: u32) -> Vec<u8> {
     out
 }
 
-/// Capital letters, digits and underscores, not an underscore first: others are thrown away.
+/// The name in capital letters, digits and underscores, without leading underscores: journald drops any other field.
 fn journal_name(name: &str) -> String {
     let name: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
@@ -113,7 +123,7 @@ fn journal_name(name: &str) -> String {
 fn journal_field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     if value.contains('\n') {
-        // The form for values of any bytes: a length of 64 bits, lowest byte first.
+        // The encoding for values of any bytes: the length first, 64 bits, little endian.
         out.push(b'\n');
         out.extend_from_slice(&(value.len() as u64).to_le_bytes());
     } else {
@@ -151,16 +161,24 @@ mod tests {
             "<28>Nov  5 03:04:49 twitcher[42]: git: two\\nlines\\x1b [run=a-1-1 why=\"no \\\"way\\\"\"]"
         );
         let long = Form::Syslog.bytes(&record(&"\0".repeat(10_000), &[]), &zone(), 42);
-        assert!((SYSLOG_BYTES..SYSLOG_BYTES + 32).contains(&long.len()), "{}", long.len());
+        assert!((SYSLOG_BYTES - 64..=SYSLOG_BYTES).contains(&long.len()), "{}", long.len());
     }
 
     #[test]
-    fn text_is_for_people_and_cannot_be_forged() {
+    fn a_message_of_several_lines_cannot_forge_another_message() {
         let bytes = Form::Text.bytes(&record("two\n2026 lines\r", FIELDS), &zone(), 42);
         assert_eq!(
             String::from_utf8(bytes).unwrap(),
             "2026-11-05T03:04:49.123+01:00 WARN  git: two\n    2026 lines\\r [run=a-1-1 why=\"no \\\"way\\\"\"]\n"
         );
+    }
+
+    #[test]
+    fn a_line_of_output_is_set_apart_from_the_daemons_own_messages() {
+        let fields = &[("watch", "git"), ("run", "a-1"), ("stream", "stderr")];
+        let said = |fields| sentence(&record("succeeded", fields));
+        assert_eq!(said(fields), "git stderr: succeeded [run=a-1]");
+        assert_eq!(said(&fields[..2]), "git: succeeded [run=a-1]");
     }
 
     #[test]
@@ -176,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn journald_gets_fields_and_whole_values() {
+    fn journald_gets_every_field_with_its_whole_value() {
         let bytes = Form::Journald.bytes(&record("two\nlines", FIELDS), &zone(), 42);
         let mut expected = b"MESSAGE\n\x09\0\0\0\0\0\0\0two\nlines\n".to_vec();
         expected.extend_from_slice(
@@ -184,7 +202,7 @@ mod tests {
               WATCH=git\nRUN=a-1-1\nWHY=no \"way\"\n",
         );
         assert_eq!(bytes, expected);
-        // A value cannot add a field of its own.
+        // A value cannot add a field.
         let forged = journald(&record("x", &[("watch", "a\nPRIORITY=0")]), 42);
         assert!(forged.ends_with(b"WATCH\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\n"));
         assert_eq!(journal_name("_odd.name"), "ODD_NAME");

@@ -1,10 +1,10 @@
-//! Where messages go: syslog, journald, standard error as text or JSON; and what they may do to those who
-//! read them ([`escape`]).
+//! The log: syslog, a log server, journald, standard error as text or JSON; and the escaping that keeps what comes
+//! from outside harmless for those who read it ([`escape`]).
 //!
-//! A message is taken from `tracing`, put into a bounded queue, and written by a thread of its own: no
-//! reader, dead or slow, ever holds anybody who logs. What does not fit into the queue is counted, and the
-//! count is logged when there is room again. Events name what they are about in the fields `watch`, `run`,
-//! `outcome`, `store`, `key`:
+//! A message is taken from `tracing`, put into a bounded queue, and written by a thread of its own, so that a dead or
+//! slow reader never blocks a thread that logs. Messages that do not fit into the queue are counted, and the count is
+//! logged when there is room again. Events carry their subject in fields: `watch`, `run`, `version`, `reason`,
+//! `attempt`, `outcome`, `exit_code`, `seconds`, `file`, and `stream` for a line of an action's output.
 //!
 //! ```
 //! # let (watch, run) = ("git", "a1-1-1");
@@ -14,8 +14,12 @@
 mod destination;
 pub mod escape;
 mod format;
+mod lookup;
 mod queue;
 mod record;
+mod remote;
+mod rfc5424;
+mod server;
 mod writer;
 
 use std::sync::Arc;
@@ -30,40 +34,40 @@ use tracing_subscriber::reload;
 
 pub use destination::{Destination, Settings, UnknownDestination};
 pub use record::{LogLevel, UnknownLevel};
+pub use server::{InvalidLogServer, LogServer, Transport};
 
 use queue::Queue;
 use record::Record;
 
-/// How long the end of the program may wait for a reader.
+/// How long the end of the program waits for a reader.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
-/// Log messages were set up twice in one process.
+/// The log was set up twice in one process.
 #[derive(Debug, thiserror::Error)]
 #[error("the log of this process is already set up")]
 pub struct AlreadySetUp;
 
-/// Keeps the log going. Dropped at the end of the program, it waits up to a second until everything is
-/// written.
+/// Controls the log. Dropped at the end of the program, it waits up to a second until everything is written.
 #[derive(Debug)]
-#[must_use = "what is still in the queue is lost with the process; the guard waits for it"]
+#[must_use = "the guard waits for what is still in the queue; without it that is lost with the process"]
 pub struct Guard {
     queue: Arc<Queue>,
     level: reload::Handle<Targets, Registry>,
 }
 
-/// Sets up the log of this process, and has panics logged too.
+/// Sets up the log of this process, and logs panics too.
 pub fn init(settings: &Settings) -> Result<Guard, AlreadySetUp> {
     let (subscriber, guard) = subscriber(settings);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadySetUp)?;
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let words = panic.payload_as_str().unwrap_or("no words");
-        tracing::error!(place, "a bug in twitcher: {words}");
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(place, "a bug in twitcher: {message}");
     }));
     Ok(guard)
 }
 
-/// A log that is not (yet) the process's: for tests, and for programs that bring a log of their own.
+/// A log that is not (yet) the process's: for tests, and for programs that have a log of their own.
 pub fn subscriber(settings: &Settings) -> (impl Subscriber + Send + Sync + use<>, Guard) {
     let queue = Arc::new(Queue::new());
     writer::start(Arc::clone(&queue), settings.open());
@@ -73,14 +77,14 @@ pub fn subscriber(settings: &Settings) -> (impl Subscriber + Send + Sync + use<>
 }
 
 impl Guard {
-    /// Goes over to other settings; what could not be written yet goes there too.
+    /// Changes to other settings. Messages that are not written yet go to the new destination.
     pub fn apply(&self, settings: &Settings) {
         writer::start(Arc::clone(&self.queue), settings.open());
-        // Fails only when the subscriber is gone, and then there is nothing to filter.
+        // Fails only when the subscriber is gone; then there is nothing to filter.
         let _ = self.level.reload(admitted(settings.level));
     }
 
-    /// How many messages were lost since the start because a reader was dead or slow.
+    /// How many messages were lost since the start because the reader was dead or slow.
     pub fn lost(&self) -> u64 {
         self.queue.lost_in_all()
     }
@@ -98,8 +102,8 @@ impl Drop for Guard {
     }
 }
 
-/// Ours from the chosen level on; libraries only where they are looked into, because what matters of
-/// theirs comes back to us as an error and is said once, in our words.
+/// Our messages from the chosen level on. Libraries are quieter: their failures come back to us as errors, which we log
+/// once and in our own words.
 fn admitted(level: LogLevel) -> Targets {
     let (ours, theirs) = match level {
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),

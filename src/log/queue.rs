@@ -1,4 +1,4 @@
-//! The bounded queue between those who log and the thread that writes.
+//! The bounded queue between the threads that log and the thread that writes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::record::Record;
 
-/// What may wait for a slow reader, in bytes.
+/// How much may wait for a slow reader, in bytes.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// Which writer: a new one for every change of the destination, because the one before may be held by its
-/// reader for ever.
+/// The number of a writer. Every change of the destination starts a new one, because the one before may be blocked by
+/// its reader for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Generation(u64);
 
@@ -18,11 +18,11 @@ pub(super) struct Generation(u64);
 struct State {
     records: VecDeque<Arc<Record>>,
     bytes: usize,
-    /// Taken and not yet written.
+    /// Taken by the writer and not yet written.
     in_hand: Option<Arc<Record>>,
     closed: Option<Instant>,
     generation: Generation,
-    /// Not yet told of.
+    /// Lost and not yet reported.
     lost: u64,
     lost_in_all: u64,
 }
@@ -31,9 +31,9 @@ struct State {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// For the writer: something came, or the queue was closed.
+    /// Wakes the writer: a record came, or the queue was closed.
     came: Condvar,
-    /// For those who flush: the last item was written.
+    /// Wakes those who flush: the last record was written.
     written: Condvar,
 }
 
@@ -43,11 +43,11 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can be left half done by a panic.
+        // No panic can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a record in, or counts it as lost. Never waits for the writer.
+    /// Adds a record, or counts it as lost. Never waits for the writer.
     pub(super) fn push(&self, record: Record) {
         let size = record.size();
         let mut state = self.lock();
@@ -61,7 +61,7 @@ impl Queue {
         }
     }
 
-    /// A new writer takes the place of the one before, and begins with what that one has in hand.
+    /// Replaces the writer; the new one begins with the record that the old one has not written yet.
     pub(super) fn next_writer(&self) -> Generation {
         let mut state = self.lock();
         state.generation.0 += 1;
@@ -73,13 +73,13 @@ impl Queue {
         state.generation
     }
 
-    /// For a writer: whether it shall go on trying: it was not replaced, and the program is not ending.
+    /// For a writer: whether to try on, because it was not replaced and the program is not about to end.
     pub(super) fn wants(&self, writer: Generation) -> bool {
         let state = self.lock();
         state.generation == writer && state.closed.is_none_or(|since| since.elapsed() < super::FLUSH_LIMIT)
     }
 
-    /// For a writer: the next record; `None` when it was replaced, or the queue is closed and empty.
+    /// For a writer: waits for the next record. `None`: the writer was replaced, or the queue is closed and empty.
     pub(super) fn next(&self, writer: Generation) -> Option<Arc<Record>> {
         let mut state = self.lock();
         if state.generation == writer {
@@ -109,12 +109,12 @@ impl Queue {
         self.lock().lose();
     }
 
-    /// For the writer: how many were lost since it was asked last.
+    /// For the writer: how many records were lost since the last call.
     pub(super) fn take_lost(&self) -> u64 {
         std::mem::take(&mut self.lock().lost)
     }
 
-    /// Nothing more will come.
+    /// No more records will come.
     pub(super) fn close(&self) {
         self.lock().closed = Some(Instant::now());
         self.came.notify_all();
@@ -124,7 +124,7 @@ impl Queue {
         self.lock().lost_in_all
     }
 
-    /// Waits until all is written.
+    /// Waits until everything is written, at most so long; whether it is.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut state = self.lock();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_and_what_fits_keeps_its_order() {
+    fn records_that_do_not_fit_are_counted_and_the_others_keep_their_order() {
         let queue = Queue::new();
         let writer = queue.next_writer();
         for number in 0..5000 {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_writer_hands_over() {
+    fn a_replaced_writer_hands_its_record_to_the_next() {
         let queue = Queue::new();
         let first = queue.next_writer();
         queue.push(record(1));

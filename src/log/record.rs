@@ -1,4 +1,4 @@
-//! One message with what it is about, taken from a `tracing` event and bounded.
+//! One message with its fields, taken from a `tracing` event and bounded.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,22 +14,22 @@ const MESSAGE_BYTES: usize = 16 * 1024;
 /// Longest value of a field in bytes.
 const FIELD_BYTES: usize = 1024;
 
-/// `log_level`: from which level on messages are logged.
+/// `log_level`: the least severe level that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Something that had to be done was not.
+    /// Something failed for good and needs an operator.
     Error,
-    /// Something is wrong, and is being dealt with.
+    /// Something failed and is tried again, or may need an operator.
     Warn,
-    /// What an operator wants to know of an ordinary day.
+    /// What was done.
     Info,
-    /// What somebody who looks for a fault wants to know.
+    /// What helps to find a fault.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// A name that is no level.
+/// A word that names no level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of error, warn, info, debug, trace")]
 pub struct UnknownLevel;
@@ -83,11 +83,11 @@ impl LogLevel {
 pub(super) struct Record {
     /// When.
     pub(super) time: jiff::Timestamp,
-    /// How bad.
+    /// How severe.
     pub(super) level: LogLevel,
-    /// What, as it was said: not yet escaped.
+    /// The text, not yet escaped.
     pub(super) message: String,
-    /// About what, in the order in which it was said.
+    /// The fields in the order of the event.
     pub(super) fields: Vec<(&'static str, Value)>,
 }
 
@@ -99,7 +99,7 @@ impl Record {
         record
     }
 
-    /// Roughly what it takes in memory.
+    /// Roughly how many bytes of memory it takes.
     pub(super) fn size(&self) -> usize {
         let fields = self.fields.iter().map(|(_, value)| match value {
             Value::String(text) => text.len() + 64,
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_have_names() {
+    fn every_level_is_parsed_from_its_name() {
         for name in ["error", "warn", "info", "debug", "trace"] {
             assert_eq!(name.parse::<LogLevel>().unwrap().name(), name);
         }

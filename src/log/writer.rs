@@ -1,4 +1,4 @@
-//! The thread that writes: the only one that a reader can hold.
+//! The thread that writes the log: the only one that a slow or dead reader can block.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,8 +14,9 @@ use nix::errno::Errno;
 use super::format::Form;
 use super::queue::{Generation, Queue};
 use super::record::{LogLevel, Record};
+use super::remote::Remote;
 
-/// The wait before a reader that is not there is tried again; doubles …
+/// The wait before a reader that is away is tried again; doubles …
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -26,6 +27,8 @@ pub(super) enum Sink {
     Datagram { socket: UnixDatagram, path: PathBuf, form: Form },
     /// One line a record.
     Stream { stream: Box<dyn Write + Send>, form: Form },
+    /// A log server.
+    Server(Box<Remote>),
 }
 
 impl fmt::Debug for Sink {
@@ -33,12 +36,13 @@ impl fmt::Debug for Sink {
         match self {
             Self::Datagram { path, form, .. } => write!(f, "Datagram({}, {form:?})", path.display()),
             Self::Stream { form, .. } => write!(f, "Stream({form:?})"),
+            Self::Server(remote) => write!(f, "Server({remote:?})"),
         }
     }
 }
 
-/// Starts the thread for a destination, in place of the one before. It ends when it is replaced, or the
-/// queue is closed and empty.
+/// Starts the writer of a destination, which replaces the writer before it. The thread ends when it is replaced
+/// itself, or when the queue is closed and empty.
 pub(super) fn start(queue: Arc<Queue>, mut sink: Sink) {
     let writer = queue.next_writer();
     let write = move || {
@@ -46,12 +50,12 @@ pub(super) fn start(queue: Arc<Queue>, mut sink: Sink) {
             match sink.write(&record, || queue.wants(writer)) {
                 Ok(()) => tell_losses(&mut sink, &queue, writer),
                 Err(_) if queue.wants(writer) => queue.lose(),
-                // The writer that took this one's place has the record too.
+                // The next writer has got this record too.
                 Err(_) => return,
             }
         }
     };
-    // Without a thread the queue fills and counts: the program is not stopped by its log.
+    // If no thread can be started, the queue fills and counts what is lost; the program goes on.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(write);
 }
 
@@ -61,24 +65,24 @@ fn tell_losses(sink: &mut Sink, queue: &Queue, writer: Generation) {
         let message = format!("{lost} log messages were lost: the log's reader was away or too slow");
         let time = jiff::Timestamp::now();
         let record = Record { time, level: LogLevel::Warn, message, fields: Vec::new() };
-        // Where it fails, the whole number is still to be seen in `lost_in_all`.
+        // If this fails, `lost_in_all` still has the number.
         let _ = sink.write(&record, || queue.wants(writer));
     }
 }
 
 impl Sink {
-    /// Writes a record, waiting for a reader as long as it takes: meanwhile the queue fills.
+    /// Writes a record and waits for the reader as long as the writer is wanted; meanwhile the queue fills.
     fn write(&mut self, record: &Record, wanted: impl Fn() -> bool) -> io::Result<()> {
         let pid = std::process::id();
         match self {
             Self::Datagram { socket, path, form } => {
                 let bytes = form.bytes(record, &TimeZone::system(), pid);
-                patiently(wanted, || socket.send_to(&bytes, &path).map(drop))
+                patiently(wanted, may_pass, || socket.send_to(&bytes, &path).map(drop))
             }
             Self::Stream { stream, form } => {
                 let bytes = form.bytes(record, &TimeZone::system(), pid);
                 let mut rest = bytes.as_slice();
-                patiently(wanted, || {
+                patiently(wanted, may_pass, || {
                     while !rest.is_empty() {
                         let length = stream.write(rest)?;
                         rest = rest.get(length.max(1)..).unwrap_or_default();
@@ -86,12 +90,21 @@ impl Sink {
                     Ok(())
                 })
             }
+            Self::Server(remote) => {
+                let frame = remote.frame(record);
+                // A network that is down, a name that is not known yet: every failure may pass.
+                patiently(wanted, |_| true, || remote.send(&frame))
+            }
         }
     }
 }
 
 /// Tries until it works, can never work, or is not wanted any more.
-fn patiently(wanted: impl Fn() -> bool, mut write: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+fn patiently(
+    wanted: impl Fn() -> bool,
+    may_pass: impl Fn(&io::Error) -> bool,
+    mut write: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
     let mut wait = FIRST_WAIT;
     loop {
         match write() {
@@ -104,7 +117,7 @@ fn patiently(wanted: impl Fn() -> bool, mut write: impl FnMut() -> io::Result<()
     }
 }
 
-/// Nobody there, nobody there yet, or nobody reading: a log daemon that is started again ends all of it.
+/// Whether the reader is away or not reading, which ends when it is started again.
 fn may_pass(error: &io::Error) -> bool {
     let passing = [
         Errno::EAGAIN,

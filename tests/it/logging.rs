@@ -1,5 +1,7 @@
-//! The log's destinations with real sockets and pipes: what arrives, and that no reader holds the program.
+//! The log's destinations with real sockets and pipes: what arrives, and that no reader blocks the program.
 #![expect(clippy::unwrap_used, reason = "all of it is tests")]
+
+mod server;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::net::UnixDatagram;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::subscriber::with_default;
 use twitcher::log::{self, Destination, LogLevel, Settings};
 
-/// Libraries are logged from `error` on only.
+/// Libraries are logged from `error` on only, so the tests speak as one of our modules.
 const OURS: &str = "twitcher::tests";
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -35,7 +37,7 @@ fn receive(socket: &UnixDatagram) -> String {
     String::from_utf8(buffer[..length].to_vec()).unwrap()
 }
 
-/// Logs more than any queue holds; how long that took.
+/// Logs this many messages; how long that took.
 fn flood(lines: usize) -> Duration {
     let start = Instant::now();
     for number in 0..lines {
@@ -45,7 +47,7 @@ fn flood(lines: usize) -> Duration {
 }
 
 #[test]
-fn syslog_gets_one_line_with_what_it_is_about() {
+fn syslog_gets_one_line_with_the_fields() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let reader = listen(&path);
@@ -91,7 +93,7 @@ fn journald_gets_fields() {
 }
 
 #[test]
-fn a_reader_that_never_reads_holds_nobody_and_is_told_what_it_missed() {
+fn a_reader_that_does_not_read_blocks_nobody_and_is_told_how_much_it_missed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let reader = listen(&path);
@@ -100,7 +102,7 @@ fn a_reader_that_never_reads_holds_nobody_and_is_told_what_it_missed() {
     assert!(took < Duration::from_secs(30), "{took:?}");
     let lost = guard.lost();
     assert!((50_000..100_000).contains(&lost), "{lost}");
-    // It wakes up: the rest comes, and with it how much was lost.
+    // It reads again: the rest arrives, and how much was lost.
     let mut arrived = 0;
     let told = loop {
         let line = receive(&reader);
@@ -124,7 +126,7 @@ fn a_reader_that_never_reads_holds_nobody_and_is_told_what_it_missed() {
 }
 
 #[test]
-fn a_log_daemon_that_is_started_late_or_again_gets_what_waited() {
+fn a_log_daemon_that_starts_late_or_again_gets_the_messages_that_waited() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let (subscriber, _guard) = log::subscriber(&settings(Destination::Syslog, &path));
@@ -136,7 +138,7 @@ fn a_log_daemon_that_is_started_late_or_again_gets_what_waited() {
             tracing::info!(target: OURS, "{round}, with somebody there");
             assert!(receive(&reader).ends_with(&format!("{round}, with somebody there")));
             drop(reader);
-            // Once the file stays without a reader (ECONNREFUSED), once it goes (ENOENT).
+            // Once the socket's file stays without a reader (ECONNREFUSED), else it is removed (ENOENT).
             if round == "first" {
                 tracing::info!(target: OURS, "refused");
                 std::fs::remove_file(&path).unwrap();
@@ -150,7 +152,7 @@ fn a_log_daemon_that_is_started_late_or_again_gets_what_waited() {
 }
 
 #[test]
-fn a_changed_destination_and_level_count_at_once_even_when_the_old_reader_is_dead() {
+fn a_change_of_destination_and_level_takes_effect_at_once_even_if_the_old_reader_is_dead() {
     let directory = tempfile::tempdir().unwrap();
     let (dead, alive) = (directory.path().join("dead"), directory.path().join("alive"));
     let reader = listen(&alive);
@@ -167,7 +169,7 @@ fn a_changed_destination_and_level_count_at_once_even_when_the_old_reader_is_dea
 }
 
 #[test]
-fn a_dead_reader_does_not_hold_the_end_of_the_program() {
+fn a_dead_reader_does_not_delay_the_end_of_the_program() {
     let directory = tempfile::tempdir().unwrap();
     let (subscriber, guard) = log::subscriber(&settings(Destination::Syslog, &directory.path().join("none")));
     with_default(subscriber, || tracing::info!(target: OURS, "for nobody"));
@@ -179,11 +181,11 @@ fn a_dead_reader_does_not_hold_the_end_of_the_program() {
 const INNER: &str = "TWITCHER_TEST_STDERR";
 
 #[test]
-fn standard_error_as_text_and_json_whole_and_unread() {
+fn standard_error_gets_text_or_json_and_an_unread_pipe_blocks_nobody() {
     if let Ok(how) = std::env::var(INNER) {
-        let destination = how.split(' ').next().unwrap().parse().unwrap();
-        let guard = log::init(&settings(destination, Path::new("/nonexistent"))).unwrap();
-        assert!(log::init(&settings(destination, Path::new("/nonexistent"))).is_err(), "only once");
+        let destination: Destination = how.split(' ').next().unwrap().parse().unwrap();
+        let guard = log::init(&settings(destination.clone(), Path::new("/nonexistent"))).unwrap();
+        assert!(log::init(&settings(destination.clone(), Path::new("/nonexistent"))).is_err(), "only once");
         tracing::info!(target: OURS, watch = %"git", attempt = 2, "one\ntwo");
         if how.ends_with("unread") {
             flood(100_000);
@@ -197,7 +199,11 @@ fn standard_error_as_text_and_json_whole_and_unread() {
     }
     let start = |how: &str| {
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "logging::standard_error_as_text_and_json_whole_and_unread", "--nocapture"])
+            .args([
+                "--exact",
+                "logging::standard_error_gets_text_or_json_and_an_unread_pipe_blocks_nobody",
+                "--nocapture",
+            ])
             .env(INNER, how)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -221,7 +227,7 @@ fn standard_error_as_text_and_json_whole_and_unread() {
 
     assert!(written("stderr panic").contains("a bug in twitcher: on purpose"));
 
-    // The pipe stays unread until the program has ended.
+    // Nobody reads the pipe until the program has ended.
     let mut unread = start("stderr unread");
     let said: Vec<String> =
         BufReader::new(unread.stdout.take().unwrap()).lines().map(Result::unwrap).collect();

@@ -160,7 +160,7 @@ fn fields(page: &mut Roff, fields: &[Field]) {
 
 /// The words that a field explains one by one.
 fn words(field: &Field) -> &'static [Word] {
-    if let Kind::FlagOr(words) | Kind::Choice(words) = field.kind { words } else { &[] }
+    if let Kind::FlagOr(words) | Kind::Choice(words) | Kind::Log(words) = field.kind { words } else { &[] }
 }
 
 fn finish(mut page: Roff, see_also: &str) -> String {

@@ -78,6 +78,12 @@ fn of_kind(kind: &Kind) -> Value {
             json!({ "enum": values })
         }
         Kind::Choice(words) => json!({ "enum": words.iter().map(|word| word.word).collect::<Vec<_>>() }),
+        Kind::Log(words) => json!({
+            "anyOf": [
+                { "enum": words.iter().map(|word| word.word).collect::<Vec<_>>() },
+                { "type": "string", "pattern": "^syslog(\\+tcp)?://[^/:@ ]+:[0-9]+$|^syslog(\\+tcp)?://\\[[0-9A-Fa-f:.]+\\]:[0-9]+$" }
+            ]
+        }),
         Kind::Integer { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::IntegerOr { least, most, word } => json!({
             "anyOf": [{ "type": "integer", "minimum": least, "maximum": most }, { "enum": [word.word] }]

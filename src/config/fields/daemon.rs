@@ -40,7 +40,13 @@ pub const DAEMON: &[Field] = &[
         r#""/run/twitcher/control.sock""#,
         "Socket that the commands talk to the daemon through.",
     ),
-    field("log", Kind::Choice(LOGS), r#""auto""#, r#""journald""#, "Where the log goes."),
+    field(
+        "log",
+        Kind::Log(LOGS),
+        r#""auto""#,
+        r#""journald""#,
+        "Where the log goes. A URL sends it to a log server in the format of RFC 5424, with the watch, run, outcome and so on as structured data (twitcher@32473): syslog://HOST:PORT by UDP, which may lose messages while the server is away and cuts them at 8 KiB; syslog+tcp://HOST:PORT by TCP, with octet counting (RFC 6587). Messages wait for a server that is away; what exceeds 1 MiB is counted and reported when it is back.",
+    ),
     field("log_level", Kind::Choice(LEVELS), r#""info""#, r#""debug""#, "How much is logged."),
     field(
         "max_processes",

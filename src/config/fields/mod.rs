@@ -94,6 +94,8 @@ pub enum Kind {
     Address,
     /// A store URL.
     Url,
+    /// One of these words, or the URL of a log server.
+    Log(&'static [Word]),
 }
 
 impl Kind {
@@ -128,6 +130,9 @@ impl Kind {
             Self::ExitCodes => "an array of exit codes, 0 to 255, that is not empty".into(),
             Self::Address => "an address with a port, such as `\"127.0.0.1:9464\"`".into(),
             Self::Url => "a store URL".into(),
+            Self::Log(words) => {
+                format!("one of {}, `\"syslog://HOST:PORT\"`, `\"syslog+tcp://HOST:PORT\"`", listed(words))
+            }
         }
     }
 }

@@ -67,7 +67,9 @@ pub(in crate::config) fn lower(raw: &RawSettings, host: &str) -> (Option<Setting
             Some("journald") => LogDestination::Journald,
             Some("stderr") => LogDestination::Stderr,
             Some("json") => LogDestination::Json,
-            Some(_) | None => LogDestination::Auto,
+            Some(_) | None => daemon
+                .log_server("log")
+                .map_or(LogDestination::Auto, |server| LogDestination::Server(server.clone())),
         },
         log_level: match daemon.word("log_level") {
             Some("error") => LogLevel::Error,

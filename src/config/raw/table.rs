@@ -91,9 +91,14 @@ impl RawTable {
         if let Value::Flag(flag) = &self.values.get(field)?.value { Some(*flag) } else { None }
     }
 
-    /// A word, where one is written and not a flag or number.
+    /// A word, where one is written and not a flag, number or log server.
     pub(in crate::config) fn word(&self, field: &str) -> Option<&'static str> {
         if let Value::Word(word) = &self.values.get(field)?.value { Some(word) } else { None }
+    }
+
+    /// A log server, where one is written and not a word.
+    pub(in crate::config) fn log_server(&self, field: &str) -> Option<&crate::log::LogServer> {
+        if let Value::LogServer(server) = &self.values.get(field)?.value { Some(server) } else { None }
     }
 }
 

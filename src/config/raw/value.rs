@@ -12,6 +12,7 @@ use super::table::kind_of;
 use super::{duration, signal};
 use crate::config::fields::{Field, Kind, Word};
 use crate::config::problem::{nearest, word};
+use crate::log::{InvalidLogServer, LogServer};
 use crate::store::{InvalidStoreUrl, StoreUrl};
 use crate::watch::{Action, Key, Limit, SignalNumber, StoreName};
 
@@ -37,6 +38,7 @@ pub(in crate::config) enum Value {
     Codes(Vec<i32>),
     Address(SocketAddr),
     Url(StoreUrl),
+    LogServer(LogServer),
 }
 
 /// A user or group as written.
@@ -90,7 +92,8 @@ impl Value {
             | Kind::Path
             | Kind::Mask
             | Kind::Address
-            | Kind::Url => one.single(value).map_err(|fault| vec![fault]),
+            | Kind::Url
+            | Kind::Log(_) => one.single(value).map_err(|fault| vec![fault]),
         }
     }
 }
@@ -153,6 +156,14 @@ impl Reading<'_> {
                 let refused = |invalid: InvalidStoreUrl| self.fault(invalid.to_string());
                 text.parse().map(Value::Url).map_err(refused)
             }
+            Kind::Log(words) => match value {
+                DeValue::String(text) if text.contains("://") => {
+                    let refused =
+                        |invalid: InvalidLogServer| self.fault(invalid.to_string()).help(invalid.hint());
+                    text.parse().map(Value::LogServer).map_err(refused)
+                }
+                _ => self.choice(value, words),
+            },
             Kind::Command | Kind::Variables | Kind::Limits | Kind::ExitCodes => Err(self.type_of(value)),
         }
     }

@@ -26,7 +26,7 @@ state_dir = "x"
       |                 ^^^^^^
       = help: known are local; write `[store.mian]` with its `url`
 
-    twitcher.conf:4:7: error: `log` is `"file"`, expected one of `"auto"`, `"syslog"`, `"journald"`, `"stderr"`, `"json"`
+    twitcher.conf:4:7: error: `log` is `"file"`, expected one of `"auto"`, `"syslog"`, `"journald"`, `"stderr"`, `"json"`, `"syslog://HOST:PORT"`, `"syslog+tcp://HOST:PORT"`
       |
     4 | log = "file"
       |       ^^^^^^
@@ -62,6 +62,22 @@ state_dir = "x"
       |   ^^^^^
       = help: watches belong in files `*.toml` beside this one
     "#);
+}
+
+#[test]
+fn log_servers_are_explained() {
+    for (url, says) in [
+        ("syslog://logs", "the URL of the log server names no port; syslog servers mostly listen on 514"),
+        ("syslog+tls://logs:6514", "that forwards over TLS"),
+        ("syslog://::1:514", r#"for example `log = "syslog://[2001:db8::1]:514"`"#),
+        ("tcp://logs:514", r#"for example `log = "syslog+tcp://logs.example:514"`"#),
+    ] {
+        let said = said_of_settings(&format!("log = \"{url}\"\n"));
+        assert!(said.contains("twitcher.conf:1:7: error: ") && said.contains(says), "{said}");
+    }
+    for url in ["syslog://logs:514", "syslog+tcp://[::1]:601"] {
+        assert_eq!(said_of_settings(&format!("log = \"{url}\"\n")), "");
+    }
 }
 
 #[test]
