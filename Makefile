@@ -4,11 +4,12 @@ CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
 TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq rsyslog tmux zsh fish
 
-.PHONY: help run test test-all check bench soak setup setup-test clean
+.PHONY: help run test test-repeat test-all check bench soak setup setup-test clean
 
 help:
 	@echo 'make run    build, and see a watch at work on samples; Ctrl-C ends it'
 	@echo 'make test   everything that must hold, against real servers'
+	@echo 'make test-repeat RUNS=20 LOAD=10   make test so often, the last ten times under load'
 	@echo 'make bench  speed and memory, as ratios within one run'
 	@echo 'make soak   100,000 runs, looking for what is left behind'
 	@echo 'make check  formatting and lints; with make test, this is what CI runs'
@@ -25,6 +26,12 @@ test: setup-test
 	$(CARGO) test --locked --lib --bins
 	$(CARGO) test --locked --test it -- --test-threads=$${TEST_THREADS:-4}
 	$(CARGO) test --locked --doc
+
+# One line a run; the last LOAD of them with a build and a busy disk beside them.
+RUNS ?= 20
+LOAD ?= 10
+test-repeat: setup-test
+	@.ci/repeat-test $(RUNS) $(LOAD)
 
 test-all: test test-packages test-reproducible
 

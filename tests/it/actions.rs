@@ -16,8 +16,8 @@ mod endings;
 mod inheritance;
 mod volume;
 
-/// Generous: the machine may be busy.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a condition may take to come true.
+const PATIENCE: Duration = crate::fixture::server::LONG;
 
 /// Lines that a run wrote.
 #[derive(Clone, Default)]

@@ -180,15 +180,15 @@ fn get(port: u16, path: &str) -> String {
 
 #[test]
 fn metrics_health_and_readiness_are_served() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::fixture::port::Port::claim();
     let mut daemon = Daemon::prepare(&format!("http_listen = '127.0.0.1:{port}'"));
     daemon.put("/a", "x");
     daemon.write("a.toml", WATCH);
     daemon.run();
     daemon.until_converged("a");
-    assert!(get(port, "/healthz").starts_with("HTTP/1.0 200"));
-    until("readiness", || get(port, "/readyz").starts_with("HTTP/1.0 200").then_some(()));
-    let page = get(port, "/metrics");
+    assert!(get(port.number(), "/healthz").starts_with("HTTP/1.0 200"));
+    until("readiness", || get(port.number(), "/readyz").starts_with("HTTP/1.0 200").then_some(()));
+    let page = get(port.number(), "/metrics");
     for line in [
         "twitcher_watch_runs_total{watch=\"a\",outcome=\"succeeded\"} 1",
         "twitcher_watch_converged{watch=\"a\"} 1",

@@ -310,12 +310,14 @@ async fn a_tree_of_fifty_thousand_files_follows_single_changes() {
         }
     }
     let mut seen = open(folder.path());
+    let began = std::time::Instant::now();
     seen.arm(vec![arm(1, "/", Tree)]);
     let sized = |seen: &Conversation, size: usize| match seen.content(1) {
         Some(Content::Tree(entries)) => entries.len() == size,
         _ => false,
     };
     seen.until("the whole tree", |seen| sized(seen, 50_101)).await;
+    let whole = began.elapsed();
     let began = std::time::Instant::now();
     for n in 0..200 {
         fs::write(folder.path().join(format!("d{}/n{n}", n % 100)), "1").unwrap();
@@ -325,8 +327,7 @@ async fn a_tree_of_fifty_thousand_files_follows_single_changes() {
         })
         .await;
     }
-    // Reading everything again for each would take minutes.
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < whole * 100, "everything is read again for each change: {:?}", began.elapsed());
     fs::remove_dir_all(folder.path().join("d7")).unwrap();
     seen.until("a part is gone", |seen| sized(seen, 50_101 - 501)).await;
 }

@@ -207,7 +207,7 @@ impl Following {
         match found {
             Ok(found) => {
                 self.losses = 0;
-                let changed = self.tree.take(found, &self.due.end_walk());
+                let changed = self.tree.take(&found, &self.due.end_walk());
                 self.announcement.change(changed);
                 self.announcement.load();
                 if again {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zookeeper_client::Stat;
 
-use crate::watch::{Content, Origin, Spelling, Subtree};
+use crate::watch::{Content, Node, Origin, Spelling, Subtree};
 
 /// What is shown of a tree of nodes.
 ///
@@ -39,13 +39,12 @@ impl Found {
         self.values.insert(at, (value, stat.mzxid));
     }
 
-    fn into_entries(self) -> Subtree {
+    fn entries(&self) -> Subtree {
         let parents: BTreeSet<&str> = self.values.keys().filter_map(|at| parent(at)).collect();
-        let mut entries = Subtree::new();
-        for (at, (value, mzxid)) in &self.values {
-            entries.insert_from(at, shown(value, parents.contains(&**at)), written(*mzxid));
-        }
-        entries
+        Subtree::from_sorted(self.values.iter().map(|(at, (value, mzxid))| {
+            let value = shown(value, parents.contains(&**at));
+            (&**at, Node { value, origin: written(*mzxid) })
+        }))
     }
 }
 
@@ -79,11 +78,11 @@ impl Tree {
 
     /// Takes over what a walk found, but for these places: what is known of them is newer, or will be once they have
     /// been looked at. Returns whether that is another state.
-    pub(super) fn take(&mut self, found: Found, but_for: &BTreeSet<Arc<str>>) -> bool {
+    pub(super) fn take(&mut self, found: &Found, but_for: &BTreeSet<Arc<str>>) -> bool {
         let mut changed = found.highest > self.highest;
         self.highest = self.highest.max(found.highest);
         self.whole = self.whole.max(found.first);
-        let found = found.into_entries();
+        let found = found.entries();
         if self.entries.is_empty() && but_for.is_empty() {
             changed |= !found.is_empty();
             self.entries = found;
@@ -231,9 +230,9 @@ mod tests {
             before in nodes(), after in nodes(), order in any::<u64>(), walked in prop::collection::vec(any::<bool>(), 64),
         ) {
             let mut tree = Tree::default();
-            prop_assert!(tree.take(found(&before), &BTreeSet::new()));
+            prop_assert!(tree.take(&found(&before), &BTreeSet::new()));
             prop_assert_eq!(shown(&tree), expected(&before));
-            prop_assert!(!tree.take(found(&before), &BTreeSet::new()), "nothing new");
+            prop_assert!(!tree.take(&found(&before), &BTreeSet::new()), "nothing new");
             // Some of the places are looked at in any order, the others are left to a walk that is blind for those.
             let mut places: Vec<&String> = before.keys().chain(after.keys()).collect();
             places.sort();
@@ -257,7 +256,7 @@ mod tests {
                 look(&mut tree, at);
             }
             let blind: BTreeSet<Arc<str>> = looked_at.iter().map(|at| Arc::from(*at)).collect();
-            tree.take(found, &blind);
+            tree.take(&found, &blind);
             for at in late {
                 look(&mut tree, at);
             }
@@ -285,7 +284,7 @@ mod tests {
         assert!(!tree.see("", Some((&stat(4, 3), b"v"))));
         let mut found = Found::default();
         found.add(String::new(), &stat(5, 3), b"v".to_vec());
-        assert!(tree.take(found, &BTreeSet::new()), "what no event told");
+        assert!(tree.take(&found, &BTreeSet::new()), "what no event told");
         assert_eq!(tree.highest, 5);
         let Content::Tree(entries) = tree.content() else { panic!("a tree") };
         assert_eq!(entries.origin(""), Some(written(5)));
@@ -298,7 +297,7 @@ mod tests {
         for (at, mzxid, pzxid) in [("", 3, 5), ("a", 9, 9), ("b", 4, 4)] {
             found.add(at.to_owned(), &stat(mzxid, pzxid), b"v".to_vec());
         }
-        tree.take(found, &BTreeSet::new());
+        tree.take(&found, &BTreeSet::new());
         assert_eq!(tree.whole(), 5, "what was written to b at 7 may have come after it was read");
         tree.rest();
         assert_eq!(tree.whole(), 9);

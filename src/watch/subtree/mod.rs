@@ -99,6 +99,19 @@ impl Subtree {
         self.insert_from(path, value, Origin::default());
     }
 
+    /// A subtree of these nodes, whose paths come in order and each once. Packs each page once, where inserting one
+    /// node after the other would pack it again for each of its nodes.
+    pub(crate) fn from_sorted<'a>(nodes: impl Iterator<Item = (&'a str, Node<'a>)>) -> Self {
+        let entries = nodes.map(|(path, Node { value, origin })| Entry { path, value, origin });
+        let mut subtree = Self::new();
+        for page in Page::pack_all(entries) {
+            subtree.len += page.len();
+            let boundary = if subtree.pages.is_empty() { "" } else { page.first().unwrap_or_default() };
+            subtree.pages.insert(boundary.into(), Arc::new(page));
+        }
+        subtree
+    }
+
     /// The same with what else is known of it.
     pub fn insert_from(&mut self, path: &str, value: Option<&[u8]>, origin: Origin) {
         let entry = Entry { path, value, origin };

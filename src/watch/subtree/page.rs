@@ -114,10 +114,29 @@ impl Page {
         Self::pack(self.from(0).take(index).chain(self.from(index + 1)))
     }
 
+    /// Packs entries, which come in order, into as few pages as hold them.
+    pub(super) fn pack_all<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Vec<Self> {
+        let (mut pages, mut some, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for entry in entries {
+            let more = entry.path.len() + entry.value.map_or(0, <[u8]>::len);
+            if !some.is_empty() && !fits(some.len() + 1, bytes + more) {
+                pages.push(Self::pack(some.iter().copied()));
+                some.clear();
+                bytes = 0;
+            }
+            some.push(entry);
+            bytes += more;
+        }
+        if !some.is_empty() {
+            pages.push(Self::pack(some.iter().copied()));
+        }
+        pages
+    }
+
     /// Two pages in the place of one that is too large: half of the bytes in each, as far as entries allow.
     pub(super) fn split(&self) -> Option<(Self, Self)> {
         let bytes = self.bytes();
-        if self.len() < 2 || (self.len() <= MOST_ENTRIES && bytes <= MOST_BYTES) {
+        if self.len() < 2 || fits(self.len(), bytes) {
             return None;
         }
         let below_half = |end: &End| (end.path as usize + end.value as usize) * 2 <= bytes;
@@ -135,6 +154,11 @@ impl Page {
     fn bytes(&self) -> usize {
         self.paths.len() + self.values.len()
     }
+}
+
+/// Whether one page holds so many entries of so many bytes. One entry is a page, however large it is.
+fn fits(entries: usize, bytes: usize) -> bool {
+    entries <= MOST_ENTRIES && bytes <= MOST_BYTES
 }
 
 /// No store holds a value of 4 GiB, and a page with more than one entry is far smaller.

@@ -46,6 +46,10 @@ fn entries(model: &Model) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
     model.iter().map(|(path, value)| (path.as_str(), value.as_deref()))
 }
 
+fn nodes(model: &Model) -> impl Iterator<Item = (&str, Node<'_>)> {
+    entries(model).map(|(path, value)| (path, Node { value, origin: Origin::default() }))
+}
+
 fn check(subtree: &Subtree, model: &Model) {
     assert!(subtree.iter().eq(entries(model)), "{subtree:?}");
     assert_eq!(subtree.len(), model.len());
@@ -77,6 +81,9 @@ proptest! {
         }
         let rebuilt: Subtree = model.iter().map(|(path, value)| (path, value.as_ref())).collect();
         prop_assert_eq!(&rebuilt, &subtree);
+        let packed = Subtree::from_sorted(nodes(&model));
+        check(&packed, &model);
+        prop_assert_eq!(&packed, &subtree);
         let mut made = old_model.clone();
         let mut last = None;
         for (path, before, after) in old.differences(&subtree) {

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::{WATCH, get};
-use crate::fixture::daemon::{Daemon, PATIENCE, until};
+use crate::fixture::daemon::{Daemon, PATIENCE, stays_silent_for, until};
+use crate::fixture::port::Port;
 
 /// More than are served at once.
 const CROWD: usize = 100;
@@ -16,9 +17,17 @@ fn descriptors(daemon: &Daemon) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
 }
 
-fn listening() -> (u16, Daemon) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    (port, Daemon::start(&format!("http_listen = '127.0.0.1:{port}'"), &[("a.toml", WATCH)]))
+/// A daemon at rest, so that the descriptors of its start are closed.
+fn at_rest(settings: &str) -> Daemon {
+    let daemon = Daemon::start(settings, &[("a.toml", WATCH)]);
+    daemon.until_watch("a", |watch| watch["state"] == "idle");
+    daemon
+}
+
+fn listening() -> (Port, Daemon) {
+    let port = Port::claim();
+    let daemon = at_rest(&format!("http_listen = '127.0.0.1:{port}'"));
+    (port, daemon)
 }
 
 #[test]
@@ -26,7 +35,7 @@ fn slow_scrapers_take_few_descriptors_and_leave_room_for_others() {
     let (port, daemon) = listening();
     let before = descriptors(&daemon);
     let mut crowd: Vec<TcpStream> =
-        (0..CROWD).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+        (0..CROWD).map(|_| TcpStream::connect(("127.0.0.1", port.number())).unwrap()).collect();
     for stream in &mut crowd {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nx-slow: ").unwrap();
     }
@@ -35,7 +44,7 @@ fn slow_scrapers_take_few_descriptors_and_leave_room_for_others() {
     // The watches notice nothing.
     daemon.put("/a", "x");
     daemon.until_converged("a");
-    assert!(get(port, "/healthz").starts_with("HTTP/1.0 200"), "its turn came");
+    assert!(get(port.number(), "/healthz").starts_with("HTTP/1.0 200"), "its turn came");
     for stream in &mut crowd {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut rest = Vec::new();
@@ -50,7 +59,7 @@ fn slow_scrapers_take_few_descriptors_and_leave_room_for_others() {
 fn a_scraper_that_keeps_its_connection_is_told_that_it_ends() {
     let (port, daemon) = listening();
     let before = descriptors(&daemon);
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port.number())).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut page = String::new();
@@ -61,7 +70,7 @@ fn a_scraper_that_keeps_its_connection_is_told_that_it_ends() {
 
 #[test]
 fn silent_clients_of_the_control_socket_are_sent_away() {
-    let daemon = Daemon::start("", &[("a.toml", WATCH)]);
+    let daemon = at_rest("");
     let before = descriptors(&daemon);
     let mut crowd: Vec<UnixStream> =
         (0..CROWD).map(|_| UnixStream::connect(daemon.path("control.sock")).unwrap()).collect();
@@ -101,15 +110,16 @@ fn without_descriptors_nobody_is_let_in_and_nothing_spins() {
     // No number below three is free.
     limit_descriptors(&daemon, "3:1024");
     let before = spent(&daemon);
-    let _http = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let _http = TcpStream::connect(("127.0.0.1", port.number())).unwrap();
     let _control = UnixStream::connect(daemon.path("control.sock")).unwrap();
     daemon.until_file("log", |log| {
         log.contains("http_listen cannot take") && log.contains("the control socket cannot take")
     });
-    std::thread::sleep(Duration::from_secs(3));
-    assert!(spent(&daemon) - before < 100, "{} ticks of processor time", spent(&daemon) - before);
+    stays_silent_for(Duration::from_secs(3), "it spins: a second of processor time", || {
+        spent(&daemon) - before < 100
+    });
     assert_eq!(daemon.log().matches("cannot take a connection").count(), 2, "{}", daemon.log());
     limit_descriptors(&daemon, "1024:1024");
-    until("an answer", || get(port, "/healthz").starts_with("HTTP/1.0 200").then_some(()));
+    until("an answer", || get(port.number(), "/healthz").starts_with("HTTP/1.0 200").then_some(()));
     daemon.status();
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::witness::Scene;
 use super::writer::Writer;
+use crate::fixture::daemon::stays_silent_for;
 use crate::fixture::etcd::{Cluster, Etcd};
 use crate::fixture::proxy::Proxy;
 
@@ -151,8 +152,8 @@ fn an_etcd_that_comes_after_the_daemon_is_waited_for() {
     // Longer than the longest wait between two attempts, which is 5 s.
     let attempts = || scene.daemon.log().matches("the store cannot be reached").count();
     let told = attempts();
-    std::thread::sleep(Duration::from_secs(6));
-    assert_eq!(attempts(), told, "one line for one change of state, not for each attempt");
+    let why = "one line for one change of state, not for each attempt";
+    stays_silent_for(Duration::from_secs(6), why, || attempts() == told);
     etcd.start_again();
     scene.step();
     scene.prove();

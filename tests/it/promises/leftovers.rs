@@ -101,7 +101,7 @@ fn no_member_of_a_killed_group_survives() {
     }
     daemon.until_file("pids", |text| text.lines().count() == 18);
     // The shell, three loops with a sleep each, and the `cat` that may not have come to its end.
-    assert!(super::witness::processes_of(&daemon).len() <= 8, "only the last group lives");
+    until("only the last group to live", || (super::witness::processes_of(&daemon).len() <= 8).then_some(()));
     assert!(daemon.stop().success());
     assert_eq!(super::witness::processes_of(&daemon), [0; 0], "nor that one after a stop");
 }

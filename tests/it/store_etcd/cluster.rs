@@ -1,8 +1,8 @@
 //! Three members, of which some are killed, frozen or without a quorum.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use etcd_client::GetOptions;
+use etcd_client::{Client, GetOptions};
 use twitcher::store::{LinkState, Store};
 use twitcher::watch::{Content, StoreName};
 
@@ -29,6 +29,15 @@ async fn served_by(store: &Store, cluster: &Cluster) -> usize {
     place.unwrap()
 }
 
+/// Writes as soon as there is a leader again.
+async fn put_once_led(client: &mut Client, key: &str, value: &str) {
+    let began = Instant::now();
+    while let Err(error) = client.put(key, value, None).await {
+        assert!(began.elapsed() < LONG, "no leader was elected: {error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn whichever_member_is_killed_the_others_are_found() {
     let mut cluster = Cluster::start(3);
@@ -42,12 +51,7 @@ async fn whichever_member_is_killed_the_others_are_found() {
         let mut client = cluster.members[other].client().await;
         put(&mut client, "/n", &(round * 10).to_string()).await;
         cluster.members[victim].kill();
-        let mut failures = 0;
-        while client.put("/n", (round * 10 + 1).to_string(), None).await.is_err() {
-            failures += 1;
-            assert!(failures < 100, "no leader was elected");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        put_once_led(&mut client, "/n", &(round * 10 + 1).to_string()).await;
         seen.until(&(round * 10 + 1).to_string()).await;
         cluster.members[victim].start_again();
     }
@@ -64,12 +68,7 @@ async fn a_member_that_freezes_is_left() {
     put(&mut client, "/n", "1").await;
     seen.until("1").await;
     cluster.members[frozen].freeze();
-    let mut failures = 0;
-    while client.put("/n", "2", None).await.is_err() {
-        failures += 1;
-        assert!(failures < 100, "no leader was elected");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    put_once_led(&mut client, "/n", "2").await;
     seen.until("2").await;
     assert_ne!(served_by(&store, &cluster).await, frozen);
     cluster.members[frozen].thaw();
@@ -92,12 +91,7 @@ async fn a_member_without_a_quorum_is_not_believed() {
         cluster.members[other].thaw();
     }
     let mut client = cluster.members[alone].client().await;
-    let mut failures = 0;
-    while client.put("/n", "1", None).await.is_err() {
-        failures += 1;
-        assert!(failures < 100, "no leader was elected");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    put_once_led(&mut client, "/n", "1").await;
     seen.until("1").await;
 }
 
@@ -125,12 +119,7 @@ async fn a_member_that_is_cut_off_from_the_others_is_left_for_one_that_is_not() 
         cluster.cut_off(alone).await;
         let mut client = cluster.members[(alone + 1) % 3].client().await;
         let new = round.to_string();
-        let mut failures = 0;
-        while client.put("/n", new.as_str(), None).await.is_err() {
-            failures += 1;
-            assert!(failures < 100, "no leader was elected");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        put_once_led(&mut client, "/n", &new).await;
         seen.until(&new).await;
         all.until(&format!("n={new}")).await;
         assert_ne!(served_by(&store, &cluster).await, alone);
@@ -160,12 +149,7 @@ async fn a_member_that_dies_in_the_middle_of_a_first_read_costs_nothing() {
         cluster.members[dead].kill();
         let mut client = cluster.members[(dead + 1) % 3].client().await;
         let new = format!("new {round}");
-        let mut failures = 0;
-        while client.put("/tree/7", new.as_str(), None).await.is_err() {
-            failures += 1;
-            assert!(failures < 100, "no leader was elected");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        put_once_led(&mut client, "/tree/7", &new).await;
         key.until(&new).await;
         loop {
             let Content::Tree(state) = whole.next().await.state.content else { panic!("a tree") };

@@ -8,10 +8,12 @@ use twitcher::watch::WatchType::{Data, Tree};
 
 use super::{fill, open, set_all};
 use crate::fixture::conversation::{Conversation, arm, value};
+use crate::fixture::gate::alone;
 use crate::fixture::zookeeper::{OPEN, ZooKeeper};
 
 #[tokio::test]
 async fn ten_thousand_single_keys() {
+    let _alone = alone();
     let server = ZooKeeper::start();
     let client = server.client().await;
     client.create("/many", b"", &OPEN).await.unwrap();
@@ -43,6 +45,7 @@ async fn ten_thousand_single_keys() {
 /// Above 128 KiB of paths, one session of the client library never comes back from a reconnect.
 #[tokio::test]
 async fn more_paths_than_one_session_can_watch_survive_a_kill() {
+    let _alone = alone();
     let mut server = ZooKeeper::start();
     let mut client = server.client().await;
     let top = format!("/{}", "long".repeat(25));
@@ -75,6 +78,7 @@ async fn more_paths_than_one_session_can_watch_survive_a_kill() {
 
 #[tokio::test]
 async fn a_tree_of_fifty_thousand_nodes() {
+    let _alone = alone();
     let server = ZooKeeper::start();
     let client = server.client().await;
     fill(&client, ["/t".to_owned()]).await;
