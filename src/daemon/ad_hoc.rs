@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::ground::Ground;
 use super::live::{self, Event, Handover, Live};
+use super::signals::{Received, Signals};
 use crate::store::{LinkState, Store, StoreSpec, StoreUrl, etcd};
 use crate::watch::{Outcome, RunMode, SignalNumber, State, Target, Version, WatchSpec};
 
@@ -44,7 +44,7 @@ pub enum End {
 
 /// Watches until it ends. Standard output and error are the actions'; the log must be set up already.
 pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::of_watch()?;
     let (outcomes_out, mut outcomes) = mpsc::unbounded_channel();
     let once = ad_hoc.once.then_some(outcomes_out);
     let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::now(), once));
@@ -64,7 +64,7 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
             Some(_) if replayed.is_some() => None,
             Some(version) => tokio::select! {
                 handover = before(&store, &spec, version) => Some(Box::new(handover)),
-                number = signals.next() => return Ok(End::Signalled(number)),
+                signal = signals.next() => return Ok(End::Signalled(signal.number)),
             },
         };
         let (live, task) = live::begin(spec, Path::new("").into(), &store, &ground, handover, None);
@@ -80,7 +80,7 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
                 Some(Err(error)) => tracing::error!("a watch met a fault in twitcher itself: {error}"),
                 None => break,
             },
-            number = signals.next() => {
+            Received { number, .. } = signals.next() => {
                 let impatient = signalled.is_some() && is_typed(number);
                 signalled.get_or_insert(number);
                 for live in &lives {
@@ -118,34 +118,6 @@ fn replayed(ad_hoc: &AdHoc) -> Option<i64> {
 /// Whether somebody at a terminal sends it: twice, where waiting took too long.
 fn is_typed(signal: SignalNumber) -> bool {
     [libc::SIGINT, libc::SIGQUIT].contains(&signal.0)
-}
-
-struct Signals {
-    interrupt: Signal,
-    quit: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for one that ends us.
-    async fn next(&mut self) -> SignalNumber {
-        tokio::select! {
-            _ = self.interrupt.recv() => SignalNumber(libc::SIGINT),
-            _ = self.quit.recv() => SignalNumber(libc::SIGQUIT),
-            _ = self.terminate.recv() => SignalNumber(libc::SIGTERM),
-            _ = self.hangup.recv() => SignalNumber(libc::SIGHUP),
-        }
-    }
 }
 
 /// A task that ends with its owner.

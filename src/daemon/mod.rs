@@ -13,13 +13,13 @@ mod orphans;
 mod reload;
 mod report;
 mod service;
+mod signals;
 mod supervisor;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::{DirectoryWatch, Hint};
@@ -31,12 +31,15 @@ use ground::Ground;
 use http::Probe;
 pub use reload::first_settings;
 use service::Watchdog;
+use signals::{Asks, Signals};
 use supervisor::Supervisor;
 
 /// How long the end of the daemon waits for the ledger's disk …
 const LAST_WRITES: Duration = Duration::from_secs(5);
 /// … and for actions that were sent KILL. The kernel keeps what waits for a dead disk.
 const UNKILLABLE: Duration = Duration::from_secs(10);
+/// How often PID 1 looks for ended processes, at most.
+const REAP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,7 @@ pub enum DaemonError {
 
 /// Runs the daemon on a configuration directory until it is told to stop.
 pub fn run(directory: &Path) -> Result<(), DaemonError> {
+    crate::process::take_over_signals();
     crate::process::keep_one_heap();
     // More threads would not make a daemon that waits any faster, but bigger.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -88,24 +92,6 @@ enum End {
     HandOver,
 }
 
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-    hand_over: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hand_over: signal(SignalKind::user_defined1())?,
-        })
-    }
-}
-
 /// What the loop holds.
 struct Daemon {
     started: jiff::Timestamp,
@@ -121,7 +107,7 @@ struct Daemon {
 }
 
 async fn serve(directory: &Path) -> Result<(), DaemonError> {
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::of_daemon()?;
     let started = jiff::Timestamp::now();
     let directory = std::path::absolute(directory)?;
     let mut loader = Loader::new(&directory);
@@ -141,6 +127,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     };
     let max_processes = usize::try_from(settings.max_processes).unwrap_or(usize::MAX);
     let ground = Arc::new(Ground::new(ledger, &settings.state_dir, max_processes, started));
+    signals::reap_as_init(&ground.spawner)?;
     ground.find_lost_runs().await;
     let (watch, hints) = DirectoryWatch::start(&directory);
     let mut daemon = Daemon {
@@ -176,14 +163,16 @@ impl Daemon {
     ) -> End {
         loop {
             tokio::select! {
-                _ = signals.terminate.recv() => return End::Stop,
-                _ = signals.interrupt.recv() => return End::Stop,
-                _ = signals.hand_over.recv() => return End::HandOver,
-                _ = signals.hangup.recv() => {
-                    service::reloading();
-                    self.reload(reload::Extent::Everything);
-                    service::ready(&self.summary());
-                }
+                signal = signals.next() => match signal.asks {
+                    Asks::Stop => return End::Stop,
+                    Asks::HandOver => return End::HandOver,
+                    Asks::Reload => {
+                        service::reloading();
+                        self.reload(reload::Extent::Everything);
+                        service::ready(&self.summary());
+                    }
+                    Asks::Nothing => {}
+                },
                 Some(hint) = hints.recv() => self.hinted(hint),
                 Some(asked) = asked.recv() => self.answer(asked),
                 Some(probe) = probes.recv() => self.probed(probe),
@@ -215,14 +204,16 @@ impl Daemon {
                 while !self.supervisor.is_empty() {
                     tokio::select! {
                         () = self.supervisor.turn() => {}
-                        // Said twice: now.
-                        _ = signals.terminate.recv() => limit = self.supervisor.stop(Instant::now()),
-                        _ = signals.interrupt.recv() => limit = self.supervisor.stop(Instant::now()),
+                        signal = signals.next() => match signal.asks {
+                            // The second one: stop without waiting.
+                            Asks::Stop => limit = self.supervisor.stop(Instant::now()),
+                            Asks::HandOver => break,
+                            Asks::Reload | Asks::Nothing => {}
+                        },
                         () = tokio::time::sleep_until((limit + UNKILLABLE).into()) => {
                             tracing::error!("{} actions do not end, not even by KILL; leaving them to the next daemon", self.running());
                             break;
                         }
-                        _ = signals.hand_over.recv() => break,
                         () = watchdog.feed() => {}
                     }
                 }

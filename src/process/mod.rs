@@ -7,6 +7,7 @@
 //! Not here: when to run, how long it may take, and whether its end was good (`policy`).
 
 mod adopt;
+mod children;
 mod failure;
 mod launch;
 mod lines;
@@ -27,7 +28,7 @@ pub use lines::{FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, 
 pub use output::{Leftovers, OutputSink};
 pub use run::{Ended, Ending, RunCommand, RunCommands, Running};
 pub use scripts::Scripts;
-pub use spawn::{keep_freed_memory, keep_one_heap};
+pub use spawn::{keep_freed_memory, keep_one_heap, take_over_signals};
 pub use start::Spawner;
 pub(crate) use start::blocking;
 pub use step::Step;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::OutputSink;
+use super::children::OwnChild;
 use super::output::{Drained, drain, drain_now};
 use super::procfs::Groups;
 use super::spawn::{self, Status};
@@ -126,7 +127,8 @@ enum LeaderEnd {
 pub(super) struct Leader {
     identity: ProcessIdentity,
     pidfd: Pidfd,
-    ours: bool,
+    /// None where somebody else collects it.
+    own: Option<OwnChild>,
 }
 
 enum Pidfd {
@@ -136,19 +138,19 @@ enum Pidfd {
 
 impl Leader {
     /// A process that we made.
-    pub(super) fn child(identity: ProcessIdentity, pidfd: OwnedFd) -> Self {
-        Self::new(identity, pidfd, true)
+    pub(super) fn child(identity: ProcessIdentity, pidfd: OwnedFd, own: OwnChild) -> Self {
+        Self::new(identity, pidfd, Some(own))
     }
 
     /// A process that somebody else collects.
     pub(super) fn adopted(identity: ProcessIdentity, pidfd: OwnedFd) -> Self {
-        Self::new(identity, pidfd, false)
+        Self::new(identity, pidfd, None)
     }
 
-    fn new(identity: ProcessIdentity, pidfd: OwnedFd, ours: bool) -> Self {
+    fn new(identity: ProcessIdentity, pidfd: OwnedFd, own: Option<OwnChild>) -> Self {
         // The process exists, so failing is no choice any more.
         let pidfd = spawn::register(pidfd).map_or_else(Pidfd::Unregistered, Pidfd::Registered);
-        Self { identity, pidfd, ours }
+        Self { identity, pidfd, own }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -160,7 +162,7 @@ impl Leader {
 
     /// Whether it ended. It stays uncollected, so that its number still means its group.
     fn end(&self) -> Option<LeaderEnd> {
-        if self.ours {
+        if self.own.is_some() {
             match spawn::peek(self.fd()) {
                 Ok(status) => status.map(LeaderEnd::Status),
                 Err(_) => Some(LeaderEnd::Unseen),
@@ -195,8 +197,9 @@ impl Leader {
         let _ = spawn::signal_group(self.identity.pid, signal);
     }
 
-    fn collect(&self) {
-        if self.ours {
+    fn collect(&mut self) {
+        // Before its number is free: the next child may have the same.
+        if self.own.take().is_some() {
             let _ = spawn::reap(self.fd());
         }
     }

@@ -457,6 +457,20 @@ pub(super) fn keep_child_statuses() {
     }
 }
 
+/// Undoes what this process has inherited from whoever started it, so that signals mean what they should: unblocks every
+/// signal, and ignores XFSZ like PIPE, so that a full file is an error of write(2) and not the end. Runs start with
+/// everything at its default all the same.
+///
+/// A mask belongs to a thread: call it on the first one, before it starts others.
+pub fn take_over_signals() {
+    let none = 0u64;
+    // SAFETY: `none` has the size of a signal set; the old mask is not wanted. The second call installs no handler.
+    unsafe {
+        set_mask(&raw const none, ptr::null_mut());
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 /// Has all threads allocate from one heap, and large blocks go back to the system when they are freed: mallopt(3).
 /// By itself glibc keeps a heap for each thread, and keeps larger and larger blocks: much memory, for one that waits.
 /// Nothing where another allocator is the system's.

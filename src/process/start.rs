@@ -14,6 +14,7 @@ use nix::unistd::{Gid, Uid, fchown, geteuid, pipe2, write};
 use tokio::net::unix::pipe;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+use super::children::Children;
 use super::failure::{SpawnError, reason};
 use super::procfs::{self, Groups};
 use super::run::{Feed, Leader, Run, Running};
@@ -31,13 +32,14 @@ const BUSY_TRIES: usize = 20;
 pub struct Spawner {
     pub(super) boot_id: Arc<str>,
     pub(super) groups: Groups,
+    pub(super) children: Arc<Children>,
 }
 
 impl Spawner {
     /// Reads the boot's id, and makes sure that this process is told how its children end.
     pub fn new() -> Self {
         spawn::keep_child_statuses();
-        Self { boot_id: procfs::boot_id(), groups: Groups::default() }
+        Self { boot_id: procfs::boot_id(), groups: Groups::default(), children: Arc::default() }
     }
 
     /// Starts a run. Returns when the action executes, or with why it does not.
@@ -50,7 +52,10 @@ impl Spawner {
             .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
         let plan = plan(launch, stdio);
         let since = Instant::now();
+        let starting = self.children.starting();
         let child = blocking(|| spawn_patiently(&plan)).map_err(|failure| explain(launch, failure))?;
+        let own = self.children.own(child.pid);
+        drop(starting);
         // Our copies of the child's ends: without this the end of its output would never be seen.
         drop(plan);
         let identity = ProcessIdentity {
@@ -60,7 +65,7 @@ impl Spawner {
             boot_id: self.boot_id.clone(),
             output_pipe: output.as_ref().and_then(|pipe| fstat(pipe).ok()).map(|stat| stat.st_ino),
         };
-        let leader = Leader::child(identity, child.pidfd);
+        let leader = Leader::child(identity, child.pidfd, own);
         Ok(Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink))).start(since))
     }
 }

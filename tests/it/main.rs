@@ -29,6 +29,7 @@ mod operate;
 mod pages;
 mod promises;
 mod reload;
+mod signals;
 mod store_dir;
 mod store_etcd;
 mod store_tools;

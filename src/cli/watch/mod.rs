@@ -143,6 +143,7 @@ fn limit(text: &str) -> Result<Duration, String> {
 
 /// Watches until a signal comes, or with `--once` until the first run is over.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    crate::process::take_over_signals();
     let store = args.store.spec(common)?;
     let typed = args.store.store.clone().unwrap_or_else(|| store.name.to_string());
     if let Some(from) = args.from {

@@ -1,0 +1,104 @@
+//! Signals that the daemon gets and inherits, and its duty as PID 1.
+#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+
+use nix::sys::signal::Signal;
+
+use crate::fixture::daemon::{Daemon, until};
+
+const ECHO: &str = "[[watch]]\nname = \"a\"\nkey = \"/a\"\nsettle = 0\naction = \"cat\"\n";
+
+fn until_logged(daemon: &Daemon, text: &str) {
+    until(text, || daemon.log().contains(text).then_some(()));
+}
+
+#[test]
+fn each_signal_is_logged_with_its_sender_and_an_unused_one_ends_nothing() {
+    let mut daemon = Daemon::start("", &[("a.toml", ECHO)]);
+    let (us, uid) = (std::process::id(), nix::unistd::getuid());
+    let unused =
+        ["USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "XCPU"].map(|name| format!("SIG{name}"));
+    for name in &unused {
+        daemon.signal(name.parse().unwrap());
+        until_logged(&daemon, &format!("ignored {name} from process {us} of uid {uid}"));
+    }
+    // nix has no real-time signals.
+    let last = libc::SIGRTMAX();
+    let kill =
+        std::process::Command::new("kill").args([format!("-{last}"), daemon.pid().to_string()]).status();
+    assert!(kill.unwrap().success());
+    until_logged(&daemon, &format!("ignored signal {last} from process "));
+    daemon.signal(Signal::SIGXFSZ);
+    daemon.signal(Signal::SIGHUP);
+    until_logged(&daemon, &format!("received SIGHUP from process {us} of uid {uid}"));
+    daemon.put("/a", "still here");
+    daemon.until_runs("a", 1);
+    assert!(daemon.stop().success());
+    assert!(
+        daemon.log().contains(&format!("received SIGTERM from process {us} of uid {uid}")),
+        "{}",
+        daemon.log()
+    );
+}
+
+#[test]
+fn inherited_blocked_and_ignored_signals_are_taken_over_and_runs_start_with_the_defaults() {
+    let mut daemon = Daemon::prepare("");
+    let out = daemon.path("signals");
+    daemon.write(
+        "a.toml",
+        &ECHO.replace("\"cat\"", &format!("\"exec cat /proc/self/status > {}\"", out.display())),
+    );
+    daemon.run_through(&["env", "--block-signal", "--ignore-signal=CHLD", "--ignore-signal=USR2"]);
+    daemon.put("/a", "1");
+    let run = daemon.until_runs("a", 1);
+    assert_eq!(run["last"]["outcome"], "succeeded", "{run}");
+    let inherited = std::fs::read_to_string(out).unwrap();
+    for mask in ["SigBlk", "SigIgn", "SigCgt"] {
+        assert!(inherited.contains(&format!("{mask}:\t0000000000000000")), "{inherited}");
+    }
+    let own = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    assert!(own.contains("SigBlk:\t0000000000000000"), "{own}");
+    let ignored = own.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    for signal in [Signal::SIGPIPE, Signal::SIGXFSZ] {
+        assert_ne!(ignored & 1 << (signal as i32 - 1), 0, "{signal} {ignored:x}");
+    }
+    daemon.signal(Signal::SIGHUP);
+    until_logged(&daemon, "received SIGHUP");
+    assert!(daemon.stop().success());
+}
+
+/// The ended and uncollected children of a process.
+fn zombies(parent: i32) -> usize {
+    let children = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let stat = std::fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned);
+        (fields.next()? == "Z" && fields.next()?.parse() == Ok(parent)).then_some(())
+    });
+    children.count()
+}
+
+#[test]
+fn as_pid_1_the_daemon_collects_orphans_and_still_sees_how_its_runs_end() {
+    assert!(nix::unistd::geteuid().is_root(), "a PID namespace is root's to make: run the tests as root");
+    let mut daemon = Daemon::prepare("");
+    // Each run leaves three processes that end soon, without a parent, and itself ends with a code of its own.
+    daemon.write(
+        "a.toml",
+        "[[watch]]\nname = \"a\"\nkey = \"/a\"\nsettle = 0\nretries = 0\noutput = \"null\"\n\
+         action = \"for i in 1 2 3; do setsid sh -c 'sleep 0.2' & done; exit $(cat)\"\n",
+    );
+    daemon.run_through(&["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.pid())).unwrap();
+    let init: i32 = children.trim().parse().unwrap();
+    for code in 1..=20 {
+        daemon.put("/a", code.to_string());
+        let watch = daemon.until_watch("a", |watch| watch["last"]["exit_code"] == code);
+        assert_eq!(watch["last"]["outcome"], "failed", "{watch}");
+    }
+    until("every orphan to be collected", || {
+        let orphans = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
+        (zombies(init) == 0 && orphans.trim().is_empty()).then_some(())
+    });
+    assert!(!daemon.say(&["history", "a", "--json"]).contains("\"unknown\""));
+}
