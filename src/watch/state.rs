@@ -98,6 +98,20 @@ impl Content {
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
+
+    /// Bytes, about, that keeping this content takes while `later` is kept too. Trees share the pages that did
+    /// not change: a tree is weighed by the pages that `later` no longer has.
+    pub fn bytes_beside(&self, later: &Self) -> usize {
+        match (self, later) {
+            (Self::Absent | Self::Unread, _) => 0,
+            (Self::Value(value), _) => value.len(),
+            (Self::Children(names), _) => names.iter().map(|name| name.len() + size_of::<Arc<str>>()).sum(),
+            (Self::Tree(tree), Self::Tree(later)) => tree.bytes_beside(later),
+            (Self::Tree(tree), Self::Absent | Self::Unread | Self::Value(_) | Self::Children(_)) => {
+                tree.bytes_beside(&Subtree::new())
+            }
+        }
+    }
 }
 
 /// Whether what is there now is what was there before, or an update of it.
@@ -145,6 +159,22 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_is_weighed_by_the_pages_that_a_later_one_does_not_share() {
+        let pairs = (0..10_000).map(|n| (format!("key/{n:05}"), "v".repeat(100)));
+        let pairs: Vec<(String, String)> = pairs.collect();
+        let tree: Subtree = pairs.iter().map(|(path, value)| (path.as_str(), Some(value.as_str()))).collect();
+        let whole = Content::Tree(tree.clone()).bytes_beside(&Content::Absent);
+        assert!((1_000_000..2_000_000).contains(&whole), "{whole}");
+        let mut later = tree.clone();
+        later.insert("key/05000", Some(b"another"));
+        let tree = Content::Tree(tree);
+        let beside = tree.bytes_beside(&Content::Tree(later));
+        assert!((100..10_000).contains(&beside), "{beside}");
+        assert_eq!(tree.bytes_beside(&tree.clone()), 0);
+        assert_eq!(Content::Value("abc".into()).bytes_beside(&Content::Absent), 3);
+    }
 
     #[test]
     fn versions_are_shown_as_the_contract_says() {

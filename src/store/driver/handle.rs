@@ -58,6 +58,10 @@ struct Driver {
     health: watch::Receiver<Health>,
 }
 
+/// The shortest and longest interval: less is a busy loop, and more exceeds what a clock can add.
+const VERIFY_INTERVAL: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_hours(10 * 365 * 24));
+
 /// What is subscribed to. Equal ones (but for `verify_interval`) share one watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe {
@@ -69,7 +73,8 @@ pub struct Subscribe {
     pub detail: Detail,
     /// Whether every update counts, as far as the store tells them apart, or only the newest state.
     pub every: bool,
-    /// After this long without proof of life the target is read again; above zero.
+    /// After this long without proof of life the target is read again: 10 ms to 10 years, what lies outside is
+    /// clamped.
     pub verify_interval: Duration,
 }
 
@@ -146,6 +151,8 @@ impl Store {
     /// Begins to watch. Returns at once; the first state comes when the store has told it.
     pub fn subscribe(&self, subscribe: Subscribe) -> Subscription {
         let Subscribe { key, watch_type, detail, every, verify_interval } = subscribe;
+        let (shortest, longest) = VERIFY_INTERVAL;
+        let verify_interval = verify_interval.clamp(shortest, longest);
         let id = SubscriberId(self.next.fetch_add(1, Ordering::Relaxed));
         let slot = Arc::new(Slot::new(every));
         let subscriber = Subscriber { id, slot: Arc::clone(&slot), verify_interval };

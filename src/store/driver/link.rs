@@ -1,9 +1,15 @@
 //! The driver's task: opens sessions, carries requests in and reports out, and never waits for anybody
 //! who consumes states.
+//!
+//! A panic in it counts as a lost session: everything is armed again in a new one.
 
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::backoff::Backoff;
@@ -56,10 +62,15 @@ pub(super) struct Link {
     attempt: u64,
     table: Table,
     phase: Phase,
+    /// Requests that were received and not carried out yet.
+    requests: VecDeque<Request>,
+    /// The subscription that is being added.
+    joining: Option<(Wanted, Subscriber)>,
 }
 
 enum Woken {
-    Requests(usize),
+    Requests,
+    NoHandleLeft,
     Reports,
     SessionEnded,
     Deadline,
@@ -82,17 +93,51 @@ impl Link {
             backoff: Backoff::new(first, longest),
             table: Table::default(),
             phase: Phase::Idle,
+            requests: VecDeque::new(),
+            joining: None,
         }
     }
 
     /// Runs until the last handle and subscription are gone.
     pub(super) async fn run(mut self, mut requests_in: mpsc::UnboundedReceiver<Request>) {
+        while let Err(panic) = AssertUnwindSafe(self.drive(&mut requests_in)).catch_unwind().await {
+            self.recover(&*panic);
+        }
+    }
+
+    /// A panic may have interrupted any step, so only the subscriptions and their last states are kept: the session
+    /// is closed, and the next one arms everything anew.
+    fn recover(&mut self, panic: &(dyn Any + Send)) {
+        let message = panic.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let what = format!("watch the store {}", self.spec.name);
+        let why = format!(
+            "the program panicked ({}); connecting anew. This is a fault of the program: please report it",
+            message.unwrap_or("without a message")
+        );
+        let error = StoreError::Unavailable { what, why };
+        tracing::error!("{error}");
+        self.table.rebuild();
+        if let Some((wanted, subscriber)) = self.joining.take()
+            && !self.table.has(subscriber.id)
+        {
+            self.requests.push_front(Request::Join(wanted, subscriber));
+        }
+        self.lost(&error, clock());
+    }
+
+    async fn drive(&mut self, requests_in: &mut mpsc::UnboundedReceiver<Request>) {
         let mut requests = Vec::new();
         let mut reports = Vec::new();
         loop {
+            // Requests that a panic left behind.
+            self.serve(clock());
             let deadline = self.next_deadline();
             let woken = tokio::select! {
-                count = requests_in.recv_many(&mut requests, BATCH) => Woken::Requests(count),
+                count = requests_in.recv_many(&mut requests, BATCH) => {
+                    self.requests.extend(requests.drain(..));
+                    if count == 0 { Woken::NoHandleLeft } else { Woken::Requests }
+                }
                 count = receive(&mut self.phase, &mut reports) => {
                     if count == 0 { Woken::SessionEnded } else { Woken::Reports }
                 }
@@ -100,8 +145,8 @@ impl Link {
             };
             let now = clock();
             match woken {
-                Woken::Requests(0) => return,
-                Woken::Requests(_) => self.serve(requests.drain(..), now),
+                Woken::NoHandleLeft => return,
+                Woken::Requests => self.serve(now),
                 Woken::Reports => {
                     let owed = self.table.owes_answers();
                     for report in reports.drain(..) {
@@ -122,12 +167,16 @@ impl Link {
         }
     }
 
-    fn serve(&mut self, requests: impl Iterator<Item = Request>, now: Instant) {
+    fn serve(&mut self, now: Instant) {
         let mut added = Vec::new();
         let mut removed = Vec::new();
-        for request in requests {
+        while let Some(request) = self.requests.pop_front() {
             match request {
-                Request::Join(wanted, subscriber) => added.extend(self.table.join(wanted, subscriber, now)),
+                Request::Join(wanted, subscriber) => {
+                    self.joining = Some((wanted.clone(), subscriber.clone()));
+                    added.extend(self.table.join(wanted, subscriber, now));
+                    self.joining = None;
+                }
                 Request::Leave(subscriber) => removed.extend(self.table.leave(subscriber)),
                 Request::Prove(subscriber, answer) => self.table.demand(subscriber, answer),
             }

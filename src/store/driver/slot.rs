@@ -1,4 +1,4 @@
-//! Where a subscriber finds its newest state: filled by the driver, emptied by the subscriber, and
+//! The states that a subscriber has not taken yet: the driver puts them in, the subscriber takes them out, and
 //! neither ever waits for the other.
 
 use std::collections::VecDeque;
@@ -6,14 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::Bytes;
+use crate::watch::State;
 
-use crate::watch::{Content, State};
-
-/// Updates that may wait for a subscriber who wants every one.
-const LONGEST_QUEUE: usize = 4096;
-/// Bytes of values that may wait for it.
-const HEAVIEST_QUEUE: usize = 64 << 20;
+/// Bytes of states that may wait for a subscriber who wants every update. What exceeds it is merged into the
+/// newest state.
+const MOST_BYTES: usize = 64 << 20;
 
 /// A newer state than the one taken before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +21,14 @@ pub struct Update {
     pub updates: u64,
 }
 
-/// One for each subscription, of which there are thousands: it has no part that is not needed while it waits.
+/// There are thousands of subscriptions, most of them without a waiting state: a slot is as small as it can be then.
 #[derive(Debug)]
 pub(super) struct Slot(Mutex<Inside>);
 
 #[derive(Debug)]
 struct Inside {
     every: bool,
-    /// None while nothing waits, as almost always.
+    /// `None` while nothing waits, which is almost always.
     waiting: Option<Box<Waiting>>,
     shown: Shown,
     reader: Option<Waker>,
@@ -39,11 +36,13 @@ struct Inside {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// The sum of the weights.
     bytes: usize,
-    queue: VecDeque<Update>,
+    /// Each update with its weight.
+    queue: VecDeque<(Update, usize)>,
 }
 
-/// How far a subscriber can believe what it got, as far as its target is concerned.
+/// When the target's state was last verified, and why its changes are not seen at the moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shown {
     pub(super) verified: Option<Instant>,
@@ -55,7 +54,7 @@ impl Slot {
         Self(Mutex::new(Inside { every, waiting: None, shown: Shown::default(), reader: None }))
     }
 
-    /// Puts a state in. What does not fit any more is counted into the newest.
+    /// Puts a state in. If there is no room, it replaces the newest waiting one, which it then counts for.
     pub(super) fn put(&self, state: State) {
         let reader = {
             let mut inside = self.lock();
@@ -81,7 +80,7 @@ impl Slot {
         self.lock().take()
     }
 
-    /// Shows how far the states can be believed. Who waits for one is woken by news of a refusal, too.
+    /// Publishes how fresh the states are. A new refusal, or the end of one, wakes the waiting task as well.
     pub(super) fn show(&self, shown: Shown) {
         let reader = {
             let mut inside = self.lock();
@@ -106,49 +105,40 @@ impl Slot {
 impl Inside {
     fn take(&mut self) -> Option<Update> {
         let waiting = self.waiting.as_mut()?;
-        let update = waiting.queue.pop_front()?;
-        waiting.bytes -= weight(&update.state.content);
+        let (update, weight) = waiting.queue.pop_front()?;
+        waiting.bytes -= weight;
         self.waiting.take_if(|waiting| waiting.queue.is_empty());
         Some(update)
     }
 
     fn put(&mut self, state: State) {
-        let new_weight = weight(&state.content);
         let Waiting { bytes, queue } = &mut **self.waiting.get_or_insert_default();
-        let full =
-            !self.every || queue.len() >= LONGEST_QUEUE || bytes.saturating_add(new_weight) > HEAVIEST_QUEUE;
-        *bytes += new_weight;
-        match queue.back_mut() {
-            Some(newest) if full => {
-                *bytes -= weight(&newest.state.content);
+        if let Some((newest, weight)) = queue.back_mut() {
+            let heavier = newest.state.content.bytes_beside(&state.content);
+            if !self.every || *bytes + heavier + OVERHEAD > MOST_BYTES {
                 newest.state = state;
                 newest.updates += 1;
+                return;
             }
-            Some(_) | None => {
-                // Most slots never hold more than one.
-                if queue.is_empty() {
-                    queue.reserve_exact(1);
-                }
-                queue.push_back(Update { state, updates: 1 });
-            }
+            *weight += heavier;
+            *bytes += heavier;
+        } else {
+            // Most slots never hold more than one.
+            queue.reserve_exact(1);
         }
+        // The driver keeps the newest state too, so it weighs nothing until a newer one arrives.
+        *bytes += OVERHEAD;
+        queue.push_back((Update { state, updates: 1 }, OVERHEAD));
     }
 }
 
-/// Bytes that a waiting state holds on to, about. States of one tree share what did not change, so a
-/// tree counts as little here; its slot is bounded by count.
-fn weight(content: &Content) -> usize {
-    match content {
-        Content::Absent | Content::Unread | Content::Tree(_) => 0,
-        Content::Value(value) => Bytes::len(value),
-        Content::Children(names) => names.len() * size_of::<std::sync::Arc<str>>(),
-    }
-}
+/// What a waiting update weighs without its content.
+const OVERHEAD: usize = size_of::<(Update, usize)>();
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::{Seq, Version};
+    use crate::watch::{Content, Seq, Subtree, Version};
 
     fn state(seq: u64, size: usize) -> State {
         let content = Content::Value(vec![0; size].into());
@@ -170,20 +160,46 @@ mod tests {
 
     #[test]
     fn a_queue_gives_every_update_until_it_is_full_and_loses_no_count() {
-        for (size, puts) in [(0, 10_000_u64), (1 << 20, 200), (100 << 20, 5)] {
+        for (size, puts, fitting) in
+            [(0, 10_000_u64, 10_000), (1 << 20, 200, 64), (100 << 20, 5, 1), (0, 1_000_000, 760_000)]
+        {
             let slot = Slot::new(true);
             for seq in 1..=puts {
                 slot.put(state(seq, size));
+                let bytes = slot.lock().waiting.as_ref().map_or(0, |waiting| waiting.bytes);
+                assert!(bytes <= MOST_BYTES, "{bytes} bytes of updates of {size} each");
             }
             let taken: Vec<Update> = std::iter::from_fn(|| slot.try_take()).collect();
-            assert!(taken.len() <= LONGEST_QUEUE && !taken.is_empty());
-            let kept: usize = taken[..taken.len() - 1].iter().map(|u| weight(&u.state.content)).sum();
-            assert!(kept <= HEAVIEST_QUEUE, "{kept} bytes of updates of {size} each");
+            assert!(taken.len().abs_diff(fitting) <= fitting / 5, "{} of {size} bytes wait", taken.len());
             assert_eq!(taken.iter().map(|u| u.updates).sum::<u64>(), puts);
             assert!(taken.windows(2).all(|two| two[0].state.seq < two[1].state.seq));
             assert_eq!(taken.last().map(|u| u.state.seq), Some(Seq(puts)));
             assert!(slot.lock().waiting.is_none(), "the memory of a burst is not kept");
         }
+    }
+
+    /// States of one large tree share almost all of it; states that share nothing fill the slot.
+    #[test]
+    fn trees_are_weighed_by_what_they_do_not_share() {
+        let value = vec![b'x'; 1 << 20];
+        let mut tree: Subtree = (0..64).map(|n| (format!("{n:02}"), Some(value.as_slice()))).collect();
+        let mut put = |slot: &Slot, seq: u64, path: &str| {
+            tree.insert(path, Some(&[&value, seq.to_be_bytes().as_slice()].concat()));
+            let content = Content::Tree(tree.clone());
+            slot.put(State { seq: Seq(seq), version: Version::Revision(1), content });
+        };
+        let slot = Slot::new(true);
+        for seq in 1..=50 {
+            put(&slot, seq, "07");
+        }
+        assert_eq!(std::iter::from_fn(|| slot.try_take()).count(), 50, "each replaces one megabyte");
+        for seq in 51..=250 {
+            put(&slot, seq, &format!("{:02}", seq % 64));
+        }
+        let taken: Vec<Update> = std::iter::from_fn(|| slot.try_take()).collect();
+        assert!((50..70).contains(&taken.len()), "{} wait", taken.len());
+        assert_eq!(taken.iter().map(|update| update.updates).sum::<u64>(), 200);
+        assert_eq!(taken.last().map(|update| update.state.seq), Some(Seq(250)));
     }
 
     #[tokio::test]

@@ -64,6 +64,10 @@ impl Table {
         self.targets.is_empty()
     }
 
+    pub(super) fn has(&self, subscriber: SubscriberId) -> bool {
+        self.joined.contains_key(&subscriber)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.targets.len()
     }
@@ -106,6 +110,22 @@ impl Table {
             self.retries.remove(&(retry, id));
         }
         Some(id)
+    }
+
+    /// After a panic: keeps the targets and derives everything else from them. Pending proofs wait for the next
+    /// session's reads.
+    pub(super) fn rebuild(&mut self) {
+        let old = std::mem::take(self);
+        for (id, target) in old.targets {
+            self.shared.insert(target.wanted.clone(), id);
+            self.joined.extend(target.subscribers.iter().map(|subscriber| (subscriber.id, id)));
+            self.targets.insert(id, target);
+        }
+        self.demands = old.demands;
+        self.demands.retain(|id, _| self.targets.contains_key(id));
+        self.next_target = old.next_target;
+        // The next number may have been given to a subscriber already.
+        self.seq = old.seq + 1;
     }
 
     /// Everything, for a new session. From now on an answer is owed for each.

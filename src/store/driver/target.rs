@@ -24,7 +24,7 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SubscriberId(pub(super) u64);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Subscriber {
     pub(super) id: SubscriberId,
     pub(super) slot: Arc<Slot>,
@@ -91,10 +91,12 @@ impl Target {
 
     /// A newcomer gets what the others have got already.
     pub(super) fn join(&mut self, subscriber: Subscriber) {
-        if let Some(state) = &self.emitted {
-            subscriber.slot.put(state.clone());
-        }
+        let state = self.emitted.clone();
+        let slot = Arc::clone(&subscriber.slot);
         self.subscribers.push(subscriber);
+        if let Some(state) = state {
+            slot.put(state);
+        }
         self.show();
     }
 

@@ -118,8 +118,13 @@ impl Access {
                 }
             }
         }
-        if names.is_empty() && self.get(key).await?.is_none() {
-            return Ok(None);
+        if names.is_empty() {
+            match self.get(key).await {
+                Ok(Some(_)) => {}
+                // A role on the prefix `KEY/` may list it, and does not cover `KEY` itself.
+                Ok(None) | Err(StoreError::Denied { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
         let names = names.into_iter();
         Ok(Some(

@@ -12,9 +12,8 @@ use crate::store::StoreError;
 use crate::store::session::{Reading, TargetId};
 use crate::watch::Key;
 
-/// How long events that a read has overtaken may take to arrive before their watch counts as deaf, unless
-/// others of it arrive meanwhile.
-const EVENTS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
+/// A read can be ahead of the events of a watch. A watch that still delivers none after this time is taken for deaf.
+pub(super) const EVENTS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
 /// Why targets are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub(super) enum Purpose {
     Since(i64),
     /// To prove that their watches have told everything. Without values.
     Verify,
-    /// The same again, because the first time something was missing.
+    /// To read again, [a while](EVENTS_ON_THEIR_WAY) after a verification found a change without an event.
     Recheck,
 }
 
@@ -75,10 +74,6 @@ impl Job {
         highest: i64,
         part: impl Fn() + Sync,
     ) -> Result<Answer, StoreError> {
-        match &self.purpose {
-            Purpose::Recheck => tokio::time::sleep(EVENTS_ON_THEIR_WAY).await,
-            Purpose::Arm | Purpose::Resume { .. } | Purpose::Since(_) | Purpose::Verify => {}
-        }
         let outcomes = match self.asked.as_mut_slice() {
             [alone] => vec![read_one(kv, &mut alone.wanted, &self.purpose, &part).await?],
             many => {

@@ -33,6 +33,8 @@ pub(super) enum Scope {
     Children(Vec<u8>),
     /// A base without a slash at its end, and everything below it and a slash.
     Tree(Vec<u8>),
+    /// The same without the key that is called like the base, for a user who may not read that one.
+    Below(Vec<u8>),
     /// Everything below a base, the store's prefix, and a slash: the tree of `/`.
     Top(Vec<u8>),
     /// What all keys begin with: the children of `/` of a store without a prefix.
@@ -117,29 +119,31 @@ impl Scope {
             Self::Data(key) => vec![Range::single(key)],
             Self::Children(base) => vec![Range::prefix(base)],
             Self::Tree(base) => vec![Range::single(base), Range::prefix(&slashed(base))],
-            Self::Top(base) => vec![Range::prefix(&slashed(base))],
+            Self::Below(base) | Self::Top(base) => vec![Range::prefix(&slashed(base))],
             Self::AllChildren(Sight::Whole) | Self::All(Sight::Whole) => vec![Range::whole()],
             Self::AllChildren(Sight::Slashed) | Self::All(Sight::Slashed) => vec![Range::prefix(b"/")],
         }
     }
 
-    /// What is left of all keys for a user who may not see each.
+    /// What a user may still read of it who may not read all of it.
     pub(super) fn narrower(&self) -> Option<Self> {
         match self {
+            Self::Tree(base) => Some(Self::Below(base.clone())),
             Self::AllChildren(Sight::Whole) => Some(Self::AllChildren(Sight::Slashed)),
             Self::All(Sight::Whole) => Some(Self::All(Sight::Slashed)),
             Self::AllChildren(Sight::Slashed)
             | Self::All(Sight::Slashed)
             | Self::Data(_)
             | Self::Children(_)
-            | Self::Tree(_)
+            | Self::Below(_)
             | Self::Top(_) => None,
         }
     }
 
-    /// The same for a user who may see each key.
+    /// The inverse of [`narrower`](Self::narrower): the scope for a user who may read each key.
     pub(super) fn widest(&self) -> Self {
         match self {
+            Self::Below(base) => Self::Tree(base.clone()),
             Self::AllChildren(_) => Self::AllChildren(Sight::Whole),
             Self::All(_) => Self::All(Sight::Whole),
             Self::Data(_) | Self::Children(_) | Self::Tree(_) | Self::Top(_) => self.clone(),
@@ -158,6 +162,7 @@ impl Scope {
             Self::Data(_)
             | Self::Children(_)
             | Self::Tree(_)
+            | Self::Below(_)
             | Self::Top(_)
             | Self::AllChildren(_)
             | Self::All(_) => self.reads(),
@@ -174,10 +179,12 @@ impl Scope {
                 rest.split('/').next().filter(|name| !name.contains('\0')).map(Arc::from)
             }
             // The key `/a/` is not the key `/a`, and that leaves no path for `/a//`.
-            (Self::Tree(_) | Self::Top(_) | Self::All(_), "" | "/") => Some(rest.into()),
-            (Self::Tree(_) | Self::Top(_) | Self::All(_), "//") => None,
-            (Self::Tree(_) | Self::Top(_) | Self::All(_), rest) if rest.contains('\0') => None,
-            (Self::Tree(_) | Self::Top(_), rest) => rest.strip_prefix('/').map(Arc::from),
+            (Self::Tree(_) | Self::Below(_) | Self::Top(_) | Self::All(_), "" | "/") => Some(rest.into()),
+            (Self::Tree(_) | Self::Below(_) | Self::Top(_) | Self::All(_), "//") => None,
+            (Self::Tree(_) | Self::Below(_) | Self::Top(_) | Self::All(_), rest) if rest.contains('\0') => {
+                None
+            }
+            (Self::Tree(_) | Self::Below(_) | Self::Top(_), rest) => rest.strip_prefix('/').map(Arc::from),
             (Self::All(_), rest) => Some(rest.strip_prefix('/').unwrap_or(rest).into()),
         }
     }
@@ -189,6 +196,7 @@ impl Scope {
             Self::Data(_)
             | Self::Children(_)
             | Self::Tree(_)
+            | Self::Below(_)
             | Self::Top(_)
             | Self::AllChildren(_)
             | Self::All(_) => Spelling::Slashed,
@@ -209,7 +217,9 @@ impl Scope {
             Self::Tree(base) => {
                 key.strip_prefix(base.as_slice()).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
             }
-            Self::Top(base) => key.strip_prefix(base.as_slice()).filter(|rest| rest.starts_with(b"/")),
+            Self::Below(base) | Self::Top(base) => {
+                key.strip_prefix(base.as_slice()).filter(|rest| rest.starts_with(b"/"))
+            }
             Self::AllChildren(sight) => {
                 let seen = Some(key).filter(|key| sight.sees(key))?;
                 Some(seen.strip_prefix(b"/").unwrap_or(seen)).filter(|rest| is_child(rest))
@@ -234,7 +244,7 @@ impl fmt::Display for Scope {
             Self::Data(key) => write!(f, "{}", key.escape_ascii()),
             Self::Children(base) => write!(f, "the children of {}", base.escape_ascii()),
             Self::Tree(base) => write!(f, "{} and everything below it", base.escape_ascii()),
-            Self::Top(base) => write!(f, "everything below {}/", base.escape_ascii()),
+            Self::Below(base) | Self::Top(base) => write!(f, "everything below {}/", base.escape_ascii()),
             Self::AllChildren(_) => write!(f, "the children of /"),
             Self::All(Sight::Whole) => write!(f, "all keys"),
             Self::All(Sight::Slashed) => write!(f, "everything below /"),
@@ -349,6 +359,11 @@ mod tests {
         assert_eq!(tree.reads(), [Range::single(b"/a"), range("/a/", "/a0")]);
         assert_eq!(tree.watches(true), tree.reads());
         assert_eq!(tree.watches(false), [range("/a", "/a0")]);
+        let below = tree.narrower().unwrap();
+        assert_eq!((below.reads(), below.watches(false)), (vec![range("/a/", "/a0")], below.reads()));
+        assert_eq!((below.narrower(), below.widest()), (None, tree));
+        assert_eq!(below.path(b"/a"), None);
+        assert_eq!((below.path(b"/a/").as_deref(), below.path(b"/a/b").as_deref()), (Some("/"), Some("b")));
         for all in [scope("", "/", WatchType::Children), scope("", "/", WatchType::Tree)] {
             assert_eq!((all.reads(), all.watches(false)), (vec![range("\0", "\0")], vec![range("\0", "\0")]));
             let narrower = all.narrower().unwrap();

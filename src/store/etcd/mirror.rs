@@ -74,7 +74,7 @@ impl Filling {
         let shape = match scope {
             Scope::Data(_) => Shape::Data(None),
             Scope::Children(_) | Scope::AllChildren(_) => Shape::Children(BTreeMap::new()),
-            Scope::Tree(_) | Scope::Top(_) | Scope::All(_) => Shape::Tree(Shown::default()),
+            Scope::Tree(_) | Scope::Below(_) | Scope::Top(_) | Scope::All(_) => Shape::Tree(Shown::default()),
         };
         Self { mirror: Mirror { detail, revision: 0, as_of: 0, left_out: 0, shape }, early: Vec::new() }
     }

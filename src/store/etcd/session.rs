@@ -11,11 +11,12 @@ use futures::StreamExt;
 use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::connect::{Connection, Entrance};
 use super::explain::explain;
 use super::history::FIRST_REVISION;
-use super::jobs::{Answer, Asked, Job, Purpose, probe};
+use super::jobs::{Answer, Asked, EVENTS_ON_THEIR_WAY, Job, Purpose, probe};
 use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
 use super::read::{Mark, Outcome, Wanted};
@@ -73,6 +74,8 @@ struct Serving {
     /// How many of those under way are ranges.
     ranges: usize,
     to_read: VecDeque<Job>,
+    /// Reads that wait for events on their way, outside of the reads under way, until each one's time.
+    rechecks: VecDeque<(Instant, Vec<Job>)>,
     last_number: i64,
     last_epoch: u64,
     cluster: Option<u64>,
@@ -128,6 +131,7 @@ impl Serving {
             reading: FuturesUnordered::new(),
             ranges: 0,
             to_read: VecDeque::new(),
+            rechecks: VecDeque::new(),
             last_number: 0,
             last_epoch: 0,
             cluster: None,
@@ -159,7 +163,11 @@ impl Serving {
                 let part = move || drop(reports.try_send(Report::Progress));
                 self.reading.push(Box::pin(job.run(self.reader.kv(), self.highest, part)));
             }
+            let next_recheck = self.rechecks.front().map(|&(due, _)| tokio::time::sleep_until(due));
             tokio::select! {
+                Some(()) = OptionFuture::from(next_recheck) => {
+                    self.to_read.extend(self.rechecks.pop_front().into_iter().flat_map(|(_, jobs)| jobs));
+                }
                 count = commands_in.recv_many(&mut commands, COMMANDS) => {
                     if count == 0 {
                         return Ok(Unwanted);
@@ -222,8 +230,14 @@ impl Serving {
         self.read(plain, &Purpose::Arm);
     }
 
-    /// Queues reads: single keys together, everything else by itself.
     fn read(&mut self, ids: impl IntoIterator<Item = TargetId>, purpose: &Purpose) {
+        let jobs = self.jobs(ids, purpose);
+        self.to_read.extend(jobs);
+    }
+
+    /// Reads of these targets: single keys together, everything else by itself.
+    fn jobs(&self, ids: impl IntoIterator<Item = TargetId>, purpose: &Purpose) -> Vec<Job> {
+        let mut jobs = Vec::new();
         let mut keys = Vec::new();
         for id in ids {
             let Some(target) = self.targets.get(&id) else { continue };
@@ -242,20 +256,22 @@ impl Serving {
                 | (
                     Scope::Children(_)
                     | Scope::Tree(_)
+                    | Scope::Below(_)
                     | Scope::Top(_)
                     | Scope::AllChildren(_)
                     | Scope::All(_),
                     _,
                 ) => {
-                    self.to_read.push_back(Job { asked: vec![asked], purpose: purpose.clone() });
+                    jobs.push(Job { asked: vec![asked], purpose: purpose.clone() });
                 }
             }
         }
         while !keys.is_empty() {
             let rest = keys.split_off(keys.len().min(KEYS_IN_JOB));
-            self.to_read.push_back(Job { asked: keys, purpose: purpose.clone() });
+            jobs.push(Job { asked: keys, purpose: purpose.clone() });
             keys = rest;
         }
+        jobs
     }
 
     fn next_job(&mut self) -> Option<Job> {
@@ -302,7 +318,10 @@ impl Serving {
                 }
             }
         }
-        self.read(missing, &Purpose::Recheck);
+        if !missing.is_empty() {
+            let jobs = self.jobs(missing, &Purpose::Recheck);
+            self.rechecks.push_back((Instant::now() + EVENTS_ON_THEIR_WAY, jobs));
+        }
         Ok(())
     }
 

@@ -181,6 +181,16 @@ impl Subtree {
         entries.map(|entry| (entry.path, entry.value))
     }
 
+    /// Bytes of the pages of this one that a later one does not share. Costs as much as there is different.
+    pub fn bytes_beside(&self, later: &Self) -> usize {
+        let pages = self.pages.diff(&later.pages).map(|item| match item {
+            DiffItem::Add(..) => 0,
+            DiffItem::Remove(boundary, page) => boundary.len() + page.size(),
+            DiffItem::Update { old: (_, page), .. } => page.size(),
+        });
+        pages.sum()
+    }
+
     /// What is different in a later one, in order. Costs as much as there is different.
     pub fn differences<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = Different<'a>> {
         let shown = |node: Option<Node<'a>>| node.map(|node| (node.value, node.origin.spelling));

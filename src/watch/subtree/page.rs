@@ -154,6 +154,11 @@ impl Page {
     fn bytes(&self) -> usize {
         self.paths.len() + self.values.len()
     }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn size(&self) -> usize {
+        size_of::<Self>() + self.bytes() + size_of_val(&*self.ends) + size_of_val(&*self.revisions)
+    }
 }
 
 /// Whether one page holds so many entries of so many bytes. One entry is a page, however large it is.

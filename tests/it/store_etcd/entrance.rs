@@ -6,7 +6,8 @@ use std::time::Duration;
 use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
 use tempfile::TempDir;
 use twitcher::store::access::Condition;
-use twitcher::store::{Access, Store, StoreUrl, Subscribe};
+use twitcher::store::etcd::{Begin, History, Told};
+use twitcher::store::{Access, Store, StoreError, StoreUrl, Subscribe};
 use twitcher::watch::WatchType;
 
 use super::basics::put;
@@ -84,7 +85,56 @@ async fn one_forbidden_key_is_refused_and_disturbs_no_other() {
     below.until("=seen through two watches 7=x").await;
 }
 
-/// Where a stream was left it is taken up, with what this user may see.
+/// The usual role, `--prefix /t/`, covers everything below `/t` and not the key `/t` itself.
+#[tokio::test]
+async fn a_role_on_a_prefix_may_read_the_tree_above_which_it_lies() {
+    let mut guarded = guarded(300).await;
+    guarded.root.role_grant_permission("app", Permission::read("/t/").with_prefix()).await.unwrap();
+    put(&mut guarded.root, "/t", "not for this user").await;
+    let store = guarded.store();
+    let mut below = tree(&store, "/t");
+    below.until("-").await;
+    put(&mut guarded.root, "/t/a", "1").await;
+    below.until("a=1").await;
+    put(&mut guarded.root, "/t-beside", "x").await;
+    put(&mut guarded.root, "/t", "again").await;
+    put(&mut guarded.root, "/t/b", "2").await;
+    below.until("a=1 b=2").await;
+    assert_eq!(below.subscription().standing().error, None);
+
+    let access = Access::open(store.spec(), LONG).await.unwrap();
+    let listing = access.tree(&key("/t")).await.unwrap();
+    assert_eq!(listing.entries.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(access.children(&key("/t")).await.unwrap().unwrap(), ["a", "b"]);
+    assert_eq!(access.children(&key("/t/none")).await.unwrap(), None);
+    let denied = access.get(&key("/t")).await.unwrap_err();
+    assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+    let mut history = History::new(store.spec(), &key("/t"), Begin::At(1)).unwrap();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        match history.next().await.unwrap() {
+            Told::Changes(changes) => told.extend(changes.into_iter().map(|change| change.path)),
+            Told::Opened { .. } => {}
+            other @ (Told::Present | Told::Compacted { .. } | Told::Ahead { .. } | Told::Replaced { .. }) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+    assert_eq!(told, ["a".into(), "b".into()]);
+
+    // A key that becomes readable belongs to the tree from the next verification on.
+    let mut soon = Subscribe::new(key("/t"), WatchType::Tree);
+    soon.verify_interval = Duration::from_millis(200);
+    let mut seen = subscribe(&store, soon);
+    seen.until("a=1 b=2").await;
+    guarded.root.role_grant_permission("app", Permission::read("/t")).await.unwrap();
+    seen.until("=again a=1 b=2").await;
+    put(&mut guarded.root, "/t", "and followed").await;
+    seen.until("=and followed a=1 b=2").await;
+    assert_eq!(store.health().borrow().reconnects, 0);
+}
+
+/// A reconnect resumes the stream where it was left, with what this user may see.
 #[tokio::test]
 async fn who_may_see_what_begins_with_a_slash_gets_every_update_of_it() {
     let mut guarded = guarded(300).await;
