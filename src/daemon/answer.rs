@@ -81,7 +81,7 @@ impl Daemon {
             let answered = match timeout(PATIENCE, controlled).await {
                 // Who was told that a watch is paused may count on it, also when the daemon is killed.
                 Ok(Ok(Ok(sentence))) => {
-                    match tokio::task::spawn_blocking(move || ledger.settle(KEPT)).await {
+                    match tokio::task::spawn_blocking(move || ledger.wait_until_written(KEPT)).await {
                         Ok(Err(unwritten)) => done(&format!("{sentence}; for now, because {unwritten}")),
                         Ok(Ok(())) | Err(_) => done(&sentence),
                     }

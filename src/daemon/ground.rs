@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::orphans::Orphans;
 use crate::ledger::{Entry, Ledger, LiveRun, described};
 use crate::process::{FoundRun, Scripts, Spawner};
-use crate::watch::{Action, Outcome, Reason, RunId, WatchSpec};
+use crate::watch::{Action, Fingerprint, Outcome, Reason, RunId, WatchSpec};
 
 /// How long a start may be held up by processes that do not show their environment.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);
@@ -148,7 +148,7 @@ impl Ground {
             run,
             // Of another target nobody knows more than that it is another.
             target: if own { described(target) } else { format!("{store} ? {key}") },
-            definition: String::new(),
+            definition: Fingerprint::default(),
             process: identity,
             started: jiff::Timestamp::now(),
             reason: Reason::Recovery,

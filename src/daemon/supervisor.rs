@@ -186,6 +186,7 @@ impl Supervisor {
         rest: Option<Instant>,
     ) -> Option<Place> {
         let store = self.store(&definition.spec.target.store)?;
+        self.ground.ledger.renew_fingerprints(&definition.spec);
         self.ground.note_lost_run(&definition.spec);
         // A former daemon's runs for what the watch looked at then are of a definition that was changed: they end
         // before this one begins.

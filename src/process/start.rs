@@ -226,7 +226,7 @@ fn explain(launch: &Launch, failure: Failure) -> SpawnError {
             || "set a limit".to_owned(),
             |(limit, value)| {
                 let value = value.map_or_else(|| "unlimited".to_owned(), |value| value.to_string());
-                format!("set the limit `{}` to {value}", format!("{limit:?}").to_lowercase())
+                format!("set the limit `{}` to {value}", limit.word())
             },
         ),
         Step::Groups => format!("take on the groups of user {}", account.user),

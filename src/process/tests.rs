@@ -45,24 +45,9 @@ pub(super) fn spec(action: Action) -> WatchSpec {
         pipe_stdin: true,
         format: Format::Raw,
         output: Output::Log,
-        verify_interval: Duration::from_mins(5),
-        policy: Arc::new(PolicySpec {
-            run_on_load: RunOnLoad::Always,
-            run_mode: RunMode::Queue,
-            on_delete: OnDelete::Ignore,
-            notify_signal: None,
-            timeout: None,
-            kill_after: Duration::from_secs(5),
-            settle: Duration::ZERO,
-            settle_max: Duration::ZERO,
-            splay: Duration::ZERO,
-            min_interval: Duration::ZERO,
-            retries: Retries::AtMost(3),
-            retry_delay: Duration::from_secs(5),
-            retry_delay_max: Duration::from_mins(5),
-            on_failure: OnFailure::Keep,
-            success_codes: vec![0],
-        }),
+        verify_interval: VERIFY_INTERVAL,
+        splay: Duration::ZERO,
+        policy: Arc::default(),
     }
 }
 

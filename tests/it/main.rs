@@ -37,5 +37,6 @@ mod store_zookeeper;
 mod top;
 mod tree;
 mod tree_view;
+mod upgrade;
 mod watch_command;
 mod watches;

@@ -15,7 +15,7 @@ impl Accounts for FakeAccounts {
     fn user_by_name(&self, name: &str) -> io::Result<Option<UserEntry>> {
         let uid = match name {
             "root" => 0,
-            "www" => 33,
+            "www" | "www-data" => 33,
             "broken" => return Err(io::Error::other("NSS is away")),
             _ => return Ok(None),
         };

@@ -91,6 +91,11 @@ impl RawTable {
         if let Value::Flag(flag) = &self.values.get(field)?.value { Some(*flag) } else { None }
     }
 
+    /// One of the words of this enum.
+    pub(in crate::config) fn chosen<T: crate::watch::Choice>(&self, field: &str) -> Option<T> {
+        T::from_word(self.word(field)?)
+    }
+
     /// A word, where one is written and not a flag, number or log server.
     pub(in crate::config) fn word(&self, field: &str) -> Option<&'static str> {
         if let Value::Word(word) = &self.values.get(field)?.value { Some(word) } else { None }

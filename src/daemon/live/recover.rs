@@ -8,7 +8,7 @@ use super::perform::Running;
 use super::task::{RunSource, Task};
 use crate::ledger::{Paused, described};
 use crate::policy::{Adopted, Baseline, Machine, Pause, Suspension};
-use crate::watch::{PolicySpec, State, WatchSpec};
+use crate::watch::{Fingerprint, State, WatchSpec};
 
 /// The machine of a watch, standing as the ledger says.
 pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> Machine<RunSource> {
@@ -47,19 +47,9 @@ pub(super) fn baseline(spec: &WatchSpec, ground: &Ground, state: &State) -> Base
     if applied.is_some() { Baseline::Changed } else { Baseline::Unknown }
 }
 
-/// A mark of a definition, which changes with its meaning.
-pub(in crate::daemon) fn fingerprint(spec: &WatchSpec) -> String {
-    // Not of it: what is only text, and what is drawn or looked up on this machine.
-    let mut policy = PolicySpec::clone(&spec.policy);
-    policy.splay = Duration::ZERO;
-    let surroundings = &spec.surroundings;
-    let meaning =
-        (&spec.target, &spec.action, &surroundings.cwd, &surroundings.env, spec.pipe_stdin, spec.format);
-    let account = (surroundings.account.uid, surroundings.account.gid, &surroundings.limits);
-    let mut hash = sha2::Sha256::default();
-    sha2::Digest::update(&mut hash, format!("{meaning:?} {account:?} {policy:?}"));
-    let mark = sha2::Digest::finalize(hash).iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte));
-    format!("{mark:016x}")
+/// The fingerprint of a definition, as the ledger stores it.
+pub(in crate::daemon) fn fingerprint(spec: &WatchSpec) -> Fingerprint {
+    spec.fingerprint()
 }
 
 impl Task {
