@@ -15,13 +15,14 @@ mod lower;
 mod problem;
 mod raw;
 mod settings;
+mod stall;
 mod text;
 mod trust;
 
 pub use diff::{Diff, Watches};
 pub use directory_watch::{DirectoryWatch, Hint, Timing};
 
-pub use load::{FileReport, FileState, LoadedWatch, Loader, Reload};
+pub use load::{FileReport, FileState, LoadedWatch, LoadedWatches, Loader, Reload};
 pub use lower::default_format;
 pub use problem::{Place, Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};

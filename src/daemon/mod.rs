@@ -1,14 +1,15 @@
-//! The daemon: its order of starting, its one loop, and its end.
+//! The daemon: its start, its one loop, and its end.
 //!
-//! Start: settings, log, ledger (the lock of the state directory), control socket, watches, ready. The loop
-//! takes what clients ask, hints that files changed, signals, and watches that drained; it waits for none of
-//! them. Decisions about runs are made in `policy`, and performed in `live`.
+//! Start: configuration, log, ledger (the lock of the state directory), control socket, watches, ready. The loop
+//! takes requests of clients, hints that files changed, readings of the configuration, signals, and watches that
+//! drained; it waits for none of them. Runs are decided in `policy` and performed in `live`.
 
 mod ad_hoc;
 mod answer;
 mod ground;
 mod http;
 mod live;
+mod loading;
 mod orphans;
 mod reload;
 mod report;
@@ -22,14 +23,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::config::{DirectoryWatch, Hint};
-use crate::config::{FileReport, Loader, Settings};
+use crate::config::{DirectoryWatch, FileReport, Hint, LoadedWatches, Loader, Settings};
 use crate::control::{Asked, Server, ServerError};
 use crate::ledger::{Ledger, LedgerError};
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
 use ground::Ground;
 use http::Probe;
-pub use reload::first_settings;
+use loading::{Extent, Loaded, Loading};
 use service::Watchdog;
 use signals::{Asks, Signals};
 use supervisor::Supervisor;
@@ -40,6 +40,8 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 const UNKILLABLE: Duration = Duration::from_secs(10);
 /// How often PID 1 looks for ended processes, at most.
 const REAP_INTERVAL: Duration = Duration::from_millis(100);
+
+const LOADER_IS_GONE: &str = "the configuration cannot be read any more because of a fault in twitcher; what is loaded stays in effect; restart the daemon";
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +97,16 @@ enum End {
 /// What the loop holds.
 struct Daemon {
     started: jiff::Timestamp,
-    loader: Loader,
+    loading: Loading,
     settings: Arc<Settings>,
+    watches: Arc<LoadedWatches>,
     files: Vec<FileReport>,
     ground: Arc<Ground>,
     supervisor: Supervisor,
-    /// What is wrong with watching the configuration directory.
+    /// Why changes in the configuration directory are not seen at once, as long as it holds.
     blindness: Option<String>,
+    /// The loader's thread met a fault: nothing can be reloaded any more.
+    loader_is_gone: bool,
     reloads: u64,
     log: crate::log::Guard,
 }
@@ -110,8 +115,19 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let mut signals = Signals::of_daemon()?;
     let started = jiff::Timestamp::now();
     let directory = std::path::absolute(directory)?;
-    let mut loader = Loader::new(&directory);
-    let settings = reload::first_settings(&mut loader).map_err(DaemonError::Settings)?;
+    let (watch, hints) = DirectoryWatch::start(&directory);
+    let mut loading = Loading::start(Loader::new(&directory))?;
+    loading.ask(Extent::Everything, None);
+    let first = loop {
+        tokio::select! {
+            first = loading.next() => break first.ok_or_else(|| DaemonError::Settings(LOADER_IS_GONE.to_owned()))?,
+            signal = signals.next() => match signal.asks {
+                Asks::Stop | Asks::HandOver => return Ok(()),
+                Asks::Reload | Asks::Nothing => {}
+            },
+        }
+    };
+    let settings = reload::first_settings(&first.reload).map_err(DaemonError::Settings)?;
     let log = crate::log::init(&log_settings(&settings))?;
     tracing::info!("twitcher {} starts on {}", env!("CARGO_PKG_VERSION"), directory.display());
     let ledger = Ledger::open(&settings.state_dir)?;
@@ -129,19 +145,20 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let ground = Arc::new(Ground::new(ledger, &settings.state_dir, max_processes, started));
     signals::reap_as_init(&ground.spawner)?;
     ground.find_lost_runs().await;
-    let (watch, hints) = DirectoryWatch::start(&directory);
     let mut daemon = Daemon {
         started,
-        loader,
+        loading,
         settings,
+        watches: Arc::default(),
         files: Vec::new(),
         supervisor: Supervisor::new(Arc::clone(&ground)),
         ground,
         blindness: None,
+        loader_is_gone: false,
         reloads: 0,
         log,
     };
-    daemon.reload(reload::Extent::Everything);
+    daemon.begin(first);
     service::ready(&daemon.summary());
     let mut watchdog = Watchdog::new();
     let end = daemon.turn(&mut signals, hints, asked, probes, &mut watchdog).await;
@@ -168,11 +185,11 @@ impl Daemon {
                     Asks::HandOver => return End::HandOver,
                     Asks::Reload => {
                         service::reloading();
-                        self.reload(reload::Extent::Everything);
-                        service::ready(&self.summary());
+                        self.loading.ask(Extent::Everything, None);
                     }
                     Asks::Nothing => {}
                 },
+                loaded = self.loading.next(), if !self.loader_is_gone => self.loaded(loaded),
                 Some(hint) = hints.recv() => self.hinted(hint),
                 Some(asked) = asked.recv() => self.answer(asked),
                 Some(probe) = probes.recv() => self.probed(probe),
@@ -183,11 +200,24 @@ impl Daemon {
     }
 
     fn hinted(&mut self, hint: Hint) {
-        if let Some(complaint) = &hint.complaint {
-            tracing::error!("{complaint}");
+        if hint.complaint != self.blindness {
+            match &hint.complaint {
+                Some(complaint) => tracing::error!("{complaint}"),
+                None => tracing::info!("changes in the configuration directory are seen at once again"),
+            }
+            self.blindness = hint.complaint;
         }
-        self.blindness = hint.complaint;
-        self.reload(reload::Extent::WatchFiles);
+        self.loading.ask(Extent::WatchFiles, None);
+    }
+
+    fn loaded(&mut self, loaded: Option<Loaded>) {
+        match loaded {
+            Some(loaded) => self.reload(loaded),
+            None => {
+                self.loader_is_gone = true;
+                tracing::error!("{LOADER_IS_GONE}");
+            }
+        }
         service::ready(&self.summary());
     }
 

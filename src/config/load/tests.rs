@@ -180,7 +180,7 @@ fn bad_files_are_refused_each_with_its_reason_and_the_rest_is_loaded() {
     [refused] large.toml: cannot be read: it has 10485760 bytes, and a configuration file has at most 1048576
     [broken] latin.toml:2:3: not UTF-8 from here on
     [broken] lost.toml: cannot be read: there is no such file
-    [refused] pipe.toml: cannot be read: it is no regular file
+    [refused] pipe.toml: cannot be read: it is not a regular file
     [broken] zeros.toml:1:1: invalid unquoted key, expected letters, numbers, `-`, `_` zeros.toml:1:4097: key with no value, expected `=`
     ");
 }
