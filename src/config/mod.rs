@@ -14,6 +14,7 @@ pub mod load;
 mod lower;
 mod problem;
 mod raw;
+mod secret;
 mod settings;
 mod stall;
 mod text;

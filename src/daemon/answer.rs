@@ -150,7 +150,10 @@ impl Daemon {
     fn complaints(&self) -> Vec<String> {
         let ledger = self.ground.ledger.complaint();
         let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
-        ledger.into_iter().chain(self.blindness.clone()).chain(loader).collect()
+        let http = self.http.as_ref().and_then(super::http::Http::complaint);
+        let control = self.control.as_ref().and_then(crate::control::Server::complaint);
+        let complaints = [ledger, self.blindness.clone(), loader, control, http];
+        complaints.into_iter().flatten().collect()
     }
 
     fn stores(&self) -> Vec<StoreStatus> {

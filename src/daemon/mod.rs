@@ -28,7 +28,7 @@ use crate::control::{Asked, Server, ServerError};
 use crate::ledger::{Ledger, LedgerError};
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
 use ground::Ground;
-use http::Probe;
+use http::{Http, Probe};
 use loading::{Extent, Loaded, Loading};
 use service::Watchdog;
 use signals::{Asks, Signals};
@@ -55,16 +55,6 @@ pub enum DaemonError {
     /// The control socket cannot be made.
     #[error(transparent)]
     Control(#[from] ServerError),
-    /// Somebody else listens there.
-    #[error(
-        "cannot listen on {listen}: {error}; set http_listen in twitcher.conf to a free address or leave it out"
-    )]
-    Http {
-        /// `http_listen`.
-        listen: std::net::SocketAddr,
-        /// What the system said.
-        error: std::io::Error,
-    },
     /// The log was set up before.
     #[error(transparent)]
     Log(#[from] crate::log::AlreadySetUp),
@@ -107,6 +97,9 @@ struct Daemon {
     blindness: Option<String>,
     /// The loader's thread met a fault: nothing can be reloaded any more.
     loader_is_gone: bool,
+    /// `None` once the daemon is stopping.
+    control: Option<Server>,
+    http: Option<Http>,
     reloads: u64,
     log: crate::log::Guard,
 }
@@ -134,13 +127,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let (asked_out, asked) = mpsc::channel(16);
     let control = Server::open(&settings.control_socket, asked_out).await?;
     let (probes_out, probes) = mpsc::channel(16);
-    let http = match settings.http_listen {
-        Some(listen) => {
-            let opened = http::open(listen, probes_out.clone()).await;
-            Some(opened.map_err(|error| DaemonError::Http { listen, error })?)
-        }
-        None => None,
-    };
+    let http = settings.http_listen.map(|listen| Http::start(listen, probes_out.clone()));
     let max_processes = usize::try_from(settings.max_processes).unwrap_or(usize::MAX);
     let ground = Arc::new(Ground::new(ledger, &settings.state_dir, max_processes, started));
     signals::reap_as_init(&ground.spawner)?;
@@ -155,6 +142,8 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
         ground,
         blindness: None,
         loader_is_gone: false,
+        control: Some(control),
+        http,
         reloads: 0,
         log,
     };
@@ -162,8 +151,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     service::ready(&daemon.summary());
     let mut watchdog = Watchdog::new();
     let end = daemon.turn(&mut signals, hints, asked, probes, &mut watchdog).await;
-    // Nothing new from here on.
-    drop((watch, control, http, probes_out));
+    drop((watch, probes_out));
     daemon.end(end, &mut signals, &mut watchdog).await;
     Ok(())
 }
@@ -185,6 +173,9 @@ impl Daemon {
                     Asks::HandOver => return End::HandOver,
                     Asks::Reload => {
                         service::reloading();
+                        if let Some(control) = &self.control {
+                            control.look();
+                        }
                         self.loading.ask(Extent::Everything, None);
                     }
                     Asks::Nothing => {}
@@ -223,6 +214,8 @@ impl Daemon {
 
     async fn end(mut self, end: End, signals: &mut Signals, watchdog: &mut Watchdog) {
         service::stopping();
+        // No more requests from here on.
+        (self.control, self.http) = (None, None);
         match end {
             End::HandOver => {
                 tracing::info!("leaving {} actions to the next daemon", self.running());

@@ -10,6 +10,7 @@
 mod admit;
 mod look_up;
 mod read;
+mod store_files;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -111,6 +112,8 @@ pub struct Loader {
     host: String,
     threads: ReadingThreads,
     look_ups: LookUps,
+    /// Whether the files of the stores are read too, to report what is wrong with them.
+    checks_store_files: bool,
     /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
     known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
     shared: lower::Shared,
@@ -136,7 +139,8 @@ impl Loader {
     /// installed. Only for root are owners and modes of the files judged.
     pub fn for_check(root: impl Into<PathBuf>) -> Self {
         let accounts = Arc::new(SystemAccounts::as_root());
-        Self { look_ups: LookUps::new(accounts, look_up::Patience::default()), ..Self::new(root) }
+        let look_ups = LookUps::new(accounts, look_up::Patience::default());
+        Self { look_ups, checks_store_files: true, ..Self::new(root) }
     }
 
     /// A loader with everything given that `new` asks the machine for.
@@ -152,6 +156,7 @@ impl Loader {
             host: host.into(),
             threads: ReadingThreads::new(stall::Patience::default()),
             look_ups: LookUps::new(accounts.into(), look_up::Patience::default()),
+            checks_store_files: false,
             known: BTreeMap::new(),
             shared: lower::Shared::default(),
             settings_report: None,
@@ -336,7 +341,7 @@ impl Loader {
     }
 
     fn lower_settings(
-        &self,
+        &mut self,
         path: &Arc<Path>,
         text: Result<String, Unread>,
     ) -> (FileReport, Option<Settings>) {
@@ -344,10 +349,36 @@ impl Loader {
             Err(unread) => (unread.report(path), None),
             Ok(text) => {
                 let raw = raw::settings(Arc::clone(path), &text);
-                let (settings, problems) = lower::settings(&raw, &self.host);
+                let (settings, mut problems) = lower::settings(&raw, &self.host);
+                if self.checks_store_files {
+                    problems.extend(self.store_files(&raw));
+                    problems.sort_by_key(|problem| problem.place);
+                }
                 (report(path, problems), settings)
             }
         }
+    }
+
+    /// What is wrong with the files that stores name.
+    fn store_files(&mut self, raw: &raw::RawSettings) -> Vec<Problem> {
+        let files = store_files::named(raw);
+        let (wanted, trust) = (files.clone(), self.trust);
+        let read =
+            move |progress: &Progress| store_files::all(&wanted, &mut TrustedOpen::new(trust), progress);
+        let failed =
+            |why: String| files.iter().map(|file| vec![store_files::unread(&file.path, &why)]).collect();
+        let findings: Vec<_> = self.threads.run(read).unwrap_or_else(failed);
+        let problem = |(file, finding): (&store_files::Named, store_files::Finding)| {
+            let problem = raw.source.problem(file.span.clone(), finding.message).with_help(finding.help);
+            match finding.severity {
+                Severity::Error => problem,
+                Severity::Warning => problem.into_warning(),
+            }
+        };
+        let found = files.iter().zip(findings);
+        found
+            .flat_map(|(file, findings)| findings.into_iter().map(move |finding| problem((file, finding))))
+            .collect()
     }
 
     /// Parses and lowers a file, unless its text is unchanged.

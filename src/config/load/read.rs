@@ -36,7 +36,7 @@ impl Unread {
                 (FileState::Broken, Problem::of_file(path, "cannot be read: there is no such file", help))
             }
             Self::Distrusted(why, help) => {
-                (FileState::Refused, Problem::of_file(path, format!("not believed: {why}"), help))
+                (FileState::Refused, Problem::of_file(path, format!("refused: {why}"), help))
             }
             Self::Failed(why) => {
                 let help = "what was loaded from it before stays in effect";
