@@ -187,7 +187,7 @@ fn is_sticky(found: &Metadata, owner: u32) -> bool {
     found.is_dir() && found.mode() & 0o1000 != 0 && owned(found, owner)
 }
 
-/// Whether the mount is read-only: modes do not count there. Kubernetes mounts a ConfigMap so, with mode 0777.
+/// Whether the mount is read-only: modes do not count there. Kubernetes mounts a `ConfigMap` so, with mode 0777.
 fn is_read_only(path: &Path) -> bool {
     statvfs(path).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY))
 }

@@ -48,10 +48,10 @@ impl Loading {
         Self::start_with(loader, RETRY)
     }
 
-    fn start_with(loader: Loader, retry: Duration) -> std::io::Result<Self> {
+    fn start_with(reader: Loader, retry: Duration) -> std::io::Result<Self> {
         let (asks, asked) = channel();
-        let (results, loaded) = mpsc::unbounded_channel();
-        let work = move || serve(loader, &asked, &results, retry);
+        let (loaded_out, loaded) = mpsc::unbounded_channel();
+        let work = move || serve(reader, &asked, &loaded_out, retry);
         std::thread::Builder::new().name("loader".to_owned()).spawn(work)?;
         Ok(Self { asks, loaded })
     }

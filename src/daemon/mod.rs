@@ -192,9 +192,10 @@ impl Daemon {
 
     fn hinted(&mut self, hint: Hint) {
         if hint.complaint != self.blindness {
-            match &hint.complaint {
-                Some(complaint) => tracing::error!("{complaint}"),
-                None => tracing::info!("changes in the configuration directory are seen at once again"),
+            if let Some(complaint) = &hint.complaint {
+                tracing::error!("{complaint}");
+            } else {
+                tracing::info!("changes in the configuration directory are seen at once again");
             }
             self.blindness = hint.complaint;
         }
@@ -202,12 +203,11 @@ impl Daemon {
     }
 
     fn loaded(&mut self, loaded: Option<Loaded>) {
-        match loaded {
-            Some(loaded) => self.reload(loaded),
-            None => {
-                self.loader_is_gone = true;
-                tracing::error!("{LOADER_IS_GONE}");
-            }
+        if let Some(loaded) = loaded {
+            self.reload(loaded);
+        } else {
+            self.loader_is_gone = true;
+            tracing::error!("{LOADER_IS_GONE}");
         }
         service::ready(&self.summary());
     }

@@ -7,15 +7,15 @@ use super::*;
 use crate::config::Trust;
 use crate::config::accounts::{Accounts, DaemonIdentity, SystemAccounts, UserEntry};
 
-/// This machine's accounts, but a look-up of a user by name blocks while the gate is locked.
-struct Gated(Arc<Mutex<()>>);
+/// This machine's accounts, but a look-up of a user by name blocks until the other end of the channel is dropped.
+struct Gated(Arc<Mutex<Receiver<()>>>);
 
 impl Accounts for Gated {
     fn daemon(&self) -> DaemonIdentity {
         SystemAccounts::as_root().daemon()
     }
     fn user_by_name(&self, name: &str) -> io::Result<Option<UserEntry>> {
-        drop(self.0.lock().unwrap());
+        let _ = self.0.lock().unwrap().recv();
         SystemAccounts::as_root().user_by_name(name)
     }
     fn user_by_uid(&self, uid: u32) -> io::Result<Option<UserEntry>> {
@@ -39,10 +39,10 @@ async fn a_look_up_that_blocks_delays_its_own_file_and_is_tried_again_unasked() 
     let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).unwrap();
     write("plain.toml", "[[watch]]\nkey = '/a'\naction = 'true'\n");
     write("named.toml", "[[watch]]\nkey = '/a'\naction = 'true'\nuid = 'root'\n");
-    let gate = Arc::new(Mutex::new(()));
-    let closed = gate.lock().unwrap();
-    let loader = Loader::with(place.path(), Trust::Anyone, Box::new(Gated(Arc::clone(&gate))), "host");
-    let mut loading = Loading::start_with(loader, Duration::from_millis(50)).unwrap();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let accounts = Gated(Arc::new(Mutex::new(gate)));
+    let reader = Loader::with(place.path(), Trust::Anyone, Box::new(accounts), "host");
+    let mut loading = Loading::start_with(reader, Duration::from_millis(50)).unwrap();
     let (answer, _answered) = oneshot::channel();
     loading.ask(Extent::Everything, Some(answer));
     let first = loading.next().await.unwrap();
@@ -52,14 +52,14 @@ async fn a_look_up_that_blocks_delays_its_own_file_and_is_tried_again_unasked() 
         problem.contains("the user root cannot be looked up: the name service does not answer"),
         "{problem}"
     );
-    drop(closed);
-    let loaded = tokio::time::timeout(Duration::from_mins(1), async {
+    drop(open);
+    let complete = tokio::time::timeout(Duration::from_mins(1), async {
         loop {
-            let loaded = loading.next().await.unwrap();
-            if names(&loaded) == ["named", "plain"] {
-                return loaded;
+            let later = loading.next().await.unwrap();
+            if names(&later) == ["named", "plain"] {
+                return later;
             }
         }
     });
-    assert!(!loaded.await.unwrap().reload.is_partial);
+    assert!(!complete.await.unwrap().reload.is_partial);
 }

@@ -21,30 +21,22 @@ fn why<T>(read: Result<T, StoreError>) -> Result<T, String> {
     read.map_err(|error| if let StoreError::File { why, .. } = error { why } else { error.to_string() })
 }
 
-fn ok(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
-}
-
-fn no(why: &str) -> Result<String, String> {
-    Err(why.to_owned())
-}
-
 #[tokio::test]
 async fn secrets_are_one_line_and_not_empty() {
     use FileKind::{Digest, Password};
     for (text, kind, expected) in [
-        ("hunter2\n", Password, ok("hunter2")),
-        ("hunter2\r\n", Password, ok("hunter2")),
-        (" with spaces \n\n", Password, ok(" with spaces \n")),
-        ("\n", Password, no("it is empty")),
-        ("", Digest, no("it is empty")),
-        ("u:p\n", Digest, ok("u:p")),
-        ("u\n", Digest, no("it must hold one line, `user:password`")),
-        ("u:p\nv:q\n", Digest, no("it must hold one line, `user:password`")),
+        ("hunter2\n", Password, Ok("hunter2".to_owned())),
+        ("hunter2\r\n", Password, Ok("hunter2".to_owned())),
+        (" with spaces \n\n", Password, Ok(" with spaces \n".to_owned())),
+        ("\n", Password, Err("it is empty".to_owned())),
+        ("", Digest, Err("it is empty".to_owned())),
+        ("u:p\n", Digest, Ok("u:p".to_owned())),
+        ("u\n", Digest, Err("it must hold one line, `user:password`".to_owned())),
+        ("u:p\nv:q\n", Digest, Err("it must hold one line, `user:password`".to_owned())),
     ] {
         assert_eq!(told(text, kind).await, expected, "{text:?}");
     }
-    assert_eq!(told([0xff], Password).await, no("it is not UTF-8"));
+    assert_eq!(told([0xff], Password).await, Err("it is not UTF-8".to_owned()));
 }
 
 #[tokio::test]
@@ -52,14 +44,14 @@ async fn certificates_and_keys_are_looked_at() {
     use FileKind::{Authorities, Certificate, Key};
     let (cert, key) = certified();
     for kind in [Authorities, Certificate] {
-        assert_eq!(told(&cert, kind).await, ok(&cert));
-        assert_eq!(told(&key, kind).await, no("it holds no certificate in PEM"));
-        assert_eq!(told("text", kind).await, no("it holds no certificate in PEM"));
+        assert_eq!(told(&cert, kind).await, Ok(cert.clone()));
+        assert_eq!(told(&key, kind).await, Err("it holds no certificate in PEM".to_owned()));
+        assert_eq!(told("text", kind).await, Err("it holds no certificate in PEM".to_owned()));
     }
-    assert_eq!(told(&key, Key).await, ok(&key));
-    assert_eq!(told(&cert, Key).await, no("it holds no private key in PEM"));
+    assert_eq!(told(&key, Key).await, Ok(key.clone()));
+    assert_eq!(told(&cert, Key).await, Err("it holds no private key in PEM".to_owned()));
     let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert_eq!(told(nonsense, Authorities).await, no("it holds no certificate in PEM"));
+    assert_eq!(told(nonsense, Authorities).await, Err("it holds no certificate in PEM".to_owned()));
 }
 
 #[tokio::test]
@@ -72,13 +64,13 @@ async fn what_is_no_regular_file_or_too_large_is_refused() {
         let files = files.clone();
         async move { why(files.read(&path, FileKind::Password).await) }
     };
-    assert_eq!(read(path).await, no("it is not a regular file"));
-    assert_eq!(read("/dev/zero".into()).await, no("it is not a regular file"));
-    assert_eq!(read(place.path().to_owned()).await, no("it is not a regular file"));
+    assert_eq!(read(path).await, Err("it is not a regular file".to_owned()));
+    assert_eq!(read("/dev/zero".into()).await, Err("it is not a regular file".to_owned()));
+    assert_eq!(read(place.path().to_owned()).await, Err("it is not a regular file".to_owned()));
     assert!(read(place.path().join("none")).await.unwrap_err().contains("No such file"));
     let large = place.path().join("large");
     fs::File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
-    assert_eq!(read(large).await, no("it has more than 4194304 bytes"));
+    assert_eq!(read(large).await, Err("it has more than 4194304 bytes".to_owned()));
 }
 
 #[tokio::test]
