@@ -113,7 +113,8 @@ impl ReadingThreads {
                     }
                     Err(RecvTimeoutError::Timeout) => {
                         let (steps, path) = progress.at();
-                        if std::mem::replace(&mut seen, steps) == steps {
+                        // Before its first step a thread touches nothing: it only waits for a processor.
+                        if std::mem::replace(&mut seen, steps) == steps && steps > 0 {
                             break path;
                         }
                     }

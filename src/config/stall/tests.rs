@@ -5,7 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use super::*;
 
 const QUICK: Patience =
-    Patience { first: Duration::from_millis(50), brief: Duration::from_millis(20), blocked: 2 };
+    Patience { first: Duration::from_millis(500), brief: Duration::from_millis(200), blocked: 2 };
 
 /// Reads `/a`, `/b/c` and `/d`; touching a path in `blocking` blocks until the returned sender is dropped.
 fn reading(
@@ -59,9 +59,9 @@ fn the_number_of_blocked_threads_is_bounded() {
 fn a_slow_reading_that_makes_progress_is_waited_for() {
     let mut threads = ReadingThreads::new(QUICK);
     let read = threads.run(|progress| {
-        (0..20)
+        (0..15)
             .filter(|step| {
-                std::thread::sleep(Duration::from_millis(10));
+                std::thread::sleep(Duration::from_millis(100));
                 progress.may_touch(Path::new(&format!("/{step}")))
             })
             .count()
@@ -71,6 +71,6 @@ fn a_slow_reading_that_makes_progress_is_waited_for() {
 
 #[test]
 fn a_panic_is_an_error() {
-    let read = ReadingThreads::new(QUICK).run(|_| -> () { panic!("in the test") });
+    let read = ReadingThreads::new(Patience::default()).run(|_| -> () { panic!("in the test") });
     assert!(read.unwrap_err().contains("fault in twitcher"));
 }
