@@ -31,7 +31,7 @@ pub(super) struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { whole: Duration::from_secs(5), brief: Duration::from_millis(100), pending: 4 }
+        Self { whole: Duration::from_secs(5), brief: Duration::from_millis(500), pending: 4 }
     }
 }
 

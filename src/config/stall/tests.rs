@@ -66,7 +66,7 @@ fn a_slow_reading_that_makes_progress_is_waited_for() {
             })
             .count()
     });
-    assert_eq!((read, threads.has_blocked()), (Ok(20), false));
+    assert_eq!((read, threads.has_blocked()), (Ok(15), false));
 }
 
 #[test]

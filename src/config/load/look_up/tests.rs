@@ -8,7 +8,7 @@ use crate::config::accounts::tests::FakeAccounts;
 use crate::config::accounts::{DaemonIdentity, UserEntry};
 
 const QUICK: Patience =
-    Patience { whole: Duration::from_millis(50), brief: Duration::from_millis(10), pending: 2 };
+    Patience { whole: Duration::from_millis(500), brief: Duration::from_millis(300), pending: 2 };
 
 /// Accounts whose user names beginning with `slow` block while `gate` is locked, and fail while `away` is set.
 #[derive(Default)]
