@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::live::{self, Circumstances, Event, Handover, Live};
 use super::runs::Runs;
 use super::signals::{Received, Signals};
-use crate::store::{LinkState, Store, StoreSpec, StoreUrl, etcd};
+use crate::store::{LinkState, Store, StoreFiles, StoreSpec, StoreUrl, etcd};
 use crate::watch::{Outcome, RunMode, SignalNumber, State, Target, Version, WatchSpec};
 
 /// How long is waited before etcd is asked again for an old revision.
@@ -167,9 +167,10 @@ async fn changed_since(store: &StoreSpec, target: &Target, revision: i64, state:
     if matches!(state.version, Version::Revision(seen) if seen > revision) {
         return true;
     }
+    let files = StoreFiles::default();
     let mut attempt = 0;
     loop {
-        match etcd::state_at(store, attempt, target, revision).await {
+        match etcd::state_at(store, attempt, target, revision, &files).await {
             Ok(Some(content)) => return content != state.content,
             Ok(None) => {
                 tracing::warn!(

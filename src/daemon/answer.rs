@@ -60,9 +60,7 @@ impl Daemon {
                     drop(answer.send(Answer::Error(format!("cannot pause {name}: {error}")).into()));
                 }
             },
-            Request::Reload => {
-                drop(answer.send(done(&self.reload(super::reload::Extent::Everything)).into()));
-            }
+            Request::Reload => self.loading.ask(super::loading::Extent::Everything, Some(answer)),
         }
     }
 
@@ -143,8 +141,18 @@ impl Daemon {
             pid: std::process::id(),
             host: self.settings.host.clone(),
             started: self.started,
-            complaints: self.runs.ledger().complaint().into_iter().chain(self.blindness.clone()).collect(),
+            complaints: self.complaints(),
         }
+    }
+
+    /// What the daemon cannot do at the moment.
+    fn complaints(&self) -> Vec<String> {
+        let ledger = self.runs.ledger().complaint();
+        let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
+        let http = self.http.as_ref().and_then(super::http::Http::complaint);
+        let control = self.control.as_ref().and_then(crate::control::Server::complaint);
+        let complaints = [ledger, self.blindness.clone(), loader, control, http];
+        complaints.into_iter().flatten().collect()
     }
 
     fn stores(&self) -> Vec<StoreStatus> {
@@ -182,7 +190,7 @@ impl Daemon {
     }
 }
 
-fn done(value: &impl Serialize) -> Answer {
+pub(super) fn done(value: &impl Serialize) -> Answer {
     match serde_json::to_value(value) {
         Ok(value) => Answer::Done(value),
         Err(error) => Answer::Error(format!("the answer cannot be written as JSON: {error}")),

@@ -8,6 +8,7 @@ pub mod dir;
 pub mod driver;
 pub mod error;
 pub mod etcd;
+pub mod files;
 pub mod requests;
 pub mod session;
 pub mod spec;
@@ -17,14 +18,21 @@ pub mod zookeeper;
 pub use access::Access;
 pub use driver::{Health, LinkState, Standing, Standings, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
+pub use files::StoreFiles;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 pub use url::InvalidStoreUrl;
 
 /// How sessions of the store's kind are opened; the attempt's number moves on among its servers.
 fn opener(spec: &StoreSpec) -> driver::Open {
     match &spec.url {
-        StoreUrl::Etcd { .. } => Box::new(|spec, attempt| etcd::session(spec, attempt, None)),
-        StoreUrl::ZooKeeper { .. } => Box::new(zookeeper::session),
+        StoreUrl::Etcd { .. } => {
+            let files = StoreFiles::default();
+            Box::new(move |spec, attempt| etcd::session(spec, attempt, None, &files))
+        }
+        StoreUrl::ZooKeeper { .. } => {
+            let files = StoreFiles::default();
+            Box::new(move |spec, _| zookeeper::session(spec, &files))
+        }
         StoreUrl::Dir { .. } => {
             let threads = dir::Threads::new(1);
             Box::new(move |spec, _| dir::session(spec, &threads))

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::access::{Access, Change, Condition, Entry, Listing, Reached};
-use super::{Store, StoreError, StoreSpec, StoreUrl};
+use super::{Store, StoreError, StoreFiles, StoreSpec, StoreUrl};
 use crate::watch::{Key, StoreName, Version};
 
 /// How long connecting, and then each request, may take.
@@ -24,6 +24,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Requester {
     access: Mutex<Option<Arc<Access>>>,
+    files: StoreFiles,
 }
 
 impl fmt::Debug for Requester {
@@ -38,7 +39,7 @@ impl Requester {
         if let Some(access) = &*access {
             return Ok(Arc::clone(access));
         }
-        let opened = Arc::new(Access::open(spec, REQUEST_LIMIT).await?);
+        let opened = Arc::new(Access::open_with(spec, REQUEST_LIMIT, &self.files).await?);
         Ok(Arc::clone(access.insert(opened)))
     }
 

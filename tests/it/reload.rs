@@ -1,5 +1,7 @@
 //! Hot reload: a daemon that runs and files that come, change and go under it (promise P7).
 
+mod stalled;
+
 use crate::fixture::daemon::{Daemon, until};
 
 const SLEEPER: &str = "[[watch]]\nkey = '/a'\naction = 'echo $$ >> OUT; sleep 1000'\n";

@@ -113,7 +113,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
 
 /// Reads `twitcher.conf`.
 pub(super) fn settings(path: Arc<Path>, text: &str) -> RawSettings {
-    let source = Source::new(path, text);
+    let source = Source::of_settings(path, text);
     let (tables, problems, _) = read(&source, |reader, root| {
         let mut stores = BTreeMap::new();
         if let Some((_, value)) = root.iter().find(|(name, _)| name.get_ref() == "store") {

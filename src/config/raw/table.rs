@@ -107,6 +107,9 @@ impl RawTable {
     }
 }
 
+/// Names by which secrets are written into the table of a store by mistake.
+const SECRETS: [&str; 6] = ["password", "passwd", "pass", "digest", "secret", "token"];
+
 /// Reads tables and collects what is wrong with them.
 pub(super) struct Reader<'s> {
     source: &'s Source,
@@ -210,6 +213,11 @@ impl<'s> Reader<'s> {
         let help = match near {
             _ if what == "setting" && given == "watch" => {
                 "watches belong in files `*.toml` beside this one".to_owned()
+            }
+            _ if what == "store" && SECRETS.contains(&given.as_ref()) => {
+                "secrets come from files only, of mode 0600: write `password_file = \"/etc/twitcher/etcd.password\"` \
+                 (etcd) or `digest_file = \"/etc/twitcher/zk.digest\"` (ZooKeeper)"
+                    .to_owned()
             }
             Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
             None => {

@@ -128,8 +128,10 @@ impl Store {
     /// far as its history goes. Only for subscriptions to every update: those to states would go back to it
     /// whenever they connect anew.
     pub(crate) fn open_since(spec: StoreSpec, revision: i64) -> Self {
-        let open =
-            move |spec: &StoreSpec, attempt| crate::store::etcd::session(spec, attempt, Some(revision));
+        let files = crate::store::StoreFiles::default();
+        let open = move |spec: &StoreSpec, attempt| {
+            crate::store::etcd::session(spec, attempt, Some(revision), &files)
+        };
         Self::open_with(spec, Box::new(open))
     }
 

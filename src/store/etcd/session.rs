@@ -23,7 +23,7 @@ use super::read::{Mark, Outcome, Wanted};
 use super::streams::{Opened, Streams, Watch};
 use crate::store::access::LEFT_OUT;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, Session, TargetId};
-use crate::store::{StoreError, StoreSpec};
+use crate::store::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::{Content, Detail, Version};
 
 /// Reads under way at once; more wait in order. One of them is never a range's, which may take minutes: a key need
@@ -36,8 +36,8 @@ const COMMANDS: usize = 64;
 
 /// Opens a session with the member whose turn it is. `since`: what is not taken up where it was left is shown as it
 /// was at that revision, and then every update since.
-pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>) -> Session {
-    let entrance = Entrance::new(spec);
+pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>, files: &StoreFiles) -> Session {
+    let entrance = Entrance::new(spec, files);
     Session::start(move |commands, reports| async move {
         let served = Box::pin(async {
             let entrance = entrance?;
