@@ -64,16 +64,15 @@ impl StartGuard {
     }
 
     fn tick(&self, starts: &mut Starts) -> io::Result<()> {
-        let timer = match &starts.timer {
-            Some(timer) => Arc::clone(timer),
-            None => {
-                let timer = Arc::new(TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?);
-                let (waited, guarded) = (Arc::clone(&timer), Arc::downgrade(&self.0));
-                std::thread::Builder::new()
-                    .name("start-guard".to_owned())
-                    .spawn(move || serve(&waited, &guarded))?;
-                starts.timer.insert(timer).clone()
-            }
+        let timer = if let Some(timer) = &starts.timer {
+            Arc::clone(timer)
+        } else {
+            let timer = Arc::new(TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?);
+            let (waited, guarded) = (Arc::clone(&timer), Arc::downgrade(&self.0));
+            std::thread::Builder::new()
+                .name("start-guard".to_owned())
+                .spawn(move || serve(&waited, &guarded))?;
+            starts.timer.insert(timer).clone()
         };
         timer.set(Expiration::Interval(LOOKS.into()), TimerSetTimeFlags::empty())?;
         Ok(())
