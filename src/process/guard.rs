@@ -133,6 +133,9 @@ mod tests {
     use super::super::step::Step;
     use super::*;
 
+    /// To try them all takes the child seconds.
+    const MANY: usize = 3_000_000;
+
     /// The program comes behind so many files that are not there that a stop meets the child before its exec.
     fn plan(missing: usize) -> Plan {
         let null = || OwnedFd::from(File::options().read(true).write(true).open("/dev/null").unwrap());
@@ -160,18 +163,16 @@ mod tests {
         pidfds.filter(|pidfd| *pidfd >= 0 && spawn::stop_start(*pidfd).is_ok()).count()
     }
 
-    fn held_start(guard: &StartGuard) -> thread::JoinHandle<Result<(), Failure>> {
-        let guard = guard.clone();
-        thread::spawn(move || {
-            let starting = guard.begin(Duration::from_hours(1));
-            spawn::spawn(&plan(100_000), starting).map(drop)
-        })
+    fn held_start(guard: &StartGuard, plan: &Arc<Plan>) -> thread::JoinHandle<Result<(), Failure>> {
+        let (guard, plan) = (guard.clone(), Arc::clone(plan));
+        thread::spawn(move || spawn::spawn(&plan, guard.begin(Duration::from_hours(1))).map(drop))
     }
 
     #[test]
     fn twenty_stopped_starts_fail_and_hold_up_no_other() {
         let guard = StartGuard::default();
-        let held: Vec<_> = (0..20).map(|_| held_start(&guard)).collect();
+        let plan = Arc::new(plan(MANY));
+        let held: Vec<_> = (0..20).map(|_| held_start(&guard, &plan)).collect();
         // A start that was stopped early is killed, and gone from the list, while others are still to come.
         while held.iter().any(|start| !start.is_finished()) {
             stop_all(&guard);
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn another_start_does_not_wait_for_one_that_is_stopped() {
         let guard = StartGuard::default();
-        let held = held_start(&guard);
+        let held = held_start(&guard, &Arc::new(plan(MANY)));
         while stop_all(&guard) == 0 {
             thread::yield_now();
         }
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn a_start_ends_at_its_limit_and_a_normal_one_is_left_alone() {
         let guard = StartGuard::default();
-        let endless = spawn::spawn(&plan(1_500_000), guard.begin(Duration::ZERO));
+        let endless = spawn::spawn(&plan(MANY), guard.begin(Duration::ZERO));
         assert_eq!(endless.unwrap_err().step, Step::Held);
         assert!(spawn::spawn(&plan(3), guard.begin(Duration::from_hours(1))).is_ok());
     }
