@@ -29,7 +29,8 @@ pub struct FoundRun {
     /// It bears the mark that only leaders of runs have. Without, it may be one that could not be marked, or a
     /// service that an action left running in a session of its own.
     pub marked: bool,
-    /// Who it runs as. Anybody may set a variable: believe it only for the watch's own user.
+    /// The account that it runs as. Anybody can set the variables: they say nothing unless this is the watch's own
+    /// account.
     pub uid: u32,
 }
 
@@ -96,7 +97,12 @@ impl Spawner {
     }
 
     fn read_run(&self, stat: Stat, prefix: &str) -> Option<FoundRun> {
+        // Nobody's action is init: whoever started init in a container may have set any variable.
+        if stat.pid == 1 {
+            return None;
+        }
         let directory = format!("/proc/{}", stat.pid);
+        let uid = procfs::only_uid(&std::fs::read(format!("{directory}/status")).ok()?)?;
         let environ = std::fs::read(format!("{directory}/environ")).ok()?;
         let variable = |name: &str| {
             let assigned = environ
@@ -119,7 +125,7 @@ impl Spawner {
             version: variable("TWITCHER_VERSION")?.to_owned(),
             identity,
             marked: spawn::is_marked_leader(stat.pid),
-            uid: std::fs::metadata(&directory).ok()?.uid(),
+            uid,
         })
     }
 }

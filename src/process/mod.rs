@@ -9,6 +9,7 @@
 mod adopt;
 mod children;
 mod failure;
+mod guard;
 mod launch;
 mod lines;
 mod output;
