@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::net::unix::pipe;
 use tokio::task::AbortHandle;
 
-use super::lines::LineGate;
+use super::lines::{Allowance, LineGate};
 use crate::watch::{RunId, WatchName};
 
 /// How many output pipes of ended runs a watch keeps open for what those runs left running.
@@ -29,7 +29,8 @@ pub struct OutputSink {
 impl OutputSink {
     /// Hands each line, fit for a log, to `emit`.
     pub fn new(leftovers: &Leftovers, emit: impl FnMut(&str) + Send + 'static) -> Self {
-        Self { gate: LineGate::new(), emit: Box::new(emit), leftovers: leftovers.clone() }
+        let gate = LineGate::new(Arc::clone(&leftovers.allowance));
+        Self { gate, emit: Box::new(emit), leftovers: leftovers.clone() }
     }
 
     /// Logs each line with the names of its watch and run.
@@ -68,18 +69,21 @@ impl fmt::Debug for OutputSink {
     }
 }
 
-/// The still open outputs of a watch's ended runs: at most 64, the oldest is closed for one more. One for
-/// each watch, kept as long as the watch.
+/// What the outputs of all runs of a watch share: how much may be logged, and the still open outputs of ended runs, at
+/// most 64; one more closes the oldest. One for each watch, kept as long as the watch.
 #[derive(Debug, Clone, Default)]
-pub struct Leftovers(Arc<Mutex<VecDeque<AbortHandle>>>);
+pub struct Leftovers {
+    allowance: Arc<Mutex<Allowance>>,
+    open: Arc<Mutex<VecDeque<AbortHandle>>>,
+}
 
 impl Leftovers {
     pub(super) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn keep(&self, task: AbortHandle) {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|task| !task.is_finished());
         open.push_back(task);
         while open.len() > MOST_LEFTOVERS {
