@@ -25,7 +25,7 @@ mod tests;
 pub use adopt::FoundRun;
 pub use failure::SpawnError;
 pub use launch::{DEFAULT_PATH, Launch, RunDetails};
-pub use lines::{FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, TAIL_BYTES};
+pub use lines::{Allowance, FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, TAIL_BYTES};
 pub use output::{Leftovers, OutputSink};
 pub use run::{Ended, Ending, RunCommand, RunCommands, RunTask, Running};
 pub use scripts::{Script, Scripts};

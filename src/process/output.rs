@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::net::unix::pipe;
 
-use super::lines::LineGate;
+use super::lines::{Allowance, LineGate};
 use crate::watch::{RunId, WatchName};
 
 /// Of how many output pipes of ended runs a watch still logs the lines. More are read and discarded.
@@ -32,7 +32,7 @@ impl OutputSink {
     /// Hands each line, fit for a log, to `emit`.
     pub fn new(leftovers: &Leftovers, emit: impl FnMut(&str) + Send + 'static) -> Self {
         Self {
-            gate: LineGate::new(),
+            gate: LineGate::new(Arc::clone(&leftovers.allowance)),
             emit: Box::new(emit),
             leftovers: leftovers.clone(),
             muted: Arc::default(),
@@ -76,10 +76,14 @@ impl fmt::Debug for OutputSink {
     }
 }
 
-/// The outputs of a watch's ended runs that are still open. All of them are read until their end; of more than
-/// 64 the oldest are not logged any more. One for each watch, kept as long as the watch.
+/// What the outputs of all runs of a watch share: how much may be logged, and the outputs of ended runs that are still
+/// open. All of those are read until their end; of more than 64 the oldest are not logged any more. One for each
+/// watch, kept as long as the watch.
 #[derive(Debug, Clone, Default)]
-pub struct Leftovers(Arc<Mutex<VecDeque<Leftover>>>);
+pub struct Leftovers {
+    allowance: Arc<Mutex<Allowance>>,
+    logged: Arc<Mutex<VecDeque<Leftover>>>,
+}
 
 /// An output that is read on after its run's end: the flag that mutes it, shared with its reader.
 #[derive(Debug)]
@@ -94,7 +98,7 @@ impl Leftover {
 
 impl Leftovers {
     fn add(&self, leftover: Leftover) {
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         logged.retain(|leftover| !leftover.is_over());
         logged.push_back(leftover);
         while logged.len() > MOST_LOGGED {
@@ -179,7 +183,7 @@ mod tests {
             .map(|number| {
                 let (write, read) = pipe::pipe().unwrap();
                 let logged = Arc::clone(&logged);
-                let emit = move |_: &str| drop(logged.lock().unwrap().insert(number));
+                let emit = move |_: &str| logged.lock().unwrap().extend([number]);
                 OutputSink::new(&leftovers, emit).linger(read);
                 write
             })
@@ -192,6 +196,6 @@ mod tests {
         while *logged.lock().unwrap() != newest {
             tokio::task::yield_now().await;
         }
-        assert!(leftovers.0.lock().unwrap().len() <= MOST_LOGGED);
+        assert!(leftovers.logged.lock().unwrap().len() <= MOST_LOGGED);
     }
 }

@@ -89,6 +89,10 @@ fn sleepers(nice: Option<i32>) -> (Plan, File) {
 #[test]
 fn only_the_leader_of_a_run_bears_the_mark() {
     for nice in [None, Some(5), Some(-5)] {
+        if nice.is_some_and(|nice| nice < 0) && !nix::unistd::geteuid().is_root() {
+            eprintln!("left out: only root may lower a niceness");
+            continue;
+        }
         let (plan, output) = sleepers(nice);
         let child = spawn::spawn(&plan, StartGuard::default().begin(Duration::from_hours(1))).unwrap();
         let mut printed = vec![0; 64];

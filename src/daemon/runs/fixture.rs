@@ -45,6 +45,7 @@ pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
         format: Format::Raw,
         output: Output::Null,
         verify_interval: Duration::from_mins(5),
+        splay: Duration::ZERO,
         policy: Arc::new(PolicySpec {
             run_on_load: RunOnLoad::Always,
             run_mode: RunMode::Queue,
