@@ -98,8 +98,9 @@ fn the_socket_answers_only_root_and_the_daemons_own_user() {
     // The daemon judges the peer also where the file's mode lets others connect.
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
     std::fs::set_permissions(daemon.config(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // It is refused before it sends a byte.
     let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
-                  s.sendall(b'{\"status\":{\"name\":null}}\\n')\nprint(s.makefile().read())";
+                  print(s.makefile().read())";
     let mut command = std::process::Command::new("python3");
     command.args(["-c", script]).arg(&socket);
     std::os::unix::process::CommandExt::uid(&mut command, 65534);
@@ -146,13 +147,17 @@ fn a_control_socket_that_was_removed_comes_back() {
 #[test]
 fn a_control_socket_in_a_directory_that_others_can_write_is_refused() {
     let daemon = Daemon::prepare("");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    std::fs::set_permissions(daemon.config(), mode).unwrap();
+    let open = daemon.path("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let conf = daemon.path("config/twitcher.conf");
+    let text = std::fs::read_to_string(&conf).unwrap().replace("/control.sock", "/open/control.sock");
+    std::fs::write(&conf, text).unwrap();
     let refused = daemon.ask(&["run"]);
     let error = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{error}");
     assert!(error.contains("refused to make the control socket") && error.contains("(mode 0777)"), "{error}");
-    assert!(!daemon.path("control.sock").exists());
+    assert!(!open.join("control.sock").exists());
 }
 
 #[test]
