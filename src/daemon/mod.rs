@@ -1,17 +1,16 @@
 //! The daemon: its order of starting, its one loop, and its end.
 //!
 //! Start: settings, log, ledger (the lock of the state directory), control socket, watches, ready. The loop
-//! takes what clients ask, hints that files changed, signals, and watches that drained; it waits for none of
-//! them. Decisions about runs are made in `policy`, and performed in `live`.
+//! handles requests of clients, hints that files changed, signals, and watches that drained; it waits for none of
+//! them. Decisions about runs are made in `policy`, performed in `live`, and `runs` owns the runs.
 
 mod ad_hoc;
 mod answer;
-mod ground;
 mod http;
 mod live;
-mod orphans;
 mod reload;
 mod report;
+mod runs;
 mod service;
 mod signals;
 mod supervisor;
@@ -26,10 +25,11 @@ use crate::config::{DirectoryWatch, Hint};
 use crate::config::{FileReport, Loader, Settings};
 use crate::control::{Asked, Server, ServerError};
 use crate::ledger::{Ledger, LedgerError};
+use crate::process::Spawner;
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
-use ground::Ground;
 use http::Probe;
 pub use reload::first_settings;
+use runs::Runs;
 use service::Watchdog;
 use signals::{Asks, Signals};
 use supervisor::Supervisor;
@@ -98,7 +98,7 @@ struct Daemon {
     loader: Loader,
     settings: Arc<Settings>,
     files: Vec<FileReport>,
-    ground: Arc<Ground>,
+    runs: Arc<Runs>,
     supervisor: Supervisor,
     /// What is wrong with watching the configuration directory.
     blindness: Option<String>,
@@ -126,17 +126,18 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
         None => None,
     };
     let max_processes = usize::try_from(settings.max_processes).unwrap_or(usize::MAX);
-    let ground = Arc::new(Ground::new(ledger, &settings.state_dir, max_processes, started));
-    signals::reap_as_init(&ground.spawner)?;
-    ground.find_lost_runs().await;
+    let spawner = Spawner::new();
+    signals::reap_as_init(&spawner)?;
+    let runs = Arc::new(Runs::new(spawner, ledger, &settings.state_dir, max_processes, started));
+    runs.find().await;
     let (watch, hints) = DirectoryWatch::start(&directory);
     let mut daemon = Daemon {
         started,
         loader,
         settings,
         files: Vec::new(),
-        supervisor: Supervisor::new(Arc::clone(&ground)),
-        ground,
+        supervisor: Supervisor::new(Arc::clone(&runs)),
+        runs,
         blindness: None,
         reloads: 0,
         log,
@@ -219,14 +220,14 @@ impl Daemon {
                 }
             }
         }
-        if let Err(unwritten) = self.ground.ledger.flush(LAST_WRITES) {
+        if let Err(unwritten) = self.runs.ledger().flush(LAST_WRITES) {
             tracing::error!("{unwritten}");
         }
         tracing::info!("stopped");
     }
 
     fn running(&self) -> u64 {
-        self.ground.running()
+        self.runs.count()
     }
 
     /// One line for the service manager.

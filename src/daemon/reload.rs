@@ -65,9 +65,9 @@ impl Daemon {
         let names: std::collections::BTreeSet<_> = self.loader.watches().keys().cloned().collect();
         let forgotten = jiff::Timestamp::now().checked_sub(REMEMBERED).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         if all_read {
-            self.ground.ledger.forget(|name| names.contains(name), forgotten);
+            self.runs.ledger().forget(|name| names.contains(name), forgotten);
         }
-        self.ground.orphans.adopt(&self.ground, |name| names.contains(name));
+        self.runs.adopt_orphans(|name| names.contains(name));
         tracing::info!("{} watches", names.len());
         self.supervisor.begin_all(self.loader.watches().values().map(definition));
     }
@@ -106,9 +106,7 @@ impl Daemon {
                 removed.len(),
                 report.unchanged
             );
-            let scripts =
-                self.loader.watches().values().filter_map(|watch| self.ground.script_of(&watch.spec));
-            self.ground.scripts.retain(&scripts.collect());
+            self.runs.retain_scripts(self.loader.watches().values().map(|watch| &*watch.spec));
         }
     }
 
@@ -143,7 +141,7 @@ impl Daemon {
             said.push("the log goes where log and log_level say now".to_owned());
         }
         if old.max_processes != settings.max_processes {
-            self.ground.set_max_processes(old.max_processes, settings.max_processes);
+            self.runs.set_max_processes(settings.max_processes);
             said.push(format!("max_processes is {} now", settings.max_processes));
         }
         if old.stores != settings.stores {

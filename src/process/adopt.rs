@@ -73,22 +73,26 @@ impl Spawner {
         found.into_values().collect()
     }
 
-    /// Goes on draining what ended runs of an earlier daemon left running, so that a service which an action
-    /// started does not stop at a full pipe. Pipes with these inodes have a reader already. Returns how many.
+    /// Goes on reading the output of what ended runs of an earlier daemon left running, so that no service
+    /// that an action started blocks on a full pipe. Pipes with the inodes `read` have a reader already.
+    /// Returns how many there are.
     ///
     /// Reads `/proc` like [`Spawner::find_runs`], and needs a tokio runtime.
     pub fn drain_leftovers(&self, prefix: &str, read: &BTreeSet<u64>) -> usize {
         let mut read = read.clone();
-        let leftovers = Leftovers::default();
+        let mut leftovers: BTreeMap<WatchName, Leftovers> = BTreeMap::new();
+        let mut count = 0;
         for stat in procfs::every_stat().filter(|stat| stat.alive) {
             let Some(run) = self.read_run(stat, prefix) else { continue };
             for number in [1, 2] {
                 let Some((inode, pipe)) = held_pipe(stat.pid, number, &read) else { continue };
                 read.insert(inode);
-                OutputSink::to_log(&leftovers, &run.watch, &run.run).linger(pipe);
+                let leftovers = leftovers.entry(run.watch.clone()).or_default();
+                OutputSink::to_log(leftovers, &run.watch, &run.run).linger(pipe);
+                count += 1;
             }
         }
-        leftovers.count()
+        count
     }
 
     fn read_run(&self, stat: Stat, prefix: &str) -> Option<FoundRun> {
