@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::mirror::Seen;
+use super::seen::Seen;
 use super::snapshot::{Difference, Scope, Snapshot};
 
 /// A stream of changes of a [`Tree`](super::Tree). Ends with the tree. A value that is written again is no change.

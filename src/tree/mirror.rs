@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::changes::Changes;
 use super::node::Node;
+use super::seen::Seen;
 use super::snapshot::{ReadError, Scope, Snapshot};
 use crate::store::{Standing, Store, Subscribe, Subscription};
 use crate::watch::{Content, Key, Version, WatchType};
@@ -49,14 +50,6 @@ pub struct Tree {
     seen: watch::Receiver<Seen>,
     demands: mpsc::UnboundedSender<oneshot::Sender<()>>,
     task: JoinHandle<()>,
-}
-
-/// What the mirror's task last saw.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) snapshot: Snapshot,
-    pub(super) loaded: bool,
-    standing: Standing,
 }
 
 impl Tree {

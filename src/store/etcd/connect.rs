@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, KvClient, TlsOptions, WatchClient};
 
+use super::LARGEST_MESSAGE;
 use super::explain::explain;
 use super::keys::KeySpace;
 use crate::store::error::time;
 use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls};
 
-/// The largest answer that is accepted: etcd's own limit of a value is 1.5 MiB, but a range of many is one
-/// message, and so is what a watch catches up with.
-pub(super) const LARGEST_MESSAGE: usize = 64 << 20;
 /// A request's headers come within this.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(3);

@@ -2,7 +2,7 @@
 
 use etcd_client::Error;
 
-use super::connect::LARGEST_MESSAGE;
+use super::LARGEST_MESSAGE;
 use crate::store::StoreError;
 
 /// How a failed request is dealt with. Codes are not to be trusted for more than this: a broken

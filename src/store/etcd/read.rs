@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse};
 use etcd_client::{Error, GetOptions, KvClient, Txn, TxnOp};
 
-use super::connect::LARGEST_MESSAGE;
+use super::LARGEST_MESSAGE;
 use super::explain::{Kind, explain, is_permission, kind};
 use super::keys::{Range, Scope};
 use super::mirror::{Filling, Mirror, Seen};

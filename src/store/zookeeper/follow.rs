@@ -17,9 +17,9 @@ use zookeeper_client::{
 use super::announce::Announcement;
 use super::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
 use super::due::Due;
+use super::ended::{Ended, sleep_until};
 use super::nodes::{MOST_NODES, Node, read_nodes, read_values, walk};
 use super::path::{below, place_in};
-use super::serve::{Ended, sleep_until};
 use super::tree::{Found, Tree, parent};
 use crate::store::StoreError;
 use crate::store::session::{Reading, Report, TargetId};

@@ -11,6 +11,7 @@ mod announce;
 mod condition;
 mod connect;
 mod due;
+mod ended;
 mod follow;
 mod look;
 mod nodes;
@@ -26,8 +27,9 @@ use tokio::sync::mpsc;
 pub use access::Access;
 
 use self::connect::Entrance;
+use self::ended::Ended;
 use self::path::path_of;
-use self::serve::{Ended, Serving};
+use self::serve::Serving;
 use super::session::{Command, Report, Session};
 use super::{StoreError, StoreSpec};
 use crate::watch::Key;

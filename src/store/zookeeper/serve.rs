@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits for an answer; every request, every watch and every tree is a future in one of a few sets.
 
+mod followed;
 mod singles;
 mod trees;
 
@@ -17,8 +18,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
-use self::trees::{Followed, Left};
+use self::followed::{Followed, Left};
 use super::connect::{Entrance, Meaning, failed, meaning};
+use super::ended::{Ended, sleep_until};
 use super::look::{Seen, Want};
 use super::path::path_of;
 use super::pool::{Manner, Member, Place, Pool};
@@ -67,20 +69,6 @@ struct Synced {
     member: Member,
     asking: u64,
     result: Result<(), Error>,
-}
-
-/// How a session ends.
-pub(super) enum Ended {
-    /// Nobody listens any more.
-    Unheard,
-    /// With a doubt.
-    Lost(StoreError),
-}
-
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        Self::Lost(error)
-    }
 }
 
 /// The work of a session. Fields are dropped in this order: the clients go before the watches, or each
@@ -349,12 +337,4 @@ fn next_state(member: Member, mut watcher: StateWatcher) -> BoxFuture<'static, N
         (member, watcher, state)
     }
     .boxed()
-}
-
-/// Sleeps for ever without a deadline.
-pub(super) async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }

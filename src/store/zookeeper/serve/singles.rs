@@ -3,9 +3,10 @@
 use futures::FutureExt;
 use futures::future::Aborted;
 
-use super::{Ended, Fired, IN_FLIGHT, Looked, Serving, Waiting};
+use super::{Fired, IN_FLIGHT, Looked, Serving, Waiting};
 use crate::store::session::{Report, TargetId};
 use crate::store::zookeeper::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
+use crate::store::zookeeper::ended::Ended;
 use crate::store::zookeeper::look::look;
 use crate::store::zookeeper::single::Phase;
 

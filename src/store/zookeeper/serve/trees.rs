@@ -5,28 +5,13 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Ended, Serving};
+use super::Serving;
+use super::followed::{Followed, Left};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
+use crate::store::zookeeper::ended::Ended;
 use crate::store::zookeeper::follow::{Asked, Stopped, follow};
 use crate::store::zookeeper::pool::{Manner, Member};
-
-/// A tree that is followed.
-pub(super) struct Followed {
-    /// Which time it is followed.
-    turn: u64,
-    /// To demand that it is verified. Dropping it ends the work.
-    demands: mpsc::UnboundedSender<()>,
-}
-
-/// A tree that is followed no more.
-pub(super) struct Left {
-    id: TargetId,
-    turn: u64,
-    member: Member,
-    bytes: usize,
-    how: Stopped,
-}
 
 impl Serving {
     pub(super) fn follow(&mut self, id: TargetId, top: Arc<str>) {
