@@ -154,3 +154,48 @@ fn take(
     }
     Drained::Open
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Writes more than a pipe holds.
+    async fn talk(pipe: pipe::Sender) {
+        let mut left = 256 << 10;
+        while left > 0 {
+            pipe.writable().await.unwrap();
+            match pipe.try_write(&[b'\n'; 4096]) {
+                Ok(written) => left -= written.min(left),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_output_that_is_left_is_read_though_only_the_newest_are_logged() {
+        let leftovers = Leftovers::default();
+        let logged: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
+        let (muted, all) = (6, MOST_LOGGED + 6);
+        let services: Vec<pipe::Sender> = (0..all)
+            .map(|number| {
+                let (write, read) = pipe::pipe().unwrap();
+                let logged = Arc::clone(&logged);
+                let emit = move |_: &str| drop(logged.lock().unwrap().insert(number));
+                OutputSink::new(&leftovers, emit).linger(read);
+                write
+            })
+            .collect();
+        for service in services {
+            let talked = tokio::time::timeout(Duration::from_mins(1), talk(service)).await;
+            assert!(talked.is_ok(), "it blocks on a full pipe");
+        }
+        let newest: BTreeSet<usize> = (muted..all).collect();
+        while *logged.lock().unwrap() != newest {
+            tokio::task::yield_now().await;
+        }
+        assert!(leftovers.0.lock().unwrap().len() <= MOST_LOGGED);
+    }
+}
