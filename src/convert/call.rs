@@ -15,7 +15,7 @@ use super::operate::element;
 use super::script::{Item, Script};
 use super::skip::poison;
 use super::text;
-use super::value::{Builtin, Value, Why};
+use super::value::{Builtin, Value};
 
 /// Longest list that is made out of a number.
 const LONGEST_RANGE: i64 = 100_000;

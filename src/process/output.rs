@@ -183,7 +183,7 @@ mod tests {
             .map(|number| {
                 let (write, read) = pipe::pipe().unwrap();
                 let logged = Arc::clone(&logged);
-                let emit = move |_: &str| drop(logged.lock().unwrap().insert(number));
+                let emit = move |_: &str| logged.lock().unwrap().extend([number]);
                 OutputSink::new(&leftovers, emit).linger(read);
                 write
             })
