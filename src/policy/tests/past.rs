@@ -4,7 +4,8 @@ use super::fixture::{Story, absent, policy, present};
 use crate::ledger::{Applied, Entry, Paused, described};
 use crate::policy::{Baseline, Effect, Past, Predecessor};
 use crate::watch::{
-    Key, OnDelete, PolicySpec, RunMode, RunOnLoad, Seq, State, StoreName, Target, WatchType, is_same,
+    Fingerprint, Key, OnDelete, PolicySpec, RunMode, RunOnLoad, Seq, State, StoreName, Target, WatchType,
+    is_same,
 };
 
 fn target(key: &str) -> Target {
@@ -108,7 +109,7 @@ impl Case {
                 Whose::Elsewhere => described(&other),
             }),
             applied: self.applied.map(applied),
-            stopped: self.stopped.then(|| "mark".to_owned()),
+            stopped: self.stopped.then(Fingerprint::default),
             paused: self.paused.map(|settled| Paused {
                 until: None,
                 seconds: None,
