@@ -196,6 +196,6 @@ mod tests {
         while *logged.lock().unwrap() != newest {
             tokio::task::yield_now().await;
         }
-        assert!(leftovers.0.lock().unwrap().len() <= MOST_LOGGED);
+        assert!(leftovers.logged.lock().unwrap().len() <= MOST_LOGGED);
     }
 }
