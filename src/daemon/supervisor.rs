@@ -185,7 +185,6 @@ impl Supervisor {
         rest: Option<Instant>,
     ) -> Option<Place> {
         let store = self.store(&definition.spec.target.store)?;
-        self.runs.book().renew_fingerprints(&definition.spec);
         let Definition { spec, file } = definition;
         let circumstances = Circumstances { handover, rest, grace: self.grace, once: None };
         let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);

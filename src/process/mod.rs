@@ -14,6 +14,7 @@ mod launch;
 mod lines;
 mod output;
 mod procfs;
+mod reap;
 mod run;
 mod scripts;
 mod spawn;

@@ -27,11 +27,6 @@ impl Book {
         self.ledger.entry(watch.as_str()).unwrap_or_default()
     }
 
-    /// Replaces the fingerprints that version 0.1.0 wrote of this watch.
-    pub(in crate::daemon) fn renew_fingerprints(&self, spec: &WatchSpec) {
-        self.ledger.renew_fingerprints(spec);
-    }
-
     /// A run has a process.
     pub(super) fn started(
         &self,
@@ -117,8 +112,10 @@ impl Book {
         self.ledger.stop(watch, None);
     }
 
-    /// Whether the watch is stopped. A stop ends when the definition changes.
+    /// Whether the watch is stopped. A stop ends when the definition changes; one that version 0.1.0 recorded
+    /// counts as under this definition.
     pub(in crate::daemon) fn is_stopped(&self, spec: &WatchSpec) -> bool {
+        self.ledger.renew_fingerprints(spec);
         let Some(stopped) = self.ledger.read(spec.name.as_str(), |entry| entry.stopped.clone()) else {
             return false;
         };
@@ -127,15 +124,5 @@ impl Book {
             self.revive(&spec.name);
         }
         unchanged
-    }
-
-    /// Whether a run was started under this definition.
-    pub(super) fn is_under(live: &LiveRun, definition: &Fingerprint) -> bool {
-        live.definition == *definition
-    }
-
-    /// The fingerprint of a definition, to be compared with [`Book::is_under`].
-    pub(super) fn definition(spec: &WatchSpec) -> Fingerprint {
-        spec.fingerprint()
     }
 }

@@ -46,23 +46,7 @@ pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
         output: Output::Null,
         verify_interval: Duration::from_mins(5),
         splay: Duration::ZERO,
-        policy: Arc::new(PolicySpec {
-            run_on_load: RunOnLoad::Always,
-            run_mode: RunMode::Queue,
-            on_delete: OnDelete::Ignore,
-            notify_signal: None,
-            timeout: None,
-            kill_after: Duration::from_secs(5),
-            settle: Duration::ZERO,
-            settle_max: Duration::ZERO,
-            splay: Duration::ZERO,
-            min_interval: Duration::ZERO,
-            retries: Retries::AtMost(0),
-            retry_delay: Duration::from_secs(5),
-            retry_delay_max: Duration::from_mins(5),
-            on_failure: OnFailure::Keep,
-            success_codes: vec![0],
-        }),
+        policy: Arc::default(),
     }
 }
 

@@ -256,10 +256,10 @@ impl Runs {
         if self.orphans.is_empty() {
             return Vec::new();
         }
-        let definition = Book::definition(spec);
+        let definition = spec.fingerprint();
         let claimed = self
             .orphans
-            .claim(|Orphan { watch, run }| *watch == spec.name || Book::is_under(&run.live, &definition));
+            .claim(|orphan| orphan.watch == spec.name || orphan.run.live.definition == definition);
         let claimed = claimed.into_iter().map(|Orphan { watch, run }| {
             if watch != spec.name {
                 self.book.renamed(&watch, &spec.name, run.live.clone());
