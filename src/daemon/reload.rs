@@ -1,9 +1,12 @@
 //! Gives the supervisor what a reading of the configuration changed, and reports it.
 
+mod summary;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::summary::summary;
 use super::Daemon;
 use super::answer::done;
 use super::loading::Loaded;
@@ -98,14 +101,8 @@ impl Daemon {
             }
         }
         if !diff.is_empty() {
-            let ReloadReport { added, changed, removed, .. } = &*report;
-            tracing::info!(
-                "reloaded: {} added, {} changed, {} removed, {} unchanged",
-                added.len(),
-                changed.len(),
-                removed.len(),
-                report.unchanged
-            );
+            let file = |name: &_| self.watches.get(name).map(|watch| &*watch.file);
+            tracing::info!("{}", summary(diff, file));
             self.runs.retain_scripts(self.watches.values().map(|watch| &*watch.spec));
         }
     }
