@@ -95,6 +95,9 @@ impl StoreArgs {
     }
 }
 
+/// Entries that are left out, one line each.
+const MOST_TOLD: usize = 5;
+
 impl Opened {
     /// What a place of this store can hold.
     pub(super) fn ground(&self) -> Ground {
@@ -119,6 +122,9 @@ impl Opened {
                 listing.left_out,
                 shown(key)
             );
+        }
+        if !listing.unreadable.is_empty() {
+            let _ = write!(std::io::stderr().lock(), "{}", told(&listing.unreadable));
         }
         Ok(listing.entries)
     }
@@ -152,6 +158,23 @@ pub(super) fn failure(error: StoreError) -> Failure {
         | StoreError::File { .. } => "",
     };
     Failure::new(format!("{}{help}", escape::line(error.to_string().as_bytes())))
+}
+
+/// Entries that are left out, each with the reason, the first few of them.
+fn told(unreadable: &[String]) -> String {
+    let lines = unreadable.iter().take(MOST_TOLD);
+    let mut text: String = lines
+        .map(|why| {
+            format!(
+                "twitcher: an entry is left out, and will stay as it is: {}\n",
+                escape::line(why.as_bytes())
+            )
+        })
+        .collect();
+    if unreadable.len() > MOST_TOLD {
+        text += &format!("twitcher: {} more are left out\n", unreadable.len() - MOST_TOLD);
+    }
+    text
 }
 
 /// A failed write of one key, with what it leaves: `written`, `deleted`.
