@@ -10,7 +10,7 @@ use crate::ledger::{Paused, described};
 use crate::policy::{Adopted, Baseline, Machine, Pause, Suspension};
 use crate::watch::{Fingerprint, State, WatchSpec};
 
-/// The machine of a watch, standing as the ledger says.
+/// The machine of a watch, freshness as the ledger says.
 pub(super) fn machine(spec: &WatchSpec, source: RunSource, ground: &Ground) -> Machine<RunSource> {
     let entry = ground.ledger.entry(spec.name.as_str()).unwrap_or_default();
     let stopped = entry.stopped.as_ref().is_some_and(|stopped| *stopped == fingerprint(spec));

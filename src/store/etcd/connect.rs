@@ -1,28 +1,28 @@
-//! How one member is connected to: addresses, time limits, certificates, login.
+//! Connects to one member: addresses, time limits, certificates, login.
 
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Identity, KvClient, TlsOptions, WatchClient};
+use etcd_client::{
+    Certificate, Client, ConnectOptions, Identity, KvClient, LeaseClient, TlsOptions, WatchClient,
+};
 
-use super::explain::explain;
+use super::explain::{LARGEST_MESSAGE, explain};
 use super::keys::KeySpace;
 use crate::store::error::time;
 use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls};
 
-/// The largest answer that is accepted: etcd's own limit of a value is 1.5 MiB, but a range of many is one
-/// message, and so is what a watch catches up with.
-pub(super) const LARGEST_MESSAGE: usize = 64 << 20;
-/// A request's headers come within this.
+/// Time limit for the response headers of a request.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(3);
-/// etcd cuts connections that ask more often than its `--grpc-keepalive-min-time`, 5 s by default.
+/// Interval and time-out. etcd drops connections that ping more often than its `--grpc-keepalive-min-time`, 5 s by
+/// default.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-/// Where distributions keep the authorities that the system trusts.
+/// Where distributions keep the trusted certificate authorities.
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
 
-/// A store's addresses and how to enter.
+/// A store's addresses and credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Entrance {
     endpoints: Vec<String>,
@@ -36,7 +36,7 @@ pub(super) struct Entrance {
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) server: String,
-    /// Whether there is a token that ages.
+    /// Whether there is a login, whose token expires.
     pub(super) has_login: bool,
     client: Client,
 }
@@ -104,6 +104,10 @@ impl Connection {
 
     pub(super) fn watch(&self) -> WatchClient {
         self.client.watch_client().max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    pub(super) fn leases(&self) -> LeaseClient {
+        self.client.lease_client()
     }
 
     /// Logs in again; a stream keeps the token that it was opened with.

@@ -1,4 +1,4 @@
-//! Opening one ZooKeeper session: servers, credentials, certificates, and words for what goes wrong.
+//! Opens one ZooKeeper session: servers, credentials, certificates, and error messages.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
 ];
 
-/// For asking a server why it did not let us in.
+/// Time limit for probing why a server refused the connection.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Everything that a connection needs, read once a session.
+/// Everything that a connection needs, read once per session.
 #[derive(Debug, Clone)]
 pub(super) struct Entrance {
     connector: Connector,
@@ -98,6 +98,12 @@ impl Entrance {
         (self, chroot)
     }
 
+    /// The same for a session that is left to its time-out when its client is dropped.
+    pub(super) fn kept_when_dropped(mut self) -> Self {
+        self.connector = self.connector.with_detached();
+        self
+    }
+
     /// Opens a session within the session time-out, or `limit` where that is shorter.
     pub(super) async fn open(self, limit: Option<Duration>) -> Result<Client, StoreError> {
         let limit = limit.map_or(self.limit, |limit| limit.min(self.limit));
@@ -128,7 +134,7 @@ impl Entrance {
         Err(self.explain(why).await)
     }
 
-    /// The library says only that it did not work; a server that cannot be reached at all says why.
+    /// The library only says that connecting failed; a TCP connection to each server tells why.
     async fn explain(&self, why: String) -> StoreError {
         for server in &self.servers {
             let address = if server.contains(':') { server.clone() } else { format!("{server}:2181") };
@@ -170,7 +176,7 @@ async fn digest(path: &Path) -> Result<String, StoreError> {
     })
 }
 
-/// The library trusts its caller that a host can be named in a certificate.
+/// The library expects host names that are valid in certificates.
 fn check_host(server: &str) -> Result<(), StoreError> {
     let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -228,20 +234,34 @@ async fn certificates(tls: Option<&Tls>) -> Result<TlsOptions, StoreError> {
     Ok(options)
 }
 
-/// What an error of one request says.
+/// Why a session ends.
+pub(super) enum SessionEnd {
+    /// The driver has dropped its end.
+    Unheard,
+    /// Its connection is in doubt.
+    Lost(StoreError),
+}
+
+impl From<StoreError> for SessionEnd {
+    fn from(error: StoreError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+/// What an error of one request implies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The connection broke; the session may go on in another one.
+    /// The connection is lost; the session may continue on another one.
     Broken,
     /// The session is over.
     Over,
-    /// The server understood, and will say the same again.
+    /// The server answered; repeating the request does not help.
     Refused,
-    /// The server understood, and does not let us.
+    /// The server answered: not authorized.
     Denied,
 }
 
-/// Reads an error. What is not known is taken for a broken connection: that is tried again.
+/// Classifies an error. An unknown one counts as a lost connection, which is retried.
 pub(super) fn meaning(error: &Error) -> Meaning {
     if matches!(error, Error::NoAuth) {
         Meaning::Denied
@@ -272,7 +292,7 @@ pub(super) fn meaning(error: &Error) -> Meaning {
     }
 }
 
-/// A node at which the connection is lost so often in a row is not the victim but the cause.
+/// After this many consecutive connection losses while reading one node, the node is taken for their cause.
 pub(super) const MOST_LOSSES: u32 = 5;
 
 /// The connection was lost at a node too often.
@@ -299,7 +319,7 @@ pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
     }
 }
 
-/// Why a request is refused. The library has two words for what the server says of most of them.
+/// Why a request is refused. The library reports most refusals only as a "server error".
 fn in_words(error: &Error) -> String {
     if *error == Error::BadArguments(&"server error") {
         "ZooKeeper does not allow it; the nodes below /zookeeper are its own".to_owned()

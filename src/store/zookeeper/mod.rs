@@ -25,9 +25,9 @@ use tokio::sync::mpsc;
 
 pub use access::Access;
 
-use self::connect::Entrance;
+use self::connect::{Entrance, SessionEnd};
 use self::path::path_of;
-use self::serve::{Ended, Serving};
+use self::serve::Serving;
 use super::session::{Command, Report, Session};
 use super::{StoreError, StoreSpec};
 use crate::watch::Key;
@@ -42,9 +42,9 @@ pub fn session(spec: &StoreSpec, _attempt: u64) -> Session {
     let spec = spec.clone();
     Session::start(move |commands, reports| async move {
         match serve(&spec, commands, &reports).await {
-            Ended::Unheard => {}
+            SessionEnd::Unheard => {}
             // Nobody may be left to hear it.
-            Ended::Lost(error) => drop(reports.send(Report::Lost(error)).await),
+            SessionEnd::Lost(error) => drop(reports.send(Report::Lost(error)).await),
         }
     })
 }
@@ -53,17 +53,17 @@ async fn serve(
     spec: &StoreSpec,
     commands: mpsc::UnboundedReceiver<Command>,
     reports: &mpsc::Sender<Report>,
-) -> Ended {
+) -> SessionEnd {
     let entrance = match Entrance::of(spec).await {
         Ok(entrance) => entrance,
-        Err(error) => return Ended::Lost(error),
+        Err(error) => return SessionEnd::Lost(error),
     };
     let client = match entrance.clone().open(None).await {
         Ok(client) => client,
-        Err(error) => return Ended::Lost(error),
+        Err(error) => return SessionEnd::Lost(error),
     };
     if reports.send(Report::Ready { server: entrance.servers() }).await.is_err() {
-        return Ended::Unheard;
+        return SessionEnd::Unheard;
     }
     Serving::new(entrance, client, reports.clone()).run(commands).await
 }
