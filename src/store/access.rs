@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{StoreError, StoreKind, StoreSpec, StoreUrl, TenureId};
+use super::{StoreError, StoreFiles, StoreKind, StoreSpec, StoreUrl, TenureId};
 use crate::watch::{Key, Spelling, Version};
 
 /// One key with what the store knows of it.
@@ -178,11 +178,22 @@ pub enum Access {
 impl Access {
     /// Connects. The limit applies to connecting and then to each request.
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
+        Self::open_with(spec, limit, &StoreFiles::default()).await
+    }
+
+    /// The same with the thread that reads the store's files given: attempts that share it block no second one.
+    pub(super) async fn open_with(
+        spec: &StoreSpec,
+        limit: Duration,
+        files: &StoreFiles,
+    ) -> Result<Self, StoreError> {
         match &spec.url {
-            StoreUrl::Etcd { .. } => Ok(Self::Etcd(Box::new(super::etcd::Access::open(spec, limit).await?))),
+            StoreUrl::Etcd { .. } => {
+                Ok(Self::Etcd(Box::new(super::etcd::Access::open_with(spec, limit, files).await?)))
+            }
             StoreUrl::Dir { .. } => Ok(Self::Dir(super::dir::Access::open(spec, limit).await?)),
             StoreUrl::ZooKeeper { .. } => {
-                Ok(Self::ZooKeeper(Box::new(super::zookeeper::Access::open(spec, limit).await?)))
+                Ok(Self::ZooKeeper(Box::new(super::zookeeper::Access::open_with(spec, limit, files).await?)))
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod dir;
 pub mod driver;
 pub mod error;
 pub mod etcd;
+pub mod files;
 pub mod kind;
 pub mod requests;
 pub mod session;
@@ -19,6 +20,7 @@ pub mod zookeeper;
 pub use access::Access;
 pub use driver::{Freshness, FreshnessReader, Health, LinkState, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
+pub use files::StoreFiles;
 pub use kind::StoreKind;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 pub use tenure::{Tenure, TenureId};
@@ -27,8 +29,14 @@ pub use url::InvalidStoreUrl;
 /// Opens sessions of the store's kind; the attempt's number rotates among its servers.
 fn opener(spec: &StoreSpec) -> driver::Open {
     match &spec.url {
-        StoreUrl::Etcd { .. } => Box::new(|spec, attempt| etcd::session(spec, attempt, None)),
-        StoreUrl::ZooKeeper { .. } => Box::new(zookeeper::session),
+        StoreUrl::Etcd { .. } => {
+            let files = StoreFiles::default();
+            Box::new(move |spec, attempt| etcd::session(spec, attempt, None, &files))
+        }
+        StoreUrl::ZooKeeper { .. } => {
+            let files = StoreFiles::default();
+            Box::new(move |spec, _| zookeeper::session(spec, &files))
+        }
         StoreUrl::Dir { .. } => {
             let threads = dir::Threads::new(1);
             Box::new(move |spec, _| dir::session(spec, &threads))

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::access::{Access, Change, Condition, Entry, Listing, Reached};
-use super::{Store, StoreError, StoreSpec, StoreUrl, TenureId, zookeeper};
+use super::{Store, StoreError, StoreFiles, StoreSpec, StoreUrl, TenureId, zookeeper};
 use crate::watch::{Key, StoreName, Version};
 
 /// Time limit for connecting, and then for each request.
@@ -26,6 +26,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Requester {
     access: Mutex<Option<Arc<Access>>>,
     sessions: SyncMutex<BTreeMap<TenureId, Weak<zookeeper::Access>>>,
+    pub(super) files: StoreFiles,
 }
 
 impl fmt::Debug for Requester {
@@ -40,7 +41,7 @@ impl Requester {
         if let Some(access) = &*access {
             return Ok(Arc::clone(access));
         }
-        let opened = Arc::new(Access::open(spec, REQUEST_LIMIT).await?);
+        let opened = Arc::new(Access::open_with(spec, REQUEST_LIMIT, &self.files).await?);
         Ok(Arc::clone(access.insert(opened)))
     }
 

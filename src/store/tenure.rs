@@ -74,7 +74,9 @@ impl Store {
             }
             StoreUrl::ZooKeeper { .. } => {
                 let limit = super::requests::REQUEST_LIMIT;
-                let session = super::zookeeper::Access::open_tenure(self.spec(), ttl, limit).await?;
+                let session =
+                    super::zookeeper::Access::open_tenure(self.spec(), ttl, limit, &self.requester.files)
+                        .await?;
                 let session = Arc::new(session);
                 let (id, ttl) = session.tenure();
                 self.requester.add_session(id, &session);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::seen::Seen;
 use super::snapshot::{Difference, Scope, Snapshot};
-use crate::store::Freshness;
 
 /// A stream of changes of a [`Tree`](super::Tree). Ends with the tree. Rewriting the same value is no change.
 ///
@@ -41,14 +41,6 @@ pub struct Changes {
     longest: Duration,
     /// The last delivered snapshot; `None` before the tree is loaded.
     told: Option<Snapshot>,
-}
-
-/// What the mirror's task last saw.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) snapshot: Snapshot,
-    pub(super) loaded: bool,
-    pub(super) freshness: Freshness,
 }
 
 /// The differences since the last delivery.

@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::changes::{Changes, Seen};
+use super::changes::Changes;
 use super::node::Node;
+use super::seen::Seen;
 use super::snapshot::{ReadError, Scope, Snapshot};
 use crate::store::{Freshness, Store, Subscribe, Subscription};
 use crate::watch::{Content, Key, Version, WatchType};

@@ -7,7 +7,8 @@ pub mod mirror;
 pub mod node;
 pub mod place;
 pub mod plan;
-pub mod snapshot;
+pub mod seen;
+mod snapshot;
 pub mod subscribers;
 
 pub use changes::{Changed, Changes};

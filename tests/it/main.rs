@@ -22,6 +22,7 @@ mod check;
 mod completion;
 mod crash;
 mod documents;
+mod fixture_promises;
 mod logging;
 mod monitor;
 mod nginx;

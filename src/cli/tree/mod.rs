@@ -5,6 +5,7 @@
 
 pub mod draw;
 mod escape;
+mod help;
 mod keys;
 mod layout;
 pub mod model;

@@ -1,6 +1,8 @@
 //! Both machines against a model store and an adversary, in virtual time, by seeds.
 //!
 //! `TWITCHER_FLEET_SEEDS` plays so many seeds of each kind instead of a few; `TWITCHER_FLEET_SEED` plays one.
+//!
+//! Two planted faults have no test yet, because no seed is known that shows them: `NoFresh` and `NoRecordCompare`.
 
 mod actor;
 mod adversary;
@@ -154,7 +156,7 @@ fn finds(planted: Planted, seeds: u64) {
             return;
         }
     }
-    assert_eq!(seeds, 0, "{planted:?} was not found in {seeds} seeds");
+    panic!("{planted:?} was not found in {seeds} seeds");
 }
 
 #[test]
@@ -168,18 +170,8 @@ fn a_claim_that_requires_nothing_is_found() {
 }
 
 #[test]
-fn a_start_after_a_stale_claim_is_found() {
-    finds(Planted::NoFresh, number("TWITCHER_FLEET_SEEDS").unwrap_or(0));
-}
-
-#[test]
 fn a_reclaim_that_does_not_wait_is_found() {
     finds(Planted::NoReclaimWait, 400);
-}
-
-#[test]
-fn a_reclaim_that_does_not_compare_the_record_is_found() {
-    finds(Planted::NoRecordCompare, number("TWITCHER_FLEET_SEEDS").unwrap_or(0));
 }
 
 #[test]

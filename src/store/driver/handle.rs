@@ -127,8 +127,10 @@ impl Store {
     /// its history goes. Only for subscriptions to every update: others would return to that revision at each
     /// reconnect.
     pub(crate) fn open_since(spec: StoreSpec, revision: i64) -> Self {
-        let open =
-            move |spec: &StoreSpec, attempt| crate::store::etcd::session(spec, attempt, Some(revision));
+        let files = crate::store::StoreFiles::default();
+        let open = move |spec: &StoreSpec, attempt| {
+            crate::store::etcd::session(spec, attempt, Some(revision), &files)
+        };
         Self::open_with(spec, Box::new(open))
     }
 

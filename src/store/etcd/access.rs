@@ -14,7 +14,7 @@ use super::jobs::probe;
 use super::keys::Scope;
 use super::read::Pages;
 use crate::store::access::{Change, Child, Condition, Entry, Listing, Reached};
-use crate::store::{StoreError, StoreSpec, TenureId};
+use crate::store::{StoreError, StoreFiles, StoreSpec, TenureId};
 use crate::watch::{Key, Spelling, Version, WatchType};
 
 /// The server's default `--max-txn-ops`; it may be set lower.
@@ -33,7 +33,16 @@ impl Access {
     /// Connects to the first member that answers, starting at a random one. The limit applies to this and then to each
     /// request.
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
-        let entrance = Entrance::new(spec)?;
+        Self::open_with(spec, limit, &StoreFiles::default()).await
+    }
+
+    /// The same with the threads that read the store's files given.
+    pub(in crate::store) async fn open_with(
+        spec: &StoreSpec,
+        limit: Duration,
+        files: &StoreFiles,
+    ) -> Result<Self, StoreError> {
+        let entrance = Entrance::new(spec, files)?;
         let began = Instant::now();
         let first = fastrand::u64(..u64::from(u32::MAX));
         let mut failure = None;

@@ -2,11 +2,8 @@
 
 use etcd_client::Error;
 
+use super::LARGEST_MESSAGE;
 use crate::store::StoreError;
-
-/// The largest answer that is accepted. etcd's own limit for a value is 1.5 MiB, but a range of many keys is one
-/// message, and so are the events that a watch catches up with.
-pub(super) const LARGEST_MESSAGE: usize = 64 << 20;
 
 /// How to treat a failed request. Codes tell no more than this: a broken connection shows as Unknown, Cancelled or
 /// Unavailable alike.

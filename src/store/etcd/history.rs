@@ -14,7 +14,7 @@ use super::connect::{Connection, Entrance, late};
 use super::explain::{explain, says_denied};
 use super::keys::{Range, Scope};
 use super::read::{Mark, Wanted, left_by, read_history};
-use crate::store::{StoreError, StoreSpec};
+use crate::store::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::{Content, Detail, Key, Spelling, Target, WatchType};
 
 /// A stream is open, and a question answered, within this.
@@ -110,7 +110,7 @@ pub struct History {
 impl History {
     /// Nothing is asked yet.
     pub fn new(spec: &StoreSpec, key: &Key, begin: Begin) -> Result<Self, StoreError> {
-        let entrance = Entrance::new(spec)?;
+        let entrance = Entrance::new(spec, &StoreFiles::default())?;
         let scope = entrance.space.scope(key, WatchType::Tree);
         let attempt = fastrand::u64(..u64::from(u32::MAX));
         Ok(Self {
@@ -295,8 +295,9 @@ pub async fn state_at(
     attempt: u64,
     target: &Target,
     revision: i64,
+    files: &StoreFiles,
 ) -> Result<Option<Content>, StoreError> {
-    let entrance = Entrance::new(spec)?;
+    let entrance = Entrance::new(spec, files)?;
     let connection = entrance.connect(attempt).await?;
     let scope = entrance.space.scope(&target.key, target.watch_type);
     let mut wanted = Wanted { scope, detail: Detail::Values, keys_only: false };

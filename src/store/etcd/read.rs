@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse};
 use etcd_client::{Error, GetOptions, KvClient, Txn, TxnOp};
 
-use super::explain::{Kind, LARGEST_MESSAGE, explain, is_permission, kind};
+use super::LARGEST_MESSAGE;
+use super::explain::{Kind, explain, is_permission, kind};
 use super::keys::{Range, Scope};
 use super::mirror::{Filling, Mirror, Seen};
 use crate::store::StoreError;

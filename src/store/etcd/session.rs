@@ -23,7 +23,7 @@ use super::read::{Mark, Outcome, Wanted};
 use super::streams::{Opened, Streams, Watch};
 use crate::store::access::LEFT_OUT;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, Session, TargetId};
-use crate::store::{StoreError, StoreSpec};
+use crate::store::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::{Content, Detail, Version};
 
 /// Reads in flight; further ones queue. Ranges, which may take minutes, never take the last slot, so that a single
@@ -36,8 +36,8 @@ const COMMANDS: usize = 64;
 
 /// Opens a session with the member whose turn it is. With `since`, a target that has nothing to resume from is shown as
 /// of that revision, followed by every later update.
-pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>) -> Session {
-    let entrance = Entrance::new(spec);
+pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>, files: &StoreFiles) -> Session {
+    let entrance = Entrance::new(spec, files);
     Session::start(move |commands, reports| async move {
         let served = Box::pin(async {
             let entrance = entrance?;

@@ -17,7 +17,7 @@ use super::path::{ancestors, path_of};
 use super::size::{fits, fitting, too_large};
 use crate::store::access::{Change, Condition, Entry, Listing, NodeAcl, PutOptions, Reached};
 use crate::store::error::time;
-use crate::store::{StoreError, StoreSpec, TenureId};
+use crate::store::{StoreError, StoreFiles, StoreSpec, TenureId};
 use crate::watch::{Key, Spelling, Version};
 
 /// Reads of node versions in flight.
@@ -77,7 +77,16 @@ enum Step {
 impl Access {
     /// Connects, within `limit`.
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
-        let (entrance, chroot) = Entrance::of(spec).await?.without_chroot();
+        Self::open_with(spec, limit, &StoreFiles::default()).await
+    }
+
+    /// The same with the threads that read the store's files given.
+    pub(in crate::store) async fn open_with(
+        spec: &StoreSpec,
+        limit: Duration,
+        files: &StoreFiles,
+    ) -> Result<Self, StoreError> {
+        let (entrance, chroot) = Entrance::of(spec, files).await?.without_chroot();
         let servers = entrance.servers();
         let client = entrance.open(Some(limit)).await?;
         Ok(Self { client, chroot, servers, limit })
@@ -90,9 +99,10 @@ impl Access {
         spec: &StoreSpec,
         ttl: Duration,
         limit: Duration,
+        files: &StoreFiles,
     ) -> Result<Self, StoreError> {
         let spec = StoreSpec { session_timeout: ttl, ..spec.clone() };
-        let (entrance, chroot) = Entrance::of(&spec).await?.without_chroot();
+        let (entrance, chroot) = Entrance::of(&spec, files).await?.without_chroot();
         let servers = entrance.servers();
         let client = entrance.kept_when_dropped().open(Some(limit)).await?;
         Ok(Self { client, chroot, servers, limit })

@@ -1,6 +1,5 @@
 //! Opens one ZooKeeper session: servers, credentials, certificates, and error messages.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -9,15 +8,8 @@ use tokio::time::timeout;
 use zookeeper_client::{Client, Connector, Error, TlsOptions};
 
 use crate::store::error::time;
-use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls, install_crypto};
-
-/// Where a system keeps the authorities it trusts: Debian, Fedora, Alpine, SUSE.
-const SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-];
+use crate::store::files::{Certificates, FileKind, Identity};
+use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls, install_crypto};
 
 /// Time limit for probing why a server refused the connection.
 const PROBE: Duration = Duration::from_secs(1);
@@ -34,7 +26,7 @@ pub(super) struct Entrance {
 
 impl Entrance {
     /// Reads the files that a store's specification names.
-    pub(super) async fn of(spec: &StoreSpec) -> Result<Self, StoreError> {
+    pub(super) async fn of(spec: &StoreSpec, files: &StoreFiles) -> Result<Self, StoreError> {
         let StoreUrl::ZooKeeper { servers, chroot, tls } = &spec.url else {
             return Err(StoreError::Refused {
                 what: format!("open store {} as ZooKeeper", spec.name),
@@ -47,7 +39,8 @@ impl Entrance {
         match &spec.credentials {
             None => {}
             Some(Credentials::Digest { digest_file }) => {
-                connector = connector.with_auth("digest", digest(digest_file).await?.as_bytes());
+                let digest = files.read(digest_file, FileKind::Digest).await?;
+                connector = connector.with_auth("digest", digest.as_bytes());
             }
             Some(Credentials::Password { .. }) => {
                 return Err(StoreError::Refused {
@@ -61,7 +54,7 @@ impl Entrance {
             for server in servers {
                 check_host(server)?;
             }
-            connector = connector.with_tls(certificates(spec.tls.as_ref()).await?);
+            connector = connector.with_tls(certificates(spec.tls.as_ref(), files).await?);
         }
         Ok(Self {
             connector,
@@ -158,24 +151,6 @@ impl Entrance {
     }
 }
 
-async fn read(path: &Path) -> Result<String, StoreError> {
-    tokio::fs::read_to_string(path)
-        .await
-        .map_err(|error| StoreError::File { path: path.display().to_string(), why: error.to_string() })
-}
-
-async fn digest(path: &Path) -> Result<String, StoreError> {
-    let text = read(path).await?;
-    let digest = text.trim_end_matches(['\n', '\r']);
-    if digest.contains(':') && !digest.contains('\n') {
-        return Ok(digest.to_owned());
-    }
-    Err(StoreError::File {
-        path: path.display().to_string(),
-        why: "it must hold one line, `user:password`".to_owned(),
-    })
-}
-
 /// The library expects host names that are valid in certificates.
 fn check_host(server: &str) -> Result<(), StoreError> {
     let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
@@ -189,63 +164,27 @@ fn check_host(server: &str) -> Result<(), StoreError> {
     }
 }
 
-async fn certificates(tls: Option<&Tls>) -> Result<TlsOptions, StoreError> {
+async fn certificates(tls: Option<&Tls>, files: &StoreFiles) -> Result<TlsOptions, StoreError> {
     install_crypto();
     let none = Tls::default();
-    let Tls { ca, cert, key, server_name } = tls.unwrap_or(&none);
-    if let Some(name) = server_name {
+    let tls = tls.unwrap_or(&none);
+    if let Some(name) = &tls.server_name {
         return Err(StoreError::Refused {
             what: format!("expect the name {name} in the server's certificate"),
             why: "`server_name` works for etcd only; write the host in the URL as the certificate has it"
                 .to_owned(),
         });
     }
-    let authorities = match ca {
-        Some(path) => path.as_path(),
-        None => SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists()).ok_or_else(|| {
-            StoreError::File {
-                path: SYSTEM_AUTHORITIES[0].to_owned(),
-                why: "the system has no file of trusted authorities; install ca-certificates, or set `ca`"
-                    .to_owned(),
-            }
-        })?,
-    };
-    let unusable = |path: &Path, error: &Error| StoreError::File {
+    let Certificates { authorities: (ca, authorities), identity } = files.certificates(tls).await?;
+    let unusable = |path: &std::path::Path, error: &Error| StoreError::File {
         path: path.display().to_string(),
         why: error.to_string(),
     };
-    let mut options = TlsOptions::new()
-        .with_pem_ca(&read(authorities).await?)
-        .map_err(|error| unusable(authorities, &error))?;
-    match (cert, key) {
-        (None, None) => {}
-        (Some(cert), Some(key)) => {
-            options = options
-                .with_pem_identity(&read(cert).await?, &read(key).await?)
-                .map_err(|error| unusable(cert, &error))?;
-        }
-        (Some(alone), None) | (None, Some(alone)) => {
-            return Err(StoreError::File {
-                path: alone.display().to_string(),
-                why: "`cert` and `key` belong together; set both or none".to_owned(),
-            });
-        }
+    let mut options = TlsOptions::new().with_pem_ca(&authorities).map_err(|error| unusable(&ca, &error))?;
+    if let Some(Identity { path, cert, key }) = identity {
+        options = options.with_pem_identity(&cert, &key).map_err(|error| unusable(&path, &error))?;
     }
     Ok(options)
-}
-
-/// Why a session ends.
-pub(super) enum SessionEnd {
-    /// The driver has dropped its end.
-    Unheard,
-    /// Its connection is in doubt.
-    Lost(StoreError),
-}
-
-impl From<StoreError> for SessionEnd {
-    fn from(error: StoreError) -> Self {
-        Self::Lost(error)
-    }
 }
 
 /// What an error of one request implies.

@@ -15,10 +15,11 @@ use zookeeper_client::{
 };
 
 use super::announce::Announcement;
-use super::connect::{MOST_LOSSES, Meaning, SessionEnd, failed, lost_at, meaning};
+use super::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
 use super::due::Due;
 use super::nodes::{MOST_NODES, Node, read_nodes, read_values, walk};
 use super::path::{below, place_in};
+use super::session_end::SessionEnd;
 use super::tree::{Found, Tree, parent};
 use crate::store::StoreError;
 use crate::store::session::{Reading, Report, TargetId, sleep_until};

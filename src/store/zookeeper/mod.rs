@@ -17,6 +17,7 @@ mod nodes;
 mod path;
 mod pool;
 mod serve;
+mod session_end;
 mod single;
 mod size;
 mod tree;
@@ -25,11 +26,12 @@ use tokio::sync::mpsc;
 
 pub use access::Access;
 
-use self::connect::{Entrance, SessionEnd};
+use self::connect::Entrance;
 use self::path::path_of;
 use self::serve::Serving;
+use self::session_end::SessionEnd;
 use super::session::{Command, Report, Session};
-use super::{StoreError, StoreSpec};
+use super::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::Key;
 
 /// Fails where no node can have this key.
@@ -38,10 +40,10 @@ pub(super) fn admits(key: &Key) -> Result<(), StoreError> {
 }
 
 /// Starts a session. Which server is tried first is chosen by chance at each attempt.
-pub fn session(spec: &StoreSpec, _attempt: u64) -> Session {
-    let spec = spec.clone();
+pub fn session(spec: &StoreSpec, files: &StoreFiles) -> Session {
+    let (spec, files) = (spec.clone(), files.clone());
     Session::start(move |commands, reports| async move {
-        match serve(&spec, commands, &reports).await {
+        match serve(&spec, &files, commands, &reports).await {
             SessionEnd::Unheard => {}
             // Nobody may be left to hear it.
             SessionEnd::Lost(error) => drop(reports.send(Report::Lost(error)).await),
@@ -51,10 +53,11 @@ pub fn session(spec: &StoreSpec, _attempt: u64) -> Session {
 
 async fn serve(
     spec: &StoreSpec,
+    files: &StoreFiles,
     commands: mpsc::UnboundedReceiver<Command>,
     reports: &mpsc::Sender<Report>,
 ) -> SessionEnd {
-    let entrance = match Entrance::of(spec).await {
+    let entrance = match Entrance::of(spec, files).await {
         Ok(entrance) => entrance,
         Err(error) => return SessionEnd::Lost(error),
     };

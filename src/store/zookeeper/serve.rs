@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits for an answer: every request, watch and tree is a future in one of a few sets.
 
+mod followed;
 mod singles;
 mod trees;
 
@@ -17,11 +18,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
-use self::trees::{Followed, Left};
-use super::connect::{Entrance, Meaning, SessionEnd, failed, meaning};
+use self::followed::{Followed, Left};
+use super::connect::{Entrance, Meaning, failed, meaning};
 use super::look::{Seen, Want};
 use super::path::path_of;
 use super::pool::{Manner, Member, Pool, Room};
+use super::session_end::SessionEnd;
 use super::single::Single;
 use crate::store::StoreError;
 use crate::store::session::{Arm, Command, Report, TargetId, sleep_until};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use etcd_client::{Client, Txn, TxnOp};
 use twitcher::store::access::{Change, Condition};
 use twitcher::store::session::{Command, TargetId};
-use twitcher::store::{Access, Subscribe, etcd};
+use twitcher::store::{Access, StoreFiles, Subscribe, etcd};
 use twitcher::watch::{Content, Detail, WatchType};
 
 use super::basics::put;
@@ -142,7 +142,8 @@ async fn a_key_does_not_wait_for_large_trees() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put_many(&mut client, "/tree/", 5000, "x").await;
-    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None));
+    let mut seen =
+        Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None, &StoreFiles::default()));
     let mut arms: Vec<_> = (1..=24).map(|id| arm(id, "/tree", WatchType::Tree)).collect();
     arms.push(arm(0, "/key", WatchType::Data));
     seen.arm(arms);
@@ -157,7 +158,8 @@ async fn reads_of_many_requests_tell_that_they_are_at_work() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put_many(&mut client, "/tree/", 5000, "x").await;
-    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None));
+    let mut seen =
+        Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None, &StoreFiles::default()));
     seen.arm(vec![arm(0, "/tree", WatchType::Tree)]);
     seen.until("the tree", |seen| seen.count(0) == 1).await;
     assert!((1..20).contains(&seen.parts), "{}", seen.parts);

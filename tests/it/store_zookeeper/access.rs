@@ -154,7 +154,8 @@ async fn a_node_that_is_made_again_meanwhile_is_not_taken_for_the_old_one() {
 async fn a_server_that_does_not_answer_is_an_error_in_time() {
     let mut server = ZooKeeper::start();
     let spec = server.spec("");
-    let access = Access::open(&spec, Duration::from_secs(2)).await.unwrap();
+    // Long enough to open it on a slow machine.
+    let access = Access::open(&spec, Duration::from_secs(15)).await.unwrap();
     server.freeze();
     let error = access.get(&key("/a")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");

@@ -5,8 +5,9 @@ use futures::future::Aborted;
 
 use super::{Fired, IN_FLIGHT, Looked, Serving, Waiting};
 use crate::store::session::{Report, TargetId};
-use crate::store::zookeeper::connect::{MOST_LOSSES, Meaning, SessionEnd, failed, lost_at, meaning};
+use crate::store::zookeeper::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
 use crate::store::zookeeper::look::look;
+use crate::store::zookeeper::session_end::SessionEnd;
 use crate::store::zookeeper::single::LookPhase;
 
 impl Serving {

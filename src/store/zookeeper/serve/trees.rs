@@ -6,28 +6,12 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Serving;
+use super::followed::{Followed, Left};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
-use crate::store::zookeeper::connect::SessionEnd;
 use crate::store::zookeeper::follow::{Asked, Stopped, follow};
 use crate::store::zookeeper::pool::{Manner, Member};
-
-/// A tree that is followed.
-pub(super) struct Followed {
-    /// Which time it is followed.
-    turn: u64,
-    /// Requests a verification. Dropping it ends the following.
-    demands: mpsc::UnboundedSender<()>,
-}
-
-/// A tree that is no longer followed.
-pub(super) struct Left {
-    id: TargetId,
-    turn: u64,
-    member: Member,
-    bytes: usize,
-    how: Stopped,
-}
+use crate::store::zookeeper::session_end::SessionEnd;
 
 impl Serving {
     pub(super) fn follow(&mut self, id: TargetId, top: Arc<str>) {
