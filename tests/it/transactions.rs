@@ -158,7 +158,7 @@ async fn a_directory_makes_one_write_under_requirements_and_refuses_more() {
     let tenure = store.tenure(Duration::from_secs(10)).await.unwrap();
     let write = put_for(tenure.id(), "/a", "1", Condition::Absent);
     let required = [require("/fence", Condition::Version(fence)), require("/none", Condition::Absent)];
-    let versions = store.transact(&[&required[..], &[write.clone()]].concat()).await.unwrap();
+    let versions = store.transact(&[&required[..], &[write]].concat()).await.unwrap();
     assert_eq!(versions, [version(&store, "/a").await]);
     store.put(&key("/fence"), "2", Condition::Any).await.unwrap();
     let stale = store.transact(&[required[0].clone(), put("/b", "1", Condition::Any)]).await.unwrap_err();
@@ -172,17 +172,17 @@ async fn a_directory_makes_one_write_under_requirements_and_refuses_more() {
 
 /// Somebody raises the fence all the time. What was written under one of its versions is older than the next one:
 /// the server compares, in the same step as it writes.
-async fn fenced(store: &Store, raiser: &Store) {
+async fn fenced(store: &Store, rival: &Store) {
     const WRITES: usize = 200;
     let first = store.put(&key("/fence"), "0", Condition::Absent).await.unwrap();
     let (done, mut is_done) = tokio::sync::watch::channel(false);
     let raise = async {
-        let mut raised = vec![first];
+        let mut fences = vec![first];
         while !*is_done.borrow_and_update() {
-            raised.push(raiser.put(&key("/fence"), "1", Condition::Any).await.unwrap());
+            fences.push(rival.put(&key("/fence"), "1", Condition::Any).await.unwrap());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        raised
+        fences
     };
     let write = async {
         let (mut written, mut refused) = (Vec::new(), 0);
@@ -199,10 +199,10 @@ async fn fenced(store: &Store, raiser: &Store) {
         done.send_replace(true);
         written
     };
-    let (raised, written) = timeout(LONG * 4, futures::future::join(raise, write)).await.expect("in time");
+    let (fences, written) = timeout(LONG * 4, futures::future::join(raise, write)).await.expect("in time");
     for (fence, version) in written {
-        let place = raised.iter().position(|raised| *raised == fence).expect("a version of the fence");
-        if let Some(next) = raised.get(place + 1) {
+        let place = fences.iter().position(|other| *other == fence).expect("a version of the fence");
+        if let Some(next) = fences.get(place + 1) {
             assert!(version.is_before(*next), "{version} was written under {fence}, after {next}");
         }
     }
@@ -418,14 +418,14 @@ async fn a_node_of_its_creator_is_changed_by_nobody_else() {
         Store::open(StoreSpec { credentials, ..server.spec("") })
     };
     let (owner, other, nobody) = (identified("owner"), identified("other"), Store::open(server.spec("")));
-    let owned = |acl, tenure| {
+    let mine = |acl, tenure| {
         let options = PutOptions { tenure, acl };
         Change::Put { key: key("/g/mine"), value: "1".into(), condition: Condition::Any, options }
     };
-    let refused = nobody.transact(&[owned(NodeAcl::Creator, None)]).await.unwrap_err();
+    let refused = nobody.transact(&[mine(NodeAcl::Creator, None)]).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Refused { why, .. } if why.contains("digest_file")), "{refused}");
     let tenure = owner.tenure(Duration::from_secs(10)).await.unwrap();
-    owner.transact(&[owned(NodeAcl::Creator, Some(tenure.id()))]).await.unwrap();
+    owner.transact(&[mine(NodeAcl::Creator, Some(tenure.id()))]).await.unwrap();
     for store in [&other, &nobody] {
         assert_eq!(value(store, "/g/mine").await.as_deref(), Some("1"));
         let denied = store.put(&key("/g/mine"), "2", Condition::Any).await.unwrap_err();

@@ -629,10 +629,8 @@ fn mistaken<'a>(steps: &'a [Step], stats: &[Option<Stat>]) -> Option<&'a str> {
 
 fn stat_of(result: &zookeeper_client::MultiWriteResult) -> Option<Stat> {
     use zookeeper_client::MultiWriteResult::{Create, SetData};
-    match result {
-        Create { stat, .. } | SetData { stat } if !stat.is_invalid() => Some(*stat),
-        _ => None,
-    }
+    let (Create { stat, .. } | SetData { stat }) = result else { return None };
+    (!stat.is_invalid()).then_some(*stat)
 }
 
 /// An entry of a listing, without metadata.
