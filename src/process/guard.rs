@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::{procfs, spawn};
+use super::procfs;
+use super::spawn::{self, Child, Failure, Plan};
 
 /// How often starts that are under way are looked at.
 const LOOKS: Duration = Duration::from_millis(250);
@@ -37,18 +38,15 @@ struct Start {
     killed: bool,
 }
 
-/// One start. The thread that clones registers it before, and takes it back with [`Starting::over`].
-#[derive(Debug)]
-pub(super) struct Starting {
-    guard: StartGuard,
-    id: u64,
-    /// Where clone(2) stores the descriptor of the child, before the child runs; -1 until then.
-    pub(super) pidfd: Arc<AtomicI32>,
-}
-
 impl StartGuard {
-    /// Registers a start that may take as long as `limit`.
-    pub(super) fn begin(&self, limit: Duration) -> Starting {
+    /// Starts a process, and kills it if it does not execute its program within `limit` or is stopped on the way.
+    pub(super) fn spawn(&self, plan: &Plan, limit: Duration) -> Result<Child, Failure> {
+        let (id, pidfd) = self.begin(limit);
+        spawn::spawn(plan, &pidfd, || self.lock().under_way.remove(&id).is_some_and(|start| start.killed))
+    }
+
+    /// Registers a start; the kernel stores the descriptor of its process where the result says, -1 until then.
+    fn begin(&self, limit: Duration) -> (u64, Arc<AtomicI32>) {
         let pidfd = Arc::new(AtomicI32::new(-1));
         let mut starts = self.lock();
         let id = starts.next;
@@ -60,7 +58,7 @@ impl StartGuard {
             // Without a timer (no descriptor left) this start is not guarded; the next one tries again.
             starts.ticking = self.tick(&mut starts).is_ok();
         }
-        Starting { guard: self.clone(), id, pidfd }
+        (id, pidfd)
     }
 
     fn tick(&self, starts: &mut Starts) -> io::Result<()> {
@@ -93,14 +91,6 @@ impl Drop for Starts {
     }
 }
 
-impl Starting {
-    /// The clone has returned: the guard uses the descriptor no more, so it may be closed. Whether the guard has
-    /// killed the child.
-    pub(super) fn over(self) -> bool {
-        self.guard.lock().under_way.remove(&self.id).is_some_and(|start| start.killed)
-    }
-}
-
 fn serve(timer: &TimerFd, starts: &Weak<Mutex<Starts>>) {
     loop {
         if timer.wait().is_err() {
@@ -129,7 +119,6 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::thread;
 
-    use super::super::spawn::{Failure, Plan};
     use super::super::step::Step;
     use super::*;
 
@@ -165,7 +154,7 @@ mod tests {
 
     fn held_start(guard: &StartGuard, plan: &Arc<Plan>) -> thread::JoinHandle<Result<(), Failure>> {
         let (guard, plan) = (guard.clone(), Arc::clone(plan));
-        thread::spawn(move || spawn::spawn(&plan, guard.begin(Duration::from_hours(1))).map(drop))
+        thread::spawn(move || guard.spawn(&plan, Duration::from_hours(1)).map(drop))
     }
 
     #[test]
@@ -192,7 +181,7 @@ mod tests {
         while stop_all(&guard) == 0 {
             thread::yield_now();
         }
-        let other = spawn::spawn(&plan(0), guard.begin(Duration::from_hours(1)));
+        let other = guard.spawn(&plan(0), Duration::from_hours(1));
         assert!(other.is_ok(), "{other:?}");
         assert_eq!(held.join().unwrap().unwrap_err().step, Step::Held);
     }
@@ -200,8 +189,8 @@ mod tests {
     #[test]
     fn a_start_ends_at_its_limit_and_a_normal_one_is_left_alone() {
         let guard = StartGuard::default();
-        let endless = spawn::spawn(&plan(MANY), guard.begin(Duration::ZERO));
+        let endless = guard.spawn(&plan(MANY), Duration::ZERO);
         assert_eq!(endless.unwrap_err().step, Step::Held);
-        assert!(spawn::spawn(&plan(3), guard.begin(Duration::from_hours(1))).is_ok());
+        assert!(guard.spawn(&plan(3), Duration::from_hours(1)).is_ok());
     }
 }

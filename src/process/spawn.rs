@@ -28,7 +28,6 @@ use nix::errno::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::guard::Starting;
 use super::step::Step;
 
 /// What the child becomes: everything resolved, everything allocated.
@@ -137,8 +136,15 @@ impl Drop for Stack {
     }
 }
 
-/// Clones a child and returns when it executes the action, or could not. The guard of the start may end it meanwhile.
-pub(super) fn spawn(plan: &Plan, starting: Starting) -> Result<Child, Failure> {
+/// Clones a child and returns when it executes the action, or could not.
+///
+/// The kernel stores the child's descriptor in `stored` before the child runs, so that another thread can kill the child
+/// while this one sleeps. `returned` ends that thread's use of the descriptor, and tells whether it killed the child.
+pub(super) fn spawn(
+    plan: &Plan,
+    stored: &AtomicI32,
+    returned: impl FnOnce() -> bool,
+) -> Result<Child, Failure> {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
     };
@@ -164,14 +170,14 @@ pub(super) fn spawn(plan: &Plan, starting: Starting) -> Result<Child, Failure> {
     // code allocates nothing, takes no lock and does not return into ours.
     let pid = unsafe {
         let argument = (&raw const shared).cast_mut().cast::<c_void>();
-        libc::clone(child, stack.top(), flags, argument, starting.pidfd.as_ptr())
+        libc::clone(child, stack.top(), flags, argument, stored.as_ptr())
     };
     let clone_error = Errno::last();
     // SAFETY: as above; the mask is the one that the call above stored.
     unsafe { set_mask(&raw const mask_before, ptr::null_mut()) };
 
-    let pidfd = starting.pidfd.load(Ordering::Acquire);
-    let killed = starting.over();
+    let pidfd = stored.load(Ordering::Acquire);
+    let killed = returned();
     if pid < 0 {
         return Err(cannot_clone(clone_error));
     }

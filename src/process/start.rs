@@ -85,12 +85,12 @@ impl Spawner {
 
 impl Spawner {
     fn spawn_patiently(&self, plan: &Plan, limit: Duration) -> Result<Child, Failure> {
-        let mut result = spawn::spawn(plan, self.guard.begin(limit));
+        let mut result = self.guard.spawn(plan, limit);
         for _ in 0..BUSY_TRIES {
             match result {
                 Err(failure) if failure.errno == Errno::ETXTBSY => {
                     std::thread::sleep(Duration::from_millis(5));
-                    result = spawn::spawn(plan, self.guard.begin(limit));
+                    result = self.guard.spawn(plan, limit);
                 }
                 Ok(_) | Err(_) => break,
             }

@@ -23,11 +23,11 @@ pub(super) fn summary<'a>(diff: &Diff, file: impl Fn(&WatchName) -> Option<&'a P
 }
 
 fn list(what: &str, count: usize, names: impl Iterator<Item = String>) -> Option<String> {
-    let first = names.take(MOST_NAMES).collect::<Vec<_>>().join(", ");
+    let shown = names.take(MOST_NAMES).collect::<Vec<_>>().join(", ");
     match count.saturating_sub(MOST_NAMES) {
         _ if count == 0 => None,
-        0 => Some(format!("{what} {first}")),
-        more => Some(format!("{what} {first} and {more} more")),
+        0 => Some(format!("{what} {shown}")),
+        more => Some(format!("{what} {shown} and {more} more")),
     }
 }
 
