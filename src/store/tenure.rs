@@ -4,14 +4,14 @@
 //! ephemeral nodes; a directory has one member, whose tenure is never lost. An end that the server did not tell is
 //! not known here: a tenure that is not lost proves nothing about its keys.
 
-use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
+mod id;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use self::id::TenureId;
 use super::driver::Backoff;
 use super::{Access, Store, StoreError, StoreUrl};
 
@@ -21,29 +21,6 @@ const TTL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(
 const RENEWALS: u32 = 3;
 /// A failed renewal is tried again after at least this; the longest wait is a part of the time to live.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
-
-/// What a store calls a tenure: etcd's lease id, ZooKeeper's session id; hexadecimal as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TenureId(pub(super) i64);
-
-impl TenureId {
-    /// The one member of a directory.
-    const OF_DIRECTORY: Self = Self(0);
-}
-
-impl fmt::Display for TenureId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
-    }
-}
-
-impl FromStr for TenureId {
-    type Err = ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, ParseIntError> {
-        u64::from_str_radix(text, 16).map(|id| Self(id.cast_signed()))
-    }
-}
 
 /// A hold on keys that were put with its [`id`](Self::id). Dropping it ends the renewals: the keys go when its time
 /// to live is over, unless somebody puts them without it.
@@ -209,19 +186,4 @@ impl Access {
 
 fn no_lease() -> StoreError {
     StoreError::Refused { what: "use a lease".to_owned(), why: "only etcd has leases".to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_read_as_it_is_written() {
-        for id in [0, 1, 0x694d_7e1b_b0a4_1d0f, i64::MAX, i64::MIN, -1] {
-            assert_eq!(TenureId(id).to_string().parse(), Ok(TenureId(id)));
-        }
-        assert_eq!(TenureId(0x694d).to_string(), "694d");
-        assert!("".parse::<TenureId>().is_err());
-        assert!("xyz".parse::<TenureId>().is_err());
-    }
 }
