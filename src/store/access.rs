@@ -81,7 +81,8 @@ pub enum NodeAcl {
     /// Everybody may do everything.
     #[default]
     Open,
-    /// The identities of this connection (digest or certificate) may do everything, everybody else may read.
+    /// The identities of this connection (digest or certificate) may do everything, everybody else may read. Who may
+    /// delete it is up to the node above it.
     Creator,
     /// What the node above it has.
     Parent,

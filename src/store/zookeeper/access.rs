@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Error, MultiWriteError, Permission, Stat};
 
 use super::condition::{Identity, Present, check};
-use super::connect::{Entrance, failed};
+use super::connect::{Entrance, Meaning, failed, meaning};
 use super::nodes::{MOST_NODES, Node, read_many, read_nodes, read_values, walk};
 use super::path::{ancestors, path_of};
 use super::size::{fits, fitting, too_large};
@@ -25,6 +25,9 @@ const IN_FLIGHT: usize = 500;
 
 /// Attempts at a write whose nodes others change between reading and writing.
 const MOST_TRIES: u32 = 16;
+
+/// How long a request waits for the session's next connection before it is sent again.
+const RECONNECTING: Duration = Duration::from_millis(100);
 
 /// A session with `ZooKeeper` to read and write in. Each request fails or is answered within its limit.
 #[derive(Debug, Clone)]
@@ -122,25 +125,35 @@ impl Access {
         }
     }
 
-    /// Deletes all keys that end with this session.
+    /// Deletes all keys that end with this session, on another connection if this one is lost meanwhile.
     pub(in crate::store) async fn end_tenure(&self) -> Result<(), StoreError> {
-        let what = || "end the tenure".to_owned();
-        self.within(what(), async {
-            let paths = self.client.list_ephemerals("/").await;
-            let paths = match paths {
-                // It is over already, and its keys with it.
-                Err(Error::SessionExpired) => return Ok(()),
-                answer => answer.map_err(|error| failed(what(), &error))?,
-            };
-            for path in paths {
-                match self.client.delete(&path, None).await {
-                    Ok(()) | Err(Error::NoNode) => {}
-                    Err(error) => return Err(failed(format!("delete {path}"), &error)),
+        self.within("end the tenure", async {
+            loop {
+                match self.delete_ephemerals().await {
+                    Ok(()) => return Ok(()),
+                    // It is over already, and its keys with it.
+                    Err((_, Error::SessionExpired)) => return Ok(()),
+                    Err((_, error)) if meaning(&error) == Meaning::Broken => {
+                        tokio::time::sleep(RECONNECTING).await;
+                    }
+                    Err((what, error)) => return Err(failed(what, &error)),
                 }
             }
-            Ok(())
         })
         .await
+    }
+
+    /// Fails with the request that failed.
+    async fn delete_ephemerals(&self) -> Result<(), (String, Error)> {
+        let listed = self.client.list_ephemerals("/").await;
+        let paths = listed.map_err(|error| ("list the keys of the tenure".to_owned(), error))?;
+        for path in paths {
+            match self.client.delete(&path, None).await {
+                Ok(()) | Err(Error::NoNode) => {}
+                Err(error) => return Err((format!("delete {path}"), error)),
+            }
+        }
+        Ok(())
     }
 
     fn path(&self, key: &Key) -> Result<String, StoreError> {

@@ -1,17 +1,18 @@
-//! Transactions with conditions on other keys than those that are written, and keys that end with their owner's
-//! tenure, against real servers with every fault.
+//! Transactions with conditions on other keys than those that are written, against real servers.
 
-use std::time::{Duration, Instant};
+mod tenures;
+
+use std::time::Duration;
 
 use tokio::time::timeout;
 use twitcher::store::access::{Change, Condition, NodeAcl, PutOptions};
-use twitcher::store::{Credentials, Store, StoreError, StoreSpec, Tenure, TenureId};
+use twitcher::store::{Credentials, Store, StoreError, StoreSpec};
 use twitcher::watch::{Key, Version};
 
-use crate::fixture::etcd::{Cluster, Etcd};
+use crate::fixture::etcd::Etcd;
 use crate::fixture::proxy::Proxy;
 use crate::fixture::server::LONG;
-use crate::fixture::zookeeper::{self, Ensemble, ZooKeeper};
+use crate::fixture::zookeeper::{self, ZooKeeper};
 use crate::store_etcd;
 
 fn key(text: &str) -> Key {
@@ -20,11 +21,6 @@ fn key(text: &str) -> Key {
 
 fn put(text: &str, value: &str, condition: Condition) -> Change {
     Change::put(key(text), value.to_owned(), condition)
-}
-
-fn put_for(tenure: TenureId, text: &str, value: &str, condition: Condition) -> Change {
-    let options = PutOptions { tenure: Some(tenure), acl: NodeAcl::Open };
-    Change::Put { key: key(text), value: value.to_owned().into(), condition, options }
 }
 
 fn require(text: &str, condition: Condition) -> Change {
@@ -40,27 +36,11 @@ async fn version(store: &Store, text: &str) -> Version {
     store.get(&key(text)).await.unwrap().expect("a key").version
 }
 
-/// Waits, through times without an answer, until a key is gone.
-async fn until_gone(store: &Store, text: &str) {
-    let gone = async {
-        while !matches!(store.get(&key(text)).await, Ok(None)) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(LONG, gone).await.expect("the key to go in time");
-}
-
-async fn until_lost(tenure: &Tenure) {
-    timeout(LONG, tenure.lost()).await.expect("the tenure to be lost in time");
-    assert!(tenure.is_lost());
-}
-
-/// A requirement for a key that has gone or changed makes nothing.
-async fn refuses_a_claim_of(store: &Store, alive: Version) {
-    let claim = [require("/alive", Condition::Version(alive)), put("/claimed", "late", Condition::Any)];
+/// The answer to a transaction, which is sent until there is one.
+async fn answered(store: &Store, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
     let asked = async {
         loop {
-            match store.transact(&claim).await {
+            match store.transact(changes).await {
                 Err(StoreError::Unavailable { .. } | StoreError::Unanswered { .. }) => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -68,8 +48,14 @@ async fn refuses_a_claim_of(store: &Store, alive: Version) {
             }
         }
     };
-    let conflict = timeout(LONG, asked).await.expect("an answer in time");
-    assert!(matches!(&conflict, Err(StoreError::Conflict { key, .. }) if key == "/alive"), "{conflict:?}");
+    timeout(LONG, asked).await.expect("an answer in time")
+}
+
+/// A transaction that requires a version of a key which the store does not have writes nothing.
+async fn refuses_a_claim(store: &Store, required: &str, version: Version) {
+    let claim = [require(required, Condition::Version(version)), put("/claimed", "late", Condition::Any)];
+    let conflict = answered(store, &claim).await;
+    assert!(matches!(&conflict, Err(StoreError::Conflict { key, .. }) if key == required), "{conflict:?}");
     assert_eq!(value(store, "/claimed").await, None, "nothing was claimed");
 }
 
@@ -156,7 +142,7 @@ async fn a_directory_makes_one_write_under_requirements_and_refuses_more() {
     let store = Store::connect(&format!("dir://{}", dir.path().display())).await.unwrap();
     let fence = store.put(&key("/fence"), "1", Condition::Absent).await.unwrap();
     let tenure = store.tenure(Duration::from_secs(10)).await.unwrap();
-    let write = put_for(tenure.id(), "/a", "1", Condition::Absent);
+    let write = tenures::put_for(tenure.id(), "/a", "1", Condition::Absent);
     let required = [require("/fence", Condition::Version(fence)), require("/none", Condition::Absent)];
     let versions = store.transact(&[&required[..], &[write]].concat()).await.unwrap();
     assert_eq!(versions, [version(&store, "/a").await]);
@@ -240,15 +226,7 @@ async fn unanswered(store: &Store, proxy: &Proxy, mark: (&'static str, u64)) {
     .await;
     assert!(matches!(answer, Err(StoreError::Unanswered { .. })), "{answer:?}");
     proxy.heal();
-    let again = async {
-        loop {
-            match store.transact(&changes).await {
-                Err(StoreError::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
-                answer => return answer,
-            }
-        }
-    };
-    let again = timeout(LONG, again).await.expect("an answer in time");
+    let again = answered(store, &changes).await;
     assert!(matches!(&again, Err(StoreError::Conflict { key, .. }) if key == "/fence"), "{again:?}");
     assert_eq!(value(store, "/grant").await.as_deref(), Some("first"));
 }
@@ -261,150 +239,6 @@ async fn an_answer_that_is_lost_makes_nothing_twice() {
     let server = ZooKeeper::start();
     let proxy = Proxy::start(server.port());
     unanswered(&zookeeper_through(&proxy).await, &proxy, ("first", 1)).await;
-}
-
-async fn ends_with_its_tenure(store: &Store) {
-    let tenure = store.tenure(Duration::from_secs(10)).await.unwrap();
-    assert!(tenure.ttl() >= Duration::from_secs(5), "{:?}", tenure.ttl());
-    let changes = [
-        put_for(tenure.id(), "/up/alive", "me", Condition::Absent),
-        put("/up/stays", "1", Condition::Absent),
-        require("/up/none", Condition::Absent),
-    ];
-    let versions = store.transact(&changes).await.unwrap();
-    assert_eq!(versions, [version(store, "/up/alive").await, version(store, "/up/stays").await]);
-    let successor = store.tenure(Duration::from_secs(10)).await.unwrap();
-    assert_ne!(successor.id(), tenure.id());
-    let taken = store.transact(&[put_for(successor.id(), "/up/alive", "other", Condition::Absent)]).await;
-    assert!(matches!(taken, Err(StoreError::Conflict { .. })), "{taken:?}");
-    // A successor that knows the version takes the name at once, and keeps it when the first tenure ends.
-    let take = put_for(successor.id(), "/up/alive", "successor", Condition::Version(versions[0]));
-    store.transact(&[take]).await.unwrap();
-    tenure.revoke().await.unwrap();
-    assert_eq!(value(store, "/up/alive").await.as_deref(), Some("successor"));
-    assert!(!successor.is_lost());
-    let id = successor.id();
-    successor.revoke().await.unwrap();
-    until_gone(store, "/up/alive").await;
-    assert_eq!(value(store, "/up/stays").await.as_deref(), Some("1"));
-    let over = store.transact(&[put_for(id, "/up/alive", "late", Condition::Any)]).await.unwrap_err();
-    assert!(matches!(over, StoreError::Refused { .. }), "{over}");
-    assert_eq!(value(store, "/up/alive").await, None);
-}
-
-#[tokio::test]
-async fn keys_end_with_their_tenure_and_can_be_taken_over_before() {
-    let etcd = Etcd::start();
-    ends_with_its_tenure(&Store::open(store_etcd::spec(&[etcd.port()], "/prod"))).await;
-    let server = ZooKeeper::start();
-    ends_with_its_tenure(&Store::open(server.spec("/chroot"))).await;
-}
-
-/// The way to the server is cut for longer than the time to live, as if this machine slept.
-async fn expires(store: &Store, proxy: &Proxy, witness: &Store) {
-    let tenure = store.tenure(Duration::from_secs(2)).await.unwrap();
-    let alive = store.transact(&[put_for(tenure.id(), "/alive", "me", Condition::Absent)]).await.unwrap()[0];
-    // It is kept for longer than its time to live as long as there is a way.
-    tokio::time::sleep(tenure.ttl() * 2).await;
-    assert_eq!(version(witness, "/alive").await, alive);
-    proxy.cut();
-    until_gone(witness, "/alive").await;
-    proxy.heal();
-    until_lost(&tenure).await;
-    refuses_a_claim_of(store, alive).await;
-    let late = store.transact(&[put_for(tenure.id(), "/alive", "late", Condition::Any)]).await;
-    assert!(late.is_err(), "{late:?}");
-    assert_eq!(value(witness, "/alive").await, None);
-}
-
-#[tokio::test]
-async fn a_tenure_that_expires_meanwhile_is_lost_and_claims_nothing() {
-    let etcd = Etcd::start();
-    let proxy = Proxy::start(etcd.port());
-    let witness = Store::open(store_etcd::spec(&[etcd.port()], ""));
-    expires(&etcd_through(&proxy).await, &proxy, &witness).await;
-    let server = ZooKeeper::start();
-    let proxy = Proxy::start(server.port());
-    expires(&zookeeper_through(&proxy).await, &proxy, &Store::open(server.spec(""))).await;
-}
-
-/// A key of this tenure, kept for as long as it takes to expire.
-async fn kept(store: &Store, tenure: &Tenure, alive: Version, what: &str) {
-    let until = Instant::now() + tenure.ttl() + Duration::from_secs(2);
-    while Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(!tenure.is_lost(), "{what}");
-    }
-    let asked = async {
-        loop {
-            if let Ok(entry) = store.get(&key("/alive")).await {
-                return entry;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let entry = timeout(LONG, asked).await.expect("an answer in time");
-    assert_eq!(entry.map(|entry| entry.version), Some(alive), "{what}");
-}
-
-#[tokio::test]
-async fn a_lease_outlives_members_that_are_killed_frozen_and_cut_off() {
-    let mut cluster = Cluster::start(3);
-    let ports: Vec<u16> = cluster.members.iter().map(Etcd::port).collect();
-    let store = Store::open(store_etcd::spec(&ports, ""));
-    let tenure = store.tenure(Duration::from_secs(10)).await.unwrap();
-    let alive = store.transact(&[put_for(tenure.id(), "/alive", "me", Condition::Absent)]).await.unwrap()[0];
-    for place in 0..3 {
-        cluster.members[place].kill();
-        kept(&store, &tenure, alive, &format!("member {place} is killed")).await;
-        cluster.members[place].start_again();
-    }
-    let leader = cluster.leader().await;
-    cluster.members[leader].freeze();
-    kept(&store, &tenure, alive, "the leader is frozen").await;
-    cluster.members[leader].thaw();
-    let leader = cluster.leader().await;
-    cluster.cut_off(leader).await;
-    kept(&store, &tenure, alive, "the leader is cut off").await;
-    cluster.reunite();
-    tenure.revoke().await.unwrap();
-    until_gone(&store, "/alive").await;
-}
-
-#[tokio::test]
-async fn a_session_outlives_the_member_that_it_is_connected_to() {
-    let mut ensemble = Ensemble::start();
-    let store = Store::open(ensemble.spec());
-    let tenure = store.tenure(Duration::from_secs(10)).await.unwrap();
-    let alive = store.transact(&[put_for(tenure.id(), "/alive", "me", Condition::Absent)]).await.unwrap()[0];
-    for place in 0..3 {
-        ensemble.members[place].kill();
-        kept(&store, &tenure, alive, &format!("member {place} is killed")).await;
-        ensemble.members[place].start_again();
-    }
-    tenure.revoke().await.unwrap();
-    until_gone(&store, "/alive").await;
-}
-
-#[tokio::test]
-async fn a_store_that_was_restored_knows_no_tenure_that_is_younger() {
-    let mut etcd = Etcd::start();
-    let store = Store::open(store_etcd::spec(&[etcd.port()], ""));
-    store.put(&key("/before"), "1", Condition::Absent).await.unwrap();
-    let backup = etcd.back_up();
-    let tenure = store.tenure(Duration::from_secs(6)).await.unwrap();
-    let alive = store.transact(&[put_for(tenure.id(), "/alive", "me", Condition::Absent)]).await.unwrap()[0];
-    etcd.restore(&backup);
-    until_lost(&tenure).await;
-    refuses_a_claim_of(&store, alive).await;
-
-    let mut server = ZooKeeper::start();
-    let store = Store::open(server.spec(""));
-    let tenure = store.tenure(Duration::from_secs(6)).await.unwrap();
-    let alive = store.transact(&[put_for(tenure.id(), "/alive", "me", Condition::Absent)]).await.unwrap()[0];
-    server.wipe();
-    until_lost(&tenure).await;
-    refuses_a_claim_of(&store, alive).await;
 }
 
 #[tokio::test]
@@ -450,4 +284,11 @@ async fn a_node_of_its_creator_is_changed_by_nobody_else() {
     let denied = other.put(&key("/p/child"), "2", Condition::Any).await.unwrap_err();
     assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
     owner.put(&key("/p/child"), "2", Condition::Any).await.unwrap();
+    // The access list of the node above decides who deletes it.
+    for deletion in [Condition::Any, Condition::Version(version(&other, "/p/child").await)] {
+        let denied = other.delete(&key("/p/child"), deletion).await.unwrap_err();
+        assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+    }
+    owner.transact(&[mine(NodeAcl::Creator, None)]).await.unwrap();
+    assert!(other.delete(&key("/g/mine"), Condition::Any).await.unwrap(), "below a node that is open");
 }
