@@ -130,9 +130,8 @@ impl Access {
         self.within("end the tenure", async {
             loop {
                 match self.delete_ephemerals().await {
-                    Ok(()) => return Ok(()),
-                    // It is over already, and its keys with it.
-                    Err((_, Error::SessionExpired)) => return Ok(()),
+                    // An expired session has taken its keys with it.
+                    Ok(()) | Err((_, Error::SessionExpired)) => return Ok(()),
                     Err((_, error)) if meaning(&error) == Meaning::Broken => {
                         tokio::time::sleep(RECONNECTING).await;
                     }
