@@ -12,13 +12,13 @@ use tokio::time::timeout;
 
 use super::content::{NOTHING, read_file, refused, value_version};
 use super::engine::is_key;
-use super::place::{Place, join, key_name};
+use super::place::{KeyPath, join, key_name};
 use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look};
 use super::root_of;
 use super::target::open_root;
 use super::threads::Threads;
 use super::tree::{MOST_ENTRIES, too_many_entries};
-use super::write::{Locked, admit, admit_root, delete, lock, put};
+use super::write::{Locked, admit, admit_root, delete, lock, put, require};
 use crate::store::access::{Change, Condition, Entry, Listing, Reached};
 use crate::store::error::time;
 use crate::store::{StoreError, StoreSpec};
@@ -88,7 +88,7 @@ impl Access {
 
     /// Many keys, one after the other.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
-        let places = keys.iter().map(Place::of).collect::<Result<Vec<_>, _>>()?;
+        let places = keys.iter().map(KeyPath::of).collect::<Result<Vec<_>, _>>()?;
         self.blocking(move |root, _| {
             let Some(root) = open_root(root)? else { return Ok(vec![None; places.len()]) };
             places.iter().map(|place| entry(look(&root, place.steps())?)).collect()
@@ -98,7 +98,7 @@ impl Access {
 
     /// One key; `None` where it does not exist.
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let place = Place::of(key)?;
+        let place = KeyPath::of(key)?;
         self.blocking(move |root, _| match open_root(root)? {
             Some(root) => entry(look(&root, place.steps())?),
             None => Ok(None),
@@ -120,7 +120,7 @@ impl Access {
 
     /// The names directly below a key, sorted; `None` where it does not exist, none below a file.
     pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
-        let place = Place::of(key)?;
+        let place = KeyPath::of(key)?;
         self.blocking(move |root, _| {
             let Some(root) = open_root(root)? else { return Ok(None) };
             let directory = match look(&root, place.steps())? {
@@ -143,10 +143,38 @@ impl Access {
 
     /// A key and all below it, read one after the other.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
-        let place = Place::of(key)?;
+        let place = KeyPath::of(key)?;
         self.blocking(move |root, _| match open_root(root)? {
             Some(root) => gather(look(&root, place.steps())?),
             None => Ok(Listing::default()),
+        })
+        .await
+    }
+
+    /// Makes one write while requirements hold, under one lock. A directory has no transactions: more than one write is
+    /// refused. A tenure changes nothing, because a directory has one member, whose keys stay.
+    pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
+        let (required, writes): (Vec<Change>, Vec<Change>) =
+            changes.iter().cloned().partition(|change| matches!(change, Change::Require { .. }));
+        if writes.len() > 1 {
+            return Err(StoreError::Refused {
+                what: format!("make {} changes in one transaction", changes.len()),
+                why: "a directory has no transactions: one of them writes one key".to_owned(),
+            });
+        }
+        self.locked(move |lock| {
+            for change in required {
+                require(lock, change.key(), change.condition())?;
+            }
+            match writes.into_iter().next() {
+                Some(Change::Put { key, value, condition, options: _ }) => {
+                    put(lock, &key, &value, condition).map(|version| vec![version])
+                }
+                Some(Change::Delete { key, condition }) => {
+                    delete(lock, &key, condition).map(|_existed| Vec::new())
+                }
+                Some(Change::Require { .. }) | None => Ok(Vec::new()),
+            }
         })
         .await
     }
@@ -170,7 +198,10 @@ impl Access {
             progress(Reached::Sent(done + 1));
             self.blocking(move |_, _| match change {
                 Change::Delete { .. } if implied => Ok(()),
-                Change::Put { key, value, condition } => put(&lock, &key, &value, condition).map(drop),
+                Change::Put { key, value, condition, options: _ } => {
+                    put(&lock, &key, &value, condition).map(drop)
+                }
+                Change::Require { key, condition } => require(&lock, &key, condition),
                 Change::Delete { key, condition } => delete(&lock, &key, condition).map(drop),
             })
             .await?;

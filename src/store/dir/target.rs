@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, mkdirat};
 
-use super::place::Place;
+use super::place::KeyPath;
 use super::resolve::{Found, FoundDirectory, Kind, Link, LinkCount, look, names_of};
 use super::write::failed;
 use crate::store::StoreError;
@@ -126,7 +126,7 @@ impl Walk<'_> {
 pub(super) fn to_write(
     root: &FoundDirectory,
     key: &Key,
-    place: &Place,
+    place: &KeyPath,
     missing: MissingDirectory,
 ) -> Result<Option<Target>, StoreError> {
     let ahead = place.steps().map(|name| Step::Name(name.to_owned())).collect();
@@ -206,7 +206,7 @@ pub(super) enum ToDelete {
 }
 
 /// Walks to the entry of a key, following no link.
-pub(super) fn to_delete(root: &FoundDirectory, place: &Place) -> Result<ToDelete, StoreError> {
+pub(super) fn to_delete(root: &FoundDirectory, place: &KeyPath) -> Result<ToDelete, StoreError> {
     let mut at = root.try_clone()?;
     let depth = place.names().len();
     for (index, name) in place.steps().enumerate() {

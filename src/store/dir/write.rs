@@ -13,7 +13,7 @@ use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::content::{NOTHING, read_file, value_version};
-use super::place::Place;
+use super::place::KeyPath;
 use super::resolve::{Found, FoundDirectory, Kind, ResolveError, look};
 use super::target::{
     MissingDirectory, Target, ToDelete, behind_link, below_a_file, is_a_directory, open_root, to_delete,
@@ -117,8 +117,13 @@ fn check(key: &Key, found: Option<Version>, condition: Condition) -> Result<(), 
     Err(StoreError::Conflict { key: key.to_string(), expected, found })
 }
 
+/// Fails unless a condition holds.
+pub(super) fn require(lock: &Locked, key: &Key, condition: Condition) -> Result<(), StoreError> {
+    check(key, version(&lock.root, &KeyPath::of(key)?)?, condition)
+}
+
 /// The version of what a key stands for, read as a watch reads it.
-fn version(root: &FoundDirectory, place: &Place) -> Result<Option<Version>, StoreError> {
+fn version(root: &FoundDirectory, place: &KeyPath) -> Result<Option<Version>, StoreError> {
     match look(root, place.steps())? {
         Found::Missing | Found::Special(_) => Ok(None),
         Found::Directory(_) => Ok(Some(NOTHING)),
@@ -132,7 +137,7 @@ pub(super) fn admit(root: &FoundDirectory, changes: &[Change]) -> Result<Vec<boo
     let (mut gone, mut files) = (BTreeSet::new(), BTreeMap::new());
     let mut places = Vec::new();
     for change in changes {
-        let place = Place::of(change.key())?;
+        let place = KeyPath::of(change.key())?;
         if let Change::Delete { .. } = change {
             gone.insert(place.names().to_vec());
         }
@@ -145,6 +150,7 @@ pub(super) fn admit(root: &FoundDirectory, changes: &[Change]) -> Result<Vec<boo
         let names = place.names().to_vec();
         let mut goes_with_a_link = false;
         match change {
+            Change::Require { .. } => {}
             Change::Delete { .. } => {
                 if let ToDelete::BehindLink(depth, link) = to_delete(root, place)? {
                     goes_with_a_link = gone.contains(&names[..depth]);
@@ -197,7 +203,7 @@ pub(super) fn put(
     value: &[u8],
     condition: Condition,
 ) -> Result<Version, StoreError> {
-    let place = Place::of(key)?;
+    let place = KeyPath::of(key)?;
     let target = to_write(&lock.root, key, &place, MissingDirectory::Leave)?;
     if condition != Condition::Any {
         check(key, version(&lock.root, &place)?, condition)?;
@@ -274,7 +280,7 @@ fn move_into_place(
 
 /// Deletes one key; whether it was there. A directory goes when it is empty; of a symbolic link the link goes.
 pub(super) fn delete(lock: &Locked, key: &Key, condition: Condition) -> Result<bool, StoreError> {
-    let place = Place::of(key)?;
+    let place = KeyPath::of(key)?;
     if place.names().is_empty() {
         return Err(StoreError::Refused {
             what: format!("delete {key}"),
