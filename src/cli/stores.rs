@@ -113,9 +113,7 @@ impl Opened {
                 shown(key)
             );
         }
-        if !listing.unreadable.is_empty() {
-            let _ = write!(std::io::stderr().lock(), "{}", told(&listing.unreadable));
-        }
+        tell_of_unreadable(&listing.unreadable);
         Ok(listing.entries)
     }
 
@@ -151,20 +149,16 @@ pub(super) fn failure(error: StoreError) -> Failure {
 }
 
 /// Entries that are left out, each with the reason, the first few of them.
-fn told(unreadable: &[String]) -> String {
-    let lines = unreadable.iter().take(MOST_TOLD);
-    let mut text: String = lines
-        .map(|why| {
-            format!(
-                "twitcher: an entry is left out, and will stay as it is: {}\n",
-                escape::line(why.as_bytes())
-            )
-        })
-        .collect();
-    if unreadable.len() > MOST_TOLD {
-        text += &format!("twitcher: {} more are left out\n", unreadable.len() - MOST_TOLD);
+fn tell_of_unreadable(unreadable: &[String]) {
+    // Standard error may be closed; nothing hangs on it.
+    let mut stderr = std::io::stderr().lock();
+    for why in unreadable.iter().take(MOST_TOLD) {
+        let why = escape::line(why.as_bytes());
+        let _ = writeln!(stderr, "twitcher: an entry is left out, and will stay as it is: {why}");
     }
-    text
+    if let Some(more @ 1..) = unreadable.len().checked_sub(MOST_TOLD) {
+        let _ = writeln!(stderr, "twitcher: {more} more are left out");
+    }
 }
 
 /// A failed write of one key, with what it leaves: `written`, `deleted`.

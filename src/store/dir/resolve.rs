@@ -41,9 +41,10 @@ pub(super) enum ResolveError {
 impl ResolveError {
     fn of(path: &Path, errno: Errno) -> Self {
         let error = refused(path, &errno.into());
-        match errno {
-            Errno::EACCES | Errno::EPERM | Errno::ENAMETOOLONG => Self::Blocked(error),
-            _ => Self::Failed(error),
+        if matches!(errno, Errno::EACCES | Errno::EPERM | Errno::ENAMETOOLONG) {
+            Self::Blocked(error)
+        } else {
+            Self::Failed(error)
         }
     }
 }
