@@ -71,27 +71,17 @@ impl StoreArgs {
     /// A condition on a version, if it can be one of this kind of store.
     pub(super) fn condition(&self, version: Version, common: &Common) -> Result<Condition, Failure> {
         let url = self.spec(common)?.url;
-        let kind = match (&url, version) {
-            (_, Version::Revision(0)) => {
-                return Err(Failure::usage(
-                    "--if-version 0: no key has version 0; `put --if-absent` writes a key only if it does not exist",
-                ));
-            }
-            (StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. }, Version::Revision(_))
-            | (StoreUrl::Dir { .. }, Version::Hash(_)) => return Ok(Condition::Version(version)),
-            (StoreUrl::Etcd { .. }, Version::Hash(_)) => {
-                "etcd's versions are revisions, numbers such as 1042"
-            }
-            (StoreUrl::ZooKeeper { .. }, Version::Hash(_)) => {
-                "ZooKeeper's versions are zxids, numbers such as 1042"
-            }
-            (StoreUrl::Dir { .. }, Version::Revision(_)) => {
-                "a directory's versions are hashes, 32 hexadecimal digits"
-            }
-        };
-        Err(Failure::usage(format!(
-            "--if-version {version}: {kind}; `twitcher get KEY --json` tells the version of a key in {url}"
-        )))
+        if version == Version::Revision(0) {
+            return Err(Failure::usage(
+                "--if-version 0: no key has version 0; `put --if-absent` writes a key only if it does not exist",
+            ));
+        }
+        match url.kind().facts().admits_version(version) {
+            Ok(()) => Ok(Condition::Version(version)),
+            Err(why) => Err(Failure::usage(format!(
+                "--if-version {version}: {why}; `twitcher get KEY --json` tells the version of a key in {url}"
+            ))),
+        }
     }
 }
 

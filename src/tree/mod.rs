@@ -1,4 +1,4 @@
-//! A subtree as one thing: as a document, as a live mirror, as something to subscribe to by key.
+//! Subtrees: as documents, as live mirrors, and as topics to subscribe to.
 
 pub mod changes;
 pub mod document;

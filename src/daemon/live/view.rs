@@ -8,7 +8,7 @@ use super::task::Task;
 use crate::ledger::Ledger;
 use crate::policy::{Course, Disposition, NewestState, Obstacle, Phase, SkipReason};
 use crate::status::{Explanation, RunningStatus, WatchState, WatchStatus};
-use crate::store::Standing;
+use crate::store::Freshness;
 use crate::watch::{WatchSpec, WatchType};
 
 /// Of a watch whose task does not answer.
@@ -44,13 +44,13 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
 
 impl Task {
     pub(super) fn view(&self) -> WatchStatus {
-        let standing = self.subscription.standing();
+        let freshness = self.subscription.freshness();
         let phase = self.machine.phase();
         let resting = self.resting().map(|until| resting_words(until, Instant::now()));
         let unreachable = resting.is_some()
-            || standing.error.is_some()
-            || !standing.connected
-            || self.newest_missing(&standing);
+            || freshness.error.is_some()
+            || !freshness.connected
+            || self.newest_missing(&freshness);
         let running = self.runs.live().iter().map(|run| RunningStatus {
             run: run.live.run.to_string(),
             pid: run.live.process.pid,
@@ -65,8 +65,8 @@ impl Task {
                 .filter(|newest| !newest.content.is_absent())
                 .map(|n| n.version.to_string()),
             converged: self.machine.converged(),
-            verified_seconds: standing.verified.map(|at| at.elapsed().as_secs_f64()),
-            error: resting.or(standing.error),
+            verified_seconds: freshness.verified.map(|at| at.elapsed().as_secs_f64()),
+            error: resting.or(freshness.error),
             running: running.collect(),
             outcomes: self
                 .runs
@@ -79,18 +79,18 @@ impl Task {
     }
 
     /// Connected, but the store has not told this key yet.
-    fn newest_missing(&self, standing: &Standing) -> bool {
-        self.machine.newest().is_none() && standing.verified.is_none()
+    fn newest_missing(&self, freshness: &Freshness) -> bool {
+        self.machine.newest().is_none() && freshness.verified.is_none()
     }
 
     pub(super) fn explain(&self) -> Explanation {
         let now = Instant::now();
         let facts = self.machine.explain(now);
         let mut because = Vec::new();
-        let standing = self.subscription.standing();
+        let freshness = self.subscription.freshness();
         match self.resting() {
             Some(until) => because.push(resting_words(until, now) + "."),
-            None => because.push(self.store_sentence(&standing)),
+            None => because.push(self.store_sentence(&freshness)),
         }
         because.extend(facts.newest.map(|newest| newest_sentence(&newest, &self.spec)));
         for run in self.runs.live().iter().filter(|run| run.is_foreign()) {
@@ -143,18 +143,18 @@ impl Task {
         Explanation { watch: self.spec.name.to_string(), because }
     }
 
-    fn store_sentence(&self, standing: &Standing) -> String {
+    fn store_sentence(&self, freshness: &Freshness) -> String {
         let target = &self.spec.target;
         let (key, store) = (&target.key, &target.store);
-        if let Some(error) = &standing.error {
+        if let Some(error) = &freshness.error {
             return format!("store {store} does not show {key}: {error}.");
         }
-        match standing.verified {
+        match freshness.verified {
             Some(at) => {
                 let ago = seconds(at.elapsed());
                 format!("what is known of {key} was verified by store {store} {ago} ago.")
             }
-            None if standing.connected => format!("store {store} is being asked for {key}."),
+            None if freshness.connected => format!("store {store} is being asked for {key}."),
             None => format!("store {store} is not connected yet."),
         }
     }

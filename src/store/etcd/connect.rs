@@ -1,8 +1,10 @@
-//! Connecting to one member: addresses, time limits, certificates, login.
+//! Connects to one member: addresses, time limits, certificates, login.
 
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Identity, KvClient, TlsOptions, WatchClient};
+use etcd_client::{
+    Certificate, Client, ConnectOptions, Identity, KvClient, LeaseClient, TlsOptions, WatchClient,
+};
 
 use super::LARGEST_MESSAGE;
 use super::explain::explain;
@@ -11,12 +13,12 @@ use crate::store::error::time;
 use crate::store::files::{Certificates, FileKind};
 use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls};
 
-/// A request's headers come within this.
+/// Time limit for the response headers of a request.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(3);
-/// etcd cuts connections that ask more often than its `--grpc-keepalive-min-time`, 5 s by default.
+/// Interval and time-out. etcd drops connections that ping more often than its `--grpc-keepalive-min-time`, 5 s by
+/// default.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-
 /// A store's addresses, certificates and credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Entrance {
@@ -32,7 +34,7 @@ pub(super) struct Entrance {
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) server: String,
-    /// Whether there is a token that ages.
+    /// Whether there is a login, whose token expires.
     pub(super) has_login: bool,
     client: Client,
 }
@@ -129,6 +131,10 @@ impl Connection {
 
     pub(super) fn watch(&self) -> WatchClient {
         self.client.watch_client().max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    pub(super) fn leases(&self) -> LeaseClient {
+        self.client.lease_client()
     }
 
     /// Logs in again; a stream keeps the token that it was opened with.

@@ -1,4 +1,4 @@
-//! Opening one ZooKeeper session: servers, credentials, certificates, and words for what goes wrong.
+//! Opens one ZooKeeper session: servers, credentials, certificates, and error messages.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::store::error::time;
 use crate::store::files::{Certificates, FileKind, Identity};
 use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls, install_crypto};
 
-/// For asking a server why it did not let us in.
+/// Time limit for probing why a server refused the connection.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Everything that a connection needs, read once a session.
+/// Everything that a connection needs, read once per session.
 #[derive(Debug, Clone)]
 pub(super) struct Entrance {
     connector: Connector,
@@ -91,6 +91,12 @@ impl Entrance {
         (self, chroot)
     }
 
+    /// The same for a session that is left to its time-out when its client is dropped.
+    pub(super) fn kept_when_dropped(mut self) -> Self {
+        self.connector = self.connector.with_detached();
+        self
+    }
+
     /// Opens a session within the session time-out, or `limit` where that is shorter.
     pub(super) async fn open(self, limit: Option<Duration>) -> Result<Client, StoreError> {
         let limit = limit.map_or(self.limit, |limit| limit.min(self.limit));
@@ -121,7 +127,7 @@ impl Entrance {
         Err(self.explain(why).await)
     }
 
-    /// The library says only that it did not work; a server that cannot be reached at all says why.
+    /// The library only says that connecting failed; a TCP connection to each server tells why.
     async fn explain(&self, why: String) -> StoreError {
         for server in &self.servers {
             let address = if server.contains(':') { server.clone() } else { format!("{server}:2181") };
@@ -145,7 +151,7 @@ impl Entrance {
     }
 }
 
-/// The library trusts its caller that a host can be named in a certificate.
+/// The library expects host names that are valid in certificates.
 fn check_host(server: &str) -> Result<(), StoreError> {
     let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -181,20 +187,20 @@ async fn certificates(tls: Option<&Tls>, files: &StoreFiles) -> Result<TlsOption
     Ok(options)
 }
 
-/// What an error of one request says.
+/// What an error of one request implies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The connection broke; the session may go on in another one.
+    /// The connection is lost; the session may continue on another one.
     Broken,
     /// The session is over.
     Over,
-    /// The server understood, and will say the same again.
+    /// The server answered; repeating the request does not help.
     Refused,
-    /// The server understood, and does not let us.
+    /// The server answered: not authorized.
     Denied,
 }
 
-/// Reads an error. What is not known is taken for a broken connection: that is tried again.
+/// Classifies an error. An unknown one counts as a lost connection, which is retried.
 pub(super) fn meaning(error: &Error) -> Meaning {
     if matches!(error, Error::NoAuth) {
         Meaning::Denied
@@ -225,7 +231,7 @@ pub(super) fn meaning(error: &Error) -> Meaning {
     }
 }
 
-/// A node at which the connection is lost so often in a row is not the victim but the cause.
+/// After this many consecutive connection losses while reading one node, the node is taken for their cause.
 pub(super) const MOST_LOSSES: u32 = 5;
 
 /// The connection was lost at a node too often.
@@ -252,7 +258,7 @@ pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
     }
 }
 
-/// Why a request is refused. The library has two words for what the server says of most of them.
+/// Why a request is refused. The library reports most refusals only as a "server error".
 fn in_words(error: &Error) -> String {
     if *error == Error::BadArguments(&"server error") {
         "ZooKeeper does not allow it; the nodes below /zookeeper are its own".to_owned()

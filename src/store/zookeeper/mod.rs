@@ -11,13 +11,13 @@ mod announce;
 mod condition;
 mod connect;
 mod due;
-mod ended;
 mod follow;
 mod look;
 mod nodes;
 mod path;
 mod pool;
 mod serve;
+mod session_end;
 mod single;
 mod size;
 mod tree;
@@ -27,9 +27,9 @@ use tokio::sync::mpsc;
 pub use access::Access;
 
 use self::connect::Entrance;
-use self::ended::Ended;
 use self::path::path_of;
 use self::serve::Serving;
+use self::session_end::SessionEnd;
 use super::session::{Command, Report, Session};
 use super::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::Key;
@@ -44,9 +44,9 @@ pub fn session(spec: &StoreSpec, files: &StoreFiles) -> Session {
     let (spec, files) = (spec.clone(), files.clone());
     Session::start(move |commands, reports| async move {
         match serve(&spec, &files, commands, &reports).await {
-            Ended::Unheard => {}
+            SessionEnd::Unheard => {}
             // Nobody may be left to hear it.
-            Ended::Lost(error) => drop(reports.send(Report::Lost(error)).await),
+            SessionEnd::Lost(error) => drop(reports.send(Report::Lost(error)).await),
         }
     })
 }
@@ -56,17 +56,17 @@ async fn serve(
     files: &StoreFiles,
     commands: mpsc::UnboundedReceiver<Command>,
     reports: &mpsc::Sender<Report>,
-) -> Ended {
+) -> SessionEnd {
     let entrance = match Entrance::of(spec, files).await {
         Ok(entrance) => entrance,
-        Err(error) => return Ended::Lost(error),
+        Err(error) => return SessionEnd::Lost(error),
     };
     let client = match entrance.clone().open(None).await {
         Ok(client) => client,
-        Err(error) => return Ended::Lost(error),
+        Err(error) => return SessionEnd::Lost(error),
     };
     if reports.send(Report::Ready { server: entrance.servers() }).await.is_err() {
-        return Ended::Unheard;
+        return SessionEnd::Unheard;
     }
     Serving::new(entrance, client, reports.clone()).run(commands).await
 }

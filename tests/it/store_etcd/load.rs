@@ -130,11 +130,7 @@ async fn a_server_that_takes_small_transactions_is_asked_with_small_ones() {
     }
     assert_eq!(store.health().borrow().reconnects, 0);
     let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
-    let change = |number| Change::Put {
-        key: key(&format!("/many/{number}")),
-        value: "new".into(),
-        condition: Condition::Absent,
-    };
+    let change = |number| Change::put(key(&format!("/many/{number}")), "new", Condition::Absent);
     access.apply(&(0..200).map(change).collect::<Vec<_>>(), &mut |_| ()).await.unwrap();
     for seen in &mut all {
         seen.until("new").await;

@@ -1,4 +1,4 @@
-//! The trees of a session: one that is followed, and one whose following has ended.
+//! A tree that a session follows, and one that it no longer follows.
 
 use tokio::sync::mpsc;
 
@@ -10,11 +10,11 @@ use crate::store::zookeeper::pool::Member;
 pub(super) struct Followed {
     /// Which time it is followed.
     pub(super) turn: u64,
-    /// To demand that it is verified. Dropping it ends the work.
+    /// Requests a verification. Dropping it ends the following.
     pub(super) demands: mpsc::UnboundedSender<()>,
 }
 
-/// A tree that is followed no more.
+/// A tree that is no longer followed.
 pub(super) struct Left {
     pub(super) id: TargetId,
     pub(super) turn: u64,

@@ -1,4 +1,4 @@
-//! The trees of a session: each is followed by a future of its own.
+//! The trees of a session: a future follows each of them.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use super::Serving;
 use super::followed::{Followed, Left};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
-use crate::store::zookeeper::ended::Ended;
 use crate::store::zookeeper::follow::{Asked, Stopped, follow};
 use crate::store::zookeeper::pool::{Manner, Member};
+use crate::store::zookeeper::session_end::SessionEnd;
 
 impl Serving {
     pub(super) fn follow(&mut self, id: TargetId, top: Arc<str>) {
@@ -39,7 +39,7 @@ impl Serving {
         }
     }
 
-    pub(super) async fn left(&mut self, left: Left) -> Result<(), Ended> {
+    pub(super) async fn left(&mut self, left: Left) -> Result<(), SessionEnd> {
         let Left { id, turn, member, bytes, how } = left;
         self.pool.leave(member, bytes);
         match how {
@@ -53,7 +53,7 @@ impl Serving {
         }
     }
 
-    /// Tells the trees that wait for a session that it cannot be had.
+    /// Tells the trees waiting for a session that it could not be opened.
     pub(super) fn cannot_follow(&mut self, member: Member, error: &StoreError) {
         for waiting in self.awaited.remove(&member).unwrap_or_default() {
             let _ = waiting.send(Err(error.clone()));
