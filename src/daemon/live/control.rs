@@ -18,11 +18,13 @@ impl Task {
 
     /// Runs the action with the last known state, and says how old that is.
     pub(super) fn trigger_cached(&mut self) -> Result<String, String> {
-        let verified = self.subscription.standing().verified;
+        let verified = self.subscription.freshness().verified;
         self.controlled(Control::Trigger)?;
         let name = &self.spec.name;
         Ok(match verified {
-            Some(at) => format!("{name} runs with the last known state, verified {} s ago", at.elapsed().as_secs()),
+            Some(at) => {
+                format!("{name} runs with the last known state, verified {} s ago", at.elapsed().as_secs())
+            }
             None => format!("{name} runs with the last known state"),
         })
     }

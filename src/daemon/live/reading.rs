@@ -10,8 +10,10 @@ use super::task::Task;
 use crate::policy::Control;
 use crate::store::Subscription;
 
-/// How long `trigger` waits for the store.
+/// How long `trigger` waits for a store that is connected.
 pub(in crate::daemon) const READ_WITHIN: Duration = Duration::from_secs(5);
+/// How long it waits for one that is not.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Ready once everything that was written before is among the states that the subscription has.
 type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -27,7 +29,7 @@ pub(super) struct Readings {
 
 struct Trigger {
     proof: Proof,
-    deadline: Instant,
+    asked: Instant,
     answer: oneshot::Sender<Result<String, String>>,
 }
 
@@ -38,9 +40,11 @@ enum Over {
 }
 
 impl Readings {
-    /// When the first `trigger` has waited long enough.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.triggers.iter().map(|trigger| trigger.deadline).min()
+    /// When to look whether a `trigger` has waited long enough.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let limits = [CONNECTED_WITHIN, READ_WITHIN];
+        let deadlines = self.triggers.iter().flat_map(|trigger| limits.map(|limit| trigger.asked + limit));
+        deadlines.filter(|deadline| *deadline > now).min()
     }
 
     fn is_empty(&self) -> bool {
@@ -54,7 +58,7 @@ impl Readings {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, now: Instant, refused: bool) -> Poll<Over> {
+    fn poll(&mut self, context: &mut Context<'_>, now: Instant, limit: Duration) -> Poll<Over> {
         if let Some(proof) = &mut self.hold
             && proof.as_mut().poll(context).is_ready()
         {
@@ -63,7 +67,7 @@ impl Readings {
         }
         for (at, trigger) in self.triggers.iter_mut().enumerate() {
             let read = trigger.proof.as_mut().poll(context).is_ready();
-            if read || refused || trigger.deadline <= now {
+            if read || now.saturating_duration_since(trigger.asked) >= limit {
                 return Poll::Ready(Over::Trigger { at, read });
             }
         }
@@ -87,8 +91,8 @@ impl Task {
     /// Reads the key, and then runs the action.
     pub(super) fn trigger(&mut self, answer: oneshot::Sender<Result<String, String>>) {
         let proof: Proof = Box::pin(self.subscription.prove());
-        let deadline = Instant::now() + READ_WITHIN;
-        self.readings.get_or_insert_default().triggers.push(Trigger { proof, deadline, answer });
+        let asked = Instant::now();
+        self.readings.get_or_insert_default().triggers.push(Trigger { proof, asked, answer });
     }
 
     /// The subscription is another one: what the former one was asked is asked again.
@@ -101,8 +105,9 @@ impl Task {
     /// Performs readings that are over. Ready when one was.
     pub(super) fn poll_readings(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(readings) = &mut self.readings else { return Poll::Pending };
-        let error = self.subscription.standing().error;
-        let over = match readings.poll(context, Instant::now(), error.is_some()) {
+        let freshness = self.subscription.freshness();
+        let limit = if freshness.connected { READ_WITHIN } else { CONNECTED_WITHIN };
+        let over = match readings.poll(context, Instant::now(), limit) {
             Poll::Ready(over) => over,
             Poll::Pending => return Poll::Pending,
         };
@@ -121,7 +126,7 @@ impl Task {
                 let _ = answer.send(self.controlled(Control::Trigger));
             }
             Some((answer, false)) => {
-                let _ = answer.send(Err(self.unread_words(error.as_deref())));
+                let _ = answer.send(Err(self.unread_words(freshness.error.as_deref())));
             }
         }
         Poll::Ready(())
@@ -130,7 +135,8 @@ impl Task {
     fn unread_words(&self, error: Option<&str>) -> String {
         let (name, target) = (&self.spec.name, &self.spec.target);
         let (key, store) = (&target.key, &target.store);
-        let why = error.map_or_else(|| format!("no answer within {} s", READ_WITHIN.as_secs()), str::to_owned);
+        let why =
+            error.map_or_else(|| "it does not answer".to_owned(), str::to_owned);
         format!(
             "{name} is not run: cannot read {key} from store {store}: {why}; `twitcher trigger --cached {name}` runs it \
              with the last known state"

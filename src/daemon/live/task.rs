@@ -214,7 +214,7 @@ impl Future for Task {
             }
         }
         while !self.is_over() {
-            let reading = self.readings.as_ref().and_then(|readings| readings.deadline());
+            let reading = self.readings.as_ref().and_then(|readings| readings.deadline(Instant::now()));
             let deadlines = [self.machine.poll_timeout(), self.resting(), self.runs.warn_at(), reading];
             self.alarm.set(deadlines.into_iter().flatten().min());
             match ready!(self.poll_next(context)) {
