@@ -135,8 +135,7 @@ impl Task {
     fn unread_words(&self, error: Option<&str>) -> String {
         let (name, target) = (&self.spec.name, &self.spec.target);
         let (key, store) = (&target.key, &target.store);
-        let why =
-            error.map_or_else(|| "it does not answer".to_owned(), str::to_owned);
+        let why = error.map_or_else(|| "it does not answer".to_owned(), str::to_owned);
         format!(
             "{name} is not run: cannot read {key} from store {store}: {why}; `twitcher trigger --cached {name}` runs it \
              with the last known state"
