@@ -10,6 +10,7 @@ mod event;
 mod handle;
 mod mailbox;
 mod perform;
+mod read_first;
 mod reading;
 mod remembered;
 mod task;
