@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::content::{NOTHING, read_file, refused, value_version};
+use super::content::{NOTHING, read_file, value_version};
 use super::engine::is_key;
 use super::place::{KeyPath, join, key_name};
-use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look};
+use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look, refused};
 use super::root_of;
 use super::target::open_root;
 use super::threads::Threads;

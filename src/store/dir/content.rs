@@ -1,12 +1,11 @@
 //! What is read from the disk, and the hash that is its version.
 
 use std::io::{self, Read};
-use std::path::Path;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::resolve::FoundFile;
+use super::resolve::{FoundFile, refused};
 use crate::store::StoreError;
 use crate::watch::{ContentHash, Version};
 
@@ -30,24 +29,6 @@ pub(super) fn read_file(found: &FoundFile) -> Result<Bytes, StoreError> {
     // The limit holds also for a file that grows while it is read.
     (&found.file).take(LARGEST_VALUE).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes.into())
-}
-
-/// Whether an error means that something else took the path's place: never an answer, always a second look.
-pub(super) fn vanished(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENXIO | libc::ESTALE)
-    )
-}
-
-/// Why a path cannot be read, and what would help.
-pub(super) fn refused(path: &Path, error: &io::Error) -> StoreError {
-    let why = if error.kind() == io::ErrorKind::PermissionDenied {
-        "permission denied; a key's file must be readable, and the directory that holds it too".to_owned()
-    } else {
-        error.to_string()
-    };
-    StoreError::Refused { what: format!("read {}", path.display()), why }
 }
 
 /// The first 16 bytes of a SHA-256, which is far more than chance can match.

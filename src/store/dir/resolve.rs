@@ -19,7 +19,6 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::geteuid;
 
-use super::content::{refused, vanished};
 use crate::store::StoreError;
 
 /// As many links as Linux follows on one path (`path_resolution(7)`).
@@ -366,9 +365,19 @@ pub(super) fn look<'a>(
     resolve(start, names, |_, _| Ok(true))
 }
 
-/// Whether an error says that something else, or nothing, has the name now.
+/// Whether an error says that something else, or nothing, has the name now: never an answer, always a second look.
 fn is_gone(errno: Errno) -> bool {
-    vanished(&io::Error::from(errno))
+    matches!(errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO | Errno::ESTALE)
+}
+
+/// Why a path cannot be read, and what would help.
+pub(super) fn refused(path: &Path, error: &io::Error) -> StoreError {
+    let why = if error.kind() == io::ErrorKind::PermissionDenied {
+        "permission denied; a key's file must be readable, and the directory that holds it too".to_owned()
+    } else {
+        error.to_string()
+    };
+    StoreError::Refused { what: format!("read {}", path.display()), why }
 }
 
 /// The names of a path.

@@ -14,7 +14,6 @@ use nix::sys::stat::{FileStat, Mode, mkdirat};
 
 use super::place::KeyPath;
 use super::resolve::{Found, FoundDirectory, Kind, Link, LinkCount, look, names_of};
-use super::write::failed;
 use crate::store::StoreError;
 use crate::watch::Key;
 
@@ -275,4 +274,17 @@ fn replaced(key: &Key, path: &Path) -> StoreError {
 
 fn refused(what: &str, key: &Key, why: String) -> StoreError {
     StoreError::Refused { what: format!("{what} {key}"), why }
+}
+
+/// An error of a system call, as a store's.
+pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    // Not `Denied`: a directory has no user and no password that could be looked at.
+    let why = if error.kind() == io::ErrorKind::PermissionDenied {
+        "this user may not write there; run it as the user that the directory belongs to".to_owned()
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "its file system is mounted read-only".to_owned()
+    } else {
+        error.to_string()
+    };
+    StoreError::Refused { what: format!("{what} {}", path.display()), why }
 }

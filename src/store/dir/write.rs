@@ -16,8 +16,8 @@ use super::content::{NOTHING, read_file, value_version};
 use super::place::KeyPath;
 use super::resolve::{Found, FoundDirectory, Kind, ResolveError, look};
 use super::target::{
-    MissingDirectory, Target, ToDelete, behind_link, below_a_file, is_a_directory, open_root, to_delete,
-    to_write,
+    MissingDirectory, Target, ToDelete, behind_link, below_a_file, failed, is_a_directory, open_root,
+    to_delete, to_write,
 };
 use crate::store::StoreError;
 use crate::store::access::{Change, Condition};
@@ -330,17 +330,4 @@ fn sync_directory(directory: &FoundDirectory) -> Result<(), StoreError> {
         .map_err(io::Error::from)
         .and_then(|fd| File::from(fd).sync_all())
         .map_err(|error| failed("sync", &directory.path, &error))
-}
-
-/// An error of a system call, as a store's.
-pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
-    // Not `Denied`: a directory has no user and no password that could be looked at.
-    let why = if error.kind() == io::ErrorKind::PermissionDenied {
-        "this user may not write there; run it as the user that the directory belongs to".to_owned()
-    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
-        "its file system is mounted read-only".to_owned()
-    } else {
-        error.to_string()
-    };
-    StoreError::Refused { what: format!("{what} {}", path.display()), why }
 }
