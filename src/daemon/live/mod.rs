@@ -17,4 +17,4 @@ mod view;
 pub(super) use event::{Circumstances, Event, Handover};
 pub(super) use handle::{Live, begin};
 pub(super) use task::subscribe;
-pub(super) use view::{HANGS, unasked};
+pub(super) use view::{HANGS, disabled, unasked};

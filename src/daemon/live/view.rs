@@ -42,6 +42,11 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
     }
 }
 
+/// What is shown of a disabled watch: what the ledger knows.
+pub(in crate::daemon) fn disabled(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
+    WatchStatus { state: WatchState::Disabled, error: None, ..unasked(spec, file, ledger) }
+}
+
 impl Task {
     pub(super) fn view(&self) -> WatchStatus {
         let freshness = self.subscription.freshness();

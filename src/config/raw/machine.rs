@@ -1,0 +1,130 @@
+//! `host` and `[vars]`: out of `local.conf`, `twitcher.conf` and the command line, what this machine is.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+use super::kind::kind_of;
+use super::table::Reader;
+use super::value::without_nul;
+use super::{RawTable, read};
+use crate::config::fields::LOCAL;
+use crate::config::problem::{Problem, Source, nearest, word};
+use crate::watch::{Machine, variable};
+
+/// What is known of this machine before `twitcher.conf` is read, and wins over it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::config) struct Local {
+    /// What the system calls it; anything that is written wins over that.
+    pub(in crate::config) hostname: String,
+    /// `host`.
+    pub(in crate::config) host: Option<String>,
+    /// `[vars]`.
+    pub(in crate::config) vars: BTreeMap<String, String>,
+}
+
+impl Local {
+    /// A machine without a `local.conf`.
+    pub(in crate::config) fn named(hostname: &str) -> Self {
+        Self { hostname: hostname.to_owned(), ..Self::default() }
+    }
+
+    /// The machine, by what `twitcher.conf` says where nothing here does.
+    pub(super) fn machine(&self, daemon: &RawTable, mut vars: BTreeMap<String, String>) -> Machine {
+        let host = self.host.clone().or_else(|| daemon.text("host").map(|at| at.value));
+        vars.extend(self.vars.clone());
+        Machine { host: host.unwrap_or_else(|| self.hostname.clone()), vars }
+    }
+}
+
+/// `local.conf` as written.
+pub(in crate::config) struct RawLocal {
+    pub(in crate::config) host: Option<String>,
+    pub(in crate::config) vars: BTreeMap<String, String>,
+    pub(in crate::config) problems: Vec<Problem>,
+}
+
+/// Reads `local.conf`.
+pub(in crate::config) fn local(path: Arc<Path>, text: &str) -> RawLocal {
+    let source = Source::new(path, text);
+    let (tables, problems, _) = read(&source, |reader, root| {
+        let vars = vars_of(reader, root);
+        let others = root.iter().filter(|(name, _)| name.get_ref() != VARS);
+        (reader.entries(others, 0..0, LOCAL, "local setting"), vars)
+    });
+    let (table, vars) = tables.unwrap_or_default();
+    RawLocal { host: table.text("host").map(|at| at.value), vars, problems }
+}
+
+pub(super) const VARS: &str = "vars";
+
+/// The table `[vars]`, if there is one.
+pub(super) fn vars_of(reader: &mut Reader<'_>, root: &DeTable<'_>) -> BTreeMap<String, String> {
+    let Some((_, value)) = root.iter().find(|(name, _)| name.get_ref() == VARS) else {
+        return BTreeMap::new();
+    };
+    let DeValue::Table(table) = value.get_ref() else {
+        reader.wrong(
+            value.span(),
+            format!("`vars` is a table, not {}", kind_of(value.get_ref())),
+            "write a line `[vars]` and below it for example `role = \"web\"`",
+        );
+        return BTreeMap::new();
+    };
+    let mut vars: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in table {
+        match var(name.get_ref(), name.span(), value.get_ref(), value.span(), &vars) {
+            Ok(text) => drop(vars.insert(name.get_ref().to_string(), text)),
+            Err((span, message, help)) => reader.wrong(span, message, help),
+        }
+    }
+    vars
+}
+
+type Wrong = (Range<usize>, String, String);
+
+fn var(
+    name: &str,
+    place: Range<usize>,
+    value: &DeValue<'_>,
+    span: Range<usize>,
+    others: &BTreeMap<String, String>,
+) -> Result<String, Wrong> {
+    if name == Machine::HOST {
+        let help = "write `host = \"…\"` above the first line in brackets";
+        return Err((place, "`host` is a setting of its own, not one of [vars]".to_owned(), help.to_owned()));
+    }
+    if let Err(message) = check_name(name) {
+        return Err((place, message, "write for example `role = \"web\"`".to_owned()));
+    }
+    if let Some(other) = others.keys().find(|other| variable(other) == variable(name)) {
+        let message = format!("`{name}` and `{other}` are the same variable, {}", variable(name));
+        return Err((place, message, "keep one of them".to_owned()));
+    }
+    let DeValue::String(text) = value else {
+        let message = format!("`{name}` is {}, expected a string", kind_of(value));
+        return Err((span, message, "write it between quotes".to_owned()));
+    };
+    match without_nul(text, &span) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(fault) => Err((fault.span, fault.message, fault.help.unwrap_or_default())),
+    }
+}
+
+/// Whether a name may stand in `[vars]`.
+pub(in crate::config) fn check_name(name: &str) -> Result<(), String> {
+    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    let good = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(rest);
+    if good {
+        return Ok(());
+    }
+    let near =
+        nearest(name, [Machine::HOST]).map(|_| " (`host` is a setting of its own)").unwrap_or_default();
+    Err(format!(
+        "`{}` is not a name of [vars]: a name is a letter a-z and then a-z, 0-9, `_`, `-`{near}",
+        word(name)
+    ))
+}
