@@ -73,6 +73,7 @@ impl Daemon {
         if all_read {
             self.runs.ledger().forget(|name| names.contains(name), forgotten);
         }
+        self.runs.hold_mutexes(self.watches.values().map(|watch| &*watch.spec).filter(|spec| spec.enabled));
         self.runs.adopt_orphans(enabled);
         tracing::info!("{} watches", names.len());
         self.supervisor.begin_all(self.watches.values().map(definition));

@@ -150,3 +150,47 @@ fn a_changed_default_reloads_only_the_watches_that_it_means_something_for() {
     );
     assert_eq!(daemon.read("out").lines().count(), 3);
 }
+
+/// Two watches of one mutex write down when they start and end. The daemon is killed while one runs and the other
+/// waits.
+#[test]
+fn runs_of_one_mutex_never_overlap_also_when_the_daemon_is_killed() {
+    let mut daemon = Daemon::prepare("");
+    let (out, gate) = (daemon.path("out").display().to_string(), daemon.path("gate").display().to_string());
+    for name in ["a", "b"] {
+        daemon.put(&format!("/{name}"), "1");
+        let action = format!(
+            "echo start >> {out}; test $(cat) = 1 || until test -e {gate}; do sleep 0.05; done; sleep 0.1; echo end >> {out}"
+        );
+        let text = format!("[[watch]]\nkey='/{name}'\nmutex='nginx'\naction='{action}'\n");
+        daemon.write(&format!("{name}.toml"), &text);
+    }
+    let never_two = |text: &str| {
+        for (number, line) in text.lines().enumerate() {
+            assert_eq!(line, ["start", "end"][number % 2], "{text}");
+        }
+    };
+    daemon.run();
+    daemon.until_converged("a");
+    daemon.until_converged("b");
+    never_two(&daemon.read("out"));
+    daemon.put("/a", "2");
+    daemon.until_file("out", |text| text.lines().count() == 5);
+    daemon.put("/b", "2");
+    for _ in 0..2 {
+        daemon.until_watch("b", |watch| watch["state"] == "waiting");
+        let explained = daemon.say(&["explain", "b"]);
+        assert!(explained.contains("it waits for the mutex nginx, which a run of a holds"), "{explained}");
+        assert_eq!(daemon.read("out").lines().count(), 5, "b waits");
+        daemon.kill();
+        daemon.run();
+        daemon.until_watch("a", |watch| watch["state"] == "running");
+    }
+    daemon.until_watch("b", |watch| watch["state"] == "waiting");
+    std::fs::write(&gate, "").unwrap();
+    daemon.until_converged("a");
+    daemon.until_converged("b");
+    let text = daemon.read("out");
+    never_two(&text);
+    assert!(text.lines().count() >= 8, "{text}");
+}

@@ -201,9 +201,12 @@ impl Task {
                 format!("it waits {} because of min_interval.", ahead(*until, now))
             }
             Obstacle::Slot if self.runs.has_foreign() => "it waits for that to end.".to_owned(),
-            Obstacle::Slot => {
-                "it waits for its turn among the actions of all watches (max_processes).".to_owned()
-            }
+            Obstacle::Slot => match self.runs.waits_for_mutex() {
+                Some((mutex, holder)) => {
+                    format!("it waits for the mutex {mutex}, which a run of {holder} holds.")
+                }
+                None => "it waits for its turn among the actions of all watches (max_processes).".to_owned(),
+            },
         }
     }
 
