@@ -2,17 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
-use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
 use super::kind::kind_of;
-use super::table::Reader;
+use super::table::{RawTable, Reader};
 use super::value::without_nul;
-use super::{RawTable, read};
-use crate::config::fields::LOCAL;
-use crate::config::problem::{Problem, Source, nearest, word};
+use crate::config::problem::{nearest, word};
 use crate::watch::{Machine, variable};
 
 /// What is known of this machine before `twitcher.conf` is read, and wins over it.
@@ -38,25 +34,6 @@ impl Local {
         vars.extend(self.vars.clone());
         Machine { host: host.unwrap_or_else(|| self.hostname.clone()), vars }
     }
-}
-
-/// `local.conf` as written.
-pub(in crate::config) struct RawLocal {
-    pub(in crate::config) host: Option<String>,
-    pub(in crate::config) vars: BTreeMap<String, String>,
-    pub(in crate::config) problems: Vec<Problem>,
-}
-
-/// Reads `local.conf`.
-pub(in crate::config) fn local(path: Arc<Path>, text: &str) -> RawLocal {
-    let source = Source::new(path, text);
-    let (tables, problems, _) = read(&source, |reader, root| {
-        let vars = vars_of(reader, root);
-        let others = root.iter().filter(|(name, _)| name.get_ref() != VARS);
-        (reader.entries(others, 0..0, LOCAL, "local setting"), vars)
-    });
-    let (table, vars) = tables.unwrap_or_default();
-    RawLocal { host: table.text("host").map(|at| at.value), vars, problems }
 }
 
 pub(super) const VARS: &str = "vars";

@@ -19,11 +19,11 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-pub(super) use machine::{Local, RawLocal, check_name, local};
-pub(super) use table::{At, Defaults, RawTable};
+pub(super) use machine::{Local, check_name};
+pub(super) use table::{At, Defaults, RawTable, Site};
 pub(super) use value::AccountName;
 
-use super::fields::{DAEMON, NOT_DEFAULTS, STORE, TLS, WATCH};
+use super::fields::{DAEMON, LOCAL, NOT_DEFAULTS, STORE, TLS, WATCH};
 use super::problem::{Problem, Source, nearest, word};
 use crate::watch::{Machine, StoreName};
 use kind::kind_of;
@@ -54,11 +54,11 @@ pub(super) struct RawSettings {
     pub(super) defaults: RawTable,
 }
 
-/// What the watch files of a machine are read against.
-#[derive(Debug, Clone)]
-pub(super) struct Site {
-    pub(super) machine: Arc<Machine>,
-    pub(super) defaults: Arc<Defaults>,
+/// `local.conf` as written.
+pub(super) struct RawLocal {
+    pub(super) host: Option<String>,
+    pub(super) vars: BTreeMap<String, String>,
+    pub(super) problems: Vec<Problem>,
 }
 
 /// A `[store.NAME]` table.
@@ -142,6 +142,18 @@ pub(super) fn settings(path: Arc<Path>, text: &str, local: &Local) -> RawSetting
     });
     let (daemon, stores, machine, defaults) = tables.unwrap_or_default();
     RawSettings { source, problems, daemon, stores, machine, defaults }
+}
+
+/// Reads `local.conf`.
+pub(super) fn local(path: Arc<Path>, text: &str) -> RawLocal {
+    let source = Source::new(path, text);
+    let (tables, problems, _) = read(&source, |reader, root| {
+        let vars = machine::vars_of(reader, root);
+        let others = root.iter().filter(|(name, _)| name.get_ref() != machine::VARS);
+        (reader.entries(others, 0..0, LOCAL, "local setting"), vars)
+    });
+    let (table, vars) = tables.unwrap_or_default();
+    RawLocal { host: table.text("host").map(|at| at.value), vars, problems }
 }
 
 /// The table `[defaults]`, if there is one.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::Site;
 use super::value::Value;
 use crate::config::fields::{Field, Kind, WATCH};
 use crate::config::problem::{Problem, Source, nearest, word};
@@ -43,6 +42,13 @@ pub(in crate::config) struct RawTable {
 pub(in crate::config) struct Defaults(BTreeMap<&'static str, Value>);
 
 impl Eq for Defaults {}
+
+/// What the watch files of a machine are read against.
+#[derive(Debug, Clone)]
+pub(in crate::config) struct Site {
+    pub(in crate::config) machine: Arc<Machine>,
+    pub(in crate::config) defaults: Arc<Defaults>,
+}
 
 macro_rules! getters {
     ($($name:ident: $variant:ident -> $type:ty;)*) => {
