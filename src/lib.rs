@@ -74,6 +74,9 @@ pub mod store;
 pub mod tree;
 pub mod watch;
 
+#[cfg(test)]
+mod circles;
+
 /// Its example is tested with those of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

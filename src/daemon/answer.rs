@@ -1,15 +1,15 @@
 //! What clients and scrapers are answered. The loop goes on at once; whoever has to wait for the watches does
 //! so in a task of its own.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Daemon;
 use super::http::Probe;
-use super::live::{Event, HANGS, Live};
+use super::live::{Event, HANGS, Live, READ_WITHIN};
 use super::report::{PATIENCE, Report};
 use crate::config::FileState as Loaded;
 use crate::control::{Answer, Asked, Reply, Request, unknown_watch};
@@ -31,7 +31,7 @@ impl Daemon {
             })),
             Request::History { name } => {
                 let found = self.known(&name).map(|_| {
-                    let entry = self.ground.ledger.entry(&name).unwrap_or_default();
+                    let entry = self.runs.ledger().entry(&name).unwrap_or_default();
                     History { watch: name.clone(), runs: entry.history.into_iter().collect() }
                 });
                 drop(answer.send(found.map_or_else(Answer::Error, |history| done(&history)).into()));
@@ -50,7 +50,12 @@ impl Daemon {
                 }
                 Err(error) => drop(answer.send(Answer::Error(error).into())),
             },
-            Request::Trigger { name } => self.control(&name, Control::Trigger, answer),
+            Request::Trigger { name, cached: false } => {
+                self.order(&name, READ_WITHIN + PATIENCE, Event::Trigger, answer);
+            }
+            Request::Trigger { name, cached: true } => {
+                self.order(&name, PATIENCE, Event::TriggerCached, answer);
+            }
             Request::Resume { name } => self.control(&name, Control::Resume, answer),
             Request::Pause { name, seconds } => match seconds.map(Duration::try_from_secs_f64).transpose() {
                 Ok(length) => {
@@ -61,13 +66,22 @@ impl Daemon {
                     drop(answer.send(Answer::Error(format!("cannot pause {name}: {error}")).into()));
                 }
             },
-            Request::Reload => {
-                drop(answer.send(done(&self.reload(super::reload::Extent::Everything)).into()));
-            }
+            Request::Reload => self.loading.ask(super::loading::Extent::Everything, Some(answer)),
         }
     }
 
-    fn control(&self, name: &str, control: Control, answer: tokio::sync::oneshot::Sender<Reply>) {
+    fn control(&self, name: &str, control: Control, answer: oneshot::Sender<Reply>) {
+        self.order(name, PATIENCE, |answer| Event::Control(control, answer), answer);
+    }
+
+    /// Tells a watch what an operator asks of it, and passes its sentence on.
+    fn order(
+        &self,
+        name: &str,
+        patience: Duration,
+        event: impl FnOnce(oneshot::Sender<Result<String, String>>) -> Event,
+        answer: oneshot::Sender<Reply>,
+    ) {
         let live = match self.known(name) {
             Ok(live) => live,
             Err(error) => {
@@ -75,10 +89,10 @@ impl Daemon {
                 return;
             }
         };
-        let controlled = live.begin_ask(|answer| Event::Control(control, answer));
-        let (name, ledger) = (name.to_owned(), self.ground.ledger.clone());
+        let controlled = live.begin_ask(event);
+        let (name, ledger) = (name.to_owned(), self.runs.ledger().clone());
         tokio::spawn(async move {
-            let answered = match timeout(PATIENCE, controlled).await {
+            let answered = match timeout(patience, controlled).await {
                 // Who was told that a watch is paused may count on it, also when the daemon is killed.
                 Ok(Ok(Ok(sentence))) => {
                     match tokio::task::spawn_blocking(move || ledger.wait_until_written(KEPT)).await {
@@ -134,7 +148,7 @@ impl Daemon {
             stores: self.stores(),
             files: self.files.iter().map(file_status).collect(),
             watches,
-            ground: Arc::clone(&self.ground),
+            ledger: self.runs.ledger().clone(),
         })
     }
 
@@ -144,8 +158,18 @@ impl Daemon {
             pid: std::process::id(),
             host: self.settings.host.clone(),
             started: self.started,
-            complaints: self.ground.ledger.complaint().into_iter().chain(self.blindness.clone()).collect(),
+            complaints: self.complaints(),
         }
+    }
+
+    /// What the daemon cannot do at the moment.
+    fn complaints(&self) -> Vec<String> {
+        let ledger = self.runs.ledger().complaint();
+        let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
+        let http = self.http.as_ref().and_then(super::http::Http::complaint);
+        let control = self.control.as_ref().and_then(crate::control::Server::complaint);
+        let complaints = [ledger, self.blindness.clone(), loader, control, http];
+        complaints.into_iter().flatten().collect()
     }
 
     fn stores(&self) -> Vec<StoreStatus> {
@@ -175,7 +199,7 @@ impl Daemon {
         let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         Own {
             reloads: self.reloads,
-            running: self.ground.running(),
+            running: self.runs.count(),
             log_lines_lost: self.log.lost(),
             resident_bytes: kilobytes * 1024,
             open_descriptors: open as u64,
@@ -183,7 +207,7 @@ impl Daemon {
     }
 }
 
-fn done(value: &impl Serialize) -> Answer {
+pub(super) fn done(value: &impl Serialize) -> Answer {
     match serde_json::to_value(value) {
         Ok(value) => Answer::Done(value),
         Err(error) => Answer::Error(format!("the answer cannot be written as JSON: {error}")),

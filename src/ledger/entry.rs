@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::HISTORY;
 use crate::watch::{
     Content, Fingerprint, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version, WatchType,
 };
+
+/// How many ended runs are remembered for each watch.
+pub const HISTORY: usize = 10;
 
 /// Everything remembered of a watch.
 #[derive(Debug, Clone, Default, PartialEq)]

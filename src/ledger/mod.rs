@@ -6,6 +6,7 @@
 
 mod entry;
 mod journal;
+mod unwritten;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -20,11 +21,9 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
+pub use entry::{Applied, Entry, HISTORY, LiveRun, Paused, described, digest};
+pub use unwritten::Unwritten;
 use writer::Writer;
-
-/// How many ended runs are remembered for each watch.
-pub const HISTORY: usize = 10;
 
 /// How long a start waits for the lock on the state directory. An action that a killed daemon was just starting
 /// holds that lock until its program is executed; once the lock is free, all such actions can be found in `/proc`.
@@ -60,22 +59,6 @@ pub enum LedgerError {
         /// What the system said.
         error: std::io::Error,
     },
-}
-
-/// Changes that are only in memory.
-#[derive(Debug, thiserror::Error)]
-#[error("what was last known of {} watches ({}) is not in the ledger {}: {why}", watches.len(), shown(watches), path.display())]
-pub struct Unwritten {
-    watches: Vec<WatchName>,
-    path: PathBuf,
-    why: String,
-}
-
-/// The first few names.
-fn shown(watches: &[WatchName]) -> String {
-    let few: Vec<&str> = watches.iter().take(5).map(WatchName::as_str).collect();
-    let more = if watches.len() > few.len() { ", …" } else { "" };
-    few.join(", ") + more
 }
 
 /// A handle on the ledger; cheap to clone.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::entry::Entry;
+use super::entry::{Entry, HISTORY};
 use super::journal::{self, EntryLine, Line};
-use super::{HISTORY, Unwritten};
+use super::unwritten::Unwritten;
 use crate::watch::{RunRecord, WatchName};
 
 /// How long to wait after a failed write before the next try.

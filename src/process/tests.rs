@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::RunDetails;
+use super::guard::StartGuard;
 use super::spawn::{self, Plan};
 use crate::watch::*;
 
@@ -93,7 +94,7 @@ fn only_the_leader_of_a_run_bears_the_mark() {
             continue;
         }
         let (plan, output) = sleepers(nice);
-        let child = spawn::spawn(&plan).unwrap();
+        let child = StartGuard::default().spawn(&plan, Duration::from_hours(1)).unwrap();
         let mut printed = vec![0; 64];
         let deadline = std::time::Instant::now() + Duration::from_mins(1);
         let other: i32 = loop {
@@ -150,7 +151,7 @@ fn descriptors_are_closed_on_kernels_without_close_range() {
             env: vec![],
             close_range,
         };
-        let child = spawn::spawn(&plan).unwrap();
+        let child = StartGuard::default().spawn(&plan, Duration::from_hours(1)).unwrap();
         while spawn::reap(std::os::fd::AsFd::as_fd(&child.pidfd)).unwrap().is_none() {
             std::thread::yield_now();
         }

@@ -8,23 +8,35 @@ pub mod dir;
 pub mod driver;
 pub mod error;
 pub mod etcd;
+pub mod files;
+pub mod kind;
 pub mod requests;
 pub mod session;
 pub mod spec;
+pub mod tenure;
 pub mod url;
 pub mod zookeeper;
 
 pub use access::Access;
-pub use driver::{Health, LinkState, Standing, Standings, Store, Subscribe, Subscription, Update};
+pub use driver::{Freshness, FreshnessReader, Health, LinkState, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
+pub use files::StoreFiles;
+pub use kind::StoreKind;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use tenure::{Tenure, TenureId};
 pub use url::InvalidStoreUrl;
 
-/// How sessions of the store's kind are opened; the attempt's number moves on among its servers.
+/// Opens sessions of the store's kind; the attempt's number rotates among its servers.
 fn opener(spec: &StoreSpec) -> driver::Open {
     match &spec.url {
-        StoreUrl::Etcd { .. } => Box::new(|spec, attempt| etcd::session(spec, attempt, None)),
-        StoreUrl::ZooKeeper { .. } => Box::new(zookeeper::session),
+        StoreUrl::Etcd { .. } => {
+            let files = StoreFiles::default();
+            Box::new(move |spec, attempt| etcd::session(spec, attempt, None, &files))
+        }
+        StoreUrl::ZooKeeper { .. } => {
+            let files = StoreFiles::default();
+            Box::new(move |spec, _| zookeeper::session(spec, &files))
+        }
         StoreUrl::Dir { .. } => {
             let threads = dir::Threads::new(1);
             Box::new(move |spec, _| dir::session(spec, &threads))
@@ -32,9 +44,8 @@ fn opener(spec: &StoreSpec) -> driver::Open {
     }
 }
 
-/// Makes one cryptography provider the process's own. Two are compiled in by way of the stores' clients,
-/// and rustls would refuse to choose.
+/// Installs the process's cryptography provider. The stores' clients compile two in, and rustls refuses to choose.
 fn install_crypto() {
-    // An error says that one is installed already.
+    // An error means that one is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -1,6 +1,6 @@
-//! The text of a store URL and what it means; the same for `twitcher.conf` and `--store`.
+//! Parses store URLs, for `twitcher.conf` and `--store`.
 //!
-//! Pure: no name is resolved and nothing is opened. A message never repeats a URL that holds a secret.
+//! Pure: no name is resolved and nothing is opened. Messages never repeat a URL that may hold a secret.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ const ZOOKEEPER_PORT: u16 = 2181;
 /// ZooKeeper's `secureClientPort` of its administrator's guide.
 const ZOOKEEPER_TLS_PORT: u16 = 2281;
 
-/// A store URL that cannot be understood.
+/// Why a store URL is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStoreUrl {
     /// No `://`.
@@ -76,7 +76,7 @@ impl FromStr for StoreUrl {
         if rest.split('/').next().is_some_and(|hosts| hosts.contains('@')) {
             return Err(InvalidStoreUrl::Credentials);
         }
-        // A password may have a slash in it: what cannot be read and has an `@` is not repeated.
+        // A password may contain a slash, so an invalid URL with an `@` is not repeated in the message.
         let secret = scheme != "dir" && rest.contains('@');
         understand(scheme, rest).map_err(|error| if secret { InvalidStoreUrl::Credentials } else { error })
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_url_is_written_out_in_full() {
+    fn a_valid_url_is_displayed_in_full() {
         for (text, meaning) in [
             ("etcd://a", "etcd://a:2379"),
             ("etcd://A:1,b/prod/", "etcd://a:1,b:2379/prod"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_can_be_wrong_in_many_ways() {
+    fn invalid_urls_are_refused_with_a_reason() {
         use InvalidStoreUrl as E;
         let host = |text: &str| E::Host(text.to_owned());
         let port = |text: &str| E::Port(text.to_owned());

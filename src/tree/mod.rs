@@ -1,4 +1,4 @@
-//! A subtree as one thing: as a document, as a live mirror, as something to subscribe to by key.
+//! Subtrees: as documents, as live mirrors, and as topics to subscribe to.
 
 pub mod changes;
 pub mod document;
@@ -7,7 +7,8 @@ pub mod mirror;
 pub mod node;
 pub mod place;
 pub mod plan;
-pub mod snapshot;
+pub mod seen;
+mod snapshot;
 pub mod subscribers;
 
 pub use changes::{Changed, Changes};

@@ -36,6 +36,7 @@ mod store_etcd;
 mod store_tools;
 mod store_zookeeper;
 mod top;
+mod transactions;
 mod tree;
 mod tree_view;
 mod upgrade;

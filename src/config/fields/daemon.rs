@@ -53,7 +53,8 @@ pub const DAEMON: &[Field] = &[
         Kind::Integer { least: 1, most: 100_000 },
         "256",
         "64",
-        "Actions running at once, all watches together. The rest wait in order.",
+        "Actions running at once, all watches together. The rest wait; watches with fewer running actions go first. \
+         One watch uses at most half, all watches of one account three quarters.",
     ),
     field(
         "shutdown_grace",

@@ -214,7 +214,7 @@ impl Lowering<'_> {
         }
         match (context.resolve)(uid.as_ref().map(|at| &at.value), gid.as_ref().map(|at| &at.value)) {
             Ok(account) => Some(account),
-            Err(AccountProblem { field, message, help }) => {
+            Err(AccountProblem { field, message, help, is_passing: _ }) => {
                 let field = match field {
                     AccountField::Uid => "uid",
                     AccountField::Gid => "gid",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::table::kind_of;
+use super::kind::kind_of;
 use super::value::{Fault, Reading, argument, each, fault, number, without_nul};
 use crate::config::problem::{nearest, word};
 use crate::watch::{Action, Choice as _, Limit};

@@ -55,10 +55,8 @@ async fn subtrees_are_listed_at_one_revision_and_written_in_transactions() {
     let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
     assert_eq!(access.children(&key("/t")).await.unwrap(), None);
     let changes: Vec<Change> = (0..300)
-        .map(|number| Change::Put {
-            key: key(&format!("/t/{}/{number}", number % 3)),
-            value: number.to_string().into(),
-            condition: Condition::Absent,
+        .map(|number| {
+            Change::put(key(&format!("/t/{}/{number}", number % 3)), number.to_string(), Condition::Absent)
         })
         .collect();
     let mut told = Vec::new();
@@ -77,7 +75,7 @@ async fn subtrees_are_listed_at_one_revision_and_written_in_transactions() {
     let version = listing.entries["0/0"].version;
     let mixed = |condition| {
         [
-            Change::Put { key: key("/t/0/0"), value: "x".into(), condition: Condition::Version(version) },
+            Change::put(key("/t/0/0"), "x", Condition::Version(version)),
             Change::Delete { key: key("/t/1/1"), condition },
         ]
     };
@@ -96,11 +94,7 @@ async fn subtrees_are_listed_at_one_revision_and_written_in_transactions() {
 async fn a_tree_whose_values_grow_on_the_way_is_read_whole() {
     let etcd = Etcd::start();
     let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
-    let put = |path: String, size: usize| Change::Put {
-        key: key(&path),
-        value: vec![b'x'; size].into(),
-        condition: Condition::Any,
-    };
+    let put = |path: String, size: usize| Change::put(key(&path), vec![b'x'; size], Condition::Any);
     let small = (0..600).map(|n| put(format!("/t/a/{n:03}"), n));
     let large = (0..40).map(|n| put(format!("/t/b/{n:03}"), (1 << 20) - n));
     let changes: Vec<Change> = small.chain(large).collect();

@@ -56,11 +56,7 @@ async fn values_are_written_read_and_deleted_under_conditions() {
 async fn many_changes_are_made_in_order_and_a_chunk_whole_or_not_at_all() {
     let server = ZooKeeper::start();
     let access = open(&server, "").await;
-    let put = |path: String, value: &'static str, condition| Change::Put {
-        key: key(&path),
-        value: value.into(),
-        condition,
-    };
+    let put = |path: String, value: &'static str, condition| Change::put(key(&path), value, condition);
     let mut changes: Vec<Change> =
         (0..2000).map(|n| put(format!("/t/d{}/n{n}", n % 7), "1", Condition::Absent)).collect();
     changes.push(put("/t/d0/n0".to_owned(), "2", Condition::Any));
