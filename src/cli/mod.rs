@@ -185,8 +185,10 @@ impl Common {
     }
 }
 
-/// Reads an answer of the daemon as what it should be.
-fn understand<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
+/// Reads an answer of the daemon as what it should be, to be shown to people: no name in it, whoever chose it, steers
+/// their terminal.
+fn understand<T: serde::de::DeserializeOwned>(mut value: serde_json::Value) -> Result<T, Failure> {
+    escape_strings(&mut value, false);
     serde_json::from_value(value).map_err(|error| {
         Failure::new(format!(
             "the daemon's answer is not understood: {error}; is it another version than this command ({})?",
@@ -195,22 +197,26 @@ fn understand<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Resul
     })
 }
 
-/// A duration as it is typed: `250ms`, `30s`, `5m`, `2h`, or a number of seconds.
+/// Escapes every text; only those fields that are meant to have several lines keep them.
+fn escape_strings(value: &mut serde_json::Value, has_lines: bool) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) if has_lines => *text = crate::log::escape::lines(text),
+        Value::String(text) => *text = crate::log::escape::line(text.as_bytes()),
+        Value::Array(values) => values.iter_mut().for_each(|value| escape_strings(value, has_lines)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                escape_strings(value, matches!(name.as_str(), "output" | "problems" | "warnings"));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A duration as it is typed, such as `250ms`, `30s`, `1h30m` or a number of seconds.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
-    let factor = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return Err(format!("`{unit}` is no unit of time; write it like 250ms, 30s, 5m or 2h")),
-    };
-    let seconds = number.parse::<f64>().map(|number| number * factor);
-    seconds
-        .ok()
-        .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("`{text}` is no duration; write it like 250ms, 30s, 5m or 2h"))
+    crate::config::duration::typed(text)
+        .map_err(|invalid| format!("`{text}`: {invalid}; write it like 250ms, 30s or 1h30m"))
 }
 
 /// A runtime for a command that asks something and ends.
