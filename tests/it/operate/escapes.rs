@@ -17,7 +17,6 @@ fn nothing_that_is_shown_of_a_watch_steers_a_terminal() {
     daemon.run();
     daemon.until_runs("a", 1);
     daemon.until_watch("b", |watch| watch["error"].is_string());
-    let config = daemon.config().to_str().unwrap().to_owned();
     let asked: [&[&str]; 8] = [
         &["status"],
         &["status", "a"],
@@ -25,8 +24,8 @@ fn nothing_that_is_shown_of_a_watch_steers_a_terminal() {
         &["explain", "a"],
         &["explain", "b"],
         &["history", "a"],
-        &["check", "-c", &config],
-        &["check", "--online", "-c", &config],
+        &["check"],
+        &["check", "--online"],
     ];
     for args in asked {
         let output = daemon.ask(args);
