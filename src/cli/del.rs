@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use clap_complete::ArgValueCompleter;
 
 use super::progress::Work;
-use super::stores::{RawKey, Opened, StoreArgs, key, shown, unwritten};
+use super::stores::{Opened, RawKey, StoreArgs, key, shown, unwritten};
 use super::{Common, Failure, complete, print};
 use crate::store::access::Condition;
 use crate::tree::plan::{Mode, Step, plan};

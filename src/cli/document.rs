@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use clap_complete::ArgValueCompleter;
 
-use super::progress::Work;
 use super::del::confirmed;
+use super::progress::Work;
 use super::stores::{Entries, StoreArgs, key, shown, tell_of_left_out};
 use super::{Common, Failure, complete, print};
 use crate::tree::document::{self, Arrays, Syntax};
@@ -102,12 +102,12 @@ pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
     let Entries { mut entries, mut left_out } = opened.entries(&args.key).await?;
     let ground = opened.ground();
     let (mut nameless, whole) = (Vec::new(), ground.owns(&args.key));
-    entries.retain(|path, entry| match key_read(&args.key, path, entry.spelling) {
-        Ok(key) => whole || !ground.owns(&key),
-        Err(_) => {
-            nameless.push(quoted(path));
-            false
+    entries.retain(|path, entry| {
+        if let Ok(key) = key_read(&args.key, path, entry.spelling) {
+            return whole || !ground.owns(&key);
         }
+        nameless.push(quoted(path));
+        false
     });
     let top = shown(&args.key);
     let heading = format!("{} of the keys below {top} are too long to be loaded again", nameless.len());
@@ -150,7 +150,7 @@ pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
 
 /// Whether a document is one bare value, as a page of text that was taken for YAML is.
 fn is_one_value(document: &BTreeMap<String, Option<Bytes>>) -> bool {
-    document.keys().all(|path| path.is_empty())
+    document.keys().all(String::is_empty)
 }
 
 /// Asks before one value takes the place of a tree.
@@ -160,13 +160,18 @@ fn ask(args: &Load, plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     let top = shown(&args.at);
-    let what = format!("the document is one value and no tree: {deleted} keys at and below {top} would be deleted");
+    let what =
+        format!("the document is one value and no tree: {deleted} keys at and below {top} would be deleted");
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(&format!(
+        return Err(Failure::usage(format!(
             "{what}; there is no terminal to ask on, add --yes if that is meant"
         )));
     }
-    if confirmed(&format!("{what}; go on? [y/N] "))? { Ok(()) } else { Err(Failure::new("nothing was changed")) }
+    if confirmed(&format!("{what}; go on? [y/N] "))? {
+        Ok(())
+    } else {
+        Err(Failure::new("nothing was changed"))
+    }
 }
 
 fn read(args: &Load) -> Result<BTreeMap<String, Option<Bytes>>, Failure> {

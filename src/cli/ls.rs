@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use clap_complete::ArgValueCompleter;
 
-use super::stores::{RawKey, Opened, StoreArgs, failure, key, shown};
+use super::stores::{Opened, RawKey, StoreArgs, failure, key, shown};
 use super::{Common, Failure, complete, print};
 use crate::log::escape;
 use crate::store::access::Entry;

@@ -114,11 +114,16 @@ impl Opened {
         let listing = self.access.tree(key).await.map_err(failure)?;
         let (top, count) = (shown(key), listing.left_out.len());
         tell_of_left_out(
-            &format!("{count} of the keys at and below {top} cannot be shown, and will stay as they are: {LEFT_OUT}"),
+            &format!(
+                "{count} of the keys at and below {top} cannot be shown, and will stay as they are: {LEFT_OUT}"
+            ),
             &listing.left_out,
         );
         tell_of_left_out(
-            &format!("{} entries below {top} cannot be read, and will stay as they are", listing.unreadable.len()),
+            &format!(
+                "{} entries below {top} cannot be read, and will stay as they are",
+                listing.unreadable.len()
+            ),
             &listing.unreadable,
         );
         Ok(Entries { left_out: count + listing.unreadable.len(), entries: listing.entries })

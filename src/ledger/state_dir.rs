@@ -85,7 +85,9 @@ mod tests {
         let state = place.path().join("above/state");
         open(&state).unwrap();
         assert_eq!(mode(&state), 0o711);
-        for (before, after) in [(0o755, 0o711), (0o777, 0o711), (0o775, 0o711), (0o700, 0o700), (0o711, 0o711)] {
+        for (before, after) in
+            [(0o755, 0o711), (0o777, 0o711), (0o775, 0o711), (0o700, 0o700), (0o711, 0o711)]
+        {
             fs::set_permissions(&state, Permissions::from_mode(before)).unwrap();
             open(&state).unwrap();
             assert_eq!(mode(&state), after, "{before:o}");

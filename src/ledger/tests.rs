@@ -281,7 +281,7 @@ fn an_id_that_cannot_be_one_is_replaced_and_the_rest_is_kept() {
         drop(ledger);
         let path = dir.path().join("ledger");
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replacen(&old, &serde_json::to_string(&id).unwrap().trim_matches('"').to_owned(), 1))
+        std::fs::write(&path, text.replacen(&old, serde_json::to_string(&id).unwrap().trim_matches('"'), 1))
             .unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
         assert!(ledger.id().len() == 16 && ledger.id() != old, "{}", ledger.id());

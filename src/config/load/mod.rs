@@ -539,21 +539,22 @@ impl Loader {
         self.emptied.retain(|path| candidates.iter().any(|candidate| candidate.report.path == *path));
         for candidate in candidates {
             let path = &candidate.report.path;
-            match candidate.offer.as_ref().map(Vec::is_empty) {
-                Some(true) if candidate.report.is_elsewhere() => drop(self.emptied.remove(path)),
-                Some(true) => {
-                    if self.watches.values().any(|watch| watch.file == *path) {
-                        self.emptied.insert(Arc::clone(path));
-                    }
+            let was_empty = self.emptied.contains(path);
+            let is_emptied = match &candidate.offer {
+                Some(offer) => {
+                    let had_watches = || self.watches.values().any(|watch| watch.file == *path);
+                    offer.is_empty() && !candidate.report.is_elsewhere() && (was_empty || had_watches())
                 }
-                Some(false) => drop(self.emptied.remove(path)),
-                None => {}
+                None => was_empty,
+            };
+            if !is_emptied {
+                self.emptied.remove(path);
+                continue;
             }
-            if self.emptied.contains(path) {
-                let help = "remove the file if that is meant, or put the watches back";
-                let problem = Problem::of_file(path, "had watches, and has none any more", help);
-                candidate.report.problems.push(problem.into_warning());
-            }
+            self.emptied.insert(Arc::clone(path));
+            let help = "remove the file if that is meant, or put the watches back";
+            let problem = Problem::of_file(path, "had watches, and has none any more", help);
+            candidate.report.problems.push(problem.into_warning());
         }
     }
 

@@ -13,9 +13,8 @@ use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
 use crate::config::problem::{Problem, Source, word};
 use crate::config::raw::{AccountName, At, RawTable, RawWatchFile};
-use crate::store::{StoreSpec, StoreUrl};
 use crate::watch::{
-    Account, Action, Format, Key, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
+    Account, Action, Format, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
     StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 

@@ -44,7 +44,10 @@ fn one_value_takes_the_place_of_a_tree_only_when_that_is_confirmed() {
         let page = b"404 page not found\n";
         let load = ["load", "-", "--at", "/a", "--replace"];
         let error = tool.bad(2, &load, page);
-        assert!(error.contains("keys at and below /a would be deleted") && error.contains("--yes"), "{error}");
+        assert!(
+            error.contains("keys at and below /a would be deleted") && error.contains("--yes"),
+            "{error}"
+        );
         assert_eq!(tool.text(&["get", "/a/c/d"]), "v");
         // A tree replaces a tree without a question, and one value one value.
         tool.good(&load, b"b: w\n");
