@@ -3,10 +3,12 @@
 //! Only what names another machine or a place of this one is put in the place of the page's own, and programs that
 //! would change this machine (`sudo`, `apt-get`, `systemctl`) are small stand-ins.
 
+mod containers;
 mod git_pull;
 mod help;
 mod installed;
 mod readme;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;

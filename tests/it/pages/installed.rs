@@ -150,6 +150,7 @@ fn everything_is_below_the_prefix_but_etc() {
             let text = installed.read(&format!("share/doc/twitcher/examples/{example}"));
             let schema = text.lines().next().unwrap().strip_prefix("#:schema file:///").unwrap();
             assert!(installed.root().join(schema).exists(), "{example}: {schema}");
+            assert_eq!(text, installed.read(&format!("share/twitcher/examples/{example}")));
         }
         for completion in [
             "bash-completion/completions/twitcher",
