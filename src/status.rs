@@ -121,6 +121,8 @@ pub enum WatchState {
     Stopped,
     /// The store has not shown it yet, or refuses to.
     Unreachable,
+    /// `enabled = false`.
+    Disabled,
 }
 
 impl WatchState {
@@ -136,6 +138,7 @@ impl WatchState {
             Self::Paused => "paused",
             Self::Stopped => "stopped",
             Self::Unreachable => "unreachable",
+            Self::Disabled => "disabled",
         }
     }
 }
