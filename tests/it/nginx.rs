@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::fixture::daemon::{Daemon, until};
 use crate::fixture::etcd::Etcd;
+use crate::fixture::executable;
 use crate::fixture::port::Port;
 use crate::fixture::program::{Program, good};
 use crate::fixture::server::{LONG, Server};
@@ -90,8 +91,7 @@ fn nginx_follows_its_keys(store: &str) {
     machine.program("twitcher", &format!("exec '{TWITCHER}' \"$@\""));
     let port = Port::claim();
     std::fs::write(at("locations.conf"), "").unwrap();
-    std::fs::write(at("regenerate"), REGENERATE).unwrap();
-    std::fs::set_permissions(at("regenerate"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    executable::write(Path::new(&at("regenerate")), REGENERATE);
     let server = format!("server {{ listen 127.0.0.1:{port}; include {}; }}", at("locations.conf"));
     let _nginx = nginx(&machine, place.path(), &server);
     serves(port.number(), "/", "404");

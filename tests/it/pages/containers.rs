@@ -19,7 +19,8 @@ fn the_configuration_of_the_page_is_taken() {
     std::fs::write(&secret, "secret").unwrap();
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     for (name, text) in config["data"].as_object().unwrap() {
-        let text = text.as_str().unwrap().replace("/etc/twitcher-secrets", &place.path().display().to_string());
+        let text =
+            text.as_str().unwrap().replace("/etc/twitcher-secrets", &place.path().display().to_string());
         std::fs::create_dir_all(place.path().join("config")).unwrap();
         std::fs::write(place.path().join("config").join(name), text).unwrap();
     }

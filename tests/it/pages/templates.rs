@@ -9,7 +9,8 @@ const PAGE: &str = include_str!("../../../docs/templates.md");
 fn follow(heading: &str) -> (Daemon, Machine) {
     let mut daemon = Daemon::prepare("");
     let machine = Machine::new(daemon.place.path()).with("/etc/myapp", daemon.path("etc").display());
-    machine.program("twitcher", &format!("exec '{TWITCHER}' -c '{}' \"$@\"", daemon.path("config").display()));
+    machine
+        .program("twitcher", &format!("exec '{TWITCHER}' -c '{}' \"$@\"", daemon.path("config").display()));
     std::fs::create_dir(daemon.path("etc")).unwrap();
     let [watch] = blocks(PAGE, heading, "toml").try_into().unwrap();
     daemon.write("page.toml", &machine.here(&watch));
