@@ -19,11 +19,14 @@ pub(super) struct Named {
     json: bool,
 }
 
-/// A watch by name.
+/// Options of `trigger`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Name {
+pub(super) struct Trigger {
     /// The watch
     name: String,
+    /// Run with the last known state instead of reading the key, for when the store is down
+    #[arg(long)]
+    cached: bool,
 }
 
 /// Several watches.
@@ -111,8 +114,8 @@ pub(super) async fn explain(args: Named, common: &Common) -> Result<(), Failure>
 }
 
 /// `twitcher trigger NAME`.
-pub(super) async fn trigger(args: Name, common: &Common) -> Result<(), Failure> {
-    said(common.ask(&Request::Trigger { name: args.name }).await?)
+pub(super) async fn trigger(args: Trigger, common: &Common) -> Result<(), Failure> {
+    said(common.ask(&Request::Trigger { name: args.name, cached: args.cached }).await?)
 }
 
 /// `twitcher pause NAME…`.

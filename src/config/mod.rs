@@ -8,8 +8,10 @@
 pub mod accounts;
 mod diff;
 mod directory_watch;
+pub(crate) mod duration;
 pub mod fields;
 mod files;
+mod hosts;
 pub mod load;
 mod lower;
 mod problem;
@@ -17,12 +19,14 @@ mod raw;
 mod secret;
 mod settings;
 mod stall;
+pub(crate) mod template;
 mod text;
 mod trust;
 
 pub use diff::{Diff, Watches};
 pub use directory_watch::{DirectoryWatch, Hint, Timing};
 
+pub(crate) use load::hostname;
 pub use load::{FileReport, FileState, LoadedWatch, LoadedWatches, Loader, Reload};
 pub use problem::{Place, Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};

@@ -4,6 +4,7 @@
 
 mod action;
 mod identity;
+mod machine;
 mod name;
 mod outcome;
 mod run;
@@ -15,7 +16,8 @@ mod words;
 
 pub use action::{Account, Action, Limit, Surroundings};
 pub use identity::Fingerprint;
-pub use name::{InvalidName, StoreName, WatchName};
+pub use machine::{Machine, variable};
+pub use name::{InvalidName, MutexName, StoreName, WatchName};
 pub use outcome::{Outcome, SignalNumber, Verdict};
 pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
 pub use spec::{

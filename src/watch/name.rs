@@ -56,6 +56,10 @@ name! {
     /// The name of a store in `twitcher.conf`.
     StoreName
 }
+name! {
+    /// The name of a mutex, which exists by being named.
+    MutexName
+}
 
 #[cfg(test)]
 mod tests {
