@@ -119,7 +119,7 @@ fn is_at(version: Version, wanted: Version) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::watch;
+    use super::super::status::table::tests::watch;
     use super::*;
 
     #[test]

@@ -3,7 +3,7 @@
 mod check;
 mod condition;
 mod details;
-mod table;
+pub(super) mod table;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -14,8 +14,6 @@ use super::{Common, Failure, columns, print};
 use crate::control::Request;
 use crate::status::Status;
 use check::Style;
-#[cfg(test)]
-pub(super) use table::tests::watch;
 
 /// How often `--follow` asks.
 const BEAT: Duration = Duration::from_secs(1);

@@ -198,11 +198,11 @@ pub(super) fn last_run(watch: &WatchStatus, now: jiff::Timestamp) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::cli) mod tests {
     use super::*;
     use crate::status::WatchState;
 
-    pub(in super::super) fn sample() -> Status {
+    pub(in crate::cli) fn sample() -> Status {
         let text = r#"{
           "daemon": {"version": "0.1.0", "pid": 12, "host": "web-17", "started": "2026-01-01T00:00:00Z"},
           "stores": [{"name": "main", "url": "etcd://e1:2379", "state": "down", "since": "2026-01-01T00:59:00Z", "error": "connect to e1:2379: refused"}],
@@ -217,7 +217,7 @@ pub(super) mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    pub(in super::super) fn watch(name: &str, state: WatchState, converged: bool) -> WatchStatus {
+    pub(in crate::cli) fn watch(name: &str, state: WatchState, converged: bool) -> WatchStatus {
         let one = sample().watches.swap_remove(0);
         let gave_up = matches!(state, WatchState::Failed | WatchState::Stopped);
         let unreachable = state == WatchState::Unreachable;
