@@ -24,7 +24,7 @@ pub(super) fn selected(names: &[String], known: &[&str]) -> Result<Vec<bool>, Fa
             return Err(Failure::new(format!("no watch matches `{name}`; `twitcher status` lists them")));
         }
         if !any {
-            let known: Vec<WatchName> = known.iter().filter_map(|name| WatchName::new(*name).ok()).collect();
+            let known: Vec<WatchName> = known.iter().filter_map(|name| WatchName::new(name).ok()).collect();
             return Err(Failure::new(unknown_watch(name, known.iter())));
         }
     }

@@ -60,6 +60,7 @@ pub(super) enum Lifecycle {
 /// After a first state, `handle` is never late to notice a deadline as long as it is called at
 /// [`Machine::poll_timeout`]; called at other times with [`Input::Wakeup`], it changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself, and all combinations occur")]
 pub struct Machine<S> {
     pub(super) policy: Arc<PolicySpec>,
     pub(super) source: S,

@@ -37,12 +37,11 @@ pub(super) fn details(
     line("state", &format!("{} {}", condition.mark(), watch.state.word()));
     line("converged", converged(watch));
     if watch.state == WatchState::Paused {
-        match watch.paused_until {
-            Some(until) => {
-                line("paused", &format!("until {} (in {})", local(until), span(spent(now, until))))
-            }
-            None => line("paused", &format!("until `twitcher resume {}`", watch.name)),
-        }
+        let until = watch.paused_until.map_or_else(
+            || format!("until `twitcher resume {}`", watch.name),
+            |until| format!("until {} (in {})", local(until), span(spent(now, until))),
+        );
+        line("paused", &until);
     }
     if let Some(at) = watch.next_retry {
         line("next retry", &format!("{} (in {})", local(at), span(spent(now, at))));
