@@ -47,17 +47,6 @@ pub enum StoreState {
     Down,
 }
 
-impl StoreState {
-    /// The word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Connecting => "connecting",
-            Self::Down => "down",
-        }
-    }
-}
-
 /// One store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoreStatus {

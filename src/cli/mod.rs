@@ -4,6 +4,7 @@
 
 mod check;
 mod complete;
+#[cfg(feature = "convert")]
 mod convert;
 mod del;
 mod document;
@@ -82,6 +83,7 @@ enum Command {
     Dump(document::Dump),
     Load(document::Load),
     Monitor(monitor::Args),
+    #[cfg(feature = "convert")]
     Convert(convert::Args),
     #[command(hide = true)]
     Generate(generate::Args),
@@ -134,6 +136,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Dump(args) => block_on(document::dump(args, common)),
         Command::Load(args) => block_on(document::load(args, common)),
         Command::Monitor(args) => block_on(monitor::run(args, common)),
+        #[cfg(feature = "convert")]
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

@@ -19,11 +19,11 @@ mod text;
 mod trust;
 
 pub use diff::{Diff, Watches};
-pub use directory_watch::{DirectoryWatch, Hint, Timing};
+pub use directory_watch::{DirectoryWatch, Hint};
 
 pub use load::{FileReport, FileState, LoadedWatch, Loader, Reload};
 pub use lower::default_format;
-pub use problem::{Place, Problem, Severity};
+pub use problem::{Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 pub use text::mistakes;
 pub use trust::Trust;

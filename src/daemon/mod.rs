@@ -29,7 +29,6 @@ use crate::ledger::{Ledger, LedgerError};
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
 use ground::Ground;
 use http::Probe;
-pub use reload::first_settings;
 use service::Watchdog;
 use signals::{Asks, Signals};
 use supervisor::Supervisor;

@@ -41,6 +41,6 @@ mod tests;
 mod waiting;
 
 pub use effect::{Answer, Effect, Refusal, Sent, SkipReason};
-pub use explain::{Explanation, LiveRun, NewestState, Obstacle, Phase, Stopping, WaitingState};
+pub use explain::{NewestState, Obstacle, Phase, Stopping};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};

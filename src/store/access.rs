@@ -11,6 +11,7 @@ use crate::watch::{Key, Spelling, Version};
 
 /// One key with what the store knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// Its value; `None` for a directory, and in a [`Listing`] for a node that only has children.
     pub value: Option<Bytes>,
@@ -25,6 +26,7 @@ pub struct Entry {
 
 /// What must hold for a write to be done; checked by the store in the same step as the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Condition {
     /// Nothing.
     Any,
@@ -36,6 +38,7 @@ pub enum Condition {
 
 /// A write out of many.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// Set a value, making what is above it where the store needs that.
     Put {
@@ -93,6 +96,7 @@ pub enum Reached {
 
 /// A subtree read at one moment (etcd), or node by node (`ZooKeeper`, dir).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Listing {
     /// Entries by path relative to the key that was asked for: `""` for itself, `"a/b"` below.
     pub entries: std::collections::BTreeMap<String, Entry>,

@@ -3,18 +3,20 @@
 //! `driver` does once for all what makes the stream trustworthy (reconnect, back-off, re-read,
 //! de-duplicate, verify). A back end opens one [`session`](mod@session) at a time, and may not retry.
 
-pub mod access;
-pub mod dir;
-pub mod driver;
-pub mod error;
-pub mod etcd;
-pub mod requests;
-pub mod session;
-pub mod spec;
-pub mod url;
-pub mod zookeeper;
+pub(crate) mod access;
+pub(crate) mod dir;
+pub(crate) mod driver;
+pub(crate) mod error;
+pub(crate) mod etcd;
+pub(crate) mod requests;
+pub(crate) mod session;
+pub(crate) mod spec;
+pub(crate) mod url;
+pub(crate) mod zookeeper;
 
-pub use access::Access;
+#[cfg(feature = "cli")]
+pub(crate) use access::Access;
+pub use access::{Change, Condition, Entry, Listing, Reached};
 pub use driver::{Health, LinkState, Standing, Standings, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};

@@ -17,9 +17,6 @@ use crate::watch::{Key, StoreName, Version};
 /// How long connecting, and then each request, may take.
 pub const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a store URL alone does not say: ZooKeeper's session time-out.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The connection for single requests, while there is one.
 #[derive(Default)]
 pub(super) struct Requester {
@@ -60,8 +57,7 @@ impl Store {
         let url: StoreUrl =
             url.parse().map_err(|error: super::InvalidStoreUrl| refused(error.to_string()))?;
         let name = StoreName::new("store").map_err(|error| refused(error.to_string()))?;
-        let spec = StoreSpec { name, url, credentials: None, tls: None, session_timeout: SESSION_TIMEOUT };
-        let store = Self::open(spec);
+        let store = Self::open(StoreSpec::new(name, url));
         store.requester.access(store.spec()).await?;
         Ok(store)
     }

@@ -19,6 +19,7 @@ const ZOOKEEPER_TLS_PORT: u16 = 2281;
 
 /// A store URL that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidStoreUrl {
     /// No `://`.
     #[error("a store URL begins with its kind, as in `etcd://host:2379/prefix` or `dir:///var/lib/keys`")]

@@ -114,7 +114,8 @@ impl Tree {
     }
 
     /// What changes from now on at a path, or at and below it, each time when nothing has changed for
-    /// `settle`, but not later than `longest` after the first change. A `settle` of zero tells at once.
+    /// `settle`, but not later than `longest` after the first change. A `settle` of zero tells at once; both are
+    /// at most 10 years.
     pub fn changes(&self, path: &str, scope: Scope, settle: Duration, longest: Duration) -> Changes {
         Changes::new(self.seen.clone(), path, scope, settle, longest)
     }

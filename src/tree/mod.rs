@@ -1,14 +1,16 @@
 //! A subtree as one thing: as a document, as a live mirror, as something to subscribe to by key.
 
-pub mod changes;
-pub mod document;
-pub mod lazy;
-pub mod mirror;
-pub mod node;
-pub mod place;
-pub mod plan;
-pub mod snapshot;
-pub mod subscribers;
+pub(crate) mod changes;
+#[cfg(feature = "daemon")]
+pub(crate) mod document;
+pub(crate) mod lazy;
+pub(crate) mod mirror;
+pub(crate) mod node;
+pub(crate) mod place;
+#[cfg(feature = "cli")]
+pub(crate) mod plan;
+pub(crate) mod snapshot;
+pub(crate) mod subscribers;
 
 pub use changes::{Changed, Changes};
 pub use lazy::LazyTree;

@@ -2,20 +2,34 @@
 //!
 //! Plain values without input or output. Every other room may use this one; it uses none.
 
-mod action;
-mod name;
-mod outcome;
-mod run;
-mod spec;
+#[cfg(feature = "daemon")]
+pub(crate) mod action;
+pub(crate) mod name;
+#[cfg(feature = "daemon")]
+pub(crate) mod outcome;
+#[cfg(feature = "daemon")]
+pub(crate) mod run;
+#[cfg(feature = "daemon")]
+pub(crate) mod spec;
 mod state;
 mod subtree;
-mod target;
+pub(crate) mod target;
 
-pub use action::{Account, Action, Limit, Surroundings};
-pub use name::{InvalidName, StoreName, WatchName};
-pub use outcome::{Outcome, SignalNumber, Verdict};
-pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
-pub use spec::{Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec};
-pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version, is_same};
+#[cfg(feature = "daemon")]
+pub(crate) use action::{Account, Action, Limit, Surroundings};
+#[cfg(feature = "daemon")]
+pub(crate) use name::WatchName;
+pub use name::{InvalidName, StoreName};
+#[cfg(feature = "daemon")]
+pub(crate) use outcome::{Outcome, SignalNumber, Verdict};
+#[cfg(feature = "daemon")]
+pub(crate) use run::{ProcessIdentity, Reason, RunId, RunRecord};
+#[cfg(feature = "daemon")]
+pub(crate) use spec::{
+    Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec,
+};
+pub(crate) use state::is_same;
+pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version};
 pub use subtree::{Different, Node, Origin, Subtree, Written};
-pub use target::{Detail, InvalidKey, Key, Spelling, Target, WatchType};
+pub(crate) use target::Target;
+pub use target::{Detail, InvalidKey, Key, Spelling, WatchType};

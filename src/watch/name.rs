@@ -48,6 +48,7 @@ macro_rules! name {
     };
 }
 
+#[cfg(feature = "daemon")]
 name! {
     /// The unique name of a watch: what logs, status and ledger call it.
     WatchName

@@ -14,6 +14,7 @@ pub struct Key(Arc<str>);
 
 /// A key that no store can hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidKey {
     /// Nothing was written.
     #[error("a key is not empty; the top of a store is `/`")]
@@ -74,6 +75,7 @@ pub enum Spelling {
 
 /// How much of a key a watch looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum WatchType {
     /// Exactly this key's value.
     Data,
@@ -85,6 +87,7 @@ pub enum WatchType {
 
 /// Whether a target's values are wanted, or only that they changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Detail {
     /// Values are read and carried.
     Values,

@@ -15,8 +15,6 @@ mod terminal;
 mod value;
 mod wrap;
 
-pub use value::Mode;
-
 use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
@@ -202,6 +200,7 @@ fn link(tree: &Tree, loaded: bool) -> Link {
     let (standing, health) = (tree.standing(), tree.store().health().borrow().clone());
     // Of the two the store's health is the newer.
     let connected = health.state == LinkState::Connected;
+    let since = clock(health.since());
     match (standing.error, connected) {
         (Some(why), true) if standing.connected => Link::Refused(why),
         (_, true) => Link::Connected,
@@ -211,7 +210,7 @@ fn link(tree: &Tree, loaded: bool) -> Link {
                 .error
                 .or(why)
                 .unwrap_or_else(|| "the connection is lost; it is tried again".to_owned()),
-            since: clock(health.since),
+            since,
         },
     }
 }

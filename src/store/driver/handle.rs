@@ -64,6 +64,7 @@ const VERIFY_INTERVAL: (Duration, Duration) =
 
 /// What is subscribed to. Equal ones (but for `verify_interval`) share one watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Subscribe {
     /// The key.
     pub key: Key,
@@ -83,6 +84,27 @@ impl Subscribe {
     pub fn new(key: Key, watch_type: WatchType) -> Self {
         let verify_interval = Duration::from_mins(5);
         Self { key, watch_type, detail: Detail::Values, every: false, verify_interval }
+    }
+
+    /// The same with this much of each state.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Detail) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// The same with every update, as far as the store tells them apart.
+    #[must_use]
+    pub fn with_every_update(mut self) -> Self {
+        self.every = true;
+        self
+    }
+
+    /// The same verified at this interval.
+    #[must_use]
+    pub fn with_verify_interval(mut self, interval: Duration) -> Self {
+        self.verify_interval = interval;
+        self
     }
 }
 
@@ -105,6 +127,7 @@ pub struct Standings {
 
 /// How far a subscription can be believed right now.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Standing {
     /// When the store last proved what the state is; `None`: not yet.
     pub verified: Option<Instant>,
@@ -127,6 +150,7 @@ impl Store {
     /// The same with an etcd whose targets are shown as they were at a revision, and then every update since, as
     /// far as its history goes. Only for subscriptions to every update: those to states would go back to it
     /// whenever they connect anew.
+    #[cfg(feature = "daemon")]
     pub(crate) fn open_since(spec: StoreSpec, revision: i64) -> Self {
         let open =
             move |spec: &StoreSpec, attempt| crate::store::etcd::session(spec, attempt, Some(revision));
@@ -134,7 +158,7 @@ impl Store {
     }
 
     pub(in crate::store) fn open_with(spec: StoreSpec, open: Open) -> Self {
-        let spec = Arc::new(spec);
+        let spec = Arc::new(spec.clamped());
         let (requests, requests_in) = mpsc::unbounded_channel();
         let (health_out, health) = watch::channel(Health::default());
         let keeper = HealthKeeper::new(spec.name.to_string(), health_out);

@@ -14,6 +14,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "cli")]
 pub(crate) use backoff::Backoff;
 pub use handle::{Standing, Standings, Store, Subscribe, Subscription};
 pub use health::{Health, LinkState};

@@ -30,6 +30,7 @@ pub struct Subtree {
 
 /// What is known of a node beside its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Origin {
     /// How its key is written.
     pub spelling: Spelling,
@@ -39,6 +40,7 @@ pub struct Origin {
 
 /// A node of a subtree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Node<'a> {
     /// Its value; `None` where it has none.
     pub value: Option<&'a [u8]>,
