@@ -55,7 +55,8 @@ pub mod store {
     pub mod zookeeper {
         pub use crate::store::zookeeper::*;
     }
-    pub use access::Access;
+    pub use crate::store::access::Access;
+    pub use crate::store::files::StoreFiles;
 }
 
 /// The whole vocabulary, that of actions and runs included.

@@ -19,6 +19,7 @@
 //!
 //! | room | owns |
 //! |---|---|
+//! | `internals` | the hidden door of the project's own program, tests and benches |
 //! | `cli` | the command line: one file a command, no logic that another room could own |
 //! | `daemon` | start order, the loop, the supervisor of live watches, their tasks, signals, HTTP |
 //! | `control` | the socket between a command and the daemon |
@@ -115,6 +116,9 @@ mod status;
 pub mod store;
 pub mod tree;
 pub mod watch;
+
+#[cfg(test)]
+mod circles;
 
 /// Tests the examples of the README together with those of the documentation.
 #[cfg(doctest)]

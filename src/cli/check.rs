@@ -92,7 +92,7 @@ async fn online(loader: &Loader, timeout: Duration) -> Result<usize, Failure> {
             Ok(update) => format!("{name}: {} is at version {}", target.key, update.state.version),
             Err(_) => {
                 unreachable += 1;
-                let why = subscription.standing().error;
+                let why = subscription.freshness().error;
                 let why = why.unwrap_or_else(|| format!("no answer within {} s", timeout.as_secs_f64()));
                 format!("{name}: store {} does not show {}: {why}", target.store, target.key)
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap_complete::CompletionCandidate;
 
 use super::Common;
-use super::stores::StoreChoice;
+use super::store_name::store_spec;
 use crate::store::Access;
 use crate::tree::place::key_text;
 use crate::watch::Key;
@@ -27,8 +27,8 @@ pub(super) fn stores() -> Vec<CompletionCandidate> {
 /// The keys that begin with what was typed: those directly below its last slash.
 pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else { return Vec::new() };
-    let Line { common, choice } = line();
-    let Ok(spec) = choice.spec(&common) else { return Vec::new() };
+    let Line { common, store } = line();
+    let Ok(spec) = store_spec(store.as_deref(), &common) else { return Vec::new() };
     let above = typed.rfind('/').map_or("", |slash| &typed[..=slash]);
     let Ok(above_key) = Key::new(if above.is_empty() { "/" } else { above }) else { return Vec::new() };
     let names = async {
@@ -67,7 +67,7 @@ fn passes(key: &str) -> bool {
 /// What the line that is being typed says of the store.
 struct Line {
     common: Common,
-    choice: StoreChoice,
+    store: Option<String>,
 }
 
 /// The completion protocol hands the words of the line over behind `--`.
@@ -78,11 +78,9 @@ fn line() -> Line {
             config: option(&words, &["-c", "--config"])
                 .map_or_else(|| PathBuf::from("/etc/twitcher"), PathBuf::from),
         },
-        choice: StoreChoice {
-            store: option(&words, &["--store"])
-                .and_then(|store| store.into_string().ok())
-                .or_else(|| std::env::var("TWITCHER_STORE").ok()),
-        },
+        store: option(&words, &["--store"])
+            .and_then(|store| store.into_string().ok())
+            .or_else(|| std::env::var("TWITCHER_STORE").ok()),
     }
 }
 

@@ -20,6 +20,7 @@ mod progress;
 mod put;
 mod run;
 mod status;
+mod store_name;
 mod stores;
 pub mod tree;
 mod watch;

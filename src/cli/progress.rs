@@ -137,7 +137,7 @@ fn up_to(word: &str, changes: &[Change], count: usize) -> String {
 fn weight(changes: &[Change]) -> usize {
     let size = |change: &Change| match change {
         Change::Put { value, .. } => value.len(),
-        Change::Delete { .. } => 0,
+        Change::Delete { .. } | Change::Require { .. } => 0,
     };
     changes.iter().map(size).sum()
 }

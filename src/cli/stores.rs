@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use clap_complete::ArgValueCandidates;
 
+use super::store_name::store_spec;
 use super::{Common, Failure, complete};
-use crate::config::Loader;
 use crate::log::escape;
 use crate::store::access::{Access, Condition, Entry, LEFT_OUT};
 use crate::store::{StoreError, StoreSpec, StoreUrl};
 use crate::tree::plan::Ground;
-use crate::watch::{Key, StoreName, Version};
+use crate::watch::{Key, Version};
 
 /// Which store is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,10 +41,7 @@ pub(super) struct Opened {
 impl StoreChoice {
     /// Where the store is. Nothing is connected.
     pub(super) fn spec(&self, common: &Common) -> Result<StoreSpec, Failure> {
-        match &self.store {
-            Some(url) if url.contains("://") => of_url(url),
-            name => named(name.as_deref(), common),
-        }
+        store_spec(self.store.as_deref(), common)
     }
 }
 
@@ -74,59 +71,18 @@ impl StoreArgs {
     /// A condition on a version, if it can be one of this kind of store.
     pub(super) fn condition(&self, version: Version, common: &Common) -> Result<Condition, Failure> {
         let url = self.spec(common)?.url;
-        let kind = match (&url, version) {
-            (_, Version::Revision(0)) => {
-                return Err(Failure::usage(
-                    "--if-version 0: no key has version 0; `put --if-absent` writes a key only if it does not exist",
-                ));
-            }
-            (StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. }, Version::Revision(_))
-            | (StoreUrl::Dir { .. }, Version::Hash(_)) => return Ok(Condition::Version(version)),
-            (StoreUrl::Etcd { .. }, Version::Hash(_)) => {
-                "etcd's versions are revisions, numbers such as 1042"
-            }
-            (StoreUrl::ZooKeeper { .. }, Version::Hash(_)) => {
-                "ZooKeeper's versions are zxids, numbers such as 1042"
-            }
-            (StoreUrl::Dir { .. }, Version::Revision(_)) => {
-                "a directory's versions are hashes, 32 hexadecimal digits"
-            }
-        };
-        Err(Failure::usage(format!(
-            "--if-version {version}: {kind}; `twitcher get KEY --json` tells the version of a key in {url}"
-        )))
+        if version == Version::Revision(0) {
+            return Err(Failure::usage(
+                "--if-version 0: no key has version 0; `put --if-absent` writes a key only if it does not exist",
+            ));
+        }
+        match url.kind().facts().admits_version(version) {
+            Ok(()) => Ok(Condition::Version(version)),
+            Err(why) => Err(Failure::usage(format!(
+                "--if-version {version}: {why}; `twitcher get KEY --json` tells the version of a key in {url}"
+            ))),
+        }
     }
-}
-
-fn of_url(url: &str) -> Result<StoreSpec, Failure> {
-    let url: StoreUrl =
-        url.parse().map_err(|error| Failure::usage(format!("--store: this is no store's URL: {error}")))?;
-    let name = StoreName::new("command-line").map_err(|error| Failure::new(error.to_string()))?;
-    Ok(StoreSpec { name, url, credentials: None, tls: None, session_timeout: Duration::from_secs(10) })
-}
-
-fn named(name: Option<&str>, common: &Common) -> Result<StoreSpec, Failure> {
-    let settings = Loader::new(&common.config).reload_settings().map_err(|problems| {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::new(format!(
-            "cannot look up the store, because twitcher.conf does not hold; a URL (--store etcd://…) needs none\n{}",
-            problems.join("\n")
-        ))
-    })?;
-    let name = name.unwrap_or(settings.default_store.as_str());
-    settings.stores.get(name).cloned().ok_or_else(|| {
-        let known: Vec<&str> = settings.stores.keys().map(StoreName::as_str).collect();
-        let nearest = known.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
-        let hint = match nearest {
-            Some(near) if strsim::jaro(near, name) > 0.7 => format!("; did you mean `{near}`?"),
-            Some(_) | None => String::new(),
-        };
-        Failure::usage(format!(
-            "there is no store `{name}` in {}{hint}; known are {}, and any URL (etcd://…, zookeeper://…, dir://…)",
-            common.config.join("twitcher.conf").display(),
-            known.join(", ")
-        ))
-    })
 }
 
 impl Opened {

@@ -1,4 +1,4 @@
-//! Who an action runs as, resolved when its file is read: nothing is looked up at run time.
+//! The account that an action runs as, resolved when its file is read: nothing is looked up at run time.
 //!
 //! The rules are pure over [`Accounts`]; [`SystemAccounts`] asks the machine (passwd, group and whatever NSS has).
 
@@ -30,7 +30,7 @@ pub struct DaemonIdentity {
 
 /// The user and group data base.
 pub trait Accounts: Send + Sync {
-    /// Who asks.
+    /// The user and group of the daemon that asks.
     fn daemon(&self) -> DaemonIdentity;
     /// The account of that name.
     fn user_by_name(&self, name: &str) -> io::Result<Option<UserEntry>>;
@@ -96,7 +96,7 @@ impl Accounts for SystemAccounts {
     }
 }
 
-/// Who calls: what a command runs for its user runs as that user.
+/// The account of this process: what a command runs for its user runs as that user.
 pub fn of_caller() -> io::Result<Account> {
     resolve(&SystemAccounts::of_process(), None, None).map_err(|problem| io::Error::other(problem.message))
 }
@@ -108,24 +108,27 @@ pub(super) enum AccountField {
     Gid,
 }
 
-/// Why an action cannot run as who it should.
+/// Why the account of an action cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AccountProblem {
     pub(super) field: AccountField,
     pub(super) message: String,
     pub(super) help: String,
+    /// Whether the same look-up may succeed later although nobody changed the file.
+    pub(super) is_passing: bool,
 }
 
 fn problem(field: AccountField, message: impl Into<String>, help: impl Into<String>) -> AccountProblem {
-    AccountProblem { field, message: message.into(), help: help.into() }
+    AccountProblem { field, message: message.into(), help: help.into(), is_passing: false }
 }
 
 fn failed(field: AccountField, error: &io::Error) -> AccountProblem {
-    problem(
+    AccountProblem {
         field,
-        format!("the account data base could not be asked: {error}"),
-        "try `getent passwd` and `getent group`",
-    )
+        message: format!("the account data base cannot be read: {error}"),
+        help: "it is tried again every few seconds; try `getent passwd` and `getent group`".to_owned(),
+        is_passing: true,
+    }
 }
 
 /// Resolves `uid` and `gid`.

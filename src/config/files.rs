@@ -1,4 +1,4 @@
-//! Which files there are: a directory read recursively, and what of it counts as a watch file.
+//! Lists a configuration directory recursively, and tells which of its entries are watch files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use super::stall::{Progress, UNANSWERED};
 
 /// Directories below each other, links included. Deeper is a mistake, and no path may grow without end.
 const DEEPEST: usize = 32;
@@ -48,11 +50,12 @@ fn find(name: &[u8], part: &[u8]) -> bool {
 
 /// Lists a directory. A directory that is reached through a link is read like any other, but never inside of
 /// itself.
-pub(super) fn list(root: &Path) -> Listing {
+pub(super) fn list(root: &Path, progress: &Progress) -> Listing {
     let mut listing = Listing::default();
-    descend(root, &mut Vec::new(), &mut listing);
+    descend(root, &mut Vec::new(), &mut listing, progress);
     if let [(path, _)] = &listing.unreadable[..]
         && path == root
+        && progress.may_touch(root)
         && matches!(fs::metadata(root), Err(error) if error.kind() == io::ErrorKind::NotFound)
     {
         listing.missing = true;
@@ -61,22 +64,22 @@ pub(super) fn list(root: &Path) -> Listing {
     listing
 }
 
-fn descend(directory: &Path, above: &mut Vec<(u64, u64)>, listing: &mut Listing) {
-    match read(directory, above) {
+fn descend(directory: &Path, above: &mut Vec<(u64, u64)>, listing: &mut Listing, progress: &Progress) {
+    match read(directory, above, progress) {
         Ok(None) => {}
         Ok(Some((identity, entries))) => {
             listing.directories.insert(directory.to_owned());
             above.push(identity);
             for (path, is_directory) in entries {
                 if is_directory {
-                    descend(&path, above, listing);
+                    descend(&path, above, listing, progress);
                 } else {
                     listing.files.insert(path);
                 }
             }
             above.pop();
         }
-        // Gone since its parent was read: it was removed.
+        // Removed since its parent was read.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !above.is_empty() => {}
         Err(error) => listing.unreadable.push((directory.to_owned(), error.to_string())),
     }
@@ -84,7 +87,10 @@ fn descend(directory: &Path, above: &mut Vec<(u64, u64)>, listing: &mut Listing)
 
 type Entries = ((u64, u64), Vec<(PathBuf, bool)>);
 
-fn read(directory: &Path, above: &[(u64, u64)]) -> io::Result<Option<Entries>> {
+fn read(directory: &Path, above: &[(u64, u64)], progress: &Progress) -> io::Result<Option<Entries>> {
+    if !progress.may_touch(directory) {
+        return Err(io::Error::other(UNANSWERED));
+    }
     let found = fs::metadata(directory)?;
     let identity = (found.dev(), found.ino());
     if above.contains(&identity) {
@@ -103,7 +109,12 @@ fn read(directory: &Path, above: &[(u64, u64)]) -> io::Result<Option<Entries>> {
         let path = entry.path();
         let mut kind = entry.file_type()?;
         if kind.is_symlink() {
-            match fs::metadata(&path) {
+            let found = if progress.may_touch(&path) {
+                fs::metadata(&path)
+            } else {
+                Err(io::Error::other(UNANSWERED))
+            };
+            match found {
                 Ok(found) => kind = found.file_type(),
                 // A link to nothing that is named like a watch file is reported when it is opened.
                 Err(_) if is_watch_file(&name) => {}
@@ -164,7 +175,7 @@ mod tests {
         link("sub", "same");
         link("nowhere", "lost.toml");
         link("nowhere", "lost");
-        let listing = list(root);
+        let listing = list(root, &Progress::default());
         let names: Vec<String> = listing
             .files
             .iter()
@@ -177,10 +188,10 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_missing_and_not_unreadable() {
         let top = tempfile::tempdir().unwrap();
-        let listing = list(&top.path().join("none"));
+        let listing = list(&top.path().join("none"), &Progress::default());
         assert_eq!(listing, Listing { missing: true, ..Listing::default() });
         fs::write(top.path().join("file"), "").unwrap();
-        let listing = list(&top.path().join("file"));
+        let listing = list(&top.path().join("file"), &Progress::default());
         assert!(!listing.missing && listing.unreadable.len() == 1, "{listing:?}");
     }
 }

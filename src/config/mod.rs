@@ -14,15 +14,16 @@ pub mod load;
 mod lower;
 mod problem;
 mod raw;
+mod secret;
 mod settings;
+mod stall;
 mod text;
 mod trust;
 
 pub use diff::{Diff, Watches};
 pub use directory_watch::{DirectoryWatch, Hint};
 
-pub use load::{FileReport, FileState, LoadedWatch, Loader, Reload};
-pub use lower::default_format;
+pub use load::{FileReport, FileState, LoadedWatch, LoadedWatches, Loader, Reload};
 pub use problem::{Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 pub use text::mistakes;

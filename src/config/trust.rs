@@ -1,8 +1,7 @@
-//! Whether a file may tell a privileged daemon what to run: nobody but its owner may be able to change it, or the
-//! way to it.
+//! Whether a file may tell a privileged daemon what to run: only if no other account can change it, or the way to it.
 //!
-//! A path is walked as the kernel walks it, symbolic links included: every directory that is passed and every
-//! link that is followed could lead somewhere else tomorrow if somebody else may write there.
+//! A path is walked as the kernel walks it, symbolic links included: whoever can write one of the directories on the
+//! way can lead it elsewhere.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,32 +10,49 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
+
 /// As many as Linux itself follows: `path_resolution(7)`.
 const MOST_LINKS: usize = 40;
 
-/// Whose files are believed.
+/// Whose files are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Everybody's: a daemon that is not root can do no more than who writes its files lets it.
+    /// Everyone's: a daemon that is not root can do no more than its own user may.
     Anyone,
-    /// Root's and this user's.
+    /// Those of root and of this user.
     Owner(u32),
 }
 
 impl Trust {
-    /// What this process has to ask for: as root, that the files are root's.
+    /// For the configuration of this process: a root daemon accepts root's files only.
     pub fn of_process() -> Self {
         if nix::unistd::geteuid().is_root() { Self::Owner(0) } else { Self::Anyone }
     }
+
+    /// For what this process itself makes and relies on: only root and its own user may be able to replace it.
+    pub fn own() -> Self {
+        Self::Owner(nix::unistd::geteuid().as_raw())
+    }
+
+    /// Why another account could replace what is at this path, if one could.
+    pub fn objection(self, path: &Path) -> io::Result<Option<String>> {
+        let Self::Owner(owner) = self else { return Ok(None) };
+        match TrustedOpen::new(self).walk(path, owner) {
+            Ok(_) => Ok(None),
+            Err(OpenError::Refused(why)) => Ok(Some(why.to_string())),
+            Err(OpenError::Io(error)) => Err(error),
+        }
+    }
 }
 
-/// Why something is not believed or not read.
+/// Why something is refused or not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    /// It could be changed by somebody else.
+    /// Another account could change it.
     #[error("refused: {0}")]
     Refused(Distrust),
-    /// The system said no.
+    /// The system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -53,12 +69,12 @@ pub(super) struct Distrust {
 impl Distrust {
     fn new(path: &Path, reason: String, command: &str) -> Self {
         let place = path.display();
-        let help = format!("who can write it could have the daemon run anything: `{command} '{place}'`");
+        let help = format!("whoever can change it decides what the daemon does: `{command} '{place}'`");
         Self { path: path.to_owned(), reason, help }
     }
 }
 
-/// Opens what may be believed; remembers what it saw of directories for as long as it lives, which is one reload.
+/// Opens what may be accepted. It caches the directories that it looked at: use one for each reading.
 #[derive(Debug)]
 pub(super) struct TrustedOpen {
     trust: Trust,
@@ -70,8 +86,8 @@ impl TrustedOpen {
         Self { trust, seen: BTreeMap::new() }
     }
 
-    /// Opens a file for reading: first opened, then looked at, so that nobody can swap it in between. A pipe or
-    /// device is not waited for.
+    /// Opens a file for reading. It is opened first and judged then, so that it cannot be replaced in between. A pipe
+    /// or device is opened without waiting.
     pub(super) fn file(&mut self, path: &Path) -> Result<(File, Metadata), OpenError> {
         let flags = nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC | nix::libc::O_NOCTTY;
         let file = File::options().read(true).custom_flags(flags).open(path)?;
@@ -90,10 +106,12 @@ impl TrustedOpen {
     pub(super) fn directory(&mut self, path: &Path) -> Result<(), OpenError> {
         let Trust::Owner(owner) = self.trust else { return Ok(()) };
         let found = self.walk(path, owner)?;
-        distrust(path, &found, owner).map_or(Ok(()), |why| Err(OpenError::Refused(why)))
+        // Each file in a sticky directory is judged by its own owner.
+        let why = distrust(path, &found, owner).filter(|_| !is_sticky(&found, owner));
+        why.map_or(Ok(()), |why| Err(OpenError::Refused(why)))
     }
 
-    /// Follows a path from the root, and refuses at the first step that somebody else could change. What is at
+    /// Follows a path from the root, and refuses it at the first step that another account could change. What is at
     /// its end is not judged.
     fn walk(&mut self, path: &Path, owner: u32) -> Result<Metadata, OpenError> {
         let absolute = std::path::absolute(path)?;
@@ -109,9 +127,12 @@ impl TrustedOpen {
             let next = at.join(&step);
             let entry = self.look(&next)?;
             if let Some(why) = distrust(&at, &directory, owner) {
-                // In a sticky directory nobody can replace what belongs to another.
-                let sticky = directory.mode() & 0o1000 != 0 && owned(&directory, owner);
-                let why = if sticky { distrust_owner(&next, &entry, owner) } else { Some(why) };
+                // In a sticky directory an account can replace only what it owns.
+                let why = if is_sticky(&directory, owner) {
+                    distrust_owner(&next, &entry, owner)
+                } else {
+                    Some(why)
+                };
                 why.map_or(Ok(()), |why| Err(OpenError::Refused(why)))?;
             }
             if !entry.file_type().is_symlink() {
@@ -161,6 +182,16 @@ fn owned(found: &Metadata, owner: u32) -> bool {
     found.uid() == owner || found.uid() == 0
 }
 
+/// Whether this is a directory in which nobody but its trusted owner can replace the files of others.
+fn is_sticky(found: &Metadata, owner: u32) -> bool {
+    found.is_dir() && found.mode() & 0o1000 != 0 && owned(found, owner)
+}
+
+/// Whether the mount is read-only: modes do not count there. Kubernetes mounts a `ConfigMap` so, with mode 0777.
+fn is_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY))
+}
+
 fn distrust_owner(path: &Path, found: &Metadata, owner: u32) -> Option<Distrust> {
     let expected = if owner == 0 { "root".to_owned() } else { format!("root or user {owner}") };
     let reason = format!("belongs to user {}, and only {expected} may own it", found.uid());
@@ -170,12 +201,13 @@ fn distrust_owner(path: &Path, found: &Metadata, owner: u32) -> Option<Distrust>
 fn distrust(path: &Path, found: &Metadata, owner: u32) -> Option<Distrust> {
     let mode = found.mode() & 0o7777;
     let by_mode = if mode & 0o002 != 0 {
-        Some((format!("can be written by everybody (mode {mode:04o})"), "chmod o-w"))
+        Some((format!("is writable by everyone (mode {mode:04o})"), "chmod o-w"))
     } else if mode & 0o020 != 0 {
-        Some((format!("can be written by group {} (mode {mode:04o})", found.gid()), "chmod g-w"))
+        Some((format!("is writable by group {} (mode {mode:04o})", found.gid()), "chmod g-w"))
     } else {
         None
     };
+    let by_mode = by_mode.filter(|_| !is_read_only(path));
     distrust_owner(path, found, owner)
         .or_else(|| by_mode.map(|(reason, command)| Distrust::new(path, reason, command)))
 }

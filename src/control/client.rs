@@ -11,7 +11,7 @@ use super::{Answer, PATIENCE, Request};
 /// Why a daemon did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Nobody there.
+    /// No daemon listens.
     #[error(
         "no daemon answers on {path}: {error}; is twitcher running? (`systemctl status twitcher`, or `twitcher run`; it answers on a changed control_socket from its next start)"
     )]
@@ -35,7 +35,7 @@ pub enum AskError {
         /// Why.
         why: String,
     },
-    /// It said no.
+    /// The daemon refused.
     #[error("{0}")]
     Refused(String),
 }
@@ -55,10 +55,14 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<serde_json::Value, 
     let exchange = async {
         let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
         line.push(b'\n');
-        stream.write_all(&line).await?;
+        // A daemon that refuses us answers and hangs up without reading the request.
+        let written = stream.write_all(&line).await;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok::<_, io::Error>(answer)
+        let read = stream.read_to_end(&mut answer).await;
+        if answer.ends_with(b"\n") {
+            return Ok(answer);
+        }
+        written.and(read.map(|_| answer))
     };
     let answer = tokio::time::timeout(PATIENCE, exchange)
         .await

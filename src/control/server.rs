@@ -3,19 +3,21 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::connection_limit::ConnectionLimit;
 use super::{Answer, LONGEST_REQUEST, PATIENCE, Request};
+use crate::config::Trust;
 
 /// Clients that are served at once; more wait.
 const CLIENTS: usize = 32;
 
-/// How long one may take to say what it wants: the command says it at once.
+/// How long a client may take to send its request: a command sends it at once.
 const ASKING: Duration = Duration::from_secs(5);
 
 /// A request on its way to the daemon, and where its answer goes.
@@ -45,16 +47,26 @@ impl From<Answer> for Reply {
 /// Why the socket cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// Somebody answers on it.
+    /// A daemon answers on it.
     #[error(
         "another twitcher daemon answers on {0}; stop it first, or give this one a control_socket of its own in twitcher.conf"
     )]
     InUse(PathBuf),
-    /// Something else is there, which somebody may still want.
+    /// Another kind of file is there, which may still be needed.
     #[error(
-        "cannot make the control socket {0}: something is there that is no socket; set control_socket in twitcher.conf to another place"
+        "cannot make the control socket {0}: a file is there that is not a socket; set control_socket in twitcher.conf to another place"
     )]
     Occupied(PathBuf),
+    /// Another account could replace it.
+    #[error(
+        "refused to make the control socket {path}: {why}; set control_socket in twitcher.conf to a place that only root and the daemon's user can change"
+    )]
+    Exposed {
+        /// Where.
+        path: PathBuf,
+        /// Who could.
+        why: String,
+    },
     /// It cannot be made.
     #[error(
         "cannot make the control socket {path}: {error}; set control_socket in twitcher.conf to a place where the daemon may"
@@ -67,55 +79,141 @@ pub enum ServerError {
     },
 }
 
-/// The open socket. Dropping it removes it.
+/// How often it is looked whether the socket is still there.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The open socket. It is made again when it was removed. Dropping the server removes it.
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
-    /// Which file that is, unless it is another daemon's by now.
-    made: Option<(u64, u64)>,
+    shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
 }
 
+#[derive(Debug, Default)]
+struct Shared {
+    /// The socket's device and inode; another file at the same path is not ours.
+    made: Mutex<Option<(u64, u64)>>,
+    /// Why the socket cannot be made again.
+    complaint: Mutex<Option<String>>,
+    look: Notify,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Server {
-    /// Opens the socket, in the place of one that a killed daemon left, and sends what is asked to `asked`.
+    /// Opens the socket, in the place of one that a killed daemon left, and sends requests to `asked`.
     pub async fn open(path: &Path, asked: mpsc::Sender<Asked>) -> Result<Self, ServerError> {
-        let failed = |error| ServerError::Socket { path: path.to_owned(), error };
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(failed)?;
-        }
-        if UnixStream::connect(path).await.is_ok() {
-            return Err(ServerError::InUse(path.to_owned()));
-        }
-        match std::fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(ServerError::Occupied(path.to_owned()));
-            }
-            Ok(_) => std::fs::remove_file(path).map_err(failed)?,
-            // Bound below, or not, with the same reason.
-            Err(_) => {}
-        }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        let made = identity(path);
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let limit = ConnectionLimit { place: "the control socket", most: CLIENTS, visit: PATIENCE };
-        let task = tokio::spawn(limit.serve(
-            move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
-            move |stream| {
-                let asked = asked.clone();
-                // A client that goes away is none of ours.
-                async move { drop(serve(stream, asked).await) }
-            },
-        ));
-        Ok(Self { path: path.to_owned(), made, task })
+        let (listener, made) = bind(path).await?;
+        let shared = Arc::new(Shared { made: Mutex::new(Some(made)), ..Shared::default() });
+        let task = tokio::spawn(keep(path.to_owned(), listener, asked, Arc::clone(&shared)));
+        Ok(Self { path: path.to_owned(), shared, task })
+    }
+
+    /// Looks now whether the socket is still there, and makes it again where it is not.
+    pub fn look(&self) {
+        self.shared.look.notify_one();
+    }
+
+    /// Why the socket, which was removed, cannot be made again.
+    pub fn complaint(&self) -> Option<String> {
+        locked(&self.shared.complaint).clone()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-        if self.made.is_some() && identity(&self.path) == self.made {
+        let made = *locked(&self.shared.made);
+        if made.is_some() && identity(&self.path) == made {
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Makes the socket. Refused where another account could replace it.
+async fn bind(path: &Path) -> Result<(UnixListener, (u64, u64)), ServerError> {
+    let failed = |error| ServerError::Socket { path: path.to_owned(), error };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(ServerError::InUse(path.to_owned()));
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(ServerError::Occupied(path.to_owned()));
+        }
+        Ok(_) => std::fs::remove_file(path).map_err(failed)?,
+        // What the matter is, binding says too.
+        Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    let made = identity(path).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    // Judged before the mode is changed: the path may lead to another file where others can write.
+    if let Some(why) = Trust::own().objection(path).map_err(failed)? {
+        if identity(path) == Some(made) {
+            let _ = std::fs::remove_file(path);
+        }
+        return Err(ServerError::Exposed { path: path.to_owned(), why });
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok((listener, made))
+}
+
+/// Serves clients, and makes the socket again whenever it is gone.
+async fn keep(path: PathBuf, mut listener: UnixListener, asked: mpsc::Sender<Asked>, shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = listen(listener, asked.clone()) => return,
+            () = until_gone(&path, &shared) => {}
+        }
+        listener = again(&path, &shared).await;
+    }
+}
+
+async fn listen(listener: UnixListener, asked: mpsc::Sender<Asked>) {
+    let limit = ConnectionLimit { place: "the control socket", most: CLIENTS, visit: PATIENCE };
+    limit
+        .serve(
+            move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
+            move |stream| {
+                let asked = asked.clone();
+                // A client that goes away costs nothing.
+                async move { drop(serve(stream, asked).await) }
+            },
+        )
+        .await;
+}
+
+/// Returns once the socket was removed or replaced.
+async fn until_gone(path: &Path, shared: &Shared) {
+    let made = *locked(&shared.made);
+    while identity(path) == made {
+        let _ = tokio::time::timeout(LOOK, shared.look.notified()).await;
+    }
+}
+
+/// Makes the socket again, as soon as that is possible.
+async fn again(path: &Path, shared: &Shared) -> UnixListener {
+    loop {
+        match bind(path).await {
+            Ok((listener, made)) => {
+                *locked(&shared.made) = Some(made);
+                *locked(&shared.complaint) = None;
+                tracing::warn!("the control socket {} was removed and is made again", path.display());
+                return listener;
+            }
+            Err(error) => {
+                let complaint = format!("the control socket was removed: {error}");
+                if locked(&shared.complaint).replace(complaint.clone()).as_ref() != Some(&complaint) {
+                    tracing::error!("{complaint}");
+                }
+            }
+        }
+        let _ = tokio::time::timeout(LOOK, shared.look.notified()).await;
     }
 }
 
@@ -127,17 +225,15 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()>
     let own = nix::unistd::geteuid().as_raw();
     let peer = stream.peer_cred()?.uid();
     let mut stream = BufReader::new(stream);
-    // Read even where it is not answered: what is left unread would reset the connection under the answer.
-    let request = match tokio::time::timeout(ASKING, read(&mut stream)).await {
-        Ok(request) => request?,
-        Err(_) => Err(format!("the request did not come within {} s", ASKING.as_secs())),
-    };
     let reply = if peer == 0 || peer == own {
-        match request {
-            Ok(request) => pass_on(request, &asked).await,
-            Err(why) => Answer::Error(why).into(),
+        match tokio::time::timeout(ASKING, read(&mut stream)).await.map_err(|_| ASKING.as_secs()) {
+            Ok(Ok(Ok(request))) => pass_on(request, &asked).await,
+            Ok(Ok(Err(why))) => Answer::Error(why).into(),
+            Ok(Err(error)) => return Err(error),
+            Err(seconds) => Answer::Error(format!("the request did not come within {seconds} s")).into(),
         }
     } else {
+        // Not a byte of it is read.
         Answer::Error(format!("the control socket answers only root and user {own}, not user {peer}")).into()
     };
     let stream = stream.get_mut();

@@ -10,11 +10,12 @@ use std::rc::Rc;
 use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::Ranged;
 
+use super::command::command_of;
 use super::operate::element;
 use super::script::{Item, Script};
 use super::skip::poison;
 use super::text;
-use super::value::{Builtin, Command, Value, Why};
+use super::value::{Builtin, Value};
 
 /// Longest list that is made out of a number.
 const LONGEST_RANGE: i64 = 100_000;
@@ -306,33 +307,4 @@ fn join_path<'a>(parts: &[Value<'a>]) -> Option<Value<'a>> {
         path.push_str(part);
     }
     text::bounded_product(path.len(), 1).ok().map(|()| Value::text(path))
-}
-
-/// The command that a string or a list means; an error carries why a part is not known.
-pub(super) fn command_of(value: &Value<'_>) -> Result<Command, Option<Rc<Why>>> {
-    let items = match value {
-        Value::Str(text) => return Ok(Command::Shell(text.to_string())),
-        Value::List(items) => items.borrow().clone(),
-        Value::Tuple(items) => items.to_vec(),
-        Value::Unknown(why) => return Err(Some(why.clone())),
-        Value::None
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Dict(_)
-        | Value::Exec(_)
-        | Value::Builtin(_)
-        | Value::Function(_)
-        | Value::Module(_)
-        | Value::Account(_) => return Err(None),
-    };
-    let mut words = Vec::new();
-    for item in items {
-        match item {
-            Value::Str(word) => words.push(word.to_string()),
-            Value::Unknown(why) => return Err(Some(why)),
-            _ => return Err(None),
-        }
-    }
-    if words.is_empty() { Err(None) } else { Ok(Command::Program(words)) }
 }

@@ -7,6 +7,7 @@
 
 mod assign;
 mod call;
+mod command;
 mod expression;
 mod lines;
 mod names;

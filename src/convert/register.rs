@@ -3,7 +3,7 @@
 use ruff_text_size::{Ranged, TextRange};
 use toml::Value as Toml;
 
-use super::call::command_of;
+use super::command::command_of;
 use super::lines::Lines;
 use super::value::{Command, Value};
 

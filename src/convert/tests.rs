@@ -406,6 +406,10 @@ fn the_daemon_reads_what_comes_out() {
         "for n in 'ab':\n  RegisterWatch('/' + n, Exec('a\\nb\\'\\'\\'\"\"\"\\\\'), run_mode=PARALLEL, notify_signal=16)",
         "RegisterWatch('/a', lambda: 1)\nRegisterWatch('/b', Exec('x'))",
     ] {
+        if source.contains("root") && !nix::unistd::geteuid().is_root() {
+            eprintln!("left out, for only root may run an action as somebody else: {source}");
+            continue;
+        }
         std::fs::write(&path, converted(source).toml).unwrap();
         let reports =
             crate::config::load::Loader::new(folder.path()).check_files(std::slice::from_ref(&path));

@@ -1,5 +1,5 @@
-//! Watches without a daemon, as `twitcher watch` has them: the same live watches on a ground that remembers
-//! nothing, until the first run (`once`) or a signal.
+//! Watches without a daemon, as in `twitcher watch`: the same live watches with an empty ledger in memory, until
+//! the first run (`once`) or a signal.
 //!
 //! Not here: what the command line means; that is `cli`'s.
 
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::ground::Ground;
-use super::live::{self, Event, Handover, Live};
+use super::live::{self, Circumstances, Event, Handover, Live};
+use super::runs::Runs;
 use super::signals::{Received, Signals};
-use crate::store::{LinkState, Store, StoreSpec, StoreUrl, etcd};
+use crate::store::{LinkState, Store, StoreFiles, StoreSpec, StoreUrl, etcd};
 use crate::watch::{Outcome, RunMode, SignalNumber, State, Target, Version, WatchSpec};
 
 /// How long is waited before etcd is asked again for an old revision.
@@ -47,7 +47,7 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
     let mut signals = Signals::of_watch()?;
     let (outcomes_out, mut outcomes) = mpsc::unbounded_channel();
     let once = ad_hoc.once.then_some(outcomes_out);
-    let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::now(), once));
+    let runs = Arc::new(Runs::ad_hoc(jiff::Timestamp::now()));
     let replayed = replayed(&ad_hoc);
     let store = match replayed {
         Some(revision) => Store::open_since(ad_hoc.store, revision),
@@ -67,7 +67,8 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
                 signal = signals.next() => return Ok(End::Signalled(signal.number)),
             },
         };
-        let (live, task) = live::begin(spec, Path::new("").into(), &store, &ground, handover, None);
+        let circumstances = Circumstances { handover, once: once.clone(), ..Circumstances::default() };
+        let (live, task) = live::begin(spec, Path::new("").into(), &store, &runs, circumstances);
         lives.push(live);
         tasks.spawn(task);
     }
@@ -166,9 +167,10 @@ async fn changed_since(store: &StoreSpec, target: &Target, revision: i64, state:
     if matches!(state.version, Version::Revision(seen) if seen > revision) {
         return true;
     }
+    let files = StoreFiles::default();
     let mut attempt = 0;
     loop {
-        match etcd::state_at(store, attempt, target, revision).await {
+        match etcd::state_at(store, attempt, target, revision, &files).await {
             Ok(Some(content)) => return content != state.content,
             Ok(None) => {
                 tracing::warn!(

@@ -1,7 +1,6 @@
 //! What clients and scrapers are answered. The loop goes on at once; whoever has to wait for the watches does
 //! so in a task of its own.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -31,7 +30,7 @@ impl Daemon {
             })),
             Request::History { name } => {
                 let found = self.known(&name).map(|_| {
-                    let entry = self.ground.ledger.entry(&name).unwrap_or_default();
+                    let entry = self.runs.ledger().entry(&name).unwrap_or_default();
                     History { watch: name.clone(), runs: entry.history.into_iter().collect() }
                 });
                 drop(answer.send(found.map_or_else(Answer::Error, |history| done(&history)).into()));
@@ -61,9 +60,7 @@ impl Daemon {
                     drop(answer.send(Answer::Error(format!("cannot pause {name}: {error}")).into()));
                 }
             },
-            Request::Reload => {
-                drop(answer.send(done(&self.reload(super::reload::Extent::Everything)).into()));
-            }
+            Request::Reload => self.loading.ask(super::loading::Extent::Everything, Some(answer)),
         }
     }
 
@@ -76,12 +73,12 @@ impl Daemon {
             }
         };
         let controlled = live.begin_ask(|answer| Event::Control(control, answer));
-        let (name, ledger) = (name.to_owned(), self.ground.ledger.clone());
+        let (name, ledger) = (name.to_owned(), self.runs.ledger().clone());
         tokio::spawn(async move {
             let answered = match timeout(PATIENCE, controlled).await {
                 // Who was told that a watch is paused may count on it, also when the daemon is killed.
                 Ok(Ok(Ok(sentence))) => {
-                    match tokio::task::spawn_blocking(move || ledger.settle(KEPT)).await {
+                    match tokio::task::spawn_blocking(move || ledger.wait_until_written(KEPT)).await {
                         Ok(Err(unwritten)) => done(&format!("{sentence}; for now, because {unwritten}")),
                         Ok(Ok(())) | Err(_) => done(&sentence),
                     }
@@ -134,7 +131,7 @@ impl Daemon {
             stores: self.stores(),
             files: self.files.iter().map(file_status).collect(),
             watches,
-            ground: Arc::clone(&self.ground),
+            ledger: self.runs.ledger().clone(),
         })
     }
 
@@ -144,8 +141,18 @@ impl Daemon {
             pid: std::process::id(),
             host: self.settings.host.clone(),
             started: self.started,
-            complaints: self.ground.ledger.complaint().into_iter().chain(self.blindness.clone()).collect(),
+            complaints: self.complaints(),
         }
+    }
+
+    /// What the daemon cannot do at the moment.
+    fn complaints(&self) -> Vec<String> {
+        let ledger = self.runs.ledger().complaint();
+        let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
+        let http = self.http.as_ref().and_then(super::http::Http::complaint);
+        let control = self.control.as_ref().and_then(crate::control::Server::complaint);
+        let complaints = [ledger, self.blindness.clone(), loader, control, http];
+        complaints.into_iter().flatten().collect()
     }
 
     fn stores(&self) -> Vec<StoreStatus> {
@@ -175,7 +182,7 @@ impl Daemon {
         let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         Own {
             reloads: self.reloads,
-            running: self.ground.running(),
+            running: self.runs.count(),
             log_lines_lost: self.log.lost(),
             resident_bytes: kilobytes * 1024,
             open_descriptors: open as u64,
@@ -183,7 +190,7 @@ impl Daemon {
     }
 }
 
-fn done(value: &impl Serialize) -> Answer {
+pub(super) fn done(value: &impl Serialize) -> Answer {
     match serde_json::to_value(value) {
         Ok(value) => Answer::Done(value),
         Err(error) => Answer::Error(format!("the answer cannot be written as JSON: {error}")),

@@ -1,9 +1,10 @@
 //! `/metrics`, `/healthz` and `/readyz` on `http_listen`.
 //!
-//! Anybody who reaches the port may connect: so there are few connections at once, each short and for one request,
-//! and clients that say nothing cost the daemon no descriptors that its watches need (promise P4).
+//! Anyone who reaches the port may connect. So few connections are open at once, each short and for one request, and
+//! silent clients cost the daemon no descriptors that its watches need (promise P4).
 
 use std::net::SocketAddr;
+use std::task::Context;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::ConnectionLimit;
 
@@ -35,10 +36,14 @@ pub(super) enum Probe {
     Health(oneshot::Sender<()>),
 }
 
-/// An open listener. Dropping it closes it.
+/// How often a port that is taken is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The listener, or the attempts to open it. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Http {
     task: tokio::task::JoinHandle<()>,
+    complaint: watch::Receiver<Option<String>>,
 }
 
 impl Drop for Http {
@@ -47,20 +52,55 @@ impl Drop for Http {
     }
 }
 
-/// Opens the listener.
-pub(super) async fn open(listen: SocketAddr, probes: mpsc::Sender<Probe>) -> std::io::Result<Http> {
-    let listener = TcpListener::bind(listen).await?;
+impl Http {
+    /// Listens as soon as the port is free.
+    pub(super) fn start(listen: SocketAddr, probes: mpsc::Sender<Probe>) -> Self {
+        let (complaint_out, complaint) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            let listener = bind(listen, &complaint_out).await;
+            accept(listener, probes).await;
+        });
+        Self { task, complaint }
+    }
+
+    /// Why nothing is served.
+    pub(super) fn complaint(&self) -> Option<String> {
+        self.complaint.borrow().clone()
+    }
+}
+
+async fn bind(listen: SocketAddr, complaint: &watch::Sender<Option<String>>) -> TcpListener {
+    loop {
+        match TcpListener::bind(listen).await {
+            Ok(listener) => {
+                if complaint.send_replace(None).is_some() {
+                    tracing::info!("/metrics, /healthz and /readyz are served on {listen}");
+                }
+                return listener;
+            }
+            Err(error) => {
+                let text = format!(
+                    "/metrics, /healthz and /readyz are not served: cannot listen on {listen}: {error}; it is tried again every {} s; free the port, or set http_listen in twitcher.conf to another address and restart the daemon",
+                    RETRY.as_secs()
+                );
+                if complaint.send_replace(Some(text.clone())).is_none() {
+                    tracing::error!("{text}");
+                }
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn accept(listener: TcpListener, probes: mpsc::Sender<Probe>) {
     let (metrics, ready) = (probes.clone(), probes.clone());
     let router = Router::new()
         .route("/metrics", get(move || serve_metrics(metrics)))
         .route("/readyz", get(move || serve_ready(ready)))
         .route("/healthz", get(move || serve_health(probes)));
     let limit = ConnectionLimit { place: "http_listen", most: CONNECTIONS, visit: VISIT };
-    let task = tokio::spawn(limit.serve(
-        move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
-        move |stream| serve(stream, router.clone()),
-    ));
-    Ok(Http { task })
+    let accept = move |context: &mut Context<'_>| listener.poll_accept(context).map_ok(|(stream, _)| stream);
+    limit.serve(accept, move |stream| serve(stream, router.clone())).await;
 }
 
 async fn serve(stream: TcpStream, router: Router) {

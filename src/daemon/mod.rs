@@ -1,17 +1,18 @@
-//! The daemon: its order of starting, its one loop, and its end.
+//! The daemon: its start, its one loop, and its end.
 //!
-//! Start: settings, log, ledger (the lock of the state directory), control socket, watches, ready. The loop
-//! takes what clients ask, hints that files changed, signals, and watches that drained; it waits for none of
-//! them. Decisions about runs are made in `policy`, and performed in `live`.
+//! Start: configuration, log, ledger (the lock of the state directory), control socket, watches, ready. The loop
+//! takes requests of clients, hints that files changed, readings of the configuration, signals, and watches that
+//! drained; it waits for none of them. Decisions about runs are made in `policy`, performed in `live`, and `runs`
+//! owns the runs.
 
 mod ad_hoc;
 mod answer;
-mod ground;
 mod http;
 mod live;
-mod orphans;
+mod loading;
 mod reload;
 mod report;
+mod runs;
 mod service;
 mod signals;
 mod supervisor;
@@ -22,13 +23,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::config::{DirectoryWatch, Hint};
-use crate::config::{FileReport, Loader, Settings};
+use crate::config::{DirectoryWatch, FileReport, Hint, LoadedWatches, Loader, Settings};
 use crate::control::{Asked, Server, ServerError};
 use crate::ledger::{Ledger, LedgerError};
+use crate::process::Spawner;
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
-use ground::Ground;
-use http::Probe;
+use http::{Http, Probe};
+use loading::{Extent, Loaded, Loading};
+use runs::Runs;
 use service::Watchdog;
 use signals::{Asks, Signals};
 use supervisor::Supervisor;
@@ -39,6 +41,8 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 const UNKILLABLE: Duration = Duration::from_secs(10);
 /// How often PID 1 looks for ended processes, at most.
 const REAP_INTERVAL: Duration = Duration::from_millis(100);
+
+const LOADER_IS_GONE: &str = "the configuration cannot be read any more because of a fault in twitcher; what is loaded stays in effect; restart the daemon";
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,16 +56,6 @@ pub enum DaemonError {
     /// The control socket cannot be made.
     #[error(transparent)]
     Control(#[from] ServerError),
-    /// Somebody else listens there.
-    #[error(
-        "cannot listen on {listen}: {error}; set http_listen in twitcher.conf to a free address or leave it out"
-    )]
-    Http {
-        /// `http_listen`.
-        listen: std::net::SocketAddr,
-        /// What the system said.
-        error: std::io::Error,
-    },
     /// The log was set up before.
     #[error(transparent)]
     Log(#[from] crate::log::AlreadySetUp),
@@ -94,13 +88,19 @@ enum End {
 /// What the loop holds.
 struct Daemon {
     started: jiff::Timestamp,
-    loader: Loader,
+    loading: Loading,
     settings: Arc<Settings>,
+    watches: Arc<LoadedWatches>,
     files: Vec<FileReport>,
-    ground: Arc<Ground>,
+    runs: Arc<Runs>,
     supervisor: Supervisor,
-    /// What is wrong with watching the configuration directory.
+    /// Why changes in the configuration directory are not seen at once, as long as it holds.
     blindness: Option<String>,
+    /// The loader's thread met a fault: nothing can be reloaded any more.
+    loader_is_gone: bool,
+    /// `None` once the daemon is stopping.
+    control: Option<Server>,
+    http: Option<Http>,
     reloads: u64,
     log: crate::log::Guard,
 }
@@ -109,43 +109,51 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let mut signals = Signals::of_daemon()?;
     let started = jiff::Timestamp::now();
     let directory = std::path::absolute(directory)?;
-    let mut loader = Loader::new(&directory);
-    let settings = reload::first_settings(&mut loader).map_err(DaemonError::Settings)?;
+    let (watch, hints) = DirectoryWatch::start(&directory);
+    let mut loading = Loading::start(Loader::new(&directory))?;
+    loading.ask(Extent::Everything, None);
+    let first = loop {
+        tokio::select! {
+            first = loading.next() => break first.ok_or_else(|| DaemonError::Settings(LOADER_IS_GONE.to_owned()))?,
+            signal = signals.next() => match signal.asks {
+                Asks::Stop | Asks::HandOver => return Ok(()),
+                Asks::Reload | Asks::Nothing => {}
+            },
+        }
+    };
+    let settings = reload::first_settings(&first.reload).map_err(DaemonError::Settings)?;
     let log = crate::log::init(&log_settings(&settings))?;
     tracing::info!("twitcher {} starts on {}", env!("CARGO_PKG_VERSION"), directory.display());
     let ledger = Ledger::open(&settings.state_dir)?;
     let (asked_out, asked) = mpsc::channel(16);
     let control = Server::open(&settings.control_socket, asked_out).await?;
     let (probes_out, probes) = mpsc::channel(16);
-    let http = match settings.http_listen {
-        Some(listen) => {
-            let opened = http::open(listen, probes_out.clone()).await;
-            Some(opened.map_err(|error| DaemonError::Http { listen, error })?)
-        }
-        None => None,
-    };
+    let http = settings.http_listen.map(|listen| Http::start(listen, probes_out.clone()));
     let max_processes = usize::try_from(settings.max_processes).unwrap_or(usize::MAX);
-    let ground = Arc::new(Ground::new(ledger, &settings.state_dir, max_processes, started));
-    signals::reap_as_init(&ground.spawner)?;
-    ground.find_lost_runs().await;
-    let (watch, hints) = DirectoryWatch::start(&directory);
+    let spawner = Spawner::new();
+    signals::reap_as_init(&spawner)?;
+    let runs = Arc::new(Runs::new(spawner, ledger, &settings.state_dir, max_processes, started));
+    runs.find().await;
     let mut daemon = Daemon {
         started,
-        loader,
+        loading,
         settings,
+        watches: Arc::default(),
         files: Vec::new(),
-        supervisor: Supervisor::new(Arc::clone(&ground)),
-        ground,
+        supervisor: Supervisor::new(Arc::clone(&runs)),
+        runs,
         blindness: None,
+        loader_is_gone: false,
+        control: Some(control),
+        http,
         reloads: 0,
         log,
     };
-    daemon.reload(reload::Extent::Everything);
+    daemon.begin(first);
     service::ready(&daemon.summary());
     let mut watchdog = Watchdog::new();
     let end = daemon.turn(&mut signals, hints, asked, probes, &mut watchdog).await;
-    // Nothing new from here on.
-    drop((watch, control, http, probes_out));
+    drop((watch, probes_out));
     daemon.end(end, &mut signals, &mut watchdog).await;
     Ok(())
 }
@@ -167,11 +175,14 @@ impl Daemon {
                     Asks::HandOver => return End::HandOver,
                     Asks::Reload => {
                         service::reloading();
-                        self.reload(reload::Extent::Everything);
-                        service::ready(&self.summary());
+                        if let Some(control) = &self.control {
+                            control.look();
+                        }
+                        self.loading.ask(Extent::Everything, None);
                     }
                     Asks::Nothing => {}
                 },
+                loaded = self.loading.next(), if !self.loader_is_gone => self.loaded(loaded),
                 Some(hint) = hints.recv() => self.hinted(hint),
                 Some(asked) = asked.recv() => self.answer(asked),
                 Some(probe) = probes.recv() => self.probed(probe),
@@ -182,16 +193,31 @@ impl Daemon {
     }
 
     fn hinted(&mut self, hint: Hint) {
-        if let Some(complaint) = &hint.complaint {
-            tracing::error!("{complaint}");
+        if hint.complaint != self.blindness {
+            if let Some(complaint) = &hint.complaint {
+                tracing::error!("{complaint}");
+            } else {
+                tracing::info!("changes in the configuration directory are seen at once again");
+            }
+            self.blindness = hint.complaint;
         }
-        self.blindness = hint.complaint;
-        self.reload(reload::Extent::WatchFiles);
+        self.loading.ask(Extent::WatchFiles, None);
+    }
+
+    fn loaded(&mut self, loaded: Option<Loaded>) {
+        if let Some(loaded) = loaded {
+            self.reload(loaded);
+        } else {
+            self.loader_is_gone = true;
+            tracing::error!("{LOADER_IS_GONE}");
+        }
         service::ready(&self.summary());
     }
 
     async fn end(mut self, end: End, signals: &mut Signals, watchdog: &mut Watchdog) {
         service::stopping();
+        // No more requests from here on.
+        (self.control, self.http) = (None, None);
         match end {
             End::HandOver => {
                 tracing::info!("leaving {} actions to the next daemon", self.running());
@@ -218,14 +244,14 @@ impl Daemon {
                 }
             }
         }
-        if let Err(unwritten) = self.ground.ledger.flush(LAST_WRITES) {
+        if let Err(unwritten) = self.runs.ledger().flush(LAST_WRITES) {
             tracing::error!("{unwritten}");
         }
         tracing::info!("stopped");
     }
 
     fn running(&self) -> u64 {
-        self.ground.running()
+        self.runs.count()
     }
 
     /// One line for the service manager.

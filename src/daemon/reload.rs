@@ -1,30 +1,25 @@
-//! Reading the configuration again, and giving the supervisor what changed.
+//! Gives the supervisor what a reading of the configuration changed, and reports it.
 
-use std::collections::BTreeMap;
+mod summary;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::summary::summary;
 use super::Daemon;
+use super::answer::done;
+use super::loading::Loaded;
 use super::supervisor::Definition;
-use crate::config::{FileReport, FileState, Loader, Reload, Settings, Severity};
+use crate::config::{FileReport, FileState, LoadedWatch, Reload, Settings, Severity};
 use crate::status::ReloadReport;
 
-/// How long a watch that is not configured any more is remembered after its last run.
+/// How long a watch that is no longer configured is remembered after its last run.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
-/// How much is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// `twitcher.conf`, accounts and watch files: at start, on SIGHUP and `twitcher reload`.
-    Everything,
-    /// What inotify told about.
-    WatchFiles,
-}
-
-/// The settings to start with, or every problem of `twitcher.conf`.
-pub fn first_settings(loader: &mut Loader) -> Result<Arc<Settings>, String> {
-    let reload = loader.reload();
-    reload.settings.ok_or_else(|| {
+/// The settings of the first reading, or every problem of `twitcher.conf`.
+pub(super) fn first_settings(reload: &Reload) -> Result<Arc<Settings>, String> {
+    reload.settings.clone().ok_or_else(|| {
         let problems = reload.files.iter().flat_map(|file| &file.problems);
         problems
             .fold("twitcher.conf cannot be used:".to_owned(), |text, problem| format!("{text}\n{problem}"))
@@ -32,15 +27,30 @@ pub fn first_settings(loader: &mut Loader) -> Result<Arc<Settings>, String> {
 }
 
 impl Daemon {
-    /// Reads, applies, logs what is new, and reports.
-    pub(super) fn reload(&mut self, extent: Extent) -> ReloadReport {
+    /// Begins the watches of the first reading.
+    pub(super) fn begin(&mut self, loaded: Loaded) {
+        let Loaded { reload, answers: _ } = loaded;
+        let report = self.take_reading(&reload);
+        self.begin_all(report.problems.is_empty());
+        self.files = reload.files;
+    }
+
+    /// Applies what a later reading changed, and answers the clients that asked for it.
+    pub(super) fn reload(&mut self, loaded: Loaded) {
+        let Loaded { reload, answers } = loaded;
+        let mut report = self.take_reading(&reload);
+        self.apply(&reload, &mut report);
+        self.files = reload.files;
+        for answer in answers {
+            // The client may have gone away.
+            let _ = answer.send(done(&report).into());
+        }
+    }
+
+    /// Takes the settings and definitions, logs new problems, and lists all of them.
+    fn take_reading(&mut self, reload: &Reload) -> ReloadReport {
         self.reloads += 1;
-        // The first reading was before there was anything to apply it to.
-        let first = self.files.is_empty() && self.reloads == 1;
-        let reload = tokio::task::block_in_place(|| match extent {
-            Extent::Everything => self.loader.reload(),
-            Extent::WatchFiles => self.loader.reload_watches(),
-        });
+        self.watches = Arc::clone(&reload.watches);
         let mut report = ReloadReport { unchanged: reload.diff.unchanged.len(), ..ReloadReport::default() };
         if let Some(settings) = &reload.settings {
             report.settings = self.take_settings(settings);
@@ -52,24 +62,18 @@ impl Daemon {
                 Severity::Warning => report.warnings.push(problem.to_string()),
             }
         }
-        if first {
-            self.begin_all(report.problems.is_empty());
-        } else {
-            self.apply(&reload, &mut report);
-        }
-        self.files = reload.files;
         report
     }
 
     fn begin_all(&mut self, all_read: bool) {
-        let names: std::collections::BTreeSet<_> = self.loader.watches().keys().cloned().collect();
+        let names: BTreeSet<_> = self.watches.keys().cloned().collect();
         let forgotten = jiff::Timestamp::now().checked_sub(REMEMBERED).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         if all_read {
-            self.ground.ledger.forget(|name| names.contains(name), forgotten);
+            self.runs.ledger().forget(|name| names.contains(name), forgotten);
         }
-        self.ground.orphans.adopt(&self.ground, |name| names.contains(name));
+        self.runs.adopt_orphans(|name| names.contains(name));
         tracing::info!("{} watches", names.len());
-        self.supervisor.begin_all(self.loader.watches().values().map(definition));
+        self.supervisor.begin_all(self.watches.values().map(definition));
     }
 
     fn apply(&mut self, reload: &Reload, report: &mut ReloadReport) {
@@ -80,15 +84,14 @@ impl Daemon {
         }
         for (names, watches) in [(&mut report.changed, &diff.changed), (&mut report.added, &diff.added)] {
             for name in watches.keys() {
-                if let Some(watch) = self.loader.watches().get(name) {
+                if let Some(watch) = self.watches.get(name) {
                     self.supervisor.define(definition(watch));
                     names.push(name.to_string());
                 }
             }
         }
         for name in &diff.unchanged {
-            let (Some(watch), Some(live)) =
-                (self.loader.watches().get(name), self.supervisor.watch(name.as_str()))
+            let (Some(watch), Some(live)) = (self.watches.get(name), self.supervisor.watch(name.as_str()))
             else {
                 continue;
             };
@@ -98,21 +101,13 @@ impl Daemon {
             }
         }
         if !diff.is_empty() {
-            let ReloadReport { added, changed, removed, .. } = &*report;
-            tracing::info!(
-                "reloaded: {} added, {} changed, {} removed, {} unchanged",
-                added.len(),
-                changed.len(),
-                removed.len(),
-                report.unchanged
-            );
-            let scripts =
-                self.loader.watches().values().filter_map(|watch| self.ground.script_of(&watch.spec));
-            self.ground.scripts.retain(&scripts.collect());
+            let file = |name: &_| self.watches.get(name).map(|watch| &*watch.file);
+            tracing::info!("{}", summary(diff, file));
+            self.runs.retain_scripts(self.watches.values().map(|watch| &*watch.spec));
         }
     }
 
-    /// Logs each file's problems when they are new, and its recovery.
+    /// Logs each file's new problems, and its recovery.
     fn log_files(&self, now: &[FileReport]) {
         let before: BTreeMap<_, _> = self.files.iter().map(|file| (&file.path, file)).collect();
         for file in now {
@@ -133,21 +128,21 @@ impl Daemon {
         }
     }
 
-    /// Takes what holds at once, and says what does not.
+    /// Takes the settings that can change while the daemon runs, and names those that take effect at its next start.
     fn take_settings(&mut self, settings: &Arc<Settings>) -> Vec<String> {
         self.supervisor.configure(settings.stores.clone(), settings.shutdown_grace);
         let old = std::mem::replace(&mut self.settings, Arc::clone(settings));
         let mut said = Vec::new();
         if (&old.log, old.log_level) != (&settings.log, settings.log_level) {
             self.log.apply(&super::log_settings(settings));
-            said.push("the log goes where log and log_level say now".to_owned());
+            said.push("the new log and log_level are in effect".to_owned());
         }
         if old.max_processes != settings.max_processes {
-            self.ground.set_max_processes(old.max_processes, settings.max_processes);
-            said.push(format!("max_processes is {} now", settings.max_processes));
+            self.runs.set_max_processes(settings.max_processes);
+            said.push(format!("max_processes is now {}", settings.max_processes));
         }
         if old.stores != settings.stores {
-            said.push("the stores that changed are connected anew".to_owned());
+            said.push("stores that changed are connected anew".to_owned());
         }
         let later = [
             ("state_dir", old.state_dir != settings.state_dir),
@@ -155,10 +150,9 @@ impl Daemon {
             ("http_listen", old.http_listen != settings.http_listen),
         ];
         said.extend(
-            later
-                .iter()
-                .filter(|(_, changed)| *changed)
-                .map(|(name, _)| format!("{name} was changed; that holds from the next start of the daemon")),
+            later.iter().filter(|(_, changed)| *changed).map(|(name, _)| {
+                format!("{name} was changed; it takes effect at the next start of the daemon")
+            }),
         );
         for sentence in &said {
             tracing::info!("twitcher.conf: {sentence}");
@@ -167,6 +161,6 @@ impl Daemon {
     }
 }
 
-fn definition(watch: &crate::config::LoadedWatch) -> Definition {
+fn definition(watch: &LoadedWatch) -> Definition {
     Definition { spec: Arc::clone(&watch.spec), file: Arc::clone(&watch.file) }
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::ground::Ground;
 use super::live::{Event, Live, unasked};
+use crate::ledger::Ledger;
 use crate::status::{DaemonStatus, FileStatus, Status, StoreStatus, WatchStatus};
 use crate::watch::WatchSpec;
 
@@ -33,14 +33,14 @@ pub(super) struct Report {
     #[serde(skip)]
     pub(super) watches: Vec<Live>,
     #[serde(skip)]
-    pub(super) ground: Arc<Ground>,
+    pub(super) ledger: Ledger,
 }
 
 impl Report {
     /// All of it at once.
     pub(super) async fn status(self) -> Status {
         let asked = self.watches.iter().map(Looked::begin).collect();
-        let watches = gather(asked, Instant::now() + PATIENCE, &self.ground).await;
+        let watches = gather(asked, Instant::now() + PATIENCE, &self.ledger).await;
         let Self { daemon, stores, files, .. } = self;
         Status { daemon, stores, files, watches }
     }
@@ -65,7 +65,7 @@ impl Report {
         let mut separator: &[u8] = b"";
         for some in self.watches.chunks(TOGETHER) {
             let asked = some.iter().map(Looked::begin).collect();
-            for watch in gather(asked, deadline.max(Instant::now() + LEFT), &self.ground).await {
+            for watch in gather(asked, deadline.max(Instant::now() + LEFT), &self.ledger).await {
                 piece.extend_from_slice(separator);
                 separator = b",";
                 append(&mut piece, &watch);
@@ -91,14 +91,14 @@ impl Looked {
     }
 }
 
-async fn gather(asked: Vec<Looked>, deadline: Instant, ground: &Ground) -> Vec<WatchStatus> {
+async fn gather(asked: Vec<Looked>, deadline: Instant, ledger: &Ledger) -> Vec<WatchStatus> {
     let mut watches = Vec::with_capacity(asked.len());
     for Looked { spec, file, answer } in asked {
         match timeout_at(deadline, answer).await {
             Ok(Ok(status)) => watches.push(status),
             // One that has just drained is not there any more.
             Ok(Err(_)) => {}
-            Err(_) => watches.push(unasked(&spec, &file, ground)),
+            Err(_) => watches.push(unasked(&spec, &file, ledger)),
         }
     }
     watches
@@ -112,6 +112,7 @@ fn append(text: &mut Vec<u8>, value: &impl Serialize) {
 #[cfg(test)]
 mod tests {
     use super::super::live::HANGS;
+    use super::super::runs::Runs;
     use super::super::supervisor::{Definition, tests::definition};
     use super::*;
     use crate::control::Answer;
@@ -119,7 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_hangs_keeps_nobody_elses_status_back() {
-        let ground = Ground::ad_hoc(jiff::Timestamp::now(), None);
+        let ledger = Ledger::in_memory();
         let looked = || {
             let Definition { spec, file } = definition();
             let (answer_out, answer) = oneshot::channel();
@@ -129,9 +130,9 @@ mod tests {
         let (drained, gone) = looked();
         drop(gone);
         let (well, answer) = looked();
-        let idle = WatchStatus { state: WatchState::Idle, ..unasked(&well.spec, &well.file, &ground) };
+        let idle = WatchStatus { state: WatchState::Idle, ..unasked(&well.spec, &well.file, &ledger) };
         answer.send(idle.clone()).unwrap();
-        let watches = gather(vec![hanging, drained, well], Instant::now() + PATIENCE, &ground).await;
+        let watches = gather(vec![hanging, drained, well], Instant::now() + PATIENCE, &ledger).await;
         assert_eq!(watches.len(), 2);
         assert_eq!((watches[0].name.as_str(), watches[0].error.as_deref()), ("a", Some(HANGS)));
         assert_eq!(watches[1], idle);
@@ -142,7 +143,7 @@ mod tests {
         let definition = definition();
         for number in [0, 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER] {
             let report = || {
-                let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::UNIX_EPOCH, None));
+                let runs = Arc::new(Runs::ad_hoc(jiff::Timestamp::UNIX_EPOCH));
                 let daemon = DaemonStatus {
                     version: "1".to_owned(),
                     pid: 1,
@@ -150,8 +151,16 @@ mod tests {
                     started: jiff::Timestamp::UNIX_EPOCH,
                     complaints: vec!["a \"complaint\"".to_owned()],
                 };
-                let watches = (0..number).map(|_| Live::answering(definition.clone(), &ground)).collect();
-                Report { daemon, stores: Vec::new(), files: Vec::new(), watches, ground }
+                let answering =
+                    |_| Live::answering(Arc::clone(&definition.spec), Arc::clone(&definition.file), &runs);
+                let watches = (0..number).map(answering).collect();
+                Report {
+                    daemon,
+                    stores: Vec::new(),
+                    files: Vec::new(),
+                    watches,
+                    ledger: runs.ledger().clone(),
+                }
             };
             let mut pieces = report().pieces();
             let mut text = Vec::new();

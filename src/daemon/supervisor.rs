@@ -1,7 +1,7 @@
-//! The live watches by name: applies what a reload changed, and nothing else.
+//! The live watches by name: applies the difference between two configurations, and nothing else.
 //!
-//! A changed definition retires the old watch and begins the new one after the old has drained, so that two
-//! never overlap. Reading files, signals and clients are elsewhere.
+//! A changed definition retires the old watch. The new one begins when the old has drained, so that two never
+//! overlap. Files, signals and clients are elsewhere.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::ground::Ground;
-use super::live::{self, Event, Handover, Live};
-use crate::ledger::described;
+use super::live::{self, Circumstances, Event, Handover, Live};
+use super::runs::{KILL_AFTER, Runs};
 use crate::store::{Store, StoreSpec};
 use crate::watch::{StoreName, WatchName, WatchSpec};
 
-/// A definition and the file that it is from.
+/// A definition and its file.
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
     pub(super) spec: Arc<WatchSpec>,
@@ -24,32 +23,32 @@ pub(super) struct Definition {
 }
 
 pub(super) struct Supervisor {
-    ground: Arc<Ground>,
+    runs: Arc<Runs>,
     watches: BTreeMap<WatchName, Place>,
     stores: BTreeMap<StoreName, Store>,
     specs: BTreeMap<StoreName, StoreSpec>,
     tasks: JoinSet<Box<Handover>>,
-    /// Watches that met faults in twitcher itself.
+    /// Faults in twitcher itself, by the watch that met them.
     faults: BTreeMap<WatchName, Faults>,
     /// How long a run without a timeout may hold up a changed definition.
     grace: Duration,
     stopping: bool,
 }
 
-/// What is at a name.
+/// The watch at a name.
 struct Place {
     live: Live,
-    /// Tells which one it was that ended without a word.
+    /// Identifies the watch when its task panicked.
     task: tokio::task::Id,
-    /// Retired: it lives until it drains, and then makes room for the next, if there is one.
+    /// It starts nothing more. When it has drained, `next` begins in its place, if there is one.
     retiring: bool,
     next: Option<Box<Definition>>,
 }
 
 impl Supervisor {
-    pub(super) fn new(ground: Arc<Ground>) -> Self {
+    pub(super) fn new(runs: Arc<Runs>) -> Self {
         Self {
-            ground,
+            runs,
             watches: BTreeMap::new(),
             stores: BTreeMap::new(),
             specs: BTreeMap::new(),
@@ -60,7 +59,7 @@ impl Supervisor {
         }
     }
 
-    /// Takes the settings that hold at once. Watches on a store that is configured anew keep all else.
+    /// Applies the settings that take effect at once. Watches on a store whose settings changed keep all else.
     pub(super) fn configure(&mut self, specs: BTreeMap<StoreName, StoreSpec>, grace: Duration) {
         self.grace = grace;
         for (name, spec) in &specs {
@@ -75,7 +74,7 @@ impl Supervisor {
         self.specs = specs;
     }
 
-    /// Begins the first watches. All at once, because the nodes of a map that is filled one by one are half empty.
+    /// Begins the first watches, all at once: a map that is filled one by one has half-empty nodes.
     pub(super) fn begin_all(&mut self, definitions: impl Iterator<Item = Definition>) {
         let places = definitions.filter_map(|definition| {
             Some((definition.spec.name.clone(), self.place(definition, None, None)?))
@@ -100,15 +99,15 @@ impl Supervisor {
         }
         place.next = Some(Box::new(definition));
         if same {
-            // Removed, and there again as it was: what runs of it may finish as if nothing had been.
+            // Removed and restored unchanged: its runs may finish as if nothing had happened.
             return;
         }
         place.retiring = true;
-        // Also where it was retired before, without a deadline, because it had been removed.
+        // Also if it was removed before, and so retired without a deadline.
         place.live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });
     }
 
-    /// Removes a watch. What runs of it may finish.
+    /// Removes a watch. Its live runs may finish.
     pub(super) fn remove(&mut self, name: &WatchName) {
         if let Some(place) = self.watches.get_mut(name) {
             place.next = None;
@@ -149,27 +148,27 @@ impl Supervisor {
                 Ok(handover) => self.drained(&handover.spec.name.clone(), Some(handover), None),
                 Err(error) => self.broke(&error),
             },
-            () = self.ground.orphans.turn(&self.ground) => {}
+            () = self.runs.turn() => {}
         }
     }
 
-    /// Stops every watch: runs may finish until the deadline, and are ended then. Returns when the last of them is
-    /// sent KILL.
+    /// Stops every watch: runs may finish until the deadline and get TERM then. Returns when the last of them gets
+    /// KILL.
     pub(super) fn stop(&mut self, deadline: Instant) -> Instant {
         self.stopping = true;
         for place in self.watches.values_mut() {
             place.next = None;
             place.live.tell(Event::Stop { deadline });
         }
-        self.ground.orphans.stop(deadline);
+        self.runs.stop_orphans(deadline);
         let grace = self.watches.values().map(|place| place.live.spec.policy.kill_after).max();
-        let grace = grace.unwrap_or_default().max(super::orphans::KILL_AFTER);
+        let grace = grace.unwrap_or_default().max(KILL_AFTER);
         deadline.checked_add(grace).unwrap_or(deadline)
     }
 
     /// Whether nothing lives any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.watches.is_empty() && self.ground.orphans.is_empty()
+        self.watches.is_empty() && self.runs.has_no_orphans()
     }
 
     fn begin(&mut self, definition: Definition, handover: Option<Box<Handover>>, rest: Option<Instant>) {
@@ -186,21 +185,11 @@ impl Supervisor {
         rest: Option<Instant>,
     ) -> Option<Place> {
         let store = self.store(&definition.spec.target.store)?;
-        self.ground.note_lost_run(&definition.spec);
-        // A former daemon's runs for what the watch looked at then are of a definition that was changed: they end
-        // before this one begins.
-        let outlived = self.ground.ledger.read(definition.spec.name.as_str(), |entry| {
-            entry.live.iter().any(|live| live.target != described(&definition.spec.target))
-        });
-        let next = outlived.then(|| Box::new(definition.clone()));
         let Definition { spec, file } = definition;
-        let (live, task) = live::begin(spec, file, &store, &self.ground, handover, rest);
-        if outlived {
-            // Before it begins, so that it starts nothing.
-            live.tell(Event::Retire { deadline: Some(Instant::now() + self.grace) });
-        }
+        let circumstances = Circumstances { handover, rest, grace: self.grace, once: None };
+        let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);
         let task = self.tasks.spawn(task).id();
-        Some(Place { live, task, retiring: outlived, next })
+        Some(Place { live, task, retiring: false, next: None })
     }
 
     fn store(&mut self, name: &StoreName) -> Option<Store> {
@@ -227,7 +216,7 @@ impl Supervisor {
         }
     }
 
-    /// A watch's task ended by a fault of its own: it begins again after a rest, and no other notices.
+    /// A watch's task panicked: it begins again after a rest. Other watches are not affected.
     fn broke(&mut self, error: &tokio::task::JoinError) {
         let broken = self.watches.iter().find(|(_, place)| place.task == error.id());
         let Some(name) = broken.map(|(name, _)| name.clone()) else { return };
@@ -249,7 +238,7 @@ impl Supervisor {
     }
 }
 
-/// Faults of a watch, one soon after the other.
+/// Faults of a watch in quick succession.
 #[derive(Debug, Clone, Copy)]
 struct Faults {
     number: u32,
@@ -259,7 +248,7 @@ struct Faults {
 impl Faults {
     const FIRST_REST: Duration = Duration::from_secs(1);
     const LONGEST_REST: Duration = Duration::from_mins(5);
-    /// After so long without one, the next is a first one.
+    /// After so long without a fault, the next counts as the first.
     const FORGOTTEN: Duration = Duration::from_mins(15);
 
     fn one_more(before: Option<Self>, now: Instant) -> Self {

@@ -8,13 +8,18 @@
 //!         ◄─ Permit, Claimed ────        ◄─ permits/HOST ─       (one member of the group at a time)
 //! ```
 
+pub mod conduct;
 pub mod glob;
 pub mod id;
 pub mod keys;
+pub mod member;
 pub mod name;
 pub mod record;
+#[cfg(test)]
+mod simulate;
 pub mod terms;
 pub mod transaction;
+pub mod view;
 
 pub use id::{BootTime, Identity, PermitId, Revision, StateId, TenureId};
 pub use keys::GroupKey;

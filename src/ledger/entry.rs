@@ -5,8 +5,12 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::HISTORY;
-use crate::watch::{Content, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version};
+use crate::watch::{
+    Content, Fingerprint, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version, WatchType,
+};
+
+/// How many ended runs are remembered for each watch.
+pub const HISTORY: usize = 10;
 
 /// Everything remembered of a watch.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,14 +19,14 @@ pub struct Entry {
     pub applied: Option<Applied>,
     /// Runs that were started and whose end was not seen.
     pub live: Vec<LiveRun>,
-    /// The last run that was written down. What runs and is older than it was written down too.
+    /// The last run that was recorded. Every live run that is older was recorded too.
     pub newest_run: Option<RunId>,
-    /// A run was cut short and has not been made good yet: what it was for, as in [`LiveRun::target`].
+    /// A run was cut short and has not been repeated yet: its target, as in [`LiveRun::target`].
     pub interrupted: Option<String>,
     /// Paused by an operator.
     pub paused: Option<Paused>,
     /// Stopped after its last retry: the fingerprint of the definition that failed.
-    pub stopped: Option<String>,
+    pub stopped: Option<Fingerprint>,
     /// The last runs that ended, oldest first, at most [`HISTORY`].
     pub history: VecDeque<RunRecord>,
     /// How many runs ended in all.
@@ -54,7 +58,7 @@ impl Entry {
 /// A state that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// What was watched, [`described`]: a watch that was pointed elsewhere has applied nothing there.
+    /// What was watched, [`described`]: after a change of target nothing counts as applied.
     pub target: String,
     /// The version, as shown.
     pub version: String,
@@ -95,9 +99,15 @@ impl Applied {
     }
 }
 
-/// What is watched, as `STORE TYPE KEY`.
+/// What is watched, as `STORE TYPE KEY`: the words of the ledger, which are not those of a watch file.
 pub fn described(target: &Target) -> String {
-    format!("{} {:?} {}", target.store, target.watch_type, target.key)
+    let Target { store, key, watch_type } = target;
+    let watch_type = match watch_type {
+        WatchType::Data => "Data",
+        WatchType::Children => "Children",
+        WatchType::Tree => "Tree",
+    };
+    format!("{store} {watch_type} {key}")
 }
 
 /// A run that has begun.
@@ -105,10 +115,10 @@ pub fn described(target: &Target) -> String {
 pub struct LiveRun {
     /// Its id.
     pub run: RunId,
-    /// What was watched, [`described`]: a watch that was pointed elsewhere must not take it for its own.
+    /// What was watched, [`described`]: a watch that now has another target must not take the run for its own.
     pub target: String,
-    /// A mark of the definition that it was started under.
-    pub definition: String,
+    /// The definition that it was started under; empty for a run that was only found in `/proc`.
+    pub definition: Fingerprint,
     /// Its process.
     pub process: ProcessIdentity,
     /// When it began.
@@ -128,16 +138,16 @@ pub struct LiveRun {
 pub struct Paused {
     /// When it ends by itself.
     pub until: Option<jiff::Timestamp>,
-    /// How many seconds that was ahead: it lasts no longer than that after a start, where a clock is wrong at boot.
+    /// The length of the pause in seconds. After a start it lasts at most that long, in case the clock is wrong at boot.
     #[serde(default)]
     pub seconds: Option<u64>,
-    /// The newest state at that moment, if it had been dealt with: another one is to be applied on resume, also
-    /// where nothing else is known to have been applied.
+    /// The newest state when the pause began, if nothing was left to do about it. Any other state is applied on
+    /// resume, also where nothing is known to have been applied.
     #[serde(default)]
     pub settled: Option<Applied>,
 }
 
-/// A short mark of a content: equal contents have equal marks. 32 hexadecimal digits of SHA-256.
+/// A digest of a content: the first 32 hexadecimal digits of SHA-256 over its tagged, length-prefixed parts.
 pub fn digest(content: &Content) -> String {
     let mut hash = Sha256::new();
     let mut part = |tag: u8, bytes: &[u8]| {

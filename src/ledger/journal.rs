@@ -1,6 +1,7 @@
-//! The journal's form: one JSON object a line; the last line about a watch holds, history lines add up.
+//! The journal's format: one JSON object a line. The last line about a watch is in effect; lines of runs add up.
 //!
-//! A line that was cut by a crash or a full disk does not parse and is passed over. Writing is elsewhere.
+//! A line that was cut by a crash or a full disk does not parse and is skipped. This is a format on disk: names are
+//! written out where they are not those of fields, and golden tests pin every line.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,25 +9,28 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Applied, Entry, LiveRun, Paused};
-use crate::watch::{RunId, RunRecord, WatchName};
+use crate::watch::{Fingerprint, RunId, RunRecord, WatchName};
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub(super) enum Line {
     /// The ledger's id; the first line.
+    #[serde(rename = "ledger")]
     Ledger(String),
-    /// What holds of a watch from here on.
-    Watch(Standing),
+    /// The entry of a watch from here on.
+    #[serde(rename = "watch")]
+    Watch(EntryLine),
     /// A run of a watch that ended.
+    #[serde(rename = "run")]
     Run { watch: String, record: RunRecord },
     /// The watch is forgotten.
+    #[serde(rename = "forget")]
     Forget(String),
 }
 
 /// An entry without its history.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Standing {
+pub(super) struct EntryLine {
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied: Option<Applied>,
@@ -39,14 +43,14 @@ pub(super) struct Standing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     paused: Option<Paused>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stopped: Option<String>,
+    stopped: Option<Fingerprint>,
     #[serde(default)]
     ended: u64,
     #[serde(default)]
     failed: u64,
 }
 
-impl Standing {
+impl EntryLine {
     pub(super) fn of(name: &WatchName, entry: &Entry) -> Self {
         Self {
             name: name.to_string(),
@@ -73,7 +77,7 @@ impl Standing {
     }
 }
 
-/// What a journal says.
+/// What was read from a journal.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) id: Option<String>,
@@ -82,7 +86,7 @@ pub(super) struct Contents {
     pub(super) damaged: usize,
 }
 
-/// Reads a journal as far as it goes; none is an empty one.
+/// Reads a journal, skipping what is damaged; a missing file is an empty journal.
 pub(super) fn read(path: &Path) -> std::io::Result<Contents> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(parse(&bytes)),
@@ -105,9 +109,9 @@ impl Contents {
     fn take(&mut self, line: &[u8]) -> Option<()> {
         match serde_json::from_slice(line).ok()? {
             Line::Ledger(id) => self.id = Some(id),
-            Line::Watch(standing) => {
-                let name = WatchName::new(&standing.name).ok()?;
-                standing.apply_to(self.entries.entry(name).or_default());
+            Line::Watch(line) => {
+                let name = WatchName::new(&line.name).ok()?;
+                line.apply_to(self.entries.entry(name).or_default());
             }
             Line::Run { watch, record } => {
                 self.entries.entry(WatchName::new(&watch).ok()?).or_default().remember(record);
@@ -122,17 +126,17 @@ impl Contents {
 
 /// A line with its newline.
 pub(super) fn encode(line: &Line) -> Vec<u8> {
-    // Only strings, numbers and lists: serialising them cannot fail, and an empty line is passed over.
+    // Strings, numbers and lists always serialise; an empty line would be skipped.
     let mut bytes = serde_json::to_vec(line).unwrap_or_default();
     bytes.push(b'\n');
     bytes
 }
 
-/// A whole journal that says exactly this.
+/// A whole journal with exactly these entries.
 pub(super) fn encode_all<'a>(id: &str, entries: impl Iterator<Item = (&'a WatchName, &'a Entry)>) -> Vec<u8> {
     let mut bytes = encode(&Line::Ledger(id.to_owned()));
     for (name, entry) in entries {
-        bytes.extend(encode(&Line::Watch(Standing::of(name, entry))));
+        bytes.extend(encode(&Line::Watch(EntryLine::of(name, entry))));
         for record in &entry.history {
             bytes.extend(encode(&Line::Run { watch: name.to_string(), record: record.clone() }));
         }

@@ -1,12 +1,12 @@
-//! The ledger: what was applied, what runs, what is paused, on disk and safe against a crash at any moment.
+//! The ledger: what was applied, what runs and what is paused, on disk and safe against a crash at any moment.
 //!
-//! The memory of it is the truth while the daemon lives; the journal on disk follows on a thread of its own,
-//! so that a slow, full or read-only disk delays no action. It is written without fsync: a killed daemon
-//! loses nothing that was written, and after a loss of power nothing runs any more, so that the worst is a
-//! run that is repeated.
+//! While the daemon lives, its memory is authoritative; the journal on disk follows on a thread of its own, so that
+//! a slow, full or read-only disk delays no action. It is written without fsync: a killed daemon loses nothing that
+//! was written, and after a power failure no action runs any more, so that the worst case is a repeated run.
 
 mod entry;
 mod journal;
+mod unwritten;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -19,16 +19,14 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::watch::{RunId, RunRecord, WatchName};
+use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
 pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
+pub use unwritten::Unwritten;
 use writer::Writer;
 
-/// How many ended runs are remembered for each watch.
-pub const HISTORY: usize = 10;
-
-/// How long the state directory may still be locked at a start. An action that a killed daemon was just starting
-/// holds the daemon's lock until its program is executed; once it is free, all such actions can be found.
+/// How long a start waits for the lock on the state directory. An action that a killed daemon was just starting
+/// holds that lock until its program is executed; once the lock is free, all such actions can be found in `/proc`.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const LOCK_RETRY: Duration = Duration::from_millis(10);
@@ -41,7 +39,7 @@ pub enum LedgerError {
         "another twitcher daemon uses the state directory {0}; stop it first, or give this one a state_dir of its own in twitcher.conf"
     )]
     InUse(PathBuf),
-    /// There is a ledger that cannot be read. To begin anew would forget pauses and adopt nothing.
+    /// There is a ledger that cannot be read. Starting without it would forget pauses and adopt nothing.
     #[error(
         "cannot read the ledger {path}: {error}; give it to the daemon's user, or move it away to begin anew"
     )]
@@ -63,22 +61,6 @@ pub enum LedgerError {
     },
 }
 
-/// What is said only in memory.
-#[derive(Debug, thiserror::Error)]
-#[error("what was last known of {} watches ({}) is not in the ledger {}: {why}", watches.len(), shown(watches), path.display())]
-pub struct Unwritten {
-    watches: Vec<WatchName>,
-    path: PathBuf,
-    why: String,
-}
-
-/// The first few names.
-fn shown(watches: &[WatchName]) -> String {
-    let few: Vec<&str> = watches.iter().take(5).map(WatchName::as_str).collect();
-    let more = if watches.len() > few.len() { ", …" } else { "" };
-    few.join(", ") + more
-}
-
 /// A handle on the ledger; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -96,14 +78,14 @@ struct Shared {
 #[derive(Debug)]
 struct Disk {
     writer: Writer,
-    /// Holds the lock on the state directory as long as the ledger lives.
+    /// Holds the lock on the state directory for as long as the ledger lives.
     _lock: File,
 }
 
 impl Ledger {
-    /// Locks the state directory, made if it is missing, and reads what is in it. A journal that is damaged
-    /// costs the damaged lines and a warning in the log; one that cannot be written is kept in memory and retried.
-    /// Blocks for a few seconds where another process holds the lock.
+    /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with
+    /// a warning in the log; a journal that cannot be written is kept in memory and retried. Blocks for up to 5 s
+    /// while another process holds the lock.
     pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
         let unusable = |error| LedgerError::Directory { path: state_dir.to_owned(), error };
         std::fs::create_dir_all(state_dir).map_err(unusable)?;
@@ -122,7 +104,7 @@ impl Ledger {
             journal::read(&path).map_err(|error| LedgerError::Unreadable { path: path.clone(), error })?;
         if damaged > 0 {
             tracing::warn!(
-                "{damaged} damaged lines in {} were passed over; what they said is forgotten",
+                "skipped {damaged} damaged lines in the ledger {}; what they recorded is lost",
                 path.display()
             );
         }
@@ -132,23 +114,23 @@ impl Ledger {
         Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), disk }) })
     }
 
-    /// A ledger that remembers as long as the process lives, for what runs without a state directory.
+    /// A ledger without a file, for what runs without a state directory.
     pub fn in_memory() -> Self {
         let id = format!("{:08x}", fastrand::u32(..));
         Self { shared: Arc::new(Shared { id, entries: Mutex::default(), disk: None }) }
     }
 
-    /// The first part of the ids of all runs that belong to this ledger.
+    /// The first part of the ids of all runs of this ledger.
     pub fn id(&self) -> &str {
         &self.shared.id
     }
 
-    /// What is remembered of a watch.
+    /// The entry of a watch.
     pub fn entry(&self, watch: &str) -> Option<Entry> {
         self.entries().get(watch).cloned()
     }
 
-    /// Every watch that is remembered, with the runs that had not ended.
+    /// Every run whose end is not recorded, with its watch.
     pub fn live_runs(&self) -> Vec<(WatchName, LiveRun)> {
         self.entries()
             .iter()
@@ -169,13 +151,12 @@ impl Ledger {
         self.change(watch, |entry| entry.end(record, succeeded));
     }
 
-    /// This is the newest state that was given to a run that succeeded.
+    /// The newest state that was given to a run that succeeded.
     pub fn applied(&self, watch: &WatchName, applied: Applied) {
         self.change(watch, |entry| entry.applied = Some(applied));
     }
 
-    /// A run for this target, [`described`], is over and left no outcome: it was interrupted together with the
-    /// daemon or the machine.
+    /// A run for this target, [`described`], ended with the daemon or the machine and left no outcome.
     pub fn interrupted(&self, watch: &WatchName, run: &RunId, target: &str) {
         self.change(watch, |entry| {
             entry.live.retain(|live| live.run != *run);
@@ -183,23 +164,46 @@ impl Ledger {
         });
     }
 
-    /// A run of a watch goes on as that of another, which it was renamed to.
+    /// A live run now belongs to another watch: the same definition under a new name.
     pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
         self.change(from, |entry| entry.live.retain(|other| other.run != live.run));
         self.change(to, |entry| entry.live.push(live));
     }
 
-    /// The watch is paused, or not any more.
+    /// Records that the watch is paused, or resumed (`None`).
     pub fn pause(&self, watch: &WatchName, paused: Option<Paused>) {
         self.change(watch, |entry| entry.paused = paused);
     }
 
-    /// The watch is stopped under the definition with this fingerprint, or not any more.
-    pub fn stop(&self, watch: &WatchName, stopped: Option<String>) {
+    /// Records that the watch is stopped under the definition with this fingerprint, or no longer stopped (`None`).
+    pub fn stop(&self, watch: &WatchName, stopped: Option<Fingerprint>) {
         self.change(watch, |entry| entry.stopped = stopped);
     }
 
-    /// Looks at what is remembered of a watch without copying it; nothing is remembered of most.
+    /// Replaces the fingerprints of version 0.1.0 by that of today's definition. They cannot be compared with it, and
+    /// a new version must lift no stop: the definition counts as unchanged.
+    pub fn renew_fingerprints(&self, spec: &WatchSpec) {
+        let target = described(&spec.target);
+        let old_stop = |stopped: &Fingerprint| stopped.is_of_version_0_1_0();
+        let old_run = |live: &LiveRun| live.definition.is_of_version_0_1_0() && live.target == target;
+        let any_old = self.read(spec.name.as_str(), |entry| {
+            entry.stopped.as_ref().is_some_and(old_stop) || entry.live.iter().any(old_run)
+        });
+        if !any_old {
+            return;
+        }
+        let fingerprint = spec.fingerprint();
+        self.change(&spec.name, |entry| {
+            if let Some(stopped) = entry.stopped.as_mut().filter(|stopped| old_stop(stopped)) {
+                *stopped = fingerprint.clone();
+            }
+            for live in entry.live.iter_mut().filter(|live| old_run(live)) {
+                live.definition = fingerprint.clone();
+            }
+        });
+    }
+
+    /// Looks at the entry of a watch without copying it; an empty one where there is none.
     pub fn read<T>(&self, watch: &str, look: impl FnOnce(&Entry) -> T) -> T {
         match self.entries().get(watch) {
             Some(entry) => look(entry),
@@ -207,8 +211,8 @@ impl Ledger {
         }
     }
 
-    /// Forgets watches that are not `configured`, have nothing alive and did not run since `since`: a file that
-    /// is broken or missing for a day costs no pause and no memory of what was applied.
+    /// Forgets watches that are not `configured`, have no live run and did not run since `since`, so that a file that
+    /// is missing for a day loses no pause and no record of what was applied.
     pub fn forget(&self, configured: impl Fn(&WatchName) -> bool, since: jiff::Timestamp) {
         let mut entries = self.entries();
         let recent = |entry: &Entry| entry.history.back().is_some_and(|last| last.started >= since);
@@ -224,20 +228,20 @@ impl Ledger {
         }
     }
 
-    /// What keeps the ledger from being written, if anything does.
+    /// Why the ledger cannot be written at the moment, if it cannot.
     pub fn complaint(&self) -> Option<String> {
         self.shared.disk.as_ref().and_then(|disk| disk.writer.complaint())
     }
 
-    /// Waits until everything said so far is in the journal; not longer than `patience`, and not for a disk that
-    /// refuses. After a wait in vain the end of the ledger does not wait again.
+    /// At the end: waits at most `patience` until every change so far is in the journal; does not wait for a disk that
+    /// refuses. If it fails, dropping the ledger does not wait again.
     pub fn flush(&self, patience: Duration) -> Result<(), Unwritten> {
         let Some(disk) = &self.shared.disk else { return Ok(()) };
         disk.writer.flush(patience).inspect_err(|_| disk.writer.give_up())
     }
 
-    /// The same in the middle of the ledger's life, for somebody who was promised that it is kept.
-    pub fn settle(&self, patience: Duration) -> Result<(), Unwritten> {
+    /// The same while the ledger stays in use, for an operator who is promised that a change is kept.
+    pub fn wait_until_written(&self, patience: Duration) -> Result<(), Unwritten> {
         self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience))
     }
 
@@ -261,8 +265,8 @@ impl Ledger {
     }
 }
 
-/// The id of a ledger that has none yet. The same for the next daemon on this directory, so that runs are found
-/// again even where nothing could ever be written.
+/// The id of a new ledger. It is derived from the directory, so that the next daemon finds this one's runs even if
+/// nothing could ever be written.
 fn first_id(directory: &File) -> String {
     let Ok(metadata) = directory.metadata() else { return format!("{:08x}", fastrand::u32(..)) };
     let hash =
@@ -270,7 +274,7 @@ fn first_id(directory: &File) -> String {
     hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
 }
 
-/// An advisory lock that goes with the process, however it ends: flock(2).
+/// Takes the advisory lock of flock(2), which the kernel drops when the process ends, however it ends.
 fn lock_exclusively(file: &File) -> nix::Result<()> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {

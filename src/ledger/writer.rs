@@ -1,6 +1,6 @@
-//! The thread that brings the journal to the disk, and what it does while the disk refuses.
+//! The thread that writes the journal to disk, and retries while the disk refuses.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -8,30 +8,33 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::entry::Entry;
-use super::journal::{self, Line, Standing};
-use super::{HISTORY, Unwritten};
+use super::entry::{Entry, HISTORY};
+use super::journal::{self, EntryLine, Line};
+use super::unwritten::Unwritten;
 use crate::watch::{RunRecord, WatchName};
 
 /// How long to wait after a failed write before the next try.
 const RETRY: Duration = Duration::from_secs(2);
-/// How long the end of a ledger waits for what is unwritten.
+/// How long dropping a ledger waits for unwritten changes.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
-/// A journal is written anew when it is this many bytes longer than what it says needs.
+/// A journal is rewritten when it is this many bytes longer than twice its last rewrite.
 const SLACK: u64 = 256 << 10;
 
-/// Changes on their way to the disk. What holds of a watch is kept once, however often it changes, so that
-/// a disk that is gone for long costs no memory.
+/// Changes on their way to the disk. Only the newest entry of each watch is kept, so that memory stays bounded
+/// while the disk is gone.
 #[derive(Debug, Default)]
 struct Queue {
-    standing: BTreeMap<WatchName, Option<Entry>>,
+    /// The newest entry of each changed watch; `None`: it is forgotten.
+    entries: BTreeMap<WatchName, Option<Entry>>,
     records: BTreeMap<WatchName, VecDeque<RunRecord>>,
     complaint: Option<String>,
+    /// Attempts to write that failed since the last that succeeded.
+    failures: u32,
     writing: bool,
-    /// What the thread is writing just now.
-    in_hand: Vec<WatchName>,
+    /// Watches whose changes the thread took and has not yet written, over any number of failed attempts.
+    taken: BTreeSet<WatchName>,
     ended: bool,
-    /// The thread is over, or nobody waits for it any more.
+    /// The thread has ended, or nobody waits for it any more.
     over: bool,
 }
 
@@ -95,11 +98,11 @@ impl Writer {
         Self { path, channel, thread }
     }
 
-    /// Queues what holds of a watch from now on (`None`: nothing, it is forgotten) and a run that ended.
+    /// Queues the entry of a watch (`None`: the watch is forgotten) and a run that ended.
     pub(super) fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
         let mut queue = self.channel.lock();
-        let standing = entry.map(|entry| Entry { history: VecDeque::new(), ..entry.clone() });
-        queue.standing.insert(watch.clone(), standing);
+        let entry = entry.map(|entry| Entry { history: VecDeque::new(), ..entry.clone() });
+        queue.entries.insert(watch.clone(), entry);
         if let Some(record) = record {
             let waiting = queue.records.entry(watch.clone()).or_default();
             waiting.push_back(record);
@@ -114,22 +117,25 @@ impl Writer {
         self.channel.lock().complaint.clone()
     }
 
-    /// Nobody waits for a disk that hangs any more.
+    /// From now on nobody waits for this disk: it hangs.
     pub(super) fn give_up(&self) {
         self.channel.lock().over = true;
     }
 
     pub(super) fn flush(&self, patience: Duration) -> Result<(), Unwritten> {
-        let on_its_way = |queue: &Queue| queue.writing || !queue.standing.is_empty();
+        let on_its_way = |queue: &Queue| queue.writing || !queue.entries.is_empty();
         let unwritten = |queue: &Queue| on_its_way(queue) && queue.complaint.is_none();
         let queue = self.channel.wait_while(self.channel.lock(), Some(patience), unwritten);
         let hangs = unwritten(&queue);
-        let why = if hangs { Some("the disk hangs".to_owned()) } else { queue.complaint.clone() };
-        let mut watches: Vec<_> = queue.standing.keys().chain(&queue.in_hand).cloned().collect();
-        watches.sort();
-        watches.dedup();
+        let failures = queue.failures;
+        let refused = queue.complaint.as_ref().map(|why| format!("{why} (failed attempts: {failures})"));
+        let why = if hangs { Some("the disk hangs".to_owned()) } else { refused };
+        let watches: BTreeSet<&WatchName> = queue.entries.keys().chain(&queue.taken).collect();
         match why {
-            Some(why) if !watches.is_empty() => Err(Unwritten { watches, path: self.path.clone(), why }),
+            Some(why) if !watches.is_empty() => {
+                let watches = watches.into_iter().cloned().collect();
+                Err(Unwritten { watches, path: self.path.clone(), why })
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -155,23 +161,23 @@ fn serve(channel: &Channel, mut journal: Journal) {
         note(&mut queue, &journal.path, result);
         queue.writing = false;
         if queue.complaint.is_none() {
-            queue.in_hand = Vec::new();
+            queue.taken.clear();
         }
         channel.changed.notify_all();
         if queue.complaint.is_some() {
             queue = channel.wait_while(queue, Some(RETRY), |queue| !queue.ended);
         } else {
-            queue = channel.wait_while(queue, None, |queue| queue.standing.is_empty() && !queue.ended);
+            queue = channel.wait_while(queue, None, |queue| queue.entries.is_empty() && !queue.ended);
         }
-        if queue.ended && queue.standing.is_empty() {
+        if queue.ended && queue.entries.is_empty() {
             return;
         }
         queue.writing = true;
-        let standing = std::mem::take(&mut queue.standing);
+        let entries = std::mem::take(&mut queue.entries);
         let records = std::mem::take(&mut queue.records);
-        queue.in_hand = standing.keys().cloned().collect();
+        queue.taken.extend(entries.keys().cloned());
         drop(queue);
-        let lines = journal.take(standing, records);
+        let lines = journal.take(entries, records);
         result = journal.append(&lines);
     }
 }
@@ -179,7 +185,7 @@ fn serve(channel: &Channel, mut journal: Journal) {
 fn note(queue: &mut Queue, path: &Path, result: std::io::Result<()>) {
     let complaint = result.err().map(|error| {
         format!(
-            "cannot write the ledger {}: {error}; what was applied is kept in memory until that is mended",
+            "cannot write the ledger {}: {error}; changes are kept in memory until it can be written",
             path.display()
         )
     });
@@ -188,10 +194,11 @@ fn note(queue: &mut Queue, path: &Path, result: std::io::Result<()>) {
         (Some(_), None) => tracing::info!("the ledger {} is written again", path.display()),
         (None, None) | (Some(_), Some(_)) => {}
     }
+    queue.failures = if complaint.is_some() { queue.failures.saturating_add(1) } else { 0 };
     queue.complaint = complaint;
 }
 
-/// The file, and all that it should say.
+/// The file, and everything that should be in it.
 struct Journal {
     path: PathBuf,
     id: String,
@@ -203,10 +210,10 @@ struct Journal {
 }
 
 impl Journal {
-    /// Takes changes into the whole, and returns them as lines.
+    /// Merges changes into the entries, and returns them as lines.
     fn take(
         &mut self,
-        standing: BTreeMap<WatchName, Option<Entry>>,
+        entries: BTreeMap<WatchName, Option<Entry>>,
         records: BTreeMap<WatchName, VecDeque<RunRecord>>,
     ) -> Vec<u8> {
         let mut lines = Vec::new();
@@ -216,13 +223,13 @@ impl Journal {
             self.entries.entry(watch.clone()).or_default().remember(record.clone());
             lines.extend(journal::encode(&Line::Run { watch: watch.to_string(), record }));
         }
-        for (watch, entry) in standing {
+        for (watch, entry) in entries {
             let Some(entry) = entry else {
                 self.entries.remove(&watch);
                 lines.extend(journal::encode(&Line::Forget(watch.to_string())));
                 continue;
             };
-            lines.extend(journal::encode(&Line::Watch(Standing::of(&watch, &entry))));
+            lines.extend(journal::encode(&Line::Watch(EntryLine::of(&watch, &entry))));
             let kept = self.entries.entry(watch).or_default();
             let history = std::mem::take(&mut kept.history);
             *kept = Entry { history, ..entry };
@@ -231,7 +238,7 @@ impl Journal {
     }
 
     fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        // A file that was removed would take what is written to it along.
+        // What is written to an unlinked file is lost with it.
         let there = |file: &File| file.metadata().is_ok_and(|found| found.nlink() > 0);
         let Some(file) = self.file.as_mut().filter(|file| there(file)) else { return self.rewrite() };
         if let Err(error) = file.write_all(lines) {

@@ -1,15 +1,15 @@
-//! What the machine answers: what is to be done, in order.
+//! Effects: what the machine asks its task to do, in order.
 
 use crate::watch::{Reason, RunId, Seq, State, Version};
 
-/// What is to be done. Performed in order by the watch's task.
+/// One thing to do. The watch's task performs effects in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an effect that is not performed is a lost run or a lost signal"]
 pub enum Effect {
     /// Ask for a slot among the daemon's `max_processes`; answered by [`Input::Slot`](super::Input::Slot).
     /// At most one request is open at a time.
     Acquire,
-    /// Give back the slot, or the place in the queue for one: nothing is to be run now.
+    /// Return the slot, or leave the queue for one: there is nothing to start now.
     Release,
     /// Start the action in the slot. Its end, also a failed start, comes back as
     /// [`Input::Ended`](super::Input::Ended).
@@ -20,10 +20,10 @@ pub enum Effect {
         reason: Reason,
         /// 1, 2, …
         attempt: u32,
-        /// How many updates it stands for. A run that repeats another (retry, recovery) stands for the
-        /// same ones; a trigger that serves no update stands for 0.
+        /// How many updates it covers. A run that repeats another (retry, recovery) covers the same ones; a
+        /// trigger that serves no update covers 0.
         coalesced: u64,
-        /// Which run it becomes; drawn by the machine from the caller's source of ids.
+        /// The id of the new run, drawn from the caller's [`Entropy`](super::Entropy).
         run: RunId,
     },
     /// Send a signal to a live run.
@@ -33,38 +33,39 @@ pub enum Effect {
         /// What.
         sent: Sent,
     },
-    /// A state will not be run by itself, and why.
+    /// No run starts for this state of its own accord.
     ///
-    /// Each observed state gets exactly one of this and its first [`Effect::Start`], but the one that an
-    /// adopted run already has. A retry, a recovery, a trigger or a resume may start it (again) later.
+    /// Each observed state gets exactly one `Skip` or one first [`Effect::Start`], except the state that an
+    /// adopted run already has. A retry, a recovery, a trigger or a resume may still start it later.
     Skip {
-        /// Its order.
+        /// Its sequence number.
         seq: Seq,
         /// Why.
         why: SkipReason,
     },
-    /// The state was given to a run that succeeded. Orders never fall here, also where parallel runs
-    /// end out of order.
+    /// The run that just ended succeeded with this state. `seq` never falls, even when parallel runs end out
+    /// of order.
     Applied {
-        /// The state's order.
+        /// The run that ended.
+        run: RunId,
+        /// The state's sequence number.
         seq: Seq,
         /// Its version.
         version: Version,
     },
-    /// The last retry failed under `on_failure = "stop"`: to be remembered across restarts.
+    /// The last retry failed under `on_failure = "stop"`: remember the stop across restarts.
     Stopped,
-    /// The stop was ended by an order: to be forgotten.
+    /// An operator ended the stop: forget it.
     Revived,
-    /// The pause ended by itself or by an order: to be forgotten.
+    /// The pause expired or an operator ended it: forget it.
     Resumed,
     /// The answer to a [`Control`](super::Control).
     Answer(Answer),
-    /// Nothing is live any more after Retire or Stop. Nothing but a late `Release`, `Skip` or `Answer`
-    /// follows.
+    /// After Retire or Stop the last run has ended. Only a late `Release`, `Skip` or `Answer` may follow.
     Drained,
 }
 
-/// A signal as the machine means it.
+/// What kind of signal a run is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sent {
     /// The watch's `notify_signal`, to the leader.
@@ -75,27 +76,27 @@ pub enum Sent {
     Kill,
 }
 
-/// Why a state was not run by itself.
+/// Why no run starts for a state of its own accord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
-    /// `run_on_load` says so, or the ledger knows it as applied.
+    /// First state: `run_on_load` forbids it, or the ledger says that it was applied.
     OnLoad,
     /// `run_mode = "discard"` and the action was running.
     Discarded,
-    /// A newer state took its place before it could start; it counts in `TWITCHER_COALESCED`.
+    /// A newer state replaced it before it started; it counts in `TWITCHER_COALESCED`.
     Superseded,
-    /// The key is gone and `on_delete = "ignore"`, or it was never there.
+    /// The key does not exist and `on_delete = "ignore"`, or it never existed.
     Absent,
-    /// The watch is being retired or the daemon stops.
+    /// The watch retires or the daemon stops.
     Retiring,
 }
 
-/// What became of an operator's request.
+/// The result of an operator's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {
-    /// It is being done.
+    /// It is carried out.
     Accepted,
-    /// It is not.
+    /// It is not carried out.
     Refused(Refusal),
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::effect::Effect;
 use super::input::RunEnd;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
-use super::runs::Live;
+use super::runs::LiveRun;
 use super::waiting::{Entry, Wait, later};
 use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, Verdict};
 
@@ -33,11 +33,11 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    fn succeed(&mut self, live: &Live, effects: &mut Vec<Effect>) {
+    fn succeed(&mut self, live: &LiveRun, effects: &mut Vec<Effect>) {
         let (Some(seq), Some(version)) = (live.seq, live.version) else { return };
         if self.history.applied.is_none_or(|(last, _)| last <= seq) {
             self.history.applied = Some((seq, version));
-            effects.push(Effect::Applied { seq, version });
+            effects.push(Effect::Applied { run: live.run.clone(), seq, version });
         }
         if let Some(newest) = &mut self.newest
             && newest.state.seq == seq
@@ -46,7 +46,7 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    fn fail(&mut self, now: Instant, live: &Live, effects: &mut Vec<Effect>) {
+    fn fail(&mut self, now: Instant, live: &LiveRun, effects: &mut Vec<Effect>) {
         if live.adopted && live.seq.is_none() {
             // Its state is not known, so neither is whether a newer one came since.
             return self.lose(now, live);
@@ -83,7 +83,7 @@ impl<S: Entropy> Machine<S> {
     }
 
     /// Nobody knows how a run ended: the newest state is run again, marked as a recovery. No failure.
-    fn lose(&mut self, now: Instant, live: &Live) {
+    fn lose(&mut self, now: Instant, live: &LiveRun) {
         if self.newest.is_none() {
             self.recover = true;
             return;
@@ -110,7 +110,7 @@ impl<S: Entropy> Machine<S> {
 
     /// Whether a run that did not succeed is to be repeated: nothing newer waits or runs, and there is
     /// something to apply. In discard mode what came meanwhile was not admitted, but a repetition uses it.
-    fn is_to_repeat(&self, live: &Live) -> bool {
+    fn is_to_repeat(&self, live: &LiveRun) -> bool {
         if !matches!(self.lifecycle, Lifecycle::Serving) || !self.waiting.is_empty() {
             return false;
         }

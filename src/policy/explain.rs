@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::effect::SkipReason;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
-use super::runs::{Course, Live};
-use super::waiting::{Entry, Wait};
+use super::runs::LiveRun;
+use super::waiting::Wait;
 use crate::watch::{Reason, RunId, Seq, Verdict, Version};
 
 /// What a watch is doing: the words of `status`.
@@ -101,44 +101,6 @@ pub struct WaitingState {
     pub behind: usize,
 }
 
-/// How far the ending of a live run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stopping {
-    /// It may run; TERM at that time, if any.
-    No {
-        /// When it gets TERM.
-        term_at: Option<Instant>,
-    },
-    /// It was sent TERM.
-    Terminated {
-        /// When it gets KILL.
-        kill_at: Instant,
-    },
-    /// It was sent KILL.
-    Killed,
-}
-
-/// A live run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LiveRun {
-    /// Which.
-    pub run: RunId,
-    /// The version of its state; of an adopted run, where the ledger knows it.
-    pub version: Option<Version>,
-    /// Why it was started.
-    pub reason: Reason,
-    /// 1, 2, …
-    pub attempt: u32,
-    /// How many updates it stands for.
-    pub coalesced: u64,
-    /// Since when.
-    pub started: Instant,
-    /// Whether a former daemon started it.
-    pub adopted: bool,
-    /// Whether it is being ended.
-    pub stopping: Stopping,
-}
-
 /// All that `twitcher explain` tells of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
@@ -163,52 +125,6 @@ pub struct Explanation {
     pub last_end: Option<(RunId, Verdict, Instant)>,
     /// The last state that was skipped for each reason, and when.
     pub last_skips: BTreeMap<SkipReason, (Seq, Instant)>,
-}
-
-/// What is remembered only to be told, and what was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct History {
-    pub(super) applied: Option<(Seq, Version)>,
-    /// None before the first run.
-    pub(super) last_run: Option<Box<LastRun>>,
-    /// At most one for each reason, in their order.
-    pub(super) skips: Vec<(SkipReason, Seq, Instant)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct LastRun {
-    /// The last start: when it was is the machine's `last_start`.
-    start: Option<(Seq, Reason, u64)>,
-    end: Option<(RunId, Verdict, Instant)>,
-}
-
-impl History {
-    pub(super) fn started(&mut self, entry: &Entry, coalesced: u64) {
-        self.last_run.get_or_insert_default().start = Some((entry.state.seq, entry.reason, coalesced));
-    }
-
-    pub(super) fn ended(&mut self, live: &Live, verdict: Verdict, now: Instant) {
-        self.last_run.get_or_insert_default().end = Some((live.run.clone(), verdict, now));
-    }
-
-    pub(super) fn skipped(&mut self, seq: Seq, why: SkipReason, now: Instant) {
-        match self.skips.binary_search_by_key(&why, |(reason, _, _)| *reason) {
-            Ok(place) => self.skips[place] = (why, seq, now),
-            Err(place) => {
-                self.skips.reserve_exact(1);
-                self.skips.insert(place, (why, seq, now));
-            }
-        }
-    }
-
-    fn start(&self) -> Option<(Seq, Reason, u64)> {
-        self.last_run.as_ref()?.start
-    }
-
-    /// How many updates the last run stood for, at least 1.
-    pub(super) fn last_coalesced(&self) -> u64 {
-        self.start().map_or(1, |(_, _, coalesced)| coalesced.max(1))
-    }
 }
 
 impl<S: Entropy> Machine<S> {
@@ -255,13 +171,13 @@ impl<S: Entropy> Machine<S> {
             converged: self.converged(),
             waiting,
             obstacles: self.obstacles(now),
-            live: self.live.iter().map(LiveRun::of).collect(),
+            live: self.live.clone(),
             last_start: self
                 .history
                 .start()
                 .zip(self.last_start)
                 .map(|((seq, reason, _), at)| (seq, reason, at)),
-            last_end: self.history.last_run.as_ref().and_then(|run| run.end.clone()),
+            last_end: self.history.end().cloned(),
             last_skips: self.history.skips.iter().map(|&(why, seq, at)| (why, (seq, at))).collect(),
         }
     }
@@ -297,25 +213,5 @@ impl<S: Entropy> Machine<S> {
             obstacles.push(Obstacle::Slot);
         }
         obstacles
-    }
-}
-
-impl LiveRun {
-    fn of(live: &Live) -> Self {
-        let stopping = match live.course {
-            Course::Running { term_at } => Stopping::No { term_at },
-            Course::Terminated { kill_at } => Stopping::Terminated { kill_at },
-            Course::Killed => Stopping::Killed,
-        };
-        Self {
-            run: live.run.clone(),
-            version: live.version,
-            reason: live.reason,
-            attempt: live.attempt,
-            coalesced: live.coalesced,
-            started: live.started,
-            adopted: live.adopted,
-            stopping,
-        }
     }
 }

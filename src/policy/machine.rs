@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::effect::{Effect, SkipReason};
-use super::explain::History;
+use super::history::History;
 use super::input::{Adopted, Input, Pause, Suspension};
-use super::runs::{Course, Live};
+use super::runs::{Course, LiveRun};
 use super::waiting::{Entry, later};
 use crate::watch::{PolicySpec, RunId, RunMode, Seq, State};
 
@@ -68,7 +68,7 @@ pub struct Machine<S> {
     /// newest state, unless that is an ignored deletion.
     pub(super) waiting: VecDeque<Entry>,
     /// In the order of their starts.
-    pub(super) live: Vec<Live>,
+    pub(super) live: Vec<LiveRun>,
     /// A slot was asked for and neither granted nor given back.
     pub(super) asked: bool,
     pub(super) paused: Option<Pause>,
@@ -113,7 +113,7 @@ impl<S: Entropy> Machine<S> {
         let course = Course::Running { term_at: self.policy.timeout.map(|timeout| later(started, timeout)) };
         let seq = None;
         let adopted = true;
-        self.live.push(Live { run, seq, version, reason, attempt, coalesced, started, adopted, course });
+        self.live.push(LiveRun { run, seq, version, reason, attempt, coalesced, started, adopted, course });
     }
 
     /// Takes what happened and says what is to be done, to be performed in this order.
@@ -142,7 +142,7 @@ impl<S: Entropy> Machine<S> {
 
     /// When to call [`Machine::handle`] with [`Input::Wakeup`] if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ends = self.live.iter().filter_map(Live::deadline).min();
+        let ends = self.live.iter().filter_map(LiveRun::deadline).min();
         let serving = matches!(self.lifecycle, Lifecycle::Serving);
         let pause = self.paused.and_then(|pause| pause.until).filter(|_| serving);
         let first = self.waiting.front().filter(|_| serving && !self.is_suspended());
@@ -197,7 +197,7 @@ impl<S: Entropy> Machine<S> {
         self.discarded = 0;
         self.last_start = Some(now);
         let term_at = self.policy.timeout.map(|timeout| later(now, timeout));
-        self.live.push(Live {
+        self.live.push(LiveRun {
             run: run.clone(),
             seq: Some(entry.state.seq),
             version: Some(entry.state.version),

@@ -1,46 +1,51 @@
-//! When an action is run: one pure machine a watch. No await, no clock, no randomness of its own, no log.
+//! When an action runs: one pure machine per watch. No await, no clock, no randomness of its own, no log.
 //!
-//! [`Machine::handle`] takes what happened and the time, and answers with [`Effect`]s; what becomes of
-//! them comes back as [`Input`]. [`Machine::poll_timeout`] says when to call again if nothing happens.
+//! [`Machine::handle`] takes an event and the time and returns [`Effect`]s; their results come back as
+//! [`Input`]. [`Machine::poll_timeout`] says when to call again if nothing happens.
 //!
-//! A state waits for its start in this order: `settle`, `splay`, `min_interval`, room beside the live runs
-//! (run mode), a slot among the daemon's `max_processes`; and the newest state is the one that starts. A
-//! file a concern:
+//! Before it starts, a state waits in this order: `settle`, `splay`, `min_interval`, room beside the live runs
+//! (run mode), a slot among the daemon's `max_processes`. The newest state is the one that starts. One file
+//! per concern:
 //!
 //! | file | decides |
 //! |---|---|
-//! | `machine` | the order of things inside one `handle`; when to wake up |
-//! | `admission` | what an observed state does, by run mode and for the first one by `run_on_load` |
+//! | `machine` | the order of steps inside one `handle`; when to wake up |
+//! | `admission` | what a state does: by run mode; the first one also by `run_on_load` |
 //! | `waiting` | how long an entry waits: settle, splay, interval |
-//! | `runs` | live runs, their timeouts and signals |
-//! | `ending` | what a run's end leads to: applied, retry, recovery, stop |
+//! | `runs` | live runs: TERM and KILL |
+//! | `ending` | what the end of a run leads to: applied, retry, recovery, stop |
 //! | `control` | trigger, pause, resume, retire, stop |
-//! | `explain` | facts for people |
+//! | `past` | what is known about a first state: ledger, predecessor, fault |
+//! | `explain`, `history` | facts for people |
 //!
 //! Where the contract leaves room, the machine does this:
 //!
-//! - Waiting goes on while the action runs: an update that settled meanwhile starts as soon as there is room. A
-//!   slot request is taken back while an update waits for quiet again.
-//! - A deletion that runs nothing takes what waits with it; only parallel mode still runs what has settled.
-//! - Discard mode retries with the newest state, although that was discarded; a resume applies it after the run.
-//! - Restart mode sends TERM when the update comes, and waits for quiet while the run ends.
-//! - A held watch (paused, stopped) keeps the newest state only, in parallel mode too, and ends no run.
+//! - Waiting continues while the action runs: an update that settled meanwhile starts as soon as there is room.
+//!   A slot request is withdrawn while an update settles again.
+//! - A deletion that runs nothing drops the waiting state; only parallel mode still runs states that settled.
+//! - Discard mode retries with the newest state even if that was discarded; a resume applies it after the run.
+//! - Restart mode sends TERM when the update arrives; the update settles while the run ends.
+//! - A suspended watch (paused, stopped) keeps only the newest state, in parallel mode too, and ends no run.
 //! - In parallel mode at most 1024 states wait, and a failed run is retried only while its state is the newest.
-//! - A retry and a recovery stand for the updates of the run that they repeat.
+//! - A retry or a recovery covers the updates of the run that it repeats.
 
 mod admission;
 mod control;
 mod effect;
 mod ending;
 mod explain;
+mod history;
 mod input;
 mod machine;
+mod past;
 mod runs;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
 pub use effect::{Answer, Effect, Refusal, Sent, SkipReason};
-pub use explain::{NewestState, Obstacle, Phase, Stopping};
+pub use explain::{NewestState, Obstacle, Phase};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
+pub use past::{Past, Predecessor};
+pub use runs::Course;

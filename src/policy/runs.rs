@@ -1,4 +1,4 @@
-//! Live runs: what each was given, and its way from TERM to KILL.
+//! Live runs: the state that each one has, and when it gets TERM and KILL.
 
 use std::time::{Duration, Instant};
 
@@ -6,41 +6,55 @@ use super::effect::{Effect, Sent};
 use super::waiting::later;
 use crate::watch::{Reason, RunId, Seq, Version};
 
-/// How far a run is on its way to be ended by us.
+/// How far a run is from undisturbed to TERM to KILL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Course {
-    /// It may run, until then if there is a then.
-    Running { term_at: Option<Instant> },
-    /// It was sent TERM.
-    Terminated { kill_at: Instant },
-    /// It was sent KILL.
+pub enum Course {
+    /// Nothing was sent.
+    Running {
+        /// When it gets TERM, if ever.
+        term_at: Option<Instant>,
+    },
+    /// TERM was sent.
+    Terminated {
+        /// When it gets KILL.
+        kill_at: Instant,
+    },
+    /// KILL was sent.
     Killed,
 }
 
 /// A run that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Live {
-    pub(super) run: RunId,
-    /// The state's order; not known of an adopted run until a first state of its version shows up.
-    pub(super) seq: Option<Seq>,
-    pub(super) version: Option<Version>,
-    pub(super) reason: Reason,
-    pub(super) attempt: u32,
-    pub(super) coalesced: u64,
-    pub(super) started: Instant,
-    pub(super) adopted: bool,
-    pub(super) course: Course,
+pub struct LiveRun {
+    /// Its id.
+    pub run: RunId,
+    /// The sequence number of its state. Unknown for an adopted run until a first state of its version arrives.
+    pub seq: Option<Seq>,
+    /// The version of its state. For an adopted run: if the ledger knows it.
+    pub version: Option<Version>,
+    /// Why it was started.
+    pub reason: Reason,
+    /// 1, 2, …
+    pub attempt: u32,
+    /// How many updates it covers.
+    pub coalesced: u64,
+    /// When it started.
+    pub started: Instant,
+    /// A former daemon started it.
+    pub adopted: bool,
+    /// Whether it is being ended.
+    pub course: Course,
 }
 
-impl Live {
-    /// Has it ended at `deadline` at the latest.
+impl LiveRun {
+    /// Makes TERM due at `deadline` at the latest.
     pub(super) fn limit(&mut self, deadline: Instant) {
         if let Course::Running { term_at } = &mut self.course {
             *term_at = Some(term_at.map_or(deadline, |at| at.min(deadline)));
         }
     }
 
-    /// Sends what is due; `at_once` makes TERM due.
+    /// Sends the signals that are due. `at_once` makes TERM due now.
     pub(super) fn advance(
         &mut self,
         now: Instant,
@@ -52,7 +66,7 @@ impl Live {
             && (at_once || term_at.is_some_and(|at| at <= now))
         {
             effects.push(Effect::Signal { run: self.run.clone(), sent: Sent::Term });
-            // Counted from the TERM that was sent, not from when it was due: a late daemon must not
+            // `kill_after` counts from when TERM was sent, not from when it was due: a late daemon must not
             // shorten the time that the action has to clean up.
             self.course = Course::Terminated { kill_at: later(now, kill_after) };
         }

@@ -29,7 +29,8 @@ pub struct FoundRun {
     /// It bears the mark that only leaders of runs have. Without, it may be one that could not be marked, or a
     /// service that an action left running in a session of its own.
     pub marked: bool,
-    /// Who it runs as. Anybody may set a variable: believe it only for the watch's own user.
+    /// The account that it runs as. Anybody can set the variables: they say nothing unless this is the watch's own
+    /// account.
     pub uid: u32,
 }
 
@@ -73,26 +74,35 @@ impl Spawner {
         found.into_values().collect()
     }
 
-    /// Goes on draining what ended runs of an earlier daemon left running, so that a service which an action
-    /// started does not stop at a full pipe. Pipes with these inodes have a reader already. Returns how many.
+    /// Goes on reading the output of what ended runs of an earlier daemon left running, so that no service
+    /// that an action started blocks on a full pipe. Pipes with the inodes `read` have a reader already.
+    /// Returns how many there are.
     ///
     /// Reads `/proc` like [`Spawner::find_runs`], and needs a tokio runtime.
     pub fn drain_leftovers(&self, prefix: &str, read: &BTreeSet<u64>) -> usize {
         let mut read = read.clone();
-        let leftovers = Leftovers::default();
+        let mut leftovers: BTreeMap<WatchName, Leftovers> = BTreeMap::new();
+        let mut count = 0;
         for stat in procfs::every_stat().filter(|stat| stat.alive) {
             let Some(run) = self.read_run(stat, prefix) else { continue };
             for number in [1, 2] {
                 let Some((inode, pipe)) = held_pipe(stat.pid, number, &read) else { continue };
                 read.insert(inode);
-                OutputSink::to_log(&leftovers, &run.watch, &run.run).linger(pipe);
+                let leftovers = leftovers.entry(run.watch.clone()).or_default();
+                OutputSink::to_log(leftovers, &run.watch, &run.run).linger(pipe);
+                count += 1;
             }
         }
-        leftovers.count()
+        count
     }
 
     fn read_run(&self, stat: Stat, prefix: &str) -> Option<FoundRun> {
+        // Nobody's action is init: whoever started init in a container may have set any variable.
+        if stat.pid == 1 {
+            return None;
+        }
         let directory = format!("/proc/{}", stat.pid);
+        let uid = procfs::only_uid(&std::fs::read(format!("{directory}/status")).ok()?)?;
         let environ = std::fs::read(format!("{directory}/environ")).ok()?;
         let variable = |name: &str| {
             let assigned = environ
@@ -115,7 +125,7 @@ impl Spawner {
             version: variable("TWITCHER_VERSION")?.to_owned(),
             identity,
             marked: spawn::is_marked_leader(stat.pid),
-            uid: std::fs::metadata(&directory).ok()?.uid(),
+            uid,
         })
     }
 }

@@ -1,12 +1,7 @@
-//! Which children are leaders of runs, and collecting all others, as PID 1 has to.
+//! Which children are leaders of runs.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
-
-use super::{Spawner, procfs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The children that nobody but the task of their run may collect: it alone learns how they ended.
 #[derive(Debug, Default)]
@@ -34,6 +29,15 @@ impl Children {
         OwnChild { pid, children: Arc::clone(self) }
     }
 
+    /// `None` while a child is being made.
+    pub(super) fn between_starts(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        self.starting.try_write().ok()
+    }
+
+    pub(super) fn is_leader(&self, pid: i32) -> bool {
+        self.leaders().contains(&pid)
+    }
+
     fn leaders(&self) -> MutexGuard<'_, BTreeSet<i32>> {
         self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,22 +46,5 @@ impl Children {
 impl Drop for OwnChild {
     fn drop(&mut self) {
         self.children.leaders().remove(&self.pid);
-    }
-}
-
-impl Spawner {
-    /// Collects the ended children of this process that it did not start. False: a run was just being started, so
-    /// nothing could be told apart; call it again.
-    pub fn reap_foreign(&self) -> bool {
-        let Ok(_no_start) = self.children.starting.try_write() else { return false };
-        let us = std::process::id();
-        let ended = |stat: &procfs::Stat| !stat.alive && u32::try_from(stat.parent) == Ok(us);
-        for stat in procfs::every_stat().filter(ended) {
-            if !self.children.leaders().contains(&stat.pid) {
-                // How it ended interests nobody; an error means that it is gone.
-                let _ = waitpid(Pid::from_raw(stat.pid), Some(WaitPidFlag::WNOHANG));
-            }
-        }
-        true
     }
 }

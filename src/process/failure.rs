@@ -27,6 +27,16 @@ impl SpawnError {
         Self { step: Some(step), what: what.into(), why: reason(errno), hint: hint(step, errno) }
     }
 
+    /// The process was stopped, or hung, on the way to its program.
+    pub(super) fn held(what: impl Into<String>) -> Self {
+        Self {
+            step: Some(Step::Held),
+            what: what.into(),
+            why: "the process was stopped or hung before its program began, and was killed".to_owned(),
+            hint: "look for who stops processes of the action's user, and for file systems that hang",
+        }
+    }
+
     /// The step that failed, where it got as far as making a process.
     pub fn step(&self) -> Option<Step> {
         self.step

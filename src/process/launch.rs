@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -43,6 +44,8 @@ pub struct Launch {
     pub(super) limits: Vec<(Limit, Option<u64>)>,
     pub(super) input: Option<Bytes>,
     pub(super) output: Output,
+    /// The run's `timeout`, which counts from its clone.
+    pub(super) timeout: Option<Duration>,
 }
 
 impl Launch {
@@ -88,6 +91,7 @@ impl Launch {
             limits: surroundings.limits.iter().map(|(limit, value)| (*limit, *value)).collect(),
             input,
             output: spec.output,
+            timeout: spec.policy.timeout,
         })
     }
 

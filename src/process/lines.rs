@@ -1,33 +1,72 @@
-//! What of an action's output is logged: lines are cut, floods are thinned, and both are said. Pure.
+//! Which lines of an action's output are logged: long lines are cut and floods are thinned, and the log says so. Pure.
 //!
 //! Holds one line, a tail and a few counters, however much is written.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::log::escape;
 
 /// Longest logged line in bytes as they were written; the rest is counted.
 pub const LINE_BYTES: usize = 4096;
-/// So many lines …
+/// A watch that was quiet may log so many lines at once …
 pub const FREE_LINES: u64 = 1000;
-/// … and so many bytes of a run are logged as they come;
+/// … and so many bytes;
 pub const FREE_BYTES: u64 = 256 * 1024;
-/// after that, so many lines a second.
+/// in the long run, so many lines a second, of any length.
 pub const LINES_PER_SECOND: u64 = 10;
-/// How often a run that goes on flooding is told how much was left out.
+/// The bytes that come back each second: those of as many of the longest lines.
+const BYTES_PER_SECOND: u64 = LINES_PER_SECOND * LINE_BYTES as u64;
+/// How often the log says how much of a flood that goes on was left out.
 const SUMMARY_EVERY: Duration = Duration::from_secs(10);
 /// What is kept for the history.
 pub const TAIL_BYTES: usize = 1024;
 
-/// The gate between an action's output and the log.
+/// How much all runs of one watch together may log: a bucket of lines and one of bytes, which fill up again with time.
 #[derive(Debug)]
-pub struct LineGate {
-    line: Vec<u8>,
-    cut: u64,
+pub struct Allowance {
+    /// In millionths, like the bytes.
     lines: u64,
     bytes: u64,
-    /// When the allowance began to be counted, and how many lines of it were used since.
-    allowance: Option<(Instant, u64)>,
+    filled: Option<Instant>,
+}
+
+const MILLION: u64 = 1_000_000;
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { lines: FREE_LINES * MILLION, bytes: FREE_BYTES * MILLION, filled: None }
+    }
+}
+
+impl Allowance {
+    /// Whether one more line may be logged; uses up the allowance if so.
+    fn admit(&mut self, bytes: u64, now: Instant) -> bool {
+        let before = self.filled.unwrap_or(now);
+        let micros = u64::try_from(now.saturating_duration_since(before).as_micros()).unwrap_or(u64::MAX);
+        let fill = |left: u64, a_second: u64, most: u64| {
+            left.saturating_add(micros.saturating_mul(a_second)).min(most * MILLION)
+        };
+        self.lines = fill(self.lines, LINES_PER_SECOND, FREE_LINES);
+        self.bytes = fill(self.bytes, BYTES_PER_SECOND, FREE_BYTES);
+        self.filled = Some(before.max(now));
+        let price = bytes.saturating_mul(MILLION);
+        let admitted = self.lines >= MILLION && self.bytes >= price;
+        if admitted {
+            self.lines -= MILLION;
+            self.bytes -= price;
+        }
+        admitted
+    }
+}
+
+/// The gate between the output of one run and the log.
+#[derive(Debug)]
+pub struct LineGate {
+    /// Shared by the runs of the watch.
+    allowance: Arc<Mutex<Allowance>>,
+    line: Vec<u8>,
+    cut: u64,
     unlogged_lines: u64,
     unlogged_bytes: u64,
     summed_up: Option<Instant>,
@@ -36,14 +75,12 @@ pub struct LineGate {
 }
 
 impl LineGate {
-    /// A gate for one run.
-    pub fn new() -> Self {
+    /// A gate for one run of the watch that this allowance belongs to.
+    pub fn new(allowance: Arc<Mutex<Allowance>>) -> Self {
         Self {
+            allowance,
             line: Vec::new(),
             cut: 0,
-            lines: 0,
-            bytes: 0,
-            allowance: None,
             unlogged_lines: 0,
             unlogged_bytes: 0,
             summed_up: None,
@@ -123,22 +160,8 @@ impl LineGate {
         self.cut = 0;
     }
 
-    /// Whether one more line may be logged; uses up the allowance if so.
     fn admit(&mut self, bytes: u64, now: Instant) -> bool {
-        if self.lines < FREE_LINES && self.bytes < FREE_BYTES {
-            self.lines += 1;
-            self.bytes = self.bytes.saturating_add(bytes);
-            return true;
-        }
-        let (since, used) = match self.allowance {
-            Some((since, used)) if now.saturating_duration_since(since) < Duration::from_secs(1) => {
-                (since, used)
-            }
-            Some(_) | None => (now, 0),
-        };
-        let admitted = used < LINES_PER_SECOND;
-        self.allowance = Some((since, used + u64::from(admitted)));
-        admitted
+        self.allowance.lock().unwrap_or_else(PoisonError::into_inner).admit(bytes, now)
     }
 
     fn sum_up(&mut self, now: Instant, emit: &mut dyn FnMut(&str)) {
@@ -164,12 +187,6 @@ impl LineGate {
     }
 }
 
-impl Default for LineGate {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
@@ -179,7 +196,7 @@ mod tests {
     use super::*;
 
     fn run(parts: &[&[u8]]) -> (Vec<String>, String) {
-        let mut gate = LineGate::new();
+        let mut gate = LineGate::new(Arc::default());
         let mut logged = Vec::new();
         let now = Instant::now();
         for part in parts {
@@ -214,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_thinned_counted_and_remembered_by_its_end() {
-        let mut gate = LineGate::new();
+        let mut gate = LineGate::new(Arc::default());
         let mut logged: Vec<String> = Vec::new();
         let start = Instant::now();
         let total = 50_000u64;
@@ -242,19 +259,55 @@ mod tests {
         let line = [vec![b'x'; LINE_BYTES], vec![b'\n']].concat();
         let (logged, _) = run(&vec![line.as_slice(); 200]);
         let free = usize::try_from(FREE_BYTES).unwrap() / LINE_BYTES;
-        assert_eq!(logged.len(), free + 10 + 1);
-        assert!(logged.last().unwrap().starts_with(&format!("({} lines", 200 - free - 10)));
+        assert_eq!(logged.len(), free + 1);
+        assert!(logged.last().unwrap().starts_with(&format!("({} lines", 200 - free)));
+    }
+
+    #[test]
+    fn a_flood_of_long_lines_is_held_to_its_bytes_a_second() {
+        let line = [vec![b'x'; LINE_BYTES], vec![b'\n']].concat();
+        let mut gate = LineGate::new(Arc::default());
+        let start = Instant::now();
+        let mut logged = 0;
+        // 100 lines a second for 5 seconds.
+        for number in 0..500 {
+            let now = start + Duration::from_millis(number * 10);
+            gate.feed(&line, now, &mut |line| logged += line.len() as u64);
+        }
+        let most = FREE_BYTES + 5 * BYTES_PER_SECOND;
+        assert!((most - 2 * LINE_BYTES as u64..=most).contains(&logged), "{logged} of {most}");
     }
 
     #[test]
     fn a_slow_talker_is_never_thinned() {
-        let mut gate = LineGate::new();
+        let mut gate = LineGate::new(Arc::default());
         let mut logged = 0;
         let start = Instant::now();
         for second in 0..10_000 {
             gate.feed(b"tick\n", start + Duration::from_secs(second), &mut |_| logged += 1);
         }
         assert_eq!(logged, 10_000);
+    }
+
+    #[test]
+    fn many_short_runs_of_a_watch_share_one_allowance() {
+        let allowance = Arc::new(Mutex::new(Allowance::default()));
+        let start = Instant::now();
+        let mut logged = 0;
+        // 80 runs a second for 10 seconds, each with 500 lines.
+        for run in 0..800 {
+            let now = start + Duration::from_micros(12_500 * run);
+            let mut gate = LineGate::new(Arc::clone(&allowance));
+            let mut count = |line: &str| logged += u64::from(line == "x");
+            gate.feed(&b"x\n".repeat(500), now, &mut count);
+            gate.finish(now, &mut count);
+        }
+        let most = FREE_LINES + 10 * LINES_PER_SECOND;
+        assert!((most - 5..=most).contains(&logged), "{logged}");
+        // After a while of quiet the whole allowance is there again.
+        let (mut again, later) = (0, start + Duration::from_secs(10_000));
+        LineGate::new(allowance).feed(&b"x\n".repeat(2000), later, &mut |_| again += 1);
+        assert_eq!(again, FREE_LINES);
     }
 
     #[test]

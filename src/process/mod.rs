@@ -1,18 +1,20 @@
 //! The child: launch plan, spawn, feeding, draining, signalling, waiting, adoption.
 //!
-//! A run is planned as plain data ([`Launch`]), started by [`Spawner::start`] and from then on owned by a
-//! task of its own that feeds, drains, signals and collects it, whoever else looks at it. It ends with its
-//! leader; where TERM or KILL was ordered, when its process group is empty.
+//! A run is planned as plain data ([`Launch`]) and started by [`Spawner::start`]; from then on a task of its own
+//! feeds, drains, signals and collects it. A run ends with its leader, or after TERM or KILL when its process
+//! group is empty.
 //!
 //! Not here: when to run, how long it may take, and whether its end was good (`policy`).
 
 mod adopt;
 mod children;
 mod failure;
+mod guard;
 mod launch;
 mod lines;
 mod output;
 mod procfs;
+mod reap;
 mod run;
 mod scripts;
 mod spawn;
@@ -24,10 +26,10 @@ mod tests;
 pub use adopt::FoundRun;
 pub use failure::SpawnError;
 pub use launch::{DEFAULT_PATH, Launch, RunDetails};
-pub use lines::{FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, TAIL_BYTES};
+pub use lines::{Allowance, FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, TAIL_BYTES};
 pub use output::{Leftovers, OutputSink};
-pub use run::{Ended, Ending, RunCommand, RunCommands, Running};
-pub use scripts::Scripts;
+pub use run::{Ended, Ending, RunCommand, RunCommands, RunTask, Running};
+pub use scripts::{Script, Scripts};
 pub use spawn::{keep_freed_memory, keep_one_heap, take_over_signals};
 pub use start::Spawner;
 pub(crate) use start::blocking;

@@ -3,17 +3,17 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::net::unix::pipe;
-use tokio::task::AbortHandle;
 
-use super::lines::LineGate;
+use super::lines::{Allowance, LineGate};
 use crate::watch::{RunId, WatchName};
 
-/// How many output pipes of ended runs a watch keeps open for what those runs left running.
-const MOST_LEFTOVERS: usize = 64;
+/// Of how many output pipes of ended runs a watch still logs the lines. More are read and discarded.
+const MOST_LOGGED: usize = 64;
 /// Bytes of one read(2).
 const CHUNK: usize = 16 * 1024;
 /// Reads before others get a turn.
@@ -24,12 +24,19 @@ pub struct OutputSink {
     gate: LineGate,
     emit: Box<dyn FnMut(&str) + Send>,
     leftovers: Leftovers,
+    /// Set when the output is to be read and discarded.
+    muted: Arc<AtomicBool>,
 }
 
 impl OutputSink {
     /// Hands each line, fit for a log, to `emit`.
     pub fn new(leftovers: &Leftovers, emit: impl FnMut(&str) + Send + 'static) -> Self {
-        Self { gate: LineGate::new(), emit: Box::new(emit), leftovers: leftovers.clone() }
+        Self {
+            gate: LineGate::new(Arc::clone(&leftovers.allowance)),
+            emit: Box::new(emit),
+            leftovers: leftovers.clone(),
+            muted: Arc::default(),
+        }
     }
 
     /// Logs each line with the names of its watch and run.
@@ -41,24 +48,25 @@ impl OutputSink {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {
-        self.gate.feed(bytes, Instant::now(), &mut self.emit);
+        if !self.muted.load(Ordering::Relaxed) {
+            self.gate.feed(bytes, Instant::now(), &mut self.emit);
+        }
     }
 
-    /// The run is over: everything unfinished is logged; the last lines for the history.
+    /// At the end of the run: logs an unfinished line, and returns the last lines for the history.
     pub(super) fn finish(&mut self) -> String {
         self.gate.finish(Instant::now(), &mut self.emit);
         self.gate.tail()
     }
 
-    /// Goes on draining a pipe that somebody still holds after the run's end, so that a service which the
-    /// action started is not ended by SIGPIPE. Nothing waits for it.
+    /// Goes on reading a pipe that somebody still holds after the run's end: a service that the action started
+    /// must neither block on a full pipe nor be ended by SIGPIPE. Nothing waits for it.
     pub(super) fn linger(mut self, mut pipe: pipe::Receiver) {
-        let leftovers = self.leftovers.clone();
-        let task = tokio::spawn(async move {
+        self.leftovers.add(Leftover(Arc::clone(&self.muted)));
+        tokio::spawn(async move {
             while drain(&mut pipe, &mut self).await == Drained::Open {}
             self.finish();
         });
-        leftovers.keep(task.abort_handle());
     }
 }
 
@@ -68,23 +76,34 @@ impl fmt::Debug for OutputSink {
     }
 }
 
-/// The still open outputs of a watch's ended runs: at most 64, the oldest is closed for one more. One for
-/// each watch, kept as long as the watch.
+/// What the outputs of all runs of a watch share: how much may be logged, and the outputs of ended runs that are still
+/// open. All of those are read until their end; of more than 64 the oldest are not logged any more. One for each
+/// watch, kept as long as the watch.
 #[derive(Debug, Clone, Default)]
-pub struct Leftovers(Arc<Mutex<VecDeque<AbortHandle>>>);
+pub struct Leftovers {
+    allowance: Arc<Mutex<Allowance>>,
+    logged: Arc<Mutex<VecDeque<Leftover>>>,
+}
+
+/// An output that is read on after its run's end: the flag that mutes it, shared with its reader.
+#[derive(Debug)]
+struct Leftover(Arc<AtomicBool>);
+
+impl Leftover {
+    /// Whether nobody reads it any more, because nobody holds the pipe.
+    fn is_over(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
 
 impl Leftovers {
-    pub(super) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    fn keep(&self, task: AbortHandle) {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|task| !task.is_finished());
-        open.push_back(task);
-        while open.len() > MOST_LEFTOVERS {
-            if let Some(oldest) = open.pop_front() {
-                oldest.abort();
+    fn add(&self, leftover: Leftover) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|leftover| !leftover.is_over());
+        logged.push_back(leftover);
+        while logged.len() > MOST_LOGGED {
+            if let Some(Leftover(muted)) = logged.pop_front() {
+                muted.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -134,4 +153,49 @@ fn take(
         }
     }
     Drained::Open
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Writes more than a pipe holds.
+    async fn talk(pipe: pipe::Sender) {
+        let mut left = 256 << 10;
+        while left > 0 {
+            pipe.writable().await.unwrap();
+            match pipe.try_write(&[b'\n'; 4096]) {
+                Ok(written) => left -= written.min(left),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_output_that_is_left_is_read_though_only_the_newest_are_logged() {
+        let leftovers = Leftovers::default();
+        let logged: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
+        let (muted, all) = (6, MOST_LOGGED + 6);
+        let services: Vec<pipe::Sender> = (0..all)
+            .map(|number| {
+                let (write, read) = pipe::pipe().unwrap();
+                let logged = Arc::clone(&logged);
+                let emit = move |_: &str| logged.lock().unwrap().extend([number]);
+                OutputSink::new(&leftovers, emit).linger(read);
+                write
+            })
+            .collect();
+        for service in services {
+            let talked = tokio::time::timeout(Duration::from_mins(1), talk(service)).await;
+            assert!(talked.is_ok(), "it blocks on a full pipe");
+        }
+        let newest: BTreeSet<usize> = (muted..all).collect();
+        while *logged.lock().unwrap() != newest {
+            tokio::task::yield_now().await;
+        }
+        assert!(leftovers.logged.lock().unwrap().len() <= MOST_LOGGED);
+    }
 }

@@ -55,6 +55,32 @@ pub(super) fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&String::from_utf8_lossy(&bytes))
 }
 
+/// The account of a process by its `/proc/PID/status`, if its real, effective, saved and file system ids are all the
+/// same. They differ in a set-uid program, whose environment is its caller's, while `/proc/PID` has another owner.
+pub(super) fn only_uid(status: &[u8]) -> Option<u32> {
+    let status = String::from_utf8_lossy(status);
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let ids: Vec<u32> = ids.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    match ids[..] {
+        [real, effective, saved, file_system] if [effective, saved, file_system] == [real; 3] => Some(real),
+        [..] => None,
+    }
+}
+
+/// Whether the process of a pidfd is stopped or traced.
+pub(super) fn is_stopped(pidfd: i32) -> bool {
+    let pid = || {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{pidfd}")).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse::<i32>().ok()
+    };
+    let state = |pid: i32| {
+        let bytes = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        text.rsplit_once(") ")?.1.chars().next()
+    };
+    pid().and_then(state).is_some_and(|state| matches!(state, 'T' | 't'))
+}
+
 /// Every process.
 pub(super) fn every_stat() -> impl Iterator<Item = Stat> {
     std::fs::read_dir(Path::new("/proc"))
@@ -132,6 +158,18 @@ fn read() -> Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_uid_program_has_no_account_of_its_own() {
+        let uid = |ids: &str| only_uid(format!("Name:\tx\nUid:\t{ids}\nGid:\t0\t0\t0\t0\n").as_bytes());
+        assert_eq!(uid("33\t33\t33\t33"), Some(33));
+        for ids in
+            ["1000\t0\t0\t0", "0\t0\t1000\t0", "0\t1000\t0\t0", "0\t0\t0\t7", "0\t0\t0", "x\tx\tx\tx", ""]
+        {
+            assert_eq!(uid(ids), None, "{ids}");
+        }
+        assert_eq!(only_uid(b"no such line"), None);
+    }
 
     #[test]
     fn any_name_is_parsed() {

@@ -1,4 +1,4 @@
-//! One live run: a task that feeds it, drains it, carries out orders and sees its end.
+//! One live run: a task that feeds it, drains it, carries out commands and collects it.
 
 use std::future::Future;
 use std::io;
@@ -28,13 +28,13 @@ const LATER_LOOKS: Duration = Duration::from_millis(100);
 /// How often an end is looked for where epoll has no room for one more descriptor.
 const UNREGISTERED_LOOKS: Duration = Duration::from_millis(50);
 
-/// What a run is told.
+/// A command to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunCommand {
     /// A signal to the leader alone.
     Notify(SignalNumber),
-    /// TERM to the whole group. From here on the run ends when the group is empty, which may take KILL:
-    /// a member may ignore TERM, or be forked just then by a shell that held the signal back.
+    /// TERM to the whole group. From now on the run ends when the group is empty, which may take KILL: a
+    /// member may ignore TERM, or a shell that held the signal back may fork it just then.
     Term {
         /// Whether it is the run's `timeout`, which then is its outcome.
         timed_out: bool,
@@ -43,7 +43,7 @@ pub enum RunCommand {
     Kill,
 }
 
-/// Gives orders to a run; those that come after its end do nothing.
+/// Sends commands to a run. Commands after its end do nothing.
 #[derive(Debug, Clone)]
 pub struct RunCommands(mpsc::UnboundedSender<RunCommand>);
 
@@ -52,6 +52,11 @@ impl RunCommands {
     pub fn send(&self, command: RunCommand) {
         // Refused only after the end.
         let _ = self.0.send(command);
+    }
+
+    /// Waits for the end of the run.
+    pub async fn closed(&self) {
+        self.0.closed().await;
     }
 }
 
@@ -89,6 +94,31 @@ pub struct Running {
     pub commands: RunCommands,
     /// Its end.
     pub ended: Ending,
+}
+
+/// The other end of a [`Running`]: receives the commands and reports the end.
+#[derive(Debug)]
+pub struct RunTask {
+    /// The commands, in the order of sending.
+    pub commands: mpsc::UnboundedReceiver<RunCommand>,
+    ended: oneshot::Sender<Ended>,
+}
+
+impl RunTask {
+    /// Reports the end of the run. Nobody needs to be interested.
+    pub fn end(self, ended: Ended) {
+        let _ = self.ended.send(ended);
+    }
+}
+
+impl Running {
+    /// A live run, and what its task holds of it.
+    pub fn new(identity: ProcessIdentity, since: Instant) -> (Self, RunTask) {
+        let (commands, received) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel();
+        let running = Self { identity, since, commands: RunCommands(commands), ended: Ending(ended) };
+        (running, RunTask { commands: received, ended: end })
+    }
 }
 
 /// Standard input that did not fit into the pipe at once.
@@ -137,12 +167,12 @@ enum Pidfd {
 }
 
 impl Leader {
-    /// A process that we made.
+    /// A child of ours.
     pub(super) fn child(identity: ProcessIdentity, pidfd: OwnedFd, own: OwnChild) -> Self {
         Self::new(identity, pidfd, Some(own))
     }
 
-    /// A process that somebody else collects.
+    /// A process that is not our child: somebody else collects it.
     pub(super) fn adopted(identity: ProcessIdentity, pidfd: OwnedFd) -> Self {
         Self::new(identity, pidfd, None)
     }
@@ -160,7 +190,7 @@ impl Leader {
         }
     }
 
-    /// Whether it ended. It stays uncollected, so that its number still means its group.
+    /// How it ended, if it did. A child stays uncollected, so that its number still means its group.
     fn end(&self) -> Option<LeaderEnd> {
         if self.own.is_some() {
             match spawn::peek(self.fd()) {
@@ -192,8 +222,14 @@ impl Leader {
         }
     }
 
+    /// Whether no other process can have its number: as long as it lives, and as long as it is an uncollected
+    /// child of ours.
+    fn owns_its_number(&self) -> bool {
+        self.own.is_some() || self.end().is_none()
+    }
+
     fn signal_group(&self, signal: i32) {
-        // Fails only where nobody is left to hear it.
+        // Fails only if no member is left.
         let _ = spawn::signal_group(self.identity.pid, signal);
     }
 
@@ -205,7 +241,7 @@ impl Leader {
     }
 }
 
-/// What TERM and KILL have made of a run.
+/// Which of TERM and KILL a run was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Commanded {
     /// Whether it must end with its whole group.
@@ -235,18 +271,15 @@ impl Run {
     }
 
     pub(super) fn start(self, since: Instant) -> Running {
-        let (commands, received) = mpsc::unbounded_channel();
-        let (tell, ended) = oneshot::channel();
-        let identity = self.leader.identity.clone();
+        let (running, mut task) = Running::new(self.leader.identity.clone(), since);
         tokio::spawn(async move {
-            let end = self.live(received).await;
-            // Nobody needs to be interested.
-            let _ = tell.send(end);
+            let end = self.live(&mut task.commands).await;
+            task.end(end);
         });
-        Running { identity, since, commands: RunCommands(commands), ended: Ending(ended) }
+        running
     }
 
-    async fn live(mut self, mut commands: mpsc::UnboundedReceiver<RunCommand>) -> Ended {
+    async fn live(mut self, commands: &mut mpsc::UnboundedReceiver<RunCommand>) -> Ended {
         let mut commanded = Commanded::default();
         let mut listening = true;
         let mut leader_end = None;
@@ -254,7 +287,10 @@ impl Run {
         let end = loop {
             tokio::select! {
                 command = commands.recv(), if listening => match command {
-                    Some(command) => self.obey(command, &mut commanded),
+                    Some(command) => {
+                        self.obey(command, &mut commanded);
+                        look = Duration::ZERO;
+                    }
                     None => listening = false,
                 },
                 end = self.leader.ended(), if leader_end.is_none() => {
@@ -286,9 +322,12 @@ impl Run {
 
     fn obey(&self, command: RunCommand, commanded: &mut Commanded) {
         if !commanded.end && self.leader.end().is_some() {
-            // It ended by itself a moment ago: what it left running is left alone.
+            // It ended by itself a moment ago: leave alone what it left running.
             return;
         }
+        // An adopted leader that ended was collected by somebody else, so its number may now mean a group of
+        // strangers. KILL then waits for the next look at the group.
+        let reachable = self.leader.owns_its_number();
         match command {
             RunCommand::Notify(signal) => {
                 let _ = spawn::signal_process(self.leader.fd(), signal.0);
@@ -296,14 +335,18 @@ impl Run {
             RunCommand::Term { timed_out } => {
                 commanded.end = true;
                 commanded.timed_out |= timed_out;
-                self.leader.signal_group(libc::SIGTERM);
-                // A stopped process would hear it only when it goes on.
-                self.leader.signal_group(libc::SIGCONT);
+                if reachable {
+                    self.leader.signal_group(libc::SIGTERM);
+                    // A stopped process receives TERM only when it continues.
+                    self.leader.signal_group(libc::SIGCONT);
+                }
             }
             RunCommand::Kill => {
                 commanded.end = true;
                 commanded.killed = true;
-                self.leader.signal_group(libc::SIGKILL);
+                if reachable {
+                    self.leader.signal_group(libc::SIGKILL);
+                }
             }
         }
     }
@@ -353,5 +396,50 @@ fn outcome(end: LeaderEnd, timed_out: bool) -> Outcome {
             Outcome::TimedOut { exit_code: None, signal: Some(SignalNumber(signal)) }
         }
         (LeaderEnd::Unseen, true) => Outcome::TimedOut { exit_code: None, signal: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+
+    use super::*;
+    use crate::process::procfs;
+
+    /// The leader of an adopted run ended and was collected, and another group got its number.
+    #[tokio::test]
+    async fn kill_of_an_adopted_run_spares_a_stranger_with_the_number_of_its_group() {
+        let mut leader = Command::new("true").spawn().unwrap();
+        let pidfd = spawn::open_process(i32::try_from(leader.id()).unwrap()).unwrap();
+        let mut stranger = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let number = i32::try_from(stranger.id()).unwrap();
+        let start_ticks = procfs::stat(number).unwrap().start_ticks;
+        let identity = |start_ticks| ProcessIdentity {
+            pid: number,
+            start_ticks,
+            boot_id: procfs::boot_id(),
+            output_pipe: None,
+        };
+        leader.wait().unwrap();
+
+        let run = Run::new(
+            Leader::adopted(identity(start_ticks + 1), pidfd.try_clone().unwrap()),
+            Groups::default(),
+            None,
+            None,
+        );
+        let mut commanded = Commanded { end: true, ..Commanded::default() };
+        run.obey(RunCommand::Term { timed_out: false }, &mut commanded);
+        run.obey(RunCommand::Kill, &mut commanded);
+        assert!(commanded.killed);
+        assert!(procfs::stat(number).unwrap().alive, "it was sent a signal");
+        assert!(!group_lives(&run.groups, &run.leader.identity).await);
+
+        // With the right start time it is the run's own group: the next look sends KILL.
+        let own = Run::new(Leader::adopted(identity(start_ticks), pidfd), Groups::default(), None, None);
+        assert!(group_lives(&own.groups, &own.leader.identity).await);
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
     }
 }

@@ -1,12 +1,13 @@
-//! Inline programs in private files: written for one account, readable and executable for nobody else.
+//! Inline programs in private files, each readable and executable for one account only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
 };
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::unistd::geteuid;
 use sha2::{Digest as _, Sha256};
@@ -14,20 +15,63 @@ use sha2::{Digest as _, Sha256};
 use super::SpawnError;
 use crate::watch::Account;
 
-/// Owner may read (an interpreter does) and execute; nobody may write, which a change makes anew.
+/// The owner may read it (an interpreter does) and execute it. A change of the text makes a new file.
 const MODE: u32 = 0o500;
 
 /// The directory of the script files.
 #[derive(Debug, Clone)]
 pub struct Scripts {
     directory: PathBuf,
+    uses: Arc<Mutex<Uses>>,
+}
+
+/// Which files are not to be deleted just now.
+#[derive(Debug, Default)]
+struct Uses {
+    /// How many hold each file.
+    held: BTreeMap<PathBuf, usize>,
+    /// Files to delete as soon as nobody holds them.
+    unwanted: BTreeSet<PathBuf>,
+}
+
+/// A script's file, which is not deleted while this lives. A run holds it until its end, because an interpreter
+/// opens the file some time after the run has started.
+#[derive(Debug)]
+pub struct Script {
+    path: PathBuf,
+    uses: Arc<Mutex<Uses>>,
+}
+
+impl Script {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let mut uses = lock(&self.uses);
+        let Some(count) = uses.held.get_mut(&self.path) else { return };
+        *count -= 1;
+        if *count == 0 {
+            uses.held.remove(&self.path);
+            if uses.unwanted.remove(&self.path) {
+                let _ = fs::remove_file(&self.path);
+            }
+        }
+    }
+}
+
+fn lock(uses: &Mutex<Uses>) -> MutexGuard<'_, Uses> {
+    uses.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Scripts {
     /// Scripts below `<state_dir>/scripts`, which is made when the first one is written. Users other than
     /// the daemon's must be able to pass through `state_dir` (mode 0711).
     pub fn new(state_dir: &Path) -> Self {
-        Self { directory: state_dir.join("scripts") }
+        Self { directory: state_dir.join("scripts"), uses: Arc::default() }
     }
 
     /// Where a script of this text is for this account: the name is made of both.
@@ -37,24 +81,38 @@ impl Scripts {
         self.directory.join(format!("{start:032x}-{}-{}", account.uid, account.gid))
     }
 
-    /// Makes sure that the file is there and right, and says where. Its owner could have changed it: so it
+    /// Makes sure that the file exists and has the right text, owner and mode. Its owner can change it, so it
     /// is compared before each use.
-    pub fn ensure(&self, text: &str, account: &Account) -> Result<PathBuf, SpawnError> {
-        let path = self.path(text, account);
-        if is_right(&path, text, account) {
-            return Ok(path);
+    pub fn ensure(&self, text: &str, account: &Account) -> Result<Script, SpawnError> {
+        // Held before it is looked at, so that it is not deleted in between.
+        let script = self.hold(self.path(text, account));
+        let path = script.path();
+        if !is_right(path, text, account) {
+            self.write(path, text, account).map_err(|error| {
+                SpawnError::before(format!("write the script to {}", path.display()), error)
+            })?;
         }
-        self.write(&path, text, account)
-            .map_err(|error| SpawnError::before(format!("write the script to {}", path.display()), error))?;
-        Ok(path)
+        Ok(script)
     }
 
-    /// Deletes all files but these; what cannot be deleted is left.
+    /// Deletes all files but these. A file that is in use is deleted as soon as it is not; one that cannot be
+    /// deleted stays.
     pub fn retain(&self, keep: &BTreeSet<PathBuf>) {
+        lock(&self.uses).unwanted.clear();
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         for path in entries.flatten().map(|entry| entry.path()).filter(|path| !keep.contains(path)) {
-            let _ = fs::remove_file(path);
+            let mut uses = lock(&self.uses);
+            if uses.held.contains_key(&path) {
+                uses.unwanted.insert(path);
+            } else {
+                let _ = fs::remove_file(path);
+            }
         }
+    }
+
+    fn hold(&self, path: PathBuf) -> Script {
+        *lock(&self.uses).held.entry(path.clone()).or_default() += 1;
+        Script { path, uses: Arc::clone(&self.uses) }
     }
 
     fn write(&self, path: &Path, text: &str, account: &Account) -> io::Result<()> {
@@ -65,20 +123,22 @@ impl Scripts {
             Err(error) => return Err(error),
         }
         let (file, unfinished) = self.create()?;
-        let written = fill(file, text, account).and_then(|()| fs::rename(&unfinished, path));
+        let written = fill(file, text, account).and_then(|()| fs::rename(unfinished.path(), path));
         if written.is_err() {
-            let _ = fs::remove_file(&unfinished);
+            let _ = fs::remove_file(unfinished.path());
         }
         written
     }
 
     /// A new file under a name that nobody uses.
-    fn create(&self) -> io::Result<(File, PathBuf)> {
+    fn create(&self) -> io::Result<(File, Script)> {
         let mut number = 0u32;
         loop {
-            let path = self.directory.join(format!(".unfinished-{}-{number}", std::process::id()));
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(file) => return Ok((file, path)),
+            let unfinished =
+                self.hold(self.directory.join(format!(".unfinished-{}-{number}", std::process::id())));
+            let mut options = OpenOptions::new();
+            match options.write(true).create_new(true).mode(0o600).open(unfinished.path()) {
+                Ok(file) => return Ok((file, unfinished)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
                 Err(error) => return Err(error),
             }
@@ -86,7 +146,7 @@ impl Scripts {
     }
 }
 
-/// Takes the file along, so that it is closed before anybody executes it (ETXTBSY).
+/// Consumes the file, so that it is closed before anybody executes it (ETXTBSY).
 fn fill(mut file: File, text: &str, account: &Account) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     if account.uid != geteuid().as_raw() {
@@ -102,4 +162,59 @@ fn is_right(path: &Path, text: &str, account: &Account) -> bool {
         && found.mode() & 0o7777 == MODE
         && found.len() == text.len() as u64
         && fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own_account() -> Account {
+        let (uid, gid) = (geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        Account { uid, gid, groups: None, user: "own".into(), home: "/".into(), shell: "/bin/sh".into() }
+    }
+
+    #[test]
+    fn a_script_in_use_is_deleted_when_its_last_run_ends() {
+        let place = tempfile::tempdir().unwrap();
+        let (scripts, account) = (Scripts::new(place.path()), own_account());
+        let ensure = || scripts.ensure("#!/bin/sh\n", &account).unwrap();
+        let (first, second) = (ensure(), ensure());
+        let path = first.path().to_owned();
+        let nothing = BTreeSet::new();
+        scripts.retain(&nothing);
+        drop(first);
+        assert!(path.exists(), "the second run may not have opened it yet");
+        drop(second);
+        assert!(!path.exists());
+
+        let wanted_again = ensure();
+        scripts.retain(&nothing);
+        scripts.retain(&BTreeSet::from([path.clone()]));
+        drop(wanted_again);
+        assert!(path.exists(), "a later configuration has it");
+        scripts.retain(&nothing);
+        assert!(!path.exists());
+    }
+
+    /// What a reload deletes while runs start, time after time.
+    #[test]
+    fn a_script_exists_from_its_check_to_its_end_whatever_is_deleted_meanwhile() {
+        let place = tempfile::tempdir().unwrap();
+        let (scripts, account) = (Scripts::new(place.path()), own_account());
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    scripts.retain(&BTreeSet::new());
+                }
+            });
+            let missing = (0..2000).filter(|number| {
+                let text = format!("#!/bin/sh\n# {}\n", number % 3);
+                !scripts.ensure(&text, &account).is_ok_and(|script| script.path().exists())
+            });
+            let missing = missing.count();
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(missing, 0);
+        });
+    }
 }

@@ -59,6 +59,7 @@ pub(super) struct Plan {
 }
 
 /// A process that was cloned and executes its program.
+#[derive(Debug)]
 pub(super) struct Child {
     /// Its number, also of its group and session.
     pub(super) pid: i32,
@@ -136,7 +137,14 @@ impl Drop for Stack {
 }
 
 /// Clones a child and returns when it executes the action, or could not.
-pub(super) fn spawn(plan: &Plan) -> Result<Child, Failure> {
+///
+/// The kernel stores the child's descriptor in `stored` before the child runs, so that another thread can kill the child
+/// while this one sleeps. `returned` ends that thread's use of the descriptor, and tells whether it killed the child.
+pub(super) fn spawn(
+    plan: &Plan,
+    stored: &AtomicI32,
+    returned: impl FnOnce() -> bool,
+) -> Result<Child, Failure> {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
     };
@@ -151,7 +159,6 @@ pub(super) fn spawn(plan: &Plan) -> Result<Child, Failure> {
     let cannot_clone = |errno| Failure { step: Step::Clone, index: 0, errno };
     let stack = Stack::new().map_err(cannot_clone)?;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let mut pidfd: c_int = -1;
 
     let all_signals = u64::MAX;
     let mut mask_before = 0u64;
@@ -163,12 +170,14 @@ pub(super) fn spawn(plan: &Plan) -> Result<Child, Failure> {
     // code allocates nothing, takes no lock and does not return into ours.
     let pid = unsafe {
         let argument = (&raw const shared).cast_mut().cast::<c_void>();
-        libc::clone(child, stack.top(), flags, argument, &raw mut pidfd)
+        libc::clone(child, stack.top(), flags, argument, stored.as_ptr())
     };
     let clone_error = Errno::last();
     // SAFETY: as above; the mask is the one that the call above stored.
     unsafe { set_mask(&raw const mask_before, ptr::null_mut()) };
 
+    let pidfd = stored.load(Ordering::Acquire);
+    let killed = returned();
     if pid < 0 {
         return Err(cannot_clone(clone_error));
     }
@@ -176,6 +185,10 @@ pub(super) fn spawn(plan: &Plan) -> Result<Child, Failure> {
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let failed = shared.failed.load(Ordering::Acquire);
     let Some(step) = Step::IN_CHILD.into_iter().find(|step| *step as i32 == failed) else {
+        if killed {
+            let _ = wait_for(&pidfd, libc::WEXITED);
+            return Err(Failure { step: Step::Held, index: 0, errno: Errno::EINTR });
+        }
         return Ok(Child { pid, pidfd });
     };
     // It has said why and is about to be a zombie.
@@ -430,6 +443,19 @@ pub(super) fn signal_process(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<(
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0 as libc::c_uint)
     };
     if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Kills the child of a start by the number of its pidfd, which the caller keeps open.
+pub(super) fn kill_start(pidfd: c_int) -> io::Result<()> {
+    // SAFETY: the caller keeps the descriptor open during the call.
+    signal_process(unsafe { BorrowedFd::borrow_raw(pidfd) }, libc::SIGKILL)
+}
+
+/// Stops it, as its own account could.
+#[cfg(test)]
+pub(super) fn stop_start(pidfd: c_int) -> io::Result<()> {
+    // SAFETY: the caller keeps the descriptor open during the call.
+    signal_process(unsafe { BorrowedFd::borrow_raw(pidfd) }, libc::SIGSTOP)
 }
 
 /// Sends a signal to a process group, whose number the caller keeps from being used again.

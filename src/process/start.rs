@@ -16,6 +16,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::children::Children;
 use super::failure::{SpawnError, reason};
+use super::guard::StartGuard;
 use super::procfs::{self, Groups};
 use super::run::{Feed, Leader, Run, Running};
 use super::spawn::{self, Child, Failure, Plan};
@@ -27,19 +28,29 @@ use crate::watch::{Limit, Output, ProcessIdentity};
 /// when another run is being cloned while a script is written: the clone holds a copy of the descriptor.
 const BUSY_TRIES: usize = 20;
 
+/// From the clone to the program, if the watch's `timeout` is not shorter: a program on a slow network file system may
+/// take long, one whose start hangs must not hold its watch for ever.
+const LONGEST_START: Duration = Duration::from_secs(30);
+
 /// Starts runs, and finds those that an earlier daemon started. One for the whole daemon; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spawner {
     pub(super) boot_id: Arc<str>,
     pub(super) groups: Groups,
     pub(super) children: Arc<Children>,
+    guard: StartGuard,
 }
 
 impl Spawner {
     /// Reads the boot's id, and makes sure that this process is told how its children end.
     pub fn new() -> Self {
         spawn::keep_child_statuses();
-        Self { boot_id: procfs::boot_id(), groups: Groups::default(), children: Arc::default() }
+        Self {
+            boot_id: procfs::boot_id(),
+            groups: Groups::default(),
+            children: Arc::default(),
+            guard: StartGuard::default(),
+        }
     }
 
     /// Starts a run. Returns when the action executes, or with why it does not.
@@ -52,8 +63,10 @@ impl Spawner {
             .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
         let plan = plan(launch, stdio);
         let since = Instant::now();
+        let limit = launch.timeout.map_or(LONGEST_START, |timeout| timeout.min(LONGEST_START));
         let starting = self.children.starting();
-        let child = blocking(|| spawn_patiently(&plan)).map_err(|failure| explain(launch, failure))?;
+        let child =
+            blocking(|| self.spawn_patiently(&plan, limit)).map_err(|failure| explain(launch, failure))?;
         let own = self.children.own(child.pid);
         drop(starting);
         // Our copies of the child's ends: without this the end of its output would never be seen.
@@ -70,6 +83,22 @@ impl Spawner {
     }
 }
 
+impl Spawner {
+    fn spawn_patiently(&self, plan: &Plan, limit: Duration) -> Result<Child, Failure> {
+        let mut result = self.guard.spawn(plan, limit);
+        for _ in 0..BUSY_TRIES {
+            match result {
+                Err(failure) if failure.errno == Errno::ETXTBSY => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    result = self.guard.spawn(plan, limit);
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
+        result
+    }
+}
+
 impl Default for Spawner {
     fn default() -> Self {
         Self::new()
@@ -82,20 +111,6 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         Ok(_) | Err(_) => work(),
     }
-}
-
-fn spawn_patiently(plan: &Plan) -> Result<Child, Failure> {
-    let mut result = spawn::spawn(plan);
-    for _ in 0..BUSY_TRIES {
-        match result {
-            Err(failure) if failure.errno == Errno::ETXTBSY => {
-                std::thread::sleep(Duration::from_millis(5));
-                result = spawn::spawn(plan);
-            }
-            Ok(_) | Err(_) => break,
-        }
-    }
-    result
 }
 
 type Streams = ([OwnedFd; 3], Option<Feed>, Option<pipe::Receiver>);
@@ -226,7 +241,7 @@ fn explain(launch: &Launch, failure: Failure) -> SpawnError {
             || "set a limit".to_owned(),
             |(limit, value)| {
                 let value = value.map_or_else(|| "unlimited".to_owned(), |value| value.to_string());
-                format!("set the limit `{}` to {value}", format!("{limit:?}").to_lowercase())
+                format!("set the limit `{}` to {value}", limit.word())
             },
         ),
         Step::Groups => format!("take on the groups of user {}", account.user),
@@ -234,6 +249,7 @@ fn explain(launch: &Launch, failure: Failure) -> SpawnError {
         Step::User => format!("change to user {} ({})", account.user, account.uid),
         Step::Directory => format!("enter directory {}", launch.cwd.to_string_lossy()),
         Step::Execute => format!("execute {}", launch.shown()),
+        Step::Held => return SpawnError::held(format!("execute {}", launch.shown())),
     };
     SpawnError::at(failure.step, what, failure.errno)
 }

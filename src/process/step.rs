@@ -26,6 +26,8 @@ pub enum Step {
     Directory,
     /// execve(2).
     Execute,
+    /// None of them failed: the process was stopped or hung on the way, and the start guard killed it.
+    Held,
 }
 
 impl Step {

@@ -1,12 +1,12 @@
-//! Single requests to a store, for the tools and the library: read, write, compare and set, list.
+//! Single requests to a store, for the tools and the library: read, write, compare-and-set, list, transact.
 //!
-//! Nothing is repeated here either: a request fails or is answered within its time limit.
+//! Nothing is retried here: a request is answered or fails within its time limit.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{StoreError, StoreSpec, StoreUrl};
+use super::{StoreError, StoreFiles, StoreKind, StoreSpec, StoreUrl, TenureId};
 use crate::watch::{Key, Spelling, Version};
 
 /// One key with what the store knows of it.
@@ -24,7 +24,7 @@ pub struct Entry {
     pub metadata: Vec<(&'static str, String)>,
 }
 
-/// What must hold for a write to be done; checked by the store in the same step as the write.
+/// What must hold for a write; the store checks it in the same step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
@@ -36,11 +36,11 @@ pub enum Condition {
     Version(Version),
 }
 
-/// A write out of many.
+/// One part of a transaction or of a series of writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// Set a value, making what is above it where the store needs that.
+    /// Set a value, making the nodes or directories above it where the store needs that.
     Put {
         /// The key.
         key: Key,
@@ -48,6 +48,8 @@ pub enum Change {
         value: Bytes,
         /// What must hold.
         condition: Condition,
+        /// How long the key lives, and who may change it.
+        options: PutOptions,
     },
     /// Delete one key.
     Delete {
@@ -56,6 +58,54 @@ pub enum Change {
         /// What must hold.
         condition: Condition,
     },
+    /// Write nothing, and let the transaction fail unless the condition holds for this key. Only in
+    /// [`Store::transact`](super::Store::transact).
+    Require {
+        /// The key, which the transaction need not write.
+        key: Key,
+        /// What must hold.
+        condition: Condition,
+    },
+}
+
+/// How a key is put. By default it stays until it is deleted, and everybody may change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PutOptions {
+    /// The key ends with this [`Tenure`](super::Tenure); `None`: it stays until it is deleted.
+    pub tenure: Option<TenureId>,
+    /// Who may change the node, where the put makes one; ZooKeeper only.
+    pub acl: NodeAcl,
+}
+
+impl PutOptions {
+    /// The same for a key that ends with a tenure.
+    #[must_use]
+    pub fn with_tenure(mut self, tenure: TenureId) -> Self {
+        self.tenure = Some(tenure);
+        self
+    }
+
+    /// The same with this access list.
+    #[must_use]
+    pub fn with_acl(mut self, acl: NodeAcl) -> Self {
+        self.acl = acl;
+        self
+    }
+}
+
+/// The access list of a new ZooKeeper node. Nodes above it that are made along the way are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum NodeAcl {
+    /// Everybody may do everything.
+    #[default]
+    Open,
+    /// The identities of this connection (digest or certificate) may do everything, everybody else may read. Who may
+    /// delete it is up to the node above it.
+    Creator,
+    /// What the node above it has.
+    Parent,
 }
 
 /// A name directly below a key.
@@ -70,7 +120,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// How keys that begin with it are written: the first that is there has its path.
+    /// How keys that begin with it are written; the first one has its path.
     pub fn spellings(&self) -> impl Iterator<Item = Spelling> {
         let slashed = self.slashed.then_some(Spelling::Slashed);
         slashed.into_iter().chain(self.plain.then_some(Spelling::Plain))
@@ -78,19 +128,47 @@ impl Child {
 }
 
 impl Change {
-    /// What is written or deleted.
+    /// A put with the default [`PutOptions`].
+    pub fn put(key: Key, value: impl Into<Bytes>, condition: Condition) -> Self {
+        Self::Put { key, value: value.into(), condition, options: PutOptions::default() }
+    }
+
+    /// The key that is written, deleted or required.
     pub fn key(&self) -> &Key {
-        let (Self::Put { key, .. } | Self::Delete { key, .. }) = self;
+        let (Self::Put { key, .. } | Self::Delete { key, .. } | Self::Require { key, .. }) = self;
         key
+    }
+
+    /// What must hold for it.
+    pub fn condition(&self) -> Condition {
+        let (Self::Put { condition, .. } | Self::Delete { condition, .. } | Self::Require { condition, .. }) =
+            self;
+        *condition
+    }
+
+    /// The tenure that the put key belongs to.
+    pub(super) fn tenure(&self) -> Option<TenureId> {
+        match self {
+            Self::Put { options, .. } => options.tenure,
+            Self::Delete { .. } | Self::Require { .. } => None,
+        }
+    }
+
+    /// Whether it writes: a requirement does not.
+    fn writes(&self) -> bool {
+        match self {
+            Self::Put { .. } | Self::Delete { .. } => true,
+            Self::Require { .. } => false,
+        }
     }
 }
 
-/// How far a series of changes has come, counted from its first.
+/// Progress of a series of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
-    /// So many are made or on their way: whether the latter are made is not known until the store answers.
+    /// This many are made or sent; whether the sent ones are made is unknown until the store answers.
     Sent(usize),
-    /// So many are made.
+    /// This many are made.
     Made(usize),
 }
 
@@ -120,27 +198,39 @@ pub enum Access {
 }
 
 impl Access {
-    /// Connects. The limit holds for this, and then for each request.
+    /// Connects. The limit applies to connecting and then to each request.
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
+        Self::open_with(spec, limit, &StoreFiles::default()).await
+    }
+
+    /// The same with the thread that reads the store's files given: attempts that share it block no second one.
+    pub(super) async fn open_with(
+        spec: &StoreSpec,
+        limit: Duration,
+        files: &StoreFiles,
+    ) -> Result<Self, StoreError> {
         match &spec.url {
-            StoreUrl::Etcd { .. } => Ok(Self::Etcd(Box::new(super::etcd::Access::open(spec, limit).await?))),
+            StoreUrl::Etcd { .. } => {
+                Ok(Self::Etcd(Box::new(super::etcd::Access::open_with(spec, limit, files).await?)))
+            }
             StoreUrl::Dir { .. } => Ok(Self::Dir(super::dir::Access::open(spec, limit).await?)),
             StoreUrl::ZooKeeper { .. } => {
-                Ok(Self::ZooKeeper(Box::new(super::zookeeper::Access::open(spec, limit).await?)))
+                Ok(Self::ZooKeeper(Box::new(super::zookeeper::Access::open_with(spec, limit, files).await?)))
             }
         }
     }
 
-    /// Fails where no key of this form can ever be read from a store of this kind, whatever becomes of the store.
+    /// Fails if no key of this form can ever exist in this kind of store.
     pub fn admits(&self, key: &Key) -> Result<(), StoreError> {
-        match self {
-            Self::Etcd(_) => Ok(()),
-            Self::ZooKeeper(_) => super::zookeeper::admits(key),
-            Self::Dir(_) => super::dir::admits(key),
-        }
+        let kind = match self {
+            Self::Etcd(_) => StoreKind::Etcd,
+            Self::ZooKeeper(_) => StoreKind::ZooKeeper,
+            Self::Dir(_) => StoreKind::Dir,
+        };
+        (kind.facts().admits)(key)
     }
 
-    /// Whether there is a store at all: a directory may be missing, or none. Who writes may make its last name.
+    /// Fails if the store itself does not exist: only a directory can be missing. For a write, its parent is enough.
     pub async fn has_root(&self, writing: bool) -> Result<(), StoreError> {
         match self {
             Self::Etcd(_) | Self::ZooKeeper(_) => Ok(()),
@@ -210,17 +300,80 @@ impl Access {
         }
     }
 
-    /// Makes changes in order; those that the store can make at once are made together or not at all.
-    /// `progress` is told of each part before and after it is made.
+    /// Makes all of these changes in one transaction, or none; see [`Store::transact`](super::Store::transact).
+    pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
+        admit_transaction(changes)?;
+        match self {
+            Self::Etcd(access) => access.transact(changes).await,
+            Self::ZooKeeper(access) => access.transact(changes).await,
+            Self::Dir(access) => access.transact(changes).await,
+        }
+    }
+
+    /// Makes changes in order, in as few transactions as the store allows. Calls `progress` before and after each.
     pub async fn apply(
         &self,
         changes: &[Change],
         progress: &mut (dyn FnMut(Reached) + Send),
     ) -> Result<(), StoreError> {
+        if let Some(require) = changes.iter().find(|change| !change.writes()) {
+            return Err(StoreError::Refused {
+                what: format!("require {}", require.key()),
+                why: "changes that are made in parts can require nothing; make them in one transaction"
+                    .to_owned(),
+            });
+        }
         match self {
             Self::Etcd(access) => access.apply(changes, progress).await,
             Self::ZooKeeper(access) => access.apply(changes, progress).await,
             Self::Dir(access) => access.apply(changes, progress).await,
+        }
+    }
+}
+
+/// Finds what no store can do at once: two writes of one key, or keys of two tenures.
+pub(super) fn admit_transaction(changes: &[Change]) -> Result<(), StoreError> {
+    let what = || format!("make {} changes in one transaction", changes.len());
+    let mut written = std::collections::BTreeSet::new();
+    if let Some(twice) =
+        changes.iter().filter(|change| change.writes()).find(|change| !written.insert(change.key()))
+    {
+        return Err(StoreError::Refused { what: what(), why: format!("{} is written twice", twice.key()) });
+    }
+    let mut tenures = changes.iter().filter_map(Change::tenure);
+    let first = tenures.next();
+    if tenures.any(|other| Some(other) != first) {
+        let why = "its keys belong to more than one tenure".to_owned();
+        return Err(StoreError::Refused { what: what(), why });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_writes_each_key_once_and_for_one_tenure() {
+        let key = |name: &str| Key::new(name).unwrap();
+        let put = |name: &str, tenure: Option<i64>| Change::Put {
+            key: key(name),
+            value: Bytes::new(),
+            condition: Condition::Any,
+            options: PutOptions { tenure: tenure.map(TenureId), acl: NodeAcl::Open },
+        };
+        let delete = |name: &str| Change::Delete { key: key(name), condition: Condition::Any };
+        let require = |name: &str| Change::Require { key: key(name), condition: Condition::Absent };
+        for (changes, admitted) in [
+            (
+                vec![put("/a", None), put("/b", Some(7)), put("/c", Some(7)), require("/a"), require("/a")],
+                true,
+            ),
+            (vec![], true),
+            (vec![put("/a", None), delete("/a")], false),
+            (vec![put("/a", Some(7)), put("/b", Some(8))], false),
+        ] {
+            assert_eq!(admit_transaction(&changes).is_ok(), admitted, "{changes:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a store, in words that an operator can act on.
+//! Errors of stores, in words that an operator can act on.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub enum StoreError {
         /// Why it failed.
         why: String,
     },
-    /// A request to write was sent, and no answer came: it may have been done. Read before it is sent again.
+    /// A write was sent and not answered: it may have been applied. Read before you repeat it.
     #[error("{what}: {why}")]
     Unanswered {
         /// What was tried.
@@ -22,7 +22,7 @@ pub enum StoreError {
         /// Why there is no answer.
         why: String,
     },
-    /// The store answered that this is not allowed. Trying again helps only after somebody mends it.
+    /// The store denied it. Retrying helps only after permissions or credentials change.
     #[error("{what}: {why}; check the user's name, password file and permissions of this store")]
     Denied {
         /// What was tried.
@@ -59,7 +59,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The failure of a request to write, once it was sent: what is no answer is no promise that nothing was done.
+    /// The failure of a write after it was sent: without an answer, it may have been applied.
     #[must_use]
     pub(super) fn after_sending(self) -> Self {
         match self {
@@ -73,7 +73,7 @@ impl StoreError {
     }
 }
 
-/// A time as people say it: `250 ms`, `1.5 s`, `30 s`.
+/// A duration for messages: `250 ms`, `1.5 s`, `30 s`.
 pub(crate) fn time(duration: Duration) -> String {
     if duration < Duration::from_secs(1) {
         return format!("{} ms", duration.as_millis());

@@ -8,25 +8,36 @@ pub(crate) mod dir;
 pub(crate) mod driver;
 pub(crate) mod error;
 pub(crate) mod etcd;
+pub(crate) mod files;
+pub(crate) mod kind;
 pub(crate) mod requests;
 pub(crate) mod session;
 pub(crate) mod spec;
+pub(crate) mod tenure;
 pub(crate) mod url;
 pub(crate) mod zookeeper;
 
-#[cfg(feature = "cli")]
 pub(crate) use access::Access;
-pub use access::{Change, Condition, Entry, Listing, Reached};
-pub use driver::{Health, LinkState, Standing, Standings, Store, Subscribe, Subscription, Update};
+pub use access::{Change, Condition, Entry, Listing, NodeAcl, PutOptions, Reached};
+pub use driver::{Freshness, FreshnessReader, Health, LinkState, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
+pub(crate) use files::StoreFiles;
+pub(crate) use kind::StoreKind;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use tenure::{Tenure, TenureId};
 pub use url::InvalidStoreUrl;
 
-/// How sessions of the store's kind are opened; the attempt's number moves on among its servers.
+/// Opens sessions of the store's kind; the attempt's number rotates among its servers.
 fn opener(spec: &StoreSpec) -> driver::Open {
     match &spec.url {
-        StoreUrl::Etcd { .. } => Box::new(|spec, attempt| etcd::session(spec, attempt, None)),
-        StoreUrl::ZooKeeper { .. } => Box::new(zookeeper::session),
+        StoreUrl::Etcd { .. } => {
+            let files = StoreFiles::default();
+            Box::new(move |spec, attempt| etcd::session(spec, attempt, None, &files))
+        }
+        StoreUrl::ZooKeeper { .. } => {
+            let files = StoreFiles::default();
+            Box::new(move |spec, _| zookeeper::session(spec, &files))
+        }
         StoreUrl::Dir { .. } => {
             let threads = dir::Threads::new(1);
             Box::new(move |spec, _| dir::session(spec, &threads))
@@ -34,9 +45,8 @@ fn opener(spec: &StoreSpec) -> driver::Open {
     }
 }
 
-/// Makes one cryptography provider the process's own. Two are compiled in by way of the stores' clients,
-/// and rustls would refuse to choose.
+/// Installs the process's cryptography provider. The stores' clients compile two in, and rustls refuses to choose.
 fn install_crypto() {
-    // An error says that one is installed already.
+    // An error means that one is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

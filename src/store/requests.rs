@@ -1,26 +1,29 @@
-//! Single requests through the same handle that is subscribed with.
+//! Single requests through the store's handle.
 //!
-//! A connection of its own, apart from that of the subscriptions; made when it is first needed, and made
-//! again after it failed. A request is sent once: whoever asks knows whether it may be repeated.
+//! They have a connection of their own beside that of the subscriptions, opened at the first request and again after it
+//! failed. A request is sent once: only the caller knows whether it may be repeated.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::access::{Access, Change, Condition, Entry, Listing, Reached};
-use super::{Store, StoreError, StoreSpec, StoreUrl};
+use super::{Store, StoreError, StoreFiles, StoreSpec, StoreUrl, TenureId, zookeeper};
 use crate::watch::{Key, StoreName, Version};
 
-/// How long connecting, and then each request, may take.
+/// Time limit for connecting, and then for each request.
 pub const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
-/// The connection for single requests, while there is one.
+/// The connection for single requests, if open, and the ZooKeeper sessions of tenures.
 #[derive(Default)]
 pub(super) struct Requester {
     access: Mutex<Option<Arc<Access>>>,
+    sessions: SyncMutex<BTreeMap<TenureId, Weak<zookeeper::Access>>>,
+    pub(super) files: StoreFiles,
 }
 
 impl fmt::Debug for Requester {
@@ -35,8 +38,24 @@ impl Requester {
         if let Some(access) = &*access {
             return Ok(Arc::clone(access));
         }
-        let opened = Arc::new(Access::open(spec, REQUEST_LIMIT).await?);
+        let opened = Arc::new(Access::open_with(spec, REQUEST_LIMIT, &self.files).await?);
         Ok(Arc::clone(access.insert(opened)))
+    }
+
+    /// Keys of this tenure are to be put by its own session.
+    pub(super) fn add_session(&self, id: TenureId, session: &Arc<zookeeper::Access>) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|_, session| session.strong_count() > 0);
+        sessions.insert(id, Arc::downgrade(session));
+    }
+
+    /// The session that a tenure's keys are put by.
+    fn session(&self, id: TenureId) -> Result<Arc<zookeeper::Access>, StoreError> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&id).and_then(Weak::upgrade).ok_or_else(|| StoreError::Refused {
+            what: format!("put a key for tenure {id}"),
+            why: "it was not opened by this store, or is dropped; open another one".to_owned(),
+        })
     }
 
     async fn forget(&self, failed: &Arc<Access>) {
@@ -95,8 +114,7 @@ impl Store {
         self.ask(|access| async move { access.tree(key).await }).await
     }
 
-    /// Makes changes in order; those that the store can make at once are made together or not at all.
-    /// `progress` is told of each part before and after it is made.
+    /// Makes changes in order, in as few transactions as the store allows. Calls `progress` before and after each.
     pub async fn apply(
         &self,
         changes: &[Change],
@@ -105,7 +123,28 @@ impl Store {
         self.ask(|access| async move { access.apply(changes, progress).await }).await
     }
 
-    async fn ask<T, F>(&self, request: impl FnOnce(Arc<Access>) -> F) -> Result<T, StoreError>
+    /// Makes all of these changes in one transaction, or none: also where a [`Change::Require`] does not hold. Returns
+    /// the version of each key that was put, in their order.
+    ///
+    /// Sent once. [`StoreError::Conflict`]: a condition does not hold, and nothing was changed.
+    /// [`StoreError::Unanswered`]: it may have been made, so read before it is sent again.
+    /// [`StoreError::Refused`]: it does not fit into one transaction (more than about a hundred changes or a
+    /// megabyte; in a `dir` store, more than one write), or its tenure is over.
+    pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
+        let tenure = changes.iter().find_map(Change::tenure);
+        match (&self.spec().url, tenure) {
+            (StoreUrl::ZooKeeper { .. }, Some(id)) => {
+                let session = self.requester.session(id)?;
+                super::access::admit_transaction(changes)?;
+                session.transact(changes).await
+            }
+            (StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. }, _) => {
+                self.ask(|access| async move { access.transact(changes).await }).await
+            }
+        }
+    }
+
+    pub(super) async fn ask<T, F>(&self, request: impl FnOnce(Arc<Access>) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {

@@ -1,15 +1,15 @@
-//! What the driver and a back end say to each other during one connected life of a store.
+//! The interface between the driver and a back end: commands and reports of one session.
 //!
-//! A session is a task that owns its connections. It never repairs anything: the first doubt about the
-//! connection as a whole is [`Report::Lost`], its last word. The driver then waits, opens another
-//! session and arms everything again, which reads everything again.
+//! A session is a task that owns its connections. It repairs nothing: at the first doubt about the connection it sends
+//! [`Report::Lost`] and ends. The driver then waits, opens another session and arms everything in it, which reads
+//! everything again.
 
 use tokio::sync::mpsc;
 
 use super::StoreError;
 use crate::watch::{Content, Detail, Key, Version, WatchType};
 
-/// The driver's number for one target; the same in every session of a store.
+/// The driver's id of a target, the same in every session of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetId(pub u64);
 
@@ -24,9 +24,8 @@ pub struct Arm {
     pub watch_type: WatchType,
     /// Whether values are wanted.
     pub detail: Detail,
-    /// Where to take up a stream in which every update counts (etcd, parallel mode): the last update that
-    /// was delivered. Only a session that finds exactly this in the store's history may go on from there.
-    /// `None`: read the state and watch from there.
+    /// Where to resume a stream of every update (etcd, parallel mode): the last delivered update. A session may only
+    /// resume if it finds exactly this in the store's history. `None`: read the current state and watch from there.
     pub resume: Option<Box<Reading>>,
 }
 
@@ -35,14 +34,14 @@ pub struct Arm {
 pub enum Command {
     /// Read these, report each, and report every change from exactly there. In batches where the store can.
     Arm(Vec<Arm>),
-    /// Stop watching these; reports on the way may still arrive.
+    /// Stop watching these; reports already sent may still arrive.
     Disarm(Vec<TargetId>),
     /// Read these again (linearizable), report each with [`Proof::Read`], and re-arm any whose watch
     /// turns out to have been deaf.
     Verify(Vec<TargetId>),
 }
 
-/// How a reading came about, which says how far it may be trusted.
+/// The source of a reading, which decides what it proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// A read that cannot be older than anything acknowledged before it was sent (etcd: linearizable
@@ -56,7 +55,7 @@ pub enum Proof {
 /// A target's state as a session saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// The store's mark.
+    /// The store's version of it.
     pub version: Version,
     /// What was there.
     pub content: Content,
@@ -79,11 +78,11 @@ pub enum Report {
         /// How.
         proof: Proof,
     },
-    /// Of an answer that takes many requests, another part came. Says that the store is alive and at work,
-    /// so that only silence is taken for a loss, and not the size of a tree.
+    /// Another part of an answer that takes many requests has arrived: the store is alive, so that a large tree is not
+    /// mistaken for silence.
     Progress,
-    /// This target cannot be read or watched (permission, impossible key); all others go on. The driver
-    /// arms it again after a while.
+    /// This target cannot be read or watched (permission, invalid key); all others continue. The driver retries it with
+    /// back-off.
     Refused {
         /// Which target.
         id: TargetId,
@@ -97,15 +96,15 @@ pub enum Report {
 /// The driver's end of a session. Dropping it ends the session's task and closes its connections.
 #[derive(Debug)]
 pub struct Session {
-    /// To the session; unbounded because a command is as small as the targets it names.
+    /// To the session; unbounded, because commands are small.
     pub commands: mpsc::UnboundedSender<Command>,
-    /// From the session; bounded, and always drained by the driver, which only moves values into slots.
+    /// From the session; bounded. The driver always drains it, because it only moves values into slots.
     pub reports: mpsc::Receiver<Report>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Session {
-    /// Reports that may wait for the driver.
+    /// Capacity of the channel of reports.
     pub const REPORTS: usize = 1024;
 
     /// Starts a session's task.
@@ -117,6 +116,14 @@ impl Session {
         let (reports_out, reports) = mpsc::channel(Self::REPORTS);
         let task = tokio::spawn(task(commands_in, reports_out));
         Self { commands, reports, task }
+    }
+}
+
+/// Sleeps until a deadline; for ever if there is none.
+pub(super) async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a store is and how it is entered: the meaning of a store URL and of `[store.NAME]`.
+//! A store's address and credentials: the meaning of a store URL and of `[store.NAME]`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub struct StoreSpec {
     pub name: StoreName,
     /// Where it is.
     pub url: StoreUrl,
-    /// Who enters.
+    /// The user, if any.
     pub credentials: Option<Credentials>,
     /// Certificates, where the URL says `+tls` (or a `tls` table does).
     pub tls: Option<Tls>,
@@ -84,8 +84,8 @@ impl fmt::Display for StoreUrl {
     }
 }
 
-/// How a user proves who they are. Secrets stay in files and are read at each login, so that a
-/// rotated password needs no reload.
+/// How a user authenticates. Secrets stay in files and are read at each login, so that a rotated password needs no
+/// reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credentials {
@@ -107,7 +107,7 @@ pub enum Credentials {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Tls {
-    /// Authorities that the server's certificate must come from; the system's where absent.
+    /// Certificate authorities of the server; the system's if absent.
     pub ca: Option<PathBuf>,
     /// Our certificate.
     pub cert: Option<PathBuf>,

@@ -1,14 +1,11 @@
-//! The text of a store URL and what it means; the same for `twitcher.conf` and `--store`.
+//! Parses store URLs, for `twitcher.conf` and `--store`.
 //!
-//! Pure: no name is resolved and nothing is opened. A message never repeats a URL that holds a secret.
+//! Pure: no name is resolved and nothing is opened. Messages never repeat a URL that may hold a secret.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::StoreUrl;
-
-/// The schemes, as `--help` and messages list them.
-pub const SCHEMES: [&str; 5] = ["etcd", "etcd+tls", "zookeeper", "zookeeper+tls", "dir"];
+use super::{StoreKind, StoreUrl};
 
 /// etcd's client port, IANA.
 const ETCD_PORT: u16 = 2379;
@@ -17,7 +14,7 @@ const ZOOKEEPER_PORT: u16 = 2181;
 /// ZooKeeper's `secureClientPort` of its administrator's guide.
 const ZOOKEEPER_TLS_PORT: u16 = 2281;
 
-/// A store URL that cannot be understood.
+/// Why a store URL is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidStoreUrl {
@@ -66,7 +63,7 @@ pub enum InvalidStoreUrl {
 }
 
 fn kinds() -> String {
-    SCHEMES.map(|scheme| format!("`{scheme}://`")).join(", ")
+    StoreKind::schemes().map(|scheme| format!("`{scheme}://`")).collect::<Vec<_>>().join(", ")
 }
 
 impl FromStr for StoreUrl {
@@ -77,14 +74,14 @@ impl FromStr for StoreUrl {
         if rest.split('/').next().is_some_and(|hosts| hosts.contains('@')) {
             return Err(InvalidStoreUrl::Credentials);
         }
-        // A password may have a slash in it: what cannot be read and has an `@` is not repeated.
+        // A password may contain a slash, so an invalid URL with an `@` is not repeated in the message.
         let secret = scheme != "dir" && rest.contains('@');
         understand(scheme, rest).map_err(|error| if secret { InvalidStoreUrl::Credentials } else { error })
     }
 }
 
 fn understand(scheme: &str, rest: &str) -> Result<StoreUrl, InvalidStoreUrl> {
-    if !SCHEMES.contains(&scheme) {
+    if !StoreKind::schemes().any(|known| known == scheme) {
         let word = scheme.chars().filter(char::is_ascii_graphic).take(20).collect();
         return Err(InvalidStoreUrl::UnknownScheme(word));
     }
@@ -190,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_url_is_written_out_in_full() {
+    fn a_valid_url_is_displayed_in_full() {
         for (text, meaning) in [
             ("etcd://a", "etcd://a:2379"),
             ("etcd://A:1,b/prod/", "etcd://a:1,b:2379/prod"),
@@ -210,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_can_be_wrong_in_many_ways() {
+    fn invalid_urls_are_refused_with_a_reason() {
         use InvalidStoreUrl as E;
         let host = |text: &str| E::Host(text.to_owned());
         let port = |text: &str| E::Port(text.to_owned());
@@ -267,7 +264,7 @@ mod tests {
         #[test]
         fn any_text_is_answered(text in ".{0,80}", tail in "[a-z0-9:/,\\[\\].@]{0,30}") {
             let _ = parse(&text);
-            for scheme in SCHEMES {
+            for scheme in StoreKind::schemes() {
                 if let Ok(url) = parse(&format!("{scheme}://{tail}")) {
                     proptest::prop_assert_eq!(parse(&url.to_string()), Ok(url));
                 }

@@ -1,17 +1,17 @@
-//! What changes in a mirror, told when it has settled.
+//! Changes of a mirror, delivered once it has settled.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::mirror::Seen;
+use super::seen::Seen;
 use super::snapshot::{Difference, Scope, Snapshot};
 
 /// The longest that a change is held back. More may exceed what a clock can add.
 const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// A stream of changes of a [`Tree`](super::Tree). Ends with the tree. A value that is written again is no change.
+/// A stream of changes of a [`Tree`](super::Tree). Ends with the tree. Rewriting the same value is no change.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -42,17 +42,17 @@ pub struct Changes {
     scope: Scope,
     settle: Duration,
     longest: Duration,
-    /// What was told last; `None` until there is something to compare with.
+    /// The last delivered snapshot; `None` before the tree is loaded.
     told: Option<Snapshot>,
 }
 
-/// What is different from the time before.
+/// The differences since the last delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed {
     /// The whole tree as it is now.
     pub snapshot: Snapshot,
-    /// What was asked for and is different, in order of its path. Never empty.
+    /// The differences in the requested scope, ordered by path. Never empty.
     pub differences: Vec<Difference>,
 }
 
@@ -70,9 +70,9 @@ impl Changes {
         Self { seen, path: path.to_owned(), scope, settle, longest, told }
     }
 
-    /// Waits for a change that was not told yet; `None` when the tree is gone. Dropping the future loses nothing.
+    /// Waits for the next change; `None` when the tree is gone. Cancel-safe.
     ///
-    /// What changes and changes back while it settles is no change.
+    /// A value that changes and changes back while it settles is no change.
     pub async fn next(&mut self) -> Option<Changed> {
         loop {
             self.different().await?;
@@ -83,7 +83,7 @@ impl Changes {
                 match timeout_at(quiet_at.min(last_moment), self.seen.changed()).await {
                     Ok(Ok(())) if self.differences() != before => quiet_at = Instant::now() + self.settle,
                     Ok(Ok(())) => {}
-                    // Quiet, or the tree is gone and nothing will change any more.
+                    // Settled, or the tree is gone.
                     Ok(Err(_)) | Err(_) => break,
                 }
                 self.seen.mark_unchanged();
@@ -102,7 +102,7 @@ impl Changes {
         futures::stream::unfold(self, async |mut changes| Some((changes.next().await?, changes)))
     }
 
-    /// Waits until there is something to tell.
+    /// Waits until there is a change to deliver.
     async fn different(&mut self) -> Option<()> {
         loop {
             let now = self.seen.borrow_and_update().clone();

@@ -1,4 +1,4 @@
-//! A large tree of which only what is looked at is mirrored.
+//! A large tree of which only the subtrees in use are mirrored.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use super::place::key_at;
 use crate::store::{Store, StoreError};
 use crate::watch::{InvalidKey, Key};
 
-/// Subtrees of a key, mirrored from the first use on until they are closed.
+/// Subtrees of a key, mirrored from their first use until they are closed.
 ///
-/// Each is below its path and a slash. What an etcd without a prefix has below `foo`, and not below `/foo`, is in no
-/// subtree of `/`: it is in one of `foo`.
+/// Each holds the keys below its path and a slash. In an etcd without a prefix, keys below `foo` rather than `/foo` are in no
+/// subtree of `/`, but in one of `foo`.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,12 +43,12 @@ pub struct LazyTree {
 }
 
 impl LazyTree {
-    /// Watches nothing yet.
+    /// Starts without any mirror.
     pub fn new(store: &Store, key: Key) -> Self {
         Self { store: store.clone(), key, open: Mutex::default() }
     }
 
-    /// The names directly below a path, read now; `None` if there is nothing at it.
+    /// Reads the names directly below a path; `None` if there is nothing at it.
     pub async fn children(&self, path: &str) -> Result<Option<Vec<String>>, StoreError> {
         let key = key_at(&self.key, path).map_err(|error| StoreError::Refused {
             what: format!("list {path} of {}", self.key),
@@ -57,7 +57,7 @@ impl LazyTree {
         self.store.children(&key).await
     }
 
-    /// The mirror of a path and everything below it; the same one every time until it is closed.
+    /// The mirror of a path and everything below it, shared by all callers until it is closed.
     pub fn subtree(&self, path: &str) -> Result<Arc<Tree>, InvalidKey> {
         let key = key_at(&self.key, path)?;
         let mut open = self.open();
@@ -65,7 +65,7 @@ impl LazyTree {
         Ok(Arc::clone(tree))
     }
 
-    /// Lets go of a mirror; it ends when nobody else holds it. Returns whether there was one.
+    /// Closes a mirror; it ends when its last holder drops it. Returns whether there was one.
     pub fn close(&self, path: &str) -> bool {
         self.open().remove(path).is_some()
     }

@@ -10,16 +10,17 @@ use tokio::task::JoinHandle;
 
 use super::changes::Changes;
 use super::node::Node;
+use super::seen::Seen;
 use super::snapshot::{ReadError, Scope, Snapshot};
-use crate::store::{Standing, Store, Subscribe, Subscription};
+use crate::store::{Freshness, Store, Subscribe, Subscription};
 use crate::watch::{Content, Key, Version, WatchType};
 
-/// How often a mirror's standing is looked at, and how long a version that may never come is waited for.
+/// How often a mirror's freshness is polled, and how long `sync` waits for a version before it reads again.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A subtree as it is now, as far as the store has told. Ends with its last use.
+/// A live copy of a subtree. The watch ends when it is dropped.
 ///
-/// It never fails: while the store cannot be reached it shows what it last knew, and [`Tree::standing`] says so.
+/// It never fails: while the store is unreachable it shows the last known state, and [`Tree::freshness`] says so.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,23 +52,15 @@ pub struct Tree {
     task: JoinHandle<()>,
 }
 
-/// What the mirror's task last saw.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) snapshot: Snapshot,
-    pub(super) loaded: bool,
-    standing: Standing,
-}
-
 impl Tree {
-    /// Begins to mirror a key and everything below it. Nothing is there until it is [loaded](Tree::loaded).
+    /// Begins to mirror a key and everything below it. It is empty until it is [loaded](Tree::loaded).
     ///
     /// # Panics
     /// Outside of a tokio runtime: the mirror is kept by a task.
     pub fn open(store: &Store, key: Key) -> Self {
         let subscription = store.subscribe(Subscribe::new(key.clone(), WatchType::Tree));
-        let standing = subscription.standing();
-        let seen = Seen { snapshot: Snapshot::empty(key.clone()), loaded: false, standing };
+        let freshness = subscription.freshness();
+        let seen = Seen { snapshot: Snapshot::empty(key.clone()), loaded: false, freshness };
         let (sender, seen) = watch::channel(seen);
         let (demands, demanded) = mpsc::unbounded_channel();
         let task = tokio::spawn(keep(key.clone(), subscription, sender, demanded));
@@ -84,7 +77,7 @@ impl Tree {
         &self.store
     }
 
-    /// Waits for the first state, for as long as it takes the store to tell one.
+    /// Waits for the first state, without a time limit.
     pub async fn loaded(&self) -> Snapshot {
         let mut seen = self.seen.clone();
         let loaded = seen.wait_for(|seen| seen.loaded).await;
@@ -92,14 +85,14 @@ impl Tree {
         loaded.map_or_else(|_| self.snapshot(), |seen| seen.snapshot.clone())
     }
 
-    /// The subtree as it is now; empty before it is loaded. It does not change any more.
+    /// An immutable snapshot of the subtree; empty before it is loaded.
     pub fn snapshot(&self) -> Snapshot {
         self.seen.borrow().snapshot.clone()
     }
 
-    /// How far the mirror can be believed right now.
-    pub fn standing(&self) -> Standing {
-        self.seen.borrow().standing.clone()
+    /// How fresh the mirror is.
+    pub fn freshness(&self) -> Freshness {
+        self.seen.borrow().freshness.clone()
     }
 
     /// A value as a number, a truth value, or whatever `serde` makes of it: see [`Snapshot::get`].
@@ -107,24 +100,23 @@ impl Tree {
         self.seen.borrow().snapshot.get(path)
     }
 
-    /// A node as it is now, to read and then to write only if it is still the same.
+    /// A node as it is now, to be read and then written only if it has not changed.
     pub fn at(&self, path: &str) -> Node<'_> {
         let snapshot = self.snapshot();
         Node::new(&self.store, snapshot, path)
     }
 
-    /// What changes from now on at a path, or at and below it, each time when nothing has changed for
-    /// `settle`, but not later than `longest` after the first change. A `settle` of zero tells at once; both are
-    /// at most 10 years.
+    /// Changes from now on at a path, or at and below it, delivered when nothing has changed for `settle`, but not later
+    /// than `longest` after the first change. A `settle` of zero delivers at once; both are at most 10 years.
     pub fn changes(&self, path: &str, scope: Scope, settle: Duration, longest: Duration) -> Changes {
         Changes::new(self.seen.clone(), path, scope, settle, longest)
     }
 
-    /// Waits until the mirror has seen a write, by the version that the write returned; for as long as the store
-    /// cannot be reached.
+    /// Waits until the mirror includes a write, by the version that the write returned. Waits while the store is
+    /// unreachable.
     ///
-    /// Where versions have no order (`dir`), and where the mirror's stays lower because the key was deleted again
-    /// meanwhile, the subtree is [read again](Self::verify).
+    /// If versions have no order (`dir`), or the mirror's stays lower because the key was deleted again, the subtree is
+    /// [read again](Self::verify).
     pub async fn sync(&self, version: Version) {
         let mut seen = self.seen.clone();
         let reached = seen.wait_for(|seen| match (version, seen.snapshot.version()) {
@@ -140,8 +132,8 @@ impl Tree {
         }
     }
 
-    /// Reads the subtree again, and waits until the mirror shows everything that was written and deleted before this
-    /// was called; for as long as the store cannot be reached.
+    /// Reads the subtree again and waits until the mirror includes every write and deletion acknowledged before this call.
+    /// Waits while the store is unreachable.
     pub async fn verify(&self) {
         let (answer, verified) = oneshot::channel();
         // The task, which answers, ends only with this.
@@ -181,13 +173,13 @@ async fn keep(
             }
             _ = look.tick() => {}
         }
-        let standing = subscription.standing();
+        let freshness = subscription.freshness();
         sender.send_if_modified(|seen| {
-            let stands = |standing: &Standing| (standing.connected, standing.error.clone());
-            let other = stands(&seen.standing) != stands(&standing);
-            seen.standing = standing;
+            let stands = |freshness: &Freshness| (freshness.connected, freshness.error.clone());
+            let other = stands(&seen.freshness) != stands(&freshness);
+            seen.freshness = freshness;
             let Some(update) = update else { return other };
-            // Not known is not the same as not there.
+            // Unknown is not absent.
             if update.state.content != Content::Unread {
                 seen.snapshot = Snapshot::of(key.clone(), &update.state);
                 seen.loaded = true;
@@ -195,7 +187,7 @@ async fn keep(
             true
         });
         if let Some(answer) = proved {
-            // Whoever asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(());
         }
     }

@@ -1,4 +1,4 @@
-//! A subtree as one thing: as a document, as a live mirror, as something to subscribe to by key.
+//! Subtrees: as documents, as live mirrors, and as topics to subscribe to.
 
 pub(crate) mod changes;
 #[cfg(feature = "daemon")]
@@ -9,7 +9,8 @@ pub(crate) mod node;
 pub(crate) mod place;
 #[cfg(feature = "cli")]
 pub(crate) mod plan;
-pub(crate) mod snapshot;
+mod seen;
+mod snapshot;
 pub(crate) mod subscribers;
 
 pub use changes::{Changed, Changes};

@@ -1,4 +1,4 @@
-//! One key as it was read, and writes that demand that it still is.
+//! One key as it was read, and writes that require it to be unchanged.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::store::access::Condition;
 use crate::store::{Store, StoreError};
 use crate::watch::{Key, Version};
 
-/// A node of a [`Tree`](super::Tree) at the moment it was looked at.
+/// A node of a [`Tree`](super::Tree) at the moment it was read.
 #[derive(Debug, Clone)]
 pub struct Node<'a> {
     store: &'a Store,
@@ -42,10 +42,10 @@ impl<'a> Node<'a> {
         self.snapshot.get(&self.path)
     }
 
-    /// Writes a value [to the key](Snapshot::key_of) that was read, if nobody has written it since; else it is a
+    /// Writes a value [to the key](Snapshot::key_of) that was read, unless somebody has written it since, which is a
     /// [`StoreError::Conflict`]. Returns the new version.
     ///
-    /// In a directory, whose versions are hashes, somebody has written it if it holds another value.
+    /// In a directory, whose versions are hashes, only another value counts as written.
     pub async fn set(&self, value: impl Into<Bytes>) -> Result<Version, StoreError> {
         let (key, condition) = self.unchanged()?;
         self.store.put(&key, value, condition).await
@@ -60,8 +60,8 @@ impl<'a> Node<'a> {
         self.set(text).await
     }
 
-    /// Deletes the node if nobody has written it since it was read. Returns whether it existed. The mirror shows it when
-    /// it has been [verified](super::Tree::verify).
+    /// Deletes the node unless somebody has written it since it was read. Returns whether it existed. To see the deletion in
+    /// the mirror, [verify](super::Tree::verify) it.
     pub async fn delete(&self) -> Result<bool, StoreError> {
         let (key, condition) = self.unchanged()?;
         if condition != Condition::Absent {
@@ -77,7 +77,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The key, and what a write must demand so that it replaces only what was read.
+    /// The key, and the condition under which a write replaces only what was read.
     fn unchanged(&self) -> Result<(Key, Condition), StoreError> {
         let key = self.snapshot.key_of(&self.path).map_err(|error| StoreError::Refused {
             what: format!("write {} of {}", self.path, self.snapshot.key()),

@@ -1,4 +1,4 @@
-//! Where a path of a subtree is in its store.
+//! Converts paths of a subtree to keys of its store.
 
 use crate::watch::{InvalidKey, Key, Spelling};
 
@@ -22,7 +22,7 @@ pub fn key_read(key: &Key, path: &str, spelling: Spelling) -> Result<Key, Invali
     }
 }
 
-/// The same as text for people, also where it is too long for a key, or has a NUL character.
+/// The same for messages, also if it is too long for a key or contains a NUL character.
 pub fn key_text(key: &Key, path: &str, spelling: Spelling) -> String {
     key_read(key, path, spelling).map_or_else(|_| path.to_owned(), |key| key.to_string())
 }

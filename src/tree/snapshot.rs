@@ -1,4 +1,4 @@
-//! A subtree at one moment: typed reads, iteration and differences. Pure; cheap to clone and to keep.
+//! An immutable subtree: typed reads, iteration and differences. Pure; cheap to clone and keep.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Snapshot {
     entries: Subtree,
 }
 
-/// A value that is not what it was read as.
+/// A value that does not have the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key} holds {value}, which is no {wanted}: {why}")]
 #[non_exhaustive]
@@ -28,13 +28,13 @@ pub struct ReadError {
     pub key: String,
     /// The beginning of the value.
     pub value: String,
-    /// The type that was asked for.
+    /// The requested type.
     pub wanted: &'static str,
-    /// Why it is none.
+    /// Why the value does not have it.
     pub why: String,
 }
 
-/// How much of a subtree is meant.
+/// How much of a subtree to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Scope {
@@ -58,12 +58,12 @@ pub struct Difference {
 }
 
 impl Snapshot {
-    /// Nothing, as before the first state.
+    /// An empty snapshot, before the first state.
     pub fn empty(key: Key) -> Self {
         Self { key, version: None, entries: Subtree::new() }
     }
 
-    /// What a state of a tree shows.
+    /// The snapshot of a tree's state.
     pub fn of(key: Key, state: &State) -> Self {
         let entries = match &state.content {
             Content::Tree(entries) => entries.clone(),
@@ -89,7 +89,7 @@ impl Snapshot {
         self.entries.spelling(path).unwrap_or_default()
     }
 
-    /// The store's mark of it; `None` before the first state.
+    /// Its version; `None` before the first state.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
@@ -99,7 +99,7 @@ impl Snapshot {
         &self.entries
     }
 
-    /// The version that a write of this path can demand, which is not that of the subtree; `None` where no key is.
+    /// The version that a write of this path can require, which is not that of the subtree; `None` if there is no key.
     pub fn version_of(&self, path: &str) -> Option<Version> {
         Some(match (self.entries.origin(path)?.revision, self.bytes(path)) {
             // A directory's versions are hashes of values.
@@ -114,12 +114,12 @@ impl Snapshot {
         self.entries.contains(path)
     }
 
-    /// A value byte for byte; `None` where there is none.
+    /// A value byte for byte; `None` if there is none.
     pub fn bytes(&self, path: &str) -> Option<&[u8]> {
         self.entries.get(path)?
     }
 
-    /// A value as text; `None` where there is none.
+    /// A value as text; `None` if there is none.
     pub fn text(&self, path: &str) -> Result<Option<&str>, ReadError> {
         let text =
             |value| std::str::from_utf8(value).map_err(|error| self.error::<&str>(path, value, &error));
@@ -163,7 +163,7 @@ impl Snapshot {
         below.filter_map(|(path, _)| path.get(above..)?.split('/').next()).collect()
     }
 
-    /// What of a path is different in a later snapshot, in order. Costs as much as there is different.
+    /// The differences to a later snapshot at a path, in order. The cost is proportional to their number.
     pub fn differences(&self, later: &Self, path: &str, scope: Scope) -> Vec<Difference> {
         let owned = |value: Option<Option<&[u8]>>| value.map(|value| value.map(Bytes::copy_from_slice));
         let meant = |other: &str| match scope {

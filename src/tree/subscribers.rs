@@ -12,13 +12,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::store::access::Condition;
-use crate::store::{Standing, Standings, Store, StoreError, Subscribe};
+use crate::store::{Freshness, FreshnessReader, Store, StoreError, Subscribe};
 use crate::watch::{Key, State, Version, WatchType};
 
-/// How long a call waits after the system had no thread for it.
+/// How long a callback waits before the thread it needs is requested again.
 const NO_THREAD: Duration = Duration::from_secs(1);
 
-/// What is subscribed to.
+/// What to subscribe to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic {
     /// The key.
@@ -27,7 +27,7 @@ pub struct Topic {
     pub watch_type: WatchType,
 }
 
-/// A name that somebody has already on this topic.
+/// The name is already registered on this topic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is subscribed to {key} already; unregister it first, or take another name", key = .1.key)]
 pub struct NameTaken(pub String, pub Topic);
@@ -38,16 +38,16 @@ pub struct NameTaken(pub String, pub Topic);
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// States that it was given.
+    /// States delivered to it.
     pub given: u64,
     /// How often its callback panicked.
     pub panics: u64,
 }
 
-/// Who listens to what. Keys and subscribers come and go while it runs; clones are the same.
+/// Named subscribers by topic, which can be added and removed at any time; clones share them.
 ///
-/// Every subscriber is given the newest state, first the one that is there: who is slow misses what was
-/// replaced meanwhile, and holds up nobody. A callback that panics is called again with the next state.
+/// Every subscriber gets the newest state, beginning with the current one. A slow subscriber skips the states that were
+/// replaced meanwhile and delays nobody. A callback that panics is called again with the next state.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -78,7 +78,7 @@ pub struct Subscribers {
 #[derive(Debug)]
 struct Watched {
     states: watch::Receiver<Option<State>>,
-    standing: Standings,
+    freshness: FreshnessReader,
     listeners: BTreeMap<String, Listener>,
     task: JoinHandle<()>,
 }
@@ -86,7 +86,7 @@ struct Watched {
 #[derive(Debug)]
 struct Listener {
     counts: Arc<Counts>,
-    /// What ends with it: its task, or the stream of its receiver.
+    /// Ends when it is dropped: its task, or the stream of its receiver.
     _until: Until,
 }
 
@@ -103,7 +103,7 @@ struct Abort(JoinHandle<()>);
 struct Counts {
     given: AtomicU64,
     panics: AtomicU64,
-    /// No call begins any more.
+    /// No further callback starts.
     ended: AtomicBool,
 }
 
@@ -119,12 +119,12 @@ pub struct Receiver {
 }
 
 impl Subscribers {
-    /// Nobody yet.
+    /// Starts without subscribers.
     pub fn new(store: &Store) -> Self {
         Self { store: store.clone(), topics: Arc::default() }
     }
 
-    /// Calls back with the newest state, each time on a thread of its own, one call at a time: it may block.
+    /// Calls back with the newest state, one call at a time, each on a thread of its own, so that it may block.
     ///
     /// # Panics
     /// Outside of a tokio runtime: subscribers are tasks.
@@ -140,7 +140,7 @@ impl Subscribers {
         })
     }
 
-    /// Hands out the newest state whenever it is asked for.
+    /// Returns a receiver of the newest state.
     ///
     /// # Panics
     /// Outside of a tokio runtime: the watch is kept by a task.
@@ -153,8 +153,8 @@ impl Subscribers {
         })
     }
 
-    /// Ends one subscriber, and the watch with the last one. A call that is being made is not cut short; none begins
-    /// after this. Returns whether there was one.
+    /// Removes a subscriber, and with the last one the watch. A running callback finishes; none starts afterwards. Returns
+    /// whether there was one.
     pub fn unregister(&self, name: &str, topic: &Topic) -> bool {
         let mut topics = self.topics();
         let Some(watched) = topics.get_mut(topic) else { return false };
@@ -165,12 +165,12 @@ impl Subscribers {
         removed
     }
 
-    /// Ends all subscribers of a topic and its watch. Returns how many there were.
+    /// Removes all subscribers of a topic and its watch. Returns how many there were.
     pub fn remove(&self, topic: &Topic) -> usize {
         self.topics().remove(topic).map_or(0, |watched| watched.listeners.len())
     }
 
-    /// Who listens to what.
+    /// All subscribers by topic.
     pub fn list(&self) -> BTreeMap<Topic, Vec<Listed>> {
         let listed = |(name, listener): (&String, &Listener)| Listed {
             name: name.clone(),
@@ -184,12 +184,12 @@ impl Subscribers {
         listed.collect()
     }
 
-    /// How far the states of a topic can be believed right now, and why not; `None` if nobody listens to it.
-    pub fn standing(&self, topic: &Topic) -> Option<Standing> {
-        self.topics().get(topic).map(|watched| watched.standing.now())
+    /// How fresh the states of a topic are; `None` if it has no subscriber.
+    pub fn freshness(&self, topic: &Topic) -> Option<Freshness> {
+        self.topics().get(topic).map(|watched| watched.freshness.now())
     }
 
-    /// Writes a value, for everybody who listens to its key, here and elsewhere.
+    /// Writes a value, which every subscriber of its key gets, here and elsewhere.
     pub async fn publish(&self, key: &Key, value: impl Into<Bytes>) -> Result<Version, StoreError> {
         self.store.put(key, value, Condition::Any).await
     }
@@ -206,7 +206,7 @@ impl Subscribers {
             return Err(NameTaken(name.to_owned(), topic.clone()));
         }
         let mut states = watched.states.clone();
-        // The state that is there already is given too.
+        // Deliver the current state first.
         states.mark_changed();
         let counts = Arc::<Counts>::default();
         let (until, result) = begin(states, Arc::clone(&counts));
@@ -222,7 +222,7 @@ impl Subscribers {
 impl Watched {
     fn begin(store: &Store, topic: &Topic) -> Self {
         let mut subscription = store.subscribe(Subscribe::new(topic.key.clone(), topic.watch_type));
-        let standing = subscription.standings();
+        let freshness = subscription.freshness_reader();
         let (sender, states) = watch::channel(None);
         let task = tokio::spawn(async move {
             loop {
@@ -230,7 +230,7 @@ impl Watched {
                 sender.send_replace(Some(update.state));
             }
         });
-        Self { states, standing, listeners: BTreeMap::new(), task }
+        Self { states, freshness, listeners: BTreeMap::new(), task }
     }
 }
 
@@ -253,7 +253,7 @@ impl Drop for Abort {
 }
 
 impl Receiver {
-    /// Waits for a state newer than the last one that was taken; `None` once it is unregistered.
+    /// Waits for a state newer than the last one; `None` once it is unregistered.
     pub async fn next(&mut self) -> Option<State> {
         loop {
             tokio::select! {
@@ -276,7 +276,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // Once it was unregistered the name may be somebody else's.
+        // After it was unregistered, the name may belong to another subscriber.
         if self.open.has_changed().is_ok() {
             self.subscribers.unregister(&self.name, &self.topic);
         }
@@ -285,7 +285,7 @@ impl Drop for Receiver {
 
 type Callback = Box<dyn FnMut(&State) + Send>;
 
-/// Calls on threads of their own: those of a pool would be used up by so many calls that hang.
+/// Calls back on a thread of its own: callbacks that hang would exhaust a pool.
 async fn call(mut states: watch::Receiver<Option<State>>, callback: Callback, counts: Arc<Counts>) {
     let callback = Arc::new(Mutex::new(callback));
     while states.changed().await.is_ok() {

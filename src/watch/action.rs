@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::words::choice;
+
 /// What to execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -32,25 +34,25 @@ pub struct Account {
     pub shell: PathBuf,
 }
 
-/// A resource limit by its setrlimit(2) name in lower case without `RLIMIT_`, such as `nofile`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "setrlimit(2) explains each by the same name")]
-pub enum Limit {
-    As,
-    Core,
-    Cpu,
-    Data,
-    Fsize,
-    Memlock,
-    Msgqueue,
-    Nice,
-    Nofile,
-    Nproc,
-    Rss,
-    Rtprio,
-    Rttime,
-    Sigpending,
-    Stack,
+choice! {
+    /// A resource limit by its setrlimit(2) name in lower case without `RLIMIT_`.
+    pub enum Limit {
+        As = "as": "address space in bytes",
+        Core = "core": "size of a core file in bytes",
+        Cpu = "cpu": "CPU time in seconds",
+        Data = "data": "data segment in bytes",
+        Fsize = "fsize": "size of a file in bytes",
+        Memlock = "memlock": "memory locked in RAM, in bytes",
+        Msgqueue = "msgqueue": "POSIX message queues in bytes",
+        Nice = "nice": "ceiling of the nice value, as 20 minus it",
+        Nofile = "nofile": "open files, and one more",
+        Nproc = "nproc": "processes of the user",
+        Rss = "rss": "resident memory in bytes",
+        Rtprio = "rtprio": "real-time priority",
+        Rttime = "rttime": "CPU time without a blocking call under real-time scheduling, in microseconds",
+        Sigpending = "sigpending": "queued signals",
+        Stack = "stack": "stack in bytes",
+    }
 }
 
 /// The surroundings of an action.
@@ -71,4 +73,11 @@ pub struct Surroundings {
     pub nice: Option<i32>,
     /// Soft and hard limits; `None` is unlimited.
     pub limits: BTreeMap<Limit, Option<u64>>,
+}
+
+impl Surroundings {
+    /// Working directory of a watch that names none.
+    pub const CWD: &'static str = "/";
+    /// File mode creation mask of a watch that writes none.
+    pub const UMASK: u32 = 0o022;
 }

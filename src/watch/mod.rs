@@ -4,6 +4,8 @@
 
 #[cfg(feature = "daemon")]
 pub(crate) mod action;
+#[cfg(feature = "daemon")]
+mod identity;
 pub(crate) mod name;
 #[cfg(feature = "daemon")]
 pub(crate) mod outcome;
@@ -14,9 +16,12 @@ pub(crate) mod spec;
 mod state;
 mod subtree;
 pub(crate) mod target;
+mod words;
 
 #[cfg(feature = "daemon")]
 pub(crate) use action::{Account, Action, Limit, Surroundings};
+#[cfg(feature = "daemon")]
+pub(crate) use identity::Fingerprint;
 #[cfg(feature = "daemon")]
 pub(crate) use name::WatchName;
 pub use name::{InvalidName, StoreName};
@@ -26,10 +31,12 @@ pub(crate) use outcome::{Outcome, SignalNumber, Verdict};
 pub(crate) use run::{ProcessIdentity, Reason, RunId, RunRecord};
 #[cfg(feature = "daemon")]
 pub(crate) use spec::{
-    Format, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, WatchSpec,
+    Format, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
+    VERIFY_INTERVAL, WatchSpec,
 };
 pub(crate) use state::is_same;
 pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version};
 pub use subtree::{Different, Node, Origin, Subtree, Written};
 pub(crate) use target::Target;
 pub use target::{Detail, InvalidKey, Key, Spelling, WatchType};
+pub(crate) use words::{Choice, Word};

@@ -1,4 +1,4 @@
-//! One run of an action: its id, why it was, and what is remembered of it.
+//! One run of an action: its id, its reason, its process, and its record once it ended.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,19 +19,24 @@ impl fmt::Display for RunId {
 
 /// Why a run was started: `TWITCHER_REASON`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Reason {
     /// The watch was loaded.
+    #[serde(rename = "load")]
     Load,
     /// The state changed.
+    #[serde(rename = "change")]
     Change,
     /// The key was deleted.
+    #[serde(rename = "delete")]
     Delete,
     /// The run before it failed.
+    #[serde(rename = "retry")]
     Retry,
     /// Somebody asked for it.
+    #[serde(rename = "trigger")]
     Trigger,
     /// A run was cut short, or its end was not seen, because the daemon was not there.
+    #[serde(rename = "recovery")]
     Recovery,
 }
 

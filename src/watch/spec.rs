@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Action, SignalNumber, Surroundings, Target, WatchName};
+use super::words::choice;
+use super::{Action, SignalNumber, Surroundings, Target, WatchName, WatchType};
 
 /// The whole definition of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct WatchSpec {
     pub target: Target,
     /// What is run.
     pub action: Action,
-    /// As whom and where. Shared with the watches that say the same.
+    /// As whom and where. Shared among watches with equal surroundings.
     pub surroundings: Arc<Surroundings>,
     /// Whether the state is written on standard input.
     pub pipe_stdin: bool,
@@ -28,7 +29,9 @@ pub struct WatchSpec {
     pub output: Output,
     /// After this long without proof of life the target is read again; above zero.
     pub verify_interval: Duration,
-    /// When it is run. Shared likewise.
+    /// The longest wait before a start; [`PolicySpec::splay`] is what was drawn from it.
+    pub splay: Duration,
+    /// When it is run. Shared among watches with equal policies.
     pub policy: Arc<PolicySpec>,
 }
 
@@ -45,58 +48,98 @@ impl WatchSpec {
             format,
             output,
             verify_interval,
+            splay,
             policy,
         } = self;
         (name, target, action, surroundings)
             == (&other.name, &other.target, &other.action, &other.surroundings)
             && (pipe_stdin, format, output) == (&other.pipe_stdin, &other.format, &other.output)
-            && (verify_interval, policy) == (&other.verify_interval, &other.policy)
+            && (verify_interval, splay, policy) == (&other.verify_interval, &other.splay, &other.policy)
     }
 }
 
-/// All that the policy machine decides by.
+/// `verify_interval` where a watch does not say otherwise.
+pub const VERIFY_INTERVAL: Duration = Duration::from_mins(5);
+
+/// Everything that the policy machine decides by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicySpec {
     /// What the first state does.
     pub run_on_load: RunOnLoad,
     /// What an update does while the action runs.
     pub run_mode: RunMode,
-    /// Whether a deletion runs the action.
+    /// What the deletion of the key does.
     pub on_delete: OnDelete,
     /// Sent to the running process when an update arrives (queue).
     pub notify_signal: Option<SignalNumber>,
-    /// TERM after this long.
+    /// SIGTERM after this long.
     pub timeout: Option<Duration>,
-    /// KILL this long after TERM.
+    /// SIGKILL this long after SIGTERM.
     pub kill_after: Duration,
-    /// Quiet time to wait for.
+    /// An update waits until no other came for this long.
     pub settle: Duration,
-    /// At most this long in all.
+    /// The longest that `settle` may hold an update back.
     pub settle_max: Duration,
-    /// The wait before a start, already drawn for this host and watch out of 0..=splay.
+    /// The wait before a start, already drawn for this host and watch from 0..=splay.
     pub splay: Duration,
     /// Starts are at least this far apart.
     pub min_interval: Duration,
     /// How often a failed run is repeated.
     pub retries: Retries,
-    /// First delay before a retry; doubles.
+    /// Delay before the first retry; it doubles.
     pub retry_delay: Duration,
     /// Longest delay before a retry.
     pub retry_delay_max: Duration,
     /// What happens after the last retry.
     pub on_failure: OnFailure,
-    /// Exit codes that mean success. Never empty.
+    /// Exit codes that mean success. Sorted, never empty.
     pub success_codes: Vec<i32>,
+}
+
+impl Default for PolicySpec {
+    /// The policy of a watch that writes none of these fields.
+    fn default() -> Self {
+        let retry_delay = Duration::from_secs(5);
+        Self {
+            run_on_load: RunOnLoad::Always,
+            run_mode: RunMode::Queue,
+            on_delete: OnDelete::Ignore,
+            notify_signal: None,
+            timeout: None,
+            kill_after: Duration::from_secs(5),
+            settle: Duration::ZERO,
+            settle_max: Self::settle_max_of(Duration::ZERO),
+            splay: Duration::ZERO,
+            min_interval: Duration::ZERO,
+            retries: Retries::AtMost(3),
+            retry_delay,
+            retry_delay_max: Self::retry_delay_max_of(retry_delay),
+            on_failure: OnFailure::Keep,
+            success_codes: vec![0],
+        }
+    }
+}
+
+impl PolicySpec {
+    /// `settle_max` of a watch that writes only `settle`: 10 times as long.
+    pub fn settle_max_of(settle: Duration) -> Duration {
+        settle.saturating_mul(10)
+    }
+
+    /// `retry_delay_max` of a watch that writes only `retry_delay`: 5 minutes, or `retry_delay` if that is longer.
+    pub fn retry_delay_max_of(retry_delay: Duration) -> Duration {
+        Duration::from_mins(5).max(retry_delay)
+    }
 }
 
 /// What the first state after loading does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RunOnLoad {
-    /// It runs the action.
+    /// `true`: it runs the action.
     Always,
-    /// It is only taken note of.
+    /// `false`: it runs nothing, and only later states do.
     Never,
-    /// It runs the action unless the ledger says that this state was applied.
+    /// `"changed"`: it runs the action unless the ledger says that this state was applied.
     Changed,
 }
 
@@ -116,42 +159,85 @@ pub enum RunMode {
     Restart,
 }
 
-/// What the deletion of a key does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OnDelete {
-    /// Nothing.
-    Ignore,
-    /// It runs the action with empty input.
-    Run,
+impl RunMode {
+    /// `max_parallel` where a watch does not say otherwise.
+    pub const MAX_PARALLEL: u32 = 16;
+
+    /// Its name.
+    pub const fn name(self) -> RunModeName {
+        match self {
+            Self::Queue => RunModeName::Queue,
+            Self::Discard => RunModeName::Discard,
+            Self::Parallel { max: _ } => RunModeName::Parallel,
+            Self::Restart => RunModeName::Restart,
+        }
+    }
+}
+
+choice! {
+    /// The name of a [`RunMode`]: what an update does while the action runs.
+    pub enum RunModeName {
+        Queue = "queue": "run once more afterwards, with the newest state",
+        Discard = "discard": "nothing: an update that comes while the action runs is dropped",
+        Parallel = "parallel": "run beside it, once for every update",
+        Restart = "restart": "end it (TERM, then KILL) and start again with the newest state",
+    }
+}
+
+choice! {
+    /// What the deletion of a key does.
+    pub enum OnDelete {
+        Ignore = "ignore": "deletion runs nothing",
+        Run = "run": "deletion runs the action with empty input and TWITCHER_REASON=delete",
+    }
 }
 
 /// How often a failed run is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Retries {
-    /// So many times.
+    /// This many times.
     AtMost(u32),
-    /// Until it works or a newer state comes.
+    /// Until it succeeds or a newer state comes.
     Unlimited,
 }
 
-/// What happens after the last retry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OnFailure {
-    /// The watch goes on with the next state.
-    Keep,
-    /// It starts nothing until its definition changes or it is resumed.
-    Stop,
+choice! {
+    /// What happens after the last retry.
+    pub enum OnFailure {
+        Keep = "keep": "the watch goes on with the next state",
+        Stop = "stop": "nothing starts until the definition changes or `twitcher resume`",
+    }
 }
 
-/// How a state is written on standard input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are those of the formats")]
-pub enum Format {
-    Raw,
-    Lines,
-    Json,
-    Yaml,
-    Toml,
+choice! {
+    /// How a state is written on standard input.
+    pub enum Format {
+        Raw = "raw": "a value as it is, byte for byte; children and tree as with lines",
+        Lines = "lines": "a value with a newline at its end, one name a line (children), or PATH=VALUE a line (tree)",
+        Json = "json": "a string (data), an array (children) or nested objects (tree)",
+        Yaml = "yaml": "the same shape as YAML",
+        Toml = "toml": "the same shape as TOML, where a value is called value, and children are called children",
+    }
+}
+
+impl Format {
+    /// The format of a watch that does not name one. Every format can hold every state; see
+    /// [`document::render`](crate::tree::document::render).
+    pub const fn default_for(watch_type: WatchType) -> Self {
+        match watch_type {
+            WatchType::Data => Self::Raw,
+            WatchType::Children => Self::Lines,
+            WatchType::Tree => Self::Json,
+        }
+    }
+}
+
+choice! {
+    /// Where an action's output goes, by choice of a watch file.
+    pub enum LogOutput {
+        Log = "log": "to the log, line by line",
+        Null = "null": "nowhere",
+    }
 }
 
 /// Where an action's output goes.
@@ -161,6 +247,26 @@ pub enum Output {
     Log,
     /// Nowhere.
     Null,
-    /// To twitcher's own standard output and error, untouched.
+    /// To twitcher's own standard output and error, untouched. No watch file can ask for it.
     Inherit,
+}
+
+impl Output {
+    /// As it is written in a watch file, where it can be.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Log => LogOutput::Log.word(),
+            Self::Null => LogOutput::Null.word(),
+            Self::Inherit => "inherit",
+        }
+    }
+}
+
+impl From<LogOutput> for Output {
+    fn from(output: LogOutput) -> Self {
+        match output {
+            LogOutput::Log => Self::Log,
+            LogOutput::Null => Self::Null,
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::StoreName;
+use super::words::choice;
 
 /// The longest key that is accepted, in bytes.
 const LONGEST_KEY: usize = 4096;
@@ -73,16 +74,14 @@ pub enum Spelling {
     Plain,
 }
 
-/// How much of a key a watch looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum WatchType {
-    /// Exactly this key's value.
-    Data,
-    /// The distinct first segments below the key.
-    Children,
-    /// The key itself and everything below it.
-    Tree,
+choice! {
+    /// How much of a key is watched.
+    #[non_exhaustive]
+    pub enum WatchType {
+        Data = "data": "the value of exactly this key",
+        Children = "children": "the names of what is directly below the key",
+        Tree = "tree": "the key itself and everything below it",
+    }
 }
 
 /// Whether a target's values are wanted, or only that they changed.

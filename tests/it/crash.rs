@@ -175,6 +175,8 @@ fn a_process_that_only_says_that_it_is_a_run_is_not_adopted() {
 #[test]
 fn a_ledger_that_cannot_be_read_is_not_begun_anew() {
     let mut daemon = Daemon::start("", &[]);
+    // The ledger is written on a thread of its own, also the first time.
+    daemon.until_file("state/ledger", |text| text.ends_with('\n'));
     daemon.kill();
     let ledger = daemon.path("state/ledger");
     std::fs::remove_file(&ledger).unwrap();

@@ -5,6 +5,8 @@ mod crowds;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
+use nix::sys::signal::Signal;
+
 use crate::fixture::daemon::{Daemon, until};
 
 const WATCH: &str = "[[watch]]\nkey = '/a'\naction = 'cat; echo $TWITCHER_REASON'\n";
@@ -93,11 +95,12 @@ fn the_socket_answers_only_root_and_the_daemons_own_user() {
     let socket = daemon.path("control.sock");
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    // Also where somebody opened up the file, the daemon looks at who is asking.
+    // The daemon judges the peer also where the file's mode lets others connect.
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
     std::fs::set_permissions(daemon.config(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // It is refused before it sends a byte.
     let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
-                  s.sendall(b'{\"status\":{\"name\":null}}\\n')\nprint(s.makefile().read())";
+                  print(s.makefile().read())";
     let mut command = std::process::Command::new("python3");
     command.args(["-c", script]).arg(&socket);
     std::os::unix::process::CommandExt::uid(&mut command, 65534);
@@ -114,7 +117,7 @@ fn the_control_socket_takes_the_place_of_a_socket_only() {
     let refused = daemon.ask(&["run"]);
     assert_eq!(refused.status.code(), Some(1));
     let error = String::from_utf8_lossy(&refused.stderr);
-    assert!(error.contains("something is there that is no socket"), "{error}");
+    assert!(error.contains("a file is there that is not a socket"), "{error}");
     assert_eq!(daemon.read("control.sock"), "precious");
     // One that a killed daemon left is replaced, and at the end only the own one is removed.
     std::fs::remove_file(&socket).unwrap();
@@ -125,6 +128,52 @@ fn the_control_socket_takes_the_place_of_a_socket_only() {
     let _others = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     assert!(daemon.stop().success());
     assert!(socket.exists(), "another daemon's");
+}
+
+#[test]
+fn a_control_socket_that_was_removed_comes_back() {
+    let daemon = Daemon::start("", &[]);
+    let socket = daemon.path("control.sock");
+    std::fs::remove_file(&socket).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    until("the socket", || daemon.ask(&["status"]).status.success().then_some(()));
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::write(&socket, "in the way").unwrap();
+    until("the complaint", || daemon.log().contains("the control socket was removed").then_some(()));
+    std::fs::remove_file(&socket).unwrap();
+    until("the socket", || daemon.ask(&["status"]).status.success().then_some(()));
+}
+
+#[test]
+fn a_control_socket_in_a_directory_that_others_can_write_is_refused() {
+    let daemon = Daemon::prepare("");
+    let open = daemon.path("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let conf = daemon.path("config/twitcher.conf");
+    let text = std::fs::read_to_string(&conf).unwrap().replace("/control.sock", "/open/control.sock");
+    std::fs::write(&conf, text).unwrap();
+    let refused = daemon.ask(&["run"]);
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{error}");
+    assert!(error.contains("refused to make the control socket") && error.contains("(mode 0777)"), "{error}");
+    assert!(!open.join("control.sock").exists());
+}
+
+#[test]
+fn a_port_that_is_taken_costs_the_metrics_until_it_is_free() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut daemon = Daemon::prepare(&format!("http_listen = '127.0.0.1:{port}'"));
+    daemon.put("/a", "x");
+    daemon.write("a.toml", WATCH);
+    daemon.run();
+    daemon.until_converged("a");
+    let complaints = || daemon.status()["daemon"]["complaints"].to_string();
+    assert!(complaints().contains("cannot listen on"), "{}", complaints());
+    drop(taken);
+    until("no complaint", || (complaints() == "[]").then_some(()));
+    assert!(get(port, "/healthz").starts_with("HTTP/1.0 200"));
 }
 
 /// A machine without a clock of its own boots in 1970, and learns later what time it is.

@@ -1,5 +1,7 @@
 //! Hot reload: a daemon that runs and files that come, change and go under it (promise P7).
 
+mod stalled;
+
 use crate::fixture::daemon::{Daemon, until};
 
 const SLEEPER: &str = "[[watch]]\nkey = '/a'\naction = 'echo $$ >> OUT; sleep 1000'\n";
@@ -28,6 +30,11 @@ fn files_come_and_go_without_a_restart() {
     daemon.until_runs("below", 1);
     daemon.remove("new.toml");
     daemon.until_watch("new", serde_json::Value::is_null);
+    until("the names in the log", || {
+        let log = daemon.log();
+        (log.contains("reloaded: added new (new.toml)") && log.contains("reloaded: removed new"))
+            .then_some(())
+    });
     std::fs::remove_dir_all(daemon.path("config/deep")).unwrap();
     daemon.until_watch("below", serde_json::Value::is_null);
     daemon.write("deep/er/below.toml", "[[watch]]\nkey = '/a'\naction = 'true'\n");

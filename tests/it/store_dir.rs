@@ -414,7 +414,7 @@ async fn single_requests_write_whole_values_under_conditions() {
     let changes = [
         Change::Delete { key: key("/a/b"), condition: Condition::Version(second) },
         Change::Delete { key: key("/a"), condition: Condition::Any },
-        Change::Put { key: key("/a"), value: "now a file".into(), condition: Condition::Absent },
+        Change::put(key("/a"), "now a file", Condition::Absent),
     ];
     let mut told = Vec::new();
     access.apply(&changes, &mut |reached| told.push(reached)).await.unwrap();

@@ -408,11 +408,11 @@ async fn a_topic_that_cannot_be_watched_says_why() {
     let server = ZooKeeper::start();
     let subscribers = Subscribers::new(&Store::connect(&server.url()).await.unwrap());
     let impossible = topic("/a//b");
-    assert_eq!(subscribers.standing(&impossible), None);
+    assert_eq!(subscribers.freshness(&impossible), None);
     let _reader = subscribers.channel("reader", &impossible).unwrap();
     let why = async {
         loop {
-            if let Some(why) = subscribers.standing(&impossible).and_then(|standing| standing.error)
+            if let Some(why) = subscribers.freshness(&impossible).and_then(|freshness| freshness.error)
                 && why.contains("slashes")
             {
                 return;

@@ -69,7 +69,8 @@ fn view(size: (u16, u16), url: &str, args: &str) -> Terminal {
 
 fn view_of(size: (u16, u16), dir: &tempfile::TempDir) -> Terminal {
     let terminal = view(size, &format!("dir://{}", dir.path().display()), "/");
-    terminal.shows("connected");
+    // The number of keys is shown once all of them are read: a key pressed earlier moves within what is there.
+    terminal.shows("connected · ");
     terminal
 }
 

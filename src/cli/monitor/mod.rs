@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::stores::{StoreArgs, failure, key};
 use super::{Common, Failure, complete};
-use crate::store::{StoreSpec, StoreUrl};
+use crate::store::StoreSpec;
 use crate::watch::Key;
 use line::Printer;
 
@@ -47,10 +47,7 @@ pub(super) struct Args {
 /// Watches until nobody reads any more.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let spec = args.store.spec(common)?;
-    let of_etcd = match &spec.url {
-        StoreUrl::Etcd { .. } => true,
-        StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => false,
-    };
+    let of_etcd = spec.url.kind().facts().keeps_history;
     if let (Some(_), false) = (args.from, of_etcd) {
         return Err(Failure::usage(format!(
             "--from: {} keeps no history; only etcd does. Leave it out to see what changes from now on",

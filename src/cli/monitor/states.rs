@@ -61,11 +61,11 @@ async fn next(subscription: &mut Subscription, refused: bool) -> Seen {
         if let Poll::Ready(update) = subscription.poll_next(context) {
             return Poll::Ready(Seen::Update(update));
         }
-        let standing = subscription.standing();
+        let freshness = subscription.freshness();
         // Of a store that is not connected its health tells.
-        match standing.error.filter(|_| standing.connected) {
+        match freshness.error.filter(|_| freshness.connected) {
             Some(why) if !refused => Poll::Ready(Seen::Refused(why)),
-            None if refused && standing.connected => Poll::Ready(Seen::Admitted),
+            None if refused && freshness.connected => Poll::Ready(Seen::Admitted),
             Some(_) | None => Poll::Pending,
         }
     })

@@ -5,6 +5,7 @@ mod help;
 mod row;
 #[cfg(test)]
 mod tests;
+mod theme;
 mod window;
 
 use ratatui::Frame;
@@ -12,7 +13,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Margin, Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Scrollbar, ScrollbarOrientation, ScrollbarState, Widget, Wrap};
+use ratatui::widgets::{Paragraph, Widget, Wrap};
 use unicode_width::UnicodeWidthStr;
 
 use super::escape::one_line;
@@ -20,31 +21,10 @@ use super::model::{Link, Pane, View};
 use super::value::Mode;
 use super::wrap::words;
 
-pub(super) use help::last as last_of_help;
 pub(super) use row::arrow_at;
+pub use theme::Theme;
+use theme::{bar, faint};
 use window::window;
-
-/// What marks things on the screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Theme {
-    /// Whether there may be colours; bold, faint and reversed text there always is.
-    pub colours: bool,
-}
-
-impl Theme {
-    fn colour(self, colour: Color) -> Style {
-        if self.colours { Style::new().fg(colour) } else { Style::new() }
-    }
-
-    fn bold(self, colour: Color) -> Style {
-        self.colour(colour).add_modifier(Modifier::BOLD)
-    }
-}
-
-/// The usual colour, dimmed: a grey of its own is the background's in some palettes.
-fn faint() -> Style {
-    Style::new().add_modifier(Modifier::DIM)
-}
 
 /// Draws the view.
 pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
@@ -202,14 +182,6 @@ fn text(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         let beside = Rect { width: area.width + 1, ..area }.intersection(buffer.area);
         bar(buffer, beside, view.lines.lines.len() - height, view.line, height);
     }
-}
-
-/// A bar at the right edge that shows what part is on the screen.
-fn bar(buffer: &mut Buffer, area: Rect, last: usize, at: usize, height: usize) {
-    use ratatui::widgets::StatefulWidget;
-    let mut state = ScrollbarState::new(last + 1).position(at).viewport_content_length(height);
-    let bar = Scrollbar::new(ScrollbarOrientation::VerticalRight).begin_symbol(None).end_symbol(None);
-    bar.track_symbol(Some(" ")).thumb_symbol("┃").style(faint()).render(area, buffer, &mut state);
 }
 
 fn footer(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {

@@ -5,6 +5,7 @@
 
 pub mod draw;
 mod escape;
+mod help;
 mod keys;
 mod layout;
 pub mod model;
@@ -197,12 +198,12 @@ fn input(event: &Event) -> Option<Input> {
 }
 
 fn link(tree: &Tree, loaded: bool) -> Link {
-    let (standing, health) = (tree.standing(), tree.store().health().borrow().clone());
+    let (freshness, health) = (tree.freshness(), tree.store().health().borrow().clone());
     // Of the two the store's health is the newer.
     let connected = health.state == LinkState::Connected;
     let since = clock(health.since());
-    match (standing.error, connected) {
-        (Some(why), true) if standing.connected => Link::Refused(why),
+    match (freshness.error, connected) {
+        (Some(why), true) if freshness.connected => Link::Refused(why),
         (_, true) => Link::Connected,
         (None, false) if !loaded && health.state == LinkState::Connecting => Link::Connecting,
         (why, false) => Link::Lost {

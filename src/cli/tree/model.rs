@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::draw;
+use super::help;
 use super::keys::Act;
 use super::layout::{Areas, areas};
 use super::nodes::{Change, Holds, NodeId, Nodes, TOP};
@@ -427,7 +427,7 @@ impl View {
 
     /// Brings the selected row onto the screen, and lays out its value.
     fn fit(&mut self) {
-        self.help = self.help.map(|line| line.min(draw::last_of_help(self.size)));
+        self.help = self.help.map(|line| line.min(help::last(self.size)));
         let areas = self.areas();
         let height = usize::from(areas.tree.height).max(1);
         self.first = self.first.min(self.row).max((self.row + 1).saturating_sub(height));

@@ -6,16 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Args, ModeName};
-use crate::config::default_format;
 use crate::watch::{
-    Account, Action, Format, Key, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad, StoreName,
-    Surroundings, Target, WatchName, WatchSpec, WatchType,
+    Account, Action, Format, Key, Output, PolicySpec, Retries, RunMode, RunOnLoad, StoreName, Surroundings,
+    Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
-
-/// Runs at once in `--run-mode parallel`, as for a watch file.
-const MAX_PARALLEL: u32 = 16;
-/// `settle_max`, as for a watch file.
-const SETTLES: u32 = 10;
 
 /// What a run has of who calls.
 #[derive(Debug, Clone)]
@@ -68,9 +62,10 @@ fn watch(
             limits: BTreeMap::new(),
         }),
         pipe_stdin: true,
-        format: args.format.map_or_else(|| default_format(watch_type), Format::from),
+        format: args.format.map_or(Format::default_for(watch_type), Format::from),
         output: Output::Inherit,
-        verify_interval: Duration::from_mins(5),
+        verify_interval: VERIFY_INTERVAL,
+        splay: Duration::ZERO,
         policy: Arc::new(policy(args)),
     })
 }
@@ -84,23 +79,16 @@ fn policy(args: &Args) -> PolicySpec {
             None if args.no_settle => RunMode::Parallel { max: 1 },
             None | Some(ModeName::Queue) => RunMode::Queue,
             Some(ModeName::Discard) => RunMode::Discard,
-            Some(ModeName::Parallel) => RunMode::Parallel { max: MAX_PARALLEL },
+            Some(ModeName::Parallel) => RunMode::Parallel { max: RunMode::MAX_PARALLEL },
             Some(ModeName::Restart) => RunMode::Restart,
         },
         on_delete: args.on_delete.into(),
-        notify_signal: None,
         timeout: args.timeout,
-        kill_after: Duration::from_secs(5),
         settle,
-        settle_max: args.settle_max.unwrap_or(settle.saturating_mul(SETTLES)),
-        splay: Duration::ZERO,
-        min_interval: Duration::ZERO,
+        settle_max: args.settle_max.unwrap_or(PolicySpec::settle_max_of(settle)),
         // Somebody looks on: a failure is shown, and the next change is the next try.
         retries: Retries::AtMost(0),
-        retry_delay: Duration::from_secs(5),
-        retry_delay_max: Duration::from_mins(5),
-        on_failure: OnFailure::Keep,
-        success_codes: vec![0],
+        ..PolicySpec::default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every way to say who an action runs as, over a data base of the tests' own.
+//! Every combination of `uid` and `gid`, on a fake account data base.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ impl Accounts for FakeAccounts {
     fn user_by_name(&self, name: &str) -> io::Result<Option<UserEntry>> {
         let uid = match name {
             "root" => 0,
-            "www" => 33,
+            "www" | "www-data" => 33,
             "broken" => return Err(io::Error::other("NSS is away")),
             _ => return Ok(None),
         };
@@ -56,12 +56,14 @@ fn who(daemon: u32, uid: Option<&AccountName>, gid: Option<&AccountName>) -> Str
         Ok(Account { uid, gid, groups, user, home, shell }) => {
             format!("{uid}:{gid} {groups:?} {user} {} {}", home.display(), shell.display())
         }
-        Err(AccountProblem { field, message, help }) => format!("{field:?}: {message}; {help}"),
+        Err(AccountProblem { field, message, help, is_passing: _ }) => {
+            format!("{field:?}: {message}; {help}")
+        }
     }
 }
 
 #[test]
-fn root_runs_an_action_as_anybody() {
+fn a_root_daemon_runs_an_action_as_any_user() {
     assert_eq!(who(0, None, None), "0:0 None root /root /bin/bash");
     assert_eq!(who(0, Some(&name("www")), None), "33:33 Some([33, 44]) www /var/www /bin/sh");
     assert_eq!(who(0, Some(&number(33)), None), "33:33 Some([33, 44]) www /var/www /bin/sh");
@@ -100,7 +102,7 @@ fn an_unknown_name_is_a_problem_when_the_file_is_read() {
 }
 
 #[test]
-fn who_is_not_root_runs_actions_as_itself_only() {
+fn a_daemon_that_is_not_root_runs_actions_only_as_itself() {
     let itself = "33:33 None www /var/www /bin/sh";
     assert_eq!(who(33, None, None), itself);
     assert_eq!(who(33, Some(&name("www")), None), itself);

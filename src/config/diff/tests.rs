@@ -4,12 +4,14 @@ use std::path::Path;
 
 use super::*;
 use crate::config::accounts::{self, tests::FakeAccounts};
+use crate::config::fields::WATCH;
 use crate::config::raw::{self, AccountName};
 use crate::config::{Severity, lower};
 
 /// The watches that a file defines.
 pub(in crate::config) fn watches(text: &str) -> Watches {
-    let settings = lower::fallback("host");
+    let stores = raw::settings(Path::new("/t/twitcher.conf").into(), "[store.main]\nurl = 'dir:///k'\n");
+    let (settings, _) = lower::settings(&stores, "host");
     let raw = raw::watch_file(Path::new("/t/file.toml").into(), text);
     let mut resolve =
         |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
@@ -37,41 +39,51 @@ fn comments_order_and_spelling_mean_nothing() {
     assert!(Diff::between(&plain, &odd).is_empty());
 }
 
+/// Fields that do not decide when or how the action runs.
+const OUTSIDE_IDENTITY: &[&str] = &["name", "description"];
+
+/// What else has to be written for a field to do anything.
+fn needed_by(field: &str) -> &'static str {
+    match field {
+        "max_parallel" => "run_mode = 'parallel'",
+        "settle_max" => "settle = '1s'",
+        _ => "",
+    }
+}
+
+/// Goes through the table of fields, so that none can be forgotten.
 #[test]
-fn every_field_means_something() {
+fn every_field_is_part_of_the_definition_and_of_its_identity() {
+    for field in WATCH {
+        let needed = needed_by(field.name);
+        let required = [("key", "key = '/a'"), ("action", "action = 'true'")].into_iter();
+        let replaced = |name: &str| name == field.name || (field.name == "script" && name == "action");
+        let others: Vec<&str> =
+            required.clone().filter(|(name, _)| !replaced(name)).map(|(_, line)| line).collect();
+        let plain: Vec<&str> = required.map(|(_, line)| line).collect();
+        let before = watches(&format!("[[watch]]\n{}\n{needed}\n", plain.join("\n")));
+        let after = watches(&format!("[[watch]]\n{}\n{needed}\n{}\n", others.join("\n"), field.sample()));
+        assert!(!Diff::between(&before, &after).is_empty(), "{}", field.name);
+        let identity = |watches: &Watches| watches.values().next().unwrap().identity();
+        let moved = identity(&before) != identity(&after);
+        assert_eq!(moved, !OUTSIDE_IDENTITY.contains(&field.name), "{}:\n{}", field.name, identity(&after));
+    }
+}
+
+#[test]
+fn every_value_means_something_else() {
     let plain = one("");
     for line in [
-        "description = 'x'",
-        "watch_type = 'tree'",
-        "pipe_stdin = false",
-        "format = 'json'",
         "run_on_load = false",
         "run_on_load = 'changed'",
         "run_mode = 'discard'",
         "run_mode = 'parallel'",
         "run_mode = 'restart'",
-        "on_delete = 'run'",
-        "uid = 'www'",
-        "gid = 'adm'",
-        "cwd = '/tmp'",
-        "umask = '077'",
-        "env = { A = '' }",
-        "nice = 5",
-        "limits = { core = 0 }",
-        "notify_signal = 1",
-        "timeout = 5",
-        "kill_after = 1",
-        "settle = 1",
-        "splay = '1h'",
-        "min_interval = 1",
-        "retries = 1",
+        "retries = 0",
         "retries = 'unlimited'",
-        "retry_delay = 1",
-        "retry_delay_max = 60",
-        "on_failure = 'stop'",
-        "success_codes = [1]",
-        "verify_interval = 60",
-        "output = 'null'",
+        "env = { A = '' }",
+        "limits = { core = 0 }",
+        "limits = { core = 'unlimited' }",
     ] {
         assert_eq!(Diff::between(&plain, &one(line)).changed.len(), 1, "{line}");
     }
@@ -122,6 +134,7 @@ fn every_default_is_that_of_the_contract() {
         format: Raw,
         output: Log,
         verify_interval: 300s,
+        splay: 0ns,
         policy: PolicySpec {
             run_on_load: Always,
             run_mode: Queue,

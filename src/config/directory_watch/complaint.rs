@@ -1,4 +1,4 @@
-//! Why watching failed, in words that say what to raise.
+//! Why changes are not seen at once, and which limit to raise.
 
 use notify::ErrorKind;
 
@@ -27,6 +27,16 @@ pub(super) fn complaint(error: &notify::Error) -> String {
         error.to_string()
     };
     format!("changes{what} are not seen at once, only looked for every few seconds: {why}")
+}
+
+/// For a directory on a mount that does not answer.
+pub(super) fn unanswered() -> String {
+    late(crate::config::stall::UNANSWERED)
+}
+
+/// For the directory as a whole.
+pub(super) fn late(why: &str) -> String {
+    format!("changes are not seen at once, only looked for every few seconds: {why}")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A hint to look again: something changed in a directory, below it, or on the way to it.
 //!
-//! inotify is believed in nothing else. What changed is found by reading ([`Loader`](super::Loader)); here only the
-//! places to watch are kept up to date, and noise is gathered until it is quiet. Where watching fails, a hint comes
-//! every [`Timing::degraded`], and the reason is said with what to do about it.
+//! An event of inotify is only a hint: reading finds out what changed ([`Loader`](super::Loader)). This room keeps the
+//! set of watched directories up to date and debounces events. Where watching fails, a hint comes every
+//! [`Timing::degraded`], with the reason and what to do about it.
 
 mod arm;
 mod complaint;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use notify::EventKind;
 use notify::event::{AccessKind, AccessMode};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ use complaint::complaint;
 /// Something may have changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hint {
-    /// What is wrong with watching, to be logged: said once, until it is something else.
+    /// Why changes are not seen at once, as long as that holds.
     pub complaint: Option<String>,
 }
 
@@ -114,24 +114,13 @@ impl Heard {
 
 async fn watch(root: PathBuf, timing: Timing, hints: mpsc::Sender<Hint>) {
     let heard = Arc::new(Heard::default());
-    let mut armed = Armed::new(root, Arc::clone(&heard));
-    let mut said: Option<String> = None;
+    let armed = Arc::new(Mutex::new(Armed::new(root, Arc::clone(&heard))));
     loop {
-        // Armed before the hint, so that nothing happens unseen between a look and a watch.
-        let Ok((back, failure)) = tokio::task::spawn_blocking(move || {
-            let failure = armed.arm();
-            (armed, failure)
-        })
-        .await
-        else {
-            return;
-        };
-        armed = back;
+        // Arm before the hint, so that no change falls between a reading and the watch.
+        let Some(failure) = arm(&armed, timing, &hints).await else { return };
         let error = heard.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         let failure = failure.or(error);
-        let complaint = failure.clone().filter(|text| said.as_ref() != Some(text));
-        said.clone_from(&failure);
-        if hints.send(Hint { complaint }).await.is_err() {
+        if hints.send(Hint { complaint: failure.clone() }).await.is_err() {
             return;
         }
         if failure.is_some() {
@@ -151,6 +140,37 @@ async fn watch(root: PathBuf, timing: Timing, hints: mpsc::Sender<Hint>) {
             let quiet = (Instant::now() + timing.quiet).min(latest);
             if tokio::time::timeout_at(quiet, heard.something.notified()).await.is_err() {
                 break;
+            }
+        }
+    }
+}
+
+/// Arms on a thread of its own, which a dead mount may block, and returns what is in the way. Until it is done, hints
+/// come at every [`Timing::degraded`]. `None` where nobody takes the hints any more.
+async fn arm(
+    armed: &Arc<Mutex<Armed>>,
+    timing: Timing,
+    hints: &mpsc::Sender<Hint>,
+) -> Option<Option<String>> {
+    loop {
+        let (results, mut result) = oneshot::channel();
+        let armed = Arc::clone(armed);
+        // Sending fails only where the directory is not watched any more.
+        let work = move || drop(results.send(armed.lock().unwrap_or_else(PoisonError::into_inner).arm()));
+        let thread = std::thread::Builder::new().name("directory watch".to_owned()).spawn(work);
+        let complaint = match &thread {
+            Ok(_) => complaint::unanswered(),
+            Err(error) => complaint::late(&format!("no thread can be started: {error}")),
+        };
+        loop {
+            match tokio::time::timeout(timing.degraded, &mut result).await {
+                Ok(Ok(failure)) => return Some(failure),
+                Ok(Err(_)) => {
+                    tokio::time::sleep(timing.degraded).await;
+                    hints.send(Hint { complaint: Some(complaint) }).await.ok()?;
+                    break;
+                }
+                Err(_) => hints.send(Hint { complaint: Some(complaint.clone()) }).await.ok()?,
             }
         }
     }

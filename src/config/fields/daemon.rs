@@ -1,20 +1,20 @@
 //! The fields of `twitcher.conf`: the daemon's own, and those of `[store.NAME]` and `[store.NAME.tls]`.
 
-use super::{Field, Kind, Word, field, required, word};
+use super::{Field, Kind, Word, field, required};
 
 const LOGS: &[Word] = &[
-    word("auto", "journald under systemd, else syslog, else standard error"),
-    word("syslog", "/dev/log, facility daemon"),
-    word("journald", "the journal, with fields"),
-    word("stderr", "standard error"),
-    word("json", "standard error, one JSON object a line"),
+    Word::new("auto", "journald under systemd, else syslog, else standard error"),
+    Word::new("syslog", "/dev/log, facility daemon"),
+    Word::new("journald", "the journal, with fields"),
+    Word::new("stderr", "standard error"),
+    Word::new("json", "standard error, one JSON object a line"),
 ];
 const LEVELS: &[Word] = &[
-    word("error", "what needs somebody"),
-    word("warn", "what may need somebody"),
-    word("info", "what was done"),
-    word("debug", "why it was done"),
-    word("trace", "everything"),
+    Word::new("error", "what needs somebody"),
+    Word::new("warn", "what may need somebody"),
+    Word::new("info", "what was done"),
+    Word::new("debug", "why it was done"),
+    Word::new("trace", "everything"),
 ];
 
 /// The daemon's settings, at the top of `twitcher.conf`.
@@ -53,7 +53,8 @@ pub const DAEMON: &[Field] = &[
         Kind::Integer { least: 1, most: 100_000 },
         "256",
         "64",
-        "Actions running at once, all watches together. The rest wait in order.",
+        "Actions running at once, all watches together. The rest wait; watches with fewer running actions go first. \
+         One watch uses at most half, all watches of one account three quarters.",
     ),
     field(
         "shutdown_grace",

@@ -8,6 +8,8 @@ mod watch;
 pub use daemon::{DAEMON, STORE, TLS};
 pub use watch::WATCH;
 
+pub(crate) use crate::watch::Word;
+
 /// A field of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -22,15 +24,6 @@ pub struct Field {
     /// A correct value, as TOML.
     pub example: &'static str,
     /// What it means: plain sentences.
-    pub doc: &'static str,
-}
-
-/// A word that may stand for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Word {
-    /// As it is written, between quotes.
-    pub word: &'static str,
-    /// What it means.
     pub doc: &'static str,
 }
 
@@ -163,10 +156,6 @@ const fn field(
 /// A field that must be written.
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Field {
     Field { name, alias: None, kind, default: None, example, doc }
-}
-
-const fn word(word: &'static str, doc: &'static str) -> Word {
-    Word { word, doc }
 }
 
 #[cfg(test)]

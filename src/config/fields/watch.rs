@@ -1,38 +1,10 @@
 //! The fields of a `[[watch]]` table.
 
-use super::{Field, Kind, Word, field, required, word};
+use super::{Field, Kind, Word, field, required};
+use crate::watch::{Choice as _, Format, LogOutput, OnDelete, OnFailure, RunModeName, WatchType};
 
-const WATCH_TYPES: &[Word] = &[
-    word("data", "the value of exactly this key"),
-    word("children", "the names of what is directly below the key"),
-    word("tree", "the key itself and everything below it"),
-];
-const FORMATS: &[Word] = &[
-    word("raw", "a value as it is, byte for byte; children and tree as with lines"),
-    word(
-        "lines",
-        "a value with a newline at its end, one name a line (children), or PATH=VALUE a line (tree)",
-    ),
-    word("json", "a string (data), an array (children) or nested objects (tree)"),
-    word("yaml", "the same shape as YAML"),
-    word("toml", "the same shape as TOML, where a value is called value, and children are called children"),
-];
-const RUN_ON_LOAD: &[Word] = &[word("changed", "only where the ledger says this state was not applied yet")];
-const RUN_MODES: &[Word] = &[
-    word("queue", "run once more afterwards, with the newest state"),
-    word("discard", "nothing: what comes while the action runs is forgotten"),
-    word("parallel", "run beside it, once for every update"),
-    word("restart", "end it (TERM, then KILL) and start again with the newest state"),
-];
-const ON_DELETE: &[Word] = &[
-    word("ignore", "deletion runs nothing"),
-    word("run", "deletion runs the action with empty input and TWITCHER_REASON=delete"),
-];
-const ON_FAILURE: &[Word] = &[
-    word("keep", "the watch goes on with the next state"),
-    word("stop", "nothing starts until the definition changes or `twitcher resume`"),
-];
-const OUTPUTS: &[Word] = &[word("log", "to the log, line by line"), word("null", "nowhere")];
+const RUN_ON_LOAD: &[Word] =
+    &[Word::new("changed", "only where the ledger says this state was not applied yet")];
 
 /// The fields of a `[[watch]]` table, in the order in which they are explained.
 pub const WATCH: &[Field] = &[
@@ -63,7 +35,7 @@ pub const WATCH: &[Field] = &[
     ),
     field(
         "watch_type",
-        Kind::Choice(WATCH_TYPES),
+        Kind::Choice(WatchType::WORDS),
         r#""data""#,
         r#""tree""#,
         "How much of the key is watched.",
@@ -91,7 +63,7 @@ pub const WATCH: &[Field] = &[
     ),
     field(
         "format",
-        Kind::Choice(FORMATS),
+        Kind::Choice(Format::WORDS),
         r#""raw" for data, "lines" for children, "json" for tree"#,
         r#""json""#,
         "How the state is written on standard input.",
@@ -105,7 +77,7 @@ pub const WATCH: &[Field] = &[
     ),
     field(
         "run_mode",
-        Kind::Choice(RUN_MODES),
+        Kind::Choice(RunModeName::WORDS),
         r#""queue""#,
         r#""restart""#,
         "What an update does while the action runs.",
@@ -119,7 +91,7 @@ pub const WATCH: &[Field] = &[
     ),
     field(
         "on_delete",
-        Kind::Choice(ON_DELETE),
+        Kind::Choice(OnDelete::WORDS),
         r#""ignore""#,
         r#""run""#,
         "What the deletion of the key does.",
@@ -215,7 +187,7 @@ pub const WATCH: &[Field] = &[
         Kind::IntegerOr {
             least: 0,
             most: 1_000_000,
-            word: word("unlimited", "until it succeeds or a newer state comes"),
+            word: Word::new("unlimited", "until it succeeds or a newer state comes"),
         },
         "3",
         r#""unlimited""#,
@@ -237,7 +209,7 @@ pub const WATCH: &[Field] = &[
     ),
     field(
         "on_failure",
-        Kind::Choice(ON_FAILURE),
+        Kind::Choice(OnFailure::WORDS),
         r#""keep""#,
         r#""stop""#,
         "What happens after the last retry failed.",
@@ -252,7 +224,7 @@ pub const WATCH: &[Field] = &[
     ),
     field(
         "output",
-        Kind::Choice(OUTPUTS),
+        Kind::Choice(LogOutput::WORDS),
         r#""log""#,
         r#""null""#,
         "Where the action's standard output and error go.",

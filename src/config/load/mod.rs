@@ -1,30 +1,39 @@
-//! The loader: reads the configuration directory and says what changed.
+//! The loader: reads the configuration directory and reports what changed.
 //!
-//! It remembers what runs. A file with a problem changes nothing of what runs (promise P7): its last good
-//! definitions stay until it is put right or removed. Who reloads, and when, is the daemon's; `check` is this.
+//! It remembers the definitions that are in effect. A file with an error changes none of them (promise P7): its last
+//! valid definitions stay in effect until it is corrected or removed. The daemon decides when to reload; `check` runs
+//! the same code.
+//!
+//! Whatever may block is done on threads of their own: a file system or a name service that does not answer costs the
+//! files that depend on it, and a bounded delay.
 
 mod admit;
+mod look_up;
 mod read;
+mod store_files;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::accounts::{self, AccountProblem, Accounts, SystemAccounts};
+use super::accounts::{Accounts, SystemAccounts};
+use super::files::Listing;
 use super::problem::{Place, Problem, Severity};
 use super::raw::{self, AccountName};
+use super::stall::{self, Progress, ReadingThreads, UNANSWERED};
 use super::trust::TrustedOpen;
-use super::{Diff, Settings, Trust, Watches, files, lower};
-use crate::watch::{Account, WatchName, WatchSpec};
+use super::{Diff, Settings, Trust, Watches, lower};
+use crate::watch::{WatchName, WatchSpec};
 use admit::Candidate;
+use look_up::LookUps;
 use read::Unread;
 use sha2::{Digest, Sha256};
 
 /// How often a directory that changes while it is read is read again before it is taken as it is.
 const MOST_READINGS: usize = 5;
 
-/// A watch that holds.
+/// A watch in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadedWatch {
     /// What it means.
@@ -35,14 +44,14 @@ pub struct LoadedWatch {
     pub place: Place,
 }
 
-/// What became of a file.
+/// Whether a file is in effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileState {
-    /// It holds.
+    /// In effect as it is.
     Loaded,
-    /// It has problems; what it last said well still holds.
+    /// Has errors; its last valid version stays in effect.
     Broken,
-    /// It may not be believed, or cannot be read; what it last said well still holds.
+    /// Others could change it, or it cannot be read; its last valid version stays in effect.
     Refused,
 }
 
@@ -62,9 +71,9 @@ impl FileState {
 pub struct FileReport {
     /// Its path.
     pub path: Arc<Path>,
-    /// What became of it.
+    /// Whether it is in effect.
     pub state: FileState,
-    /// All that is wrong with it; a loaded file may have warnings.
+    /// Its errors and warnings; a loaded file may have warnings.
     pub problems: Vec<Problem>,
 }
 
@@ -72,41 +81,51 @@ pub struct FileReport {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Reload {
-    /// The settings that hold; `None` while there is a `twitcher.conf` that was never read well, and then there
-    /// are no watches either, because their stores are not known.
+    /// The settings in effect; `None` while `twitcher.conf` exists and was never valid, and then there are no
+    /// watches either, because their stores are not known.
     ///
     /// A store that is no longer configured is still in here as long as a watch that stayed needs it.
     pub settings: Option<Arc<Settings>>,
-    /// Whether they are others than before. True the first time.
+    /// Whether they differ from those before. True the first time.
     #[cfg_attr(not(test), expect(dead_code, reason = "what changed is compared field by field"))]
     pub settings_changed: bool,
     /// What changed of the watches.
     pub diff: Diff,
+    /// The watches in effect.
+    pub watches: Arc<LoadedWatches>,
     /// Every file in order of its path, `twitcher.conf` first.
     pub files: Vec<FileReport>,
+    /// Whether a path or an account could not be read for a passing reason: reload again in a few seconds, also
+    /// without a change.
+    pub is_partial: bool,
 }
+
+/// The watches in effect by name.
+pub type LoadedWatches = BTreeMap<WatchName, LoadedWatch>;
 
 /// SHA-256 of a text.
 type Mark = [u8; 32];
-
-type AccountKey = (Option<AccountName>, Option<AccountName>);
 
 /// Reads a configuration directory, again and again.
 pub struct Loader {
     root: PathBuf,
     trust: Trust,
-    accounts: Box<dyn Accounts>,
     host: String,
-    /// What was made of each file, by a mark of its text: thousands of files are neither parsed again nor kept.
+    threads: ReadingThreads,
+    look_ups: LookUps,
+    /// Whether the files of the stores are read too, to report what is wrong with them.
+    checks_store_files: bool,
+    /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
     known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
-    resolved: BTreeMap<AccountKey, Result<Account, AccountProblem>>,
     shared: lower::Shared,
     settings_report: Option<FileReport>,
-    /// As `twitcher.conf` last said well.
+    /// Whether `twitcher.conf` could not be read because the file system did not answer.
+    settings_blocked: bool,
+    /// The last valid `twitcher.conf`.
     configured: Option<Settings>,
-    /// The same, and what watches that stayed need.
+    /// The same, and stores that watches which stayed need.
     settings: Option<Arc<Settings>>,
-    watches: BTreeMap<WatchName, LoadedWatch>,
+    watches: Arc<LoadedWatches>,
 }
 
 impl Loader {
@@ -117,13 +136,15 @@ impl Loader {
         Self::with(root, Trust::of_process(), Box::new(SystemAccounts::of_process()), host)
     }
 
-    /// A loader that reads as that of a daemon which is root, whoever asks: to check files before they get there.
-    /// Whether only root can write them is not asked where root does not ask.
+    /// A loader that resolves accounts as a root daemon does, whoever runs it: to check files before they are
+    /// installed. Only for root are owners and modes of the files judged.
     pub fn for_check(root: impl Into<PathBuf>) -> Self {
-        Self { accounts: Box::new(SystemAccounts::as_root()), ..Self::new(root) }
+        let accounts = Arc::new(SystemAccounts::as_root());
+        let look_ups = LookUps::new(accounts, look_up::Patience::default());
+        Self { look_ups, checks_store_files: true, ..Self::new(root) }
     }
 
-    /// The same with everything that it asks the machine given.
+    /// A loader with everything given that `new` asks the machine for.
     pub fn with(
         root: impl Into<PathBuf>,
         trust: Trust,
@@ -133,67 +154,73 @@ impl Loader {
         Self {
             root: root.into(),
             trust,
-            accounts,
             host: host.into(),
+            threads: ReadingThreads::new(stall::Patience::default()),
+            look_ups: LookUps::new(accounts.into(), look_up::Patience::default()),
+            checks_store_files: false,
             known: BTreeMap::new(),
-            resolved: BTreeMap::new(),
             shared: lower::Shared::default(),
             settings_report: None,
+            settings_blocked: false,
             configured: None,
             settings: None,
-            watches: BTreeMap::new(),
+            watches: Arc::default(),
         }
     }
 
-    /// The watches that hold.
-    pub fn watches(&self) -> &BTreeMap<WatchName, LoadedWatch> {
+    /// The watches in effect.
+    pub fn watches(&self) -> &LoadedWatches {
         &self.watches
     }
 
-    /// The settings that hold.
+    /// The settings in effect.
     pub fn settings(&self) -> Option<&Arc<Settings>> {
         self.settings.as_ref()
     }
 
     /// Whether a file names users or groups.
     pub fn names_accounts(&self) -> bool {
-        self.resolved.keys().any(|(uid, gid)| uid.is_some() || gid.is_some())
+        self.look_ups.names_accounts()
     }
 
     /// Reads everything: `twitcher.conf`, accounts, watch files. At start, on SIGHUP and `twitcher reload`.
     pub fn reload(&mut self) -> Reload {
         self.read_settings();
-        let accounts = &self.accounts;
-        let resolve = |(uid, gid): &AccountKey| accounts::resolve(&**accounts, uid.as_ref(), gid.as_ref());
-        if !self.resolved.iter().all(|(key, account)| resolve(key) == *account) {
-            self.resolved.clear();
+        let late = self.look_ups.begin();
+        if self.look_ups.refresh() || late {
             self.known.clear();
         }
-        self.reload_watches()
+        self.read_watches()
     }
 
-    /// Reads `twitcher.conf` only, for what needs a store and no watches. An error is all that is wrong with it.
+    /// Reads `twitcher.conf` only, for commands that need a store and no watches. An error holds all its problems.
     pub fn reload_settings(&mut self) -> Result<Arc<Settings>, Vec<Problem>> {
         self.read_settings();
         let problems = self.settings_report.iter().flat_map(|report| report.problems.clone()).collect();
         self.configured.clone().map(Arc::new).ok_or(problems)
     }
 
-    /// The `control_socket` that `twitcher.conf` names, as far as it can be understood: a daemon that runs on with what
-    /// it said before can be asked also while the file has problems.
-    pub fn control_socket(&self) -> Option<PathBuf> {
-        let path: Arc<Path> = Arc::from(self.root.join(SETTINGS_FILE));
-        let text = read::text(&mut TrustedOpen::new(self.trust), &path).ok()?;
+    /// The `control_socket` of a `twitcher.conf` that may have errors: the daemon that runs on its last valid version
+    /// still answers.
+    pub fn control_socket(&mut self) -> Option<PathBuf> {
+        let path = self.settings_path();
+        let text = self.text(&path).ok()?;
         raw::settings(path, &text).daemon.path("control_socket").map(|at| at.value)
     }
 
     /// Reads the watch files only: after a change in the directory.
     pub fn reload_watches(&mut self) -> Reload {
-        if self.settings_report.is_none() && self.configured.is_none() {
+        if self.settings_blocked || (self.settings_report.is_none() && self.configured.is_none()) {
             self.read_settings();
         }
-        let mut open = TrustedOpen::new(self.trust);
-        let (listing, texts) = read::all(&self.root, &mut open);
+        if self.look_ups.begin() {
+            self.known.clear();
+        }
+        self.read_watches()
+    }
+
+    fn read_watches(&mut self) -> Reload {
+        let (listing, texts) = self.list();
         let mut reports: Vec<FileReport> = listing
             .unreadable
             .iter()
@@ -216,17 +243,49 @@ impl Loader {
         let diff = Diff::between(&before, &specs(&watches));
         // Collected, because the nodes of a map that is filled one by one are half empty.
         let shared = watches.into_iter().map(|(name, mut watch)| {
-            // Shared with whoever runs it, instead of kept twice.
+            // Share the specification with the live watch instead of keeping an equal second one.
             if let Some(known) = before.get(&name).filter(|known| **known == watch.spec) {
                 watch.spec = Arc::clone(known);
             }
             (name, watch)
         });
-        self.watches = shared.collect();
+        self.watches = Arc::new(shared.collect());
         self.shared.forget_unused();
         let settings_changed = self.settle_settings();
         let files = self.settings_report.iter().cloned().chain(reports).collect();
-        Reload { settings: self.settings.clone(), settings_changed, diff, files }
+        let is_partial = self.threads.has_blocked() || self.look_ups.has_failed();
+        let (settings, watches) = (self.settings.clone(), Arc::clone(&self.watches));
+        Reload { settings, settings_changed, diff, watches, files, is_partial }
+    }
+
+    /// Reads every watch file of the directory.
+    fn list(&mut self) -> (Listing, read::Texts) {
+        let (root, trust) = (self.root.clone(), self.trust);
+        let read = move |progress: &Progress| read::all(&root, &mut TrustedOpen::new(trust), progress);
+        self.threads.run(read).unwrap_or_else(|why| {
+            let unreadable = vec![(self.root.clone(), why)];
+            (Listing { unreadable, ..Listing::default() }, read::Texts::new())
+        })
+    }
+
+    /// Reads these files.
+    fn texts(&mut self, paths: &[Arc<Path>]) -> Vec<Result<String, Unread>> {
+        let (wanted, trust) = (paths.to_vec(), self.trust);
+        let read = move |progress: &Progress| -> Vec<_> {
+            let mut open = TrustedOpen::new(trust);
+            wanted.iter().map(|path| read::text(&mut open, path, progress)).collect()
+        };
+        let failed = |why: String| paths.iter().map(|_| Err(Unread::Failed(why.clone()))).collect();
+        self.threads.run(read).unwrap_or_else(failed)
+    }
+
+    fn text(&mut self, path: &Arc<Path>) -> Result<String, Unread> {
+        let nothing = || Err(Unread::Failed("it was not read".to_owned()));
+        self.texts(std::slice::from_ref(path)).pop().unwrap_or_else(nothing)
+    }
+
+    fn settings_path(&self) -> Arc<Path> {
+        Arc::from(self.root.join(SETTINGS_FILE))
     }
 
     /// Reads these files as if they were in the directory, and changes nothing.
@@ -234,17 +293,15 @@ impl Loader {
         if self.settings_report.is_none() && self.configured.is_none() {
             self.read_settings();
         }
-        let mut open = TrustedOpen::new(self.trust);
+        let paths: Vec<Arc<Path>> = paths.iter().map(|path| Arc::from(path.as_path())).collect();
+        let texts = self.texts(&paths);
         let mut reports = Vec::new();
         let mut candidates = Vec::new();
-        for path in paths {
-            let path: Arc<Path> = Arc::from(path.as_path());
-            let text = read::text(&mut open, &path);
+        for (path, text) in paths.into_iter().zip(texts) {
             if path.file_name() == Some(OsStr::new(SETTINGS_FILE)) {
                 reports.push(self.lower_settings(&path, text).0);
             } else {
-                let (report, offer) = self.read_file(&path, text);
-                candidates.push(Candidate { offer, report });
+                candidates.push(self.read_file(&path, text).candidate);
             }
         }
         reports.extend(admit::admit(&BTreeMap::new(), candidates).1);
@@ -255,14 +312,16 @@ impl Loader {
         let before = self.configured.clone();
         self.take_settings();
         if self.configured != before {
-            // A file means something else where the stores do.
+            // What a watch file means depends on the stores.
             self.known.clear();
         }
     }
 
     fn take_settings(&mut self) {
-        let path: Arc<Path> = Arc::from(self.root.join(SETTINGS_FILE));
-        match read::text(&mut TrustedOpen::new(self.trust), &path) {
+        let path = self.settings_path();
+        let text = self.text(&path);
+        self.settings_blocked = matches!(&text, Err(Unread::Failed(why)) if why == UNANSWERED);
+        match text {
             Err(Unread::Missing) => {
                 self.settings_report = None;
                 self.configured = lower::fallback(&self.host);
@@ -278,7 +337,7 @@ impl Loader {
     }
 
     fn lower_settings(
-        &self,
+        &mut self,
         path: &Arc<Path>,
         text: Result<String, Unread>,
     ) -> (FileReport, Option<Settings>) {
@@ -286,13 +345,39 @@ impl Loader {
             Err(unread) => (unread.report(path), None),
             Ok(text) => {
                 let raw = raw::settings(Arc::clone(path), &text);
-                let (settings, problems) = lower::settings(&raw, &self.host);
+                let (settings, mut problems) = lower::settings(&raw, &self.host);
+                if self.checks_store_files {
+                    problems.extend(self.store_files(&raw));
+                    problems.sort_by_key(|problem| problem.place);
+                }
                 (report(path, problems), settings)
             }
         }
     }
 
-    /// What a file says, without reading it again where its text is as it was.
+    /// What is wrong with the files that stores name.
+    fn store_files(&mut self, raw: &raw::RawSettings) -> Vec<Problem> {
+        let files = store_files::named(raw);
+        let (wanted, trust) = (files.clone(), self.trust);
+        let read =
+            move |progress: &Progress| store_files::all(&wanted, &mut TrustedOpen::new(trust), progress);
+        let failed =
+            |why: String| files.iter().map(|file| vec![store_files::unread(&file.path, &why)]).collect();
+        let findings: Vec<_> = self.threads.run(read).unwrap_or_else(failed);
+        let problem = |(file, finding): (&store_files::Named, store_files::Finding)| {
+            let problem = raw.source.problem(file.span.clone(), finding.message).with_help(finding.help);
+            match finding.severity {
+                Severity::Error => problem,
+                Severity::Warning => problem.into_warning(),
+            }
+        };
+        let found = files.iter().zip(findings);
+        found
+            .flat_map(|(file, findings)| findings.into_iter().map(move |finding| problem((file, finding))))
+            .collect()
+    }
+
+    /// Parses and lowers a file, unless its text is unchanged.
     fn known_or_read(&mut self, path: &Arc<Path>, text: Result<String, Unread>) -> Candidate {
         let mark = text.as_deref().ok().map(|text| Mark::from(Sha256::digest(text)));
         if let Some((known, candidate)) = self.known.get(path)
@@ -300,31 +385,32 @@ impl Loader {
         {
             return candidate.clone();
         }
-        let (report, offer) = self.read_file(path, text);
-        let candidate = Candidate { offer, report };
-        match mark {
+        let Lowered { candidate, is_final } = self.read_file(path, text);
+        match mark.filter(|_| is_final) {
             Some(mark) => drop(self.known.insert(Arc::clone(path), (mark, candidate.clone()))),
             None => drop(self.known.remove(path)),
         }
         candidate
     }
 
-    /// What a watch file says, and the watches that it offers if nothing is wrong with it.
-    fn read_file(
-        &mut self,
-        path: &Arc<Path>,
-        text: Result<String, Unread>,
-    ) -> (FileReport, Option<Vec<LoadedWatch>>) {
+    /// Parses and lowers a watch file. It offers its watches if it has no error.
+    fn read_file(&mut self, path: &Arc<Path>, text: Result<String, Unread>) -> Lowered {
         let text = match text {
             Ok(text) => text,
-            Err(unread) => return (unread.report(path), None),
+            Err(unread) => {
+                return Lowered {
+                    candidate: Candidate { offer: None, report: unread.report(path) },
+                    is_final: false,
+                };
+            }
         };
         let raw = raw::watch_file(Arc::clone(path), &text);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let mut is_final = true;
         let mut resolve = |uid: Option<&AccountName>, gid: Option<&AccountName>| {
-            let key = (uid.cloned(), gid.cloned());
-            let ask = || accounts::resolve(&*self.accounts, uid, gid);
-            self.resolved.entry(key).or_insert_with(ask).clone()
+            let account = self.look_ups.account(uid, gid);
+            is_final &= !account.as_ref().is_err_and(|problem| problem.is_passing);
+            account
         };
         let mut context = lower::Context {
             settings: self.configured.as_ref(),
@@ -348,10 +434,10 @@ impl Loader {
             };
             watches.into_iter().map(loaded).collect()
         });
-        (report, offer)
+        Lowered { candidate: Candidate { offer, report }, is_final }
     }
 
-    /// Watches whose files are below a directory that cannot be read just now are not gone.
+    /// Keeps the watches whose files are below a directory that cannot be read.
     fn keep_unseen(&self, unreadable: &[&Path], candidates: &mut Vec<Candidate>) {
         let mut unseen: Vec<&Arc<Path>> = self
             .watches
@@ -369,7 +455,7 @@ impl Loader {
         candidates.sort_by(|a, b| a.report.path.cmp(&b.report.path));
     }
 
-    /// Makes the settings that hold out of what is configured and what the watches that stayed need.
+    /// The settings in effect: what is configured, and the stores that watches which stayed still need.
     fn settle_settings(&mut self) -> bool {
         let mut settings = self.configured.clone();
         if let (Some(settings), Some(before)) = (&mut settings, &self.settings) {
@@ -388,6 +474,13 @@ impl Loader {
     }
 }
 
+/// What became of the text of a watch file.
+struct Lowered {
+    candidate: Candidate,
+    /// Whether the same text gives the same candidate again.
+    is_final: bool,
+}
+
 /// The daemon's settings, in the configuration directory.
 const SETTINGS_FILE: &str = "twitcher.conf";
 
@@ -399,7 +492,7 @@ fn report(path: &Arc<Path>, problems: Vec<Problem>) -> FileReport {
 
 fn refused_directory(path: &Path, why: &str) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
-    let help = "what was loaded from it before still holds";
+    let help = "what was loaded from it before stays in effect";
     let problem = Problem::of_file(&path, format!("this directory is not read: {why}"), help);
     FileReport { path, state: FileState::Refused, problems: vec![problem] }
 }

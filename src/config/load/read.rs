@@ -1,13 +1,14 @@
-//! Reading the files of a directory: trusted, bounded in size, as text; each one's failure is its own.
+//! Reading the files of a directory: trusted, bounded in size, as text. A file that cannot be read costs that file.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::{self, Listing};
 use super::{FileReport, FileState, MOST_READINGS};
+use crate::config::files::{self, Listing};
 use crate::config::problem::{Problem, Source};
+use crate::config::stall::{Progress, UNANSWERED};
 use crate::config::trust::{OpenError, TrustedOpen};
 
 /// A configuration file is at most that long, in bytes.
@@ -18,11 +19,11 @@ const LARGEST: u64 = 1024 * 1024;
 pub(super) enum Unread {
     /// Nothing is there.
     Missing,
-    /// Somebody else could change it: why, and what to do.
+    /// An account other than root could change it: why, and what to do.
     Distrusted(String, String),
-    /// It is too large, no file, or the system said no.
+    /// It is too large, not a regular file, or the system reported an error.
     Failed(String),
-    /// It is no text, from this byte on; the text before it.
+    /// It is not UTF-8 from some byte on; the text before that byte.
     NotText(String),
 }
 
@@ -30,14 +31,15 @@ impl Unread {
     pub(super) fn report(&self, path: &Arc<Path>) -> FileReport {
         let (state, problem) = match self {
             Self::Missing => {
-                let help = "a symbolic link may point to nothing; what was loaded from it before still holds";
+                let help =
+                    "a symbolic link may point to nothing; what was loaded from it before stays in effect";
                 (FileState::Broken, Problem::of_file(path, "cannot be read: there is no such file", help))
             }
             Self::Distrusted(why, help) => {
-                (FileState::Refused, Problem::of_file(path, format!("not believed: {why}"), help))
+                (FileState::Refused, Problem::of_file(path, format!("refused: {why}"), help))
             }
             Self::Failed(why) => {
-                let help = "what was loaded from it before still holds";
+                let help = "what was loaded from it before stays in effect";
                 (FileState::Refused, Problem::of_file(path, format!("cannot be read: {why}"), help))
             }
             Self::NotText(before) => {
@@ -51,7 +53,10 @@ impl Unread {
 }
 
 /// Reads one file.
-pub(super) fn text(open: &mut TrustedOpen, path: &Path) -> Result<String, Unread> {
+pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> Result<String, Unread> {
+    if !progress.may_touch(path) {
+        return Err(Unread::Failed(UNANSWERED.to_owned()));
+    }
     let failed = |error: &io::Error| {
         let missing = error.kind() == io::ErrorKind::NotFound;
         if missing { Unread::Missing } else { Unread::Failed(error.to_string()) }
@@ -62,7 +67,7 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path) -> Result<String, Unread
         Err(OpenError::Refused(why)) => return Err(Unread::Distrusted(why.to_string(), why.help)),
     };
     if !found.is_file() {
-        return Err(Unread::Failed("it is no regular file".to_owned()));
+        return Err(Unread::Failed("it is not a regular file".to_owned()));
     }
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
@@ -80,31 +85,40 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path) -> Result<String, Unread
     })
 }
 
-type Texts = BTreeMap<Arc<Path>, Result<String, Unread>>;
+/// Texts of files by path.
+pub(super) type Texts = BTreeMap<Arc<Path>, Result<String, Unread>>;
 
 /// Reads every watch file below a directory. A directory that changes meanwhile is read again, so that a file
-/// that is being renamed is not taken for removed.
-pub(super) fn all(root: &Path, open: &mut TrustedOpen) -> (Listing, Texts) {
-    let mut listing = files::list(root);
+/// that is being renamed is not mistaken for a removed one.
+pub(super) fn all(root: &Path, open: &mut TrustedOpen, progress: &Progress) -> (Listing, Texts) {
+    let mut listing = files::list(root, progress);
     let mut texts = Texts::new();
     for _ in 0..MOST_READINGS {
-        texts = listing.files.iter().map(|path| (Arc::from(path.as_path()), text(open, path))).collect();
-        let after = files::list(root);
+        texts = listing
+            .files
+            .iter()
+            .map(|path| (Arc::from(path.as_path()), text(open, path, progress)))
+            .collect();
+        let after = files::list(root, progress);
         if after == listing {
             break;
         }
         listing = after;
     }
-    // Read after the last listing or not at all: what is in only one of them has just come or gone.
+    // A path that is in only one of the last two listings has just come or gone.
     texts.retain(|path, _| listing.files.contains(&**path));
-    refuse_directories(&mut listing, &mut texts, open);
+    refuse_directories(&mut listing, &mut texts, open, progress);
     (listing, texts)
 }
 
-/// Says once, and not for each file, that a directory may not be believed.
-fn refuse_directories(listing: &mut Listing, texts: &mut Texts, open: &mut TrustedOpen) {
+/// Refuses a directory that others could change once, instead of each of its files.
+fn refuse_directories(listing: &mut Listing, texts: &mut Texts, open: &mut TrustedOpen, progress: &Progress) {
     for directory in &listing.directories {
         if listing.unreadable.iter().any(|(above, _)| directory.starts_with(above)) {
+            continue;
+        }
+        if !progress.may_touch(directory) {
+            listing.unreadable.push((directory.clone(), UNANSWERED.to_owned()));
             continue;
         }
         if let Err(OpenError::Refused(why)) = open.directory(directory) {

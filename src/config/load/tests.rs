@@ -180,7 +180,7 @@ fn bad_files_are_refused_each_with_its_reason_and_the_rest_is_loaded() {
     [refused] large.toml: cannot be read: it has 10485760 bytes, and a configuration file has at most 1048576
     [broken] latin.toml:2:3: not UTF-8 from here on
     [broken] lost.toml: cannot be read: there is no such file
-    [refused] pipe.toml: cannot be read: it is no regular file
+    [refused] pipe.toml: cannot be read: it is not a regular file
     [broken] zeros.toml:1:1: invalid unquoted key, expected letters, numbers, `-`, `_` zeros.toml:1:4097: key with no value, expected `=`
     ");
 }
@@ -320,8 +320,8 @@ fn who_could_change_a_file_could_run_anything_so_it_is_refused() {
     assert_eq!(site.reload(), "+a +b");
     mode(site.path("a.toml"), 0o666);
     let told = site.reload();
-    assert!(told.starts_with("[refused] a.toml: not believed: "), "{told}");
-    assert!(told.ends_with("a.toml can be written by everybody (mode 0666)"), "{told}");
+    assert!(told.starts_with("[refused] a.toml: refused: "), "{told}");
+    assert!(told.ends_with("a.toml is writable by everyone (mode 0666)"), "{told}");
     assert_eq!(site.names(), "a b", "what was loaded while it was believed stays");
     mode(site.path("a.toml"), 0o644);
     mode(site.path("sub"), 0o777);
@@ -330,7 +330,7 @@ fn who_could_change_a_file_could_run_anything_so_it_is_refused() {
     assert_eq!(site.names(), "a b");
     site.write("twitcher.conf", "");
     mode(site.path("twitcher.conf"), 0o622);
-    assert!(site.reload().contains("twitcher.conf: not believed"));
+    assert!(site.reload().contains("twitcher.conf: refused"));
 }
 
 #[test]

@@ -9,5 +9,4 @@ mod watch;
 
 pub(super) use settings::{fallback, lower as settings};
 pub(super) use shared::Shared;
-pub use watch::default_format;
 pub(super) use watch::{Context, Placed, lower as watches};

@@ -14,8 +14,8 @@ use crate::config::problem::{Problem, Source, word};
 use crate::config::raw::{AccountName, RawTable, RawWatchFile};
 use crate::store::{StoreSpec, StoreUrl};
 use crate::watch::{
-    Account, Action, Format, Key, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunOnLoad,
-    StoreName, Surroundings, Target, WatchName, WatchSpec, WatchType,
+    Account, Action, Format, Key, LogOutput, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad, StoreName,
+    Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
 type ResolveAccount<'a> =
@@ -69,15 +69,6 @@ pub(in crate::config) fn lower(
     (watches, problems)
 }
 
-/// How the state is written on standard input where no `format` is given.
-pub fn default_format(watch_type: WatchType) -> Format {
-    match watch_type {
-        WatchType::Data => Format::Raw,
-        WatchType::Children => Format::Lines,
-        WatchType::Tree => Format::Json,
-    }
-}
-
 struct Lowering<'a> {
     source: &'a Source,
     table: &'a RawTable,
@@ -124,9 +115,10 @@ impl Lowering<'_> {
         let action = self.action();
         let account = self.account(context);
         let watch_type = self.watch_type();
-        let format = self.format(watch_type);
+        let splay = self.duration("splay", Duration::ZERO);
         let host = context.settings.map_or("", |settings| &settings.host);
-        let policy = self.policy(host, &name);
+        let drawn = splay::draw(host, name.as_str(), splay);
+        let policy = self.policy(drawn);
         let table = self.table;
         Some(WatchSpec {
             name,
@@ -135,17 +127,18 @@ impl Lowering<'_> {
             action: action?,
             surroundings: context.shared.surroundings(Surroundings {
                 account: account?,
-                cwd: table.path("cwd").map_or_else(|| PathBuf::from("/"), |at| at.value),
-                umask: table.mask("umask").map_or(0o022, |at| at.value),
+                cwd: table.path("cwd").map_or_else(|| PathBuf::from(Surroundings::CWD), |at| at.value),
+                umask: table.mask("umask").map_or(Surroundings::UMASK, |at| at.value),
                 inherit_env: false,
                 env: table.variables("env").map(|at| at.value).unwrap_or_default(),
                 nice: table.number("nice").and_then(|at| i32::try_from(at.value).ok()),
                 limits: table.limits("limits").map(|at| at.value).unwrap_or_default(),
             }),
             pipe_stdin: table.flag("pipe_stdin").unwrap_or(true),
-            format,
-            output: if table.word("output") == Some("null") { Output::Null } else { Output::Log },
-            verify_interval: self.duration("verify_interval", Duration::from_mins(5)),
+            format: table.chosen("format").unwrap_or(Format::default_for(watch_type)),
+            output: table.chosen("output").unwrap_or(LogOutput::Log).into(),
+            verify_interval: self.duration("verify_interval", VERIFY_INTERVAL),
+            splay,
             policy: context.shared.policy(policy),
         })
     }
@@ -155,23 +148,7 @@ impl Lowering<'_> {
     }
 
     fn watch_type(&self) -> WatchType {
-        match self.table.word("watch_type") {
-            Some("children") => WatchType::Children,
-            Some("tree") => WatchType::Tree,
-            Some(_) | None => WatchType::Data,
-        }
-    }
-
-    /// Every format can hold every state; see [`document::render`](crate::tree::document::render) for how.
-    fn format(&self, watch_type: WatchType) -> Format {
-        match self.table.word("format") {
-            Some("raw") => Format::Raw,
-            Some("lines") => Format::Lines,
-            Some("json") => Format::Json,
-            Some("yaml") => Format::Yaml,
-            Some("toml") => Format::Toml,
-            Some(_) | None => default_format(watch_type),
-        }
+        self.table.chosen("watch_type").unwrap_or(WatchType::Data)
     }
 
     fn target(&mut self, settings: Option<&Settings>) -> Option<Target> {
@@ -237,7 +214,7 @@ impl Lowering<'_> {
         }
         match (context.resolve)(uid.as_ref().map(|at| &at.value), gid.as_ref().map(|at| &at.value)) {
             Ok(account) => Some(account),
-            Err(AccountProblem { field, message, help }) => {
+            Err(AccountProblem { field, message, help, is_passing: _ }) => {
                 let field = match field {
                     AccountField::Uid => "uid",
                     AccountField::Gid => "gid",
@@ -248,16 +225,16 @@ impl Lowering<'_> {
         }
     }
 
-    fn policy(&mut self, host: &str, name: &WatchName) -> PolicySpec {
+    fn policy(&mut self, splay: Duration) -> PolicySpec {
         let table = self.table;
-        let run_mode = match table.word("run_mode") {
-            Some("discard") => RunMode::Discard,
-            Some("restart") => RunMode::Restart,
-            Some("parallel") => {
+        let run_mode = match table.chosen("run_mode").unwrap_or(RunModeName::Queue) {
+            RunModeName::Queue => RunMode::Queue,
+            RunModeName::Discard => RunMode::Discard,
+            RunModeName::Restart => RunMode::Restart,
+            RunModeName::Parallel => {
                 let max = table.number("max_parallel").and_then(|at| u32::try_from(at.value).ok());
-                RunMode::Parallel { max: max.unwrap_or(16) }
+                RunMode::Parallel { max: max.unwrap_or(RunMode::MAX_PARALLEL) }
             }
-            Some(_) | None => RunMode::Queue,
         };
         if table.holds("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
             self.warn(
@@ -275,43 +252,43 @@ impl Lowering<'_> {
         }
         let (settle, settle_max) = self.settle();
         let (retry_delay, retry_delay_max) = self.retry_delay();
+        let default = PolicySpec::default();
         PolicySpec {
             run_on_load: match (table.flag("run_on_load"), table.word("run_on_load")) {
                 (_, Some(_)) => RunOnLoad::Changed,
                 (Some(false), None) => RunOnLoad::Never,
-                (Some(true) | None, None) => RunOnLoad::Always,
+                (Some(true), None) => RunOnLoad::Always,
+                (None, None) => default.run_on_load,
             },
             run_mode,
-            on_delete: if table.word("on_delete") == Some("run") { OnDelete::Run } else { OnDelete::Ignore },
+            on_delete: table.chosen("on_delete").unwrap_or(default.on_delete),
             notify_signal: table.signal("notify_signal").map(|at| at.value),
             timeout: table.duration("timeout").map(|at| at.value),
-            kill_after: self.duration("kill_after", Duration::from_secs(5)),
+            kill_after: self.duration("kill_after", default.kill_after),
             settle,
             settle_max,
-            splay: splay::draw(host, name.as_str(), self.duration("splay", Duration::ZERO)),
-            min_interval: self.duration("min_interval", Duration::ZERO),
+            splay,
+            min_interval: self.duration("min_interval", default.min_interval),
             retries: if table.word("retries").is_some() {
                 Retries::Unlimited
             } else if table.has("retries") {
                 let most = table.number("retries").and_then(|at| u32::try_from(at.value).ok());
                 Retries::AtMost(most.unwrap_or(0))
             } else {
-                Retries::AtMost(3)
+                default.retries
             },
             retry_delay,
             retry_delay_max,
-            on_failure: if table.word("on_failure") == Some("stop") {
-                OnFailure::Stop
-            } else {
-                OnFailure::Keep
-            },
-            success_codes: table.codes("success_codes").map_or_else(|| vec![0], |at| at.value),
+            on_failure: table.chosen("on_failure").unwrap_or(default.on_failure),
+            success_codes: table.codes("success_codes").map_or(default.success_codes, |at| at.value),
         }
     }
 
     fn settle(&mut self) -> (Duration, Duration) {
         let settle = self.duration("settle", Duration::ZERO);
-        let Some(most) = self.table.duration("settle_max") else { return (settle, settle * 10) };
+        let Some(most) = self.table.duration("settle_max") else {
+            return (settle, PolicySpec::settle_max_of(settle));
+        };
         if settle.is_zero() {
             if !self.table.has("settle") {
                 self.warn("settle_max", "`settle_max` does nothing without `settle`", "write `settle` too");
@@ -330,9 +307,9 @@ impl Lowering<'_> {
     }
 
     fn retry_delay(&mut self) -> (Duration, Duration) {
-        let first = self.duration("retry_delay", Duration::from_secs(5));
+        let first = self.duration("retry_delay", PolicySpec::default().retry_delay);
         let Some(most) = self.table.duration("retry_delay_max") else {
-            return (first, Duration::from_mins(5).max(first));
+            return (first, PolicySpec::retry_delay_max_of(first));
         };
         if most.value >= first {
             return (first, most.value);

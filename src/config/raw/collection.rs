@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::table::kind_of;
+use super::kind::kind_of;
 use super::value::{Fault, Reading, argument, each, fault, number, without_nul};
 use crate::config::problem::{nearest, word};
-use crate::watch::{Action, Limit};
+use crate::watch::{Action, Choice as _, Limit};
 
 impl Reading<'_> {
     pub(super) fn command(&self, value: &DeValue<'_>) -> Result<Action, Vec<Fault>> {
@@ -73,9 +73,9 @@ impl Reading<'_> {
         let DeValue::Table(table) = value else { return Err(vec![self.type_of(value)]) };
         let limits = each(table.iter().map(|(name, value)| {
             let shown = word(name.get_ref());
-            let Some((_, limit)) = LIMITS.iter().find(|(known, _)| known == name.get_ref()) else {
-                let near = nearest(name.get_ref(), LIMITS.iter().map(|(known, _)| *known));
-                let known: Vec<&str> = LIMITS.iter().map(|(known, _)| *known).collect();
+            let Some(limit) = Limit::from_word(name.get_ref()) else {
+                let known: Vec<&str> = Limit::ALL.iter().map(|known| known.word()).collect();
+                let near = nearest(name.get_ref(), known.iter().copied());
                 let help = near.map_or_else(
                     || format!("known are {}", known.join(", ")),
                     |near| format!("did you mean `{near}`?"),
@@ -103,7 +103,7 @@ impl Reading<'_> {
                     ));
                 }
             };
-            Ok((*limit, most))
+            Ok((limit, most))
         }))?;
         Ok(limits.into_iter().collect())
     }
@@ -121,21 +121,3 @@ impl Reading<'_> {
         if codes.is_empty() { Err(vec![self.fault("no exit code would mean success")]) } else { Ok(codes) }
     }
 }
-
-const LIMITS: [(&str, Limit); 15] = [
-    ("as", Limit::As),
-    ("core", Limit::Core),
-    ("cpu", Limit::Cpu),
-    ("data", Limit::Data),
-    ("fsize", Limit::Fsize),
-    ("memlock", Limit::Memlock),
-    ("msgqueue", Limit::Msgqueue),
-    ("nice", Limit::Nice),
-    ("nofile", Limit::Nofile),
-    ("nproc", Limit::Nproc),
-    ("rss", Limit::Rss),
-    ("rtprio", Limit::Rtprio),
-    ("rttime", Limit::Rttime),
-    ("sigpending", Limit::Sigpending),
-    ("stack", Limit::Stack),
-];

@@ -7,6 +7,7 @@
 mod collection;
 mod depth;
 mod duration;
+mod kind;
 mod signal;
 mod table;
 mod value;
@@ -24,6 +25,7 @@ pub(super) use value::AccountName;
 use super::fields::{DAEMON, STORE, TLS, WATCH};
 use super::problem::{Problem, Source, nearest, word};
 use crate::watch::StoreName;
+use kind::kind_of;
 use table::Reader;
 
 /// More problems than that of one file help nobody.
@@ -71,7 +73,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
                             }
                             other => reader.wrong(
                                 table.span(),
-                                format!("a watch is a table, not {}", table::kind_of(other)),
+                                format!("a watch is a table, not {}", kind_of(other)),
                                 "write each watch below a line `[[watch]]`",
                             ),
                         }
@@ -84,7 +86,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
                 ),
                 ("watch", other) => reader.wrong(
                     value.span(),
-                    format!("`watch` is no field but the head of a table, and here is {}", table::kind_of(other)),
+                    format!("`watch` is no field but the head of a table, and here is {}", kind_of(other)),
                     "write the fields of a watch below a line `[[watch]]`",
                 ),
                 (other, written) if !written.is_table() && WATCH.iter().any(|field| field.is_called(other)) => reader.doubtful(
@@ -111,7 +113,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
 
 /// Reads `twitcher.conf`.
 pub(super) fn settings(path: Arc<Path>, text: &str) -> RawSettings {
-    let source = Source::new(path, text);
+    let source = Source::of_settings(path, text);
     let (tables, problems, _) = read(&source, |reader, root| {
         let mut stores = BTreeMap::new();
         if let Some((_, value)) = root.iter().find(|(name, _)| name.get_ref() == "store") {
@@ -155,7 +157,7 @@ fn read_stores(
                 other => {
                     reader.wrong(
                         tls.span(),
-                        format!("`tls` is a table, not {}", table::kind_of(other)),
+                        format!("`tls` is a table, not {}", kind_of(other)),
                         format!("write `[store.{store}.tls]` and its fields below, or a URL with `+tls://`"),
                     );
                     RawTable::empty(key.span())

@@ -91,6 +91,11 @@ impl RawTable {
         if let Value::Flag(flag) = &self.values.get(field)?.value { Some(*flag) } else { None }
     }
 
+    /// One of the words of this enum.
+    pub(in crate::config) fn chosen<T: crate::watch::Choice>(&self, field: &str) -> Option<T> {
+        T::from_word(self.word(field)?)
+    }
+
     /// A word, where one is written and not a flag, number or log server.
     pub(in crate::config) fn word(&self, field: &str) -> Option<&'static str> {
         if let Value::Word(word) = &self.values.get(field)?.value { Some(word) } else { None }
@@ -101,6 +106,9 @@ impl RawTable {
         if let Value::LogServer(server) = &self.values.get(field)?.value { Some(server) } else { None }
     }
 }
+
+/// Names by which secrets are written into the table of a store by mistake.
+const SECRETS: [&str; 6] = ["password", "passwd", "pass", "digest", "secret", "token"];
 
 /// Reads tables and collects what is wrong with them.
 pub(super) struct Reader<'s> {
@@ -206,6 +214,11 @@ impl<'s> Reader<'s> {
             _ if what == "setting" && given == "watch" => {
                 "watches belong in files `*.toml` beside this one".to_owned()
             }
+            _ if what == "store" && SECRETS.contains(&given.as_ref()) => {
+                "secrets come from files only, of mode 0600: write `password_file = \"/etc/twitcher/etcd.password\"` \
+                 (etcd) or `digest_file = \"/etc/twitcher/zk.digest\"` (ZooKeeper)"
+                    .to_owned()
+            }
             Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
             None => {
                 let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
@@ -216,18 +229,5 @@ impl<'s> Reader<'s> {
         let what = if what.contains("watch") { "field".to_owned() } else { what };
         self.wrong(name.span(), format!("unknown {what} `{}`", word(given)), help);
         near.map(|field| field.name)
-    }
-}
-
-/// What a value is, with its article.
-pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "a boolean",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "an array",
-        DeValue::Table(_) => "a table",
     }
 }

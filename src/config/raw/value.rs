@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use toml::de::{DeInteger, DeValue};
 
-use super::table::kind_of;
+use super::kind::kind_of;
 use super::{duration, signal};
 use crate::config::fields::{Field, Kind, Word};
 use crate::config::problem::{nearest, word};

@@ -1,4 +1,4 @@
-//! Real files with real modes. The required owner is whoever runs the tests.
+//! Real files with real modes. The required owner is the user who runs the tests.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -35,7 +35,7 @@ fn file(path: PathBuf) -> PathBuf {
 }
 
 #[test]
-fn a_file_that_only_its_owner_can_write_is_believed() {
+fn a_file_that_only_its_owner_can_write_is_accepted() {
     let top = private();
     let path = file(top.path().join("a"));
     assert_eq!(why(here(), &path), "");
@@ -50,37 +50,34 @@ fn a_file_that_others_can_write_is_refused_with_the_reason() {
     mode(&path, 0o646);
     assert_eq!(
         why(here(), &path),
-        format!("refused: {} can be written by everybody (mode 0646)", path.display())
+        format!("refused: {} is writable by everyone (mode 0646)", path.display())
     );
     assert_eq!(why(Trust::Anyone, &path), "");
     mode(&path, 0o664);
-    assert!(why(here(), &path).contains("can be written by group "));
+    assert!(why(here(), &path).contains("is writable by group "));
 }
 
 #[test]
-fn a_directory_on_the_way_that_others_can_write_is_refused() {
+fn a_path_through_a_directory_that_others_can_write_is_refused() {
     let top = private();
     let inner = top.path().join("inner");
     fs::create_dir(&inner).unwrap();
     let path = file(inner.join("a"));
-    for (bad, reason) in [(0o777, "everybody (mode 0777)"), (0o775, "group ")] {
+    for (bad, reason) in [(0o777, "everyone (mode 0777)"), (0o775, "group ")] {
         mode(&inner, bad);
         let why = why(here(), &path);
-        assert!(
-            why.starts_with(&format!("refused: {} can be written by {reason}", inner.display())),
-            "{why}"
-        );
+        assert!(why.starts_with(&format!("refused: {} is writable by {reason}", inner.display())), "{why}");
         assert!(TrustedOpen::new(here()).directory(&inner).is_err());
     }
     mode(&inner, 0o755);
     mode(top.path(), 0o777);
-    assert!(why(here(), &path).contains("everybody"));
+    assert!(why(here(), &path).contains("everyone"));
     mode(top.path(), 0o1777);
     assert_eq!(why(here(), &path), "", "a sticky directory does not count against what the owner owns in it");
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_refused() {
+fn what_belongs_to_another_user_is_refused() {
     // Whoever runs the tests, user 1 is somebody else, and only root may make files of others.
     let top = private();
     let path = file(top.path().join("a"));
@@ -114,7 +111,7 @@ fn every_directory_that_a_link_leads_through_counts() {
     let path = top.path().join("begin/a");
     assert_eq!(why(here(), &path), "");
     mode(&top.path().join("links"), 0o777);
-    assert!(why(here(), &path).contains("links can be written by everybody"));
+    assert!(why(here(), &path).contains("links is writable by everyone"));
 }
 
 #[test]
@@ -127,10 +124,45 @@ fn a_loop_of_links_ends() {
 }
 
 #[test]
-fn a_pipe_is_not_waited_for() {
+fn a_pipe_is_opened_without_waiting() {
     let top = private();
     let path = top.path().join("pipe");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     let (_, found) = TrustedOpen::new(here()).file(&path).unwrap();
     assert!(!found.is_file());
+}
+
+#[test]
+fn in_a_sticky_directory_each_file_is_judged_by_its_owner() {
+    let top = private();
+    let shared = top.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    let path = file(shared.join("a"));
+    mode(&shared, 0o3777);
+    assert_eq!(why(here(), &path), "");
+    assert!(TrustedOpen::new(here()).directory(&shared).is_ok());
+    if nix::unistd::geteuid().is_root() {
+        nix::unistd::chown(&path, Some(nix::unistd::Uid::from_raw(1)), None).unwrap();
+        assert!(why(here(), &path).contains("belongs to user 1"), "{}", why(here(), &path));
+    }
+}
+
+/// Mounts, which needs root; an ordinary user has the two other cases.
+#[test]
+fn a_mode_on_a_read_only_mount_does_not_count() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let top = private();
+    let path = file(top.path().join("a"));
+    mode(&path, 0o777);
+    assert!(why(here(), &path).contains("everyone"));
+    let none = None::<&str>;
+    mount(Some(top.path()), top.path(), none, MsFlags::MS_BIND, none).unwrap();
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    let remounted = mount(none, top.path(), none, flags, none);
+    let told = why(here(), &path);
+    umount2(top.path(), MntFlags::MNT_DETACH).unwrap();
+    assert_eq!((remounted, told), (Ok(()), String::new()));
 }

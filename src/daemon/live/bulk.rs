@@ -1,4 +1,4 @@
-//! Work whose length is that of a state: done where a large one holds up no other watch.
+//! Work that takes long for a large state: done where it holds up no other watch.
 
 use crate::process;
 use crate::watch::Content;
@@ -8,7 +8,7 @@ const LARGE_BYTES: usize = 64 << 10;
 /// The same for what has many parts.
 const LARGE_PARTS: usize = 512;
 
-/// Does some work on a state: here where it is short, and else apart from the runtime's workers, on which thousands
+/// Does some work on a state: here if it is short, otherwise off the runtime's workers, on which thousands
 /// of watches live.
 pub(super) fn with<T>(content: &Content, work: impl FnOnce() -> T) -> T {
     if is_large(content) { process::blocking(work) } else { work() }

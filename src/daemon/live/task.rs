@@ -1,96 +1,54 @@
-//! The loop of a live watch, and what it knows beside its machine.
+//! The loop of a live watch: its subscription, its machine, its runs.
 
-use std::cell::OnceCell;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+use tokio::sync::mpsc;
 
 use super::alarm::Alarm;
+use super::bulk;
+use super::event::{Circumstances, Event, Handover};
 use super::mailbox::{Mailbox, Reader};
-use super::{Event, Handover, bulk};
-use crate::daemon::ground::Ground;
-use crate::policy::{Baseline, Entropy, Input, Machine};
-use crate::process::Leftovers;
+use super::remembered::{self, RunSource};
+use crate::daemon::runs::{OwnRuns, Runs};
+use crate::policy::{Baseline, Input, Machine, Past, Predecessor};
+use crate::process::Ended;
 use crate::store::{Store, Subscribe, Subscription, Update};
-use crate::watch::{Detail, RunId, RunMode, Seq, State, WatchSpec, is_same};
+use crate::watch::{Detail, Outcome, RunId, RunMode, Seq, State, WatchSpec, is_same};
 
 pub(super) struct Task {
     pub(super) spec: Arc<WatchSpec>,
     pub(super) file: Arc<Path>,
-    pub(super) ground: Arc<Ground>,
     pub(super) machine: Machine<RunSource>,
     pub(super) subscription: Subscription,
-    pub(super) slot: Slot,
-    /// In the order of their starts.
-    pub(super) runs: Vec<super::perform::Running>,
-    /// How often each came, by its word.
-    pub(super) outcomes: Vec<(&'static str, u64)>,
-    /// None before the first run.
-    pub(super) leftovers: OnceCell<Leftovers>,
-    /// Also for the tasks that wait for runs.
-    pub(super) mailbox: Reader<Event>,
-    /// What is known before the first state; judged when it comes.
+    pub(super) runs: OwnRuns,
+    mailbox: Reader<Event>,
+    /// What is known before the first state; judged when that arrives.
     before: Option<Before>,
     alarm: Alarm,
-    /// When it looks at its store again after a fault in twitcher itself, if it met one.
+    /// Until when it does not look at its store, after a fault in twitcher itself.
     rest: Option<Box<Instant>>,
-    /// What the run was given that is just ending.
-    pub(super) ending: Option<Box<State>>,
+    /// How long a run for another target may go on.
+    pub(super) grace: Duration,
+    /// Its first run is its only one, whose outcome goes here.
+    pub(super) once: Option<mpsc::UnboundedSender<Outcome>>,
     /// It has looked for runs of a former daemon.
     begun: bool,
+    /// The machine is done.
     pub(super) drained: bool,
-    /// The daemon stops: what is ended now is made good at the next start.
-    pub(super) stopping: bool,
 }
 
-/// Ids of runs, and chance.
-pub(super) struct RunSource(Arc<Ground>);
-
-impl Entropy for RunSource {
-    fn run_id(&mut self) -> RunId {
-        self.0.next_run()
-    }
-
-    fn jitter(&mut self) -> f64 {
-        fastrand::f64()
-    }
-}
-
-/// What was there before this watch saw its first state.
+/// What its predecessor left.
 struct Before {
     handover: Option<Box<Handover>>,
 }
 
-/// The place among `max_processes`.
-pub(super) enum Slot {
-    /// Not wanted.
-    None,
-    /// In the queue for one.
-    Waiting(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>),
-    /// Granted, and not yet used by a run.
-    Held(OwnedSemaphorePermit),
-}
-
-impl Slot {
-    /// Ready when a slot that is waited for is granted; never, else.
-    fn poll_granted(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Self::Waiting(place) = self
-            // The semaphore is never closed.
-            && let Poll::Ready(Ok(permit)) = place.as_mut().poll(context)
-        {
-            *self = Self::Held(permit);
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    }
-}
-
 enum Next {
     Event(Event),
+    Ended(RunId, Ended),
     Slot,
     Wakeup,
     Update(Update),
@@ -101,37 +59,33 @@ impl Task {
         spec: Arc<WatchSpec>,
         file: Arc<Path>,
         store: &Store,
-        ground: Arc<Ground>,
-        handover: Option<Box<Handover>>,
-        rest: Option<Instant>,
+        runs: Arc<Runs>,
+        circumstances: Circumstances,
         mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
+        let Circumstances { handover, rest, grace, once } = circumstances;
         let subscription = subscribe(&spec, store);
-        let machine = super::recover::machine(&spec, RunSource(Arc::clone(&ground)), &ground);
+        let machine = remembered::machine(&spec, &runs);
         Self {
             spec,
             file,
-            ground,
             machine,
             subscription,
-            slot: Slot::None,
-            runs: Vec::new(),
-            outcomes: Vec::new(),
-            leftovers: OnceCell::new(),
+            runs: OwnRuns::new(runs),
             mailbox: Reader(mailbox),
             before: Some(Before { handover }),
             alarm: Alarm::default(),
             rest: rest.map(Box::new),
-            ending: None,
+            grace,
+            once,
             begun: false,
             drained: false,
-            stopping: false,
         }
     }
 
     fn handover(&mut self) -> Handover {
         let spec = Arc::clone(&self.spec);
-        // Retired before it saw anything: what it inherited goes on to the next.
+        // Retired before it saw anything: its successor inherits what it inherited.
         let inherited = self.before.take().and_then(|before| before.handover);
         if let Some(handover) = inherited.filter(|handover| handover.spec.target == spec.target) {
             return Handover { spec, ..*handover };
@@ -140,12 +94,15 @@ impl Task {
         Handover { spec, newest: self.machine.newest().cloned(), unserved }
     }
 
-    /// What comes first of all that this waits for.
+    /// The next of all that it waits for.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if let Poll::Ready(event) = self.mailbox.0.poll_take(context) {
             return Poll::Ready(Next::Event(event));
         }
-        if self.slot.poll_granted(context).is_ready() {
+        if let Poll::Ready((run, ended)) = self.runs.poll_ended(context) {
+            return Poll::Ready(Next::Ended(run, ended));
+        }
+        if self.runs.poll_slot(context).is_ready() {
             return Poll::Ready(Next::Slot);
         }
         if self.alarm.poll_ring(context).is_ready() {
@@ -164,7 +121,6 @@ impl Task {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Ended { run, outcome, output } => self.ended(&run, &outcome, output),
             Event::Control(control, answer) => {
                 let _ = answer.send(self.controlled(control));
             }
@@ -179,23 +135,26 @@ impl Task {
                 self.spec = spec;
                 self.file = file;
             }
-            Event::Retire { deadline } => self.decide(Input::Retire { deadline }),
+            Event::Retire { deadline } => {
+                self.runs.retire(&self.spec, deadline);
+                self.decide(Input::Retire { deadline });
+            }
             Event::Stop { deadline } => {
-                self.stopping = true;
+                self.runs.stop(&self.spec, deadline);
                 self.decide(Input::Stop { deadline });
             }
-            Event::Kill => self.kill(),
+            Event::Kill => self.runs.kill(),
             #[cfg(test)]
             Event::Fault => panic!("a fault for a test"),
         }
     }
 
-    /// A state of the subscription, under the watch's own order.
+    /// Gives the machine a state of the subscription, with the watch's own sequence number.
     fn see(&mut self, update: Update) {
         let Update { mut state, updates } = update;
         let last = self.machine.newest();
         if last.is_some_and(|last| is_same(last.as_seen(), state.as_seen())) {
-            // A new subscription on a store that was configured anew shows what is known already.
+            // A new subscription, after a new configuration of the store, begins with a known state.
             return;
         }
         state.seq = Seq(last.map_or(1, |last| last.seq.0 + 1));
@@ -206,30 +165,27 @@ impl Task {
         self.decide(Input::State { state, updates, baseline });
     }
 
-    /// What is known of the first state.
-    fn judge(&self, state: &State, handover: Option<&Handover>) -> Baseline {
-        if let Some(handover) = handover.filter(|handover| handover.spec.target == self.spec.target) {
-            let seen = handover.newest.as_ref();
-            let same = seen.is_some_and(|seen| is_same(seen.as_seen(), state.as_seen()));
-            if handover.unserved || (seen.is_some() && !same) {
-                return Baseline::Pending;
-            }
-        }
-        let known = bulk::with(&state.content, || super::recover::baseline(&self.spec, &self.ground, state));
-        match known {
-            // A fault forgot what was still to be applied: once too often is better than never.
-            Baseline::Changed if self.rest.is_some() => Baseline::Pending,
-            Baseline::Unknown if self.rest.is_some() && !state.content.is_absent() => Baseline::Pending,
-            Baseline::Unknown
-            | Baseline::Applied
-            | Baseline::Changed
-            | Baseline::Interrupted
-            | Baseline::Pending => known,
-        }
+    /// What is known about the first state.
+    fn judge(&self, first: &State, handover: Option<&Handover>) -> Baseline {
+        let target = &self.spec.target;
+        let ledger = self.runs.shared().ledger().entry(self.spec.name.as_str()).unwrap_or_default();
+        let predecessor = handover.map(|Handover { spec, newest, unserved }| Predecessor {
+            target: &spec.target,
+            newest: newest.as_ref(),
+            unserved: *unserved,
+        });
+        let past = Past { ledger: &ledger, predecessor, fault: self.rest.is_some() };
+        bulk::with(&first.content, || past.baseline(target, first))
+    }
+
+    /// Whether nothing of it lives any more.
+    fn is_over(&self) -> bool {
+        self.drained && !self.runs.has_foreign()
     }
 }
 
-/// By hand: the future of an `async` function with a `select!` is several times as large, and thousands wait.
+/// Written by hand: the future of an `async` function with a `select!` is several times as large, and there are
+/// thousands of tasks.
 impl Future for Task {
     type Output = Box<Handover>;
 
@@ -238,13 +194,18 @@ impl Future for Task {
             self.begun = true;
             self.adopt();
         }
-        while !self.drained {
-            let deadline = self.machine.poll_timeout().into_iter().chain(self.resting()).min();
-            self.alarm.set(deadline);
+        while !self.is_over() {
+            let deadlines = [self.machine.poll_timeout(), self.resting(), self.runs.warn_at()];
+            self.alarm.set(deadlines.into_iter().flatten().min());
             match ready!(self.poll_next(context)) {
                 Next::Event(event) => self.take(event),
+                Next::Ended(run, ended) => self.ended(&run, ended),
                 Next::Slot => self.decide(Input::Slot),
-                Next::Wakeup => self.decide(Input::Wakeup),
+                Next::Wakeup => {
+                    let Self { runs, spec, .. } = &mut *self;
+                    runs.warn(spec, Instant::now());
+                    self.decide(Input::Wakeup);
+                }
                 Next::Update(update) => self.see(update),
             }
         }
@@ -260,8 +221,8 @@ pub(in crate::daemon) fn subscribe(spec: &WatchSpec, store: &Store) -> Subscript
     store.subscribe(Subscribe {
         key: spec.target.key.clone(),
         watch_type: spec.target.watch_type,
-        // Also where the action does not read it: a restored store may use a version a second time, and then only
-        // the value tells that something changed.
+        // Also if the action does not read it: a restored store may use a version a second time, and then only the
+        // value shows that something changed.
         detail: Detail::Values,
         every,
         verify_interval: spec.verify_interval,

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::task::Task;
-use crate::daemon::ground::Ground;
-use crate::policy::{Disposition, NewestState, Obstacle, Phase, SkipReason, Stopping};
+use crate::ledger::Ledger;
+use crate::policy::{Course, Disposition, NewestState, Obstacle, Phase, SkipReason};
 use crate::status::{Explanation, RunningStatus, WatchState, WatchStatus};
-use crate::store::Standing;
+use crate::store::Freshness;
 use crate::watch::{WatchSpec, WatchType};
 
 /// Of a watch whose task does not answer.
@@ -16,8 +16,8 @@ pub(in crate::daemon) const HANGS: &str =
     "it does not answer: something that it waits for hangs, as a file system does whose server went away";
 
 /// What can be said of a watch without asking it. Its task answers at once, unless what it does just now hangs.
-pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ground: &Ground) -> WatchStatus {
-    let (applied, runs, failures, last) = ground.ledger.read(spec.name.as_str(), |entry| {
+pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
+    let (applied, runs, failures, last) = ledger.read(spec.name.as_str(), |entry| {
         let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
         (applied.map(|a| a.version.clone()), entry.ended, entry.failed, entry.history.back().cloned())
     });
@@ -44,59 +44,73 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ground: &Ground)
 
 impl Task {
     pub(super) fn view(&self) -> WatchStatus {
-        let standing = self.subscription.standing();
+        let freshness = self.subscription.freshness();
         let phase = self.machine.phase();
         let resting = self.resting().map(|until| resting_words(until, Instant::now()));
         let unreachable = resting.is_some()
-            || standing.error.is_some()
-            || !standing.connected
-            || self.newest_missing(&standing);
-        let running = self.runs.iter().map(|running| RunningStatus {
-            run: running.run.to_string(),
-            pid: running.pid,
-            started: running.started,
-            version: running.version.clone(),
+            || freshness.error.is_some()
+            || !freshness.connected
+            || self.newest_missing(&freshness);
+        let running = self.runs.live().iter().map(|run| RunningStatus {
+            run: run.live.run.to_string(),
+            pid: run.live.process.pid,
+            started: run.live.started,
+            version: run.live.version.clone(),
         });
         WatchStatus {
-            state: state(phase, unreachable),
+            state: state(phase, unreachable, self.runs.has_foreign()),
             version: self
                 .machine
                 .newest()
                 .filter(|newest| !newest.content.is_absent())
                 .map(|n| n.version.to_string()),
             converged: self.machine.converged(),
-            verified_seconds: standing.verified.map(|at| at.elapsed().as_secs_f64()),
-            error: resting.or(standing.error),
+            verified_seconds: freshness.verified.map(|at| at.elapsed().as_secs_f64()),
+            error: resting.or(freshness.error),
             running: running.collect(),
-            outcomes: self.outcomes.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect(),
-            ..unasked(&self.spec, &self.file, &self.ground)
+            outcomes: self
+                .runs
+                .outcomes()
+                .iter()
+                .map(|(outcome, count)| ((*outcome).to_owned(), *count))
+                .collect(),
+            ..unasked(&self.spec, &self.file, self.runs.shared().ledger())
         }
     }
 
     /// Connected, but the store has not told this key yet.
-    fn newest_missing(&self, standing: &Standing) -> bool {
-        self.machine.newest().is_none() && standing.verified.is_none()
+    fn newest_missing(&self, freshness: &Freshness) -> bool {
+        self.machine.newest().is_none() && freshness.verified.is_none()
     }
 
     pub(super) fn explain(&self) -> Explanation {
         let now = Instant::now();
         let facts = self.machine.explain(now);
         let mut because = Vec::new();
-        let standing = self.subscription.standing();
+        let freshness = self.subscription.freshness();
         match self.resting() {
             Some(until) => because.push(resting_words(until, now) + "."),
-            None => because.push(self.store_sentence(&standing)),
+            None => because.push(self.store_sentence(&freshness)),
         }
         because.extend(facts.newest.map(|newest| newest_sentence(&newest, &self.spec)));
+        for run in self.runs.live().iter().filter(|run| run.is_foreign()) {
+            because.push(format!(
+                "run {} is for another target, which this watch had before; it has been running for {}. Nothing starts before it has ended.",
+                run.live.run,
+                seconds(now.saturating_duration_since(run.since))
+            ));
+        }
         for live in &facts.live {
             let whose = if live.adopted { ", started by a former daemon and adopted" } else { "" };
-            let ending = match live.stopping {
-                Stopping::No { term_at: Some(at) } => format!("; it is ended by TERM in {}", ahead(at, now)),
-                Stopping::No { term_at: None } => String::new(),
-                Stopping::Terminated { kill_at } => {
+            let ending = match live.course {
+                Course::Running { term_at: Some(at) } => {
+                    format!("; it is ended by TERM in {}", ahead(at, now))
+                }
+                Course::Running { term_at: None } => String::new(),
+                Course::Terminated { kill_at } => {
                     format!("; it was sent TERM, and gets KILL in {}", ahead(kill_at, now))
                 }
-                Stopping::Killed => "; it was sent KILL".to_owned(),
+                Course::Killed => "; it was sent KILL".to_owned(),
             };
             because.push(format!(
                 "run {} ({}, attempt {}) goes on since {}{whose}{ending}.",
@@ -129,18 +143,18 @@ impl Task {
         Explanation { watch: self.spec.name.to_string(), because }
     }
 
-    fn store_sentence(&self, standing: &Standing) -> String {
+    fn store_sentence(&self, freshness: &Freshness) -> String {
         let target = &self.spec.target;
         let (key, store) = (&target.key, &target.store);
-        if let Some(error) = &standing.error {
+        if let Some(error) = &freshness.error {
             return format!("store {store} does not show {key}: {error}.");
         }
-        match standing.verified {
+        match freshness.verified {
             Some(at) => {
                 let ago = seconds(at.elapsed());
                 format!("what is known of {key} was verified by store {store} {ago} ago.")
             }
-            None if standing.connected => format!("store {store} is being asked for {key}."),
+            None if freshness.connected => format!("store {store} is being asked for {key}."),
             None => format!("store {store} is not connected yet."),
         }
     }
@@ -181,6 +195,7 @@ impl Task {
             Obstacle::Interval { until } => {
                 format!("it waits {} because of min_interval.", ahead(*until, now))
             }
+            Obstacle::Slot if self.runs.has_foreign() => "it waits for that to end.".to_owned(),
             Obstacle::Slot => {
                 "it waits for its turn among the actions of all watches (max_processes).".to_owned()
             }
@@ -188,7 +203,11 @@ impl Task {
     }
 
     fn last_sentence(&self) -> Option<String> {
-        let last = self.ground.ledger.read(self.spec.name.as_str(), |entry| entry.history.back().cloned())?;
+        let last = self
+            .runs
+            .shared()
+            .ledger()
+            .read(self.spec.name.as_str(), |entry| entry.history.back().cloned())?;
         let ago = jiff::Timestamp::now().duration_since(last.started).as_secs_f64().max(0.0);
         let code = last.exit_code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
         Some(format!(
@@ -248,8 +267,12 @@ fn skip_words(why: SkipReason) -> &'static str {
     }
 }
 
-fn state(phase: Phase, unreachable: bool) -> WatchState {
+fn state(phase: Phase, unreachable: bool, has_foreign: bool) -> WatchState {
     match phase {
+        // The machine does not know runs for another target.
+        Phase::Idle | Phase::Settling | Phase::Splaying | Phase::Waiting | Phase::Retrying if has_foreign => {
+            WatchState::Running
+        }
         Phase::Idle if unreachable => WatchState::Unreachable,
         Phase::Idle => WatchState::Idle,
         Phase::Settling => WatchState::Settling,

@@ -33,8 +33,8 @@ impl Scene {
     fn new(action: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let (settings, definition) = written(place.path(), action);
-        let ground = Arc::new(Ground::ad_hoc(jiff::Timestamp::now(), None));
-        let mut supervisor = Supervisor::new(ground);
+        let runs = Arc::new(Runs::ad_hoc(jiff::Timestamp::now()));
+        let mut supervisor = Supervisor::new(runs);
         supervisor.configure(settings.stores.clone(), Duration::ZERO);
         supervisor.define(definition);
         Self { place, supervisor }
@@ -93,12 +93,12 @@ async fn a_run_survives_a_fault_of_its_watch_and_is_not_doubled() {
     assert_eq!(resting.running[0].pid, pid);
     let after = scene.until(|watch| watch.error.is_none() && watch.version.is_some()).await;
     assert_eq!((after.running.len(), after.running[0].pid), (1, pid));
-    assert_eq!(scene.supervisor.ground.running(), 1);
+    assert_eq!(scene.supervisor.runs.count(), 1);
     let _limit = scene.supervisor.stop(Instant::now());
     while !scene.supervisor.is_empty() {
         scene.supervisor.turn().await;
     }
-    assert_eq!(scene.supervisor.ground.running(), 0);
+    assert_eq!(scene.supervisor.runs.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +106,6 @@ async fn what_is_asked_of_a_watch_that_just_broke_is_answered_with_an_error() {
     let mut scene = Scene::new("exec sleep 1000");
     scene.until(|watch| watch.version.is_some()).await;
     scene.put("2");
-    // The run's own task keeps the mailbox alive.
     scene.until(|watch| watch.running.len() == 1).await;
     scene.live().tell(Event::Fault);
     let answers = [(); 3].map(|()| scene.live().begin_ask(Event::Look));

@@ -1,5 +1,6 @@
 //! `hosts/HOST`: what a host says of itself; `permits/HOST`: what the conductor lets it do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -46,9 +47,9 @@ pub struct HostRecord {
     /// How its last run ended.
     pub last: Option<Last>,
     /// What its `[watch.fleet]` says.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// What it watches: key, type and the store's prefix.
-    pub target: String,
+    pub target: Arc<str>,
     /// Unknown fields, kept.
     #[serde(flatten)]
     pub rest: Rest,

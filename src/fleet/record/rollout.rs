@@ -1,5 +1,7 @@
 //! `rollout`: how far the newest version is, and what came before it. Its revision is the conductor's fence.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +35,7 @@ pub struct Rollout {
     /// The terms in force; `None` until a live member says some.
     pub terms: Option<InForce>,
     /// What most members watch. Members that watch something else under this name are in conflict.
-    pub target: Option<String>,
+    pub target: Option<Arc<str>>,
     /// When it began, by its conductor's clock.
     pub started: Option<Timestamp>,
     /// When its state changed, by its conductor's clock.

@@ -65,8 +65,8 @@ fn host_record() -> HostRecord {
         attempt: 2,
         failures: 1,
         last: Some(Last { outcome: LastOutcome::Failed, exit_code: Some(1) }),
-        terms: terms(),
-        target: "data /git/head".to_owned(),
+        terms: terms().into(),
+        target: "data /git/head".into(),
         rest: Rest::default(),
     }
 }
@@ -151,7 +151,7 @@ fn rollout() {
             whose: vec![(Field::MaxParallel, host("web-31"))],
             rest: Rest::default(),
         }),
-        target: Some("data /git/head".to_owned()),
+        target: Some("data /git/head".into()),
         started: Some(at()),
         since: Some(at()),
         failures: vec![Failure {

@@ -57,7 +57,7 @@ fn a_trigger_and_a_waiting_change_are_one_run() {
     assert_eq!(trigger(&mut story), [ACCEPTED, Effect::Acquire]);
     assert_eq!(story.state(3), [skip(2, SkipReason::Superseded)], "and waits for no quiet");
     assert_eq!(story.slot(), [start_as(2, 3, Reason::Trigger, 1, 2)]);
-    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(3)]);
+    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2, 3)]);
     assert_eq!(story.wakes(), None);
 }
 
@@ -69,7 +69,7 @@ fn a_trigger_follows_the_run_mode() {
 
     let mut discard = running(policy(RunMode::Discard));
     assert_eq!(trigger(&mut discard), [refused(Refusal::Running)]);
-    assert_eq!(discard.ends(2, Verdict::Succeeded), [applied(2)]);
+    assert_eq!(discard.ends(2, Verdict::Succeeded), [applied(2, 2)]);
 
     let mut parallel = running(policy(RunMode::Parallel { max: 2 }));
     assert_eq!(trigger(&mut parallel), [ACCEPTED, Effect::Acquire]);
@@ -177,7 +177,7 @@ fn resume_applies_what_was_not_applied_and_nothing_else() {
     let mut story = running(policy(RunMode::Queue));
     drop(pause(&mut story));
     assert_eq!(resume(&mut story), [ACCEPTED, Effect::Resumed]);
-    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2)]);
+    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2, 2)]);
     // Discarded.
     let mut story = running(policy(RunMode::Discard));
     drop(story.state(3));

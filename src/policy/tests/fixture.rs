@@ -92,7 +92,7 @@ impl Story {
         let mut story = Self::of(load);
         assert_eq!(story.state(1), [Effect::Acquire]);
         assert_eq!(story.slot(), [start(1, Reason::Load, 1)]);
-        assert_eq!(story.ends(1, Verdict::Succeeded), [applied(1)]);
+        assert_eq!(story.ends(1, Verdict::Succeeded), [applied(1, 1)]);
         story.machine.policy = policy.into();
         story
     }
@@ -148,8 +148,8 @@ pub(in crate::policy) fn start(seq: u64, reason: Reason, number: u32) -> Effect 
     start_as(number, seq, reason, 1, 1)
 }
 
-pub(in crate::policy) fn applied(seq: u64) -> Effect {
-    Effect::Applied { seq: Seq(seq), version: version(seq) }
+pub(in crate::policy) fn applied(number: u32, seq: u64) -> Effect {
+    Effect::Applied { run: run(number), seq: Seq(seq), version: version(seq) }
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn a_key_that_was_never_there_is_not_deleted() {
     assert!(story.machine.converged());
     assert_eq!(story.state(3), [Effect::Acquire]);
     assert_eq!(story.slot(), [start(3, Reason::Change, 1)]);
-    assert_eq!(story.ends(1, Verdict::Succeeded), [applied(3)]);
+    assert_eq!(story.ends(1, Verdict::Succeeded), [applied(1, 3)]);
     assert_eq!(story.gone(4), [Effect::Acquire]);
     let state = absent(4);
     let (reason, attempt, coalesced) = (Reason::Delete, 1, 1);

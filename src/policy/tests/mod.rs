@@ -8,6 +8,7 @@ mod judge;
 mod loading;
 mod modes;
 mod normal;
+mod past;
 mod random;
 mod repeats;
 mod timing;

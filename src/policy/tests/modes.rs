@@ -26,10 +26,10 @@ fn queue_runs_once_more_with_the_newest() {
     let mut story = running(policy(RunMode::Queue));
     assert_eq!(story.state(3), []);
     assert_eq!(story.state(4), [skip(3, SkipReason::Superseded)]);
-    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2), Effect::Acquire]);
+    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2, 2), Effect::Acquire]);
     assert_eq!(story.state(5), [skip(4, SkipReason::Superseded)]);
     assert_eq!(story.slot(), [start_as(3, 5, Reason::Change, 1, 3)]);
-    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(5)]);
+    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(3, 5)]);
     assert!(story.machine.converged());
 }
 
@@ -60,7 +60,7 @@ fn discard_skips_while_running_and_not_otherwise() {
     assert_eq!(story.state(3), [skip(3, SkipReason::Discarded)]);
     assert_eq!(story.at(10), [signal(2, Sent::Term)]);
     assert_eq!(story.state(4), [skip(4, SkipReason::Discarded)], "being ended is running");
-    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2)]);
+    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2, 2)]);
     assert!(!story.machine.converged());
     assert_eq!(story.state(5), [Effect::Acquire]);
     assert_eq!(story.state(6), [skip(5, SkipReason::Superseded)], "nothing runs while it waits");
@@ -93,11 +93,11 @@ fn parallel_runs_every_update_in_order_up_to_its_cap() {
     assert_eq!(story.state(4), []);
     assert_eq!(story.slot(), [start(3, Reason::Change, 3)]);
     assert_eq!(story.state(5), []);
-    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(3), Effect::Acquire]);
+    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(3, 3), Effect::Acquire]);
     assert_eq!(story.slot(), [start(4, Reason::Change, 4)]);
     assert_eq!(story.ends(2, Verdict::Succeeded), [Effect::Acquire], "3 was applied: 2 is no news");
     assert_eq!(story.slot(), [start(5, Reason::Change, 5)]);
-    assert_eq!(story.ends(5, Verdict::Succeeded), [applied(5)]);
+    assert_eq!(story.ends(5, Verdict::Succeeded), [applied(5, 5)]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn parallel_runs_what_came_before_an_ignored_deletion() {
     let mut story = running(policy(RunMode::Parallel { max: 1 }));
     assert_eq!(story.state(3), []);
     assert_eq!(story.gone(4), [skip(4, SkipReason::Absent)]);
-    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2), Effect::Acquire]);
+    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2, 2), Effect::Acquire]);
     assert_eq!(story.slot(), [start(3, Reason::Change, 3)]);
 }
 
@@ -147,7 +147,7 @@ fn an_ignored_deletion_takes_out_what_waited_and_the_next_run_stands_for_it() {
     let mut story = running(policy(RunMode::Queue));
     assert_eq!(story.state(3), []);
     assert_eq!(story.gone(4), [skip(3, SkipReason::Superseded), skip(4, SkipReason::Absent)]);
-    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2)]);
+    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2, 2)]);
     assert!(story.machine.converged(), "there is nothing to apply");
     assert_eq!(story.state(5), [Effect::Acquire]);
     assert_eq!(story.slot(), [start_as(3, 5, Reason::Change, 1, 2)]);
@@ -166,10 +166,10 @@ fn a_slot_is_given_back_when_there_is_nothing_to_run_any_more() {
 fn a_deletion_runs_where_it_is_asked_for() {
     let mut story = running(PolicySpec { on_delete: OnDelete::Run, ..policy(RunMode::Queue) });
     assert_eq!(story.gone(3), []);
-    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2), Effect::Acquire]);
+    assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2, 2), Effect::Acquire]);
     let (state, reason, attempt, coalesced) = (absent(3), Reason::Delete, 1, 1);
     assert_eq!(story.slot(), [Effect::Start { state, reason, attempt, coalesced, run: run(3) }]);
-    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(3)]);
+    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(3, 3)]);
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::fixture::{Counter, run, version};
 use super::judge::{Judge, LiveSeen};
+use crate::policy::Course;
 use crate::policy::Machine;
-use crate::policy::explain::History;
-use crate::policy::runs::{Course, Live};
+use crate::policy::history::History;
+use crate::policy::runs::LiveRun;
 use crate::policy::waiting::Wait;
 use crate::watch::{RunId, Seq, State};
 
@@ -71,13 +72,13 @@ impl Frame {
         }
     }
 
-    fn live(&self, live: &Live) -> Live {
+    fn live(&self, live: &LiveRun) -> LiveRun {
         let course = match live.course {
             Course::Running { term_at } => Course::Running { term_at: term_at.map(|at| self.ahead(at)) },
             Course::Terminated { kill_at } => Course::Terminated { kill_at: self.ahead(kill_at) },
             Course::Killed => Course::Killed,
         };
-        Live {
+        LiveRun {
             run: self.runs[&live.run].clone(),
             seq: live.seq.map(|seq| Seq(self.seq(seq.0))),
             // A version counts only until it is recognised.

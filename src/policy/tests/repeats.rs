@@ -158,7 +158,7 @@ fn a_lost_run_with_a_newer_state_is_served_by_that() {
     drop(story.state(3));
     assert_eq!(story.ends(2, Verdict::Unknown), [Effect::Acquire]);
     assert_eq!(story.slot(), [start(3, Reason::Change, 3)]);
-    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(3)]);
+    assert_eq!(story.ends(3, Verdict::Succeeded), [applied(3, 3)]);
 }
 
 #[test]

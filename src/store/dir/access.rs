@@ -11,10 +11,10 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::content::{NOTHING, list, read_file, refused, value_version, vanished};
-use super::place::{Place, join, key_name};
+use super::place::{KeyPath, join, key_name};
 use super::root_of;
 use super::threads::Threads;
-use super::write::{Locked, admit, admit_root, delete, lock, put};
+use super::write::{Locked, admit, admit_root, delete, lock, put, require};
 use crate::store::access::{Change, Condition, Entry, Listing, Reached};
 use crate::store::error::time;
 use crate::store::{StoreError, StoreSpec};
@@ -84,13 +84,13 @@ impl Access {
 
     /// Many keys, one after the other.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
-        let places = keys.iter().map(Place::of).collect::<Result<Vec<_>, _>>()?;
+        let places = keys.iter().map(KeyPath::of).collect::<Result<Vec<_>, _>>()?;
         self.blocking(move |root, _| places.iter().map(|place| entry(&place.below(root))).collect()).await
     }
 
     /// One key; `None` where it does not exist.
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let place = Place::of(key)?;
+        let place = KeyPath::of(key)?;
         self.blocking(move |root, _| entry(&place.below(root))).await
     }
 
@@ -108,7 +108,7 @@ impl Access {
 
     /// The names directly below a key, sorted; `None` where it does not exist, none below a file.
     pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
-        let place = Place::of(key)?;
+        let place = KeyPath::of(key)?;
         self.blocking(move |root, _| {
             let path = place.below(root);
             match fs::metadata(&path) {
@@ -131,11 +131,39 @@ impl Access {
 
     /// A key and all below it, read one after the other.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
-        let place = Place::of(key)?;
+        let place = KeyPath::of(key)?;
         self.blocking(move |root, _| {
             let mut listing = Listing::default();
             gather(&place.below(root), "", &mut Vec::new(), &mut listing)?;
             Ok(listing)
+        })
+        .await
+    }
+
+    /// Makes one write while requirements hold, under one lock. A directory has no transactions: more than one write is
+    /// refused. A tenure changes nothing, because a directory has one member, whose keys stay.
+    pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
+        let (required, writes): (Vec<Change>, Vec<Change>) =
+            changes.iter().cloned().partition(|change| matches!(change, Change::Require { .. }));
+        if writes.len() > 1 {
+            return Err(StoreError::Refused {
+                what: format!("make {} changes in one transaction", changes.len()),
+                why: "a directory has no transactions: one of them writes one key".to_owned(),
+            });
+        }
+        self.locked(move |root, lock| {
+            for change in required {
+                require(root, lock, change.key(), change.condition())?;
+            }
+            match writes.into_iter().next() {
+                Some(Change::Put { key, value, condition, options: _ }) => {
+                    put(root, lock, &key, &value, condition).map(|version| vec![version])
+                }
+                Some(Change::Delete { key, condition }) => {
+                    delete(root, lock, &key, condition).map(|_existed| Vec::new())
+                }
+                Some(Change::Require { .. }) | None => Ok(Vec::new()),
+            }
         })
         .await
     }
@@ -157,8 +185,11 @@ impl Access {
             let (change, lock) = (change.clone(), lock.clone());
             progress(Reached::Sent(done + 1));
             self.blocking(move |root, _| match change {
-                Change::Put { key, value, condition } => put(root, &lock, &key, &value, condition).map(drop),
+                Change::Put { key, value, condition, options: _ } => {
+                    put(root, &lock, &key, &value, condition).map(drop)
+                }
                 Change::Delete { key, condition } => delete(root, &lock, &key, condition).map(drop),
+                Change::Require { key, condition } => require(root, &lock, &key, condition),
             })
             .await?;
             progress(Reached::Made(done + 1));

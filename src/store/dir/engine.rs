@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::content::{NOTHING, list, names_version, read_file, value_version};
 use super::interest::{Dependent, Hold, Interests, Scope, Touched};
-use super::place::{Place, key_name};
+use super::place::{KeyPath, key_name};
 use super::threads::Pulse;
 use super::tree::Tree;
 use super::walk::{Found, Unreadable, names_of, walk};
@@ -44,7 +44,7 @@ pub(super) struct Engine {
 #[derive(Debug)]
 struct Watched {
     arm: Arm,
-    place: Place,
+    place: KeyPath,
     shape: Shape,
     /// The version last reported.
     reported: Option<Version>,
@@ -144,7 +144,7 @@ impl Engine {
                 for arm in arms {
                     let id = arm.id;
                     self.disarm(id);
-                    match Place::of(&arm.key) {
+                    match KeyPath::of(&arm.key) {
                         Ok(place) => {
                             let shape = match arm.watch_type {
                                 WatchType::Data | WatchType::Children => Shape::Whole(Vec::new()),
@@ -262,7 +262,7 @@ fn find(
     root: &Path,
     dependent: &Dependent,
     holds: &mut Vec<Hold>,
-    place: &Place,
+    place: &KeyPath,
 ) -> Result<Found, StoreError> {
     let top = Path::new("/");
     match walk(interests, dependent, holds, top, names_of(root), Unreadable::Tolerated)? {

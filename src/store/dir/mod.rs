@@ -40,7 +40,7 @@ use super::session::{Command, Report, Session};
 use super::{StoreError, StoreSpec, StoreUrl};
 use crate::watch::Key;
 
-/// Commands that are taken at once.
+/// Commands received per batch.
 const COMMANDS: usize = 64;
 
 /// The thread is free within this, or held.
@@ -54,7 +54,7 @@ const AT_WORK: Duration = Duration::from_secs(5);
 
 /// Fails where no file can be a key of this form.
 pub(super) fn admits(key: &Key) -> Result<(), StoreError> {
-    place::Place::of(key).map(drop)
+    place::KeyPath::of(key).map(drop)
 }
 
 /// Starts watching a directory with the store's only thread. A root that does not exist yet is waited for.
@@ -248,7 +248,7 @@ mod tests {
         let mut health = store.health();
         health.wait_for(|health| health.state == LinkState::Down).await.unwrap();
         tokio::time::sleep(Duration::from_hours(1)).await;
-        let error = subscription.standing().error.unwrap();
+        let error = subscription.freshness().error.unwrap();
         assert!(error.contains("has not answered an earlier request"), "{error}");
         assert_eq!(health.borrow().state, LinkState::Down);
 

@@ -7,11 +7,11 @@ use crate::watch::Key;
 
 /// A key's names from the root down; none for the root itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct KeyPath {
     names: Vec<String>,
 }
 
-impl Place {
+impl KeyPath {
     /// Splits a key. Slashes at either end do not count.
     ///
     /// Names that begin with a dot are no keys: `.` and `..` would lead out of the store, and hidden files are
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn names(key: &str) -> Option<Vec<String>> {
-        Place::of(&Key::new(key).unwrap()).ok().map(|place| place.names)
+        KeyPath::of(&Key::new(key).unwrap()).ok().map(|place| place.names)
     }
 
     #[test]

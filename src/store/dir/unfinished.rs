@@ -42,17 +42,17 @@ impl Stamp {
 
 /// Files by place, each as it was at the last look.
 #[derive(Debug)]
-pub(super) struct Unfinished<Place> {
-    files: BTreeMap<Place, (Stamp, Instant)>,
+pub(super) struct Unfinished<KeyPath> {
+    files: BTreeMap<KeyPath, (Stamp, Instant)>,
 }
 
-impl<Place: Ord> Unfinished<Place> {
+impl<KeyPath: Ord> Unfinished<KeyPath> {
     pub(super) fn new() -> Self {
         Self { files: BTreeMap::new() }
     }
 
     /// A file came, and looks so.
-    pub(super) fn came(&mut self, place: Place, stamp: Stamp, now: Instant) {
+    pub(super) fn came(&mut self, place: KeyPath, stamp: Stamp, now: Instant) {
         self.files.remove(&place);
         if let Some(patience) = stamp.patience() {
             self.files.insert(place, (stamp, now + patience));
@@ -60,7 +60,7 @@ impl<Place: Ord> Unfinished<Place> {
     }
 
     /// It was finished, or went.
-    pub(super) fn is_settled(&mut self, place: &Place) {
+    pub(super) fn is_settled(&mut self, place: &KeyPath) {
         self.files.remove(place);
     }
 
@@ -74,8 +74,8 @@ impl<Place: Ord> Unfinished<Place> {
     pub(super) fn finished(
         &mut self,
         now: Instant,
-        mut look: impl FnMut(&Place) -> Option<Stamp>,
-    ) -> Vec<Place> {
+        mut look: impl FnMut(&KeyPath) -> Option<Stamp>,
+    ) -> Vec<KeyPath> {
         self.files
             .extract_if(.., |place, (before, due)| {
                 if *due > now {

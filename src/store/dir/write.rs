@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::content::{NOTHING, read_file, value_version};
-use super::place::Place;
+use super::place::KeyPath;
 use crate::store::StoreError;
 use crate::store::access::{Change, Condition};
 use crate::watch::{Key, Version};
@@ -98,7 +98,7 @@ enum Present {
     Special,
 }
 
-fn present(root: &Path, key: &Key, place: &Place) -> Result<Present, StoreError> {
+fn present(root: &Path, key: &Key, place: &KeyPath) -> Result<Present, StoreError> {
     let path = place.below(root);
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => Ok(Present::Directory),
@@ -143,14 +143,26 @@ fn check(key: &Key, present: &Present, condition: Condition) -> Result<Option<Ve
     Err(StoreError::Conflict { key: key.to_string(), expected, found })
 }
 
+/// Fails unless a condition holds.
+pub(super) fn require(
+    root: &Path,
+    _lock: &Locked,
+    key: &Key,
+    condition: Condition,
+) -> Result<(), StoreError> {
+    let place = KeyPath::of(key)?;
+    check(key, &present(root, key, &place)?, condition).map(drop)
+}
+
 /// Whether all of these changes can be made, before any is: what a directory cannot hold is no half of a load.
 pub(super) fn admit(root: &Path, changes: &[Change]) -> Result<(), StoreError> {
     let (mut gone, mut files) = (BTreeSet::new(), BTreeMap::new());
     for change in changes {
         let key = change.key();
-        let place = Place::of(key)?;
+        let place = KeyPath::of(key)?;
         let names = place.names().to_vec();
         match change {
+            Change::Require { .. } => {}
             Change::Delete { .. } => {
                 gone.insert(names);
             }
@@ -185,7 +197,7 @@ pub(super) fn put(
     value: &[u8],
     condition: Condition,
 ) -> Result<Version, StoreError> {
-    let place = Place::of(key)?;
+    let place = KeyPath::of(key)?;
     let present = present(root, key, &place)?;
     check(key, &present, condition)?;
     let (path, like) = match present {
@@ -267,7 +279,7 @@ pub(super) fn delete(
     key: &Key,
     condition: Condition,
 ) -> Result<bool, StoreError> {
-    let place = Place::of(key)?;
+    let place = KeyPath::of(key)?;
     if place.names().is_empty() {
         return Err(StoreError::Refused {
             what: format!("delete {key}"),

@@ -1,9 +1,9 @@
-//! How long is waited before something is tried again. Pure: randomness is an argument.
+//! Exponential back-off with full jitter. Pure: randomness is an argument.
 
 use std::time::Duration;
 
-/// Waiting times that double from a first to a longest one, each drawn between nothing and that ("full
-/// jitter"), so that many daemons do not come back to a restarted store in step.
+/// The upper bound of the wait doubles from `first` to `longest`; each wait is drawn uniformly below it ("full jitter"), so
+/// that many daemons do not return to a restarted store in step.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -16,14 +16,14 @@ impl Backoff {
         Self { first, longest, failures: 0 }
     }
 
-    /// Draws the wait before the next attempt; the one after it may be twice as long.
+    /// Draws the wait before the next attempt, and doubles the bound.
     pub(crate) fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
         let doubled = self.first.saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
         doubled.min(self.longest).mul_f64(rng.f64())
     }
 
-    /// What was tried has worked.
+    /// An attempt succeeded.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }

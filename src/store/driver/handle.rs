@@ -1,4 +1,4 @@
-//! The store as everybody else sees it: a cheap handle to subscribe with, and subscriptions.
+//! The store's public handle, and subscriptions.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -51,18 +51,18 @@ pub struct Store {
     pub(in crate::store) requester: Arc<crate::store::requests::Requester>,
 }
 
-/// The way to the driver. It ends when nobody has this any more.
+/// The channel to the driver's task, which ends when the last of these is dropped.
 #[derive(Debug)]
 struct Driver {
     requests: mpsc::UnboundedSender<Request>,
     health: watch::Receiver<Health>,
 }
 
-/// The shortest and longest interval: less is a busy loop, and more exceeds what a clock can add.
+/// Bounds of `verify_interval`: less is a busy loop, more overflows the clock.
 const VERIFY_INTERVAL: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_hours(10 * 365 * 24));
 
-/// What is subscribed to. Equal ones (but for `verify_interval`) share one watch in the store.
+/// What to subscribe to. Subscriptions that differ only in `verify_interval` share one watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subscribe {
@@ -72,10 +72,9 @@ pub struct Subscribe {
     pub watch_type: WatchType,
     /// Whether values are wanted.
     pub detail: Detail,
-    /// Whether every update counts, as far as the store tells them apart, or only the newest state.
+    /// Deliver every update that the store distinguishes, or only the newest state.
     pub every: bool,
-    /// After this long without proof of life the target is read again: 10 ms to 10 years, what lies outside is
-    /// clamped.
+    /// Re-read the target after this long without proof of life. Clamped to 10 ms – 10 years.
     pub verify_interval: Duration,
 }
 
@@ -108,7 +107,7 @@ impl Subscribe {
     }
 }
 
-/// A stream of states that does not end and does not fail. Dropping it ends the watch.
+/// A stream of states that never ends or fails. Dropping it ends the watch.
 ///
 /// It is a [`Stream`](futures::Stream) too; [`next`](Self::next) needs no trait and no `Option`.
 #[derive(Debug)]
@@ -118,20 +117,20 @@ pub struct Subscription {
     driver: Arc<Driver>,
 }
 
-/// Where to see how far a subscription can be believed, without having it.
+/// Reads a subscription's freshness without owning the subscription.
 #[derive(Debug, Clone)]
-pub struct Standings {
+pub struct FreshnessReader {
     slot: Arc<Slot>,
     health: watch::Receiver<Health>,
 }
 
-/// How far a subscription can be believed right now.
+/// How fresh a subscription's last state is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Standing {
-    /// When the store last proved what the state is; `None`: not yet.
+pub struct Freshness {
+    /// When the state was last verified; `None`: not yet.
     pub verified: Option<Instant>,
-    /// Whether the store is connected. While it is not, changes are not seen; they are when it is back.
+    /// Whether the store is connected. While it is not, changes are not seen until it is back.
     pub connected: bool,
     /// Why changes are not seen at the moment: this target is refused, or the store is down.
     pub error: Option<String>,
@@ -147,13 +146,15 @@ impl Store {
         Self::open_with(spec, open)
     }
 
-    /// The same with an etcd whose targets are shown as they were at a revision, and then every update since, as
-    /// far as its history goes. Only for subscriptions to every update: those to states would go back to it
-    /// whenever they connect anew.
+    /// Like [`open`](Self::open), for an etcd whose targets start at a revision, followed by every later update, as far as
+    /// its history goes. Only for subscriptions to every update: others would return to that revision at each
+    /// reconnect.
     #[cfg(feature = "daemon")]
     pub(crate) fn open_since(spec: StoreSpec, revision: i64) -> Self {
-        let open =
-            move |spec: &StoreSpec, attempt| crate::store::etcd::session(spec, attempt, Some(revision));
+        let files = crate::store::StoreFiles::default();
+        let open = move |spec: &StoreSpec, attempt| {
+            crate::store::etcd::session(spec, attempt, Some(revision), &files)
+        };
         Self::open_with(spec, Box::new(open))
     }
 
@@ -172,7 +173,7 @@ impl Store {
         &self.spec
     }
 
-    /// Begins to watch. Returns at once; the first state comes when the store has told it.
+    /// Begins to watch. Returns at once; the first state follows after the first read.
     pub fn subscribe(&self, subscribe: Subscribe) -> Subscription {
         let Subscribe { key, watch_type, detail, every, verify_interval } = subscribe;
         let (shortest, longest) = VERIFY_INTERVAL;
@@ -181,7 +182,7 @@ impl Store {
         let slot = Arc::new(Slot::new(every));
         let subscriber = Subscriber { id, slot: Arc::clone(&slot), verify_interval };
         let wanted = Wanted { key, watch_type, detail, every };
-        // The driver ends only after the last handle and subscription: there is always one to receive.
+        // The driver ends only after the last handle and subscription, so the channel is open.
         let _ = self.driver.requests.send(Request::Join(wanted, subscriber));
         Subscription { id, slot, driver: Arc::clone(&self.driver) }
     }
@@ -193,13 +194,13 @@ impl Store {
 }
 
 impl Subscription {
-    /// Waits for a state that was not taken yet. Dropping the future loses nothing.
+    /// Waits for a state that was not taken yet. Cancel-safe.
     pub async fn next(&mut self) -> Update {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// The same for those who wait by hand. The task that asked last is woken; also where the target begins or ceases
-    /// to be refused, which its [`Standing`] tells.
+    /// Polling variant. The last task to poll is woken, also when the target becomes refused or is no longer refused, as
+    /// its [`Freshness`] tells.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Update> {
         self.slot.poll_take(context)
     }
@@ -209,34 +210,34 @@ impl Subscription {
         self.slot.try_take()
     }
 
-    /// Reads the target again, and waits until everything that was written before this was called is in the states
-    /// that can be taken: for as long as the store cannot be reached or refuses it.
+    /// Reads the target again and waits until every write that was acknowledged before this call is included in the
+    /// states. Waits while the store is unreachable or refuses the target.
     pub fn prove(&self) -> impl Future<Output = ()> + Send + use<> {
         let (answer, proved) = oneshot::channel();
         let _ = self.driver.requests.send(Request::Prove(self.id, answer));
-        // Only with the subscription does the driver forget it.
+        // The driver keeps the request as long as the subscription.
         async move { drop(proved.await) }
     }
 
-    /// How far the last state can be believed.
-    pub fn standing(&self) -> Standing {
-        self.standings().now()
+    /// How fresh the last state is.
+    pub fn freshness(&self) -> Freshness {
+        self.freshness_reader().now()
     }
 
-    /// The same for somebody else to look at, for as long as they like.
-    pub fn standings(&self) -> Standings {
-        Standings { slot: Arc::clone(&self.slot), health: self.driver.health.clone() }
+    /// A reader of it that does not own the subscription.
+    pub fn freshness_reader(&self) -> FreshnessReader {
+        FreshnessReader { slot: Arc::clone(&self.slot), health: self.driver.health.clone() }
     }
 }
 
-impl Standings {
-    /// How far the last state can be believed.
-    pub fn now(&self) -> Standing {
+impl FreshnessReader {
+    /// How fresh the last state is now.
+    pub fn now(&self) -> Freshness {
         let shown = self.slot.shown();
         let health = self.health.borrow();
         let connected = health.state == LinkState::Connected;
         let store_error = if connected { None } else { health.error.clone() };
-        Standing {
+        Freshness {
             verified: shown.verified,
             connected,
             error: store_error.or(shown.refused.map(String::from)),

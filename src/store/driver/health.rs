@@ -1,4 +1,4 @@
-//! What can be said of a store as a whole: connected or not, since when, and why not.
+//! The state of a store's connection: since when, and why it is down.
 
 use std::time::SystemTime;
 
@@ -6,15 +6,15 @@ use tokio::sync::watch;
 
 use crate::store::StoreError;
 
-/// How a store stands.
+/// State of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkState {
     /// A session is open and serving.
     Connected,
-    /// Nothing was asked of the store yet, or the first connection is being made.
+    /// Nothing is subscribed yet, or the first connection is being made.
     Connecting,
-    /// The last attempt failed or the session was lost; the next attempt comes by itself.
+    /// The last attempt failed or the session was lost; it is retried with back-off.
     Down,
 }
 
@@ -97,7 +97,7 @@ impl HealthKeeper {
         });
     }
 
-    /// Nobody watches anything of the store any more: its session was closed on purpose.
+    /// The session was closed because nothing is subscribed any more.
     pub(super) fn closed(&mut self) {
         self.entered = false;
         self.health.send_modify(|health| {

@@ -16,7 +16,7 @@ use super::backoff::Backoff;
 use super::health::HealthKeeper;
 use super::table::{Observed, Table};
 use super::target::{Subscriber, SubscriberId, Wanted};
-use crate::store::session::{Command, Report, Session, TargetId};
+use crate::store::session::{Command, Report, Session, TargetId, sleep_until};
 use crate::store::{StoreError, StoreSpec};
 
 /// Opens a session: the store, and how many were opened before it (moves on among its servers).
@@ -24,30 +24,30 @@ pub(in crate::store) type Open = Box<dyn Fn(&StoreSpec, u64) -> Session + Send>;
 
 /// First and longest wait between two attempts to open a session.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// A session that served this long was healthy: the next one is tried without delay.
+/// A session that served this long resets the back-off.
 const HEALTHY: Duration = Duration::from_secs(10);
-/// A new session says that it is ready within this and the store's session time-out, or is given up.
+/// A new session must be ready within this plus the store's session time-out.
 const ENTER: Duration = Duration::from_secs(30);
-/// A session that nobody needs is kept this long for those who come back (a changed watch).
+/// How long a session without subscriptions stays open: a reload may subscribe again.
 const LINGER: Duration = Duration::from_secs(5);
-/// Requests and reports that are handled before looking at the clock again.
+/// Requests or reports handled per batch, between two looks at the clock.
 const BATCH: usize = 1024;
 
 #[derive(Debug)]
 pub(super) enum Request {
     Join(Wanted, Subscriber),
     Leave(SubscriberId),
-    /// To be told when what was written before has been read.
+    /// To be told after a read that covers earlier writes.
     Prove(SubscriberId, oneshot::Sender<()>),
 }
 
 #[derive(Debug)]
-enum Phase {
+enum SessionPhase {
     /// Nothing is subscribed to.
     Idle,
     /// The next attempt comes then.
     Waiting { until: Instant },
-    /// A session was started and has not reported for duty.
+    /// A session was started and is not ready yet.
     Entering { session: Session, since: Instant },
     /// A session serves.
     Serving { session: Session, since: Instant, idle_since: Option<Instant> },
@@ -61,7 +61,7 @@ pub(super) struct Link {
     backoff: Backoff,
     attempt: u64,
     table: Table,
-    phase: Phase,
+    phase: SessionPhase,
     /// Requests that were received and not carried out yet.
     requests: VecDeque<Request>,
     /// The subscription that is being added.
@@ -92,7 +92,7 @@ impl Link {
             rng,
             backoff: Backoff::new(first, longest),
             table: Table::default(),
-            phase: Phase::Idle,
+            phase: SessionPhase::Idle,
             requests: VecDeque::new(),
             joining: None,
         }
@@ -141,7 +141,7 @@ impl Link {
                 count = receive(&mut self.phase, &mut reports) => {
                     if count == 0 { Woken::SessionEnded } else { Woken::Reports }
                 }
-                () = sleep_until(deadline) => Woken::Deadline,
+                () = sleep_until(deadline.map(Into::into)) => Woken::Deadline,
             };
             let now = clock();
             match woken {
@@ -208,13 +208,15 @@ impl Link {
     }
 
     fn enter(&mut self, server: String, now: Instant) {
-        self.phase = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Entering { session, .. } => {
+        self.phase = match std::mem::replace(&mut self.phase, SessionPhase::Idle) {
+            SessionPhase::Entering { session, .. } => {
                 self.health.connected(server);
                 let idle_since = self.table.is_empty().then_some(now);
-                Phase::Serving { session, since: now, idle_since }
+                SessionPhase::Serving { session, since: now, idle_since }
             }
-            phase @ (Phase::Idle | Phase::Waiting { .. } | Phase::Serving { .. }) => phase,
+            phase @ (SessionPhase::Idle | SessionPhase::Waiting { .. } | SessionPhase::Serving { .. }) => {
+                phase
+            }
         };
         let arms = self.table.arm_all(now);
         if !arms.is_empty() {
@@ -224,27 +226,30 @@ impl Link {
 
     fn lost(&mut self, error: &StoreError, now: Instant) {
         match self.phase {
-            Phase::Serving { since, .. } if now - since >= HEALTHY => self.backoff.reset(),
-            Phase::Idle | Phase::Waiting { .. } | Phase::Entering { .. } | Phase::Serving { .. } => {}
+            SessionPhase::Serving { since, .. } if now - since >= HEALTHY => self.backoff.reset(),
+            SessionPhase::Idle
+            | SessionPhase::Waiting { .. }
+            | SessionPhase::Entering { .. }
+            | SessionPhase::Serving { .. } => {}
         }
         self.table.disconnect();
         self.health.down(error);
-        self.phase = Phase::Waiting { until: now + self.backoff.next(&mut self.rng) };
+        self.phase = SessionPhase::Waiting { until: now + self.backoff.next(&mut self.rng) };
     }
 
     /// Does what is due.
     fn act(&mut self, now: Instant) {
         match &mut self.phase {
-            Phase::Idle if !self.table.is_empty() => self.start(now),
-            Phase::Waiting { .. } if self.table.is_empty() => self.close(),
-            Phase::Waiting { until } if *until <= now => self.start(now),
-            Phase::Idle | Phase::Waiting { .. } => {}
-            Phase::Entering { since, .. } => {
+            SessionPhase::Idle if !self.table.is_empty() => self.start(now),
+            SessionPhase::Waiting { .. } if self.table.is_empty() => self.close(),
+            SessionPhase::Waiting { until } if *until <= now => self.start(now),
+            SessionPhase::Idle | SessionPhase::Waiting { .. } => {}
+            SessionPhase::Entering { since, .. } => {
                 if *since + self.time_to_enter() <= now {
                     self.unanswered("the connection was not made", now);
                 }
             }
-            Phase::Serving { idle_since, .. } => {
+            SessionPhase::Serving { idle_since, .. } => {
                 *idle_since = if self.table.is_empty() { idle_since.or(Some(now)) } else { None };
                 if idle_since.is_some_and(|since| since + LINGER <= now) {
                     self.close();
@@ -266,13 +271,13 @@ impl Link {
     fn start(&mut self, now: Instant) {
         let session = (self.open)(&self.spec, self.attempt);
         self.attempt = self.attempt.wrapping_add(1);
-        self.phase = Phase::Entering { session, since: now };
+        self.phase = SessionPhase::Entering { session, since: now };
     }
 
     fn close(&mut self) {
         self.table.disconnect();
         self.health.closed();
-        self.phase = Phase::Idle;
+        self.phase = SessionPhase::Idle;
     }
 
     fn unanswered(&mut self, why: &str, now: Instant) {
@@ -282,7 +287,7 @@ impl Link {
     }
 
     fn arm(&mut self, ids: &[TargetId], now: Instant) {
-        if let (Phase::Serving { .. }, false) = (&self.phase, ids.is_empty()) {
+        if let (SessionPhase::Serving { .. }, false) = (&self.phase, ids.is_empty()) {
             let arms = self.table.arm(ids, now);
             self.command(Command::Arm(arms));
         }
@@ -291,8 +296,8 @@ impl Link {
     fn command(&mut self, command: Command) {
         match &self.phase {
             // A session that has ended has said so, or its reports end: that is noticed there.
-            Phase::Serving { session, .. } => drop(session.commands.send(command)),
-            Phase::Idle | Phase::Waiting { .. } | Phase::Entering { .. } => {}
+            SessionPhase::Serving { session, .. } => drop(session.commands.send(command)),
+            SessionPhase::Idle | SessionPhase::Waiting { .. } | SessionPhase::Entering { .. } => {}
         }
     }
 
@@ -302,11 +307,11 @@ impl Link {
 
     fn next_deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Idle => None,
-            Phase::Waiting { until } => Some(*until),
-            Phase::Entering { since, .. } => Some(*since + self.time_to_enter()),
-            Phase::Serving { idle_since: Some(since), .. } => Some(*since + LINGER),
-            Phase::Serving { idle_since: None, .. } => self.table.next_deadline(),
+            SessionPhase::Idle => None,
+            SessionPhase::Waiting { until } => Some(*until),
+            SessionPhase::Entering { since, .. } => Some(*since + self.time_to_enter()),
+            SessionPhase::Serving { idle_since: Some(since), .. } => Some(*since + LINGER),
+            SessionPhase::Serving { idle_since: None, .. } => self.table.next_deadline(),
         }
     }
 }
@@ -315,17 +320,10 @@ fn clock() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn receive(phase: &mut Phase, reports: &mut Vec<Report>) -> usize {
+async fn receive(phase: &mut SessionPhase, reports: &mut Vec<Report>) -> usize {
     match phase {
-        Phase::Idle | Phase::Waiting { .. } => std::future::pending().await,
-        Phase::Entering { session, .. } | Phase::Serving { session, .. } => {
+        SessionPhase::Idle | SessionPhase::Waiting { .. } => std::future::pending().await,
+        SessionPhase::Entering { session, .. } | SessionPhase::Serving { session, .. } => {
             session.reports.recv_many(reports, BATCH).await
         }
     }

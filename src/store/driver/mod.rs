@@ -1,8 +1,8 @@
 //! The store driver: turns sessions that come and go into streams of states that can be trusted.
 //!
-//! Owned here, once for every back end: when a session is opened again and how long is waited before,
-//! what is armed in it, what is verified, what counts as a new state, and who is given it. Not here:
-//! how a store is spoken to; that is a [`Session`](super::session::Session)'s.
+//! Owned here, once for every back end: when a session is reopened and after which back-off, what is armed and
+//! verified, what counts as a new state, and which subscribers get it. The store's protocol belongs to the
+//! [`Session`](super::session::Session).
 
 mod backoff;
 mod handle;
@@ -14,9 +14,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "cli")]
 pub(crate) use backoff::Backoff;
-pub use handle::{Standing, Standings, Store, Subscribe, Subscription};
+pub use handle::{Freshness, FreshnessReader, Store, Subscribe, Subscription};
 pub use health::{Health, LinkState};
 pub(super) use link::Open;
 pub use slot::Update;

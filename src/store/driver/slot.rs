@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_keeps_the_newest_and_counts_what_it_replaced() {
+    fn a_slot_keeps_the_newest_state_and_counts_the_replaced_ones() {
         let slot = Slot::new(false);
         assert_eq!(slot.try_take(), None);
         for seq in 1..=3 {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_gives_every_update_until_it_is_full_and_loses_no_count() {
+    fn a_queue_delivers_every_update_until_it_is_full_and_then_merges() {
         for (size, puts, fitting) in
             [(0, 10_000_u64, 10_000), (1 << 20, 200, 64), (100 << 20, 5, 1), (0, 1_000_000, 760_000)]
         {
@@ -181,7 +181,7 @@ mod tests {
 
     /// States of one large tree share almost all of it; states that share nothing fill the slot.
     #[test]
-    fn trees_are_weighed_by_what_they_do_not_share() {
+    fn trees_are_weighed_by_the_pages_they_do_not_share() {
         let value = vec![b'x'; 1 << 20];
         let mut tree: Subtree = (0..64).map(|n| (format!("{n:02}"), Some(value.as_slice()))).collect();
         let mut put = |slot: &Slot, seq: u64, path: &str| {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_wait_loses_nothing() {
+    async fn waiting_is_cancel_safe() {
         let slot = Slot::new(false);
         let take = || std::future::poll_fn(|context| slot.poll_take(context));
         tokio::select! {

@@ -1,28 +1,28 @@
-//! All targets of a store: who shares them, which are due to be verified or tried again, and which the
-//! session has not answered yet. Pure: time is an argument, and what is to be asked is returned.
+//! All targets of a store: their subscribers, which are due for verification or a retry, and which the session has not
+//! answered yet. Pure: time is an argument, and requests to the session are return values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::target::{Subscriber, SubscriberId, Target, Wanted};
+use super::target::{Subscriber, SubscriberId, Wanted, WatchedTarget};
 use crate::store::session::{Arm, Proof, Reading, TargetId};
 use crate::watch::Seq;
 
-/// A session that owes answers and gives none for this long is lost.
+/// A session with outstanding answers that gives none for this long is lost.
 const NO_ANSWER: Duration = Duration::from_secs(30);
-/// A single answer may take this long while others come. One that comes in parts may take longer, and with it
-/// those that wait behind it.
+/// Limit for a single answer while others arrive. One that arrives in parts may take longer, and so may those queued
+/// behind it.
 const LATE_ANSWER: Duration = Duration::from_mins(5);
-/// What is due within this part of its interval is verified along with what is due now, so that many
-/// targets cause few wake-ups.
+/// Targets due within this fraction of their interval are verified together with those due now, so that many targets
+/// cause few wake-ups.
 const EARLY: u32 = 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// Apart from the nodes of the map, which are half empty.
-    targets: BTreeMap<TargetId, Box<Target>>,
+    /// Boxed, because the nodes of a `BTreeMap` are half empty.
+    targets: BTreeMap<TargetId, Box<WatchedTarget>>,
     shared: BTreeMap<Wanted, TargetId>,
     joined: BTreeMap<SubscriberId, TargetId>,
     due: BTreeSet<(Instant, TargetId)>,
@@ -30,32 +30,32 @@ pub(super) struct Table {
     owed: BTreeMap<TargetId, Instant>,
     owed_since: BTreeSet<(Instant, TargetId)>,
     demands: BTreeMap<TargetId, Demands>,
-    /// When the session last answered, in whole or in part.
+    /// When the session last answered, completely or in part.
     last_sign: Option<Instant>,
     last_part: Option<Instant>,
     next_target: u64,
     seq: u64,
 }
 
-/// Those who wait for a proof of what a target's state is.
+/// Callers waiting for a read of a target.
 #[derive(Debug, Default)]
 struct Demands {
-    /// Their answer is on its way.
+    /// The read that answers them is in flight.
     asked: Vec<oneshot::Sender<()>>,
-    /// They came while an answer to an older question was on its way.
+    /// They arrived while an older read was in flight.
     later: Vec<oneshot::Sender<()>>,
 }
 
-/// What came of a report.
+/// The effect of a report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Observed {
-    /// The subscribers were given a new state, or not.
+    /// Observed; the subscribers got a new state or not.
     State,
-    /// So it was, and the target had been refused before.
+    /// Observed, and the target is no longer refused.
     Recovered(Wanted),
-    /// A refusal in other words than the last one.
+    /// A refusal with another message than the last one.
     NewlyRefused(Wanted),
-    /// Nothing to tell.
+    /// Nothing to log.
     Nothing,
 }
 
@@ -72,7 +72,7 @@ impl Table {
         self.targets.len()
     }
 
-    /// Adds a subscriber; returns the target that must be armed where it is the first one.
+    /// Adds a subscriber; returns the target if it is new and must be armed.
     pub(super) fn join(&mut self, wanted: Wanted, subscriber: Subscriber, now: Instant) -> Option<TargetId> {
         let known = self.shared.get(&wanted).copied();
         let id = known.unwrap_or_else(|| {
@@ -81,7 +81,7 @@ impl Table {
         });
         self.joined.insert(subscriber.id, id);
         self.shared.entry(wanted).or_insert_with_key(|wanted| {
-            self.targets.insert(id, Box::new(Target::new(id, wanted.clone())));
+            self.targets.insert(id, Box::new(WatchedTarget::new(id, wanted.clone())));
             id
         });
         if let Some(target) = self.targets.get_mut(&id) {
@@ -93,7 +93,7 @@ impl Table {
         known.is_none().then_some(id)
     }
 
-    /// Removes a subscriber; returns the target that nobody wants any more.
+    /// Removes a subscriber; returns the target if this was its last one.
     pub(super) fn leave(&mut self, subscriber: SubscriberId) -> Option<TargetId> {
         let id = self.joined.remove(&subscriber)?;
         let target = self.targets.get_mut(&id)?;
@@ -101,7 +101,7 @@ impl Table {
         if !target.subscribers.is_empty() {
             return None;
         }
-        self.settle(id);
+        self.take_owed(id);
         self.unschedule(id);
         self.demands.remove(&id);
         let target = self.targets.remove(&id)?;
@@ -128,13 +128,13 @@ impl Table {
         self.seq = old.seq + 1;
     }
 
-    /// Everything, for a new session. From now on an answer is owed for each.
+    /// All targets, to be armed in a new session. An answer is outstanding for each from now on.
     pub(super) fn arm_all(&mut self, now: Instant) -> Vec<Arm> {
         let ids: Vec<TargetId> = self.targets.keys().copied().collect();
         self.arm(&ids, now)
     }
 
-    /// These, in an open session.
+    /// These targets, to be armed in the open session.
     pub(super) fn arm(&mut self, ids: &[TargetId], now: Instant) -> Vec<Arm> {
         for &id in ids {
             self.owe(id, now);
@@ -148,11 +148,11 @@ impl Table {
         ids.iter().filter_map(|id| self.targets.get(id)).map(|target| target.arm()).collect()
     }
 
-    /// The session is gone: it owes nothing, and nothing can be verified or retried without one.
+    /// The session is gone: no answer is outstanding, and nothing is verified or retried without one.
     pub(super) fn disconnect(&mut self) {
         self.owed.clear();
         self.owed_since.clear();
-        // Whatever is read next was asked for later.
+        // The next session's reads are newer than all requests so far.
         for demands in self.demands.values_mut() {
             demands.asked.append(&mut demands.later);
         }
@@ -216,7 +216,7 @@ impl Table {
         if news { Observed::NewlyRefused(target.wanted.clone()) } else { Observed::Nothing }
     }
 
-    /// Targets whose proof of life is older than they allow. An answer is owed for each from now on.
+    /// Targets due for verification. An answer is outstanding for each from now on.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<TargetId> {
         if self.due.first().is_none_or(|&(due, _)| due > now) {
             return Vec::new();
@@ -234,15 +234,15 @@ impl Table {
         due
     }
 
-    /// A subscriber wants to be told when its target has been read, from now on.
+    /// A subscriber waits for a read of its target that starts from now on.
     pub(super) fn demand(&mut self, subscriber: SubscriberId, answer: oneshot::Sender<()>) {
         let Some(&id) = self.joined.get(&subscriber) else { return };
         let demands = self.demands.entry(id).or_default();
-        // What is on its way may have been read already.
+        // A read in flight may have happened before the request.
         demands.later.push(answer);
     }
 
-    /// Targets that are to be read because a subscriber demands it. An answer is owed for each from now on.
+    /// Targets to read because a subscriber waits for it. An answer is outstanding for each from now on.
     pub(super) fn take_demanded(&mut self, now: Instant) -> Vec<TargetId> {
         let mut due = Vec::new();
         for (&id, demands) in &mut self.demands {
@@ -251,7 +251,7 @@ impl Table {
                 due.push(id);
             }
         }
-        // A refused one is armed again in its time, which reads it too.
+        // A refused target is read when it is armed again.
         due.retain(|id| self.targets.get(id).is_some_and(|target| target.refused.is_none()));
         for &id in &due {
             self.unschedule(id);
@@ -263,7 +263,7 @@ impl Table {
     fn proved(&mut self, id: TargetId) {
         let Some(demands) = self.demands.get_mut(&id) else { return };
         for answer in demands.asked.drain(..) {
-            // Whoever asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(());
         }
         if demands.later.is_empty() {
@@ -271,18 +271,18 @@ impl Table {
         }
     }
 
-    /// Refused targets that are to be tried again.
+    /// Refused targets that are due for a retry.
     pub(super) fn take_retries(&mut self, now: Instant) -> Vec<TargetId> {
         let due = self.retries.iter().take_while(|(retry, _)| *retry <= now);
         due.map(|&(_, id)| id).collect()
     }
 
-    /// Whether the session has still to answer for some target.
+    /// Whether any answer is outstanding.
     pub(super) fn owes_answers(&self) -> bool {
         !self.owed.is_empty()
     }
 
-    /// When the session counts as lost unless it answers.
+    /// When the session counts as lost if it does not answer.
     pub(super) fn answer_deadline(&self) -> Option<Instant> {
         let &(oldest, _) = self.owed_since.first()?;
         let quiet_since = self.last_sign.map_or(oldest, |last| last.max(oldest));
@@ -291,7 +291,7 @@ impl Table {
         Some((quiet_since + NO_ANSWER).min(late))
     }
 
-    /// When something is to be verified or tried again, or an answer is overdue.
+    /// When the next verification, retry or overdue answer is due.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let due = self.due.first().map(|&(due, _)| due);
         let retry = self.retries.first().map(|&(retry, _)| retry);
@@ -306,17 +306,17 @@ impl Table {
     }
 
     fn answer(&mut self, id: TargetId, now: Instant) {
-        if self.settle(id) {
+        if self.take_owed(id) {
             self.last_sign = Some(now);
         }
     }
 
-    fn settle(&mut self, id: TargetId) -> bool {
+    fn take_owed(&mut self, id: TargetId) -> bool {
         let Some(since) = self.owed.remove(&id) else { return false };
         self.owed_since.remove(&(since, id))
     }
 
-    /// Puts the next verification one interval after the last proof of life.
+    /// Schedules the next verification one interval after the last proof of life.
     fn schedule(&mut self, id: TargetId, now: Instant) {
         self.unschedule(id);
         let Some(target) = self.targets.get_mut(&id) else { return };

@@ -1,4 +1,4 @@
-//! One target in the driver: what was last shown of it, and what counts as something new. Pure.
+//! One target in the driver: its last state, and what counts as a new one. Pure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,31 +32,31 @@ pub(super) struct Subscriber {
 }
 
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct WatchedTarget {
     pub(super) id: TargetId,
     pub(super) wanted: Wanted,
     pub(super) subscribers: Vec<Subscriber>,
-    /// What was emitted last.
+    /// The last state given to subscribers.
     emitted: Option<State>,
-    /// The version that events are compared with: that of the last reading of any kind, which differs
-    /// from the emitted one where a reading brought a new version of an unchanged state.
+    /// The version of the last reading, which events are compared with. It differs from the emitted one if a reading had
+    /// a new version of an unchanged state.
     seen: Option<Version>,
     pub(super) verified: Option<Instant>,
-    /// When it is to be verified, if it is.
+    /// When it is due for verification.
     pub(super) due: Option<Instant>,
     pub(super) refused: Option<Box<Refusal>>,
 }
 
-/// A target that the store did not let be watched.
+/// Why and since when a target is refused.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) error: String,
     backoff: Backoff,
-    /// When it is tried again; `None` while that is under way.
+    /// When it is retried; `None` while a retry is in flight.
     pub(super) retry: Option<Instant>,
 }
 
-impl Target {
+impl WatchedTarget {
     pub(super) fn new(id: TargetId, wanted: Wanted) -> Self {
         Self {
             id,
@@ -71,7 +71,7 @@ impl Target {
         }
     }
 
-    /// What a session is asked for.
+    /// The request that arms it in a session.
     pub(super) fn arm(&self) -> Arm {
         let resume = self.emitted.as_ref().filter(|_| self.wanted.every);
         Arm {
@@ -84,12 +84,12 @@ impl Target {
         }
     }
 
-    /// The smallest interval that one of its subscribers asked for.
+    /// The shortest interval among its subscribers.
     pub(super) fn verify_interval(&self) -> Option<Duration> {
         self.subscribers.iter().map(|subscriber| subscriber.verify_interval).min()
     }
 
-    /// A newcomer gets what the others have got already.
+    /// Adds a subscriber, which gets the current state at once.
     pub(super) fn join(&mut self, subscriber: Subscriber) {
         let state = self.emitted.clone();
         let slot = Arc::clone(&subscriber.slot);
@@ -100,7 +100,7 @@ impl Target {
         self.show();
     }
 
-    /// Takes note of a reading, and gives it to the subscribers where it is new. Returns whether it was.
+    /// Records a reading and gives it to the subscribers if it is new. Returns whether it was.
     pub(super) fn observe(&mut self, reading: Reading, proof: Proof, now: Instant, seq: Seq) -> bool {
         if proof == Proof::Event && self.seen.is_some_and(|seen| reading.version.is_before(seen)) {
             return false;
@@ -124,7 +124,7 @@ impl Target {
         true
     }
 
-    /// Takes note of a refusal. Returns whether it is another one than before, and thus news.
+    /// Records a refusal. Returns whether its message is new.
     pub(super) fn refuse(&mut self, error: String, now: Instant, rng: &mut fastrand::Rng) -> bool {
         let news = self.refused.as_ref().is_none_or(|refusal| refusal.error != error);
         let (first, longest) = REFUSED;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_and_not_older_is_emitted() {
+    fn a_reading_is_emitted_if_it_is_new_and_not_stale() {
         use Proof::{Event, Read};
         let table = [
             (value(5, "a"), value(5, "a"), Read, false, "the same"),
@@ -204,7 +204,7 @@ mod tests {
             (hashed(9, "a"), hashed(9, "a"), Event, false, "the same hash"),
         ];
         for (first, second, proof, emitted, why) in table {
-            let mut target = Target::new(
+            let mut target = WatchedTarget::new(
                 TargetId(1),
                 Wanted {
                     key: Key::new("/k").unwrap(),
@@ -220,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn after_a_restore_to_the_same_value_lower_versions_are_new_again() {
+    fn after_a_restore_to_the_same_value_lower_versions_count_as_new() {
         let wanted = Wanted {
             key: Key::new("/k").unwrap(),
             watch_type: WatchType::Data,
             detail: Detail::Values,
             every: false,
         };
-        let mut target = Target::new(TargetId(1), wanted);
+        let mut target = WatchedTarget::new(TargetId(1), wanted);
         let now = Instant::now();
         assert!(target.observe(value(9000, "a"), Proof::Read, now, Seq(1)));
         assert!(!target.observe(value(2, "a"), Proof::Read, now, Seq(2)));

@@ -138,7 +138,7 @@ async fn nothing_from(subscription: &mut Subscription) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_connected_before_the_first_subscription_nor_long_after_the_last() {
+async fn a_store_connects_with_its_first_subscription_and_disconnects_after_its_last() {
     let mut stage = Stage::new();
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert!(stage.opened.try_recv().is_err());
@@ -155,7 +155,7 @@ async fn nothing_is_connected_before_the_first_subscription_nor_long_after_the_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn equal_targets_share_one_watch_and_a_newcomer_is_told_at_once() {
+async fn equal_targets_share_one_watch_and_a_new_subscriber_gets_the_state_at_once() {
     let mut stage = Stage::new();
     let mut first = stage.subscribe("/a", false);
     let mut session = stage.ready().await;
@@ -181,7 +181,7 @@ async fn equal_targets_share_one_watch_and_a_newcomer_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_loss_everything_is_armed_again_and_only_news_is_told() {
+async fn after_a_lost_session_everything_is_armed_again_and_only_new_states_are_delivered() {
     let mut stage = Stage::new();
     let mut slot = stage.subscribe("/a", false);
     let mut every = stage.subscribe("/b", true);
@@ -199,7 +199,7 @@ async fn after_a_loss_everything_is_armed_again_and_only_news_is_told() {
     let mut session = stage.session().await;
     assert_eq!(session.attempt, first_attempt + 1, "the next server is tried");
     assert_eq!(stage.store.health().borrow().state, LinkState::Down);
-    assert_eq!(slot.standing().error.unwrap(), "ask s1: it is gone");
+    assert_eq!(slot.freshness().error.unwrap(), "ask s1: it is gone");
     session.say(Report::Ready { server: "s2".into() }).await;
     let again = session.arms().await;
     assert_eq!(again.iter().map(|arm| arm.id).collect::<Vec<_>>(), [arms[0].id, arms[1].id]);
@@ -207,7 +207,7 @@ async fn after_a_loss_everything_is_armed_again_and_only_news_is_told() {
     assert_eq!(again[1].resume.as_ref().unwrap().version, Version::Revision(7));
     session.show(again[0].id, 7, "x", Proof::Read).await;
     nothing_from(&mut slot).await;
-    assert_eq!(slot.standing().error, None);
+    assert_eq!(slot.freshness().error, None);
 
     session.show(again[0].id, 3, "restored", Proof::Read).await;
     let update = slot.next().await;
@@ -217,7 +217,7 @@ async fn after_a_loss_everything_is_armed_again_and_only_news_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_subscriber_gets_the_newest_and_how_many_it_stands_for() {
+async fn a_slow_subscriber_gets_the_newest_state_and_the_number_of_updates() {
     let mut stage = Stage::new();
     let mut slot = stage.subscribe("/a", false);
     let mut every = stage.subscribe("/a", true);
@@ -237,7 +237,7 @@ async fn a_slow_subscriber_gets_the_newest_and_how_many_it_stands_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_verified_after_the_shortest_interval_and_in_one_batch() {
+async fn silent_targets_are_verified_in_one_batch_after_the_shortest_interval() {
     let mut stage = Stage::new();
     let long = stage.subscribe_verified("/a", false, Duration::from_mins(5));
     let short = stage.subscribe_verified("/a", false, Duration::from_mins(1));
@@ -251,12 +251,12 @@ async fn silence_is_verified_after_the_shortest_interval_and_in_one_batch() {
     assert_eq!(session.verifies().await.len(), 2, "what is nearly due is verified along");
     let waited = began.elapsed();
     assert!((58..=61).contains(&waited.as_secs()), "{waited:?}");
-    let verified = long.standing().verified.unwrap();
+    let verified = long.freshness().verified.unwrap();
     for arm in &arms {
         session.show(arm.id, 1, "x", Proof::Read).await;
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert!(long.standing().verified.unwrap() > verified);
+    assert!(long.freshness().verified.unwrap() > verified);
 
     drop(short);
     let began = tokio::time::Instant::now();
@@ -273,7 +273,7 @@ async fn silence_is_verified_after_the_shortest_interval_and_in_one_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_to_be_proved_is_read_after_it_was_demanded() {
+async fn prove_waits_for_a_read_that_starts_after_the_call() {
     let mut stage = Stage::new();
     let subscription = stage.subscribe("/a", false);
     let mut session = stage.ready().await;
@@ -316,7 +316,7 @@ async fn an_event_counts_as_proof_of_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_owes_an_answer_is_replaced() {
+async fn a_session_that_does_not_answer_is_replaced() {
     let mut stage = Stage::new();
     let mut subscription = stage.subscribe("/a", false);
     let session = stage.session().await;
@@ -326,7 +326,7 @@ async fn a_session_that_owes_an_answer_is_replaced() {
     let mut session = stage.ready().await;
     session.arms().await;
     session.reports.closed().await;
-    assert!(subscription.standing().error.unwrap().contains("not answered in time"));
+    assert!(subscription.freshness().error.unwrap().contains("not answered in time"));
 
     let mut session = stage.ready().await;
     let id = session.arms().await[0].id;
@@ -337,7 +337,7 @@ async fn a_session_that_owes_an_answer_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_answers_that_trickle_in_are_no_reason_to_give_up() {
+async fn a_session_that_answers_slowly_is_kept() {
     let mut stage = Stage::new();
     let subscriptions: Vec<Subscription> = (0..5).map(|n| stage.subscribe(&format!("/{n}"), false)).collect();
     let mut session = stage.ready().await;
@@ -346,11 +346,11 @@ async fn many_answers_that_trickle_in_are_no_reason_to_give_up() {
         session.show(arm.id, 1, "x", Proof::Read).await;
     }
     tokio::time::sleep(Duration::from_mins(1)).await;
-    assert!(subscriptions.iter().all(|subscription| subscription.standing().error.is_none()));
+    assert!(subscriptions.iter().all(|subscription| subscription.freshness().error.is_none()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_comes_in_parts_is_waited_for_and_one_that_stops_is_not() {
+async fn an_answer_in_parts_may_take_long_unless_the_parts_stop() {
     let mut stage = Stage::new();
     let mut large = stage.subscribe("/large", false);
     let mut behind = stage.subscribe("/behind", false);
@@ -366,14 +366,14 @@ async fn an_answer_that_comes_in_parts_is_waited_for_and_one_that_stops_is_not()
 
     assert!(!session.verifies().await.is_empty());
     session.parts(40, Duration::from_secs(25)).await;
-    assert_eq!(large.standing().error, None);
+    assert_eq!(large.freshness().error, None);
     let began = tokio::time::Instant::now();
     session.reports.closed().await;
     assert!((29..=31).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_never_comes_is_missed_although_others_come_in_parts() {
+async fn a_missing_answer_is_noticed_although_others_arrive() {
     let mut stage = Stage::new();
     let _small = stage.subscribe_verified("/small", false, Duration::from_secs(20));
     let _large = stage.subscribe_verified("/large", false, Duration::from_mins(1));
@@ -394,12 +394,12 @@ async fn an_answer_that_never_comes_is_missed_although_others_come_in_parts() {
         }
         assert!(began.elapsed() < Duration::from_mins(10), "nobody misses it");
     }
-    assert!(forgotten.standing().error.is_some());
+    assert!(forgotten.freshness().error.is_some());
     assert!(began.elapsed() >= Duration::from_mins(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_target_is_tried_again_and_disturbs_no_other() {
+async fn a_refused_target_is_retried_and_affects_no_other() {
     let mut stage = Stage::new();
     let mut good = stage.subscribe("/good", false);
     let mut bad = stage.subscribe("/bad", false);
@@ -412,17 +412,17 @@ async fn a_refused_target_is_tried_again_and_disturbs_no_other() {
         let again = session.arms().await;
         assert_eq!(again.iter().map(|arm| arm.id).collect::<Vec<_>>(), [arms[1].id]);
     }
-    assert!(bad.standing().error.unwrap().contains("permission denied"));
-    assert_eq!(good.standing().error, None);
+    assert!(bad.freshness().error.unwrap().contains("permission denied"));
+    assert_eq!(good.freshness().error, None);
     assert_eq!(text(&good.next().await), "x");
     session.show(arms[1].id, 1, "allowed", Proof::Read).await;
     assert_eq!(text(&bad.next().await), "allowed");
-    assert_eq!(bad.standing().error, None);
+    assert_eq!(bad.freshness().error, None);
     assert!(stage.opened.try_recv().is_err(), "the session was kept");
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_slow_down_while_the_store_is_away() {
+async fn reconnect_attempts_back_off() {
     let mut stage = Stage::new();
     let _subscription = stage.subscribe("/a", false);
     let began = tokio::time::Instant::now();
@@ -435,7 +435,7 @@ async fn attempts_slow_down_while_the_store_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_about_what_nobody_watches_any_more_are_ignored() {
+async fn reports_of_disarmed_targets_are_ignored() {
     let mut stage = Stage::new();
     let gone = stage.subscribe("/gone", false);
     let mut kept = stage.subscribe("/kept", false);
@@ -481,7 +481,7 @@ async fn a_panic_in_the_driver_is_a_lost_session_and_everything_is_armed_again()
     session.show(arms[0].id, 8, "y", Proof::Event).await;
     session.reports.closed().await;
     assert_eq!(stage.store.health().borrow().state, LinkState::Down);
-    assert!(other.standing().error.unwrap().contains("planted"));
+    assert!(other.freshness().error.unwrap().contains("planted"));
 
     let late = stage.subscribe("/late", false);
     let mut session = stage.ready().await;
@@ -495,7 +495,7 @@ async fn a_panic_in_the_driver_is_a_lost_session_and_everything_is_armed_again()
         assert_eq!(text(&subscription.next().await), "y");
     }
     proved.await.unwrap();
-    assert_eq!(other.standing().error, None);
+    assert_eq!(other.freshness().error, None);
     drop(late);
     assert_eq!(session.disarms().await.len(), 1);
     session.show(arms[0].id, 9, "z", Proof::Event).await;
@@ -503,7 +503,7 @@ async fn a_panic_in_the_driver_is_a_lost_session_and_everything_is_armed_again()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_whose_arrival_panics_is_served_afterwards() {
+async fn a_subscription_during_which_the_driver_panics_is_served_afterwards() {
     let mut stage = Stage::new();
     let _first = stage.subscribe("/a", false);
     let mut session = stage.ready().await;
@@ -522,7 +522,7 @@ async fn a_subscriber_whose_arrival_panics_is_served_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_panics_while_it_is_opened_is_opened_again_after_a_while() {
+async fn a_panic_while_a_session_is_opened_is_retried_with_back_off() {
     let (count, mut counted) = mpsc::unbounded_channel();
     let mut stage = Stage::opening_after(move |attempt| {
         let _ = count.send(attempt);
@@ -534,7 +534,7 @@ async fn a_session_that_panics_while_it_is_opened_is_opened_again_after_a_while(
         counted.recv().await.unwrap();
     }
     assert!(began.elapsed() > Duration::from_secs(50), "{:?}", began.elapsed());
-    assert!(subscription.standing().error.unwrap().contains("planted"));
+    assert!(subscription.freshness().error.unwrap().contains("planted"));
     drop(counted);
     let mut session = stage.ready().await;
     let id = session.arms().await[0].id;
@@ -543,7 +543,7 @@ async fn a_session_that_panics_while_it_is_opened_is_opened_again_after_a_while(
 }
 
 #[tokio::test(start_paused = true)]
-async fn intervals_that_no_clock_can_keep_are_clamped() {
+async fn verify_intervals_are_clamped() {
     let mut stage = Stage::new();
     let zero = stage.subscribe_verified("/zero", false, Duration::ZERO);
     let _longest = stage.subscribe_verified("/longest", false, Duration::MAX);
@@ -558,5 +558,5 @@ async fn intervals_that_no_clock_can_keep_are_clamped() {
         session.show(ids[0], 1, "x", Proof::Read).await;
     }
     assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
-    assert_eq!(zero.standing().error, None);
+    assert_eq!(zero.freshness().error, None);
 }

@@ -1,4 +1,4 @@
-//! Single requests to etcd: every one is answered within the time limit or fails, and none is repeated.
+//! Single requests to etcd: each is answered within the time limit or fails; none is retried.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbResponseOp, PbTxnOpResponse, PbTxnResponse};
-use etcd_client::{Compare, CompareOp, Error, GetOptions, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, Error, GetOptions, PutOptions, Txn, TxnOp};
 
 use super::connect::{Connection, Entrance, late};
-use super::explain::explain;
+use super::explain::{Kind, explain, kind};
 use super::jobs::probe;
 use super::keys::Scope;
 use super::read::Pages;
 use crate::store::access::{Change, Child, Condition, Entry, Listing, Reached};
-use crate::store::{StoreError, StoreSpec};
+use crate::store::{StoreError, StoreFiles, StoreSpec, TenureId};
 use crate::watch::{Key, Spelling, Version, WatchType};
 
 /// The server's default `--max-txn-ops`; it may be set lower.
@@ -30,10 +30,19 @@ pub struct Access {
 }
 
 impl Access {
-    /// Connects to the first member that answers, beginning with any. The limit holds for this, and then
-    /// for each request.
+    /// Connects to the first member that answers, starting at a random one. The limit applies to this and then to each
+    /// request.
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
-        let entrance = Entrance::new(spec)?;
+        Self::open_with(spec, limit, &StoreFiles::default()).await
+    }
+
+    /// The same with the threads that read the store's files given.
+    pub(in crate::store) async fn open_with(
+        spec: &StoreSpec,
+        limit: Duration,
+        files: &StoreFiles,
+    ) -> Result<Self, StoreError> {
+        let entrance = Entrance::new(spec, files)?;
         let began = Instant::now();
         let first = fastrand::u64(..u64::from(u32::MAX));
         let mut failure = None;
@@ -77,7 +86,7 @@ impl Access {
             let mut kv = self.connection.kv();
             let asked = self.within(what, async { kv.txn(Txn::new().and_then(looks)).await });
             match asked.await {
-                // More than comes in one answer, or than a server with lower limits takes.
+                // More than fits into one response, or than this server's limits allow.
                 Err(StoreError::Refused { .. }) if chunk.len() > 1 => most = chunk.len() / 2,
                 answer => {
                     let answers = answer?.0.responses.into_iter();
@@ -90,15 +99,63 @@ impl Access {
 
     /// Writes one key. Returns its new version.
     pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
-        let change = Change::Put { key: key.clone(), value, condition };
-        let revision = self.transact(format!("write {key}"), &[change]).await?.revision;
+        let change = Change::put(key.clone(), value, condition);
+        let revision = self.commit(format!("write {key}"), &[change]).await?.revision;
         Ok(Version::Revision(revision))
     }
 
     /// Deletes one key. Returns whether it existed.
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         let change = Change::Delete { key: key.clone(), condition };
-        Ok(self.transact(format!("delete {key}"), &[change]).await?.deleted > 0)
+        Ok(self.commit(format!("delete {key}"), &[change]).await?.deleted > 0)
+    }
+
+    /// Makes all changes or none. Returns the version of each key that was put.
+    pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
+        let what = format!("make {} changes in one transaction", changes.len());
+        let revision = self.commit(what, changes).await?.revision;
+        let puts = changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
+        Ok(vec![Version::Revision(revision); puts])
+    }
+
+    /// Asks for a lease. The server may grant a longer one.
+    pub(in crate::store) async fn grant(&self, ttl: Duration) -> Result<(TenureId, Duration), StoreError> {
+        let seconds = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
+        let mut leases = self.connection.leases();
+        let granted = self.within("ask etcd for a lease".to_owned(), leases.grant(seconds, None)).await?;
+        let ttl = Duration::from_secs(u64::try_from(granted.ttl()).unwrap_or_default());
+        Ok((TenureId(granted.id()), ttl))
+    }
+
+    /// Renews a lease, within `limit`. Whether the server still knows it.
+    pub(in crate::store) async fn renew(&self, id: TenureId, limit: Duration) -> Result<bool, StoreError> {
+        let what = || format!("renew lease {id} at {}", self.connection.server);
+        let mut leases = self.connection.leases();
+        match tokio::time::timeout(limit, leases.keep_alive(id.0)).await {
+            Err(_) => Err(late(what(), limit)),
+            Ok(Ok(_)) => Ok(true),
+            // The server does not know it, or the request could not be sent: the server is asked which.
+            Ok(Err(Error::LeaseKeepAliveError(_))) => {
+                let left = self.within(what(), leases.time_to_live(id.0, None)).await?;
+                if left.ttl() < 0 {
+                    return Ok(false);
+                }
+                Err(StoreError::Unavailable { what: what(), why: "the request was not sent".to_owned() })
+            }
+            Ok(Err(error)) => Err(explain(what(), &error)),
+        }
+    }
+
+    /// Ends a lease, and deletes its keys with it. One that is unknown has ended already.
+    pub(in crate::store) async fn revoke(&self, id: TenureId) -> Result<(), StoreError> {
+        let mut leases = self.connection.leases();
+        let revoking = async {
+            match leases.revoke(id.0).await {
+                Err(error) if kind(&error) == Kind::NoLease => Ok(()),
+                answer => answer.map(drop),
+            }
+        };
+        self.within(format!("revoke lease {id}"), revoking).await.map_err(StoreError::after_sending)
     }
 
     /// A key's direct children, sorted by name; `None` if neither it nor anything below it exists.
@@ -151,7 +208,7 @@ impl Access {
         while !pages.is_done() {
             let scope = pages.scope.clone();
             let next = self.within(format!("read {key} and everything below it"), pages.next());
-            // What has come is taken over while the next page is on its way, so once that is asked for.
+            // Process the current page while the next one is in flight.
             let (next, ()) = tokio::join!(next, async {
                 tokio::task::yield_now().await;
                 take(&scope, std::mem::take(&mut come));
@@ -161,7 +218,7 @@ impl Access {
             come = page;
         }
         take(&pages.scope, come);
-        // In order as they came, which is fast to take over.
+        // Already sorted, so this is fast.
         let mut entries: BTreeMap<String, Entry> = entries.into_iter().collect();
         for (path, entry) in plain {
             match entries.entry(path) {
@@ -193,11 +250,11 @@ impl Access {
             let what = match chunk {
                 [Change::Put { key, .. }] => format!("write {key}"),
                 [Change::Delete { key, .. }] => format!("delete {key}"),
-                many => format!("write {} keys", many.len()),
+                changes => format!("write {} keys", changes.len()),
             };
             progress(Reached::Sent(done + chunk.len()));
-            match self.transact(what, chunk).await {
-                // Nothing was written. The server may have lower limits than the usual ones.
+            match self.commit(what, chunk).await {
+                // Nothing was written. This server may have lower limits than the defaults.
                 Err(StoreError::Refused { .. }) if chunk.len() > 1 => {
                     most = chunk.len() / 2;
                     continue;
@@ -210,8 +267,8 @@ impl Access {
         Ok(())
     }
 
-    /// Finds a value that is over the server's limit before anything is written: in a transaction whose condition never
-    /// holds, which the server refuses all the same.
+    /// Detects a value over the server's limit before anything is written, with a transaction whose condition never holds:
+    /// the server refuses it all the same.
     async fn admit(&self, change: &Change) -> Result<(), StoreError> {
         let Change::Put { key, value, .. } = change else { return Ok(()) };
         if value.len() <= HEAVIEST_TRANSACTION {
@@ -225,18 +282,21 @@ impl Access {
         self.within(format!("write {key}"), async { kv.txn(transaction).await }).await.map(drop)
     }
 
-    async fn transact(&self, what: String, changes: &[Change]) -> Result<Done, StoreError> {
+    async fn commit(&self, what: String, changes: &[Change]) -> Result<Committed, StoreError> {
         let mut compares = Vec::new();
         let mut writes = Vec::new();
         let mut looks = Vec::new();
         for change in changes {
-            let (key, condition) = subject(change);
-            let etcd_key = self.entrance.space.exact(key);
-            compares.extend(compare(&what, &etcd_key, condition)?);
+            let etcd_key = self.entrance.space.exact(change.key());
+            compares.extend(compare(&what, &etcd_key, change.condition())?);
             looks.push(TxnOp::get(etcd_key.clone(), Some(GetOptions::new().with_keys_only())));
-            writes.push(match change {
-                Change::Put { value, .. } => TxnOp::put(etcd_key, value.to_vec(), None),
-                Change::Delete { .. } => TxnOp::delete(etcd_key, None),
+            writes.extend(match change {
+                Change::Put { value, options, .. } => {
+                    let lease = options.tenure.map(|id| PutOptions::new().with_lease(id.0));
+                    Some(TxnOp::put(etcd_key, value.to_vec(), lease))
+                }
+                Change::Delete { .. } => Some(TxnOp::delete(etcd_key, None)),
+                Change::Require { .. } => None,
             });
         }
         let transaction = Txn::new().when(compares).and_then(writes).or_else(looks);
@@ -254,7 +314,7 @@ impl Access {
                 | None => 0,
             });
             let deleted = deleted.sum();
-            return Ok(Done { revision: response.header.map_or(0, |header| header.revision), deleted });
+            return Ok(Committed { revision: response.header.map_or(0, |header| header.revision), deleted });
         }
         let found = response.responses.into_iter().map(|answer| found(range(answer)?));
         Err(conflict(what, changes, found))
@@ -273,12 +333,13 @@ impl Access {
     }
 }
 
-struct Done {
+/// What a transaction has done.
+struct Committed {
     revision: i64,
     deleted: i64,
 }
 
-/// A key among many: what nobody asks of those is not put into words.
+/// An entry of a listing, without metadata.
 fn listed(kv: PbKeyValue) -> Entry {
     let version = Version::Revision(kv.mod_revision);
     Entry { value: Some(kv.value.into()), version, spelling: Spelling::Slashed, metadata: Vec::new() }
@@ -297,26 +358,20 @@ fn entry(kv: PbKeyValue) -> Entry {
     Entry { metadata, ..listed(kv) }
 }
 
-/// How many of these go into one transaction: etcd refuses two writes to one key in it.
+/// How many of these fit into one transaction, in which etcd refuses two writes to one key.
 fn fitting(changes: &[Change], most: usize) -> usize {
     let mut keys = BTreeSet::new();
     let mut bytes = 0;
     let fits = |change: &&Change| {
-        let (key, _) = subject(change);
+        let key = change.key();
         bytes += key.as_str().len()
             + match change {
                 Change::Put { value, .. } => value.len(),
-                Change::Delete { .. } => 0,
+                Change::Delete { .. } | Change::Require { .. } => 0,
             };
         keys.insert(key.clone()) && (keys.len() == 1 || bytes <= HEAVIEST_TRANSACTION)
     };
     changes.iter().take(most).take_while(fits).count()
-}
-
-fn subject(change: &Change) -> (&Key, Condition) {
-    match change {
-        Change::Put { key, condition, .. } | Change::Delete { key, condition } => (key, *condition),
-    }
 }
 
 fn compare(what: &str, key: &[u8], condition: Condition) -> Result<Option<Compare>, StoreError> {
@@ -354,15 +409,14 @@ fn conflict(what: String, changes: &[Change], found: impl Iterator<Item = Option
         revision.map_or_else(|| "no such key".to_owned(), |revision| format!("version {revision}"))
     };
     for (change, found) in changes.iter().zip(found) {
-        let (key, condition) = subject(change);
-        let expected = match condition {
+        let expected = match change.condition() {
             Condition::Version(Version::Revision(revision)) => Some(revision),
             Condition::Absent => None,
             Condition::Any | Condition::Version(Version::Hash(_)) => continue,
         };
         if expected != found {
             return StoreError::Conflict {
-                key: key.to_string(),
+                key: change.key().to_string(),
                 expected: show(expected),
                 found: show(found),
             };
@@ -376,12 +430,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_takes_what_fits_and_each_key_once() {
-        let put = |key: String, size: usize| Change::Put {
-            key: Key::new(&key).unwrap(),
-            value: vec![0; size].into(),
-            condition: Condition::Any,
-        };
+    fn a_transaction_is_bounded_and_writes_each_key_once() {
+        let put =
+            |key: String, size: usize| Change::put(Key::new(&key).unwrap(), vec![0; size], Condition::Any);
         let many: Vec<Change> = (0..300).map(|n| put(format!("/{n}"), 1)).collect();
         assert_eq!(fitting(&many, 128), 128);
         assert_eq!(fitting(&many, 16), 16);

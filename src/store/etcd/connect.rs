@@ -1,28 +1,25 @@
-//! How one member is connected to: addresses, time limits, certificates, login.
+//! Connects to one member: addresses, time limits, certificates, login.
 
-use std::path::Path;
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Identity, KvClient, TlsOptions, WatchClient};
+use etcd_client::{
+    Certificate, Client, ConnectOptions, Identity, KvClient, LeaseClient, TlsOptions, WatchClient,
+};
 
+use super::LARGEST_MESSAGE;
 use super::explain::explain;
 use super::keys::KeySpace;
 use crate::store::error::time;
-use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls};
+use crate::store::files::{Certificates, FileKind};
+use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls};
 
-/// The largest answer that is accepted: etcd's own limit of a value is 1.5 MiB, but a range of many is one
-/// message, and so is what a watch catches up with.
-pub(super) const LARGEST_MESSAGE: usize = 64 << 20;
-/// A request's headers come within this.
+/// Time limit for the response headers of a request.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(3);
-/// etcd cuts connections that ask more often than its `--grpc-keepalive-min-time`, 5 s by default.
+/// Interval and time-out. etcd drops connections that ping more often than its `--grpc-keepalive-min-time`, 5 s by
+/// default.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-/// Where distributions keep the authorities that the system trusts.
-const SYSTEM_AUTHORITIES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
-
-/// A store's addresses and how to enter.
+/// A store's addresses, certificates and credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Entrance {
     endpoints: Vec<String>,
@@ -30,19 +27,20 @@ pub(super) struct Entrance {
     tls: bool,
     certificates: Tls,
     credentials: Option<Credentials>,
+    files: StoreFiles,
 }
 
 /// A connection to one member.
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) server: String,
-    /// Whether there is a token that ages.
+    /// Whether there is a login, whose token expires.
     pub(super) has_login: bool,
     client: Client,
 }
 
 impl Entrance {
-    pub(super) fn new(spec: &StoreSpec) -> Result<Self, StoreError> {
+    pub(super) fn new(spec: &StoreSpec, files: &StoreFiles) -> Result<Self, StoreError> {
         match &spec.url {
             StoreUrl::Etcd { endpoints, prefix, tls } => Ok(Self {
                 endpoints: endpoints.clone(),
@@ -50,10 +48,11 @@ impl Entrance {
                 tls: *tls || spec.tls.is_some(),
                 certificates: spec.tls.clone().unwrap_or_default(),
                 credentials: spec.credentials.clone(),
+                files: files.clone(),
             }),
             StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => Err(StoreError::Refused {
                 what: format!("open {}", spec.url),
-                why: "it is no etcd".to_owned(),
+                why: "it is not an etcd store".to_owned(),
             }),
         }
     }
@@ -79,12 +78,12 @@ impl Entrance {
             .with_auto_token_refresh(true);
         let scheme = if self.tls {
             crate::store::install_crypto();
-            options = options.with_tls(tls_options(&self.certificates).await?);
+            options = options.with_tls(self.tls_options().await?);
             "https"
         } else {
             "http"
         };
-        if let Some((username, password)) = login(self.credentials.as_ref()).await? {
+        if let Some((username, password)) = self.login().await? {
             options = options.with_user(username, password);
         }
         let what = || format!("connect to etcd at {server}");
@@ -94,6 +93,34 @@ impl Entrance {
             Err(_) => return Err(late(what(), CONNECT + ANSWER)),
         };
         Ok(Connection { server: server.clone(), has_login: self.credentials.is_some(), client })
+    }
+
+    /// User and password, if the store has them. The file is read at each login.
+    async fn login(&self) -> Result<Option<(String, String)>, StoreError> {
+        match &self.credentials {
+            None => Ok(None),
+            Some(Credentials::Password { username, password_file }) => {
+                let password = self.files.read(password_file, FileKind::Password).await?;
+                Ok(Some((username.clone(), password)))
+            }
+            Some(Credentials::Digest { .. }) => Err(StoreError::Refused {
+                what: "log in to etcd".to_owned(),
+                why: "`digest_file` is for ZooKeeper; etcd takes `username` and `password_file`".to_owned(),
+            }),
+        }
+    }
+
+    async fn tls_options(&self) -> Result<TlsOptions, StoreError> {
+        let Certificates { authorities: (_, authorities), identity } =
+            self.files.certificates(&self.certificates).await?;
+        let mut options = TlsOptions::new().ca_certificate(Certificate::from_pem(authorities));
+        if let Some(identity) = identity {
+            options = options.identity(Identity::from_pem(identity.cert, identity.key));
+        }
+        if let Some(name) = &self.certificates.server_name {
+            options = options.domain_name(name);
+        }
+        Ok(options)
     }
 }
 
@@ -106,6 +133,10 @@ impl Connection {
         self.client.watch_client().max_decoding_message_size(LARGEST_MESSAGE)
     }
 
+    pub(super) fn leases(&self) -> LeaseClient {
+        self.client.lease_client()
+    }
+
     /// Logs in again; a stream keeps the token that it was opened with.
     pub(super) async fn renew_login(&self) -> Result<(), StoreError> {
         let refreshed = self.client.refresh_token().await;
@@ -115,69 +146,4 @@ impl Connection {
 
 pub(super) fn late(what: String, limit: Duration) -> StoreError {
     StoreError::Unavailable { what, why: format!("no answer within {}", time(limit)) }
-}
-
-async fn login(credentials: Option<&Credentials>) -> Result<Option<(String, String)>, StoreError> {
-    match credentials {
-        None => Ok(None),
-        Some(Credentials::Password { username, password_file }) => {
-            let text = String::from_utf8(read(password_file).await?).map_err(|_| StoreError::File {
-                path: show(password_file),
-                why: "it is not UTF-8".to_owned(),
-            })?;
-            let password = text.strip_suffix('\n').unwrap_or(&text);
-            Ok(Some((username.clone(), password.strip_suffix('\r').unwrap_or(password).to_owned())))
-        }
-        Some(Credentials::Digest { .. }) => Err(StoreError::Refused {
-            what: "log in to etcd".to_owned(),
-            why: "`digest_file` is for ZooKeeper; etcd takes `username` and `password_file`".to_owned(),
-        }),
-    }
-}
-
-async fn tls_options(tls: &Tls) -> Result<TlsOptions, StoreError> {
-    let authorities = match &tls.ca {
-        Some(ca) => read(ca).await?,
-        None => system_authorities().await?,
-    };
-    let mut options = TlsOptions::new().ca_certificate(Certificate::from_pem(authorities));
-    match (&tls.cert, &tls.key) {
-        (Some(cert), Some(key)) => {
-            options = options.identity(Identity::from_pem(read(cert).await?, read(key).await?));
-        }
-        (None, None) => {}
-        (Some(_), None) | (None, Some(_)) => {
-            return Err(StoreError::Refused {
-                what: "use the client certificate".to_owned(),
-                why: "`cert` and `key` are needed both".to_owned(),
-            });
-        }
-    }
-    if let Some(name) = &tls.server_name {
-        options = options.domain_name(name);
-    }
-    Ok(options)
-}
-
-async fn system_authorities() -> Result<Vec<u8>, StoreError> {
-    for path in SYSTEM_AUTHORITIES {
-        if let Ok(authorities) = tokio::fs::read(path).await {
-            return Ok(authorities);
-        }
-    }
-    Err(StoreError::File {
-        path: SYSTEM_AUTHORITIES[0].to_owned(),
-        why: "the system keeps no list of trusted authorities there (package ca-certificates); \
-              install it, or set `ca` in the store's `tls` table"
-            .to_owned(),
-    })
-}
-
-async fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let read = tokio::fs::read(path).await;
-    read.map_err(|error| StoreError::File { path: show(path), why: error.to_string() })
-}
-
-fn show(path: &Path) -> String {
-    path.display().to_string()
 }

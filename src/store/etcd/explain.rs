@@ -1,28 +1,31 @@
-//! What an error of the etcd client means to us, in words for an operator. Pure.
+//! Classifies errors of the etcd client and puts them into words for an operator. Pure.
 
 use etcd_client::Error;
 
-use super::connect::LARGEST_MESSAGE;
+use super::LARGEST_MESSAGE;
 use crate::store::StoreError;
 
-/// How a failed request is dealt with. Codes are not to be trusted for more than this: a broken
-/// connection shows as Unknown, Cancelled or Unavailable alike.
+/// How to treat a failed request. Codes tell no more than this: a broken connection shows as Unknown, Cancelled or
+/// Unavailable alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The user may not do this.
     Denied,
-    /// The answer is larger than we accept at once, or the request than the server does.
+    /// The response exceeds our limit, or the request the server's.
     TooLarge,
-    /// The transaction has more operations than the server does at once.
+    /// The transaction has more operations than the server allows.
     TooMany,
-    /// A revision that was asked for is compacted, or not reached yet: the history asked for is not there.
+    /// The requested revision is compacted or not reached yet.
     NoHistory,
-    /// Anything else: the connection or the member is in doubt.
+    /// The lease is not known: it has expired or was revoked.
+    NoLease,
+    /// Anything else: the connection or the member may be broken.
     Doubt,
 }
 
 // Numbers of gRPC's status codes, as its specification has them.
 const INVALID_ARGUMENT: i32 = 3;
+const NOT_FOUND: i32 = 5;
 const PERMISSION_DENIED: i32 = 7;
 const RESOURCE_EXHAUSTED: i32 = 8;
 const OUT_OF_RANGE: i32 = 11;
@@ -36,6 +39,7 @@ pub(super) fn kind(error: &Error) -> Kind {
         INVALID_ARGUMENT if says_denied(message) => Kind::Denied,
         INVALID_ARGUMENT if message.contains("too large") => Kind::TooLarge,
         INVALID_ARGUMENT if message.contains("too many operations") => Kind::TooMany,
+        NOT_FOUND if message.contains("lease not found") => Kind::NoLease,
         RESOURCE_EXHAUSTED if message.contains("larger than max") => Kind::TooLarge,
         OUT_OF_RANGE if message.contains("message length too large") => Kind::TooLarge,
         OUT_OF_RANGE if message.contains("revision") => Kind::NoHistory,
@@ -43,7 +47,7 @@ pub(super) fn kind(error: &Error) -> Kind {
     }
 }
 
-/// Whether the user is known, and only may not do this.
+/// Whether the login is valid and only the permission is missing.
 pub(super) fn is_permission(error: &Error) -> bool {
     matches!(error, Error::GRpcStatus(status) if i32::from(status.code()) == PERMISSION_DENIED)
 }
@@ -64,11 +68,14 @@ pub(super) fn explain(what: impl Into<String>, error: &Error) -> StoreError {
             let why = format!("{why}; the server's --max-txn-ops says how many it takes");
             StoreError::Refused { what, why }
         }
+        Kind::NoLease => {
+            StoreError::Refused { what, why: format!("{why}: the tenure is over; open another one") }
+        }
         Kind::NoHistory | Kind::Doubt => StoreError::Unavailable { what, why },
     }
 }
 
-/// Whose limit was met, and what helps.
+/// Which limit was exceeded, and what helps.
 fn limit(error: &Error) -> String {
     let is_ours = matches!(error, Error::GRpcStatus(status) if i32::from(status.code()) == OUT_OF_RANGE);
     if is_ours {

@@ -1,8 +1,7 @@
-//! What etcd remembers of the past, until it is compacted: every change of a subtree, one after the other, and
-//! the state at a revision.
+//! etcd's history, as far as it is not compacted: every change of a subtree in order, and the state at a revision.
 //!
-//! Nothing is repeated here: after a failure the next question opens a new stream from exactly where the last
-//! one ended. When that is asked is the caller's to decide.
+//! Nothing is retried here: after an error the next call opens a new stream exactly where the last one ended. The caller
+//! decides when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +14,17 @@ use super::connect::{Connection, Entrance, late};
 use super::explain::{explain, says_denied};
 use super::keys::{Range, Scope};
 use super::read::{Mark, Wanted, left_by, read_history};
-use crate::store::{StoreError, StoreSpec};
+use crate::store::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::{Content, Detail, Key, Spelling, Target, WatchType};
 
 /// A stream is open, and a question answered, within this.
 const OPEN: Duration = Duration::from_secs(10);
 
-/// etcd catches up in batches of so many revisions, each at a revision of the store that its header tells: one
-/// that is not full has everything up to there.
+/// etcd sends past events in batches of this many revisions. A batch that is not full is complete up to the revision in
+/// its header.
 const BATCH: usize = 1000;
 
-/// The revision of a store in which nothing was ever written. A read at 0 would be one of the present.
+/// The revision of an empty store. A read at revision 0 would return the current state.
 pub(super) const FIRST_REVISION: i64 = 1;
 
 /// One change.
@@ -48,7 +47,7 @@ pub enum Begin {
     Now,
     /// With what this revision changed.
     At(i64),
-    /// Where at least so many changes are known to have come since, or as far back as etcd remembers.
+    /// At a revision with at least this many changes since, or at the oldest one that is not compacted.
     Newest(u32),
 }
 
@@ -64,22 +63,22 @@ pub enum Told {
     },
     /// Changes in order.
     Changes(Vec<Happened>),
-    /// Everything was told that had happened when the stream was opened. Not told where nothing shows it: if
-    /// nothing had happened, or the last batch was a full one.
+    /// All changes up to the opening of the stream were delivered. Omitted where that cannot be known: if there were
+    /// none, or the last batch was full.
     Present,
-    /// What came before this revision is forgotten, though it was asked for; the history goes on from there.
+    /// The requested revisions before this one are compacted; the history continues from here.
     Compacted {
         /// The first revision that is still known.
         oldest: i64,
     },
-    /// The history was to begin with a revision that is to come, and begins with the next one.
+    /// The requested revision is not reached yet; the history begins with the next one.
     Ahead {
         /// The revision that was asked for.
         asked: i64,
         /// The revision that the store has reached.
         present: i64,
     },
-    /// The store was restored or replaced: its history is another one, which is told from here on.
+    /// The store was restored or replaced; the new history is delivered from here on.
     Replaced {
         /// The revision of the new history.
         present: i64,
@@ -91,9 +90,9 @@ pub struct History {
     entrance: Entrance,
     scope: Scope,
     begin: Begin,
-    /// As two watches of exactly what is needed, for a user who may not see what lies between.
+    /// Use two watches that cover exactly the subtree, for a user who may not read the keys between them.
     split: bool,
-    /// The first revision that was not told yet, of each watch; empty before the first stream.
+    /// The next revision to deliver, per watch; empty before the first stream.
     next: Vec<i64>,
     cluster: u64,
     /// The highest revision that the store has shown.
@@ -111,7 +110,7 @@ pub struct History {
 impl History {
     /// Nothing is asked yet.
     pub fn new(spec: &StoreSpec, key: &Key, begin: Begin) -> Result<Self, StoreError> {
-        let entrance = Entrance::new(spec)?;
+        let entrance = Entrance::new(spec, &StoreFiles::default())?;
         let scope = entrance.space.scope(key, WatchType::Tree);
         let attempt = fastrand::u64(..u64::from(u32::MAX));
         Ok(Self {
@@ -130,9 +129,8 @@ impl History {
         })
     }
 
-    /// Waits for what comes next. Dropping the future loses nothing once a stream is open, and at most the
-    /// opening of one before. After an error the next call begins a stream with another server, where the last
-    /// one ended.
+    /// Waits for the next event. Cancel-safe, except that opening a stream starts over. After an error the next call opens
+    /// a stream to another member where the last one ended.
     pub async fn next(&mut self) -> Result<Told, StoreError> {
         if self.present.is_some_and(|present| self.complete.iter().all(|complete| *complete >= present)) {
             self.present = None;
@@ -163,8 +161,8 @@ impl History {
             }
             let events = std::mem::take(&mut self.held);
             let last = events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).max();
-            // Without events it is news of progress: everything up to there was told. Not so the answer to a
-            // new watch, which is told before what it has to catch up with.
+            // A response without events is a progress notification: everything up to its revision was delivered. The
+            // response to a new watch is not, because past events follow it.
             let told = last.or((!response.created).then_some(revision));
             if let (Some(told), Some(next)) = (told, watch.and_then(|watch| self.next.get_mut(watch))) {
                 *next = (*next).max(told + 1);
@@ -198,14 +196,14 @@ impl History {
         if let (true, Begin::At(asked)) = (self.next.is_empty(), self.begin)
             && asked > mark.revision + 1
         {
-            // To wait for it would be to skip what comes before, for as long as nobody knows.
+            // Waiting for that revision would skip the ones before it, silently.
             self.begin = Begin::At(mark.revision + 1);
             return Ok(Told::Ahead { asked, present: mark.revision });
         }
         let ranges = self.scope.watches(self.split);
         let mut newest = 0;
         if self.next.len() != ranges.len() {
-            // Two watches go on where the one of before was.
+            // After a split, both watches resume where the single one was.
             let from = match (self.next.first(), self.begin) {
                 (Some(next), _) => *next,
                 (None, Begin::Now | Begin::Newest(0)) => mark.revision + 1,
@@ -291,14 +289,15 @@ impl History {
     }
 }
 
-/// What was at a target at a revision; `None` where etcd does not know, any more or yet.
+/// The state of a target at a revision; `None` if that is compacted or not reached yet.
 pub async fn state_at(
     spec: &StoreSpec,
     attempt: u64,
     target: &Target,
     revision: i64,
+    files: &StoreFiles,
 ) -> Result<Option<Content>, StoreError> {
-    let entrance = Entrance::new(spec)?;
+    let entrance = Entrance::new(spec, files)?;
     let connection = entrance.connect(attempt).await?;
     let scope = entrance.space.scope(&target.key, target.watch_type);
     let mut wanted = Wanted { scope, detail: Detail::Values, keys_only: false };
@@ -307,8 +306,7 @@ pub async fn state_at(
     Ok(read.map(|(mirror, _)| mirror.reading().content))
 }
 
-/// The store's revision by a linearizable read, which also shows whether the subtree may be read at all, or what is
-/// left of it for this user.
+/// The store's current revision, by a linearizable read. Narrows the scope to what this user may read.
 async fn present(connection: &Connection, scope: &mut Scope) -> Result<Mark, StoreError> {
     let mut mark = Mark { cluster: 0, revision: 0 };
     let mut ranges = scope.reads();
@@ -337,7 +335,7 @@ async fn present(connection: &Connection, scope: &mut Scope) -> Result<Mark, Sto
     Ok(mark)
 }
 
-/// The highest revisions of keys of a scope, falling.
+/// The highest revisions of keys in a scope, in descending order.
 async fn newest_revisions(
     connection: &Connection,
     scope: &Scope,
@@ -373,7 +371,7 @@ fn complete_up_to(events: &[PbEvent], revision: i64) -> i64 {
     match revisions.last() {
         Some(last) if revisions.len() >= BATCH => *last,
         Some(_) => revision,
-        // Progress may be told ahead of events, and the answer to a new watch is.
+        // Progress notifications can overtake events, as the response to a new watch does.
         None => 0,
     }
 }

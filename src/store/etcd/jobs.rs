@@ -1,4 +1,4 @@
-//! Reads as the session orders them: what for, of whom, and what came of it.
+//! Read jobs of a session: their purpose, their targets and their outcomes.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ pub(super) const EVENTS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 /// Why targets are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To watch them from there.
+    /// First read; the watch starts at its revision.
     Arm,
-    /// To go on after the last update that was delivered, if the store's history still knows it.
+    /// To resume after the last delivered update, if its revision is not compacted.
     Resume {
         /// The last update.
         reading: Reading,
         /// Its revision.
         revision: i64,
     },
-    /// To show them as they were at a revision, and all that came since, as far as the store's history knows it.
+    /// To show the state at a revision and every update since, if that revision is not compacted.
     Since(i64),
-    /// To prove that their watches have told everything. Without values.
+    /// To check that the watches have missed no event. Without values.
     Verify,
     /// To read again, [a while](EVENTS_ON_THEIR_WAY) after a verification found a change without an event.
     Recheck,
@@ -40,12 +40,12 @@ pub(super) enum Purpose {
 pub(super) struct Asked {
     pub(super) id: TargetId,
     pub(super) epoch: u64,
-    /// The revision up to which its watch had told everything when this was asked.
+    /// The mirror's revision when the read was queued.
     pub(super) heard: i64,
     pub(super) wanted: Wanted,
 }
 
-/// Targets that are read together: any number of single keys, or one of another kind.
+/// Targets that are read together: any number of single keys, or one range.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) asked: Vec<Asked>,
@@ -53,7 +53,7 @@ pub(super) struct Job {
 }
 
 /// A job's end.
-pub(super) struct Answer {
+pub(super) struct FinishedJob {
     pub(super) job: Job,
     /// The highest revision that was known when the job began.
     pub(super) not_below: i64,
@@ -62,18 +62,18 @@ pub(super) struct Answer {
 }
 
 impl Job {
-    /// Whether it reads any number of keys, and not those that are named.
+    /// Whether it reads a range rather than named keys.
     pub(super) fn is_range(&self) -> bool {
         self.asked.iter().any(|asked| !matches!(asked.wanted.scope, Scope::Data(_)))
     }
 
-    /// `part` is told when a part of what is asked has come. The scopes that are given back are those that were read.
+    /// Calls `part` whenever a part of the answer has arrived. The returned scopes are those that were actually read.
     pub(super) async fn run(
         mut self,
         kv: KvClient,
         highest: i64,
         part: impl Fn() + Sync,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<FinishedJob, StoreError> {
         let outcomes = match self.asked.as_mut_slice() {
             [alone] => vec![read_one(kv, &mut alone.wanted, &self.purpose, &part).await?],
             many => {
@@ -81,7 +81,7 @@ impl Job {
                 read_keys(kv, &wanted, &part).await?
             }
         };
-        Ok(Answer { job: self, not_below: highest, outcomes })
+        Ok(FinishedJob { job: self, not_below: highest, outcomes })
     }
 }
 
@@ -113,8 +113,8 @@ async fn read_one(
     read_range(kv, wanted, part).await
 }
 
-/// Asks something that only a member with a quorum can answer: a member that is cut off would accept the
-/// session and serve nothing. That the user may not read this key is an answer, too.
+/// Sends a linearizable read, which only a member with a quorum can answer: one that is cut off accepts connections and
+/// serves nothing. A denied read counts as an answer.
 pub(super) async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), StoreError> {
     let what = || format!("read from etcd at {}", reader.server);
     let Ok(top) = Key::new("/") else { return Ok(()) };

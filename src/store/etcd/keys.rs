@@ -1,4 +1,4 @@
-//! Which etcd keys a target means, and what a key is called inside of its target. Pure.
+//! Which etcd keys belong to a target, and their paths within it. Pure.
 //!
 //! The top of a store holds the keys that begin with its prefix and a slash; without a prefix, all keys. A key that
 //! begins with no slash then has itself as its path, and `/a` and `a` have the same one: which of them is shown is
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::watch::{Key, Spelling, WatchType};
 
-/// The keys of one store: all those behind its prefix.
+/// The keys of one store: those with its prefix.
 #[derive(Debug, Clone)]
 pub(super) struct KeySpace {
     prefix: String,
@@ -77,12 +77,12 @@ impl KeySpace {
         }
     }
 
-    /// Whether all keys of the cluster are below a key.
+    /// Whether a key's subtree is the whole cluster.
     fn is_whole(&self, key: &Key) -> bool {
         self.prefix.is_empty() && key.base().is_empty()
     }
 
-    /// A prefix is a place: what follows it begins with a slash even where the key was written without.
+    /// A slash separates the prefix from the key, also if the key was written without one.
     fn within(&self, key: &str) -> Vec<u8> {
         let slash = if self.prefix.is_empty() || key.is_empty() || key.starts_with('/') { "" } else { "/" };
         [&self.prefix, slash, key].concat().into_bytes()
@@ -113,7 +113,7 @@ impl Range {
 }
 
 impl Scope {
-    /// What is read, in one transaction.
+    /// The ranges to read, in one transaction.
     pub(super) fn reads(&self) -> Vec<Range> {
         match self {
             Self::Data(key) => vec![Range::single(key)],
@@ -203,7 +203,7 @@ impl Scope {
         }
     }
 
-    /// Whether a key would belong to the target, if it could be given a name.
+    /// Whether a key belongs to the target but can have no path.
     pub(super) fn leaves_out(&self, key: &[u8]) -> bool {
         self.rest(key).is_some() && self.path(key).is_none()
     }

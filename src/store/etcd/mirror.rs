@@ -1,4 +1,4 @@
-//! What a session knows of one target: built by a read, kept up by the events of its watch. Pure.
+//! A session's copy of one target: built by a read and updated by the events of its watch. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,14 +28,14 @@ pub(super) struct Mirror {
     detail: Detail,
     /// The highest revision that was seen in it.
     revision: i64,
-    /// The revision up to which everything is in it.
+    /// The revision up to which it is complete.
     as_of: i64,
-    /// Keys that were seen and cannot be shown.
+    /// Number of keys seen that cannot be shown.
     left_out: u64,
     shape: Shape,
 }
 
-/// A mirror that is filled with what a read brings.
+/// A mirror under construction, filled by the pages of a read.
 #[derive(Debug)]
 pub(super) struct Filling {
     mirror: Mirror,
@@ -43,14 +43,14 @@ pub(super) struct Filling {
     early: Vec<Seen>,
 }
 
-/// What a write or a deletion makes of a mirror.
+/// The effect of one event on a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Follows {
-    /// Nothing: the key is not of the target, or not shown.
+    /// None: the key does not belong to the target, or is not shown.
     Nothing,
-    /// A later state that shows the same.
+    /// A newer revision of the same state.
     Same,
-    /// Another state. A value that is written again makes one.
+    /// A new state. Rewriting the same value makes one.
     Another,
 }
 
@@ -79,7 +79,7 @@ impl Filling {
         Self { mirror: Mirror { detail, revision: 0, as_of: 0, left_out: 0, shape }, early: Vec::new() }
     }
 
-    /// Adds a key that the read brought. They come in order.
+    /// Adds a key. Keys must be added in order.
     pub(super) fn add(&mut self, scope: &Scope, seen: Seen) {
         let created = Seen { created: true, ..seen };
         match scope.spelling(&created.key) {
@@ -88,7 +88,7 @@ impl Filling {
         }
     }
 
-    /// Ends the read, which was made at this revision. A target that is not there is so as of the read.
+    /// Completes the read, which was made at this revision. An absent target gets it as its version.
     pub(super) fn end(mut self, scope: &Scope, revision: i64) -> Mirror {
         for seen in self.early {
             self.mirror.apply(scope, seen);
@@ -102,7 +102,7 @@ impl Filling {
 }
 
 impl Mirror {
-    /// Follows the events of one revision. Returns what is to be shown, if anything is.
+    /// Applies the events of one revision. Returns the new state if there is one.
     pub(super) fn follow(
         &mut self,
         scope: &Scope,
@@ -116,12 +116,12 @@ impl Mirror {
         changed.then(|| self.reading())
     }
 
-    /// The revision up to which everything is in it.
+    /// The revision up to which it is complete.
     pub(super) fn as_of(&self) -> i64 {
         self.as_of
     }
 
-    /// How often a key was seen that cannot be shown.
+    /// Number of keys seen that cannot be shown.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
@@ -141,9 +141,9 @@ impl Mirror {
         Reading { version: Version::Revision(self.revision), content }
     }
 
-    /// Whether a read of keys without values, made at a revision, is what the events have told: if not,
-    /// events are on their way, or the watch is deaf. A read that is older than the events proves nothing
-    /// else, and everything that it could.
+    /// Whether a keys-only read at a revision matches the mirror. If not, events are still in flight, or the watch
+    /// is deaf. If the mirror is already newer than this read, the read cannot reveal a missed event, so treat it as
+    /// agreeing.
     pub(super) fn agrees(&self, read: &Self, read_at: i64) -> bool {
         if self.as_of > read_at {
             return true;
@@ -152,7 +152,7 @@ impl Mirror {
             (Shape::Data(None), Shape::Data(None)) => true,
             (Shape::Data(Some(_)), Shape::Data(Some(_))) => self.revision == read.revision,
             (Shape::Children(ours), Shape::Children(theirs)) => ours == theirs,
-            // The last thing that happened may have been a deletion: then our revision is the higher one.
+            // After a deletion our revision is higher than that of any remaining key.
             (Shape::Tree(ours), Shape::Tree(theirs)) => {
                 (theirs.tree().is_empty() || read.highest() <= self.highest()) && ours.has_keys_of(theirs)
             }
@@ -212,8 +212,8 @@ impl Mirror {
             },
             Shape::Tree(shown) => match seen.value {
                 Some(value) => {
-                    // Where values are not wanted, each key's revision stands for its value: a missed
-                    // change must not go unnoticed when the tree is read again.
+                    // Without values, each key's revision stands in for its value, so that a verification
+                    // still detects a missed change.
                     let value = match self.detail {
                         Detail::Values => value,
                         Detail::Versions => seen.revision.to_string().into(),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn children_come_with_their_first_key_and_go_with_their_last() {
+    fn a_child_appears_with_its_first_key_and_disappears_with_its_last() {
         let keys = [("/a/x/1", 7, ""), ("/a/x/2", 8, ""), ("/a/y", 9, "")];
         let (scope, mut mirror) = mirror(WatchType::Children, Detail::Values, &keys);
         let names = |reading: Reading| match reading.content {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deaf_watch_is_told_from_one_that_has_heard_everything() {
+    fn a_read_tells_whether_the_watch_missed_an_event() {
         let heard = |watch_type, keys: Keys<'_>| mirror(watch_type, Detail::Values, keys).1;
         let table: [(WatchType, Keys<'_>, Keys<'_>, bool); 8] = [
             (WatchType::Data, &[("/a", 7, "x")], &[("/a", 7, "")], true),
@@ -368,7 +368,7 @@ mod tests {
     proptest! {
         /// With and without a slash at the beginning, in any order.
         #[test]
-        fn what_is_followed_is_what_would_be_read(
+        fn following_events_yields_the_state_that_a_read_returns(
             steps in prop::collection::vec(("/?[!ab](/[!ab])?", prop::option::weighted(0.6, any::<u8>())), 0..60),
             watch_type in prop_oneof![Just(WatchType::Tree), Just(WatchType::Children)],
         ) {

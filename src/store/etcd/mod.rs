@@ -18,3 +18,7 @@ mod streams;
 pub use access::Access;
 pub use history::{Begin, Happened, History, Told, state_at};
 pub use session::session;
+
+/// The largest answer that is accepted. etcd's own limit for a value is 1.5 MiB, but a range of many keys is one
+/// message, and so are the events that a watch catches up with.
+const LARGEST_MESSAGE: usize = 64 << 20;

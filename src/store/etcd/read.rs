@@ -1,14 +1,14 @@
 //! Linearizable reads of targets: many keys in few transactions, large trees page by page at one revision.
 //!
-//! What one key's owner may not read, and what is too large to be read with others, is read by itself; so
-//! one target's trouble is no other's.
+//! A key that is denied, or too large to be read together with others, is read by itself, so that one target's error does
+//! not affect the others.
 
 use std::time::{Duration, Instant};
 
 use etcd_client::proto::{PbKeyValue, PbRangeResponse, PbTxnOpResponse};
 use etcd_client::{Error, GetOptions, KvClient, Txn, TxnOp};
 
-use super::connect::LARGEST_MESSAGE;
+use super::LARGEST_MESSAGE;
 use super::explain::{Kind, explain, is_permission, kind};
 use super::keys::{Range, Scope};
 use super::mirror::{Filling, Mirror, Seen};
@@ -19,41 +19,40 @@ use crate::watch::Detail;
 const MOST_IN_TRANSACTION: usize = 128;
 /// Keys in a first transaction.
 const FIRST_IN_TRANSACTION: usize = 64;
-/// Keys in a first page, and in the largest. Pages grow while they come fast, because for each the server walks over
-/// all keys that are left, and shrink when they come slowly, so that large values on a slow link are not taken for
-/// silence.
+/// Keys in the first page and in the largest one. Pages grow while they arrive fast, because the server walks over all
+/// remaining keys for each of them, and shrink when they arrive slowly, so that large values on a slow link are not
+/// mistaken for silence.
 const FIRST_PAGE: usize = 512;
 const LARGEST_PAGE: usize = 1 << 15;
 /// What a page should hold at most, in bytes.
 const PAGE_BYTES: usize = 8 << 20;
-/// What a page of several keys may hold. The first bytes of a larger one tell, and it is asked for again in parts.
+/// Limit for a page of several keys. A larger response is rejected from its first bytes on and requested in parts.
 const LARGEST_PAGE_BYTES: usize = 2 * PAGE_BYTES;
 const FAST: Duration = Duration::from_millis(500);
 const SLOW: Duration = Duration::from_secs(5);
-/// A range is begun anew this often when its revision is compacted while it is read.
+/// How often a range read is restarted because its revision was compacted meanwhile.
 const RESTARTS: u32 = 3;
 
-/// Which history an answer comes from, and how far it went.
+/// Cluster and revision of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) cluster: u64,
     pub(super) revision: i64,
 }
 
-/// What came of the read of one target.
+/// The outcome of reading one target.
 pub(super) enum Outcome {
     /// The state as it is.
     Read {
         mirror: Mirror,
         mark: Mark,
     },
-    /// The state as it was when its last update was delivered; what came since is still to be told.
+    /// The state as of the last delivered update; later updates come from the watch.
     Resumed {
         mirror: Mirror,
         mark: Mark,
     },
-    /// The state as it is, because what it was at the revision that was asked for is not known any more, or not
-    /// yet.
+    /// The current state, because the requested revision is compacted or not reached yet.
     Forgotten {
         mirror: Mirror,
         mark: Mark,
@@ -71,8 +70,7 @@ pub(super) struct Wanted {
     pub(super) keys_only: bool,
 }
 
-/// Reads targets of one key each. The answers are in the order of the questions. `part` is told of each answer
-/// but the last.
+/// Reads single-key targets. Outcomes are in the order of the targets. Calls `part` after each response but the last.
 pub(super) async fn read_keys(
     kv: KvClient,
     wanted: &[Wanted],
@@ -112,7 +110,7 @@ pub(super) async fn read_keys(
                     most = asked.len() / 2;
                     page = most;
                 }
-                (Kind::NoHistory | Kind::Doubt, _) => {
+                (Kind::NoHistory | Kind::NoLease | Kind::Doubt, _) => {
                     return Err(explain(format!("read {} keys", asked.len()), &error));
                 }
             },
@@ -124,7 +122,7 @@ pub(super) async fn read_keys(
     Ok(outcomes)
 }
 
-/// Reads one target of many keys, and of a scope that the user may not see, what [is left of it](Scope::narrower).
+/// Reads one range; if the user may not read all of it, what [remains](Scope::narrower).
 pub(super) async fn read_range(
     kv: KvClient,
     wanted: &mut Wanted,
@@ -138,16 +136,16 @@ pub(super) async fn read_range(
                     return Ok(Outcome::Refused(explain(wanted.what(), &error)));
                 }
                 Kind::NoHistory => {}
-                Kind::Doubt => return Err(explain(wanted.what(), &error)),
+                Kind::NoLease | Kind::Doubt => return Err(explain(wanted.what(), &error)),
             },
         }
     }
-    // The connection is sound, and other targets are read as ever.
+    // The connection is fine: only this target is refused.
     let why = "it was compacted faster than it can be read".to_owned();
     Ok(Outcome::Refused(StoreError::Unavailable { what: wanted.what(), why }))
 }
 
-/// The same as it was at a revision; `None` where the store does not know (any more, or yet).
+/// The same at a revision; `None` if that is compacted or not reached yet.
 pub(super) async fn read_history(
     kv: KvClient,
     wanted: &mut Wanted,
@@ -157,9 +155,9 @@ pub(super) async fn read_history(
     match read_pages(&kv, wanted, Some(revision), part).await {
         Ok((mirror, mark)) => Ok(Some((mirror, mark))),
         Err(error) => match kind(&error) {
-            // A refusal is found, and told, by the read of the present.
+            // The read of the current state that follows reports a refusal.
             Kind::Denied | Kind::TooLarge | Kind::TooMany | Kind::NoHistory => Ok(None),
-            Kind::Doubt => Err(explain(wanted.what(), &error)),
+            Kind::NoLease | Kind::Doubt => Err(explain(wanted.what(), &error)),
         },
     }
 }
@@ -189,14 +187,14 @@ async fn read_pages(
 /// All keys of a scope as they were at one moment, page by page.
 pub(super) struct Pages {
     kv: KvClient,
-    /// What is read: what was asked for, or from the first page on what is left of it for this user.
+    /// The scope being read; after the first page, what this user may read of the requested one.
     pub(super) scope: Scope,
     without_values: bool,
     left: Vec<Range>,
     at: Option<i64>,
     mark: Option<Mark>,
     size: usize,
-    /// No page becomes larger: one that was larger had too many bytes.
+    /// Upper bound for page sizes, lowered after a page had too many bytes.
     most: usize,
 }
 
@@ -253,13 +251,13 @@ impl Pages {
     }
 }
 
-/// What of a scope is asked for instead, when the server has answered that the user may not see all of it. A token that
-/// has aged says nothing of that.
+/// The narrower scope to request after the server denied the whole one. An expired token is another error and narrows
+/// nothing.
 pub(super) fn left_by(error: &Error, scope: &Scope) -> Option<Scope> {
     if is_permission(error) { scope.narrower() } else { None }
 }
 
-/// How many keys to ask for next, when so many of so many bytes each took so long.
+/// Size of the next page, from the size, duration and bytes per key of the last one.
 fn next_page(size: usize, took: Duration, bytes_each: usize) -> usize {
     let fit = (PAGE_BYTES / bytes_each.max(1)).clamp(1, LARGEST_PAGE);
     if took < FAST {

@@ -16,28 +16,28 @@ use tokio::time::Instant;
 use super::connect::{Connection, Entrance};
 use super::explain::explain;
 use super::history::FIRST_REVISION;
-use super::jobs::{Answer, Asked, EVENTS_ON_THEIR_WAY, Job, Purpose, probe};
+use super::jobs::{Asked, EVENTS_ON_THEIR_WAY, FinishedJob, Job, Purpose, probe};
 use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
 use super::read::{Mark, Outcome, Wanted};
 use super::streams::{Opened, Streams, Watch};
 use crate::store::access::LEFT_OUT;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, Session, TargetId};
-use crate::store::{StoreError, StoreSpec};
+use crate::store::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::{Content, Detail, Version};
 
-/// Reads under way at once; more wait in order. One of them is never a range's, which may take minutes: a key need
-/// not wait for large trees.
+/// Reads in flight; further ones queue. Ranges, which may take minutes, never take the last slot, so that a single
+/// key does not wait for large trees.
 const READS_AT_ONCE: usize = 4;
-/// Single keys that are read as one job: a few transactions.
+/// Single keys per job: a few transactions.
 const KEYS_IN_JOB: usize = 512;
-/// Commands that are taken at once.
+/// Commands received per batch.
 const COMMANDS: usize = 64;
 
-/// Opens a session with the member whose turn it is. `since`: what is not taken up where it was left is shown as it
-/// was at that revision, and then every update since.
-pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>) -> Session {
-    let entrance = Entrance::new(spec);
+/// Opens a session with the member whose turn it is. With `since`, a target that has nothing to resume from is shown as
+/// of that revision, followed by every later update.
+pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>, files: &StoreFiles) -> Session {
+    let entrance = Entrance::new(spec, files);
     Session::start(move |commands, reports| async move {
         let served = Box::pin(async {
             let entrance = entrance?;
@@ -50,13 +50,13 @@ pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>) -> Session {
         });
         match served.await {
             Ok(Unwanted) => {}
-            // Nobody to tell: the driver has dropped the session.
+            // A send error means that the driver has dropped the session.
             Err(error) => drop(reports.send(Report::Lost(error)).await),
         }
     })
 }
 
-/// The driver has dropped its end.
+/// The session ended because the driver dropped its end.
 struct Unwanted;
 
 struct Serving {
@@ -64,50 +64,50 @@ struct Serving {
     reader: Connection,
     watcher: Connection,
     reports: mpsc::Sender<Report>,
-    /// Apart from the nodes of the map, which are half empty.
-    targets: BTreeMap<TargetId, Box<Target>>,
+    /// Boxed, because the nodes of a `BTreeMap` are half empty.
+    targets: BTreeMap<TargetId, Box<ServedTarget>>,
     streams: Streams,
     opening: Option<BoxFuture<'static, Result<Opened, StoreError>>>,
-    /// Watches that wait for the stream that is being opened.
+    /// Watches waiting for the stream that is being opened.
     unplaced: VecDeque<Watch>,
-    reading: FuturesUnordered<BoxFuture<'static, Result<Answer, StoreError>>>,
-    /// How many of those under way are ranges.
+    reading: FuturesUnordered<BoxFuture<'static, Result<FinishedJob, StoreError>>>,
+    /// How many of the reads in flight are ranges.
     ranges: usize,
     to_read: VecDeque<Job>,
-    /// Reads that wait for events on their way, outside of the reads under way, until each one's time.
+    /// Re-checks that are not due yet. They wait here so that they take no read slot.
     rechecks: VecDeque<(Instant, Vec<Job>)>,
     last_number: i64,
     last_epoch: u64,
     cluster: Option<u64>,
-    /// The highest revision that a read has shown: none that begins later may show a lower one.
+    /// The highest revision seen in a read. A later read with a lower one means that the store was restored.
     highest: i64,
-    /// Whether it was said that there are keys without a name.
+    /// Whether the warning about keys that cannot be shown was logged.
     says_left_out: bool,
     since: Option<i64>,
     out: VecDeque<Report>,
 }
 
 /// A target that this session serves.
-struct Target {
+struct ServedTarget {
     scope: Scope,
     detail: Detail,
-    /// Tells the answers to what was asked last from those to what was asked before.
+    /// Incremented whenever the target is armed again; answers of an older epoch are dropped.
     epoch: u64,
     mirror: Option<Mirror>,
     watches: [Option<i64>; 2],
-    /// What the server has refused since this was watched successfully.
+    /// Fallbacks tried since the watch was last accepted.
     denied: Denied,
-    /// Events of a revision whose rest is still to come.
+    /// Events of a revision whose last fragment has not arrived yet.
     held: Vec<Seen>,
 }
 
-/// How far the ways to watch a target have been tried.
+/// Which fallback for a denied watch is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Denied {
     Never,
-    /// Tried again under a new token.
+    /// Retried with a fresh token.
     Renewed,
-    /// Tried again as two watches of exactly what is needed.
+    /// Split into two watches that cover exactly the target's keys.
     Split,
 }
 
@@ -159,7 +159,7 @@ impl Serving {
                 && let Some(job) = self.next_job()
             {
                 let reports = self.reports.clone();
-                // Where there is no room, reports wait that say as much.
+                // If the channel is full, the reports in it show progress as well.
                 let part = move || drop(reports.try_send(Report::Progress));
                 self.reading.push(Box::pin(job.run(self.reader.kv(), self.highest, part)));
             }
@@ -207,7 +207,7 @@ impl Serving {
         for arm in arms {
             self.drop_target(arm.id);
             self.last_epoch += 1;
-            let target = Target {
+            let target = ServedTarget {
                 scope: self.entrance.space.scope(&arm.key, arm.watch_type),
                 detail: arm.detail,
                 epoch: self.last_epoch,
@@ -242,10 +242,10 @@ impl Serving {
         for id in ids {
             let Some(target) = self.targets.get(&id) else { continue };
             let wanted = Wanted {
-                // The user may see more meanwhile.
+                // The user may have been granted more since the last read.
                 scope: target.scope.widest(),
                 detail: target.detail,
-                // Revisions tell whether events were missed; values are read again only where they were.
+                // Revisions suffice to detect missed events; values are only read if there were any.
                 keys_only: *purpose == Purpose::Verify,
             };
             let heard = target.mirror.as_ref().map_or(0, Mirror::as_of);
@@ -282,8 +282,8 @@ impl Serving {
         Some(job)
     }
 
-    fn answered(&mut self, answer: Answer) -> Result<(), StoreError> {
-        let Answer { job, not_below, outcomes } = answer;
+    fn answered(&mut self, answer: FinishedJob) -> Result<(), StoreError> {
+        let FinishedJob { job, not_below, outcomes } = answer;
         self.ranges -= usize::from(job.is_range());
         let mut missing = Vec::new();
         for (asked, outcome) in job.asked.into_iter().zip(outcomes) {
@@ -325,7 +325,7 @@ impl Serving {
         Ok(())
     }
 
-    /// A cluster that is not the one of before, or that has forgotten, is begun anew with.
+    /// Fails if another cluster answers or the revision went backwards: everything is read anew in a new session.
     fn check(&mut self, mark: Mark, not_below: i64) -> Result<(), StoreError> {
         let known = *self.cluster.get_or_insert(mark.cluster);
         let why = if known != mark.cluster {
@@ -339,7 +339,7 @@ impl Serving {
         Err(StoreError::Unavailable { what: format!("read keys at {}", self.reader.server), why })
     }
 
-    /// Shows what was read of a scope, and watches that from there.
+    /// Reports a read and watches from its revision on.
     fn begin(&mut self, id: TargetId, read: Mirror, scope: Scope) {
         self.stop_watching(id);
         let Some(target) = self.targets.get_mut(&id) else { return };
@@ -350,7 +350,7 @@ impl Serving {
         self.watch(id);
     }
 
-    /// Says once that there are keys that cannot be shown.
+    /// Logs once that some keys cannot be shown.
     fn mention_left_out(&mut self, id: TargetId) {
         let Some(target) = self.targets.get(&id) else { return };
         let left_out = target.mirror.as_ref().map_or(0, Mirror::left_out);
@@ -365,8 +365,8 @@ impl Serving {
         }
     }
 
-    /// The same where all that is known of a revision that was asked for is whether something came after it:
-    /// then what was there is said to be nothing, so that what is there is an update.
+    /// Like [`begin`](Self::begin), but the requested revision is compacted or not reached yet. If the current state is
+    /// newer, first reports the key as absent at that revision, so that the current state is delivered as an update.
     fn begin_after(&mut self, id: TargetId, read: Mirror, scope: Scope, asked: i64) {
         tracing::warn!(
             "etcd does not know revision {asked} of {scope} (any more, or yet): what came since is not told, only what is there now"
@@ -378,8 +378,8 @@ impl Serving {
         self.begin(id, read, scope);
     }
 
-    /// Watches from the last update that was delivered. That the target is served is said when a read
-    /// agrees with what the watch has told since.
+    /// Watches from the last delivered update on. The read that the driver waits for is reported once it agrees with
+    /// the events since.
     fn resume(&mut self, id: TargetId, history: Mirror, scope: Scope) {
         let Some(target) = self.targets.get_mut(&id) else { return };
         target.scope = scope;
@@ -388,11 +388,11 @@ impl Serving {
         self.read([id], &Purpose::Verify);
     }
 
-    /// Compares a read with what the watch has told. `heard`: how far it had told when something was
-    /// missing before. Returns whether the question is answered.
+    /// Compares a read with the mirror that the events maintain. `heard`: the mirror's revision at an earlier read
+    /// that had found a missing event. Returns false if the target must be read again.
     fn verify(&mut self, id: TargetId, read: Mirror, scope: Scope, mark: Mark, heard: Option<i64>) -> bool {
         let Some(target) = self.targets.get(&id) else { return true };
-        // A first read that is still to come answers for this one.
+        // The first read is still in flight, and verifies the target as well.
         let Some(mirror) = &target.mirror else { return true };
         let server = self.reader.server.as_str();
         if scope != target.scope {

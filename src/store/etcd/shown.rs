@@ -1,6 +1,5 @@
-//! Which of two keys with one path is shown, `/a` or `a`: the one with the slash while it is there. Pure.
-//!
-//! What it costs is paid only where there are keys without a slash at the beginning.
+//! Decides which of the two keys `/a` and `a`, which have the same path, is shown: the one with the slash, if it exists.
+//! Pure. Costs nothing unless there are keys without a leading slash.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

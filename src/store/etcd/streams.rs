@@ -1,4 +1,4 @@
-//! Watch streams: each carries thousands of watches, told apart by numbers that are never used twice.
+//! Watch streams: each carries thousands of watches, identified by ids that are never reused.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::store::session::TargetId;
 /// Watches on one stream before another is opened.
 const MOST_ON_STREAM: usize = 5000;
 
-/// A stream is open within this.
+/// Time limit for opening a stream.
 const OPEN: Duration = Duration::from_secs(10);
 
 /// One watch in the store.
@@ -41,10 +41,10 @@ enum Ask {
     Cancel(i64),
 }
 
-/// Where new watches go, and where answers come from: all streams of one session.
+/// All watch streams of one session.
 pub(super) struct Streams {
     answers: SelectAll<BoxStream<'static, Told>>,
-    /// The last one takes new watches. Those before it are full or have an old token; their watches go on.
+    /// The newest takes new watches. The others are full or have an old token, and keep the watches they have.
     open: BTreeMap<u64, Stream>,
     opened: u64,
     watches: BTreeMap<i64, Place>,
@@ -53,7 +53,7 @@ pub(super) struct Streams {
 struct Stream {
     asks: mpsc::UnboundedSender<Ask>,
     watches: usize,
-    /// Watches that the server has not acknowledged yet. It does so in the order of the questions.
+    /// Watches that the server has not acknowledged yet, in the order of the requests, which it keeps.
     unacknowledged: VecDeque<i64>,
     /// Takes no new watches.
     retired: bool,
@@ -89,7 +89,7 @@ impl Watch {
     }
 }
 
-/// Opens a stream, under a new token where there is one: a stream keeps the token that it was opened with.
+/// Opens a stream, after renewing the token if there is a login: a stream keeps the token that it was opened with.
 pub(super) async fn open(connection: Connection, first: Watch) -> Result<Opened, StoreError> {
     if connection.has_login {
         connection.renew_login().await?;
@@ -108,8 +108,8 @@ pub(super) async fn open(connection: Connection, first: Watch) -> Result<Opened,
     Ok(Opened { first, asks, answers })
 }
 
-/// Sends what is asked. Apart from the session, which must read answers meanwhile: the server stops
-/// reading questions from somebody who does not read answers.
+/// Sends requests from a task of its own, because the session must keep reading responses: the server stops reading
+/// requests while its responses are not read.
 async fn forward(mut asks: mpsc::UnboundedReceiver<Ask>, mut sender: WatchRequestSender) {
     while let Some(ask) = asks.recv().await {
         let sent = match ask {
@@ -128,7 +128,7 @@ impl Streams {
         Self { answers: SelectAll::new(), open: BTreeMap::new(), opened: 0, watches: BTreeMap::new() }
     }
 
-    /// Asks for a watch on the newest stream; gives it back where a stream must be opened for it.
+    /// Creates a watch on the newest stream; returns it if a new stream must be opened first.
     pub(super) fn watch(&mut self, watch: Watch) -> Option<Watch> {
         match self.open.last_entry() {
             Some(mut newest) if !newest.get().retired && newest.get().watches < MOST_ON_STREAM => {
@@ -143,7 +143,7 @@ impl Streams {
         }
     }
 
-    /// Whose watch it is; `None` for one that was cancelled or forgotten, whose answers are late.
+    /// The watch's target; `None` for a late response to a cancelled or forgotten watch.
     pub(super) fn target(&self, number: i64) -> Option<TargetId> {
         self.watches.get(&number).map(|place| place.target)
     }
@@ -158,7 +158,7 @@ impl Streams {
         self.forget(number);
     }
 
-    /// Takes note that the server ended a watch.
+    /// Removes a watch that the server cancelled.
     pub(super) fn forget(&mut self, number: i64) {
         let Some(place) = self.watches.remove(&number) else { return };
         let Some(stream) = self.open.get_mut(&place.stream) else { return };
@@ -169,7 +169,7 @@ impl Streams {
         }
     }
 
-    /// Gives the newest stream no further watches: its token is old.
+    /// Creates no further watches on the newest stream, because its token is old.
     pub(super) fn retire_newest(&mut self) {
         if let Some(mut newest) = self.open.last_entry() {
             newest.get_mut().retired = true;
@@ -181,7 +181,7 @@ impl Streams {
         self.opened += 1;
         let place = Place { stream: self.opened, target: opened.first.target };
         self.watches.insert(opened.first.number, place);
-        // An end is an error like any other: nothing that we watch ends by itself.
+        // The end of a stream is an error: we end none.
         let end = futures::stream::once(async {
             Err(Error::WatchError("the server ended the watch stream".to_owned()))
         });

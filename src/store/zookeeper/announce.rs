@@ -1,4 +1,4 @@
-//! When the state of a tree is worth a report, and what that proves. Pure.
+//! When a tree's state is reported, and with which proof. Pure.
 
 use std::time::Duration;
 
@@ -6,49 +6,49 @@ use tokio::time::Instant;
 
 use crate::store::session::Proof;
 
-/// How long a change in a tree waits for the other changes that are being looked at.
+/// How long a changed tree waits for nodes that are still being read before it is reported.
 const HOLD_BACK: Duration = Duration::from_millis(500);
 
-/// What is to be told of a tree.
+/// The pending report of a tree.
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
-    /// Whether all of it was read, and nothing missed since; no part of it is shown as the whole.
+    /// Whether the whole tree was read and no event can have been missed since. A partial tree is never reported.
     loaded: bool,
-    /// Whether a report is owed, changed or not.
+    /// Whether the driver waits for a report, even if nothing changed.
     owed: bool,
     changed: bool,
-    /// Until when it waits for what else is being looked at.
+    /// How long a change waits for other nodes being read.
     held: Option<Instant>,
 }
 
 impl Announcement {
-    /// A report is owed as soon as everything has been read.
+    /// The driver asked for a report.
     pub(super) fn owe(&mut self) {
         self.owed = true;
     }
 
-    /// Everything was read.
+    /// A full walk is complete.
     pub(super) fn load(&mut self) {
         self.loaded = true;
     }
 
-    /// Something may have been missed.
+    /// Events may have been missed.
     pub(super) fn unload(&mut self) {
         self.loaded = false;
     }
 
-    /// Something is another than it was.
+    /// The state changed.
     pub(super) fn change(&mut self, changed: bool) {
         self.changed |= changed;
     }
 
-    /// Until when a report waits that could be made at once.
+    /// Deadline of a pending report.
     pub(super) fn held(&self) -> Option<Instant> {
         self.held
     }
 
-    /// Whether there is something to report now, and how it came about. `at_rest`: nothing is to be looked at.
-    /// `proved`: everything was read since it was asked for.
+    /// The proof to report with, if a report is due now. `at_rest`: no node is waiting to be read. `proved`: everything
+    /// was read since the driver asked.
     pub(super) fn take(&mut self, now: Instant, at_rest: bool, proved: bool) -> Option<Proof> {
         let proved = self.owed && proved;
         if !self.loaded || !(self.changed || proved) {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_shown_before_all_of_it_was_read() {
+    fn nothing_is_reported_before_the_whole_tree_was_read() {
         let (mut it, now) = (Announcement::default(), Instant::now());
         it.owe();
         it.change(true);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_waits_for_its_proof_and_changes_do_not() {
+    fn a_requested_report_waits_for_its_proof_and_changes_do_not() {
         let (mut it, now) = (Announcement::default(), Instant::now());
         it.load();
         it.owe();

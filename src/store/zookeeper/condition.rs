@@ -1,37 +1,36 @@
-//! What must hold for a write, compared with what was read. Pure.
+//! Compares a write's condition with what was read. Pure.
 
 use crate::store::StoreError;
 use crate::store::access::Condition;
 use crate::watch::{Key, Version};
 
-/// What tells a node, as it was read, from all others.
+/// Identifies a node at a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
-    /// The zxid of its making, which a node that is made again does not share.
+    /// The zxid of its creation; a node that is deleted and created again has another one.
     pub(super) czxid: i64,
     pub(super) mzxid: i64,
-    /// The number of its changes: the only thing that ZooKeeper compares.
+    /// The number of its changes, the only thing that ZooKeeper compares.
     pub(super) version: i32,
 }
 
-/// What is at a path when a change comes to it.
+/// What exists at a path when a change is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Present {
     /// No node.
     Nothing,
-    /// A node that the same transaction makes or sets: its versions are not known yet.
+    /// A node that the same transaction creates or sets; its versions are not known yet.
     Written,
     /// A node.
     Node(Identity),
 }
 
 impl Present {
-    /// The node that an operation under a condition asks for; `None` is any.
+    /// The node that an operation under this condition expects; `None`: any.
     ///
-    /// ZooKeeper compares no zxid, neither in an operation nor in a transaction's check, only the number of changes: a
-    /// node that is deleted and made again, in the instant between its reading here and the transaction, and then
-    /// changed as often as before, passes for the old one. The answer to a write tells the node's making, so that
-    /// such a write is at least reported. The answer to a deletion tells nothing.
+    /// ZooKeeper compares only the number of changes, never a zxid. A node that is deleted, created again and changed as
+    /// often as before, between the read here and the transaction, passes for the old one. The answer to a write has the
+    /// creation zxid, so that such a write is at least reported; the answer to a deletion or check has none.
     pub(super) fn expected(self, condition: Condition) -> Option<Identity> {
         match (self, condition) {
             (Self::Node(identity), Condition::Version(_)) => Some(identity),
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_is_about_what_is_there() {
+    fn conditions_are_compared_with_the_present_node() {
         let key = Key::new("/a").unwrap();
         let at = |n| Condition::Version(Version::Revision(n));
         let node = |mzxid| Present::Node(Identity { czxid: 1, mzxid, version: 0 });

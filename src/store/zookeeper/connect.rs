@@ -1,6 +1,5 @@
-//! Opening one ZooKeeper session: servers, credentials, certificates, and words for what goes wrong.
+//! Opens one ZooKeeper session: servers, credentials, certificates, and error messages.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -9,20 +8,13 @@ use tokio::time::timeout;
 use zookeeper_client::{Client, Connector, Error, TlsOptions};
 
 use crate::store::error::time;
-use crate::store::{Credentials, StoreError, StoreSpec, StoreUrl, Tls, install_crypto};
+use crate::store::files::{Certificates, FileKind, Identity};
+use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls, install_crypto};
 
-/// Where a system keeps the authorities it trusts: Debian, Fedora, Alpine, SUSE.
-const SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-];
-
-/// For asking a server why it did not let us in.
+/// Time limit for probing why a server refused the connection.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Everything that a connection needs, read once a session.
+/// Everything that a connection needs, read once per session.
 #[derive(Debug, Clone)]
 pub(super) struct Entrance {
     connector: Connector,
@@ -34,7 +26,7 @@ pub(super) struct Entrance {
 
 impl Entrance {
     /// Reads the files that a store's specification names.
-    pub(super) async fn of(spec: &StoreSpec) -> Result<Self, StoreError> {
+    pub(super) async fn of(spec: &StoreSpec, files: &StoreFiles) -> Result<Self, StoreError> {
         let StoreUrl::ZooKeeper { servers, chroot, tls } = &spec.url else {
             return Err(StoreError::Refused {
                 what: format!("open store {} as ZooKeeper", spec.name),
@@ -47,7 +39,8 @@ impl Entrance {
         match &spec.credentials {
             None => {}
             Some(Credentials::Digest { digest_file }) => {
-                connector = connector.with_auth("digest", digest(digest_file).await?.as_bytes());
+                let digest = files.read(digest_file, FileKind::Digest).await?;
+                connector = connector.with_auth("digest", digest.as_bytes());
             }
             Some(Credentials::Password { .. }) => {
                 return Err(StoreError::Refused {
@@ -61,7 +54,7 @@ impl Entrance {
             for server in servers {
                 check_host(server)?;
             }
-            connector = connector.with_tls(certificates(spec.tls.as_ref()).await?);
+            connector = connector.with_tls(certificates(spec.tls.as_ref(), files).await?);
         }
         Ok(Self {
             connector,
@@ -98,6 +91,12 @@ impl Entrance {
         (self, chroot)
     }
 
+    /// The same for a session that is left to its time-out when its client is dropped.
+    pub(super) fn kept_when_dropped(mut self) -> Self {
+        self.connector = self.connector.with_detached();
+        self
+    }
+
     /// Opens a session within the session time-out, or `limit` where that is shorter.
     pub(super) async fn open(self, limit: Option<Duration>) -> Result<Client, StoreError> {
         let limit = limit.map_or(self.limit, |limit| limit.min(self.limit));
@@ -128,7 +127,7 @@ impl Entrance {
         Err(self.explain(why).await)
     }
 
-    /// The library says only that it did not work; a server that cannot be reached at all says why.
+    /// The library only says that connecting failed; a TCP connection to each server tells why.
     async fn explain(&self, why: String) -> StoreError {
         for server in &self.servers {
             let address = if server.contains(':') { server.clone() } else { format!("{server}:2181") };
@@ -152,25 +151,7 @@ impl Entrance {
     }
 }
 
-async fn read(path: &Path) -> Result<String, StoreError> {
-    tokio::fs::read_to_string(path)
-        .await
-        .map_err(|error| StoreError::File { path: path.display().to_string(), why: error.to_string() })
-}
-
-async fn digest(path: &Path) -> Result<String, StoreError> {
-    let text = read(path).await?;
-    let digest = text.trim_end_matches(['\n', '\r']);
-    if digest.contains(':') && !digest.contains('\n') {
-        return Ok(digest.to_owned());
-    }
-    Err(StoreError::File {
-        path: path.display().to_string(),
-        why: "it must hold one line, `user:password`".to_owned(),
-    })
-}
-
-/// The library trusts its caller that a host can be named in a certificate.
+/// The library expects host names that are valid in certificates.
 fn check_host(server: &str) -> Result<(), StoreError> {
     let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -183,65 +164,43 @@ fn check_host(server: &str) -> Result<(), StoreError> {
     }
 }
 
-async fn certificates(tls: Option<&Tls>) -> Result<TlsOptions, StoreError> {
+async fn certificates(tls: Option<&Tls>, files: &StoreFiles) -> Result<TlsOptions, StoreError> {
     install_crypto();
     let none = Tls::default();
-    let Tls { ca, cert, key, server_name } = tls.unwrap_or(&none);
-    if let Some(name) = server_name {
+    let tls = tls.unwrap_or(&none);
+    if let Some(name) = &tls.server_name {
         return Err(StoreError::Refused {
             what: format!("expect the name {name} in the server's certificate"),
             why: "`server_name` works for etcd only; write the host in the URL as the certificate has it"
                 .to_owned(),
         });
     }
-    let authorities = match ca {
-        Some(path) => path.as_path(),
-        None => SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists()).ok_or_else(|| {
-            StoreError::File {
-                path: SYSTEM_AUTHORITIES[0].to_owned(),
-                why: "the system has no file of trusted authorities; install ca-certificates, or set `ca`"
-                    .to_owned(),
-            }
-        })?,
-    };
-    let unusable = |path: &Path, error: &Error| StoreError::File {
+    let Certificates { authorities: (ca, authorities), identity } = files.certificates(tls).await?;
+    let unusable = |path: &std::path::Path, error: &Error| StoreError::File {
         path: path.display().to_string(),
         why: error.to_string(),
     };
-    let mut options = TlsOptions::new()
-        .with_pem_ca(&read(authorities).await?)
-        .map_err(|error| unusable(authorities, &error))?;
-    match (cert, key) {
-        (None, None) => {}
-        (Some(cert), Some(key)) => {
-            options = options
-                .with_pem_identity(&read(cert).await?, &read(key).await?)
-                .map_err(|error| unusable(cert, &error))?;
-        }
-        (Some(alone), None) | (None, Some(alone)) => {
-            return Err(StoreError::File {
-                path: alone.display().to_string(),
-                why: "`cert` and `key` belong together; set both or none".to_owned(),
-            });
-        }
+    let mut options = TlsOptions::new().with_pem_ca(&authorities).map_err(|error| unusable(&ca, &error))?;
+    if let Some(Identity { path, cert, key }) = identity {
+        options = options.with_pem_identity(&cert, &key).map_err(|error| unusable(&path, &error))?;
     }
     Ok(options)
 }
 
-/// What an error of one request says.
+/// What an error of one request implies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The connection broke; the session may go on in another one.
+    /// The connection is lost; the session may continue on another one.
     Broken,
     /// The session is over.
     Over,
-    /// The server understood, and will say the same again.
+    /// The server answered; repeating the request does not help.
     Refused,
-    /// The server understood, and does not let us.
+    /// The server answered: not authorized.
     Denied,
 }
 
-/// Reads an error. What is not known is taken for a broken connection: that is tried again.
+/// Classifies an error. An unknown one counts as a lost connection, which is retried.
 pub(super) fn meaning(error: &Error) -> Meaning {
     if matches!(error, Error::NoAuth) {
         Meaning::Denied
@@ -272,7 +231,7 @@ pub(super) fn meaning(error: &Error) -> Meaning {
     }
 }
 
-/// A node at which the connection is lost so often in a row is not the victim but the cause.
+/// After this many consecutive connection losses while reading one node, the node is taken for their cause.
 pub(super) const MOST_LOSSES: u32 = 5;
 
 /// The connection was lost at a node too often.
@@ -299,7 +258,7 @@ pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
     }
 }
 
-/// Why a request is refused. The library has two words for what the server says of most of them.
+/// Why a request is refused. The library reports most refusals only as a "server error".
 fn in_words(error: &Error) -> String {
     if *error == Error::BadArguments(&"server error") {
         "ZooKeeper does not allow it; the nodes below /zookeeper are its own".to_owned()

@@ -1,23 +1,22 @@
-//! Which nodes of a tree are to be looked at: each by one request at a time, so that no older answer comes last.
-//! Pure.
+//! Which nodes of a tree to read: one request per node at a time, so that an older answer never arrives last. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What is to be looked at, and what a walk through the whole tree may not decide.
+/// Nodes to re-read, and nodes whose result from a running full walk must be ignored because an event arrived meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     waiting: BTreeSet<Arc<str>>,
-    /// On their way, and whether something was heard of them since.
+    /// Requests in flight, and whether an event for the node arrived since.
     looking: BTreeMap<Arc<str>, bool>,
-    /// Places that were due at any time of a walk: what it finds there may be older than what is known.
+    /// Nodes that were due at any time during the walk: its result for them may be stale.
     walking: Option<BTreeSet<Arc<str>>>,
-    /// How many more answers of each place belong to the last walk's proof.
+    /// How many more answers per node the last walk's proof depends on.
     proof: BTreeMap<Arc<str>, u8>,
 }
 
 impl Due {
-    /// Something was heard of a place.
+    /// An event arrived for a node.
     pub(super) fn add(&mut self, at: &Arc<str>) {
         if let Some(places) = &mut self.walking {
             places.insert(Arc::clone(at));
@@ -28,7 +27,7 @@ impl Due {
         }
     }
 
-    /// The next places to look at, so many at most.
+    /// Takes the next nodes to read, at most this many.
     pub(super) fn take(&mut self, most: usize) -> Vec<Arc<str>> {
         let places: Vec<Arc<str>> = self.waiting.iter().take(most).cloned().collect();
         for at in &places {
@@ -38,7 +37,7 @@ impl Due {
         places
     }
 
-    /// A place was looked at.
+    /// A node was read.
     pub(super) fn looked(&mut self, at: &Arc<str>) {
         if self.looking.remove(at) == Some(true) {
             self.waiting.insert(Arc::clone(at));
@@ -51,19 +50,19 @@ impl Due {
         }
     }
 
-    /// A look had no answer; it is made again, which also answers what was heard since.
+    /// A read got no answer. It is repeated, which covers events since then too.
     pub(super) fn failed(&mut self, at: Arc<str>) {
         self.looking.remove(&at);
         self.proof.entry(Arc::clone(&at)).and_modify(|left| *left = 1);
         self.waiting.insert(at);
     }
 
-    /// A walk begins, in the place of the one before.
+    /// A walk begins and replaces the previous one.
     pub(super) fn begin_walk(&mut self) {
         self.walking = Some(self.waiting.iter().chain(self.looking.keys()).cloned().collect());
     }
 
-    /// The walk is over. Returns the places that it may not decide. What of them is still due belongs to its proof.
+    /// The walk is complete. Returns the nodes whose result must be ignored. Those still due belong to its proof.
     pub(super) fn end_walk(&mut self) -> BTreeSet<Arc<str>> {
         let waiting = self.waiting.iter().map(|at| (Arc::clone(at), 1));
         let looking = self.looking.iter().map(|(at, again)| (Arc::clone(at), 1 + u8::from(*again)));
@@ -71,12 +70,12 @@ impl Due {
         self.walking.take().unwrap_or_default()
     }
 
-    /// Whether nothing is to be looked at.
+    /// Whether no node is waiting to be read.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.looking.is_empty()
     }
 
-    /// Whether everything that the last walk could not decide has been looked at.
+    /// Whether all nodes that the last walk ignored have been read since.
     pub(super) fn is_proved(&self) -> bool {
         self.walking.is_none() && self.proof.is_empty()
     }
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_looked_at_by_one_request_at_a_time() {
+    fn a_node_is_read_by_one_request_at_a_time() {
         let mut due = Due::default();
         add(&mut due, "a");
         add(&mut due, "a");
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_decides_nothing_of_what_was_due_meanwhile() {
+    fn a_walk_ignores_nodes_that_were_due_meanwhile() {
         let mut due = Due::default();
         for at in ["looking", "waiting"] {
             add(&mut due, at);
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_proves_something_once_what_was_due_has_been_looked_at() {
+    fn a_walk_is_proof_once_the_due_nodes_have_been_read() {
         let mut due = Due::default();
         due.begin_walk();
         due.end_walk();
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_without_an_answer_is_made_once_for_the_proof() {
+    fn a_read_without_an_answer_counts_once_for_the_proof() {
         let mut due = Due::default();
         add(&mut due, "a");
         due.take(1);

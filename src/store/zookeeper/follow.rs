@@ -1,7 +1,7 @@
-//! One tree that is followed: a recursive watch on its top, a walk through all of it, and a look at what changes.
+//! Follows one tree: a recursive watch on its top, a full walk, and re-reads of nodes that change.
 //!
-//! The library loses such a watch when it reconnects, and the servers lose what happens meanwhile (ZOOKEEPER-4698).
-//! So with every connection the watch is set anew and everything is read again.
+//! The client library loses such a watch when it reconnects, and the server loses the events in between
+//! (ZOOKEEPER-4698). So the watch is set and everything is read again on every connection.
 
 use std::sync::Arc;
 
@@ -19,49 +19,49 @@ use super::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
 use super::due::Due;
 use super::nodes::{MOST_NODES, Node, read_nodes, read_values, walk};
 use super::path::{below, place_in};
-use super::serve::{Ended, sleep_until};
+use super::session_end::SessionEnd;
 use super::tree::{Found, Tree, parent};
 use crate::store::StoreError;
-use crate::store::session::{Reading, Report, TargetId};
+use crate::store::session::{Reading, Report, TargetId, sleep_until};
 use crate::watch::Version;
 
-/// Requests for changed nodes on their way at once, for one tree.
+/// Requests for changed nodes in flight, per tree.
 const LOOKS: usize = 4;
 
-/// Events that came already are taken together, up to so many, before anything is looked at or reported.
+/// Queued events taken per batch, before anything is read or reported.
 const TOGETHER: usize = 1000;
 
-/// Why a tree is followed no more.
+/// Why a tree is no longer followed.
 pub(super) enum Stopped {
     /// Nobody asks for it.
     Unasked,
-    /// It cannot be read or watched; the rest of the session goes on.
+    /// The tree cannot be read or watched; the session continues.
     Refused(StoreError),
     /// The session is over.
-    Session(Ended),
+    Session(SessionEnd),
 }
 
-impl From<Ended> for Stopped {
-    fn from(ended: Ended) -> Self {
+impl From<SessionEnd> for Stopped {
+    fn from(ended: SessionEnd) -> Self {
         Self::Session(ended)
     }
 }
 
 type Looked = (Vec<Arc<str>>, Result<Vec<Option<Node>>, StoreError>);
 
-/// What a tree is followed with.
+/// Inputs for following a tree.
 pub(super) struct Asked {
     pub(super) id: TargetId,
     pub(super) top: Arc<str>,
     pub(super) client: oneshot::Receiver<Result<Client, StoreError>>,
-    /// What all trees of a session may have on its way.
+    /// Limits the requests in flight of all trees of the session.
     pub(super) requests: Arc<Semaphore>,
     pub(super) reports: mpsc::Sender<Report>,
-    /// Each is a demand to verify it; closed when nobody asks for the tree any more.
+    /// Verification requests; closed when the tree is disarmed.
     pub(super) demands: mpsc::UnboundedReceiver<()>,
 }
 
-/// Follows a tree until it cannot or need not be followed any more.
+/// Follows a tree until it is disarmed, refused, or the session ends.
 pub(super) async fn follow(mut asked: Asked) -> Stopped {
     let client = match (&mut asked.client).await {
         Ok(Ok(client)) => client,
@@ -86,14 +86,14 @@ pub(super) async fn follow(mut asked: Asked) -> Stopped {
     }
 }
 
-/// A walk that is under way.
+/// A running walk.
 struct Walk {
     found: BoxFuture<'static, Result<Found, StoreError>>,
-    /// Whether another one was demanded after this one had begun.
+    /// Whether another one was requested after this one had begun.
     again: bool,
 }
 
-/// A tree, and what is under way for it.
+/// A tree and the requests in flight for it.
 struct Following {
     asked: Asked,
     client: Client,
@@ -102,7 +102,7 @@ struct Following {
     due: Due,
     walk: Option<Walk>,
     looks: FuturesUnordered<BoxFuture<'static, Looked>>,
-    /// How often in a row the connection was lost before everything was read.
+    /// Consecutive connection losses before a walk was complete.
     losses: u32,
 }
 
@@ -129,9 +129,9 @@ impl Following {
                 Err(error) => error,
             };
             match meaning(&error) {
-                // It waits in the client for the next connection.
+                // The client queues the request for the next connection.
                 Meaning::Broken => {}
-                Meaning::Over => return Err(Ended::Lost(failed(what, &error)).into()),
+                Meaning::Over => return Err(SessionEnd::Lost(failed(what, &error)).into()),
                 Meaning::Refused if matches!(error, Error::Unimplemented) => {
                     let why =
                         "the server is older than ZooKeeper 3.6 and cannot watch a whole tree".to_owned();
@@ -272,7 +272,7 @@ impl Following {
             if state.is_terminated() {
                 let what = format!("watch {} and everything below it", self.asked.top);
                 let why = format!("the session ended: {state:?}");
-                return Err(Ended::Lost(StoreError::Unavailable { what, why }).into());
+                return Err(SessionEnd::Lost(StoreError::Unavailable { what, why }).into());
             }
             let lost = state == SessionState::Disconnected;
             return Ok(if lost { Connection::Lost } else { Connection::Kept });
@@ -299,7 +299,7 @@ impl Following {
         let version = Version::Revision(self.tree.whole());
         let reading = Reading { version, content: self.tree.content() };
         let report = Report::State { id: self.asked.id, reading, proof };
-        self.asked.reports.send(report).await.map_err(|_| Ended::Unheard.into())
+        self.asked.reports.send(report).await.map_err(|_| SessionEnd::Unheard.into())
     }
 }
 

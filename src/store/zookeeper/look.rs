@@ -1,17 +1,17 @@
-//! One look at a node: what is there, and a one-shot watch that was set in the same request.
+//! Reads a node and sets a one-shot watch in the same request.
 //!
-//! One-shot watches only. The library loses persistent ones when it reconnects, without a word.
+//! One-shot watches only: the client library silently loses persistent ones when it reconnects.
 
 use std::sync::Arc;
 
 use zookeeper_client::{Client, Error, OneshotWatcher, Stat};
 
-/// What of a node is looked at.
+/// What to read of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Want {
     /// Its value.
     Value,
-    /// Only whether it is there, and its versions.
+    /// Only its existence and versions.
     Stat,
     /// The names of its children.
     Children,
@@ -20,7 +20,7 @@ pub(super) enum Want {
 /// What was seen.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Seen {
-    /// There is no such node; its creation is watched for.
+    /// The node does not exist; the watch fires when it is created.
     Absent,
     /// A node, with its value.
     Value(Stat, Vec<u8>),
@@ -30,7 +30,7 @@ pub(super) enum Seen {
     Children(Stat, Vec<String>),
 }
 
-/// Looks and watches. The watch covers every change after what is returned.
+/// Reads and watches. The watch covers every change after the returned state.
 pub(super) async fn look(
     client: Client,
     path: Arc<str>,
@@ -51,7 +51,7 @@ pub(super) async fn look(
             Want::Stat => Err(Error::NoNode),
         };
         match seen {
-            // A node that is missing cannot be watched by reading it.
+            // Reading a missing node sets no watch.
             Err(Error::NoNode) => {}
             other => return other,
         }

@@ -17,6 +17,7 @@ mod nodes;
 mod path;
 mod pool;
 mod serve;
+mod session_end;
 mod single;
 mod size;
 mod tree;
@@ -27,9 +28,10 @@ pub use access::Access;
 
 use self::connect::Entrance;
 use self::path::path_of;
-use self::serve::{Ended, Serving};
+use self::serve::Serving;
+use self::session_end::SessionEnd;
 use super::session::{Command, Report, Session};
-use super::{StoreError, StoreSpec};
+use super::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::Key;
 
 /// Fails where no node can have this key.
@@ -38,32 +40,33 @@ pub(super) fn admits(key: &Key) -> Result<(), StoreError> {
 }
 
 /// Starts a session. Which server is tried first is chosen by chance at each attempt.
-pub fn session(spec: &StoreSpec, _attempt: u64) -> Session {
-    let spec = spec.clone();
+pub fn session(spec: &StoreSpec, files: &StoreFiles) -> Session {
+    let (spec, files) = (spec.clone(), files.clone());
     Session::start(move |commands, reports| async move {
-        match serve(&spec, commands, &reports).await {
-            Ended::Unheard => {}
+        match serve(&spec, &files, commands, &reports).await {
+            SessionEnd::Unheard => {}
             // Nobody may be left to hear it.
-            Ended::Lost(error) => drop(reports.send(Report::Lost(error)).await),
+            SessionEnd::Lost(error) => drop(reports.send(Report::Lost(error)).await),
         }
     })
 }
 
 async fn serve(
     spec: &StoreSpec,
+    files: &StoreFiles,
     commands: mpsc::UnboundedReceiver<Command>,
     reports: &mpsc::Sender<Report>,
-) -> Ended {
-    let entrance = match Entrance::of(spec).await {
+) -> SessionEnd {
+    let entrance = match Entrance::of(spec, files).await {
         Ok(entrance) => entrance,
-        Err(error) => return Ended::Lost(error),
+        Err(error) => return SessionEnd::Lost(error),
     };
     let client = match entrance.clone().open(None).await {
         Ok(client) => client,
-        Err(error) => return Ended::Lost(error),
+        Err(error) => return SessionEnd::Lost(error),
     };
     if reports.send(Report::Ready { server: entrance.servers() }).await.is_err() {
-        return Ended::Unheard;
+        return SessionEnd::Unheard;
     }
     Serving::new(entrance, client, reports.clone()).run(commands).await
 }

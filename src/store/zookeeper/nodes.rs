@@ -1,4 +1,4 @@
-//! Reads nodes, several with one request, and all that is below one.
+//! Reads nodes, several per request, and whole subtrees.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::connect::failed;
 use super::path::{below, join};
 use crate::store::StoreError;
 
-/// Nodes that are read with one request: the server makes each answer in one piece.
+/// Nodes per request: the server builds each answer in one piece.
 pub(super) const MOST_NODES: usize = 64;
-/// What an answer should hold at most, in bytes. A node holds up to 1 MiB.
+/// Target size of an answer, in bytes. A node holds up to 1 MiB.
 const ANSWER_BYTES: usize = 1 << 20;
-/// Such requests of one walk that are on their way at once.
+/// Requests in flight per walk.
 const REQUESTS_IN_FLIGHT: usize = 8;
 
 /// A node as it was read: first its value, then the names below it.
@@ -26,7 +26,7 @@ pub(super) struct Node {
     pub(super) names: Vec<String>,
 }
 
-/// How many nodes to ask for at once, by what came so far.
+/// Adapts the number of nodes per request to the sizes seen so far.
 #[derive(Debug, Default)]
 struct Sizes {
     nodes: usize,
@@ -45,8 +45,8 @@ impl Sizes {
     }
 }
 
-/// Reads a node and everything below it, with requests for so many nodes at most: `found` is told of every node with
-/// its place, the upper ones first. Nodes that come or go meanwhile are found, or not.
+/// Reads a node and everything below it, with at most this many nodes per request. Calls `found` for every node with its
+/// relative path, parents first. Nodes created or deleted meanwhile may be missing.
 pub(super) async fn walk<R>(
     top: &Arc<str>,
     most: usize,
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// Reads these nodes, as many with one request as an answer should hold.
+/// Reads these nodes, as many per request as fit into an answer.
 pub(super) async fn read_many(
     paths: &[Arc<str>],
     request: impl AsyncFn(&[Arc<str>]) -> Result<Vec<Option<Node>>, StoreError>,
@@ -91,7 +91,7 @@ pub(super) async fn read_many(
     Ok(nodes)
 }
 
-/// What is at each of these paths, with the names below it; `None` where nothing is.
+/// The nodes at these paths with the names of their children; `None` where there is none.
 pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Vec<Option<Node>>, StoreError> {
     let mut nodes = read_values(client, paths).await?;
     let mut reader = client.new_multi_reader();
@@ -117,7 +117,7 @@ pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Ve
     Ok(nodes)
 }
 
-/// What is at each of these paths, without names; `None` where nothing is.
+/// The nodes at these paths, without names of children; `None` where there is none.
 pub(super) async fn read_values(
     client: &Client,
     paths: &[Arc<str>],

@@ -1,4 +1,4 @@
-//! From a key to a znode's path: always absolute, relative to the chroot.
+//! Converts keys to znode paths, which are absolute within the chroot.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ pub(super) fn path_of(key: &Key) -> Result<Arc<str>, StoreError> {
     Ok(if written { key.shared() } else { format!("/{inner}").into() })
 }
 
-/// What ZooKeeper's `PathUtils.validatePath` lets through, which looks at the halves of surrogate pairs: emoji, too.
+/// What ZooKeeper's `PathUtils.validatePath` accepts. It checks UTF-16 code units, so it refuses emoji too.
 fn allowed(c: char) -> bool {
     !matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
 
-/// The path of a node `at` a place below `top`; `""` is `top` itself.
+/// The path of the node at a relative path below `top`; `""` is `top` itself.
 pub(super) fn below(top: &Arc<str>, at: &str) -> Arc<str> {
     match (&**top, at) {
         (_, "") => Arc::clone(top),
@@ -39,7 +39,7 @@ pub(super) fn below(top: &Arc<str>, at: &str) -> Arc<str> {
     }
 }
 
-/// The place of a path below `top`; `""` for `top` itself. The inverse of [`below`].
+/// A path relative to `top`; `""` for `top` itself. The inverse of [`below`].
 pub(super) fn place_in<'a>(top: &str, path: &'a str) -> Option<&'a str> {
     match path.strip_prefix(top)? {
         "" => Some(""),
@@ -48,12 +48,12 @@ pub(super) fn place_in<'a>(top: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
-/// `name` below the place `at`.
+/// `name` below the relative path `at`.
 pub(super) fn join(at: &str, name: &str) -> String {
     if at.is_empty() { name.to_owned() } else { format!("{at}/{name}") }
 }
 
-/// All paths above a node, the highest first, without the top.
+/// All ancestors of a path, the highest first, without `/`.
 pub(super) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(end, _)| &path[..end]).filter(|above| !above.is_empty())
 }

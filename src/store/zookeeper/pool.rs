@@ -1,29 +1,29 @@
-//! The sessions with ZooKeeper that one store session is made of, and which of them watches what.
+//! The ZooKeeper sessions of one store session, and which of them holds which watches.
 //!
-//! The library re-registers all watches of a session after a reconnect. Above 128 KiB of paths it does that in
-//! several packets, which confuses it, and it reconnects again and again until the session expires. So no
-//! session gets more than [`MOST_BYTES`] of watched paths.
+//! The client library re-registers all watches of a session after a reconnect. Above 128 KiB of paths it does so in
+//! several packets, mistakes the replies, and reconnects until the session expires. So no session gets more than
+//! [`MOST_BYTES`] of watched paths.
 
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 use zookeeper_client::Client;
 
-/// Watched path bytes of one session, chroot included: three quarters of what the library can re-register, and not
-/// less, because a server takes 60 sessions of one host by default (`maxClientCnxns`).
+/// Watched path bytes per session, chroot included: three quarters of what the library can re-register. Not less,
+/// because a server accepts 60 connections per host by default (`maxClientCnxns`).
 const MOST_BYTES: usize = 96 << 10;
 
 /// One of the pool's sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member(u32);
 
-/// How a session watches. Never in both ways: before 3.9 a server that has a path watched by one session in two ways
-/// forgets one of them (ZOOKEEPER-4466).
+/// How a session watches. Never both ways: before 3.9, a server drops one of two watches of different kinds that one
+/// session sets on the same path (ZOOKEEPER-4466).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Nodes by themselves, until they change.
+    /// One-shot watches on single nodes.
     Nodes,
-    /// Whole trees, for good.
+    /// Recursive watches on trees.
     Trees,
 }
 
@@ -35,9 +35,9 @@ pub(super) struct Joined {
     /// `None` until something is watched in it.
     manner: Option<Manner>,
     bytes: usize,
-    /// The asking that its last finished `sync` came after.
+    /// Command counter at the start of its last completed `sync`.
     pub(super) synced: u64,
-    /// The asking that a `sync` on its way came after.
+    /// Command counter at the start of the `sync` in flight.
     pub(super) syncing: Option<u64>,
     /// Since when it has no connection.
     pub(super) down: Option<Instant>,
@@ -50,32 +50,32 @@ pub(super) struct Pool {
     next: u32,
 }
 
-/// Where a path is watched.
+/// The session that has room for a path.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In a session that is there, or on its way.
+pub(super) enum Room {
+    /// One that is open or being opened.
     Known(Member),
-    /// In one that has to be opened.
+    /// One that must be opened.
     New(Member),
 }
 
 impl Pool {
-    /// Takes in a session that is connected, for whatever comes first.
+    /// Adds a connected session; its first watch decides how it watches.
     pub(super) fn found(&mut self) -> Member {
         self.add(None, 0)
     }
 
-    /// Finds room for a path of so many bytes.
-    pub(super) fn place(&mut self, manner: Manner, bytes: usize) -> Place {
+    /// Reserves room for a path of this many bytes.
+    pub(super) fn place(&mut self, manner: Manner, bytes: usize) -> Room {
         let roomy = self.members.iter_mut().find(|(_, joined)| {
             joined.manner.is_none_or(|other| other == manner) && joined.bytes + bytes <= MOST_BYTES
         });
         if let Some((member, joined)) = roomy {
             joined.manner = Some(manner);
             joined.bytes += bytes;
-            return Place::Known(*member);
+            return Room::Known(*member);
         }
-        Place::New(self.add(Some(manner), bytes))
+        Room::New(self.add(Some(manner), bytes))
     }
 
     fn add(&mut self, manner: Option<Manner>, bytes: usize) -> Member {
@@ -86,7 +86,7 @@ impl Pool {
         member
     }
 
-    /// Gives a path's room back.
+    /// Releases a path's room.
     pub(super) fn leave(&mut self, member: Member, bytes: usize) {
         if let Some(joined) = self.members.get_mut(&member) {
             joined.bytes -= bytes.min(joined.bytes);
@@ -110,7 +110,7 @@ impl Pool {
         self.members.values().any(|joined| joined.client.is_some() && joined.down.is_none())
     }
 
-    /// Since when the session that has been without a connection for longest has none.
+    /// When the session that has been disconnected longest lost its connection.
     pub(super) fn down_since(&self) -> Option<Instant> {
         self.members.values().filter_map(|joined| joined.down).min()
     }
@@ -121,15 +121,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_session_watches_more_than_it_can_take_up_again() {
+    fn no_session_watches_more_than_it_can_re_register() {
         let mut pool = Pool::default();
         let mut bytes: BTreeMap<Member, usize> = BTreeMap::new();
         let mut opened = 0;
         for n in 0..20_000 {
             let length = 13 + n % 40;
             let member = match pool.place(Manner::Nodes, length) {
-                Place::Known(member) => member,
-                Place::New(member) => {
+                Room::Known(member) => member,
+                Room::New(member) => {
                     opened += 1;
                     member
                 }
@@ -143,23 +143,23 @@ mod tests {
     }
 
     #[test]
-    fn room_that_is_given_back_is_used_again() {
+    fn released_room_is_reused() {
         let mut pool = Pool::default();
-        let Place::New(first) = pool.place(Manner::Nodes, MOST_BYTES) else { panic!("the pool was empty") };
-        let Place::New(second) = pool.place(Manner::Nodes, 1) else { panic!("the first is full") };
+        let Room::New(first) = pool.place(Manner::Nodes, MOST_BYTES) else { panic!("the pool was empty") };
+        let Room::New(second) = pool.place(Manner::Nodes, 1) else { panic!("the first is full") };
         assert_ne!(first, second);
         pool.leave(first, 100);
-        assert_eq!(pool.place(Manner::Nodes, 100), Place::Known(first));
+        assert_eq!(pool.place(Manner::Nodes, 100), Room::Known(first));
     }
 
     #[test]
-    fn a_session_watches_in_one_manner_and_for_good() {
+    fn a_session_never_changes_how_it_watches() {
         let mut pool = Pool::default();
         let first = pool.found();
-        assert_eq!(pool.place(Manner::Trees, 2), Place::Known(first));
-        let Place::New(second) = pool.place(Manner::Nodes, 2) else { panic!("the first is for trees") };
+        assert_eq!(pool.place(Manner::Trees, 2), Room::Known(first));
+        let Room::New(second) = pool.place(Manner::Nodes, 2) else { panic!("the first is for trees") };
         pool.leave(first, 2);
-        assert_eq!(pool.place(Manner::Nodes, 2), Place::Known(second));
-        assert_eq!(pool.place(Manner::Trees, 2), Place::Known(first));
+        assert_eq!(pool.place(Manner::Nodes, 2), Room::Known(second));
+        assert_eq!(pool.place(Manner::Trees, 2), Room::Known(first));
     }
 }

@@ -1,7 +1,8 @@
-//! One session's work: arms, looks again at what fired, verifies, and reports.
+//! The main loop of a session: arms, re-reads nodes whose watch fired, verifies, and reports.
 //!
-//! Nothing here waits for an answer; every request, every watch and every tree is a future in one of a few sets.
+//! Nothing here waits for an answer: every request, watch and tree is a future in one of a few sets.
 
+mod followed;
 mod singles;
 mod trees;
 
@@ -17,22 +18,23 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
-use self::trees::{Followed, Left};
+use self::followed::{Followed, Left};
 use super::connect::{Entrance, Meaning, failed, meaning};
 use super::look::{Seen, Want};
 use super::path::path_of;
-use super::pool::{Manner, Member, Place, Pool};
+use super::pool::{Manner, Member, Pool, Room};
+use super::session_end::SessionEnd;
 use super::single::Single;
 use crate::store::StoreError;
-use crate::store::session::{Arm, Command, Report, TargetId};
+use crate::store::session::{Arm, Command, Report, TargetId, sleep_until};
 
-/// Looks at single nodes on their way at once, all sessions together.
+/// Reads of single nodes in flight, over all sessions of the pool.
 const IN_FLIGHT: usize = 256;
 
-/// Requests for many nodes on their way at once, all trees together.
+/// Requests for several nodes in flight, over all trees.
 const TREE_REQUESTS: usize = 16;
 
-/// Things that happened already are taken together, up to so many.
+/// Ready futures taken per batch.
 const TOGETHER: usize = 1000;
 
 struct Looked {
@@ -41,7 +43,8 @@ struct Looked {
     result: Result<(Seen, OneshotWatcher), Error>,
 }
 
-/// A watch that is set. By hand, because an `async` block would keep its watcher twice, for each of thousands.
+/// A watch that is set. A hand-written future, because an `async` block would store its watcher twice, for each of
+/// thousands.
 struct Waiting {
     id: TargetId,
     turn: u64,
@@ -69,22 +72,8 @@ struct Synced {
     result: Result<(), Error>,
 }
 
-/// How a session ends.
-pub(super) enum Ended {
-    /// Nobody listens any more.
-    Unheard,
-    /// With a doubt.
-    Lost(StoreError),
-}
-
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        Self::Lost(error)
-    }
-}
-
-/// The work of a session. Fields are dropped in this order: the clients go before the watches, or each
-/// watch would ask its server to be removed first.
+/// The state of a session. Fields are dropped in this order: clients before watches, or each watch would first send a
+/// request to remove itself.
 pub(super) struct Serving {
     entrance: Entrance,
     looks: FuturesUnordered<BoxFuture<'static, Looked>>,
@@ -94,24 +83,24 @@ pub(super) struct Serving {
     pool: Pool,
     states: FuturesUnordered<BoxFuture<'static, NextState>>,
     watches: FuturesUnordered<Abortable<Waiting>>,
-    /// Apart from the nodes of the map, which are half empty.
+    /// Boxed, because the nodes of a `BTreeMap` are half empty.
     singles: BTreeMap<TargetId, Box<Single>>,
     followed: BTreeMap<TargetId, Followed>,
-    /// Single nodes that can be looked at now.
+    /// Single nodes that can be read now.
     due: VecDeque<TargetId>,
-    /// Single nodes that wait for their session's opening or `sync`.
+    /// Single nodes waiting for their session to open or to `sync`.
     unsynced: BTreeMap<Member, Vec<TargetId>>,
-    /// Trees that wait for their session's opening.
+    /// Trees waiting for their session to open.
     awaited: BTreeMap<Member, Vec<oneshot::Sender<Result<Client, StoreError>>>>,
     tree_requests: Arc<Semaphore>,
-    /// Commands so far: what tells a `sync` from before one from a `sync` after it.
+    /// Number of commands so far; a `sync` that started after the n-th one covers it.
     asking: u64,
     next_turn: u64,
     reports: mpsc::Sender<Report>,
 }
 
 impl Serving {
-    /// Takes over with a first client.
+    /// Starts with the first client.
     pub(super) fn new(entrance: Entrance, client: Client, reports: mpsc::Sender<Report>) -> Self {
         let mut serving = Self {
             entrance,
@@ -137,8 +126,8 @@ impl Serving {
         serving
     }
 
-    /// Serves until there is a doubt, or nobody asks any more.
-    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) -> Ended {
+    /// Runs until the connection is in doubt or the driver drops its end.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) -> SessionEnd {
         let mut asked = Vec::new();
         loop {
             self.start_looks();
@@ -147,7 +136,7 @@ impl Serving {
                 biased;
                 received = commands.recv_many(&mut asked, TOGETHER) => {
                     if received == 0 {
-                        return Ended::Unheard;
+                        return SessionEnd::Unheard;
                     }
                     self.commands(asked.drain(..)).await
                 }
@@ -169,11 +158,11 @@ impl Serving {
         }
     }
 
-    async fn send(&mut self, report: Report) -> Result<(), Ended> {
-        self.reports.send(report).await.map_err(|_| Ended::Unheard)
+    async fn send(&mut self, report: Report) -> Result<(), SessionEnd> {
+        self.reports.send(report).await.map_err(|_| SessionEnd::Unheard)
     }
 
-    async fn commands(&mut self, commands: impl Iterator<Item = Command>) -> Result<(), Ended> {
+    async fn commands(&mut self, commands: impl Iterator<Item = Command>) -> Result<(), SessionEnd> {
         for command in commands {
             self.asking += 1;
             match command {
@@ -197,7 +186,7 @@ impl Serving {
         Ok(())
     }
 
-    async fn arm(&mut self, arm: &Arm) -> Result<(), Ended> {
+    async fn arm(&mut self, arm: &Arm) -> Result<(), SessionEnd> {
         let id = arm.id;
         self.disarm(id);
         let path = match path_of(&arm.key) {
@@ -234,16 +223,16 @@ impl Serving {
         }
     }
 
-    async fn refuse(&mut self, id: TargetId, error: StoreError) -> Result<(), Ended> {
+    async fn refuse(&mut self, id: TargetId, error: StoreError) -> Result<(), SessionEnd> {
         self.disarm(id);
         self.send(Report::Refused { id, error }).await
     }
 
-    /// Finds a session for a path, and opens one where there is none with room.
+    /// Finds a session with room for a path, or opens one.
     fn place(&mut self, manner: Manner, bytes: usize) -> Member {
         match self.pool.place(manner, bytes) {
-            Place::Known(member) => member,
-            Place::New(member) => {
+            Room::Known(member) => member,
+            Room::New(member) => {
                 let opening = self.entrance.clone().open(None);
                 self.openings.push(async move { (member, opening.await) }.boxed());
                 member
@@ -251,8 +240,8 @@ impl Serving {
         }
     }
 
-    /// Makes a session's server catch up with the leader. Requests on a session are answered in order, so
-    /// what is read after this is not older.
+    /// Sends `sync`, so that the session's server catches up with the leader. Answers keep the order of requests, so
+    /// reads sent after this are not older.
     fn sync(&mut self, member: Member) {
         let asking = self.asking;
         let Some(joined) = self.pool.get_mut(member) else { return };
@@ -264,7 +253,7 @@ impl Serving {
         self.syncs.push(async move { Synced { member, asking, result: client.sync("/").await } }.boxed());
     }
 
-    fn synced(&mut self, synced: Synced) -> Result<(), Ended> {
+    fn synced(&mut self, synced: Synced) -> Result<(), SessionEnd> {
         let Synced { member, asking, result } = synced;
         let Some(joined) = self.pool.get_mut(member) else { return Ok(()) };
         if joined.syncing == Some(asking) {
@@ -299,7 +288,7 @@ impl Serving {
         }
     }
 
-    async fn opened(&mut self, member: Member, client: Result<Client, StoreError>) -> Result<(), Ended> {
+    async fn opened(&mut self, member: Member, client: Result<Client, StoreError>) -> Result<(), SessionEnd> {
         let error = match client {
             Ok(client) => {
                 self.join(member, client);
@@ -322,7 +311,12 @@ impl Serving {
         Ok(())
     }
 
-    fn state(&mut self, member: Member, watcher: StateWatcher, state: SessionState) -> Result<(), Ended> {
+    fn state(
+        &mut self,
+        member: Member,
+        watcher: StateWatcher,
+        state: SessionState,
+    ) -> Result<(), SessionEnd> {
         if state.is_terminated() {
             return Err(self.ended(&format!("{state:?}")).into());
         }
@@ -349,12 +343,4 @@ fn next_state(member: Member, mut watcher: StateWatcher) -> BoxFuture<'static, N
         (member, watcher, state)
     }
     .boxed()
-}
-
-/// Sleeps for ever without a deadline.
-pub(super) async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }

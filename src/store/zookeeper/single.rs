@@ -1,4 +1,4 @@
-//! One node that is watched in one way: what was seen of it, and whether that is worth a report. Pure.
+//! One watched node: its last state, and whether a new read must be reported. Pure.
 
 use std::sync::Arc;
 
@@ -10,42 +10,43 @@ use super::pool::Member;
 use crate::store::session::{Proof, Reading};
 use crate::watch::{Content, Detail, Version, WatchType};
 
-/// A target that is one node, as asked for, and what is known of it.
+/// A single-node target and its state.
 #[derive(Debug)]
 pub(super) struct Single {
     pub(super) path: Arc<str>,
     pub(super) want: Want,
     pub(super) member: Member,
-    /// What it takes of its session's room.
+    /// Its path bytes in the session's room.
     pub(super) bytes: usize,
-    pub(super) phase: Phase,
-    /// The watch that is set, and which one that is.
+    pub(super) phase: LookPhase,
+    /// The watch that is set.
     pub(super) watch: Option<AbortHandle>,
     pub(super) turn: u64,
-    /// How often in a row the connection was lost while it was looked at.
+    /// Consecutive connection losses while it was being read.
     pub(super) losses: u32,
-    /// The asking that the next report owed has to be newer than.
+    /// Command counter at the last request; the report that is still due must come from a read whose `sync` started
+    /// after it.
     pub(super) since: u64,
-    /// Whether a report is owed, changed or not.
+    /// Whether the driver waits for a report, even if nothing changed.
     pub(super) owed: bool,
     highest: i64,
-    /// What was reported last, and whether that was an absence.
+    /// The last reported zxid, and whether the node was absent.
     reported: Option<(i64, bool)>,
 }
 
-/// What happens with a node.
+/// Progress of reading a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// It is to be looked at.
+pub(super) enum LookPhase {
+    /// It must be read.
     Waiting,
-    /// It is being looked at, in this turn, after a `sync` that came after this asking.
+    /// A read is in flight: its number, and the command counter that its `sync` covers.
     Looking { turn: u64, synced: u64 },
-    /// It was looked at and is watched.
+    /// It was read and is watched.
     Armed,
 }
 
 impl Want {
-    /// What has to be looked at for a target; `None` for a tree, which is more than one node.
+    /// What to read for a target; `None` for a tree, which is more than one node.
     pub(super) fn of(watch_type: WatchType, detail: Detail) -> Option<Self> {
         match (watch_type, detail) {
             (WatchType::Data, Detail::Values) => Some(Self::Value),
@@ -57,14 +58,14 @@ impl Want {
 }
 
 impl Single {
-    /// A node that has to be looked at.
+    /// A node that must be read.
     pub(super) fn new(path: Arc<str>, want: Want, member: Member, bytes: usize, since: u64) -> Self {
         Self {
             path,
             want,
             member,
             bytes,
-            phase: Phase::Waiting,
+            phase: LookPhase::Waiting,
             watch: None,
             turn: 0,
             losses: 0,
@@ -75,10 +76,10 @@ impl Single {
         }
     }
 
-    /// Takes note of what was seen after a `sync` that came after this asking. Returns what is to be reported.
+    /// Records the result of a read whose `sync` covers this command counter. Returns what to report.
     pub(super) fn see(&mut self, seen: Seen, synced: u64) -> Option<(Reading, Proof)> {
         let (zxid, content) = match seen {
-            // An absence has no zxid of its own; it comes after all that was there.
+            // An absence has no zxid of its own; it follows the last one seen.
             Seen::Absent => (self.highest, Content::Absent),
             Seen::Value(stat, value) => (stat.mzxid, Content::Value(Bytes::from(value))),
             Seen::Stat(stat) => (stat.mzxid, Content::Unread),
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_owed_until_something_was_seen_after_the_asking() {
+    fn a_report_is_due_until_a_read_started_after_the_request() {
         let mut single = single();
         let proof = |report: Option<(Reading, Proof)>| report.map(|(_, proof)| proof);
         assert_eq!(proof(single.see(Seen::Absent, 1)), Some(Proof::Read));
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absence_has_the_version_of_what_was_there() {
+    fn an_absence_keeps_the_version_of_the_deleted_node() {
         let mut single = single();
         single.highest = 7;
         single.reported = Some((7, false));

@@ -1,15 +1,15 @@
-//! What fits into one request. Pure.
+//! How much fits into one request. Pure.
 
 use crate::store::StoreError;
 use crate::store::access::Change;
 
-/// Bytes of one transaction, half of what a server takes by default (`jute.maxbuffer`, 1 MiB), or else one change.
+/// Bytes per transaction: half of a server's default limit (`jute.maxbuffer`, 1 MiB). A single change may be larger.
 const TRANSACTION_BYTES: usize = 512 << 10;
 
-/// Bytes of a value that every server takes, unless it was told otherwise.
+/// Values up to this many bytes are below the server's default limit.
 const SMALLER_THAN_LIMIT: usize = 1_000_000;
 
-/// Changes of one transaction.
+/// Changes per transaction.
 const TRANSACTION_CHANGES: usize = 500;
 
 /// How many of the first changes go into one transaction; at least one.
@@ -23,14 +23,20 @@ pub(super) fn fitting(changes: &[Change]) -> usize {
                 value.len() + nodes * (key.as_str().len() + 64)
             }
             Change::Delete { key, .. } => key.as_str().len() + 64,
+            Change::Require { key, .. } => 2 * key.as_str().len() + 128,
         };
         bytes <= TRANSACTION_BYTES
     });
     fits.count().max(1)
 }
 
-/// A server hangs up on a request that is too large for it, and says nothing: what must be why a write failed that is
-/// larger than most servers take.
+/// Whether a transaction fits into one request, with what is sent beside the values.
+pub(super) fn fits(changes: &[Change]) -> bool {
+    changes.len() <= fitting(changes)
+}
+
+/// A server drops the connection on a request that is too large, without a reason. So a failed write that is over the
+/// default limit is explained by its size.
 pub(super) fn too_large(changes: &[Change]) -> Option<StoreError> {
     let [Change::Put { key, value, .. }] = changes else { return None };
     (value.len() > SMALLER_THAN_LIMIT).then(|| StoreError::Refused {
@@ -49,7 +55,7 @@ mod tests {
     use crate::watch::Key;
 
     fn put(key: &str, size: usize) -> Change {
-        Change::Put { key: Key::new(key).unwrap(), value: vec![0; size].into(), condition: Condition::Any }
+        Change::put(Key::new(key).unwrap(), vec![0; size], Condition::Any)
     }
 
     #[test]
@@ -60,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_value_alone_can_be_what_is_too_large() {
+    fn only_a_single_large_value_is_explained_by_its_size() {
         assert!(too_large(&[put("/a", 1 << 20)]).is_some());
         assert!(too_large(&[put("/a", 1000)]).is_none());
         assert!(too_large(&[put("/a", 1 << 20), put("/b", 1)]).is_none());

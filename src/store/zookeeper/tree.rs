@@ -1,4 +1,4 @@
-//! A subtree of znodes as it was last seen. Pure: is told what was seen, and says whether that is another state.
+//! A subtree of znodes as last read. Pure: takes results of reads and says whether the state changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,17 +15,17 @@ pub(super) struct Tree {
     entries: Subtree,
     /// The highest zxid seen.
     highest: i64,
-    /// Everything up to this zxid was seen.
+    /// The zxid up to which it is complete.
     whole: i64,
 }
 
-/// What a walk through the whole tree found. The nodes were not read in one moment.
+/// The result of a full walk. Its nodes were read at different moments.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// With their mzxid.
     values: BTreeMap<String, (Vec<u8>, i64)>,
     highest: i64,
-    /// The highest zxid of the first node, at which the walk began: everything up to it was there to be found.
+    /// The highest zxid of the first node read: the walk includes everything up to it.
     first: i64,
 }
 
@@ -49,23 +49,23 @@ impl Found {
 }
 
 impl Tree {
-    /// The zxid up to which everything is in it. Never falls.
+    /// The zxid up to which it is complete. Never falls.
     pub(super) fn whole(&self) -> i64 {
         self.whole
     }
 
-    /// Everything that was heard of has been looked at.
+    /// All nodes with events have been read.
     pub(super) fn rest(&mut self) {
         self.whole = self.highest;
     }
 
-    /// The tree as it is known now.
+    /// The current tree.
     pub(super) fn content(&self) -> Content {
         if self.entries.contains("") { Content::Tree(self.entries.clone()) } else { Content::Absent }
     }
 
-    /// A node was looked at; `None`: it is not there. Returns whether that is another state, which a value that was
-    /// written again is.
+    /// Records the result of reading a node; `None`: it does not exist. Returns whether the state changed; rewriting the
+    /// same value is a change.
     pub(super) fn see(&mut self, at: &str, seen: Option<(&Stat, &[u8])>) -> bool {
         match seen {
             None => self.remove(at),
@@ -76,8 +76,8 @@ impl Tree {
         }
     }
 
-    /// Takes over what a walk found, but for these places: what is known of them is newer, or will be once they have
-    /// been looked at. Returns whether that is another state.
+    /// Replaces the tree by a walk's result, except for these nodes, whose own reads are newer. Returns whether the
+    /// state changed.
     pub(super) fn take(&mut self, found: &Found, but_for: &BTreeSet<Arc<str>>) -> bool {
         let mut changed = found.highest > self.highest;
         self.highest = self.highest.max(found.highest);
@@ -119,7 +119,7 @@ impl Tree {
         removed
     }
 
-    /// Shows the nearest node above a place as what it is now that something below it came or went.
+    /// Updates the nearest ancestor's value after a node below it appeared or disappeared.
     fn show_above(&mut self, at: &str) {
         let mut above = std::iter::successors(parent(at), |above| parent(above));
         let Some(above) = above.find(|above| self.entries.contains(above)) else { return };
@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    /// The rule, said naively.
+    /// A naive implementation of the rule.
     fn expected(nodes: &Nodes) -> BTreeMap<String, Option<Vec<u8>>> {
         let has_below = |at: &str| {
             nodes.keys().any(|other| other != at && (at.is_empty() || other.starts_with(&format!("{at}/"))))

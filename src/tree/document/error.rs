@@ -1,10 +1,10 @@
-//! What is wrong with a document, and where.
+//! Errors in documents, with their position.
 
 use std::fmt;
 
 use crate::tree::place::quoted;
 
-/// A document that was not understood.
+/// A document that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct DocumentError {
     /// Line and column from 1, where the syntax's parser tells them.

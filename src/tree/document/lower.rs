@@ -1,4 +1,4 @@
-//! From what a syntax's parser saw to paths and values; what the names mean is decided here for all three.
+//! Converts a parsed document to paths and values; what names mean is decided here for all three syntaxes.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::error::Fault;
 use super::{DEEPEST_READ, Problem, path_of};
 
-/// What becomes of arrays.
+/// How to treat arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Arrays {
     /// They are an error.
@@ -20,7 +20,7 @@ pub enum Arrays {
     Index,
 }
 
-/// Where something begins: a byte of the text.
+/// A byte offset in the text.
 pub(super) type At = Option<usize>;
 
 /// What stands in a document.

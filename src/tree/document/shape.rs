@@ -1,4 +1,4 @@
-//! A subtree as nested objects, before any syntax: every decision about names is made here.
+//! A subtree as nested objects, independent of syntax: all decisions about names are made here.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

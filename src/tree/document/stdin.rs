@@ -1,4 +1,4 @@
-//! A state as an action, or any program, reads it on standard input.
+//! Formats a state for the standard input of an action or any other program.
 
 use std::fmt::Write;
 

@@ -1,6 +1,6 @@
-//! What a load has to do: the difference between a document and what is in the store, as guarded writes.
+//! Plans a load: the difference between a document and the store, as guarded writes.
 //!
-//! Pure. Every write demands the version that was read, so that what changed since is a conflict.
+//! Pure. Every write requires the version that was read, so that a key changed since is a conflict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,19 +13,19 @@ use crate::log::escape;
 use crate::store::access::{Change, Condition, Entry};
 use crate::watch::{InvalidKey, Key};
 
-/// What a document says, by relative path: `None` is a node without a value.
+/// A document's values by relative path; `None` is a node without a value.
 type Document = BTreeMap<String, Option<Bytes>>;
 
-/// What becomes of keys that the document does not name.
+/// What to do with keys that the document does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// They stay.
+    /// Keep them.
     Merge,
-    /// They are deleted.
+    /// Delete them.
     Replace,
 }
 
-/// What a place of a store can hold.
+/// What a key of a store can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
     /// A node, with a value that may be empty and children beside it (`ZooKeeper`).
@@ -40,7 +40,7 @@ pub enum Ground {
 }
 
 impl Ground {
-    /// Whether a key is the server's own, and not for its users to write: `/zookeeper`, and what is below it.
+    /// Whether a key belongs to the server and users cannot write it: `/zookeeper` and everything below it.
     pub fn owns(self, key: &Key) -> bool {
         match self {
             Self::Nodes { whole } => whole && is_within(key.as_str().trim_matches('/'), "zookeeper"),
@@ -48,7 +48,7 @@ impl Ground {
         }
     }
 
-    /// Whether a key is always there.
+    /// Whether a key always exists.
     fn is_top(self, key: &Key) -> bool {
         match self {
             Self::Nodes { whole: true } | Self::Files => key.base().is_empty(),
@@ -56,7 +56,7 @@ impl Ground {
         }
     }
 
-    /// Whether a node without a value is one.
+    /// Whether a node can exist without a value.
     fn has_bare(self) -> bool {
         match self {
             Self::Nodes { .. } => true,
@@ -77,13 +77,13 @@ pub struct Step {
     condition: Condition,
 }
 
-/// Everything to be done, in the order in which it can be done.
+/// The writes of a load, in an order in which they are possible.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// The differences: deletions that make room for a file or a directory, then writes from the root down, then all
     /// other deletions; deletions from the leaves up.
     pub steps: Vec<Step>,
-    /// Keys that are as the document says already.
+    /// Keys that already match the document.
     pub equal: usize,
     /// Nodes without a value, which this kind of store does not keep by themselves.
     pub bare: usize,
@@ -199,11 +199,11 @@ fn unchanged(old: Option<&Entry>) -> Condition {
 }
 
 impl Step {
-    /// The write that does it.
+    /// The write that carries it out.
     pub fn change(&self) -> Change {
         let (key, condition) = (self.key.clone(), self.condition);
         match &self.after {
-            Some(value) => Change::Put { key, value: value.clone(), condition },
+            Some(value) => Change::put(key, value.clone(), condition),
             None => Change::Delete { key, condition },
         }
     }

@@ -93,6 +93,7 @@ fn carried_out(mut present: Present, plan: &Plan, ground: Ground) -> Present {
                 let version = Version::Revision(9);
                 present.insert(path, Entry { value: Some(value), version, ..entry(None, 0) });
             }
+            Change::Require { .. } => panic!("{step} writes nothing"),
             Change::Delete { .. } => {
                 assert!(ground == Ground::Values || !is_held(&present, &path), "{step} has children");
                 present.remove(&path);

@@ -1,5 +1,6 @@
 //! The values of a whole subtree, in little memory: a persistent map from boundaries to packed pages.
 
+mod origin;
 mod page;
 
 use std::cmp::Ordering;
@@ -14,6 +15,7 @@ use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
 use super::Spelling;
+pub use origin::Origin;
 use page::{Entry, Page};
 
 /// The values of a subtree by path relative to its root: `""` for the root itself, `"a/b"` below it.
@@ -26,16 +28,6 @@ pub struct Subtree {
     /// A page holds what is not before its boundary, and before the next one. The first boundary is `""`.
     pages: OrdMap<Arc<str>, Arc<Page>>,
     len: usize,
-}
-
-/// What is known of a node beside its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Origin {
-    /// How its key is written.
-    pub spelling: Spelling,
-    /// When it was written last: etcd's `mod_revision`, ZooKeeper's `mzxid`; 0 where the store has neither.
-    pub revision: i64,
 }
 
 /// A node of a subtree.

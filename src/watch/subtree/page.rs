@@ -3,7 +3,7 @@
 
 use std::mem::size_of;
 
-use super::Origin;
+use super::origin::Origin;
 use crate::watch::Spelling;
 
 /// More entries, or more bytes of paths and values, than this are two pages. What an update copies is a page.

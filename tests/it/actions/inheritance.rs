@@ -254,23 +254,23 @@ async fn a_script_is_its_users_own_and_is_run_by_its_first_line() {
     let account = &spec.surroundings.account;
     let script = scripts.ensure(text, account).unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode(&script), mode(&state.path().join("scripts"))), (0o500, 0o711));
+    assert_eq!((mode(script.path()), mode(&state.path().join("scripts"))), (0o500, 0o711));
 
-    let launch = Launch::new(&spec, &details("r"), None, Some(&script)).unwrap();
+    let launch = Launch::new(&spec, &details("r"), None, Some(script.path())).unwrap();
     let lines = Lines::default();
     let running = Spawner::new().start(&launch, lines.sink(&Leftovers::default())).unwrap();
     assert_eq!(end(running).await.outcome, Outcome::Exited(0));
     assert_eq!(lines.all().join("\n") + "\n", text);
 
     // Its owner may make it writable and change it; it is made right again before the next run.
-    std::fs::write(&script, "#!/bin/sh\nexit 9\n").unwrap();
-    assert_eq!(scripts.ensure(text, account).unwrap(), script);
-    assert_eq!(std::fs::read_to_string(&script).unwrap(), text);
+    std::fs::write(script.path(), "#!/bin/sh\nexit 9\n").unwrap();
+    assert_eq!(scripts.ensure(text, account).unwrap().path(), script.path());
+    assert_eq!(std::fs::read_to_string(script.path()).unwrap(), text);
 
-    let other = scripts.ensure("#!/bin/true\n", account).unwrap();
-    assert_ne!(other, script);
-    scripts.retain(&[script.clone()].into());
-    assert!(script.exists() && !other.exists());
+    let other = scripts.ensure("#!/bin/true\n", account).unwrap().path().to_owned();
+    assert_ne!(other, script.path());
+    scripts.retain(&[script.path().to_owned()].into());
+    assert!(script.path().exists() && !other.exists());
     assert_eq!(std::fs::read_dir(state.path().join("scripts")).unwrap().count(), 1, "nothing unfinished");
 }
 
@@ -286,7 +286,7 @@ async fn scripts_written_while_others_start_are_never_busy() {
                     let text = format!("#!/bin/true\n{worker}-{number}\n");
                     let spec = spec(Action::Script(text.clone()));
                     let file = scripts.ensure(&text, &spec.surroundings.account).unwrap();
-                    let launch = Launch::new(&spec, &details("r"), None, Some(&file)).unwrap();
+                    let launch = Launch::new(&spec, &details("r"), None, Some(file.path())).unwrap();
                     let sink = Lines::default().sink(&Leftovers::default());
                     let running = Spawner::new().start(&launch, sink).unwrap();
                     assert_eq!(end(running).await.outcome, Outcome::Exited(0));

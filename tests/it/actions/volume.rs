@@ -55,9 +55,10 @@ fn many_runs_leave_nothing_behind() {
             Err(_) => 2000,
         };
         block_on(async {
-            soak(400).await;
+            let spawner = Spawner::new();
+            soak(&spawner, 400).await;
             let (memory, open) = (resident(), descriptors());
-            soak(runs).await;
+            soak(&spawner, runs).await;
             assert_eq!(children(), "", "no child, not even a zombie");
             assert_eq!(descriptors(), open);
             let grown = resident().saturating_sub(memory);
@@ -66,8 +67,7 @@ fn many_runs_leave_nothing_behind() {
     });
 }
 
-async fn soak(runs: usize) {
-    let spawner = Spawner::new();
+async fn soak(spawner: &Spawner, runs: usize) {
     let leftovers = Leftovers::default();
     let launches: Vec<Launch> = [
         (program(&["/bin/true"]), None),

@@ -20,6 +20,9 @@ fn descriptors(daemon: &Daemon) -> usize {
 /// A daemon at rest, so that the descriptors of its start are closed.
 fn at_rest(settings: &str) -> Daemon {
     let daemon = Daemon::start(settings, &[("a.toml", WATCH)]);
+    // The first start opens what later ones use too: the start guard's timer.
+    daemon.put("/a", "first");
+    daemon.until_converged("a");
     daemon.until_watch("a", |watch| watch["state"] == "idle");
     daemon
 }

@@ -30,7 +30,7 @@ async fn served_by(store: &Store, cluster: &Cluster) -> usize {
 }
 
 /// Writes as soon as there is a leader again.
-async fn put_once_led(client: &mut Client, key: &str, value: &str) {
+pub(super) async fn put_once_led(client: &mut Client, key: &str, value: &str) {
     let began = Instant::now();
     while let Err(error) = client.put(key, value, None).await {
         assert!(began.elapsed() < LONG, "no leader was elected: {error}");

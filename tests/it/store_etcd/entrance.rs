@@ -100,7 +100,7 @@ async fn a_role_on_a_prefix_may_read_the_tree_above_which_it_lies() {
     put(&mut guarded.root, "/t", "again").await;
     put(&mut guarded.root, "/t/b", "2").await;
     below.until("a=1 b=2").await;
-    assert_eq!(below.subscription().standing().error, None);
+    assert_eq!(below.subscription().freshness().error, None);
 
     let access = Access::open(store.spec(), LONG).await.unwrap();
     let listing = access.tree(&key("/t")).await.unwrap();

@@ -79,10 +79,10 @@ async fn a_store_that_is_down_at_the_start_is_waited_for() {
     let error = value.error().await;
     assert!(error.contains(&etcd.port().to_string()) && error.contains("refused"), "{error}");
     assert_eq!(store.health().borrow().state, LinkState::Down);
-    assert_eq!(value.subscription().standing().verified, None);
+    assert_eq!(value.subscription().freshness().verified, None);
     etcd.start_again();
     value.until("1").await;
-    assert_eq!(value.subscription().standing().error, None);
+    assert_eq!(value.subscription().freshness().error, None);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
     }
     etcd.freeze();
     down(&store).await;
-    let before = all[0].subscription().standing();
+    let before = all[0].subscription().freshness();
     assert!(!before.connected && before.error.is_some());
     etcd.thaw();
     for seen in &mut all {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use etcd_client::{Client, Txn, TxnOp};
 use twitcher::internals::store::session::{Command, TargetId};
-use twitcher::internals::store::{Access, Subscribe, etcd};
+use twitcher::internals::store::{Access, StoreFiles, Subscribe, etcd};
 use twitcher::store::{Change, Condition};
 use twitcher::watch::{Content, WatchType};
 
@@ -130,11 +130,7 @@ async fn a_server_that_takes_small_transactions_is_asked_with_small_ones() {
     }
     assert_eq!(store.health().borrow().reconnects, 0);
     let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
-    let change = |number| Change::Put {
-        key: key(&format!("/many/{number}")),
-        value: "new".into(),
-        condition: Condition::Absent,
-    };
+    let change = |number| Change::put(key(&format!("/many/{number}")), "new", Condition::Absent);
     access.apply(&(0..200).map(change).collect::<Vec<_>>(), &mut |_| ()).await.unwrap();
     for seen in &mut all {
         seen.until("new").await;
@@ -146,7 +142,8 @@ async fn a_key_does_not_wait_for_large_trees() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put_many(&mut client, "/tree/", 5000, "x").await;
-    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None));
+    let mut seen =
+        Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None, &StoreFiles::default()));
     let mut arms: Vec<_> = (1..=24).map(|id| arm(id, "/tree", WatchType::Tree)).collect();
     arms.push(arm(0, "/key", WatchType::Data));
     seen.arm(arms);
@@ -161,7 +158,8 @@ async fn reads_of_many_requests_tell_that_they_are_at_work() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put_many(&mut client, "/tree/", 5000, "x").await;
-    let mut seen = Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None));
+    let mut seen =
+        Conversation::new(etcd::session(&spec(&[etcd.port()], ""), 0, None, &StoreFiles::default()));
     seen.arm(vec![arm(0, "/tree", WatchType::Tree)]);
     seen.until("the tree", |seen| seen.count(0) == 1).await;
     assert!((1..20).contains(&seen.parts), "{}", seen.parts);

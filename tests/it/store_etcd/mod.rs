@@ -112,7 +112,7 @@ impl Seen {
     /// Waits until the driver had proof of the state that came after this moment.
     pub(super) async fn verified_since(&self, moment: Instant) {
         let verified = async {
-            while self.subscription.standing().verified.is_none_or(|verified| verified < moment) {
+            while self.subscription.freshness().verified.is_none_or(|verified| verified < moment) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -123,7 +123,7 @@ impl Seen {
     pub(super) async fn error(&self) -> String {
         let error = async {
             loop {
-                if let Some(error) = self.subscription.standing().error {
+                if let Some(error) = self.subscription.freshness().error {
                     return error;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -134,7 +134,7 @@ impl Seen {
 
     pub(super) async fn no_error(&self) {
         let no_error = async {
-            while self.subscription.standing().error.is_some() {
+            while self.subscription.freshness().error.is_some() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -56,11 +56,7 @@ async fn values_are_written_read_and_deleted_under_conditions() {
 async fn many_changes_are_made_in_order_and_a_chunk_whole_or_not_at_all() {
     let server = ZooKeeper::start();
     let access = open(&server, "").await;
-    let put = |path: String, value: &'static str, condition| Change::Put {
-        key: key(&path),
-        value: value.into(),
-        condition,
-    };
+    let put = |path: String, value: &'static str, condition| Change::put(key(&path), value, condition);
     let mut changes: Vec<Change> =
         (0..2000).map(|n| put(format!("/t/d{}/n{n}", n % 7), "1", Condition::Absent)).collect();
     changes.push(put("/t/d0/n0".to_owned(), "2", Condition::Any));
@@ -158,7 +154,8 @@ async fn a_node_that_is_made_again_meanwhile_is_not_taken_for_the_old_one() {
 async fn a_server_that_does_not_answer_is_an_error_in_time() {
     let mut server = ZooKeeper::start();
     let spec = server.spec("");
-    let access = Access::open(&spec, Duration::from_secs(2)).await.unwrap();
+    // Long enough to open it on a slow machine.
+    let access = Access::open(&spec, Duration::from_secs(15)).await.unwrap();
     server.freeze();
     let error = access.get(&key("/a")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");

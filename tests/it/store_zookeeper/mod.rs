@@ -10,14 +10,14 @@ mod faults;
 mod scale;
 mod trees;
 
-use twitcher::internals::store::{StoreSpec, zookeeper};
+use twitcher::internals::store::{StoreFiles, StoreSpec, zookeeper};
 use zookeeper_client::Client;
 
 use crate::fixture::conversation::Conversation;
 use crate::fixture::zookeeper::OPEN;
 
 fn open(spec: &StoreSpec) -> Conversation {
-    Conversation::new(zookeeper::session(spec, 1))
+    Conversation::new(zookeeper::session(spec, &StoreFiles::default()))
 }
 
 /// Creates nodes of value `0`, in batches.

@@ -9,7 +9,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Theme, faint, window};
+use super::theme::{Theme, faint};
+use super::window::window;
 use crate::cli::status::span;
 use crate::cli::tree::escape::{bytes, one_line};
 use crate::cli::tree::layout::ValueAreas;

@@ -1,4 +1,4 @@
-//! What every key does, in a window that scrolls where it does not fit.
+//! Draws what every key does, in a window that scrolls if it does not fit.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Rect};
@@ -6,46 +6,8 @@ use ratatui::style::Color;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Widget};
 
-use super::{Theme, bar, faint};
-use crate::cli::tree::keys::HELP;
-use crate::cli::tree::wrap::words;
-
-/// Columns of the window where there are enough.
-const WIDE: u16 = 64;
-/// Columns of the names of keys.
-const KEYS: usize = 14;
-
-/// The window, and its inside, which holds the lines of text.
-fn areas(screen: Rect) -> (Rect, Rect, usize) {
-    let width = WIDE.min(screen.width);
-    let text = lines(width.saturating_sub(4)).len();
-    let rows = u16::try_from(text).unwrap_or(u16::MAX);
-    let height = rows.saturating_add(2).min(screen.height);
-    let whole = Rect::new((screen.width - width) / 2, (screen.height - height) / 2, width, height);
-    let inner = Rect {
-        x: whole.x + width.min(2),
-        y: whole.y + height.min(1),
-        width: width.saturating_sub(4),
-        height: height.saturating_sub(2),
-    };
-    (whole, inner, text)
-}
-
-/// The last line that can be the first on the screen.
-pub(in crate::cli::tree) fn last(size: (u16, u16)) -> usize {
-    let (_, inner, text) = areas(Rect::new(0, 0, size.0, size.1));
-    text.saturating_sub(usize::from(inner.height).max(1))
-}
-
-/// Keys and what they do; a long text goes on under itself.
-fn lines(width: u16) -> Vec<(&'static str, String)> {
-    let room = usize::from(width).saturating_sub(KEYS).max(1);
-    let of = |(keys, what): &(&'static str, &str)| {
-        let names = std::iter::once(*keys).chain(std::iter::repeat(""));
-        names.zip(words(what, room)).collect::<Vec<_>>()
-    };
-    HELP.iter().flat_map(of).collect()
-}
+use super::theme::{Theme, bar, faint};
+use crate::cli::tree::help::{KEYS, areas, lines};
 
 pub(super) fn draw(buffer: &mut Buffer, screen: Rect, first: usize, theme: Theme) {
     let (whole, inner, text) = areas(screen);

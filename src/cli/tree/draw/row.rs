@@ -5,7 +5,8 @@ use std::time::Duration;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::{Theme, faint, window};
+use super::theme::{Theme, faint};
+use super::window::window;
 use crate::cli::tree::escape;
 use crate::cli::tree::model::{FADE, View};
 use crate::cli::tree::nodes::{Change, Holds, NodeId, TOP};

@@ -3,7 +3,7 @@
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthChar;
 
-use super::faint;
+use super::theme::faint;
 
 /// The columns of a line from `skip` on, as many as `width`. What is cut at an edge is said by `…` there.
 pub(super) fn window(line: &Line<'_>, skip: usize, width: usize) -> Line<'static> {

@@ -109,52 +109,28 @@ x = 1
      = help: for example `url = "etcd://etcd1:2379,etcd2:2379/prod"`
 
     twitcher.conf:6:12: error: `username` needs `password_file` beside it
-      |
-    6 | username = "u"
-      |            ^^^
-      = help: write both or none of them
+     = help: write both or none of them
 
     twitcher.conf:7:15: error: an etcd store has no `digest_file`
-      |
-    7 | digest_file = "/x"
-      |               ^^^^
-      = help: take it out, or see `url`
+     = help: take it out, or see `url`
 
     twitcher.conf:8:1: error: unknown field of a store table `sesion_timeout`
-      |
-    8 | sesion_timeout = "1s"
-      | ^^^^^^^^^^^^^^
-      = help: did you mean `session_timeout`? for example `session_timeout = "30s"`
+     = help: did you mean `session_timeout`? for example `session_timeout = "30s"`
 
     twitcher.conf:10:8: error: `cert` needs `key` beside it
-       |
-    10 | cert = "/x"
-       |        ^^^^
-       = help: write both or none of them
+     = help: write both or none of them
 
     twitcher.conf:13:17: error: a ZooKeeper store has no `password_file`
-       |
-    13 | password_file = "/x"
-       |                 ^^^^
-       = help: take it out, or see `url`
+     = help: take it out, or see `url`
 
     twitcher.conf:14:19: error: `session_timeout` must be from 1 s to 10 m
-       |
-    14 | session_timeout = "1h"
-       |                   ^^^^
-       = help: servers take 2 to 20 times their tickTime, mostly 4 s to 40 s
+     = help: servers take 2 to 20 times their tickTime, mostly 4 s to 40 s
 
     twitcher.conf:17:12: error: a `dir` store has no `username`
-       |
-    17 | username = "u"
-       |            ^^^
-       = help: take it out, or see `url`
+     = help: take it out, or see `url`
 
     twitcher.conf:18:7: error: a `dir` store has no TLS
-       |
-    18 | tls = {}
-       |       ^^
-       = help: take the table out
+     = help: take the table out
 
     twitcher.conf:19:1: error: this store has no `url`
        |
@@ -169,10 +145,7 @@ x = 1
        = help: write each store below a line such as `[store.main]`
 
     twitcher.conf:22:1: error: the store `x` is no table
-       |
-    22 | x = 1
-       | ^
-       = help: write each store below a line such as `[store.main]`
+     = help: write each store below a line such as `[store.main]`
     "#);
     assert!(!said_of_settings("[store.main]\nurl = \"etcd://root:hunter2@a\"\n").contains("hunter2"));
 }

@@ -30,10 +30,10 @@ impl Judge {
                 let behind = matches!(turn.input, Input::State { baseline: Baseline::Changed, .. });
                 self.skipped(seq.0, *why, behind)?;
             }
-            Effect::Applied { seq, .. } => {
+            Effect::Applied { run, seq, .. } => {
                 let seq = Some(seq.0);
                 let fits = matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Succeeded)
-                    && turn.ended.as_ref().is_some_and(|live| live.seq == seq);
+                    && turn.ended.as_ref().is_some_and(|live| live.run == *run && live.seq == seq);
                 demand!(fits, "applied without success");
                 demand!(self.last_applied <= seq, "applied backwards");
                 self.last_applied = seq;

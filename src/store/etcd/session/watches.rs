@@ -1,4 +1,4 @@
-//! The watches of a session: placed on streams, followed, and made anew where the server ends one.
+//! The watches of a session: created on streams, followed, and created again after the server cancelled one.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use crate::store::etcd::streams::{Opened, Watch, open};
 use crate::store::session::{Proof, Report, TargetId};
 
 impl Serving {
-    /// Watches from what is known of the target.
+    /// Creates the target's watches, starting after the mirror's revision.
     pub(super) fn watch(&mut self, id: TargetId) {
         let Some(target) = self.targets.get_mut(&id) else { return };
         let from = target.mirror.as_ref().map_or(0, Mirror::as_of) + 1;
@@ -101,11 +101,11 @@ impl Serving {
         self.mention_left_out(id);
     }
 
-    /// The server has ended a watch, which it tells in an answer like any other.
+    /// The server cancelled a watch, which etcd reports in an ordinary response.
     fn cancelled(&mut self, id: TargetId, response: &PbWatchResponse) -> Result<(), StoreError> {
         let Some(target) = self.targets.get_mut(&id) else { return Ok(()) };
         if response.compact_revision > 0 {
-            // What happened meanwhile is gone, but for its result.
+            // The events in between are compacted; the current state is still readable.
             self.stop_watching(id);
             self.renew_epoch(id);
             self.read([id], &Purpose::Arm);

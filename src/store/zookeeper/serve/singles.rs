@@ -1,29 +1,30 @@
-//! The single nodes of a session: watched, looked at, looked at again when they fire.
+//! The single nodes of a session: read, watched, and read again when their watch fires.
 
 use futures::FutureExt;
 use futures::future::Aborted;
 
-use super::{Ended, Fired, IN_FLIGHT, Looked, Serving, Waiting};
+use super::{Fired, IN_FLIGHT, Looked, Serving, Waiting};
 use crate::store::session::{Report, TargetId};
 use crate::store::zookeeper::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
 use crate::store::zookeeper::look::look;
-use crate::store::zookeeper::single::Phase;
+use crate::store::zookeeper::session_end::SessionEnd;
+use crate::store::zookeeper::single::LookPhase;
 
 impl Serving {
-    /// Looks at a node again. A watch that is set stays until the look has set the next one.
+    /// Reads a node again. Its current watch stays until the read has set the next one.
     pub(super) fn look_again(&mut self, id: TargetId) {
         let Some(single) = self.singles.get_mut(&id) else { return };
         match single.phase {
-            // A look on its way is repeated when it is back, where it began before the asking.
-            Phase::Waiting | Phase::Looking { .. } => {}
-            Phase::Armed => {
-                single.phase = Phase::Waiting;
+            // A read in flight that began before the request is repeated when it is back.
+            LookPhase::Waiting | LookPhase::Looking { .. } => {}
+            LookPhase::Armed => {
+                single.phase = LookPhase::Waiting;
                 self.queue(id);
             }
         }
     }
 
-    /// Puts a waiting node where it belongs: among those that can be looked at, or behind a `sync`.
+    /// Queues a waiting node: to be read at once, or after a `sync`.
     pub(super) fn queue(&mut self, id: TargetId) {
         let Some(single) = self.singles.get(&id) else { return };
         let (since, member) = (single.since, single.member);
@@ -41,7 +42,7 @@ impl Serving {
         {
             let Some(single) = self.singles.get_mut(&id) else { continue };
             let Some(joined) = self.pool.get(single.member) else { continue };
-            if single.phase != Phase::Waiting {
+            if single.phase != LookPhase::Waiting {
                 continue;
             }
             if joined.synced < single.since {
@@ -52,28 +53,28 @@ impl Serving {
             let Some(client) = joined.client.clone() else { continue };
             self.next_turn += 1;
             let turn = self.next_turn;
-            single.phase = Phase::Looking { turn, synced: joined.synced };
+            single.phase = LookPhase::Looking { turn, synced: joined.synced };
             let (path, want) = (single.path.clone(), single.want);
             self.looks
                 .push(async move { Looked { id, turn, result: look(client, path, want).await } }.boxed());
         }
     }
 
-    pub(super) async fn looked(&mut self, looked: Looked) -> Result<(), Ended> {
+    pub(super) async fn looked(&mut self, looked: Looked) -> Result<(), SessionEnd> {
         let Looked { id, turn, result } = looked;
         let Some(single) = self.singles.get_mut(&id) else { return Ok(()) };
         let synced = match single.phase {
-            Phase::Looking { turn: under_way, synced } if under_way == turn => synced,
+            LookPhase::Looking { turn: under_way, synced } if under_way == turn => synced,
             // It was asked for anew meanwhile.
-            Phase::Looking { .. } | Phase::Waiting | Phase::Armed => return Ok(()),
+            LookPhase::Looking { .. } | LookPhase::Waiting | LookPhase::Armed => return Ok(()),
         };
         let (seen, watcher) = match result {
             Ok(done) => done,
             Err(error) => match meaning(&error) {
                 Meaning::Broken if single.losses < MOST_LOSSES => {
-                    // It waits in the client for the next connection.
+                    // The client queues the request for the next connection.
                     single.losses += 1;
-                    single.phase = Phase::Waiting;
+                    single.phase = LookPhase::Waiting;
                     self.queue(id);
                     return Ok(());
                 }
@@ -99,10 +100,10 @@ impl Serving {
         single.losses = 0;
         let report = single.see(seen, synced);
         if synced < single.since {
-            single.phase = Phase::Waiting;
+            single.phase = LookPhase::Waiting;
             self.queue(id);
         } else {
-            single.phase = Phase::Armed;
+            single.phase = LookPhase::Armed;
         }
         match report {
             Some((reading, proof)) => self.send(Report::State { id, reading, proof }).await,
@@ -110,7 +111,7 @@ impl Serving {
         }
     }
 
-    pub(super) fn fired(&mut self, fired: Result<Fired, Aborted>) -> Result<(), Ended> {
+    pub(super) fn fired(&mut self, fired: Result<Fired, Aborted>) -> Result<(), SessionEnd> {
         let Ok(Fired { id, turn, event }) = fired else { return Ok(()) };
         if event.session_state.is_terminated() {
             return Err(self.ended(&format!("{:?}", event.session_state)).into());

@@ -1,32 +1,17 @@
-//! The trees of a session: each is followed by a future of its own.
+//! The trees of a session: a future follows each of them.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Ended, Serving};
+use super::Serving;
+use super::followed::{Followed, Left};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
 use crate::store::zookeeper::follow::{Asked, Stopped, follow};
 use crate::store::zookeeper::pool::{Manner, Member};
-
-/// A tree that is followed.
-pub(super) struct Followed {
-    /// Which time it is followed.
-    turn: u64,
-    /// To demand that it is verified. Dropping it ends the work.
-    demands: mpsc::UnboundedSender<()>,
-}
-
-/// A tree that is followed no more.
-pub(super) struct Left {
-    id: TargetId,
-    turn: u64,
-    member: Member,
-    bytes: usize,
-    how: Stopped,
-}
+use crate::store::zookeeper::session_end::SessionEnd;
 
 impl Serving {
     pub(super) fn follow(&mut self, id: TargetId, top: Arc<str>) {
@@ -54,7 +39,7 @@ impl Serving {
         }
     }
 
-    pub(super) async fn left(&mut self, left: Left) -> Result<(), Ended> {
+    pub(super) async fn left(&mut self, left: Left) -> Result<(), SessionEnd> {
         let Left { id, turn, member, bytes, how } = left;
         self.pool.leave(member, bytes);
         match how {
@@ -68,7 +53,7 @@ impl Serving {
         }
     }
 
-    /// Tells the trees that wait for a session that it cannot be had.
+    /// Tells the trees waiting for a session that it could not be opened.
     pub(super) fn cannot_follow(&mut self, member: Member, error: &StoreError) {
         for waiting in self.awaited.remove(&member).unwrap_or_default() {
             let _ = waiting.send(Err(error.clone()));

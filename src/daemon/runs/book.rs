@@ -1,0 +1,128 @@
+//! The book of runs: the only place that writes run records into the ledger.
+//!
+//! Each run is written down when its process exists (`started`), and struck out by exactly one of `ended` and
+//! `interrupted`. The state of a successful run becomes what is `applied`.
+
+use super::end::{End, Facts};
+use crate::ledger::{Applied, Entry, Ledger, LiveRun, described};
+use crate::process::{FoundRun, RunDetails};
+use crate::watch::{Fingerprint, ProcessIdentity, Reason, State, Target, WatchName, WatchSpec};
+
+#[derive(Debug)]
+pub(in crate::daemon) struct Book {
+    ledger: Ledger,
+}
+
+impl Book {
+    pub(super) fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What is remembered of a watch.
+    pub(super) fn entry(&self, watch: &WatchName) -> Entry {
+        self.ledger.entry(watch.as_str()).unwrap_or_default()
+    }
+
+    /// A run has a process.
+    pub(super) fn started(
+        &self,
+        spec: &WatchSpec,
+        details: RunDetails,
+        started: jiff::Timestamp,
+        process: ProcessIdentity,
+    ) -> LiveRun {
+        let RunDetails { run, reason, version, attempt, coalesced } = details;
+        let live = LiveRun {
+            run,
+            target: described(&spec.target),
+            definition: spec.fingerprint(),
+            process,
+            started,
+            reason,
+            version: version.to_string(),
+            attempt,
+            coalesced,
+        };
+        self.ledger.started(&spec.name, live.clone());
+        live
+    }
+
+    /// A run of this watch was found in `/proc`; the daemon that started it was killed before it wrote it down.
+    pub(super) fn found(&self, spec: &WatchSpec, found: FoundRun) {
+        let FoundRun { run, store, key, version, identity, .. } = found;
+        let target = &spec.target;
+        let own = store == target.store.as_str() && key == target.key.as_str();
+        let live = LiveRun {
+            run,
+            // Of another target, its type is not known.
+            target: if own { described(target) } else { format!("{store} ? {key}") },
+            definition: Fingerprint::default(),
+            process: identity,
+            started: jiff::Timestamp::now(),
+            reason: Reason::Recovery,
+            version,
+            attempt: 1,
+            coalesced: 1,
+        };
+        self.ledger.started(&spec.name, live);
+    }
+
+    /// A run is over.
+    pub(super) fn ended(&self, watch: &WatchName, live: &LiveRun, end: &End) {
+        self.ledger.ended(watch, Facts::of(live).record(end), end.is_success());
+        if end.repeat_at_next_start {
+            self.interrupted(watch, live);
+        }
+    }
+
+    /// A run never got a process.
+    pub(super) fn not_started(&self, spec: &WatchSpec, facts: &Facts<'_>, end: &End) {
+        self.ledger.ended(&spec.name, facts.record(end), false);
+        if end.repeat_at_next_start {
+            self.ledger.interrupted(&spec.name, facts.run, &described(&spec.target));
+        }
+    }
+
+    /// A run is over and its outcome is lost, or does not count: it is to be repeated.
+    pub(super) fn interrupted(&self, watch: &WatchName, live: &LiveRun) {
+        self.ledger.interrupted(watch, &live.run, &live.target);
+    }
+
+    /// A run of one watch is that of another from now on, because the watch was renamed.
+    pub(super) fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
+        self.ledger.renamed(from, to, live);
+    }
+
+    /// A run that was given this state succeeded, and it is the newest that did.
+    pub(in crate::daemon) fn applied(&self, watch: &WatchName, target: &Target, state: &State) {
+        self.ledger.applied(watch, Applied::new(target, state));
+    }
+
+    /// The watch is stopped until its definition changes.
+    pub(in crate::daemon) fn stop(&self, spec: &WatchSpec) {
+        self.ledger.stop(&spec.name, Some(spec.fingerprint()));
+    }
+
+    /// The watch is not stopped any more.
+    pub(in crate::daemon) fn revive(&self, watch: &WatchName) {
+        self.ledger.stop(watch, None);
+    }
+
+    /// Whether the watch is stopped. A stop ends when the definition changes; one that version 0.1.0 recorded
+    /// counts as under this definition.
+    pub(in crate::daemon) fn is_stopped(&self, spec: &WatchSpec) -> bool {
+        self.ledger.renew_fingerprints(spec);
+        let Some(stopped) = self.ledger.read(spec.name.as_str(), |entry| entry.stopped.clone()) else {
+            return false;
+        };
+        let unchanged = stopped == spec.fingerprint();
+        if !unchanged {
+            self.revive(&spec.name);
+        }
+        unchanged
+    }
+}

@@ -1,0 +1,326 @@
+//! Runs from their start or adoption to their last record (promises P3 and P5). Knows processes, the ledger and
+//! slots; when to run is decided above.
+//!
+//! | file | has |
+//! |---|---|
+//! | `own` | the runs of one watch: what its task holds |
+//! | `book` | the only writer of run records |
+//! | `end` | the end of a run: judged, logged, as a record |
+//! | `found` | runs that only `/proc` knows |
+//! | `orphans` | runs of watches that are not defined now |
+//! | `slots` | `max_processes`: who may start next |
+//! | `processes` | what is asked of the operating system |
+
+mod book;
+mod end;
+#[cfg(test)]
+pub(in crate::daemon) mod fixture;
+mod found;
+mod orphans;
+mod own;
+mod processes;
+mod run;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::ledger::{Ledger, described};
+use crate::process::{self, Ended, Launch, OutputSink, RunDetails, Scripts, SpawnError, Spawner};
+use crate::watch::{Action, RunId, State, WatchName, WatchSpec};
+pub(super) use book::Book;
+pub(super) use end::End;
+use found::Found;
+pub(super) use orphans::KILL_AFTER;
+use orphans::{Orphan, Orphans};
+pub(super) use own::{Concluded, OwnRuns};
+use processes::Processes;
+use run::{Count, Origin, Run};
+use slots::{Slot, Slots};
+
+/// How long a start may be held up by processes that do not show their environment.
+const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);
+
+/// All that runs need, shared by every watch.
+pub(super) struct Runs {
+    book: Book,
+    processes: Arc<dyn Processes>,
+    scripts: Scripts,
+    slots: Arc<Slots>,
+    /// This start of the daemon, in the ids of its runs.
+    start: String,
+    last_number: AtomicU64,
+    found: Found,
+    orphans: Orphans,
+    live: Count,
+}
+
+/// A run that is to be started.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) details: RunDetails,
+    /// What it reads on standard input; `None` is `/dev/null`.
+    pub(super) input: Option<Bytes>,
+    /// The state that it is given.
+    pub(super) state: State,
+}
+
+/// A run that has no process, and why.
+#[derive(Debug)]
+struct NotStarted {
+    details: RunDetails,
+    started: jiff::Timestamp,
+    error: SpawnError,
+}
+
+/// The runs of a watch that a former daemon started and that still live.
+#[derive(Debug, Default)]
+struct Adopted {
+    /// For what the watch looks at.
+    mine: Vec<Run>,
+    /// For another target, which the watch looked at before.
+    foreign: Vec<Run>,
+}
+
+impl Runs {
+    /// Runs whose records are in this ledger, and whose scripts are below the state directory.
+    pub(super) fn new(
+        spawner: Spawner,
+        ledger: Ledger,
+        state_dir: &Path,
+        max_processes: usize,
+        started: jiff::Timestamp,
+    ) -> Self {
+        let slots = Slots::new(max_processes);
+        Self::with(Arc::new(spawner), ledger, state_dir, slots, started)
+    }
+
+    /// Without a state directory: nothing is remembered, no script is written, and any number runs at once.
+    pub(super) fn ad_hoc(started: jiff::Timestamp) -> Self {
+        let nowhere = Path::new("/nonexistent");
+        let slots = Slots::unlimited();
+        Self::with(Arc::new(Spawner::new()), Ledger::in_memory(), nowhere, slots, started)
+    }
+
+    fn with(
+        processes: Arc<dyn Processes>,
+        ledger: Ledger,
+        state_dir: &Path,
+        slots: Arc<Slots>,
+        started: jiff::Timestamp,
+    ) -> Self {
+        Self {
+            book: Book::new(ledger),
+            processes,
+            scripts: Scripts::new(state_dir),
+            slots,
+            start: format!("{:x}", started.as_millisecond()),
+            last_number: AtomicU64::new(0),
+            found: Found::default(),
+            orphans: Orphans::default(),
+            live: Count::default(),
+        }
+    }
+
+    /// What is remembered. Records of runs are written by the book alone.
+    pub(super) fn ledger(&self) -> &Ledger {
+        self.book.ledger()
+    }
+
+    pub(super) fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// How many are live.
+    pub(super) fn count(&self) -> u64 {
+        self.live.get()
+    }
+
+    /// Changes `max_processes`.
+    pub(super) fn set_max_processes(&self, max: u32) {
+        self.slots.resize(usize::try_from(max).unwrap_or(usize::MAX));
+    }
+
+    /// Deletes the script files of watches that are not among these.
+    pub(super) fn retain_scripts<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
+        let kept: BTreeSet<PathBuf> = watches
+            .filter_map(|spec| match &spec.action {
+                Action::Script(text) => Some(self.scripts.path(text, &spec.surroundings.account)),
+                Action::Shell(_) | Action::Program(_) => None,
+            })
+            .collect();
+        self.scripts.retain(&kept);
+    }
+
+    /// An id that no other run of this ledger has or had.
+    pub(super) fn next_id(&self) -> RunId {
+        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        RunId(format!("{}-{}-{number}", self.ledger().id(), self.start).into())
+    }
+
+    /// Looks for runs of a former daemon that was killed between their start and their record, for their watches
+    /// to adopt (promise P3), and goes on reading the output of what ended runs left running.
+    pub(super) async fn find(&self) {
+        let processes = Arc::clone(&self.processes);
+        let prefix = format!("{}-", self.ledger().id());
+        let live = self.ledger().live_runs();
+        let adopted: BTreeSet<u64> = live.iter().filter_map(|(_, live)| live.process.output_pipe).collect();
+        // Reading another process's environment may block.
+        let look = tokio::task::spawn_blocking(move || {
+            let left = processes.drain_leftovers(&prefix, &adopted);
+            (processes.find_runs(&prefix), left)
+        });
+        let Ok(Ok((found, left))) = tokio::time::timeout(LOOKING_FOR_RUNS, look).await else {
+            tracing::warn!("cannot look through /proc for actions of a former daemon in time");
+            return;
+        };
+        if left > 0 {
+            tracing::info!("reading on the output of {left} processes that former actions left running");
+        }
+        self.found.set(found);
+    }
+
+    /// Starts a run and writes it down.
+    fn start(
+        &self,
+        spec: &WatchSpec,
+        plan: Plan,
+        slot: Option<Slot>,
+        sink: OutputSink,
+    ) -> Result<Run, Box<NotStarted>> {
+        let Plan { details, input, state } = plan;
+        let started = jiff::Timestamp::now();
+        let launched = (|| {
+            let script = match &spec.action {
+                Action::Script(text) => {
+                    let account = &spec.surroundings.account;
+                    Some(process::blocking(|| self.scripts.ensure(text, account))?)
+                }
+                Action::Shell(_) | Action::Program(_) => None,
+            };
+            let path = script.as_ref().map(process::Script::path);
+            let launch = Launch::new(spec, &details, input, path)?;
+            Ok((self.processes.start(&launch, sink)?, script))
+        })();
+        match launched {
+            Ok((running, script)) => {
+                let live = self.book.started(spec, details, started, running.identity.clone());
+                tracing::debug!(watch = %spec.name, run = %live.run, "started process {}", live.process.pid);
+                Ok(Run::started(live, running, state, slot, script, self.live.one_more()))
+            }
+            Err(error) => Err(Box::new(NotStarted { details, started, error })),
+        }
+    }
+
+    /// Adopts the runs of a former daemon that still live (promise P3): those under the watch's name, and those of
+    /// a watch that it replaces because it means the same under another name. A run that does not live any more
+    /// was interrupted.
+    fn adopt(&self, spec: &WatchSpec, sink: impl Fn(&RunId) -> OutputSink) -> Adopted {
+        if let Some(found) = self.found.claim(spec, &self.book.entry(&spec.name)) {
+            tracing::info!(watch = %spec.name, run = %found.run, "found process {}", found.identity.pid);
+            self.book.found(spec, found);
+        }
+        let mut claimed = self.claim_orphans(spec);
+        let target = described(&spec.target);
+        let mut adopted = Adopted::default();
+        for live in self.book.entry(&spec.name).live {
+            let mine = live.target == target;
+            let origin = if mine { Origin::Adopted } else { Origin::Foreign };
+            let orphan = claimed.iter().position(|run| run.live.run == live.run);
+            let run = if let Some(at) = orphan {
+                Some(claimed.swap_remove(at).claimed(live, origin))
+            } else if let Some(running) = self.processes.adopt(&live.process, sink(&live.run)) {
+                Some(Run::adopted(live, running, origin, self.live.one_more()))
+            } else {
+                let then =
+                    if mine { "; it is repeated" } else { ", and the watch looks at something else now" };
+                tracing::warn!(watch = %spec.name, run = %live.run, "the run did not outlive the daemon{then}");
+                self.book.interrupted(&spec.name, &live);
+                None
+            };
+            let Some(run) = run else { continue };
+            tracing::info!(watch = %spec.name, run = %run.live.run, "adopted process {}", run.live.process.pid);
+            if mine { adopted.mine.push(run) } else { adopted.foreign.push(run) }
+        }
+        adopted
+    }
+
+    fn claim_orphans(&self, spec: &WatchSpec) -> Vec<Run> {
+        if self.orphans.is_empty() {
+            return Vec::new();
+        }
+        let definition = spec.fingerprint();
+        let claimed = self
+            .orphans
+            .claim(|orphan| orphan.watch == spec.name || orphan.run.live.definition == definition);
+        let claimed = claimed.into_iter().map(|Orphan { watch, run }| {
+            if watch != spec.name {
+                self.book.renamed(&watch, &spec.name, run.live.clone());
+            }
+            run
+        });
+        claimed.collect()
+    }
+
+    /// Takes over the live runs of all watches that are not `defined`.
+    pub(super) fn adopt_orphans(&self, defined: impl Fn(&WatchName) -> bool) {
+        let live_runs = self.ledger().live_runs();
+        for (watch, live) in live_runs.into_iter().filter(|(watch, _)| !defined(watch)) {
+            let sink = OutputSink::to_log(&self.orphans.leftovers, &watch, &live.run);
+            if let Some(running) = self.processes.adopt(&live.process, sink) {
+                tracing::warn!(
+                    watch = %watch,
+                    run = %live.run,
+                    "waiting for process {} of a watch that is not defined any more",
+                    live.process.pid
+                );
+                let run = Run::adopted(live, running, Origin::Adopted, self.live.one_more());
+                self.orphans.add(Orphan { watch, run });
+            } else {
+                tracing::warn!(
+                    watch = %watch,
+                    run = %live.run,
+                    "the run did not outlive the daemon, and its watch is not defined any more"
+                );
+                self.book.interrupted(&watch, &live);
+            }
+        }
+    }
+
+    /// Waits until a run of a watch that is not defined ends, and writes it off. Never resolves while there is none.
+    pub(super) async fn turn(&self) {
+        let (Orphan { watch, run }, ended) = self.orphans.ended().await;
+        self.write_off(&watch, &run, ended);
+    }
+
+    fn write_off(&self, watch: &WatchName, run: &Run, ended: Ended) {
+        let took = run.since.elapsed();
+        // Only a parent is told how a process ended, so there is no exit code that could mean success.
+        let end = End { repeat_at_next_start: true, ..End::judge(ended, took, &[], true) };
+        tracing::warn!(
+            watch = %watch,
+            run = %run.live.run,
+            outcome = end.word,
+            "ended after {:.3} s; its watch is not defined any more",
+            took.as_secs_f64()
+        );
+        self.book.ended(watch, &run.live, &end);
+    }
+
+    /// Ends the runs of watches that are not defined at the deadline.
+    pub(super) fn stop_orphans(&self, deadline: Instant) {
+        self.orphans.stop(deadline);
+    }
+
+    /// Whether there is no live run of a watch that is not defined.
+    pub(super) fn has_no_orphans(&self) -> bool {
+        self.orphans.is_empty()
+    }
+}

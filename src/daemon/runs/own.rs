@@ -1,0 +1,262 @@
+//! The runs of one watch, and the slot for its next: what its task holds.
+
+use std::cell::OnceCell;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::end::{End, Facts};
+use super::run::{Origin, Run};
+use super::slots::Slot;
+use super::{Adopted, NotStarted, Plan, Runs};
+use crate::process::{Ended, Leftovers, OutputSink, RunCommand};
+use crate::watch::{RunId, State, WatchSpec};
+
+pub(in crate::daemon) struct OwnRuns {
+    shared: Arc<Runs>,
+    /// In the order of their starts. Foreign ones are first, because nothing starts beside them.
+    live: Vec<Run>,
+    slot: Option<Slot>,
+    /// A slot is wanted, and not asked for while a foreign run lives.
+    wants_slot: bool,
+    /// How often each outcome came, by its word.
+    outcomes: Vec<(&'static str, u64)>,
+    /// Made with the first run.
+    leftovers: OnceCell<Leftovers>,
+    /// The daemon stops: a run that fails now is repeated at the next start.
+    stopping: bool,
+}
+
+impl OwnRuns {
+    pub(in crate::daemon) fn new(shared: Arc<Runs>) -> Self {
+        Self {
+            shared,
+            live: Vec::new(),
+            slot: None,
+            wants_slot: false,
+            outcomes: Vec::new(),
+            leftovers: OnceCell::new(),
+            stopping: false,
+        }
+    }
+
+    pub(in crate::daemon) fn shared(&self) -> &Arc<Runs> {
+        &self.shared
+    }
+
+    pub(in crate::daemon) fn live(&self) -> &[Run] {
+        &self.live
+    }
+
+    pub(in crate::daemon) fn outcomes(&self) -> &[(&'static str, u64)] {
+        &self.outcomes
+    }
+
+    /// Whether a run for another target lives, beside which nothing may start.
+    pub(in crate::daemon) fn has_foreign(&self) -> bool {
+        self.live.iter().any(Run::is_foreign)
+    }
+
+    /// Adopts what a former daemon left running. Foreign runs get TERM after the watch's `timeout`, or else after
+    /// `grace`. Returns the others, for the machine to decide about.
+    pub(in crate::daemon) fn adopt(&mut self, spec: &WatchSpec, grace: Duration) -> &[Run] {
+        let Adopted { mine, foreign } = self.shared.adopt(spec, |run| self.sink(spec, run));
+        let now = Instant::now();
+        self.live = foreign;
+        for run in &self.live {
+            let deadline = match spec.policy.timeout {
+                Some(timeout) => run.since.checked_add(timeout),
+                None => now.checked_add(grace),
+            };
+            if let Some(deadline) = deadline {
+                run.end_by(deadline.max(now), spec.policy.kill_after);
+            }
+        }
+        let foreign = self.live.len();
+        self.live.extend(mine);
+        self.live.get(foreign..).unwrap_or_default()
+    }
+
+    /// Asks for a slot.
+    pub(in crate::daemon) fn acquire(&mut self, spec: &WatchSpec) {
+        self.wants_slot = true;
+        self.ask_for_slot(spec);
+    }
+
+    fn ask_for_slot(&mut self, spec: &WatchSpec) {
+        if self.wants_slot && !self.has_foreign() {
+            self.wants_slot = false;
+            self.slot = Some(self.shared.slots.ask(&spec.name, spec.surroundings.account.uid));
+        }
+    }
+
+    /// Gives the slot back, or leaves the queue for one.
+    pub(in crate::daemon) fn release(&mut self) {
+        self.wants_slot = false;
+        self.slot = None;
+    }
+
+    /// Ready when the slot that was asked for is granted.
+    pub(in crate::daemon) fn poll_slot(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.slot.as_mut().map_or(Poll::Pending, |slot| slot.poll_granted(context))
+    }
+
+    /// When to call [`OwnRuns::warn`].
+    pub(in crate::daemon) fn warn_at(&self) -> Option<Instant> {
+        self.slot.as_ref().and_then(Slot::warn_at)
+    }
+
+    /// Warns of a wait for a slot that has become long.
+    pub(in crate::daemon) fn warn(&mut self, spec: &WatchSpec, now: Instant) {
+        if self.slot.as_mut().is_some_and(|slot| slot.is_overdue(now)) {
+            tracing::warn!(
+                watch = %spec.name,
+                "a run has waited for a minute because of max_processes; {} actions are running",
+                self.shared.count()
+            );
+        }
+    }
+
+    /// Starts a run in the slot. Returns its end if it does not start.
+    pub(in crate::daemon) fn start(&mut self, spec: &WatchSpec, plan: Plan) -> Option<End> {
+        let sink = self.sink(spec, &plan.details.run);
+        let slot = self.slot.take();
+        match self.shared.start(spec, plan, slot, sink) {
+            Ok(run) => {
+                self.live.push(run);
+                None
+            }
+            Err(not_started) => Some(self.not_started(spec, &not_started)),
+        }
+    }
+
+    fn not_started(&mut self, spec: &WatchSpec, not_started: &NotStarted) -> End {
+        let NotStarted { details, started, error } = not_started;
+        let version = details.version.to_string();
+        let facts = Facts {
+            run: &details.run,
+            reason: details.reason,
+            version: &version,
+            attempt: details.attempt,
+            coalesced: details.coalesced,
+            started: *started,
+        };
+        let ended = Ended { outcome: error.outcome(), output_tail: String::new() };
+        let end = End::judge(ended, Duration::ZERO, &spec.policy.success_codes, self.stopping);
+        end.log(&spec.name, &facts, false);
+        self.count(end.word);
+        self.shared.book.not_started(spec, &facts, &end);
+        end
+    }
+
+    /// Ready when a run has ended.
+    pub(in crate::daemon) fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<(RunId, Ended)> {
+        let ended = self.live.iter_mut().find_map(|run| match Pin::new(&mut run.ended).poll(context) {
+            Poll::Ready(ended) => Some((run.live.run.clone(), ended)),
+            Poll::Pending => None,
+        });
+        ended.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Logs and records the end of a run, and frees its slot. The run stays for [`OwnRuns::given`] until it is
+    /// [forgotten](OwnRuns::forget).
+    pub(in crate::daemon) fn ended(
+        &mut self,
+        spec: &WatchSpec,
+        run: &RunId,
+        ended: Ended,
+    ) -> Option<Concluded> {
+        let stopping = self.stopping;
+        let run = self.live.iter_mut().find(|other| other.live.run == *run)?;
+        run.slot = None;
+        let end = End::judge(ended, run.since.elapsed(), &spec.policy.success_codes, stopping);
+        end.log(&spec.name, &Facts::of(&run.live), run.dismissed);
+        self.shared.book.ended(&spec.name, &run.live, &end);
+        let foreign = run.is_foreign();
+        self.count(end.word);
+        Some(if foreign { Concluded::Foreign } else { Concluded::Own(end) })
+    }
+
+    /// The state that a run of this daemon was given.
+    pub(in crate::daemon) fn given(&self, run: &RunId) -> Option<&State> {
+        let run = self.live.iter().find(|other| other.live.run == *run)?;
+        match &run.origin {
+            Origin::Started(state) => Some(state),
+            Origin::Adopted | Origin::Foreign => None,
+        }
+    }
+
+    /// Drops a run that has ended.
+    pub(in crate::daemon) fn forget(&mut self, spec: &WatchSpec, run: &RunId) {
+        self.live.retain(|other| other.live.run != *run);
+        if self.live.is_empty() {
+            // Ten thousand idle watches hold no buffer each.
+            self.live = Vec::new();
+        }
+        self.ask_for_slot(spec);
+    }
+
+    /// Sends a command to a run.
+    pub(in crate::daemon) fn command(&mut self, run: &RunId, command: RunCommand) {
+        let Some(run) = self.live.iter_mut().find(|other| other.live.run == *run) else { return };
+        match command {
+            RunCommand::Notify(_) | RunCommand::Kill => {}
+            RunCommand::Term { timed_out } => run.dismissed |= !timed_out,
+        }
+        run.commands.send(command);
+    }
+
+    /// Whether a run has outlived this timeout.
+    pub(in crate::daemon) fn is_overdue(&self, run: &RunId, timeout: Option<Duration>) -> bool {
+        let run = self.live.iter().find(|other| other.live.run == *run);
+        run.zip(timeout).is_some_and(|(run, timeout)| run.since.elapsed() >= timeout)
+    }
+
+    /// The definition was changed or removed: foreign runs of a watch without a `timeout` end at the deadline too.
+    pub(in crate::daemon) fn retire(&self, spec: &WatchSpec, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline.filter(|_| spec.policy.timeout.is_none()) {
+            self.end_foreign(spec, deadline);
+        }
+    }
+
+    /// The daemon stops: foreign runs end at the deadline.
+    pub(in crate::daemon) fn stop(&mut self, spec: &WatchSpec, deadline: Instant) {
+        self.stopping = true;
+        self.end_foreign(spec, deadline);
+    }
+
+    fn end_foreign(&self, spec: &WatchSpec, deadline: Instant) {
+        for run in self.live.iter().filter(|run| run.is_foreign()) {
+            run.end_by(deadline, spec.policy.kill_after);
+        }
+    }
+
+    /// Sends KILL to every run, whatever grace it has left.
+    pub(in crate::daemon) fn kill(&mut self) {
+        for run in &mut self.live {
+            run.dismissed = true;
+            run.commands.send(RunCommand::Kill);
+        }
+    }
+
+    fn sink(&self, spec: &WatchSpec, run: &RunId) -> OutputSink {
+        OutputSink::to_log(self.leftovers.get_or_init(Leftovers::default), &spec.name, run)
+    }
+
+    fn count(&mut self, word: &'static str) {
+        match self.outcomes.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => self.outcomes.push((word, 1)),
+        }
+    }
+}
+
+/// The end of a run, for the watch's task.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::daemon) enum Concluded {
+    /// The machine is to be told.
+    Own(End),
+    /// It was for another target: the machine does not know it.
+    Foreign,
+}

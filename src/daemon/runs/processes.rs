@@ -1,0 +1,36 @@
+//! What runs need of the operating system, so that tests can have a fake one.
+
+use std::collections::BTreeSet;
+
+use crate::process::{FoundRun, Launch, OutputSink, Running, SpawnError, Spawner};
+use crate::watch::ProcessIdentity;
+
+/// Starts and finds processes. See [`Spawner`], which does it for real.
+pub(in crate::daemon) trait Processes: Send + Sync {
+    /// [`Spawner::start`].
+    fn start(&self, launch: &Launch, sink: OutputSink) -> Result<Running, SpawnError>;
+    /// [`Spawner::adopt`].
+    fn adopt(&self, process: &ProcessIdentity, sink: OutputSink) -> Option<Running>;
+    /// [`Spawner::find_runs`].
+    fn find_runs(&self, prefix: &str) -> Vec<FoundRun>;
+    /// [`Spawner::drain_leftovers`].
+    fn drain_leftovers(&self, prefix: &str, read: &BTreeSet<u64>) -> usize;
+}
+
+impl Processes for Spawner {
+    fn start(&self, launch: &Launch, sink: OutputSink) -> Result<Running, SpawnError> {
+        Spawner::start(self, launch, sink)
+    }
+
+    fn adopt(&self, process: &ProcessIdentity, sink: OutputSink) -> Option<Running> {
+        Spawner::adopt(self, process, sink)
+    }
+
+    fn find_runs(&self, prefix: &str) -> Vec<FoundRun> {
+        Spawner::find_runs(self, prefix)
+    }
+
+    fn drain_leftovers(&self, prefix: &str, read: &BTreeSet<u64>) -> usize {
+        Spawner::drain_leftovers(self, prefix, read)
+    }
+}

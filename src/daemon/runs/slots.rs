@@ -1,0 +1,268 @@
+//! `max_processes`: which of the waiting watches may start its action next.
+//!
+//! [`Queue`] decides, and is pure; [`Slots`] shares it among the watches' tasks and wakes them. Of `max` slots one
+//! watch has at most half and all watches of one account at most three quarters, each at least one. Of those that
+//! may start, the watch with the fewest live runs is first, then the one that asked first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::watch::WatchName;
+
+/// A run that waits this long for a slot is worth a warning.
+const LONG_WAIT: Duration = Duration::from_mins(1);
+
+/// A request for a slot. Later requests have higher numbers.
+type Ticket = u64;
+
+/// Who asks: the account that the action runs as, and the watch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Owner {
+    uid: u32,
+    watch: WatchName,
+}
+
+/// One watch's share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Share {
+    held: usize,
+    waiting: BTreeSet<Ticket>,
+}
+
+/// One account's share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Account {
+    held: usize,
+    watches: BTreeMap<WatchName, Share>,
+    /// The first ticket of every watch that waits, with the number of slots that the watch holds: in the order in
+    /// which they are served.
+    next: BTreeSet<(usize, Ticket)>,
+}
+
+/// Who holds slots and who waits for one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Queue {
+    max: usize,
+    held: usize,
+    last: Ticket,
+    accounts: BTreeMap<u32, Account>,
+    /// The owner of every waiting ticket.
+    waiting: BTreeMap<Ticket, Owner>,
+}
+
+impl Queue {
+    fn new(max: usize) -> Self {
+        Self { max, held: 0, last: 0, accounts: BTreeMap::new(), waiting: BTreeMap::new() }
+    }
+
+    fn most_of_a_watch(&self) -> usize {
+        (self.max / 2).max(1)
+    }
+
+    fn most_of_an_account(&self) -> usize {
+        (self.max - self.max.div_ceil(4)).max(1)
+    }
+
+    /// Changes `max`. Holders keep their slots, so that there may be more of them than `max` for a while.
+    fn resize(&mut self, max: usize) {
+        self.max = max.max(1);
+    }
+
+    fn ask(&mut self, owner: Owner) -> Ticket {
+        self.last += 1;
+        let ticket = self.last;
+        self.change(&owner, |share| {
+            share.waiting.insert(ticket);
+        });
+        self.waiting.insert(ticket, owner);
+        ticket
+    }
+
+    /// Withdraws a request that was not granted.
+    fn withdraw(&mut self, ticket: Ticket) {
+        if let Some(owner) = self.waiting.remove(&ticket) {
+            self.change(&owner, |share| {
+                share.waiting.remove(&ticket);
+            });
+        }
+    }
+
+    /// Takes back a slot.
+    fn give_back(&mut self, owner: &Owner) {
+        self.held -= 1;
+        self.change(owner, |share| share.held -= 1);
+    }
+
+    /// Grants a slot to the request that is next, if there is a free slot that it may have.
+    fn grant(&mut self) -> Option<(Ticket, Owner)> {
+        if self.held >= self.max {
+            return None;
+        }
+        let (of_a_watch, of_an_account) = (self.most_of_a_watch(), self.most_of_an_account());
+        let (_, ticket) = self
+            .accounts
+            .values()
+            .filter(|account| account.held < of_an_account)
+            .filter_map(|account| account.next.first())
+            .filter(|(held, _)| *held < of_a_watch)
+            .min()
+            .copied()?;
+        let owner = self.waiting.remove(&ticket)?;
+        self.held += 1;
+        self.change(&owner, |share| {
+            share.waiting.remove(&ticket);
+            share.held += 1;
+        });
+        Some((ticket, owner))
+    }
+
+    /// Changes a watch's share, and keeps the account's sums and order right.
+    fn change(&mut self, owner: &Owner, change: impl FnOnce(&mut Share)) {
+        let account = self.accounts.entry(owner.uid).or_default();
+        let share = account.watches.entry(owner.watch.clone()).or_default();
+        if let Some(first) = share.waiting.first() {
+            account.next.remove(&(share.held, *first));
+        }
+        account.held -= share.held;
+        change(share);
+        account.held += share.held;
+        if let Some(first) = share.waiting.first() {
+            account.next.insert((share.held, *first));
+        } else if share.held == 0 {
+            account.watches.remove(&owner.watch);
+            if account.watches.is_empty() {
+                self.accounts.remove(&owner.uid);
+            }
+        }
+    }
+}
+
+/// The queue, shared by all watches.
+#[derive(Debug)]
+pub(in crate::daemon) struct Slots(Mutex<Inside>);
+
+#[derive(Debug)]
+struct Inside {
+    queue: Queue,
+    /// Granted, and not yet noticed by the task that asked.
+    granted: BTreeSet<Ticket>,
+    wakers: BTreeMap<Ticket, Waker>,
+}
+
+impl Slots {
+    pub(in crate::daemon) fn new(max: usize) -> Arc<Self> {
+        let queue = Queue::new(max.max(1));
+        Arc::new(Self(Mutex::new(Inside { queue, granted: BTreeSet::new(), wakers: BTreeMap::new() })))
+    }
+
+    /// As many slots as anybody asks for.
+    pub(in crate::daemon) fn unlimited() -> Arc<Self> {
+        Self::new(usize::MAX)
+    }
+
+    /// Changes how many actions may run at once. Those that run go on; if there are fewer slots now, fewer start.
+    pub(in crate::daemon) fn resize(&self, max: usize) {
+        self.change(|queue| queue.resize(max));
+    }
+
+    /// Asks for a slot for a run of this watch, as this user. Dropping the slot withdraws the request or gives the
+    /// slot back.
+    pub(in crate::daemon) fn ask(self: &Arc<Self>, watch: &WatchName, uid: u32) -> Slot {
+        let owner = Owner { uid, watch: watch.clone() };
+        let ticket = self.change(|queue| queue.ask(owner.clone()));
+        let progress = Progress::Waiting { ticket, since: Instant::now(), warned: false };
+        Slot { slots: Arc::clone(self), owner, progress }
+    }
+
+    /// Changes the queue, and wakes the tasks of the requests that are granted by that.
+    fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut woken = Vec::new();
+        let mut inside = self.lock();
+        let result = change(&mut inside.queue);
+        while let Some((ticket, _)) = inside.queue.grant() {
+            inside.granted.insert(ticket);
+            woken.extend(inside.wakers.remove(&ticket));
+        }
+        drop(inside);
+        woken.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A slot that was asked for: first waited for, then held.
+#[derive(Debug)]
+pub(in crate::daemon) struct Slot {
+    slots: Arc<Slots>,
+    owner: Owner,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Progress {
+    Waiting { ticket: Ticket, since: Instant, warned: bool },
+    Held,
+}
+
+impl Slot {
+    /// Ready once: when the slot that it waits for is granted.
+    pub(in crate::daemon) fn poll_granted(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Progress::Waiting { ticket, .. } = self.progress else { return Poll::Pending };
+        let mut inside = self.slots.lock();
+        if inside.granted.remove(&ticket) {
+            drop(inside);
+            self.progress = Progress::Held;
+            return Poll::Ready(());
+        }
+        inside.wakers.insert(ticket, context.waker().clone());
+        Poll::Pending
+    }
+
+    /// When the wait is worth a warning.
+    pub(in crate::daemon) fn warn_at(&self) -> Option<Instant> {
+        match self.progress {
+            Progress::Waiting { since, warned: false, .. } => since.checked_add(LONG_WAIT),
+            Progress::Waiting { warned: true, .. } | Progress::Held => None,
+        }
+    }
+
+    /// Whether a warning is due now: once a wait.
+    pub(in crate::daemon) fn is_overdue(&mut self, now: Instant) -> bool {
+        let due = self.warn_at().is_some_and(|at| at <= now);
+        if let Progress::Waiting { warned, .. } = &mut self.progress {
+            *warned |= due;
+        }
+        due
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let owner = &self.owner;
+        match self.progress {
+            Progress::Held => self.slots.change(|queue| queue.give_back(owner)),
+            Progress::Waiting { ticket, .. } => {
+                let granted = {
+                    let mut inside = self.slots.lock();
+                    inside.wakers.remove(&ticket);
+                    inside.granted.remove(&ticket)
+                };
+                self.slots.change(|queue| {
+                    if granted {
+                        queue.give_back(owner);
+                    } else {
+                        queue.withdraw(ticket);
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

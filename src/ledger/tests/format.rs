@@ -1,0 +1,121 @@
+//! The journal is a format on disk: golden lines, which later versions must go on reading and writing.
+
+use super::*;
+use crate::ledger::journal::{encode_all, parse};
+use crate::watch::Subtree;
+
+/// An entry in which nothing is left out, and an empty one.
+fn entries() -> BTreeMap<WatchName, Entry> {
+    let mut entry = Entry {
+        applied: Some(applied()),
+        live: vec![live("l-1-2")],
+        newest_run: Some(RunId("l-1-2".into())),
+        interrupted: Some("main Tree /a".into()),
+        paused: Some(Paused {
+            until: Some(jiff::Timestamp::UNIX_EPOCH),
+            seconds: Some(60),
+            settled: Some(applied()),
+        }),
+        stopped: Some(fingerprint("0123456789abcdef0123456789abcdef")),
+        ended: 2,
+        failed: 1,
+        ..Entry::default()
+    };
+    entry.remember(record("l-1-1"));
+    BTreeMap::from([(name("a"), entry), (name("b"), Entry::default())])
+}
+
+const GOLDEN: &str = r#"{"ledger":"l"}
+{"watch":{"name":"a","applied":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"live":[{"run":"l-1-2","target":"main Data /a","definition":"d","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3}],"newest_run":"l-1-2","interrupted":"main Tree /a","paused":{"until":"1970-01-01T00:00:00Z","seconds":60,"settled":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"stopped":"0123456789abcdef0123456789abcdef","ended":2,"failed":1}}
+{"run":{"watch":"a","record":{"run":"l-1-1","reason":"change","version":"7","attempt":1,"coalesced":1,"started":"1970-01-01T00:00:00Z","seconds":0.5,"outcome":"succeeded","exit_code":0,"signal":null,"output":"done 🦀\nline"}}}
+{"watch":{"name":"b","ended":0,"failed":0}}
+"#;
+
+#[test]
+fn a_journal_is_written_and_read_as_it_always_was() {
+    let entries = entries();
+    let written = String::from_utf8(encode_all("l", entries.iter())).unwrap();
+    assert_eq!(written, GOLDEN);
+    let read = parse(GOLDEN.as_bytes());
+    assert_eq!((read.id.as_deref(), read.damaged), (Some("l"), 0));
+    assert_eq!(read.entries, entries);
+    assert!(parse(b"{\"watch\":{\"name\":\"b\"}}\n{\"forget\":\"b\"}\n").entries.is_empty());
+}
+
+#[test]
+fn targets_have_the_words_of_version_0_1_0() {
+    let target = |watch_type| Target {
+        store: StoreName::new("main").unwrap(),
+        key: crate::watch::Key::new("/a b").unwrap(),
+        watch_type,
+    };
+    let words = [
+        (WatchType::Data, "main Data /a b"),
+        (WatchType::Children, "main Children /a b"),
+        (WatchType::Tree, "main Tree /a b"),
+    ];
+    for (watch_type, expected) in words {
+        assert_eq!(described(&target(watch_type)), expected);
+    }
+}
+
+#[test]
+fn reasons_and_outcomes_have_one_word_everywhere() {
+    let reasons =
+        [Reason::Load, Reason::Change, Reason::Delete, Reason::Retry, Reason::Trigger, Reason::Recovery];
+    for (reason, word) in
+        reasons.into_iter().zip(["load", "change", "delete", "retry", "trigger", "recovery"])
+    {
+        assert_eq!((reason.word(), serde_json::to_value(reason).unwrap()), (word, word.into()));
+    }
+}
+
+#[test]
+fn digests_are_stable_and_tell_contents_apart() {
+    let value = |text: &'static str| Content::Value(text.into());
+    let children = |names: &[&str]| Content::Children(names.iter().map(|name| (*name).into()).collect());
+    let tree = |nodes: &[(&str, Option<&str>)]| {
+        let mut subtree = Subtree::new();
+        for (path, value) in nodes {
+            subtree.insert(path, value.map(str::as_bytes));
+        }
+        Content::Tree(subtree)
+    };
+    let golden = [
+        (Content::Absent, "3e7077fd2f66d689e0cee6a7cf5b37bf"),
+        (Content::Unread, "a536aa3cede6ea3c1f3e0357c3c60e0f"),
+        (value(""), "4322fd2bc0a137d1375b37b3b2e2b471"),
+        (value("x"), "d6be327b0e9ed88a0388091a215402a9"),
+        (children(&[]), "e3b0c44298fc1c149afbf4c8996fb924"),
+        (children(&["a", "b"]), "9e18acd2c5f000e36c3aed10402de1a0"),
+        (children(&["ab"]), "d5e01aed025d93ab86479300d10eece9"),
+        (tree(&[("", Some("1")), ("a", None)]), "4479977a7dd69a8884e4f45f8f4615f9"),
+    ];
+    for (content, expected) in golden {
+        assert_eq!(digest(&content), expected);
+    }
+}
+
+/// The ledger stores what these rooms write into it: entries, identities, and why a run did not start. Debug output
+/// is nobody's format, and may change with any compiler.
+#[test]
+fn nothing_on_disk_is_debug_output() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut rooms = vec![source.join("ledger"), source.join("watch"), source.join("process")];
+    let mut files = 0;
+    while let Some(room) = rooms.pop() {
+        for path in std::fs::read_dir(room).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                rooms.push(path);
+                continue;
+            }
+            let is_test =
+                path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+            let text = if is_test { String::new() } else { std::fs::read_to_string(&path).unwrap() };
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            assert!(!code.contains(":?}"), "{} formats with Debug", path.display());
+            files += 1;
+        }
+    }
+    assert!(files > 20, "{files}");
+}

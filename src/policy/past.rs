@@ -1,0 +1,75 @@
+//! What is known about a watch's first state: the one place that turns ledger, predecessor and fault into a
+//! [`Baseline`].
+
+use super::Baseline;
+use crate::ledger::{Entry, Paused};
+use crate::watch::{State, Target, is_same};
+
+/// Everything known about a watch before its first state.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'a> {
+    /// What the ledger remembers of the watch.
+    pub ledger: &'a Entry,
+    /// The watch of the same name that this one replaces in the same daemon.
+    pub predecessor: Option<Predecessor<'a>>,
+    /// The watch restarts after a fault in twitcher: what was still to be applied is lost.
+    pub fault: bool,
+}
+
+/// What the predecessor of a watch left behind.
+#[derive(Debug, Clone, Copy)]
+pub struct Predecessor<'a> {
+    /// What it watched.
+    pub target: &'a Target,
+    /// The newest state that it saw.
+    pub newest: Option<&'a State>,
+    /// Whether that state was still to be applied.
+    pub unserved: bool,
+}
+
+impl Predecessor<'_> {
+    /// Whether it left `first` to its successor: it never saw that state, or it did not apply its newest one.
+    fn left(self, first: &State) -> bool {
+        let unseen = self.newest.is_some_and(|newest| !is_same(newest.as_seen(), first.as_seen()));
+        self.unserved || unseen
+    }
+}
+
+impl Past<'_> {
+    /// Judges the first state of `target`. Takes a digest of the state, which costs time if it is large.
+    pub fn baseline(&self, target: &Target, first: &State) -> Baseline {
+        let predecessor = self.predecessor.filter(|predecessor| predecessor.target == target);
+        if predecessor.is_some_and(|predecessor| predecessor.left(first)) {
+            return Baseline::Pending;
+        }
+        match self.recorded(target, first) {
+            // The fault lost what was to be applied. To apply once too often is better than never.
+            Baseline::Changed if self.fault => Baseline::Pending,
+            Baseline::Unknown if self.fault && !first.content.is_absent() => Baseline::Pending,
+            recorded @ (Baseline::Unknown
+            | Baseline::Applied
+            | Baseline::Changed
+            | Baseline::Interrupted
+            | Baseline::Pending) => recorded,
+        }
+    }
+
+    /// What the ledger alone says.
+    fn recorded(&self, target: &Target, first: &State) -> Baseline {
+        let Entry { interrupted, applied, stopped, paused, .. } = self.ledger;
+        if interrupted.as_ref().is_some_and(|interrupted| *interrupted == crate::ledger::described(target)) {
+            return Baseline::Interrupted;
+        }
+        let applied = applied.as_ref().filter(|applied| applied.is_of(target));
+        if applied.is_some_and(|applied| applied.covers(target, first)) {
+            return Baseline::Applied;
+        }
+        // A state that arrived during a pause or a stop is applied on resume, whatever `run_on_load` says.
+        let unsettled =
+            |paused: &Paused| !paused.settled.as_ref().is_some_and(|settled| settled.covers(target, first));
+        if stopped.is_some() || paused.as_ref().is_some_and(unsettled) {
+            return Baseline::Pending;
+        }
+        if applied.is_some() { Baseline::Changed } else { Baseline::Unknown }
+    }
+}

@@ -1,0 +1,24 @@
+//! A tree that a session follows, and one that it no longer follows.
+
+use tokio::sync::mpsc;
+
+use crate::store::session::TargetId;
+use crate::store::zookeeper::follow::Stopped;
+use crate::store::zookeeper::pool::Member;
+
+/// A tree that is followed.
+pub(super) struct Followed {
+    /// Which time it is followed.
+    pub(super) turn: u64,
+    /// Requests a verification. Dropping it ends the following.
+    pub(super) demands: mpsc::UnboundedSender<()>,
+}
+
+/// A tree that is no longer followed.
+pub(super) struct Left {
+    pub(super) id: TargetId,
+    pub(super) turn: u64,
+    pub(super) member: Member,
+    pub(super) bytes: usize,
+    pub(super) how: Stopped,
+}

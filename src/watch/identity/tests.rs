@@ -1,0 +1,222 @@
+//! The identity is a format on disk: golden texts, and what must not change them.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use super::*;
+use crate::watch::{Key, OnDelete, OnFailure, Output, SignalNumber, StoreName, WatchName, WatchType};
+
+/// A watch that writes only what it must.
+fn minimal() -> WatchSpec {
+    WatchSpec {
+        name: WatchName::new("git").unwrap(),
+        description: String::new(),
+        target: Target {
+            store: StoreName::new("main").unwrap(),
+            key: Key::new("/git/head").unwrap(),
+            watch_type: WatchType::Data,
+        },
+        action: Action::Shell("true".into()),
+        surroundings: Arc::new(Surroundings {
+            account: Account {
+                uid: 0,
+                gid: 0,
+                groups: None,
+                user: "root".into(),
+                home: "/root".into(),
+                shell: "/bin/sh".into(),
+            },
+            cwd: Surroundings::CWD.into(),
+            umask: Surroundings::UMASK,
+            inherit_env: false,
+            env: BTreeMap::new(),
+            nice: None,
+            limits: BTreeMap::new(),
+        }),
+        pipe_stdin: true,
+        format: Format::Raw,
+        output: Output::Log,
+        verify_interval: VERIFY_INTERVAL,
+        splay: Duration::ZERO,
+        policy: Arc::default(),
+    }
+}
+
+/// A watch in which no field has its default.
+fn full() -> WatchSpec {
+    let ms = Duration::from_millis;
+    WatchSpec {
+        name: WatchName::new("git").unwrap(),
+        description: "text for people".into(),
+        target: Target {
+            store: StoreName::new("main").unwrap(),
+            key: Key::new("/a \"b\"\\\nc é").unwrap(),
+            watch_type: WatchType::Tree,
+        },
+        action: Action::Program(vec![
+            "/bin/x".into(),
+            "".into(),
+            OsStr::from_bytes(b"\xff\"").to_owned(),
+            "a, b".into(),
+        ]),
+        surroundings: Arc::new(Surroundings {
+            account: Account {
+                uid: 33,
+                gid: 34,
+                groups: Some(vec![34, 50]),
+                user: "www-data".into(),
+                home: "/var/www".into(),
+                shell: "/bin/sh".into(),
+            },
+            cwd: "/srv/www".into(),
+            umask: 0o7,
+            inherit_env: true,
+            env: BTreeMap::from([("A".into(), "1".into()), ("B = C".into(), "x\ny".into())]),
+            nice: Some(-5),
+            limits: BTreeMap::from([(Limit::Nofile, Some(1024)), (Limit::Core, None)]),
+        }),
+        pipe_stdin: false,
+        format: Format::Yaml,
+        output: Output::Null,
+        verify_interval: ms(60_000),
+        splay: ms(90_000),
+        policy: Arc::new(PolicySpec {
+            run_on_load: RunOnLoad::Changed,
+            run_mode: RunMode::Parallel { max: 4 },
+            on_delete: OnDelete::Run,
+            notify_signal: Some(SignalNumber(1)),
+            timeout: Some(ms(30_000)),
+            kill_after: ms(10_000),
+            settle: ms(1),
+            settle_max: ms(2),
+            splay: ms(4711),
+            min_interval: ms(250),
+            retries: Retries::Unlimited,
+            retry_delay: ms(1000),
+            retry_delay_max: ms(60_000),
+            on_failure: OnFailure::Stop,
+            success_codes: vec![0, 3],
+        }),
+    }
+}
+
+#[test]
+fn a_minimal_watch_is_only_its_target_and_action() {
+    let identity = minimal().identity();
+    assert_eq!(identity, "store = \"main\"\nkey = \"/git/head\"\naction = \"true\"\n");
+    assert_eq!(minimal().fingerprint().0, "5e11741c95db70350d019cc867fc9267");
+}
+
+#[test]
+fn every_field_is_written_as_it_always_was() {
+    let expected = r#"store = "main"
+key = "/a \"b\"\\\nc é"
+watch_type = tree
+action = ["/bin/x", "", "\xff\"", "a, b"]
+uid = 33
+gid = 34
+cwd = "/srv/www"
+umask = 007
+inherit_env = true
+env."A" = "1"
+env."B = C" = "x\ny"
+nice = -5
+limits.core = unlimited
+limits.nofile = 1024
+pipe_stdin = false
+format = yaml
+output = null
+verify_interval = 60000000000ns
+splay = 90000000000ns
+run_on_load = changed
+run_mode = parallel
+max_parallel = 4
+on_delete = run
+notify_signal = 1
+timeout = 30000000000ns
+kill_after = 10000000000ns
+settle = 1000000ns
+settle_max = 2000000ns
+min_interval = 250000000ns
+retries = unlimited
+retry_delay = 1000000000ns
+retry_delay_max = 60000000000ns
+on_failure = stop
+success_codes = [0, 3]
+"#;
+    assert_eq!(full().identity(), expected);
+}
+
+#[test]
+fn other_ways_to_write_a_field_have_a_form_of_their_own() {
+    let mut spec = minimal();
+    spec.action = Action::Script("#!/bin/sh\nexit 0\n".into());
+    spec.policy = Arc::new(PolicySpec {
+        run_on_load: RunOnLoad::Never,
+        run_mode: RunMode::Restart,
+        retries: Retries::AtMost(0),
+        ..PolicySpec::default()
+    });
+    let expected = "store = \"main\"\nkey = \"/git/head\"\nscript = \"#!/bin/sh\\nexit 0\\n\"\n\
+                    run_on_load = false\nrun_mode = restart\nretries = 0\n";
+    assert_eq!(spec.identity(), expected);
+    // A string for the shell, and a program of one word.
+    let (mut line, mut program) = (minimal(), minimal());
+    line.action = Action::Shell("[\"true\"]".into());
+    program.action = Action::Program(vec!["true".into()]);
+    assert_ne!(line.identity(), program.identity());
+}
+
+#[test]
+fn defaults_that_follow_another_field_are_left_out_too() {
+    let mut spec = minimal();
+    spec.target.watch_type = WatchType::Children;
+    spec.format = Format::Lines;
+    let (settle, retry_delay) = (Duration::from_secs(2), Duration::from_hours(1));
+    spec.policy = Arc::new(PolicySpec {
+        run_mode: RunMode::Parallel { max: RunMode::MAX_PARALLEL },
+        settle,
+        settle_max: settle * 10,
+        retry_delay,
+        retry_delay_max: retry_delay,
+        ..PolicySpec::default()
+    });
+    let expected = "store = \"main\"\nkey = \"/git/head\"\nwatch_type = children\naction = \"true\"\n\
+                    run_mode = parallel\nsettle = 2000000000ns\nretry_delay = 3600000000000ns\n";
+    assert_eq!(spec.identity(), expected);
+}
+
+#[test]
+fn text_for_people_and_what_this_machine_knows_are_no_part_of_it() {
+    let mut spec = full();
+    spec.name = WatchName::new("other").unwrap();
+    spec.description = "other".into();
+    let policy = Arc::make_mut(&mut spec.policy);
+    policy.splay = Duration::ZERO;
+    let account = &mut Arc::make_mut(&mut spec.surroundings).account;
+    account.groups = Some(Vec::new());
+    account.user = "other".into();
+    account.home = "/other".into();
+    account.shell = "/other".into();
+    assert_eq!(spec.fingerprint(), full().fingerprint());
+}
+
+/// A later version's field, with its default for every watch of today.
+#[test]
+fn a_field_that_is_added_changes_no_fingerprint_while_it_has_its_default() {
+    for spec in [minimal(), full()] {
+        let mut identity = Identity(spec.identity());
+        identity.unless_default("enabled", "true", "true");
+        identity.duration("added", Duration::ZERO, Duration::ZERO);
+        assert_eq!(Fingerprint::of(&identity.0), spec.fingerprint());
+        identity.unless_default("enabled", "false", "true");
+        assert_ne!(Fingerprint::of(&identity.0), spec.fingerprint());
+    }
+}
+
+#[test]
+fn a_fingerprint_of_version_0_1_0_is_recognised() {
+    assert!(!minimal().fingerprint().is_of_version_0_1_0());
+    assert!(Fingerprint("3f2a9c0011223344".into()).is_of_version_0_1_0());
+    assert!(!Fingerprint::default().is_of_version_0_1_0());
+}
