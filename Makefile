@@ -28,13 +28,14 @@ test: setup-test
 	$(CARGO) test --locked --doc
 	@$(MAKE) --no-print-directory test-library
 
-# The library alone, as a program outside the workspace uses it.
-CONSUMER := --manifest-path tests/consumer/Cargo.toml --locked
-PACKAGES  = --edges normal,build --prefix none --format '{p}' | sort -u | wc -l
+# The library alone, as a program outside the workspace uses it, with the versions that are locked here.
+CONSUMER := --manifest-path tests/consumer/Cargo.toml
+PACKAGES  = --edges normal,build --prefix none --format '{p}' | cut -d ' ' -f 1,2 | sort -u | grep -cv '^\(twitcher\|consumer\) '
 
 test-library:
+	cp Cargo.lock tests/consumer/Cargo.lock
 	$(CARGO) test $(CONSUMER) --target-dir target
-	@echo "packages that a program depends on: $$($(CARGO) tree $(CONSUMER) $(PACKAGES)) with the library alone," \
+	@echo "crates that a program depends on: $$($(CARGO) tree $(CONSUMER) $(PACKAGES)) for the library alone," \
 		"$$($(CARGO) tree --locked $(PACKAGES)) with the daemon and the command line"
 
 # One line a run; the last LOAD of them with a build and a busy disk beside them.

@@ -17,6 +17,7 @@ mod raw;
 mod secret;
 mod settings;
 mod stall;
+#[cfg(feature = "convert")]
 mod text;
 mod trust;
 
@@ -26,5 +27,6 @@ pub use directory_watch::{DirectoryWatch, Hint};
 pub use load::{FileReport, FileState, LoadedWatch, LoadedWatches, Loader, Reload};
 pub use problem::{Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
+#[cfg(feature = "convert")]
 pub use text::mistakes;
 pub use trust::Trust;
