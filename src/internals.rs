@@ -64,5 +64,5 @@ pub mod watch {
     pub use crate::watch::target::Target;
     pub use crate::watch::*;
     #[cfg(feature = "daemon")]
-    pub use crate::watch::{action::*, name::*, outcome::*, run::*, spec::*};
+    pub use crate::watch::{action::*, machine::*, name::*, outcome::*, run::*, spec::*};
 }

@@ -23,8 +23,8 @@
 //! | `cli` | the command line: one file a command, no logic that another room could own |
 //! | `daemon` | start order, the loop, the supervisor of live watches, their tasks, signals, HTTP |
 //! | `control` | the socket between a command and the daemon |
-//! | `config` | from TOML files to meaning: fields, problems, loader, differences, the directory watch |
 //! | `convert` | old Python configurations to TOML |
+//! | `config` | from TOML files to meaning: fields, problems, loader, differences, the directory watch |
 //! | `fleet` | many machines, one at a time: records, terms, the pure machines of a member and of the conductor |
 //! | `policy` | when an action runs: the pure machine, which can be enumerated |
 //! | [`tree`] | live mirror of a subtree, typed reads, guarded writes, subscribers, documents |

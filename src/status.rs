@@ -110,6 +110,8 @@ pub enum WatchState {
     Stopped,
     /// The store has not shown it yet, or refuses to.
     Unreachable,
+    /// `enabled = false`.
+    Disabled,
 }
 
 impl WatchState {
@@ -125,6 +127,7 @@ impl WatchState {
             Self::Paused => "paused",
             Self::Stopped => "stopped",
             Self::Unreachable => "unreachable",
+            Self::Disabled => "disabled",
         }
     }
 }

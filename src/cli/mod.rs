@@ -198,22 +198,10 @@ fn understand<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Resul
     })
 }
 
-/// A duration as it is typed: `250ms`, `30s`, `5m`, `2h`, or a number of seconds.
+/// A duration as it is typed, such as `250ms`, `30s`, `1h30m` or a number of seconds.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
-    let factor = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return Err(format!("`{unit}` is no unit of time; write it like 250ms, 30s, 5m or 2h")),
-    };
-    let seconds = number.parse::<f64>().map(|number| number * factor);
-    seconds
-        .ok()
-        .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("`{text}` is no duration; write it like 250ms, 30s, 5m or 2h"))
+    crate::config::duration::typed(text)
+        .map_err(|invalid| format!("`{text}`: {invalid}; write it like 250ms, 30s or 1h30m"))
 }
 
 /// A runtime for a command that asks something and ends.

@@ -73,7 +73,7 @@ fn state_word(state: WatchState, converged: bool, paint: Paint) -> String {
         WatchState::Settling | WatchState::Splaying | WatchState::Waiting | WatchState::Running => {
             paint.busy(&padded)
         }
-        WatchState::Paused => paint.faint(&padded),
+        WatchState::Paused | WatchState::Disabled => paint.faint(&padded),
         WatchState::Retrying | WatchState::Stopped | WatchState::Unreachable => paint.bad(&padded),
     }
 }

@@ -31,7 +31,7 @@ impl Diff {
                 None => {
                     diff.added.insert(name.clone(), Arc::clone(spec));
                 }
-                Some(before) if before == spec => {
+                Some(before) if before.is_defined_as(spec) => {
                     diff.unchanged.insert(name.clone());
                 }
                 Some(_) => {

@@ -34,6 +34,7 @@ fn live(run: &str) -> LiveRun {
         run: RunId(run.into()),
         target: "main Data /a".into(),
         definition: fingerprint("d"),
+        mutex: None,
         process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into(), output_pipe: Some(9) },
         started: jiff::Timestamp::UNIX_EPOCH,
         reason: Reason::Load,

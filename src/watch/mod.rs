@@ -6,6 +6,8 @@
 pub(crate) mod action;
 #[cfg(feature = "daemon")]
 mod identity;
+#[cfg(feature = "daemon")]
+pub(crate) mod machine;
 pub(crate) mod name;
 #[cfg(feature = "daemon")]
 pub(crate) mod outcome;
@@ -23,8 +25,10 @@ pub(crate) use action::{Account, Action, Limit, Surroundings};
 #[cfg(feature = "daemon")]
 pub(crate) use identity::Fingerprint;
 #[cfg(feature = "daemon")]
-pub(crate) use name::WatchName;
+pub(crate) use machine::{Machine, variable};
 pub use name::{InvalidName, StoreName};
+#[cfg(feature = "daemon")]
+pub(crate) use name::{MutexName, WatchName};
 #[cfg(feature = "daemon")]
 pub(crate) use outcome::{Outcome, SignalNumber, Verdict};
 #[cfg(feature = "daemon")]

@@ -57,6 +57,11 @@ name! {
     /// The name of a store in `twitcher.conf`.
     StoreName
 }
+#[cfg(feature = "daemon")]
+name! {
+    /// The name of a mutex, which exists by being named.
+    MutexName
+}
 
 #[cfg(test)]
 mod tests {

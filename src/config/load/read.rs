@@ -48,7 +48,7 @@ impl Unread {
                 (FileState::Broken, problem.with_help("a configuration file is text in UTF-8"))
             }
         };
-        FileReport { path: Arc::clone(path), state, problems: vec![problem] }
+        FileReport::new(path, state, vec![problem])
     }
 }
 

@@ -42,6 +42,11 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
     }
 }
 
+/// What is shown of a disabled watch: what the ledger knows.
+pub(in crate::daemon) fn disabled(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
+    WatchStatus { state: WatchState::Disabled, error: None, ..unasked(spec, file, ledger) }
+}
+
 impl Task {
     pub(super) fn view(&self) -> WatchStatus {
         let freshness = self.subscription.freshness();
@@ -200,9 +205,12 @@ impl Task {
                 format!("nothing starts before store {store} has shown what {key} is now.")
             }
             Obstacle::Slot if self.runs.has_foreign() => "it waits for that to end.".to_owned(),
-            Obstacle::Slot => {
-                "it waits for its turn among the actions of all watches (max_processes).".to_owned()
-            }
+            Obstacle::Slot => match self.runs.waits_for_mutex() {
+                Some((mutex, holder)) => {
+                    format!("it waits for the mutex {mutex}, which a run of {holder} holds.")
+                }
+                None => "it waits for its turn among the actions of all watches (max_processes).".to_owned(),
+            },
         }
     }
 
