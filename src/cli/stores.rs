@@ -85,6 +85,9 @@ impl StoreArgs {
     }
 }
 
+/// Entries that are left out, one line each.
+const MOST_TOLD: usize = 5;
+
 impl Opened {
     /// What a place of this store can hold.
     pub(super) fn ground(&self) -> Ground {
@@ -110,6 +113,7 @@ impl Opened {
                 shown(key)
             );
         }
+        tell_of_unreadable(&listing.unreadable);
         Ok(listing.entries)
     }
 
@@ -142,6 +146,19 @@ pub(super) fn failure(error: StoreError) -> Failure {
         | StoreError::File { .. } => "",
     };
     Failure::new(format!("{}{help}", escape::line(error.to_string().as_bytes())))
+}
+
+/// Entries that are left out, each with the reason, the first few of them.
+fn tell_of_unreadable(unreadable: &[String]) {
+    // Standard error may be closed; nothing hangs on it.
+    let mut stderr = std::io::stderr().lock();
+    for why in unreadable.iter().take(MOST_TOLD) {
+        let why = escape::line(why.as_bytes());
+        let _ = writeln!(stderr, "twitcher: an entry is left out, and will stay as it is: {why}");
+    }
+    if let Some(more @ 1..) = unreadable.len().checked_sub(MOST_TOLD) {
+        let _ = writeln!(stderr, "twitcher: {more} more are left out");
+    }
 }
 
 /// A failed write of one key, with what it leaves: `written`, `deleted`.

@@ -182,6 +182,8 @@ pub struct Listing {
     pub revision: Option<i64>,
     /// Keys that are there and not among the entries, because they have no path of their own ([`LEFT_OUT`]); etcd only.
     pub left_out: u64,
+    /// What else is left out, a sentence for each entry: what may not be read, or is in a circle of links; dir only.
+    pub unreadable: Vec<String>,
 }
 
 /// Why etcd's keys are left out.

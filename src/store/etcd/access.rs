@@ -229,7 +229,7 @@ impl Access {
                 btree_map::Entry::Occupied(_) => left_out += 1,
             }
         }
-        Ok(Listing { entries, revision, left_out })
+        Ok(Listing { entries, revision, left_out, unreadable: Vec::new() })
     }
 
     /// Makes changes in order: as many as fit into a transaction at once, so that either all of those are

@@ -20,7 +20,7 @@ fn a_directory_that_is_none_is_said() {
     let file = dir.path().join("file");
     std::fs::write(&file, "x").unwrap();
     let missing = dir.path().join("no/such/keys");
-    for (root, why) in [(&file, "is no directory"), (&missing, "does not exist")] {
+    for (root, why) in [(&file, "is not a directory"), (&missing, "does not exist")] {
         let url = format!("dir://{}", root.display());
         for args in QUESTIONS.iter().chain([&["put", "/k", "x"].as_slice()]) {
             let output = run(&url, args);
