@@ -14,7 +14,7 @@ mod outline;
 mod search;
 mod terminal;
 mod value;
-mod wrap;
+pub(super) mod wrap;
 
 use std::io::IsTerminal;
 use std::pin::pin;
