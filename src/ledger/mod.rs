@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, Entry, HISTORY, LiveRun, Paused, described, digest};
+pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
 pub use unwritten::Unwritten;
 use writer::Writer;
 

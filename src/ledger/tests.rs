@@ -157,7 +157,7 @@ fn a_journal_does_not_grow_with_the_number_of_runs() {
         ledger.applied(&name("a"), applied());
     }
     let _written = ledger.flush(PATIENCE);
-    assert_eq!(ledger.entry("a").unwrap().history.len(), HISTORY);
+    assert_eq!(ledger.entry("a").unwrap().history.len(), entry::HISTORY);
     let length = std::fs::metadata(dir.path().join("ledger")).unwrap().len();
     assert!(length < 600 << 10, "{length}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tempfile::TempDir;
 use tokio::time::timeout;
-use twitcher::store::access::Condition;
+use twitcher::store::Condition;
 use twitcher::store::{Store, StoreError, Subscribe};
 use twitcher::tree::{Changes, LazyTree, Scope, Subscribers, Topic, Tree};
 use twitcher::watch::{Content, Key, State, WatchType};
@@ -232,7 +232,7 @@ async fn what_is_published_reaches_all_who_listen(store: &Store) {
     timeout(LONG * 2, called).await.unwrap().unwrap();
     let seen = async |tree: &mut twitcher::tree::Receiver| match tree.next().await.unwrap().content {
         Content::Tree(entries) => entries.get("motd").flatten() == Some(b"hello"),
-        Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) => false,
+        Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) | _ => false,
     };
     timeout(LONG, async { while !seen(&mut tree).await {} }).await.unwrap();
     assert_eq!(subscribers.list().len(), 2);
