@@ -105,6 +105,11 @@ pub mod internals;
 mod ledger;
 #[cfg(feature = "daemon")]
 mod log;
+/// What stores need of the log: names from outside on one line.
+#[cfg(not(feature = "daemon"))]
+mod log {
+    pub mod escape;
+}
 #[cfg(feature = "daemon")]
 mod metrics;
 #[cfg(feature = "daemon")]

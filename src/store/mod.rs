@@ -1,7 +1,7 @@
 //! Stores: every back end turned into the same level-triggered stream of states.
 //!
 //! `driver` does once for all what makes the stream trustworthy (reconnect, back-off, re-read,
-//! de-duplicate, verify). A back end opens one [`session`](mod@session) at a time, and may not retry.
+//! de-duplicate, verify). A back end opens one session at a time, and may not retry.
 
 pub(crate) mod access;
 pub(crate) mod dir;

@@ -68,7 +68,7 @@ impl Requester {
 
 impl Store {
     /// Connects to the store at a URL such as `etcd://localhost:2379/prefix`, `zookeeper://localhost:2181` or
-    /// `dir:///var/lib/keys`, and fails if it does not answer within [`REQUEST_LIMIT`].
+    /// `dir:///var/lib/keys`, and fails if it does not answer within 5 seconds.
     ///
     /// Users and certificates are not part of a URL: see [`Store::open`].
     pub async fn connect(url: &str) -> Result<Self, StoreError> {

@@ -152,7 +152,7 @@ pub struct State {
 }
 
 impl State {
-    /// What [`is_same`] compares.
+    /// What `is_same` compares.
     pub fn as_seen(&self) -> (Version, &Content) {
         (self.version, &self.content)
     }
