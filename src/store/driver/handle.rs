@@ -20,8 +20,7 @@ use crate::watch::{Detail, Key, WatchType};
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use twitcher::store::access::Condition;
-/// use twitcher::store::{Store, StoreError, Subscribe};
+/// use twitcher::store::{Condition, Store, StoreError, Subscribe};
 /// use twitcher::watch::{Content, Key, WatchType};
 ///
 /// # let dir = tempfile::tempdir()?;
