@@ -11,7 +11,7 @@ use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::permit::{Acting, After, Grant, Next, PermitStage, Permits, Step};
 use super::runs::LiveRun;
 use super::waiting::{Entry, later};
-use crate::watch::{PermitId, RunId, RunMode, Seq, Verdict};
+use crate::watch::{PermitId, RunMode, Seq, Verdict};
 
 impl Permits {
     /// Forgets the permit of the next start. Returns it unless it is `gone`.
@@ -90,9 +90,8 @@ impl<S: Entropy> Machine<S> {
                 permits.drop_next(needed, false, effects);
             }
         }
-        let ripe = |entry: &&Entry| {
-            entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now)
-        };
+        let ripe =
+            |entry: &&Entry| entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now);
         let wanted = front.filter(ripe).map(|entry| entry.state.seq).filter(|_| self.may_ask());
         if permits.asked.is_some() && permits.asked != wanted {
             permits.asked = None;
@@ -118,8 +117,11 @@ impl<S: Entropy> Machine<S> {
             permits.next.take_if(|next| next.grant.permit == grant.permit);
             return effects.push(unused);
         }
-        let another = permits.next.is_some_and(|next| next.grant.permit != grant.permit);
-        permits.drop_next(false, !another, effects);
+        let former = permits.next.filter(|next| next.grant.permit == grant.permit);
+        // The deadline counts from when the permit was seen first.
+        let deadline = former.map_or(grant.deadline, |former| former.grant.deadline.min(grant.deadline));
+        let grant = Grant { deadline, ..grant };
+        permits.drop_next(false, former.is_some(), effects);
         permits.asked = None;
         permits.next = Some(Next { grant, step: Step::Granted });
         if retries {
@@ -129,9 +131,10 @@ impl<S: Entropy> Machine<S> {
 
     /// Whether the watch gave up on this state, which is still the newest.
     fn may_be_retried(&self, order: Seq) -> bool {
-        let gave_up = self.newest.as_ref().is_some_and(|newest| {
-            newest.state.seq == order && newest.disposition == Disposition::GivenUp
-        });
+        let gave_up = self
+            .newest
+            .as_ref()
+            .is_some_and(|newest| newest.state.seq == order && newest.disposition == Disposition::GivenUp);
         gave_up && self.may_start() && self.waiting.is_empty() && self.live.is_empty()
     }
 

@@ -212,7 +212,9 @@ impl Situation {
         let order = judge.newest.map_or(0, |newest| newest.seq);
         let other = judge.grant_of(order + 7, seconds(2), Duration::ZERO);
         let retry = Grant { retry: true, ..judge.grant_of(order, seconds(2), Duration::ZERO) };
-        inputs.extend([Input::Permit(other), Input::Permit(retry)].into_iter().filter(|_| fleet.asked.is_none()));
+        inputs.extend(
+            [Input::Permit(other), Input::Permit(retry)].into_iter().filter(|_| fleet.asked.is_none()),
+        );
         if let Some(permit) = fleet.claim {
             inputs.push(Input::Claimed { permit, fresh_until: now + seconds(10) });
             inputs.push(Input::Claimed { permit, fresh_until: now });

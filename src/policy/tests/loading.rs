@@ -173,7 +173,15 @@ fn an_adopted_run_is_held_to_timeout_and_interval() {
     let started = story.now;
     story.now += seconds(4);
     let (run, version, reason) = (run(99), Some(version(1)), Reason::Change);
-    story.machine.adopt(Adopted { run: run.clone(), version, reason, attempt: 1, coalesced: 1, started, permit: None });
+    story.machine.adopt(Adopted {
+        run: run.clone(),
+        version,
+        reason,
+        attempt: 1,
+        coalesced: 1,
+        started,
+        permit: None,
+    });
     assert_eq!(story.first(present(1), Baseline::Interrupted), []);
     assert_eq!(story.wakes(), Some(10), "counted from its start");
     assert_eq!(story.at(10), [Effect::Signal { run, sent: Sent::Term }]);

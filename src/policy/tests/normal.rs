@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::fixture::{Counter, run, version};
 use super::judge::{FleetSeen, Held, Judge, LiveSeen};
 use crate::policy::Course;
-use crate::policy::Machine;
 use crate::policy::Grant;
+use crate::policy::Machine;
 use crate::policy::history::History;
 use crate::policy::permit::{Acting, Next, Permits};
 use crate::policy::runs::LiveRun;
@@ -48,8 +48,7 @@ impl Frame {
         let orders = orders.into_iter().zip(1..).collect();
         let runs = machine.live.iter().zip(1..).map(|(live, rank)| (live.run.clone(), run(rank))).collect();
         let rank = |(held, number): (&Held, u64)| (held.permit, PermitId { epoch: 0, number });
-        let permits =
-            fleet.iter().flat_map(|fleet| fleet.held.iter()).zip(1..).map(rank).collect();
+        let permits = fleet.iter().flat_map(|fleet| fleet.held.iter()).zip(1..).map(rank).collect();
         Self { now, anchor, orders, runs, permits }
     }
 

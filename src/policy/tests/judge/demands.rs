@@ -97,11 +97,7 @@ impl Judge {
             demand!(ready > self.now || !spaced || asks, "nothing in its way, and it does not ask");
         }
         demand!(
-            !free
-                || self.triggered.is_empty()
-                || self.asked
-                || self.unfated.len() > 1
-                || self.seeks(None),
+            !free || self.triggered.is_empty() || self.asked || self.unfated.len() > 1 || self.seeks(None),
             "a trigger waits for nothing"
         );
         self.permits_in_order()?;

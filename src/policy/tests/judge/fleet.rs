@@ -89,7 +89,14 @@ impl Judge {
         match input {
             Input::Permit(grant) => {
                 let known = fleet.find(grant.permit).is_some();
-                let refused = fleet.find(grant.permit).is_some_and(|held| std::mem::take(&mut held.refused));
+                let refused = fleet.find(grant.permit).is_some_and(|held| {
+                    let refused = std::mem::take(&mut held.refused);
+                    if refused {
+                        held.hold = grant.hold;
+                        held.deadline = held.deadline.min(grant.deadline);
+                    }
+                    refused
+                });
                 if known && !refused {
                     return;
                 }
@@ -237,9 +244,8 @@ impl Judge {
     /// Whether a run may be ended for the newest state, as far as the fleet is asked.
     pub(super) fn may_exchange(&self) -> bool {
         let newest = self.newest.map(|newest| newest.seq);
-        let exchanged = |fleet: &FleetSeen| {
-            fleet.next().is_some_and(|next| !next.refused && Some(next.order) == newest)
-        };
+        let exchanged =
+            |fleet: &FleetSeen| fleet.next().is_some_and(|next| !next.refused && Some(next.order) == newest);
         self.fleet.as_ref().is_none_or(exchanged)
     }
 
