@@ -11,6 +11,7 @@ mod document;
 mod failure;
 mod generate;
 mod get;
+mod history;
 mod json;
 mod ls;
 mod monitor;
@@ -67,8 +68,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
-    /// The last runs of a watch, oldest first
-    History(operate::Named),
+    History(history::Args),
     /// Why a watch did or did not run
     Explain(operate::Named),
     /// Run the action of a watch now, with the current state, under its run mode
@@ -126,7 +126,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(run::Args {}) => run::run(common),
         Command::Check(args) => block_on(check::run(args, common)),
         Command::Status(args) => block_on(status::run(args, common)),
-        Command::History(args) => block_on(operate::history(args, common)),
+        Command::History(args) => block_on(history::run(args, common)),
         Command::Explain(args) => block_on(operate::explain(args, common)),
         Command::Trigger(args) => block_on(operate::trigger(args, common)),
         Command::Pause(args) => block_on(operate::pause(args, common)),

@@ -61,13 +61,16 @@ pub(super) fn headline(record: &Record) -> String {
     if words.is_empty() { record.message.clone() } else { format!("{}: {}", words.join(" "), record.message) }
 }
 
-/// The headline, and all other fields after it in brackets.
+/// The fields that a message for people already says in words.
+const IN_WORDS: [&str; 6] = ["version", "reason", "attempt", "exit_code", "seconds", "file"];
+
+/// The headline, and all fields that it does not say after it in brackets.
 fn sentence(record: &Record) -> String {
     let mut sentence = headline(record);
     let others: Vec<String> = record
         .fields
         .iter()
-        .filter(|(name, _)| !IN_HEADLINE.contains(name))
+        .filter(|(name, _)| !IN_HEADLINE.contains(name) && !IN_WORDS.contains(name))
         .map(|(name, value)| format!("{name}={}", word(&plain(value))))
         .collect();
     if !others.is_empty() {
