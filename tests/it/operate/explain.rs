@@ -27,8 +27,8 @@ fn explain_says_why_and_what_now() {
 
     // The line of a run's end has all of it as fields.
     let log = daemon.log();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let end = lines.filter(|line| line["outcome"] == "failed").last().unwrap_or_else(|| panic!("{log}"));
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let end = lines.rev().find(|line| line["outcome"] == "failed").unwrap_or_else(|| panic!("{log}"));
     assert_eq!((&end["attempt"], &end["exit_code"], &end["reason"]), (&2.into(), &3.into(), &"retry".into()));
     assert!(end["version"].is_string() && end["seconds"].is_number(), "{end}");
     assert!(end["file"].as_str().is_some_and(|file| file.ends_with("/bad.toml")), "{end}");
