@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Common, Failure, print};
 use crate::config::{FileReport, FileState, Loader};
+use crate::log::escape;
 use crate::store::{Store, Subscribe};
 use crate::watch::{Detail, WatchSpec};
 
@@ -88,7 +90,7 @@ fn text(reports: &[FileReport], host: &str, names_elsewhere: bool) -> String {
             FileState::Loaded => "ok",
             FileState::Broken | FileState::Refused => report.state.word(),
         };
-        let _ = writeln!(text, "{}: {word}", report.path.display());
+        let _ = writeln!(text, "{}: {word}", escape::line(report.path.as_os_str().as_bytes()));
     }
     if elsewhere > 0 {
         let files = if elsewhere == 1 { "1 file is".to_owned() } else { format!("{elsewhere} files are") };
@@ -133,7 +135,7 @@ async fn online(loader: &Loader, timeout: Duration) -> Result<usize, Failure> {
                 format!("{name}: store {} does not show {}: {why}", target.store, target.key)
             }
         };
-        print(&format!("{line}\n"))?;
+        print(&format!("{}\n", escape::line(line.as_bytes())))?;
     }
     Ok(unreachable)
 }

@@ -192,14 +192,32 @@ impl Common {
     }
 }
 
-/// Reads an answer of the daemon as what it should be.
-fn understand<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
+/// Reads an answer of the daemon as what it should be, to be shown to people: no name in it, whoever chose it, steers
+/// their terminal.
+fn understand<T: serde::de::DeserializeOwned>(mut value: serde_json::Value) -> Result<T, Failure> {
+    escape_strings(&mut value, false);
     serde_json::from_value(value).map_err(|error| {
         Failure::new(format!(
             "the daemon's answer is not understood: {error}; is it another version than this command ({})?",
             env!("CARGO_PKG_VERSION")
         ))
     })
+}
+
+/// Escapes every text; only those fields that are meant to have several lines keep them.
+fn escape_strings(value: &mut serde_json::Value, has_lines: bool) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) if has_lines => *text = crate::log::escape::lines(text),
+        Value::String(text) => *text = crate::log::escape::line(text.as_bytes()),
+        Value::Array(values) => values.iter_mut().for_each(|value| escape_strings(value, has_lines)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                escape_strings(value, matches!(name.as_str(), "output" | "problems" | "warnings"));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// A duration as it is typed, such as `250ms`, `30s`, `1h30m` or a number of seconds.

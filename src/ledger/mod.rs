@@ -6,11 +6,13 @@
 
 mod entry;
 mod journal;
+mod state_dir;
 mod unwritten;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -86,20 +88,19 @@ impl Ledger {
     /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with
     /// a warning in the log; a journal that cannot be written is kept in memory and retried. Blocks for up to 5 s
     /// while another process holds the lock.
-    pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
-        let unusable = |error| LedgerError::Directory { path: state_dir.to_owned(), error };
-        std::fs::create_dir_all(state_dir).map_err(unusable)?;
+    pub fn open(directory: &Path) -> Result<Self, LedgerError> {
+        let unusable = |error| LedgerError::Directory { path: directory.to_owned(), error };
         // The directory itself is locked, not a file in it: that works on a read-only file system too.
-        let lock = File::open(state_dir).map_err(unusable)?;
+        let lock = state_dir::open(directory).map_err(unusable)?;
         if let Err(errno) = lock_exclusively(&lock) {
             let in_use = errno == nix::errno::Errno::EWOULDBLOCK;
             return Err(if in_use {
-                LedgerError::InUse(state_dir.to_owned())
+                LedgerError::InUse(directory.to_owned())
             } else {
                 unusable(errno.into())
             });
         }
-        let path = state_dir.join("ledger");
+        let path = directory.join("ledger");
         let journal::Contents { id, entries, damaged } =
             journal::read(&path).map_err(|error| LedgerError::Unreadable { path: path.clone(), error })?;
         if damaged > 0 {
@@ -108,7 +109,7 @@ impl Ledger {
                 path.display()
             );
         }
-        let id = id.unwrap_or_else(|| first_id(&lock));
+        let id = id.unwrap_or_else(|| first_id(directory, &lock));
         let writer = Writer::start(path, &id, entries.clone());
         let disk = Some(Disk { writer, _lock: lock });
         Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), disk }) })
@@ -116,7 +117,7 @@ impl Ledger {
 
     /// A ledger without a file, for what runs without a state directory.
     pub fn in_memory() -> Self {
-        let id = format!("{:08x}", fastrand::u32(..));
+        let id = random_id();
         Self { shared: Arc::new(Shared { id, entries: Mutex::default(), disk: None }) }
     }
 
@@ -265,13 +266,23 @@ impl Ledger {
     }
 }
 
-/// The id of a new ledger. It is derived from the directory, so that the next daemon finds this one's runs even if
-/// nothing could ever be written.
-fn first_id(directory: &File) -> String {
-    let Ok(metadata) = directory.metadata() else { return format!("{:08x}", fastrand::u32(..)) };
-    let hash =
-        Sha256::new().chain_update(metadata.dev().to_le_bytes()).chain_update(metadata.ino().to_le_bytes());
-    hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
+/// The id of a new ledger. Random, so that nobody can name a run of it before it is there. Where it cannot be written,
+/// it is derived from the directory, so that the next daemon still finds this one's runs.
+fn first_id(path: &Path, directory: &File) -> String {
+    match directory.metadata() {
+        Ok(metadata) if nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_err() => {
+            let hash = Sha256::new()
+                .chain_update(metadata.dev().to_le_bytes())
+                .chain_update(metadata.ino().to_le_bytes());
+            hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
+        }
+        Ok(_) | Err(_) => random_id(),
+    }
+}
+
+/// 64 random bits. The standard library takes the keys of its hashes from the system.
+fn random_id() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Takes the advisory lock of flock(2), which the kernel drops when the process ends, however it ends.

@@ -268,3 +268,32 @@ fn a_full_disk_is_said_and_survived() {
 }
 
 mod format;
+
+/// An id of version 0.1.0 that can be no part of an environment costs that id, and nothing that is remembered.
+#[test]
+fn an_id_that_cannot_be_one_is_replaced_and_the_rest_is_kept() {
+    for id in ["a\0b".to_owned(), "x".repeat(2 << 20), String::new(), "../..".to_owned(), "a b".to_owned()] {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        ledger.applied(&name("a"), applied());
+        ledger.flush(PATIENCE).unwrap();
+        let old = ledger.id().to_owned();
+        drop(ledger);
+        let path = dir.path().join("ledger");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen(&old, serde_json::to_string(&id).unwrap().trim_matches('"'), 1))
+            .unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert!(ledger.id().len() == 16 && ledger.id() != old, "{}", ledger.id());
+        assert!(ledger.entry("a").unwrap().applied.is_some());
+    }
+}
+
+#[test]
+fn a_new_ledger_has_an_id_that_nobody_can_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Ledger::open(dir.path()).unwrap().id().to_owned();
+    std::fs::remove_file(dir.path().join("ledger")).unwrap();
+    let second = Ledger::open(dir.path()).unwrap().id().to_owned();
+    assert_ne!(first, second);
+}

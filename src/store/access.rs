@@ -159,8 +159,9 @@ pub struct Listing {
     pub entries: std::collections::BTreeMap<String, Entry>,
     /// The revision at which all of it held; etcd only.
     pub revision: Option<i64>,
-    /// Keys that are there and not among the entries, because they have no path of their own ([`LEFT_OUT`]); etcd only.
-    pub left_out: u64,
+    /// Keys, escaped, that are there and not among the entries, because they have no path of their own ([`LEFT_OUT`]);
+    /// etcd only.
+    pub left_out: Vec<String>,
     /// What else is left out, a sentence for each entry: what may not be read, or is in a circle of links; dir only.
     pub unreadable: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! What an operator asks of a running daemon, and what it answers.
 
 mod crowds;
+mod escapes;
 mod explain;
 mod status;
 mod wait;

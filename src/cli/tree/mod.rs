@@ -96,7 +96,7 @@ async fn never_reached(tree: &Tree, args: &Args, common: &Common) -> Failure {
 
 async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
-    let entries = opened.entries(&args.key).await?;
+    let entries = opened.entries(&args.key).await?.entries;
     // An empty store has nothing at its top; that is no mistake of whoever asks.
     if entries.is_empty() && !args.key.base().is_empty() {
         return Err(opened.missing(&args.key).await);

@@ -12,7 +12,7 @@ mod look_up;
 mod read;
 mod store_files;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -145,6 +145,8 @@ pub struct Loader {
     /// The same, and stores that watches which stayed need.
     settings: Option<Arc<Settings>>,
     watches: Arc<LoadedWatches>,
+    /// Files that had watches and have none any more.
+    emptied: BTreeSet<Arc<Path>>,
 }
 
 impl Loader {
@@ -207,6 +209,7 @@ impl Loader {
             configured: None,
             settings: None,
             watches: Arc::default(),
+            emptied: BTreeSet::new(),
         }
     }
 
@@ -285,6 +288,7 @@ impl Loader {
             candidates.push(self.known_or_read(&path, text));
         }
         self.keep_unseen(&unreadable, &mut candidates);
+        self.warn_of_emptied(&mut candidates);
         let (watches, admitted) = admit::admit(&self.watches, candidates);
         reports.extend(admitted);
         reports.sort_by(|a, b| a.path.cmp(&b.path));
@@ -528,6 +532,30 @@ impl Loader {
             Candidate { offer: None, report: unread.report(file) }
         }));
         candidates.sort_by(|a, b| a.report.path.cmp(&b.report.path));
+    }
+
+    /// A file that has lost all of its watches and is still there is more often an accident than meant.
+    fn warn_of_emptied(&mut self, candidates: &mut [Candidate]) {
+        self.emptied.retain(|path| candidates.iter().any(|candidate| candidate.report.path == *path));
+        for candidate in candidates {
+            let path = &candidate.report.path;
+            let was_empty = self.emptied.contains(path);
+            let is_emptied = match &candidate.offer {
+                Some(offer) => {
+                    let had_watches = || self.watches.values().any(|watch| watch.file == *path);
+                    offer.is_empty() && !candidate.report.is_elsewhere() && (was_empty || had_watches())
+                }
+                None => was_empty,
+            };
+            if !is_emptied {
+                self.emptied.remove(path);
+                continue;
+            }
+            self.emptied.insert(Arc::clone(path));
+            let help = "remove the file if that is meant, or put the watches back";
+            let problem = Problem::of_file(path, "had watches, and has none any more", help);
+            candidate.report.problems.push(problem.into_warning());
+        }
     }
 
     /// The settings in effect: what is configured, and the stores that watches which stayed still need.

@@ -434,6 +434,46 @@ proptest::proptest! {
     }
 }
 
+#[test]
+fn carriage_returns_of_an_editor_are_line_ends_and_no_part_of_a_script() {
+    let mut site = Site::new();
+    let text = "[[watch]]\r\nkey = '/a'\r\nscript = '''\r\n#!/bin/sh\r\necho \"a\\r\"\r\n'''\r\n\
+                [[watch]]\r\nkey = '/a'\r\naction = \"\"\"one\r\ntwo \\r\\n three\"\"\"\r\n";
+    site.write("w.toml", text);
+    assert_eq!(site.reload(), "+w +w-2");
+    let action = |name: &str| format!("{:?}", site.loader.watches()[name].spec.action);
+    assert!(action("w").contains(r#"#!/bin/sh\necho \"a\\r\"\n"#), "{}", action("w"));
+    assert!(action("w-2").contains(r"one\ntwo \r\n three"), "{}", action("w-2"));
+    // Places are those of the file.
+    site.write("w.toml", "[[watch]]\r\nkey = '/a'\r\n  actoin = 'true'\r\n");
+    let told = site.reload();
+    assert!(told.contains("w.toml:3:3: "), "{told}");
+}
+
+#[test]
+fn a_file_that_lost_its_watches_is_a_warning_until_it_has_some_or_is_gone() {
+    let mut site = Site::new();
+    let warnings = |site: &mut Site| -> Vec<String> {
+        let files = site.loader.reload().files;
+        files.iter().flat_map(|report| report.problems.iter().map(Problem::one_line)).collect()
+    };
+    site.write("never.toml", "# Nothing yet.\n");
+    site.write("w.toml", watch(1));
+    assert_eq!(warnings(&mut site), Vec::<String>::new());
+    site.write("w.toml", "");
+    for _ in 0..2 {
+        let told = warnings(&mut site);
+        assert!(told.len() == 1 && told[0].contains("had watches, and has none any more"), "{told:?}");
+        assert_eq!(site.names(), "");
+    }
+    site.write("w.toml", watch(2));
+    assert_eq!(warnings(&mut site), Vec::<String>::new());
+    site.write("w.toml", "# gone\n");
+    assert_eq!(warnings(&mut site).len(), 1);
+    site.remove("w.toml");
+    assert_eq!(warnings(&mut site), Vec::<String>::new());
+}
+
 /// A site with a watch for each role, and files that are the same everywhere.
 fn fleet() -> Site {
     let site = Site::new();

@@ -13,9 +13,8 @@ use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
 use crate::config::problem::{Problem, Source, word};
 use crate::config::raw::{AccountName, At, RawTable, RawWatchFile};
-use crate::store::{StoreSpec, StoreUrl};
 use crate::watch::{
-    Account, Action, Format, Key, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
+    Account, Action, Format, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
     StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
@@ -173,7 +172,7 @@ impl Lowering<'_> {
         let store = self.store(settings)?;
         let key = key?;
         if let Some(spec) = settings.and_then(|settings| settings.stores.get(&store))
-            && let Some(fault) = key_fault(spec, &key.value)
+            && let Some(fault) = spec.url.key_fault(&key.value)
         {
             let help = "a key is written like `/nginx/upstream`, and the top of the store is `/`";
             self.wrong(key.span, format!("{fault}, and this is `{}`", word(key.value.as_str())), help);
@@ -353,23 +352,4 @@ impl Lowering<'_> {
         let delay = if self.table.writes("retry_delay") { first } else { most.value };
         (delay, delay)
     }
-}
-
-/// What keeps a store from ever having such a key, if something does. etcd's keys are any bytes.
-fn key_fault(store: &StoreSpec, key: &Key) -> Option<&'static str> {
-    let kind = match &store.url {
-        StoreUrl::Etcd { .. } => return None,
-        StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => key.as_str(),
-    };
-    let Some(path) = kind.strip_prefix('/') else {
-        return Some("a key of this store begins with `/`");
-    };
-    if path.is_empty() {
-        return None;
-    }
-    if path.ends_with('/') {
-        return Some("a key of this store does not end with `/`");
-    }
-    let odd = |segment: &str| matches!(segment, "" | "." | "..");
-    path.split('/').any(odd).then_some("a key of this store has no empty segment, `.` or `..`")
 }

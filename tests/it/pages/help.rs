@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use super::super::fixture::daemon::{Daemon, until};
 use super::super::fixture::etcd::Etcd;
+use super::super::fixture::executable;
 use super::super::fixture::program::good;
 use super::super::fixture::zookeeper::ZooKeeper;
 use super::{Machine, TWITCHER};
@@ -147,7 +148,7 @@ fn every_example_works() {
         // It shows each line at once, as on a terminal.
         machine.program("jq", "exec /usr/bin/jq --unbuffered \"$@\"");
         machine.program("nginx", "echo nginx \"$@\"");
-        std::fs::copy(at("programs/less"), at("regenerate")).unwrap();
+        executable::copy(at("programs/less"), &at("regenerate"));
         let shell = |block: &str| {
             let mut shell = machine.shell(block);
             shell.env("TWITCHER_STORE", &store).env("TERM", "xterm").env("SHELL", "/bin/sh");
