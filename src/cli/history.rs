@@ -87,7 +87,8 @@ fn default_number(terminal: bool) -> usize {
 }
 
 async fn ask(args: &Args, common: &Common) -> Result<History, Failure> {
-    super::understand(common.ask(&Request::History { name: args.name.clone() }).await?)
+    let value = common.ask(&Request::History { name: args.name.clone() }).await?;
+    if args.json { super::understand_raw(value) } else { super::understand(value) }
 }
 
 /// The newest runs that are meant, oldest first.

@@ -196,6 +196,11 @@ impl Common {
 /// their terminal.
 fn understand<T: serde::de::DeserializeOwned>(mut value: serde_json::Value) -> Result<T, Failure> {
     escape_strings(&mut value, false);
+    understand_raw(value)
+}
+
+/// Reads an answer of the daemon as what it should be, to be shown to programs, byte for byte.
+fn understand_raw<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
     serde_json::from_value(value).map_err(|error| {
         Failure::new(format!(
             "the daemon's answer is not understood: {error}; is it another version than this command ({})?",
@@ -213,7 +218,7 @@ fn escape_strings(value: &mut serde_json::Value, has_lines: bool) {
         Value::Array(values) => values.iter_mut().for_each(|value| escape_strings(value, has_lines)),
         Value::Object(fields) => {
             for (name, value) in fields {
-                escape_strings(value, matches!(name.as_str(), "output" | "problems" | "warnings"));
+                escape_strings(value, matches!(name.as_str(), "action" | "output" | "problems" | "warnings"));
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
