@@ -40,13 +40,15 @@ pub(super) fn filled(text: String, width: usize) -> String {
     text
 }
 
-/// Lines of whole words that fit; all but the first are indented by so many columns.
+/// Lines of whole words that fit. The first keeps its own indentation, of at most as many columns as the others have.
 pub(super) fn folded(text: &str, width: Option<usize>, indent: usize) -> Vec<String> {
     let Some(width) = width else { return vec![text.to_owned()] };
     let indent = indent.min(width / 2);
-    let mut lines = words(text, width - indent);
-    for line in lines.iter_mut().skip(1) {
-        line.insert_str(0, &" ".repeat(indent));
+    let trimmed = text.trim_start_matches(' ');
+    let own = (text.len() - trimmed.len()).min(indent);
+    let mut lines = words(trimmed, width - indent);
+    for (number, line) in lines.iter_mut().enumerate() {
+        line.insert_str(0, &" ".repeat(if number == 0 { own } else { indent }));
     }
     lines
 }
@@ -70,6 +72,7 @@ mod tests {
     fn folded_lines_keep_every_word_and_fit() {
         let text = "connect to a-very-long-host-name.example.org:2379: connection refused (os error 111)";
         assert_eq!(folded(text, None, 2), [text]);
+        assert_eq!(folded("  one two", Some(8), 4), ["  one", "    two"]);
         for width in 4..100 {
             let lines = folded(text, Some(width), 2);
             assert!(lines.iter().all(|line| line.width() <= width), "{width}: {lines:?}");

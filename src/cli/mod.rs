@@ -5,6 +5,7 @@
 mod check;
 mod columns;
 mod complete;
+#[cfg(feature = "convert")]
 mod convert;
 mod del;
 mod document;
@@ -89,6 +90,7 @@ enum Command {
     Dump(document::Dump),
     Load(document::Load),
     Monitor(monitor::Args),
+    #[cfg(feature = "convert")]
     Convert(convert::Args),
     #[command(hide = true)]
     Generate(generate::Args),
@@ -142,6 +144,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Dump(args) => block_on(document::dump(args, common)),
         Command::Load(args) => block_on(document::load(args, common)),
         Command::Monitor(args) => block_on(monitor::run(args, common)),
+        #[cfg(feature = "convert")]
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

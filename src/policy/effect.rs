@@ -99,12 +99,6 @@ pub enum SkipReason {
     Retiring,
 }
 
-impl SkipReason {
-    /// All of them, in order.
-    pub const ALL: [Self; 5] =
-        [Self::OnLoad, Self::Discarded, Self::Superseded, Self::Absent, Self::Retiring];
-}
-
 /// The result of an operator's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {

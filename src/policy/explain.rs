@@ -32,23 +32,6 @@ pub enum Phase {
     Stopped,
 }
 
-impl Phase {
-    /// The word of `status --json`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Settling => "settling",
-            Self::Splaying => "splaying",
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Retrying => "retrying",
-            Self::Failed => "failed",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
 /// One thing that keeps the next start from happening now.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Obstacle {

@@ -278,6 +278,12 @@ impl<S: Entropy> Machine<S> {
         effects.push(Effect::Skip { seq, why });
     }
 
+    /// Whether a live run has outlived its `timeout`, by the clock that its TERM is due by.
+    pub fn is_overdue(&self, run: &RunId, now: Instant) -> bool {
+        let live = self.live.iter().find(|live| live.run == *run);
+        live.zip(self.policy.timeout).is_some_and(|(live, timeout)| later(live.started, timeout) <= now)
+    }
+
     /// The newest state that was observed.
     pub fn newest(&self) -> Option<&State> {
         self.newest.as_ref().map(|newest| &newest.state)

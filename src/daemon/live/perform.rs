@@ -111,7 +111,7 @@ impl Task {
         let policy = &self.spec.policy;
         let command = match sent {
             Sent::Notify => policy.notify_signal.map(RunCommand::Notify),
-            Sent::Term => Some(RunCommand::Term { timed_out: self.runs.is_overdue(run, policy.timeout) }),
+            Sent::Term => Some(RunCommand::Term { timed_out: self.machine.is_overdue(run, Instant::now()) }),
             Sent::Kill => Some(RunCommand::Kill),
         };
         if let Some(command) = command {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
-use twitcher::process::{Scripts, Step};
+use twitcher::internals::process::{Scripts, Step};
 
 use super::*;
 

@@ -30,7 +30,12 @@ use Does::{Draws, Follows, Prints, Sets};
 
 const EXAMPLES: &[(&str, Does)] = &[
     ("twitcher check", Prints("twitcher.conf: ok")),
-    ("twitcher status", Prints("process")),
+    ("twitcher status", Prints("1 watch: 1 ok")),
+    ("twitcher status --failed --follow", Draws("no watch")),
+    ("twitcher status 'web-*'", Prints("web-server")),
+    ("twitcher status --check || echo not yet", Prints("")),
+    ("twitcher status --check=nagios", Prints("TWITCHER OK")),
+    ("twitcher status --json | jq '.watches[] | select(.converged | not) | .name'", Prints("")),
     ("twitcher watch /git/head -- cat", Follows("/git/head", "77be0d2", "77be0d2")),
     (
         "twitcher watch /nginx --tree -- sh -c './regenerate && nginx -s reload'",
@@ -112,7 +117,8 @@ fn start(mut shell: Command, output: &Path) -> Group {
 fn every_example_works() {
     let (etcd, zookeeper) = (Etcd::start(), ZooKeeper::start());
     let store = etcd.url();
-    let daemon = Daemon::start("", &[]);
+    let watch = "[[watch]]\nname = 'web-server'\nkey = '/web/server'\naction = 'true'\n";
+    let daemon = Daemon::start("", &[("web.toml", watch)]);
     let home = tempfile::Builder::new().prefix("twitcher-help.").tempdir().unwrap();
     let at = |name: &str| home.path().join(name);
     for (example, does) in EXAMPLES {
