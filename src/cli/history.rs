@@ -19,7 +19,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// The last runs of a watch, oldest first
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  twitcher history nginx -n 5\n  twitcher history nginx --since 1h\n  twitcher history nginx --follow\n  twitcher history nginx --json | jq '.runs[] | select(.outcome != \"succeeded\")'"
+    after_help = "Examples:\n  twitcher history web-server -n 5\n  twitcher history web-server --since 1h\n  twitcher history web-server --follow\n  twitcher history web-server --json | jq '.runs[] | select(.outcome != \"succeeded\")'"
 )]
 pub(super) struct Args {
     /// The watch

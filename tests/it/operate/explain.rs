@@ -27,7 +27,7 @@ fn explain_says_why_and_what_now() {
 
     // The line of a run's end has all of it as fields.
     let log = daemon.log();
-    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let end = lines.rev().find(|line| line["outcome"] == "failed").unwrap_or_else(|| panic!("{log}"));
     assert_eq!((&end["attempt"], &end["exit_code"], &end["reason"]), (&2.into(), &3.into(), &"retry".into()));
     assert!(end["version"].is_string() && end["seconds"].is_number(), "{end}");
