@@ -71,7 +71,7 @@ fn sentence(record: &Record) -> String {
     let others: Vec<String> = record
         .fields
         .iter()
-        .filter(|(name, _)| !IN_HEADLINE.contains(name) && !(is_end && IN_WORDS.contains(name)))
+        .filter(|(name, _)| !(IN_HEADLINE.contains(name) || is_end && IN_WORDS.contains(name)))
         .map(|(name, value)| format!("{name}={}", word(&plain(value))))
         .collect();
     if !others.is_empty() {
