@@ -51,7 +51,6 @@ pub use explain::{Explanation, NewestState, Obstacle, Phase};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
 pub use past::{Past, Predecessor};
-#[expect(unused_imports, reason = "no watch needs a permit yet")]
-pub use permit::PermitStage;
+#[cfg(test)]
 pub use permit::{After, Grant};
 pub use runs::Course;
