@@ -27,7 +27,7 @@ fn result(
     running: &BTreeMap<WatchName, LoadedWatch>,
     candidates: Vec<Candidate>,
 ) -> (BTreeMap<WatchName, LoadedWatch>, String) {
-    let (admitted, reports) = admit(running, candidates);
+    let (admitted, reports) = admit(running, candidates, None);
     let held = admitted.iter().map(|(name, watch)| format!("{name}@{}", watch.file.display()));
     let said = reports.iter().flat_map(|report| report.problems.iter().map(Problem::one_line));
     let text = held.chain(said).collect::<Vec<_>>().join("\n");
@@ -80,12 +80,12 @@ proptest::proptest! {
         let paths = ["/a", "/b", "/c", "/d"];
         let wanted = |set: &BTreeSet<usize>| set.iter().map(|index| names[*index]).collect::<Vec<_>>();
         let files = paths.iter().zip(&first).map(|(path, set)| file(path, &wanted(set), 0)).collect();
-        let (running, _) = admit(&BTreeMap::new(), files);
+        let (running, _) = admit(&BTreeMap::new(), files, None);
         let files = paths.iter().zip(&second).map(|(path, set)| match set {
             Some(set) => file(path, &wanted(set), 1),
             None => broken(path),
         }).collect();
-        let (after, reports) = admit(&running, files);
+        let (after, reports) = admit(&running, files, None);
         for (path, report) in paths.iter().zip(&reports) {
             let of = |watches: &BTreeMap<WatchName, LoadedWatch>| watches.values().filter(|watch| *watch.file == *Path::new(path)).cloned().collect::<Vec<_>>();
             let offered = second[paths.iter().position(|known| known == path).unwrap()].as_ref();
