@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::words::choice;
-use super::{Action, FleetSpec, Machine, MutexName, SignalNumber, Surroundings, Target, WatchName, WatchType};
+use super::{
+    Action, FleetSpec, Machine, MutexName, SignalNumber, Surroundings, Target, WatchName, WatchType,
+};
 
 /// The whole definition of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,15 @@
 //! The fields of `[watch.fleet]` and of `[fleet]` in `twitcher.conf`.
 
 use super::{Field, Kind, Word, field};
-use crate::watch::Choice as _;
-use crate::watch::fleet::FleetAcl;
 
 const PAGES: &[Word] = &[Word::new("loopback", "only where http_listen is a loopback address")];
+const ACLS: &[Word] = &[
+    Word::new("open", "everybody"),
+    Word::new(
+        "creator",
+        "only the identity of this machine, by digest_file or its certificate; everybody reads",
+    ),
+];
 
 /// How a watch takes part in a fleet: `[watch.fleet]`.
 pub const FLEET: &[Field] = &[
@@ -92,7 +97,13 @@ pub const FLEET_SETTINGS: &[Field] = &[
         r#""1m""#,
         "A host that the store has not heard of for this long is silent; from 10 s to 10 m. A ZooKeeper server may choose another time, by default 40 s at most.",
     ),
-    field("conduct", Kind::Flag, "true", "false", "Whether this machine may become the conductor of a group."),
+    field(
+        "conduct",
+        Kind::Flag,
+        "true",
+        "false",
+        "Whether this machine may become the conductor of a group.",
+    ),
     field(
         "page",
         Kind::FlagOr(PAGES),
@@ -102,7 +113,7 @@ pub const FLEET_SETTINGS: &[Field] = &[
     ),
     field(
         "acl",
-        Kind::Choice(FleetAcl::WORDS),
+        Kind::Choice(ACLS),
         r#""open""#,
         r#""creator""#,
         "Who may write the nodes that this machine makes in ZooKeeper.",

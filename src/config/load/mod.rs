@@ -496,7 +496,8 @@ impl Loader {
             resolve: &mut resolve,
             shared: &mut self.shared,
         };
-        let lower::Lowered { watches, elsewhere, mut problems, notes } = lower::watches(&raw, &stem, &mut context);
+        let lower::Lowered { watches, elsewhere, mut problems, notes } =
+            lower::watches(&raw, &stem, &mut context);
         if self.configured.is_none() && !watches.is_empty() {
             problems.push(Problem::of_file(
                 path,

@@ -91,7 +91,10 @@ pub(super) fn settings(
             (Some(false), _) => FleetPage::Nowhere,
             (None, _) => FleetPage::Loopback,
         },
-        acl: table.chosen("acl").unwrap_or(FleetAcl::Open),
+        acl: match table.word("acl") {
+            Some("creator") => FleetAcl::Creator,
+            Some(_) | None => FleetAcl::Open,
+        },
         is_written,
     })
 }
@@ -104,8 +107,7 @@ fn prefix_fault(at: &At<Key>) -> Option<Fault> {
         return Some(fault(at.span.clone(), format!("`prefix` has at most {LONGEST_PREFIX} bytes"), help));
     }
     (!good).then(|| {
-        let message =
-            format!("`prefix` is `\"{}\"`, expected a key below the top of the store", word(text));
+        let message = format!("`prefix` is `\"{}\"`, expected a key below the top of the store", word(text));
         fault(at.span.clone(), message, help)
     })
 }
@@ -116,8 +118,9 @@ pub(super) fn term_faults(table: &RawTable) -> Vec<Fault> {
     if table.word("max_parallel").is_some() {
         for field in ["canary", "waves", "soak", "hold", "stop_on_failures"] {
             if table.has(field) {
-                let message =
-                    format!("`{field}` stands beside `max_parallel = \"unlimited\"`, where there are no permits");
+                let message = format!(
+                    "`{field}` stands beside `max_parallel = \"unlimited\"`, where there are no permits"
+                );
                 faults.push(fault(table.span(field), message, "keep one of them"));
             }
         }
@@ -145,7 +148,9 @@ pub(super) fn term_faults(table: &RawTable) -> Vec<Fault> {
     if let Some(At { value: canary, span }) = table.globs("canary") {
         let bytes: usize = canary.0.iter().map(|pattern| pattern.len() + 3).sum();
         if bytes > LONGEST_CANARY {
-            let message = format!("`canary` takes {bytes} bytes of every host's record, and {LONGEST_CANARY} is the most");
+            let message = format!(
+                "`canary` takes {bytes} bytes of every host's record, and {LONGEST_CANARY} is the most"
+            );
             faults.push(fault(span, message, "write fewer patterns, as in `[\"web-canary-*\"]`"));
         }
     }
@@ -176,10 +181,16 @@ impl Candidate<'_> {
         let group = self.group().map_err(|fault| faults.push(fault)).ok();
         if let Err(invalid) = HostName::new(self.host) {
             let help = "give this machine a shorter `host` in local.conf or twitcher.conf";
-            faults.push(fault(self.table.head.clone(), format!("this machine cannot be a member: {invalid}"), help));
+            faults.push(fault(
+                self.table.head.clone(),
+                format!("this machine cannot be a member: {invalid}"),
+                help,
+            ));
         }
         let terms = self.terms();
-        if matches!(terms.max_parallel, MaxParallel::Share(_)) {
+        // Of one that is there and wrong, nobody knows whether it means permits.
+        let is_known = self.table.holds("max_parallel") || !self.table.has("max_parallel");
+        if is_known && matches!(terms.max_parallel, MaxParallel::Share(_)) {
             faults.extend(self.permit_faults(terms.deadline));
         }
         faults.extend(self.store_faults());
@@ -209,7 +220,8 @@ impl Candidate<'_> {
         let canary = table.globs("canary").map(|at| at.value).unwrap_or_default();
         let waves = table.shares("waves").map(|at| at.value).unwrap_or_default();
         let in_waves = !canary.is_empty() || !waves.is_empty();
-        let duration = |field: &str, default| table.duration(field).map_or(default, |at: At<Duration>| at.value);
+        let duration =
+            |field: &str, default| table.duration(field).map_or(default, |at: At<Duration>| at.value);
         Terms {
             max_parallel: table
                 .share("max_parallel")
@@ -250,19 +262,29 @@ impl Candidate<'_> {
         match policy.run_mode.name() {
             RunModeName::Queue | RunModeName::Restart => {}
             mode @ (RunModeName::Discard | RunModeName::Parallel) => {
-                let message =
-                    format!("a watch with `run_mode = \"{}\"` cannot act under permits of a fleet", mode.word());
+                let message = format!(
+                    "a watch with `run_mode = \"{}\"` cannot act under permits of a fleet",
+                    mode.word()
+                );
                 let help = "write `run_mode = \"queue\"` or `\"restart\"`, or `max_parallel = \"unlimited\"` in `[watch.fleet]`";
                 faults.push(fault(watch.span("run_mode"), message, help));
             }
         }
         // One that is there and wrong was said when it was read.
         if policy.timeout.is_none() && !watch.has("timeout") {
-            let message = "a watch with permits of a fleet needs `timeout`: nothing else bounds a run that nobody sees";
-            faults.push(fault(table.head.clone(), message, "write for example `timeout = \"2m\"` in the watch"));
+            let message =
+                "a watch with permits of a fleet needs `timeout`: nothing else bounds a run that nobody sees";
+            faults.push(fault(
+                table.head.clone(),
+                message,
+                "write for example `timeout = \"2m\"` in the watch",
+            ));
         }
         if let Some(longest) = self.longest_run().filter(|longest| deadline <= *longest) {
-            let message = format!("`deadline` is not longer than `timeout` and `kill_after` together, {longest:#}", longest = jiff::SignedDuration::try_from(longest).unwrap_or_default());
+            let message = format!(
+                "`deadline` is not longer than `timeout` and `kill_after` together, {longest:#}",
+                longest = jiff::SignedDuration::try_from(longest).unwrap_or_default()
+            );
             faults.push(fault(table.span("deadline"), message, "leave it out for twice that, at least 10m"));
         }
         faults
@@ -278,7 +300,11 @@ impl Candidate<'_> {
                 // One host cannot see another's directory: such a watch is a fleet of one, and only if it asks for it.
                 StoreUrl::Dir { .. } if self.inherited => {
                     let help = "name a `store` of etcd or ZooKeeper in `[fleet]` of twitcher.conf";
-                    faults.push(fault(table.head.clone(), format!("store {store} is a directory of this machine"), help));
+                    faults.push(fault(
+                        table.head.clone(),
+                        format!("store {store} is a directory of this machine"),
+                        help,
+                    ));
                 }
                 StoreUrl::Dir { .. } => {}
                 StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } => {

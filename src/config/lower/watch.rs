@@ -16,8 +16,8 @@ use crate::config::problem::{Problem, Source, word};
 use crate::config::raw::{AccountName, At, RawFleet, RawTable, RawWatchFile};
 use crate::store::StoreUrl;
 use crate::watch::{
-    Account, Action, FleetSpec, Format, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
-    StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
+    Account, Action, FleetSpec, Format, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName,
+    RunOnLoad, StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
 type ResolveAccount<'a> =
@@ -56,8 +56,13 @@ pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Con
     let mut names: BTreeMap<WatchName, Range<usize>> = BTreeMap::new();
     let mut notes = Vec::new();
     for (index, table) in raw.watches.iter().enumerate() {
-        let mut lowering =
-            Lowering { source: &raw.source, table, problems: &mut problems, notes: &mut notes, incomplete: raw.incomplete };
+        let mut lowering = Lowering {
+            source: &raw.source,
+            table,
+            problems: &mut problems,
+            notes: &mut notes,
+            incomplete: raw.incomplete,
+        };
         let name = lowering.name(stem, index);
         if table.elsewhere {
             // The same name may stand for another watch on each host.
@@ -240,9 +245,9 @@ impl Lowering<'_> {
     /// Refuses a second watch of one group: there is one record a host.
     fn lone_group(&mut self, spec: &WatchSpec, others: &[Placed], settings: &Settings) {
         let group = settings.fleet.group_of(spec);
-        let Some((other, span)) = others.iter().find(|(other, _)| {
-            group.is_some() && settings.fleet.group_of(other) == group
-        }) else {
+        let Some((other, span)) =
+            others.iter().find(|(other, _)| group.is_some() && settings.fleet.group_of(other) == group)
+        else {
             return;
         };
         let (place, group) = (self.source.place(span.start), group.map_or("", |(_, group)| group.as_key()));
@@ -252,7 +257,10 @@ impl Lowering<'_> {
         };
         self.wrong(
             at,
-            format!("the watch `{}` in line {} is in the fleet's group `{group}` already", other.name, place.line),
+            format!(
+                "the watch `{}` in line {} is in the fleet's group `{group}` already",
+                other.name, place.line
+            ),
             "a group has one watch a host: give each a `group` of its own",
         );
     }

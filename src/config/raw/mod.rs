@@ -139,9 +139,9 @@ pub(super) fn settings(path: Arc<Path>, text: &str, local: &Local) -> RawSetting
             read_stores(reader, value.get_ref(), value.span(), &mut stores);
         }
         let vars = machine::vars_of(reader, root);
-        let others = root
-            .iter()
-            .filter(|(name, _)| !matches!(name.get_ref().as_ref(), "store" | "defaults" | machine::VARS | FLEET_TABLE));
+        let others = root.iter().filter(|(name, _)| {
+            !matches!(name.get_ref().as_ref(), "store" | "defaults" | machine::VARS | FLEET_TABLE)
+        });
         let daemon = reader.entries(others, 0..0, DAEMON, "setting");
         let machine = Arc::new(local.machine(&daemon, vars));
         reader.set_machine(Some(Arc::clone(&machine)));
@@ -181,9 +181,8 @@ fn read_defaults(reader: &mut Reader<'_>, root: &DeTable<'_>) -> RawTable {
         let message = format!("`{}` is about one watch and has no default for all", word(name.get_ref()));
         reader.wrong(name.span(), message, "write it in the watch's own table");
     }
-    let others = fields
-        .iter()
-        .filter(|(name, _)| own(name.get_ref()).is_none() && name.get_ref() != FLEET_TABLE);
+    let others =
+        fields.iter().filter(|(name, _)| own(name.get_ref()).is_none() && name.get_ref() != FLEET_TABLE);
     let mut read = reader.optional(others, value.span(), WATCH, "defaults");
     read.fleet = reader.fleet(fields, "defaults");
     if let RawFleet::Written(table) = &read.fleet
@@ -200,7 +199,11 @@ fn read_fleet(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<RawTable> {
     let (_, value) = root.iter().find(|(name, _)| name.get_ref() == FLEET_TABLE)?;
     let DeValue::Table(fields) = value.get_ref() else {
         let message = format!("`fleet` is a table, not {}", kind_of(value.get_ref()));
-        reader.wrong(value.span(), message, "write a line `[fleet]` and below it for example `ttl = \"30s\"`");
+        reader.wrong(
+            value.span(),
+            message,
+            "write a line `[fleet]` and below it for example `ttl = \"30s\"`",
+        );
         return None;
     };
     Some(reader.table(fields, value.span(), FLEET_SETTINGS, "fleet setting"))

@@ -45,7 +45,9 @@ fn one(value: &DeValue<'_>, span: &Range<usize>, name: &str, expected: &str) -> 
         DeValue::String(text) => percent(text).map(Share::Percent).ok_or_else(|| {
             let wrong = fault(span, format!("{name} is `\"{}\"`, expected {expected}", word(text)));
             match text.parse::<u32>() {
-                Ok(count) => wrong.help(format!("a number of hosts has no quotes: `{count}`; a percentage has its sign: `\"{count}%\"`")),
+                Ok(count) => wrong.help(format!(
+                    "a number of hosts has no quotes: `{count}`; a percentage has its sign: `\"{count}%\"`"
+                )),
                 Err(_) => wrong,
             }
         }),

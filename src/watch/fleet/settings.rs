@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::GroupName;
-use crate::watch::words::choice;
 use crate::watch::{Key, StoreName, WatchSpec};
 
 /// `[fleet]` of `twitcher.conf`, with every default applied.
@@ -36,12 +35,13 @@ pub enum FleetPage {
     Nowhere,
 }
 
-choice! {
-    /// Who may write the nodes that a machine makes.
-    pub enum FleetAcl {
-        Open = "open": "everybody",
-        Creator = "creator": "only the identity of this machine, by digest_file or its certificate; everybody reads",
-    }
+/// Who may write the nodes that a machine makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FleetAcl {
+    /// Everybody.
+    Open,
+    /// The identity of this machine only; everybody reads.
+    Creator,
 }
 
 impl FleetSettings {
