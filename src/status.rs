@@ -99,6 +99,19 @@ pub struct FileStatus {
     pub problems: Vec<String>,
 }
 
+/// How a watch stands in its fleet's group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetStatus {
+    /// The group.
+    pub group: String,
+    /// `none`, `asked`, `granted`, `claiming`, `held`, `hold` or `lost`.
+    pub permit: String,
+    /// The host's state in the group.
+    pub state: String,
+    /// What keeps it from acting, where that is not the group's turn.
+    pub why: Option<String>,
+}
+
 /// What a watch is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -204,6 +217,9 @@ pub struct WatchStatus {
     pub outcomes: std::collections::BTreeMap<String, u64>,
     /// The last run that ended.
     pub last: Option<RunRecord>,
+    /// How it stands in its fleet's group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetStatus>,
 }
 
 /// A run that goes on.

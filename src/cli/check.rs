@@ -91,6 +91,9 @@ fn text(reports: &[FileReport], host: &str, names_elsewhere: bool) -> String {
             FileState::Broken | FileState::Refused => report.state.word(),
         };
         let _ = writeln!(text, "{}: {word}", escape::line(report.path.as_os_str().as_bytes()));
+        for note in &report.notes {
+            let _ = writeln!(text, "  {}", escape::line(note.as_bytes()));
+        }
     }
     if elsewhere > 0 {
         let files = if elsewhere == 1 { "1 file is".to_owned() } else { format!("{elsewhere} files are") };

@@ -2,8 +2,8 @@
 
 use super::Failure;
 use crate::control::unknown_watch;
-use crate::fleet::glob;
 use crate::watch::WatchName;
+use crate::watch::hosts::matches_glob;
 
 /// Whether a name stands for all watches that match it.
 pub(super) fn is_glob(name: &str) -> bool {
@@ -16,7 +16,7 @@ pub(super) fn selected(names: &[String], known: &[&str]) -> Result<Vec<bool>, Fa
     for name in names {
         let mut any = false;
         for (chosen, known) in chosen.iter_mut().zip(known) {
-            let means = if is_glob(name) { glob::matches(name, known) } else { name == known };
+            let means = if is_glob(name) { matches_glob(name, known) } else { name == known };
             *chosen |= means;
             any |= means;
         }

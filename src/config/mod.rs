@@ -11,7 +11,6 @@ mod directory_watch;
 pub(crate) mod duration;
 pub mod fields;
 mod files;
-mod hosts;
 pub mod load;
 mod lower;
 mod problem;

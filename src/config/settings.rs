@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub use crate::log::{Destination as LogDestination, LogLevel};
 use crate::store::StoreSpec;
+use crate::watch::fleet::FleetSettings;
 use crate::watch::{Machine, StoreName};
 
 use super::raw::{Defaults, Site};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub http_listen: Option<SocketAddr>,
     /// Name of this machine, and the values of `[vars]`.
     pub machine: Arc<Machine>,
+    /// What this machine is in its fleets.
+    pub fleet: FleetSettings,
     /// What `[defaults]` says of every watch.
     pub(super) defaults: Arc<Defaults>,
     /// The stores by name; `local` is always there.

@@ -9,11 +9,9 @@
 //! ```
 
 pub mod conduct;
-pub mod glob;
 pub mod id;
 pub mod keys;
 pub mod member;
-pub mod name;
 pub mod record;
 #[cfg(test)]
 mod simulate;
@@ -23,10 +21,10 @@ pub mod view;
 
 pub use id::{BootTime, Identity, Revision, StateId, TenureId};
 pub use keys::GroupKey;
-pub use name::{GroupName, HostName};
 pub use transaction::{Entry, Outcome, Transaction, Value, Write};
 
 pub(crate) use crate::watch::PermitId;
+pub use crate::watch::fleet::{GroupName, HostName, glob, name};
 
 use std::time::Duration;
 

@@ -154,7 +154,9 @@ pub fn judge(host: &HostName, keys: &Keys, measure: &Measure, lost: bool, releas
     let forgiven = measure.resumed.covers(record.back);
     let failing = lost && !(keys.alive && done) || has_failed && !forgiven || is_held;
     let ready = keys.alive && !conflict && !is_suspended(record);
-    let wants = want(host, record, current && !done && ready, permit, measure);
+    // A host that has the version asks again where somebody triggers it, or its daemon is told to run on load.
+    let again = record.state == HostState::Asking;
+    let wants = want(host, record, current && (!done || again) && ready, permit, measure);
     let shown = if conflict {
         Shown::Conflict
     } else if done && record.state == HostState::Hold && permit.is_some() {

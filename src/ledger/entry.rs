@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::watch::{
-    Content, Fingerprint, MutexName, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version,
+    Content, Fingerprint, MutexName, PermitId, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version,
     WatchType,
 };
 
@@ -30,6 +30,8 @@ pub struct Entry {
     pub stopped: Option<Fingerprint>,
     /// The last runs that ended, oldest first, at most [`HISTORY`].
     pub history: VecDeque<RunRecord>,
+    /// The last tenure in the store of its fleet's group, as text.
+    pub tenure: Option<String>,
     /// How many runs ended in all.
     pub ended: u64,
     /// How many of them did not succeed.
@@ -135,6 +137,18 @@ pub struct LiveRun {
     pub attempt: u32,
     /// How many updates it stands for.
     pub coalesced: u64,
+    /// The permit of its fleet's group that it was started under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit: Option<LivePermit>,
+}
+
+/// A permit that a run was started under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LivePermit {
+    /// Which.
+    pub id: PermitId,
+    /// The state that it is for, as the fleet writes it: `VERSION/DIGEST16`.
+    pub state: String,
 }
 
 impl LiveRun {

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
+pub use entry::{Applied, Entry, LivePermit, LiveRun, Paused, described, digest};
 pub use unwritten::Unwritten;
 use writer::Writer;
 
@@ -169,6 +169,11 @@ impl Ledger {
     pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
         self.change(from, |entry| entry.live.retain(|other| other.run != live.run));
         self.change(to, |entry| entry.live.push(live));
+    }
+
+    /// The tenure in the store of its fleet's group, which the next daemon may take over.
+    pub fn tenure(&self, watch: &WatchName, tenure: &str) {
+        self.change(watch, |entry| entry.tenure = Some(tenure.to_owned()));
     }
 
     /// Records that the watch is paused, or resumed (`None`).

@@ -41,6 +41,7 @@ fn live(run: &str) -> LiveRun {
         version: "7".into(),
         attempt: 1,
         coalesced: 3,
+        permit: None,
     }
 }
 

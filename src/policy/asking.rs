@@ -34,7 +34,6 @@ impl Permits {
 
 impl<S: Entropy> Machine<S> {
     /// From now on nothing starts without a permit. To be said before any input, and before [`Machine::adopt`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "no watch needs permits yet"))]
     pub fn need_permits(&mut self) {
         self.permits.get_or_insert_default();
     }

@@ -23,7 +23,6 @@ pub enum Baseline {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "no watch needs permits yet, so nothing is heard of one"))]
 pub enum Input {
     /// The store shows a state. The first one is judged by the baseline, given with it.
     ///

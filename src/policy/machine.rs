@@ -343,6 +343,11 @@ impl<S: Entropy> Machine<S> {
         settled && !self.gave_up()
     }
 
+    /// Where the newest state stands.
+    pub fn disposition(&self) -> Option<Disposition> {
+        self.newest.as_ref().map(|newest| newest.disposition)
+    }
+
     /// What a retired machine had taken on and not brought to success, for its successor's
     /// [`Baseline::Pending`](super::Baseline::Pending). To be asked once it has drained.
     ///

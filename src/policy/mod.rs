@@ -51,6 +51,5 @@ pub use explain::{Explanation, NewestState, Obstacle, Phase};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
 pub use past::{Past, Predecessor};
-#[cfg(test)]
-pub use permit::{After, Grant};
+pub use permit::{After, Grant, PermitStage};
 pub use runs::Course;

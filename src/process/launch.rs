@@ -29,6 +29,8 @@ pub struct RunDetails {
     pub attempt: u32,
     /// How many updates it stands for.
     pub coalesced: u64,
+    /// The store's revision of the permit of its fleet's group.
+    pub permit: Option<i64>,
 }
 
 /// All that it takes to start one run.
@@ -133,6 +135,9 @@ fn environment(
         ("TWITCHER_COALESCED", details.coalesced.to_string()),
         ("TWITCHER_RUN", details.run.to_string()),
     ];
+    if let Some(permit) = details.permit {
+        env.insert("TWITCHER_PERMIT".to_owned(), permit.to_string().into());
+    }
     let machine = &spec.machine;
     env.extend(machine.environment().map(|(name, value)| (name, value.into())));
     env.extend(own.map(|(name, value)| (name.to_owned(), value.into())));

@@ -50,6 +50,7 @@ pub(super) fn spec(action: Action) -> WatchSpec {
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
         mutex: None,
+        fleet: None,
         machine: Arc::default(),
         policy: Arc::default(),
     }
@@ -63,6 +64,7 @@ pub(super) fn details() -> RunDetails {
         version: Version::Revision(1042),
         attempt: 2,
         coalesced: 3,
+        permit: None,
     }
 }
 

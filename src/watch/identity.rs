@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Account, Action, Format, Limit, PolicySpec, Retries, RunMode, RunOnLoad, Surroundings, Target,
+    Account, Action, FleetSpec, Format, Limit, PolicySpec, Retries, RunMode, RunOnLoad, Surroundings, Target,
     VERIFY_INTERVAL, WatchSpec,
 };
 
@@ -44,11 +44,11 @@ impl Fingerprint {
 
 impl WatchSpec {
     /// The identity of this definition: equal exactly where nothing differs that decides when or how the action
-    /// runs. Name, description and `enabled` are no part of it, nor what was looked up on this machine (an account's
+    /// runs. Name, description, `enabled` and the terms of the fleet are no part of it, nor what was looked up on this machine (an account's
     /// groups, home and shell), drawn for it (the wait out of `splay`) or told to every action (`TWITCHER_VAR_…`).
     pub fn identity(&self) -> String {
         let Self {
-            name: _,
+            name,
             description: _,
             enabled: _,
             target,
@@ -60,6 +60,7 @@ impl WatchSpec {
             verify_interval,
             splay,
             mutex,
+            fleet,
             machine: _,
             policy,
         } = self;
@@ -77,6 +78,12 @@ impl WatchSpec {
         identity.duration("splay", *splay, Duration::ZERO);
         if let Some(mutex) = mutex {
             identity.text("mutex", mutex.as_str());
+        }
+        // Its terms may change at any time, and decide nothing about one host's run.
+        if let Some(FleetSpec { group, terms: _ }) = fleet.as_deref()
+            && group.to_string() != name.as_str()
+        {
+            identity.line("fleet.group", group.as_key());
         }
         identity.policy(policy);
         identity.0

@@ -5,6 +5,10 @@
 #[cfg(feature = "daemon")]
 pub(crate) mod action;
 #[cfg(feature = "daemon")]
+pub(crate) mod fleet;
+#[cfg(feature = "daemon")]
+pub(crate) mod hosts;
+#[cfg(feature = "daemon")]
 mod identity;
 #[cfg(feature = "daemon")]
 pub(crate) mod machine;
@@ -24,6 +28,8 @@ mod words;
 
 #[cfg(feature = "daemon")]
 pub(crate) use action::{Account, Action, Limit, Surroundings};
+#[cfg(feature = "daemon")]
+pub(crate) use fleet::FleetSpec;
 #[cfg(feature = "daemon")]
 pub(crate) use identity::Fingerprint;
 #[cfg(feature = "daemon")]

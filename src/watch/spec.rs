@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::words::choice;
-use super::{Action, Machine, MutexName, SignalNumber, Surroundings, Target, WatchName, WatchType};
+use super::{
+    Action, FleetSpec, Machine, MutexName, SignalNumber, Surroundings, Target, WatchName, WatchType,
+};
 
 /// The whole definition of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct WatchSpec {
     pub splay: Duration,
     /// Of all watches of this machine with the same mutex, at most one run lives at a time.
     pub mutex: Option<MutexName>,
+    /// How it takes part in a fleet. Boxed: most watches take no part.
+    pub fleet: Option<Box<FleetSpec>>,
     /// Where it runs, for the environment of the action. Shared by all watches.
     pub machine: Arc<Machine>,
     /// When it is run. Shared among watches with equal policies.
@@ -45,10 +49,12 @@ impl WatchSpec {
     /// Whether the two differ at most in what the next run's environment says of the machine, which is no part of the
     /// definition.
     pub fn is_defined_as(&self, other: &Self) -> bool {
-        self.description == other.description && self.means_the_same_as(other)
+        (&self.description, &self.fleet) == (&other.description, &other.fleet)
+            && self.means_the_same_as(other)
     }
 
-    /// Whether the two differ in nothing but the text for people and the machine: a live watch takes these over.
+    /// Whether the two differ in nothing but the text for people, the machine and the terms of the fleet: a live
+    /// watch takes these over.
     pub fn means_the_same_as(&self, other: &Self) -> bool {
         let Self {
             name,
@@ -63,14 +69,16 @@ impl WatchSpec {
             verify_interval,
             splay,
             mutex,
+            fleet,
             machine: _,
             policy,
         } = self;
+        let group = |fleet: &Option<Box<FleetSpec>>| fleet.as_ref().map(|fleet| fleet.group.clone());
         (name, target, action, surroundings)
             == (&other.name, &other.target, &other.action, &other.surroundings)
             && (pipe_stdin, format, output) == (&other.pipe_stdin, &other.format, &other.output)
             && (verify_interval, splay, policy) == (&other.verify_interval, &other.splay, &other.policy)
-            && (enabled, mutex) == (&other.enabled, &other.mutex)
+            && (enabled, mutex, group(fleet)) == (&other.enabled, &other.mutex, group(&other.fleet))
     }
 }
 

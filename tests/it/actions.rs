@@ -72,6 +72,7 @@ fn details(run: &str) -> RunDetails {
         version: Version::Revision(1042),
         attempt: 1,
         coalesced: 1,
+        permit: None,
     }
 }
 
@@ -174,6 +175,7 @@ fn spec(action: Action) -> WatchSpec {
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
         mutex: None,
+        fleet: None,
         machine: Arc::default(),
         policy: Arc::default(),
     }

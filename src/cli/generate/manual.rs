@@ -2,7 +2,7 @@
 
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use crate::config::fields::{DAEMON, Field, Kind, STORE, TLS, WATCH, Word};
+use crate::config::fields::{DAEMON, FLEET, FLEET_SETTINGS, Field, Kind, STORE, TLS, WATCH, Word};
 
 /// twitcher-watch(5).
 pub(super) fn watch() -> String {
@@ -24,6 +24,22 @@ pub(super) fn watch() -> String {
     );
     page.control("SH", ["FIELDS"]);
     fields(&mut page, WATCH);
+    page.control("SH", ["FLEET"]);
+    paragraph(
+        &mut page,
+        "With a table [watch.fleet], also an empty one, the watch acts on at most so many hosts at once. Each start then \
+         needs a permit: timeout must be written, run_mode is queue or restart, and run_on_load is \"changed\" unless it \
+         is written. With max_parallel = \"unlimited\" there are no permits, and canary, waves, soak, hold and \
+         stop_on_failures cannot be written. fleet = false takes the watch out of the fleet of [defaults.fleet]. A host \
+         has one watch of a group. A tree or children that hold the fleet's own keys cannot be watched with this table. \
+         Changed fields take effect at once; only another group is another watch.",
+    );
+    paragraph(
+        &mut page,
+        "This version of twitcher reads and checks the table, but does not load a watch that has one: its daemon does \
+         not perform it yet.",
+    );
+    fields(&mut page, FLEET);
     page.control("SH", ["ENVIRONMENT OF AN ACTION"]);
     paragraph(
         &mut page,
@@ -76,6 +92,19 @@ pub(super) fn conf() -> String {
          description, key, action, script and hosts. env and limits are merged by name, and the watch wins. A default \
          that does not fit a watch, such as notify_signal with run_mode = \"restart\", is skipped for it.",
     );
+    paragraph(
+        &mut page,
+        "The table [defaults.fleet] is the [watch.fleet] of every watch that has no table of its own, but for group. It is \
+         taken as a whole: a watch with a table of its own takes nothing from it. It is skipped for watches whose \
+         run_mode is parallel or discard or that have no timeout, where permits need these, and for watches of a dir \
+         store, and twitcher check says so.",
+    );
+    page.control("SH", ["FLEET"]);
+    paragraph(
+        &mut page,
+        "The table [fleet] is about this machine in its fleets; see [watch.fleet] in twitcher-watch(5).",
+    );
+    fields(&mut page, FLEET_SETTINGS);
     page.control("SH", ["STORES"]);
     paragraph(&mut page, "Each store is a table [store.NAME]. Watches and commands use it by its name.");
     fields(&mut page, STORE);
@@ -180,8 +209,14 @@ fn fields(page: &mut Roff, fields: &[Field]) {
 }
 
 /// The words that a field explains one by one.
-fn words(field: &Field) -> &'static [Word] {
-    if let Kind::FlagOr(words) | Kind::Choice(words) | Kind::Log(words) = field.kind { words } else { &[] }
+fn words(field: &Field) -> Vec<Word> {
+    if let Kind::FlagOr(words) | Kind::Choice(words) | Kind::Log(words) = field.kind {
+        words.to_vec()
+    } else if let Kind::Share(word) = field.kind {
+        vec![word]
+    } else {
+        Vec::new()
+    }
 }
 
 fn finish(mut page: Roff, see_also: &str) -> String {

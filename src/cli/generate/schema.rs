@@ -4,13 +4,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::fields::{DAEMON, Field, Kind, NOT_DEFAULTS, STORE, TLS, WATCH};
+use crate::config::fields::{DAEMON, FLEET, FLEET_SETTINGS, Field, Kind, NOT_DEFAULTS, STORE, TLS, WATCH};
 
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
 /// Of watch files.
 pub(super) fn watch() -> Value {
     let mut table = object(WATCH);
+    table["properties"]["fleet"] = fleet(FLEET);
     // `key` has another name, and the command has two forms.
     table["required"] = json!([]);
     table["allOf"] = json!([
@@ -38,6 +39,10 @@ pub(super) fn conf() -> Value {
     let default = |field: &&Field| !NOT_DEFAULTS.contains(&field.name);
     schema["properties"]["defaults"] = object(WATCH.iter().filter(default));
     schema["properties"]["defaults"]["description"] = json!("For every watch that does not say otherwise.");
+    schema["properties"]["defaults"]["properties"]["fleet"] =
+        fleet(FLEET.iter().filter(|field| field.name != "group"));
+    schema["properties"]["fleet"] = object(FLEET_SETTINGS);
+    schema["properties"]["fleet"]["description"] = json!("What this machine is in its fleets.");
     schema["properties"]["vars"] = json!({
         "description": "Names for this machine, used as ${name} in watch files.",
         "type": "object",
@@ -135,12 +140,31 @@ fn of_kind(kind: &Kind) -> Value {
             "items": { "type": "string", "pattern": "^!?[^!]" },
             "minItems": 1
         }),
+        Kind::Globs => json!({ "type": "array", "items": { "type": "string", "pattern": "^!?[^!]" } }),
+        Kind::Share(word) => json!({ "anyOf": [hosts(), percent(), { "enum": [word.word] }] }),
+        Kind::Shares => json!({ "type": "array", "items": { "anyOf": [hosts(), percent()] } }),
         Kind::ExitCodes => json!({
             "type": "array",
             "items": { "type": "integer", "minimum": 0, "maximum": 255 },
             "minItems": 1
         }),
     }
+}
+
+fn hosts() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": 1_000_000 })
+}
+
+fn percent() -> Value {
+    json!({ "type": "string", "pattern": "^0*([1-9][0-9]?|100)%$" })
+}
+
+/// `fleet` of a watch or of `[defaults]`.
+fn fleet<'f>(fields: impl IntoIterator<Item = &'f Field, IntoIter: Clone>) -> Value {
+    json!({
+        "description": "At most so many hosts of a group act at once, canaries first. An empty table: one host at a time. false: no fleet.",
+        "anyOf": [{ "enum": [false] }, object(fields)]
+    })
 }
 
 #[cfg(test)]

@@ -80,6 +80,28 @@ fn every_field_is_part_of_the_definition_and_of_its_identity() {
 }
 
 #[test]
+fn terms_of_a_fleet_change_under_a_live_watch() {
+    let fleet = |fields: &str| one(&format!("timeout = 1\nrun_on_load = true\n[watch.fleet]\n{fields}"));
+    let before = fleet("");
+    for (fields, same) in [
+        ("max_parallel = 5", true),
+        ("canary = ['a']", true),
+        ("deadline = '1h'", true),
+        ("group = 'x'", false),
+    ] {
+        let after = fleet(fields);
+        let (before, after) = (before.values().next().unwrap(), after.values().next().unwrap());
+        assert_eq!(before.means_the_same_as(after), same, "{fields}");
+        assert_eq!(before.fingerprint() == after.fingerprint(), same, "{fields}");
+        assert!(!before.is_defined_as(after), "the live watch is told");
+    }
+    let [plain, none] =
+        ["", "fleet = false"].map(|line| one(&format!("timeout = 1\nrun_on_load = true\n{line}")));
+    assert_eq!(plain, none);
+    assert!(!plain.values().next().unwrap().means_the_same_as(before.values().next().unwrap()));
+}
+
+#[test]
 fn every_value_means_something_else() {
     let plain = one("");
     for line in [
@@ -146,6 +168,7 @@ fn every_default_is_that_of_the_contract() {
         verify_interval: 300s,
         splay: 0ns,
         mutex: None,
+        fleet: None,
         machine: Machine {
             host: "host",
             vars: {},

@@ -3,9 +3,11 @@
 //! Reading, messages, manual pages and the JSON schema all come from here. What a value then means is `lower`'s.
 
 mod daemon;
+mod fleet;
 mod watch;
 
 pub use daemon::{DAEMON, LOCAL, STORE, TLS};
+pub use fleet::{FLEET, FLEET_SETTINGS};
 pub use watch::{NOT_DEFAULTS, WATCH};
 
 pub(crate) use crate::watch::Word;
@@ -87,6 +89,12 @@ pub enum Kind {
     ExitCodes,
     /// An array of globs on host names, not empty.
     Hosts,
+    /// An array of globs on host names, which may be empty.
+    Globs,
+    /// A number of hosts, a percentage of them, or a word.
+    Share(Word),
+    /// An array of numbers and percentages of hosts.
+    Shares,
     /// `address:port`.
     Address,
     /// A store URL.
@@ -127,6 +135,14 @@ impl Kind {
             Self::Limits => "a table of resource limits, whole numbers or `\"unlimited\"`".into(),
             Self::ExitCodes => "an array of exit codes, 0 to 255, that is not empty".into(),
             Self::Hosts => "an array of patterns for host names, such as `[\"web-*\", \"!web-1\"]`".into(),
+            Self::Globs => "an array of patterns for host names, such as `[\"web-canary-*\"]`".into(),
+            Self::Share(word) => format!(
+                "a number of hosts from 1 to 1000000, a percentage from `\"1%\"` to `\"100%\"`, or `\"{}\"`",
+                word.word
+            ),
+            Self::Shares => {
+                "an array of numbers of hosts and percentages of them, such as `[1, \"10%\"]`".into()
+            }
             Self::Address => "an address with a port, such as `\"127.0.0.1:9464\"`".into(),
             Self::Url => "a store URL".into(),
             Self::Log(words) => {
@@ -177,7 +193,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_everything_is_explained() {
-        for fields in [WATCH, DAEMON, STORE, TLS] {
+        for fields in [WATCH, FLEET, DAEMON, FLEET_SETTINGS, STORE, TLS] {
             let names: BTreeSet<&str> =
                 fields.iter().flat_map(|field| [Some(field.name), field.alias]).flatten().collect();
             let aliases = fields.iter().filter(|field| field.alias.is_some()).count();

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FileReport, FileState, LoadedWatch};
 use crate::config::problem::{Place, Problem};
-use crate::watch::WatchName;
+use crate::watch::fleet::{FleetSettings, GroupName};
+use crate::watch::{StoreName, WatchName};
 
 /// A file that wants in.
 #[derive(Debug, Clone)]
@@ -15,26 +16,37 @@ pub(super) struct Candidate {
     pub(super) report: FileReport,
 }
 
-/// A name that two files define.
+/// What only one watch may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim<'a> {
+    /// Its name.
+    Name(&'a WatchName),
+    /// The group of a fleet, and the store of that.
+    Group(&'a StoreName, &'a GroupName),
+}
+
+/// A name, or a group of a fleet, that two files define.
 struct Conflict {
     loser: usize,
     winner: usize,
     watch: LoadedWatch,
     holder: LoadedWatch,
+    group: Option<GroupName>,
 }
 
-/// Settles who defines which name: the file whose definition runs, else the first in order of paths. The other
+/// Settles who defines which name and which group of a fleet: the file whose definition runs, else the first in order of paths. The other
 /// one is broken as a whole. Candidates come in order of their paths.
 pub(super) fn admit(
     running: &BTreeMap<WatchName, LoadedWatch>,
     mut candidates: Vec<Candidate>,
+    fleet: Option<&FleetSettings>,
 ) -> (BTreeMap<WatchName, LoadedWatch>, Vec<FileReport>) {
     let mut kept: BTreeMap<_, Vec<&LoadedWatch>> = BTreeMap::new();
     for watch in running.values() {
         kept.entry(&watch.file).or_default().push(watch);
     }
     loop {
-        let conflicts = conflicts(running, &kept, &candidates);
+        let conflicts = conflicts(running, &kept, &candidates, fleet);
         if conflicts.is_empty() {
             break;
         }
@@ -71,42 +83,69 @@ fn conflicts(
     running: &BTreeMap<WatchName, LoadedWatch>,
     kept: &BTreeMap<&std::sync::Arc<std::path::Path>, Vec<&LoadedWatch>>,
     candidates: &[Candidate],
+    fleet: Option<&FleetSettings>,
 ) -> Vec<Conflict> {
-    let mut claims: BTreeMap<&WatchName, Vec<(usize, &LoadedWatch)>> = BTreeMap::new();
+    let mut claims: BTreeMap<Claim<'_>, Vec<(usize, &LoadedWatch)>> = BTreeMap::new();
     for (index, candidate) in candidates.iter().enumerate() {
-        let mut claim = |watch| claims.entry(watch_name(watch)).or_default().push((index, watch));
+        let mut claim = |watch| {
+            for claim in claims_of(watch, fleet) {
+                claims.entry(claim).or_default().push((index, watch));
+            }
+        };
         match &candidate.offer {
             Some(offer) => offer.iter().for_each(&mut claim),
             None => kept_of(kept, &candidate.report).for_each(&mut claim),
         }
     }
+    let owners: BTreeMap<Claim<'_>, &LoadedWatch> =
+        running.values().flat_map(|watch| claims_of(watch, fleet).map(move |claim| (claim, watch))).collect();
     let mut conflicts = Vec::new();
-    for (name, claims) in claims.into_iter().filter(|(_, claims)| claims.len() > 1) {
-        let owner = running.get(name).map(|watch| &watch.file);
+    for (claim, claims) in claims.into_iter().filter(|(_, claims)| claims.len() > 1) {
+        let owner = owners.get(&claim).map(|watch| &watch.file);
         let runs = |(index, _): &&(usize, &LoadedWatch)| Some(&candidates[*index].report.path) == owner;
         let Some((winner, holder)) = claims.iter().find(runs).or(claims.first()).copied() else { continue };
+        let group = match claim {
+            Claim::Name(_) => None,
+            Claim::Group(_, group) => Some(group.clone()),
+        };
         for (loser, watch) in claims {
             if loser != winner && candidates[loser].offer.is_some() {
-                conflicts.push(Conflict { loser, winner, watch: watch.clone(), holder: holder.clone() });
+                let (watch, holder, group) = (watch.clone(), holder.clone(), group.clone());
+                conflicts.push(Conflict { loser, winner, watch, holder, group });
             }
         }
     }
     conflicts
 }
 
-fn watch_name(watch: &LoadedWatch) -> &WatchName {
-    &watch.spec.name
+fn claims_of<'a>(
+    watch: &'a LoadedWatch,
+    fleet: Option<&'a FleetSettings>,
+) -> impl Iterator<Item = Claim<'a>> {
+    let group = fleet.and_then(|fleet| fleet.group_of(&watch.spec));
+    let group = group.map(|(store, group)| Claim::Group(store, group));
+    [Some(Claim::Name(&watch.spec.name)), group].into_iter().flatten()
 }
 
 impl Conflict {
     fn problem(&self) -> Problem {
         let Place { line, column } = self.holder.place;
         let (name, other) = (&self.watch.spec.name, self.holder.file.display());
-        let mut problem = Problem::of_file(
-            &self.watch.file,
-            format!("the watch `{name}` is defined in {other}:{line}:{column} already"),
-            "give one of them another `name`, or remove one; until then nothing new of this file is loaded",
+        let (message, field) = match &self.group {
+            None => (format!("the watch `{name}` is defined in {other}:{line}:{column} already"), "name"),
+            Some(group) => (
+                format!(
+                    "the watch `{}` in {other}:{line}:{column} is in the fleet's group `{}` already",
+                    self.holder.spec.name,
+                    group.as_key()
+                ),
+                "group",
+            ),
+        };
+        let help = format!(
+            "give one of them another `{field}`, or remove one; until then nothing new of this file is loaded"
         );
+        let mut problem = Problem::of_file(&self.watch.file, message, help);
         problem.place = Some(self.watch.place);
         problem
     }

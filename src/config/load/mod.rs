@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::accounts::{Accounts, AnyAccounts, SystemAccounts};
 use super::files::Listing;
-use super::problem::{Place, Problem, Severity};
+use super::problem::{Place, Problem, Severity, Source};
 use super::raw::{self, AccountName, Local, RawLocal};
 use super::stall::{self, Progress, ReadingThreads, UNANSWERED};
 use super::trust::TrustedOpen;
@@ -79,11 +79,13 @@ pub struct FileReport {
     pub elsewhere: Vec<WatchName>,
     /// How many of its watches are for this host.
     pub here: usize,
+    /// What its fleets come to: a line a watch.
+    pub notes: Vec<String>,
 }
 
 impl FileReport {
     fn new(path: &Arc<Path>, state: FileState, problems: Vec<Problem>) -> Self {
-        Self { path: Arc::clone(path), state, problems, elsewhere: Vec::new(), here: 0 }
+        Self { path: Arc::clone(path), state, problems, elsewhere: Vec::new(), here: 0, notes: Vec::new() }
     }
 
     /// Whether all its watches are for other hosts.
@@ -285,7 +287,8 @@ impl Loader {
         }
         self.keep_unseen(&unreadable, &mut candidates);
         self.warn_of_emptied(&mut candidates);
-        let (watches, admitted) = admit::admit(&self.watches, candidates);
+        let fleet = self.configured.as_ref().map(|settings| &settings.fleet);
+        let (watches, admitted) = admit::admit(&self.watches, candidates, fleet);
         reports.extend(admitted);
         reports.sort_by(|a, b| a.path.cmp(&b.path));
 
@@ -357,7 +360,8 @@ impl Loader {
                 candidates.push(self.read_file(&path, text).candidate);
             }
         }
-        reports.extend(admit::admit(&BTreeMap::new(), candidates).1);
+        let fleet = self.configured.as_ref().map(|settings| &settings.fleet);
+        reports.extend(admit::admit(&BTreeMap::new(), candidates, fleet).1);
         reports
     }
 
@@ -492,7 +496,8 @@ impl Loader {
             resolve: &mut resolve,
             shared: &mut self.shared,
         };
-        let lower::Lowered { watches, elsewhere, mut problems } = lower::watches(&raw, &stem, &mut context);
+        let lower::Lowered { watches, elsewhere, mut problems, notes } =
+            lower::watches(&raw, &stem, &mut context);
         if self.configured.is_none() && !watches.is_empty() {
             problems.push(Problem::of_file(
                 path,
@@ -500,7 +505,8 @@ impl Loader {
                 "correct that file first",
             ));
         }
-        let report = FileReport { elsewhere, here: watches.len(), ..report(path, problems) };
+        problems.extend(unbuilt_fleets(&raw.source, &watches));
+        let report = FileReport { elsewhere, here: watches.len(), notes, ..report(path, problems) };
         let offer = (report.state == FileState::Loaded).then(|| {
             let loaded = |(spec, span): lower::Placed| LoadedWatch {
                 spec: Arc::new(spec),
@@ -571,6 +577,20 @@ impl Loader {
         }
         changed
     }
+}
+
+/// Whether the daemon performs what `[watch.fleet]` asks for.
+pub(crate) const FLEET_IS_BUILT: bool = true;
+
+/// Refuses watches that would act without the permits that they ask for.
+fn unbuilt_fleets(source: &Source, watches: &[lower::Placed]) -> Vec<Problem> {
+    let in_fleet = watches.iter().filter(|(spec, _)| !FLEET_IS_BUILT && spec.fleet.is_some());
+    let problem = |(spec, span): &lower::Placed| {
+        source
+            .problem(span.clone(), format!("`{}` takes part in a fleet, which is not built into this version of twitcher", spec.name))
+            .with_help("take `[watch.fleet]` out, or write `fleet = false` where it is from `[defaults.fleet]`; the watch then acts without permits")
+    };
+    in_fleet.map(problem).collect()
 }
 
 /// What became of the text of a watch file.

@@ -100,9 +100,21 @@ fn an_empty_directory_has_the_default_settings_and_nothing_else() {
             host: "host",
             vars: {},
         },
-        defaults: Defaults(
-            {},
-        ),
+        fleet: FleetSettings {
+            store: None,
+            prefix: Key(
+                "/twitcher/fleet",
+            ),
+            ttl: 30s,
+            conduct: true,
+            page: Loopback,
+            acl: Open,
+            is_written: false,
+        },
+        defaults: Defaults {
+            values: {},
+            fleet: None,
+        },
         stores: {
             StoreName(
                 "local",
@@ -159,6 +171,28 @@ fn a_broken_file_changes_nothing_of_what_runs() {
     assert_eq!(site.reload(), "*git -git-2");
     site.write("git.toml", "");
     assert_eq!(site.reload(), "-git");
+}
+
+/// Until the daemon performs it: a watch that asks for permits may not act without them.
+#[test]
+fn a_watch_that_asks_for_a_fleet_is_refused_while_there_is_none() {
+    let mut site = Site::new();
+    let plain = format!("{}timeout = 1\n", watch(1));
+    site.write("git.toml", &plain);
+    site.reload();
+    site.write("git.toml", format!("{plain}[watch.fleet]\n"));
+    let told = site.reload();
+    if FLEET_IS_BUILT {
+        assert_eq!(told, "*git");
+    } else {
+        assert!(
+            told.starts_with("[broken] git.toml:1:1: `git` takes part in a fleet, which is not built"),
+            "{told}"
+        );
+        assert_eq!(site.names(), "git", "its last valid version stays in effect");
+    }
+    site.write("git.toml", format!("{plain}fleet = false\n"));
+    assert!(!site.reload().contains("broken"));
 }
 
 #[test]

@@ -2,9 +2,11 @@
 //!
 //! Pure over what it is given; nothing is read here.
 
+mod fleet;
 mod settings;
 mod shared;
 mod splay;
+mod store_name;
 mod watch;
 
 pub(super) use settings::{fallback, lower as settings};

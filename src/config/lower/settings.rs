@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::problem::{Problem, Source, nearest};
-use crate::config::raw::{Local, RawSettings, RawStore, RawTable};
+use super::fleet;
+use super::store_name::unknown_store;
+use crate::config::problem::{Problem, Source};
+use crate::config::raw::{Local, RawFleet, RawSettings, RawStore, RawTable};
 use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 use crate::store::{Credentials, StoreSpec, StoreUrl, Tls};
 use crate::watch::StoreName;
@@ -25,7 +27,7 @@ pub(in crate::config) fn fallback(local: &Local) -> Option<Settings> {
 
 /// Lowers what was written. The settings are there exactly if no problem is in the way.
 pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Problem>) {
-    let RawSettings { source, daemon, machine, defaults, .. } = raw;
+    let RawSettings { source, daemon, machine, fleet, defaults, .. } = raw;
     let mut problems = raw.problems.clone();
     let state_dir = daemon.path("state_dir").map_or_else(|| PathBuf::from(STATE_DIR), |at| at.value);
     let mut stores = BTreeMap::new();
@@ -53,6 +55,14 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
         let names = stores.keys().map(StoreName::as_str);
         problems.push(unknown_store(source.problem(at.span, ""), &at.value, names));
     }
+    if let RawFleet::Written(table) = &defaults.fleet {
+        for fault in fleet::term_faults(table) {
+            problems.push(source.problem(fault.span, fault.message).with_help(fault.help));
+        }
+    }
+    let Some(fleet) = fleet::settings(source, fleet.as_ref(), &defaults.fleet, &stores, &mut problems) else {
+        return (None, problems);
+    };
     let control_socket =
         daemon.path("control_socket").map_or_else(|| PathBuf::from(CONTROL_SOCKET), |at| at.value);
     if control_socket.as_os_str().len() > LONGEST_SOCKET {
@@ -92,6 +102,7 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
         shutdown_grace: daemon.duration("shutdown_grace").map_or(Duration::from_secs(20), |at| at.value),
         http_listen: daemon.address("http_listen").map(|at| at.value),
         machine: Arc::clone(machine),
+        fleet,
         defaults: Arc::new(defaults.defaults()),
         stores,
     };
@@ -110,21 +121,6 @@ fn default_store(raw: &RawSettings, local: &StoreName, problems: &mut Vec<Proble
             local.clone()
         }
     }
-}
-
-/// Words a problem about a store that is not configured.
-pub(super) fn unknown_store<'a>(
-    mut problem: Problem,
-    given: &str,
-    names: impl Iterator<Item = &'a str> + Clone,
-) -> Problem {
-    problem.message = format!("there is no store `{}` in twitcher.conf", crate::config::problem::word(given));
-    let help = if let Some(near) = nearest(given, names.clone()) {
-        format!("did you mean `{near}`?")
-    } else {
-        format!("known are {}; write `[store.{given}]` with its `url`", names.collect::<Vec<_>>().join(", "))
-    };
-    problem.with_help(help)
 }
 
 fn lower_store(

@@ -6,16 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::settings::unknown_store;
+use super::fleet;
 use super::shared::Shared;
 use super::splay;
+use super::store_name::unknown_store;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
 use crate::config::problem::{Problem, Source, word};
-use crate::config::raw::{AccountName, At, RawTable, RawWatchFile};
+use crate::config::raw::{AccountName, At, RawFleet, RawTable, RawWatchFile};
+use crate::store::StoreUrl;
 use crate::watch::{
-    Account, Action, Format, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
-    StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
+    Account, Action, FleetSpec, Format, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName,
+    RunOnLoad, StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
 type ResolveAccount<'a> =
@@ -42,6 +44,8 @@ pub(in crate::config) struct Lowered {
     pub(in crate::config) elsewhere: Vec<WatchName>,
     /// What is wrong with it.
     pub(in crate::config) problems: Vec<Problem>,
+    /// What its fleets come to, for `check`: a line a watch.
+    pub(in crate::config) notes: Vec<String>,
 }
 
 /// Lowers the watches of a file. They are loaded together or not at all: one error breaks the file.
@@ -50,9 +54,15 @@ pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Con
     let mut elsewhere = Vec::new();
     let mut problems = raw.problems.clone();
     let mut names: BTreeMap<WatchName, Range<usize>> = BTreeMap::new();
+    let mut notes = Vec::new();
     for (index, table) in raw.watches.iter().enumerate() {
-        let mut lowering =
-            Lowering { source: &raw.source, table, problems: &mut problems, incomplete: raw.incomplete };
+        let mut lowering = Lowering {
+            source: &raw.source,
+            table,
+            problems: &mut problems,
+            notes: &mut notes,
+            incomplete: raw.incomplete,
+        };
         let name = lowering.name(stem, index);
         if table.elsewhere {
             // The same name may stand for another watch on each host.
@@ -74,17 +84,21 @@ pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Con
         if let Some((name, span)) = name
             && let Some(spec) = lowering.watch(name, context)
         {
+            if let Some(settings) = context.settings {
+                lowering.lone_group(&spec, &watches, settings);
+            }
             watches.push((spec, span));
         }
     }
     problems.sort_by_key(|problem| problem.place);
-    Lowered { watches, elsewhere, problems }
+    Lowered { watches, elsewhere, problems, notes }
 }
 
 struct Lowering<'a> {
     source: &'a Source,
     table: &'a RawTable,
     problems: &'a mut Vec<Problem>,
+    notes: &'a mut Vec<String>,
     incomplete: bool,
 }
 
@@ -131,8 +145,19 @@ impl Lowering<'_> {
         let machine = context.settings.map(|settings| Arc::clone(&settings.machine)).unwrap_or_default();
         let host = &machine.host;
         let drawn = splay::draw(host, name.as_str(), splay);
-        let policy = self.policy(drawn);
+        let mut policy = self.policy(drawn);
+        let fleet = match (context.settings, &target) {
+            (Some(settings), Some(target)) => self.fleet(&name, target, &policy, settings),
+            _ => None,
+        };
+        if let (Some(settings), Some(target), None) = (context.settings, &target, &fleet) {
+            self.warn_of_fleet_keys(target, settings);
+        }
         let table = self.table;
+        if fleet.as_ref().is_some_and(|fleet| fleet.needs_permits()) && !table.has("run_on_load") {
+            // A thousand daemons that a package update restarts at once run nothing.
+            policy.run_on_load = RunOnLoad::Changed;
+        }
         Some(WatchSpec {
             name,
             description: table.text("description").map(|at| at.value).unwrap_or_default(),
@@ -154,9 +179,90 @@ impl Lowering<'_> {
             verify_interval: self.duration("verify_interval", VERIFY_INTERVAL),
             splay,
             mutex: table.text("mutex").and_then(|at| MutexName::new(&at.value).ok()),
+            fleet: fleet.map(Box::new),
             machine,
             policy: context.shared.policy(policy),
         })
+    }
+
+    /// How the watch takes part in a fleet. What `[defaults.fleet]` cannot be for this watch is only noted.
+    fn fleet(
+        &mut self,
+        name: &WatchName,
+        target: &Target,
+        policy: &PolicySpec,
+        settings: &Settings,
+    ) -> Option<FleetSpec> {
+        let (table, inherited) = match &self.table.fleet {
+            RawFleet::Written(table) => (table, false),
+            RawFleet::Inherited(table) => (table, true),
+            RawFleet::Unsaid | RawFleet::No => return None,
+        };
+        let candidate = fleet::Candidate {
+            name,
+            target,
+            policy,
+            host: &settings.machine.host,
+            settings: &settings.fleet,
+            stores: &settings.stores,
+            watch: self.table,
+            table,
+            inherited,
+        };
+        match candidate.spec() {
+            Ok(spec) => {
+                self.notes.push(format!("{name} takes part in a fleet as {}", fleet::in_words(&spec)));
+                Some(spec)
+            }
+            Err(faults) if inherited => {
+                let why = faults.first().map_or("", |fault| &fault.message);
+                self.notes.push(format!("{name} takes no part in the fleet of [defaults.fleet]: {why}"));
+                None
+            }
+            Err(faults) => {
+                for fault in faults {
+                    self.wrong(fault.span, fault.message, fault.help);
+                }
+                None
+            }
+        }
+    }
+
+    /// A watch of everything also runs whenever a host of some fleet does something.
+    fn warn_of_fleet_keys(&mut self, target: &Target, settings: &Settings) {
+        let fleet = &settings.fleet;
+        let is_there = fleet.is_written && *fleet.store_of(&target.store) == target.store;
+        let has_keys = settings.stores.get(&target.store).is_some_and(|spec| match spec.url {
+            StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } => true,
+            StoreUrl::Dir { .. } => false,
+        });
+        if is_there && has_keys && fleet::meets_fleet_keys(target, &fleet.prefix) {
+            let message = format!("the keys of fleets, below {}, are in what is watched", fleet.prefix);
+            self.warn("key", &message, "it runs whenever a host of a fleet does; watch another key");
+        }
+    }
+
+    /// Refuses a second watch of one group: there is one record a host.
+    fn lone_group(&mut self, spec: &WatchSpec, others: &[Placed], settings: &Settings) {
+        let group = settings.fleet.group_of(spec);
+        let Some((other, span)) =
+            others.iter().find(|(other, _)| group.is_some() && settings.fleet.group_of(other) == group)
+        else {
+            return;
+        };
+        let (place, group) = (self.source.place(span.start), group.map_or("", |(_, group)| group.as_key()));
+        let at = match &self.table.fleet {
+            RawFleet::Written(table) => table.span("group"),
+            RawFleet::Unsaid | RawFleet::No | RawFleet::Inherited(_) => self.table.head.clone(),
+        };
+        self.wrong(
+            at,
+            format!(
+                "the watch `{}` in line {} is in the fleet's group `{group}` already",
+                other.name, place.line
+            ),
+            "a group has one watch a host: give each a `group` of its own",
+        );
     }
 
     fn duration(&self, field: &str, default: Duration) -> Duration {

@@ -6,8 +6,9 @@ use toml::de::DeValue;
 
 use super::kind::kind_of;
 use super::value::{Fault, Reading, argument, each, fault, number, without_nul};
-use crate::config::hosts::Hosts;
 use crate::config::problem::{nearest, word};
+use crate::watch::fleet::HostGlobs;
+use crate::watch::hosts::Hosts;
 use crate::watch::{Action, Choice as _, Limit};
 
 impl Reading<'_> {
@@ -110,8 +111,22 @@ impl Reading<'_> {
     }
 
     pub(super) fn hosts(&self, value: &DeValue<'_>) -> Result<Hosts, Vec<Fault>> {
+        let patterns = self.patterns(value)?;
+        if patterns.is_empty() {
+            let wrong = self.fault("`hosts` names no host");
+            return Err(vec![wrong.help("leave it out for all hosts, or write `enabled = false` for none")]);
+        }
+        Hosts::new(&patterns).map_err(|(_, wrong)| vec![self.fault(wrong)])
+    }
+
+    pub(super) fn globs(&self, value: &DeValue<'_>) -> Result<HostGlobs, Vec<Fault>> {
+        Ok(HostGlobs(self.patterns(value)?.into_iter().map(ToOwned::to_owned).collect()))
+    }
+
+    /// Patterns that can be read, as they are written.
+    fn patterns<'t>(&self, value: &'t DeValue<'_>) -> Result<Vec<&'t str>, Vec<Fault>> {
         let DeValue::Array(items) = value else { return Err(vec![self.type_of(value)]) };
-        let patterns = each(items.iter().map(|item| match item.get_ref() {
+        each(items.iter().map(|item| match item.get_ref() {
             DeValue::String(text) => {
                 let pattern = without_nul(text, &item.span())?;
                 let read = Hosts::new(&[pattern]).map(|_| pattern);
@@ -123,12 +138,7 @@ impl Reading<'_> {
                 })
             }
             other => Err(fault(&item.span(), format!("a pattern is a string, not {}", kind_of(other)))),
-        }))?;
-        if patterns.is_empty() {
-            let wrong = self.fault("`hosts` names no host");
-            return Err(vec![wrong.help("leave it out for all hosts, or write `enabled = false` for none")]);
-        }
-        Hosts::new(&patterns).map_err(|(_, wrong)| vec![self.fault(wrong)])
+        }))
     }
 
     pub(super) fn codes(&self, value: &DeValue<'_>) -> Result<Vec<i32>, Vec<Fault>> {

@@ -8,6 +8,7 @@ mod collection;
 mod depth;
 mod kind;
 mod machine;
+mod share;
 mod signal;
 mod table;
 mod value;
@@ -20,14 +21,14 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 pub(super) use machine::{Local, check_name};
-pub(super) use table::{At, Defaults, RawTable, Site};
+pub(super) use table::{At, Defaults, RawFleet, RawTable, Site};
 pub(super) use value::AccountName;
 
-use super::fields::{DAEMON, LOCAL, NOT_DEFAULTS, STORE, TLS, WATCH};
+use super::fields::{DAEMON, FLEET_SETTINGS, LOCAL, NOT_DEFAULTS, STORE, TLS, WATCH};
 use super::problem::{Problem, Source, nearest, word};
 use crate::watch::{Machine, StoreName};
 use kind::kind_of;
-use table::Reader;
+use table::{FLEET_TABLE, Reader};
 
 /// More problems than that of one file help nobody.
 const MOST_PROBLEMS: usize = 50;
@@ -50,6 +51,8 @@ pub(super) struct RawSettings {
     pub(super) daemon: RawTable,
     pub(super) stores: BTreeMap<StoreName, RawStore>,
     pub(super) machine: Arc<Machine>,
+    /// `[fleet]`, where it is written.
+    pub(super) fleet: Option<RawTable>,
     /// `[defaults]` and where it stands.
     pub(super) defaults: RawTable,
 }
@@ -105,6 +108,11 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str, site: Option<&Site>) -> Ra
                     format!("`{}` stands outside of a watch", word(other)),
                     "write a line `[[watch]]` above it",
                 ),
+                (FLEET_TABLE, _) => reader.wrong(
+                    span,
+                    "`fleet` stands outside of a watch",
+                    "write `[watch.fleet]` below the fields of the watch; `[fleet]` with the machine's settings belongs in twitcher.conf",
+                ),
                 (other, _) if nearest(other, ["watch"]).is_some() => reader.wrong(
                     span,
                     format!("unknown table `{}`", word(other)),
@@ -131,17 +139,17 @@ pub(super) fn settings(path: Arc<Path>, text: &str, local: &Local) -> RawSetting
             read_stores(reader, value.get_ref(), value.span(), &mut stores);
         }
         let vars = machine::vars_of(reader, root);
-        let others = root
-            .iter()
-            .filter(|(name, _)| !matches!(name.get_ref().as_ref(), "store" | "defaults" | machine::VARS));
+        let others = root.iter().filter(|(name, _)| {
+            !matches!(name.get_ref().as_ref(), "store" | "defaults" | machine::VARS | FLEET_TABLE)
+        });
         let daemon = reader.entries(others, 0..0, DAEMON, "setting");
         let machine = Arc::new(local.machine(&daemon, vars));
         reader.set_machine(Some(Arc::clone(&machine)));
         let defaults = read_defaults(reader, root);
-        (daemon, stores, machine, defaults)
+        (daemon, stores, machine, read_fleet(reader, root), defaults)
     });
-    let (daemon, stores, machine, defaults) = tables.unwrap_or_default();
-    RawSettings { source, problems, daemon, stores, machine, defaults }
+    let (daemon, stores, machine, fleet, defaults) = tables.unwrap_or_default();
+    RawSettings { source, problems, daemon, stores, machine, fleet, defaults }
 }
 
 /// Reads `local.conf`.
@@ -173,8 +181,32 @@ fn read_defaults(reader: &mut Reader<'_>, root: &DeTable<'_>) -> RawTable {
         let message = format!("`{}` is about one watch and has no default for all", word(name.get_ref()));
         reader.wrong(name.span(), message, "write it in the watch's own table");
     }
-    let others = fields.iter().filter(|(name, _)| own(name.get_ref()).is_none());
-    reader.optional(others, value.span(), WATCH, "defaults")
+    let others =
+        fields.iter().filter(|(name, _)| own(name.get_ref()).is_none() && name.get_ref() != FLEET_TABLE);
+    let mut read = reader.optional(others, value.span(), WATCH, "defaults");
+    read.fleet = reader.fleet(fields, "defaults");
+    if let RawFleet::Written(table) = &read.fleet
+        && table.has("group")
+    {
+        let message = "`group` is about one watch and has no default for all";
+        reader.wrong(table.span("group"), message, "write it in `[watch.fleet]` of the watch");
+    }
+    read
+}
+
+/// The table `[fleet]`, if there is one.
+fn read_fleet(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<RawTable> {
+    let (_, value) = root.iter().find(|(name, _)| name.get_ref() == FLEET_TABLE)?;
+    let DeValue::Table(fields) = value.get_ref() else {
+        let message = format!("`fleet` is a table, not {}", kind_of(value.get_ref()));
+        reader.wrong(
+            value.span(),
+            message,
+            "write a line `[fleet]` and below it for example `ttl = \"30s\"`",
+        );
+        return None;
+    };
+    Some(reader.table(fields, value.span(), FLEET_SETTINGS, "fleet setting"))
 }
 
 fn read_stores(

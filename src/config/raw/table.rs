@@ -9,10 +9,13 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::kind::kind_of;
 use super::value::Value;
-use crate::config::fields::{Field, Kind, WATCH};
+use crate::config::fields::{FLEET, FLEET_SETTINGS, Field, Kind, WATCH};
 use crate::config::problem::{Problem, Source, nearest, word};
 use crate::watch::Machine;
+use crate::watch::fleet::HostGlobs;
+use crate::watch::fleet::terms::Share;
 
 /// Something and where it stands.
 #[derive(Debug, Clone)]
@@ -35,11 +38,31 @@ pub(in crate::config) struct RawTable {
     inherited: BTreeSet<&'static str>,
     /// A watch that is for other hosts.
     pub(in crate::config) elsewhere: bool,
+    /// `fleet` of a watch or of `[defaults]`.
+    pub(in crate::config) fleet: RawFleet,
+}
+
+/// What a watch, or `[defaults]`, says of the fleet.
+#[derive(Debug, Default)]
+pub(in crate::config) enum RawFleet {
+    /// Nothing.
+    #[default]
+    Unsaid,
+    /// `fleet = false`, or something wrong.
+    No,
+    /// The table `[watch.fleet]`, or `[defaults.fleet]`.
+    Written(Box<RawTable>),
+    /// The table `[defaults.fleet]` of twitcher.conf, for a watch.
+    Inherited(Box<RawTable>),
 }
 
 /// What `[defaults]` says.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::config) struct Defaults(BTreeMap<&'static str, Value>);
+pub(in crate::config) struct Defaults {
+    values: BTreeMap<&'static str, Value>,
+    /// `[defaults.fleet]`.
+    fleet: Option<BTreeMap<&'static str, Value>>,
+}
 
 impl Eq for Defaults {}
 
@@ -71,12 +94,28 @@ impl RawTable {
 
     /// The values, as defaults of other tables.
     pub(in crate::config) fn defaults(&self) -> Defaults {
-        Defaults(self.values.iter().map(|(field, at)| (*field, at.value.clone())).collect())
+        let values = |table: &Self| {
+            table.values.iter().map(|(field, at)| (*field, at.value.clone())).collect::<BTreeMap<_, _>>()
+        };
+        let fleet = match &self.fleet {
+            RawFleet::Unsaid | RawFleet::No => None,
+            RawFleet::Written(table) | RawFleet::Inherited(table) => Some(values(table)),
+        };
+        Defaults { values: values(self), fleet }
     }
 
-    /// Takes over what is not written here; of variables and limits, each by itself.
+    /// Takes over what is not written here; of variables and limits, each by itself. The table of the fleet is taken
+    /// over as a whole: an empty one of the watch means one host at a time, whatever the default is.
     fn inherit(&mut self, defaults: &Defaults) {
-        for (field, default) in &defaults.0 {
+        if let (RawFleet::Unsaid, Some(values)) = (&self.fleet, &defaults.fleet) {
+            let mut table = Self::empty(self.head.clone());
+            table.values = values
+                .iter()
+                .map(|(field, value)| (*field, At { value: value.clone(), span: self.head.clone() }))
+                .collect();
+            self.fleet = RawFleet::Inherited(Box::new(table));
+        }
+        for (field, default) in &defaults.values {
             if let Some(At { value, .. }) = self.values.get_mut(field) {
                 value.fill_up(default);
             } else if !self.has(field) {
@@ -123,6 +162,8 @@ impl RawTable {
         variables: Variables -> BTreeMap<String, String>;
         limits: Limits -> BTreeMap<crate::watch::Limit, Option<u64>>;
         codes: Codes -> Vec<i32>;
+        globs: Globs -> HostGlobs;
+        shares: Shares -> Vec<Share>;
         address: Address -> std::net::SocketAddr;
         url: Url -> crate::store::StoreUrl;
     }
@@ -142,11 +183,20 @@ impl RawTable {
         if let Value::Word(word) = &self.values.get(field)?.value { Some(word) } else { None }
     }
 
+    /// A share of the hosts, where one is written and not a word.
+    pub(in crate::config) fn share(&self, field: &str) -> Option<At<Share>> {
+        let At { value, span } = self.values.get(field)?;
+        if let Value::Share(share) = value { Some(At { value: *share, span: span.clone() }) } else { None }
+    }
+
     /// A log server, where one is written and not a word.
     pub(in crate::config) fn log_server(&self, field: &str) -> Option<&crate::log::LogServer> {
         if let Value::LogServer(server) = &self.values.get(field)?.value { Some(server) } else { None }
     }
 }
+
+/// The table of the fleet: in a watch, in `[defaults]`, and of the machine.
+pub(super) const FLEET_TABLE: &str = "fleet";
 
 /// Names by which secrets are written into the table of a store by mistake.
 const SECRETS: [&str; 6] = ["password", "passwd", "pass", "digest", "secret", "token"];
@@ -194,12 +244,38 @@ impl<'s> Reader<'s> {
         let included = |site: &&Site| is_for(table, &site.machine.host);
         let here = site.filter(included);
         self.set_machine(here.map(|site| Arc::clone(&site.machine)));
-        let mut read = self.table(table, head, WATCH, "watch");
+        let others = table.iter().filter(|(name, _)| name.get_ref() != FLEET_TABLE);
+        let mut read = self.entries(others, head, WATCH, "watch");
+        read.fleet = self.fleet(table, "watch");
         read.elsewhere = site.is_some() && here.is_none();
         if let Some(site) = here {
             read.inherit(&site.defaults);
         }
         read
+    }
+
+    /// Reads `fleet` of a watch or of `[defaults]`.
+    pub(super) fn fleet(&mut self, table: &DeTable<'_>, above: &str) -> RawFleet {
+        let Some((_, value)) = table.iter().find(|(name, _)| name.get_ref() == FLEET_TABLE) else {
+            return RawFleet::Unsaid;
+        };
+        match value.get_ref() {
+            DeValue::Table(fields) => {
+                RawFleet::Written(Box::new(self.table(fields, value.span(), FLEET, "fleet")))
+            }
+            DeValue::Boolean(false) => RawFleet::No,
+            other => {
+                let what = match other {
+                    DeValue::Boolean(true) => "`true`",
+                    other => kind_of(other),
+                };
+                let help = format!(
+                    "write a line `[{above}.fleet]`; an empty table means one host at a time, and `fleet = false` no fleet"
+                );
+                self.wrong(value.span(), format!("`fleet` is {what}, expected a table or `false`"), help);
+                RawFleet::No
+            }
+        }
     }
 
     pub(super) fn table(
@@ -294,6 +370,16 @@ impl<'s> Reader<'s> {
             _ if what == "local setting" => {
                 "local.conf holds `host` and `[vars]` and nothing else; all other settings belong in twitcher.conf".to_owned()
             }
+            _ if what == "fleet" && FLEET_SETTINGS.iter().any(|field| field.is_called(given)) => {
+                "it is a setting of the machine: write it below a line `[fleet]` in twitcher.conf".to_owned()
+            }
+            _ if what == "fleet setting" && FLEET.iter().any(|field| field.is_called(given)) => {
+                "it is about a watch: write it below a line `[watch.fleet]` in a watch file, or `[defaults.fleet]` here"
+                    .to_owned()
+            }
+            None if matches!(what, "watch" | "defaults") && nearest(given, [FLEET_TABLE]).is_some() => {
+                format!("did you mean the table `[{what}.fleet]`?")
+            }
             Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
             None => {
                 let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
@@ -304,6 +390,7 @@ impl<'s> Reader<'s> {
             "setting" | "local setting" => "setting".to_owned(),
             "watch" => "field".to_owned(),
             "defaults" => "field of [defaults]".to_owned(),
+            "fleet setting" => "field of [fleet]".to_owned(),
             other => format!("field of a {other} table"),
         };
         self.wrong(name.span(), format!("unknown {what} `{}`", word(given)), help);

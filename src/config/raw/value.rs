@@ -12,11 +12,13 @@ use super::kind::kind_of;
 use super::signal;
 use crate::config::duration;
 use crate::config::fields::{Field, Kind, Word};
-use crate::config::hosts::Hosts;
 use crate::config::problem::{nearest, word};
 use crate::config::template::{self, InvalidTemplate};
 use crate::log::{InvalidLogServer, LogServer};
 use crate::store::{InvalidStoreUrl, StoreUrl};
+use crate::watch::fleet::HostGlobs;
+use crate::watch::fleet::terms::Share;
+use crate::watch::hosts::Hosts;
 use crate::watch::{Action, Key, Limit, Machine, SignalNumber, StoreName};
 
 /// Linux refuses to execute with a longer argument or variable: `MAX_ARG_STRLEN` of execve(2), with its NUL.
@@ -40,6 +42,9 @@ pub(in crate::config) enum Value {
     Limits(BTreeMap<Limit, Option<u64>>),
     Codes(Vec<i32>),
     Hosts(Hosts),
+    Globs(HostGlobs),
+    Share(Share),
+    Shares(Vec<Share>),
     Address(SocketAddr),
     Url(StoreUrl),
     LogServer(LogServer),
@@ -88,6 +93,8 @@ impl Value {
             Kind::Limits => one.limits(value).map(Self::Limits),
             Kind::ExitCodes => one.codes(value).map(Self::Codes),
             Kind::Hosts => one.hosts(value).map(Self::Hosts),
+            Kind::Globs => one.globs(value).map(Self::Globs),
+            Kind::Shares => one.shares(value).map(Self::Shares),
             Kind::Text
             | Kind::Line
             | Kind::Name
@@ -103,6 +110,7 @@ impl Value {
             | Kind::Account
             | Kind::Path
             | Kind::Mask
+            | Kind::Share(_)
             | Kind::Address
             | Kind::Url
             | Kind::Log(_) => one.single(value).map_err(|fault| vec![fault]),
@@ -192,9 +200,14 @@ impl Reading<'_> {
                 }
                 _ => self.choice(value, words),
             },
-            Kind::Command | Kind::Variables | Kind::Limits | Kind::ExitCodes | Kind::Hosts => {
-                Err(self.type_of(value))
-            }
+            Kind::Share(word) => self.share(value, word),
+            Kind::Command
+            | Kind::Variables
+            | Kind::Limits
+            | Kind::ExitCodes
+            | Kind::Hosts
+            | Kind::Globs
+            | Kind::Shares => Err(self.type_of(value)),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::daemon::fleet::{Handle, ToWatch};
 use crate::policy::Control;
 use crate::status::{Explanation, WatchStatus};
 use crate::store::Store;
@@ -31,6 +32,8 @@ pub(in crate::daemon) enum Event {
     Retire { deadline: Option<Instant> },
     /// The daemon stops.
     Stop { deadline: Instant },
+    /// The group of its fleet says something.
+    Fleet(ToWatch),
     /// Shutdown is out of patience: KILL every run now.
     Kill,
     /// A fault in twitcher itself.
@@ -49,6 +52,8 @@ pub(in crate::daemon) struct Circumstances {
     pub(in crate::daemon) grace: Duration,
     /// Its first run is its only one, whose outcome goes here.
     pub(in crate::daemon) once: Option<mpsc::UnboundedSender<Outcome>>,
+    /// Its membership of its fleet's group.
+    pub(in crate::daemon) fleet: Option<Handle>,
 }
 
 /// What a retired watch leaves to its successor of the same name.
@@ -59,4 +64,6 @@ pub(in crate::daemon) struct Handover {
     pub(in crate::daemon) newest: Option<State>,
     /// Whether that state was still to be applied.
     pub(in crate::daemon) unserved: bool,
+    /// Its membership of its fleet's group.
+    pub(in crate::daemon) fleet: Option<Handle>,
 }

@@ -47,6 +47,7 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
         failures,
         outcomes: BTreeMap::new(),
         last,
+        fleet: None,
     }
 }
 
@@ -90,6 +91,7 @@ impl Task {
             verified_seconds: freshness.verified.map(|at| at.elapsed().as_secs_f64()),
             error: resting.or(freshness.error),
             running: running.collect(),
+            fleet: self.fleet_status(),
             outcomes: self
                 .runs
                 .outcomes()

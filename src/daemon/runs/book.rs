@@ -4,7 +4,7 @@
 //! `interrupted`. The state of a successful run becomes what is `applied`.
 
 use super::end::{End, Facts};
-use crate::ledger::{Applied, Entry, Ledger, LiveRun, described};
+use crate::ledger::{Applied, Entry, Ledger, LivePermit, LiveRun, described};
 use crate::process::{FoundRun, RunDetails};
 use crate::watch::{Fingerprint, ProcessIdentity, Reason, State, Target, WatchName, WatchSpec};
 
@@ -32,10 +32,11 @@ impl Book {
         &self,
         spec: &WatchSpec,
         details: RunDetails,
+        permit: Option<LivePermit>,
         started: jiff::Timestamp,
         process: ProcessIdentity,
     ) -> LiveRun {
-        let RunDetails { run, reason, version, attempt, coalesced } = details;
+        let RunDetails { run, reason, version, attempt, coalesced, permit: _ } = details;
         let live = LiveRun {
             run,
             target: described(&spec.target),
@@ -47,6 +48,7 @@ impl Book {
             version: version.to_string(),
             attempt,
             coalesced,
+            permit,
         };
         self.ledger.started(&spec.name, live.clone());
         live
@@ -69,6 +71,7 @@ impl Book {
             version,
             attempt: 1,
             coalesced: 1,
+            permit: None,
         };
         self.ledger.started(&spec.name, live.clone());
         live

@@ -48,6 +48,7 @@ pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
         verify_interval: Duration::from_mins(5),
         splay: Duration::ZERO,
         mutex: None,
+        fleet: None,
         machine: Arc::default(),
         policy: Arc::default(),
     }
@@ -58,8 +59,8 @@ pub(super) fn plan(runs: &Runs) -> Plan {
     let version = Version::Revision(1);
     let state = State { seq: Seq(1), version, content: Content::Value("1".into()) };
     let details =
-        RunDetails { run: runs.next_id(), reason: Reason::Change, version, attempt: 2, coalesced: 3 };
-    Plan { details, input: None, state }
+        RunDetails { run: runs.next_id(), reason: Reason::Change, version, attempt: 2, coalesced: 3, permit: None };
+    Plan { details, input: None, state, permit: None }
 }
 
 /// Processes that exist in memory only. The daemon may be replaced while they live.
@@ -123,6 +124,7 @@ impl Processes for Fake {
                 version: Version::Revision(1),
                 attempt: 1,
                 coalesced: 1,
+                permit: None,
             };
             return Err(Launch::new(&none, &details, None, None).unwrap_err());
         }

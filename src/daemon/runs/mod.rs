@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::ledger::{Ledger, described};
+use crate::ledger::{Ledger, LivePermit, described};
 use crate::process::{self, Ended, FoundRun, Launch, OutputSink, RunDetails, Scripts, SpawnError, Spawner};
 use crate::watch::{Action, RunId, State, WatchName, WatchSpec};
 pub(super) use book::Book;
@@ -70,6 +70,8 @@ pub(super) struct Plan {
     pub(super) input: Option<Bytes>,
     /// The state that it is given.
     pub(super) state: State,
+    /// The permit of its fleet's group.
+    pub(super) permit: Option<LivePermit>,
 }
 
 /// A run that has no process, and why.
@@ -214,7 +216,7 @@ impl Runs {
         slot: Option<Slot>,
         sink: OutputSink,
     ) -> Result<Run, Box<NotStarted>> {
-        let Plan { details, input, state } = plan;
+        let Plan { details, input, state, permit } = plan;
         let started = jiff::Timestamp::now();
         let launched = (|| {
             let script = match &spec.action {
@@ -230,7 +232,7 @@ impl Runs {
         })();
         match launched {
             Ok((running, script)) => {
-                let live = self.book.started(spec, details, started, running.identity.clone());
+                let live = self.book.started(spec, details, permit, started, running.identity.clone());
                 self.slots.hold(&spec.name, &live);
                 tracing::debug!(watch = %spec.name, run = %live.run, "started process {}", live.process.pid);
                 Ok(Run::started(live, running, state, slot, script, self.live.one_more()))

@@ -107,7 +107,8 @@ impl OwnRuns {
     /// Starts nothing until [`OwnRuns::release_starts`]: a slot that was asked for is given back meanwhile.
     pub(in crate::daemon) fn hold_starts(&mut self) {
         self.held = true;
-        self.wants_slot |= self.slot.take().is_some();
+        // One that is held is in use: a permit is claimed in it, and what follows from that waits for the reading.
+        self.wants_slot |= self.slot.take_if(|slot| !slot.is_held()).is_some();
     }
 
     /// Ends [`OwnRuns::hold_starts`].

@@ -298,6 +298,14 @@ impl Slot {
         Poll::Pending
     }
 
+    /// Whether it was granted, and the task knows.
+    pub(in crate::daemon) fn is_held(&self) -> bool {
+        match self.progress {
+            Progress::Held { .. } => true,
+            Progress::Waiting { .. } => false,
+        }
+    }
+
     /// When the wait is worth a warning.
     pub(in crate::daemon) fn warn_at(&self) -> Option<Instant> {
         match self.progress {

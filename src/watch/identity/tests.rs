@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::*;
+use crate::watch::fleet::{GroupName, MaxParallel, Terms};
 use crate::watch::{
     Key, Machine, MutexName, OnDelete, OnFailure, Output, SignalNumber, StoreName, WatchName, WatchType,
 };
@@ -42,6 +43,7 @@ fn minimal() -> WatchSpec {
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
         mutex: None,
+        fleet: None,
         machine: Arc::default(),
         policy: Arc::default(),
     }
@@ -87,6 +89,7 @@ fn full() -> WatchSpec {
         verify_interval: ms(60_000),
         splay: ms(90_000),
         mutex: Some(MutexName::new("nginx").unwrap()),
+        fleet: Some(Box::new(FleetSpec { group: GroupName::new("a b").unwrap(), terms: Arc::default() })),
         machine: Arc::default(),
         policy: Arc::new(PolicySpec {
             run_on_load: RunOnLoad::Changed,
@@ -137,6 +140,7 @@ output = null
 verify_interval = 60000000000ns
 splay = 90000000000ns
 mutex = "nginx"
+fleet.group = a%20b
 run_on_load = changed
 run_mode = parallel
 max_parallel = 4
@@ -210,6 +214,26 @@ fn text_for_people_and_what_this_machine_knows_are_no_part_of_it() {
     account.home = "/other".into();
     account.shell = "/other".into();
     assert_eq!(spec.fingerprint(), full().fingerprint());
+}
+
+/// A fleet is given to many machines at once: its terms may change while they run, and a group that is called after
+/// the watch is the default.
+#[test]
+fn terms_of_a_fleet_are_no_part_of_it_and_its_group_only_where_it_has_a_name_of_its_own() {
+    let fleet = |group: &str, terms: Terms| {
+        Some(Box::new(FleetSpec { group: GroupName::new(group).unwrap(), terms: Arc::new(terms) }))
+    };
+    let unlimited = Terms { max_parallel: MaxParallel::Unlimited, ..Terms::default() };
+    let mut spec = minimal();
+    spec.fleet = fleet("git", unlimited.clone());
+    assert_eq!(spec.identity(), minimal().identity());
+    assert!(!spec.means_the_same_as(&minimal()), "it begins or ends to take part");
+    let mut other = spec.clone();
+    other.fleet = fleet("git", Terms::default());
+    assert!(other.means_the_same_as(&spec) && !other.is_defined_as(&spec), "a live watch takes them over");
+    other.fleet = fleet("web", unlimited);
+    assert!(!other.means_the_same_as(&spec));
+    assert_eq!(other.identity(), minimal().identity() + "fleet.group = web\n");
 }
 
 /// A later version's field, with its default for every watch of today.

@@ -31,10 +31,10 @@ fn every_field_is_in_its_schema() {
         assert!(property["description"].as_str().unwrap().starts_with(field.doc), "{}", field.name);
     }
     assert_eq!(table["properties"]["znode"], table["properties"]["key"]);
-    assert_eq!(table["properties"].as_object().unwrap().len(), WATCH.len() + 1);
+    assert_eq!(table["properties"].as_object().unwrap().len(), WATCH.len() + 2);
     assert_eq!(table["additionalProperties"], false);
     let conf = conf();
-    assert_eq!(conf["properties"].as_object().unwrap().len(), DAEMON.len() + 3);
+    assert_eq!(conf["properties"].as_object().unwrap().len(), DAEMON.len() + 4);
     let store = &conf["properties"]["store"]["additionalProperties"];
     assert_eq!(store["required"], json!(["url"]));
     assert_eq!(store["properties"]["tls"]["properties"].as_object().unwrap().len(), TLS.len());
@@ -42,7 +42,7 @@ fn every_field_is_in_its_schema() {
 
 #[test]
 fn every_example_of_a_field_is_valid() {
-    for field in WATCH.iter().chain(DAEMON).chain(STORE).chain(TLS) {
+    for field in WATCH.iter().chain(FLEET).chain(DAEMON).chain(FLEET_SETTINGS).chain(STORE).chain(TLS) {
         let schema = json!({ "type": "object", "properties": { field.name: of_kind(&field.kind) } });
         assert_eq!(problems(&validator(&schema), &field.sample()), [""; 0], "{}", field.name);
     }

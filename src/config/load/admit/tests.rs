@@ -27,7 +27,7 @@ fn result(
     running: &BTreeMap<WatchName, LoadedWatch>,
     candidates: Vec<Candidate>,
 ) -> (BTreeMap<WatchName, LoadedWatch>, String) {
-    let (admitted, reports) = admit(running, candidates);
+    let (admitted, reports) = admit(running, candidates, None);
     let held = admitted.iter().map(|(name, watch)| format!("{name}@{}", watch.file.display()));
     let said = reports.iter().flat_map(|report| report.problems.iter().map(Problem::one_line));
     let text = held.chain(said).collect::<Vec<_>>().join("\n");
@@ -80,12 +80,12 @@ proptest::proptest! {
         let paths = ["/a", "/b", "/c", "/d"];
         let wanted = |set: &BTreeSet<usize>| set.iter().map(|index| names[*index]).collect::<Vec<_>>();
         let files = paths.iter().zip(&first).map(|(path, set)| file(path, &wanted(set), 0)).collect();
-        let (running, _) = admit(&BTreeMap::new(), files);
+        let (running, _) = admit(&BTreeMap::new(), files, None);
         let files = paths.iter().zip(&second).map(|(path, set)| match set {
             Some(set) => file(path, &wanted(set), 1),
             None => broken(path),
         }).collect();
-        let (after, reports) = admit(&running, files);
+        let (after, reports) = admit(&running, files, None);
         for (path, report) in paths.iter().zip(&reports) {
             let of = |watches: &BTreeMap<WatchName, LoadedWatch>| watches.values().filter(|watch| *watch.file == *Path::new(path)).cloned().collect::<Vec<_>>();
             let offered = second[paths.iter().position(|known| known == path).unwrap()].as_ref();
@@ -96,4 +96,38 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn two_files_never_define_one_group_of_a_fleet() {
+    let settings = crate::config::lower::settings(&crate::config::raw::settings(
+        Path::new("/t/twitcher.conf").into(),
+        "",
+        &crate::config::raw::Local::named("host"),
+    ));
+    let fleet = settings.0.unwrap().fleet;
+    let grouped = |path: &str, name: &str, group: &str| {
+        let file: Arc<Path> = Arc::from(Path::new(path));
+        let text = format!(
+            "[[watch]]\nname = '{name}'\nkey = '/a'\naction = 'a'\ntimeout = 1\n[watch.fleet]\ngroup = '{group}'\n"
+        );
+        let loaded =
+            |spec| LoadedWatch { spec, file: Arc::clone(&file), place: Place { line: 1, column: 1 } };
+        let offer = Some(watches(&text).into_values().map(loaded).collect());
+        Candidate { offer, report: FileReport::new(&file, FileState::Loaded, vec![]) }
+    };
+    let result = |running: &BTreeMap<WatchName, LoadedWatch>, files| {
+        let (admitted, reports) = admit(running, files, Some(&fleet));
+        let held = admitted.iter().map(|(name, watch)| format!("{name}@{}", watch.file.display()));
+        let said = reports.iter().flat_map(|report| report.problems.iter().map(Problem::one_line));
+        let text = held.chain(said).collect::<Vec<_>>().join("\n");
+        (admitted, text)
+    };
+    let nothing = BTreeMap::new();
+    let (_, text) =
+        result(&nothing, vec![grouped("/a", "x", "g"), grouped("/b", "y", "g"), grouped("/c", "z", "h")]);
+    assert_eq!(text, "x@/a\nz@/c\nb:1:1: the watch `x` in /a:1:1 is in the fleet's group `g` already");
+    let (running, _) = result(&nothing, vec![grouped("/b", "y", "g")]);
+    let (_, text) = result(&running, vec![grouped("/a", "x", "g"), grouped("/b", "y", "g")]);
+    assert_eq!(text, "y@/b\na:1:1: the watch `y` in /b:1:1 is in the fleet's group `g` already");
 }

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use super::*;
 use crate::config::accounts::{self, tests::FakeAccounts};
+use crate::config::fields::FLEET;
 use crate::config::lower;
 use crate::watch::WatchSpec;
 
+mod fleet;
 mod hostile;
 mod machine;
 mod settings;
@@ -81,6 +83,17 @@ fn every_example_of_every_field_is_correct() {
             _ => "key = '/a'\naction = 'true'",
         };
         assert_eq!(said(&format!("[[watch]]\n{}\n{rest}\n", field.sample())), "", "{}", field.name);
+    }
+    for field in FLEET {
+        let watch = format!(
+            "[[watch]]\nkey = '/a'\naction = 'true'\ntimeout = '1m'\n[watch.fleet]\n{}\n",
+            field.sample()
+        );
+        assert_eq!(said(&watch), "", "{}", field.name);
+    }
+    for field in FLEET_SETTINGS {
+        let text = format!("{CONF}[fleet]\n{}\n", field.sample());
+        assert_eq!(said_of_settings(&text), "", "{}", field.name);
     }
     for field in DAEMON {
         let text = format!("{}\n{CONF}", field.sample());

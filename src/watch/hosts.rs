@@ -1,8 +1,8 @@
-//! `hosts`: which machines a watch is for, by globs on the host's name. Pure.
+//! Which hosts are meant, by globs on the whole name: `hosts` of a watch, and the canaries of a fleet. Pure.
 
-/// Patterns for host names, at least one.
+/// Patterns for host names: `*` is any text, `?` one character, `[a-z]` one of a set, and `!` before a pattern excludes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hosts(Vec<Pattern>);
+pub struct Hosts(Vec<Pattern>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern {
@@ -26,7 +26,7 @@ enum Part {
 
 impl Hosts {
     /// Reads the patterns; an error is the index of a bad one and what is wrong with it.
-    pub(super) fn new(patterns: &[&str]) -> Result<Self, (usize, String)> {
+    pub fn new(patterns: &[&str]) -> Result<Self, (usize, String)> {
         let read = patterns
             .iter()
             .enumerate()
@@ -34,14 +34,20 @@ impl Hosts {
         read.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether the watch is for this host: a pattern matches, or all of them exclude others.
-    pub(super) fn include(&self, host: &str) -> bool {
+    /// Whether this host is meant: a pattern matches, or all of them exclude others.
+    pub fn include(&self, host: &str) -> bool {
         let host: Vec<char> = host.chars().collect();
         let matches = |pattern: &&Pattern| matches(&pattern.parts, &host);
         let excluded = self.0.iter().filter(|pattern| pattern.excludes).any(|pattern| matches(&pattern));
         let mut included = self.0.iter().filter(|pattern| !pattern.excludes).peekable();
         !excluded && (included.peek().is_none() || included.any(|pattern| matches(&pattern)))
     }
+}
+
+/// Whether a single pattern, which does not exclude, matches the whole text.
+pub fn matches_glob(pattern: &str, text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    Pattern::new(pattern).is_ok_and(|pattern| !pattern.excludes && matches(&pattern.parts, &text))
 }
 
 impl Pattern {
@@ -160,6 +166,16 @@ mod tests {
         let patterns = ["web-*", "!web-1"];
         assert!(include(&patterns, "web-2") && !include(&patterns, "web-1") && !include(&patterns, "db-1"));
         assert!(include(&["!web-*"], "db-1") && !include(&["!web-*"], "web-1"));
+    }
+
+    #[test]
+    fn a_hostile_pattern_ends_soon() {
+        assert!(!include(&[&"*a".repeat(200)], &"b".repeat(150)));
+    }
+
+    #[test]
+    fn a_single_glob_has_no_exclusion() {
+        assert!(matches_glob("a*", "ab") && !matches_glob("!a*", "b") && !matches_glob("[", "["));
     }
 
     #[test]

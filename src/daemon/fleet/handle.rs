@@ -1,0 +1,81 @@
+//! The daemon's end of a membership: what a live watch holds of it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::membership::{Membership, Place};
+use super::wire::Keys;
+use super::word::{AdoptedRun, Listener, Shown, ToMember};
+use crate::fleet::{StateId, member};
+use crate::store::Store;
+use crate::watch::StoreName;
+
+/// A membership; cheap to clone. Its task ends when it has finished, or with the last of these.
+#[derive(Clone)]
+pub(in crate::daemon) struct Handle {
+    sender: mpsc::UnboundedSender<ToMember>,
+    shown: Arc<Mutex<Shown>>,
+    store: StoreName,
+    keys: Keys,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Begins a membership. It does nothing before [`Handle::start`].
+    pub(in crate::daemon) fn begin(place: Place) -> Self {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let shown = Arc::new(Mutex::new(Shown { state: "behind", ..Shown::default() }));
+        let (store, keys) = (place.store.spec().name.clone(), place.keys.clone());
+        tokio::spawn(Membership::run(place, inbox, Arc::clone(&shown)));
+        Self { sender, shown, store, keys }
+    }
+
+    /// Whether it is of this group.
+    pub(in crate::daemon) fn is_of(&self, store: &StoreName, keys: &Keys) -> bool {
+        (&self.store, &self.keys) == (store, keys)
+    }
+
+    /// Registers the host. Only the first call does.
+    pub(in crate::daemon) fn start(&self, applied: Option<StateId>, adopted: Option<AdoptedRun>) {
+        self.send(ToMember::Begin { applied, adopted });
+    }
+
+    /// What the group says goes there from now on.
+    pub(in crate::daemon) fn listen(&self, listener: Listener) {
+        self.send(ToMember::Listen(listener));
+    }
+
+    /// Tells the member.
+    pub(in crate::daemon) fn tell(&self, input: member::Input) {
+        self.send(ToMember::Input(input));
+    }
+
+    /// The store has a new configuration.
+    pub(in crate::daemon) fn renew(&self, store: Store) {
+        self.send(ToMember::Store(store));
+    }
+
+    /// The daemon stops, or the watch `leaves` the group. Ready when the store knows, or does not answer.
+    pub(in crate::daemon) fn finish(&self, leaves: bool) -> oneshot::Receiver<()> {
+        let (done, finished) = oneshot::channel();
+        self.send(ToMember::Finish { leaves, done });
+        finished
+    }
+
+    /// How the host stands.
+    pub(in crate::daemon) fn shown(&self) -> Shown {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn send(&self, message: ToMember) {
+        // A membership that has finished says nothing either.
+        let _ = self.sender.send(message);
+    }
+}

@@ -1,0 +1,560 @@
+//! One host's membership of one group: performs what the pure member and conductor decide, on a real store.
+//!
+//! It waits for the store, for the live watch and for the clock; nobody waits for it. Requests go on side by side, and
+//! each answer is an input of the machine that asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use nix::time::{ClockId, clock_gettime};
+use tokio::sync::{mpsc, oneshot};
+
+use super::follow::{Mirror, One};
+use super::read;
+use super::wire::{self, Keys};
+use super::word::{Listener, Shown, ToMember, ToWatch};
+use crate::fleet::conduct::{self, Conductor, Moment, Part};
+use crate::fleet::member::{self, Member, Own, Profile};
+use crate::fleet::record::{HostState, Summary};
+use crate::fleet::{
+    BootTime, Entry, GroupKey, GroupName, HostName, Outcome, PermitId, Revision, StateId, TenureId,
+    Transaction, Value, Write,
+};
+use crate::ledger::Ledger;
+use crate::store::{NodeAcl, Store, Subscribe, Subscription, Tenure, Update};
+use crate::watch::{Content, OnDelete, WatchName};
+
+/// Waits between attempts at what has to succeed before anything else can happen.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// The clock that goes on while the machine sleeps is looked at this often.
+const LOOK: Duration = Duration::from_secs(20);
+/// How long the end of the daemon waits for the store to know.
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
+/// How long the watched key may take to be read.
+const TARGET_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a membership is made of.
+pub(in crate::daemon) struct Place {
+    /// Where the group's keys are.
+    pub(in crate::daemon) store: Store,
+    pub(in crate::daemon) keys: Keys,
+    pub(in crate::daemon) group: GroupName,
+    pub(in crate::daemon) profile: Profile,
+    /// The watch that takes part, and its key.
+    pub(in crate::daemon) watch: WatchName,
+    pub(in crate::daemon) watched: (Store, Subscribe),
+    pub(in crate::daemon) on_delete: OnDelete,
+    pub(in crate::daemon) verify_interval: Duration,
+    /// It may be the conductor.
+    pub(in crate::daemon) conduct: bool,
+    pub(in crate::daemon) acl: NodeAcl,
+    pub(in crate::daemon) ledger: Ledger,
+}
+
+/// The answer to a request.
+enum Answer {
+    Tenure(Tenure),
+    Revoked,
+    Own(Box<Own>),
+    Away(BoxFuture<'static, Answer>),
+    Member(u64, Outcome),
+    Conductor(u64, Outcome),
+    All(Option<All>),
+    Summary(Option<Arc<Summary>>),
+    /// The request has failed, and another one follows by itself.
+    Nothing,
+}
+
+/// The whole group, read.
+struct All {
+    entries: Vec<(GroupKey, Entry)>,
+    at: Revision,
+    /// The watched key was read.
+    proved: bool,
+}
+
+/// The task.
+pub(super) struct Membership {
+    place: Place,
+    inbox: mpsc::UnboundedReceiver<ToMember>,
+    shown: Arc<Mutex<Shown>>,
+    listener: Option<Listener>,
+    member: Member,
+    conductor: Option<Conductor>,
+    tenure: Option<Tenure>,
+    requests: FuturesUnordered<BoxFuture<'static, Answer>>,
+    permit: One,
+    /// The revision at which each permit was seen first.
+    fences: HashMap<PermitId, i64>,
+    seat: Option<One>,
+    mirror: Option<Mirror>,
+    target: Subscription,
+    /// The newest state of the watched key.
+    newest: Option<StateId>,
+    /// The watched key was shown.
+    seen: bool,
+    verify_at: Instant,
+    asked: bool,
+    finish: Option<(oneshot::Sender<()>, Instant)>,
+    /// Our own tenure is being ended: nothing follows.
+    leaving: bool,
+    gone: bool,
+}
+
+enum Happened {
+    Told(Option<ToMember>),
+    Answered(Answer),
+    Permit(Entry),
+    Seat(Entry),
+    Mirrored(Vec<(GroupKey, Entry)>),
+    Target(Update),
+    Lost,
+    Time,
+}
+
+/// The clock of this machine that goes on while it sleeps.
+pub(in crate::daemon) fn boot_time() -> BootTime {
+    BootTime(clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default())
+}
+
+fn moment() -> Moment {
+    Moment { boot: boot_time(), wall: jiff::Timestamp::now(), chance: fastrand::u64(..) }
+}
+
+/// Waits for one of what may not be there.
+async fn optional<T>(future: Option<impl Future<Output = T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Membership {
+    /// Runs until it has left, the daemon has stopped, or nobody speaks to it any more.
+    pub(super) async fn run(
+        place: Place,
+        mut inbox: mpsc::UnboundedReceiver<ToMember>,
+        shown: Arc<Mutex<Shown>>,
+    ) {
+        let mut listener = None;
+        let (applied, adopted) = loop {
+            match inbox.recv().await {
+                Some(ToMember::Begin { applied, adopted }) => break (applied, adopted),
+                Some(ToMember::Listen(to)) => listener = Some(to),
+                Some(ToMember::Finish { .. }) | None => return,
+                Some(ToMember::Input(_) | ToMember::Store(_)) => {}
+            }
+        };
+        let (mut member, effects) = Member::new(place.profile.clone(), applied, jiff::Timestamp::now());
+        if let Some(run) = adopted {
+            member.adopt(run.permit, run.state, run.attempt);
+        }
+        let profile = &place.profile;
+        let conductor = place.conduct.then(|| {
+            Conductor::new(Part {
+                group: place.group.clone(),
+                host: profile.host.clone(),
+                inst: profile.inst.clone(),
+                identity: profile.identity,
+                ttl: profile.ttl,
+            })
+        });
+        let host = profile.host.clone();
+        let (store, subscribe) = &place.watched;
+        let mut task = Self {
+            inbox,
+            shown,
+            listener,
+            member,
+            tenure: None,
+            requests: FuturesUnordered::new(),
+            permit: One::new(&place.store, &place.keys, GroupKey::Permit(host)),
+            fences: HashMap::new(),
+            seat: conductor.is_some().then(|| One::new(&place.store, &place.keys, GroupKey::Conductor)),
+            conductor,
+            mirror: None,
+            target: store.subscribe(subscribe.clone()),
+            newest: None,
+            seen: false,
+            verify_at: Instant::now() + place.verify_interval,
+            asked: false,
+            finish: None,
+            leaving: false,
+            gone: false,
+            place,
+        };
+        task.perform(effects);
+        while !task.gone {
+            let happened = task.next().await;
+            task.take(happened);
+            task.show();
+        }
+        if let Some((done, _)) = task.finish.take() {
+            let _ = done.send(());
+        }
+    }
+
+    /// When something is due though nothing happens.
+    fn due(&self) -> Instant {
+        let now = Instant::now();
+        let boot = boot_time();
+        let conductor = self.conductor.as_ref().and_then(Conductor::deadline);
+        let machines = [self.member.deadline(), conductor].into_iter().flatten().min();
+        let machines = machines.map(|at| now + at.since(boot).max(Duration::from_millis(1)));
+        let finish = self.finish.as_ref().map(|(_, until)| *until);
+        [machines, finish, Some(self.verify_at)].into_iter().flatten().fold(now + LOOK, Instant::min)
+    }
+
+    async fn next(&mut self) -> Happened {
+        let due = self.due();
+        let lost = self.tenure.as_ref().map(Tenure::lost);
+        tokio::select! {
+            told = self.inbox.recv() => Happened::Told(told),
+            Some(answer) = self.requests.next() => Happened::Answered(answer),
+            entry = self.permit.next() => Happened::Permit(entry),
+            entry = optional(self.seat.as_mut().map(One::next)) => Happened::Seat(entry),
+            changes = optional(self.mirror.as_mut().map(Mirror::next)) => Happened::Mirrored(changes),
+            update = self.target.next() => Happened::Target(update),
+            () = optional(lost) => Happened::Lost,
+            () = tokio::time::sleep_until(due.into()) => Happened::Time,
+        }
+    }
+
+    fn take(&mut self, happened: Happened) {
+        match happened {
+            Happened::Told(Some(message)) => self.told(message),
+            // The watch is gone, and did not say how: what is written stays until its tenure is over.
+            Happened::Told(None) => self.gone = true,
+            Happened::Answered(answer) => self.answered(answer),
+            Happened::Permit(entry) => {
+                if let Some(Value::Permit(permit)) = &entry.value {
+                    self.fences.retain(|id, _| *id == permit.id || Some(*id) > self.member.record().back);
+                    self.fences.entry(permit.id).or_insert(entry.at.0);
+                }
+                self.member(member::Input::Permit(entry));
+            }
+            Happened::Seat(entry) => self.conductor(conduct::Input::Changed(GroupKey::Conductor, entry)),
+            Happened::Mirrored(changes) => {
+                for (key, entry) in changes {
+                    self.conductor(conduct::Input::Changed(key, entry));
+                }
+            }
+            Happened::Target(update) => self.shown_target(update),
+            Happened::Lost => {
+                self.tenure = None;
+                self.conductor(conduct::Input::Tenure(None));
+                self.member(member::Input::TenureLost);
+            }
+            Happened::Time => self.time(),
+        }
+    }
+
+    fn told(&mut self, message: ToMember) {
+        match message {
+            ToMember::Begin { .. } => {}
+            ToMember::Input(input) => self.member(input),
+            ToMember::Listen(listener) => self.listener = Some(listener),
+            ToMember::Store(store) => {
+                let place = &mut self.place;
+                place.store = store;
+                let host = place.profile.host.clone();
+                self.permit = One::new(&place.store, &place.keys, GroupKey::Permit(host));
+                self.seat = self
+                    .conductor
+                    .is_some()
+                    .then(|| One::new(&place.store, &place.keys, GroupKey::Conductor));
+                if self.mirror.is_some() {
+                    self.mirror = Some(Mirror::new(&place.store, &place.keys));
+                }
+                self.take(Happened::Lost);
+            }
+            ToMember::Finish { leaves, done } => {
+                self.finish = Some((done, Instant::now() + FINISH_WITHIN));
+                if self.conductor.as_ref().is_some_and(Conductor::conducts) {
+                    // Gives the seat up, so that another one takes it at once.
+                    self.conductor(conduct::Input::Blind);
+                }
+                self.member(if leaves { member::Input::Leave } else { member::Input::Stop });
+            }
+        }
+    }
+
+    fn time(&mut self) {
+        let (now, boot) = (Instant::now(), boot_time());
+        if self.finish.as_ref().is_some_and(|(_, until)| *until <= now) {
+            self.gone = true;
+            return;
+        }
+        if self.verify_at <= now {
+            self.verify_at = now + self.place.verify_interval;
+            let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
+            let host = self.place.profile.host.clone();
+            self.requests.push(Box::pin(async move {
+                read::own(&store, &keys, &host).await.map_or(Answer::Nothing, |own| Answer::Own(Box::new(own)))
+            }));
+            let freshness = self.target.freshness();
+            if self.seen && freshness.error.is_some() {
+                self.seen = false;
+                self.conductor(conduct::Input::Blind);
+            } else if !self.seen && freshness.error.is_none() && freshness.verified.is_some() {
+                self.seen = true;
+                self.conductor(conduct::Input::Target(self.newest));
+            }
+        }
+        if self.member.deadline().is_some_and(|at| at <= boot) {
+            self.member(member::Input::Wakeup);
+        }
+        if self.conductor.as_ref().and_then(Conductor::deadline).is_some_and(|at| at <= boot) {
+            self.conductor(conduct::Input::Wakeup);
+        }
+    }
+
+    /// The watched key has another state. An ignored deletion leaves the last one.
+    fn shown_target(&mut self, update: Update) {
+        let state = update.state;
+        let ignored = state.content == Content::Absent && self.place.on_delete == OnDelete::Ignore;
+        if !ignored {
+            self.newest = Some(StateId::new(state.version, &state.content));
+        }
+        self.seen = true;
+        self.conductor(conduct::Input::Target(self.newest));
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        match answer {
+            Answer::Tenure(tenure) => {
+                let id = wire::from_store(tenure.id());
+                self.place.ledger.tenure(&self.place.watch, &tenure.id().to_string());
+                self.tenure = Some(tenure);
+                self.conductor(conduct::Input::Tenure(Some(id)));
+                self.member(member::Input::Tenure(id));
+            }
+            Answer::Revoked if self.leaving => self.gone = true,
+            Answer::Revoked => self.member(member::Input::Revoked),
+            Answer::Nothing => {}
+            Answer::Own(own) => self.member(member::Input::Own(*own)),
+            Answer::Away(again) => {
+                self.say(ToWatch::Offline);
+                self.requests.push(again);
+            }
+            Answer::Member(ticket, outcome) => {
+                if outcome == Outcome::Unanswered {
+                    self.say(ToWatch::Offline);
+                }
+                self.member(member::Input::Committed(ticket, outcome));
+            }
+            Answer::Conductor(ticket, outcome) => {
+                self.conductor(conduct::Input::Committed(ticket, outcome));
+            }
+            Answer::All(Some(All { entries, at, proved: true })) => {
+                while let Some(update) = self.target.try_next() {
+                    self.shown_target(update);
+                }
+                let target = self.newest;
+                self.conductor(conduct::Input::All { entries, at, target });
+            }
+            Answer::All(_) => self.conductor(conduct::Input::NotRead),
+            Answer::Summary(summary) => self.conductor(conduct::Input::Summary(summary)),
+        }
+    }
+
+    fn member(&mut self, input: member::Input) {
+        let effects = self.member.step([input], moment());
+        self.perform(effects);
+        let asks = self.member.record().asks();
+        if asks != self.asked {
+            self.asked = asks;
+            self.conductor(conduct::Input::Waiting(asks));
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<member::Effect>) {
+        for effect in effects {
+            match effect {
+                member::Effect::OpenTenure => {
+                    if self.tenure.take().is_some() {
+                        self.conductor(conduct::Input::Tenure(None));
+                    }
+                    self.requests.push(open(self.place.store.clone(), self.place.profile.ttl));
+                }
+                member::Effect::Revoke(tenure) => self.revoke(tenure),
+                member::Effect::ReadOwn => {
+                    let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
+                    self.requests.push(read_own(store, keys, self.place.profile.host.clone(), RETRY.0));
+                }
+                member::Effect::Commit(ticket, transaction) => {
+                    let commit = self.commit(transaction);
+                    self.requests.push(Box::pin(async move { Answer::Member(ticket, commit.await) }));
+                }
+                member::Effect::Permit(permit) => {
+                    let fence = self.fences.get(&permit.id).copied().unwrap_or_default();
+                    self.say(ToWatch::Permit { permit, fence });
+                }
+                member::Effect::Claimed { permit, fresh_until } => {
+                    self.say(ToWatch::Claimed { permit, fresh_until });
+                }
+                member::Effect::Refused(permit) => self.say(ToWatch::Refused(permit)),
+                member::Effect::PermitLost(permit) => self.say(ToWatch::Lost(permit)),
+                member::Effect::Conflict(conflict) => self.conflict(conflict),
+            }
+        }
+    }
+
+    fn conflict(&mut self, conflict: bool) {
+        let (host, group) = (&self.place.profile.host, &self.place.group);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if conflict {
+            tracing::error!(
+                "another daemon takes part in group {group} as host {host}: this one gets no permits; give one of them another host in twitcher.conf"
+            );
+            shown.why = Some(format!("another daemon has the name {host}"));
+        } else {
+            tracing::info!("host {host} of group {group} is this daemon's again");
+            shown.why = None;
+        }
+    }
+
+    fn commit(&self, transaction: Transaction) -> impl Future<Output = Outcome> + Send + 'static {
+        let (store, keys, acl) = (self.place.store.clone(), self.place.keys.clone(), self.place.acl);
+        async move { wire::commit(&store, &keys, &transaction, acl).await }
+    }
+
+    /// Ends our own tenure, or takes the name from a former one of ours: that lease or session lives on, without a key.
+    fn revoke(&mut self, tenure: TenureId) {
+        if let Some(own) = self.tenure.take_if(|own| wire::from_store(own.id()) == tenure) {
+            self.conductor(conduct::Input::Tenure(None));
+            self.leaving = true;
+            self.requests.push(Box::pin(async move {
+                drop(own.revoke().await);
+                Answer::Revoked
+            }));
+            return;
+        }
+        let (store, keys, acl) = (self.place.store.clone(), self.place.keys.clone(), self.place.acl);
+        let host = self.place.profile.host.clone();
+        self.requests.push(Box::pin(async move {
+            let entry = read::alive(&store, &keys, host.clone()).await;
+            if let Ok(entry) = entry
+                && let Some(Value::Alive(alive)) = &entry.value
+                && alive.tenure == tenure
+            {
+                let key = GroupKey::Alive(host);
+                let transaction = Transaction {
+                    require: vec![(key.clone(), entry.revision())],
+                    write: vec![Write::Delete { key }],
+                };
+                wire::commit(&store, &keys, &transaction, acl).await;
+            }
+            Answer::Revoked
+        }));
+    }
+
+    fn conductor(&mut self, input: conduct::Input) {
+        let Some(conductor) = &mut self.conductor else { return };
+        let effects = conductor.step(input, moment());
+        for effect in effects {
+            match effect {
+                conduct::Effect::ReadAll => {
+                    let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
+                    let proof = self.target.prove();
+                    self.requests.push(Box::pin(async move {
+                        let proved = tokio::time::timeout(TARGET_WITHIN, proof).await.is_ok();
+                        match read::all(&store, &keys).await {
+                            Ok((entries, at)) => Answer::All(Some(All { entries, at, proved })),
+                            Err(_) => {
+                                tokio::time::sleep(RETRY.0 + RETRY.0.mul_f64(fastrand::f64())).await;
+                                Answer::All(None)
+                            }
+                        }
+                    }));
+                }
+                conduct::Effect::ReadSummary => {
+                    let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
+                    self.requests.push(Box::pin(async move {
+                        let mut wait = RETRY.0;
+                        let summary = loop {
+                            match read::summary(&store, &keys).await {
+                                Ok(summary) => break summary,
+                                Err(_) => tokio::time::sleep(wait).await,
+                            }
+                            wait = (wait * 2).min(RETRY.1);
+                        };
+                        Answer::Summary(match summary {
+                            Some(Value::Summary(summary)) => Some(summary),
+                            Some(_) | None => None,
+                        })
+                    }));
+                }
+                conduct::Effect::Commit(ticket, transaction) => {
+                    let commit = self.commit(transaction);
+                    self.requests.push(Box::pin(async move { Answer::Conductor(ticket, commit.await) }));
+                }
+                conduct::Effect::Mirror(true) => {
+                    self.mirror = Some(Mirror::new(&self.place.store, &self.place.keys));
+                }
+                conduct::Effect::Mirror(false) => self.mirror = None,
+            }
+        }
+    }
+
+    fn say(&self, word: ToWatch) {
+        if let Some(listener) = &self.listener {
+            listener(word);
+        }
+    }
+
+    fn show(&self) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.state = state_word(self.member.record().state);
+        shown.conducts = self.conductor.as_ref().is_some_and(Conductor::conducts);
+    }
+}
+
+/// Opens a tenure, however long that takes.
+fn open(store: Store, ttl: Duration) -> BoxFuture<'static, Answer> {
+    Box::pin(async move {
+        let mut wait = RETRY.0;
+        loop {
+            match store.tenure(ttl).await {
+                Ok(tenure) => return Answer::Tenure(tenure),
+                Err(error) => {
+                    tracing::debug!(store = %store.spec().name, "no tenure: {error}");
+                    tokio::time::sleep(wait).await;
+                }
+            }
+            wait = (wait * 2).min(RETRY.1);
+        }
+    })
+}
+
+/// Reads our keys; where the store is away, says so and tries again.
+fn read_own(store: Store, keys: Keys, host: HostName, wait: Duration) -> BoxFuture<'static, Answer> {
+    Box::pin(async move {
+        match read::own(&store, &keys, &host).await {
+            Ok(own) => Answer::Own(Box::new(own)),
+            Err(error) => {
+                tracing::debug!(store = %store.spec().name, "the host's own record is not read: {error}");
+                tokio::time::sleep(wait).await;
+                Answer::Away(read_own(store, keys, host, (wait * 2).min(RETRY.1)))
+            }
+        }
+    })
+}
+
+/// The word for a record's state in `status`.
+fn state_word(state: HostState) -> &'static str {
+    match state {
+        HostState::Converged => "converged",
+        HostState::Asking => "asking",
+        HostState::Running | HostState::Over => "running",
+        HostState::Retrying => "retrying",
+        HostState::Hold => "hold",
+        HostState::Behind | HostState::Down => "behind",
+        HostState::Failed => "failed",
+        HostState::Conflict => "conflict",
+    }
+}

@@ -1,0 +1,22 @@
+//! The fleet in the daemon: one task for each group that a watch of this host takes part in.
+//!
+//! | file | has |
+//! |---|---|
+//! | `membership` | the task: performs what the pure member and conductor decide |
+//! | `handle` | what a live watch holds of it |
+//! | `word` | what the two tell each other |
+//! | `wire`, `read`, `follow` | keys, values and transactions in the words of a store |
+//! | `seats` | which watch takes part in what, by the settings |
+
+mod follow;
+mod handle;
+mod membership;
+mod read;
+mod seats;
+mod wire;
+mod word;
+
+pub(super) use handle::Handle;
+pub(super) use membership::boot_time;
+pub(super) use seats::Seats;
+pub(super) use word::{AdoptedRun, Shown, ToWatch};

@@ -1,0 +1,96 @@
+//! Reads the fleet's keys, each with the revision that a later change of it exceeds.
+//!
+//! etcd tells the revision at which a key is absent. ZooKeeper does not: there it is that of the last creation or
+//! deletion among the nodes beside it, read before the key itself.
+
+use super::wire::{Keys, decode};
+use crate::fleet::member::Own;
+use crate::fleet::{Entry, GroupKey, HostName, Revision, Value};
+use crate::store::{Store, StoreError, StoreUrl};
+use crate::watch::{Key, Version};
+
+fn revision(version: Version) -> Revision {
+    match version {
+        Version::Revision(revision) => Revision(revision),
+        Version::Hash(_) => Revision::ABSENT,
+    }
+}
+
+/// The last write of a ZooKeeper node, or of the list of its children.
+async fn last_write(store: &Store, key: &Key) -> Result<i64, StoreError> {
+    let Some(entry) = store.get(key).await? else { return Ok(0) };
+    let children = entry.metadata.iter().find(|(name, _)| *name == "pZxid");
+    let children = children.and_then(|(_, text)| i64::from_str_radix(text.trim_start_matches("0x"), 16).ok());
+    Ok(revision(entry.version).0.max(children.unwrap_or_default()))
+}
+
+/// One key.
+async fn one(store: &Store, keys: &Keys, key: GroupKey) -> Result<Entry, StoreError> {
+    let place = keys.of(&key);
+    match &store.spec().url {
+        StoreUrl::Etcd { .. } => {
+            let listing = store.list(&place).await?;
+            let read = listing.entries.get("").map(|entry| (revision(entry.version), entry.value.clone()));
+            Ok(match read {
+                Some((at, value)) => Entry { at, value: Some(decode(&key, &value.unwrap_or_default())) },
+                None => Entry { at: Revision(listing.revision.unwrap_or_default()), value: None },
+            })
+        }
+        StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => {
+            let above = key.to_string();
+            let above = above.rsplit_once('/').map_or_else(|| keys.top().clone(), |(above, _)| keys.at(above));
+            let before = last_write(store, &above).await?;
+            Ok(match store.get(&place).await? {
+                Some(entry) => Entry {
+                    at: revision(entry.version),
+                    value: Some(decode(&key, &entry.value.unwrap_or_default())),
+                },
+                None => Entry { at: Revision(before), value: None },
+            })
+        }
+    }
+}
+
+/// The keys of our host.
+pub(super) async fn own(store: &Store, keys: &Keys, host: &HostName) -> Result<Own, StoreError> {
+    let host = || host.clone();
+    let (record, alive, permit, control) = tokio::try_join!(
+        one(store, keys, GroupKey::Host(host())),
+        one(store, keys, GroupKey::Alive(host())),
+        one(store, keys, GroupKey::Permit(host())),
+        one(store, keys, GroupKey::Control),
+    )?;
+    Ok(Own { record, alive, permit, control: control.revision() })
+}
+
+/// `summary`.
+pub(super) async fn summary(store: &Store, keys: &Keys) -> Result<Option<Value>, StoreError> {
+    Ok(one(store, keys, GroupKey::Summary).await?.value)
+}
+
+/// `alive/HOST`.
+pub(super) async fn alive(store: &Store, keys: &Keys, host: HostName) -> Result<Entry, StoreError> {
+    one(store, keys, GroupKey::Alive(host)).await
+}
+
+/// Every key of the group, and a revision that none of its later changes is before.
+pub(super) async fn all(
+    store: &Store,
+    keys: &Keys,
+) -> Result<(Vec<(GroupKey, Entry)>, Revision), StoreError> {
+    let mut before = 0;
+    if let StoreUrl::ZooKeeper { .. } = &store.spec().url {
+        for key in ["hosts", "alive", "permits", "rollout", "control"] {
+            before = last_write(store, &keys.at(key)).await?.max(before);
+        }
+        before = last_write(store, keys.top()).await?.max(before);
+    }
+    let listing = store.list(keys.top()).await?;
+    let at = Revision(listing.revision.unwrap_or(before));
+    let entries = listing.entries.iter().filter_map(|(path, entry)| {
+        let key = GroupKey::parse(path)?;
+        let value = decode(&key, entry.value.as_deref()?);
+        Some((key, Entry { at: revision(entry.version), value: Some(value) }))
+    });
+    Ok((entries.collect(), at))
+}

@@ -1,0 +1,121 @@
+//! Which watch takes part in which group, by `[fleet]` and `[watch.fleet]`.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::handle::Handle;
+use super::membership::Place;
+use super::wire::{self, Keys};
+use crate::daemon::live;
+use crate::fleet::member::Profile;
+use crate::fleet::record::Instance;
+use crate::fleet::{DRIFT, FRESH, HostName, Identity};
+use crate::ledger::Ledger;
+use crate::store::{NodeAcl, Store, StoreUrl};
+use crate::watch::fleet::{FleetAcl, FleetSettings};
+use crate::watch::{StoreName, WatchSpec, WatchType};
+
+/// What every membership of this daemon has in common.
+#[derive(Debug)]
+pub(in crate::daemon) struct Seats {
+    ledger: Ledger,
+    inst: Instance,
+    machine: String,
+    settings: Option<FleetSettings>,
+}
+
+impl Seats {
+    /// Those of a daemon with this ledger.
+    pub(in crate::daemon) fn new(ledger: Ledger, state_dir: &Path) -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let inode = std::fs::metadata(state_dir).map(|found| format!("{}:{}", found.dev(), found.ino()));
+        let inst = Instance {
+            ledger: ledger.id().to_owned(),
+            boot: read("/proc/sys/kernel/random/boot_id"),
+            inode: inode.unwrap_or_default(),
+            nonce: format!("{:016x}", fastrand::u64(..)),
+        };
+        let machine = read("/proc/sys/kernel/hostname").chars().take(64).collect();
+        Self { ledger, inst, machine, settings: None }
+    }
+
+    /// Takes `[fleet]` over, for memberships that begin from now on.
+    pub(in crate::daemon) fn configure(&mut self, settings: FleetSettings) {
+        self.settings = Some(settings);
+    }
+
+    /// The store of a watch's group. `None`: it takes no part.
+    pub(in crate::daemon) fn store_of<'a>(&'a self, spec: &'a WatchSpec) -> Option<&'a StoreName> {
+        spec.fleet.as_ref()?;
+        Some(self.settings.as_ref()?.store_of(&spec.target.store))
+    }
+
+    /// The membership of a watch, whose group's keys are in this store: the one that its predecessor had, where it is of
+    /// the same group. `None`: a group in a directory has no other member, and nobody to ask.
+    pub(in crate::daemon) fn take(
+        &self,
+        spec: &WatchSpec,
+        store: &Store,
+        watched: &Store,
+        former: Option<Handle>,
+    ) -> Option<Handle> {
+        let place = self.place(spec, store, watched);
+        let Some(place) = place else {
+            former.map(|former| former.finish(true));
+            return None;
+        };
+        match former {
+            Some(former) if former.is_of(&store.spec().name, &place.keys) => Some(former),
+            Some(former) => {
+                former.finish(true);
+                Some(Handle::begin(place))
+            }
+            None => Some(Handle::begin(place)),
+        }
+    }
+
+    fn place(&self, spec: &WatchSpec, store: &Store, watched: &Store) -> Option<Place> {
+        let (fleet, settings) = (spec.fleet.as_ref()?, self.settings.as_ref()?);
+        match &store.spec().url {
+            StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } => {}
+            StoreUrl::Dir { .. } => return None,
+        }
+        let keys = Keys::new(&settings.prefix, &fleet.group)?;
+        let policy = &spec.policy;
+        let entry = self.ledger.entry(spec.name.as_str()).unwrap_or_default();
+        let former = entry.tenure.and_then(|tenure| tenure.parse().ok()).map(wire::from_store);
+        let watch_type = match spec.target.watch_type {
+            WatchType::Data => "data",
+            WatchType::Children => "children",
+            WatchType::Tree => "tree",
+        };
+        let profile = Profile {
+            host: HostName::new(&spec.machine.host).ok()?,
+            inst: self.inst.clone(),
+            machine: self.machine.clone(),
+            former,
+            terms: Arc::clone(&fleet.terms),
+            target: format!("{watch_type} {}", spec.target.key).into(),
+            identity: Identity::of(spec.target.watch_type),
+            limit: policy.timeout.unwrap_or_default() + policy.kill_after + FRESH + DRIFT,
+            ttl: settings.ttl,
+        };
+        Some(Place {
+            store: store.clone(),
+            keys,
+            group: fleet.group.clone(),
+            profile,
+            watch: spec.name.clone(),
+            watched: (watched.clone(), live::subscribed(spec)),
+            on_delete: policy.on_delete,
+            verify_interval: spec.verify_interval,
+            conduct: settings.conduct,
+            acl: match settings.acl {
+                FleetAcl::Open => NodeAcl::Open,
+                FleetAcl::Creator => NodeAcl::Creator,
+            },
+            ledger: self.ledger.clone(),
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! The fleet's keys, values and transactions in the words of a store.
+
+use bytes::Bytes;
+
+use crate::fleet::record::{
+    Alive, ConductorRecord, Control, HostRecord, Permit, Record, Rollout, Summary, Twin, Unreadable,
+};
+use crate::fleet::{GroupKey, GroupName, Outcome, Revision, TenureId, Transaction, Value, Write};
+use crate::store::{Change, Condition, NodeAcl, PutOptions, Store, StoreError, TenureId as StoreTenureId};
+use crate::watch::{Key, Version};
+
+/// The keys of one group in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::daemon) struct Keys {
+    top: Key,
+}
+
+impl Keys {
+    /// Of a group below a prefix that does not end with a slash. `None`: the prefix is too long for any key.
+    pub(in crate::daemon) fn new(prefix: &Key, group: &GroupName) -> Option<Self> {
+        Key::new(&format!("{}/{}", prefix.base(), group.as_key())).ok().map(|top| Self { top })
+    }
+
+    /// The key above all of them.
+    pub(super) fn top(&self) -> &Key {
+        &self.top
+    }
+
+    /// A key of the group.
+    pub(super) fn of(&self, key: &GroupKey) -> Key {
+        self.at(&key.to_string())
+    }
+
+    /// The key of a path below the group's.
+    pub(super) fn at(&self, path: &str) -> Key {
+        // A prefix that leaves no room for the longest of them was refused before.
+        Key::new(&format!("{}/{path}", self.top)).unwrap_or_else(|_| self.top.clone())
+    }
+}
+
+/// Reads the value of a key.
+pub(super) fn decode(key: &GroupKey, bytes: &[u8]) -> Value {
+    fn of<T: Record>(bytes: &[u8], value: impl FnOnce(std::sync::Arc<T>) -> Value) -> Value {
+        match T::decode(bytes) {
+            Ok(record) => value(std::sync::Arc::new(record)),
+            Err(Unreadable::Later(_)) => Value::Later,
+            Err(Unreadable::TooLong(..) | Unreadable::Garbage(_)) => Value::Unreadable,
+        }
+    }
+    match key {
+        GroupKey::Host(_) => of::<HostRecord>(bytes, Value::Host),
+        GroupKey::Alive(_) => of::<Alive>(bytes, Value::Alive),
+        GroupKey::Permit(_) => of::<Permit>(bytes, Value::Permit),
+        GroupKey::Twin(..) => of::<Twin>(bytes, Value::Twin),
+        GroupKey::Rollout => of::<Rollout>(bytes, Value::Rollout),
+        GroupKey::Summary => of::<Summary>(bytes, Value::Summary),
+        GroupKey::Conductor => of::<ConductorRecord>(bytes, Value::Conductor),
+        GroupKey::Control => of::<Control>(bytes, Value::Control),
+    }
+}
+
+/// `None`: it cannot be written, because it is too long or is none of ours.
+fn encode(value: &Value) -> Option<Bytes> {
+    let bytes = match value {
+        Value::Host(record) => record.encode(),
+        Value::Alive(record) => record.encode(),
+        Value::Permit(record) => record.encode(),
+        Value::Twin(record) => record.encode(),
+        Value::Rollout(record) => record.encode(),
+        Value::Summary(record) => record.encode(),
+        Value::Conductor(record) => record.encode(),
+        Value::Control(record) => record.encode(),
+        Value::Later | Value::Unreadable => return None,
+    };
+    match bytes {
+        Ok(bytes) => Some(bytes.into()),
+        Err(error) => {
+            tracing::error!("a record of the fleet is not written: {error}");
+            None
+        }
+    }
+}
+
+/// A tenure as its store calls it. Both are written as the same hexadecimal digits.
+pub(super) fn to_store(tenure: TenureId) -> Option<StoreTenureId> {
+    format!("{:x}", tenure.0).parse().ok()
+}
+
+/// The other way round.
+pub(super) fn from_store(tenure: StoreTenureId) -> TenureId {
+    let bits = u64::from_str_radix(&tenure.to_string(), 16).unwrap_or_default();
+    TenureId(bits.cast_signed())
+}
+
+fn condition(at: Revision) -> Condition {
+    if at == Revision::ABSENT { Condition::Absent } else { Condition::Version(Version::Revision(at.0)) }
+}
+
+/// The changes of a transaction. A requirement on a key that is written goes with the write.
+fn changes(keys: &Keys, transaction: &Transaction, acl: NodeAcl) -> Option<Vec<Change>> {
+    let required = |key: &GroupKey| transaction.require.iter().find(|(required, _)| required == key);
+    let mut changes = Vec::new();
+    for (key, at) in &transaction.require {
+        if !transaction.write.iter().any(|write| write.key() == key) {
+            changes.push(Change::Require { key: keys.of(key), condition: condition(*at) });
+        }
+    }
+    for write in &transaction.write {
+        let condition = required(write.key()).map_or(Condition::Any, |(_, at)| condition(*at));
+        changes.push(match write {
+            Write::Put { key, value, tenure } => {
+                let mut options = PutOptions::default().with_acl(acl);
+                if let Some(tenure) = tenure {
+                    options = options.with_tenure(to_store(*tenure)?);
+                }
+                Change::Put { key: keys.of(key), value: encode(value)?, condition, options }
+            }
+            Write::Delete { key } => Change::Delete { key: keys.of(key), condition },
+        });
+    }
+    Some(changes)
+}
+
+/// Sends a transaction.
+pub(super) async fn commit(store: &Store, keys: &Keys, transaction: &Transaction, acl: NodeAcl) -> Outcome {
+    let Some(changes) = changes(keys, transaction, acl) else { return Outcome::Refused };
+    match store.transact(&changes).await {
+        Ok(versions) => Outcome::Applied(applied_at(&versions, transaction)),
+        Err(StoreError::Conflict { .. }) => Outcome::Refused,
+        Err(error @ (StoreError::Refused { .. } | StoreError::Denied { .. })) => {
+            tracing::warn!(store = %store.spec().name, "the fleet's record is not written: {error}");
+            Outcome::Refused
+        }
+        Err(error) => {
+            tracing::debug!(store = %store.spec().name, "the fleet's record is not written: {error}");
+            Outcome::Unanswered
+        }
+    }
+}
+
+/// The revision of an applied transaction. Deletions are answered without one: it is later than all that they required,
+/// and what is written next is later still.
+fn applied_at(versions: &[Version], transaction: &Transaction) -> Revision {
+    let revision = |version: &Version| match version {
+        Version::Revision(revision) => *revision,
+        Version::Hash(_) => 0,
+    };
+    let written = versions.iter().map(revision).max();
+    let required = transaction.require.iter().map(|(_, at)| at.0).max().unwrap_or_default();
+    Revision(written.unwrap_or(required + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::HostName;
+
+    #[test]
+    fn a_requirement_goes_with_the_write_of_its_key() {
+        let keys = Keys::new(&Key::new("/twitcher/fleet").unwrap(), &GroupName::new("git").unwrap()).unwrap();
+        let host = || HostName::new("a").unwrap();
+        let transaction = Transaction {
+            require: vec![(GroupKey::Permit(host()), Revision(7)), (GroupKey::Control, Revision::ABSENT)],
+            write: vec![Write::Delete { key: GroupKey::Permit(host()) }],
+        };
+        let key = |text: &str| Key::new(text).unwrap();
+        assert_eq!(
+            changes(&keys, &transaction, NodeAcl::Open).unwrap(),
+            [
+                Change::Require { key: key("/twitcher/fleet/git/control"), condition: Condition::Absent },
+                Change::Delete {
+                    key: key("/twitcher/fleet/git/permits/a"),
+                    condition: Condition::Version(Version::Revision(7))
+                },
+            ]
+        );
+        assert_eq!(applied_at(&[], &transaction), Revision(8));
+        assert_eq!(applied_at(&[Version::Revision(12)], &transaction), Revision(12));
+    }
+
+    #[test]
+    fn a_tenure_keeps_all_its_bits() {
+        for id in [1, i64::MIN, -1, 0x7fff_0000_1234_5678] {
+            assert_eq!(from_store(to_store(TenureId(id)).unwrap()), TenureId(id));
+        }
+    }
+}
