@@ -159,7 +159,7 @@ async fn before(store: &Store, spec: &Arc<WatchSpec>, version: Version) -> Hando
             state.version != version
         }
     };
-    Handover { spec: Arc::clone(spec), newest: Some(state), unserved }
+    Handover { spec: Arc::clone(spec), newest: Some(state), unserved, fleet: None }
 }
 
 /// Whether a state is another than at a revision. Deletions below a tree show in nothing but the comparison.

@@ -7,6 +7,7 @@
 
 mod ad_hoc;
 mod answer;
+mod fleet;
 mod http;
 mod live;
 mod loading;
@@ -125,6 +126,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let log = crate::log::init(&log_settings(&settings))?;
     tracing::info!("twitcher {} starts on {}", env!("CARGO_PKG_VERSION"), directory.display());
     let ledger = Ledger::open(&settings.state_dir)?;
+    let seats = fleet::Seats::new(ledger.clone(), &settings.state_dir);
     let (asked_out, asked) = mpsc::channel(16);
     let control = Server::open(&settings.control_socket, asked_out).await?;
     let (probes_out, probes) = mpsc::channel(16);
@@ -149,6 +151,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
         reloads: 0,
         log,
     };
+    daemon.supervisor.take_part(seats);
     daemon.begin(first);
     service::ready(&daemon.summary());
     let mut watchdog = Watchdog::new();

@@ -135,6 +135,7 @@ impl Daemon {
     /// Takes the settings that can change while the daemon runs, and names those that take effect at its next start.
     fn take_settings(&mut self, settings: &Arc<Settings>) -> Vec<String> {
         self.supervisor.configure(settings.stores.clone(), settings.shutdown_grace);
+        self.supervisor.configure_fleet(&settings.fleet);
         let old = std::mem::replace(&mut self.settings, Arc::clone(settings));
         let mut said = Vec::new();
         if (&old.log, old.log_level) != (&settings.log, settings.log_level) {

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::fleet::{Handle, Seats};
 use super::live::{self, Circumstances, Event, Handover, Live};
 use super::runs::{KILL_AFTER, Runs};
 use crate::store::{Store, StoreSpec};
+use crate::watch::fleet::FleetSettings;
 use crate::watch::{StoreName, WatchName, WatchSpec};
 
 /// A definition and its file.
@@ -35,6 +37,8 @@ pub(super) struct Supervisor {
     /// How long a run without a timeout may hold up a changed definition.
     grace: Duration,
     stopping: bool,
+    /// What its watches are in their fleets' groups.
+    seats: Option<Seats>,
 }
 
 /// The watch at a name.
@@ -59,6 +63,19 @@ impl Supervisor {
             faults: BTreeMap::new(),
             grace: Duration::ZERO,
             stopping: false,
+            seats: None,
+        }
+    }
+
+    /// Lets watches take part in groups of fleets.
+    pub(super) fn take_part(&mut self, seats: Seats) {
+        self.seats = Some(seats);
+    }
+
+    /// Takes `[fleet]` over, for watches that begin from now on.
+    pub(super) fn configure_fleet(&mut self, settings: &FleetSettings) {
+        if let Some(seats) = &mut self.seats {
+            seats.configure(settings.clone());
         }
     }
 
@@ -210,10 +227,22 @@ impl Supervisor {
     ) -> Option<Place> {
         let store = self.store(&definition.spec.target.store)?;
         let Definition { spec, file } = definition;
-        let circumstances = Circumstances { handover, rest, grace: self.grace, once: None };
+        let mut handover = handover;
+        let former = handover.as_mut().and_then(|handover| handover.fleet.take());
+        let fleet = self.membership(&spec, &store, former);
+        let circumstances = Circumstances { handover, rest, grace: self.grace, once: None, fleet };
         let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);
         let task = self.tasks.spawn(task).id();
         Some(Place { live, task, retiring: false, next: None })
+    }
+
+    fn membership(&mut self, spec: &WatchSpec, watched: &Store, former: Option<Handle>) -> Option<Handle> {
+        let name = self.seats.as_ref()?.store_of(spec).cloned();
+        let Some(store) = name.and_then(|name| self.store(&name)) else {
+            former.map(|former| former.finish(true));
+            return None;
+        };
+        self.seats.as_ref()?.take(spec, &store, watched, former)
     }
 
     fn store(&mut self, name: &StoreName) -> Option<Store> {
@@ -227,13 +256,20 @@ impl Supervisor {
     }
 
     fn drained(&mut self, name: &WatchName, handover: Option<Box<Handover>>, rest: Option<Instant>) {
+        let left = handover.as_ref().and_then(|handover| handover.fleet.clone());
         if let Some(next) = self.watches.remove(name).and_then(|place| place.next) {
             self.begin(*next, handover, rest);
         } else {
             self.faults.remove(name);
+            let left = left.filter(|_| !self.stopping);
+            left.map(|fleet| fleet.finish(true));
         }
-        let used =
-            |store: &StoreName| self.watches.values().any(|place| place.live.spec.target.store == *store);
+        let used = |store: &StoreName| {
+            self.watches.values().map(|place| &place.live.spec).any(|spec| {
+                let of_group = self.seats.as_ref().and_then(|seats| seats.store_of(spec));
+                spec.target.store == *store || of_group == Some(store)
+            })
+        };
         let unused: Vec<StoreName> = self.stores.keys().filter(|store| !used(store)).cloned().collect();
         for store in unused {
             self.stores.remove(&store);

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use super::bulk;
 use super::task::Task;
-use crate::daemon::runs::{Concluded, Plan};
+use crate::daemon::runs::{Concluded, End, Plan};
+use crate::ledger::LivePermit;
 use crate::policy::{Adopted, Answer, Effect, Input, RunEnd, Sent};
 use crate::process::{Ended, RunCommand, RunDetails};
 use crate::tree::document;
-use crate::watch::{Outcome, RunId, State};
+use crate::watch::{RunId, State};
 
 impl Task {
     /// Gives the machine an input and performs its effects, until nothing more follows from it.
@@ -24,14 +25,15 @@ impl Task {
                 match effect {
                     Effect::Acquire => self.runs.acquire(&self.spec),
                     Effect::Release => self.runs.release(),
-                    // No watch needs permits.
                     Effect::Ask { .. }
                     | Effect::Withdraw
                     | Effect::Claim { .. }
                     | Effect::Report { .. }
-                    | Effect::Return { .. } => {}
+                    | Effect::Return { .. } => self.tell_group(&effect),
                     Effect::Start { state, reason, attempt, coalesced, run } => {
-                        let details = RunDetails { run, reason, version: state.version, attempt, coalesced };
+                        let version = state.version;
+                        let details =
+                            RunDetails { run, reason, version, attempt, coalesced, permit: None };
                         inputs.extend(self.start(state, details));
                         inputs.extend(self.once.is_some().then_some(Input::Retire { deadline: None }));
                     }
@@ -55,6 +57,7 @@ impl Task {
                 }
             }
         }
+        self.tell_stand();
         answer
     }
 
@@ -64,8 +67,11 @@ impl Task {
         let render = || bulk::with(&state.content, || document::render(&state.content, format));
         let input = self.spec.pipe_stdin.then(render);
         let run = details.run.clone();
-        let end = self.runs.start(&self.spec, Plan { details, input, state })?;
-        self.tell_outcome(&end.outcome);
+        let granted = self.party.as_mut().and_then(|party| party.starting());
+        let (permit, fence) = granted.unzip();
+        let details = RunDetails { permit: fence, ..details };
+        let end = self.runs.start(&self.spec, Plan { details, input, state, permit })?;
+        self.has_ended(&end);
         Some(Input::Ended(RunEnd { run, verdict: end.verdict }))
     }
 
@@ -73,7 +79,7 @@ impl Task {
     pub(super) fn ended(&mut self, run: &RunId, ended: Ended) {
         match self.runs.ended(&self.spec, run, ended) {
             Some(Concluded::Own(end)) => {
-                self.tell_outcome(&end.outcome);
+                self.has_ended(&end);
                 self.decide(Input::Ended(RunEnd { run: run.clone(), verdict: end.verdict }));
             }
             Some(Concluded::Foreign) | None => {}
@@ -81,9 +87,12 @@ impl Task {
         self.runs.forget(&self.spec, run);
     }
 
-    fn tell_outcome(&self, outcome: &Outcome) {
+    fn has_ended(&mut self, end: &End) {
+        if let Some(party) = &mut self.party {
+            party.ended(end);
+        }
         if let Some(once) = &self.once {
-            let _ = once.send(outcome.clone());
+            let _ = once.send(end.outcome.clone());
         }
     }
 
@@ -127,16 +136,26 @@ impl Task {
 
     /// Takes over the runs of a former daemon that still live (promise P3).
     pub(super) fn adopt(&mut self) {
-        for run in self.runs.adopt(&self.spec, self.grace) {
-            self.machine.adopt(Adopted {
+        let Self { runs, party, machine, spec, .. } = self;
+        let mut first: Option<(LivePermit, u32)> = None;
+        for run in runs.adopt(spec, self.grace) {
+            let permit = party.as_mut().and_then(|party| party.adopt(&run.live, run.since, spec));
+            first = first.or_else(|| run.live.permit.clone().map(|permit| (permit, run.live.attempt)));
+            machine.adopt(Adopted {
                 run: run.live.run.clone(),
                 version: run.live.version.parse().ok(),
                 reason: run.live.reason,
                 attempt: run.live.attempt,
                 coalesced: run.live.coalesced,
                 started: run.since,
-                permit: None,
+                permit,
             });
+        }
+        if let Some(party) = party {
+            let entry = runs.shared().ledger().entry(spec.name.as_str()).unwrap_or_default();
+            let applied = entry.applied.filter(|applied| applied.is_of(&spec.target));
+            let (permit, attempt) = first.unzip();
+            party.start(applied.as_ref(), permit.as_ref(), attempt.unwrap_or(1));
         }
     }
 }

@@ -12,6 +12,7 @@ use super::alarm::Alarm;
 use super::bulk;
 use super::event::{Circumstances, Event, Handover};
 use super::mailbox::{Mailbox, Reader};
+use super::party::Party;
 use super::reading::Readings;
 use super::remembered::{self, RunSource};
 use crate::daemon::runs::{OwnRuns, Runs};
@@ -38,6 +39,8 @@ pub(super) struct Task {
     pub(super) once: Option<mpsc::UnboundedSender<Outcome>>,
     /// Boxed: none takes one word, ten thousand times.
     pub(super) readings: Option<Box<Readings>>,
+    /// Its part in a fleet's group.
+    pub(super) party: Option<Box<Party>>,
     /// It has looked for runs of a former daemon.
     begun: bool,
     /// The machine is done.
@@ -67,9 +70,13 @@ impl Task {
         circumstances: Circumstances,
         mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
-        let Circumstances { handover, rest, grace, once } = circumstances;
+        let Circumstances { handover, rest, grace, once, fleet } = circumstances;
         let subscription = subscribe(&spec, store);
-        let machine = remembered::machine(&spec, &runs);
+        let mut machine = remembered::machine(&spec, &runs);
+        let party = fleet.and_then(|fleet| Party::new(fleet, &spec, Arc::clone(&mailbox))).map(Box::new);
+        if party.as_ref().is_some_and(|party| party.needs_permits()) {
+            machine.need_permits();
+        }
         let mut own = OwnRuns::new(runs);
         own.defined_in(&file);
         Self {
@@ -85,6 +92,7 @@ impl Task {
             grace,
             once,
             readings: None,
+            party,
             begun: false,
             drained: false,
         }
@@ -93,12 +101,13 @@ impl Task {
     fn handover(&mut self) -> Handover {
         let spec = Arc::clone(&self.spec);
         // Retired before it saw anything: its successor inherits what it inherited.
+        let fleet = self.party.as_ref().map(|party| party.membership());
         let inherited = self.before.take().and_then(|before| before.handover);
         if let Some(handover) = inherited.filter(|handover| handover.spec.target == spec.target) {
-            return Handover { spec, ..*handover };
+            return Handover { spec, fleet, ..*handover };
         }
         let unserved = self.machine.unserved().is_some();
-        Handover { spec, newest: self.machine.newest().cloned(), unserved }
+        Handover { spec, newest: self.machine.newest().cloned(), unserved, fleet }
     }
 
     /// The next of all that it waits for.
@@ -116,6 +125,13 @@ impl Task {
             return Poll::Ready(Next::Wakeup);
         }
         if self.poll_readings(context).is_ready() {
+            return Poll::Ready(Next::Read);
+        }
+        if self.has_nothing_live()
+            && let Some(party) = self.party.as_mut().filter(|party| party.is_finishing())
+            && party.poll_finished(context).is_ready()
+        {
+            self.party = None;
             return Poll::Ready(Next::Read);
         }
         if self.resting().is_some() {
@@ -152,15 +168,22 @@ impl Task {
                 self.spec = spec;
                 self.runs.defined_in(&file);
                 self.file = file;
+                if let Some(party) = &self.party {
+                    party.described(&self.spec);
+                }
             }
             Event::Retire { deadline } => {
                 self.runs.retire(&self.spec, deadline);
                 self.decide(Input::Retire { deadline });
             }
             Event::Stop { deadline } => {
+                if let Some(party) = &mut self.party {
+                    party.stop();
+                }
                 self.runs.stop(&self.spec, deadline);
                 self.decide(Input::Stop { deadline });
             }
+            Event::Fleet(word) => self.hear_group(word),
             Event::Kill => self.runs.kill(),
             #[cfg(test)]
             Event::Fault => panic!("a fault for a test"),
@@ -187,7 +210,7 @@ impl Task {
     fn judge(&self, first: &State, handover: Option<&Handover>) -> Baseline {
         let target = &self.spec.target;
         let ledger = self.runs.shared().ledger().entry(self.spec.name.as_str()).unwrap_or_default();
-        let predecessor = handover.map(|Handover { spec, newest, unserved }| Predecessor {
+        let predecessor = handover.map(|Handover { spec, newest, unserved, fleet: _ }| Predecessor {
             target: &spec.target,
             newest: newest.as_ref(),
             unserved: *unserved,
@@ -196,9 +219,14 @@ impl Task {
         bulk::with(&first.content, || past.baseline(target, first))
     }
 
-    /// Whether nothing of it lives any more.
-    fn is_over(&self) -> bool {
+    fn has_nothing_live(&self) -> bool {
         self.drained && !self.runs.has_foreign()
+    }
+
+    /// Whether nothing of it lives any more, and its group knows.
+    fn is_over(&self) -> bool {
+        let finishing = self.party.as_ref().is_some_and(|party| party.is_finishing());
+        self.has_nothing_live() && !finishing
     }
 }
 
@@ -238,11 +266,16 @@ impl Future for Task {
 }
 
 pub(in crate::daemon) fn subscribe(spec: &WatchSpec, store: &Store) -> Subscription {
+    store.subscribe(subscribed(spec))
+}
+
+/// What a watch subscribes to.
+pub(in crate::daemon) fn subscribed(spec: &WatchSpec) -> Subscribe {
     let every = match spec.policy.run_mode {
         RunMode::Parallel { .. } => true,
         RunMode::Queue | RunMode::Discard | RunMode::Restart => false,
     };
-    store.subscribe(Subscribe {
+    Subscribe {
         key: spec.target.key.clone(),
         watch_type: spec.target.watch_type,
         // Also if the action does not read it: a restored store may use a version a second time, and then only the
@@ -250,5 +283,5 @@ pub(in crate::daemon) fn subscribe(spec: &WatchSpec, store: &Store) -> Subscript
         detail: Detail::Values,
         every,
         verify_interval: spec.verify_interval,
-    })
+    }
 }
