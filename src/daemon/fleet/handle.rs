@@ -57,9 +57,11 @@ impl Handle {
         self.send(ToMember::Input(input));
     }
 
-    /// The store has a new configuration.
-    pub(in crate::daemon) fn renew(&self, store: Store) {
-        self.send(ToMember::Store(store));
+    /// A store has a new configuration, which matters where the group's keys are in it.
+    pub(in crate::daemon) fn renew(&self, store: &Store) {
+        if store.spec().name == self.store {
+            self.send(ToMember::Store(store.clone()));
+        }
     }
 
     /// The daemon stops, or the watch `leaves` the group. Ready when the store knows, or does not answer.

@@ -19,4 +19,4 @@ mod word;
 pub(super) use handle::Handle;
 pub(super) use membership::boot_time;
 pub(super) use seats::Seats;
-pub(super) use word::{AdoptedRun, Shown, ToWatch};
+pub(super) use word::{AdoptedRun, ToWatch};

@@ -19,6 +19,7 @@ use crate::fleet::{Identity, PermitId, StateId};
 use crate::ledger::{Applied, LivePermit, LiveRun};
 use crate::policy::{After, Disposition, Effect, Grant, Input, PermitStage, Phase};
 use crate::status::FleetStatus;
+use crate::store::Store;
 use crate::watch::{Seq, Verdict, WatchSpec};
 
 /// Hosts that see a change at the same moment ask within so long of each other.
@@ -134,6 +135,11 @@ impl Party {
         if let Some(fleet) = &spec.fleet {
             self.membership.tell(Told::Terms(Arc::clone(&fleet.terms)));
         }
+    }
+
+    /// The watch's store has a new configuration.
+    pub(super) fn renew(&self, store: &Store) {
+        self.membership.renew(store);
     }
 
     /// The daemon stops: the group is told once nothing runs any more.

@@ -162,6 +162,9 @@ impl Task {
             }
             Event::Store(store) => {
                 self.subscription = subscribe(&self.spec, &store);
+                if let Some(party) = &self.party {
+                    party.renew(&store);
+                }
                 self.read_again();
             }
             Event::Described { spec, file } => {
