@@ -64,6 +64,8 @@ pub enum Input {
     Permit(Entry),
     /// The terms were changed in the file.
     Terms(Arc<Terms>),
+    /// The watch has another `timeout` or `kill_after`, and nothing runs: see [`Profile::limit`].
+    Limit(Duration),
     /// A state was applied without a permit: by the ledger, by an unlimited watch.
     Applied(StateId),
     /// The watch is behind with a state, and does not ask.
@@ -321,6 +323,7 @@ impl Member {
                 }
             }
             Input::Terms(terms) => self.record.terms = terms,
+            Input::Limit(limit) => self.record.limit = limit,
             Input::Applied(state) => {
                 self.record.applied = Some(state);
                 self.see(state);

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::watch::{
-    Content, Fingerprint, MutexName, PermitId, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version,
-    WatchType,
+    Content, Fingerprint, MutexName, PermitId, ProcessIdentity, Reason, RunId, RunRecord, State, Target,
+    Version, WatchType,
 };
 
 /// How many ended runs are remembered for each watch.

@@ -73,12 +73,15 @@ impl WatchSpec {
             machine: _,
             policy,
         } = self;
-        let group = |fleet: &Option<Box<FleetSpec>>| fleet.as_ref().map(|fleet| fleet.group.clone());
+        // Whether runs need permits is no hot term: what is under way was begun under the other rule.
+        let part = |fleet: &Option<Box<FleetSpec>>| {
+            fleet.as_ref().map(|fleet| (fleet.group.clone(), fleet.needs_permits()))
+        };
         (name, target, action, surroundings)
             == (&other.name, &other.target, &other.action, &other.surroundings)
             && (pipe_stdin, format, output) == (&other.pipe_stdin, &other.format, &other.output)
             && (verify_interval, splay, policy) == (&other.verify_interval, &other.splay, &other.policy)
-            && (enabled, mutex, group(fleet)) == (&other.enabled, &other.mutex, group(&other.fleet))
+            && (enabled, mutex, part(fleet)) == (&other.enabled, &other.mutex, part(&other.fleet))
     }
 }
 

@@ -26,9 +26,7 @@ impl Fleet {
         let mut fleet = Self { daemons: Vec::new(), url: url.to_owned(), place };
         fleet.put("first");
         for host in 0..HOSTS {
-            let settings = format!(
-                "host = 'h{host}'\n[fleet]\nttl = '10s'\n[store.main]\nurl = '{url}'\n"
-            );
+            let settings = format!("host = 'h{host}'\n[fleet]\nttl = '10s'\n[store.main]\nurl = '{url}'\n");
             fleet.daemons.push(Daemon::start(&settings, &[("git.toml", &fleet.watch(terms, action))]));
         }
         fleet
@@ -37,7 +35,9 @@ impl Fleet {
     fn watch(&self, terms: &str, action: &str) -> String {
         let witness = self.witness().display().to_string();
         let line = |word: &str| {
-            format!("flock {witness}.lock sh -c \"echo {word} $TWITCHER_HOST $TWITCHER_VERSION >> {witness}\"")
+            format!(
+                "flock {witness}.lock sh -c \"echo {word} $TWITCHER_HOST $TWITCHER_VERSION >> {witness}\""
+            )
         };
         let (start, end) = (line("start"), line("end"));
         format!(
@@ -197,9 +197,7 @@ fn a_failure_stops_the_rollout() {
     let etcd = Etcd::start();
     let fleet = Fleet::start(&etcd.url(), "", "! grep -q bad");
     let version = fleet.put("bad");
-    until("the rollout to stop", || {
-        (fleet.key("rollout")?["state"] == "stopped").then_some(())
-    });
+    until("the rollout to stop", || (fleet.key("rollout")?["state"] == "stopped").then_some(()));
     assert_eq!(fleet.started(&version), 1, "one host, and no other");
     let version = fleet.put("good");
     fleet.until_all_have(&version);

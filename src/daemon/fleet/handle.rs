@@ -19,6 +19,7 @@ pub(in crate::daemon) struct Handle {
     shown: Arc<Mutex<Shown>>,
     store: StoreName,
     keys: Keys,
+    target: Arc<str>,
 }
 
 impl fmt::Debug for Handle {
@@ -33,13 +34,15 @@ impl Handle {
         let (sender, inbox) = mpsc::unbounded_channel();
         let shown = Arc::new(Mutex::new(Shown { state: "behind", ..Shown::default() }));
         let (store, keys) = (place.store.spec().name.clone(), place.keys.clone());
+        let target = Arc::clone(&place.profile.target);
         tokio::spawn(Membership::run(place, inbox, Arc::clone(&shown)));
-        Self { sender, shown, store, keys }
+        Self { sender, shown, store, keys, target }
     }
 
-    /// Whether it is of this group.
-    pub(in crate::daemon) fn is_of(&self, store: &StoreName, keys: &Keys) -> bool {
-        (&self.store, &self.keys) == (store, keys)
+    /// Whether it is of the same group, for the same target.
+    pub(super) fn serves(&self, place: &Place) -> bool {
+        (&self.store, &self.keys, &self.target)
+            == (&place.store.spec().name, &place.keys, &place.profile.target)
     }
 
     /// Registers the host. Only the first call does.

@@ -53,6 +53,8 @@ pub(in crate::daemon) struct Place {
     pub(in crate::daemon) conduct: bool,
     pub(in crate::daemon) acl: NodeAcl,
     pub(in crate::daemon) ledger: Ledger,
+    /// A former membership of this host, which leaves first.
+    pub(in crate::daemon) after: Option<oneshot::Receiver<()>>,
 }
 
 /// The answer to a request.
@@ -136,10 +138,13 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> T {
 impl Membership {
     /// Runs until it has left, the daemon has stopped, or nobody speaks to it any more.
     pub(super) async fn run(
-        place: Place,
+        mut place: Place,
         mut inbox: mpsc::UnboundedReceiver<ToMember>,
         shown: Arc<Mutex<Shown>>,
     ) {
+        if let Some(after) = place.after.take() {
+            drop(after.await);
+        }
         let mut listener = None;
         let (applied, adopted) = loop {
             match inbox.recv().await {
@@ -294,7 +299,9 @@ impl Membership {
             let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
             let host = self.place.profile.host.clone();
             self.requests.push(Box::pin(async move {
-                read::own(&store, &keys, &host).await.map_or(Answer::Nothing, |own| Answer::Own(Box::new(own)))
+                read::own(&store, &keys, &host)
+                    .await
+                    .map_or(Answer::Nothing, |own| Answer::Own(Box::new(own)))
             }));
             let freshness = self.target.freshness();
             if self.seen && freshness.error.is_some() {

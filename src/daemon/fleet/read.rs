@@ -38,7 +38,8 @@ async fn one(store: &Store, keys: &Keys, key: GroupKey) -> Result<Entry, StoreEr
         }
         StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => {
             let above = key.to_string();
-            let above = above.rsplit_once('/').map_or_else(|| keys.top().clone(), |(above, _)| keys.at(above));
+            let above =
+                above.rsplit_once('/').map_or_else(|| keys.top().clone(), |(above, _)| keys.at(above));
             let before = last_write(store, &above).await?;
             Ok(match store.get(&place).await? {
                 Some(entry) => Entry {

@@ -8,7 +8,7 @@ use super::handle::Handle;
 use super::membership::Place;
 use super::wire::{self, Keys};
 use crate::daemon::live;
-use crate::fleet::member::Profile;
+use crate::fleet::member::{Input, Profile};
 use crate::fleet::record::Instance;
 use crate::fleet::{DRIFT, FRESH, HostName, Identity};
 use crate::ledger::Ledger;
@@ -60,18 +60,20 @@ impl Seats {
         watched: &Store,
         former: Option<Handle>,
     ) -> Option<Handle> {
-        let place = self.place(spec, store, watched);
-        let Some(place) = place else {
-            former.map(|former| former.finish(true));
-            return None;
-        };
-        match former {
-            Some(former) if former.is_of(&store.spec().name, &place.keys) => Some(former),
-            Some(former) => {
-                former.finish(true);
-                Some(Handle::begin(place))
+        match (self.place(spec, store, watched), former) {
+            (Some(place), Some(former)) if former.serves(&place) => {
+                former.tell(Input::Limit(place.profile.limit));
+                former.tell(Input::Terms(place.profile.terms));
+                Some(former)
             }
-            None => Some(Handle::begin(place)),
+            (Some(place), former) => {
+                let after = former.map(|former| former.finish(true));
+                Some(Handle::begin(Place { after, ..place }))
+            }
+            (None, former) => {
+                former.map(|former| former.finish(true));
+                None
+            }
         }
     }
 
@@ -116,6 +118,7 @@ impl Seats {
                 FleetAcl::Creator => NodeAcl::Creator,
             },
             ledger: self.ledger.clone(),
+            after: None,
         })
     }
 }

@@ -32,8 +32,7 @@ impl Task {
                     | Effect::Return { .. } => self.tell_group(&effect),
                     Effect::Start { state, reason, attempt, coalesced, run } => {
                         let version = state.version;
-                        let details =
-                            RunDetails { run, reason, version, attempt, coalesced, permit: None };
+                        let details = RunDetails { run, reason, version, attempt, coalesced, permit: None };
                         inputs.extend(self.start(state, details));
                         inputs.extend(self.once.is_some().then_some(Input::Retire { deadline: None }));
                     }

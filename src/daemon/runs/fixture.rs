@@ -58,8 +58,14 @@ pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
 pub(super) fn plan(runs: &Runs) -> Plan {
     let version = Version::Revision(1);
     let state = State { seq: Seq(1), version, content: Content::Value("1".into()) };
-    let details =
-        RunDetails { run: runs.next_id(), reason: Reason::Change, version, attempt: 2, coalesced: 3, permit: None };
+    let details = RunDetails {
+        run: runs.next_id(),
+        reason: Reason::Change,
+        version,
+        attempt: 2,
+        coalesced: 3,
+        permit: None,
+    };
     Plan { details, input: None, state, permit: None }
 }
 
