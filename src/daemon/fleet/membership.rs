@@ -80,6 +80,7 @@ struct All {
 }
 
 /// The task.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Membership {
     place: Place,
     inbox: mpsc::UnboundedReceiver<ToMember>,
@@ -470,13 +471,11 @@ impl Membership {
                     let proof = self.target.prove();
                     self.requests.push(Box::pin(async move {
                         let proved = tokio::time::timeout(TARGET_WITHIN, proof).await.is_ok();
-                        match read::all(&store, &keys).await {
-                            Ok((entries, at)) => Answer::All(Some(All { entries, at, proved })),
-                            Err(_) => {
-                                tokio::time::sleep(RETRY.0 + RETRY.0.mul_f64(fastrand::f64())).await;
-                                Answer::All(None)
-                            }
+                        if let Ok((entries, at)) = read::all(&store, &keys).await {
+                            return Answer::All(Some(All { entries, at, proved }));
                         }
+                        tokio::time::sleep(RETRY.0 + RETRY.0.mul_f64(fastrand::f64())).await;
+                        Answer::All(None)
                     }));
                 }
                 conduct::Effect::ReadSummary => {

@@ -55,11 +55,13 @@ async fn one(store: &Store, keys: &Keys, key: GroupKey) -> Result<Entry, StoreEr
 /// The keys of our host.
 pub(super) async fn own(store: &Store, keys: &Keys, host: &HostName) -> Result<Own, StoreError> {
     let host = || host.clone();
+    // Boxed: the future of one request is large, and each of many memberships would hold four of them.
+    let read = |key| Box::pin(one(store, keys, key));
     let (record, alive, permit, control) = tokio::try_join!(
-        one(store, keys, GroupKey::Host(host())),
-        one(store, keys, GroupKey::Alive(host())),
-        one(store, keys, GroupKey::Permit(host())),
-        one(store, keys, GroupKey::Control),
+        read(GroupKey::Host(host())),
+        read(GroupKey::Alive(host())),
+        read(GroupKey::Permit(host())),
+        read(GroupKey::Control),
     )?;
     Ok(Own { record, alive, permit, control: control.revision() })
 }

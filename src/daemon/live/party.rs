@@ -314,14 +314,14 @@ impl Task {
         let party = self.party.as_ref()?;
         let shown = party.membership.shown();
         let stage = self.machine.permit_stage();
-        let state = match stage {
+        let word = match stage {
             Some(PermitStage::Granted | PermitStage::Claiming) => "granted",
             Some(_) | None => shown.state,
         };
         Some(FleetStatus {
             group: party.group.clone(),
             permit: stage.unwrap_or(PermitStage::None).word().to_owned(),
-            state: state.to_owned(),
+            state: word.to_owned(),
             why: shown.why,
         })
     }
