@@ -185,7 +185,7 @@ fn every_update_since_the_beginning_is_run() {
         assert_eq!(known.out(), "3 4\n4 5\n", "{since}: {}", known.err());
     }
     let mut forgotten = Program::start(store, &args);
-    forgotten.complains("etcd does not know the changes of /h/k since revision 1 ");
+    forgotten.complains("etcd does not know the changes of /h/k since revision 2 ");
     forgotten.says("4 5\n");
     assert_eq!(forgotten.out(), "4 5\n");
     let args = ["watch", "/h/k", "--settle", "50ms", "--from", "0", "--once", "--", "sh", "-c", line];
@@ -341,7 +341,7 @@ fn a_command_can_ask_on_the_terminal() {
     good(&store, &["put", "/k", "one"]);
     let ask = r#"printf "%s? " "$TWITCHER_KEY"; read -r answer; echo "said $answer ($(twitcher get /k))""#;
     let command = format!(
-        "{} watch /k --no-settle --tty -- sh -c '{ask}'; echo ended $?; read -r rest",
+        "trap : INT; {} watch /k --no-settle --tty -- sh -c '{ask}'; echo ended $?; read -r rest",
         program().display()
     );
     let path = format!("{}:/usr/bin:/bin", program().parent().unwrap().display());

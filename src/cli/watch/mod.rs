@@ -81,7 +81,7 @@ pub(super) struct Args {
     since: Since,
     /// How often a command that failed is run again, with the newest state: a number or `unlimited`. A newer state ends
     /// the retries
-    #[arg(long, value_name = "N", default_value = "0", value_parser = retries)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = retries, allow_negative_numbers = true)]
     retries: Retries,
     /// Wait before the first retry; it doubles from retry to retry, up to 5m
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = super::duration,
