@@ -118,7 +118,7 @@ pub fn interpreter_of(script: &str) -> Option<OsString> {
 /// The program that env(1) is asked to look for.
 fn env_target(interpreter: &[u8], argument: &[u8]) -> Option<OsString> {
     let is_env = interpreter.rsplit(|byte| *byte == b'/').next() == Some(b"env");
-    let words = argument.split(|byte| byte.is_ascii_whitespace());
+    let words = argument.split(u8::is_ascii_whitespace);
     let mut words = words.filter(|word| !word.is_empty() && *word != b"-S" && !word.contains(&b'='));
     words
         .next()
