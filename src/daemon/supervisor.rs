@@ -230,7 +230,8 @@ impl Supervisor {
         let mut handover = handover;
         let former = handover.as_mut().and_then(|handover| handover.fleet.take());
         let fleet = self.membership(&spec, &store, former);
-        let circumstances = Circumstances { handover, rest, grace: self.grace, once: None, fleet };
+        let circumstances =
+            Circumstances { handover, rest, grace: self.grace, fleet, ..Circumstances::default() };
         let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);
         let task = self.tasks.spawn(task).id();
         Some(Place { live, task, retiring: false, next: None })

@@ -154,7 +154,7 @@ impl Lowering<'_> {
             self.warn_of_fleet_keys(target, settings);
         }
         let table = self.table;
-        if fleet.as_ref().is_some_and(|fleet| fleet.needs_permits()) && !table.has("run_on_load") {
+        if fleet.as_ref().is_some_and(FleetSpec::needs_permits) && !table.has("run_on_load") {
             // A thousand daemons that a package update restarts at once run nothing.
             policy.run_on_load = RunOnLoad::Changed;
         }

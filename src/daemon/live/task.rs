@@ -35,8 +35,10 @@ pub(super) struct Task {
     rest: Option<Box<Instant>>,
     /// How long a run for another target may go on.
     pub(super) grace: Duration,
-    /// Its first run is its only one, whose outcome goes here.
+    /// Its first run, with the retries of that, is its only one, and its outcomes go here.
     pub(super) once: Option<mpsc::UnboundedSender<Outcome>>,
+    /// Called with the first state, before anything runs for it.
+    announce: Option<fn(&WatchSpec, &State)>,
     /// Boxed: none takes one word, ten thousand times.
     pub(super) readings: Option<Box<Readings>>,
     /// Its part in a fleet's group.
@@ -70,7 +72,7 @@ impl Task {
         circumstances: Circumstances,
         mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
-        let Circumstances { handover, rest, grace, once, fleet } = circumstances;
+        let Circumstances { handover, rest, grace, once, announce, fleet } = circumstances;
         let subscription = subscribe(&spec, store);
         let mut machine = remembered::machine(&spec, &runs);
         let party = fleet.and_then(|fleet| Party::new(fleet, &spec, Arc::clone(&mailbox))).map(Box::new);
@@ -91,6 +93,7 @@ impl Task {
             rest: rest.map(Box::new),
             grace,
             once,
+            announce,
             readings: None,
             party,
             begun: false,
@@ -196,6 +199,9 @@ impl Task {
     /// Gives the machine a state of the subscription, with the watch's own sequence number.
     pub(super) fn see(&mut self, update: Update) {
         let Update { mut state, updates } = update;
+        if let Some(announce) = self.announce.take() {
+            announce(&self.spec, &state);
+        }
         let last = self.machine.newest();
         if last.is_some_and(|last| is_same(last.as_seen(), state.as_seen())) {
             // A new subscription, after a new configuration of the store, begins with a known state.
