@@ -148,6 +148,7 @@ impl WatchState {
 
 /// One watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own of a documented format")]
 pub struct WatchStatus {
     /// Its name.
     pub name: String,
