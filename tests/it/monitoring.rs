@@ -2,6 +2,7 @@
 //! Prometheus' own tool.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -85,17 +86,15 @@ fn alerts_fire_on_what_they_are_about_and_on_nothing_else() {
 #[test]
 fn every_query_of_the_dashboard_is_a_query() {
     let directory = tempfile::tempdir().unwrap();
-    let rules: String = queries()
-        .iter()
-        .enumerate()
-        .map(|(at, query)| {
-            let query =
-                query.replace("$__rate_interval", "5m").replace("$instance", ".*").replace("$watch", ".*");
-            format!("  - record: query:{at}\n    expr: {}\n", serde_json::to_string(&query).unwrap())
-        })
-        .collect();
+    let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
+    for (at, query) in queries().iter().enumerate() {
+        let query =
+            query.replace("$__rate_interval", "5m").replace("$instance", ".*").replace("$watch", ".*");
+        writeln!(rules, "  - record: query:{at}\n    expr: {}", serde_json::to_string(&query).unwrap())
+            .unwrap();
+    }
     let file = directory.path().join("queries.yml");
-    std::fs::write(&file, format!("groups:\n- name: dashboard\n  rules:\n{rules}")).unwrap();
+    std::fs::write(&file, rules).unwrap();
     promtool(&["check", "rules", file.to_str().unwrap()], "");
 }
 
