@@ -56,6 +56,8 @@ pub(super) struct EntryLine {
     ended: u64,
     #[serde(default)]
     failed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    succeeded: Option<jiff::Timestamp>,
 }
 
 impl EntryLine {
@@ -71,6 +73,7 @@ impl EntryLine {
             tenure: entry.tenure.clone(),
             ended: entry.ended,
             failed: entry.failed,
+            succeeded: entry.succeeded,
         }
     }
 
@@ -84,6 +87,7 @@ impl EntryLine {
         entry.tenure = self.tenure;
         entry.ended = self.ended;
         entry.failed = self.failed;
+        entry.succeeded = self.succeeded;
     }
 }
 

@@ -27,6 +27,7 @@ mod fleet;
 mod logging;
 mod machines;
 mod monitor;
+mod monitoring;
 mod nginx;
 mod operate;
 mod pages;
