@@ -141,6 +141,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("TWITCHER_ATTEMPT", "1, and more for retries"),
     ("TWITCHER_COALESCED", "how many updates this run stands for"),
     ("TWITCHER_RUN", "unique id of the run, in every log line of it"),
+    ("TWITCHER_PERMIT", "number of the permit to run, which rises within a group; only with [watch.fleet]"),
     ("TWITCHER_HOST", "name of this host"),
     ("TWITCHER_VAR_NAME", "the value of each name of [vars], in capitals and with _ for -"),
 ];

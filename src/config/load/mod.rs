@@ -505,7 +505,6 @@ impl Loader {
                 "correct that file first",
             ));
         }
-        problems.extend(unbuilt_fleets(&raw.source, &watches));
         let report = FileReport { elsewhere, here: watches.len(), notes, ..report(path, problems) };
         let offer = (report.state == FileState::Loaded).then(|| {
             let loaded = |(spec, span): lower::Placed| LoadedWatch {
@@ -577,20 +576,6 @@ impl Loader {
         }
         changed
     }
-}
-
-/// Whether the daemon performs what `[watch.fleet]` asks for.
-pub(crate) const FLEET_IS_BUILT: bool = true;
-
-/// Refuses watches that would act without the permits that they ask for.
-fn unbuilt_fleets(source: &Source, watches: &[lower::Placed]) -> Vec<Problem> {
-    let in_fleet = watches.iter().filter(|(spec, _)| !FLEET_IS_BUILT && spec.fleet.is_some());
-    let problem = |(spec, span): &lower::Placed| {
-        source
-            .problem(span.clone(), format!("`{}` takes part in a fleet, which is not built into this version of twitcher", spec.name))
-            .with_help("take `[watch.fleet]` out, or write `fleet = false` where it is from `[defaults.fleet]`; the watch then acts without permits")
-    };
-    in_fleet.map(problem).collect()
 }
 
 /// What became of the text of a watch file.

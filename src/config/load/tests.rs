@@ -173,26 +173,16 @@ fn a_broken_file_changes_nothing_of_what_runs() {
     assert_eq!(site.reload(), "-git");
 }
 
-/// Until the daemon performs it: a watch that asks for permits may not act without them.
 #[test]
-fn a_watch_that_asks_for_a_fleet_is_refused_while_there_is_none() {
+fn a_watch_that_takes_part_in_a_fleet_is_another_definition() {
     let mut site = Site::new();
     let plain = format!("{}timeout = 1\n", watch(1));
     site.write("git.toml", &plain);
     site.reload();
     site.write("git.toml", format!("{plain}[watch.fleet]\n"));
-    let told = site.reload();
-    if FLEET_IS_BUILT {
-        assert_eq!(told, "*git");
-    } else {
-        assert!(
-            told.starts_with("[broken] git.toml:1:1: `git` takes part in a fleet, which is not built"),
-            "{told}"
-        );
-        assert_eq!(site.names(), "git", "its last valid version stays in effect");
-    }
+    assert_eq!(site.reload(), "*git");
     site.write("git.toml", format!("{plain}fleet = false\n"));
-    assert!(!site.reload().contains("broken"));
+    assert_eq!(site.reload(), "*git");
 }
 
 #[test]
