@@ -111,7 +111,8 @@ impl Fleet {
 }
 
 fn at_most(url: &str, limit: usize) {
-    let fleet = Fleet::start(url, &format!("max_parallel = {limit}"), "sleep 0.3");
+    let fleet =
+        Fleet::start(url, &format!("max_parallel = {limit}"), "sleep 0.3; test $TWITCHER_PERMIT -gt 0");
     for value in ["second", "third"] {
         let version = fleet.put(value);
         fleet.until_all_have(&version);

@@ -237,10 +237,7 @@ impl Membership {
             Happened::Told(None) => self.gone = true,
             Happened::Answered(answer) => self.answered(answer),
             Happened::Permit(entry) => {
-                if let Some(Value::Permit(permit)) = &entry.value {
-                    self.fences.retain(|id, _| *id == permit.id || Some(*id) > self.member.record().back);
-                    self.fences.entry(permit.id).or_insert(entry.at.0);
-                }
+                self.note_fence(&entry);
                 self.member(member::Input::Permit(entry));
             }
             Happened::Seat(entry) => self.conductor(conduct::Input::Changed(GroupKey::Conductor, entry)),
@@ -256,6 +253,15 @@ impl Membership {
                 self.member(member::Input::TenureLost);
             }
             Happened::Time => self.time(),
+        }
+    }
+
+    /// Remembers the revision at which a permit was seen first.
+    fn note_fence(&mut self, entry: &Entry) {
+        if let Some(Value::Permit(permit)) = &entry.value {
+            let back = self.member.record().back;
+            self.fences.retain(|id, _| *id == permit.id || Some(*id) > back);
+            self.fences.entry(permit.id).or_insert(entry.at.0);
         }
     }
 
@@ -344,7 +350,10 @@ impl Membership {
             Answer::Revoked if self.leaving => self.gone = true,
             Answer::Revoked => self.member(member::Input::Revoked),
             Answer::Nothing => {}
-            Answer::Own(own) => self.member(member::Input::Own(*own)),
+            Answer::Own(own) => {
+                self.note_fence(&own.permit);
+                self.member(member::Input::Own(*own));
+            }
             Answer::Away(again) => {
                 self.say(ToWatch::Offline);
                 self.requests.push(again);
@@ -399,7 +408,7 @@ impl Membership {
                     self.requests.push(Box::pin(async move { Answer::Member(ticket, commit.await) }));
                 }
                 member::Effect::Permit(permit) => {
-                    let fence = self.fences.get(&permit.id).copied().unwrap_or_default();
+                    let fence = self.fences.get(&permit.id).copied();
                     self.say(ToWatch::Permit { permit, fence });
                 }
                 member::Effect::Claimed { permit, fresh_until } => {

@@ -16,7 +16,7 @@ pub(in crate::daemon) enum ToWatch {
         /// Under this permit.
         permit: Arc<Permit>,
         /// The store's revision of it, which rises from permit to permit.
-        fence: i64,
+        fence: Option<i64>,
     },
     /// The claim stands: the action may start until then.
     Claimed {

@@ -54,7 +54,8 @@ pub(super) struct Party {
 struct Granted {
     permit: PermitId,
     state: StateId,
-    fence: i64,
+    /// Not known of a permit that a former daemon was granted.
+    fence: Option<i64>,
 }
 
 /// What the group was told of a watch that does not ask.
@@ -108,13 +109,13 @@ impl Party {
         let LivePermit { id, state } = live.permit.as_ref()?;
         let state = state.parse().ok()?;
         let terms = &spec.fleet.as_ref()?.terms;
-        self.permits.push_back(Granted { permit: *id, state, fence: 0 });
+        self.permits.push_back(Granted { permit: *id, state, fence: None });
         let deadline = since.checked_add(terms.deadline).unwrap_or(since);
         Some(Grant { permit: *id, order: Seq(0), deadline, hold: terms.hold, retry: false })
     }
 
     /// The permit of the run that is about to start: for its record, and for its environment.
-    pub(super) fn starting(&mut self) -> Option<(LivePermit, i64)> {
+    pub(super) fn starting(&mut self) -> Option<(LivePermit, Option<i64>)> {
         let claimed = self.claimed.take()?;
         let granted = self.permits.iter().find(|granted| granted.permit == claimed)?;
         let Granted { permit, state, fence } = *granted;
@@ -159,7 +160,7 @@ impl Party {
         std::pin::Pin::new(finishing).poll(context).map(drop)
     }
 
-    fn grant(&mut self, permit: &Permit, fence: i64) -> Grant {
+    fn grant(&mut self, permit: &Permit, fence: Option<i64>) -> Grant {
         let Permit { id, state, .. } = *permit;
         if !self.permits.iter().any(|granted| granted.permit == id) {
             self.permits.push_back(Granted { permit: id, state, fence });

@@ -75,7 +75,7 @@ impl Task {
         let run = details.run.clone();
         let granted = self.party.as_mut().and_then(|party| party.starting());
         let (permit, fence) = granted.unzip();
-        let details = RunDetails { permit: fence, ..details };
+        let details = RunDetails { permit: fence.flatten(), ..details };
         let end = self.runs.start(&self.spec, Plan { details, input, state, permit })?;
         self.has_ended(&end);
         Some(Input::Ended(RunEnd { run, verdict: end.verdict }))
