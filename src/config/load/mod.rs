@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::accounts::{Accounts, AnyAccounts, SystemAccounts};
 use super::files::Listing;
-use super::problem::{Place, Problem, Severity, Source};
+use super::problem::{Place, Problem, Severity};
 use super::raw::{self, AccountName, Local, RawLocal};
 use super::stall::{self, Progress, ReadingThreads, UNANSWERED};
 use super::trust::TrustedOpen;
