@@ -8,6 +8,7 @@ mod bulk;
 mod control;
 mod event;
 mod explain;
+mod group;
 mod handle;
 mod mailbox;
 mod party;

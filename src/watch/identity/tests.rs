@@ -230,6 +230,8 @@ fn terms_of_a_fleet_are_no_part_of_it_and_its_group_only_where_it_has_a_name_of_
     assert!(!spec.means_the_same_as(&minimal()), "it begins or ends to take part");
     let mut other = spec.clone();
     other.fleet = fleet("git", Terms::default());
+    assert!(!other.means_the_same_as(&spec), "from now on it needs permits");
+    other.fleet = fleet("git", Terms { soak: Duration::from_secs(1), ..unlimited.clone() });
     assert!(other.means_the_same_as(&spec) && !other.is_defined_as(&spec), "a live watch takes them over");
     other.fleet = fleet("web", unlimited);
     assert!(!other.means_the_same_as(&spec));

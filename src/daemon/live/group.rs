@@ -1,0 +1,163 @@
+//! What the machine of a live watch wants of its fleet's group, and what the group says to it.
+
+use std::time::{Duration, Instant};
+
+use super::bulk;
+use super::party::Stand;
+use super::task::Task;
+use crate::daemon::fleet::{ToWatch, boot_time};
+use crate::fleet::StateId;
+use crate::fleet::member::{Input as Told, Then};
+use crate::fleet::record::{BehindWhy, Last, LastOutcome};
+use crate::policy::{After, Disposition, Effect, Input, PermitStage, Phase};
+use crate::status::FleetStatus;
+
+/// Hosts that see a change at the same moment ask within so long of each other.
+const SPREAD: Duration = Duration::from_millis(100);
+
+impl Task {
+    /// The id of the newest state, by which all hosts name it.
+    fn newest_id(&mut self) -> Option<StateId> {
+        let newest = self.machine.newest()?;
+        let party = self.party.as_mut()?;
+        match party.newest {
+            Some((seq, id)) if seq == newest.seq => Some(id),
+            Some(_) | None => {
+                let id = bulk::with(&newest.content, || StateId::new(newest.version, &newest.content));
+                party.newest = Some((newest.seq, id));
+                Some(id)
+            }
+        }
+    }
+
+    /// Performs an effect that concerns the group.
+    pub(super) fn tell_group(&mut self, effect: &Effect) {
+        let newest = self.newest_id();
+        let Some(party) = self.party.as_mut() else { return };
+        let told = match effect {
+            Effect::Ask { order: _, swap } => {
+                let Some(state) = newest else { return };
+                Told::Ask { state, swap: *swap, within: SPREAD }
+            }
+            Effect::Withdraw => Told::Withdraw,
+            Effect::Claim { permit, attempt } => {
+                party.claimed = Some(*permit);
+                Told::Claim { permit: *permit, attempt: *attempt }
+            }
+            Effect::Report { run: _, permit, then } => {
+                let Some(granted) = party.permits.iter().find(|granted| granted.permit == *permit) else {
+                    return;
+                };
+                let failed = Last { outcome: LastOutcome::Failed, exit_code: None };
+                let then = match then {
+                    After::Return => Then::Return,
+                    After::Retry => Then::Retry,
+                    After::Hold => Then::Hold,
+                };
+                let (permit, state) = (*permit, granted.state);
+                Told::Ended { permit, state, last: party.last.take().unwrap_or(failed), then }
+            }
+            Effect::Return { permit, failed } => Told::Return { permit: *permit, failed: *failed },
+            Effect::Acquire
+            | Effect::Release
+            | Effect::Start { .. }
+            | Effect::Signal { .. }
+            | Effect::Skip { .. }
+            | Effect::Applied { .. }
+            | Effect::GaveUp { .. }
+            | Effect::Stopped { .. }
+            | Effect::Revived
+            | Effect::Resumed
+            | Effect::Answer(_)
+            | Effect::Drained => return,
+        };
+        party.membership.tell(told);
+    }
+
+    /// Tells the group how the watch stands while it neither asks nor acts.
+    pub(super) fn tell_stand(&mut self) {
+        if self.party.is_none() {
+            return;
+        }
+        let stand = self.stand();
+        let Some(party) = self.party.as_mut() else { return };
+        if party.told == stand {
+            return;
+        }
+        party.told = stand;
+        match stand {
+            Some(Stand::Applied(state)) => party.membership.tell(Told::Applied(state)),
+            Some(Stand::Behind(state, why)) => party.membership.tell(Told::Behind(Some(state), why)),
+            None => {}
+        }
+    }
+
+    /// `None`: the group knows by itself.
+    fn stand(&mut self) -> Option<Stand> {
+        match self.machine.permit_stage() {
+            Some(PermitStage::None) | None => {}
+            Some(_) => return None,
+        }
+        let id = self.newest_id()?;
+        let behind = |why| Some(Stand::Behind(id, why));
+        match self.machine.disposition()? {
+            Disposition::Applied => return Some(Stand::Applied(id)),
+            Disposition::Absent | Disposition::GivenUp => return None,
+            Disposition::Open
+            | Disposition::SeenAtLoad
+            | Disposition::ChangedWhileDown
+            | Disposition::Discarded => {}
+        }
+        let reports_only = self.party.as_ref().is_some_and(|party| party.reports_only);
+        match self.machine.phase() {
+            Phase::Paused => behind(BehindWhy::Paused),
+            Phase::Stopped => behind(BehindWhy::Stopped),
+            // One write for each version.
+            _ if reports_only => None,
+            Phase::Settling => behind(BehindWhy::Settling),
+            Phase::Splaying => behind(BehindWhy::Splaying),
+            Phase::Idle | Phase::Waiting | Phase::Running | Phase::Retrying | Phase::Failed => {
+                behind(BehindWhy::Waiting)
+            }
+        }
+    }
+
+    /// The group says something.
+    pub(super) fn hear_group(&mut self, word: ToWatch) {
+        self.newest_id();
+        let Some(party) = self.party.as_mut() else { return };
+        let input = match word {
+            ToWatch::Permit { permit, fence } => Input::Permit(party.grant(&permit, fence)),
+            ToWatch::Claimed { permit, fresh_until } => {
+                if self.is_unread() {
+                    // Nothing starts before the store has been read: the slot is asked for once more afterwards.
+                    self.decide(Input::Offline);
+                }
+                // How long it is fresh is told by the clock that goes on while the machine sleeps.
+                let fresh = fresh_until.since(boot_time());
+                Input::Claimed { permit, fresh_until: Instant::now() + fresh }
+            }
+            ToWatch::Refused(permit) => Input::Refused(permit),
+            ToWatch::Lost(permit) => Input::PermitLost(permit),
+            ToWatch::Offline => Input::Offline,
+        };
+        self.decide(input);
+    }
+
+    /// What `status --json` shows of the fleet.
+    pub(super) fn fleet_status(&self) -> Option<FleetStatus> {
+        let party = self.party.as_ref()?;
+        let shown = party.membership.shown();
+        let stage = self.machine.permit_stage();
+        let word = match stage {
+            Some(PermitStage::Granted | PermitStage::Claiming) => "granted",
+            Some(_) | None => shown.state,
+        };
+        Some(FleetStatus {
+            group: party.group.clone(),
+            permit: stage.unwrap_or(PermitStage::None).word().to_owned(),
+            state: word.to_owned(),
+            why: shown.why,
+        })
+    }
+}
