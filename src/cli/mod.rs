@@ -63,7 +63,7 @@ pub struct Common {
     /// Directory of twitcher.conf and the watch files
     #[arg(short, long, global = true, env = CONFIG, value_name = "DIR", default_value = "/etc/twitcher")]
     pub config: PathBuf,
-    /// Whether to colour: auto is on a terminal, unless NO_COLOR is set
+    /// Whether to colour: auto is on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
     pub(crate) color: ColorChoice,
 }

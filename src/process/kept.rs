@@ -52,7 +52,9 @@ mod tests {
 
     fn kept(parts: &[&[u8]]) -> String {
         let mut kept = Kept::default();
-        parts.iter().for_each(|part| kept.add(part));
+        for part in parts {
+            kept.add(part);
+        }
         assert!(kept.bytes.len() <= 2 * KEPT_BYTES);
         kept.text()
     }

@@ -49,13 +49,16 @@ impl Stream {
     }
 }
 
+/// Takes a line of one of the streams.
+type Emit = Box<dyn FnMut(Stream, &str) + Send>;
+
 /// Receives the output of one run.
 pub struct OutputSink {
     /// One for each stream: each has lines of its own.
     stdout: LineGate,
     stderr: LineGate,
     kept: Kept,
-    emit: Box<dyn FnMut(Stream, &str) + Send>,
+    emit: Emit,
     leftovers: Leftovers,
     /// Set when the output is to be read and discarded.
     muted: Arc<AtomicBool>,
