@@ -15,7 +15,7 @@ fn a_trigger_is_shown_with_everything_that_the_run_would_get() {
     let out = daemon.path("out").display().to_string();
     let watch = format!(
         "[[watch]]\nkey = '/a'\naction = ['tee', '{out}']\nuid = 'nobody'\ncwd = '/tmp'\numask = '077'\nnice = 7\n\
-         limits = {{ nofile = 64 }}\nenv = {{ COLOUR = 'blue' }}\nrun_on_load = false\n"
+         limits = {{ nofile = 64 }}\nenv = {{ COLOUR = 'blue' }}\nrun_on_load = false\nsettle = '1h'\n"
     );
     daemon.write("a.toml", &watch);
     daemon.write("script.toml", "[[watch]]\nkey = '/none'\nscript = '#!/bin/sh\\ntrue'\n");
