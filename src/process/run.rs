@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::OutputSink;
 use super::children::OwnChild;
+use super::foreground::Foreground;
 use super::output::Pipes;
 use super::procfs::Groups;
 use super::spawn::{self, Status};
@@ -256,6 +257,8 @@ pub(super) struct Run {
     groups: Groups,
     feed: Option<Feed>,
     output: Option<(Pipes, OutputSink)>,
+    /// Taken back when the run has ended.
+    _foreground: Option<Foreground>,
 }
 
 impl Run {
@@ -265,7 +268,12 @@ impl Run {
         feed: Option<Feed>,
         output: Option<(Pipes, OutputSink)>,
     ) -> Self {
-        Self { leader, groups, feed, output }
+        Self { leader, groups, feed, output, _foreground: None }
+    }
+
+    /// The same for a run that has the terminal.
+    pub(super) fn with_terminal(self, foreground: Option<Foreground>) -> Self {
+        Self { _foreground: foreground, ..self }
     }
 
     pub(super) fn start(self, since: Instant) -> Running {

@@ -42,6 +42,8 @@ pub(super) fn exit_status(page: &str) -> Vec<Entry> {
         "watch" => &[
             ("that of the command (--once)", "128 + N if signal N ended it."),
             ("128 + N", "Signal N ended twitcher watch itself."),
+            ("126", "At the start: the program cannot be executed."),
+            ("127", "At the start: the program is not there."),
         ],
         _ => &[],
     });
