@@ -128,6 +128,22 @@ pub enum WatchState {
 }
 
 impl WatchState {
+    /// All of them.
+    #[cfg(test)]
+    pub const ALL: [Self; 11] = [
+        Self::Idle,
+        Self::Settling,
+        Self::Splaying,
+        Self::Waiting,
+        Self::Running,
+        Self::Retrying,
+        Self::Failed,
+        Self::Paused,
+        Self::Stopped,
+        Self::Unreachable,
+        Self::Disabled,
+    ];
+
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
@@ -262,4 +278,38 @@ pub struct ReloadReport {
     /// What is loaded and does less than it says.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// It is what a reload would do; nothing was changed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `twitcher trigger --dry-run`: the run that would be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The watch.
+    pub watch: String,
+    /// Why the run would not be started now.
+    pub refused: Option<String>,
+    /// How old the state is that it would be given, where the key was not read.
+    pub verified_seconds: Option<u64>,
+    /// The user's name and number.
+    pub user: String,
+    /// The group's number.
+    pub group: u32,
+    /// The supplementary groups' numbers; null: those of the daemon.
+    pub groups: Option<Vec<u32>>,
+    /// The directory.
+    pub directory: String,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// The niceness; null: that of the daemon.
+    pub nice: Option<i32>,
+    /// The limits, as `nofile = 1024`.
+    pub limits: Vec<String>,
+    /// The environment, as `NAME=value`.
+    pub environment: Vec<String>,
+    /// The program and its arguments.
+    pub arguments: Vec<String>,
+    /// Standard input as base64; null: `/dev/null`.
+    pub input: Option<String>,
 }

@@ -17,6 +17,7 @@ use crate::watch::{Detail, WatchSpec};
 ///
 /// Users and groups are checked as for a daemon that runs as root. Each problem is shown as `file:line:column` with the line and a hint. Exit status 1 if there is any.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  twitcher check\n  twitcher check --host web-17 --var role=web")]
 pub struct Args {
     /// Check these files as if they were in the directory, instead of what is in it
     files: Vec<PathBuf>,

@@ -1,4 +1,4 @@
-//! What the shell is offered on Tab where only the machine knows: names of stores and keys.
+//! What the shell is offered on Tab where only the machine knows: names of watches, stores and keys.
 //!
 //! Errors are silent and nothing takes long: a prompt is no place for either.
 
@@ -6,10 +6,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ColorChoice;
 use clap_complete::CompletionCandidate;
 
 use super::Common;
 use super::store_name::store_spec;
+use crate::config::accounts::AnyAccounts;
+use crate::config::{Loader, Trust, hostname};
 use crate::store::Access;
 use crate::tree::place::key_text;
 use crate::watch::Key;
@@ -22,6 +25,13 @@ pub(super) fn stores() -> Vec<CompletionCandidate> {
     let settings = line().common.settings();
     let names = settings.map(|settings| settings.stores.keys().map(ToString::to_string).collect::<Vec<_>>());
     names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The watches of the watch files: whoever can read these need not be able to ask the daemon.
+pub(super) fn watches() -> Vec<CompletionCandidate> {
+    let mut loader = Loader::with(&line().common.config, Trust::Anyone, Box::new(AnyAccounts), hostname());
+    let watches = loader.reload().watches;
+    watches.keys().map(ToString::to_string).map(CompletionCandidate::new).collect()
 }
 
 /// The keys that begin with what was typed: those directly below its last slash.
@@ -76,7 +86,9 @@ fn line() -> Line {
     Line {
         common: Common {
             config: option(&words, &["-c", "--config"])
+                .or_else(|| std::env::var_os(super::CONFIG))
                 .map_or_else(|| PathBuf::from("/etc/twitcher"), PathBuf::from),
+            color: ColorChoice::Auto,
         },
         store: option(&words, &["--store"])
             .and_then(|store| store.into_string().ok())

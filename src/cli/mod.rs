@@ -19,6 +19,7 @@ mod monitor;
 mod operate;
 mod output;
 mod paint;
+mod preview;
 mod progress;
 mod put;
 mod run;
@@ -38,7 +39,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::accounts::SystemAccounts;
 use crate::config::{Loader, Problem, Settings, Trust};
@@ -61,30 +62,45 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
     /// Directory of twitcher.conf and the watch files
-    #[arg(short, long, global = true, value_name = "DIR", default_value = "/etc/twitcher")]
+    #[arg(short, long, global = true, env = CONFIG, value_name = "DIR", default_value = "/etc/twitcher")]
     pub config: PathBuf,
+    /// Whether to colour: auto is on a terminal, unless `NO_COLOR` is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
+    pub(crate) color: ColorChoice,
 }
+
+/// The environment's name of the directory.
+const CONFIG: &str = "TWITCHER_CONFIG";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(after_help = "Example:\n  twitcher -c ./config run")]
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
     History(history::Args),
     /// Why a watch did or did not run
+    #[command(after_help = "Examples:\n  twitcher explain web-server")]
     Explain(operate::Named),
     /// Run the action of a watch now, with the current state, under its run mode
+    #[command(
+        after_help = "Examples:\n  twitcher trigger web-server --dry-run\n  twitcher trigger web-server"
+    )]
     Trigger(operate::Trigger),
     Wait(wait::Args),
     /// Let watches start nothing, also across a restart of the daemon; they keep looking
+    #[command(after_help = "Examples:\n  twitcher pause web-server --for 1h\n  twitcher pause 'web-*'")]
     Pause(operate::Pause),
     /// Let paused or stopped watches go on, with the newest state if that was not applied
+    #[command(after_help = "Examples:\n  twitcher resume --all")]
     Resume(operate::Resume),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
+    #[command(after_help = "Examples:\n  twitcher reload --dry-run\n  twitcher reload")]
     Reload(operate::Reload),
     Watch(watch::Args),
     Get(get::Args),
     Put(put::Args),
+    #[command(alias = "delete")]
     Del(del::Args),
     Ls(ls::Args),
     Tree(tree::Args),
@@ -92,9 +108,22 @@ enum Command {
     Load(document::Load),
     Monitor(monitor::Args),
     #[cfg(feature = "convert")]
+    #[command(after_help = "Example:\n  twitcher convert old.twc > new.toml")]
     Convert(convert::Args),
-    #[command(hide = true)]
     Generate(generate::Args),
+    /// Print the version
+    #[command(after_help = "Examples:\n  twitcher version")]
+    Version,
+    /// What some other programs call this
+    #[command(hide = true)]
+    Completions(generate::Completions),
+    /// A slip: two commands list something
+    #[command(hide = true)]
+    List {
+        /// Whatever follows.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        _rest: Vec<std::ffi::OsString>,
+    },
 }
 
 /// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
@@ -119,7 +148,7 @@ pub fn main() -> ExitCode {
 
 /// Whether the directory of settings was named on the command line: the usual one may be missing.
 fn names_settings(matches: &clap::ArgMatches) -> bool {
-    matches.value_source("config") == Some(ValueSource::CommandLine)
+    matches!(matches.value_source("config"), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
         || matches.subcommand().is_some_and(|(_, matches)| names_settings(matches))
 }
 
@@ -148,6 +177,11 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "convert")]
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Version => print(&format!("{}\n", generate::VERSION)),
+        Command::Completions(args) => generate::completions(&args),
+        Command::List { _rest: _ } => Err(Failure::usage(
+            "there is no command `list`: `twitcher status` lists the watches, `twitcher ls` the keys of a store",
+        )),
     }
 }
 
@@ -162,7 +196,7 @@ impl Common {
             // What is there and cannot be read is said where it is read.
             Ok(_) | Err(_) => return Ok(()),
         };
-        Err(Failure::new(format!("cannot use the configuration of -c {}: {why}", self.config.display())))
+        Err(Failure::new(format!("cannot use the configuration directory {}: {why}", self.config.display())))
     }
 
     /// Asks the daemon that serves this configuration.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
+
 use super::select::{is_glob, selected};
-use super::{Common, Failure};
+use super::{Common, Failure, complete};
 use crate::control::Request;
 use crate::status::{Status, WatchState, WatchStatus};
 use crate::watch::Version;
@@ -20,11 +22,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(
     disable_version_flag = true,
-    after_help = "Exit status: 0 converged, 1 no daemon or no such watch, 3 a watch gave up, is stopped, paused or disabled, 4 timed out.\n\nExample:\n  version=$(twitcher put /nginx/conf - < nginx.conf) && twitcher wait nginx --timeout 2m"
+    after_help = "Exit status: 0 converged, 1 no daemon or no such watch, 3 a watch gave up, is stopped, paused or disabled, 4 timed out.\n\nExamples:\n  twitcher put /web/server on && twitcher wait web-server --timeout 2m"
 )]
 pub(super) struct Args {
     /// The watches; `*` and `?` match any text and any character
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(complete::watches))]
     names: Vec<String>,
     /// Until this version of the key or a later one is applied; in a directory, exactly this one
     #[arg(long, value_name = "VERSION")]

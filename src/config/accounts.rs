@@ -98,7 +98,7 @@ impl Accounts for SystemAccounts {
 
 /// The accounts of a machine that cannot be asked: every name exists.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AnyAccounts;
+pub struct AnyAccounts;
 
 impl Accounts for AnyAccounts {
     fn daemon(&self) -> DaemonIdentity {

@@ -1,11 +1,24 @@
 //! `hosts`: which machines a watch is for, by globs on the host's name. Pure.
 
+use crate::watch::WatchName;
+
+/// A watch that is for other hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its name.
+    pub name: WatchName,
+    /// Its `hosts`, as they are written, with commas between them.
+    pub hosts: String,
+}
+
 /// Patterns for host names, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hosts(Vec<Pattern>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern {
+    /// As it is written.
+    text: String,
     excludes: bool,
     parts: Vec<Part>,
 }
@@ -22,6 +35,16 @@ enum Part {
         ranges: Vec<(char, char)>,
     },
     Literal(char),
+}
+
+/// As they are written, with commas between them.
+impl std::fmt::Display for Hosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, pattern) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if at == 0 { "" } else { ", " }, pattern.text)?;
+        }
+        Ok(())
+    }
 }
 
 impl Hosts {
@@ -46,6 +69,7 @@ impl Hosts {
 
 impl Pattern {
     fn new(text: &str) -> Result<Self, &'static str> {
+        let written = text.to_owned();
         let (excludes, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
         if text.is_empty() {
             return Err("a pattern is not empty");
@@ -59,7 +83,7 @@ impl Pattern {
                 literal => Part::Literal(literal),
             });
         }
-        Ok(Self { excludes, parts })
+        Ok(Self { text: written, excludes, parts })
     }
 }
 
@@ -160,6 +184,7 @@ mod tests {
         let patterns = ["web-*", "!web-1"];
         assert!(include(&patterns, "web-2") && !include(&patterns, "web-1") && !include(&patterns, "db-1"));
         assert!(include(&["!web-*"], "db-1") && !include(&["!web-*"], "web-1"));
+        assert_eq!(Hosts::new(&patterns).unwrap().to_string(), "web-*, !web-1");
     }
 
     #[test]

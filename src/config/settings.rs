@@ -30,6 +30,8 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// Actions at once, all watches together; at least 1.
     pub max_processes: u32,
+    /// How much of the last runs of each watch is kept on disk, in bytes.
+    pub history_bytes: u64,
     /// How long running actions may go on after SIGTERM.
     pub shutdown_grace: Duration,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.

@@ -30,6 +30,9 @@ pub enum Request {
     History {
         /// The watch.
         name: String,
+        /// Only this run, with its whole output.
+        #[serde(default)]
+        run: Option<String>,
     },
     /// Why a watch does or does not run.
     Explain {
@@ -42,6 +45,13 @@ pub enum Request {
         name: String,
         /// With the last known state, instead of reading the key first.
         #[serde(default)]
+        cached: bool,
+    },
+    /// Tell what [`Request::Trigger`] would run.
+    Preview {
+        /// The watch.
+        name: String,
+        /// With the last known state, instead of reading the key first.
         cached: bool,
     },
     /// Start nothing.
@@ -58,6 +68,8 @@ pub enum Request {
     },
     /// Read all files now.
     Reload,
+    /// Read all files now, and tell what [`Request::Reload`] would change.
+    Rehearse,
 }
 
 /// What is answered.

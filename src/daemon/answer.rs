@@ -18,6 +18,7 @@ use crate::metrics::{self, Own};
 use crate::policy::Control;
 use crate::status::{DaemonStatus, Explanation, FileState, FileStatus, History, StoreState, StoreStatus};
 use crate::store::LinkState;
+use crate::watch::RunRecord;
 
 /// How long an answer waits for the ledger's disk.
 const KEPT: Duration = Duration::from_secs(1);
@@ -30,15 +31,7 @@ impl Daemon {
                 Ok(report) => Reply::Pieces(report.pieces()),
                 Err(error) => Answer::Error(error).into(),
             })),
-            Request::History { name } => {
-                let disabled = self.supervisor.disabled_watch(&name).is_some();
-                let known = if disabled { Ok(()) } else { self.known(&name).map(drop) };
-                let found = known.map(|()| {
-                    let entry = self.runs.ledger().entry(&name).unwrap_or_default();
-                    History { watch: name.clone(), runs: entry.history.into_iter().collect() }
-                });
-                drop(answer.send(found.map_or_else(Answer::Error, |history| done(&history)).into()));
-            }
+            Request::History { name, run } => self.history(&name, run, answer),
             Request::Explain { name } => match self.known(&name) {
                 Ok(live) => {
                     let explained = live.begin_ask(Event::Explain);
@@ -81,7 +74,61 @@ impl Daemon {
                 }
             },
             Request::Reload => self.loading.ask(super::loading::Extent::Everything, Some(answer)),
+            Request::Rehearse => self.loading.rehearse(answer),
+            Request::Preview { name, cached } => self.preview(&name, cached, answer),
         }
+    }
+
+    /// Answers with the last runs of a watch, which are read from disk; or with one of them and its whole output.
+    fn history(&self, name: &str, run: Option<String>, answer: oneshot::Sender<Reply>) {
+        let disabled = self.supervisor.disabled_watch(name).map(|definition| &definition.spec);
+        let spec = disabled.map_or_else(|| self.known(name).map(|live| &live.spec), Ok);
+        let watch = match spec {
+            Ok(spec) => spec.name.clone(),
+            Err(error) => {
+                let _ = answer.send(Answer::Error(error).into());
+                return;
+            }
+        };
+        let ledger = self.runs.ledger().clone();
+        tokio::spawn(async move {
+            let (reader, name) = (ledger.clone(), watch.clone());
+            let read = tokio::task::spawn_blocking(move || reader.history(&name));
+            let mut runs = match timeout(PATIENCE, read).await {
+                Ok(Ok(runs)) => runs,
+                // A disk that hangs keeps back only what is nowhere else.
+                Ok(Err(_)) | Err(_) => {
+                    ledger.read(watch.as_str(), |entry| entry.history.iter().cloned().collect())
+                }
+            };
+            match run {
+                Some(id) => runs.retain(|run| *run.run.0 == *id),
+                None => runs = runs.into_iter().map(RunRecord::shortened).collect(),
+            }
+            drop(answer.send(done(&History { watch: watch.to_string(), runs }).into()));
+        });
+    }
+
+    /// Answers with what a trigger would run.
+    fn preview(&self, name: &str, cached: bool, answer: oneshot::Sender<Reply>) {
+        let live = match self.known(name) {
+            Ok(live) => live,
+            Err(error) => {
+                let _ = answer.send(Answer::Error(error).into());
+                return;
+            }
+        };
+        let previewed = live.begin_ask(|answer| Event::Preview { cached, answer });
+        let name = name.to_owned();
+        tokio::spawn(async move {
+            let answered = match timeout(READ_WITHIN + PATIENCE, previewed).await {
+                Ok(Ok(Ok(preview))) => done(&preview),
+                Ok(Ok(Err(why))) => Answer::Error(why),
+                Ok(Err(_)) => gone(&name),
+                Err(_) => Answer::Error(format!("{name}: {HANGS}")),
+            };
+            drop(answer.send(answered.into()));
+        });
     }
 
     fn control(&self, name: &str, control: Control, answer: oneshot::Sender<Reply>) {
@@ -154,8 +201,22 @@ impl Daemon {
         })
     }
 
-    /// Why there is no watch of this name: the file that would define it, by its stem, may be broken.
+    /// Why there is no watch of this name: it may be for other hosts, or the file that would define it, by its stem, may
+    /// be broken.
     fn unknown(&self, name: &str) -> String {
+        let elsewhere = |file: &&crate::config::FileReport| {
+            file.elsewhere.iter().any(|watch| watch.name.as_str() == name)
+        };
+        if let Some(file) = self.files.iter().find(elsewhere) {
+            let hosts: Vec<&str> = file
+                .elsewhere
+                .iter()
+                .filter(|watch| watch.name.as_str() == name)
+                .map(|watch| &*watch.hosts)
+                .collect();
+            let (hosts, host, path) = (hosts.join(" or "), &self.settings.machine.host, file.path.display());
+            return format!("{name} is for hosts {hosts}: this host is {host} ({path})");
+        }
         let broken = self.files.iter().filter(|file| file.state != Loaded::Loaded);
         for file in broken {
             let stem = file.path.file_stem().and_then(std::ffi::OsStr::to_str).unwrap_or_default();

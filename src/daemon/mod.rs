@@ -125,6 +125,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let log = crate::log::init(&log_settings(&settings))?;
     tracing::info!("twitcher {} starts on {}", env!("CARGO_PKG_VERSION"), directory.display());
     let ledger = Ledger::open(&settings.state_dir)?;
+    ledger.set_history_bytes(settings.history_bytes);
     let (asked_out, asked) = mpsc::channel(16);
     let control = Server::open(&settings.control_socket, asked_out).await?;
     let (probes_out, probes) = mpsc::channel(16);

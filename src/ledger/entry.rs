@@ -10,7 +10,7 @@ use crate::watch::{
     WatchType,
 };
 
-/// How many ended runs are remembered for each watch.
+/// How many ended runs are remembered for each watch in memory and in the journal. The history files have more.
 pub const HISTORY: usize = 10;
 
 /// Everything remembered of a watch.

@@ -139,6 +139,17 @@ impl Contents {
     }
 }
 
+/// The runs of a watch in lines like those of a journal.
+pub(super) fn runs(bytes: &[u8], watch: &WatchName) -> Vec<RunRecord> {
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    lines
+        .filter_map(|line| match line {
+            Line::Run { watch: other, record } => (other == watch.as_str()).then_some(record),
+            Line::Ledger(_) | Line::Watch(_) | Line::Forget(_) => None,
+        })
+        .collect()
+}
+
 /// Whether a text can be a ledger's id.
 fn is_id(text: &str) -> bool {
     (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())

@@ -5,6 +5,7 @@
 //! was written, and after a power failure no action runs any more, so that the worst case is a repeated run.
 
 mod entry;
+mod history;
 mod journal;
 mod state_dir;
 mod unwritten;
@@ -24,6 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
 pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
+pub use history::HISTORY_BYTES;
 pub use unwritten::Unwritten;
 use writer::Writer;
 
@@ -80,6 +82,7 @@ struct Shared {
 #[derive(Debug)]
 struct Disk {
     writer: Writer,
+    history: history::Files,
     /// Holds the lock on the state directory for as long as the ledger lives.
     _lock: File,
 }
@@ -110,8 +113,9 @@ impl Ledger {
             );
         }
         let id = id.unwrap_or_else(|| first_id(&lock));
-        let writer = Writer::start(path, &id, entries.clone());
-        let disk = Some(Disk { writer, _lock: lock });
+        let history = history::Files::below(directory);
+        let writer = Writer::start(path, history.clone(), &id, entries.clone());
+        let disk = Some(Disk { writer, history, _lock: lock });
         Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), disk }) })
     }
 
@@ -147,9 +151,29 @@ impl Ledger {
         });
     }
 
-    /// A run has ended.
+    /// A run has ended. Its whole output is kept on disk alone.
     pub fn ended(&self, watch: &WatchName, record: RunRecord, succeeded: bool) {
-        self.change(watch, |entry| entry.end(record, succeeded));
+        let mut entries = self.entries();
+        let entry = entries.entry(watch.clone()).or_default();
+        let whole = self.shared.disk.as_ref().map(|_| record.clone());
+        entry.end(record.shortened(), succeeded);
+        self.write(watch, Some(entry), whole);
+    }
+
+    /// Changes `history_bytes`: how much is kept of the runs of each watch on disk.
+    pub fn set_history_bytes(&self, bytes: u64) {
+        if let Some(disk) = &self.shared.disk {
+            disk.history.set_limit(bytes);
+        }
+    }
+
+    /// The last runs of a watch with their whole output, oldest first. Reads files, which may block.
+    pub fn history(&self, watch: &WatchName) -> Vec<RunRecord> {
+        let remembered = self.read(watch.as_str(), |entry| entry.history.iter().cloned().collect());
+        match &self.shared.disk {
+            Some(disk) => history::merged(disk.history.read(watch), remembered),
+            None => remembered,
+        }
     }
 
     /// The newest state that was given to a run that succeeded.
@@ -249,10 +273,8 @@ impl Ledger {
     fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {
         let mut entries = self.entries();
         let entry = entries.entry(watch.clone()).or_default();
-        let ended_before = entry.ended;
         change(entry);
-        let record = (entry.ended > ended_before).then(|| entry.history.back().cloned()).flatten();
-        self.write(watch, Some(entry), record);
+        self.write(watch, Some(entry), None);
     }
 
     fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {

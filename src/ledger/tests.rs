@@ -9,11 +9,11 @@ fn fingerprint(text: &str) -> Fingerprint {
     serde_json::from_value(text.into()).unwrap()
 }
 
-fn name(text: &str) -> WatchName {
+pub(super) fn name(text: &str) -> WatchName {
     WatchName::new(text).unwrap()
 }
 
-fn record(run: &str) -> RunRecord {
+pub(super) fn record(run: &str) -> RunRecord {
     RunRecord {
         run: RunId(run.into()),
         reason: Reason::Change,
@@ -35,7 +35,13 @@ fn live(run: &str) -> LiveRun {
         target: "main Data /a".into(),
         definition: fingerprint("d"),
         mutex: None,
-        process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into(), output_pipe: Some(9) },
+        process: ProcessIdentity {
+            pid: 42,
+            start_ticks: 7,
+            boot_id: "b".into(),
+            output_pipe: Some(9),
+            errors_pipe: Some(10),
+        },
         started: jiff::Timestamp::UNIX_EPOCH,
         reason: Reason::Load,
         version: "7".into(),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::entry::{Entry, HISTORY};
+use super::history::Files;
 use super::journal::{self, EntryLine, Line};
 use super::unwritten::Unwritten;
 use crate::watch::{RunRecord, WatchName};
@@ -17,6 +18,8 @@ use crate::watch::{RunRecord, WatchName};
 const RETRY: Duration = Duration::from_secs(2);
 /// How long dropping a ledger waits for unwritten changes.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// How much output of ended runs waits for the disk, in bytes.
+const WAITING_OUTPUT: usize = 4 << 20;
 /// A journal is rewritten when it is this many bytes longer than twice its last rewrite.
 const SLACK: u64 = 256 << 10;
 
@@ -26,7 +29,10 @@ const SLACK: u64 = 256 << 10;
 struct Queue {
     /// The newest entry of each changed watch; `None`: it is forgotten.
     entries: BTreeMap<WatchName, Option<Entry>>,
+    /// Runs that ended, with their whole outputs as long as there is room for these.
     records: BTreeMap<WatchName, VecDeque<RunRecord>>,
+    /// The bytes of the outputs in `records`.
+    output_bytes: usize,
     complaint: Option<String>,
     /// Attempts to write that failed since the last that succeeded.
     failures: u32,
@@ -73,13 +79,26 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, id: &str, entries: BTreeMap<WatchName, Entry>) -> Self {
+    pub(super) fn start(
+        path: PathBuf,
+        history: Files,
+        id: &str,
+        entries: BTreeMap<WatchName, Entry>,
+    ) -> Self {
         let channel = Arc::new(Channel {
             queue: Mutex::new(Queue { writing: true, ..Queue::default() }),
             ..Channel::default()
         });
-        let journal =
-            Journal { path: path.clone(), id: id.to_owned(), entries, file: None, length: 0, needed: 0 };
+        let journal = Journal {
+            path: path.clone(),
+            history,
+            history_fails: false,
+            id: id.to_owned(),
+            entries,
+            file: None,
+            length: 0,
+            needed: 0,
+        };
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn({
             let channel = Arc::clone(&channel);
             move || {
@@ -104,6 +123,9 @@ impl Writer {
         let entry = entry.map(|entry| Entry { history: VecDeque::new(), ..entry.clone() });
         queue.entries.insert(watch.clone(), entry);
         if let Some(record) = record {
+            let has_room = queue.output_bytes + record.output.len() <= WAITING_OUTPUT;
+            let record = if has_room { record } else { record.shortened() };
+            queue.output_bytes += record.output.len();
             let waiting = queue.records.entry(watch.clone()).or_default();
             waiting.push_back(record);
             if waiting.len() > HISTORY {
@@ -175,6 +197,7 @@ fn serve(channel: &Channel, mut journal: Journal) {
         queue.writing = true;
         let entries = std::mem::take(&mut queue.entries);
         let records = std::mem::take(&mut queue.records);
+        queue.output_bytes = 0;
         queue.taken.extend(entries.keys().cloned());
         drop(queue);
         let lines = journal.take(entries, records);
@@ -201,6 +224,9 @@ fn note(queue: &mut Queue, path: &Path, result: std::io::Result<()>) {
 /// The file, and everything that should be in it.
 struct Journal {
     path: PathBuf,
+    history: Files,
+    /// The last run could not be added to the history.
+    history_fails: bool,
     id: String,
     entries: BTreeMap<WatchName, Entry>,
     /// `None` after a failure: the next write begins with a whole new journal.
@@ -220,12 +246,15 @@ impl Journal {
         let records =
             records.into_iter().flat_map(|(watch, all)| all.into_iter().map(move |r| (watch.clone(), r)));
         for (watch, record) in records {
+            self.add_to_history(&watch, &record);
+            let record = record.shortened();
             self.entries.entry(watch.clone()).or_default().remember(record.clone());
             lines.extend(journal::encode(&Line::Run { watch: watch.to_string(), record }));
         }
         for (watch, entry) in entries {
             let Some(entry) = entry else {
                 self.entries.remove(&watch);
+                self.history.forget(&watch);
                 lines.extend(journal::encode(&Line::Forget(watch.to_string())));
                 continue;
             };
@@ -235,6 +264,15 @@ impl Journal {
             *kept = Entry { history, ..entry };
         }
         lines
+    }
+
+    /// A disk that refuses costs the whole output of a run; the journal still has its last lines.
+    fn add_to_history(&mut self, watch: &WatchName, record: &RunRecord) {
+        let added = self.history.append(watch, record.clone());
+        if let (Err(error), false) = (&added, self.history_fails) {
+            tracing::warn!(watch = %watch, "cannot add a run to the history: {error}; its last lines are in the ledger");
+        }
+        self.history_fails = added.is_err();
     }
 
     fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
 use tokio::net::unix::pipe::{self, OpenOptions};
 
+use super::output::{Pipes, Stream};
 use super::procfs::{self, Stat};
 use super::run::{Leader, Run, Running};
 use super::{Leftovers, OutputSink, Spawner, spawn};
@@ -48,7 +49,8 @@ impl Spawner {
         let leader = Leader::adopted(identity.clone(), pidfd);
         // A child of this very process has its output read already, by the task that started it.
         let foreign = u32::try_from(stat.parent) != Ok(std::process::id());
-        let output = output_pipe(identity).filter(|_| foreign).map(|pipe| (pipe, sink));
+        let output = foreign.then(|| output_pipes(identity)).filter(|pipes| !pipes.are_closed());
+        let output = output.map(|pipes| (pipes, sink));
         Some(Run::new(leader, self.groups.clone(), None, output).start(procfs::began(identity.start_ticks)))
     }
 
@@ -85,11 +87,11 @@ impl Spawner {
         let mut count = 0;
         for stat in procfs::every_stat().filter(|stat| stat.alive) {
             let Some(run) = self.read_run(stat, prefix) else { continue };
-            for number in [1, 2] {
-                let Some((inode, pipe)) = held_pipe(stat.pid, number, &read) else { continue };
+            for stream in Stream::BOTH {
+                let Some((inode, pipe)) = held_pipe(stat.pid, stream.number(), &read) else { continue };
                 read.insert(inode);
                 let leftovers = leftovers.entry(run.watch.clone()).or_default();
-                OutputSink::to_log(leftovers, &run.watch, &run.run).linger(pipe);
+                OutputSink::to_log(leftovers, &run.watch, &run.run).linger(Pipes::only(stream, pipe));
                 count += 1;
             }
         }
@@ -116,6 +118,7 @@ impl Spawner {
             start_ticks: stat.start_ticks,
             boot_id: self.boot_id.clone(),
             output_pipe: None,
+            errors_pipe: None,
         };
         Some(FoundRun {
             run: RunId(run.into()),
@@ -130,12 +133,19 @@ impl Spawner {
     }
 }
 
-/// Our end of the pipe that a process writes its output into, opened anew. Only where it is the very pipe that
-/// it was given: any other is read by somebody else.
-fn output_pipe(identity: &ProcessIdentity) -> Option<pipe::Receiver> {
-    let inode = identity.output_pipe?;
-    [1, 2].into_iter().find_map(|number| {
-        let path = format!("/proc/{}/fd/{number}", identity.pid);
+/// Our ends of the pipes that a process writes its output into, opened anew. A run of an earlier version has one for
+/// both streams.
+fn output_pipes(identity: &ProcessIdentity) -> Pipes {
+    let again = |inode: Option<u64>| inode.and_then(|inode| reopened(identity.pid, inode));
+    Pipes { stdout: again(identity.output_pipe), stderr: again(identity.errors_pipe) }
+}
+
+/// Our end of the pipe with this inode. Only where the process still has the very pipe that it was given: any other is
+/// read by somebody else.
+fn reopened(pid: i32, inode: u64) -> Option<pipe::Receiver> {
+    Stream::BOTH.into_iter().find_map(|stream| {
+        let number = stream.number();
+        let path = format!("/proc/{pid}/fd/{number}");
         // Asked first: to open anything but a pipe may have effects of its own.
         std::fs::metadata(&path).ok().filter(|found| found.ino() == inode && found.file_type().is_fifo())?;
         OpenOptions::new().open_receiver(&path).ok()

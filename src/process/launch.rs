@@ -8,10 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::SpawnError;
-use crate::watch::{Account, Action, Limit, Output, Reason, RunId, Version, WatchSpec};
+use crate::status::Preview;
+use crate::watch::{Account, Action, Limit, Output, Reason, RunId, Version, WatchName, WatchSpec};
 
 /// `PATH` of an action whose watch sets none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -93,6 +96,30 @@ impl Launch {
             output: spec.output,
             timeout: spec.policy.timeout,
         })
+    }
+
+    /// The plan for people.
+    pub fn preview(&self, watch: &WatchName) -> Preview {
+        let texts = |list: &[CString]| list.iter().map(|text| text.to_string_lossy().into_owned()).collect();
+        let limit = |(limit, value): &(Limit, Option<u64>)| match value {
+            Some(value) => format!("{} = {value}", limit.word()),
+            None => format!("{} = \"unlimited\"", limit.word()),
+        };
+        Preview {
+            watch: watch.to_string(),
+            refused: None,
+            verified_seconds: None,
+            user: format!("{} ({})", self.account.user, self.account.uid),
+            group: self.account.gid,
+            groups: self.account.groups.clone(),
+            directory: self.cwd.to_string_lossy().into_owned(),
+            umask: self.umask,
+            nice: self.nice,
+            limits: self.limits.iter().map(limit).collect(),
+            environment: texts(&self.env),
+            arguments: texts(&self.argv),
+            input: self.input.as_ref().map(|input| STANDARD.encode(input)),
+        }
     }
 
     /// The program for people.

@@ -208,8 +208,13 @@ mod tests {
         let stat = stat(own).unwrap();
         assert!(stat.alive && stat.pid == own && stat.start_ticks > 0);
         assert_eq!(boot_id().len(), 36);
-        let leader =
-            ProcessIdentity { pid: stat.group, start_ticks: 1, boot_id: boot_id(), output_pipe: None };
+        let leader = ProcessIdentity {
+            pid: stat.group,
+            start_ticks: 1,
+            boot_id: boot_id(),
+            output_pipe: None,
+            errors_pipe: None,
+        };
         let group_leader_lives = super::stat(stat.group).is_some_and(|leader| leader.alive);
         assert_eq!(Groups::default().live(&leader), !group_leader_lives, "a number used again is a stranger");
     }

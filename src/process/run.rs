@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use super::OutputSink;
 use super::children::OwnChild;
 use super::foreground::Foreground;
-use super::output::{Drained, drain, drain_now};
+use super::output::Pipes;
 use super::procfs::Groups;
 use super::spawn::{self, Status};
 use crate::watch::{Outcome, ProcessIdentity, SignalNumber};
@@ -66,7 +66,7 @@ impl RunCommands {
 pub struct Ended {
     /// The outcome.
     pub outcome: Outcome,
-    /// Its last lines, at most 1 KiB, escaped.
+    /// Its last lines, at most 64 KiB, escaped.
     pub output_tail: String,
 }
 
@@ -256,8 +256,7 @@ pub(super) struct Run {
     leader: Leader,
     groups: Groups,
     feed: Option<Feed>,
-    pipe: Option<pipe::Receiver>,
-    sink: Option<OutputSink>,
+    output: Option<(Pipes, OutputSink)>,
     /// Taken back when the run has ended.
     _foreground: Option<Foreground>,
 }
@@ -267,10 +266,9 @@ impl Run {
         leader: Leader,
         groups: Groups,
         feed: Option<Feed>,
-        output: Option<(pipe::Receiver, OutputSink)>,
+        output: Option<(Pipes, OutputSink)>,
     ) -> Self {
-        let (pipe, sink) = output.unzip();
-        Self { leader, groups, feed, pipe, sink, _foreground: None }
+        Self { leader, groups, feed, output, _foreground: None }
     }
 
     /// The same for a run that has the terminal.
@@ -310,9 +308,7 @@ impl Run {
                 more = go_on(&mut self.feed) => if !more {
                     self.feed = None;
                 },
-                drained = drain_some(&mut self.pipe, &mut self.sink) => if drained == Drained::Closed {
-                    self.pipe = None;
-                },
+                () = drain(&mut self.output) => {}
                 () = sleep(look), if leader_end.is_some() => {
                     let end = leader_end.unwrap_or(LeaderEnd::Unseen);
                     if !group_lives(&self.groups, &self.leader.identity).await {
@@ -362,11 +358,11 @@ impl Run {
     fn finish(mut self, end: LeaderEnd, commanded: Commanded) -> Ended {
         self.leader.collect();
         let mut output_tail = String::new();
-        if let Some(mut sink) = self.sink.take() {
-            let left = self.pipe.take().filter(|pipe| drain_now(pipe, &mut sink) == Drained::Open);
+        if let Some((mut pipes, mut sink)) = self.output.take() {
+            pipes.drain_now(&mut sink);
             output_tail = sink.finish();
-            if let Some(pipe) = left {
-                sink.linger(pipe);
+            if !pipes.are_closed() {
+                sink.linger(pipes);
             }
         }
         Ended { outcome: outcome(end, commanded.timed_out), output_tail }
@@ -385,10 +381,10 @@ async fn go_on(feed: &mut Option<Feed>) -> bool {
     }
 }
 
-async fn drain_some(pipe: &mut Option<pipe::Receiver>, sink: &mut Option<OutputSink>) -> Drained {
-    match (pipe, sink) {
-        (Some(pipe), Some(sink)) => drain(pipe, sink).await,
-        (_, _) => std::future::pending().await,
+async fn drain(output: &mut Option<(Pipes, OutputSink)>) {
+    match output {
+        Some((pipes, sink)) => pipes.drain(sink).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -428,6 +424,7 @@ mod tests {
             start_ticks,
             boot_id: procfs::boot_id(),
             output_pipe: None,
+            errors_pipe: None,
         };
         leader.wait().unwrap();
 

@@ -18,6 +18,7 @@ use super::children::Children;
 use super::failure::{SpawnError, reason};
 use super::foreground::Foreground;
 use super::guard::StartGuard;
+use super::output::Pipes;
 use super::procfs::{self, Groups};
 use super::run::{Feed, Leader, Run, Running};
 use super::spawn::{self, Child, Failure, Plan};
@@ -79,15 +80,21 @@ impl Spawner {
         drop(starting);
         // Our copies of the child's ends: without this the end of its output would never be seen.
         drop(plan);
+        let inode = |pipe: &pipe::Receiver| fstat(pipe).ok().map(|stat| stat.st_ino);
+        let inodes = output.as_ref().map(|Pipes { stdout, stderr }| {
+            (stdout.as_ref().and_then(inode), stderr.as_ref().and_then(inode))
+        });
+        let (output_pipe, errors_pipe) = inodes.unwrap_or_default();
         let identity = ProcessIdentity {
             pid: child.pid,
             // Zero equals no process's start: where /proc is missing nothing will be adopted.
             start_ticks: procfs::stat(child.pid).map_or(0, |stat| stat.start_ticks),
             boot_id: self.boot_id.clone(),
-            output_pipe: output.as_ref().and_then(|pipe| fstat(pipe).ok()).map(|stat| stat.st_ino),
+            output_pipe,
+            errors_pipe,
         };
         let leader = Leader::child(identity, child.pidfd, own);
-        let run = Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink)));
+        let run = Run::new(leader, self.groups.clone(), feed, output.map(|pipes| (pipes, sink)));
         Ok(run.with_terminal(foreground).start(since))
     }
 }
@@ -122,7 +129,7 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-type Streams = ([OwnedFd; 3], Option<Feed>, Option<pipe::Receiver>);
+type Streams = ([OwnedFd; 3], Option<Feed>, Option<Pipes>);
 
 /// The child's standard streams and our ends of them.
 fn streams(launch: &Launch, foreground: Option<&Foreground>) -> io::Result<Streams> {
@@ -144,22 +151,29 @@ fn streams(launch: &Launch, foreground: Option<&Foreground>) -> io::Result<Strea
             (read, feed(write, bytes)?)
         }
     };
-    let (written, drained) = match launch.output {
+    match launch.output {
         Output::Inherit | Output::Terminal => {
             // Copies, and never under the numbers 0, 1 and 2.
             let out = io::stdout().as_fd().try_clone_to_owned()?;
             let errors = io::stderr().as_fd().try_clone_to_owned()?;
-            return Ok(([above_standard(input)?, out, errors], feed, None));
+            Ok(([above_standard(input)?, out, errors], feed, None))
         }
-        Output::Null => (OpenOptions::new().write(true).open("/dev/null")?.into(), None),
+        Output::Null => {
+            let nowhere = above_standard(OpenOptions::new().write(true).open("/dev/null")?.into())?;
+            let errors = nowhere.try_clone()?;
+            Ok(([above_standard(input)?, nowhere, errors], feed, None))
+        }
         Output::Log => {
-            let (read, write) = make_pipe()?;
-            (held_open(write), Some(pipe::Receiver::from_owned_fd(read)?))
+            let drained = || -> io::Result<(OwnedFd, pipe::Receiver)> {
+                let (read, write) = make_pipe()?;
+                Ok((above_standard(held_open(write))?, pipe::Receiver::from_owned_fd(read)?))
+            };
+            // One for each stream, so that the log can tell them apart.
+            let ((out, stdout), (errors, stderr)) = (drained()?, drained()?);
+            let pipes = Pipes { stdout: Some(stdout), stderr: Some(stderr) };
+            Ok(([above_standard(input)?, out, errors], feed, Some(pipes)))
         }
-    };
-    let written = above_standard(written)?;
-    let errors = written.try_clone()?;
-    Ok(([above_standard(input)?, written, errors], feed, drained))
+    }
 }
 
 /// A pipe's end for writing that counts as a reader too: while the action lives, the death of the daemon does

@@ -66,6 +66,9 @@ pub struct ProcessIdentity {
     /// Inode of the pipe that its output goes into, so that a later daemon can go on draining it.
     #[serde(default)]
     pub output_pipe: Option<u64>,
+    /// The same for standard error. A run of a version before 0.3.0 has one pipe for both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors_pipe: Option<u64>,
 }
 
 /// An ended run, as `history` shows it and the ledger keeps it.
@@ -95,10 +98,57 @@ pub struct RunRecord {
     pub output: String,
 }
 
+/// What lists of runs show of each output, in bytes.
+const SHORT_OUTPUT: usize = 1024;
+
 impl RunRecord {
     /// When it ended; `None` where that is no time that can be written, as a damaged record may have it.
     pub fn ended(&self) -> Option<jiff::Timestamp> {
         let took = jiff::SignedDuration::try_from_secs_f64(self.seconds).ok()?;
         self.started.checked_add(took).ok()
+    }
+
+    /// The record with the last lines of its output, at most 1 KiB; begins with `…` where a line was cut.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let start = self.output.ceil_char_boundary(self.output.len().saturating_sub(SHORT_OUTPUT));
+        if start > 0 {
+            let end = self.output.split_off(start);
+            self.output = match end.split_once('\n') {
+                Some((_, lines)) => lines.to_owned(),
+                None => format!("…{end}"),
+            };
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_output_is_the_last_lines_of_a_long_one() {
+        let shortened = |output: &str| {
+            let record = RunRecord {
+                run: RunId("r".into()),
+                reason: Reason::Load,
+                version: "1".to_owned(),
+                attempt: 1,
+                coalesced: 1,
+                started: jiff::Timestamp::UNIX_EPOCH,
+                seconds: 0.0,
+                outcome: "succeeded".to_owned(),
+                exit_code: Some(0),
+                signal: None,
+                output: output.to_owned(),
+            };
+            record.shortened().output
+        };
+        assert_eq!(shortened("a\nb"), "a\nb");
+        let lines = "four\n".repeat(1000) + "last";
+        assert!(shortened(&lines).starts_with("four\nfour") && shortened(&lines).ends_with("\nlast"));
+        assert!((1015..=1024).contains(&shortened(&lines).len()));
+        assert_eq!(shortened(&"é".repeat(2000)), format!("…{}", "é".repeat(512)));
     }
 }

@@ -35,7 +35,7 @@ impl Lines {
 
     fn sink(&self, leftovers: &Leftovers) -> OutputSink {
         let lines = self.clone();
-        OutputSink::new(leftovers, move |line| lines.0.lock().unwrap().push(line.to_owned()))
+        OutputSink::new(leftovers, move |_, line| lines.0.lock().unwrap().push(line.to_owned()))
     }
 }
 

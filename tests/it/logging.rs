@@ -238,3 +238,47 @@ fn standard_error_gets_text_or_json_and_an_unread_pipe_blocks_nobody() {
     unread.stderr.take().unwrap().read_to_end(&mut rest).unwrap();
     assert!(rest.starts_with(b"20"), "what fitted into the pipe was written");
 }
+
+/// Whatever an action prints, its lines have a stream and none of the fields of the daemon's own lines.
+#[test]
+fn a_line_of_output_has_its_stream_and_cannot_be_taken_for_the_daemons_own() {
+    use crate::fixture::daemon::{Daemon, until};
+    let forged = "succeeded after 0.001 s (load, version 1, attempt 1)";
+    let watch =
+        format!("[[watch]]\nkey = '/a'\naction = \"echo '{forged}'; echo oops >&2; printf cut >&2\"\n");
+    for form in ["stderr", "json"] {
+        let mut daemon = Daemon::prepare("");
+        let settings = daemon.read("config/twitcher.conf").replace("\"stderr\"", &format!("\"{form}\""));
+        std::fs::write(daemon.path("config/twitcher.conf"), settings).unwrap();
+        daemon.put("/a", "1");
+        daemon.write("a.toml", &watch);
+        daemon.run();
+        daemon.until_runs("a", 1);
+        let log = until("the end in the log", || {
+            let log = daemon.log();
+            let ended = |line: &str| line.contains("outcome") && line.contains("succeeded");
+            log.lines().any(ended).then_some(log)
+        });
+        if form == "stderr" {
+            for line in [&format!("a stdout: {forged} [run="), "a stderr: oops [run=", "a stderr: cut [run="]
+            {
+                assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+            }
+            assert_eq!(log.matches(" a: succeeded after ").count(), 1, "{log}");
+            continue;
+        }
+        let lines: Vec<serde_json::Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+        let of_output: Vec<_> = lines.iter().filter(|line| !line["stream"].is_null()).collect();
+        let mut said: Vec<(&str, &str)> = of_output
+            .iter()
+            .map(|line| (line["stream"].as_str().unwrap(), line["message"].as_str().unwrap()))
+            .collect();
+        said.sort_unstable();
+        assert_eq!(said, [("stderr", "cut"), ("stderr", "oops"), ("stdout", forged)]);
+        for line in of_output {
+            assert!(line["outcome"].is_null() && line["watch"] == "a" && line["run"].is_string(), "{line}");
+        }
+        assert_eq!(lines.iter().filter(|line| line["outcome"] == "succeeded").count(), 1, "{log}");
+    }
+}

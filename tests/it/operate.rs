@@ -1,8 +1,11 @@
 //! What an operator asks of a running daemon, and what it answers.
 
 mod crowds;
+mod dry_run;
 mod escapes;
 mod explain;
+mod history;
+mod slips;
 mod status;
 mod wait;
 

@@ -72,7 +72,8 @@ fn a_broken_edit_changes_nothing_and_is_told() {
     assert_eq!(running(&daemon, "a"), pid);
     let reload = daemon.ask(&["reload"]);
     assert!(!reload.status.success());
-    assert!(String::from_utf8_lossy(&reload.stdout).contains("a.toml:3:1"));
+    assert!(String::from_utf8_lossy(&reload.stderr).contains("a.toml:3:1"));
+    assert_eq!(String::from_utf8_lossy(&reload.stdout), "unchanged: 1\n");
 }
 
 #[test]

@@ -74,6 +74,8 @@ fn a_ledger_of_version_0_1_0_is_taken_over() {
         for name in CONVERGED {
             let watch = daemon.until_converged(name);
             assert_ne!(watch["runs"], 0, "{name} has lost its history");
+            let history: Value = serde_json::from_str(&daemon.say(&["history", name, "--json"])).unwrap();
+            assert!(history["runs"].as_array().is_some_and(|runs| !runs.is_empty()), "{name}: {history}");
         }
         let live = daemon.until_watch("live", |watch| watch["version"].is_string());
         assert_eq!(live["state"], "running", "start {start}: {live}");

@@ -117,7 +117,7 @@ const VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// What the pages are about, at their foot.
-pub(super) const VERSION: &str = concat!("twitcher ", env!("CARGO_PKG_VERSION"));
+pub(in crate::cli) const VERSION: &str = concat!("twitcher ", env!("CARGO_PKG_VERSION"));
 
 /// The day of this version, as in the changelog: the newest entry that has one.
 pub(super) fn date() -> &'static str {

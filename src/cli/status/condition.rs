@@ -5,7 +5,7 @@ use crate::status::{WatchState, WatchStatus};
 
 /// What a watch needs from its reader, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Condition {
+pub(in crate::cli) enum Condition {
     Failed,
     Stopped,
     Unreachable,
@@ -21,7 +21,7 @@ pub(super) enum Condition {
 
 impl Condition {
     /// All of them, most urgent first.
-    pub(super) const ALL: [Self; 10] = [
+    pub(in crate::cli) const ALL: [Self; 10] = [
         Self::Failed,
         Self::Stopped,
         Self::Unreachable,
@@ -50,7 +50,7 @@ impl Condition {
     }
 
     /// Tells conditions apart without colour.
-    pub(super) fn mark(self) -> &'static str {
+    pub(in crate::cli) fn mark(self) -> &'static str {
         match self {
             Self::Failed | Self::Stopped => "✗",
             Self::Unreachable => "!",

@@ -1,16 +1,19 @@
 //! `twitcher status`: what needs attention, at a glance, and in full for the watches that are named.
 
 mod check;
-mod condition;
+pub(super) mod condition;
 mod details;
 pub(super) mod table;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use clap::ColorChoice;
+use clap_complete::ArgValueCandidates;
+
 use super::paint::Paint;
 use super::select::{is_glob, selected};
-use super::{Common, Failure, columns, print};
+use super::{Common, Failure, columns, complete, print};
 use crate::control::Request;
 use crate::status::Status;
 use check::Style;
@@ -25,6 +28,7 @@ const BEAT: Duration = Duration::from_secs(1);
 )]
 pub(super) struct Args {
     /// Only these watches; a single one in full. `*` and `?` match any text and any character
+    #[arg(add = ArgValueCandidates::new(complete::watches))]
     names: Vec<String>,
     /// Only watches that failed, are stopped or retrying, or whose store does not show them
     #[arg(long)]
@@ -54,7 +58,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         return if code == 0 { Ok(()) } else { Err(Failure::silent(code)) };
     }
     let (value, status) = asked?;
-    print(&shown(&args, &value, &status, usize::MAX))?;
+    print(&shown(&args, common.color, &value, &status, usize::MAX))?;
     match args.check {
         Some(Style::Exit) if !check::is_converged(&status) => Err(Failure::silent(1)),
         Some(Style::Exit | Style::Nagios) | None => Ok(()),
@@ -85,11 +89,17 @@ async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status)
 }
 
 /// What is printed, of at most so many lines.
-fn shown(args: &Args, value: &serde_json::Value, status: &Status, lines: usize) -> String {
+fn shown(
+    args: &Args,
+    color: ColorChoice,
+    value: &serde_json::Value,
+    status: &Status,
+    lines: usize,
+) -> String {
     if args.json {
         return format!("{value}\n");
     }
-    let (now, width, paint) = (jiff::Timestamp::now(), columns::width(), Paint::for_stdout());
+    let (now, width, paint) = (jiff::Timestamp::now(), columns::width(), Paint::for_stdout(color));
     let text = match status.watches.as_slice() {
         [watch] if !args.names.is_empty() => details::details(watch, now, width, paint),
         _ => table::table(status, args.failed, now, width, paint),
@@ -110,7 +120,7 @@ async fn follow(args: &Args, common: &Common) -> Result<(), Failure> {
             Ok((value, status)) => {
                 let rows = crossterm::terminal::size().map_or(usize::MAX, |(_, rows)| rows.into());
                 let rows = if screen { rows.saturating_sub(1).max(2) } else { usize::MAX };
-                shown(args, &value, &status, rows)
+                shown(args, common.color, &value, &status, rows)
             }
             // A daemon that is restarted comes back.
             Err(failure) if screen => format!("{failure}\n"),

@@ -70,7 +70,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let url = spec.url.to_string();
     let tree = Tree::open(&Store::open(spec), args.key.clone());
     let broken = |error: std::io::Error| Failure::new(format!("cannot use the terminal: {error}"));
-    let mut screen = Screen::enter().map_err(broken)?;
+    let mut screen = Screen::enter(common.color).map_err(broken)?;
     let view = View::new(args.key.clone(), url, screen.size().map_err(broken)?);
     let outcome = tokio::select! {
         outcome = live(&tree, view, &mut screen) => outcome.map_err(broken),

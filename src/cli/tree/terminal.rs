@@ -5,6 +5,7 @@ use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::ColorChoice;
 use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
@@ -13,6 +14,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Position, Rect};
 
+use super::super::paint::Paint;
 use super::draw::{Theme, draw};
 use super::model::View;
 
@@ -31,8 +33,8 @@ pub(super) fn is_there() -> bool {
 
 impl Screen {
     /// Takes the terminal over.
-    pub(super) fn enter() -> io::Result<Self> {
-        let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    pub(super) fn enter(color: ColorChoice) -> io::Result<Self> {
+        let Paint(colours) = Paint::for_screen(color);
         let panicked = Arc::new(AtomicBool::new(false));
         take()?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| give_back())?;

@@ -68,6 +68,14 @@ pub const DAEMON: &[Field] = &[
          One watch uses at most half, all watches of one account three quarters.",
     ),
     field(
+        "history_bytes",
+        Kind::Integer { least: 16_384, most: 67_108_864 },
+        "262144",
+        "1048576",
+        "How much is kept on disk of the last runs of each watch with their output, in bytes. Of one run at most 64 KiB of \
+         output are kept.",
+    ),
+    field(
         "shutdown_grace",
         Kind::Duration { zero: true },
         r#""20s""#,

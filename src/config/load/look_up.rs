@@ -60,6 +60,11 @@ impl LookUps {
         }
     }
 
+    /// Looks up the same accounts, and remembers nothing yet.
+    pub(super) fn anew(&self) -> Self {
+        Self::new(Arc::clone(&self.accounts), self.patience)
+    }
+
     /// Whether a file named a user or a group.
     pub(super) fn names_accounts(&self) -> bool {
         let named = |(uid, gid): &Key| uid.is_some() || gid.is_some();

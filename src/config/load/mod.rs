@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::accounts::{Accounts, AnyAccounts, SystemAccounts};
 use super::files::Listing;
+use super::hosts::Elsewhere;
 use super::problem::{Place, Problem, Severity};
 use super::raw::{self, AccountName, Local, RawLocal};
 use super::stall::{self, Progress, ReadingThreads, UNANSWERED};
@@ -76,7 +77,7 @@ pub struct FileReport {
     /// Its errors and warnings; a loaded file may have warnings.
     pub problems: Vec<Problem>,
     /// Its watches that are for other hosts.
-    pub elsewhere: Vec<WatchName>,
+    pub elsewhere: Vec<Elsewhere>,
     /// How many of its watches are for this host.
     pub here: usize,
 }
@@ -237,6 +238,29 @@ impl Loader {
             self.known.clear();
         }
         self.read_watches()
+    }
+
+    /// What [`Loader::reload`] would find now. Nothing of it takes effect.
+    pub fn rehearse(&self) -> Reload {
+        let mut loader = Self {
+            root: self.root.clone(),
+            trust: self.trust,
+            hostname: self.hostname.clone(),
+            local: self.local.clone(),
+            is_elsewhere: self.is_elsewhere,
+            threads: ReadingThreads::new(stall::Patience::default()),
+            look_ups: self.look_ups.anew(),
+            checks_store_files: self.checks_store_files,
+            known: BTreeMap::new(),
+            shared: lower::Shared::default(),
+            settings_reports: Vec::new(),
+            settings_blocked: false,
+            configured: self.configured.clone(),
+            settings: self.settings.clone(),
+            watches: Arc::clone(&self.watches),
+            emptied: self.emptied.clone(),
+        };
+        loader.reload()
     }
 
     /// Reads `twitcher.conf` only, for commands that need a store and no watches. An error holds all its problems.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::config::problem::{Problem, Source, nearest};
 use crate::config::raw::{Local, RawSettings, RawStore, RawTable};
 use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
+use crate::ledger::HISTORY_BYTES;
 use crate::store::{Credentials, StoreSpec, StoreUrl, Tls};
 use crate::watch::StoreName;
 
@@ -89,6 +90,10 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
             .number("max_processes")
             .and_then(|at| u32::try_from(at.value).ok())
             .unwrap_or(256),
+        history_bytes: daemon
+            .number("history_bytes")
+            .and_then(|at| u64::try_from(at.value).ok())
+            .unwrap_or(HISTORY_BYTES),
         shutdown_grace: daemon.duration("shutdown_grace").map_or(Duration::from_secs(20), |at| at.value),
         http_listen: daemon.address("http_listen").map(|at| at.value),
         machine: Arc::clone(machine),

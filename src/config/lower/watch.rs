@@ -11,6 +11,7 @@ use super::shared::Shared;
 use super::splay;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
+use crate::config::hosts::Elsewhere;
 use crate::config::problem::{Problem, Source, word};
 use crate::config::raw::{AccountName, At, RawTable, RawWatchFile};
 use crate::watch::{
@@ -39,7 +40,7 @@ pub(in crate::config) struct Lowered {
     /// Its watches for this host.
     pub(in crate::config) watches: Vec<Placed>,
     /// Its watches for other hosts.
-    pub(in crate::config) elsewhere: Vec<WatchName>,
+    pub(in crate::config) elsewhere: Vec<Elsewhere>,
     /// What is wrong with it.
     pub(in crate::config) problems: Vec<Problem>,
 }
@@ -56,7 +57,8 @@ pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Con
         let name = lowering.name(stem, index);
         if table.elsewhere {
             // The same name may stand for another watch on each host.
-            elsewhere.extend(name.map(|(name, _)| name));
+            let hosts = table.hosts("hosts").map(|at| at.value.to_string()).unwrap_or_default();
+            elsewhere.extend(name.map(|(name, _)| Elsewhere { name, hosts }));
             continue;
         }
         if let Some((name, span)) = &name {

@@ -125,6 +125,7 @@ impl RawTable {
         codes: Codes -> Vec<i32>;
         address: Address -> std::net::SocketAddr;
         url: Url -> crate::store::StoreUrl;
+        hosts: Hosts -> crate::config::hosts::Hosts;
     }
 
     /// A flag, where one is written and not a word.

@@ -6,8 +6,10 @@ use super::bulk;
 use super::remembered::wall_clock;
 use super::task::Task;
 use crate::ledger::{Applied, Paused};
-use crate::policy::{Answer, Control, Input, Refusal};
-use crate::watch::WatchName;
+use crate::policy::{Answer, Control, Input, Phase, Refusal};
+use crate::process::RunDetails;
+use crate::status::Preview;
+use crate::watch::{OnDelete, Reason, RunId, WatchName};
 
 impl Task {
     /// The newest state, if nothing is left to do about it.
@@ -26,6 +28,48 @@ impl Task {
                 format!("{name} runs with the last known state, verified {} s ago", at.elapsed().as_secs())
             }
             None => format!("{name} runs with the last known state"),
+        })
+    }
+
+    /// Why nothing can be triggered now, whatever the key holds.
+    pub(super) fn suspension(&self) -> Option<String> {
+        let name = &self.spec.name;
+        match self.machine.phase() {
+            Phase::Paused => Some(refusal(name, Refusal::Paused)),
+            Phase::Stopped => Some(refusal(name, Refusal::Stopped)),
+            Phase::Idle
+            | Phase::Settling
+            | Phase::Splaying
+            | Phase::Waiting
+            | Phase::Running
+            | Phase::Retrying
+            | Phase::Failed => None,
+        }
+    }
+
+    /// What a trigger would run with the state that is known now; `cached` is said in it.
+    pub(super) fn preview(&self, cached: bool) -> Result<Preview, String> {
+        let spec = &self.spec;
+        let newest = self.machine.newest().ok_or_else(|| refusal(&spec.name, Refusal::NoState))?;
+        let on_delete = spec.policy.on_delete;
+        if newest.content.is_absent() && on_delete == OnDelete::Ignore {
+            return Err(refusal(&spec.name, Refusal::Absent));
+        }
+        let verified = self.subscription.freshness().verified.filter(|_| cached);
+        let details = RunDetails {
+            run: RunId("a-new-id-for-each-run".into()),
+            reason: Reason::Trigger,
+            version: newest.version,
+            attempt: 1,
+            coalesced: 0,
+        };
+        let input = spec.pipe_stdin.then(|| self.rendered(newest));
+        let previewed = self.runs.shared().preview(spec, &details, input);
+        let preview = previewed.map_err(|error| format!("{} cannot be run: {error}", spec.name))?;
+        Ok(Preview {
+            refused: self.suspension(),
+            verified_seconds: verified.map(|at| at.elapsed().as_secs()),
+            ..preview
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::policy::Control;
-use crate::status::{Explanation, WatchStatus};
+use crate::status::{Explanation, Preview, WatchStatus};
 use crate::store::Store;
 use crate::watch::{Outcome, State, WatchSpec};
 
@@ -19,6 +19,8 @@ pub(in crate::daemon) enum Event {
     Trigger(oneshot::Sender<Result<String, String>>),
     /// Run the action with the last known state; answered with a sentence.
     TriggerCached(oneshot::Sender<Result<String, String>>),
+    /// Read the key, unless `cached`, and tell what a trigger would run.
+    Preview { cached: bool, answer: oneshot::Sender<Result<Preview, String>> },
     /// A request for its status.
     Look(oneshot::Sender<WatchStatus>),
     /// A request for the reasons of what it does.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::bulk;
 use super::task::Task;
 use crate::daemon::runs::{Concluded, Plan};
@@ -67,13 +69,16 @@ impl Task {
 
     /// Starts a run. One that does not start has ended at once.
     fn start(&mut self, state: State, details: RunDetails) -> Option<Input> {
-        let format = self.spec.format;
-        let render = || bulk::with(&state.content, || document::render(&state.content, format));
-        let input = self.spec.pipe_stdin.then(render);
+        let input = self.spec.pipe_stdin.then(|| self.rendered(&state));
         let run = details.run.clone();
         let end = self.runs.start(&self.spec, Plan { details, input, state })?;
         self.tell_outcome(&end.outcome);
         Some(Input::Ended(RunEnd { run, verdict: end.verdict }))
+    }
+
+    /// A state as it is written on standard input.
+    pub(super) fn rendered(&self, state: &State) -> Bytes {
+        bulk::with(&state.content, || document::render(&state.content, self.spec.format))
     }
 
     /// A run has ended.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::reading::{CONNECTED_WITHIN, Over, Proof, READ_WITHIN, Trigger};
+use super::reading::{CONNECTED_WITHIN, Over, Proof, READ_WITHIN, Trigger, Wanted};
 use super::task::Task;
 use crate::policy::Control;
 
@@ -22,11 +22,20 @@ impl Task {
         self.readings.as_ref().is_some_and(|readings| readings.hold.is_some())
     }
 
-    /// Reads the key, and then runs the action.
+    /// Reads the key, and then runs the action. A watch that would refuse whatever the key holds does so at once.
     pub(super) fn trigger(&mut self, answer: oneshot::Sender<Result<String, String>>) {
+        if let Some(why) = self.suspension() {
+            let _ = answer.send(Err(why));
+            return;
+        }
+        self.read_for(Wanted::Run(answer));
+    }
+
+    /// Reads the key, and then does what is wanted.
+    pub(super) fn read_for(&mut self, wanted: Wanted) {
         let proof: Proof = Box::pin(self.subscription.prove());
         let asked = Instant::now();
-        self.readings.get_or_insert_default().triggers.push(Trigger { proof, asked, answer });
+        self.readings.get_or_insert_default().triggers.push(Trigger { proof, asked, wanted });
     }
 
     /// The subscription is another one: what the former one was asked is asked again.
@@ -47,7 +56,7 @@ impl Task {
         };
         let trigger = match over {
             Over::Hold => None,
-            Over::Trigger { at, read } => Some((readings.triggers.remove(at).answer, read)),
+            Over::Trigger { at, read } => Some((readings.triggers.remove(at).wanted, read)),
         };
         self.readings.take_if(|readings| readings.is_empty());
         // What was written before the reading is here, and is to be seen first.
@@ -56,10 +65,16 @@ impl Task {
         }
         match trigger {
             None => self.runs.release_starts(&self.spec),
-            Some((answer, true)) => {
+            Some((Wanted::Run(answer), true)) => {
                 let _ = answer.send(self.controlled(Control::Trigger));
             }
-            Some((answer, false)) => {
+            Some((Wanted::Run(answer), false)) => {
+                let _ = answer.send(Err(self.unread_words(freshness.error.as_deref())));
+            }
+            Some((Wanted::Preview(answer), true)) => {
+                let _ = answer.send(self.preview(false));
+            }
+            Some((Wanted::Preview(answer), false)) => {
                 let _ = answer.send(Err(self.unread_words(freshness.error.as_deref())));
             }
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::status::Preview;
 use crate::store::Subscription;
 
 /// How long `trigger` waits for a store that is connected.
@@ -21,7 +22,7 @@ pub(super) type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Readings {
     /// What every start waits for.
     pub(super) hold: Option<Proof>,
-    /// `trigger`s, in the order in which they were asked.
+    /// `trigger`s, in the order in which they were asked; dry runs among them.
     pub(super) triggers: Vec<Trigger>,
 }
 
@@ -29,7 +30,15 @@ pub(super) struct Readings {
 pub(super) struct Trigger {
     pub(super) proof: Proof,
     pub(super) asked: Instant,
-    pub(super) answer: oneshot::Sender<Result<String, String>>,
+    pub(super) wanted: Wanted,
+}
+
+/// What is done with the state that was read, and who is told.
+pub(super) enum Wanted {
+    /// It is run; answered with a sentence.
+    Run(oneshot::Sender<Result<String, String>>),
+    /// The run is only shown.
+    Preview(oneshot::Sender<Result<Preview, String>>),
 }
 
 /// What became of the first reading that is over.

@@ -12,7 +12,7 @@ use super::alarm::Alarm;
 use super::bulk;
 use super::event::{Circumstances, Event, Handover};
 use super::mailbox::{Mailbox, Reader};
-use super::reading::Readings;
+use super::reading::{Readings, Wanted};
 use super::remembered::{self, RunSource};
 use crate::daemon::runs::{OwnRuns, Runs};
 use crate::policy::{Baseline, Input, Machine, Past, Predecessor};
@@ -140,6 +140,10 @@ impl Task {
             Event::Trigger(answer) => self.trigger(answer),
             Event::TriggerCached(answer) => {
                 let _ = answer.send(self.trigger_cached());
+            }
+            Event::Preview { cached: false, answer } => self.read_for(Wanted::Preview(answer)),
+            Event::Preview { cached: true, answer } => {
+                let _ = answer.send(self.preview(true));
             }
             Event::Look(answer) => {
                 let _ = answer.send(self.view());

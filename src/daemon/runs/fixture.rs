@@ -151,7 +151,7 @@ impl Processes for Fake {
 }
 
 pub(super) fn identity(pid: i32) -> ProcessIdentity {
-    ProcessIdentity { pid, start_ticks: 1, boot_id: "boot".into(), output_pipe: None }
+    ProcessIdentity { pid, start_ticks: 1, boot_id: "boot".into(), output_pipe: None, errors_pipe: None }
 }
 
 /// The runs of one daemon after another, with the same processes and the same ledger.

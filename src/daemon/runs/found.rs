@@ -59,7 +59,13 @@ mod tests {
             store: spec.target.store.to_string(),
             key: spec.target.key.to_string(),
             version: "1".to_owned(),
-            identity: ProcessIdentity { pid: 1, start_ticks: 1, boot_id: "b".into(), output_pipe: None },
+            identity: ProcessIdentity {
+                pid: 1,
+                start_ticks: 1,
+                boot_id: "b".into(),
+                output_pipe: None,
+                errors_pipe: None,
+            },
             marked,
             uid,
         };

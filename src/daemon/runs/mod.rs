@@ -34,6 +34,7 @@ use bytes::Bytes;
 
 use crate::ledger::{Ledger, described};
 use crate::process::{self, Ended, FoundRun, Launch, OutputSink, RunDetails, Scripts, SpawnError, Spawner};
+use crate::status::Preview;
 use crate::watch::{Action, RunId, State, WatchName, WatchSpec};
 pub(super) use book::Book;
 pub(super) use end::End;
@@ -171,7 +172,11 @@ impl Runs {
         let processes = Arc::clone(&self.processes);
         let prefix = format!("{}-", self.ledger().id());
         let live = self.ledger().live_runs();
-        let adopted: BTreeSet<u64> = live.iter().filter_map(|(_, live)| live.process.output_pipe).collect();
+        let adopted: BTreeSet<u64> = live
+            .iter()
+            .flat_map(|(_, live)| [live.process.output_pipe, live.process.errors_pipe])
+            .flatten()
+            .collect();
         // Reading another process's environment may block.
         let look = tokio::task::spawn_blocking(move || {
             let left = processes.drain_leftovers(&prefix, &adopted);
@@ -204,6 +209,20 @@ impl Runs {
         tracing::info!(watch = %spec.name, run = %found.run, "found process {}", found.identity.pid);
         let live = self.book.found(spec, found);
         self.slots.hold(&spec.name, &live);
+    }
+
+    /// What a run would be. No file is written and no process made.
+    pub(super) fn preview(
+        &self,
+        spec: &WatchSpec,
+        details: &RunDetails,
+        input: Option<Bytes>,
+    ) -> Result<Preview, SpawnError> {
+        let script = match &spec.action {
+            Action::Script(text) => Some(self.scripts.path(text, &spec.surroundings.account)),
+            Action::Shell(_) | Action::Program(_) => None,
+        };
+        Ok(Launch::new(spec, details, input, script.as_deref())?.preview(&spec.name))
     }
 
     /// Starts a run and writes it down.

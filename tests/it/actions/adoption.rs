@@ -104,6 +104,7 @@ fn spawn_the_first_daemon(prefix: &str) -> ProcessIdentity {
         start_ticks: start_ticks.parse().unwrap(),
         boot_id: boot_id.into(),
         output_pipe: None,
+        errors_pipe: None,
     }
 }
 

@@ -29,7 +29,7 @@ fn a_flood_of_output_takes_neither_memory_nor_log() {
             assert_eq!(ended.outcome, Outcome::Exited(0));
             assert_eq!(lines.len(), 1);
             assert!(lines[0].ends_with(&format!("… ({} bytes cut)", 200_000_000 - 4096)));
-            assert!(lines[0].len() < 5000 && ended.output_tail.len() < 1100);
+            assert!(lines[0].len() < 5000 && ended.output_tail.len() < 66_000);
 
             let (ended, lines) = run(&shell("seq 3000000"), None).await;
             assert_eq!(ended.outcome, Outcome::Exited(0));

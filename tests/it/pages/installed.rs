@@ -101,11 +101,29 @@ fn every_command_has_a_page_and_every_page_is_there() {
     let pages = installed.names("share/man/man1");
     assert_eq!(pages, expected);
     let all = pages.iter().map(|name| format!("share/man/man1/{name}"));
-    for name in
-        all.chain(["twitcher.conf.5.gz", "twitcher-watch.5.gz"].map(|n| format!("share/man/man5/{n}")))
-    {
+    let others =
+        ["man5/twitcher.conf.5", "man5/twitcher-watch.5", "man7/twitcher-json.7", "man7/twitcher-metrics.7"];
+    for name in all.chain(others.map(|name| format!("share/man/{name}.gz"))) {
         let page = installed.read(&name).replace("\\-", "-");
-        for (at, _) in page.match_indices("(1)").chain(page.match_indices("(5)")) {
+        assert!(
+            page.contains(".SH EXAMPLE") && page.contains(".SH SYNOPSIS") != name.contains("man7"),
+            "{name}:\n{page}"
+        );
+        if name.contains("man1") {
+            let command = name.rsplit('/').next().unwrap().trim_end_matches(".1.gz").replacen('-', " ", 1);
+            assert!(
+                page.contains(&format!(".SH SYNOPSIS\n{command} ")),
+                "{name} has another synopsis:\n{page}"
+            );
+            assert!(
+                page.contains(".SH \"EXIT STATUS\"") && page.contains(".SH ENVIRONMENT"),
+                "{name}:\n{page}"
+            );
+            let example = page.split(".SH EXAMPLES\n.nf\n").nth(1).unwrap_or_default();
+            assert!(example.starts_with("  twitcher") || example.starts_with("twitcher"), "{name}:\n{page}");
+        }
+        let sections = ["(1)", "(5)", "(7)"];
+        for (at, _) in sections.iter().flat_map(|section| page.match_indices(section)) {
             let referred =
                 page[..at].rsplit(|c: char| !c.is_alphanumeric() && !"-._".contains(c)).next().unwrap();
             let section = &page[at + 1..at + 2];

@@ -81,6 +81,10 @@ fn one_line(scheme: &str, page: &str, here: &str) {
     let machine = machine(home.path()).with(page, here);
     let _daemon = quick_start(&machine, home.path());
     let blocks = blocks(README, ONE_LINE, "sh");
+    assert!(
+        blocks.iter().any(|block| block.trim() == "kill %1\nrm -r demo"),
+        "nobody ends the demo: {blocks:?}"
+    );
     let block = blocks.iter().find(|block| block.contains(&format!("{scheme}://"))).unwrap();
     machine.types(block);
     said(home.path(), &format!("hello, {scheme}"));

@@ -75,7 +75,7 @@ fn watches_of_a_directory_that_stops_answering_stay_and_others_are_reloaded() {
     let _dead = DeadMount::at(daemon.path("config/sub"));
     let reload = daemon.ask(&["reload"]);
     assert!(
-        String::from_utf8_lossy(&reload.stdout).contains("the file system does not answer"),
+        String::from_utf8_lossy(&reload.stderr).contains("the file system does not answer"),
         "{reload:?}"
     );
     daemon.remove("b.toml");
@@ -96,7 +96,7 @@ fn pipes_in_place_of_files_are_refused_at_once() {
     pipe("pipe.toml");
     pipe("directory");
     let reload = daemon.ask(&["reload"]);
-    let told = String::from_utf8_lossy(&reload.stdout).into_owned();
+    let told = String::from_utf8_lossy(&reload.stderr).into_owned();
     assert!(told.contains("pipe.toml: error: cannot be read: it is not a regular file"), "{told}");
     daemon.write("b.toml", WATCH);
     daemon.until_converged("b");
