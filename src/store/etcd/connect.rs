@@ -69,11 +69,12 @@ impl Entrance {
     /// Connects to the member whose turn it is, and proves that it serves. A failure says what listens there, if that
     /// is no etcd.
     pub(super) async fn enter(&self, attempt: u64) -> Result<Connection, StoreError> {
-        let entering = async {
+        // Boxed: it is part of every request's future.
+        let entering = Box::pin(async {
             let connection = self.connect(attempt).await?;
             probe(&connection, &self.space).await?;
             Ok(connection)
-        };
+        });
         match entering.await {
             Ok(connection) => Ok(connection),
             Err(error) => {
