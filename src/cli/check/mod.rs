@@ -22,7 +22,7 @@ use summary::Summary;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  twitcher check\n  twitcher check --online --timeout 10s\n  \
                         twitcher check --host web-17 --var role=web\n  \
-                        twitcher -c etc check --strict --output-format github")]
+                        twitcher check --strict --output-format github")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Args {
     /// Check these files as if they were in the directory, instead of what is in it

@@ -151,7 +151,8 @@ async fn answer(server: &Server, limit: Duration) -> Result<(), StoreError> {
         what: format!("connect to {}", server.name),
         why: format!("no answer within {}", crate::store::error::time(limit)),
     };
-    tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(late()))
+    // Connecting has the same limit, and then some time to find out what listens there.
+    tokio::time::timeout(limit + Duration::from_secs(3), connecting).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Messages for a store without a server that works: one, where all say the same.
@@ -175,7 +176,8 @@ fn subscribe(store: &Store, watch: &LoadedWatch) -> Subscription {
     store.subscribe(Subscribe {
         key: target.key.clone(),
         watch_type: target.watch_type,
-        detail: Detail::Versions,
+        // As the daemon does: a value may be forbidden where its version is not.
+        detail: Detail::Values,
         every: false,
         verify_interval: watch.spec.verify_interval,
     })
