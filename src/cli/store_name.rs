@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Common, Failure};
 use crate::config::Loader;
+use crate::store::url::suggested;
 use crate::store::{StoreSpec, StoreUrl};
 use crate::watch::StoreName;
 
@@ -35,6 +36,9 @@ fn named(name: Option<&str>, common: &Common) -> Result<StoreSpec, Failure> {
         let known: Vec<&str> = settings.stores.keys().map(StoreName::as_str).collect();
         let nearest = known.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
         let hint = match nearest {
+            _ if suggested(name).is_some() => {
+                format!("; did you mean `{}`?", suggested(name).unwrap_or_default())
+            }
             Some(near) if strsim::jaro(near, name) > 0.7 => format!("; did you mean `{near}`?"),
             Some(_) | None => String::new(),
         };

@@ -22,6 +22,8 @@ pub(super) struct Listing {
     pub(super) directories: BTreeSet<PathBuf>,
     /// Directories that could not be read, and why.
     pub(super) unreadable: Vec<(PathBuf, String)>,
+    /// Files that are passed over and have a name like one that would not be.
+    pub(super) lookalikes: BTreeSet<PathBuf>,
     /// The directory itself is not there.
     pub(super) missing: bool,
 }
@@ -31,6 +33,13 @@ pub(super) struct Listing {
 pub(super) fn is_watch_file(name: &OsStr) -> bool {
     let name = name.as_bytes();
     !is_ignored(name) && name.ends_with(b".toml")
+}
+
+/// Whether a file that is no watch file was most likely meant to be one, by its name.
+fn looks_like_watch_file(name: &OsStr) -> bool {
+    let Some(extension) = Path::new(name).extension().and_then(OsStr::to_str) else { return false };
+    let extension = extension.to_lowercase();
+    !is_watch_file(name) && (extension == "twc" || strsim::damerau_levenshtein(&extension, "toml") <= 1)
 }
 
 /// Hidden names (`.#x`, `.x.swp` and Kubernetes' `..data` among them), and leftovers.
@@ -70,9 +79,11 @@ fn descend(directory: &Path, above: &mut Vec<(u64, u64)>, listing: &mut Listing,
         Ok(Some((identity, entries))) => {
             listing.directories.insert(directory.to_owned());
             above.push(identity);
-            for (path, is_directory) in entries {
+            for Found { path, is_directory, is_lookalike } in entries {
                 if is_directory {
                     descend(&path, above, listing, progress);
+                } else if is_lookalike {
+                    listing.lookalikes.insert(path);
                 } else {
                     listing.files.insert(path);
                 }
@@ -85,7 +96,14 @@ fn descend(directory: &Path, above: &mut Vec<(u64, u64)>, listing: &mut Listing,
     }
 }
 
-type Entries = ((u64, u64), Vec<(PathBuf, bool)>);
+/// An entry of a directory that matters.
+struct Found {
+    path: PathBuf,
+    is_directory: bool,
+    is_lookalike: bool,
+}
+
+type Entries = ((u64, u64), Vec<Found>);
 
 fn read(directory: &Path, above: &[(u64, u64)], progress: &Progress) -> io::Result<Option<Entries>> {
     if !progress.may_touch(directory) {
@@ -122,7 +140,9 @@ fn read(directory: &Path, above: &[(u64, u64)], progress: &Progress) -> io::Resu
             }
         }
         if kind.is_dir() || is_watch_file(&name) {
-            entries.push((path, kind.is_dir()));
+            entries.push(Found { path, is_directory: kind.is_dir(), is_lookalike: false });
+        } else if kind.is_file() && looks_like_watch_file(&name) {
+            entries.push(Found { path, is_directory: false, is_lookalike: true });
         }
     }
     Ok(Some((identity, entries)))
@@ -159,13 +179,36 @@ mod tests {
     }
 
     #[test]
+    fn names_that_look_like_mistakes_are_told_apart() {
+        for name in ["a.tml", "a.TOML", "a.Toml", "a.twc", "a.tolm", "a.toml1", "a.tomll"] {
+            assert!(looks_like_watch_file(name.as_ref()), "{name}");
+        }
+        for name in [
+            "a.toml",
+            "a",
+            "toml",
+            "a.conf",
+            "a.txt",
+            "a.yaml",
+            "a.json",
+            "a.toml.off",
+            "README.md",
+            "a.html",
+        ] {
+            assert!(!looks_like_watch_file(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
     fn links_are_followed_once_and_hidden_directories_are_not_read() {
         let top = tempfile::tempdir().unwrap();
         let root = top.path();
         for directory in ["sub/deeper", "..2024_1", ".hidden"] {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
-        for file in ["a.toml", "sub/deeper/b.toml", "..2024_1/c.toml", ".hidden/d.toml", "twitcher.conf"] {
+        for file in
+            ["a.toml", "sub/deeper/b.toml", "..2024_1/c.toml", ".hidden/d.toml", "twitcher.conf", "sub/x.tml"]
+        {
             fs::write(root.join(file), "").unwrap();
         }
         let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, root.join(name)).unwrap();
@@ -183,6 +226,9 @@ mod tests {
             .collect();
         assert_eq!(names, ["a.toml", "c.toml", "lost.toml", "same/deeper/b.toml", "sub/deeper/b.toml"]);
         assert_eq!(listing.unreadable, []);
+        let lookalikes: Vec<_> =
+            listing.lookalikes.iter().filter_map(|path| path.strip_prefix(root).ok()).collect();
+        assert_eq!(lookalikes, [Path::new("same/x.tml"), Path::new("sub/x.tml")]);
     }
 
     #[test]

@@ -23,6 +23,16 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    /// As it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// A position in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -50,10 +60,13 @@ pub struct Problem {
 
 /// The piece of the source line to show, escaped, and the piece of that to point at, in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Excerpt {
-    text: String,
-    caret: usize,
-    width: usize,
+pub struct Excerpt {
+    /// The piece of the line.
+    pub text: String,
+    /// Where the piece to point at begins.
+    pub caret: usize,
+    /// How long that is; at least 1.
+    pub width: usize,
 }
 
 impl Problem {
@@ -71,7 +84,7 @@ impl Problem {
 
     /// The same, not in the way of loading.
     #[must_use]
-    pub(super) fn into_warning(mut self) -> Self {
+    pub fn into_warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
@@ -80,6 +93,30 @@ impl Problem {
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same without help: the message says all that is known.
+    #[must_use]
+    pub fn without_help(mut self) -> Self {
+        self.help = None;
+        self
+    }
+
+    /// The same at a place.
+    #[must_use]
+    pub fn at(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// What can be shown of the line that it is in.
+    pub fn excerpt(&self) -> Option<&Excerpt> {
+        self.excerpt.as_ref()
+    }
+
+    /// The file's path, escaped.
+    pub fn shown_file(&self) -> String {
+        escaped(&self.file.to_string_lossy())
     }
 
     /// What to do about it, with a correct example.
@@ -109,11 +146,7 @@ impl fmt::Display for Problem {
         if let Some(Place { line, column }) = self.place {
             write!(f, ":{line}:{column}")?;
         }
-        let word = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        write!(f, ": {word}: {}", self.message)?;
+        write!(f, ": {}: {}", self.severity.word(), self.message)?;
         let mut margin = 0;
         if let (Some(Place { line, .. }), Some(excerpt)) = (self.place, &self.excerpt) {
             let number = line.to_string();
@@ -175,7 +208,7 @@ impl Source {
     }
 
     /// Positions come from a parser that may count the end of the text, or point into a character.
-    fn floor(&self, byte: usize) -> usize {
+    pub(super) fn floor(&self, byte: usize) -> usize {
         let mut byte = byte.min(self.text.len());
         while !self.text.is_char_boundary(byte) {
             byte -= 1;

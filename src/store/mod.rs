@@ -11,6 +11,7 @@ pub(crate) mod etcd;
 pub(crate) mod files;
 mod key_fault;
 mod kind;
+mod listener;
 pub(crate) mod requests;
 pub(crate) mod session;
 pub(crate) mod spec;

@@ -22,7 +22,7 @@ pub enum InvalidStoreUrl {
     #[error("a store URL begins with its kind, as in `etcd://host:2379/prefix` or `dir:///var/lib/keys`")]
     NoScheme,
     /// Something else before `://`.
-    #[error("`{0}://` is no kind of store; there are {kinds}", kinds = kinds())]
+    #[error("`{0}://` is no kind of store; {meant}there are {kinds}", meant = meant(.0), kinds = kinds())]
     UnknownScheme(String),
     /// `user:password@`.
     #[error(
@@ -60,6 +60,58 @@ pub enum InvalidStoreUrl {
     /// `dir://relative`.
     #[error("a `dir` store is an absolute path after three slashes, as in `dir:///var/lib/twitcher/keys`")]
     NotAbsolute,
+}
+
+/// The scheme that another one most likely means.
+fn near_scheme(scheme: &str) -> Option<&'static str> {
+    let scheme = scheme.to_ascii_lowercase();
+    let known = match scheme.as_str() {
+        "etcd" | "http" | "grpc" | "etcd2" | "etcd3" | "etcdv3" => "etcd",
+        "etcd+tls" | "https" | "grpcs" | "etcds" | "etcd+ssl" | "etcd+https" | "etcd-tls" => "etcd+tls",
+        "zookeeper" | "zk" | "zoo" | "zookeper" | "zookeepers" => "zookeeper",
+        "zookeeper+tls" | "zk+tls" | "zks" | "zookeeper+ssl" | "zk+ssl" | "zookeeper-tls" => "zookeeper+tls",
+        "dir" | "file" | "directory" | "path" | "fs" => "dir",
+        _ => return None,
+    };
+    Some(known)
+}
+
+fn meant(scheme: &str) -> String {
+    near_scheme(scheme).map_or_else(String::new, |near| format!("did you mean `{near}://`? "))
+}
+
+/// The URL that a text without `://` most likely means: a path, or a host with a port.
+pub(crate) fn suggested(text: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:,[]/".contains(c);
+    if text.contains("://") || text.len() > 200 || !text.chars().all(plain) {
+        return None;
+    }
+    if text.starts_with('/') {
+        return Some(format!("dir://{text}"));
+    }
+    let first = text.split([',', '/']).next().unwrap_or_default();
+    let (_, port) = first.rsplit_once(':')?;
+    let scheme = match port.parse().ok()? {
+        ZOOKEEPER_PORT => "zookeeper",
+        ZOOKEEPER_TLS_PORT => "zookeeper+tls",
+        0 => return None,
+        _ => "etcd",
+    };
+    Some(format!("{scheme}://{text}"))
+}
+
+/// A correct URL of the kind that a text is most likely meant to be.
+pub(crate) fn example_like(text: &str) -> &'static str {
+    let guess = suggested(text);
+    let text = guess.as_deref().unwrap_or(text);
+    let scheme = text.split("://").next().and_then(near_scheme);
+    match scheme {
+        Some("zookeeper") => "zookeeper://zk1:2181,zk2:2181,zk3:2181/chroot",
+        Some("zookeeper+tls") => "zookeeper+tls://zk1:2281,zk2:2281,zk3:2281/chroot",
+        Some("dir") => "dir:///var/lib/twitcher/keys",
+        Some("etcd+tls") => "etcd+tls://etcd1:2379,etcd2:2379,etcd3:2379/prod",
+        Some(_) | None => "etcd://etcd1:2379,etcd2:2379/prod",
+    }
 }
 
 fn kinds() -> String {
@@ -184,6 +236,43 @@ mod tests {
 
     fn parse(text: &str) -> Result<StoreUrl, InvalidStoreUrl> {
         text.parse()
+    }
+
+    #[test]
+    fn schemes_of_other_programs_are_understood() {
+        for (url, near) in [
+            ("zk://a", Some("zookeeper://")),
+            ("http://a:2379", Some("etcd://")),
+            ("https://a:2379", Some("etcd+tls://")),
+            ("file:///a", Some("dir://")),
+            ("consul://a", None),
+        ] {
+            let said = parse(url).unwrap_err().to_string();
+            match near {
+                Some(near) => assert!(said.contains(&format!("did you mean `{near}`?")), "{said}"),
+                None => assert!(!said.contains("did you mean"), "{said}"),
+            }
+        }
+        for (text, url) in [
+            ("/var/lib/keys", Some("dir:///var/lib/keys")),
+            ("localhost:2379", Some("etcd://localhost:2379")),
+            ("zk1:2181,zk2:2181/app", Some("zookeeper://zk1:2181,zk2:2181/app")),
+            ("main", None),
+            ("etcd://a", None),
+            ("u:secret@h:1", None),
+        ] {
+            assert_eq!(suggested(text).as_deref(), url, "{text}");
+        }
+        for (text, example) in [
+            ("zk://a/", "zookeeper://"),
+            ("file://a", "dir://"),
+            ("/a", "dir://"),
+            ("https://a", "etcd+tls://"),
+            ("x", "etcd://"),
+        ] {
+            let example_url = example_like(text);
+            assert!(example_url.starts_with(example) && parse(example_url).is_ok(), "{text}");
+        }
     }
 
     #[test]

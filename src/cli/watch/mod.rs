@@ -224,7 +224,7 @@ fn banner(text: &str) {
 fn is_there(command: &[OsString], cwd: &Path) -> Result<(), Failure> {
     let Some(program) = command.first() else { return Ok(()) };
     let path = std::env::var_os("PATH").unwrap_or_else(|| crate::process::DEFAULT_PATH.into());
-    crate::process::look_up(program, &path, cwd).map_err(|fault| {
+    crate::process::look_up(program, &path, cwd).map(drop).map_err(|fault| {
         let status = if fault.is_missing() { NOT_STARTED } else { NOT_EXECUTABLE };
         Failure::with_status(status, format!("cannot run the command: {fault}"))
     })

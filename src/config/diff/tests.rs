@@ -25,7 +25,7 @@ pub(in crate::config) fn watches(text: &str) -> Watches {
         lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
     let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "file", &mut context);
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
-    watches.into_iter().map(|(spec, _)| (spec.name.clone(), Arc::new(spec))).collect()
+    watches.into_iter().map(|placed| (placed.spec.name.clone(), Arc::new(placed.spec))).collect()
 }
 
 fn one(line: &str) -> Watches {

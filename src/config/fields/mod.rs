@@ -3,9 +3,11 @@
 //! Reading, messages, manual pages and the JSON schema all come from here. What a value then means is `lower`'s.
 
 mod daemon;
+mod synonyms;
 mod watch;
 
 pub use daemon::{DAEMON, LOCAL, STORE, TLS};
+pub use synonyms::synonym;
 pub use watch::{NOT_DEFAULTS, WATCH};
 
 pub(crate) use crate::watch::Word;

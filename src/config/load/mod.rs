@@ -7,9 +7,11 @@
 //! Whatever may block is done on threads of their own: a file system or a name service that does not answer costs the
 //! files that depend on it, and a bounded delay.
 
+mod actions;
 mod admit;
 mod look_up;
 mod read;
+mod server_names;
 mod store_files;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +27,7 @@ use super::raw::{self, AccountName, Local, RawLocal};
 use super::stall::{self, Progress, ReadingThreads, UNANSWERED};
 use super::trust::TrustedOpen;
 use super::{Diff, Settings, Trust, Watches, lower};
-use crate::watch::{Machine, WatchName, WatchSpec};
+use crate::watch::{Machine, StoreName, WatchName, WatchSpec};
 use admit::Candidate;
 use look_up::LookUps;
 use read::Unread;
@@ -80,11 +82,20 @@ pub struct FileReport {
     pub elsewhere: Vec<Elsewhere>,
     /// How many of its watches are for this host.
     pub here: usize,
+    /// Whether it is a configuration file: not a directory, nor a file that is passed over.
+    pub is_configuration: bool,
 }
 
 impl FileReport {
+    /// Problems of something else than a file that was read.
+    pub fn beside(problem: Problem) -> Self {
+        let path = Arc::clone(&problem.file);
+        Self { is_configuration: false, ..Self::new(&path, FileState::Loaded, vec![problem]) }
+    }
+
     fn new(path: &Arc<Path>, state: FileState, problems: Vec<Problem>) -> Self {
-        Self { path: Arc::clone(path), state, problems, elsewhere: Vec::new(), here: 0 }
+        let (elsewhere, here, is_configuration) = (Vec::new(), 0, true);
+        Self { path: Arc::clone(path), state, problems, elsewhere, here, is_configuration }
     }
 
     /// Whether all its watches are for other hosts.
@@ -133,8 +144,10 @@ pub struct Loader {
     is_elsewhere: bool,
     threads: ReadingThreads,
     look_ups: LookUps,
-    /// Whether the files of the stores are read too, to report what is wrong with them.
-    checks_store_files: bool,
+    /// It is asked what is wrong, and nothing is run: what only makes runs or connections fail is reported too.
+    is_check: bool,
+    /// Programs, scripts and directories that were looked at, with what is wrong with them.
+    looked_at: actions::LookedAt,
     /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
     known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
     shared: lower::Shared,
@@ -162,7 +175,7 @@ impl Loader {
     pub fn for_check(root: impl Into<PathBuf>) -> Self {
         let accounts = Arc::new(SystemAccounts::as_root());
         let look_ups = LookUps::new(accounts, look_up::Patience::default());
-        Self { look_ups, checks_store_files: true, ..Self::new(root) }
+        Self { look_ups, is_check: true, ..Self::new(root) }
     }
 
     /// A loader that reads as the daemon on another machine does: under this host name, with these `[vars]` instead of
@@ -184,6 +197,7 @@ impl Loader {
             look_ups: LookUps::new(accounts, look_up::Patience::default()),
             local: Some(local),
             is_elsewhere: true,
+            is_check: true,
             ..Self::new(root)
         })
     }
@@ -203,7 +217,8 @@ impl Loader {
             is_elsewhere: false,
             threads: ReadingThreads::new(stall::Patience::default()),
             look_ups: LookUps::new(accounts.into(), look_up::Patience::default()),
-            checks_store_files: false,
+            is_check: false,
+            looked_at: actions::LookedAt::default(),
             known: BTreeMap::new(),
             shared: lower::Shared::default(),
             settings_reports: Vec::new(),
@@ -281,6 +296,15 @@ impl Loader {
             .map(|at| at.value)
     }
 
+    /// Where a store's URL is written; no place where it is not.
+    pub fn store_place(&mut self, store: &StoreName) -> (Arc<Path>, Option<Place>) {
+        let path = self.settings_path();
+        let Ok(text) = self.text(&path) else { return (path, None) };
+        let raw = raw::settings(Arc::clone(&path), &text, &Local::named(&self.hostname));
+        let place = raw.stores.get(store).map(|store| raw.source.place(store.table.span("url").start));
+        (path, place)
+    }
+
     /// Reads the watch files only: after a change in the directory.
     pub fn reload_watches(&mut self) -> Reload {
         if self.settings_blocked || (self.settings_reports.is_empty() && self.configured.is_none()) {
@@ -302,6 +326,9 @@ impl Loader {
             .collect();
         let unreadable: Vec<&Path> = listing.unreadable.iter().map(|(path, _)| path.as_path()).collect();
 
+        if self.is_check {
+            reports.extend(listing.lookalikes.iter().map(|path| lookalike(path)));
+        }
         self.known.retain(|path, _| texts.contains_key(path));
         let mut candidates = Vec::new();
         for (path, text) in texts {
@@ -431,10 +458,13 @@ impl Loader {
             Ok(text) => {
                 let raw = raw::settings(Arc::clone(path), &text, local);
                 let (settings, mut problems) = lower::settings(&raw);
-                if self.checks_store_files {
-                    problems.extend(self.store_files(&raw));
-                    problems.sort_by_key(|problem| problem.place);
+                if self.is_check {
+                    problems.extend(server_names::problems(&raw));
                 }
+                if self.judges_this_machine() {
+                    problems.extend(self.store_files(&raw));
+                }
+                problems.sort_by_key(|problem| problem.place);
                 (report(path, problems), settings)
             }
         }
@@ -473,6 +503,39 @@ impl Loader {
         found
             .flat_map(|(file, findings)| findings.into_iter().map(move |finding| problem((file, finding))))
             .collect()
+    }
+
+    /// Whether programs, accounts and files of this machine are judged.
+    fn judges_this_machine(&self) -> bool {
+        self.is_check && !self.is_elsewhere
+    }
+
+    /// What is wrong with the programs, scripts and directories that the watches of a file name.
+    fn actions(&mut self, raw: &raw::RawWatchFile, watches: &[lower::Placed]) -> Vec<Problem> {
+        let named: Vec<actions::Named> = watches
+            .iter()
+            .filter(|placed| placed.spec.enabled)
+            .filter_map(|placed| Some(actions::named(&placed.spec, raw.watches.get(placed.table)?)))
+            .flatten()
+            .collect();
+        let mut wanted: Vec<actions::Claim> = named.iter().map(|named| named.claim.clone()).collect();
+        wanted.retain(|claim| !self.looked_at.contains_key(claim));
+        wanted.sort();
+        wanted.dedup();
+        let asked = wanted.clone();
+        let look = move |progress: &Progress| -> Vec<_> {
+            asked.iter().map(|claim| actions::fault(claim, progress)).collect()
+        };
+        // What cannot be looked at is not judged.
+        let faults: Vec<Option<actions::Fault>> = self.threads.run(look).unwrap_or_default();
+        self.looked_at.extend(wanted.into_iter().zip(faults));
+        let problem = |named: &actions::Named| {
+            let fault = self.looked_at.get(&named.claim)?.as_ref()?;
+            let problem =
+                raw.source.problem(named.span.clone(), fault.message(named.field)).with_help(fault.help());
+            Some(if fault.is_certain() { problem } else { problem.into_warning() })
+        };
+        named.iter().filter_map(problem).collect()
     }
 
     /// Parses and lowers a file, unless its text is unchanged.
@@ -517,19 +580,24 @@ impl Loader {
             shared: &mut self.shared,
         };
         let lower::Lowered { watches, elsewhere, mut problems } = lower::watches(&raw, &stem, &mut context);
-        if self.configured.is_none() && !watches.is_empty() {
+        // A check says it once, of that file.
+        if self.configured.is_none() && !watches.is_empty() && !self.is_check {
             problems.push(Problem::of_file(
                 path,
                 "not loaded, because twitcher.conf or local.conf has errors and the stores are not known",
                 "correct that file first",
             ));
         }
-        let report = FileReport { elsewhere, here: watches.len(), ..report(path, problems) };
+        let mut report = FileReport { elsewhere, here: watches.len(), ..report(path, problems) };
+        if self.judges_this_machine() {
+            report.problems.extend(self.actions(&raw, &watches));
+            report.problems.sort_by_key(|problem| problem.place);
+        }
         let offer = (report.state == FileState::Loaded).then(|| {
-            let loaded = |(spec, span): lower::Placed| LoadedWatch {
-                spec: Arc::new(spec),
+            let loaded = |placed: lower::Placed| LoadedWatch {
+                spec: Arc::new(placed.spec),
                 file: Arc::clone(path),
-                place: raw.source.place(span.start),
+                place: raw.source.place(placed.span.start),
             };
             watches.into_iter().map(loaded).collect()
         });
@@ -641,14 +709,33 @@ fn refused_directory(path: &Path, why: &str) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let help = "what was loaded from it before stays in effect";
     let problem = Problem::of_file(&path, format!("this directory is not read: {why}"), help);
-    FileReport::new(&path, FileState::Refused, vec![problem])
+    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Refused, vec![problem]) }
 }
 
 fn missing(path: &Path) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let problem =
         Problem::of_file(&path, "there is no such directory", "watches are read as soon as it is there");
-    FileReport::new(&path, FileState::Broken, vec![problem])
+    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Broken, vec![problem]) }
+}
+
+/// A file that is passed over because of its name.
+fn lookalike(path: &Path) -> FileReport {
+    let path: Arc<Path> = Arc::from(path);
+    let shown = super::problem::escaped(&path.to_string_lossy());
+    let is_old = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("twc"));
+    let help = if is_old {
+        format!(
+            "it looks like a configuration of the Python Twitcher: `twitcher convert '{shown}'` prints the watch file that it becomes"
+        )
+    } else {
+        format!(
+            "rename it, for example `mv '{shown}' '{}'`",
+            super::problem::escaped(&path.with_extension("toml").to_string_lossy())
+        )
+    };
+    let problem = Problem::of_file(&path, "not read: a watch file ends with `.toml`", help).into_warning();
+    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Loaded, vec![problem]) }
 }
 
 fn specs(watches: &BTreeMap<WatchName, LoadedWatch>) -> Watches {

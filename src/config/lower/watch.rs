@@ -12,11 +12,11 @@ use super::splay;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
 use crate::config::hosts::Elsewhere;
-use crate::config::problem::{Problem, Source, word};
+use crate::config::problem::{Problem, Source, nearest, word};
 use crate::config::raw::{AccountName, At, RawTable, RawWatchFile};
 use crate::watch::{
-    Account, Action, Format, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
-    StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
+    Account, Action, Format, LogOutput, Machine, MutexName, PolicySpec, Retries, RunMode, RunModeName,
+    RunOnLoad, StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
 type ResolveAccount<'a> =
@@ -33,7 +33,13 @@ pub(in crate::config) struct Context<'a> {
 }
 
 /// A watch and where it was written.
-pub(in crate::config) type Placed = (WatchSpec, Range<usize>);
+#[derive(Debug)]
+pub(in crate::config) struct Placed {
+    pub(in crate::config) spec: WatchSpec,
+    pub(in crate::config) span: Range<usize>,
+    /// Its table, by the number in the file.
+    pub(in crate::config) table: usize,
+}
 
 /// What a file means.
 pub(in crate::config) struct Lowered {
@@ -76,7 +82,7 @@ pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Con
         if let Some((name, span)) = name
             && let Some(spec) = lowering.watch(name, context)
         {
-            watches.push((spec, span));
+            watches.push(Placed { spec, span, table: index });
         }
     }
     problems.sort_by_key(|problem| problem.place);
@@ -180,7 +186,37 @@ impl Lowering<'_> {
             self.wrong(key.span, format!("{fault}, and this is `{}`", word(key.value.as_str())), help);
             return None;
         }
+        self.warn_of_shell_variable(key.value.as_str(), settings.map(|settings| &*settings.machine));
         Some(Target { store, key: key.value, watch_type: self.watch_type() })
+    }
+
+    /// `$HOST` in a key is most likely meant to be `${host}`.
+    fn warn_of_shell_variable(&mut self, key: &str, machine: Option<&Machine>) {
+        let name = |after: &str| -> String {
+            after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+        };
+        let mut names = key.split('$').skip(1).map(name);
+        let Some(written) = names.find(|name| name.starts_with(|c: char| c.is_ascii_alphabetic())) else {
+            return;
+        };
+        let known = machine.into_iter().flat_map(Machine::names);
+        let meant = match nearest(&written, known) {
+            Some(near) => near,
+            None if written.to_lowercase().starts_with("host") => Machine::HOST,
+            None => "name",
+        };
+        self.warn(
+            "key",
+            &format!("`${written}` in the key is taken as it is written"),
+            &format!(
+                "`${{{meant}}}` stands for {}",
+                match meant {
+                    Machine::HOST => "the host's name",
+                    "name" => "a value of [vars]",
+                    _ => "its value in [vars]",
+                }
+            ),
+        );
     }
 
     fn store(&mut self, settings: Option<&Settings>) -> Option<StoreName> {

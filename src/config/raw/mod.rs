@@ -200,6 +200,8 @@ fn read_stores(
                 continue;
             }
         };
+        let url = fields.iter().find(|(name, _)| name.get_ref() == "url");
+        reader.set_store(store.as_str(), url.and_then(|(_, url)| url.get_ref().as_str()));
         let others = fields.iter().filter(|(name, _)| name.get_ref() != "tls");
         let table = reader.entries(others, value.span(), STORE, "store");
         let tls =
@@ -265,6 +267,16 @@ fn syntax(source: &Source, span: Range<usize>, message: &str) -> Problem {
         "keep one of them; several watches each begin with `[[watch]]`"
     } else if message.contains("string values must be quoted") {
         "write text between quotes, as in `key = \"/git/head\"`"
+    } else if message.contains("leading zero") {
+        let place = source.text()[..source.floor(span.start)].rfind('\n').map_or(0, |newline| newline + 1);
+        if source.text()[place..].trim_start().starts_with("umask") {
+            "a umask is written in quotes, as in `umask = \"022\"`"
+        } else {
+            "write the number without the zero in front; an octal one begins with `0o`"
+        }
+    } else if message.contains("missing escaped value") {
+        "between double quotes a backslash begins an escape: write the text between single quotes, as in `'\\d+'`, or \
+         two backslashes"
     } else if message.contains("recurs") {
         "arrays and tables stand in each other at most 80 deep"
     } else {

@@ -10,8 +10,9 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::value::Value;
-use crate::config::fields::{Field, Kind, WATCH};
+use crate::config::fields::{DAEMON, Field, Kind, NOT_DEFAULTS, STORE, TLS, WATCH, synonym};
 use crate::config::problem::{Problem, Source, nearest, word};
+use crate::store::url::example_like;
 use crate::watch::Machine;
 
 /// Something and where it stands.
@@ -158,13 +159,15 @@ pub(super) struct Reader<'s> {
     found: Vec<Problem>,
     /// What is missing, or out of place: it may only not have been understood.
     missing: Vec<Problem>,
+    /// The URL of the store that is being read, right or wrong; else its name. Examples are of the same kind.
+    store_like: String,
     /// What `${name}` stands for; `None` where that is not known and does not matter.
     machine: Option<Arc<Machine>>,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, found: Vec::new(), missing: Vec::new(), machine: None }
+        Self { source, found: Vec::new(), missing: Vec::new(), store_like: String::new(), machine: None }
     }
 
     /// Something that may only be there because the syntax is broken elsewhere.
@@ -184,6 +187,11 @@ impl<'s> Reader<'s> {
     /// What is wrong, and what is missing.
     pub(super) fn into_problems(self) -> (Vec<Problem>, Vec<Problem>) {
         (self.found, self.missing)
+    }
+
+    /// Begins to read a store.
+    pub(super) fn set_store(&mut self, name: &str, url: Option<&str>) {
+        url.unwrap_or(name).clone_into(&mut self.store_like);
     }
 
     pub(super) fn set_machine(&mut self, machine: Option<Arc<Machine>>) {
@@ -222,10 +230,15 @@ impl<'s> Reader<'s> {
     ) -> RawTable {
         let read = self.optional(entries, head.clone(), fields, what);
         for field in fields.iter().filter(|field| field.default.is_none() && !read.has(field.name)) {
+            let sample = if field.kind == Kind::Url {
+                format!("{} = \"{}\"", field.name, example_like(&self.store_like))
+            } else {
+                field.sample()
+            };
             let problem = self
                 .source
                 .problem(head.clone(), format!("this {what} has no `{}`", field.name))
-                .with_help(format!("write for example `{}`", field.sample()));
+                .with_help(format!("write for example `{sample}`"));
             self.missing.push(problem);
         }
         read
@@ -242,7 +255,7 @@ impl<'s> Reader<'s> {
         let mut read = RawTable::empty(head);
         for (name, value) in entries {
             let Some(field) = fields.iter().find(|field| field.is_called(name.get_ref())) else {
-                read.meant.extend(self.unknown(name, fields, what));
+                read.meant.extend(self.unknown(name, value.get_ref(), fields, what));
                 continue;
             };
             if read.is_written(field.name) {
@@ -277,23 +290,32 @@ impl<'s> Reader<'s> {
     fn unknown(
         &mut self,
         name: &Spanned<DeString<'_>>,
+        value: &DeValue<'_>,
         fields: &'static [Field],
         what: &str,
     ) -> Option<&'static str> {
         let given = name.get_ref();
+        if let Some((message, help)) = misplaced(given, what) {
+            self.wrong(name.span(), message, help);
+            return None;
+        }
         let known = fields.iter().flat_map(|field| [Some(field.name), field.alias]).flatten();
-        let near = nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near)));
+        let near = synonym(given, fields).or_else(|| {
+            nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near)))
+        });
+        let table =
+            value.as_table().filter(|_| what == "setting").and_then(|table| table_meant(given, table));
         let help = match near {
             _ if what == "setting" && given == "watch" => {
                 "watches belong in files `*.toml` beside this one".to_owned()
             }
-            _ if what == "store" && SECRETS.contains(&given.as_ref()) => {
-                "secrets come from files only, of mode 0600: write `password_file = \"/etc/twitcher/etcd.password\"` \
-                 (etcd) or `digest_file = \"/etc/twitcher/zk.digest\"` (ZooKeeper)"
-                    .to_owned()
-            }
+            _ if table.is_some() => format!("did you mean `[{}]`?", table.unwrap_or_default()),
+            _ if what == "store" && SECRETS.contains(&given.as_ref()) => self.secret_help().to_owned(),
             _ if what == "local setting" => {
                 "local.conf holds `host` and `[vars]` and nothing else; all other settings belong in twitcher.conf".to_owned()
+            }
+            Some(field) if field.kind == Kind::Url => {
+                format!("did you mean `{}`? for example `url = \"{}\"`", field.name, example_like(&self.store_like))
             }
             Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
             None => {
@@ -309,6 +331,61 @@ impl<'s> Reader<'s> {
         };
         self.wrong(name.span(), format!("unknown {what} `{}`", word(given)), help);
         near.map(|field| field.name)
+    }
+
+    /// Where the secret of the store belongs that is being read.
+    fn secret_help(&self) -> &'static str {
+        let example = example_like(&self.store_like);
+        if example.starts_with("zookeeper") {
+            "secrets come from files only, of mode 0600: write `digest_file = \"/etc/twitcher/zk.digest\"`, and \
+             `user:password` into that file"
+        } else if example.starts_with("dir") {
+            "a `dir` store has no users: take it out"
+        } else {
+            "secrets come from files only, of mode 0600: write `password_file = \"/etc/twitcher/etcd.password\"` beside \
+             `username`"
+        }
+    }
+}
+
+/// The head of the table that another name most likely means.
+fn table_meant(given: &str, table: &DeTable<'_>) -> Option<String> {
+    let near = nearest(given, ["store", "vars", "defaults"])?;
+    if near != "store" {
+        return Some(near.to_owned());
+    }
+    let first = table.iter().next().map_or("main", |(name, _)| name.get_ref().as_ref());
+    Some(format!("store.{}", word(first)))
+}
+
+/// What is said of a field that belongs in another place: in TOML, everything below a line in brackets is in that table.
+fn misplaced(given: &str, what: &str) -> Option<(String, &'static str)> {
+    let is_in = |fields: &[Field]| fields.iter().any(|field| field.is_called(given));
+    let shown = word(given);
+    match what {
+        "store" | "tls" | "defaults" if is_in(DAEMON) => Some((
+            format!("`{shown}` is a setting of the daemon: move it above the first line in brackets"),
+            "everything below a line in brackets belongs to that table",
+        )),
+        "store" if is_in(TLS) => Some((
+            format!("`{shown}` is about certificates: move it below a line `[store.NAME.tls]`"),
+            "everything below a line in brackets belongs to that table",
+        )),
+        "tls" if is_in(STORE) => Some((
+            format!("`{shown}` is a field of the store: move it above the line `[store.NAME.tls]`"),
+            "everything below a line in brackets belongs to that table",
+        )),
+        "setting" if is_in(STORE) => Some((
+            format!("`{shown}` is a field of a store: move it below a line such as `[store.main]`"),
+            "everything below a line in brackets belongs to that table",
+        )),
+        "setting" if is_in(WATCH) && !NOT_DEFAULTS.contains(&given) && given != "watch" => Some((
+            format!(
+                "`{shown}` is a field of a watch: write it in a watch file, or for all watches below `[defaults]`"
+            ),
+            "everything below a line in brackets belongs to that table",
+        )),
+        _ => None,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::config::hosts::Hosts;
 use crate::config::problem::{nearest, word};
 use crate::config::template::{self, InvalidTemplate};
 use crate::log::{InvalidLogServer, LogServer};
+use crate::store::url::{example_like, suggested};
 use crate::store::{InvalidStoreUrl, StoreUrl};
 use crate::watch::{Action, Key, Limit, Machine, SignalNumber, StoreName};
 
@@ -181,7 +182,13 @@ impl Reading<'_> {
             }
             Kind::Url => {
                 let text = self.text(value)?;
-                let refused = |invalid: InvalidStoreUrl| self.fault(invalid.to_string());
+                let refused = |invalid: InvalidStoreUrl| {
+                    let help = match suggested(&text) {
+                        Some(url) => format!("did you mean `{} = \"{url}\"`?", self.field.name),
+                        None => format!("for example `{} = \"{}\"`", self.field.name, example_like(&text)),
+                    };
+                    self.fault(invalid.to_string()).help(help)
+                };
                 text.parse().map(Value::Url).map_err(refused)
             }
             Kind::Log(words) => match value {

@@ -10,7 +10,6 @@ use etcd_client::{Compare, CompareOp, Error, GetOptions, PutOptions, Txn, TxnOp}
 
 use super::connect::{Connection, Entrance, late};
 use super::explain::{Kind, explain, kind};
-use super::jobs::probe;
 use super::keys::Scope;
 use super::read::Pages;
 use crate::log::escape;
@@ -50,12 +49,7 @@ impl Access {
         for turn in 0..entrance.members() {
             let left = limit.saturating_sub(began.elapsed());
             let share = left / u32::try_from(entrance.members() - turn).unwrap_or(u32::MAX).max(1);
-            let opening = async {
-                let connection = entrance.connect(first + turn).await?;
-                probe(&connection, &entrance.space).await?;
-                Ok(connection)
-            };
-            match tokio::time::timeout(share, opening).await {
+            match tokio::time::timeout(share, entrance.enter(first + turn)).await {
                 Ok(Ok(connection)) => return Ok(Self { connection, entrance, limit }),
                 Ok(Err(error @ StoreError::Unavailable { .. })) => failure = Some(error),
                 Ok(Err(error)) => return Err(error),

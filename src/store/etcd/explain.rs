@@ -28,8 +28,13 @@ const INVALID_ARGUMENT: i32 = 3;
 const NOT_FOUND: i32 = 5;
 const PERMISSION_DENIED: i32 = 7;
 const RESOURCE_EXHAUSTED: i32 = 8;
+const FAILED_PRECONDITION: i32 = 9;
 const OUT_OF_RANGE: i32 = 11;
 const UNAUTHENTICATED: i32 = 16;
+
+/// etcd's words for a login where there are no users, and for a request without a login where one is needed.
+const NOT_ENABLED: &str = "authentication is not enabled";
+const NO_USER: &str = "user name is empty";
 
 pub(super) fn kind(error: &Error) -> Kind {
     let Error::GRpcStatus(status) = error else { return Kind::Doubt };
@@ -37,6 +42,7 @@ pub(super) fn kind(error: &Error) -> Kind {
     match i32::from(status.code()) {
         PERMISSION_DENIED | UNAUTHENTICATED => Kind::Denied,
         INVALID_ARGUMENT if says_denied(message) => Kind::Denied,
+        FAILED_PRECONDITION if message.contains(NOT_ENABLED) => Kind::Denied,
         INVALID_ARGUMENT if message.contains("too large") => Kind::TooLarge,
         INVALID_ARGUMENT if message.contains("too many operations") => Kind::TooMany,
         NOT_FOUND if message.contains("lease not found") => Kind::NoLease,
@@ -62,6 +68,16 @@ pub(super) fn says_denied(message: &str) -> bool {
 pub(super) fn explain(what: impl Into<String>, error: &Error) -> StoreError {
     let (what, why) = (what.into(), deepest(error));
     match kind(error) {
+        Kind::Denied if why.contains(NOT_ENABLED) => {
+            let help = "this etcd has no users: take `username` and `password_file` out of the store, or turn \
+                        authentication on (`etcdctl auth enable`)";
+            StoreError::Denied { what, why: format!("{why}; {help}") }
+        }
+        Kind::Denied if why.contains(NO_USER) => {
+            let help =
+                "this etcd wants a user: write `username` and `password_file` into a store of twitcher.conf";
+            StoreError::Denied { what, why: format!("{why}; {help}") }
+        }
         Kind::Denied => StoreError::Denied { what, why },
         Kind::TooLarge => StoreError::Refused { what, why: format!("{why}; {}", limit(error)) },
         Kind::TooMany => {

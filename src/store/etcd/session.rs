@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::connect::{Connection, Entrance};
 use super::explain::explain;
 use super::history::FIRST_REVISION;
-use super::jobs::{Asked, EVENTS_ON_THEIR_WAY, FinishedJob, Job, Purpose, probe};
+use super::jobs::{Asked, EVENTS_ON_THEIR_WAY, FinishedJob, Job, Purpose};
 use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
 use super::read::{Mark, Outcome, Wanted};
@@ -41,8 +41,8 @@ pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>, files: &Store
     Session::start(move |commands, reports| async move {
         let served = Box::pin(async {
             let entrance = entrance?;
-            let (reader, watcher) = futures::try_join!(entrance.connect(attempt), entrance.connect(attempt))?;
-            probe(&reader, &entrance.space).await?;
+            let (reader, watcher) = futures::join!(entrance.enter(attempt), entrance.connect(attempt));
+            let (reader, watcher) = (reader?, watcher?);
             let ready = Report::Ready { server: reader.server.clone() };
             let since = since.map(|revision| revision.max(FIRST_REVISION));
             let serving = Serving::new(entrance, reader, watcher, reports.clone(), since);

@@ -9,6 +9,7 @@ use zookeeper_client::{Client, Connector, Error, TlsOptions};
 
 use crate::store::error::time;
 use crate::store::files::{Certificates, FileKind, Identity};
+use crate::store::listener::{self, Expected, explained};
 use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls, install_crypto};
 
 /// Time limit for probing why a server refused the connection.
@@ -124,7 +125,12 @@ impl Entrance {
             Err(_) => format!("no session within {}", time(limit)),
             Ok(Err(error)) => error.to_string(),
         };
-        Err(self.explain(why).await)
+        let error = self.explain(why).await;
+        let expected = Expected { kind: listener::Kind::ZooKeeper, tls: self.tls, path: &self.chroot };
+        match self.servers.first() {
+            Some(server) => Err(explained(error, server, expected).await),
+            None => Err(error),
+        }
     }
 
     /// The library only says that connecting failed; a TCP connection to each server tells why.
@@ -251,7 +257,9 @@ pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
     match meaning(error) {
         Meaning::Denied => StoreError::Denied {
             what,
-            why: "ZooKeeper says: not authorized (the node's ACL does not let this session do it)".to_owned(),
+            why: "ZooKeeper says: not authorized (the node's ACL does not let this session do it; `digest_file` of the store \
+                  logs it in)"
+                .to_owned(),
         },
         Meaning::Refused => StoreError::Refused { what, why: in_words(error) },
         Meaning::Broken | Meaning::Over => StoreError::Unavailable { what, why: error.to_string() },

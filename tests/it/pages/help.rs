@@ -29,7 +29,10 @@ enum Does {
 use Does::{Draws, Follows, Prints, Sets};
 
 const EXAMPLES: &[(&str, Does)] = &[
-    ("twitcher check", Prints("twitcher.conf: ok")),
+    ("twitcher check", Prints("2 files, 1 watch: no problems")),
+    ("twitcher check --online --timeout 10s", Prints("2 files, 1 watch: no problems")),
+    ("twitcher check --host web-17 --var role=web", Prints("twitcher.conf: ok")),
+    ("twitcher check --strict --output-format github", Prints("2 files, 1 watch: no problems")),
     ("twitcher status", Prints("1 watch: 1 ok")),
     ("twitcher status --failed --follow", Draws("no watch")),
     ("twitcher status 'web-*'", Prints("web-server")),

@@ -30,7 +30,7 @@ fn load_with(conf: &str, text: &str) -> (Vec<WatchSpec>, Vec<Problem>) {
     let mut context =
         lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
     let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "git", &mut context);
-    (watches.into_iter().map(|(spec, _)| spec).collect(), problems)
+    (watches.into_iter().map(|placed| placed.spec).collect(), problems)
 }
 
 fn printed(problems: &[Problem]) -> String {

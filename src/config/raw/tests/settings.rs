@@ -65,6 +65,67 @@ state_dir = "x"
 }
 
 #[test]
+fn what_stands_in_the_wrong_table_is_sent_to_the_right_one() {
+    for (text, says) in [
+        (
+            "[store.main]\nurl = 'etcd://a'\nlog_level = 'debug'\n",
+            ":3:1: error: `log_level` is a setting of the daemon: move it above the first line in brackets",
+        ),
+        (
+            "[store.main]\nurl = 'etcd://a'\n[store.main.tls]\nhttp_listen = '127.0.0.1:1'\n",
+            ":4:1: error: `http_listen` is a setting of the daemon: move it above the first line in brackets",
+        ),
+        (
+            "[store.main]\nurl = 'etcd://a'\n[store.main.tls]\nusername = 'x'\n",
+            ":4:1: error: `username` is a field of the store: move it above the line `[store.NAME.tls]`",
+        ),
+        (
+            "[store.main]\nurl = 'etcd://a'\nca = '/x'\n",
+            ":3:1: error: `ca` is about certificates: move it below a line `[store.NAME.tls]`",
+        ),
+        (
+            "url = 'etcd://a'\n",
+            ":1:1: error: `url` is a field of a store: move it below a line such as `[store.main]`",
+        ),
+        (
+            "retries = 3\n",
+            ":1:1: error: `retries` is a field of a watch: write it in a watch file, or for all",
+        ),
+        ("[stores.zk]\nurl = 'zookeeper://a'\n", "did you mean `[store.zk]`?"),
+        ("[default]\nretries = 3\n", "did you mean `[defaults]`?"),
+    ] {
+        let said = said_of_settings(text);
+        assert!(said.contains(says), "{text}: {said}");
+        assert_eq!(said.matches(": error: ").count(), 1, "{said}");
+    }
+}
+
+/// The example is of the kind of store that is written.
+#[test]
+fn the_help_is_for_the_store_at_hand() {
+    for (text, says) in [
+        ("[store.a]\nurl = 'zk://a'\n", "did you mean `zookeeper://`?"),
+        (
+            "[store.a]\nurl = 'zk://a'\n",
+            "for example `url = \"zookeeper://zk1:2181,zk2:2181,zk3:2181/chroot\"`",
+        ),
+        ("[store.a]\nurl = 'http://a:2379'\n", "did you mean `etcd://`?"),
+        ("[store.a]\nurl = 'https://a:2379'\n", "for example `url = \"etcd+tls://"),
+        ("[store.a]\nurl = 'file:///keys'\n", "for example `url = \"dir:///var/lib/twitcher/keys\"`"),
+        ("[store.a]\nurl = '/keys'\n", "did you mean `url = \"dir:///keys\"`?"),
+        ("[store.a]\nurl = 'zk1:2181,zk2:2181'\n", "did you mean `url = \"zookeeper://zk1:2181,zk2:2181\"`?"),
+        ("[store.zk]\nsession_timeout = '5s'\n", "write for example `url = \"zookeeper://"),
+        ("[store.a]\nurl = 'zookeeper://a'\npassword = 'x'\n", "write `digest_file = "),
+        ("[store.a]\nurl = 'etcd://a'\npassword = 'x'\n", "write `password_file = "),
+        ("[store.a]\nurl = 'dir:///a'\npassword = 'x'\n", "a `dir` store has no users"),
+        ("[store.a]\nendpoints = ['a']\n", "did you mean `url`?"),
+    ] {
+        let said = said_of_settings(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+}
+
+#[test]
 fn log_servers_are_explained() {
     for (url, says) in [
         ("syslog://logs", "the URL of the log server names no port; syslog servers mostly listen on 514"),

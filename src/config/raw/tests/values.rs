@@ -58,6 +58,34 @@ fn a_wrong_value_is_shown_with_what_is_expected() {
 }
 
 #[test]
+fn what_other_programs_call_a_field_is_understood() {
+    for (line, meant) in [
+        ("command = 'x'", "action"),
+        ("exec = 'x'", "action"),
+        ("user = 'nobody'", "uid"),
+        ("group = 'nogroup'", "gid"),
+        ("path = '/x'", "key"),
+        ("workdir = '/x'", "cwd"),
+        ("environment = {}", "env"),
+    ] {
+        let said = about(line);
+        assert!(said.contains(&format!("unknown field `{}`", line.split(' ').next().unwrap())), "{said}");
+        assert!(said.contains(&format!("did you mean `{meant}`?")), "{said}");
+    }
+}
+
+/// TOML's own words say nothing of what to write.
+#[test]
+fn slips_of_toml_are_explained() {
+    let mask = about("umask = 022");
+    assert!(mask.contains("a umask is written in quotes, as in `umask = \"022\"`"), "{mask}");
+    let number = about("retries = 03");
+    assert!(number.contains("without the zero in front"), "{number}");
+    let backslash = about(r#"description = "\d+""#);
+    assert!(backslash.contains(r"write the text between single quotes, as in `'\d+'`"), "{backslash}");
+}
+
+#[test]
 fn durations_signals_and_accounts_are_explained() {
     insta::assert_snapshot!([
         "timeout = 0",
