@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::content::{NOTHING, read_file, value_version};
+use super::content::{NOTHING, read_file, size, value_version};
 use super::engine::is_key;
 use super::place::{KeyPath, join, key_name};
 use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look, refused};
 use super::root_of;
 use super::target::open_root;
 use super::threads::Threads;
-use super::tree::{MOST_ENTRIES, too_many_entries};
+use super::tree::{MOST_BYTES, MOST_ENTRIES, too_many_bytes, too_many_entries};
 use super::write::{Locked, admit, admit_root, delete, lock, put, require};
 use crate::store::access::{Change, Condition, Entry, Listing, Reached};
 use crate::store::error::time;
@@ -264,11 +264,11 @@ impl Above {
 
 /// Reads a tree from what its key stands for. A list and no recursion: the depth is the store's.
 fn gather(found: Found) -> Result<Listing, StoreError> {
-    let mut listing = Listing::default();
+    let (mut listing, mut bytes) = (Listing::default(), 0);
     let mut ahead = Vec::new();
-    add("", found, None, &mut listing, &mut ahead)?;
+    add("", found, None, &mut listing, &mut bytes, &mut ahead)?;
     while let Some(next) = ahead.pop() {
-        if let Err(error) = gather_directory(&next, &mut listing, &mut ahead) {
+        if let Err(error) = gather_directory(&next, &mut listing, &mut bytes, &mut ahead) {
             left_out(&next.at, error, &mut listing)?;
         }
     }
@@ -285,7 +285,7 @@ fn gather_directory(next: &Ahead, listing: &mut Listing, ahead: &mut Vec<Ahead>)
             return Err(ResolveError::Failed(too_many_entries()));
         }
         let added = look(&directory, [name.as_os_str()])
-            .and_then(|found| add(&at, found, above.clone(), listing, ahead));
+            .and_then(|found| add(&at, found, above.clone(), listing, bytes, ahead));
         if let Err(error) = added {
             left_out(&at, error, listing).map_err(ResolveError::Failed)?;
         }
@@ -298,12 +298,19 @@ fn add(
     found: Found,
     above: Option<Arc<Above>>,
     listing: &mut Listing,
+    bytes: &mut u64,
     ahead: &mut Vec<Ahead>,
 ) -> Result<(), ResolveError> {
     if let Found::Directory(directory) = &found {
         let (path, identity) = (directory.path.clone(), directory.identity()?);
         if !Above::is_circle(above.as_ref(), identity) {
             ahead.push(Ahead { at: at.to_owned(), path, identity, above });
+        }
+    }
+    if let Found::File(file) = &found {
+        *bytes = bytes.saturating_add(size(file).map_err(ResolveError::Failed)?);
+        if *bytes > MOST_BYTES {
+            return Err(ResolveError::Failed(too_many_bytes()));
         }
     }
     if let Some(entry) = entry(found).map_err(ResolveError::Failed)? {

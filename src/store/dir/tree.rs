@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::content::{NOTHING, entry_mark, read_file};
+use super::content::{NOTHING, entry_mark, read_file, size};
 use super::interest::{Dependent, Hold, Interests, Scope, Unreadable};
 use super::place::{join, key_name, split};
 use super::resolve::{Found, FoundDirectory, Identity, Kind, ResolveError, resolve};
@@ -17,6 +17,9 @@ use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
 
 /// Entries that one tree may have: a link to `/` by mistake must not fill the memory.
 pub(super) const MOST_ENTRIES: usize = 1_000_000;
+
+/// Bytes of values that one tree may have. A sparse file counts with its size.
+pub(super) const MOST_BYTES: u64 = 256 << 20;
 
 /// Entries that are left out, one line each, at once.
 const MOST_TOLD: usize = 5;
@@ -48,6 +51,8 @@ pub(super) struct Tree {
     /// The values; where those are not wanted, the mark of each entry in its place.
     entries: Subtree,
     sum: u128,
+    /// Bytes of the values that are held.
+    bytes: u64,
     directories: BTreeMap<Arc<str>, KnownDirectory>,
     /// Directories that are still to be read. A list and no recursion: their depth is the store's.
     ahead: Vec<(Arc<str>, KnownDirectory)>,
@@ -66,6 +71,7 @@ impl Tree {
             detail,
             entries: Subtree::new(),
             sum: 0,
+            bytes: 0,
             directories: BTreeMap::new(),
             ahead: Vec::new(),
             blocked: BTreeMap::new(),
@@ -155,6 +161,10 @@ impl Tree {
         match found {
             Found::Missing | Found::Special(_) => Ok(()),
             Found::File(file) => {
+                // Before a byte of it is read.
+                if self.bytes.saturating_add(size(&file).map_err(ResolveError::Failed)?) > MOST_BYTES {
+                    return Err(ResolveError::Failed(too_many_bytes()));
+                }
                 let value = read_file(&file).map_err(ResolveError::Failed)?;
                 self.insert(at, Some(&value)).map_err(ResolveError::Failed)
             }
@@ -275,7 +285,10 @@ impl Tree {
         let mark = entry_mark(at, value);
         self.sum = self.sum.wrapping_add(mark);
         match self.detail {
-            Detail::Values => self.entries.insert(at, value),
+            Detail::Values => {
+                self.bytes += value.map_or(0, |value| value.len() as u64);
+                self.entries.insert(at, value);
+            }
             Detail::Versions => self.entries.insert(at, Some(&mark.to_le_bytes())),
         }
         Ok(())
@@ -292,11 +305,16 @@ impl Tree {
     /// Forgets an entry and all below it.
     fn forget(&mut self, interests: &mut Interests, at: &str) {
         let entries = self.entries.from(at).take_while(|(path, _)| path.starts_with(at));
-        let gone: Vec<(Arc<str>, u128)> = entries
+        let held = |value: Option<&[u8]>| match self.detail {
+            Detail::Values => value.map_or(0, |value| value.len() as u64),
+            Detail::Versions => 0,
+        };
+        let gone: Vec<(Arc<str>, u128, u64)> = entries
             .filter(|(path, _)| is_below(path, at))
-            .map(|(path, value)| (path.into(), self.mark(path, value)))
+            .map(|(path, value)| (path.into(), self.mark(path, value), held(value)))
             .collect();
-        for (path, mark) in gone {
+        for (path, mark, bytes) in gone {
+            self.bytes = self.bytes.saturating_sub(bytes);
             self.sum = self.sum.wrapping_sub(mark);
             self.entries.remove(&path);
         }
@@ -320,11 +338,22 @@ impl Tree {
     }
 }
 
+/// Why a tree with too many entries is refused.
 pub(super) fn too_many_entries() -> StoreError {
     StoreError::Refused {
         what: "read the tree".to_owned(),
         why: format!(
             "it has more than {MOST_ENTRIES} entries; does a symbolic link in it lead somewhere large?"
+        ),
+    }
+}
+
+/// Why a tree with too large values is refused.
+pub(super) fn too_many_bytes() -> StoreError {
+    StoreError::Refused {
+        what: "read the tree".to_owned(),
+        why: format!(
+            "its values have more than {MOST_BYTES} bytes; is a large file in it, or does a symbolic link lead to one?"
         ),
     }
 }
