@@ -3,7 +3,9 @@
 //! One file a command; none holds logic that another room could own.
 
 mod check;
+mod columns;
 mod complete;
+#[cfg(feature = "convert")]
 mod convert;
 mod del;
 mod document;
@@ -15,13 +17,17 @@ mod ls;
 mod monitor;
 mod operate;
 mod output;
+mod paint;
 mod progress;
 mod put;
 mod run;
+mod select;
+mod span;
 mod status;
 mod store_name;
 mod stores;
 pub mod tree;
+mod wait;
 mod watch;
 
 use std::io::Write;
@@ -68,10 +74,11 @@ enum Command {
     Explain(operate::Named),
     /// Run the action of a watch now, with the current state, under its run mode
     Trigger(operate::Trigger),
-    /// Let a watch start nothing, also across a restart of the daemon; it keeps looking
+    Wait(wait::Args),
+    /// Let watches start nothing, also across a restart of the daemon; they keep looking
     Pause(operate::Pause),
-    /// Let a paused or stopped watch go on, with the newest state if that was not applied
-    Resume(operate::Name),
+    /// Let paused or stopped watches go on, with the newest state if that was not applied
+    Resume(operate::Resume),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
     Watch(watch::Args),
@@ -83,6 +90,7 @@ enum Command {
     Dump(document::Dump),
     Load(document::Load),
     Monitor(monitor::Args),
+    #[cfg(feature = "convert")]
     Convert(convert::Args),
     #[command(hide = true)]
     Generate(generate::Args),
@@ -126,6 +134,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Wait(args) => block_on(wait::run(args, common)),
         Command::Watch(args) => block_on(watch::run(args, common)),
         Command::Get(args) => block_on(get::run(args, common)),
         Command::Put(args) => block_on(put::run(args, common)),
@@ -135,6 +144,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Dump(args) => block_on(document::dump(args, common)),
         Command::Load(args) => block_on(document::load(args, common)),
         Command::Monitor(args) => block_on(monitor::run(args, common)),
+        #[cfg(feature = "convert")]
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

@@ -13,7 +13,6 @@ use crate::watch::Account;
 
 /// An account of passwd(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields of passwd(5)")]
 pub struct UserEntry {
     pub name: String,
     pub uid: u32,
@@ -24,7 +23,6 @@ pub struct UserEntry {
 
 /// The user and group that the daemon itself runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "effective user and group id")]
 pub struct DaemonIdentity {
     pub uid: u32,
     pub gid: u32,

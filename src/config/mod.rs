@@ -20,15 +20,17 @@ mod secret;
 mod settings;
 mod stall;
 pub(crate) mod template;
+#[cfg(feature = "convert")]
 mod text;
 mod trust;
 
 pub use diff::{Diff, Watches};
-pub use directory_watch::{DirectoryWatch, Hint, Timing};
+pub use directory_watch::{DirectoryWatch, Hint};
 
 pub(crate) use load::hostname;
 pub use load::{FileReport, FileState, LoadedWatch, LoadedWatches, Loader, Reload};
-pub use problem::{Place, Problem, Severity};
+pub use problem::{Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
+#[cfg(feature = "convert")]
 pub use text::mistakes;
 pub use trust::Trust;

@@ -34,6 +34,7 @@ pub(super) fn expand_blindly(text: &str) -> String {
 }
 
 /// Writes a text so that it expands to itself.
+#[cfg(any(feature = "convert", test))]
 pub(crate) fn escape(text: &str) -> String {
     text.replace("${", "$${")
 }

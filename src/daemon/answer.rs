@@ -202,7 +202,7 @@ impl Daemon {
                     LinkState::Connecting => StoreState::Connecting,
                     LinkState::Down => StoreState::Down,
                 },
-                since: health.since,
+                since: health.since(),
                 error: health.error,
                 reconnects: health.reconnects,
             }

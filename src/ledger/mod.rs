@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, Entry, HISTORY, LiveRun, Paused, described, digest};
+pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
 pub use unwritten::Unwritten;
 use writer::Writer;
 
@@ -109,7 +109,7 @@ impl Ledger {
                 path.display()
             );
         }
-        let id = id.unwrap_or_else(|| first_id(directory, &lock));
+        let id = id.unwrap_or_else(|| first_id(&lock));
         let writer = Writer::start(path, &id, entries.clone());
         let disk = Some(Disk { writer, _lock: lock });
         Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), disk }) })
@@ -266,18 +266,13 @@ impl Ledger {
     }
 }
 
-/// The id of a new ledger. Random, so that nobody can name a run of it before it is there. Where it cannot be written,
-/// it is derived from the directory, so that the next daemon still finds this one's runs.
-fn first_id(path: &Path, directory: &File) -> String {
-    match directory.metadata() {
-        Ok(metadata) if nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_err() => {
-            let hash = Sha256::new()
-                .chain_update(metadata.dev().to_le_bytes())
-                .chain_update(metadata.ino().to_le_bytes());
-            hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
-        }
-        Ok(_) | Err(_) => random_id(),
-    }
+/// The id of a new ledger. It is derived from the directory, so that the next daemon finds this one's runs even if the
+/// ledger was lost or could never be written. It is no secret: nothing is believed because of it.
+fn first_id(directory: &File) -> String {
+    let Ok(metadata) = directory.metadata() else { return random_id() };
+    let hash =
+        Sha256::new().chain_update(metadata.dev().to_le_bytes()).chain_update(metadata.ino().to_le_bytes());
+    hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
 }
 
 /// 64 random bits. The standard library takes the keys of its hashes from the system.

@@ -92,6 +92,7 @@ impl<S: Entropy> Machine<S> {
                 }
             }
         };
+        self.gave_up = false;
         match judgement {
             Judgement::Skip(why, disposition) => {
                 if why == SkipReason::Absent {
@@ -197,6 +198,7 @@ impl<S: Entropy> Machine<S> {
             return;
         }
         newest.disposition = Disposition::Open;
+        self.gave_up = false;
         let state = newest.state.clone();
         let reason = if state.content.is_absent() { Reason::Delete } else { Reason::Change };
         let wait = Wait::Ready;

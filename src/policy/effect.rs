@@ -53,8 +53,16 @@ pub enum Effect {
         /// Its version.
         version: Version,
     },
+    /// The last retry failed under `on_failure = "keep"`: nothing runs until a new state comes or an operator asks.
+    GaveUp {
+        /// How often the state was tried.
+        attempts: u32,
+    },
     /// The last retry failed under `on_failure = "stop"`: remember the stop across restarts.
-    Stopped,
+    Stopped {
+        /// How often the state was tried.
+        attempts: u32,
+    },
     /// An operator ended the stop: forget it.
     Revived,
     /// The pause expired or an operator ended it: forget it.
@@ -89,12 +97,6 @@ pub enum SkipReason {
     Absent,
     /// The watch retires or the daemon stops.
     Retiring,
-}
-
-impl SkipReason {
-    /// All of them, in order.
-    pub const ALL: [Self; 5] =
-        [Self::OnLoad, Self::Discarded, Self::Superseded, Self::Absent, Self::Retiring];
 }
 
 /// The result of an operator's request.

@@ -24,26 +24,12 @@ pub enum Phase {
     Running,
     /// Waiting for the delay before a run is repeated.
     Retrying,
+    /// The last retry failed.
+    Failed,
     /// Paused by an operator. Runs may still be live.
     Paused,
     /// Stopped after the last retry. In parallel mode, runs may still be live.
     Stopped,
-}
-
-impl Phase {
-    /// The word of `status --json`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Settling => "settling",
-            Self::Splaying => "splaying",
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Retrying => "retrying",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-        }
-    }
 }
 
 /// One thing that keeps the next start from happening now.
@@ -156,6 +142,7 @@ impl<S: Entropy> Machine<S> {
             return Phase::Running;
         }
         match self.waiting.front().map(|entry| entry.wait) {
+            None if self.gave_up => Phase::Failed,
             None => Phase::Idle,
             Some(Wait::Settling { .. }) => Phase::Settling,
             Some(Wait::Splaying { .. }) => Phase::Splaying,

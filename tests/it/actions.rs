@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use twitcher::process::{
+use twitcher::internals::process::{
     Ended, Launch, Leftovers, OutputSink, RunCommand, RunDetails, Running, SpawnError, Spawner,
 };
-use twitcher::watch::*;
+use twitcher::internals::watch::*;
 
 mod adoption;
 mod endings;

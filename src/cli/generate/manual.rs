@@ -40,7 +40,7 @@ pub(super) fn watch() -> String {
         "[[watch]]\nname = \"git-pull\"\nkey = \"/git/head\"\naction = \"git pull --quiet\"\ncwd = \"/srv/app\"\nuid = \
          \"deploy\"\ntimeout = \"2m\"",
     );
-    paragraph(&mut page, "More are in /usr/share/doc/twitcher/examples.");
+    paragraph(&mut page, "More are in /usr/share/twitcher/examples.");
     finish(page, "twitcher(1), twitcher-check(1), twitcher.conf(5)")
 }
 

@@ -8,7 +8,7 @@ mod watch;
 pub use daemon::{DAEMON, LOCAL, STORE, TLS};
 pub use watch::{NOT_DEFAULTS, WATCH};
 
-pub use crate::watch::Word;
+pub(crate) use crate::watch::Word;
 
 /// A field of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

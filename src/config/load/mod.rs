@@ -102,6 +102,7 @@ pub struct Reload {
     /// A store that is no longer configured is still in here as long as a watch that stayed needs it.
     pub settings: Option<Arc<Settings>>,
     /// Whether they differ from those before. True the first time.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what changed is compared field by field"))]
     pub settings_changed: bool,
     /// What changed of the watches.
     pub diff: Diff,
@@ -226,11 +227,6 @@ impl Loader {
     /// Whether a file names users or groups.
     pub fn names_accounts(&self) -> bool {
         self.look_ups.names_accounts()
-    }
-
-    /// The directory.
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     /// Reads everything: `twitcher.conf`, accounts, watch files. At start, on SIGHUP and `twitcher reload`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::remembered::wall_clock;
 use super::task::Task;
 use crate::ledger::Ledger;
 use crate::policy::{Course, Disposition, NewestState, Obstacle, Phase, SkipReason};
@@ -32,6 +33,12 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
         version: None,
         applied,
         converged: false,
+        gave_up: false,
+        unreachable: true,
+        action: spec.action.to_string(),
+        user: spec.surroundings.account.user.clone(),
+        next_retry: None,
+        paused_until: None,
         verified_seconds: None,
         error: Some(HANGS.to_owned()),
         running: Vec::new(),
@@ -44,7 +51,12 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
 
 /// What is shown of a disabled watch: what the ledger knows.
 pub(in crate::daemon) fn disabled(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
-    WatchStatus { state: WatchState::Disabled, error: None, ..unasked(spec, file, ledger) }
+    WatchStatus {
+        state: WatchState::Disabled,
+        error: None,
+        unreachable: false,
+        ..unasked(spec, file, ledger)
+    }
 }
 
 impl Task {
@@ -69,7 +81,11 @@ impl Task {
                 .newest()
                 .filter(|newest| !newest.content.is_absent())
                 .map(|n| n.version.to_string()),
-            converged: self.machine.converged(),
+            converged: self.machine.converged() && !unreachable,
+            gave_up: self.machine.gave_up(),
+            unreachable,
+            next_retry: self.machine.next_retry().and_then(wall_clock),
+            paused_until: self.machine.paused_until().and_then(wall_clock),
             verified_seconds: freshness.verified.map(|at| at.elapsed().as_secs_f64()),
             error: resting.or(freshness.error),
             running: running.collect(),
@@ -282,9 +298,18 @@ fn skip_words(why: SkipReason) -> &'static str {
 fn state(phase: Phase, unreachable: bool, has_foreign: bool) -> WatchState {
     match phase {
         // The machine does not know runs for another target.
-        Phase::Idle | Phase::Settling | Phase::Splaying | Phase::Waiting | Phase::Retrying if has_foreign => {
+        Phase::Idle
+        | Phase::Settling
+        | Phase::Splaying
+        | Phase::Waiting
+        | Phase::Retrying
+        | Phase::Failed
+            if has_foreign =>
+        {
             WatchState::Running
         }
+        // The machine does not know whether its store is reachable.
+        Phase::Failed => WatchState::Failed,
         Phase::Idle if unreachable => WatchState::Unreachable,
         Phase::Idle => WatchState::Idle,
         Phase::Settling => WatchState::Settling,

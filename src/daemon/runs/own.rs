@@ -230,12 +230,6 @@ impl OwnRuns {
         run.commands.send(command);
     }
 
-    /// Whether a run has outlived this timeout.
-    pub(in crate::daemon) fn is_overdue(&self, run: &RunId, timeout: Option<Duration>) -> bool {
-        let run = self.live.iter().find(|other| other.live.run == *run);
-        run.zip(timeout).is_some_and(|(run, timeout)| run.since.elapsed() >= timeout)
-    }
-
     /// The definition was changed or removed: foreign runs of a watch without a `timeout` end at the deadline too.
     pub(in crate::daemon) fn retire(&self, spec: &WatchSpec, deadline: Option<Instant>) {
         if let Some(deadline) = deadline.filter(|_| spec.policy.timeout.is_none()) {

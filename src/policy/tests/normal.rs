@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::fixture::{Counter, run, version};
 use super::judge::{Judge, LiveSeen};
+use crate::policy::Course;
 use crate::policy::Machine;
 use crate::policy::history::History;
+use crate::policy::runs::LiveRun;
 use crate::policy::waiting::Wait;
-use crate::policy::{Course, LiveRun};
 use crate::watch::{RunId, Seq, State};
 
 /// More updates than that are alike.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
-use twitcher::process::{Scripts, Step};
+use twitcher::internals::process::{Scripts, Step};
 
 use super::*;
 
@@ -227,8 +227,7 @@ async fn the_program_is_looked_up_as_the_actions_user() {
     let (closed, open) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for (directory, mode, says) in [(&closed, 0o700, "closed"), (&open, 0o755, "open")] {
         let tool = directory.path().join("tool");
-        std::fs::write(&tool, format!("#!/bin/sh\necho {says}\n")).unwrap();
-        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        crate::fixture::executable::write(&tool, &format!("#!/bin/sh\necho {says}\n"));
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(mode)).unwrap();
     }
     let mut spec = program(&["tool"]);

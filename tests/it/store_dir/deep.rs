@@ -66,9 +66,12 @@ fn a_daemon_lives_with_a_deep_tree_and_a_long_chain_of_links() {
     }
     fs::write(keys.join("l4000"), "end").unwrap();
     daemon.put("/beside", "1");
-    for (name, key, kind) in
-        [("deep", "/deep", "tree"), ("chained", "/chained", "tree"), ("links", "/l0", "data"), ("all", "/", "children")]
-    {
+    for (name, key, kind) in [
+        ("deep", "/deep", "tree"),
+        ("chained", "/chained", "tree"),
+        ("links", "/l0", "data"),
+        ("all", "/", "children"),
+    ] {
         let text = format!("[[watch]]\nkey = '{key}'\nwatch_type = '{kind}'\naction = 'cat > /dev/null'\n");
         daemon.write(&format!("{name}.toml"), &text);
     }
@@ -96,8 +99,13 @@ async fn sparse_files_count_with_their_size_and_cost_their_tree_alone() {
     seen.arm(vec![arm(1, "/", Tree), arm(2, "/beside", Data)]);
     seen.until_is(2, &value("1")).await;
     seen.until("the tree is refused", |seen| seen.refused.contains_key(&TargetId(1))).await;
-    assert!(seen.refused[&TargetId(1)].to_string().contains("more than 268435456 bytes"), "{:?}", seen.refused);
-    let access = super::dir::Access::open(&store(folder.path()), std::time::Duration::from_secs(60)).await.unwrap();
+    assert!(
+        seen.refused[&TargetId(1)].to_string().contains("more than 268435456 bytes"),
+        "{:?}",
+        seen.refused
+    );
+    let access =
+        super::dir::Access::open(&store(folder.path()), std::time::Duration::from_secs(60)).await.unwrap();
     let refused = access.tree(&key("/")).await.unwrap_err().to_string();
     assert!(refused.contains("more than 268435456 bytes"), "{refused}");
     replace(&folder.path().join("beside"), "2");

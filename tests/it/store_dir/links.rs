@@ -6,7 +6,7 @@ use std::os::unix::fs::{chown, lchown, symlink};
 use std::path::Path;
 
 use tempfile::TempDir;
-use twitcher::store::session::TargetId;
+use twitcher::internals::store::session::TargetId;
 use twitcher::watch::WatchType::{Children, Data, Tree};
 
 use super::{folder, open};

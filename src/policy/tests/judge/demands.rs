@@ -11,7 +11,7 @@ impl Judge {
         if verdict == Verdict::Succeeded && live.seq.is_some() && self.newest.is_some() {
             demand!(self.last_applied >= live.seq, "a success was not told");
         }
-        let stopped = effects.contains(&Effect::Stopped);
+        let stopped = effects.iter().any(|effect| matches!(effect, Effect::Stopped { .. }));
         let lost = verdict == Verdict::Unknown || (live.adopted && live.seq.is_none());
         if let Some(newest) = &mut self.newest
             && verdict != Verdict::Succeeded
@@ -43,6 +43,7 @@ impl Judge {
             if self.policy.on_failure == OnFailure::Stop {
                 demand!(self.stopped, "not stopped after the last retry");
             }
+            demand!(self.gave_up || self.stopped, "does not say that it gave up");
         } else if !superseded && !self.stopped && !newest.ignored() {
             self.newest = Some(Newest { claim: Claim::Applying, ..newest });
         } else if superseded {

@@ -38,9 +38,19 @@ impl Judge {
                 demand!(self.last_applied <= seq, "applied backwards");
                 self.last_applied = seq;
             }
-            Effect::Stopped => {
+            Effect::GaveUp { attempts } => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
+                let counted = turn.ended.as_ref().is_some_and(|live| live.attempt == *attempts);
+                demand!(self.policy.on_failure == OnFailure::Keep && exhausted, "gave up without cause");
+                demand!(counted && !self.retiring, "gave up after {attempts} attempts, or late");
+                self.gave_up = true;
+            }
+            Effect::Stopped { attempts } => {
+                let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
+                let counted = turn.ended.as_ref().is_some_and(|live| live.attempt == *attempts);
                 demand!(self.policy.on_failure == OnFailure::Stop && exhausted, "stopped without cause");
+                demand!(counted, "stopped after {attempts} attempts");
+                self.gave_up = true;
                 demand!(
                     matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Failed),
                     "stopped by no failure"
@@ -54,6 +64,7 @@ impl Judge {
                     "revived unasked"
                 );
                 self.stopped = false;
+                self.gave_up = false;
                 self.resumed = true;
             }
             Effect::Resumed => {
@@ -143,6 +154,7 @@ impl Judge {
                 if absent && newest.claim == Claim::Nothing { Claim::Nothing } else { Claim::Applying };
             self.newest = Some(Newest { claim, ..newest });
             self.resumed = false;
+            self.gave_up = false;
         }
         self.lapse = None;
         self.last_start = Some((seq, self.now));

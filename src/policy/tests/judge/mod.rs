@@ -102,6 +102,8 @@ pub(super) struct Judge {
     pub(super) last_applied: Option<u64>,
     pub(super) paused: Option<Pause>,
     pub(super) stopped: bool,
+    /// The last retry of the newest state failed.
+    pub(super) gave_up: bool,
     pub(super) retiring: bool,
     pub(super) drained: bool,
     /// When TERM is due because of Retire or Stop.
@@ -143,6 +145,7 @@ impl Judge {
             last_applied: None,
             paused: None,
             stopped: false,
+            gave_up: false,
             retiring: false,
             drained: false,
             close: None,
@@ -286,6 +289,7 @@ impl Judge {
                         }
                     }
                 }
+                self.gave_up = false;
                 self.newest = Some(Newest {
                     seq,
                     absent,
