@@ -275,7 +275,12 @@ fn gather(found: Found) -> Result<Listing, StoreError> {
     Ok(listing)
 }
 
-fn gather_directory(next: &Ahead, listing: &mut Listing, ahead: &mut Vec<Ahead>) -> Result<(), ResolveError> {
+fn gather_directory(
+    next: &Ahead,
+    listing: &mut Listing,
+    bytes: &mut u64,
+    ahead: &mut Vec<Ahead>,
+) -> Result<(), ResolveError> {
     let Some(directory) = FoundDirectory::again(&next.path, next.identity)? else { return Ok(()) };
     let above = Some(Arc::new(Above { identity: next.identity, above: next.above.clone() }));
     for (name, _) in directory.list()? {

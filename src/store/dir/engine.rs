@@ -223,7 +223,10 @@ impl Engine {
                         children(&mut self.interests, &whole(id), holds, found)
                     }
                 });
-                let old = old.into_iter().filter(|hold| !holds.contains(hold)).collect();
+                // Thousands of links may lead through the same directories.
+                holds.sort_unstable();
+                holds.dedup();
+                let old = old.into_iter().filter(|hold| holds.binary_search(hold).is_err()).collect();
                 self.interests.release(&whole(id), old);
                 seen
             }

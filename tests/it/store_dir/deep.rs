@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use twitcher::store::session::TargetId;
+use twitcher::internals::store::session::TargetId;
 use twitcher::watch::Content;
 use twitcher::watch::WatchType::{Data, Tree};
 
@@ -105,7 +105,7 @@ async fn sparse_files_count_with_their_size_and_cost_their_tree_alone() {
         seen.refused
     );
     let access =
-        super::dir::Access::open(&store(folder.path()), std::time::Duration::from_secs(60)).await.unwrap();
+        super::dir::Access::open(&store(folder.path()), std::time::Duration::from_mins(1)).await.unwrap();
     let refused = access.tree(&key("/")).await.unwrap_err().to_string();
     assert!(refused.contains("more than 268435456 bytes"), "{refused}");
     replace(&folder.path().join("beside"), "2");
