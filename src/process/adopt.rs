@@ -48,8 +48,11 @@ impl Spawner {
         let leader = Leader::adopted(identity.clone(), pidfd);
         // A child of this very process has its output read already, by the task that started it.
         let foreign = u32::try_from(stat.parent) != Ok(std::process::id());
-        let output = output_pipe(identity).filter(|_| foreign).map(|pipe| (pipe, sink));
-        Some(Run::new(leader, self.groups.clone(), None, output).start(procfs::began(identity.start_ticks)))
+        let output = output_pipe(identity).filter(|_| foreign);
+        Some(
+            Run::new(leader, self.groups.clone(), None, output, sink)
+                .start(procfs::began(identity.start_ticks)),
+        )
     }
 
     /// Live actions whose run id begins with `prefix`: what covers a crash between a start and its record.

@@ -24,6 +24,8 @@ pub struct OutputSink {
     gate: LineGate,
     emit: Box<dyn FnMut(&str) + Send>,
     leftovers: Leftovers,
+    /// The watch and the run whose output it is.
+    names: Option<(WatchName, RunId)>,
     /// Set when the output is to be read and discarded.
     muted: Arc<AtomicBool>,
 }
@@ -35,16 +37,24 @@ impl OutputSink {
             gate: LineGate::new(Arc::clone(&leftovers.allowance)),
             emit: Box::new(emit),
             leftovers: leftovers.clone(),
+            names: None,
             muted: Arc::default(),
         }
     }
 
     /// Logs each line with the names of its watch and run.
     pub fn to_log(leftovers: &Leftovers, watch: &WatchName, run: &RunId) -> Self {
+        let names = Some((watch.clone(), run.clone()));
         let (watch, run) = (watch.clone(), run.clone());
-        Self::new(leftovers, move |line| {
+        let sink = Self::new(leftovers, move |line| {
             tracing::info!(target: "twitcher::output", watch = %watch, run = %run, "{line}");
-        })
+        });
+        Self { names, ..sink }
+    }
+
+    /// The watch and the run whose output goes to the log.
+    pub(super) fn names(&self) -> Option<&(WatchName, RunId)> {
+        self.names.as_ref()
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {

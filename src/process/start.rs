@@ -79,7 +79,7 @@ impl Spawner {
             output_pipe: output.as_ref().and_then(|pipe| fstat(pipe).ok()).map(|stat| stat.st_ino),
         };
         let leader = Leader::child(identity, child.pidfd, own);
-        Ok(Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink))).start(since))
+        Ok(Run::new(leader, self.groups.clone(), feed, output, sink).start(since))
     }
 }
 

@@ -11,15 +11,9 @@ use super::interest::{Dependent, Hold, Interests, Scope, Unreadable};
 use super::place::{join, key_name, split};
 use super::resolve::{Found, FoundDirectory, Identity, Kind, ResolveError, resolve};
 use super::threads::Pulse;
-use crate::store::StoreError;
 use crate::store::session::TargetId;
+use crate::store::{StoreError, TreeLimits};
 use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
-
-/// Entries that one tree may have: a link to `/` by mistake must not fill the memory.
-pub(super) const MOST_ENTRIES: usize = 1_000_000;
-
-/// Bytes of values that one tree may have. A sparse file counts with its size.
-pub(super) const MOST_BYTES: u64 = 256 << 20;
 
 /// Entries that are left out, one line each, at once.
 const MOST_TOLD: usize = 5;
@@ -48,6 +42,7 @@ impl KnownDirectory {
 pub(super) struct Tree {
     target: TargetId,
     detail: Detail,
+    limits: TreeLimits,
     /// The values; where those are not wanted, the mark of each entry in its place.
     entries: Subtree,
     sum: u128,
@@ -65,10 +60,11 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(target: TargetId, detail: Detail, pulse: Pulse) -> Self {
+    pub(super) fn new(target: TargetId, detail: Detail, limits: TreeLimits, pulse: Pulse) -> Self {
         Self {
             target,
             detail,
+            limits,
             entries: Subtree::new(),
             sum: 0,
             bytes: 0,
@@ -162,9 +158,8 @@ impl Tree {
             Found::Missing | Found::Special(_) => Ok(()),
             Found::File(file) => {
                 // Before a byte of it is read.
-                if self.bytes.saturating_add(size(&file).map_err(ResolveError::Failed)?) > MOST_BYTES {
-                    return Err(ResolveError::Failed(too_many_bytes()));
-                }
+                let bytes = self.bytes.saturating_add(size(&file).map_err(ResolveError::Failed)?);
+                self.limits.admit(bytes, self.entries.len()).map_err(ResolveError::Failed)?;
                 let value = read_file(&file).map_err(ResolveError::Failed)?;
                 self.insert(at, Some(&value)).map_err(ResolveError::Failed)
             }
@@ -279,9 +274,7 @@ impl Tree {
 
     fn insert(&mut self, at: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
         self.pulse.beat();
-        if self.entries.len() >= MOST_ENTRIES {
-            return Err(too_many_entries());
-        }
+        self.limits.admit(self.bytes, self.entries.len() + 1)?;
         let mark = entry_mark(at, value);
         self.sum = self.sum.wrapping_add(mark);
         match self.detail {
@@ -335,26 +328,6 @@ impl Tree {
     /// Forgets everything and gives all dependences back.
     pub(super) fn release(&mut self, interests: &mut Interests) {
         self.forget(interests, "");
-    }
-}
-
-/// Why a tree with too many entries is refused.
-pub(super) fn too_many_entries() -> StoreError {
-    StoreError::Refused {
-        what: "read the tree".to_owned(),
-        why: format!(
-            "it has more than {MOST_ENTRIES} entries; does a symbolic link in it lead somewhere large?"
-        ),
-    }
-}
-
-/// Why a tree with too large values is refused.
-pub(super) fn too_many_bytes() -> StoreError {
-    StoreError::Refused {
-        what: "read the tree".to_owned(),
-        why: format!(
-            "its values have more than {MOST_BYTES} bytes; is a large file in it, or does a symbolic link lead to one?"
-        ),
     }
 }
 

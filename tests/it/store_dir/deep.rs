@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use twitcher::internals::store::dir::Threads;
 use twitcher::internals::store::session::TargetId;
 use twitcher::watch::Content;
 use twitcher::watch::WatchType::{Data, Tree};
 
 use super::{folder, key, open, replace, store};
-use crate::fixture::conversation::{arm, value};
+use crate::fixture::conversation::{Conversation, arm, value};
 use crate::fixture::daemon::Daemon;
 
 const LEVELS: usize = 1_900;
@@ -61,10 +62,10 @@ fn a_daemon_lives_with_a_deep_tree_and_a_long_chain_of_links() {
     // Every one of them can be entered from every one before it, down to where a path has an end.
     fs::create_dir(keys.join("chained")).unwrap();
     chain(&keys.join("chained"), 60);
-    for number in 0..4_000 {
+    for number in 0..1_500 {
         symlink(format!("l{}", number + 1), keys.join(format!("l{number}"))).unwrap();
     }
-    fs::write(keys.join("l4000"), "end").unwrap();
+    fs::write(keys.join("l1500"), "end").unwrap();
     daemon.put("/beside", "1");
     for (name, key, kind) in [
         ("deep", "/deep", "tree"),
@@ -88,26 +89,52 @@ fn a_daemon_lives_with_a_deep_tree_and_a_long_chain_of_links() {
 }
 
 #[tokio::test]
-async fn sparse_files_count_with_their_size_and_cost_their_tree_alone() {
+async fn a_tree_larger_than_the_limits_of_its_store_is_refused_before_it_is_read() {
     let folder = folder();
-    for number in 0..8 {
-        let file = fs::File::create(folder.path().join(format!("sparse{number}"))).unwrap();
-        file.set_len(60 << 20).unwrap();
+    fs::create_dir(folder.path().join("sparse")).unwrap();
+    for number in 0..3 {
+        let file = fs::File::create(folder.path().join(format!("sparse/{number}"))).unwrap();
+        file.set_len(600 << 10).unwrap();
+    }
+    fs::create_dir(folder.path().join("many")).unwrap();
+    for number in 0..20 {
+        fs::write(folder.path().join(format!("many/{number}")), "").unwrap();
     }
     fs::write(folder.path().join("beside"), "1").unwrap();
-    let mut seen = open(folder.path());
-    seen.arm(vec![arm(1, "/", Tree), arm(2, "/beside", Data)]);
-    seen.until_is(2, &value("1")).await;
-    seen.until("the tree is refused", |seen| seen.refused.contains_key(&TargetId(1))).await;
-    assert!(
-        seen.refused[&TargetId(1)].to_string().contains("more than 268435456 bytes"),
-        "{:?}",
-        seen.refused
-    );
-    let access =
-        super::dir::Access::open(&store(folder.path()), std::time::Duration::from_mins(1)).await.unwrap();
-    let refused = access.tree(&key("/")).await.unwrap_err().to_string();
-    assert!(refused.contains("more than 268435456 bytes"), "{refused}");
+    let mut spec = store(folder.path());
+    (spec.tree_limits.bytes, spec.tree_limits.entries) = (1 << 20, 20);
+    let mut seen = Conversation::new(super::dir::session(&spec, &Threads::new(1)));
+    seen.arm(vec![arm(1, "/sparse", Tree), arm(2, "/many", Tree), arm(3, "/beside", Data)]);
+    seen.until_is(3, &value("1")).await;
+    let access = super::dir::Access::open(&spec, std::time::Duration::from_secs(30)).await.unwrap();
+    for (id, at, said) in [
+        (1, "/sparse", "more than 1048576 bytes; watch a smaller part of it, or raise `max_tree_bytes`"),
+        (2, "/many", "more than 20 entries; watch a smaller part of it, or raise `max_tree_entries`"),
+    ] {
+        seen.until("the tree is refused", |seen| seen.refused.contains_key(&TargetId(id))).await;
+        assert!(seen.refused[&TargetId(id)].to_string().contains(said), "{:?}", seen.refused);
+        let refused = access.tree(&key(at)).await.unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
     replace(&folder.path().join("beside"), "2");
-    seen.until_is(2, &value("2")).await;
+    seen.until_is(3, &value("2")).await;
+}
+
+#[test]
+fn a_daemon_names_the_setting_that_a_tree_exceeds_and_takes_it_on_reload() {
+    let mut daemon = Daemon::prepare("");
+    for number in 0..5 {
+        daemon.put(&format!("/tree/{number}"), "12345");
+    }
+    // Its last table is that of the store.
+    let settings = fs::read_to_string(daemon.path("config/twitcher.conf")).unwrap();
+    daemon.write("twitcher.conf", &format!("{settings}max_tree_bytes = 24\n"));
+    daemon.write("tree.toml", "[[watch]]\nkey = '/tree'\nwatch_type = 'tree'\naction = 'true'\n");
+    daemon.run();
+    let tree = daemon.until_watch("tree", |watch| watch["error"].is_string());
+    assert!(tree["error"].as_str().unwrap().contains("raise `max_tree_bytes` of the store"), "{tree}");
+    assert_eq!((&tree["state"], &tree["converged"]), (&"unreachable".into(), &false.into()));
+    daemon.write("twitcher.conf", &format!("{settings}max_tree_bytes = 25\n"));
+    daemon.say(&["reload"]);
+    daemon.until_converged("tree");
 }
