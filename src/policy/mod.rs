@@ -44,7 +44,7 @@ mod tests;
 mod waiting;
 
 pub use effect::{Answer, Effect, Refusal, Sent, SkipReason};
-pub use explain::{NewestState, Obstacle, Phase};
+pub use explain::{Explanation, NewestState, Obstacle, Phase};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
 pub use past::{Past, Predecessor};

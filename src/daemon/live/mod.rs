@@ -7,6 +7,7 @@ mod alarm;
 mod bulk;
 mod control;
 mod event;
+mod explain;
 mod handle;
 mod mailbox;
 mod perform;
