@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use super::OutputSink;
 use super::children::OwnChild;
+use super::foreground::Foreground;
 use super::output::{Drained, drain, drain_now};
 use super::procfs::Groups;
 use super::spawn::{self, Status};
@@ -276,6 +277,8 @@ pub(super) struct Run {
     names: Option<(WatchName, RunId)>,
     /// Whether a signal to it was refused.
     refused: Arc<AtomicBool>,
+    /// Taken back when the run has ended.
+    _foreground: Option<Foreground>,
 }
 
 impl Run {
@@ -288,7 +291,13 @@ impl Run {
     ) -> Self {
         let names = sink.names().cloned();
         let sink = output.is_some().then_some(sink);
-        Self { leader, groups, feed, pipe: output, sink, names, refused: Arc::default() }
+        let refused = Arc::default();
+        Self { leader, groups, feed, pipe: output, sink, names, refused, _foreground: None }
+    }
+
+    /// The same for a run that has the terminal.
+    pub(super) fn with_terminal(self, foreground: Option<Foreground>) -> Self {
+        Self { _foreground: foreground, ..self }
     }
 
     pub(super) fn start(mut self, since: Instant) -> Running {
