@@ -1,7 +1,5 @@
 //! The store that a name or a URL on the command line means.
 
-use std::time::Duration;
-
 use super::{Common, Failure};
 use crate::config::Loader;
 use crate::store::url::suggested;
@@ -20,7 +18,7 @@ fn of_url(url: &str) -> Result<StoreSpec, Failure> {
     let url: StoreUrl =
         url.parse().map_err(|error| Failure::usage(format!("--store: this is no store's URL: {error}")))?;
     let name = StoreName::new("command-line").map_err(|error| Failure::new(error.to_string()))?;
-    Ok(StoreSpec { name, url, credentials: None, tls: None, session_timeout: Duration::from_secs(10) })
+    Ok(StoreSpec::new(name, url))
 }
 
 fn named(name: Option<&str>, common: &Common) -> Result<StoreSpec, Failure> {

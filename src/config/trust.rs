@@ -111,6 +111,15 @@ impl TrustedOpen {
         why.map_or(Ok(()), |why| Err(OpenError::Refused(why)))
     }
 
+    /// Whether the files of a directory may be looked at, and why not. One that cannot be judged is left to whoever
+    /// reads it.
+    pub(super) fn enter(&mut self, path: &Path) -> Result<(), String> {
+        match self.directory(path) {
+            Err(OpenError::Refused(why)) => Err(format!("{why}; {}", why.help)),
+            Err(OpenError::Io(_)) | Ok(()) => Ok(()),
+        }
+    }
+
     /// Follows a path from the root, and refuses it at the first step that another account could change. What is at
     /// its end is not judged.
     fn walk(&mut self, path: &Path, owner: u32) -> Result<Metadata, OpenError> {

@@ -50,8 +50,10 @@ impl Spawner {
         // A child of this very process has its output read already, by the task that started it.
         let foreign = u32::try_from(stat.parent) != Ok(std::process::id());
         let output = foreign.then(|| output_pipes(identity)).filter(|pipes| !pipes.are_closed());
-        let output = output.map(|pipes| (pipes, sink));
-        Some(Run::new(leader, self.groups.clone(), None, output).start(procfs::began(identity.start_ticks)))
+        Some(
+            Run::new(leader, self.groups.clone(), None, output, sink)
+                .start(procfs::began(identity.start_ticks)),
+        )
     }
 
     /// Live actions whose run id begins with `prefix`: what covers a crash between a start and its record.

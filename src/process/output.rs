@@ -60,6 +60,8 @@ pub struct OutputSink {
     kept: Kept,
     emit: Emit,
     leftovers: Leftovers,
+    /// The watch and the run whose output it is.
+    names: Option<(WatchName, RunId)>,
     /// Set when the output is to be read and discarded.
     muted: Arc<AtomicBool>,
 }
@@ -73,17 +75,25 @@ impl OutputSink {
             kept: Kept::default(),
             emit: Box::new(emit),
             leftovers: leftovers.clone(),
+            names: None,
             muted: Arc::default(),
         }
     }
 
     /// Logs each line with the names of its watch, run and stream.
     pub fn to_log(leftovers: &Leftovers, watch: &WatchName, run: &RunId) -> Self {
+        let names = Some((watch.clone(), run.clone()));
         let (watch, run) = (watch.clone(), run.clone());
-        Self::new(leftovers, move |stream, line| {
+        let sink = Self::new(leftovers, move |stream, line| {
             let stream = stream.word();
             tracing::info!(target: "twitcher::output", watch = %watch, run = %run, stream, "{line}");
-        })
+        });
+        Self { names, ..sink }
+    }
+
+    /// The watch and the run whose output goes to the log.
+    pub(super) fn names(&self) -> Option<&(WatchName, RunId)> {
+        self.names.as_ref()
     }
 
     fn write(&mut self, stream: Stream, bytes: &[u8]) {

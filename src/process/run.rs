@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,7 @@ use super::foreground::Foreground;
 use super::output::Pipes;
 use super::procfs::Groups;
 use super::spawn::{self, Status};
-use crate::watch::{Outcome, ProcessIdentity, SignalNumber};
+use crate::watch::{Outcome, ProcessIdentity, RunId, SignalNumber, WatchName};
 
 /// How soon a group is looked at again after its leader ended under TERM or KILL; doubles …
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -46,18 +48,26 @@ pub enum RunCommand {
 
 /// Sends commands to a run. Commands after its end do nothing.
 #[derive(Debug, Clone)]
-pub struct RunCommands(mpsc::UnboundedSender<RunCommand>);
+pub struct RunCommands {
+    commands: mpsc::UnboundedSender<RunCommand>,
+    refused: Arc<AtomicBool>,
+}
 
 impl RunCommands {
     /// Sends a command. Commands are carried out in the order of sending.
     pub fn send(&self, command: RunCommand) {
         // Refused only after the end.
-        let _ = self.0.send(command);
+        let _ = self.commands.send(command);
+    }
+
+    /// Whether the system refused to send a signal to the run, because it runs as another account by now.
+    pub fn were_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Waits for the end of the run.
     pub async fn closed(&self) {
-        self.0.closed().await;
+        self.commands.closed().await;
     }
 }
 
@@ -103,6 +113,7 @@ pub struct RunTask {
     /// The commands, in the order of sending.
     pub commands: mpsc::UnboundedReceiver<RunCommand>,
     ended: oneshot::Sender<Ended>,
+    refused: Arc<AtomicBool>,
 }
 
 impl RunTask {
@@ -117,8 +128,10 @@ impl Running {
     pub fn new(identity: ProcessIdentity, since: Instant) -> (Self, RunTask) {
         let (commands, received) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let running = Self { identity, since, commands: RunCommands(commands), ended: Ending(ended) };
-        (running, RunTask { commands: received, ended: end })
+        let refused = Arc::<AtomicBool>::default();
+        let commands = RunCommands { commands, refused: Arc::clone(&refused) };
+        let running = Self { identity, since, commands, ended: Ending(ended) };
+        (running, RunTask { commands: received, ended: end, refused })
     }
 }
 
@@ -229,9 +242,11 @@ impl Leader {
         self.own.is_some() || self.end().is_none()
     }
 
-    fn signal_group(&self, signal: i32) {
-        // Fails only if no member is left.
-        let _ = spawn::signal_group(self.identity.pid, signal);
+    /// Sends a signal to the group. Returns whether the system refused it: all of its members run as other accounts.
+    fn signal_group(&self, signal: i32) -> bool {
+        let sent = spawn::signal_group(self.identity.pid, signal);
+        // Anything else means that no member is left.
+        sent.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
     }
 
     fn collect(&mut self) {
@@ -257,6 +272,10 @@ pub(super) struct Run {
     groups: Groups,
     feed: Option<Feed>,
     output: Option<(Pipes, OutputSink)>,
+    /// The watch and the run, for the log.
+    names: Option<(WatchName, RunId)>,
+    /// Whether a signal to it was refused.
+    refused: Arc<AtomicBool>,
     /// Taken back when the run has ended.
     _foreground: Option<Foreground>,
 }
@@ -266,9 +285,13 @@ impl Run {
         leader: Leader,
         groups: Groups,
         feed: Option<Feed>,
-        output: Option<(Pipes, OutputSink)>,
+        output: Option<Pipes>,
+        sink: OutputSink,
     ) -> Self {
-        Self { leader, groups, feed, output, _foreground: None }
+        let names = sink.names().cloned();
+        let output = output.map(|pipes| (pipes, sink));
+        let refused = Arc::default();
+        Self { leader, groups, feed, output, names, refused, _foreground: None }
     }
 
     /// The same for a run that has the terminal.
@@ -276,8 +299,9 @@ impl Run {
         Self { _foreground: foreground, ..self }
     }
 
-    pub(super) fn start(self, since: Instant) -> Running {
+    pub(super) fn start(mut self, since: Instant) -> Running {
         let (running, mut task) = Running::new(self.leader.identity.clone(), since);
+        self.refused = Arc::clone(&task.refused);
         tokio::spawn(async move {
             let end = self.live(&mut task.commands).await;
             task.end(end);
@@ -315,7 +339,7 @@ impl Run {
                         break end;
                     }
                     if commanded.killed {
-                        self.leader.signal_group(libc::SIGKILL);
+                        self.signal_group(libc::SIGKILL);
                     }
                     look = (look * 2).clamp(FIRST_LOOK, LATER_LOOKS);
                 }
@@ -340,19 +364,34 @@ impl Run {
                 commanded.end = true;
                 commanded.timed_out |= timed_out;
                 if reachable {
-                    self.leader.signal_group(libc::SIGTERM);
+                    self.signal_group(libc::SIGTERM);
                     // A stopped process receives TERM only when it continues.
-                    self.leader.signal_group(libc::SIGCONT);
+                    self.signal_group(libc::SIGCONT);
                 }
             }
             RunCommand::Kill => {
                 commanded.end = true;
                 commanded.killed = true;
                 if reachable {
-                    self.leader.signal_group(libc::SIGKILL);
+                    self.signal_group(libc::SIGKILL);
                 }
             }
         }
+    }
+
+    fn signal_group(&self, signal: i32) {
+        if !self.leader.signal_group(signal) || self.refused.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            watch = self.names.as_ref().map(|(watch, _)| display(watch)),
+            run = self.names.as_ref().map(|(_, run)| display(run)),
+            "{} may not be sent to the processes of the run (group {}): they run as another account, for example \
+             through sudo; the run goes on until they end. Let the daemon run as root with `uid` in the watch file \
+             in the place of sudo, or give the action a time limit of its own",
+            SignalNumber(signal),
+            self.leader.identity.pid
+        );
     }
 
     fn finish(mut self, end: LeaderEnd, commanded: Commanded) -> Ended {
@@ -409,7 +448,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::process::procfs;
+    use crate::process::{Leftovers, procfs};
 
     /// The leader of an adopted run ended and was collected, and another group got its number.
     #[tokio::test]
@@ -427,12 +466,14 @@ mod tests {
             errors_pipe: None,
         };
         leader.wait().unwrap();
+        let sink = || OutputSink::new(&Leftovers::default(), |_, _| {});
 
         let run = Run::new(
             Leader::adopted(identity(start_ticks + 1), pidfd.try_clone().unwrap()),
             Groups::default(),
             None,
             None,
+            sink(),
         );
         let mut commanded = Commanded { end: true, ..Commanded::default() };
         run.obey(RunCommand::Term { timed_out: false }, &mut commanded);
@@ -442,7 +483,8 @@ mod tests {
         assert!(!group_lives(&run.groups, &run.leader.identity).await);
 
         // With the right start time it is the run's own group: the next look sends KILL.
-        let own = Run::new(Leader::adopted(identity(start_ticks), pidfd), Groups::default(), None, None);
+        let own =
+            Run::new(Leader::adopted(identity(start_ticks), pidfd), Groups::default(), None, None, sink());
         assert!(group_lives(&own.groups, &own.leader.identity).await);
         stranger.kill().unwrap();
         stranger.wait().unwrap();

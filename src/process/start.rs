@@ -94,7 +94,7 @@ impl Spawner {
             errors_pipe,
         };
         let leader = Leader::child(identity, child.pidfd, own);
-        let run = Run::new(leader, self.groups.clone(), feed, output.map(|pipes| (pipes, sink)));
+        let run = Run::new(leader, self.groups.clone(), feed, output, sink);
         Ok(run.with_terminal(foreground).start(since))
     }
 }

@@ -25,7 +25,7 @@ pub use driver::{Freshness, FreshnessReader, Health, LinkState, Store, Subscribe
 pub use error::StoreError;
 pub(crate) use files::StoreFiles;
 pub(crate) use kind::StoreKind;
-pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use spec::{Credentials, StoreSpec, StoreUrl, Tls, TreeLimits};
 pub use tenure::{Tenure, TenureId};
 pub use url::InvalidStoreUrl;
 

@@ -1,5 +1,6 @@
 //! The `dir` store's session and single requests, on real files.
 
+mod deep;
 mod links;
 
 use std::fs;

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -17,10 +16,9 @@ use notify::{INotifyWatcher, RecursiveMode, Watcher};
 
 use super::Heard;
 use super::complaint::complaint;
-use crate::config::files::{is_ignored, is_watch_file};
-
-/// As deep as files are looked for.
-const DEEPEST: usize = 32;
+use crate::config::files;
+use crate::config::stall::Progress;
+use crate::config::trust::{Trust, TrustedOpen};
 
 /// What counts among the events of the watched directories.
 #[derive(Debug, Default)]
@@ -50,6 +48,7 @@ impl Interest {
 /// The watches of a directory.
 pub(super) struct Armed {
     root: PathBuf,
+    trust: Trust,
     heard: Arc<Heard>,
     watcher: Option<INotifyWatcher>,
     /// What is watched, by device and inode.
@@ -58,7 +57,7 @@ pub(super) struct Armed {
 
 impl Armed {
     pub(super) fn new(root: PathBuf, heard: Arc<Heard>) -> Self {
-        Self { root, heard, watcher: None, places: BTreeMap::new() }
+        Self { root, trust: Trust::of_process(), heard, watcher: None, places: BTreeMap::new() }
     }
 
     /// Watches everything that has to be watched now. Says what is in the way, if something is.
@@ -73,7 +72,7 @@ impl Armed {
         let mut arming = Arming { armed: self, interest: Interest::default(), failure: None };
         arming.way();
         let root = arming.armed.root.clone();
-        arming.descend(&root, &mut Vec::new());
+        arming.below(&root);
         let Arming { interest, failure, .. } = arming;
         self.forget(&interest);
         *self.heard.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
@@ -120,33 +119,23 @@ impl Arming<'_> {
         self.place(directory);
     }
 
-    fn descend(&mut self, path: &Path, above: &mut Vec<(u64, u64)>) {
-        let Ok(directory) = fs::canonicalize(path) else { return };
-        if above.len() >= DEEPEST {
-            return;
-        }
-        self.publish(|interest| {
-            interest.whole.insert(directory.clone());
-        });
-        let Some(identity) = self.place(&directory) else { return };
-        if above.contains(&identity) {
-            return;
-        }
-        above.push(identity);
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_dir() && !is_ignored(name.as_bytes()) {
-                self.descend(&entry.path(), above);
-            } else if kind.is_symlink() && !is_ignored(name.as_bytes()) {
-                match fs::metadata(entry.path()) {
-                    Ok(found) if found.is_dir() => self.descend(&entry.path(), above),
-                    Ok(_) | Err(_) if is_watch_file(&name) => self.linked_file(&entry.path()),
-                    Ok(_) | Err(_) => {}
-                }
+    /// Watches each directory before it is read. One that the loader refuses is not watched: when it is put right, its
+    /// parent says so.
+    fn below(&mut self, root: &Path) {
+        let mut open = TrustedOpen::new(self.armed.trust);
+        let listing = files::list(root, &Progress::default(), &mut |directory| {
+            open.enter(directory)?;
+            if let Ok(directory) = fs::canonicalize(directory) {
+                self.publish(|interest| {
+                    interest.whole.insert(directory.clone());
+                });
+                self.place(&directory);
             }
+            Ok(())
+        });
+        for file in listing.files.iter().filter(|file| file.is_symlink()) {
+            self.linked_file(file);
         }
-        above.pop();
     }
 
     /// A file that is a link is changed where it really is.
@@ -163,11 +152,11 @@ impl Arming<'_> {
         add(&mut self.armed.heard.interest.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn place(&mut self, directory: &Path) -> Option<(u64, u64)> {
-        let watcher = self.armed.watcher.as_mut()?;
+    fn place(&mut self, directory: &Path) {
+        let Some(watcher) = self.armed.watcher.as_mut() else { return };
         let found = match fs::metadata(directory) {
             Ok(found) if found.is_dir() => found,
-            Ok(_) | Err(_) => return None,
+            Ok(_) | Err(_) => return,
         };
         let identity = (found.dev(), found.ino());
         let before = self.armed.places.get(directory);
@@ -185,7 +174,6 @@ impl Arming<'_> {
                 }
             }
         }
-        Some(identity)
     }
 }
 

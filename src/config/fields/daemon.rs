@@ -122,6 +122,20 @@ pub const STORE: &[Field] = &[
         r#""30s""#,
         "Session time-out to ask of a ZooKeeper server, from 1 s to 10 m. The server may choose another.",
     ),
+    field(
+        "max_tree_bytes",
+        Kind::Integer { least: 1, most: i64::MAX },
+        "268435456",
+        "1073741824",
+        "Bytes of the values of a tree, at most. A watch of a larger one runs nothing and says so; a sparse file counts with its size.",
+    ),
+    field(
+        "max_tree_entries",
+        Kind::Integer { least: 1, most: i64::MAX },
+        "1000000",
+        "100000",
+        "Entries of a tree, at most: keys, nodes, files and directories. A watch of a larger one runs nothing and says so.",
+    ),
 ];
 
 /// Certificates of a store: `[store.NAME.tls]`. The table by itself turns TLS on.

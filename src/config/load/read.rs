@@ -91,9 +91,10 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> 
 pub(super) type Texts = BTreeMap<Arc<Path>, Result<String, Unread>>;
 
 /// Reads every watch file below a directory. A directory that changes meanwhile is read again, so that a file
-/// that is being renamed is not mistaken for a removed one.
+/// that is being renamed is not mistaken for a removed one. One that others could change is refused before it is read,
+/// once instead of each of its files.
 pub(super) fn all(root: &Path, open: &mut TrustedOpen, progress: &Progress) -> (Listing, Texts) {
-    let mut listing = files::list(root, progress);
+    let mut listing = files::list(root, progress, &mut |directory| open.enter(directory));
     let mut texts = Texts::new();
     for _ in 0..MOST_READINGS {
         texts = listing
@@ -101,7 +102,7 @@ pub(super) fn all(root: &Path, open: &mut TrustedOpen, progress: &Progress) -> (
             .iter()
             .map(|path| (Arc::from(path.as_path()), text(open, path, progress)))
             .collect();
-        let after = files::list(root, progress);
+        let after = files::list(root, progress, &mut |directory| open.enter(directory));
         if after == listing {
             break;
         }
@@ -109,24 +110,5 @@ pub(super) fn all(root: &Path, open: &mut TrustedOpen, progress: &Progress) -> (
     }
     // A path that is in only one of the last two listings has just come or gone.
     texts.retain(|path, _| listing.files.contains(&**path));
-    refuse_directories(&mut listing, &mut texts, open, progress);
     (listing, texts)
-}
-
-/// Refuses a directory that others could change once, instead of each of its files.
-fn refuse_directories(listing: &mut Listing, texts: &mut Texts, open: &mut TrustedOpen, progress: &Progress) {
-    for directory in &listing.directories {
-        if listing.unreadable.iter().any(|(above, _)| directory.starts_with(above)) {
-            continue;
-        }
-        if !progress.may_touch(directory) {
-            listing.unreadable.push((directory.clone(), UNANSWERED.to_owned()));
-            continue;
-        }
-        if let Err(OpenError::Refused(why)) = open.directory(directory) {
-            listing.unreadable.push((directory.clone(), format!("{why}; {}", why.help)));
-        }
-    }
-    let refused = |path: &Path| listing.unreadable.iter().any(|(above, _)| path.starts_with(above));
-    texts.retain(|path, _| !refused(path));
 }

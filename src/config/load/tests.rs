@@ -117,6 +117,10 @@ fn an_empty_directory_has_the_default_settings_and_nothing_else() {
                 credentials: None,
                 tls: None,
                 session_timeout: 10s,
+                tree_limits: TreeLimits {
+                    bytes: 268435456,
+                    entries: 1000000,
+                },
             },
         },
     }

@@ -9,7 +9,7 @@ use crate::config::problem::{Problem, Source, nearest};
 use crate::config::raw::{Local, RawSettings, RawStore, RawTable};
 use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 use crate::ledger::HISTORY_BYTES;
-use crate::store::{Credentials, StoreSpec, StoreUrl, Tls};
+use crate::store::{Credentials, StoreSpec, StoreUrl, Tls, TreeLimits};
 use crate::watch::StoreName;
 
 const LOCAL: &str = "local";
@@ -38,14 +38,7 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
     let Ok(local) = StoreName::new(LOCAL) else { return (None, problems) };
     if !raw.stores.contains_key(&local) {
         let url = StoreUrl::Dir { root: state_dir.join("keys") };
-        let spec = StoreSpec {
-            name: local.clone(),
-            url,
-            credentials: None,
-            tls: None,
-            session_timeout: SESSION_TIMEOUT,
-        };
-        stores.insert(local.clone(), spec);
+        stores.insert(local.clone(), StoreSpec::new(local.clone(), url));
     }
     let default_store = default_store(raw, &local, &mut problems);
     if let Some(at) = defaults.text("store")
@@ -191,7 +184,19 @@ fn lower_store(
         credentials,
         tls: secure.then(|| files.unwrap_or_default()),
         session_timeout: session_timeout.map_or(SESSION_TIMEOUT, |at| at.value),
+        tree_limits: tree_limits(table),
     })
+}
+
+fn tree_limits(table: &RawTable) -> TreeLimits {
+    let mut limits = TreeLimits::default();
+    if let Some(bytes) = table.number("max_tree_bytes").and_then(|at| u64::try_from(at.value).ok()) {
+        limits.bytes = bytes;
+    }
+    if let Some(entries) = table.number("max_tree_entries").and_then(|at| usize::try_from(at.value).ok()) {
+        limits.entries = entries;
+    }
+    limits
 }
 
 /// Refuses one of two fields without the other.

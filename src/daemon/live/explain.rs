@@ -88,6 +88,11 @@ impl Task {
         for live in &facts.live {
             let whose = if live.adopted { ", started by a former daemon and adopted" } else { "" };
             let ending = match live.course {
+                Course::Terminated { .. } | Course::Killed if self.runs.refuses_signals(&live.run) => {
+                    "; the system refused to send it a signal, because its processes run as another account \
+                     (sudo?): it goes on until they end by themselves"
+                        .to_owned()
+                }
                 Course::Running { term_at: Some(at) } => {
                     format!("; it is ended by TERM in {}", ahead(at, now))
                 }

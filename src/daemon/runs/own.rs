@@ -239,6 +239,11 @@ impl OwnRuns {
         run.commands.send(command);
     }
 
+    /// Whether the system refused to send a run a signal.
+    pub(in crate::daemon) fn refuses_signals(&self, run: &RunId) -> bool {
+        self.live.iter().any(|other| other.live.run == *run && other.refuses_signals())
+    }
+
     /// The definition was changed or removed: foreign runs of a watch without a `timeout` end at the deadline too.
     pub(in crate::daemon) fn retire(&self, spec: &WatchSpec, deadline: Option<Instant>) {
         if let Some(deadline) = deadline.filter(|_| spec.policy.timeout.is_none()) {

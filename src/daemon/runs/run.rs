@@ -79,6 +79,11 @@ impl Run {
         }
     }
 
+    /// Whether the system refused to send it a signal.
+    pub(super) fn refuses_signals(&self) -> bool {
+        self.commands.were_refused()
+    }
+
     /// Sends TERM at the deadline, and KILL so long after it. For runs that no machine decides about.
     pub(super) fn end_by(&self, deadline: Instant, kill_after: Duration) {
         let commands = self.commands.clone();

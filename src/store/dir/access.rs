@@ -10,18 +10,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::content::{NOTHING, read_file, value_version};
+use super::content::{NOTHING, read_file, size, value_version};
 use super::engine::is_key;
 use super::place::{KeyPath, join, key_name};
 use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look, refused};
 use super::root_of;
 use super::target::open_root;
 use super::threads::Threads;
-use super::tree::{MOST_ENTRIES, too_many_entries};
 use super::write::{Locked, admit, admit_root, delete, lock, put, require};
 use crate::store::access::{Change, Condition, Entry, Listing, Reached};
 use crate::store::error::time;
-use crate::store::{StoreError, StoreSpec};
+use crate::store::{StoreError, StoreSpec, TreeLimits};
 use crate::watch::{Key, Spelling, Version};
 
 /// Requests at once; more wait, and those that the system holds for ever cost no more threads than this.
@@ -36,6 +35,7 @@ const SAYING_SO: Duration = Duration::from_millis(500);
 pub struct Access {
     root: PathBuf,
     limit: Duration,
+    tree_limits: TreeLimits,
     threads: Threads,
 }
 
@@ -43,7 +43,12 @@ impl Access {
     /// Accepts a `dir` store. Its root may be missing: then there are no keys, and a write makes it.
     #[expect(clippy::unused_async, reason = "every kind of store is opened in the same way")]
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
-        Ok(Self { root: root_of(spec)?, limit, threads: Threads::new(AT_ONCE) })
+        Ok(Self {
+            root: root_of(spec)?,
+            limit,
+            tree_limits: spec.tree_limits,
+            threads: Threads::new(AT_ONCE),
+        })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -143,9 +148,9 @@ impl Access {
 
     /// A key and all below it, read one after the other.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
-        let place = KeyPath::of(key)?;
+        let (place, limits) = (KeyPath::of(key)?, self.tree_limits);
         self.blocking(move |root, _| match open_root(root)? {
-            Some(root) => gather(look(&root, place.steps())?),
+            Some(root) => Gathering::new(limits).gather(look(&root, place.steps())?),
             None => Ok(Listing::default()),
         })
         .await
@@ -262,64 +267,72 @@ impl Above {
     }
 }
 
-/// Reads a tree from what its key stands for. A list and no recursion: the depth is the store's.
-fn gather(found: Found) -> Result<Listing, StoreError> {
-    let mut listing = Listing::default();
-    let mut ahead = Vec::new();
-    add("", found, None, &mut listing, &mut ahead)?;
-    while let Some(next) = ahead.pop() {
-        if let Err(error) = gather_directory(&next, &mut listing, &mut ahead) {
-            left_out(&next.at, error, &mut listing)?;
-        }
-    }
-    Ok(listing)
+/// A tree that is being read.
+struct Gathering {
+    limits: TreeLimits,
+    listing: Listing,
+    /// Bytes of the values in the listing.
+    bytes: u64,
+    /// Directories that are still to be read. A list and no recursion: their depth is the store's.
+    ahead: Vec<Ahead>,
 }
 
-fn gather_directory(next: &Ahead, listing: &mut Listing, ahead: &mut Vec<Ahead>) -> Result<(), ResolveError> {
-    let Some(directory) = FoundDirectory::again(&next.path, next.identity)? else { return Ok(()) };
-    let above = Some(Arc::new(Above { identity: next.identity, above: next.above.clone() }));
-    for (name, _) in directory.list()? {
-        let Some(key) = key_name(&name) else { continue };
-        let at = join(&next.at, key);
-        if listing.entries.len() >= MOST_ENTRIES {
-            return Err(ResolveError::Failed(too_many_entries()));
-        }
-        let added = look(&directory, [name.as_os_str()])
-            .and_then(|found| add(&at, found, above.clone(), listing, ahead));
-        if let Err(error) = added {
-            left_out(&at, error, listing).map_err(ResolveError::Failed)?;
-        }
+impl Gathering {
+    fn new(limits: TreeLimits) -> Self {
+        Self { limits, listing: Listing::default(), bytes: 0, ahead: Vec::new() }
     }
-    Ok(())
-}
 
-fn add(
-    at: &str,
-    found: Found,
-    above: Option<Arc<Above>>,
-    listing: &mut Listing,
-    ahead: &mut Vec<Ahead>,
-) -> Result<(), ResolveError> {
-    if let Found::Directory(directory) = &found {
-        let (path, identity) = (directory.path.clone(), directory.identity()?);
-        if !Above::is_circle(above.as_ref(), identity) {
-            ahead.push(Ahead { at: at.to_owned(), path, identity, above });
+    /// Reads a tree from what its key stands for.
+    fn gather(mut self, found: Found) -> Result<Listing, StoreError> {
+        self.add("", found, None)?;
+        while let Some(next) = self.ahead.pop() {
+            let read = self.directory(&next);
+            self.or_left_out(&next.at, read)?;
         }
+        Ok(self.listing)
     }
-    if let Some(entry) = entry(found).map_err(ResolveError::Failed)? {
-        listing.entries.insert(at.to_owned(), Entry { metadata: Vec::new(), ..entry });
-    }
-    Ok(())
-}
 
-/// What stands in the way of one entry costs that entry, as in a watch of the tree.
-fn left_out(at: &str, error: ResolveError, listing: &mut Listing) -> Result<(), StoreError> {
-    match error {
-        ResolveError::Blocked(error) if !at.is_empty() => {
-            listing.unreadable.push(error.to_string());
-            Ok(())
+    fn directory(&mut self, next: &Ahead) -> Result<(), ResolveError> {
+        let Some(directory) = FoundDirectory::again(&next.path, next.identity)? else { return Ok(()) };
+        let above = Some(Arc::new(Above { identity: next.identity, above: next.above.clone() }));
+        for (name, _) in directory.list()? {
+            let Some(key) = key_name(&name) else { continue };
+            let at = join(&next.at, key);
+            let added = look(&directory, [name.as_os_str()]);
+            let added = added.and_then(|found| self.add(&at, found, above.clone()));
+            self.or_left_out(&at, added).map_err(ResolveError::Failed)?;
         }
-        ResolveError::Blocked(error) | ResolveError::Failed(error) => Err(error),
+        Ok(())
+    }
+
+    fn add(&mut self, at: &str, found: Found, above: Option<Arc<Above>>) -> Result<(), ResolveError> {
+        if let Found::Directory(directory) = &found {
+            let (path, identity) = (directory.path.clone(), directory.identity()?);
+            if !Above::is_circle(above.as_ref(), identity) {
+                self.ahead.push(Ahead { at: at.to_owned(), path, identity, above });
+            }
+        }
+        if let Found::File(file) = &found {
+            self.bytes = self.bytes.saturating_add(size(file).map_err(ResolveError::Failed)?);
+        }
+        // Before a byte of it is read.
+        self.limits.admit(self.bytes, self.listing.entries.len() + 1).map_err(ResolveError::Failed)?;
+        if let Some(entry) = entry(found).map_err(ResolveError::Failed)? {
+            self.listing.entries.insert(at.to_owned(), Entry { metadata: Vec::new(), ..entry });
+        }
+        Ok(())
+    }
+
+    /// What stands in the way of one entry costs that entry, as in a watch of the tree.
+    fn or_left_out(&mut self, at: &str, read: Result<(), ResolveError>) -> Result<(), StoreError> {
+        match read {
+            Ok(()) => Ok(()),
+            Err(ResolveError::Blocked(error)) if !at.is_empty() => {
+                self.listing.unreadable.push(error.to_string());
+                Ok(())
+            }
+            Err(ResolveError::Blocked(error) | ResolveError::Failed(error)) => Err(error),
+        }
     }
 }
 
@@ -330,7 +343,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_directory_that_hangs_is_an_error_in_time_and_its_threads_are_few() {
         let threads = Threads::new(1);
-        let access = Access { root: "/nowhere".into(), limit: Duration::from_secs(5), threads };
+        let access = Access {
+            root: "/nowhere".into(),
+            limit: Duration::from_secs(5),
+            tree_limits: TreeLimits::default(),
+            threads,
+        };
         let (release, held) = std::sync::mpsc::channel::<()>();
         let hung = access.blocking(move |_, _| Ok(held.recv().is_ok())).await.unwrap_err();
         assert!(hung.to_string().contains("no answer within 5 s;"), "{hung}");

@@ -16,10 +16,15 @@ pub(super) const LARGEST_VALUE: u64 = 64 << 20;
 /// The version of a key that does not exist, and of a directory, which has no value.
 pub(crate) const NOTHING: Version = Version::Hash(ContentHash::ZERO);
 
+/// The size of an open file, in bytes.
+pub(super) fn size(found: &FoundFile) -> Result<u64, StoreError> {
+    found.file.metadata().map(|metadata| metadata.len()).map_err(|error| refused(&found.path, &error))
+}
+
 /// Reads an open file.
 pub(super) fn read_file(found: &FoundFile) -> Result<Bytes, StoreError> {
     let failed = |error: io::Error| refused(&found.path, &error);
-    let size = found.file.metadata().map_err(failed)?.len();
+    let size = size(found)?;
     // A sparse file counts with its size, before a byte of it is read.
     if size > LARGEST_VALUE {
         let why = format!("it has {size} bytes, and a value has at most {LARGEST_VALUE}");

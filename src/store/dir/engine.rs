@@ -17,8 +17,8 @@ use super::place::{KeyPath, key_name};
 use super::resolve::{Found, FoundDirectory, Kind, ResolveError, names_of, resolve};
 use super::threads::Pulse;
 use super::tree::Tree;
-use crate::store::StoreError;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, TargetId};
+use crate::store::{StoreError, TreeLimits};
 use crate::watch::{Content, Detail, Version, WatchType};
 
 /// Targets that are looked at between two looks at the event queue.
@@ -35,6 +35,7 @@ const MOST_ROUNDS: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Engine {
     root: PathBuf,
+    limits: TreeLimits,
     interests: Interests,
     targets: BTreeMap<TargetId, Watched>,
     touched: Touched,
@@ -72,8 +73,8 @@ pub(super) enum Step {
 }
 
 impl Engine {
-    pub(super) fn new(root: PathBuf, interests: Interests, pulse: Pulse) -> Self {
-        Self { root, interests, targets: BTreeMap::new(), touched: Touched::default(), pulse }
+    pub(super) fn new(root: PathBuf, limits: TreeLimits, interests: Interests, pulse: Pulse) -> Self {
+        Self { root, limits, interests, targets: BTreeMap::new(), touched: Touched::default(), pulse }
     }
 
     /// When the next step is due although nothing happens.
@@ -148,9 +149,12 @@ impl Engine {
                         Ok(place) => {
                             let shape = match arm.watch_type {
                                 WatchType::Data | WatchType::Children => Shape::Whole(Vec::new()),
-                                WatchType::Tree => {
-                                    Shape::Tree(Box::new(Tree::new(id, arm.detail, self.pulse.clone())))
-                                }
+                                WatchType::Tree => Shape::Tree(Box::new(Tree::new(
+                                    id,
+                                    arm.detail,
+                                    self.limits,
+                                    self.pulse.clone(),
+                                ))),
                             };
                             let watched = Watched { arm, place, shape, reported: None, owed: true };
                             self.targets.insert(id, watched);
@@ -223,7 +227,10 @@ impl Engine {
                         children(&mut self.interests, &whole(id), holds, found)
                     }
                 });
-                let old = old.into_iter().filter(|hold| !holds.contains(hold)).collect();
+                // Thousands of links may lead through the same directories.
+                holds.sort_unstable();
+                holds.dedup();
+                let old = old.into_iter().filter(|hold| holds.binary_search(hold).is_err()).collect();
                 self.interests.release(&whole(id), old);
                 seen
             }

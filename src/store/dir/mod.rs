@@ -39,7 +39,7 @@ use self::engine::{Engine, Step};
 use self::interest::Interests;
 use self::threads::Pulse;
 use super::session::{Command, Report, Session};
-use super::{StoreError, StoreSpec, StoreUrl};
+use super::{StoreError, StoreSpec, StoreUrl, TreeLimits};
 use crate::watch::Key;
 
 /// Commands received per batch.
@@ -61,11 +61,11 @@ pub(super) fn admits(key: &Key) -> Result<(), StoreError> {
 
 /// Starts watching a directory with the store's only thread. A root that does not exist yet is waited for.
 pub fn session(spec: &StoreSpec, threads: &Threads) -> Session {
-    let root = root_of(spec);
+    let (root, limits) = (root_of(spec), spec.tree_limits);
     let threads = threads.clone();
     Session::start(move |commands, reports| async move {
         let lost = match root {
-            Ok(root) => serve(root, &threads, commands, &reports).await,
+            Ok(root) => serve(root, limits, &threads, commands, &reports).await,
             Err(error) => Err(error),
         };
         if let Err(error) = lost {
@@ -88,6 +88,7 @@ fn root_of(spec: &StoreSpec) -> Result<PathBuf, StoreError> {
 
 async fn serve(
     root: PathBuf,
+    limits: TreeLimits,
     threads: &Threads,
     mut commands: mpsc::UnboundedReceiver<Command>,
     reports: &mpsc::Sender<Report>,
@@ -106,7 +107,7 @@ async fn serve(
         .await
         .map_err(|_| failed("look at", format!("no answer within {} seconds", FIRST_LOOK.as_secs())))??;
     let pulse = Pulse::default();
-    let mut engine = Engine::new(root.clone(), interests, pulse.clone());
+    let mut engine = Engine::new(root.clone(), limits, interests, pulse.clone());
     if reports.send(Report::Ready { server: root.display().to_string() }).await.is_err() {
         return Ok(());
     }
@@ -190,13 +191,7 @@ mod tests {
     use crate::watch::{Content, Key, StoreName, WatchType};
 
     fn spec(root: &std::path::Path) -> StoreSpec {
-        StoreSpec {
-            name: StoreName::new("test").unwrap(),
-            url: StoreUrl::Dir { root: root.to_path_buf() },
-            credentials: None,
-            tls: None,
-            session_timeout: Duration::from_secs(10),
-        }
+        StoreSpec::new(StoreName::new("test").unwrap(), StoreUrl::Dir { root: root.to_path_buf() })
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::geteuid;
 
@@ -120,6 +120,23 @@ impl FoundDirectory {
     /// Opens a directory again by its path, in which no symbolic link is followed; `None` where another directory, or
     /// none, is there now.
     pub(super) fn again(path: &Path, identity: Identity) -> Result<Option<Self>, ResolveError> {
+        // One system call: in a deep tree, one for each name would make the whole reading quadratic.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let at = match openat2(AT_FDCWD, path, how) {
+            Ok(fd) => Some(Self { fd, path: path.to_path_buf() }),
+            Err(errno) if is_gone(errno) => None,
+            // Linux before 5.6, a sandbox that forbids the call, or a path too long for one.
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::ENAMETOOLONG) => Self::again_by_names(path)?,
+            Err(errno) => return Err(ResolveError::of(path, errno)),
+        };
+        match at {
+            Some(at) => Ok((at.identity()? == identity).then_some(at)),
+            None => Ok(None),
+        }
+    }
+
+    fn again_by_names(path: &Path) -> Result<Option<Self>, ResolveError> {
         let mut at = Self::top()?;
         for name in names_of(path) {
             match at.open_name(name)? {
@@ -127,7 +144,7 @@ impl FoundDirectory {
                 Some(_) | None => return Ok(None),
             }
         }
-        Ok((at.identity()? == identity).then_some(at))
+        Ok(Some(at))
     }
 
     /// What tells it from all others.

@@ -6,17 +6,14 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::content::{NOTHING, entry_mark, read_file};
+use super::content::{NOTHING, entry_mark, read_file, size};
 use super::interest::{Dependent, Hold, Interests, Scope, Unreadable};
 use super::place::{join, key_name, split};
 use super::resolve::{Found, FoundDirectory, Identity, Kind, ResolveError, resolve};
 use super::threads::Pulse;
-use crate::store::StoreError;
 use crate::store::session::TargetId;
+use crate::store::{StoreError, TreeLimits};
 use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
-
-/// Entries that one tree may have: a link to `/` by mistake must not fill the memory.
-pub(super) const MOST_ENTRIES: usize = 1_000_000;
 
 /// Entries that are left out, one line each, at once.
 const MOST_TOLD: usize = 5;
@@ -45,9 +42,12 @@ impl KnownDirectory {
 pub(super) struct Tree {
     target: TargetId,
     detail: Detail,
+    limits: TreeLimits,
     /// The values; where those are not wanted, the mark of each entry in its place.
     entries: Subtree,
     sum: u128,
+    /// Bytes of the values that are held.
+    bytes: u64,
     directories: BTreeMap<Arc<str>, KnownDirectory>,
     /// Directories that are still to be read. A list and no recursion: their depth is the store's.
     ahead: Vec<(Arc<str>, KnownDirectory)>,
@@ -60,12 +60,14 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(target: TargetId, detail: Detail, pulse: Pulse) -> Self {
+    pub(super) fn new(target: TargetId, detail: Detail, limits: TreeLimits, pulse: Pulse) -> Self {
         Self {
             target,
             detail,
+            limits,
             entries: Subtree::new(),
             sum: 0,
+            bytes: 0,
             directories: BTreeMap::new(),
             ahead: Vec::new(),
             blocked: BTreeMap::new(),
@@ -155,6 +157,9 @@ impl Tree {
         match found {
             Found::Missing | Found::Special(_) => Ok(()),
             Found::File(file) => {
+                // Before a byte of it is read.
+                let bytes = self.bytes.saturating_add(size(&file).map_err(ResolveError::Failed)?);
+                self.limits.admit(bytes, self.entries.len()).map_err(ResolveError::Failed)?;
                 let value = read_file(&file).map_err(ResolveError::Failed)?;
                 self.insert(at, Some(&value)).map_err(ResolveError::Failed)
             }
@@ -269,13 +274,14 @@ impl Tree {
 
     fn insert(&mut self, at: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
         self.pulse.beat();
-        if self.entries.len() >= MOST_ENTRIES {
-            return Err(too_many_entries());
-        }
+        self.limits.admit(self.bytes, self.entries.len() + 1)?;
         let mark = entry_mark(at, value);
         self.sum = self.sum.wrapping_add(mark);
         match self.detail {
-            Detail::Values => self.entries.insert(at, value),
+            Detail::Values => {
+                self.bytes += value.map_or(0, |value| value.len() as u64);
+                self.entries.insert(at, value);
+            }
             Detail::Versions => self.entries.insert(at, Some(&mark.to_le_bytes())),
         }
         Ok(())
@@ -292,11 +298,16 @@ impl Tree {
     /// Forgets an entry and all below it.
     fn forget(&mut self, interests: &mut Interests, at: &str) {
         let entries = self.entries.from(at).take_while(|(path, _)| path.starts_with(at));
-        let gone: Vec<(Arc<str>, u128)> = entries
+        let held = |value: Option<&[u8]>| match self.detail {
+            Detail::Values => value.map_or(0, |value| value.len() as u64),
+            Detail::Versions => 0,
+        };
+        let gone: Vec<(Arc<str>, u128, u64)> = entries
             .filter(|(path, _)| is_below(path, at))
-            .map(|(path, value)| (path.into(), self.mark(path, value)))
+            .map(|(path, value)| (path.into(), self.mark(path, value), held(value)))
             .collect();
-        for (path, mark) in gone {
+        for (path, mark, bytes) in gone {
+            self.bytes = self.bytes.saturating_sub(bytes);
             self.sum = self.sum.wrapping_sub(mark);
             self.entries.remove(&path);
         }
@@ -317,15 +328,6 @@ impl Tree {
     /// Forgets everything and gives all dependences back.
     pub(super) fn release(&mut self, interests: &mut Interests) {
         self.forget(interests, "");
-    }
-}
-
-pub(super) fn too_many_entries() -> StoreError {
-    StoreError::Refused {
-        what: "read the tree".to_owned(),
-        why: format!(
-            "it has more than {MOST_ENTRIES} entries; does a symbolic link in it lead somewhere large?"
-        ),
     }
 }
 

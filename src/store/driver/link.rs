@@ -16,8 +16,9 @@ use super::backoff::Backoff;
 use super::health::HealthKeeper;
 use super::table::{Observed, Table};
 use super::target::{Subscriber, SubscriberId, Wanted};
-use crate::store::session::{Command, Report, Session, TargetId, sleep_until};
+use crate::store::session::{Command, Reading, Report, Session, TargetId, sleep_until};
 use crate::store::{StoreError, StoreSpec};
+use crate::watch::Content;
 
 /// Opens a session: the store, and how many were opened before it (moves on among its servers).
 pub(in crate::store) type Open = Box<dyn Fn(&StoreSpec, u64) -> Session + Send>;
@@ -192,18 +193,35 @@ impl Link {
         match report {
             Report::Ready { server } => self.enter(server, now),
             Report::State { id, reading, proof } => {
-                if let Observed::Recovered(wanted) = self.table.observe(id, reading, proof, now) {
+                if let Err(error) = self.admit(&reading) {
+                    // Not followed any further: the session drops what it holds of it.
+                    self.command(Command::Disarm(vec![id]));
+                    self.refused(id, &error, now);
+                } else if let Observed::Recovered(wanted) = self.table.observe(id, reading, proof, now) {
                     tracing::info!(store = %self.spec.name, key = %wanted.key, "the key can be watched again");
                 }
             }
-            Report::Refused { id, error } => {
-                let refused = self.table.refuse(id, error.to_string(), now, &mut self.rng);
-                if let Observed::NewlyRefused(wanted) = refused {
-                    tracing::warn!(store = %self.spec.name, key = %wanted.key, "the key cannot be watched: {error}");
-                }
-            }
+            Report::Refused { id, error } => self.refused(id, &error, now),
             Report::Progress => self.table.progress(now),
             Report::Lost(error) => self.lost(&error, now),
+        }
+    }
+
+    /// Fails where a reading is a tree larger than the store's limits, however it grew.
+    fn admit(&self, reading: &Reading) -> Result<(), StoreError> {
+        match &reading.content {
+            Content::Tree(tree) => {
+                let bytes = u64::try_from(tree.value_bytes()).unwrap_or(u64::MAX);
+                self.spec.tree_limits.admit(bytes, tree.len())
+            }
+            Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) => Ok(()),
+        }
+    }
+
+    fn refused(&mut self, id: TargetId, error: &StoreError, now: Instant) {
+        let refused = self.table.refuse(id, error.to_string(), now, &mut self.rng);
+        if let Observed::NewlyRefused(wanted) = refused {
+            tracing::warn!(store = %self.spec.name, key = %wanted.key, "the key cannot be watched: {error}");
         }
     }
 

@@ -41,13 +41,8 @@ impl Stage {
                 std::future::pending()
             })
         };
-        let spec = StoreSpec {
-            name: StoreName::new("played").unwrap(),
-            url: StoreUrl::Dir { root: "/nowhere".into() },
-            credentials: None,
-            tls: None,
-            session_timeout: Duration::from_secs(10),
-        };
+        let spec =
+            StoreSpec::new(StoreName::new("played").unwrap(), StoreUrl::Dir { root: "/nowhere".into() });
         Self { store: Store::open_with(spec, Box::new(open)), opened }
     }
 

@@ -175,6 +175,11 @@ impl Subtree {
         entries.map(|entry| (entry.path, entry.value))
     }
 
+    /// Bytes of all values. Costs a step for each page.
+    pub(crate) fn value_bytes(&self) -> usize {
+        self.pages.values().map(|page| page.value_bytes()).sum()
+    }
+
     /// Bytes of the pages of this one that a later one does not share. Costs as much as there is different.
     pub fn bytes_beside(&self, later: &Self) -> usize {
         let pages = self.pages.diff(&later.pages).map(|item| match item {

@@ -155,6 +155,11 @@ impl Page {
         self.paths.len() + self.values.len()
     }
 
+    /// Bytes of the values.
+    pub(super) fn value_bytes(&self) -> usize {
+        self.values.len()
+    }
+
     /// Bytes of memory that it takes.
     pub(super) fn size(&self) -> usize {
         size_of::<Self>() + self.bytes() + size_of_val(&*self.ends) + size_of_val(&*self.revisions)
