@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::effect::{Effect, Sent, SkipReason};
+use super::effect::{Effect, SkipReason};
+use super::guard::Yardstick;
 use super::input::Baseline;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine, Newest};
 use super::waiting::{Entry, Wait};
@@ -68,8 +69,13 @@ impl<S: Entropy> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         let absent = state.content.is_absent();
+        let serving = matches!(self.lifecycle, Lifecycle::Serving);
         let judgement = match &self.newest {
             Some(newest) if state.seq <= newest.state.seq => return,
+            Some(_) if serving && self.is_back(baseline) => {
+                self.take_as_applied(state, effects);
+                return;
+            }
             Some(newest) => judge_later(&self.policy, newest, absent),
             None => {
                 let applied = baseline == Baseline::Applied;
@@ -78,33 +84,67 @@ impl<S: Entropy> Machine<S> {
                 }
                 if self.recognise(&state) {
                     let disposition = if applied { Disposition::Applied } else { Disposition::Open };
-                    self.newest = Some(Newest { state, disposition });
+                    self.newest = Some(Newest { state, disposition, passed: true, void: false });
                     return;
+                }
+                if applied && self.policy.guard.max_shrink.is_some() && self.yardstick == Yardstick::Missing {
+                    self.yardstick = Yardstick::Applied(state.content.entries());
+                    effects.push(Effect::Recognised(state.clone()));
                 }
                 let baseline = if self.recover { Baseline::Interrupted } else { baseline };
                 let judgement = judge_first(&self.policy, baseline, absent);
                 // A machine that is on its way out leaves the judging of a first state to its successor.
                 let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending);
-                if matches!(self.lifecycle, Lifecycle::Serving) || owed {
+                if serving || owed {
                     judgement
                 } else {
                     Judgement::Skip(SkipReason::Retiring, Disposition::SeenAtLoad)
                 }
             }
         };
+        // What is applied has passed; it may have been released.
+        let passed = !self.policy.guard.is_on() || (self.newest.is_none() && baseline == Baseline::Applied);
         match judgement {
+            // A deletion that runs nothing is a state like any other to the guard.
+            Judgement::Skip(SkipReason::Absent, _) if !passed => {
+                let disposition = self.admit(now, state.clone(), 0, Reason::Delete, true, passed, effects);
+                self.newest = Some(Newest { state, disposition, passed, void: true });
+            }
             Judgement::Skip(why, disposition) => {
                 if why == SkipReason::Absent {
                     self.drop_outdated(now, effects);
                 }
-                self.skip(now, state.seq, why, effects);
-                self.newest = Some(Newest { state, disposition });
+                let void = why == SkipReason::Absent;
+                let hold = if passed || why != SkipReason::OnLoad { None } else { self.weigh(&state.content) };
+                let (seq, passed) = (state.seq, passed || (why == SkipReason::OnLoad && hold.is_none()));
+                self.skip(now, seq, if hold.is_some() { SkipReason::Held } else { why }, effects);
+                self.newest = Some(Newest { state, disposition, passed, void });
+                if let Some(hold) = hold {
+                    self.hold(seq, hold, effects);
+                }
             }
             Judgement::Run(reason) => {
-                let disposition = self.admit(now, state.clone(), updates, reason, effects);
-                self.newest = Some(Newest { state, disposition });
+                let disposition =
+                    self.admit(now, state.clone(), updates, reason, false, passed, effects);
+                self.newest = Some(Newest { state, disposition, passed, void: false });
             }
         }
+    }
+
+    /// Whether a state that comes after a held one is what was last applied, and nothing else has run since.
+    fn is_back(&self, baseline: Baseline) -> bool {
+        baseline == Baseline::Applied
+            && self.held().is_some()
+            && self.live.is_empty()
+            && self.waiting.is_empty()
+    }
+
+    fn take_as_applied(&mut self, state: State, effects: &mut Vec<Effect>) {
+        self.carried = 0;
+        self.history.applied = Some((state.seq, state.version));
+        self.yardstick = Yardstick::Applied(state.content.entries());
+        effects.push(Effect::Recognised(state.clone()));
+        self.newest = Some(Newest { state, disposition: Disposition::Applied, passed: true, void: false });
     }
 
     /// Whether an adopted run was given this first state: then it waits for that run.
@@ -113,8 +153,10 @@ impl<S: Entropy> Machine<S> {
             return false;
         }
         let mut known = false;
+        let entries = self.counted(&state.content);
         for live in self.live.iter_mut().filter(|live| live.version == Some(state.version)) {
             live.seq = Some(state.seq);
+            live.entries = entries;
             known = true;
         }
         known
@@ -127,10 +169,13 @@ impl<S: Entropy> Machine<S> {
         state: State,
         updates: u64,
         reason: Reason,
+        void: bool,
+        passed: bool,
         effects: &mut Vec<Effect>,
     ) -> Disposition {
+        let busy = !self.live.is_empty() && self.waiting.is_empty();
         let beside = match self.policy.run_mode {
-            RunMode::Discard if !self.live.is_empty() && self.waiting.is_empty() => {
+            RunMode::Discard if busy && !void => {
                 self.discarded += updates;
                 self.skip(now, state.seq, SkipReason::Discarded, effects);
                 return Disposition::Discarded;
@@ -142,9 +187,8 @@ impl<S: Entropy> Machine<S> {
             self.skip(now, state.seq, SkipReason::Retiring, effects);
             return Disposition::Open;
         }
-        if self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some() {
-            let told = self.live.iter().filter(|live| live.may_run());
-            effects.extend(told.map(|live| Effect::Signal { run: live.run.clone(), sent: Sent::Notify }));
+        if passed {
+            self.notify(effects);
         }
         let fresh = updates + std::mem::take(&mut self.carried);
         let full = self.waiting.len() >= MOST_WAITING;
@@ -152,14 +196,24 @@ impl<S: Entropy> Machine<S> {
         match self.waiting.back_mut() {
             Some(last) if together || last.fated || last.is_settling() => {
                 let replaced = (!last.fated).then_some(last.state.seq);
-                last.renew(now, state, fresh, reason, &self.policy);
+                last.renew(now, state, fresh, reason, void, &self.policy);
+                last.passed = passed;
                 if let Some(seq) = replaced {
                     self.skip(now, seq, SkipReason::Superseded, effects);
                 }
             }
             Some(_) | None => {
-                self.waiting.push_back(Entry::update(now, state, fresh, reason, &self.policy));
+                let entry = Entry::update(now, state, fresh, reason, &self.policy);
+                self.waiting.push_back(Entry { void, passed, ..entry });
             }
+        }
+        if void
+            && self.policy.run_mode == RunMode::Discard
+            && busy
+            && let Some(last) = self.waiting.back_mut()
+        {
+            // Whatever comes while the action runs is discarded; this one would wait for the guard alone.
+            last.wait = Wait::Ready;
         }
         Disposition::Open
     }
@@ -188,7 +242,10 @@ impl<S: Entropy> Machine<S> {
         }
         let Some(newest) = &mut self.newest else { return };
         let repeated = match newest.disposition {
-            Disposition::Applied | Disposition::SeenAtLoad | Disposition::Absent => return,
+            Disposition::Applied
+            | Disposition::SeenAtLoad
+            | Disposition::Absent
+            | Disposition::Held(_) => return,
             Disposition::Discarded => self.discarded,
             Disposition::Open | Disposition::GivenUp => self.history.last_coalesced(),
             Disposition::ChangedWhileDown => 1,
@@ -197,9 +254,9 @@ impl<S: Entropy> Machine<S> {
             return;
         }
         newest.disposition = Disposition::Open;
-        let state = newest.state.clone();
-        let reason = if state.content.is_absent() { Reason::Delete } else { Reason::Change };
+        let reason = if newest.state.content.is_absent() { Reason::Delete } else { Reason::Change };
         let wait = Wait::Ready;
-        self.waiting.push_back(Entry::again(now, state, reason, 1, repeated.max(1), wait));
+        let entry = Entry::again(now, newest, reason, 1, repeated.max(1), wait);
+        self.waiting.push_back(entry);
     }
 }

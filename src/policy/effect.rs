@@ -1,5 +1,6 @@
 //! Effects: what the machine asks its task to do, in order.
 
+use super::guard::Hold;
 use crate::watch::{Reason, RunId, Seq, State, Version};
 
 /// One thing to do. The watch's task performs effects in order.
@@ -53,6 +54,15 @@ pub enum Effect {
         /// Its version.
         version: Version,
     },
+    /// The guard holds the newest state back, until it is released or another one passes.
+    Held {
+        /// The state's version.
+        version: Version,
+        /// Why.
+        hold: Hold,
+    },
+    /// This state has the content that was last applied, and needs no run: it is what was applied from now on.
+    Recognised(State),
     /// The last retry failed under `on_failure = "stop"`: remember the stop across restarts.
     Stopped,
     /// An operator ended the stop: forget it.
@@ -89,12 +99,14 @@ pub enum SkipReason {
     Absent,
     /// The watch retires or the daemon stops.
     Retiring,
+    /// The guard holds it back.
+    Held,
 }
 
 impl SkipReason {
     /// All of them, in order.
-    pub const ALL: [Self; 5] =
-        [Self::OnLoad, Self::Discarded, Self::Superseded, Self::Absent, Self::Retiring];
+    pub const ALL: [Self; 6] =
+        [Self::OnLoad, Self::Discarded, Self::Superseded, Self::Absent, Self::Retiring, Self::Held];
 }
 
 /// The result of an operator's request.
@@ -109,9 +121,9 @@ pub enum Answer {
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// Trigger: the watch is paused.
+    /// Trigger, release: the watch is paused.
     Paused,
-    /// Trigger: the watch is stopped.
+    /// Trigger, release: the watch is stopped.
     Stopped,
     /// The watch is being retired or the daemon stops.
     Retiring,
@@ -121,6 +133,10 @@ pub enum Refusal {
     Absent,
     /// Trigger: the action runs and `run_mode = "discard"`.
     Running,
+    /// Trigger: the guard holds the newest state back.
+    Held,
+    /// Release: the newest state is not held.
+    NotHeld,
     /// Resume: neither paused nor stopped.
     NothingToResume,
 }

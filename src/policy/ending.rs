@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::effect::Effect;
+use super::guard::Yardstick;
 use super::input::RunEnd;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::runs::LiveRun;
@@ -37,6 +38,9 @@ impl<S: Entropy> Machine<S> {
         let (Some(seq), Some(version)) = (live.seq, live.version) else { return };
         if self.history.applied.is_none_or(|(last, _)| last <= seq) {
             self.history.applied = Some((seq, version));
+            if let Some(entries) = live.entries {
+                self.yardstick = Yardstick::Applied(entries);
+            }
             effects.push(Effect::Applied { run: live.run.clone(), seq, version });
         }
         if let Some(newest) = &mut self.newest
@@ -63,11 +67,10 @@ impl<S: Entropy> Machine<S> {
             if newest.disposition != Disposition::Applied {
                 newest.disposition = Disposition::Open;
             }
-            let state = newest.state.clone();
             let until = later(now, retry_delay(&self.policy, live.attempt, self.source.jitter()));
             let (attempt, repeated) = (live.attempt.saturating_add(1), live.coalesced + self.discarded);
             let wait = Wait::Retrying { until };
-            self.waiting.push_back(Entry::again(now, state, Reason::Retry, attempt, repeated, wait));
+            self.waiting.push_back(Entry::again(now, newest, Reason::Retry, attempt, repeated, wait));
         } else {
             if newest.disposition != Disposition::Applied {
                 newest.disposition = Disposition::GivenUp;
@@ -95,7 +98,6 @@ impl<S: Entropy> Machine<S> {
         if newest.disposition != Disposition::Applied {
             newest.disposition = Disposition::Open;
         }
-        let state = newest.state.clone();
         let wait = if live.adopted {
             Wait::Ready
         } else {
@@ -105,7 +107,7 @@ impl<S: Entropy> Machine<S> {
             Wait::Retrying { until }
         };
         let repeated = live.coalesced + self.discarded;
-        self.waiting.push_back(Entry::again(now, state, Reason::Recovery, live.attempt, repeated, wait));
+        self.waiting.push_back(Entry::again(now, newest, Reason::Recovery, live.attempt, repeated, wait));
     }
 
     /// Whether a run that did not succeed is to be repeated: nothing newer waits or runs, and there is
@@ -125,7 +127,16 @@ impl<S: Entropy> Machine<S> {
         };
         // In parallel mode another run may still have it in hand: its end decides.
         let in_hand = self.live.iter().any(|other| other.seq == Some(newest.state.seq));
-        current && !in_hand && newest.disposition != Disposition::Absent
+        let nothing = match newest.disposition {
+            Disposition::Absent | Disposition::Held(_) => true,
+            Disposition::Open
+            | Disposition::Applied
+            | Disposition::SeenAtLoad
+            | Disposition::ChangedWhileDown
+            | Disposition::Discarded
+            | Disposition::GivenUp => false,
+        };
+        current && !in_hand && !nothing
     }
 }
 

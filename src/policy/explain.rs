@@ -28,6 +28,10 @@ pub enum Phase {
     Paused,
     /// Stopped after the last retry. In parallel mode, runs may still be live.
     Stopped,
+    /// The guard holds the newest state back.
+    Held,
+    /// The last retry of the newest state failed.
+    Failed,
 }
 
 impl Phase {
@@ -42,6 +46,8 @@ impl Phase {
             Self::Retrying => "retrying",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
+            Self::Held => "held",
+            Self::Failed => "failed",
         }
     }
 }
@@ -156,12 +162,19 @@ impl<S: Entropy> Machine<S> {
             return Phase::Running;
         }
         match self.waiting.front().map(|entry| entry.wait) {
+            None if self.held().is_some() => Phase::Held,
+            None if self.gave_up() => Phase::Failed,
             None => Phase::Idle,
             Some(Wait::Settling { .. }) => Phase::Settling,
             Some(Wait::Splaying { .. }) => Phase::Splaying,
             Some(Wait::Retrying { .. }) => Phase::Retrying,
             Some(Wait::Ready) => Phase::Waiting,
         }
+    }
+
+    /// Whether the last retry of the newest state failed.
+    pub fn gave_up(&self) -> bool {
+        self.newest.as_ref().is_some_and(|newest| newest.disposition == Disposition::GivenUp)
     }
 
     /// Why it does what it does, or does not.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::effect::{Effect, SkipReason};
+use super::guard::{Hold, Yardstick};
 use super::history::History;
 use super::input::{Adopted, Input, Pause, Suspension};
 use super::runs::{Course, LiveRun};
-use super::waiting::{Entry, later};
-use crate::watch::{PolicySpec, RunId, RunMode, Seq, State};
+use super::waiting::{Entry, Wait, later};
+use crate::watch::{PolicySpec, Reason, RunId, RunMode, Seq, State};
 
 /// Where run ids and chance come from.
 pub trait Entropy {
@@ -38,6 +39,8 @@ pub enum Disposition {
     Absent,
     /// The last retry failed.
     GivenUp,
+    /// The guard holds it back.
+    Held(Hold),
 }
 
 /// The newest state that was observed.
@@ -45,6 +48,19 @@ pub enum Disposition {
 pub(super) struct Newest {
     pub(super) state: State,
     pub(super) disposition: Disposition,
+    /// The guard let it pass, or there is none.
+    pub(super) passed: bool,
+    /// The key does not exist, and nothing is to be run for that.
+    pub(super) void: bool,
+}
+
+impl Newest {
+    /// Its run after an operator released it.
+    pub(super) fn released(&self, now: Instant, fresh: u64) -> Entry {
+        let reason = if self.state.content.is_absent() { Reason::Delete } else { Reason::Change };
+        let entry = Entry::again(now, self, reason, 1, 1, Wait::Ready);
+        Entry { fresh, ..entry }
+    }
 }
 
 /// How far the machine is on its way out.
@@ -81,6 +97,7 @@ pub struct Machine<S> {
     /// Updates discarded since the last start.
     pub(super) discarded: u64,
     pub(super) last_start: Option<Instant>,
+    pub(super) yardstick: Yardstick,
     pub(super) history: History,
 }
 
@@ -101,6 +118,7 @@ impl<S: Entropy> Machine<S> {
             carried: 0,
             discarded: 0,
             last_start: None,
+            yardstick: Yardstick::Missing,
             history: History::default(),
         }
     }
@@ -112,8 +130,19 @@ impl<S: Entropy> Machine<S> {
         self.last_start = self.last_start.max(Some(started));
         let course = Course::Running { term_at: self.policy.timeout.map(|timeout| later(started, timeout)) };
         let seq = None;
-        let adopted = true;
-        self.live.push(LiveRun { run, seq, version, reason, attempt, coalesced, started, adopted, course });
+        let (adopted, entries) = (true, None);
+        self.live.push(LiveRun {
+            run,
+            seq,
+            version,
+            reason,
+            attempt,
+            coalesced,
+            started,
+            adopted,
+            entries,
+            course,
+        });
     }
 
     /// Takes what happened and says what is to be done, to be performed in this order.
@@ -172,6 +201,7 @@ impl<S: Entropy> Machine<S> {
         if let Some(last) = self.waiting.back_mut() {
             last.settle(now, self.policy.splay);
         }
+        self.judge_settled(now, effects);
         if let Some(first) = self.waiting.front_mut() {
             first.ripen(now);
         }
@@ -206,6 +236,7 @@ impl<S: Entropy> Machine<S> {
             coalesced,
             started: now,
             adopted: false,
+            entries: self.counted(&entry.state.content),
             course: Course::Running { term_at },
         });
         self.history.started(&entry, coalesced);
@@ -214,8 +245,8 @@ impl<S: Entropy> Machine<S> {
     }
 
     fn end_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let restart =
-            matches!(self.policy.run_mode, RunMode::Restart) && self.may_start() && !self.waiting.is_empty();
+        let newer = self.waiting.front().is_some_and(|entry| entry.passed);
+        let restart = matches!(self.policy.run_mode, RunMode::Restart) && self.may_start() && newer;
         for live in &mut self.live {
             live.advance(now, restart, self.policy.kill_after, effects);
         }
@@ -289,7 +320,8 @@ impl<S: Entropy> Machine<S> {
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown
             | Disposition::Discarded
-            | Disposition::GivenUp => false,
+            | Disposition::GivenUp
+            | Disposition::Held(_) => false,
         })
     }
 
@@ -307,6 +339,8 @@ impl<S: Entropy> Machine<S> {
             }
             // A stop holds until the definition changes, which is now.
             Disposition::GivenUp => Some(&newest.state).filter(|_| self.stopped),
+            // The successor has a guard of its own.
+            Disposition::Held(_) => Some(&newest.state),
             Disposition::Applied
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::machine::Newest;
 use crate::watch::{PolicySpec, Reason, State};
 
 /// A moment so far off that nobody waits for it; for durations that no clock can hold.
@@ -57,6 +58,10 @@ pub(super) struct Entry {
     pub(super) repeated: u64,
     /// The state had its start or its skip before: this is a retry, a recovery, a trigger or a resume.
     pub(super) fated: bool,
+    /// The guard let it pass, or there is none.
+    pub(super) passed: bool,
+    /// Nothing is to be run for it, because the key does not exist: it only waits for the guard.
+    pub(super) void: bool,
     /// Somebody asked for it: no interval.
     pub(super) urgent: bool,
     pub(super) wait: Wait,
@@ -84,6 +89,8 @@ impl Entry {
             fresh,
             repeated: 0,
             fated: false,
+            passed: !policy.guard.is_on(),
+            void: false,
             urgent: false,
             wait: Wait::Settling { until },
             limit,
@@ -91,22 +98,24 @@ impl Entry {
         }
     }
 
-    /// A run again of a state that had its fate, `repeated` updates strong.
+    /// A run again of the newest state, which had its fate, `repeated` updates strong.
     pub(super) fn again(
         now: Instant,
-        state: State,
+        newest: &Newest,
         reason: Reason,
         attempt: u32,
         repeated: u64,
         wait: Wait,
     ) -> Self {
         Self {
-            state,
+            state: newest.state.clone(),
             reason,
             attempt,
             fresh: 0,
             repeated,
             fated: true,
+            passed: newest.passed,
+            void: newest.void,
             urgent: false,
             wait,
             limit: now,
@@ -121,9 +130,10 @@ impl Entry {
         state: State,
         fresh: u64,
         reason: Reason,
+        void: bool,
         policy: &PolicySpec,
     ) {
-        let cycle = Self::update(now, state, fresh, reason, policy);
+        let cycle = Self { void, ..Self::update(now, state, fresh, reason, policy) };
         if self.urgent {
             // Asked for now: it serves the update too, and waits for no quiet.
             *self = Self {

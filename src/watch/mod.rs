@@ -19,7 +19,7 @@ pub use name::{InvalidName, StoreName, WatchName};
 pub use outcome::{Outcome, SignalNumber, Verdict};
 pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
 pub use spec::{
-    Format, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
+    Format, Guard, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
     VERIFY_INTERVAL, WatchSpec,
 };
 pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version, is_same};
