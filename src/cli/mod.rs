@@ -67,7 +67,7 @@ enum Command {
     /// Why a watch did or did not run
     Explain(operate::Named),
     /// Run the action of a watch now, with the current state, under its run mode
-    Trigger(operate::Name),
+    Trigger(operate::Trigger),
     /// Let a watch start nothing, also across a restart of the daemon; it keeps looking
     Pause(operate::Pause),
     /// Let a paused or stopped watch go on, with the newest state if that was not applied

@@ -25,6 +25,16 @@ pub(super) struct Name {
     name: String,
 }
 
+/// Options of `trigger`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Trigger {
+    /// The watch
+    name: String,
+    /// Run with the last known state instead of reading the key, for when the store is down
+    #[arg(long)]
+    cached: bool,
+}
+
 /// Options of `pause`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Pause {
@@ -92,8 +102,8 @@ pub(super) async fn explain(args: Named, common: &Common) -> Result<(), Failure>
 }
 
 /// `twitcher trigger NAME`.
-pub(super) async fn trigger(args: Name, common: &Common) -> Result<(), Failure> {
-    said(common.ask(&Request::Trigger { name: args.name }).await?)
+pub(super) async fn trigger(args: Trigger, common: &Common) -> Result<(), Failure> {
+    said(common.ask(&Request::Trigger { name: args.name, cached: args.cached }).await?)
 }
 
 /// `twitcher pause NAME`.

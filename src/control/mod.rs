@@ -40,6 +40,9 @@ pub enum Request {
     Trigger {
         /// The watch.
         name: String,
+        /// With the last known state, instead of reading the key first.
+        #[serde(default)]
+        cached: bool,
     },
     /// Start nothing.
     Pause {

@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Daemon;
 use super::http::Probe;
-use super::live::{Event, HANGS, Live};
+use super::live::{Event, HANGS, Live, READ_WITHIN};
 use super::report::{PATIENCE, Report};
 use crate::config::FileState as Loaded;
 use crate::control::{Answer, Asked, Reply, Request, unknown_watch};
@@ -49,7 +50,12 @@ impl Daemon {
                 }
                 Err(error) => drop(answer.send(Answer::Error(error).into())),
             },
-            Request::Trigger { name } => self.control(&name, Control::Trigger, answer),
+            Request::Trigger { name, cached: false } => {
+                self.order(&name, READ_WITHIN + PATIENCE, Event::Trigger, answer);
+            }
+            Request::Trigger { name, cached: true } => {
+                self.order(&name, PATIENCE, Event::TriggerCached, answer);
+            }
             Request::Resume { name } => self.control(&name, Control::Resume, answer),
             Request::Pause { name, seconds } => match seconds.map(Duration::try_from_secs_f64).transpose() {
                 Ok(length) => {
@@ -64,7 +70,18 @@ impl Daemon {
         }
     }
 
-    fn control(&self, name: &str, control: Control, answer: tokio::sync::oneshot::Sender<Reply>) {
+    fn control(&self, name: &str, control: Control, answer: oneshot::Sender<Reply>) {
+        self.order(name, PATIENCE, |answer| Event::Control(control, answer), answer);
+    }
+
+    /// Tells a watch what an operator asks of it, and passes its sentence on.
+    fn order(
+        &self,
+        name: &str,
+        patience: Duration,
+        event: impl FnOnce(oneshot::Sender<Result<String, String>>) -> Event,
+        answer: oneshot::Sender<Reply>,
+    ) {
         let live = match self.known(name) {
             Ok(live) => live,
             Err(error) => {
@@ -72,10 +89,10 @@ impl Daemon {
                 return;
             }
         };
-        let controlled = live.begin_ask(|answer| Event::Control(control, answer));
+        let controlled = live.begin_ask(event);
         let (name, ledger) = (name.to_owned(), self.runs.ledger().clone());
         tokio::spawn(async move {
-            let answered = match timeout(PATIENCE, controlled).await {
+            let answered = match timeout(patience, controlled).await {
                 // Who was told that a watch is paused may count on it, also when the daemon is killed.
                 Ok(Ok(Ok(sentence))) => {
                     match tokio::task::spawn_blocking(move || ledger.wait_until_written(KEPT)).await {

@@ -16,6 +16,19 @@ impl Task {
         newest.map(|newest| bulk::with(&newest.content, || Applied::new(&self.spec.target, newest)))
     }
 
+    /// Runs the action with the last known state, and says how old that is.
+    pub(super) fn trigger_cached(&mut self) -> Result<String, String> {
+        let verified = self.subscription.freshness().verified;
+        self.controlled(Control::Trigger)?;
+        let name = &self.spec.name;
+        Ok(match verified {
+            Some(at) => {
+                format!("{name} runs with the last known state, verified {} s ago", at.elapsed().as_secs())
+            }
+            None => format!("{name} runs with the last known state"),
+        })
+    }
+
     /// Does what an operator asks. Returns the result as a sentence.
     pub(super) fn controlled(&mut self, control: Control) -> Result<String, String> {
         let name = self.spec.name.clone();
@@ -37,7 +50,7 @@ impl Task {
             }
             (Some(Answer::Accepted), Control::Resume) => {
                 tracing::info!(watch = %name, "resumed");
-                Ok(format!("{name} goes on"))
+                Ok(format!("{name} goes on; nothing starts before the store has been read"))
             }
             (Some(Answer::Refused(why)), _) => Err(refusal(&name, why)),
             (None, _) => Err(format!("{name} did not answer; this is a fault in twitcher")),

@@ -15,6 +15,10 @@ use crate::watch::{Outcome, State, WatchSpec};
 pub(in crate::daemon) enum Event {
     /// An operator's request, answered with a sentence.
     Control(Control, oneshot::Sender<Result<String, String>>),
+    /// Read the key, then run the action; answered with a sentence.
+    Trigger(oneshot::Sender<Result<String, String>>),
+    /// Run the action with the last known state; answered with a sentence.
+    TriggerCached(oneshot::Sender<Result<String, String>>),
     /// A request for its status.
     Look(oneshot::Sender<WatchStatus>),
     /// A request for the reasons of what it does.

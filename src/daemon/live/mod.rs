@@ -10,11 +10,14 @@ mod event;
 mod handle;
 mod mailbox;
 mod perform;
+mod read_first;
+mod reading;
 mod remembered;
 mod task;
 mod view;
 
 pub(super) use event::{Circumstances, Event, Handover};
 pub(super) use handle::{Live, begin};
+pub(super) use reading::READ_WITHIN;
 pub(super) use task::subscribe;
 pub(super) use view::{HANGS, unasked};

@@ -35,8 +35,14 @@ impl Task {
                     }
                     Effect::Applied { run, .. } => self.applied(&run),
                     Effect::Stopped => self.stopped(),
-                    Effect::Revived => self.runs.shared().book().revive(&self.spec.name),
-                    Effect::Resumed => self.runs.shared().ledger().pause(&self.spec.name, None),
+                    Effect::Revived => {
+                        self.runs.shared().book().revive(&self.spec.name);
+                        self.read_before_starts();
+                    }
+                    Effect::Resumed => {
+                        self.runs.shared().ledger().pause(&self.spec.name, None);
+                        self.read_before_starts();
+                    }
                     Effect::Answer(given) => answer = Some(given),
                     Effect::Drained => self.drained = true,
                 }

@@ -12,6 +12,7 @@ use super::alarm::Alarm;
 use super::bulk;
 use super::event::{Circumstances, Event, Handover};
 use super::mailbox::{Mailbox, Reader};
+use super::reading::Readings;
 use super::remembered::{self, RunSource};
 use crate::daemon::runs::{OwnRuns, Runs};
 use crate::policy::{Baseline, Input, Machine, Past, Predecessor};
@@ -35,6 +36,8 @@ pub(super) struct Task {
     pub(super) grace: Duration,
     /// Its first run is its only one, whose outcome goes here.
     pub(super) once: Option<mpsc::UnboundedSender<Outcome>>,
+    /// Boxed: none takes one word, ten thousand times.
+    pub(super) readings: Option<Box<Readings>>,
     /// It has looked for runs of a former daemon.
     begun: bool,
     /// The machine is done.
@@ -51,6 +54,7 @@ enum Next {
     Ended(RunId, Ended),
     Slot,
     Wakeup,
+    Read,
     Update(Update),
 }
 
@@ -78,6 +82,7 @@ impl Task {
             rest: rest.map(Box::new),
             grace,
             once,
+            readings: None,
             begun: false,
             drained: false,
         }
@@ -108,6 +113,9 @@ impl Task {
         if self.alarm.poll_ring(context).is_ready() {
             return Poll::Ready(Next::Wakeup);
         }
+        if self.poll_readings(context).is_ready() {
+            return Poll::Ready(Next::Read);
+        }
         if self.resting().is_some() {
             return Poll::Pending;
         }
@@ -124,13 +132,20 @@ impl Task {
             Event::Control(control, answer) => {
                 let _ = answer.send(self.controlled(control));
             }
+            Event::Trigger(answer) => self.trigger(answer),
+            Event::TriggerCached(answer) => {
+                let _ = answer.send(self.trigger_cached());
+            }
             Event::Look(answer) => {
                 let _ = answer.send(self.view());
             }
             Event::Explain(answer) => {
                 let _ = answer.send(self.explain());
             }
-            Event::Store(store) => self.subscription = subscribe(&self.spec, &store),
+            Event::Store(store) => {
+                self.subscription = subscribe(&self.spec, &store);
+                self.read_again();
+            }
             Event::Described { spec, file } => {
                 self.spec = spec;
                 self.file = file;
@@ -150,7 +165,7 @@ impl Task {
     }
 
     /// Gives the machine a state of the subscription, with the watch's own sequence number.
-    fn see(&mut self, update: Update) {
+    pub(super) fn see(&mut self, update: Update) {
         let Update { mut state, updates } = update;
         let last = self.machine.newest();
         if last.is_some_and(|last| is_same(last.as_seen(), state.as_seen())) {
@@ -193,9 +208,14 @@ impl Future for Task {
         if !self.begun {
             self.begun = true;
             self.adopt();
+            if self.before.as_ref().is_some_and(|before| before.handover.is_some()) {
+                // Its predecessor's watch in the store may have missed a change.
+                self.read_before_starts();
+            }
         }
         while !self.is_over() {
-            let deadlines = [self.machine.poll_timeout(), self.resting(), self.runs.warn_at()];
+            let reading = self.readings.as_ref().and_then(|readings| readings.deadline(Instant::now()));
+            let deadlines = [self.machine.poll_timeout(), self.resting(), self.runs.warn_at(), reading];
             self.alarm.set(deadlines.into_iter().flatten().min());
             match ready!(self.poll_next(context)) {
                 Next::Event(event) => self.take(event),
@@ -206,6 +226,7 @@ impl Future for Task {
                     runs.warn(spec, Instant::now());
                     self.decide(Input::Wakeup);
                 }
+                Next::Read => {}
                 Next::Update(update) => self.see(update),
             }
         }

@@ -195,6 +195,10 @@ impl Task {
             Obstacle::Interval { until } => {
                 format!("it waits {} because of min_interval.", ahead(*until, now))
             }
+            Obstacle::Slot if self.is_unread() => {
+                let (key, store) = (&self.spec.target.key, &self.spec.target.store);
+                format!("nothing starts before store {store} has shown what {key} is now.")
+            }
             Obstacle::Slot if self.runs.has_foreign() => "it waits for that to end.".to_owned(),
             Obstacle::Slot => {
                 "it waits for its turn among the actions of all watches (max_processes).".to_owned()

@@ -20,6 +20,8 @@ pub(in crate::daemon) struct OwnRuns {
     slot: Option<Slot>,
     /// A slot is wanted, and not asked for while a foreign run lives.
     wants_slot: bool,
+    /// Nothing is started before the store has been read.
+    held: bool,
     /// How often each outcome came, by its word.
     outcomes: Vec<(&'static str, u64)>,
     /// Made with the first run.
@@ -35,6 +37,7 @@ impl OwnRuns {
             live: Vec::new(),
             slot: None,
             wants_slot: false,
+            held: false,
             outcomes: Vec::new(),
             leftovers: OnceCell::new(),
             stopping: false,
@@ -85,10 +88,22 @@ impl OwnRuns {
     }
 
     fn ask_for_slot(&mut self, spec: &WatchSpec) {
-        if self.wants_slot && !self.has_foreign() {
+        if self.wants_slot && !self.held && !self.has_foreign() {
             self.wants_slot = false;
             self.slot = Some(self.shared.slots.ask(&spec.name, spec.surroundings.account.uid));
         }
+    }
+
+    /// Starts nothing until [`OwnRuns::release_starts`]: a slot that was asked for is given back meanwhile.
+    pub(in crate::daemon) fn hold_starts(&mut self) {
+        self.held = true;
+        self.wants_slot |= self.slot.take().is_some();
+    }
+
+    /// Ends [`OwnRuns::hold_starts`].
+    pub(in crate::daemon) fn release_starts(&mut self, spec: &WatchSpec) {
+        self.held = false;
+        self.ask_for_slot(spec);
     }
 
     /// Gives the slot back, or leaves the queue for one.

@@ -10,6 +10,7 @@ mod entrance;
 mod etcd;
 mod leftovers;
 mod random;
+mod reading;
 mod silence;
 mod witness;
 mod writer;

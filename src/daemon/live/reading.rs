@@ -1,0 +1,74 @@
+//! Readings of the key: those under way, each until the store has proved what is there now.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::store::Subscription;
+
+/// How long `trigger` waits for a store that is connected.
+pub(in crate::daemon) const READ_WITHIN: Duration = Duration::from_secs(5);
+/// How long it waits for one that is not.
+pub(super) const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Ready once everything that was written before is among the states that the subscription has.
+pub(super) type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The readings under way. Almost always there is none.
+#[derive(Default)]
+pub(super) struct Readings {
+    /// What every start waits for.
+    pub(super) hold: Option<Proof>,
+    /// `trigger`s, in the order in which they were asked.
+    pub(super) triggers: Vec<Trigger>,
+}
+
+pub(super) struct Trigger {
+    pub(super) proof: Proof,
+    pub(super) asked: Instant,
+    pub(super) answer: oneshot::Sender<Result<String, String>>,
+}
+
+/// What became of the first reading that is over.
+pub(super) enum Over {
+    Hold,
+    Trigger { at: usize, read: bool },
+}
+
+impl Readings {
+    /// When to look whether a `trigger` has waited long enough.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let limits = [CONNECTED_WITHIN, READ_WITHIN];
+        let deadlines = self.triggers.iter().flat_map(|trigger| limits.map(|limit| trigger.asked + limit));
+        deadlines.filter(|deadline| *deadline > now).min()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.hold.is_none() && self.triggers.is_empty()
+    }
+
+    /// Asks a new subscription what the former one was asked.
+    pub(super) fn renew(&mut self, subscription: &Subscription) {
+        for proof in self.hold.iter_mut().chain(self.triggers.iter_mut().map(|trigger| &mut trigger.proof)) {
+            *proof = Box::pin(subscription.prove());
+        }
+    }
+
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, now: Instant, limit: Duration) -> Poll<Over> {
+        if let Some(proof) = &mut self.hold
+            && proof.as_mut().poll(context).is_ready()
+        {
+            self.hold = None;
+            return Poll::Ready(Over::Hold);
+        }
+        for (at, trigger) in self.triggers.iter_mut().enumerate() {
+            let read = trigger.proof.as_mut().poll(context).is_ready();
+            if read || now.saturating_duration_since(trigger.asked) >= limit {
+                return Poll::Ready(Over::Trigger { at, read });
+            }
+        }
+        Poll::Pending
+    }
+}
