@@ -119,6 +119,10 @@ pub enum WatchState {
     Paused,
     /// Stopped after its last retry.
     Stopped,
+    /// The guard holds the newest state back.
+    Held,
+    /// The last retry of the newest state failed.
+    Failed,
     /// The store has not shown it yet, or refuses to.
     Unreachable,
 }
@@ -135,6 +139,8 @@ impl WatchState {
             Self::Retrying => "retrying",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
+            Self::Held => "held",
+            Self::Failed => "failed",
             Self::Unreachable => "unreachable",
         }
     }
@@ -169,6 +175,18 @@ pub struct WatchStatus {
     /// Why the store does not show it.
     #[serde(default)]
     pub error: Option<String>,
+    /// The guard holds the newest state back.
+    #[serde(default)]
+    pub held: bool,
+    /// The last retry of the newest state failed.
+    #[serde(default)]
+    pub gave_up: bool,
+    /// The store does not show it.
+    #[serde(default)]
+    pub unreachable: bool,
+    /// Why the state is held, or why `max_shrink` cannot judge yet.
+    #[serde(default)]
+    pub guard: Option<String>,
     /// What runs now.
     pub running: Vec<RunningStatus>,
     /// How many runs ended.

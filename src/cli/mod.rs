@@ -72,6 +72,8 @@ enum Command {
     Pause(operate::Pause),
     /// Let a paused or stopped watch go on, with the newest state if that was not applied
     Resume(operate::Name),
+    /// Apply the state that a guard holds back; the next one is judged again
+    Release(operate::Name),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
     Watch(watch::Args),
@@ -125,6 +127,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Trigger(args) => block_on(operate::trigger(args, common)),
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
+        Command::Release(args) => block_on(operate::release(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
         Command::Watch(args) => block_on(watch::run(args, common)),
         Command::Get(args) => block_on(get::run(args, common)),

@@ -117,6 +117,11 @@ pub(super) async fn resume(args: Name, common: &Common) -> Result<(), Failure> {
     said(common.ask(&Request::Resume { name: args.name }).await?)
 }
 
+/// `twitcher release NAME`.
+pub(super) async fn release(args: Name, common: &Common) -> Result<(), Failure> {
+    said(common.ask(&Request::Release { name: args.name }).await?)
+}
+
 /// `twitcher reload`: fails where anything was refused, so that a deployment notices.
 pub(super) async fn reload(args: Reload, common: &Common) -> Result<(), Failure> {
     let value = common.ask(&Request::Reload).await?;

@@ -74,7 +74,11 @@ fn state_word(state: WatchState, converged: bool, paint: Paint) -> String {
             paint.busy(&padded)
         }
         WatchState::Paused => paint.faint(&padded),
-        WatchState::Retrying | WatchState::Stopped | WatchState::Unreachable => paint.bad(&padded),
+        WatchState::Retrying
+        | WatchState::Stopped
+        | WatchState::Held
+        | WatchState::Failed
+        | WatchState::Unreachable => paint.bad(&padded),
     }
 }
 
@@ -167,6 +171,9 @@ fn details(status: &Status, now: jiff::Timestamp, paint: Paint) -> String {
         line("verified", &verified);
         if let Some(error) = &watch.error {
             line("error", error);
+        }
+        if let Some(guard) = &watch.guard {
+            line("guard", guard);
         }
         for run in &watch.running {
             let since = span(seconds_between(run.started, now));

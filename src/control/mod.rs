@@ -56,6 +56,11 @@ pub enum Request {
         /// The watch.
         name: String,
     },
+    /// Let a held state through.
+    Release {
+        /// The watch.
+        name: String,
+    },
     /// Read all files now.
     Reload,
 }

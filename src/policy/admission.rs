@@ -115,7 +115,8 @@ impl<S: Entropy> Machine<S> {
                     self.drop_outdated(now, effects);
                 }
                 let void = why == SkipReason::Absent;
-                let hold = if passed || why != SkipReason::OnLoad { None } else { self.weigh(&state.content) };
+                let hold =
+                    if passed || why != SkipReason::OnLoad { None } else { self.weigh(&state.content) };
                 let (seq, passed) = (state.seq, passed || (why == SkipReason::OnLoad && hold.is_none()));
                 self.skip(now, seq, if hold.is_some() { SkipReason::Held } else { why }, effects);
                 self.newest = Some(Newest { state, disposition, passed, void });
@@ -124,8 +125,7 @@ impl<S: Entropy> Machine<S> {
                 }
             }
             Judgement::Run(reason) => {
-                let disposition =
-                    self.admit(now, state.clone(), updates, reason, false, passed, effects);
+                let disposition = self.admit(now, state.clone(), updates, reason, false, passed, effects);
                 self.newest = Some(Newest { state, disposition, passed, void: false });
             }
         }
@@ -242,10 +242,9 @@ impl<S: Entropy> Machine<S> {
         }
         let Some(newest) = &mut self.newest else { return };
         let repeated = match newest.disposition {
-            Disposition::Applied
-            | Disposition::SeenAtLoad
-            | Disposition::Absent
-            | Disposition::Held(_) => return,
+            Disposition::Applied | Disposition::SeenAtLoad | Disposition::Absent | Disposition::Held(_) => {
+                return;
+            }
             Disposition::Discarded => self.discarded,
             Disposition::Open | Disposition::GivenUp => self.history.last_coalesced(),
             Disposition::ChangedWhileDown => 1,

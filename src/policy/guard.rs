@@ -118,6 +118,9 @@ impl<S: Entropy> Machine<S> {
             self.judge_last(now, effects);
             return;
         }
+        if self.held().is_some() {
+            return;
+        }
         let unjudged = self.newest.as_ref().filter(|newest| !newest.passed);
         let Some(state) = unjudged.map(|newest| newest.state.clone()) else { return };
         match self.weigh(&state.content) {

@@ -19,8 +19,8 @@ pub use name::{InvalidName, StoreName, WatchName};
 pub use outcome::{Outcome, SignalNumber, Verdict};
 pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
 pub use spec::{
-    Format, Guard, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
-    VERIFY_INTERVAL, WatchSpec,
+    Format, Guard, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName,
+    RunOnLoad, VERIFY_INTERVAL, WatchSpec,
 };
 pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version, is_same};
 pub use subtree::{Different, Node, Origin, Subtree, Written};

@@ -155,6 +155,10 @@ fn every_default_is_that_of_the_contract() {
             success_codes: [
                 0,
             ],
+            guard: Guard {
+                min_entries: 0,
+                max_shrink: None,
+            },
         },
     }
     "#);

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use super::bulk;
 use super::task::Task;
+use super::view::held_words;
 use crate::daemon::runs::{Concluded, Plan};
-use crate::policy::{Adopted, Answer, Effect, Input, RunEnd, Sent};
+use crate::policy::{Adopted, Answer, Effect, Hold, Input, RunEnd, Sent};
 use crate::process::{Ended, RunCommand, RunDetails};
 use crate::tree::document;
-use crate::watch::{Outcome, RunId, State};
+use crate::watch::{Outcome, RunId, State, Version};
 
 impl Task {
     /// Gives the machine an input and performs its effects, until nothing more follows from it.
@@ -20,7 +21,7 @@ impl Task {
         let mut answer = None;
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            for effect in self.machine.handle(Instant::now(), input) {
+            for effect in self.handle(input) {
                 match effect {
                     Effect::Acquire => self.runs.acquire(&self.spec),
                     Effect::Release => self.runs.release(),
@@ -34,6 +35,8 @@ impl Task {
                         tracing::debug!(watch = %self.spec.name, "state {} is not run: {why:?}", seq.0);
                     }
                     Effect::Applied { run, .. } => self.applied(&run),
+                    Effect::Held { version, hold } => self.held(version, hold),
+                    Effect::Recognised(state) => self.recognised(&state),
                     Effect::Stopped => self.stopped(),
                     Effect::Revived => {
                         self.runs.shared().book().revive(&self.spec.name);
@@ -49,6 +52,25 @@ impl Task {
             }
         }
         answer
+    }
+
+    /// Whatever the machine has to count in a large state holds up no other watch.
+    fn handle(&mut self, input: Input) -> Vec<Effect> {
+        let now = Instant::now();
+        let judged = match &input {
+            Input::State { state, .. } => Some(state),
+            Input::Slot
+            | Input::Ended(_)
+            | Input::Wakeup
+            | Input::Control(_)
+            | Input::Retire { .. }
+            | Input::Stop { .. } => self.machine.newest(),
+        };
+        let guarded = judged.filter(|_| self.spec.policy.guard.is_on());
+        match guarded.map(|state| state.content.clone()) {
+            Some(content) => bulk::with(&content, || self.machine.handle(now, input)),
+            None => self.machine.handle(now, input),
+        }
     }
 
     /// Starts a run. One that does not start has ended at once.
@@ -82,6 +104,21 @@ impl Task {
 
     fn applied(&self, run: &RunId) {
         let Some(state) = self.runs.given(run) else { return };
+        let (book, spec) = (self.runs.shared().book(), &self.spec);
+        bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
+    }
+
+    fn held(&self, version: Version, hold: Hold) {
+        let name = &self.spec.name;
+        tracing::warn!(
+            watch = %name,
+            "version {version} is held: {}; if it is right, say `twitcher release {name}`",
+            held_words(hold)
+        );
+    }
+
+    /// What is there now was applied under another version.
+    fn recognised(&self, state: &State) {
         let (book, spec) = (self.runs.shared().book(), &self.spec);
         bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::task::Task;
 use crate::ledger::Ledger;
-use crate::policy::{Course, Disposition, NewestState, Obstacle, Phase, SkipReason};
+use crate::policy::{Course, Disposition, Hold, NewestState, Obstacle, Phase, SkipReason, Yardstick};
 use crate::status::{Explanation, RunningStatus, WatchState, WatchStatus};
 use crate::store::Freshness;
 use crate::watch::{WatchSpec, WatchType};
@@ -34,6 +34,10 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
         converged: false,
         verified_seconds: None,
         error: Some(HANGS.to_owned()),
+        held: false,
+        gave_up: false,
+        unreachable: false,
+        guard: None,
         running: Vec::new(),
         runs,
         failures,
@@ -67,6 +71,10 @@ impl Task {
             converged: self.machine.converged(),
             verified_seconds: freshness.verified.map(|at| at.elapsed().as_secs_f64()),
             error: resting.or(freshness.error),
+            held: self.machine.held().is_some(),
+            gave_up: self.machine.gave_up(),
+            unreachable,
+            guard: self.guard_words(),
             running: running.collect(),
             outcomes: self
                 .runs
@@ -75,6 +83,20 @@ impl Task {
                 .map(|(outcome, count)| ((*outcome).to_owned(), *count))
                 .collect(),
             ..unasked(&self.spec, &self.file, self.runs.shared().ledger())
+        }
+    }
+
+    /// What the guard holds back, or why it cannot judge yet.
+    fn guard_words(&self) -> Option<String> {
+        match (self.machine.held(), self.machine.yardstick()) {
+            (Some(hold), _) => Some(held_words(hold)),
+            (None, Some(Yardstick::Missing)) => Some(
+                "max_shrink judges from the second state on: the ledger has no count of entries".to_owned(),
+            ),
+            (None, Some(Yardstick::First(entries))) => Some(format!(
+                "max_shrink did not judge the first state, because the ledger had no count of entries; it compares with the {entries} entries of that state now"
+            )),
+            (None, Some(Yardstick::Applied(_)) | None) => None,
         }
     }
 
@@ -93,6 +115,14 @@ impl Task {
             None => because.push(self.store_sentence(&freshness)),
         }
         because.extend(facts.newest.map(|newest| newest_sentence(&newest, &self.spec)));
+        match self.machine.held() {
+            Some(hold) => because.push(format!(
+                "it is held: {}. Nothing runs for it until another state passes or `twitcher release {}`.",
+                held_words(hold),
+                self.spec.name
+            )),
+            None => because.extend(self.guard_words().map(|words| words + ".")),
+        }
         for run in self.runs.live().iter().filter(|run| run.is_foreign()) {
             because.push(format!(
                 "run {} is for another target, which this watch had before; it has been running for {}. Nothing starts before it has ended.",
@@ -246,6 +276,7 @@ fn newest_sentence(newest: &NewestState, spec: &WatchSpec) -> String {
                 | Disposition::ChangedWhileDown
                 | Disposition::Discarded
                 | Disposition::GivenUp => "",
+                Disposition::Held(_) => ", and the guard holds that back",
             }
         );
     }
@@ -257,8 +288,25 @@ fn newest_sentence(newest: &NewestState, spec: &WatchSpec) -> String {
         Disposition::Discarded => "it came while the action ran, and run_mode = \"discard\"",
         Disposition::Absent => "there is nothing to run for it",
         Disposition::GivenUp => "its last retry failed",
+        Disposition::Held(_) => "the guard holds it back",
     };
     format!("the newest version of {} is {version}: {word}.", spec.target.key)
+}
+
+/// Why a state is held.
+pub(super) fn held_words(hold: Hold) -> String {
+    match hold {
+        Hold::TooFew { entries, least } => {
+            format!("it has {}, and min_entries is {least}", counted(entries))
+        }
+        Hold::Shrunk { entries, applied, percent } => {
+            format!("it has {}, {applied} were applied last, and max_shrink is {percent}%", counted(entries))
+        }
+    }
+}
+
+fn counted(entries: u64) -> String {
+    if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
 }
 
 fn skip_words(why: SkipReason) -> &'static str {
@@ -267,6 +315,7 @@ fn skip_words(why: SkipReason) -> &'static str {
         SkipReason::Discarded => "the action was running, and run_mode = \"discard\"",
         SkipReason::Superseded => "a newer one took its place before it could start",
         SkipReason::Absent => "the key did not exist, and on_delete = \"ignore\"",
+        SkipReason::Held => "the guard held it back (min_entries, max_shrink)",
         SkipReason::Retiring => "the definition was being changed, or the daemon was stopping",
     }
 }
@@ -274,9 +323,19 @@ fn skip_words(why: SkipReason) -> &'static str {
 fn state(phase: Phase, unreachable: bool, has_foreign: bool) -> WatchState {
     match phase {
         // The machine does not know runs for another target.
-        Phase::Idle | Phase::Settling | Phase::Splaying | Phase::Waiting | Phase::Retrying if has_foreign => {
+        Phase::Idle
+        | Phase::Held
+        | Phase::Failed
+        | Phase::Settling
+        | Phase::Splaying
+        | Phase::Waiting
+        | Phase::Retrying
+            if has_foreign =>
+        {
             WatchState::Running
         }
+        Phase::Held => WatchState::Held,
+        Phase::Failed => WatchState::Failed,
         Phase::Idle if unreachable => WatchState::Unreachable,
         Phase::Idle => WatchState::Idle,
         Phase::Settling => WatchState::Settling,

@@ -33,7 +33,7 @@ fn a_failed_run_is_repeated_after_growing_delays_and_given_up() {
         assert_eq!(story.at(12), [Effect::Acquire]);
         assert_eq!(story.slot(), [start_as(4, 2, Reason::Retry, 3, 1)]);
         assert_eq!(story.ends(4, Verdict::Failed), [], "{mode:?}");
-        assert_eq!(story.machine.phase(), Phase::Idle);
+        assert_eq!(story.machine.phase(), Phase::Failed);
         assert_eq!(story.wakes(), None);
         assert!(!story.machine.converged());
         assert_eq!(story.state(3), [Effect::Acquire], "the watch is kept");

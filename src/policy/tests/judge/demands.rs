@@ -53,7 +53,12 @@ impl Judge {
 
     /// What an update must have led to while the action runs.
     pub(super) fn updated(&self, effects: &[Effect]) -> Checked {
-        let Some(newest) = self.newest.filter(|newest| self.unfated.contains_key(&newest.seq)) else {
+        let unfated = |newest: &Newest| {
+            let fresh = self.unfated.get(&newest.seq);
+            // With a guard it signals nothing before it has settled and passed.
+            fresh.filter(|fresh| !self.policy.guard.is_on() || self.quiet(fresh) <= self.now).is_some()
+        };
+        let Some(newest) = self.newest.filter(|newest| unfated(newest) && !self.newest_fails()) else {
             return Ok(());
         };
         let mut running = self.live.iter().filter(|live| live.term.is_none());
@@ -97,7 +102,16 @@ impl Judge {
             !free || self.triggered.is_empty() || self.asked || self.unfated.len() > 1,
             "a trigger waits for nothing"
         );
+        if self.policy.run_mode == RunMode::Restart && !self.held() && !self.retiring && !self.newest_fails()
+        {
+            let passed = self.unfated.values().any(|fresh| self.quiet(fresh) <= self.now);
+            demand!(!passed || self.live.iter().all(|live| live.term.is_some()), "the old run goes on");
+        }
         let told = machine.explain(self.now);
+        let held = self.newest.is_some_and(|newest| newest.held);
+        demand!(held == machine.held().is_some(), "it tells otherwise what is held");
+        demand!(!held || !machine.converged(), "held, and converged");
+        demand!(told.phase != Phase::Held || held, "it tells to hold what is not held");
         demand!(told.live.len() == self.live.len(), "it tells of other runs");
         demand!(told.waiting.is_none() || !told.obstacles.is_empty(), "waits, and cannot tell for what");
         demand!(self.unfated.is_empty() || told.waiting.is_some(), "a state without a fate is not waiting");

@@ -2,7 +2,7 @@
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest, Turn, Unfated};
 use crate::policy::{Answer, Baseline, Control, Effect, Input, Sent, SkipReason};
-use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, Verdict};
+use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Verdict};
 use std::time::Instant;
 
 impl Judge {
@@ -28,7 +28,8 @@ impl Judge {
             Effect::Signal { run, sent } => self.signalled(run, *sent, turn.update)?,
             Effect::Skip { seq, why } => {
                 let behind = matches!(turn.input, Input::State { baseline: Baseline::Changed, .. });
-                self.skipped(seq.0, *why, behind)?;
+                let hurried = matches!(turn.input, Input::Control(Control::Trigger));
+                self.skipped(seq.0, *why, behind, hurried)?;
             }
             Effect::Applied { run, seq, .. } => {
                 let seq = Some(seq.0);
@@ -37,6 +38,21 @@ impl Judge {
                 demand!(fits, "applied without success");
                 demand!(self.last_applied <= seq, "applied backwards");
                 self.last_applied = seq;
+            }
+            Effect::Held { .. } => {
+                demand!(self.newest_fails(), "held back what passes");
+                if let Some(newest) = &mut self.newest {
+                    demand!(!newest.held, "held twice");
+                    (newest.held, newest.claim) = (true, Claim::Nothing);
+                    let seq = newest.seq;
+                    self.triggered.remove(&seq);
+                }
+            }
+            Effect::Recognised(state) => {
+                let newest = self.newest.map(|newest| newest.seq);
+                demand!(turn.back && newest == Some(state.seq.0), "recognised a strange state");
+                turn.back = false;
+                self.last_applied = newest;
             }
             Effect::Stopped => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
@@ -104,6 +120,8 @@ impl Judge {
         demand!(self.last_start.is_none_or(|(last, _)| last <= seq), "started backwards");
         demand!(self.live.iter().all(|live| live.run != *run), "a run id was used twice");
         demand!(!absent || self.policy.on_delete == OnDelete::Run, "ran an ignored deletion");
+        let released = self.newest.is_some_and(|newest| newest.seq == seq && newest.passed);
+        demand!(!self.fails(absent) || released, "ran what the guard holds back");
         let newest = self.newest.ok_or("started what was never seen")?;
         let urgent = reason == Reason::Trigger;
         if let (false, Some((_, last))) = (urgent, self.last_start) {
@@ -123,7 +141,9 @@ impl Judge {
         if let Some(fresh) = self.unfated.remove(&seq) {
             demand!(eldest == Some(seq), "an older state was overtaken");
             demand!(self.parallel() || seq == newest.seq, "not the newest state");
-            demand!(coalesced == fresh.own + fresh.surplus, "stands for {coalesced} updates");
+            // What was held counts for the next one too.
+            let exact = !self.policy.guard.is_on() || coalesced < fresh.own;
+            demand!(!exact || coalesced == fresh.own + fresh.surplus, "stands for {coalesced} updates");
             demand!(reason != Reason::Retry, "a retry of what never ran");
             demand!(attempt == 1, "attempt {attempt} of what never ran");
             if !urgent {
@@ -196,6 +216,7 @@ impl Judge {
 
     pub(super) fn signalled(&mut self, run: &RunId, sent: Sent, update: bool) -> Checked {
         let newest = self.newest;
+        let (guarded, fails) = (self.policy.guard.is_on(), self.newest_fails());
         let due = |live: &LiveSeen, policy: &PolicySpec| {
             policy.timeout.map(|timeout| live.started + timeout).into_iter().chain(self.close).min()
         };
@@ -206,7 +227,8 @@ impl Judge {
         };
         match sent {
             Sent::Notify => {
-                demand!(update, "notified without an update");
+                demand!(update || guarded, "notified without an update");
+                demand!(!fails, "notified of what is held");
                 demand!(
                     self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some(),
                     "notified in this mode"
@@ -220,8 +242,9 @@ impl Judge {
             Sent::Term => {
                 demand!(live.term.is_none(), "TERM twice");
                 let overdue = due(live, &self.policy).is_some_and(|at| at <= self.now);
-                let newer =
-                    restart && (asked || newest.is_some_and(|n| live.seq.is_none_or(|seq| seq < n.seq)));
+                let newer = restart
+                    && !fails
+                    && (asked || newest.is_some_and(|n| live.seq.is_none_or(|seq| seq < n.seq)));
                 demand!(overdue || newer, "TERM without cause");
                 live.term = Some(self.now);
             }
@@ -235,7 +258,7 @@ impl Judge {
         Ok(())
     }
 
-    pub(super) fn skipped(&mut self, seq: u64, why: SkipReason, behind: bool) -> Checked {
+    pub(super) fn skipped(&mut self, seq: u64, why: SkipReason, behind: bool, hurried: bool) -> Checked {
         let Some(skipped) = self.unfated.remove(&seq) else {
             return Err(format!("a second fate for {seq}: {why:?}"));
         };
@@ -249,9 +272,22 @@ impl Judge {
                     next.surplus += skipped.own + skipped.surplus;
                     next.first = skipped.first;
                 }
+                // A released state had its fate, and now stands for those before it.
+                None if self.newest.is_some_and(|newest| newest.passed && newest.seq > seq) => {}
                 None => return Err(format!("{seq} superseded by nothing")),
             }
             return Ok(());
+        }
+        if why == SkipReason::Held {
+            let loading = self.policy.run_on_load == RunOnLoad::Never && self.last_start.is_none();
+            let busy = self.policy.run_mode == RunMode::Discard && !self.live.is_empty();
+            let settled = hurried
+                || loading
+                || busy
+                || self.triggered.contains(&seq)
+                || self.now >= self.quiet(&skipped);
+            demand!(settled, "judged before it was quiet");
+            demand!(self.newest_fails() && seq == newest.seq, "held back what passes");
         }
         self.carried += skipped.surplus;
         // What was asked for goes with the state that it was asked for.
@@ -273,9 +309,10 @@ impl Judge {
             }
             SkipReason::Absent => {
                 demand!(newest.absent, "absent, though it is there");
-
+                demand!(!self.newest_fails(), "absent, and the guard was not asked");
                 Claim::Nothing
             }
+            SkipReason::Held => Claim::Nothing,
             SkipReason::Retiring => {
                 demand!(self.retiring, "skipped as retiring while it serves");
                 newest.claim

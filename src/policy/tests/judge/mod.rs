@@ -66,6 +66,12 @@ pub(super) struct Newest {
     pub(super) applied: bool,
     /// Came after the machine was told to retire.
     pub(super) late_first: bool,
+    /// Need not be judged by the guard: released, or applied by the ledger.
+    pub(super) passed: bool,
+    /// The guard holds it back.
+    pub(super) held: bool,
+    /// Gone, and that runs nothing.
+    pub(super) void: bool,
 }
 
 impl Newest {
@@ -125,6 +131,8 @@ struct Turn<'a> {
     /// It granted a slot, not yet used or given back.
     slot: bool,
     answers: u32,
+    /// It shows what was last applied, after a held state.
+    back: bool,
     /// How often time alone may end a pause in it.
     resumptions: u32,
 }
@@ -151,6 +159,21 @@ impl Judge {
             loaded: false,
             lapse: None,
         }
+    }
+
+    /// Whether the guard holds such a state back: in all scenes it wants one entry, which every value is.
+    pub(super) fn fails(&self, absent: bool) -> bool {
+        absent && self.policy.guard.is_on()
+    }
+
+    pub(super) fn newest_fails(&self) -> bool {
+        self.newest.is_some_and(|newest| self.fails(newest.absent) && !newest.passed)
+    }
+
+    fn is_back(&self, input: &Input) -> bool {
+        let back = matches!(input, Input::State { baseline: Baseline::Applied, .. });
+        let held = self.newest.is_some_and(|newest| newest.held);
+        back && held && !self.retiring && self.live.is_empty() && self.unfated.is_empty()
     }
 
     pub(super) fn held(&self) -> bool {
@@ -194,6 +217,7 @@ impl Judge {
             refusal: self.expected_refusal(input),
             slot: matches!(input, Input::Slot),
             answers: 0,
+            back: self.is_back(input),
             resumptions: u32::from(due),
             input,
             ended,
@@ -242,6 +266,7 @@ impl Judge {
             (Control::Trigger, _) if self.stopped => Some(Refusal::Stopped),
             (Control::Trigger, _) if self.paused.is_some() => Some(Refusal::Paused),
             (Control::Trigger, None) => Some(Refusal::NoState),
+            (Control::Trigger, Some(_)) if self.newest_fails() => Some(Refusal::Held),
             (Control::Trigger, Some(newest))
                 if newest.absent && self.policy.on_delete == OnDelete::Ignore =>
             {
@@ -250,6 +275,11 @@ impl Judge {
             (Control::Trigger, Some(_)) => {
                 let busy = self.policy.run_mode == RunMode::Discard && !self.live.is_empty();
                 busy.then_some(Refusal::Running)
+            }
+            (Control::Release, _) if self.stopped => Some(Refusal::Stopped),
+            (Control::Release, _) if self.paused.is_some() => Some(Refusal::Paused),
+            (Control::Release, newest) => {
+                (!newest.is_some_and(|newest| newest.held)).then_some(Refusal::NotHeld)
             }
             (Control::Resume, _) => (!self.held()).then_some(Refusal::NothingToResume),
             (Control::Pause { .. }, _) => None,
@@ -266,6 +296,12 @@ impl Judge {
                 }
                 let absent = state.content.is_absent();
                 let first = self.newest.is_none();
+                let back = self.is_back(input);
+                let nothing_before = match self.newest {
+                    None => matches!(baseline, Baseline::Unknown | Baseline::Applied) && self.lapse.is_none(),
+                    Some(before) => before.absent && before.claim == Claim::Nothing && !before.held,
+                };
+                let void = absent && (self.policy.on_delete == OnDelete::Ignore || nothing_before);
                 // Asked to run again: now with this one. What never ran keeps its own run.
                 let moved = self.triggered.iter().any(|asked| !self.unfated.contains_key(asked));
                 if moved {
@@ -290,10 +326,13 @@ impl Judge {
                     seq,
                     absent,
                     claim: Claim::Applying,
-                    applied: first && *baseline == Baseline::Applied,
+                    applied: (first && *baseline == Baseline::Applied) || back,
                     late_first: first && self.retiring && !owed && !known,
+                    passed: known || back || (first && *baseline == Baseline::Applied),
+                    held: false,
+                    void,
                 });
-                if !known {
+                if !known && !back {
                     let surplus = std::mem::take(&mut self.carried);
                     let (at, first) = (self.now, self.now);
                     self.unfated.insert(seq, Unfated { own: *updates, surplus, at, first });
@@ -314,6 +353,15 @@ impl Judge {
                     }
                     Control::Pause { until } => self.paused = Some(Pause { until: *until }),
                     Control::Resume => {}
+                    Control::Release => {
+                        if let Some(newest) = &mut self.newest {
+                            (newest.held, newest.passed) = (false, true);
+                            if !newest.void {
+                                newest.claim = Claim::Applying;
+                                self.resumed = true;
+                            }
+                        }
+                    }
                 }
             }
             Input::Retire { deadline } => {
