@@ -4,7 +4,7 @@ CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
 TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq rsyslog tmux zsh fish
 
-.PHONY: help run test test-repeat test-all check bench soak setup setup-test clean
+.PHONY: help run test test-library test-repeat test-all check bench soak setup setup-test clean
 
 help:
 	@echo 'make run    build, and see a watch at work on samples; Ctrl-C ends it'
@@ -26,6 +26,17 @@ test: setup-test
 	$(CARGO) test --locked --lib --bins
 	$(CARGO) test --locked --test it -- --test-threads=$${TEST_THREADS:-4}
 	$(CARGO) test --locked --doc
+	@$(MAKE) --no-print-directory test-library
+
+# The library alone, as a program outside the workspace uses it, with the versions that are locked here.
+CONSUMER := --manifest-path tests/consumer/Cargo.toml
+PACKAGES  = --edges normal,build --prefix none --format '{p}' | cut -d ' ' -f 1,2 | sort -u | grep -cv '^\(twitcher\|consumer\) '
+
+test-library:
+	cp Cargo.lock tests/consumer/Cargo.lock
+	$(CARGO) test $(CONSUMER) --target-dir target
+	@echo "crates that a program depends on: $$($(CARGO) tree $(CONSUMER) $(PACKAGES)) for the library alone," \
+		"$$($(CARGO) tree --locked $(PACKAGES)) with the daemon and the command line"
 
 # One line a run; the last LOAD of them with a build and a busy disk beside them.
 RUNS ?= 20
@@ -38,6 +49,7 @@ test-all: test test-packages test-reproducible
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 
 bench: setup-test
 	$(CARGO) bench --locked --bench speed -- $(BENCH)

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use twitcher::cli::tree::draw::{Theme, draw};
-use twitcher::cli::tree::model::{Input, View};
+use twitcher::internals::cli::tree::draw::{Theme, draw};
+use twitcher::internals::cli::tree::model::{Input, View};
 use twitcher::tree::Snapshot;
 use twitcher::watch::{Content, Key, Seq, State, Subtree, Version};
 

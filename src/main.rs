@@ -1,5 +1,5 @@
 //! The `twitcher` program: hands over to the library and ends with its exit status.
 
 fn main() -> std::process::ExitCode {
-    twitcher::cli::main()
+    twitcher::internals::cli::main()
 }

@@ -123,12 +123,16 @@ impl Page {
             let seconds = watch.verified_seconds.map_or_else(|| "+Inf".to_owned(), |s| s.to_string());
             self.sample("twitcher_watch_verified_seconds", &[("watch", &watch.name)], seconds);
         }
-        let gauges: [Gauge; 4] = [
+        let gauges: [Gauge; 6] = [
             ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |w| {
                 w.converged
             }),
             ("twitcher_watch_running", "1 while an action of the watch runs.", |w| !w.running.is_empty()),
             ("twitcher_watch_paused", "1 while the watch is paused.", |w| w.state == WatchState::Paused),
+            ("twitcher_watch_gave_up", "1 after the last retry failed, until the key changes.", |w| {
+                w.gave_up
+            }),
+            ("twitcher_watch_held", "1 while a guard holds the newest state back.", |w| w.held),
             ("twitcher_watch_stopped", "1 when the watch was stopped after its last retry.", |w| {
                 w.state == WatchState::Stopped
             }),

@@ -115,16 +115,18 @@ pub enum WatchState {
     Running,
     /// The last run failed; waiting for the next try.
     Retrying,
+    /// The last retry failed: nothing runs until the key changes or an operator asks.
+    Failed,
     /// Paused by an operator.
     Paused,
     /// Stopped after its last retry.
     Stopped,
     /// The guard holds the newest state back.
     Held,
-    /// The last retry of the newest state failed.
-    Failed,
     /// The store has not shown it yet, or refuses to.
     Unreachable,
+    /// `enabled = false`.
+    Disabled,
 }
 
 impl WatchState {
@@ -137,11 +139,12 @@ impl WatchState {
             Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Retrying => "retrying",
+            Self::Failed => "failed",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
             Self::Held => "held",
-            Self::Failed => "failed",
             Self::Unreachable => "unreachable",
+            Self::Disabled => "disabled",
         }
     }
 }
@@ -168,25 +171,37 @@ pub struct WatchStatus {
     pub version: Option<String>,
     /// The version that was last applied.
     pub applied: Option<String>,
-    /// The newest state of the key was given to a run that succeeded.
+    /// The newest state of the key was given to a run that succeeded, and the store still proves it the newest.
     pub converged: bool,
+    /// The guard holds the newest state back.
+    #[serde(default)]
+    pub held: bool,
+    /// The last retry failed, and nothing runs by itself until the key changes.
+    #[serde(default)]
+    pub gave_up: bool,
+    /// The store does not prove the state of the key now.
+    #[serde(default)]
+    pub unreachable: bool,
     /// How long ago the store proved what this watch knows; null before the first time.
     pub verified_seconds: Option<f64>,
     /// Why the store does not show it.
     #[serde(default)]
     pub error: Option<String>,
-    /// The guard holds the newest state back.
-    #[serde(default)]
-    pub held: bool,
-    /// The last retry of the newest state failed.
-    #[serde(default)]
-    pub gave_up: bool,
-    /// The store does not show it.
-    #[serde(default)]
-    pub unreachable: bool,
     /// Why the state is held, or why `max_shrink` cannot judge yet.
     #[serde(default)]
     pub guard: Option<String>,
+    /// What is run, as the watch file says it.
+    #[serde(default)]
+    pub action: String,
+    /// The account that it runs as.
+    #[serde(default)]
+    pub user: String,
+    /// When the failed run is repeated.
+    #[serde(default)]
+    pub next_retry: Option<jiff::Timestamp>,
+    /// When the pause ends by itself.
+    #[serde(default)]
+    pub paused_until: Option<jiff::Timestamp>,
     /// What runs now.
     pub running: Vec<RunningStatus>,
     /// How many runs ended.

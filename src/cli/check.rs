@@ -1,12 +1,15 @@
 //! `twitcher check`: the daemon's own loader, and every problem that it finds.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Common, Failure, print};
 use crate::config::{FileReport, FileState, Loader};
+use crate::log::escape;
 use crate::store::{Store, Subscribe};
 use crate::watch::{Detail, WatchSpec};
 
@@ -20,6 +23,15 @@ pub struct Args {
     /// Also connect to the stores and read the keys
     #[arg(long)]
     online: bool,
+    /// Show what the daemon on this host would read, without local.conf, accounts and what else is only on this machine
+    #[arg(long, conflicts_with = "online")]
+    host: Option<String>,
+    /// A name of [vars] on that host, and its value
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var, requires = "host")]
+    vars: Vec<(String, String)>,
+    /// Also name the files that are not for this host
+    #[arg(long, short)]
+    verbose: bool,
     /// How long a store may take to answer
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = super::duration, requires = "online")]
     timeout: Duration,
@@ -27,17 +39,25 @@ pub struct Args {
 
 /// Checks.
 pub async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let mut loader = Loader::for_check(&common.config);
+    let mut loader = match &args.host {
+        Some(host) => {
+            let vars = args.vars.iter().cloned().collect();
+            Loader::for_host(&common.config, host, vars).map_err(Failure::usage)?
+        }
+        None => Loader::for_check(&common.config),
+    };
     let mut reports = loader.reload().files;
     if !args.files.is_empty() {
         // Settings that cannot be used are a problem of these files too: their stores come from there.
-        reports.retain(|report| report.path.file_name().is_some_and(|name| name == "twitcher.conf"));
+        let is_settings = |name: &OsStr| name == "twitcher.conf" || name == "local.conf";
+        reports.retain(|report| report.path.file_name().is_some_and(is_settings));
         reports.extend(loader.check_files(&args.files));
     }
     let bad = reports.iter().filter(|report| report.state != FileState::Loaded).count();
-    print(&text(&reports))?;
+    let host = loader.settings().map_or("", |settings| &settings.machine.host);
+    print(&text(&reports, host, args.verbose || args.host.is_some()))?;
     let user = nix::unistd::geteuid();
-    if !user.is_root() && loader.names_accounts() {
+    if !user.is_root() && args.host.is_none() && loader.names_accounts() {
         eprintln!(
             "uid and gid were checked as for a daemon that runs as root; one that runs as user {user} cannot become another"
         );
@@ -46,17 +66,35 @@ pub async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     if bad + unreachable == 0 { Ok(()) } else { Err(Failure::silent(1)) }
 }
 
-fn text(reports: &[FileReport]) -> String {
-    let mut text = String::new();
+/// `NAME=VALUE`.
+fn var(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it like role=web")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What was found. Files that are not for this host are named or only counted.
+fn text(reports: &[FileReport], host: &str, names_elsewhere: bool) -> String {
+    let (mut text, mut elsewhere) = (String::new(), 0);
     for problem in reports.iter().flat_map(|report| &report.problems) {
         let _ = writeln!(text, "{problem}\n");
     }
     for report in reports {
         let word = match report.state {
+            FileState::Loaded if report.is_elsewhere() => {
+                elsewhere += 1;
+                if !names_elsewhere {
+                    continue;
+                }
+                "not for this host"
+            }
             FileState::Loaded => "ok",
             FileState::Broken | FileState::Refused => report.state.word(),
         };
-        let _ = writeln!(text, "{}: {word}", report.path.display());
+        let _ = writeln!(text, "{}: {word}", escape::line(report.path.as_os_str().as_bytes()));
+    }
+    if elsewhere > 0 {
+        let files = if elsewhere == 1 { "1 file is".to_owned() } else { format!("{elsewhere} files are") };
+        let _ = writeln!(text, "{files} not for this host, {host}");
     }
     if reports.is_empty() {
         text.push_str("nothing to check: no twitcher.conf and no *.toml\n");
@@ -97,7 +135,7 @@ async fn online(loader: &Loader, timeout: Duration) -> Result<usize, Failure> {
                 format!("{name}: store {} does not show {}: {why}", target.store, target.key)
             }
         };
-        print(&format!("{line}\n"))?;
+        print(&format!("{}\n", escape::line(line.as_bytes())))?;
     }
     Ok(unreachable)
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use clap_complete::ArgValueCompleter;
 
 use super::progress::Work;
-use super::stores::{Opened, StoreArgs, key, shown, unwritten};
+use super::stores::{Opened, RawKey, StoreArgs, key, shown, unwritten};
 use super::{Common, Failure, complete, print};
 use crate::store::access::Condition;
 use crate::tree::plan::{Mode, Step, plan};
@@ -31,11 +31,14 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    raw_key: RawKey,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 /// Deletes.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    args.raw_key.admit(&args.key, &args.store, common)?;
     if args.tree && !args.yes && !std::io::stdin().is_terminal() {
         return Err(Failure::usage(
             "there is no terminal to ask on; add --yes to delete without being asked",
@@ -63,7 +66,7 @@ fn counted(count: usize) -> String {
 }
 
 async fn delete_tree(Args { key, yes, json, .. }: &Args, opened: &Opened) -> Result<(), Failure> {
-    let present = opened.entries(key).await?;
+    let present = opened.entries(key).await?.entries;
     if present.is_empty() {
         return Err(opened.missing(key).await);
     }
@@ -85,7 +88,8 @@ async fn delete_tree(Args { key, yes, json, .. }: &Args, opened: &Opened) -> Res
     print(&format!("deleted {count} key{}\n", if count == 1 { "" } else { "s" }))
 }
 
-fn confirmed(question: &str) -> Result<bool, Failure> {
+/// Asks on the terminal.
+pub(super) fn confirmed(question: &str) -> Result<bool, Failure> {
     let unasked = |error: std::io::Error| Failure::new(format!("cannot ask on the terminal: {error}"));
     let mut stderr = std::io::stderr().lock();
     stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(unasked)?;

@@ -8,11 +8,12 @@ use bytes::Bytes;
 
 use clap_complete::ArgValueCompleter;
 
+use super::del::confirmed;
 use super::progress::Work;
-use super::stores::{StoreArgs, key};
+use super::stores::{Entries, StoreArgs, key, shown, tell_of_left_out};
 use super::{Common, Failure, complete, print};
 use crate::tree::document::{self, Arrays, Syntax};
-use crate::tree::place::key_at;
+use crate::tree::place::{key_read, quoted};
 use crate::tree::plan::{Mode, Plan, Step, plan};
 use crate::watch::Key;
 
@@ -32,6 +33,9 @@ pub(super) struct Dump {
     /// The document's language
     #[arg(short, long, value_enum, default_value_t = Language::Yaml)]
     format: Language,
+    /// Succeed although keys had to be left out
+    #[arg(long)]
+    partial: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -53,6 +57,9 @@ pub(super) struct Load {
     /// Delete what is there and not in the document
     #[arg(long)]
     replace: bool,
+    /// Do not ask before one value takes the place of a tree
+    #[arg(short, long, requires = "replace")]
+    yes: bool,
     /// Only print what would change
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -92,23 +99,38 @@ impl Language {
 /// `twitcher dump`.
 pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
-    let mut entries = opened.entries(&args.key).await?;
+    let Entries { mut entries, mut left_out } = opened.entries(&args.key).await?;
     let ground = opened.ground();
-    if !ground.owns(&args.key) {
-        entries.retain(|path, _| key_at(&args.key, path).is_ok_and(|key| !ground.owns(&key)));
-    }
-    if entries.is_empty() && !args.key.base().is_empty() {
+    let (mut nameless, whole) = (Vec::new(), ground.owns(&args.key));
+    entries.retain(|path, entry| {
+        if let Ok(key) = key_read(&args.key, path, entry.spelling) {
+            return whole || !ground.owns(&key);
+        }
+        nameless.push(quoted(path));
+        false
+    });
+    let top = shown(&args.key);
+    let heading = format!("{} of the keys below {top} are too long to be loaded again", nameless.len());
+    tell_of_left_out(&heading, &nameless);
+    left_out += nameless.len();
+    if entries.is_empty() && left_out == 0 && !args.key.base().is_empty() {
         return Err(opened.missing(&args.key).await);
     }
     let entries = entries.iter().map(|(path, entry)| (path.as_str(), entry.value.as_deref()));
-    print(&document::write(entries, args.format.syntax()))
+    print(&document::write(entries, args.format.syntax()))?;
+    if left_out > 0 && !args.partial {
+        return Err(Failure::new(format!(
+            "the document lacks {left_out} of the keys at and below {top}; --partial accepts that"
+        )));
+    }
+    Ok(())
 }
 
 /// `twitcher load`.
 pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
     let document = read(&args)?;
     let opened = args.store.open_to_write(common).await?;
-    let present = opened.entries(&args.at).await?;
+    let present = opened.entries(&args.at).await?.entries;
     let mode = if args.replace { Mode::Replace } else { Mode::Merge };
     let plan = plan(&args.at, &document, &present, mode, opened.ground())
         .map_err(|error| refused(&args.file, &error))?;
@@ -117,10 +139,39 @@ pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
         lines.push(summary(&plan, "would be"));
         return print(&format!("{}\n", lines.join("\n")));
     }
+    if args.replace && !args.yes && is_one_value(&document) {
+        ask(&args, &plan)?;
+    }
     let changes: Vec<_> = plan.steps.iter().map(Step::change).collect();
     let work = Work { done: "loaded", rest: "`--dry-run` shows what is left" };
     work.apply(&opened.access, &changes).await?;
     print(&format!("{}\n", summary(&plan, "were"))).map_err(|failure| failure.and("all changes were made"))
+}
+
+/// Whether a document is one bare value, as a page of text that was taken for YAML is.
+fn is_one_value(document: &BTreeMap<String, Option<Bytes>>) -> bool {
+    document.keys().all(String::is_empty)
+}
+
+/// Asks before one value takes the place of a tree.
+fn ask(args: &Load, plan: &Plan) -> Result<(), Failure> {
+    let deleted = plan.steps.iter().filter(|step| step.after.is_none()).count();
+    if deleted == 0 {
+        return Ok(());
+    }
+    let top = shown(&args.at);
+    let what =
+        format!("the document is one value and no tree: {deleted} keys at and below {top} would be deleted");
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!(
+            "{what}; there is no terminal to ask on, add --yes if that is meant"
+        )));
+    }
+    if confirmed(&format!("{what}; go on? [y/N] "))? {
+        Ok(())
+    } else {
+        Err(Failure::new("nothing was changed"))
+    }
 }
 
 fn read(args: &Load) -> Result<BTreeMap<String, Option<Bytes>>, Failure> {

@@ -17,6 +17,11 @@ impl Failure {
         Self { message: Some(message.into()), status: 1 }
     }
 
+    /// An exit status that the command documents.
+    pub(super) fn with_status(status: u8, message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), status }
+    }
+
     /// Exit status 2: the command line asks for something that makes no sense.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), status: 2 }
@@ -59,6 +64,12 @@ impl Failure {
             let _ = writeln!(std::io::stderr().lock(), "twitcher: {}", escape::lines(&message));
         }
         ExitCode::from(self.status)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.message.as_deref().unwrap_or_default())
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use clap_complete::ArgValueCompleter;
 
 use super::json::value_json;
-use super::stores::{StoreArgs, failure, key, shown};
+use super::stores::{RawKey, StoreArgs, failure, key, shown};
 use super::{Common, Failure, complete, print, print_bytes};
 use crate::watch::Key;
 
@@ -22,11 +22,14 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    raw_key: RawKey,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    args.raw_key.admit(&args.key, &args.store, common)?;
     let purpose = format!("read {}", shown(&args.key));
     let opened = args.store.open(common).await.map_err(|failure| failure.to(&purpose))?;
     let read = opened.access.get(&args.key).await;

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use clap_complete::ArgValueCompleter;
 
-use super::stores::{Opened, StoreArgs, failure, key, shown};
+use super::stores::{Opened, RawKey, StoreArgs, failure, key, shown};
 use super::{Common, Failure, complete, print};
 use crate::log::escape;
 use crate::store::access::Entry;
@@ -29,6 +29,8 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    raw_key: RawKey,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -37,6 +39,7 @@ type Row = (String, Option<Entry>);
 
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    args.raw_key.admit(&args.key, &args.store, common)?;
     let purpose = format!("list {}", shown(&args.key));
     let listed = list(&args, common).await;
     let rows = listed.map_err(|failure| failure.to(&purpose))?;
@@ -63,7 +66,7 @@ async fn list(args: &Args, common: &Common) -> Result<Vec<Row>, Failure> {
 }
 
 async fn whole(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
-    let entries = opened.entries(key).await?;
+    let entries = opened.entries(key).await?.entries;
     let row = |(path, entry): (String, Entry)| (key_text(key, &path, entry.spelling), Some(entry));
     let rows: Vec<Row> = entries.into_iter().map(row).collect();
     Ok((!rows.is_empty()).then_some(rows))

@@ -3,7 +3,9 @@
 //! One file a command; none holds logic that another room could own.
 
 mod check;
+mod columns;
 mod complete;
+#[cfg(feature = "convert")]
 mod convert;
 mod del;
 mod document;
@@ -15,13 +17,18 @@ mod ls;
 mod monitor;
 mod operate;
 mod output;
+mod paint;
 mod progress;
 mod put;
+mod release;
 mod run;
+mod select;
+mod span;
 mod status;
 mod store_name;
 mod stores;
 pub mod tree;
+mod wait;
 mod watch;
 
 use std::io::Write;
@@ -68,12 +75,12 @@ enum Command {
     Explain(operate::Named),
     /// Run the action of a watch now, with the current state, under its run mode
     Trigger(operate::Trigger),
-    /// Let a watch start nothing, also across a restart of the daemon; it keeps looking
+    Wait(wait::Args),
+    /// Let watches start nothing, also across a restart of the daemon; they keep looking
     Pause(operate::Pause),
-    /// Let a paused or stopped watch go on, with the newest state if that was not applied
-    Resume(operate::Name),
-    /// Apply the state that a guard holds back; the next one is judged again
-    Release(operate::Name),
+    /// Let paused or stopped watches go on, with the newest state if that was not applied
+    Resume(operate::Resume),
+    Release(release::Args),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     Reload(operate::Reload),
     Watch(watch::Args),
@@ -85,6 +92,7 @@ enum Command {
     Dump(document::Dump),
     Load(document::Load),
     Monitor(monitor::Args),
+    #[cfg(feature = "convert")]
     Convert(convert::Args),
     #[command(hide = true)]
     Generate(generate::Args),
@@ -127,8 +135,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Trigger(args) => block_on(operate::trigger(args, common)),
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
-        Command::Release(args) => block_on(operate::release(args, common)),
+        Command::Release(args) => block_on(release::run(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
+        Command::Wait(args) => block_on(wait::run(args, common)),
         Command::Watch(args) => block_on(watch::run(args, common)),
         Command::Get(args) => block_on(get::run(args, common)),
         Command::Put(args) => block_on(put::run(args, common)),
@@ -138,6 +147,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Dump(args) => block_on(document::dump(args, common)),
         Command::Load(args) => block_on(document::load(args, common)),
         Command::Monitor(args) => block_on(monitor::run(args, common)),
+        #[cfg(feature = "convert")]
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
@@ -188,8 +198,10 @@ impl Common {
     }
 }
 
-/// Reads an answer of the daemon as what it should be.
-fn understand<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
+/// Reads an answer of the daemon as what it should be, to be shown to people: no name in it, whoever chose it, steers
+/// their terminal.
+fn understand<T: serde::de::DeserializeOwned>(mut value: serde_json::Value) -> Result<T, Failure> {
+    escape_strings(&mut value, false);
     serde_json::from_value(value).map_err(|error| {
         Failure::new(format!(
             "the daemon's answer is not understood: {error}; is it another version than this command ({})?",
@@ -198,22 +210,26 @@ fn understand<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Resul
     })
 }
 
-/// A duration as it is typed: `250ms`, `30s`, `5m`, `2h`, or a number of seconds.
+/// Escapes every text; only those fields that are meant to have several lines keep them.
+fn escape_strings(value: &mut serde_json::Value, has_lines: bool) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) if has_lines => *text = crate::log::escape::lines(text),
+        Value::String(text) => *text = crate::log::escape::line(text.as_bytes()),
+        Value::Array(values) => values.iter_mut().for_each(|value| escape_strings(value, has_lines)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                escape_strings(value, matches!(name.as_str(), "output" | "problems" | "warnings"));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A duration as it is typed, such as `250ms`, `30s`, `1h30m` or a number of seconds.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
-    let factor = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return Err(format!("`{unit}` is no unit of time; write it like 250ms, 30s, 5m or 2h")),
-    };
-    let seconds = number.parse::<f64>().map(|number| number * factor);
-    seconds
-        .ok()
-        .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("`{text}` is no duration; write it like 250ms, 30s, 5m or 2h"))
+    crate::config::duration::typed(text)
+        .map_err(|invalid| format!("`{text}`: {invalid}; write it like 250ms, 30s or 1h30m"))
 }
 
 /// A runtime for a command that asks something and ends.

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::status::span;
+use super::select::{is_glob, selected};
+use super::span::span;
 use super::{Common, Failure, print};
 use crate::control::Request;
-use crate::status::{Explanation, History, ReloadReport};
+use crate::status::{Explanation, History, ReloadReport, Status, WatchState};
 
 /// A watch by name, and how to show the answer.
 #[derive(Debug, clap::Args)]
@@ -16,13 +17,6 @@ pub(super) struct Named {
     /// For programs
     #[arg(long)]
     json: bool,
-}
-
-/// A watch by name.
-#[derive(Debug, clap::Args)]
-pub(super) struct Name {
-    /// The watch
-    name: String,
 }
 
 /// Options of `trigger`.
@@ -35,14 +29,32 @@ pub(super) struct Trigger {
     cached: bool,
 }
 
+/// Several watches.
+#[derive(Debug, clap::Args)]
+struct Several {
+    /// The watches; `*` and `?` match any text and any character
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    names: Vec<String>,
+    /// All watches
+    #[arg(long)]
+    all: bool,
+}
+
 /// Options of `pause`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Pause {
-    /// The watch
-    name: String,
+    #[command(flatten)]
+    several: Several,
     /// Resume by itself after so long, such as 90s, 30m or 1h
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
     duration: Option<Duration>,
+}
+
+/// Options of `resume`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Resume {
+    #[command(flatten)]
+    several: Several,
 }
 
 /// Options of `reload`.
@@ -106,20 +118,57 @@ pub(super) async fn trigger(args: Trigger, common: &Common) -> Result<(), Failur
     said(common.ask(&Request::Trigger { name: args.name, cached: args.cached }).await?)
 }
 
-/// `twitcher pause NAME`.
+/// `twitcher pause NAME…`.
 pub(super) async fn pause(args: Pause, common: &Common) -> Result<(), Failure> {
     let seconds = args.duration.map(|duration| duration.as_secs_f64());
-    said(common.ask(&Request::Pause { name: args.name, seconds }).await?)
+    let names = args.several.names(common, |state| state != WatchState::Disabled).await?;
+    each(names, common, |name| Request::Pause { name, seconds }).await
 }
 
-/// `twitcher resume NAME`.
-pub(super) async fn resume(args: Name, common: &Common) -> Result<(), Failure> {
-    said(common.ask(&Request::Resume { name: args.name }).await?)
+/// `twitcher resume NAME…`.
+pub(super) async fn resume(args: Resume, common: &Common) -> Result<(), Failure> {
+    let held_back = |state| state == WatchState::Paused || state == WatchState::Stopped;
+    let names = args.several.names(common, held_back).await?;
+    each(names, common, |name| Request::Resume { name }).await
 }
 
-/// `twitcher release NAME`.
-pub(super) async fn release(args: Name, common: &Common) -> Result<(), Failure> {
-    said(common.ask(&Request::Release { name: args.name }).await?)
+impl Several {
+    /// The names that are meant. Of what `--all` and globs mean, only watches in a state that `fits`; a watch that is
+    /// named itself is always meant, so that the daemon can say why it does not do it.
+    async fn names(
+        &self,
+        common: &Common,
+        fits: impl Fn(WatchState) -> bool,
+    ) -> Result<Vec<String>, Failure> {
+        if !self.all && !self.names.iter().any(|name| is_glob(name)) {
+            return Ok(self.names.clone());
+        }
+        let status: Status = super::understand(common.ask(&Request::Status { name: None }).await?)?;
+        let known: Vec<&str> = status.watches.iter().map(|watch| watch.name.as_str()).collect();
+        let chosen = if self.all { vec![true; known.len()] } else { selected(&self.names, &known)? };
+        let chosen = status.watches.iter().zip(chosen).filter(|(_, chosen)| *chosen);
+        let meant = chosen.filter(|(watch, _)| fits(watch.state) || self.names.contains(&watch.name));
+        Ok(meant.map(|(watch, _)| watch.name.clone()).collect())
+    }
+}
+
+/// Asks for each of these watches; what is refused for one does not keep the others from being asked.
+async fn each(
+    names: Vec<String>,
+    common: &Common,
+    request: impl Fn(String) -> Request,
+) -> Result<(), Failure> {
+    if names.is_empty() {
+        return print("nothing to do: no watch that is meant is in such a state\n");
+    }
+    let mut refused = Vec::new();
+    for name in names {
+        match common.ask(&request(name)).await {
+            Ok(value) => said(value)?,
+            Err(failure) => refused.push(failure.to_string()),
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Failure::new(refused.join("\n"))) }
 }
 
 /// `twitcher reload`: fails where anything was refused, so that a deployment notices.
@@ -154,7 +203,7 @@ fn reload_text(report: &ReloadReport) -> String {
 }
 
 /// Shows the sentence with which the daemon answered.
-fn said(value: serde_json::Value) -> Result<(), Failure> {
+pub(super) fn said(value: serde_json::Value) -> Result<(), Failure> {
     let sentence: String = super::understand(value)?;
     print(&format!("{sentence}\n"))
 }

@@ -10,7 +10,7 @@ use clap_complete::ArgValueCompleter;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat, stat};
 
-use super::stores::{StoreArgs, key, shown, unwritten};
+use super::stores::{RawKey, StoreArgs, key, shown, unwritten};
 use super::{Common, Failure, complete, print};
 use crate::store::access::Condition;
 use crate::watch::{Key, Version};
@@ -41,11 +41,14 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    raw_key: RawKey,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
 /// Reads the value and writes it.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    args.raw_key.admit(&args.key, &args.store, common)?;
     let condition = match (args.if_version, args.if_absent) {
         (Some(version), _) => args.store.condition(version, common)?,
         (None, true) => Condition::Absent,

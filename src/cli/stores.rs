@@ -85,6 +85,17 @@ impl StoreArgs {
     }
 }
 
+/// Keys that are left out, one line each.
+const MOST_NAMED: usize = 20;
+
+/// A subtree.
+pub(super) struct Entries {
+    /// By relative path.
+    pub(super) entries: BTreeMap<String, Entry>,
+    /// How many more there are, which cannot be shown.
+    pub(super) left_out: usize,
+}
+
 impl Opened {
     /// What a place of this store can hold.
     pub(super) fn ground(&self) -> Ground {
@@ -97,20 +108,25 @@ impl Opened {
         }
     }
 
-    /// A key and everything below it, by relative path. What cannot be shown, and so will not be touched, is said.
-    pub(super) async fn entries(&self, key: &Key) -> Result<BTreeMap<String, Entry>, Failure> {
+    /// A key and everything below it. What cannot be shown, and so will not be touched, is said.
+    pub(super) async fn entries(&self, key: &Key) -> Result<Entries, Failure> {
         crate::process::keep_freed_memory();
         let listing = self.access.tree(key).await.map_err(failure)?;
-        if listing.left_out > 0 {
-            // Standard error may be closed; nothing hangs on it.
-            let _ = writeln!(
-                std::io::stderr().lock(),
-                "twitcher: {} of the keys at and below {} cannot be shown, and will stay as they are: {LEFT_OUT}",
-                listing.left_out,
-                shown(key)
-            );
-        }
-        Ok(listing.entries)
+        let (top, count) = (shown(key), listing.left_out.len());
+        tell_of_left_out(
+            &format!(
+                "{count} of the keys at and below {top} cannot be shown, and will stay as they are: {LEFT_OUT}"
+            ),
+            &listing.left_out,
+        );
+        tell_of_left_out(
+            &format!(
+                "{} entries below {top} cannot be read, and will stay as they are",
+                listing.unreadable.len()
+            ),
+            &listing.unreadable,
+        );
+        Ok(Entries { left_out: count + listing.unreadable.len(), entries: listing.entries })
     }
 
     /// The failure of a key that is not there. In an etcd without a prefix `/foo` and `foo` are two keys, which look
@@ -142,6 +158,22 @@ pub(super) fn failure(error: StoreError) -> Failure {
         | StoreError::File { .. } => "",
     };
     Failure::new(format!("{}{help}", escape::line(error.to_string().as_bytes())))
+}
+
+/// Says on standard error what is left out, if anything is, and names the first of it.
+pub(super) fn tell_of_left_out(heading: &str, names: &[String]) {
+    if names.is_empty() {
+        return;
+    }
+    // Standard error may be closed; nothing hangs on it.
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "twitcher: {heading}");
+    for name in names.iter().take(MOST_NAMED) {
+        let _ = writeln!(stderr, "  {}", escape::line(name.as_bytes()));
+    }
+    if let Some(more @ 1..) = names.len().checked_sub(MOST_NAMED) {
+        let _ = writeln!(stderr, "  and {more} more");
+    }
 }
 
 /// A failed write of one key, with what it leaves: `written`, `deleted`.
@@ -177,6 +209,39 @@ fn time_limit(text: &str) -> Result<Duration, String> {
         }
         limit => Ok(limit),
     }
+}
+
+/// The switch for keys that no watch can name.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct RawKey {
+    /// Take the key as it is written, also one that no watch file can name
+    #[arg(long)]
+    raw_key: bool,
+}
+
+impl RawKey {
+    /// Fails for a key that a watch of this store cannot name: whoever writes it is not heard.
+    pub(super) fn admit(self, key: &Key, store: &StoreArgs, common: &Common) -> Result<(), Failure> {
+        if self.raw_key {
+            return Ok(());
+        }
+        let spec = store.spec(common)?;
+        let Some(fault) = spec.url.key_fault(key) else { return Ok(()) };
+        let meant = match meant(key) {
+            Some(meant) => format!("; did you mean `{meant}`?"),
+            None => String::new(),
+        };
+        Err(Failure::usage(format!(
+            "no watch file can name the key `{}`: {fault}{meant} --raw-key takes it as it is written",
+            shown(key)
+        )))
+    }
+}
+
+/// The key that was meant by one that is spelled with slashes too few or too many.
+fn meant(key: &Key) -> Option<String> {
+    let names: Vec<&str> = key.as_str().split('/').filter(|name| !matches!(*name, "" | ".")).collect();
+    (!names.contains(&"..")).then(|| escape::line(format!("/{}", names.join("/")).as_bytes()))
 }
 
 /// A key as it is typed.

@@ -31,7 +31,7 @@ impl Diff {
                 None => {
                     diff.added.insert(name.clone(), Arc::clone(spec));
                 }
-                Some(before) if before == spec => {
+                Some(before) if before.is_defined_as(spec) => {
                     diff.unchanged.insert(name.clone());
                 }
                 Some(_) => {
@@ -49,6 +49,7 @@ impl Diff {
     }
 
     /// Makes the new set out of the old one.
+    #[cfg(test)]
     pub fn apply(&self, watches: &mut Watches) {
         watches.retain(|name, _| !self.removed.contains(name));
         for (name, spec) in self.added.iter().chain(&self.changed) {

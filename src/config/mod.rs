@@ -8,8 +8,10 @@
 pub mod accounts;
 mod diff;
 mod directory_watch;
+pub(crate) mod duration;
 pub mod fields;
 mod files;
+mod hosts;
 pub mod load;
 mod lower;
 mod problem;
@@ -17,14 +19,18 @@ mod raw;
 mod secret;
 mod settings;
 mod stall;
+pub(crate) mod template;
+#[cfg(feature = "convert")]
 mod text;
 mod trust;
 
 pub use diff::{Diff, Watches};
-pub use directory_watch::{DirectoryWatch, Hint, Timing};
+pub use directory_watch::{DirectoryWatch, Hint};
 
+pub(crate) use load::hostname;
 pub use load::{FileReport, FileState, LoadedWatch, LoadedWatches, Loader, Reload};
-pub use problem::{Place, Problem, Severity};
+pub use problem::{Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
+#[cfg(feature = "convert")]
 pub use text::mistakes;
 pub use trust::Trust;

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::log::{Destination as LogDestination, LogLevel};
 use crate::store::StoreSpec;
-use crate::watch::StoreName;
+use crate::watch::{Machine, StoreName};
+
+use super::raw::{Defaults, Site};
 
 /// `control_socket` where `twitcher.conf` names none.
 pub const CONTROL_SOCKET: &str = "/run/twitcher/control.sock";
@@ -31,8 +34,17 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub http_listen: Option<SocketAddr>,
-    /// Name of this machine.
-    pub host: String,
+    /// Name of this machine, and the values of `[vars]`.
+    pub machine: Arc<Machine>,
+    /// What `[defaults]` says of every watch.
+    pub(super) defaults: Arc<Defaults>,
     /// The stores by name; `local` is always there.
     pub stores: BTreeMap<StoreName, StoreSpec>,
+}
+
+impl Settings {
+    /// What watch files are read against.
+    pub(super) fn site(&self) -> Site {
+        Site { machine: Arc::clone(&self.machine), defaults: Arc::clone(&self.defaults) }
+    }
 }

@@ -8,8 +8,8 @@ use crate::watch::Account;
 /// The mistakes of a watch file that do not depend on the accounts and stores of a machine. Its keys are taken for
 /// those of ZooKeeper or a directory, where not every text is a key.
 pub fn mistakes(text: &str) -> Vec<Problem> {
-    let raw = raw::watch_file(Path::new("watch.toml").into(), text);
-    let settings = lower::fallback("localhost");
+    let settings = lower::fallback(&raw::Local::named("localhost"));
+    let raw = raw::watch_file(Path::new("watch.toml").into(), text, None);
     let anybody = || Account {
         uid: 1,
         gid: 1,
@@ -23,7 +23,7 @@ pub fn mistakes(text: &str) -> Vec<Problem> {
         resolve: &mut |_, _| Ok(anybody()),
         shared: &mut lower::Shared::default(),
     };
-    let (_, mut problems) = lower::watches(&raw, "watch", &mut context);
+    let lower::Lowered { mut problems, .. } = lower::watches(&raw, "watch", &mut context);
     problems.retain(|problem| problem.severity == Severity::Error);
     problems
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::watch::WatchName;
 
-pub use client::{AskError, ask};
+pub use client::ask;
 pub use connection_limit::ConnectionLimit;
 pub use server::{Asked, Reply, Server, ServerError};
 

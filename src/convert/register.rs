@@ -6,6 +6,8 @@ use toml::Value as Toml;
 use super::command::command_of;
 use super::lines::Lines;
 use super::value::{Command, Value};
+use crate::config::fields::WATCH;
+use crate::config::template::escape;
 
 /// The arguments of the old function, in its order.
 const ARGUMENTS: [&str; 11] = [
@@ -91,7 +93,9 @@ impl Registration {
     /// The watch as TOML.
     pub(super) fn table(&self) -> String {
         let fields = self.fields.iter();
-        fields.fold("[[watch]]\n".to_owned(), |text, (name, value)| text + &format!("{name} = {value}\n"))
+        fields.fold("[[watch]]\n".to_owned(), |text, (name, value)| {
+            text + &format!("{name} = {}\n", written(name, value))
+        })
     }
 
     fn argument(&mut self, lines: &Lines<'_>, name: &'static str, value: &Value<'_>, queue: bool) {
@@ -196,4 +200,11 @@ fn milliseconds(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "the caller's range is far below 2^63 milliseconds")]
     let milliseconds = (seconds * 1000.0).round() as i64;
     if milliseconds % 1000 == 0 { format!("{}s", milliseconds / 1000) } else { format!("{milliseconds}ms") }
+}
+
+/// A field's value as a watch file has it: in some, `${` would be taken for the beginning of a name.
+pub(super) fn written(field: &str, value: &Toml) -> String {
+    let expands = WATCH.iter().any(|known| known.name == field && known.expands);
+    let text = value.to_string();
+    if expands { escape(&text) } else { text }
 }

@@ -7,7 +7,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::Converted;
 use super::lines::Lines;
-use super::register::Registration;
+use super::register::{Registration, written};
 use super::script::Item;
 
 /// How many lines of a piece that was left are shown.
@@ -115,12 +115,12 @@ impl Page<'_, '_> {
         let mut block = String::from("[[watch]]\n");
         for (required, example) in [("key", "\"/\""), ("action", "[\"/path/to/a/program\"]")] {
             let _ = match watch.fields.iter().find(|(name, _)| *name == required) {
-                Some((name, value)) => writeln!(block, "{name} = {value}"),
+                Some((name, value)) => writeln!(block, "{name} = {}", written(name, value)),
                 None => writeln!(block, "{required} = {example}   # to be filled in"),
             };
         }
         for (name, value) in watch.fields.iter().filter(|(name, _)| !matches!(*name, "key" | "action")) {
-            let _ = writeln!(block, "{name} = {value}");
+            let _ = writeln!(block, "{name} = {}", written(name, value));
         }
         for line in block.lines() {
             let _ = writeln!(self.body, "#{line}");

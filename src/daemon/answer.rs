@@ -10,12 +10,13 @@ use tokio::time::timeout;
 use super::Daemon;
 use super::http::Probe;
 use super::live::{Event, HANGS, Live, READ_WITHIN};
-use super::report::{PATIENCE, Report};
+use super::report::{PATIENCE, Report, Shown};
+use super::supervisor::Definition;
 use crate::config::FileState as Loaded;
 use crate::control::{Answer, Asked, Reply, Request, unknown_watch};
 use crate::metrics::{self, Own};
 use crate::policy::Control;
-use crate::status::{DaemonStatus, FileState, FileStatus, History, StoreState, StoreStatus};
+use crate::status::{DaemonStatus, Explanation, FileState, FileStatus, History, StoreState, StoreStatus};
 use crate::store::LinkState;
 
 /// How long an answer waits for the ledger's disk.
@@ -30,7 +31,9 @@ impl Daemon {
                 Err(error) => Answer::Error(error).into(),
             })),
             Request::History { name } => {
-                let found = self.known(&name).map(|_| {
+                let disabled = self.supervisor.disabled_watch(&name).is_some();
+                let known = if disabled { Ok(()) } else { self.known(&name).map(drop) };
+                let found = known.map(|()| {
                     let entry = self.runs.ledger().entry(&name).unwrap_or_default();
                     History { watch: name.clone(), runs: entry.history.into_iter().collect() }
                 });
@@ -48,7 +51,14 @@ impl Daemon {
                         drop(answer.send(answered.into()));
                     });
                 }
-                Err(error) => drop(answer.send(Answer::Error(error).into())),
+                Err(error) => {
+                    let explanation = self.supervisor.disabled_watch(&name).map(|definition| Explanation {
+                        watch: name.clone(),
+                        because: vec![disabled_sentence(&name, definition)],
+                    });
+                    let answered = explanation.map_or(Answer::Error(error), |explanation| done(&explanation));
+                    drop(answer.send(answered.into()));
+                }
             },
             Request::Trigger { name, cached: false } => {
                 self.order(&name, READ_WITHIN + PATIENCE, Event::Trigger, answer);
@@ -135,14 +145,23 @@ impl Daemon {
     }
 
     fn known(&self, name: &str) -> Result<&Live, String> {
-        self.supervisor.watch(name).ok_or_else(|| unknown_watch(name, self.supervisor.names()))
+        self.supervisor.watch(name).ok_or_else(|| match self.supervisor.disabled_watch(name) {
+            Some(definition) => disabled_sentence(name, definition),
+            None => unknown_watch(name, self.supervisor.names()),
+        })
     }
 
     /// Everything, or one watch, still to be asked.
     fn report(&self, name: Option<&str>) -> Result<Report, String> {
-        let watches = match name {
-            Some(name) => vec![self.known(name)?.clone()],
-            None => self.supervisor.watches().cloned().collect(),
+        let watches = if let Some(name) = name {
+            let disabled = self.supervisor.disabled_watch(name).cloned().map(Shown::Disabled);
+            vec![disabled.map_or_else(|| self.known(name).cloned().map(Shown::Live), Ok)?]
+        } else {
+            let live = self.supervisor.watches().cloned().map(Shown::Live);
+            let disabled = self.supervisor.disabled().cloned().map(Shown::Disabled);
+            let mut watches: Vec<Shown> = live.chain(disabled).collect();
+            watches.sort_by(|one, other| one.name().cmp(other.name()));
+            watches
         };
         Ok(Report {
             daemon: self.daemon_status(),
@@ -157,7 +176,7 @@ impl Daemon {
         DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            host: self.settings.host.clone(),
+            host: self.settings.machine.host.clone(),
             started: self.started,
             complaints: self.complaints(),
         }
@@ -184,7 +203,7 @@ impl Daemon {
                     LinkState::Connecting => StoreState::Connecting,
                     LinkState::Down => StoreState::Down,
                 },
-                since: health.since,
+                since: health.since(),
                 error: health.error,
                 reconnects: health.reconnects,
             }
@@ -213,6 +232,11 @@ pub(super) fn done(value: &impl Serialize) -> Answer {
         Ok(value) => Answer::Done(value),
         Err(error) => Answer::Error(format!("the answer cannot be written as JSON: {error}")),
     }
+}
+
+fn disabled_sentence(name: &str, definition: &Definition) -> String {
+    let file = definition.file.display();
+    format!("{name} is disabled: {file} says `enabled = false`; take that out to let it run")
 }
 
 fn gone(name: &str) -> Answer {

@@ -4,6 +4,7 @@
 //! silent clients cost the daemon no descriptors that its watches need (promise P4).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::control::ConnectionLimit;
 
@@ -35,6 +37,9 @@ pub(super) enum Probe {
     /// Whether the loop turns.
     Health(oneshot::Sender<()>),
 }
+
+/// How old a metrics page may be that is served again.
+const METRICS_AGE: Duration = Duration::from_secs(1);
 
 /// How often a port that is taken is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -94,8 +99,9 @@ async fn bind(listen: SocketAddr, complaint: &watch::Sender<Option<String>>) -> 
 
 async fn accept(listener: TcpListener, probes: mpsc::Sender<Probe>) {
     let (metrics, ready) = (probes.clone(), probes.clone());
+    let last = LastMetrics::default();
     let router = Router::new()
-        .route("/metrics", get(move || serve_metrics(metrics)))
+        .route("/metrics", get(move || serve_metrics(metrics, last)))
         .route("/readyz", get(move || serve_ready(ready)))
         .route("/healthz", get(move || serve_health(probes)));
     let limit = ConnectionLimit { place: "http_listen", most: CONNECTIONS, visit: VISIT };
@@ -122,9 +128,23 @@ async fn ask<T>(probes: mpsc::Sender<Probe>, probe: impl FnOnce(oneshot::Sender<
     answered.await.ok()
 }
 
-async fn serve_metrics(probes: mpsc::Sender<Probe>) -> Page {
+/// The metrics page and when it was computed.
+type LastMetrics = Arc<Mutex<Option<(Instant, String)>>>;
+
+/// Serves the metrics. Whoever asks while a page is fresh, or is being computed, gets that page: crowds of scrapers cost
+/// the daemon's loop no more than one.
+async fn serve_metrics(probes: mpsc::Sender<Probe>, last: LastMetrics) -> Page {
+    let mut last = last.lock().await;
+    if let Some((computed, text)) = last.as_ref()
+        && computed.elapsed() < METRICS_AGE
+    {
+        return page(StatusCode::OK, text.clone());
+    }
     match ask(probes, Probe::Metrics).await {
-        Some(text) => page(StatusCode::OK, text),
+        Some(text) => {
+            *last = Some((Instant::now(), text.clone()));
+            page(StatusCode::OK, text)
+        }
         None => page(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
     }
 }
@@ -141,5 +161,38 @@ async fn serve_health(probes: mpsc::Sender<Probe>) -> Page {
     match ask(probes, Probe::Health).await {
         Some(()) => page(StatusCode::OK, "ok\n"),
         None => page(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn metrics_are_computed_at_most_once_a_second_for_all_that_ask() {
+        let (probes, mut asked) = mpsc::channel(1);
+        let loop_of_the_daemon = tokio::spawn(async move {
+            let mut computed = 0;
+            while let Some(probe) = asked.recv().await {
+                if let Probe::Metrics(answer) = probe {
+                    computed += 1;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    answer.send(computed.to_string()).unwrap();
+                }
+            }
+            computed
+        });
+        let last = LastMetrics::default();
+        for round in 1..=3 {
+            let crowd: Vec<_> =
+                (0..100).map(|_| tokio::spawn(serve_metrics(probes.clone(), Arc::clone(&last)))).collect();
+            for visitor in crowd {
+                let (status, _, text) = visitor.await.unwrap();
+                assert_eq!((status, text), (StatusCode::OK, round.to_string()));
+            }
+            tokio::time::sleep(METRICS_AGE).await;
+        }
+        drop(probes);
+        assert_eq!(loop_of_the_daemon.await.unwrap(), 3);
     }
 }

@@ -13,6 +13,7 @@ use super::loading::Loaded;
 use super::supervisor::Definition;
 use crate::config::{FileReport, FileState, LoadedWatch, Reload, Settings, Severity};
 use crate::status::ReloadReport;
+use crate::watch::WatchName;
 
 /// How long a watch that is no longer configured is remembered after its last run.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
@@ -67,11 +68,13 @@ impl Daemon {
 
     fn begin_all(&mut self, all_read: bool) {
         let names: BTreeSet<_> = self.watches.keys().cloned().collect();
+        let enabled = |name: &WatchName| self.watches.get(name).is_some_and(|watch| watch.spec.enabled);
         let forgotten = jiff::Timestamp::now().checked_sub(REMEMBERED).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         if all_read {
             self.runs.ledger().forget(|name| names.contains(name), forgotten);
         }
-        self.runs.adopt_orphans(|name| names.contains(name));
+        self.runs.hold_mutexes(self.watches.values().map(|watch| &*watch.spec).filter(|spec| spec.enabled));
+        self.runs.adopt_orphans(enabled);
         tracing::info!("{} watches", names.len());
         self.supervisor.begin_all(self.watches.values().map(definition));
     }
@@ -95,7 +98,8 @@ impl Daemon {
             else {
                 continue;
             };
-            if live.file != watch.file {
+            // The machine is no part of the definition, and is told to the next run.
+            if live.file != watch.file || live.spec.machine != watch.spec.machine {
                 let definition = definition(watch);
                 self.supervisor.define(definition);
             }

@@ -9,10 +9,11 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::live::{Event, Live, unasked};
+use super::live::{Event, Live, disabled, unasked};
+use super::supervisor::Definition;
 use crate::ledger::Ledger;
 use crate::status::{DaemonStatus, FileStatus, Status, StoreStatus, WatchStatus};
-use crate::watch::WatchSpec;
+use crate::watch::{WatchName, WatchSpec};
 
 /// How long a watch may take to answer. All of them together, for a status: one that hangs must not keep the
 /// others' from being seen.
@@ -31,9 +32,26 @@ pub(super) struct Report {
     pub(super) stores: Vec<StoreStatus>,
     pub(super) files: Vec<FileStatus>,
     #[serde(skip)]
-    pub(super) watches: Vec<Live>,
+    pub(super) watches: Vec<Shown>,
     #[serde(skip)]
     pub(super) ledger: Ledger,
+}
+
+/// A watch that is shown.
+pub(super) enum Shown {
+    /// It is asked.
+    Live(Live),
+    /// There is nothing to ask.
+    Disabled(Definition),
+}
+
+impl Shown {
+    pub(super) fn name(&self) -> &WatchName {
+        match self {
+            Self::Live(live) => &live.spec.name,
+            Self::Disabled(definition) => &definition.spec.name,
+        }
+    }
 }
 
 impl Report {
@@ -77,23 +95,30 @@ impl Report {
     }
 }
 
-/// A watch that was asked how it is.
+/// A watch that was asked how it is, where it can be.
 struct Looked {
     spec: Arc<WatchSpec>,
     file: Arc<Path>,
-    answer: oneshot::Receiver<WatchStatus>,
+    answer: Option<oneshot::Receiver<WatchStatus>>,
 }
 
 impl Looked {
-    fn begin(live: &Live) -> Self {
-        let (spec, file) = (Arc::clone(&live.spec), Arc::clone(&live.file));
-        Self { spec, file, answer: live.begin_ask(Event::Look) }
+    fn begin(shown: &Shown) -> Self {
+        let (spec, file, answer) = match shown {
+            Shown::Live(live) => (&live.spec, &live.file, Some(live.begin_ask(Event::Look))),
+            Shown::Disabled(Definition { spec, file }) => (spec, file, None),
+        };
+        Self { spec: Arc::clone(spec), file: Arc::clone(file), answer }
     }
 }
 
 async fn gather(asked: Vec<Looked>, deadline: Instant, ledger: &Ledger) -> Vec<WatchStatus> {
     let mut watches = Vec::with_capacity(asked.len());
     for Looked { spec, file, answer } in asked {
+        let Some(answer) = answer else {
+            watches.push(disabled(&spec, &file, ledger));
+            continue;
+        };
         match timeout_at(deadline, answer).await {
             Ok(Ok(status)) => watches.push(status),
             // One that has just drained is not there any more.
@@ -113,7 +138,7 @@ fn append(text: &mut Vec<u8>, value: &impl Serialize) {
 mod tests {
     use super::super::live::HANGS;
     use super::super::runs::Runs;
-    use super::super::supervisor::{Definition, tests::definition};
+    use super::super::supervisor::tests::definition;
     use super::*;
     use crate::control::Answer;
     use crate::status::WatchState;
@@ -124,7 +149,7 @@ mod tests {
         let looked = || {
             let Definition { spec, file } = definition();
             let (answer_out, answer) = oneshot::channel();
-            (Looked { spec, file, answer }, answer_out)
+            (Looked { spec, file, answer: Some(answer) }, answer_out)
         };
         let (hanging, _never) = looked();
         let (drained, gone) = looked();
@@ -151,8 +176,13 @@ mod tests {
                     started: jiff::Timestamp::UNIX_EPOCH,
                     complaints: vec!["a \"complaint\"".to_owned()],
                 };
-                let answering =
-                    |_| Live::answering(Arc::clone(&definition.spec), Arc::clone(&definition.file), &runs);
+                let answering = |_| {
+                    Shown::Live(Live::answering(
+                        Arc::clone(&definition.spec),
+                        Arc::clone(&definition.file),
+                        &runs,
+                    ))
+                };
                 let watches = (0..number).map(answering).collect();
                 Report {
                     daemon,

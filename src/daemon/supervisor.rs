@@ -25,6 +25,8 @@ pub(super) struct Definition {
 pub(super) struct Supervisor {
     runs: Arc<Runs>,
     watches: BTreeMap<WatchName, Place>,
+    /// Watches with `enabled = false`: they are known, and nothing of them lives.
+    disabled: BTreeMap<WatchName, Definition>,
     stores: BTreeMap<StoreName, Store>,
     specs: BTreeMap<StoreName, StoreSpec>,
     tasks: JoinSet<Box<Handover>>,
@@ -50,6 +52,7 @@ impl Supervisor {
         Self {
             runs,
             watches: BTreeMap::new(),
+            disabled: BTreeMap::new(),
             stores: BTreeMap::new(),
             specs: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -76,7 +79,11 @@ impl Supervisor {
 
     /// Begins the first watches, all at once: a map that is filled one by one has half-empty nodes.
     pub(super) fn begin_all(&mut self, definitions: impl Iterator<Item = Definition>) {
-        let places = definitions.filter_map(|definition| {
+        let (enabled, disabled): (Vec<_>, Vec<_>) =
+            definitions.partition(|definition| definition.spec.enabled);
+        let named = |definition: Definition| (definition.spec.name.clone(), definition);
+        self.disabled = disabled.into_iter().map(named).collect();
+        let places = enabled.into_iter().filter_map(|definition| {
             Some((definition.spec.name.clone(), self.place(definition, None, None)?))
         });
         let places = places.collect();
@@ -86,6 +93,12 @@ impl Supervisor {
     /// Puts a definition at its name: a new watch, a changed one, or the same one in another file.
     pub(super) fn define(&mut self, definition: Definition) {
         let name = definition.spec.name.clone();
+        if !definition.spec.enabled {
+            self.remove(&name);
+            self.disabled.insert(name, definition);
+            return;
+        }
+        self.disabled.remove(&name);
         let Some(place) = self.watches.get_mut(&name) else {
             self.begin(definition, None, None);
             return;
@@ -109,6 +122,7 @@ impl Supervisor {
 
     /// Removes a watch. Its live runs may finish.
     pub(super) fn remove(&mut self, name: &WatchName) {
+        self.disabled.remove(name);
         if let Some(place) = self.watches.get_mut(name) {
             place.next = None;
             if !place.retiring {
@@ -118,7 +132,17 @@ impl Supervisor {
         }
     }
 
-    /// The watches that are defined, by name.
+    /// The watches that are disabled, by name.
+    pub(super) fn disabled(&self) -> impl Iterator<Item = &Definition> {
+        self.disabled.values()
+    }
+
+    /// A disabled watch.
+    pub(super) fn disabled_watch(&self, name: &str) -> Option<&Definition> {
+        self.disabled.get(name)
+    }
+
+    /// The watches that are defined and enabled, by name.
     pub(super) fn watches(&self) -> impl Iterator<Item = &Live> {
         self.watches.values().filter(|place| !place.retiring || place.next.is_some()).map(|place| &place.live)
     }
@@ -131,9 +155,9 @@ impl Supervisor {
             .map(|place| &place.live)
     }
 
-    /// The names of the defined watches.
+    /// The names of the defined watches, disabled ones last.
     pub(super) fn names(&self) -> impl Iterator<Item = &WatchName> {
-        self.watches().map(|live| &live.spec.name)
+        self.watches().map(|live| &live.spec.name).chain(self.disabled.keys())
     }
 
     /// The stores that are in use.

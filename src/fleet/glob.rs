@@ -22,7 +22,7 @@ impl HostGlobs {
 }
 
 /// Whether a pattern matches the whole text. Takes at most pattern × text steps, whatever both are.
-fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut next) = (0, 0);
     // Where the last star was, and how much of the text it has taken so far.

@@ -345,7 +345,14 @@ impl Member {
                 self.rest(Some(BehindWhy::Waiting), now);
                 self.offer(now, effects);
             }
-            Input::Claim { permit, attempt } => self.claim = Some((permit, attempt)),
+            Input::Claim { permit, attempt } => {
+                // The former claim was too old to start anything: if this one fails, nothing runs.
+                if self.record.state == HostState::Running {
+                    self.acting = None;
+                    self.rest_after(self.record.failures > 0, now);
+                }
+                self.claim = Some((permit, attempt));
+            }
             Input::Ended { permit, state, last, then } => self.ended(permit, state, last, then, now),
             Input::Return { permit, failed } => {
                 self.give_back(permit);
@@ -421,7 +428,20 @@ impl Member {
         let spread = within * u32::try_from(now.chance % 1024).unwrap_or(0) / 1024;
         let earliest = self.asked_at.map_or(now.boot, |at| now.boot.max(at.plus(ASKS)));
         self.write_at = Some(earliest.plus(spread));
+        if !swap {
+            self.give_back_other_than(state);
+        }
         self.offer(now, effects);
+    }
+
+    /// A permit for another state than the one that is asked for is of no use, and would be waited for by all.
+    fn give_back_other_than(&mut self, state: StateId) {
+        let is_other = |permit: &&Arc<Permit>| {
+            self.offered == Some(permit.id) && !permit.state.is_same(&state, self.profile.identity)
+        };
+        if let Some(other) = self.permit.as_ref().filter(is_other).map(|permit| permit.id) {
+            self.give_back(other);
+        }
     }
 
     fn ended(&mut self, permit: PermitId, state: StateId, last: Last, then: Then, now: Moment) {
@@ -611,8 +631,7 @@ impl Member {
         let Some((permit, control)) =
             permit.and_then(|permit| permit.control.map(|control| (permit, control)))
         else {
-            self.refused = Some((id, self.permit_at));
-            effects.push(Effect::Refused(id));
+            self.refuse(id, effects);
             return;
         };
         let mut record = self.record.clone();
@@ -638,6 +657,16 @@ impl Member {
         let pending = Pending::Claim { permit: id, record: Box::new(record), sent: now.boot };
         let effect = self.commit(pending, transaction);
         effects.push(effect);
+    }
+
+    /// Nothing starts under the permit as it is. It counts as unclaimed again, so that a pause or an abort takes it
+    /// back, unless a former attempt was made under it.
+    fn refuse(&mut self, permit: PermitId, effects: &mut Vec<Effect>) {
+        self.refused = Some((permit, self.permit_at));
+        if self.record.state != HostState::Retrying {
+            self.record.permit = self.record.permit.filter(|claimed| *claimed != permit);
+        }
+        effects.push(Effect::Refused(permit));
     }
 
     fn committed(&mut self, ticket: u64, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
@@ -707,14 +736,15 @@ impl Member {
             Some(Value::Host(record)) => Some(Arc::clone(record)),
             Some(_) | None => None,
         };
-        if self.ticket == 0 {
-            self.take_over(stored.as_deref());
+        if let Some(stored) = &stored {
+            self.take_over(stored, self.ticket == 0);
         }
+        let raced = own.record.revision() != before;
         self.written = (own.record.revision(), stored.clone());
         if own.permit.at > self.permit_at {
             self.see_permit(&own.permit, now, effects);
         }
-        self.check_tenure(&own.alive, now, effects);
+        self.check_tenure(&own.alive, raced, now, effects);
         match self.doubt.take() {
             Some(Pending::Claim { permit, record, sent }) => {
                 let applied = own.record.at > before && stored.as_deref() == Some(&*record);
@@ -726,8 +756,7 @@ impl Member {
                     if claimable {
                         self.claim = Some((permit, record.attempt));
                     } else {
-                        self.refused = Some((permit, self.permit_at));
-                        effects.push(Effect::Refused(permit));
+                        self.refuse(permit, effects);
                     }
                 }
             }
@@ -735,10 +764,13 @@ impl Member {
         }
     }
 
-    /// A record of a former start knows what must not be forgotten: which permits were given back.
-    fn take_over(&mut self, stored: Option<&HostRecord>) {
-        let Some(stored) = stored else { return };
+    /// The stored record knows what must not be forgotten: which permits were given back, at times by a write of our
+    /// former start that arrived after our own start. `first`: it is that of the former start.
+    fn take_over(&mut self, stored: &HostRecord, first: bool) {
         self.record.back = self.record.back.max(stored.back);
+        if !first {
+            return;
+        }
         self.record.rest = stored.rest.clone();
         if stored.seen == self.record.seen {
             self.record.failures = stored.failures;

@@ -144,8 +144,9 @@ pub fn judge(host: &HostName, keys: &Keys, measure: &Measure, lost: bool, releas
         || measure.limited && record.terms.max_parallel == MaxParallel::Unlimited;
     let permit = keys.permit.as_ref().map(|permit| permit.id);
     let may_run = may_run(record.state);
-    let over =
-        may_run && measure.limited && !record.swap && (record.permit.is_none() || record.permit != permit);
+    // While permits are swapped, the run goes on under the older one.
+    let unpermitted = may_run && !record.swap && (record.permit.is_none() || record.permit != permit);
+    let over = measure.limited && (unpermitted || record.state == HostState::Over);
     let occupied = permit.is_some() || may_run && !released;
     let has_failed = current && !done && record.failures > 0;
     let given_up = current && !done && record.state == HostState::Failed;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::watch::{
-    Content, Fingerprint, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version, WatchType,
+    Content, Fingerprint, MutexName, ProcessIdentity, Reason, RunId, RunRecord, State, Target, Version,
+    WatchType,
 };
 
 /// How many ended runs are remembered for each watch.
@@ -138,6 +139,9 @@ pub struct LiveRun {
     pub target: String,
     /// The definition that it was started under; empty for a run that was only found in `/proc`.
     pub definition: Fingerprint,
+    /// The mutex of that definition, which the run holds until it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutex: Option<String>,
     /// Its process.
     pub process: ProcessIdentity,
     /// When it began.
@@ -150,6 +154,13 @@ pub struct LiveRun {
     pub attempt: u32,
     /// How many updates it stands for.
     pub coalesced: u64,
+}
+
+impl LiveRun {
+    /// The mutex that it holds.
+    pub fn mutex(&self) -> Option<MutexName> {
+        self.mutex.as_deref().and_then(|mutex| MutexName::new(mutex).ok())
+    }
 }
 
 /// A pause.

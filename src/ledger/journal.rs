@@ -4,12 +4,18 @@
 //! written out where they are not those of fields, and golden tests pin every line.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Applied, Entry, LiveRun, Paused};
+use super::state_dir;
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName};
+
+/// The longest id of a ledger, in bytes.
+const LONGEST_ID: usize = 64;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,7 +94,11 @@ pub(super) struct Contents {
 
 /// Reads a journal, skipping what is damaged; a missing file is an empty journal.
 pub(super) fn read(path: &Path) -> std::io::Result<Contents> {
-    match std::fs::read(path) {
+    let whole = |mut file: File| {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    };
+    match state_dir::read(path).and_then(whole) {
         Ok(bytes) => Ok(parse(&bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Contents::default()),
         Err(error) => Err(error),
@@ -108,7 +118,8 @@ pub(super) fn parse(bytes: &[u8]) -> Contents {
 impl Contents {
     fn take(&mut self, line: &[u8]) -> Option<()> {
         match serde_json::from_slice(line).ok()? {
-            Line::Ledger(id) => self.id = Some(id),
+            // It begins the ids of runs, which go into environments and the log. One that cannot be an id costs itself.
+            Line::Ledger(id) => self.id = Some(id).filter(|id| is_id(id)),
             Line::Watch(line) => {
                 let name = WatchName::new(&line.name).ok()?;
                 line.apply_to(self.entries.entry(name).or_default());
@@ -122,6 +133,11 @@ impl Contents {
         }
         Some(())
     }
+}
+
+/// Whether a text can be a ledger's id.
+fn is_id(text: &str) -> bool {
+    (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// A line with its newline.

@@ -6,11 +6,13 @@
 
 mod entry;
 mod journal;
+mod state_dir;
 mod unwritten;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, Entry, HISTORY, LiveRun, Paused, described, digest};
+pub use entry::{Applied, Entry, LiveRun, Paused, described, digest};
 pub use unwritten::Unwritten;
 use writer::Writer;
 
@@ -86,20 +88,19 @@ impl Ledger {
     /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with
     /// a warning in the log; a journal that cannot be written is kept in memory and retried. Blocks for up to 5 s
     /// while another process holds the lock.
-    pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
-        let unusable = |error| LedgerError::Directory { path: state_dir.to_owned(), error };
-        std::fs::create_dir_all(state_dir).map_err(unusable)?;
+    pub fn open(directory: &Path) -> Result<Self, LedgerError> {
+        let unusable = |error| LedgerError::Directory { path: directory.to_owned(), error };
         // The directory itself is locked, not a file in it: that works on a read-only file system too.
-        let lock = File::open(state_dir).map_err(unusable)?;
+        let lock = state_dir::open(directory).map_err(unusable)?;
         if let Err(errno) = lock_exclusively(&lock) {
             let in_use = errno == nix::errno::Errno::EWOULDBLOCK;
             return Err(if in_use {
-                LedgerError::InUse(state_dir.to_owned())
+                LedgerError::InUse(directory.to_owned())
             } else {
                 unusable(errno.into())
             });
         }
-        let path = state_dir.join("ledger");
+        let path = directory.join("ledger");
         let journal::Contents { id, entries, damaged } =
             journal::read(&path).map_err(|error| LedgerError::Unreadable { path: path.clone(), error })?;
         if damaged > 0 {
@@ -116,7 +117,7 @@ impl Ledger {
 
     /// A ledger without a file, for what runs without a state directory.
     pub fn in_memory() -> Self {
-        let id = format!("{:08x}", fastrand::u32(..));
+        let id = random_id();
         Self { shared: Arc::new(Shared { id, entries: Mutex::default(), disk: None }) }
     }
 
@@ -265,13 +266,18 @@ impl Ledger {
     }
 }
 
-/// The id of a new ledger. It is derived from the directory, so that the next daemon finds this one's runs even if
-/// nothing could ever be written.
+/// The id of a new ledger. It is derived from the directory, so that the next daemon finds this one's runs even if the
+/// ledger was lost or could never be written. It is no secret: nothing is believed because of it.
 fn first_id(directory: &File) -> String {
-    let Ok(metadata) = directory.metadata() else { return format!("{:08x}", fastrand::u32(..)) };
+    let Ok(metadata) = directory.metadata() else { return random_id() };
     let hash =
         Sha256::new().chain_update(metadata.dev().to_le_bytes()).chain_update(metadata.ino().to_le_bytes());
     hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
+}
+
+/// 64 random bits. The standard library takes the keys of its hashes from the system.
+fn random_id() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Takes the advisory lock of flock(2), which the kernel drops when the process ends, however it ends.

@@ -34,6 +34,7 @@ fn live(run: &str) -> LiveRun {
         run: RunId(run.into()),
         target: "main Data /a".into(),
         definition: fingerprint("d"),
+        mutex: None,
         process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into(), output_pipe: Some(9) },
         started: jiff::Timestamp::UNIX_EPOCH,
         reason: Reason::Load,
@@ -156,7 +157,7 @@ fn a_journal_does_not_grow_with_the_number_of_runs() {
         ledger.applied(&name("a"), applied());
     }
     let _written = ledger.flush(PATIENCE);
-    assert_eq!(ledger.entry("a").unwrap().history.len(), HISTORY);
+    assert_eq!(ledger.entry("a").unwrap().history.len(), entry::HISTORY);
     let length = std::fs::metadata(dir.path().join("ledger")).unwrap().len();
     assert!(length < 600 << 10, "{length}");
 }
@@ -267,3 +268,34 @@ fn a_full_disk_is_said_and_survived() {
 }
 
 mod format;
+
+/// An id of version 0.1.0 that can be no part of an environment costs that id, and nothing that is remembered.
+#[test]
+fn an_id_that_cannot_be_one_is_replaced_and_the_rest_is_kept() {
+    for id in ["a\0b".to_owned(), "x".repeat(2 << 20), String::new(), "../..".to_owned(), "a b".to_owned()] {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        ledger.applied(&name("a"), applied());
+        ledger.flush(PATIENCE).unwrap();
+        let old = ledger.id().to_owned();
+        drop(ledger);
+        let path = dir.path().join("ledger");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen(&old, serde_json::to_string(&id).unwrap().trim_matches('"'), 1))
+            .unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(ledger.id(), old, "derived again from the directory");
+        assert!(ledger.entry("a").unwrap().applied.is_some());
+    }
+}
+
+/// Else a daemon whose ledger was lost would start a second run beside one that still lives.
+#[test]
+fn a_lost_ledger_has_the_same_id_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Ledger::open(dir.path()).unwrap().id().to_owned();
+    std::fs::remove_file(dir.path().join("ledger")).unwrap();
+    assert_eq!(Ledger::open(dir.path()).unwrap().id(), first);
+    let other = tempfile::tempdir().unwrap();
+    assert_ne!(Ledger::open(other.path()).unwrap().id(), first);
+}

@@ -253,8 +253,13 @@ impl Journal {
     fn rewrite(&mut self) -> std::io::Result<()> {
         let bytes = journal::encode_all(&self.id, self.entries.iter());
         let beside = self.path.with_extension("new");
-        let mut file =
-            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(&beside)?;
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
         let renamed = written.and_then(|()| std::fs::rename(&beside, &self.path));
         if let Err(error) = renamed {

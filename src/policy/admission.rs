@@ -102,6 +102,7 @@ impl<S: Entropy> Machine<S> {
                 }
             }
         };
+        self.gave_up = false;
         // What is applied has passed; it may have been released.
         let passed = !self.policy.guard.is_on() || (self.newest.is_none() && baseline == Baseline::Applied);
         match judgement {
@@ -121,6 +122,7 @@ impl<S: Entropy> Machine<S> {
                 self.skip(now, seq, if hold.is_some() { SkipReason::Held } else { why }, effects);
                 self.newest = Some(Newest { state, disposition, passed, void });
                 if let Some(hold) = hold {
+                    self.carried += if void { 0 } else { updates };
                     self.hold(seq, hold, effects);
                 }
             }
@@ -173,9 +175,11 @@ impl<S: Entropy> Machine<S> {
         passed: bool,
         effects: &mut Vec<Effect>,
     ) -> Disposition {
-        let busy = !self.live.is_empty() && self.waiting.is_empty();
+        // A deletion that only waits for the guard will not run.
+        let busy = !self.live.is_empty() && self.waiting.iter().all(|entry| entry.void);
         let beside = match self.policy.run_mode {
             RunMode::Discard if busy && !void => {
+                self.supersede_void(now, effects);
                 self.discarded += updates;
                 self.skip(now, state.seq, SkipReason::Discarded, effects);
                 return Disposition::Discarded;
@@ -218,6 +222,16 @@ impl<S: Entropy> Machine<S> {
         Disposition::Open
     }
 
+    /// The key is back before the guard has judged its deletion.
+    fn supersede_void(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if let Some(gone) = self.waiting.pop_back_if(|last| last.void) {
+            self.carried += gone.fresh;
+            if !gone.fated {
+                self.skip(now, gone.state.seq, SkipReason::Superseded, effects);
+            }
+        }
+    }
+
     /// The key is gone and that runs nothing: what waited with an older state is not run with it any more.
     /// In parallel mode only what could still be replaced goes; every other update has its run.
     fn drop_outdated(&mut self, now: Instant, effects: &mut Vec<Effect>) {
@@ -253,6 +267,7 @@ impl<S: Entropy> Machine<S> {
             return;
         }
         newest.disposition = Disposition::Open;
+        self.gave_up = false;
         let reason = if newest.state.content.is_absent() { Reason::Delete } else { Reason::Change };
         let wait = Wait::Ready;
         let entry = Entry::again(now, newest, reason, 1, repeated.max(1), wait);

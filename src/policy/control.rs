@@ -41,6 +41,7 @@ impl<S: Entropy> Machine<S> {
                     effects.push(Effect::Resumed);
                 }
                 if std::mem::replace(&mut self.stopped, false) {
+                    self.gave_up = false;
                     effects.push(Effect::Revived);
                 }
                 self.catch_up(now);
@@ -89,6 +90,7 @@ impl<S: Entropy> Machine<S> {
             return;
         }
         let Some(newest) = &mut self.newest else { return };
+        self.gave_up = false;
         match newest.disposition {
             // Success stays success, and a key that was never there cannot be deleted by a trigger.
             Disposition::Applied | Disposition::Absent => {}

@@ -63,8 +63,16 @@ pub enum Effect {
     },
     /// This state has the content that was last applied, and needs no run: it is what was applied from now on.
     Recognised(State),
+    /// The last retry failed under `on_failure = "keep"`: nothing runs until a new state comes or an operator asks.
+    GaveUp {
+        /// How often the state was tried.
+        attempts: u32,
+    },
     /// The last retry failed under `on_failure = "stop"`: remember the stop across restarts.
-    Stopped,
+    Stopped {
+        /// How often the state was tried.
+        attempts: u32,
+    },
     /// An operator ended the stop: forget it.
     Revived,
     /// The pause expired or an operator ended it: forget it.
@@ -101,12 +109,6 @@ pub enum SkipReason {
     Retiring,
     /// The guard holds it back.
     Held,
-}
-
-impl SkipReason {
-    /// All of them, in order.
-    pub const ALL: [Self; 6] =
-        [Self::OnLoad, Self::Discarded, Self::Superseded, Self::Absent, Self::Retiring, Self::Held];
 }
 
 /// The result of an operator's request.

@@ -47,6 +47,7 @@ impl<S: Entropy> Machine<S> {
             && newest.state.seq == seq
         {
             newest.disposition = Disposition::Applied;
+            self.gave_up = false;
         }
     }
 
@@ -75,11 +76,13 @@ impl<S: Entropy> Machine<S> {
             if newest.disposition != Disposition::Applied {
                 newest.disposition = Disposition::GivenUp;
             }
+            self.gave_up = true;
             match self.policy.on_failure {
                 OnFailure::Stop if !self.stopped => {
                     self.stopped = true;
-                    effects.push(Effect::Stopped);
+                    effects.push(Effect::Stopped { attempts: live.attempt });
                 }
+                OnFailure::Keep if !again => effects.push(Effect::GaveUp { attempts: live.attempt }),
                 OnFailure::Stop | OnFailure::Keep => {}
             }
         }

@@ -24,32 +24,14 @@ pub enum Phase {
     Running,
     /// Waiting for the delay before a run is repeated.
     Retrying,
+    /// The last retry failed.
+    Failed,
     /// Paused by an operator. Runs may still be live.
     Paused,
     /// Stopped after the last retry. In parallel mode, runs may still be live.
     Stopped,
     /// The guard holds the newest state back.
     Held,
-    /// The last retry of the newest state failed.
-    Failed,
-}
-
-impl Phase {
-    /// The word of `status --json`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Settling => "settling",
-            Self::Splaying => "splaying",
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Retrying => "retrying",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-            Self::Held => "held",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// One thing that keeps the next start from happening now.
@@ -163,18 +145,13 @@ impl<S: Entropy> Machine<S> {
         }
         match self.waiting.front().map(|entry| entry.wait) {
             None if self.held().is_some() => Phase::Held,
-            None if self.gave_up() => Phase::Failed,
+            None if self.gave_up => Phase::Failed,
             None => Phase::Idle,
             Some(Wait::Settling { .. }) => Phase::Settling,
             Some(Wait::Splaying { .. }) => Phase::Splaying,
             Some(Wait::Retrying { .. }) => Phase::Retrying,
             Some(Wait::Ready) => Phase::Waiting,
         }
-    }
-
-    /// Whether the last retry of the newest state failed.
-    pub fn gave_up(&self) -> bool {
-        self.newest.as_ref().is_some_and(|newest| newest.disposition == Disposition::GivenUp)
     }
 
     /// Why it does what it does, or does not.

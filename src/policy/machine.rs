@@ -76,6 +76,7 @@ pub(super) enum Lifecycle {
 /// After a first state, `handle` is never late to notice a deadline as long as it is called at
 /// [`Machine::poll_timeout`]; called at other times with [`Input::Wakeup`], it changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself, and all combinations occur")]
 pub struct Machine<S> {
     pub(super) policy: Arc<PolicySpec>,
     pub(super) source: S,
@@ -89,6 +90,8 @@ pub struct Machine<S> {
     pub(super) asked: bool,
     pub(super) paused: Option<Pause>,
     pub(super) stopped: bool,
+    /// The last retry with the newest state failed, and nobody has asked for another run since.
+    pub(super) gave_up: bool,
     pub(super) lifecycle: Lifecycle,
     /// An adopted run ended before there was a state to repeat it with.
     pub(super) recover: bool,
@@ -113,6 +116,7 @@ impl<S: Entropy> Machine<S> {
             asked: false,
             paused: standing.paused,
             stopped: standing.stopped,
+            gave_up: false,
             lifecycle: Lifecycle::Serving,
             recover: false,
             carried: 0,
@@ -305,16 +309,40 @@ impl<S: Entropy> Machine<S> {
         effects.push(Effect::Skip { seq, why });
     }
 
+    /// Whether a live run has outlived its `timeout`, by the clock that its TERM is due by.
+    pub fn is_overdue(&self, run: &RunId, now: Instant) -> bool {
+        let live = self.live.iter().find(|live| live.run == *run);
+        live.zip(self.policy.timeout).is_some_and(|(live, timeout)| later(live.started, timeout) <= now)
+    }
+
     /// The newest state that was observed.
     pub fn newest(&self) -> Option<&State> {
         self.newest.as_ref().map(|newest| &newest.state)
     }
 
-    /// Whether the newest state was given to a run that succeeded, or there is nothing to apply.
+    /// Whether the last retry failed: nothing runs until a new state comes or an operator asks.
+    pub fn gave_up(&self) -> bool {
+        self.gave_up || self.stopped
+    }
+
+    /// When a failed run is repeated, while that is what is waited for.
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.waiting.front().and_then(|entry| match entry.wait {
+            Wait::Retrying { until } => Some(until),
+            Wait::Settling { .. } | Wait::Splaying { .. } | Wait::Ready => None,
+        })
+    }
+
+    /// When the pause ends by itself.
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.paused.and_then(|pause| pause.until)
+    }
+
+    /// Whether the newest state was given to a run that succeeded, or there is nothing to apply. Never after giving up.
     ///
-    /// A state that the ledger knows as applied counts; one that was only taken note of does not.
+    /// A state that the ledger knows as applied counts; one that was only seen at load does not.
     pub fn converged(&self) -> bool {
-        self.newest.as_ref().is_some_and(|newest| match newest.disposition {
+        let settled = self.newest.as_ref().is_some_and(|newest| match newest.disposition {
             Disposition::Applied | Disposition::Absent => true,
             Disposition::Open
             | Disposition::SeenAtLoad
@@ -322,7 +350,8 @@ impl<S: Entropy> Machine<S> {
             | Disposition::Discarded
             | Disposition::GivenUp
             | Disposition::Held(_) => false,
-        })
+        });
+        settled && !self.gave_up()
     }
 
     /// What a retired machine had taken on and not brought to success, for its successor's

@@ -51,9 +51,9 @@ mod tests;
 mod waiting;
 
 pub use effect::{Answer, Effect, Refusal, Sent, SkipReason};
-pub use explain::{Explanation, NewestState, Obstacle, Phase, WaitingState};
+pub use explain::{NewestState, Obstacle, Phase};
 pub use guard::{Hold, Yardstick};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
 pub use past::{Past, Predecessor};
-pub use runs::{Course, LiveRun};
+pub use runs::Course;

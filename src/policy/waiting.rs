@@ -144,8 +144,8 @@ impl Entry {
                 ..cycle
             };
         } else if self.fated {
-            // What was to be repeated is superseded: a new cycle.
-            *self = cycle;
+            // What was to be repeated is superseded: a new cycle. What a released state stands for no run had yet.
+            *self = Self { fresh: self.fresh + fresh, ..cycle };
         } else {
             let reason = match (reason, self.reason) {
                 // The first run after loading says so, also if an update joined it on its way.

@@ -133,6 +133,8 @@ fn environment(
         ("TWITCHER_COALESCED", details.coalesced.to_string()),
         ("TWITCHER_RUN", details.run.to_string()),
     ];
+    let machine = &spec.machine;
+    env.extend(machine.environment().map(|(name, value)| (name, value.into())));
     env.extend(own.map(|(name, value)| (name.to_owned(), value.into())));
     env
 }
@@ -175,6 +177,7 @@ mod tests {
 
     use super::super::tests::{details, spec};
     use super::*;
+    use crate::watch::Machine;
 
     fn strings(list: &[CString]) -> Vec<String> {
         list.iter().map(|text| text.to_str().unwrap().to_owned()).collect()
@@ -197,6 +200,10 @@ mod tests {
         let mut spec = spec(Action::Shell("true".into()));
         Arc::make_mut(&mut spec.surroundings).env.insert("HOME".into(), "/elsewhere".into());
         Arc::make_mut(&mut spec.surroundings).env.insert("TWITCHER_RUN".into(), "forged".into());
+        spec.machine = Arc::new(Machine {
+            host: "web-17".to_owned(),
+            vars: [("db-host".to_owned(), "db 1".to_owned())].into(),
+        });
         let env = environment(&spec, &details(), None, std::iter::empty());
         let shown: Vec<String> =
             env.iter().map(|(name, value)| format!("{name}={}", value.to_string_lossy())).collect();
@@ -210,10 +217,12 @@ mod tests {
                 "SHELL=/bin/sh",
                 "TWITCHER_ATTEMPT=2",
                 "TWITCHER_COALESCED=3",
+                "TWITCHER_HOST=web-17",
                 "TWITCHER_KEY=/git/head",
                 "TWITCHER_REASON=retry",
                 "TWITCHER_RUN=ledger-1-1",
                 "TWITCHER_STORE=main",
+                "TWITCHER_VAR_DB_HOST=db 1",
                 "TWITCHER_VERSION=1042",
                 "TWITCHER_WATCH=git",
                 "USER=root",

@@ -28,6 +28,7 @@ pub(super) fn spec(action: Action) -> WatchSpec {
     WatchSpec {
         name: WatchName::new("git").unwrap(),
         description: String::new(),
+        enabled: true,
         target: Target {
             store: StoreName::new("main").unwrap(),
             key: Key::new("/git/head").unwrap(),
@@ -48,6 +49,8 @@ pub(super) fn spec(action: Action) -> WatchSpec {
         output: Output::Log,
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
+        mutex: None,
+        machine: Arc::default(),
         policy: Arc::default(),
     }
 }

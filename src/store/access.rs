@@ -11,6 +11,7 @@ use crate::watch::{Key, Spelling, Version};
 
 /// One key with what the store knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// Its value; `None` for a directory, and in a [`Listing`] for a node that only has children.
     pub value: Option<Bytes>,
@@ -25,6 +26,7 @@ pub struct Entry {
 
 /// What must hold for a write; the store checks it in the same step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Condition {
     /// Nothing.
     Any,
@@ -57,7 +59,7 @@ pub enum Change {
         condition: Condition,
     },
     /// Write nothing, and let the transaction fail unless the condition holds for this key. Only in
-    /// [`Access::transact`].
+    /// [`Store::transact`](super::Store::transact).
     Require {
         /// The key, which the transaction need not write.
         key: Key,
@@ -66,8 +68,9 @@ pub enum Change {
     },
 }
 
-/// How a key is put.
+/// How a key is put. By default it stays until it is deleted, and everybody may change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct PutOptions {
     /// The key ends with this [`Tenure`](super::Tenure); `None`: it stays until it is deleted.
     pub tenure: Option<TenureId>,
@@ -75,8 +78,25 @@ pub struct PutOptions {
     pub acl: NodeAcl,
 }
 
+impl PutOptions {
+    /// The same for a key that ends with a tenure.
+    #[must_use]
+    pub fn with_tenure(mut self, tenure: TenureId) -> Self {
+        self.tenure = Some(tenure);
+        self
+    }
+
+    /// The same with this access list.
+    #[must_use]
+    pub fn with_acl(mut self, acl: NodeAcl) -> Self {
+        self.acl = acl;
+        self
+    }
+}
+
 /// The access list of a new ZooKeeper node. Nodes above it that are made along the way are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum NodeAcl {
     /// Everybody may do everything.
     #[default]
@@ -108,7 +128,7 @@ impl Child {
 }
 
 impl Change {
-    /// A put of a key that stays until it is deleted and that everybody may change.
+    /// A put with the default [`PutOptions`].
     pub fn put(key: Key, value: impl Into<Bytes>, condition: Condition) -> Self {
         Self::Put { key, value: value.into(), condition, options: PutOptions::default() }
     }
@@ -154,13 +174,17 @@ pub enum Reached {
 
 /// A subtree read at one moment (etcd), or node by node (`ZooKeeper`, dir).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Listing {
     /// Entries by path relative to the key that was asked for: `""` for itself, `"a/b"` below.
     pub entries: std::collections::BTreeMap<String, Entry>,
     /// The revision at which all of it held; etcd only.
     pub revision: Option<i64>,
-    /// Keys that are there and not among the entries, because they have no path of their own ([`LEFT_OUT`]); etcd only.
-    pub left_out: u64,
+    /// Keys, escaped, that are there and not among the entries, because they have no path of their own ([`LEFT_OUT`]);
+    /// etcd only.
+    pub left_out: Vec<String>,
+    /// What else is left out, a sentence for each entry: what may not be read, or is in a circle of links; dir only.
+    pub unreadable: Vec<String>,
 }
 
 /// Why etcd's keys are left out.
@@ -279,12 +303,7 @@ impl Access {
         }
     }
 
-    /// Makes all of these changes in one transaction, or none: also where a [`Change::Require`] does not hold. Returns
-    /// the version of each key that was put, in their order.
-    ///
-    /// Sent once. [`StoreError::Unanswered`]: it may have been made, so read before it is sent again.
-    /// [`StoreError::Refused`]: it does not fit into one transaction (more than about a hundred changes or a
-    /// megabyte; in a `dir` store, more than one write), or its tenure is over.
+    /// Makes all of these changes in one transaction, or none; see [`Store::transact`](super::Store::transact).
     pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
         admit_transaction(changes)?;
         match self {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// A failed conversation with a store.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// No connection, or it was lost, or the store did not answer in time. Worth trying again.
     #[error("{what}: {why}")]

@@ -42,6 +42,11 @@ impl StoreKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Etcd, Self::ZooKeeper, Self::Dir];
 
+    /// The schemes of all URLs, as `--help` and messages list them.
+    pub fn schemes() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().flat_map(|kind| kind.facts().schemes.iter().copied())
+    }
+
     /// The table.
     pub const fn facts(self) -> Facts {
         match self {
@@ -89,7 +94,7 @@ impl Facts {
 
 impl StoreUrl {
     /// Which kind of store it is the URL of.
-    pub const fn kind(&self) -> StoreKind {
+    pub(crate) const fn kind(&self) -> StoreKind {
         match self {
             Self::Etcd { .. } => StoreKind::Etcd,
             Self::ZooKeeper { .. } => StoreKind::ZooKeeper,
@@ -105,9 +110,6 @@ mod tests {
 
     #[test]
     fn every_scheme_makes_a_url_of_its_kind() {
-        let schemes: Vec<&str> =
-            StoreKind::ALL.iter().flat_map(|kind| kind.facts().schemes).copied().collect();
-        assert_eq!(schemes, crate::store::url::SCHEMES);
         for kind in StoreKind::ALL {
             for scheme in kind.facts().schemes {
                 let place = if kind == StoreKind::Dir { "/a" } else { "a" };

@@ -1,27 +1,29 @@
 //! Stores: every back end turned into the same level-triggered stream of states.
 //!
 //! `driver` does once for all what makes the stream trustworthy (reconnect, back-off, re-read,
-//! de-duplicate, verify). A back end opens one [`session`](mod@session) at a time, and may not retry.
+//! de-duplicate, verify). A back end opens one session at a time, and may not retry.
 
-pub mod access;
-pub mod dir;
-pub mod driver;
-pub mod error;
-pub mod etcd;
-pub mod files;
-pub mod kind;
-pub mod requests;
-pub mod session;
-pub mod spec;
-pub mod tenure;
-pub mod url;
-pub mod zookeeper;
+pub(crate) mod access;
+pub(crate) mod dir;
+pub(crate) mod driver;
+pub(crate) mod error;
+pub(crate) mod etcd;
+pub(crate) mod files;
+mod key_fault;
+mod kind;
+pub(crate) mod requests;
+pub(crate) mod session;
+pub(crate) mod spec;
+pub(crate) mod tenure;
+pub(crate) mod url;
+pub(crate) mod zookeeper;
 
-pub use access::Access;
+pub(crate) use access::Access;
+pub use access::{Change, Condition, Entry, Listing, NodeAcl, PutOptions, Reached};
 pub use driver::{Freshness, FreshnessReader, Health, LinkState, Store, Subscribe, Subscription, Update};
 pub use error::StoreError;
-pub use files::StoreFiles;
-pub use kind::StoreKind;
+pub(crate) use files::StoreFiles;
+pub(crate) use kind::StoreKind;
 pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
 pub use tenure::{Tenure, TenureId};
 pub use url::InvalidStoreUrl;

@@ -18,9 +18,6 @@ use crate::watch::{Key, StoreName, Version};
 /// Time limit for connecting, and then for each request.
 pub const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
-/// ZooKeeper's session time-out, which a URL does not say.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The connection for single requests, if open, and the ZooKeeper sessions of tenures.
 #[derive(Default)]
 pub(super) struct Requester {
@@ -71,7 +68,7 @@ impl Requester {
 
 impl Store {
     /// Connects to the store at a URL such as `etcd://localhost:2379/prefix`, `zookeeper://localhost:2181` or
-    /// `dir:///var/lib/keys`, and fails if it does not answer within [`REQUEST_LIMIT`].
+    /// `dir:///var/lib/keys`, and fails if it does not answer within 5 seconds.
     ///
     /// Users and certificates are not part of a URL: see [`Store::open`].
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
@@ -79,8 +76,7 @@ impl Store {
         let url: StoreUrl =
             url.parse().map_err(|error: super::InvalidStoreUrl| refused(error.to_string()))?;
         let name = StoreName::new("store").map_err(|error| refused(error.to_string()))?;
-        let spec = StoreSpec { name, url, credentials: None, tls: None, session_timeout: SESSION_TIMEOUT };
-        let store = Self::open(spec);
+        let store = Self::open(StoreSpec::new(name, url));
         store.requester.access(store.spec()).await?;
         Ok(store)
     }
@@ -127,7 +123,13 @@ impl Store {
         self.ask(|access| async move { access.apply(changes, progress).await }).await
     }
 
-    /// Makes all of these changes in one transaction, or none; see [`Access::transact`].
+    /// Makes all of these changes in one transaction, or none: also where a [`Change::Require`] does not hold. Returns
+    /// the version of each key that was put, in their order.
+    ///
+    /// Sent once. [`StoreError::Conflict`]: a condition does not hold, and nothing was changed.
+    /// [`StoreError::Unanswered`]: it may have been made, so read before it is sent again.
+    /// [`StoreError::Refused`]: it does not fit into one transaction (more than about a hundred changes or a
+    /// megabyte; in a `dir` store, more than one write), or its tenure is over.
     pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
         let tenure = changes.iter().find_map(Change::tenure);
         match (&self.spec().url, tenure) {

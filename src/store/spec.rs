@@ -8,6 +8,7 @@ use crate::watch::StoreName;
 
 /// A store as configured; equal specs need no reconnect.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoreSpec {
     /// Its name.
     pub name: StoreName,
@@ -17,12 +18,31 @@ pub struct StoreSpec {
     pub credentials: Option<Credentials>,
     /// Certificates, where the URL says `+tls` (or a `tls` table does).
     pub tls: Option<Tls>,
-    /// ZooKeeper's session time-out as asked of the server.
+    /// The session time-out that is asked of ZooKeeper: 1 s to 10 min, what lies outside is clamped.
     pub session_timeout: Duration,
+}
+
+/// The shortest and longest ZooKeeper session time-out. Servers narrow it further by their own settings.
+const SESSION_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(10));
+
+impl StoreSpec {
+    /// A store without credentials, with the system's certificate authorities and a session time-out of 10 s.
+    /// The fields can be changed before it is opened.
+    pub fn new(name: StoreName, url: StoreUrl) -> Self {
+        Self { name, url, credentials: None, tls: None, session_timeout: Duration::from_secs(10) }
+    }
+
+    /// The same with every duration in its range.
+    pub(super) fn clamped(mut self) -> Self {
+        let (shortest, longest) = SESSION_TIMEOUT;
+        self.session_timeout = self.session_timeout.clamp(shortest, longest);
+        self
+    }
 }
 
 /// A parsed store URL. Displays as it is written; never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreUrl {
     /// `etcd://HOST:PORT,…/PREFIX`.
     Etcd {
@@ -67,6 +87,7 @@ impl fmt::Display for StoreUrl {
 /// How a user authenticates. Secrets stay in files and are read at each login, so that a rotated password needs no
 /// reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Credentials {
     /// etcd: user name, and a file with the password (a newline at its end does not count).
     Password {
@@ -84,6 +105,7 @@ pub enum Credentials {
 
 /// Certificates, as PEM files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Tls {
     /// Certificate authorities of the server; the system's if absent.
     pub ca: Option<PathBuf>,

@@ -5,10 +5,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::StoreUrl;
-
-/// The schemes, as `--help` and messages list them.
-pub const SCHEMES: [&str; 5] = ["etcd", "etcd+tls", "zookeeper", "zookeeper+tls", "dir"];
+use super::{StoreKind, StoreUrl};
 
 /// etcd's client port, IANA.
 const ETCD_PORT: u16 = 2379;
@@ -19,6 +16,7 @@ const ZOOKEEPER_TLS_PORT: u16 = 2281;
 
 /// Why a store URL is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidStoreUrl {
     /// No `://`.
     #[error("a store URL begins with its kind, as in `etcd://host:2379/prefix` or `dir:///var/lib/keys`")]
@@ -65,7 +63,7 @@ pub enum InvalidStoreUrl {
 }
 
 fn kinds() -> String {
-    SCHEMES.map(|scheme| format!("`{scheme}://`")).join(", ")
+    StoreKind::schemes().map(|scheme| format!("`{scheme}://`")).collect::<Vec<_>>().join(", ")
 }
 
 impl FromStr for StoreUrl {
@@ -83,7 +81,7 @@ impl FromStr for StoreUrl {
 }
 
 fn understand(scheme: &str, rest: &str) -> Result<StoreUrl, InvalidStoreUrl> {
-    if !SCHEMES.contains(&scheme) {
+    if !StoreKind::schemes().any(|known| known == scheme) {
         let word = scheme.chars().filter(char::is_ascii_graphic).take(20).collect();
         return Err(InvalidStoreUrl::UnknownScheme(word));
     }
@@ -266,7 +264,7 @@ mod tests {
         #[test]
         fn any_text_is_answered(text in ".{0,80}", tail in "[a-z0-9:/,\\[\\].@]{0,30}") {
             let _ = parse(&text);
-            for scheme in SCHEMES {
+            for scheme in StoreKind::schemes() {
                 if let Ok(url) = parse(&format!("{scheme}://{tail}")) {
                     proptest::prop_assert_eq!(parse(&url.to_string()), Ok(url));
                 }

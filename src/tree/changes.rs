@@ -8,6 +8,9 @@ use tokio::time::{Instant, timeout_at};
 use super::seen::Seen;
 use super::snapshot::{Difference, Scope, Snapshot};
 
+/// The longest that a change is held back. More may exceed what a clock can add.
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
+
 /// A stream of changes of a [`Tree`](super::Tree). Ends with the tree. Rewriting the same value is no change.
 ///
 /// ```
@@ -45,6 +48,7 @@ pub struct Changes {
 
 /// The differences since the last delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Changed {
     /// The whole tree as it is now.
     pub snapshot: Snapshot,
@@ -62,6 +66,7 @@ impl Changes {
     ) -> Self {
         let now = seen.borrow_and_update().clone();
         let told = now.loaded.then_some(now.snapshot);
+        let (settle, longest) = (settle.min(LONGEST), longest.min(LONGEST));
         Self { seen, path: path.to_owned(), scope, settle, longest, told }
     }
 

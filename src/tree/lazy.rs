@@ -15,8 +15,7 @@ use crate::watch::{InvalidKey, Key};
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use twitcher::store::Store;
-/// use twitcher::store::access::Condition;
+/// use twitcher::store::{Condition, Store};
 /// use twitcher::tree::LazyTree;
 /// use twitcher::watch::Key;
 ///

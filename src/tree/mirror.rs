@@ -107,7 +107,7 @@ impl Tree {
     }
 
     /// Changes from now on at a path, or at and below it, delivered when nothing has changed for `settle`, but not later
-    /// than `longest` after the first change. A `settle` of zero delivers at once.
+    /// than `longest` after the first change. A `settle` of zero delivers at once; both are at most 10 years.
     pub fn changes(&self, path: &str, scope: Scope, settle: Duration, longest: Duration) -> Changes {
         Changes::new(self.seen.clone(), path, scope, settle, longest)
     }

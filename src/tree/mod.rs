@@ -1,15 +1,17 @@
 //! Subtrees: as documents, as live mirrors, and as topics to subscribe to.
 
-pub mod changes;
-pub mod document;
-pub mod lazy;
-pub mod mirror;
-pub mod node;
-pub mod place;
-pub mod plan;
-pub mod seen;
+pub(crate) mod changes;
+#[cfg(feature = "daemon")]
+pub(crate) mod document;
+pub(crate) mod lazy;
+pub(crate) mod mirror;
+pub(crate) mod node;
+pub(crate) mod place;
+#[cfg(feature = "cli")]
+pub(crate) mod plan;
+mod seen;
 mod snapshot;
-pub mod subscribers;
+pub(crate) mod subscribers;
 
 pub use changes::{Changed, Changes};
 pub use lazy::LazyTree;

@@ -28,6 +28,7 @@ pub fn key_text(key: &Key, path: &str, spelling: Spelling) -> String {
 }
 
 /// A path in quotes, as a message shows it: in one line, and without the middle of a very long one.
+#[cfg(feature = "daemon")]
 pub fn quoted(path: &str) -> String {
     const LONGEST: usize = 160;
     const END: usize = 40;
@@ -40,6 +41,20 @@ pub fn quoted(path: &str) -> String {
     format!("{:?}", format!("{beginning}…{end}"))
 }
 
+/// The beginning of a value in one line: text in quotes with control characters escaped, or a count of bytes.
+pub(crate) fn glimpse(value: &[u8], characters: usize) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => {
+            let mut shown: String = text.chars().take(characters).flat_map(char::escape_debug).collect();
+            if text.chars().nth(characters).is_some() {
+                shown.push('…');
+            }
+            format!("\"{shown}\"")
+        }
+        Err(_) => format!("<{} bytes>", value.len()),
+    }
+}
+
 /// Whether a path is another or below it; everything is below `""`.
 pub fn is_within(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| above.is_empty() || rest.is_empty() || rest.starts_with('/'))
@@ -48,6 +63,12 @@ pub fn is_within(path: &str, above: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_shown_in_one_bounded_line() {
+        assert_eq!(glimpse(&[b'x'; 5], 3), "\"xxx…\"");
+        assert_eq!(glimpse(b"\xff\0", 3), "<2 bytes>");
+    }
 
     #[test]
     fn a_path_is_put_behind_its_key() {

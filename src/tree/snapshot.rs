@@ -7,8 +7,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as Plain, StrDeserializer};
 
-use super::place::{is_within, key_read, key_text};
-use super::plan::glimpse;
+use super::place::{glimpse, is_within, key_read, key_text};
 use crate::store::dir;
 use crate::watch::{Content, InvalidKey, Key, Spelling, State, Subtree, Version};
 
@@ -23,6 +22,7 @@ pub struct Snapshot {
 /// A value that does not have the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key} holds {value}, which is no {wanted}: {why}")]
+#[non_exhaustive]
 pub struct ReadError {
     /// The key in its store.
     pub key: String,
@@ -36,6 +36,7 @@ pub struct ReadError {
 
 /// How much of a subtree to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Scope {
     /// Exactly one node.
     Node,
@@ -46,6 +47,7 @@ pub enum Scope {
 /// A path that is not what it was: its value is another one, or that of [another key](Snapshot::key_of). `Some(None)` is
 /// a node without a value, `None` no node.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// The path, relative to the top of the subtree.
     pub path: Arc<str>,

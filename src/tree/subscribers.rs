@@ -34,6 +34,7 @@ pub struct NameTaken(pub String, pub Topic);
 
 /// One subscriber as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listed {
     /// Its name.
     pub name: String,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use super::words::choice;
@@ -15,6 +16,22 @@ pub enum Action {
     Program(Vec<OsString>),
     /// The text of a program that begins with `#!`, run from a private file.
     Script(String),
+}
+
+impl fmt::Display for Action {
+    /// As a person would type it; of a script, its text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shell(text) | Self::Script(text) => f.write_str(text),
+            Self::Program(arguments) => {
+                for (at, argument) in arguments.iter().enumerate() {
+                    let gap = if at == 0 { "" } else { " " };
+                    write!(f, "{gap}{}", argument.display())?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Who an action runs as.

@@ -44,12 +44,13 @@ impl Fingerprint {
 
 impl WatchSpec {
     /// The identity of this definition: equal exactly where nothing differs that decides when or how the action
-    /// runs. Name and description are no part of it, nor what was looked up on this machine (an account's groups,
-    /// home and shell) or drawn for it (the wait out of `splay`).
+    /// runs. Name, description and `enabled` are no part of it, nor what was looked up on this machine (an account's
+    /// groups, home and shell), drawn for it (the wait out of `splay`) or told to every action (`TWITCHER_VAR_…`).
     pub fn identity(&self) -> String {
         let Self {
             name: _,
             description: _,
+            enabled: _,
             target,
             action,
             surroundings,
@@ -58,6 +59,8 @@ impl WatchSpec {
             output,
             verify_interval,
             splay,
+            mutex,
+            machine: _,
             policy,
         } = self;
         let Target { store, key, watch_type } = target;
@@ -72,6 +75,9 @@ impl WatchSpec {
         identity.unless_default("output", output.word(), "log");
         identity.duration("verify_interval", *verify_interval, VERIFY_INTERVAL);
         identity.duration("splay", *splay, Duration::ZERO);
+        if let Some(mutex) = mutex {
+            identity.text("mutex", mutex.as_str());
+        }
         identity.policy(policy);
         identity.0
     }

@@ -2,27 +2,45 @@
 //!
 //! Plain values without input or output. Every other room may use this one; it uses none.
 
-mod action;
+#[cfg(feature = "daemon")]
+pub(crate) mod action;
+#[cfg(feature = "daemon")]
 mod identity;
-mod name;
-mod outcome;
-mod run;
-mod spec;
+#[cfg(feature = "daemon")]
+pub(crate) mod machine;
+pub(crate) mod name;
+#[cfg(feature = "daemon")]
+pub(crate) mod outcome;
+#[cfg(feature = "daemon")]
+pub(crate) mod run;
+#[cfg(feature = "daemon")]
+pub(crate) mod spec;
 mod state;
 mod subtree;
-mod target;
+pub(crate) mod target;
 mod words;
 
-pub use action::{Account, Action, Limit, Surroundings};
-pub use identity::Fingerprint;
-pub use name::{InvalidName, StoreName, WatchName};
-pub use outcome::{Outcome, SignalNumber, Verdict};
-pub use run::{ProcessIdentity, Reason, RunId, RunRecord};
-pub use spec::{
+#[cfg(feature = "daemon")]
+pub(crate) use action::{Account, Action, Limit, Surroundings};
+#[cfg(feature = "daemon")]
+pub(crate) use identity::Fingerprint;
+#[cfg(feature = "daemon")]
+pub(crate) use machine::{Machine, variable};
+pub use name::{InvalidName, StoreName};
+#[cfg(feature = "daemon")]
+pub(crate) use name::{MutexName, WatchName};
+#[cfg(feature = "daemon")]
+pub(crate) use outcome::{Outcome, SignalNumber, Verdict};
+#[cfg(feature = "daemon")]
+pub(crate) use run::{ProcessIdentity, Reason, RunId, RunRecord};
+#[cfg(feature = "daemon")]
+pub(crate) use spec::{
     Format, Guard, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName,
     RunOnLoad, VERIFY_INTERVAL, WatchSpec,
 };
-pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version, is_same};
+pub(crate) use state::is_same;
+pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version};
 pub use subtree::{Different, Node, Origin, Subtree, Written};
-pub use target::{Detail, InvalidKey, Key, Spelling, Target, WatchType};
-pub use words::{Choice, Word};
+pub(crate) use target::Target;
+pub use target::{Detail, InvalidKey, Key, Spelling, WatchType};
+pub(crate) use words::{Choice, Word};

@@ -48,6 +48,7 @@ macro_rules! name {
     };
 }
 
+#[cfg(feature = "daemon")]
 name! {
     /// The unique name of a watch: what logs, status and ledger call it.
     WatchName
@@ -55,6 +56,11 @@ name! {
 name! {
     /// The name of a store in `twitcher.conf`.
     StoreName
+}
+#[cfg(feature = "daemon")]
+name! {
+    /// The name of a mutex, which exists by being named.
+    MutexName
 }
 
 #[cfg(test)]

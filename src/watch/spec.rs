@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::words::choice;
-use super::{Action, SignalNumber, Surroundings, Target, WatchName, WatchType};
+use super::{Action, Machine, MutexName, SignalNumber, Surroundings, Target, WatchName, WatchType};
 
 /// The whole definition of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct WatchSpec {
     pub name: WatchName,
     /// Text for people.
     pub description: String,
+    /// Whether it does anything; a disabled watch is known and shown.
+    pub enabled: bool,
     /// What is watched.
     pub target: Target,
     /// What is run.
@@ -31,16 +33,27 @@ pub struct WatchSpec {
     pub verify_interval: Duration,
     /// The longest wait before a start; [`PolicySpec::splay`] is what was drawn from it.
     pub splay: Duration,
+    /// Of all watches of this machine with the same mutex, at most one run lives at a time.
+    pub mutex: Option<MutexName>,
+    /// Where it runs, for the environment of the action. Shared by all watches.
+    pub machine: Arc<Machine>,
     /// When it is run. Shared among watches with equal policies.
     pub policy: Arc<PolicySpec>,
 }
 
 impl WatchSpec {
-    /// Whether the two differ in nothing but the text for people.
+    /// Whether the two differ at most in what the next run's environment says of the machine, which is no part of the
+    /// definition.
+    pub fn is_defined_as(&self, other: &Self) -> bool {
+        self.description == other.description && self.means_the_same_as(other)
+    }
+
+    /// Whether the two differ in nothing but the text for people and the machine: a live watch takes these over.
     pub fn means_the_same_as(&self, other: &Self) -> bool {
         let Self {
             name,
             description: _,
+            enabled,
             target,
             action,
             surroundings,
@@ -49,12 +62,15 @@ impl WatchSpec {
             output,
             verify_interval,
             splay,
+            mutex,
+            machine: _,
             policy,
         } = self;
         (name, target, action, surroundings)
             == (&other.name, &other.target, &other.action, &other.surroundings)
             && (pipe_stdin, format, output) == (&other.pipe_stdin, &other.format, &other.output)
             && (verify_interval, splay, policy) == (&other.verify_interval, &other.splay, &other.policy)
+            && (enabled, mutex) == (&other.enabled, &other.mutex)
     }
 }
 

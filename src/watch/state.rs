@@ -16,6 +16,7 @@ pub struct Seq(pub u64);
 
 /// The store's own mark of a state; equal versions of one store life mean equal states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Version {
     /// etcd `mod_revision`, ZooKeeper `mzxid` or `pzxid`: decimal.
     Revision(i64),
@@ -80,6 +81,7 @@ impl std::str::FromStr for Version {
 
 /// What was at a target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Content {
     /// Nothing: the key does not exist (children, tree: neither it nor anything below).
     Absent,
@@ -172,7 +174,7 @@ pub struct State {
 }
 
 impl State {
-    /// What [`is_same`] compares.
+    /// What `is_same` compares.
     pub fn as_seen(&self) -> (Version, &Content) {
         (self.version, &self.content)
     }

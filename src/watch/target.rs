@@ -15,6 +15,7 @@ pub struct Key(Arc<str>);
 
 /// A key that no store can hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidKey {
     /// Nothing was written.
     #[error("a key is not empty; the top of a store is `/`")]
@@ -75,6 +76,7 @@ pub enum Spelling {
 
 choice! {
     /// How much of a key is watched.
+    #[non_exhaustive]
     pub enum WatchType {
         Data = "data": "the value of exactly this key",
         Children = "children": "the names of what is directly below the key",
@@ -84,6 +86,7 @@ choice! {
 
 /// Whether a target's values are wanted, or only that they changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Detail {
     /// Values are read and carried.
     Values,

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use twitcher::process::{
+use twitcher::internals::process::{
     Ended, Launch, Leftovers, OutputSink, RunCommand, RunDetails, Running, SpawnError, Spawner,
 };
-use twitcher::watch::*;
+use twitcher::internals::watch::*;
 
 mod adoption;
 mod endings;
@@ -145,6 +145,7 @@ fn spec(action: Action) -> WatchSpec {
     WatchSpec {
         name: WatchName::new("git").unwrap(),
         description: String::new(),
+        enabled: true,
         target: Target {
             store: StoreName::new("main").unwrap(),
             key: Key::new("/git/head").unwrap(),
@@ -172,6 +173,8 @@ fn spec(action: Action) -> WatchSpec {
         output: Output::Log,
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
+        mutex: None,
+        machine: Arc::default(),
         policy: Arc::default(),
     }
 }

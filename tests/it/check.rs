@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
+use crate::fixture::executable;
+
 const NOBODY: u32 = 65534;
 
 /// Checks a watch file as nobody, who cannot reach the place that this binary was built in.
@@ -11,7 +13,7 @@ fn check_as_nobody(watch: &str) -> Output {
     let place = tempfile::tempdir().unwrap();
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let binary = place.path().join("twitcher");
-    std::fs::copy(env!("CARGO_BIN_EXE_twitcher"), &binary).unwrap();
+    executable::copy(env!("CARGO_BIN_EXE_twitcher"), &binary);
     let config = place.path().join("config");
     std::fs::create_dir(&config).unwrap();
     std::fs::write(config.join("a.toml"), watch).unwrap();

@@ -8,8 +8,8 @@ use std::process::Output;
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use twitcher::store::Condition;
 use twitcher::store::Store;
-use twitcher::store::access::Condition;
 use twitcher::watch::Key;
 
 use crate::fixture::etcd::Etcd;

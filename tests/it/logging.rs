@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tracing::subscriber::with_default;
-use twitcher::log::{self, Destination, LogLevel, Settings};
+use twitcher::internals::log::{self, Destination, LogLevel, Settings};
 
 /// Libraries are logged from `error` on only, so the tests speak as one of our modules.
 const OURS: &str = "twitcher::tests";

@@ -24,6 +24,7 @@ mod crash;
 mod documents;
 mod fixture_promises;
 mod logging;
+mod machines;
 mod monitor;
 mod nginx;
 mod operate;

@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::fixture::daemon::{Daemon, until};
 use crate::fixture::etcd::Etcd;
+use crate::fixture::executable;
 use crate::fixture::port::Port;
 use crate::fixture::program::{Program, good};
 use crate::fixture::server::{LONG, Server};
@@ -90,8 +91,7 @@ fn nginx_follows_its_keys(store: &str) {
     machine.program("twitcher", &format!("exec '{TWITCHER}' \"$@\""));
     let port = Port::claim();
     std::fs::write(at("locations.conf"), "").unwrap();
-    std::fs::write(at("regenerate"), REGENERATE).unwrap();
-    std::fs::set_permissions(at("regenerate"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    executable::write(Path::new(&at("regenerate")), REGENERATE);
     let server = format!("server {{ listen 127.0.0.1:{port}; include {}; }}", at("locations.conf"));
     let _nginx = nginx(&machine, place.path(), &server);
     serves(port.number(), "/", "404");
@@ -149,4 +149,16 @@ fn the_example_writes_the_upstreams() {
     daemon.run();
     daemon.until_converged("nginx-upstream");
     serves(front.number(), "/", "second");
+
+    // A file that nginx refuses does not take the place of the good one.
+    let good = std::fs::read_to_string(place.join("conf.d/upstream.conf")).unwrap();
+    daemon.put("/nginx/upstream/web2", "no such server;;");
+    daemon.until_watch("nginx-upstream", |watch| watch["failures"].as_u64() > Some(0));
+    assert_eq!(std::fs::read_to_string(place.join("conf.d/upstream.conf")).unwrap(), good);
+    daemon.put("/nginx/upstream/web2", format!("127.0.0.1:{one}"));
+    daemon.until_converged("nginx-upstream");
+    serves(front.number(), "/", "first");
+    let left = std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("conf.new")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -1,6 +1,9 @@
 //! What an operator asks of a running daemon, and what it answers.
 
 mod crowds;
+mod escapes;
+mod status;
+mod wait;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -241,6 +244,7 @@ fn metrics_health_and_readiness_are_served() {
     for line in [
         "twitcher_watch_runs_total{watch=\"a\",outcome=\"succeeded\"} 1",
         "twitcher_watch_converged{watch=\"a\"} 1",
+        "twitcher_watch_gave_up{watch=\"a\"} 0",
         "twitcher_store_connected{store=\"local\"} 1",
     ] {
         assert!(page.contains(line), "{line} is not in {page}");

@@ -3,15 +3,18 @@
 //! Only what names another machine or a place of this one is put in the place of the page's own, and programs that
 //! would change this machine (`sudo`, `apt-get`, `systemctl`) are small stand-ins.
 
+mod containers;
 mod git_pull;
 mod help;
 mod installed;
 mod readme;
+mod templates;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use crate::fixture::executable;
 
 pub(crate) const TWITCHER: &str = env!("CARGO_BIN_EXE_twitcher");
 
@@ -54,8 +57,7 @@ impl Machine {
     /// A program of this machine, as a shell script.
     pub(crate) fn program(&self, name: &str, script: &str) {
         let path = self.programs.join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        executable::write(&path, &format!("#!/bin/sh\n{script}\n"));
     }
 
     /// The text as it is on this machine.

@@ -1,5 +1,7 @@
 //! The `dir` store's session and single requests, on real files.
 
+mod links;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -8,9 +10,9 @@ use std::time::Duration;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::linkat;
 use tempfile::TempDir;
-use twitcher::store::access::{Change, Condition, Reached};
-use twitcher::store::dir::{self, Threads};
-use twitcher::store::session::{Command, Proof, TargetId};
+use twitcher::internals::store::dir::{self, Threads};
+use twitcher::internals::store::session::{Command, Proof, TargetId};
+use twitcher::store::{Change, Condition, Reached};
 use twitcher::store::{StoreError, StoreSpec, StoreUrl};
 use twitcher::watch::WatchType::{Children, Data, Tree};
 use twitcher::watch::{Content, Key, Version};
@@ -442,7 +444,9 @@ async fn what_is_no_file_is_never_read_replaced_or_waited_for() {
         assert_eq!(access.children(&key).await.unwrap(), None, "{name}");
         assert!(!access.delete(&key, Condition::Any).await.unwrap(), "{name}");
         let refused = access.put(&key, "x".into(), Condition::Any).await.unwrap_err();
-        assert!(refused.to_string().contains("neither a regular file nor a directory"), "{refused}");
+        let why =
+            if name == "link" { "leads out of the store" } else { "neither a regular file nor a directory" };
+        assert!(refused.to_string().contains(why), "{refused}");
         assert!(at(name).symlink_metadata().is_ok(), "{name} is still there");
     }
     assert_eq!(access.tree(&key("/")).await.unwrap().entries.len(), 1);

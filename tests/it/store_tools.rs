@@ -1,5 +1,6 @@
 //! get, put, del, ls, dump and load as they are typed, against each kind of store.
 
+mod left_out;
 mod places;
 mod typed;
 mod unanswered;

@@ -40,7 +40,7 @@ pub(super) fn watch() -> String {
         "[[watch]]\nname = \"git-pull\"\nkey = \"/git/head\"\naction = \"git pull --quiet\"\ncwd = \"/srv/app\"\nuid = \
          \"deploy\"\ntimeout = \"2m\"",
     );
-    paragraph(&mut page, "More are in /usr/share/doc/twitcher/examples.");
+    paragraph(&mut page, "More are in /usr/share/twitcher/examples.");
     finish(page, "twitcher(1), twitcher-check(1), twitcher.conf(5)")
 }
 
@@ -57,6 +57,25 @@ pub(super) fn conf() -> String {
     );
     page.control("SH", ["SETTINGS"]);
     fields(&mut page, DAEMON);
+    page.control("SH", ["NAMES FOR THIS MACHINE"]);
+    paragraph(
+        &mut page,
+        "The table [vars] holds names and strings, such as role = \"web\". In key, cwd and env of watch files ${role} \
+         stands for web, and ${host} for the name of this machine; $${ is a literal ${. Actions get them as \
+         TWITCHER_VAR_ROLE and TWITCHER_HOST.",
+    );
+    paragraph(
+        &mut page,
+        "What differs between machines may stand in /etc/twitcher/local.conf: host and [vars], nothing else. It wins \
+         over twitcher.conf, so that all other files can be the same on every machine, and it is read when that is.",
+    );
+    page.control("SH", ["DEFAULTS"]);
+    paragraph(
+        &mut page,
+        "The table [defaults] holds fields of watch files, for every watch that does not say otherwise: any but name, \
+         description, key, action, script and hosts. env and limits are merged by name, and the watch wins. A default \
+         that does not fit a watch, such as notify_signal with run_mode = \"restart\", is skipped for it.",
+    );
     page.control("SH", ["STORES"]);
     paragraph(&mut page, "Each store is a table [store.NAME]. Watches and commands use it by its name.");
     fields(&mut page, STORE);
@@ -93,6 +112,8 @@ const VARIABLES: &[(&str, &str)] = &[
     ("TWITCHER_ATTEMPT", "1, and more for retries"),
     ("TWITCHER_COALESCED", "how many updates this run stands for"),
     ("TWITCHER_RUN", "unique id of the run, in every log line of it"),
+    ("TWITCHER_HOST", "name of this host"),
+    ("TWITCHER_VAR_NAME", "the value of each name of [vars], in capitals and with _ for -"),
 ];
 
 /// What the pages are about, at their foot.

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::fields::{DAEMON, Field, Kind, STORE, TLS, WATCH};
+use crate::config::fields::{DAEMON, Field, Kind, NOT_DEFAULTS, STORE, TLS, WATCH};
 
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
@@ -35,6 +35,15 @@ pub(super) fn conf() -> Value {
     schema["title"] = json!("Settings and stores of twitcher");
     let mut store = object(STORE);
     store["properties"]["tls"] = object(TLS);
+    let default = |field: &&Field| !NOT_DEFAULTS.contains(&field.name);
+    schema["properties"]["defaults"] = object(WATCH.iter().filter(default));
+    schema["properties"]["defaults"]["description"] = json!("For every watch that does not say otherwise.");
+    schema["properties"]["vars"] = json!({
+        "description": "Names for this machine, used as ${name} in watch files.",
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z][a-z0-9_-]*$", "not": { "const": "host" } },
+        "additionalProperties": { "type": "string" }
+    });
     schema["properties"]["store"] = json!({
         "description": "The stores, by name.",
         "type": "object",
@@ -43,15 +52,16 @@ pub(super) fn conf() -> Value {
     schema
 }
 
-fn object(fields: &[Field]) -> Value {
+fn object<'f>(fields: impl IntoIterator<Item = &'f Field, IntoIter: Clone>) -> Value {
+    let fields = fields.into_iter();
     let mut properties = Map::new();
-    for field in fields {
+    for field in fields.clone() {
         for name in std::iter::once(field.name).chain(field.alias) {
             properties.insert(name.to_owned(), property(field));
         }
     }
     let required: Vec<&str> =
-        fields.iter().filter(|field| field.default.is_none()).map(|field| field.name).collect();
+        fields.filter(|field| field.default.is_none()).map(|field| field.name).collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
 }
 
@@ -70,7 +80,7 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Line | Kind::Name | Kind::Key | Kind::Address | Kind::Url => {
             json!({ "type": "string", "minLength": 1 })
         }
-        Kind::Path => json!({ "type": "string", "pattern": "^/" }),
+        Kind::Path => json!({ "type": "string", "pattern": "^(/|\\$\\{)" }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::FlagOr(words) => {
             let mut values = vec![json!(true), json!(false)];
@@ -90,13 +100,13 @@ fn of_kind(kind: &Kind) -> Value {
         }),
         Kind::Duration { zero: true } => json!({
             "anyOf": [
-                { "type": "string", "pattern": "^ *[0-9.]*[0-9][0-9.]* *(ms|s|m|h) *$" },
+                { "type": "string", "pattern": "^ *([0-9.]*[0-9][0-9.]* *(ms|s|m|h|d) *)+$" },
                 { "type": "number", "minimum": 0 }
             ]
         }),
         Kind::Duration { zero: false } => json!({
             "anyOf": [
-                { "type": "string", "pattern": "^ *[0-9.]*[1-9][0-9.]* *(ms|s|m|h) *$" },
+                { "type": "string", "pattern": "^ *([0-9.]*[0-9][0-9.]* *(ms|s|m|h|d) *)*[0-9.]*[1-9][0-9.]* *(ms|s|m|h|d) *([0-9.]*[0-9][0-9.]* *(ms|s|m|h|d) *)*$" },
                 { "type": "number", "exclusiveMinimum": 0 }
             ]
         }),
@@ -120,6 +130,11 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Limits => json!({
             "type": "object",
             "additionalProperties": { "anyOf": [{ "type": "integer", "minimum": 0 }, { "enum": ["unlimited"] }] }
+        }),
+        Kind::Hosts => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": "^!?[^!]" },
+            "minItems": 1
         }),
         Kind::ExitCodes => json!({
             "type": "array",

@@ -3,8 +3,7 @@
 use std::cell::Cell;
 use std::fmt::Write as _;
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-
+use super::super::columns::{cut, width};
 use super::super::json::value_json;
 use super::super::{Failure, print};
 use crate::log::escape;
@@ -165,36 +164,10 @@ impl Line<'_> {
     }
 }
 
-/// At most so many columns, the last of them an ellipsis where something was cut.
-fn cut(mut text: String, width: usize) -> String {
-    if text.width() <= width {
-        return text;
-    }
-    let mut columns = 0;
-    let room = width.saturating_sub(1);
-    let end = text.char_indices().find(|(_, character)| {
-        columns += character.width().unwrap_or(0);
-        columns > room
-    });
-    text.truncate(end.map_or(0, |(end, _)| end));
-    text.push('…');
-    text
-}
-
-/// The terminal's width in characters, or what `COLUMNS` says; `None` where output goes elsewhere: lines whole.
-fn width() -> Option<usize> {
-    use std::io::IsTerminal;
-    if std::io::stdout().is_terminal() {
-        return crossterm::terminal::size()
-            .ok()
-            .map(|(columns, _)| columns.into())
-            .filter(|width| *width > 0);
-    }
-    std::env::var("COLUMNS").ok()?.parse().ok().filter(|width| *width > 0)
-}
-
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
     use super::*;
     use crate::watch::ContentHash;
 

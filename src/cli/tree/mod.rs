@@ -14,9 +14,7 @@ mod outline;
 mod search;
 mod terminal;
 mod value;
-mod wrap;
-
-pub use value::Mode;
+pub(super) mod wrap;
 
 use std::io::IsTerminal;
 use std::pin::pin;
@@ -96,7 +94,7 @@ async fn never_reached(tree: &Tree, args: &Args, common: &Common) -> Failure {
 
 async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
-    let entries = opened.entries(&args.key).await?;
+    let entries = opened.entries(&args.key).await?.entries;
     // An empty store has nothing at its top; that is no mistake of whoever asks.
     if entries.is_empty() && !args.key.base().is_empty() {
         return Err(opened.missing(&args.key).await);
@@ -203,6 +201,7 @@ fn link(tree: &Tree, loaded: bool) -> Link {
     let (freshness, health) = (tree.freshness(), tree.store().health().borrow().clone());
     // Of the two the store's health is the newer.
     let connected = health.state == LinkState::Connected;
+    let since = clock(health.since());
     match (freshness.error, connected) {
         (Some(why), true) if freshness.connected => Link::Refused(why),
         (_, true) => Link::Connected,
@@ -212,7 +211,7 @@ fn link(tree: &Tree, loaded: bool) -> Link {
                 .error
                 .or(why)
                 .unwrap_or_else(|| "the connection is lost; it is tried again".to_owned()),
-            since: clock(health.since),
+            since,
         },
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 /// Lines of whole words; a word that is wider than a line is broken where that is full.
-pub(super) fn words(text: &str, width: usize) -> Vec<String> {
+pub(in crate::cli) fn words(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         let mut parts = wrapped(word, width).into_iter();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{Args, ModeName};
 use crate::watch::{
-    Account, Action, Format, Key, Output, PolicySpec, Retries, RunMode, RunOnLoad, StoreName, Surroundings,
-    Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
+    Account, Action, Format, Key, Machine, Output, PolicySpec, Retries, RunMode, RunOnLoad, StoreName,
+    Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
 /// What a run has of who calls.
@@ -17,6 +17,8 @@ pub(super) struct Caller {
     pub(super) cwd: PathBuf,
     pub(super) account: Account,
     pub(super) umask: u32,
+    /// Where it runs.
+    pub(super) machine: Arc<Machine>,
     /// The store as it was typed.
     pub(super) store: String,
 }
@@ -50,6 +52,7 @@ fn watch(
     Ok(WatchSpec {
         name,
         description: String::new(),
+        enabled: true,
         target: Target { store: store.clone(), key: key.clone(), watch_type },
         action: Action::Program(args.command.clone()),
         surroundings: Arc::new(Surroundings {
@@ -66,6 +69,8 @@ fn watch(
         output: Output::Inherit,
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
+        mutex: None,
+        machine: Arc::clone(&caller.machine),
         policy: Arc::new(policy(args)),
     })
 }
@@ -116,7 +121,13 @@ mod tests {
             home: "/home/me".into(),
             shell: "/bin/sh".into(),
         };
-        let caller = Caller { cwd: "/here".into(), account, umask: 0o027, store: "etcd://a,b".into() };
+        let caller = Caller {
+            cwd: "/here".into(),
+            account,
+            umask: 0o027,
+            machine: Arc::default(),
+            store: "etcd://a,b".into(),
+        };
         lower(&args, &StoreName::new("command-line").unwrap(), &caller)
     }
 

@@ -132,6 +132,12 @@ impl From<OnDeleteName> for OnDelete {
     }
 }
 
+/// This machine, for the environment of the command.
+fn machine() -> std::sync::Arc<crate::watch::Machine> {
+    let host = crate::config::hostname();
+    std::sync::Arc::new(crate::watch::Machine { host, ..Default::default() })
+}
+
 /// How long a command may take.
 fn limit(text: &str) -> Result<Duration, String> {
     let limit = super::duration(text)?;
@@ -150,7 +156,13 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         is_of(from, &store.url).map_err(Failure::usage)?;
     }
     let from = args.from;
-    let caller = lower::Caller { cwd: directory()?, account: account()?, umask: umask(), store: typed };
+    let caller = lower::Caller {
+        cwd: directory()?,
+        account: account()?,
+        umask: umask(),
+        machine: machine(),
+        store: typed,
+    };
     let watches = lower::lower(&args, &store.name, &caller).map_err(Failure::usage)?;
     let settings = crate::log::Settings {
         destination: Destination::Stderr,

@@ -17,6 +17,17 @@ const LEVELS: &[Word] = &[
     Word::new("trace", "everything"),
 ];
 
+const HOST: Field = field(
+    "host",
+    Kind::Line,
+    "the machine's host name",
+    r#""web-17""#,
+    "Name of this machine: in reports, for splay and hosts, and as ${host} in watch files.",
+);
+
+/// The settings of `local.conf`, beside `[vars]`.
+pub const LOCAL: &[Field] = &[HOST];
+
 /// The daemon's settings, at the top of `twitcher.conf`.
 pub const DAEMON: &[Field] = &[
     field(
@@ -70,13 +81,7 @@ pub const DAEMON: &[Field] = &[
         r#""127.0.0.1:9464""#,
         "Address to serve /metrics, /healthz and /readyz on.",
     ),
-    field(
-        "host",
-        Kind::Line,
-        "the machine's host name",
-        r#""web-17""#,
-        "Name of this machine, in reports and for splay.",
-    ),
+    HOST,
 ];
 
 /// A store: `[store.NAME]`.

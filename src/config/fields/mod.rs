@@ -5,10 +5,10 @@
 mod daemon;
 mod watch;
 
-pub use daemon::{DAEMON, STORE, TLS};
-pub use watch::WATCH;
+pub use daemon::{DAEMON, LOCAL, STORE, TLS};
+pub use watch::{NOT_DEFAULTS, WATCH};
 
-pub use crate::watch::Word;
+pub(crate) use crate::watch::Word;
 
 /// A field of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Field {
     pub default: Option<&'static str>,
     /// A correct value, as TOML.
     pub example: &'static str,
+    /// Whether `${name}` in it stands for `host` or a name of `[vars]`.
+    pub expands: bool,
     /// What it means: plain sentences.
     pub doc: &'static str,
 }
@@ -85,6 +87,8 @@ pub enum Kind {
     Limits,
     /// An array of exit codes, not empty.
     ExitCodes,
+    /// An array of globs on host names, not empty.
+    Hosts,
     /// `address:port`.
     Address,
     /// A store URL.
@@ -112,7 +116,8 @@ impl Kind {
                 format!("a whole number from {least} to {most} or `\"{}\"`", word.word)
             }
             Self::Duration { .. } => {
-                "a duration such as `\"250ms\"`, `\"30s\"`, `\"5m\"`, `\"2h\"` or a number of seconds".into()
+                "a duration such as `\"250ms\"`, `\"30s\"`, `\"1h30m\"`, `\"1d\"` or a number of seconds"
+                    .into()
             }
             Self::Signal => "a signal such as `\"HUP\"`, `\"SIGHUP\"` or `1`".into(),
             Self::Command => "a string for `/bin/sh -c`, or an array of a program and its arguments".into(),
@@ -124,6 +129,7 @@ impl Kind {
             Self::Variables => "a table of environment variables, all strings".into(),
             Self::Limits => "a table of resource limits, whole numbers or `\"unlimited\"`".into(),
             Self::ExitCodes => "an array of exit codes, 0 to 255, that is not empty".into(),
+            Self::Hosts => "an array of patterns for host names, such as `[\"web-*\", \"!web-1\"]`".into(),
             Self::Address => "an address with a port, such as `\"127.0.0.1:9464\"`".into(),
             Self::Url => "a store URL".into(),
             Self::Log(words) => {
@@ -137,6 +143,11 @@ impl Field {
     /// A correct line: `timeout = "30s"`.
     pub fn sample(&self) -> String {
         format!("{} = {}", self.name, self.example)
+    }
+
+    /// The same field with `${name}` in its strings.
+    const fn expanded(self) -> Self {
+        Self { expands: true, ..self }
     }
 
     /// Whether this is what the field, or its other name, is called.
@@ -153,12 +164,12 @@ const fn field(
     example: &'static str,
     doc: &'static str,
 ) -> Field {
-    Field { name, alias: None, kind, default: Some(default), example, doc }
+    Field { name, alias: None, kind, default: Some(default), example, expands: false, doc }
 }
 
 /// A field that must be written.
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Field {
-    Field { name, alias: None, kind, default: None, example, doc }
+    Field { name, alias: None, kind, default: None, example, expands: false, doc }
 }
 
 #[cfg(test)]

@@ -24,7 +24,13 @@ pub const WATCH: &[Field] = &[
     ),
     Field {
         alias: Some("znode"),
-        ..required("key", Kind::Key, r#""/git/head""#, "What is watched. It need not exist yet.")
+        ..required(
+            "key",
+            Kind::Key,
+            r#""/git/head""#,
+            "What is watched. It need not exist yet. ${name} stands for host or a name of [vars].",
+        )
+        .expanded()
     },
     field(
         "store",
@@ -110,15 +116,23 @@ pub const WATCH: &[Field] = &[
         r#""adm""#,
         "Group of the action, by name or number. Without uid the user stays the daemon's; the supplementary groups are then those of that user's account, not those that the daemon was started with.",
     ),
-    field("cwd", Kind::Path, r#""/""#, r#""/srv/www""#, "Working directory, entered as the action's user."),
+    field(
+        "cwd",
+        Kind::Path,
+        r#""/""#,
+        r#""/srv/www""#,
+        "Working directory, entered as the action's user. ${name} stands for host or a name of [vars].",
+    )
+    .expanded(),
     field("umask", Kind::Mask, r#""022""#, r#""077""#, "File mode creation mask, octal."),
     field(
         "env",
         Kind::Variables,
         "none",
         r#"{ BRANCH = "main" }"#,
-        "Environment variables on top of PATH, HOME, USER, LOGNAME, SHELL, LANG and the TWITCHER_ ones. Nothing of the daemon's own environment is passed on.",
-    ),
+        "Environment variables on top of PATH, HOME, USER, LOGNAME, SHELL, LANG and the TWITCHER_ ones. Nothing of the daemon's own environment is passed on. ${name} in a value stands for host or a name of [vars].",
+    )
+    .expanded(),
     field(
         "nice",
         Kind::Integer { least: -20, most: 19 },
@@ -243,4 +257,28 @@ pub const WATCH: &[Field] = &[
         r#""null""#,
         "Where the action's standard output and error go.",
     ),
+    field(
+        "enabled",
+        Kind::Flag,
+        "true",
+        "false",
+        "With false the watch is known and shown as disabled, and does nothing.",
+    ),
+    field(
+        "hosts",
+        Kind::Hosts,
+        "all hosts",
+        r#"["web-*", "!web-1"]"#,
+        "The hosts that the watch is for: globs (*, ?, [a-z]) on the whole host name, case-sensitive. ! before one excludes; only exclusions mean all others. On other hosts the watch is not there.",
+    ),
+    field(
+        "mutex",
+        Kind::Name,
+        "none",
+        r#""nginx""#,
+        "Of all watches of this machine with the same mutex, at most one run lives at a time. The others wait in order, without holding one of max_processes. A run that outlives the daemon keeps its mutex.",
+    ),
 ];
+
+/// The fields that `[defaults]` of `twitcher.conf` cannot set, because they are about one watch.
+pub const NOT_DEFAULTS: [&str; 6] = ["name", "description", "key", "action", "script", "hosts"];

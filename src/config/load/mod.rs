@@ -12,19 +12,19 @@ mod look_up;
 mod read;
 mod store_files;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::accounts::{Accounts, SystemAccounts};
+use super::accounts::{Accounts, AnyAccounts, SystemAccounts};
 use super::files::Listing;
 use super::problem::{Place, Problem, Severity};
-use super::raw::{self, AccountName};
+use super::raw::{self, AccountName, Local, RawLocal};
 use super::stall::{self, Progress, ReadingThreads, UNANSWERED};
 use super::trust::TrustedOpen;
 use super::{Diff, Settings, Trust, Watches, lower};
-use crate::watch::{WatchName, WatchSpec};
+use crate::watch::{Machine, WatchName, WatchSpec};
 use admit::Candidate;
 use look_up::LookUps;
 use read::Unread;
@@ -75,6 +75,21 @@ pub struct FileReport {
     pub state: FileState,
     /// Its errors and warnings; a loaded file may have warnings.
     pub problems: Vec<Problem>,
+    /// Its watches that are for other hosts.
+    pub elsewhere: Vec<WatchName>,
+    /// How many of its watches are for this host.
+    pub here: usize,
+}
+
+impl FileReport {
+    fn new(path: &Arc<Path>, state: FileState, problems: Vec<Problem>) -> Self {
+        Self { path: Arc::clone(path), state, problems, elsewhere: Vec::new(), here: 0 }
+    }
+
+    /// Whether all its watches are for other hosts.
+    pub fn is_elsewhere(&self) -> bool {
+        self.here == 0 && !self.elsewhere.is_empty()
+    }
 }
 
 /// What a reload found.
@@ -87,6 +102,7 @@ pub struct Reload {
     /// A store that is no longer configured is still in here as long as a watch that stayed needs it.
     pub settings: Option<Arc<Settings>>,
     /// Whether they differ from those before. True the first time.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what changed is compared field by field"))]
     pub settings_changed: bool,
     /// What changed of the watches.
     pub diff: Diff,
@@ -109,7 +125,11 @@ type Mark = [u8; 32];
 pub struct Loader {
     root: PathBuf,
     trust: Trust,
-    host: String,
+    hostname: String,
+    /// The last valid `local.conf`.
+    local: Option<Local>,
+    /// It is asked what another machine would do: `local.conf` is this one's, and is not read.
+    is_elsewhere: bool,
     threads: ReadingThreads,
     look_ups: LookUps,
     /// Whether the files of the stores are read too, to report what is wrong with them.
@@ -117,22 +137,23 @@ pub struct Loader {
     /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
     known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
     shared: lower::Shared,
-    settings_report: Option<FileReport>,
-    /// Whether `twitcher.conf` could not be read because the file system did not answer.
+    /// Of `twitcher.conf` and `local.conf`, where they exist.
+    settings_reports: Vec<FileReport>,
+    /// Whether one of them could not be read because the file system did not answer.
     settings_blocked: bool,
     /// The last valid `twitcher.conf`.
     configured: Option<Settings>,
     /// The same, and stores that watches which stayed need.
     settings: Option<Arc<Settings>>,
     watches: Arc<LoadedWatches>,
+    /// Files that had watches and have none any more.
+    emptied: BTreeSet<Arc<Path>>,
 }
 
 impl Loader {
     /// A loader of this directory on this machine. Nothing is read yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        let host = nix::unistd::gethostname()
-            .map_or_else(|_| "localhost".to_owned(), |host| host.to_string_lossy().into_owned());
-        Self::with(root, Trust::of_process(), Box::new(SystemAccounts::of_process()), host)
+        Self::with(root, Trust::of_process(), Box::new(SystemAccounts::of_process()), hostname())
     }
 
     /// A loader that resolves accounts as a root daemon does, whoever runs it: to check files before they are
@@ -141,6 +162,29 @@ impl Loader {
         let accounts = Arc::new(SystemAccounts::as_root());
         let look_ups = LookUps::new(accounts, look_up::Patience::default());
         Self { look_ups, checks_store_files: true, ..Self::new(root) }
+    }
+
+    /// A loader that reads as the daemon on another machine does: under this host name, with these `[vars]` instead of
+    /// a `local.conf`, and with accounts that are taken to exist. An error is a name that `[vars]` cannot have.
+    pub fn for_host(
+        root: impl Into<PathBuf>,
+        host: &str,
+        vars: BTreeMap<String, String>,
+    ) -> Result<Self, String> {
+        for name in vars.keys() {
+            raw::check_name(name)?;
+            if name == Machine::HOST {
+                return Err("`host` is not one of [vars]: name the host with --host".to_owned());
+            }
+        }
+        let accounts = Arc::new(AnyAccounts);
+        let local = Local { hostname: host.to_owned(), host: Some(host.to_owned()), vars };
+        Ok(Self {
+            look_ups: LookUps::new(accounts, look_up::Patience::default()),
+            local: Some(local),
+            is_elsewhere: true,
+            ..Self::new(root)
+        })
     }
 
     /// A loader with everything given that `new` asks the machine for.
@@ -153,17 +197,20 @@ impl Loader {
         Self {
             root: root.into(),
             trust,
-            host: host.into(),
+            hostname: host.into(),
+            local: None,
+            is_elsewhere: false,
             threads: ReadingThreads::new(stall::Patience::default()),
             look_ups: LookUps::new(accounts.into(), look_up::Patience::default()),
             checks_store_files: false,
             known: BTreeMap::new(),
             shared: lower::Shared::default(),
-            settings_report: None,
+            settings_reports: Vec::new(),
             settings_blocked: false,
             configured: None,
             settings: None,
             watches: Arc::default(),
+            emptied: BTreeSet::new(),
         }
     }
 
@@ -182,11 +229,6 @@ impl Loader {
         self.look_ups.names_accounts()
     }
 
-    /// The directory.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Reads everything: `twitcher.conf`, accounts, watch files. At start, on SIGHUP and `twitcher reload`.
     pub fn reload(&mut self) -> Reload {
         self.read_settings();
@@ -200,7 +242,7 @@ impl Loader {
     /// Reads `twitcher.conf` only, for commands that need a store and no watches. An error holds all its problems.
     pub fn reload_settings(&mut self) -> Result<Arc<Settings>, Vec<Problem>> {
         self.read_settings();
-        let problems = self.settings_report.iter().flat_map(|report| report.problems.clone()).collect();
+        let problems = self.settings_reports.iter().flat_map(|report| report.problems.clone()).collect();
         self.configured.clone().map(Arc::new).ok_or(problems)
     }
 
@@ -209,12 +251,15 @@ impl Loader {
     pub fn control_socket(&mut self) -> Option<PathBuf> {
         let path = self.settings_path();
         let text = self.text(&path).ok()?;
-        raw::settings(path, &text).daemon.path("control_socket").map(|at| at.value)
+        raw::settings(path, &text, &Local::named(&self.hostname))
+            .daemon
+            .path("control_socket")
+            .map(|at| at.value)
     }
 
     /// Reads the watch files only: after a change in the directory.
     pub fn reload_watches(&mut self) -> Reload {
-        if self.settings_blocked || (self.settings_report.is_none() && self.configured.is_none()) {
+        if self.settings_blocked || (self.settings_reports.is_empty() && self.configured.is_none()) {
             self.read_settings();
         }
         if self.look_ups.begin() {
@@ -239,6 +284,7 @@ impl Loader {
             candidates.push(self.known_or_read(&path, text));
         }
         self.keep_unseen(&unreadable, &mut candidates);
+        self.warn_of_emptied(&mut candidates);
         let (watches, admitted) = admit::admit(&self.watches, candidates);
         reports.extend(admitted);
         reports.sort_by(|a, b| a.path.cmp(&b.path));
@@ -256,7 +302,7 @@ impl Loader {
         self.watches = Arc::new(shared.collect());
         self.shared.forget_unused();
         let settings_changed = self.settle_settings();
-        let files = self.settings_report.iter().cloned().chain(reports).collect();
+        let files = self.settings_reports.iter().cloned().chain(reports).collect();
         let is_partial = self.threads.has_blocked() || self.look_ups.has_failed();
         let (settings, watches) = (self.settings.clone(), Arc::clone(&self.watches));
         Reload { settings, settings_changed, diff, watches, files, is_partial }
@@ -294,7 +340,7 @@ impl Loader {
 
     /// Reads these files as if they were in the directory, and changes nothing.
     pub fn check_files(&mut self, paths: &[PathBuf]) -> Vec<FileReport> {
-        if self.settings_report.is_none() && self.configured.is_none() {
+        if self.settings_reports.is_empty() && self.configured.is_none() {
             self.read_settings();
         }
         let paths: Vec<Arc<Path>> = paths.iter().map(|path| Arc::from(path.as_path())).collect();
@@ -303,7 +349,10 @@ impl Loader {
         let mut candidates = Vec::new();
         for (path, text) in paths.into_iter().zip(texts) {
             if path.file_name() == Some(OsStr::new(SETTINGS_FILE)) {
-                reports.push(self.lower_settings(&path, text).0);
+                let local = self.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
+                reports.push(self.lower_settings(&path, text, &local).0);
+            } else if path.file_name() == Some(OsStr::new(LOCAL_FILE)) {
+                reports.push(lower_local(&path, text, &self.hostname).0);
             } else {
                 candidates.push(self.read_file(&path, text).candidate);
             }
@@ -322,34 +371,42 @@ impl Loader {
     }
 
     fn take_settings(&mut self) {
-        let path = self.settings_path();
-        let text = self.text(&path);
-        self.settings_blocked = matches!(&text, Err(Unread::Failed(why)) if why == UNANSWERED);
-        match text {
-            Err(Unread::Missing) => {
-                self.settings_report = None;
-                self.configured = lower::fallback(&self.host);
-            }
+        let (path, local_path) = (self.settings_path(), Arc::from(self.root.join(LOCAL_FILE)));
+        let mut texts = self.texts(&[Arc::clone(&path), Arc::clone(&local_path)]).into_iter();
+        let mut next = || texts.next().unwrap_or_else(|| Err(Unread::Failed("it was not read".to_owned())));
+        let (text, local_text) = (next(), next());
+        let blocked =
+            |text: &Result<String, Unread>| matches!(text, Err(Unread::Failed(why)) if why == UNANSWERED);
+        self.settings_blocked = blocked(&text) || blocked(&local_text);
+        self.settings_reports.clear();
+        let local_report = (!self.is_elsewhere).then(|| self.take_local(&local_path, local_text)).flatten();
+        let local = self.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
+        let settings = match text {
+            Err(Unread::Missing) => lower::fallback(&local),
             text => {
-                let (report, settings) = self.lower_settings(&path, text);
-                if settings.is_some() {
-                    self.configured = settings;
-                }
-                self.settings_report = Some(report);
+                let (report, settings) = self.lower_settings(&path, text, &local);
+                self.settings_reports.push(report);
+                settings
             }
+        };
+        // What a file means that never was valid is not known, and no watch is loaded without it.
+        if settings.is_some() && self.local.is_some() {
+            self.configured = settings;
         }
+        self.settings_reports.extend(local_report);
     }
 
     fn lower_settings(
         &mut self,
         path: &Arc<Path>,
         text: Result<String, Unread>,
+        local: &Local,
     ) -> (FileReport, Option<Settings>) {
         match text {
             Err(unread) => (unread.report(path), None),
             Ok(text) => {
-                let raw = raw::settings(Arc::clone(path), &text);
-                let (settings, mut problems) = lower::settings(&raw, &self.host);
+                let raw = raw::settings(Arc::clone(path), &text, local);
+                let (settings, mut problems) = lower::settings(&raw);
                 if self.checks_store_files {
                     problems.extend(self.store_files(&raw));
                     problems.sort_by_key(|problem| problem.place);
@@ -357,6 +414,19 @@ impl Loader {
                 (report(path, problems), settings)
             }
         }
+    }
+
+    /// Takes over `local.conf` if it is valid.
+    fn take_local(&mut self, path: &Arc<Path>, text: Result<String, Unread>) -> Option<FileReport> {
+        if matches!(text, Err(Unread::Missing)) {
+            self.local = Some(Local::named(&self.hostname));
+            return None;
+        }
+        let (report, local) = lower_local(path, text, &self.hostname);
+        if local.is_some() {
+            self.local = local;
+        }
+        Some(report)
     }
 
     /// What is wrong with the files that stores name.
@@ -389,7 +459,7 @@ impl Loader {
         {
             return candidate.clone();
         }
-        let Lowered { candidate, is_final } = self.read_file(path, text);
+        let ReadFile { candidate, is_final } = self.read_file(path, text);
         match mark.filter(|_| is_final) {
             Some(mark) => drop(self.known.insert(Arc::clone(path), (mark, candidate.clone()))),
             None => drop(self.known.remove(path)),
@@ -398,17 +468,18 @@ impl Loader {
     }
 
     /// Parses and lowers a watch file. It offers its watches if it has no error.
-    fn read_file(&mut self, path: &Arc<Path>, text: Result<String, Unread>) -> Lowered {
+    fn read_file(&mut self, path: &Arc<Path>, text: Result<String, Unread>) -> ReadFile {
         let text = match text {
             Ok(text) => text,
             Err(unread) => {
-                return Lowered {
+                return ReadFile {
                     candidate: Candidate { offer: None, report: unread.report(path) },
                     is_final: false,
                 };
             }
         };
-        let raw = raw::watch_file(Arc::clone(path), &text);
+        let site = self.configured.as_ref().map(Settings::site);
+        let raw = raw::watch_file(Arc::clone(path), &text, site.as_ref());
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let mut is_final = true;
         let mut resolve = |uid: Option<&AccountName>, gid: Option<&AccountName>| {
@@ -421,15 +492,15 @@ impl Loader {
             resolve: &mut resolve,
             shared: &mut self.shared,
         };
-        let (watches, mut problems) = lower::watches(&raw, &stem, &mut context);
+        let lower::Lowered { watches, elsewhere, mut problems } = lower::watches(&raw, &stem, &mut context);
         if self.configured.is_none() && !watches.is_empty() {
             problems.push(Problem::of_file(
                 path,
-                "not loaded, because twitcher.conf has problems and the stores are not known",
-                "put twitcher.conf right first",
+                "not loaded, because twitcher.conf or local.conf has errors and the stores are not known",
+                "correct that file first",
             ));
         }
-        let report = report(path, problems);
+        let report = FileReport { elsewhere, here: watches.len(), ..report(path, problems) };
         let offer = (report.state == FileState::Loaded).then(|| {
             let loaded = |(spec, span): lower::Placed| LoadedWatch {
                 spec: Arc::new(spec),
@@ -438,7 +509,7 @@ impl Loader {
             };
             watches.into_iter().map(loaded).collect()
         });
-        Lowered { candidate: Candidate { offer, report }, is_final }
+        ReadFile { candidate: Candidate { offer, report }, is_final }
     }
 
     /// Keeps the watches whose files are below a directory that cannot be read.
@@ -457,6 +528,30 @@ impl Loader {
             Candidate { offer: None, report: unread.report(file) }
         }));
         candidates.sort_by(|a, b| a.report.path.cmp(&b.report.path));
+    }
+
+    /// A file that has lost all of its watches and is still there is more often an accident than meant.
+    fn warn_of_emptied(&mut self, candidates: &mut [Candidate]) {
+        self.emptied.retain(|path| candidates.iter().any(|candidate| candidate.report.path == *path));
+        for candidate in candidates {
+            let path = &candidate.report.path;
+            let was_empty = self.emptied.contains(path);
+            let is_emptied = match &candidate.offer {
+                Some(offer) => {
+                    let had_watches = || self.watches.values().any(|watch| watch.file == *path);
+                    offer.is_empty() && !candidate.report.is_elsewhere() && (was_empty || had_watches())
+                }
+                None => was_empty,
+            };
+            if !is_emptied {
+                self.emptied.remove(path);
+                continue;
+            }
+            self.emptied.insert(Arc::clone(path));
+            let help = "remove the file if that is meant, or put the watches back";
+            let problem = Problem::of_file(path, "had watches, and has none any more", help);
+            candidate.report.problems.push(problem.into_warning());
+        }
     }
 
     /// The settings in effect: what is configured, and the stores that watches which stayed still need.
@@ -479,7 +574,7 @@ impl Loader {
 }
 
 /// What became of the text of a watch file.
-struct Lowered {
+struct ReadFile {
     candidate: Candidate,
     /// Whether the same text gives the same candidate again.
     is_final: bool,
@@ -487,25 +582,49 @@ struct Lowered {
 
 /// The daemon's settings, in the configuration directory.
 const SETTINGS_FILE: &str = "twitcher.conf";
+/// What differs between machines.
+const LOCAL_FILE: &str = "local.conf";
+
+/// What the system calls this machine.
+pub(crate) fn hostname() -> String {
+    nix::unistd::gethostname()
+        .map_or_else(|_| "localhost".to_owned(), |host| host.to_string_lossy().into_owned())
+}
+
+fn lower_local(
+    path: &Arc<Path>,
+    text: Result<String, Unread>,
+    hostname: &str,
+) -> (FileReport, Option<Local>) {
+    match text {
+        Err(unread) => (unread.report(path), None),
+        Ok(text) => {
+            let RawLocal { host, vars, problems } = raw::local(Arc::clone(path), &text);
+            let report = report(path, problems);
+            let is_valid = report.state == FileState::Loaded;
+            (report, is_valid.then(|| Local { hostname: hostname.to_owned(), host, vars }))
+        }
+    }
+}
 
 fn report(path: &Arc<Path>, problems: Vec<Problem>) -> FileReport {
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
     let state = if broken { FileState::Broken } else { FileState::Loaded };
-    FileReport { path: Arc::clone(path), state, problems }
+    FileReport::new(path, state, problems)
 }
 
 fn refused_directory(path: &Path, why: &str) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let help = "what was loaded from it before stays in effect";
     let problem = Problem::of_file(&path, format!("this directory is not read: {why}"), help);
-    FileReport { path, state: FileState::Refused, problems: vec![problem] }
+    FileReport::new(&path, FileState::Refused, vec![problem])
 }
 
 fn missing(path: &Path) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let problem =
         Problem::of_file(&path, "there is no such directory", "watches are read as soon as it is there");
-    FileReport { path, state: FileState::Broken, problems: vec![problem] }
+    FileReport::new(&path, FileState::Broken, vec![problem])
 }
 
 fn specs(watches: &BTreeMap<WatchName, LoadedWatch>) -> Watches {

@@ -48,7 +48,7 @@ impl Unread {
                 (FileState::Broken, problem.with_help("a configuration file is text in UTF-8"))
             }
         };
-        FileReport { path: Arc::clone(path), state, problems: vec![problem] }
+        FileReport::new(path, state, vec![problem])
     }
 }
 
@@ -77,7 +77,9 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> 
             "it has {size} bytes, and a configuration file has at most {LARGEST}"
         )));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    // An editor's line ends are not part of an action or a script.
+    let line_ends = |text: String| if text.contains('\r') { text.replace("\r\n", "\n") } else { text };
+    String::from_utf8(bytes).map(line_ends).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let mut bytes = error.into_bytes();
         bytes.truncate(good);

@@ -46,7 +46,13 @@ impl Site {
         let reload = self.loader.reload();
         let mut after = before.clone();
         reload.diff.apply(&mut after);
-        assert_eq!(after, specs(&self.loader.watches), "the difference leads to what holds");
+        let now = specs(&self.loader.watches);
+        assert!(after.keys().eq(now.keys()), "{:?}", reload.diff);
+        assert!(
+            after.values().zip(now.values()).all(|(one, other)| one.is_defined_as(other)),
+            "{:?}",
+            reload.diff
+        );
         told(&reload)
     }
 
@@ -90,7 +96,13 @@ fn an_empty_directory_has_the_default_settings_and_nothing_else() {
         max_processes: 256,
         shutdown_grace: 20s,
         http_listen: None,
-        host: "host",
+        machine: Machine {
+            host: "host",
+            vars: {},
+        },
+        defaults: Defaults(
+            {},
+        ),
         stores: {
             StoreName(
                 "local",
@@ -283,7 +295,7 @@ fn broken_settings_keep_the_last_good_ones_and_without_any_nothing_is_loaded() {
     site.write("bad.toml", "[[watch]]\nactoin = 1\n");
     let told = site.reload();
     assert!(told.starts_with("[broken] twitcher.conf:1:7: `log` is `\"fil\"`"), "{told}");
-    assert!(told.contains("git.toml: not loaded, because twitcher.conf has problems"), "{told}");
+    assert!(told.contains("git.toml: not loaded, because twitcher.conf or local.conf has errors"), "{told}");
     assert!(told.contains("bad.toml:2:1: unknown field `actoin`"), "{told}");
     assert!(site.loader.settings().is_none() && site.names().is_empty());
     site.remove("bad.toml");
@@ -371,13 +383,14 @@ fn the_settings_file_shows_every_default_as_it_is() {
     let etc = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/twitcher.conf");
     let text = fs::read_to_string(etc).unwrap();
     assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "nothing is active");
-    let load = |text: &str| lower::settings(&raw::settings(Path::new("c").into(), text), "web-17");
+    let load =
+        |text: &str| lower::settings(&raw::settings(Path::new("c").into(), text, &Local::named("web-17")));
     let active = |line: &&str| !line.starts_with("# ") && *line != "#";
     let written: Vec<&str> = text.lines().filter(active).map(|line| line.trim_start_matches('#')).collect();
     let (top, stores) = written.split_at(written.iter().position(|line| line.starts_with('[')).unwrap());
     let (mut settings, problems) = load(&top.join("\n"));
     assert_eq!(problems, []);
-    let mut defaults = lower::fallback("web-17").unwrap();
+    let mut defaults = lower::fallback(&Local::named("web-17")).unwrap();
     defaults.http_listen = settings.as_mut().unwrap().http_listen;
     assert_eq!(settings, Some(defaults), "what is commented out is the default");
     assert_eq!(load(&stores.join("\n")).1, []);
@@ -419,4 +432,117 @@ proptest::proptest! {
         site.write("good.toml", watch(1));
         site.reload();
     }
+}
+
+#[test]
+fn carriage_returns_of_an_editor_are_line_ends_and_no_part_of_a_script() {
+    let mut site = Site::new();
+    let text = "[[watch]]\r\nkey = '/a'\r\nscript = '''\r\n#!/bin/sh\r\necho \"a\\r\"\r\n'''\r\n\
+                [[watch]]\r\nkey = '/a'\r\naction = \"\"\"one\r\ntwo \\r\\n three\"\"\"\r\n";
+    site.write("w.toml", text);
+    assert_eq!(site.reload(), "+w +w-2");
+    let action = |name: &str| format!("{:?}", site.loader.watches()[name].spec.action);
+    assert!(action("w").contains(r#"#!/bin/sh\necho \"a\\r\"\n"#), "{}", action("w"));
+    assert!(action("w-2").contains(r"one\ntwo \r\n three"), "{}", action("w-2"));
+    // Places are those of the file.
+    site.write("w.toml", "[[watch]]\r\nkey = '/a'\r\n  actoin = 'true'\r\n");
+    let told = site.reload();
+    assert!(told.contains("w.toml:3:3: "), "{told}");
+}
+
+#[test]
+fn a_file_that_lost_its_watches_is_a_warning_until_it_has_some_or_is_gone() {
+    let mut site = Site::new();
+    let warnings = |site: &mut Site| -> Vec<String> {
+        let files = site.loader.reload().files;
+        files.iter().flat_map(|report| report.problems.iter().map(Problem::one_line)).collect()
+    };
+    site.write("never.toml", "# Nothing yet.\n");
+    site.write("w.toml", watch(1));
+    assert_eq!(warnings(&mut site), Vec::<String>::new());
+    site.write("w.toml", "");
+    for _ in 0..2 {
+        let told = warnings(&mut site);
+        assert!(told.len() == 1 && told[0].contains("had watches, and has none any more"), "{told:?}");
+        assert_eq!(site.names(), "");
+    }
+    site.write("w.toml", watch(2));
+    assert_eq!(warnings(&mut site), Vec::<String>::new());
+    site.write("w.toml", "# gone\n");
+    assert_eq!(warnings(&mut site).len(), 1);
+    site.remove("w.toml");
+    assert_eq!(warnings(&mut site), Vec::<String>::new());
+}
+
+/// A site with a watch for each role, and files that are the same everywhere.
+fn fleet() -> Site {
+    let site = Site::new();
+    site.write("twitcher.conf", "[vars]\nrole = 'web'\n[defaults]\ntimeout = '5m'\n");
+    site.write("role.toml", "[[watch]]\nkey = '/${role}/${host}'\naction = 'true'\n");
+    site.write("db.toml", "[[watch]]\nkey = '/db'\naction = 'true'\nhosts = ['db-*']\n");
+    site
+}
+
+#[test]
+fn what_differs_between_machines_stands_in_local_conf() {
+    let mut site = fleet();
+    assert_eq!(site.reload(), "+role");
+    let key = |site: &Site| site.loader.watches()["role"].spec.target.key.to_string();
+    assert_eq!(key(&site), "/web/host");
+    assert_eq!(site.loader.watches()["role"].spec.policy.timeout, Some(Duration::from_mins(5)));
+    site.write("local.conf", "host = 'db-1'\n[vars]\nrole = 'db'\n");
+    assert_eq!(site.reload(), "+db *role");
+    assert_eq!(key(&site), "/db/db-1");
+    // An error in it changes nothing, and is said.
+    site.write("local.conf", "hots = 'db-2'\n");
+    let told = site.reload();
+    assert!(told.contains("local.conf:1:1: unknown setting `hots`"), "{told}");
+    assert_eq!((key(&site).as_str(), site.names().as_str()), ("/db/db-1", "db role"));
+    site.remove("local.conf");
+    assert_eq!(site.reload(), "*role -db");
+}
+
+#[test]
+fn a_local_conf_that_never_was_valid_loads_nothing() {
+    let mut site = fleet();
+    site.write("local.conf", "host = 1\n");
+    let told = site.reload();
+    assert!(told.contains("local.conf:1:8") && site.loader.settings().is_none(), "{told}");
+    assert_eq!(site.names(), "");
+}
+
+#[test]
+fn a_name_that_no_definition_uses_changes_no_watch() {
+    let mut site = fleet();
+    site.reload();
+    site.write("twitcher.conf", "[vars]\nrole = 'web'\nother = 'x'\n[defaults]\ntimeout = '5m'\n");
+    assert_eq!(site.reload(), "");
+    let vars = &site.loader.watches()["role"].spec.machine.vars;
+    assert_eq!(vars["other"], "x", "the next run is told");
+    site.write("twitcher.conf", "[vars]\nrole = 'web'\n[defaults]\ntimeout = '6m'\n");
+    assert_eq!(site.reload(), "*role");
+}
+
+#[test]
+fn files_for_other_hosts_are_loaded_and_told_apart() {
+    let mut site = fleet();
+    let reload = site.loader.reload();
+    let elsewhere: Vec<_> = reload.files.iter().filter(|file| file.is_elsewhere()).collect();
+    assert_eq!(elsewhere.len(), 1);
+    assert!(elsewhere[0].path.ends_with("db.toml") && elsewhere[0].state == FileState::Loaded);
+    assert_eq!(elsewhere[0].elsewhere[0].as_str(), "db");
+}
+
+#[test]
+fn a_check_for_another_host_leaves_this_one_out() {
+    let site = fleet();
+    site.write("local.conf", "host = 'web-1'\n");
+    site.write("user.toml", "[[watch]]\nkey = '/a'\naction = 'true'\nuid = 'only-there'\n");
+    let vars = BTreeMap::from([("role".to_owned(), "db".to_owned())]);
+    let mut loader = Loader::for_host(site.top.path(), "db-7", vars).unwrap();
+    let reload = loader.reload();
+    assert!(reload.files.iter().all(|file| file.problems.is_empty()), "{:?}", reload.files);
+    assert_eq!(loader.watches()["role"].spec.target.key.as_str(), "/db/db-7");
+    assert!(loader.watches().contains_key("db") && loader.watches().contains_key("user"));
+    assert!(Loader::for_host(site.top.path(), "a", BTreeMap::from([("A".into(), String::new())])).is_err());
 }

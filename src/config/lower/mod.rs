@@ -9,4 +9,4 @@ mod watch;
 
 pub(super) use settings::{fallback, lower as settings};
 pub(super) use shared::Shared;
-pub(super) use watch::{Context, Placed, lower as watches};
+pub(super) use watch::{Context, Lowered, Placed, lower as watches};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::problem::{Problem, Source, nearest};
-use crate::config::raw::{RawSettings, RawStore, RawTable};
+use crate::config::raw::{Local, RawSettings, RawStore, RawTable};
 use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 use crate::store::{Credentials, StoreSpec, StoreUrl, Tls};
 use crate::watch::StoreName;
@@ -17,14 +18,14 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_SOCKET: usize = 107;
 
 /// The settings that hold without a `twitcher.conf`.
-pub(in crate::config) fn fallback(host: &str) -> Option<Settings> {
-    let raw = crate::config::raw::settings(Path::new("twitcher.conf").into(), "");
-    lower(&raw, host).0
+pub(in crate::config) fn fallback(local: &Local) -> Option<Settings> {
+    let raw = crate::config::raw::settings(Path::new("twitcher.conf").into(), "", local);
+    lower(&raw).0
 }
 
 /// Lowers what was written. The settings are there exactly if no problem is in the way.
-pub(in crate::config) fn lower(raw: &RawSettings, host: &str) -> (Option<Settings>, Vec<Problem>) {
-    let RawSettings { source, daemon, .. } = raw;
+pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Problem>) {
+    let RawSettings { source, daemon, machine, defaults, .. } = raw;
     let mut problems = raw.problems.clone();
     let state_dir = daemon.path("state_dir").map_or_else(|| PathBuf::from(STATE_DIR), |at| at.value);
     let mut stores = BTreeMap::new();
@@ -46,6 +47,12 @@ pub(in crate::config) fn lower(raw: &RawSettings, host: &str) -> (Option<Setting
         stores.insert(local.clone(), spec);
     }
     let default_store = default_store(raw, &local, &mut problems);
+    if let Some(at) = defaults.text("store")
+        && !stores.keys().any(|known| known.as_str() == at.value)
+    {
+        let names = stores.keys().map(StoreName::as_str);
+        problems.push(unknown_store(source.problem(at.span, ""), &at.value, names));
+    }
     let control_socket =
         daemon.path("control_socket").map_or_else(|| PathBuf::from(CONTROL_SOCKET), |at| at.value);
     if control_socket.as_os_str().len() > LONGEST_SOCKET {
@@ -84,7 +91,8 @@ pub(in crate::config) fn lower(raw: &RawSettings, host: &str) -> (Option<Setting
             .unwrap_or(256),
         shutdown_grace: daemon.duration("shutdown_grace").map_or(Duration::from_secs(20), |at| at.value),
         http_listen: daemon.address("http_listen").map(|at| at.value),
-        host: daemon.text("host").map_or_else(|| host.to_owned(), |at| at.value),
+        machine: Arc::clone(machine),
+        defaults: Arc::new(defaults.defaults()),
         stores,
     };
     problems.sort_by_key(|problem| problem.place);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::settings::unknown_store;
@@ -11,11 +12,10 @@ use super::splay;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
 use crate::config::problem::{Problem, Source, word};
-use crate::config::raw::{AccountName, RawTable, RawWatchFile};
-use crate::store::{StoreSpec, StoreUrl};
+use crate::config::raw::{AccountName, At, RawTable, RawWatchFile};
 use crate::watch::{
-    Account, Action, Format, Guard, Key, LogOutput, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
-    StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
+    Account, Action, Format, Guard, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName,
+    RunOnLoad, StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
 type ResolveAccount<'a> =
@@ -34,19 +34,31 @@ pub(in crate::config) struct Context<'a> {
 /// A watch and where it was written.
 pub(in crate::config) type Placed = (WatchSpec, Range<usize>);
 
-/// Lowers the watches of a file. They hold together or not at all: one problem breaks the file.
-pub(in crate::config) fn lower(
-    raw: &RawWatchFile,
-    stem: &str,
-    context: &mut Context<'_>,
-) -> (Vec<Placed>, Vec<Problem>) {
+/// What a file means.
+pub(in crate::config) struct Lowered {
+    /// Its watches for this host.
+    pub(in crate::config) watches: Vec<Placed>,
+    /// Its watches for other hosts.
+    pub(in crate::config) elsewhere: Vec<WatchName>,
+    /// What is wrong with it.
+    pub(in crate::config) problems: Vec<Problem>,
+}
+
+/// Lowers the watches of a file. They are loaded together or not at all: one error breaks the file.
+pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Context<'_>) -> Lowered {
     let mut watches: Vec<Placed> = Vec::new();
+    let mut elsewhere = Vec::new();
     let mut problems = raw.problems.clone();
     let mut names: BTreeMap<WatchName, Range<usize>> = BTreeMap::new();
     for (index, table) in raw.watches.iter().enumerate() {
         let mut lowering =
             Lowering { source: &raw.source, table, problems: &mut problems, incomplete: raw.incomplete };
         let name = lowering.name(stem, index);
+        if table.elsewhere {
+            // The same name may stand for another watch on each host.
+            elsewhere.extend(name.map(|(name, _)| name));
+            continue;
+        }
         if let Some((name, span)) = &name {
             if let Some(first) = names.get(name) {
                 let place = raw.source.place(first.start);
@@ -66,7 +78,7 @@ pub(in crate::config) fn lower(
         }
     }
     problems.sort_by_key(|problem| problem.place);
-    (watches, problems)
+    Lowered { watches, elsewhere, problems }
 }
 
 struct Lowering<'a> {
@@ -116,13 +128,15 @@ impl Lowering<'_> {
         let account = self.account(context);
         let watch_type = self.watch_type();
         let splay = self.duration("splay", Duration::ZERO);
-        let host = context.settings.map_or("", |settings| &settings.host);
+        let machine = context.settings.map(|settings| Arc::clone(&settings.machine)).unwrap_or_default();
+        let host = &machine.host;
         let drawn = splay::draw(host, name.as_str(), splay);
         let policy = self.policy(drawn);
         let table = self.table;
         Some(WatchSpec {
             name,
             description: table.text("description").map(|at| at.value).unwrap_or_default(),
+            enabled: table.flag("enabled").unwrap_or(true),
             target: target?,
             action: action?,
             surroundings: context.shared.surroundings(Surroundings {
@@ -139,6 +153,8 @@ impl Lowering<'_> {
             output: table.chosen("output").unwrap_or(LogOutput::Log).into(),
             verify_interval: self.duration("verify_interval", VERIFY_INTERVAL),
             splay,
+            mutex: table.text("mutex").and_then(|at| MutexName::new(&at.value).ok()),
+            machine,
             policy: context.shared.policy(policy),
         })
     }
@@ -156,7 +172,7 @@ impl Lowering<'_> {
         let store = self.store(settings)?;
         let key = key?;
         if let Some(spec) = settings.and_then(|settings| settings.stores.get(&store))
-            && let Some(fault) = key_fault(spec, &key.value)
+            && let Some(fault) = spec.url.key_fault(&key.value)
         {
             let help = "a key is written like `/nginx/upstream`, and the top of the store is `/`";
             self.wrong(key.span, format!("{fault}, and this is `{}`", word(key.value.as_str())), help);
@@ -219,7 +235,12 @@ impl Lowering<'_> {
                     AccountField::Uid => "uid",
                     AccountField::Gid => "gid",
                 };
-                self.wrong(table.span(field), message, help);
+                let from = if table.holds(field) && !table.writes(field) {
+                    format!(" (`{field}` is from [defaults] of twitcher.conf)")
+                } else {
+                    String::new()
+                };
+                self.wrong(table.span(field), message + &from, help);
                 None
             }
         }
@@ -236,14 +257,14 @@ impl Lowering<'_> {
                 RunMode::Parallel { max: max.unwrap_or(RunMode::MAX_PARALLEL) }
             }
         };
-        if table.holds("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
+        if table.writes("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
             self.warn(
                 "max_parallel",
                 "`max_parallel` does nothing here",
                 "it goes with `run_mode = \"parallel\"`",
             );
         }
-        if table.holds("notify_signal") && run_mode != RunMode::Queue {
+        if table.writes("notify_signal") && run_mode != RunMode::Queue {
             self.warn(
                 "notify_signal",
                 "`notify_signal` does nothing here",
@@ -263,7 +284,11 @@ impl Lowering<'_> {
             },
             run_mode,
             on_delete: table.chosen("on_delete").unwrap_or(default.on_delete),
-            notify_signal: table.signal("notify_signal").map(|at| at.value),
+            // A default that does not fit the run mode is skipped.
+            notify_signal: table
+                .signal("notify_signal")
+                .filter(|_| run_mode == RunMode::Queue || table.writes("notify_signal"))
+                .map(|at| at.value),
             timeout: table.duration("timeout").map(|at| at.value),
             kill_after: self.duration("kill_after", default.kill_after),
             settle,
@@ -310,11 +335,13 @@ impl Lowering<'_> {
 
     fn settle(&mut self) -> (Duration, Duration) {
         let settle = self.duration("settle", Duration::ZERO);
-        let Some(most) = self.table.duration("settle_max") else {
+        let written = self.table.writes("settle_max");
+        let fits = |most: &At<Duration>| written || most.value >= settle;
+        let Some(most) = self.table.duration("settle_max").filter(fits) else {
             return (settle, PolicySpec::settle_max_of(settle));
         };
         if settle.is_zero() {
-            if !self.table.has("settle") {
+            if written && !self.table.has("settle") {
                 self.warn("settle_max", "`settle_max` does nothing without `settle`", "write `settle` too");
             }
             // Nothing is waited for: equal to a watch without it.
@@ -338,32 +365,15 @@ impl Lowering<'_> {
         if most.value >= first {
             return (first, most.value);
         }
-        if self.table.has("retry_delay") {
+        if self.table.writes("retry_delay") && self.table.writes("retry_delay_max") {
             self.wrong(
                 most.span,
                 "`retry_delay_max` is shorter than `retry_delay`",
                 "write at least `retry_delay`",
             );
         }
-        (most.value, most.value)
+        // One of the two is a default: what the watch itself says is in effect.
+        let delay = if self.table.writes("retry_delay") { first } else { most.value };
+        (delay, delay)
     }
-}
-
-/// What keeps a store from ever having such a key, if something does. etcd's keys are any bytes.
-fn key_fault(store: &StoreSpec, key: &Key) -> Option<&'static str> {
-    let kind = match &store.url {
-        StoreUrl::Etcd { .. } => return None,
-        StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => key.as_str(),
-    };
-    let Some(path) = kind.strip_prefix('/') else {
-        return Some("a key of this store begins with `/`");
-    };
-    if path.is_empty() {
-        return None;
-    }
-    if path.ends_with('/') {
-        return Some("a key of this store does not end with `/`");
-    }
-    let odd = |segment: &str| matches!(segment, "" | "." | "..");
-    path.split('/').any(odd).then_some("a key of this store has no empty segment, `.` or `..`")
 }

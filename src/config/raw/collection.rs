@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::kind::kind_of;
 use super::value::{Fault, Reading, argument, each, fault, number, without_nul};
+use crate::config::hosts::Hosts;
 use crate::config::problem::{nearest, word};
 use crate::watch::{Action, Choice as _, Limit};
 
@@ -62,9 +63,9 @@ impl Reading<'_> {
                 )
                 .help("write it between quotes"));
             };
-            let text = without_nul(text, &value.span())?;
+            let text = self.expand(without_nul(text, &value.span())?, &value.span())?;
             argument(format!("{}={text}", name.get_ref()), &value.span())?;
-            Ok((name.get_ref().to_string(), text.to_owned()))
+            Ok((name.get_ref().to_string(), text))
         }))?;
         Ok(variables.into_iter().collect())
     }
@@ -106,6 +107,28 @@ impl Reading<'_> {
             Ok((limit, most))
         }))?;
         Ok(limits.into_iter().collect())
+    }
+
+    pub(super) fn hosts(&self, value: &DeValue<'_>) -> Result<Hosts, Vec<Fault>> {
+        let DeValue::Array(items) = value else { return Err(vec![self.type_of(value)]) };
+        let patterns = each(items.iter().map(|item| match item.get_ref() {
+            DeValue::String(text) => {
+                let pattern = without_nul(text, &item.span())?;
+                let read = Hosts::new(&[pattern]).map(|_| pattern);
+                read.map_err(|(_, wrong)| {
+                    fault(
+                        &item.span(),
+                        format!("`{}` is not a pattern for host names: {wrong}", word(pattern)),
+                    )
+                })
+            }
+            other => Err(fault(&item.span(), format!("a pattern is a string, not {}", kind_of(other)))),
+        }))?;
+        if patterns.is_empty() {
+            let wrong = self.fault("`hosts` names no host");
+            return Err(vec![wrong.help("leave it out for all hosts, or write `enabled = false` for none")]);
+        }
+        Hosts::new(&patterns).map_err(|(_, wrong)| vec![self.fault(wrong)])
     }
 
     pub(super) fn codes(&self, value: &DeValue<'_>) -> Result<Vec<i32>, Vec<Fault>> {

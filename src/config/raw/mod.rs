@@ -6,8 +6,8 @@
 
 mod collection;
 mod depth;
-mod duration;
 mod kind;
+mod machine;
 mod signal;
 mod table;
 mod value;
@@ -19,12 +19,13 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-pub(super) use table::RawTable;
+pub(super) use machine::{Local, check_name};
+pub(super) use table::{At, Defaults, RawTable, Site};
 pub(super) use value::AccountName;
 
-use super::fields::{DAEMON, STORE, TLS, WATCH};
+use super::fields::{DAEMON, LOCAL, NOT_DEFAULTS, STORE, TLS, WATCH};
 use super::problem::{Problem, Source, nearest, word};
-use crate::watch::StoreName;
+use crate::watch::{Machine, StoreName};
 use kind::kind_of;
 use table::Reader;
 
@@ -48,6 +49,16 @@ pub(super) struct RawSettings {
     pub(super) problems: Vec<Problem>,
     pub(super) daemon: RawTable,
     pub(super) stores: BTreeMap<StoreName, RawStore>,
+    pub(super) machine: Arc<Machine>,
+    /// `[defaults]` and where it stands.
+    pub(super) defaults: RawTable,
+}
+
+/// `local.conf` as written.
+pub(super) struct RawLocal {
+    pub(super) host: Option<String>,
+    pub(super) vars: BTreeMap<String, String>,
+    pub(super) problems: Vec<Problem>,
 }
 
 /// A `[store.NAME]` table.
@@ -57,8 +68,8 @@ pub(super) struct RawStore {
     pub(super) tls: Option<RawTable>,
 }
 
-/// Reads a watch file.
-pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
+/// Reads a watch file. Without a site, while `twitcher.conf` is broken, `${name}` is accepted and means nothing.
+pub(super) fn watch_file(path: Arc<Path>, text: &str, site: Option<&Site>) -> RawWatchFile {
     let source = Source::new(path, text);
     let (watches, problems, incomplete) = read(&source, |reader, root| {
         let mut watches = Vec::new();
@@ -69,7 +80,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
                     for table in tables {
                         match table.get_ref() {
                             DeValue::Table(fields) => {
-                                watches.push(reader.table(fields, table.span(), WATCH, "watch"));
+                                watches.push(reader.watch(fields, table.span(), site));
                             }
                             other => reader.wrong(
                                 table.span(),
@@ -111,19 +122,59 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str) -> RawWatchFile {
     RawWatchFile { watches: watches.unwrap_or_default(), problems, source, incomplete }
 }
 
-/// Reads `twitcher.conf`.
-pub(super) fn settings(path: Arc<Path>, text: &str) -> RawSettings {
+/// Reads `twitcher.conf` of a machine.
+pub(super) fn settings(path: Arc<Path>, text: &str, local: &Local) -> RawSettings {
     let source = Source::of_settings(path, text);
     let (tables, problems, _) = read(&source, |reader, root| {
         let mut stores = BTreeMap::new();
         if let Some((_, value)) = root.iter().find(|(name, _)| name.get_ref() == "store") {
             read_stores(reader, value.get_ref(), value.span(), &mut stores);
         }
-        let others = root.iter().filter(|(name, _)| name.get_ref() != "store");
-        (reader.entries(others, 0..0, DAEMON, "setting"), stores)
+        let vars = machine::vars_of(reader, root);
+        let others = root
+            .iter()
+            .filter(|(name, _)| !matches!(name.get_ref().as_ref(), "store" | "defaults" | machine::VARS));
+        let daemon = reader.entries(others, 0..0, DAEMON, "setting");
+        let machine = Arc::new(local.machine(&daemon, vars));
+        reader.set_machine(Some(Arc::clone(&machine)));
+        let defaults = read_defaults(reader, root);
+        (daemon, stores, machine, defaults)
     });
-    let (daemon, stores) = tables.unwrap_or_default();
-    RawSettings { source, problems, daemon, stores }
+    let (daemon, stores, machine, defaults) = tables.unwrap_or_default();
+    RawSettings { source, problems, daemon, stores, machine, defaults }
+}
+
+/// Reads `local.conf`.
+pub(super) fn local(path: Arc<Path>, text: &str) -> RawLocal {
+    let source = Source::new(path, text);
+    let (tables, problems, _) = read(&source, |reader, root| {
+        let vars = machine::vars_of(reader, root);
+        let others = root.iter().filter(|(name, _)| name.get_ref() != machine::VARS);
+        (reader.entries(others, 0..0, LOCAL, "local setting"), vars)
+    });
+    let (table, vars) = tables.unwrap_or_default();
+    RawLocal { host: table.text("host").map(|at| at.value), vars, problems }
+}
+
+/// The table `[defaults]`, if there is one.
+fn read_defaults(reader: &mut Reader<'_>, root: &DeTable<'_>) -> RawTable {
+    let help = "write a line `[defaults]` and below it for example `timeout = \"5m\"`";
+    let Some((_, value)) = root.iter().find(|(name, _)| name.get_ref() == "defaults") else {
+        return RawTable::default();
+    };
+    let DeValue::Table(fields) = value.get_ref() else {
+        reader.wrong(value.span(), format!("`defaults` is a table, not {}", kind_of(value.get_ref())), help);
+        return RawTable::default();
+    };
+    let own = |name: &str| {
+        WATCH.iter().find(|field| field.is_called(name)).filter(|field| NOT_DEFAULTS.contains(&field.name))
+    };
+    for (name, _) in fields.iter().filter(|(name, _)| own(name.get_ref()).is_some()) {
+        let message = format!("`{}` is about one watch and has no default for all", word(name.get_ref()));
+        reader.wrong(name.span(), message, "write it in the watch's own table");
+    }
+    let others = fields.iter().filter(|(name, _)| own(name.get_ref()).is_none());
+    reader.optional(others, value.span(), WATCH, "defaults")
 }
 
 fn read_stores(

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::value::Value;
-use crate::config::fields::Field;
+use crate::config::fields::{Field, Kind, WATCH};
 use crate::config::problem::{Problem, Source, nearest, word};
+use crate::watch::Machine;
 
 /// Something and where it stands.
 #[derive(Debug, Clone)]
@@ -29,6 +31,23 @@ pub(in crate::config) struct RawTable {
     broken: BTreeSet<&'static str>,
     /// Fields that a wrong name most likely meant.
     meant: BTreeSet<&'static str>,
+    /// Fields that are only there because `[defaults]` says so.
+    inherited: BTreeSet<&'static str>,
+    /// A watch that is for other hosts.
+    pub(in crate::config) elsewhere: bool,
+}
+
+/// What `[defaults]` says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::config) struct Defaults(BTreeMap<&'static str, Value>);
+
+impl Eq for Defaults {}
+
+/// What the watch files of a machine are read against.
+#[derive(Debug, Clone)]
+pub(in crate::config) struct Site {
+    pub(in crate::config) machine: Arc<Machine>,
+    pub(in crate::config) defaults: Arc<Defaults>,
 }
 
 macro_rules! getters {
@@ -48,6 +67,28 @@ macro_rules! getters {
 impl RawTable {
     pub(super) fn empty(head: Range<usize>) -> Self {
         Self { head, ..Self::default() }
+    }
+
+    /// The values, as defaults of other tables.
+    pub(in crate::config) fn defaults(&self) -> Defaults {
+        Defaults(self.values.iter().map(|(field, at)| (*field, at.value.clone())).collect())
+    }
+
+    /// Takes over what is not written here; of variables and limits, each by itself.
+    fn inherit(&mut self, defaults: &Defaults) {
+        for (field, default) in &defaults.0 {
+            if let Some(At { value, .. }) = self.values.get_mut(field) {
+                value.fill_up(default);
+            } else if !self.has(field) {
+                self.values.insert(field, At { value: default.clone(), span: self.head.clone() });
+                self.inherited.insert(field);
+            }
+        }
+    }
+
+    /// Whether a right value is written in the table itself.
+    pub(in crate::config) fn writes(&self, field: &str) -> bool {
+        self.holds(field) && !self.inherited.contains(field)
     }
 
     /// Whether something was written there, right or wrong or by a wrong name.
@@ -116,11 +157,13 @@ pub(super) struct Reader<'s> {
     found: Vec<Problem>,
     /// What is missing, or out of place: it may only not have been understood.
     missing: Vec<Problem>,
+    /// What `${name}` stands for; `None` where that is not known and does not matter.
+    machine: Option<Arc<Machine>>,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, found: Vec::new(), missing: Vec::new() }
+        Self { source, found: Vec::new(), missing: Vec::new(), machine: None }
     }
 
     /// Something that may only be there because the syntax is broken elsewhere.
@@ -142,6 +185,23 @@ impl<'s> Reader<'s> {
         (self.found, self.missing)
     }
 
+    pub(super) fn set_machine(&mut self, machine: Option<Arc<Machine>>) {
+        self.machine = machine;
+    }
+
+    /// Reads a `[[watch]]` table. In one that is for other hosts names of `[vars]` may be unknown here.
+    pub(super) fn watch(&mut self, table: &DeTable<'_>, head: Range<usize>, site: Option<&Site>) -> RawTable {
+        let included = |site: &&Site| is_for(table, &site.machine.host);
+        let here = site.filter(included);
+        self.set_machine(here.map(|site| Arc::clone(&site.machine)));
+        let mut read = self.table(table, head, WATCH, "watch");
+        read.elsewhere = site.is_some() && here.is_none();
+        if let Some(site) = here {
+            read.inherit(&site.defaults);
+        }
+        read
+    }
+
     pub(super) fn table(
         &mut self,
         table: &DeTable<'_>,
@@ -159,7 +219,26 @@ impl<'s> Reader<'s> {
         fields: &'static [Field],
         what: &str,
     ) -> RawTable {
-        let mut read = RawTable::empty(head.clone());
+        let read = self.optional(entries, head.clone(), fields, what);
+        for field in fields.iter().filter(|field| field.default.is_none() && !read.has(field.name)) {
+            let problem = self
+                .source
+                .problem(head.clone(), format!("this {what} has no `{}`", field.name))
+                .with_help(format!("write for example `{}`", field.sample()));
+            self.missing.push(problem);
+        }
+        read
+    }
+
+    /// The same where no field must be there.
+    pub(super) fn optional<'t, 'i: 't>(
+        &mut self,
+        entries: impl Iterator<Item = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)>,
+        head: Range<usize>,
+        fields: &'static [Field],
+        what: &str,
+    ) -> RawTable {
+        let mut read = RawTable::empty(head);
         for (name, value) in entries {
             let Some(field) = fields.iter().find(|field| field.is_called(name.get_ref())) else {
                 read.meant.extend(self.unknown(name, fields, what));
@@ -177,7 +256,7 @@ impl<'s> Reader<'s> {
                 );
                 continue;
             }
-            match Value::read(field, value.get_ref(), value.span()) {
+            match Value::read(field, value.get_ref(), value.span(), self.machine.as_deref()) {
                 Ok(good) => {
                     read.values.insert(field.name, At { value: good, span: value.span() });
                 }
@@ -189,13 +268,6 @@ impl<'s> Reader<'s> {
                     }
                 }
             }
-        }
-        for field in fields.iter().filter(|field| field.default.is_none() && !read.has(field.name)) {
-            let problem = self
-                .source
-                .problem(head.clone(), format!("this {what} has no `{}`", field.name))
-                .with_help(format!("write for example `{}`", field.sample()));
-            self.missing.push(problem);
         }
         read
     }
@@ -219,15 +291,35 @@ impl<'s> Reader<'s> {
                  (etcd) or `digest_file = \"/etc/twitcher/zk.digest\"` (ZooKeeper)"
                     .to_owned()
             }
+            _ if what == "local setting" => {
+                "local.conf holds `host` and `[vars]` and nothing else; all other settings belong in twitcher.conf".to_owned()
+            }
             Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
             None => {
                 let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
                 format!("known are {}", names.join(", "))
             }
         };
-        let what = if what == "setting" { "setting".to_owned() } else { format!("field of a {what} table") };
-        let what = if what.contains("watch") { "field".to_owned() } else { what };
+        let what = match what {
+            "setting" | "local setting" => "setting".to_owned(),
+            "watch" => "field".to_owned(),
+            "defaults" => "field of [defaults]".to_owned(),
+            other => format!("field of a {other} table"),
+        };
         self.wrong(name.span(), format!("unknown {what} `{}`", word(given)), help);
         near.map(|field| field.name)
+    }
+}
+
+/// Whether a watch is for this host. One whose `hosts` is wrong is, so that it is said.
+fn is_for(table: &DeTable<'_>, host: &str) -> bool {
+    let field = WATCH.iter().find(|field| field.kind == Kind::Hosts);
+    let Some((field, (_, value))) = field.zip(table.iter().find(|(name, _)| name.get_ref() == "hosts"))
+    else {
+        return true;
+    };
+    match Value::read(field, value.get_ref(), value.span(), None) {
+        Ok(Value::Hosts(hosts)) => hosts.include(host),
+        Ok(_) | Err(_) => true,
     }
 }

@@ -9,12 +9,15 @@ use std::time::Duration;
 use toml::de::{DeInteger, DeValue};
 
 use super::kind::kind_of;
-use super::{duration, signal};
+use super::signal;
+use crate::config::duration;
 use crate::config::fields::{Field, Kind, Word};
+use crate::config::hosts::Hosts;
 use crate::config::problem::{nearest, word};
+use crate::config::template::{self, InvalidTemplate};
 use crate::log::{InvalidLogServer, LogServer};
 use crate::store::{InvalidStoreUrl, StoreUrl};
-use crate::watch::{Action, Key, Limit, SignalNumber, StoreName};
+use crate::watch::{Action, Key, Limit, Machine, SignalNumber, StoreName};
 
 /// Linux refuses to execute with a longer argument or variable: `MAX_ARG_STRLEN` of execve(2), with its NUL.
 const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
@@ -36,6 +39,7 @@ pub(in crate::config) enum Value {
     Variables(BTreeMap<String, String>),
     Limits(BTreeMap<Limit, Option<u64>>),
     Codes(Vec<i32>),
+    Hosts(Hosts),
     Address(SocketAddr),
     Url(StoreUrl),
     LogServer(LogServer),
@@ -69,13 +73,21 @@ impl Fault {
 
 impl Value {
     /// Reads what stands in a field.
-    pub(super) fn read(field: &Field, value: &DeValue<'_>, span: Range<usize>) -> Result<Self, Vec<Fault>> {
-        let one = Reading { field, span };
+    ///
+    /// Without a machine `${name}` is not known, and stands for `/` so that what is around it can be judged.
+    pub(super) fn read(
+        field: &Field,
+        value: &DeValue<'_>,
+        span: Range<usize>,
+        machine: Option<&Machine>,
+    ) -> Result<Self, Vec<Fault>> {
+        let one = Reading { field, span, machine };
         match field.kind {
             Kind::Command => one.command(value).map(Self::Action),
             Kind::Variables => one.variables(value).map(Self::Variables),
             Kind::Limits => one.limits(value).map(Self::Limits),
             Kind::ExitCodes => one.codes(value).map(Self::Codes),
+            Kind::Hosts => one.hosts(value).map(Self::Hosts),
             Kind::Text
             | Kind::Line
             | Kind::Name
@@ -99,10 +111,26 @@ impl Value {
     }
 }
 
+impl Value {
+    /// Takes over variables and limits that are not there.
+    pub(super) fn fill_up(&mut self, default: &Self) {
+        if let (Self::Variables(own), Self::Variables(default)) = (&mut *self, default) {
+            for (name, value) in default {
+                own.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        } else if let (Self::Limits(own), Self::Limits(default)) = (self, default) {
+            for (limit, most) in default {
+                own.entry(*limit).or_insert(*most);
+            }
+        }
+    }
+}
+
 /// The field and place that a value is read for.
 pub(super) struct Reading<'f> {
     pub(super) field: &'f Field,
     pub(super) span: Range<usize>,
+    pub(super) machine: Option<&'f Machine>,
 }
 
 impl Reading<'_> {
@@ -166,7 +194,9 @@ impl Reading<'_> {
                 }
                 _ => self.choice(value, words),
             },
-            Kind::Command | Kind::Variables | Kind::Limits | Kind::ExitCodes => Err(self.type_of(value)),
+            Kind::Command | Kind::Variables | Kind::Limits | Kind::ExitCodes | Kind::Hosts => {
+                Err(self.type_of(value))
+            }
         }
     }
 
@@ -181,7 +211,19 @@ impl Reading<'_> {
 
     pub(super) fn text(&self, value: &DeValue<'_>) -> Result<String, Fault> {
         let DeValue::String(text) = value else { return Err(self.type_of(value)) };
-        without_nul(text, &self.span).map(str::to_owned)
+        let text = without_nul(text, &self.span)?;
+        if self.field.expands { self.expand(text, &self.span) } else { Ok(text.to_owned()) }
+    }
+
+    /// A text with every `${name}` replaced.
+    pub(super) fn expand(&self, text: &str, span: &Range<usize>) -> Result<String, Fault> {
+        let Some(machine) = self.machine else { return Ok(template::expand_blindly(text)) };
+        template::expand(text, machine).map_err(|InvalidTemplate { at, message, help }| {
+            // Where the quotes are the only thing beside the text, the place in it is known.
+            let plain = span.len() == text.len() + 2;
+            let place = if plain { span.start + 1 + at..span.end - 1 } else { span.clone() };
+            fault(&place, message).help(help)
+        })
     }
 
     fn flag(&self, value: &DeValue<'_>) -> Result<Value, Fault> {

@@ -20,4 +20,4 @@ pub(super) use event::{Circumstances, Event, Handover};
 pub(super) use handle::{Live, begin};
 pub(super) use reading::READ_WITHIN;
 pub(super) use task::subscribe;
-pub(super) use view::{HANGS, unasked};
+pub(super) use view::{HANGS, disabled, unasked};

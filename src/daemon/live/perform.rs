@@ -37,7 +37,8 @@ impl Task {
                     Effect::Applied { run, .. } => self.applied(&run),
                     Effect::Held { version, hold } => self.held(version, hold),
                     Effect::Recognised(state) => self.recognised(&state),
-                    Effect::Stopped => self.stopped(),
+                    Effect::GaveUp { attempts } => self.gave_up(attempts),
+                    Effect::Stopped { attempts } => self.stopped(attempts),
                     Effect::Revived => {
                         self.runs.shared().book().revive(&self.spec.name);
                         self.read_before_starts();
@@ -123,12 +124,23 @@ impl Task {
         bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
     }
 
-    fn stopped(&self) {
+    fn gave_up(&self, attempts: u32) {
+        let (name, key) = (&self.spec.name, &self.spec.target.key);
+        tracing::error!(
+            watch = %name,
+            "gave up after {}: nothing runs until {key} changes or somebody says `twitcher trigger {name}`",
+            tries(attempts)
+        );
+    }
+
+    fn stopped(&self, attempts: u32) {
+        let name = &self.spec.name;
         self.runs.shared().book().stop(&self.spec);
         tracing::error!(
-            watch = %self.spec.name,
-            "the last retry failed, and the watch is stopped; mend the action and say `twitcher resume {}`",
-            self.spec.name
+            watch = %name,
+            "gave up after {}, and the watch is stopped: nothing runs until its definition changes or somebody says \
+             `twitcher resume {name}`",
+            tries(attempts)
         );
     }
 
@@ -136,7 +148,7 @@ impl Task {
         let policy = &self.spec.policy;
         let command = match sent {
             Sent::Notify => policy.notify_signal.map(RunCommand::Notify),
-            Sent::Term => Some(RunCommand::Term { timed_out: self.runs.is_overdue(run, policy.timeout) }),
+            Sent::Term => Some(RunCommand::Term { timed_out: self.machine.is_overdue(run, Instant::now()) }),
             Sent::Kill => Some(RunCommand::Kill),
         };
         if let Some(command) = command {
@@ -157,4 +169,9 @@ impl Task {
             });
         }
     }
+}
+
+/// `1 try`, `4 tries`.
+pub(super) fn tries(attempts: u32) -> String {
+    format!("{attempts} {}", if attempts == 1 { "try" } else { "tries" })
 }

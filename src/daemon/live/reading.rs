@@ -25,6 +25,7 @@ pub(super) struct Readings {
     pub(super) triggers: Vec<Trigger>,
 }
 
+/// A `trigger` whose reading is under way.
 pub(super) struct Trigger {
     pub(super) proof: Proof,
     pub(super) asked: Instant,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::remembered::wall_clock;
 use super::task::Task;
 use crate::ledger::Ledger;
 use crate::policy::{Course, Disposition, Hold, NewestState, Obstacle, Phase, SkipReason, Yardstick};
@@ -32,17 +33,31 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
         version: None,
         applied,
         converged: false,
+        gave_up: false,
+        unreachable: true,
+        action: spec.action.to_string(),
+        user: spec.surroundings.account.user.clone(),
+        next_retry: None,
+        paused_until: None,
         verified_seconds: None,
         error: Some(HANGS.to_owned()),
         held: false,
-        gave_up: false,
-        unreachable: false,
         guard: None,
         running: Vec::new(),
         runs,
         failures,
         outcomes: BTreeMap::new(),
         last,
+    }
+}
+
+/// What is shown of a disabled watch: what the ledger knows.
+pub(in crate::daemon) fn disabled(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
+    WatchStatus {
+        state: WatchState::Disabled,
+        error: None,
+        unreachable: false,
+        ..unasked(spec, file, ledger)
     }
 }
 
@@ -68,12 +83,14 @@ impl Task {
                 .newest()
                 .filter(|newest| !newest.content.is_absent())
                 .map(|n| n.version.to_string()),
-            converged: self.machine.converged(),
+            converged: self.machine.converged() && !unreachable,
+            gave_up: self.machine.gave_up(),
+            unreachable,
+            next_retry: self.machine.next_retry().and_then(wall_clock),
+            paused_until: self.machine.paused_until().and_then(wall_clock),
             verified_seconds: freshness.verified.map(|at| at.elapsed().as_secs_f64()),
             error: resting.or(freshness.error),
             held: self.machine.held().is_some(),
-            gave_up: self.machine.gave_up(),
-            unreachable,
             guard: self.guard_words(),
             running: running.collect(),
             outcomes: self
@@ -230,9 +247,12 @@ impl Task {
                 format!("nothing starts before store {store} has shown what {key} is now.")
             }
             Obstacle::Slot if self.runs.has_foreign() => "it waits for that to end.".to_owned(),
-            Obstacle::Slot => {
-                "it waits for its turn among the actions of all watches (max_processes).".to_owned()
-            }
+            Obstacle::Slot => match self.runs.waits_for_mutex() {
+                Some((mutex, holder)) => {
+                    format!("it waits for the mutex {mutex}, which a run of {holder} holds.")
+                }
+                None => "it waits for its turn among the actions of all watches (max_processes).".to_owned(),
+            },
         }
     }
 
@@ -325,16 +345,17 @@ fn state(phase: Phase, unreachable: bool, has_foreign: bool) -> WatchState {
         // The machine does not know runs for another target.
         Phase::Idle
         | Phase::Held
-        | Phase::Failed
         | Phase::Settling
         | Phase::Splaying
         | Phase::Waiting
         | Phase::Retrying
+        | Phase::Failed
             if has_foreign =>
         {
             WatchState::Running
         }
         Phase::Held => WatchState::Held,
+        // The machine does not know whether its store is reachable.
         Phase::Failed => WatchState::Failed,
         Phase::Idle if unreachable => WatchState::Unreachable,
         Phase::Idle => WatchState::Idle,

@@ -40,6 +40,7 @@ impl Book {
             run,
             target: described(&spec.target),
             definition: spec.fingerprint(),
+            mutex: spec.mutex.as_ref().map(ToString::to_string),
             process,
             started,
             reason,
@@ -52,7 +53,7 @@ impl Book {
     }
 
     /// A run of this watch was found in `/proc`; the daemon that started it was killed before it wrote it down.
-    pub(super) fn found(&self, spec: &WatchSpec, found: FoundRun) {
+    pub(super) fn found(&self, spec: &WatchSpec, found: FoundRun) -> LiveRun {
         let FoundRun { run, store, key, version, identity, .. } = found;
         let target = &spec.target;
         let own = store == target.store.as_str() && key == target.key.as_str();
@@ -61,6 +62,7 @@ impl Book {
             // Of another target, its type is not known.
             target: if own { described(target) } else { format!("{store} ? {key}") },
             definition: Fingerprint::default(),
+            mutex: spec.mutex.as_ref().map(ToString::to_string),
             process: identity,
             started: jiff::Timestamp::now(),
             reason: Reason::Recovery,
@@ -68,7 +70,8 @@ impl Book {
             attempt: 1,
             coalesced: 1,
         };
-        self.ledger.started(&spec.name, live);
+        self.ledger.started(&spec.name, live.clone());
+        live
     }
 
     /// A run is over.

@@ -26,6 +26,7 @@ pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
     WatchSpec {
         name: WatchName::new(name).unwrap(),
         description: String::new(),
+        enabled: true,
         target: Target {
             store: StoreName::new("main").unwrap(),
             key: Key::new(key).unwrap(),
@@ -46,6 +47,8 @@ pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
         output: Output::Null,
         verify_interval: Duration::from_mins(5),
         splay: Duration::ZERO,
+        mutex: None,
+        machine: Arc::default(),
         policy: Arc::default(),
     }
 }

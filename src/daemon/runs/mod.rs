@@ -8,7 +8,7 @@
 //! | `end` | the end of a run: judged, logged, as a record |
 //! | `found` | runs that only `/proc` knows |
 //! | `orphans` | runs of watches that are not defined now |
-//! | `slots` | `max_processes`: who may start next |
+//! | `slots` | `max_processes` and `mutex`: who may start next |
 //! | `processes` | what is asked of the operating system |
 
 mod book;
@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::ledger::{Ledger, described};
-use crate::process::{self, Ended, Launch, OutputSink, RunDetails, Scripts, SpawnError, Spawner};
+use crate::process::{self, Ended, FoundRun, Launch, OutputSink, RunDetails, Scripts, SpawnError, Spawner};
 use crate::watch::{Action, RunId, State, WatchName, WatchSpec};
 pub(super) use book::Book;
 pub(super) use end::End;
@@ -187,6 +187,25 @@ impl Runs {
         self.found.set(found);
     }
 
+    /// Lets the runs of a former daemon hold their mutexes, before any watch begins: each is adopted by its own watch,
+    /// and another could start first. A run that only `/proc` knows has the mutex that its watch has now.
+    pub(super) fn hold_mutexes<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
+        for (watch, live) in self.ledger().live_runs() {
+            self.slots.hold(&watch, &live);
+        }
+        for spec in watches.filter(|spec| spec.mutex.is_some()) {
+            if let Some(found) = self.found.claim(spec, &self.book.entry(&spec.name)) {
+                self.record_found(spec, found);
+            }
+        }
+    }
+
+    fn record_found(&self, spec: &WatchSpec, found: FoundRun) {
+        tracing::info!(watch = %spec.name, run = %found.run, "found process {}", found.identity.pid);
+        let live = self.book.found(spec, found);
+        self.slots.hold(&spec.name, &live);
+    }
+
     /// Starts a run and writes it down.
     fn start(
         &self,
@@ -212,6 +231,7 @@ impl Runs {
         match launched {
             Ok((running, script)) => {
                 let live = self.book.started(spec, details, started, running.identity.clone());
+                self.slots.hold(&spec.name, &live);
                 tracing::debug!(watch = %spec.name, run = %live.run, "started process {}", live.process.pid);
                 Ok(Run::started(live, running, state, slot, script, self.live.one_more()))
             }
@@ -224,8 +244,7 @@ impl Runs {
     /// was interrupted.
     fn adopt(&self, spec: &WatchSpec, sink: impl Fn(&RunId) -> OutputSink) -> Adopted {
         if let Some(found) = self.found.claim(spec, &self.book.entry(&spec.name)) {
-            tracing::info!(watch = %spec.name, run = %found.run, "found process {}", found.identity.pid);
-            self.book.found(spec, found);
+            self.record_found(spec, found);
         }
         let mut claimed = self.claim_orphans(spec);
         let target = described(&spec.target);
@@ -243,6 +262,7 @@ impl Runs {
                     if mine { "; it is repeated" } else { ", and the watch looks at something else now" };
                 tracing::warn!(watch = %spec.name, run = %live.run, "the run did not outlive the daemon{then}");
                 self.book.interrupted(&spec.name, &live);
+                self.slots.release(&live);
                 None
             };
             let Some(run) = run else { continue };
@@ -290,6 +310,7 @@ impl Runs {
                     "the run did not outlive the daemon, and its watch is not defined any more"
                 );
                 self.book.interrupted(&watch, &live);
+                self.slots.release(&live);
             }
         }
     }
@@ -312,6 +333,7 @@ impl Runs {
             took.as_secs_f64()
         );
         self.book.ended(watch, &run.live, &end);
+        self.slots.release(&run.live);
     }
 
     /// Ends the runs of watches that are not defined at the deadline.

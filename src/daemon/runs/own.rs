@@ -11,7 +11,7 @@ use super::run::{Origin, Run};
 use super::slots::Slot;
 use super::{Adopted, NotStarted, Plan, Runs};
 use crate::process::{Ended, Leftovers, OutputSink, RunCommand};
-use crate::watch::{RunId, State, WatchSpec};
+use crate::watch::{MutexName, RunId, State, WatchName, WatchSpec};
 
 pub(in crate::daemon) struct OwnRuns {
     shared: Arc<Runs>,
@@ -90,7 +90,8 @@ impl OwnRuns {
     fn ask_for_slot(&mut self, spec: &WatchSpec) {
         if self.wants_slot && !self.held && !self.has_foreign() {
             self.wants_slot = false;
-            self.slot = Some(self.shared.slots.ask(&spec.name, spec.surroundings.account.uid));
+            let (uid, mutex) = (spec.surroundings.account.uid, spec.mutex.as_ref());
+            self.slot = Some(self.shared.slots.ask(&spec.name, uid, mutex));
         }
     }
 
@@ -117,6 +118,11 @@ impl OwnRuns {
         self.slot.as_mut().map_or(Poll::Pending, |slot| slot.poll_granted(context))
     }
 
+    /// The mutex that the next run waits for, and the watch whose run holds it.
+    pub(in crate::daemon) fn waits_for_mutex(&self) -> Option<(MutexName, WatchName)> {
+        self.slot.as_ref().and_then(Slot::mutex_held_by)
+    }
+
     /// When to call [`OwnRuns::warn`].
     pub(in crate::daemon) fn warn_at(&self) -> Option<Instant> {
         self.slot.as_ref().and_then(Slot::warn_at)
@@ -125,11 +131,12 @@ impl OwnRuns {
     /// Warns of a wait for a slot that has become long.
     pub(in crate::daemon) fn warn(&mut self, spec: &WatchSpec, now: Instant) {
         if self.slot.as_mut().is_some_and(|slot| slot.is_overdue(now)) {
-            tracing::warn!(
-                watch = %spec.name,
-                "a run has waited for a minute because of max_processes; {} actions are running",
-                self.shared.count()
-            );
+            let why = if let Some((mutex, holder)) = self.waits_for_mutex() {
+                format!("a run of {holder} holds the mutex {mutex}")
+            } else {
+                format!("of max_processes; {} actions are running", self.shared.count())
+            };
+            tracing::warn!(watch = %spec.name, "a run has waited for a minute because {why}");
         }
     }
 
@@ -174,7 +181,7 @@ impl OwnRuns {
         ended.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Logs and records the end of a run, and frees its slot. The run stays for [`OwnRuns::given`] until it is
+    /// Logs and records the end of a run, and frees its slot and mutex. The run stays for [`OwnRuns::given`] until it is
     /// [forgotten](OwnRuns::forget).
     pub(in crate::daemon) fn ended(
         &mut self,
@@ -188,6 +195,7 @@ impl OwnRuns {
         let end = End::judge(ended, run.since.elapsed(), &spec.policy.success_codes, stopping);
         end.log(&spec.name, &Facts::of(&run.live), run.dismissed);
         self.shared.book.ended(&spec.name, &run.live, &end);
+        self.shared.slots.release(&run.live);
         let foreign = run.is_foreign();
         self.count(end.word);
         Some(if foreign { Concluded::Foreign } else { Concluded::Own(end) })
@@ -220,12 +228,6 @@ impl OwnRuns {
             RunCommand::Term { timed_out } => run.dismissed |= !timed_out,
         }
         run.commands.send(command);
-    }
-
-    /// Whether a run has outlived this timeout.
-    pub(in crate::daemon) fn is_overdue(&self, run: &RunId, timeout: Option<Duration>) -> bool {
-        let run = self.live.iter().find(|other| other.live.run == *run);
-        run.zip(timeout).is_some_and(|(run, timeout)| run.since.elapsed() >= timeout)
     }
 
     /// The definition was changed or removed: foreign runs of a watch without a `timeout` end at the deadline too.

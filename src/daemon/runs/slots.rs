@@ -1,15 +1,19 @@
-//! `max_processes`: which of the waiting watches may start its action next.
+//! `max_processes` and `mutex`: which of the waiting watches may start its action next.
 //!
 //! [`Queue`] decides, and is pure; [`Slots`] shares it among the watches' tasks and wakes them. Of `max` slots one
 //! watch has at most half and all watches of one account at most three quarters, each at least one. Of those that
 //! may start, the watch with the fewest live runs is first, then the one that asked first.
+//!
+//! A slot and the mutex of its watch are granted together, so that nobody holds the one while waiting for the other.
+//! Whoever waits for a mutex does not stand in the way of others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::watch::WatchName;
+use crate::ledger::LiveRun;
+use crate::watch::{MutexName, RunId, WatchName};
 
 /// A run that waits this long for a slot is worth a warning.
 const LONG_WAIT: Duration = Duration::from_mins(1);
@@ -17,12 +21,26 @@ const LONG_WAIT: Duration = Duration::from_mins(1);
 /// A request for a slot. Later requests have higher numbers.
 type Ticket = u64;
 
-/// Who asks: the account that the action runs as, and the watch.
+/// Who asks: the account that the action runs as, the watch, and its mutex.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Owner {
     uid: u32,
     watch: WatchName,
+    mutex: Option<MutexName>,
 }
+
+/// What keeps a mutex.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Holder {
+    /// A slot that was granted.
+    Slot(Ticket),
+    /// A run that has a process, of this daemon or of a former one.
+    Run(RunId),
+}
+
+/// The holders of each mutex that is held. There is more than one while the slot of a started run is held beside the
+/// run, and for runs that were started under a definition with another mutex.
+type Mutexes = BTreeMap<MutexName, BTreeMap<Holder, WatchName>>;
 
 /// One watch's share.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -35,10 +53,10 @@ struct Share {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Account {
     held: usize,
-    watches: BTreeMap<WatchName, Share>,
+    watches: BTreeMap<Owner, Share>,
     /// The first ticket of every watch that waits, with the number of slots that the watch holds: in the order in
-    /// which they are served.
-    next: BTreeSet<(usize, Ticket)>,
+    /// which they are served. By mutex, so that a thousand watches that wait for one are passed over at once.
+    next: BTreeMap<Option<MutexName>, BTreeSet<(usize, Ticket)>>,
 }
 
 /// Who holds slots and who waits for one.
@@ -50,11 +68,19 @@ struct Queue {
     accounts: BTreeMap<u32, Account>,
     /// The owner of every waiting ticket.
     waiting: BTreeMap<Ticket, Owner>,
+    mutexes: Mutexes,
 }
 
 impl Queue {
     fn new(max: usize) -> Self {
-        Self { max, held: 0, last: 0, accounts: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self {
+            max,
+            held: 0,
+            last: 0,
+            accounts: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            mutexes: Mutexes::new(),
+        }
     }
 
     fn most_of_a_watch(&self) -> usize {
@@ -89,13 +115,30 @@ impl Queue {
         }
     }
 
-    /// Takes back a slot.
-    fn give_back(&mut self, owner: &Owner) {
+    /// Takes back a slot. The mutex stays with the run that was started in it, if there is one.
+    fn give_back(&mut self, owner: &Owner, ticket: Ticket) {
         self.held -= 1;
         self.change(owner, |share| share.held -= 1);
+        if let Some(mutex) = &owner.mutex {
+            self.release(mutex, &Holder::Slot(ticket));
+        }
     }
 
-    /// Grants a slot to the request that is next, if there is a free slot that it may have.
+    /// Keeps a mutex for a holder that has it anyway: a process that lives already waits for nobody.
+    fn hold(&mut self, mutex: MutexName, holder: Holder, watch: WatchName) {
+        self.mutexes.entry(mutex).or_default().insert(holder, watch);
+    }
+
+    fn release(&mut self, mutex: &MutexName, holder: &Holder) {
+        if let Some(holders) = self.mutexes.get_mut(mutex) {
+            holders.remove(holder);
+            if holders.is_empty() {
+                self.mutexes.remove(mutex);
+            }
+        }
+    }
+
+    /// Grants a slot, and the mutex with it, to the request that is next, if there is a free slot that it may have.
     fn grant(&mut self) -> Option<(Ticket, Owner)> {
         if self.held >= self.max {
             return None;
@@ -105,7 +148,9 @@ impl Queue {
             .accounts
             .values()
             .filter(|account| account.held < of_an_account)
-            .filter_map(|account| account.next.first())
+            .flat_map(|account| &account.next)
+            .filter(|(mutex, _)| mutex.as_ref().is_none_or(|mutex| !self.mutexes.contains_key(mutex)))
+            .filter_map(|(_, next)| next.first())
             .filter(|(held, _)| *held < of_a_watch)
             .min()
             .copied()?;
@@ -115,23 +160,31 @@ impl Queue {
             share.waiting.remove(&ticket);
             share.held += 1;
         });
+        if let Some(mutex) = &owner.mutex {
+            self.hold(mutex.clone(), Holder::Slot(ticket), owner.watch.clone());
+        }
         Some((ticket, owner))
     }
 
     /// Changes a watch's share, and keeps the account's sums and order right.
     fn change(&mut self, owner: &Owner, change: impl FnOnce(&mut Share)) {
         let account = self.accounts.entry(owner.uid).or_default();
-        let share = account.watches.entry(owner.watch.clone()).or_default();
-        if let Some(first) = share.waiting.first() {
-            account.next.remove(&(share.held, *first));
+        let share = account.watches.entry(owner.clone()).or_default();
+        if let Some(first) = share.waiting.first()
+            && let Some(next) = account.next.get_mut(&owner.mutex)
+        {
+            next.remove(&(share.held, *first));
+            if next.is_empty() {
+                account.next.remove(&owner.mutex);
+            }
         }
         account.held -= share.held;
         change(share);
         account.held += share.held;
         if let Some(first) = share.waiting.first() {
-            account.next.insert((share.held, *first));
+            account.next.entry(owner.mutex.clone()).or_default().insert((share.held, *first));
         } else if share.held == 0 {
-            account.watches.remove(&owner.watch);
+            account.watches.remove(owner);
             if account.watches.is_empty() {
                 self.accounts.remove(&owner.uid);
             }
@@ -167,13 +220,35 @@ impl Slots {
         self.change(|queue| queue.resize(max));
     }
 
-    /// Asks for a slot for a run of this watch, as this user. Dropping the slot withdraws the request or gives the
-    /// slot back.
-    pub(in crate::daemon) fn ask(self: &Arc<Self>, watch: &WatchName, uid: u32) -> Slot {
-        let owner = Owner { uid, watch: watch.clone() };
+    /// Asks for a slot for a run of this watch, as this user, and for its mutex. Dropping the slot withdraws the
+    /// request or gives both back.
+    pub(in crate::daemon) fn ask(
+        self: &Arc<Self>,
+        watch: &WatchName,
+        uid: u32,
+        mutex: Option<&MutexName>,
+    ) -> Slot {
+        let owner = Owner { uid, watch: watch.clone(), mutex: mutex.cloned() };
         let ticket = self.change(|queue| queue.ask(owner.clone()));
         let progress = Progress::Waiting { ticket, since: Instant::now(), warned: false };
         Slot { slots: Arc::clone(self), owner, progress }
+    }
+
+    /// Lets a run hold the mutex of the definition that it was started under until [`Slots::release`], whatever
+    /// becomes of its slot and of the task of its watch.
+    pub(super) fn hold(&self, watch: &WatchName, live: &LiveRun) {
+        if let Some(mutex) = live.mutex() {
+            let (holder, watch) = (Holder::Run(live.run.clone()), watch.clone());
+            self.change(|queue| queue.hold(mutex, holder, watch));
+        }
+    }
+
+    /// The run is over.
+    pub(super) fn release(&self, live: &LiveRun) {
+        if let Some(mutex) = live.mutex() {
+            let holder = Holder::Run(live.run.clone());
+            self.change(|queue| queue.release(&mutex, &holder));
+        }
     }
 
     /// Changes the queue, and wakes the tasks of the requests that are granted by that.
@@ -206,7 +281,7 @@ pub(in crate::daemon) struct Slot {
 #[derive(Debug)]
 enum Progress {
     Waiting { ticket: Ticket, since: Instant, warned: bool },
-    Held,
+    Held { ticket: Ticket },
 }
 
 impl Slot {
@@ -216,7 +291,7 @@ impl Slot {
         let mut inside = self.slots.lock();
         if inside.granted.remove(&ticket) {
             drop(inside);
-            self.progress = Progress::Held;
+            self.progress = Progress::Held { ticket };
             return Poll::Ready(());
         }
         inside.wakers.insert(ticket, context.waker().clone());
@@ -227,7 +302,21 @@ impl Slot {
     pub(in crate::daemon) fn warn_at(&self) -> Option<Instant> {
         match self.progress {
             Progress::Waiting { since, warned: false, .. } => since.checked_add(LONG_WAIT),
-            Progress::Waiting { warned: true, .. } | Progress::Held => None,
+            Progress::Waiting { warned: true, .. } | Progress::Held { .. } => None,
+        }
+    }
+
+    /// The watch whose run holds the mutex that this waits for.
+    pub(in crate::daemon) fn mutex_held_by(&self) -> Option<(MutexName, WatchName)> {
+        let mutex = self.owner.mutex.as_ref()?;
+        match self.progress {
+            Progress::Held { .. } => None,
+            Progress::Waiting { ticket, .. } => {
+                let inside = self.slots.lock();
+                let holders = inside.queue.mutexes.get(mutex)?;
+                let other = |(holder, _): &(&Holder, &WatchName)| **holder != Holder::Slot(ticket);
+                holders.iter().find(other).map(|(_, watch)| (mutex.clone(), watch.clone()))
+            }
         }
     }
 
@@ -245,7 +334,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let owner = &self.owner;
         match self.progress {
-            Progress::Held => self.slots.change(|queue| queue.give_back(owner)),
+            Progress::Held { ticket } => self.slots.change(|queue| queue.give_back(owner, ticket)),
             Progress::Waiting { ticket, .. } => {
                 let granted = {
                     let mut inside = self.slots.lock();
@@ -254,7 +343,7 @@ impl Drop for Slot {
                 };
                 self.slots.change(|queue| {
                     if granted {
-                        queue.give_back(owner);
+                        queue.give_back(owner, ticket);
                     } else {
                         queue.withdraw(ticket);
                     }

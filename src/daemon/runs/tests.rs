@@ -303,3 +303,100 @@ async fn slots_are_those_of_live_runs() {
     assert!(own.poll_slot(&mut context).is_ready());
     own.release();
 }
+
+fn with_mutex(name: &str, mutex: &str) -> WatchSpec {
+    WatchSpec { mutex: Some(crate::watch::MutexName::new(mutex).unwrap()), ..spec(name, "/a") }
+}
+
+/// Whether the slot that was asked for is granted by now.
+fn is_granted(own: &mut OwnRuns) -> bool {
+    own.poll_slot(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
+}
+
+/// The next daemon's watch `b` is ready to start before `a` has adopted its run.
+#[tokio::test]
+async fn an_adopted_run_holds_the_mutex_that_it_was_started_under() {
+    for written in [true, false] {
+        let mut scene = Scene::new();
+        let (before, mut own) = (with_mutex("a", "m"), scene.own());
+        if written {
+            slot(&mut own, &before).await;
+            assert_eq!(own.start(&before, plan(&scene.runs)), None);
+        } else {
+            scene.fake.show(FoundRun {
+                run: RunId(format!("{}-0-1", scene.ledger.id()).into()),
+                watch: before.name.clone(),
+                store: "main".to_owned(),
+                key: "/a".to_owned(),
+                version: "5".to_owned(),
+                identity: identity(1),
+                marked: true,
+                uid: before.surroundings.account.uid,
+            });
+        }
+        drop(own);
+        scene.next_daemon().await;
+        // Only what was written down tells that a definition had another mutex.
+        let a = if written { with_mutex("a", "other") } else { before };
+        let b = with_mutex("b", "m");
+        scene.runs.hold_mutexes([&a, &b].into_iter());
+        let (mut own_a, mut own_b) = (scene.own(), scene.own());
+        own_b.acquire(&b);
+        assert!(!is_granted(&mut own_b), "{written}");
+        assert_eq!(own_b.waits_for_mutex().unwrap().1, a.name);
+        assert_eq!(own_a.adopt(&a, Duration::ZERO).len(), 1);
+        assert!(!is_granted(&mut own_b));
+        scene.fake.end(1, Outcome::Unknown);
+        concluded(&mut own_a, &a).await;
+        assert!(is_granted(&mut own_b));
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_died_with_the_daemon_and_one_without_a_watch_free_their_mutex() {
+    for (dies, defined) in [(true, true), (true, false), (false, false)] {
+        let mut scene = Scene::new();
+        let (a, mut own) = (with_mutex("a", "m"), scene.own());
+        slot(&mut own, &a).await;
+        assert_eq!(own.start(&a, plan(&scene.runs)), None);
+        drop(own);
+        if dies {
+            scene.fake.end(1, Outcome::Unknown);
+        }
+        scene.next_daemon().await;
+        let b = with_mutex("b", "m");
+        scene.runs.hold_mutexes([&b].into_iter());
+        let mut own_b = scene.own();
+        own_b.acquire(&b);
+        assert!(!is_granted(&mut own_b));
+        scene.runs.adopt_orphans(|_| defined);
+        if defined {
+            assert!(!is_granted(&mut own_b));
+            scene.own().adopt(&a, Duration::ZERO);
+        }
+        if !dies {
+            assert!(!is_granted(&mut own_b), "it lives, whether its watch is defined or not");
+            scene.fake.end(1, Outcome::Unknown);
+            scene.runs.turn().await;
+        }
+        assert!(is_granted(&mut own_b), "{dies} {defined}");
+    }
+}
+
+/// As after a panic in the task of a watch: its process is still there.
+#[tokio::test]
+async fn a_task_that_is_gone_leaves_the_mutex_to_its_run() {
+    let scene = Scene::new();
+    let (a, b) = (with_mutex("a", "m"), with_mutex("b", "m"));
+    let (mut own_a, mut own_b) = (scene.own(), scene.own());
+    slot(&mut own_a, &a).await;
+    assert_eq!(own_a.start(&a, plan(&scene.runs)), None);
+    drop(own_a);
+    own_b.acquire(&b);
+    assert!(!is_granted(&mut own_b));
+    let mut own_a = scene.own();
+    assert_eq!(own_a.adopt(&a, Duration::ZERO).len(), 1);
+    scene.fake.end(1, Outcome::Unknown);
+    concluded(&mut own_a, &a).await;
+    assert!(is_granted(&mut own_b));
+}

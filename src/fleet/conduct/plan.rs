@@ -334,10 +334,12 @@ impl Conductor {
         plan.put(&place.host, at, permit);
     }
 
-    /// The base alone is worth a write only where the limit follows from it.
+    /// The base alone is worth a write only where the limit or the size of the wave follows from it.
     fn write_rollout(&self, plan: &mut Plan, granted: bool) {
         let same = Rollout { base: self.rollout.base, ..self.draft.clone() } == self.rollout;
-        let limits = granted && Self::limit_of(&self.draft) != Self::limit_of(&self.rollout);
+        let limits = granted
+            && (Self::limit_of(&self.draft) != Self::limit_of(&self.rollout)
+                || self.wave() != Self::wave_of(&self.rollout));
         if same && !limits {
             return;
         }

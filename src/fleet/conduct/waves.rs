@@ -53,8 +53,16 @@ impl Conductor {
 
     /// The wave that is open.
     pub(super) fn wave(&self) -> Wave {
-        let waves = waves(&self.terms(), self.draft.base);
-        let open = usize::try_from(self.draft.wave.saturating_sub(1)).unwrap_or(usize::MAX);
+        Self::wave_of(&self.draft)
+    }
+
+    /// The open wave of `rollout` as it is written or is to be.
+    pub(super) fn wave_of(rollout: &Rollout) -> Wave {
+        let waves = match &rollout.terms {
+            Some(in_force) => waves(&in_force.terms, rollout.base),
+            None => return Wave::All,
+        };
+        let open = usize::try_from(rollout.wave.saturating_sub(1)).unwrap_or(usize::MAX);
         waves.get(open).copied().unwrap_or(Wave::All)
     }
 

@@ -90,7 +90,9 @@ impl Member {
         if self.twin_at.is_some() {
             write.push(Write::Delete { key: GroupKey::Twin(host.clone(), self.profile.inst.nonce.clone()) });
         }
-        let require = vec![(GroupKey::Alive(host), Revision::ABSENT)];
+        // A late write of our former start may have given a permit back: it must not be undone.
+        let require =
+            vec![(GroupKey::Alive(host.clone()), Revision::ABSENT), (GroupKey::Host(host), self.written.0)];
         self.registering = Some(Arc::new(self.record.clone()));
         let effect = self.commit(Pending::Register, Transaction { require, write });
         effects.push(effect);
@@ -107,7 +109,14 @@ impl Member {
     }
 
     /// Compares the name's owner with what we believe.
-    pub(super) fn check_tenure(&mut self, entry: &Entry, now: Moment, effects: &mut Vec<Effect>) {
+    /// `raced`: our record is not the one that we last knew of.
+    pub(super) fn check_tenure(
+        &mut self,
+        entry: &Entry,
+        raced: bool,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
         let owner = match &entry.value {
             Some(Value::Alive(alive)) => Some(Arc::clone(alive)),
             Some(_) | None => None,
@@ -123,7 +132,7 @@ impl Member {
                 let Some(owner) = owner else {
                     if entry.value.is_some() {
                         self.registration.retry(Some(now.boot.plus(self.profile.ttl)));
-                    } else if self.doubt == Some(Pending::Register) {
+                    } else if self.doubt == Some(Pending::Register) && !raced {
                         // Nobody has the name, and still we did not get it: our tenure has ended.
                         self.lose_tenure(effects);
                     }

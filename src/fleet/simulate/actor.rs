@@ -76,7 +76,11 @@ impl Actor {
     }
 
     fn ask(&mut self) -> Vec<Input> {
-        let Some(state) = self.newest else { return Vec::new() };
+        let Some(state) = self.newest else {
+            // Started again, and the store has not shown the key yet.
+            self.phase = Phase::Idle;
+            return Vec::new();
+        };
         if self.applied == Some(state) {
             self.phase = Phase::Idle;
             return vec![Input::Applied(state)];

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::oracle;
-use super::world::{Event, TTL, World};
+use super::process::TTL;
+use super::queue::Event;
+use super::world::World;
 use crate::fleet::conduct;
 use crate::fleet::member;
 use crate::fleet::record::{Control, Order, OrderSet, RolloutState, VersionOrder};
@@ -28,7 +30,7 @@ impl World {
             0..=34 => self.end_tenure(n),
             35..=59 => {
                 let frozen = Duration::from_millis(self.rng.u64(..60_000));
-                self.processes[n].frozen_until = self.now.plus(frozen);
+                self.freeze(n, frozen);
                 if frozen > TTL && self.rng.bool() {
                     self.end_tenure(n);
                 }
@@ -51,6 +53,35 @@ impl World {
                 self.conductor(n, conduct::Input::Wakeup);
             }
             _ => self.order(),
+        }
+    }
+
+    /// The worst moment: a claim was applied, and its host is frozen before the answer comes, at times for so long
+    /// that its permit is reclaimed meanwhile.
+    pub(super) fn strike_claim(&mut self, n: usize) {
+        if !self.calm() && self.rng.u32(..100) < 4 {
+            self.end_tenure(n);
+            let frozen = Duration::from_millis(self.rng.u64(30_000..120_000));
+            self.freeze(n, frozen);
+        }
+    }
+
+    /// The other worst moment: a reclaim is under way slowly, and the silent host comes back before it arrives.
+    pub(super) fn race(&mut self, transaction: &Transaction) {
+        let reclaims = transaction.require.iter().any(|(key, _)| matches!(key, GroupKey::Host(_)));
+        if self.calm() || !reclaims || self.rng.bool() {
+            return;
+        }
+        self.slow = Duration::from_millis(self.rng.u64(500..10_000));
+        for (key, _) in &transaction.require {
+            if let GroupKey::Host(host) = key
+                && let Some(n) = self.index.get(host).copied()
+            {
+                self.processes[n].cut_until = self.now;
+                self.processes[n].frozen_until = self.now;
+                self.thaw(n);
+                self.after(Duration::from_millis(1), Event::Restart(n));
+            }
         }
     }
 
@@ -81,6 +112,7 @@ impl World {
         self.processes[n].up = false;
         self.processes[n].mirrors = false;
         self.processes[n].frozen_until = self.now;
+        self.processes[n].parked.clear();
         if let Some(tenure) = self.processes[n].tenure {
             self.after(TTL, Event::End(tenure));
         }

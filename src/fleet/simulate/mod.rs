@@ -1,22 +1,24 @@
 //! Both machines against a model store and an adversary, in virtual time, by seeds.
 //!
 //! `TWITCHER_FLEET_SEEDS` plays so many seeds of each kind instead of a few; `TWITCHER_FLEET_SEED` plays one.
-//!
-//! Two planted faults have no test yet, because no seed is known that shows them: `NoFresh` and `NoRecordCompare`.
 
 mod actor;
 mod adversary;
+mod network;
 mod oracle;
 mod planted;
+mod process;
+mod queue;
+mod setting;
 mod store;
 mod world;
 
 use std::time::Duration;
 
 use self::planted::Planted;
-use self::world::{Setting, World};
-use super::glob::HostGlobs;
-use super::terms::{MaxParallel, Share, StopOnFailures, Terms};
+use self::setting::{Setting, limited, setting};
+use self::world::World;
+use super::terms::Share;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -24,52 +26,6 @@ const fn secs(seconds: u64) -> Duration {
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
-}
-
-fn limited(share: Share) -> Terms {
-    Terms {
-        max_parallel: MaxParallel::Share(share),
-        stop_on_failures: StopOnFailures::Never,
-        ..Terms::default()
-    }
-}
-
-/// Terms, faults and orders of a seed.
-fn setting(hosts: usize, seed: u64) -> Setting {
-    let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed);
-    let careful = limited(Share::Count(rng.u32(1..4)));
-    let mut terms =
-        limited(if rng.bool() { Share::Count(rng.u32(1..6)) } else { Share::Percent(rng.u8(1..30)) });
-    if rng.u32(..3) == 0 {
-        terms.canary = HostGlobs(vec!["h0000?".to_owned()]);
-    }
-    if rng.u32(..3) == 0 {
-        terms.waves = vec![Share::Count(2), Share::Percent(50)];
-    }
-    if rng.bool() {
-        terms.soak = secs(rng.u64(..40));
-    }
-    if rng.u32(..4) == 0 {
-        terms.hold = secs(rng.u64(1..20));
-    }
-    if rng.u32(..3) == 0 {
-        terms.stop_on_failures = StopOnFailures::Share(Share::Count(rng.u32(1..4)));
-    }
-    terms.deadline = secs(60);
-    Setting {
-        hosts,
-        conductors: 4.min(hosts),
-        terms: if rng.bool() { vec![careful, terms] } else { vec![terms] },
-        run: secs([1, 5, 20][rng.usize(..3)]),
-        faults_until: secs(rng.u64(60..600)),
-        failing: [0, 0, 20, 200][rng.usize(..4)],
-        versions: rng.u32(1..5),
-        every: secs(rng.u64(20..200)),
-        orders: rng.bool(),
-        restart_mode: rng.u32(..3) == 0,
-        verify: secs(20),
-        planted: None,
-    }
 }
 
 /// Plays a seed until everybody has the newest version. Returns the world, or what went wrong.
@@ -86,7 +42,8 @@ fn play(setting: Setting, seed: u64, bound: Duration) -> Result<World, String> {
             }
         }
         if world.calm() && world.all_converged() {
-            return Ok(world);
+            // Faults and orders are where a planted fault shows, if at all.
+            return if world.setting.planted.is_some() { Ok(world) } else { rollout_in_peace(world, bound) };
         }
         if world.now.0 > bound {
             return Err(format!(
@@ -95,6 +52,40 @@ fn play(setting: Setting, seed: u64, bound: Duration) -> Result<World, String> {
                 world.shown()
             ));
         }
+    }
+}
+
+/// One more version without a fault: each host's keys are written at most so often.
+fn rollout_in_peace(mut world: World, bound: Duration) -> Result<World, String> {
+    // What began before the faults ended comes to its end: restarts, news of lost tenures.
+    let peace = world.now.plus(secs(180));
+    while world.now < peace {
+        world.step();
+    }
+    for process in &mut world.processes {
+        (process.writes, process.attempts) = (0, 0);
+    }
+    world.setting.versions = world.version + 1;
+    world.next_version();
+    let end = world.now.plus(bound);
+    while !world.all_converged() {
+        for _ in 0..50 {
+            world.step();
+        }
+        if let Some(violation) = &world.oracle.violation {
+            return Err(format!("after all faults: {violation}"));
+        }
+        if world.now > end {
+            return Err(format!("I5: not converged after all faults:\n{}", world.shown()));
+        }
+    }
+    let holds = world.setting.terms.iter().any(|terms| !terms.hold.is_zero());
+    let most = 5 + u32::from(holds);
+    let too_many =
+        |process: &&process::Process| process.writes > most + 2 * process.attempts.saturating_sub(1);
+    match world.processes.iter().find(too_many) {
+        Some(p) => Err(format!("I5: {} writes of {}, and {most} are enough", p.writes, p.host)),
+        None => Ok(world),
     }
 }
 
@@ -187,4 +178,41 @@ fn the_least_careful_host_in_force_is_found() {
 #[test]
 fn one_permit_too_many_is_found() {
     finds(Planted::OffByOne, 400);
+}
+
+#[test]
+fn a_start_after_a_stale_claim_is_found() {
+    finds(Planted::NoFresh, 400);
+}
+
+#[test]
+fn a_reclaim_that_does_not_compare_the_record_is_found() {
+    finds(Planted::NoRecordCompare, 400);
+}
+
+/// No host waits for ever while versions come faster than the group can follow.
+#[test]
+fn nobody_starves_under_endless_versions() {
+    let (hosts, every) = (6, secs(8));
+    for seed in 0..5 {
+        let setting = Setting {
+            conductors: 2,
+            terms: vec![limited(Share::Count(1))],
+            run: secs(5),
+            faults_until: Duration::ZERO,
+            failing: 0,
+            versions: 60,
+            every,
+            orders: false,
+            restart_mode: false,
+            ..setting(hosts, seed)
+        };
+        let mut world = World::new(setting, seed);
+        while world.version < 60 {
+            assert!(world.step());
+            assert_eq!(world.oracle.violation, None, "seed {seed}");
+            let longest = world.processes.iter().map(|process| world.now.since(process.last_success)).max();
+            assert!(longest < Some(every * 24), "I7: seed {seed}, a host waits since {longest:?}");
+        }
+    }
 }

@@ -1,15 +1,19 @@
 //! What must hold after every step, judged by what the store holds and what runs, not by what a machine believes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::store::{Change, Store};
 use crate::fleet::record::{Control, HostRecord, HostState, Permit, Rollout, RolloutState};
-use crate::fleet::terms::{Vote, meet, permits};
+use crate::fleet::terms::{Terms, Vote, meet, permits};
 use crate::fleet::{BootTime, GroupKey, HostName, PermitId, StateId, Value};
 
 /// A conductor may decide by a picture that is this old: as long as a process is frozen, and a watch is late.
-const LAG: Duration = Duration::from_secs(200);
+const LAG: Duration = Duration::from_mins(5);
+
+/// Whatever a watch missed is read again within this time, also by a process that is frozen or cut off at times.
+const MISLED: Duration = Duration::from_secs(100);
 
 /// A permit that was granted.
 struct Grant {
@@ -24,6 +28,42 @@ pub struct Run {
     pub permit: PermitId,
 }
 
+/// Who has the version of the rollout, or holds a permit.
+#[derive(Default)]
+struct Coverage {
+    id: Option<StateId>,
+    hosts: BTreeSet<HostName>,
+    /// Their permits were reclaimed: what they still report was not in the conductor's hands.
+    lost: BTreeSet<HostName>,
+}
+
+impl Coverage {
+    fn note(&mut self, store: &Store, host: &HostName) {
+        let done =
+            record(store, host).is_some_and(|record| record.applied.is_some() && record.applied == self.id);
+        if permit(store, host).is_some() || done && !self.lost.contains(host) {
+            self.hosts.insert(host.clone());
+        } else {
+            self.hosts.remove(host);
+        }
+    }
+
+    fn follow(&mut self, store: &Store) {
+        let id = rollout(store).and_then(|rollout| rollout.id);
+        if id == self.id {
+            return;
+        }
+        self.id = id;
+        self.hosts.clear();
+        self.lost.clear();
+        for key in store.keys.keys() {
+            if let GroupKey::Host(host) | GroupKey::Permit(host) = key {
+                self.note(store, host);
+            }
+        }
+    }
+}
+
 /// Judges every step.
 #[derive(Default)]
 pub struct Oracle {
@@ -31,7 +71,14 @@ pub struct Oracle {
     pub running: BTreeMap<HostName, Run>,
     returned: BTreeSet<PermitId>,
     deleted: BTreeSet<PermitId>,
+    /// The terms of live hosts, and how many have each.
+    votes: BTreeMap<HostName, Arc<Terms>>,
+    tally: HashMap<Arc<Terms>, (usize, HostName)>,
+    votes_changed: bool,
+    most_live: u32,
+    misled_until: BootTime,
     limits: VecDeque<(BootTime, u32)>,
+    coverage: Coverage,
     pub violation: Option<String>,
     pub permits: usize,
     pub grants_made: u64,
@@ -73,21 +120,60 @@ impl Oracle {
         self.violation.get_or_insert(what);
     }
 
+    /// Keys changed. Noting one twice changes nothing.
+    pub fn note(&mut self, store: &Store, changes: &[Change], now: BootTime) {
+        for change in changes {
+            match &change.key {
+                GroupKey::Host(host) => {
+                    self.coverage.note(store, host);
+                    self.note_vote(store, host);
+                }
+                GroupKey::Permit(host) => self.coverage.note(store, host),
+                GroupKey::Alive(host) => self.note_vote(store, host),
+                GroupKey::Rollout => {
+                    self.coverage.follow(store);
+                    self.votes_changed = true;
+                }
+                GroupKey::Control => self.votes_changed = true,
+                GroupKey::Twin(..) | GroupKey::Summary | GroupKey::Conductor => {}
+            }
+        }
+        if std::mem::take(&mut self.votes_changed) {
+            self.note_limit(store, now);
+        }
+    }
+
+    fn note_vote(&mut self, store: &Store, host: &HostName) {
+        let alive = store.keys.contains_key(&GroupKey::Alive(host.clone()));
+        let terms = record(store, host).filter(|_| alive).map(|record| Arc::clone(&record.terms));
+        let former = match &terms {
+            Some(terms) => self.votes.insert(host.clone(), Arc::clone(terms)),
+            None => self.votes.remove(host),
+        };
+        if former == terms {
+            return;
+        }
+        self.votes_changed = true;
+        if let Some(terms) = terms {
+            self.tally.entry(terms).or_insert_with(|| (0, host.clone())).0 += 1;
+        }
+        if let Some(terms) = former
+            && let Some((hosts, _)) = self.tally.get_mut(&terms)
+        {
+            *hosts -= 1;
+            if *hosts == 0 {
+                self.tally.remove(&terms);
+            }
+        }
+    }
+
     /// The limit that all live members together say, now.
-    pub fn note_limit(&mut self, store: &Store, now: BootTime) {
-        let live = store.keys.keys().filter_map(|key| match key {
-            GroupKey::Alive(host) => record(store, host).map(|record| (host, record)),
-            GroupKey::Host(_)
-            | GroupKey::Permit(_)
-            | GroupKey::Twin(..)
-            | GroupKey::Rollout
-            | GroupKey::Summary
-            | GroupKey::Conductor
-            | GroupKey::Control => None,
-        });
+    fn note_limit(&mut self, store: &Store, now: BootTime) {
         let votes: Vec<Vote<'_>> =
-            live.map(|(host, record)| Vote { terms: &record.terms, hosts: 1, host }).collect();
-        let base = rollout(store).map_or(0, |rollout| rollout.base).max(u32::try_from(votes.len()).unwrap());
+            self.tally.iter().map(|(terms, (hosts, host))| Vote { terms, hosts: *hosts, host }).collect();
+        // The base is the most that a conductor saw live, at any time since the rollout began.
+        self.most_live = self.most_live.max(u32::try_from(self.votes.len()).unwrap());
+        let base = rollout(store).map_or(0, |rollout| rollout.base).max(self.most_live);
         let set =
             control(store).and_then(|control| control.set.as_ref()).map(|set| set.max_parallel.at_most(base));
         let said = meet(&votes, base).map_or(1, |in_force| permits(in_force.terms.max_parallel, base));
@@ -101,12 +187,24 @@ impl Oracle {
         }
     }
 
+    /// A conductor was not told of a host's tenure or terms: until it reads them again its picture may be one that
+    /// never was, of the most generous host alone.
+    pub fn mislead(&mut self, now: BootTime) {
+        self.misled_until = now.plus(MISLED);
+    }
+
     fn greatest_limit(&self) -> u32 {
         self.limits.iter().map(|(_, limit)| *limit).max().unwrap_or(1)
     }
 
     /// A conductor's transaction was applied. `before`: the permits that it replaced or deleted.
-    pub fn conducted(&mut self, store: &Store, changes: &[Change], before: &BTreeMap<HostName, PermitId>) {
+    pub fn conducted(
+        &mut self,
+        store: &Store,
+        changes: &[Change],
+        before: &BTreeMap<HostName, PermitId>,
+        now: BootTime,
+    ) {
         for change in changes {
             let GroupKey::Permit(host) = &change.key else { continue };
             let former = before.get(host).copied();
@@ -131,7 +229,8 @@ impl Oracle {
         });
         let held = u32::try_from(self.permits).unwrap();
         let limit = rollout(store).map_or(0, limit_of);
-        if made && (held > limit || held > self.greatest_limit()) {
+        let believed = now < self.misled_until || held <= self.greatest_limit();
+        if made && (held > limit || !believed) {
             let said = self.greatest_limit();
             self.fail(format!("I1: {held} permits, and the limit is {limit} (hosts say {said})"));
         }
@@ -158,10 +257,10 @@ impl Oracle {
         if !allowed || is_forbidden(store, permit.state) {
             self.fail(format!("I3: a grant to {host} while {:?}", rollout.state));
         }
-        self.in_its_wave(store, rollout, host);
+        self.in_its_wave(rollout, host);
     }
 
-    fn in_its_wave(&mut self, store: &Store, rollout: &Rollout, host: &HostName) {
+    fn in_its_wave(&mut self, rollout: &Rollout, host: &HostName) {
         let Some(terms) = rollout.terms.as_ref().map(|in_force| &in_force.terms) else { return };
         let canaries = usize::from(!terms.canary.is_empty());
         let wave = usize::try_from(rollout.wave).unwrap();
@@ -176,20 +275,7 @@ impl Oracle {
         }
         let Some(share) = terms.waves.get(wave - 1 - canaries) else { return };
         let target = share.at_most(rollout.base);
-        let has = |key: &GroupKey| match key {
-            GroupKey::Host(host) => {
-                permit(store, host).is_some()
-                    || record(store, host).is_some_and(|record| record.applied == rollout.id)
-            }
-            GroupKey::Alive(_)
-            | GroupKey::Permit(_)
-            | GroupKey::Twin(..)
-            | GroupKey::Rollout
-            | GroupKey::Summary
-            | GroupKey::Conductor
-            | GroupKey::Control => false,
-        };
-        let covered = u32::try_from(store.keys.keys().filter(|key| has(key)).count()).unwrap();
+        let covered = u32::try_from(self.coverage.hosts.len()).unwrap();
         if covered > target {
             self.fail(format!("I3: {covered} hosts in a wave of {target}"));
         }
@@ -201,7 +287,10 @@ impl Oracle {
             self.fail(format!("I4: permit {id} was freed twice"));
         }
         let returned = record(store, host).is_some_and(|record| record.back >= Some(id));
-        self.reclaims += u64::from(!returned);
+        if !returned {
+            self.reclaims += 1;
+            self.coverage.lost.insert(host.clone());
+        }
         if self.running.get(host).is_some_and(|run| run.permit == id) {
             self.fail(format!("I2: permit {id} was freed while {host} runs under it"));
         }
@@ -263,6 +352,8 @@ impl Oracle {
             self.fail(format!("I3: {host} starts {state} under a permit for {}", grant.state));
         } else if self.returned.contains(&id) {
             self.fail(format!("I4: {host} starts under {id}, which it returned"));
+        } else if self.deleted.contains(&id) {
+            self.fail(format!("I2: {host} starts under {id}, which was reclaimed"));
         }
         self.running.insert(host.clone(), Run { permit: id });
         self.most_running = self.most_running.max(self.running.len());
@@ -286,10 +377,10 @@ fn is_forbidden(store: &Store, state: StateId) -> bool {
 }
 
 /// Whether everybody has the version and nothing is held.
-pub fn converged(store: &Store, newest: StateId, hosts: &[HostName]) -> bool {
+pub fn converged<'a>(store: &Store, newest: StateId, mut hosts: impl Iterator<Item = &'a HostName>) -> bool {
     let has = |host: &HostName| {
         record(store, host).is_some_and(|r| r.applied == Some(newest) && r.state == HostState::Converged)
             && permit(store, host).is_none()
     };
-    hosts.iter().all(has) && rollout(store).is_some_and(|rollout| rollout.state == RolloutState::Done)
+    rollout(store).is_some_and(|rollout| rollout.state == RolloutState::Done) && hosts.all(has)
 }

@@ -21,7 +21,6 @@ pub enum Planted {
     /// A silent holder's permit is free at once.
     NoReclaimWait,
     /// A reclaim does not compare the holder's record.
-    #[expect(dead_code, reason = "no seed is known that shows it")]
     NoRecordCompare,
     /// A newer version starts under an older one's permit.
     PermitKept,

@@ -213,10 +213,10 @@ fn a_watch_that_is_loaded_paused_runs_its_load_on_resume() {
 #[test]
 fn a_stopped_watch_is_revived_with_the_newest() {
     let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..policy(RunMode::Queue) });
-    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped]);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped { attempts: 1 }]);
     assert_eq!(resume(&mut story), [ACCEPTED, Effect::Revived, Effect::Acquire]);
     assert_eq!(story.slot(), [start(2, Reason::Change, 3)]);
-    assert_eq!(story.ends(3, Verdict::Failed), [Effect::Stopped]);
+    assert_eq!(story.ends(3, Verdict::Failed), [Effect::Stopped { attempts: 1 }]);
     drop(story.state(3));
     assert_eq!(pause(&mut story), [ACCEPTED]);
     assert_eq!(resume(&mut story), [ACCEPTED, Effect::Resumed, Effect::Revived, Effect::Acquire]);
@@ -228,7 +228,7 @@ fn the_end_of_a_pause_does_not_revive_a_stopped_watch() {
     let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..policy(RunMode::Queue) });
     let until = Some(story.begin + seconds(60));
     drop(story.input(Input::Control(Control::Pause { until })));
-    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped]);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped { attempts: 1 }]);
     assert_eq!(story.at(60), [Effect::Resumed]);
     assert_eq!(story.machine.phase(), Phase::Stopped);
 }

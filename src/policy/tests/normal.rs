@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::fixture::{Counter, run, version};
 use super::judge::{Judge, LiveSeen};
+use crate::policy::Course;
 use crate::policy::Machine;
 use crate::policy::history::History;
+use crate::policy::runs::LiveRun;
 use crate::policy::waiting::Wait;
-use crate::policy::{Course, LiveRun};
 use crate::watch::{RunId, Seq, State};
 
 /// More updates than that are alike.
@@ -34,6 +35,7 @@ impl Frame {
         orders.extend(judge.last_start.map(|(seq, _)| seq));
         orders.extend(judge.last_applied);
         orders.extend(judge.lapse.and_then(|lapse| lapse.seq));
+        orders.extend(judge.released.map(|released| released.seq));
         orders.extend(machine.waiting.iter().map(|entry| entry.state.seq.0));
         orders.extend(machine.history.applied.map(|(seq, _)| seq.0));
         orders.sort_unstable();
@@ -147,6 +149,10 @@ impl Frame {
             pause.until = pause.until.map(|until| self.ahead(until));
         }
         normal.close = judge.close.map(|close| self.ahead(close));
+        if let Some(released) = &mut normal.released {
+            released.seq = self.seq(released.seq);
+            released.updates = released.updates.min(MANY);
+        }
         if let Some(lapse) = &mut normal.lapse {
             lapse.seq = lapse.seq.map(|seq| self.seq(seq));
             lapse.at = self.ago(lapse.at, policy.retry_delay_max);

@@ -151,7 +151,7 @@ fn a_timeout_is_term_and_then_kill() {
     assert_eq!(story.at(65), [signal(2, Sent::Kill)]);
     assert_eq!(story.wakes(), None);
     assert_eq!(story.at(1000), []);
-    assert_eq!(story.ends(2, Verdict::Failed), []);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::GaveUp { attempts: 1 }]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_run_that_ended_in_time_is_not_signalled_late() {
     drop(story.state(2));
     drop(story.slot());
     story.now = story.begin + seconds(61);
-    assert_eq!(story.ends(2, Verdict::Failed), []);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::GaveUp { attempts: 1 }]);
 }
 
 #[test]
@@ -196,4 +196,17 @@ fn a_slot_that_was_not_asked_for_starts_nothing_even_if_one_is_due() {
     drop(story.state(2));
     story.now = story.begin + seconds(30);
     assert_eq!(story.slot(), [Effect::Release, Effect::Acquire]);
+}
+
+/// The clock that TERM is due by decides, so that a slow start makes no time-out a kill.
+#[test]
+fn a_run_is_overdue_from_the_moment_that_its_term_is_due() {
+    let mut story = Story::after_load(PolicySpec { timeout: Some(seconds(10)), ..policy(RunMode::Queue) });
+    drop(story.state(2));
+    drop(story.slot());
+    let due = story.now + seconds(10);
+    assert!(!story.machine.is_overdue(&run(2), story.now + seconds(9)));
+    assert_eq!(story.at(10), [signal(2, Sent::Term)]);
+    assert!(story.machine.is_overdue(&run(2), story.now));
+    assert!(!story.machine.is_overdue(&run(7), due + seconds(1)), "no such run");
 }

@@ -1,6 +1,6 @@
 //! Single requests to a directory.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::content::{NOTHING, list, read_file, refused, value_version, vanished};
+use super::content::{NOTHING, read_file, value_version};
+use super::engine::is_key;
 use super::place::{KeyPath, join, key_name};
+use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look, refused};
 use super::root_of;
+use super::target::open_root;
 use super::threads::Threads;
+use super::tree::{MOST_ENTRIES, too_many_entries};
 use super::write::{Locked, admit, admit_root, delete, lock, put, require};
 use crate::store::access::{Change, Condition, Entry, Listing, Reached};
 use crate::store::error::time;
@@ -64,14 +68,14 @@ impl Access {
     /// Does a write under the lock that writers share. What is late once that is held may have been done.
     async fn locked<T: Send + 'static>(
         &self,
-        write: impl FnOnce(&Path, &Locked) -> Result<T, StoreError> + Send + 'static,
+        write: impl FnOnce(&Locked) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let begun = Arc::new(AtomicBool::new(false));
         let begins = Arc::clone(&begun);
         let written = self.blocking(move |root, deadline| {
             let lock = lock(root, deadline)?;
             begins.store(true, Ordering::Relaxed);
-            write(root, &lock)
+            write(&lock)
         });
         let written = written.await;
         if begun.load(Ordering::Relaxed) { written.map_err(StoreError::after_sending) } else { written }
@@ -85,46 +89,54 @@ impl Access {
     /// Many keys, one after the other.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
         let places = keys.iter().map(KeyPath::of).collect::<Result<Vec<_>, _>>()?;
-        self.blocking(move |root, _| places.iter().map(|place| entry(&place.below(root))).collect()).await
+        self.blocking(move |root, _| {
+            let Some(root) = open_root(root)? else { return Ok(vec![None; places.len()]) };
+            places.iter().map(|place| entry(look(&root, place.steps())?)).collect()
+        })
+        .await
     }
 
     /// One key; `None` where it does not exist.
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         let place = KeyPath::of(key)?;
-        self.blocking(move |root, _| entry(&place.below(root))).await
+        self.blocking(move |root, _| match open_root(root)? {
+            Some(root) => entry(look(&root, place.steps())?),
+            None => Ok(None),
+        })
+        .await
     }
 
     /// Sets a value, making the directories above it.
     pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
         let key = key.clone();
-        self.locked(move |root, lock| put(root, lock, &key, &value, condition)).await
+        self.locked(move |lock| put(lock, &key, &value, condition)).await
     }
 
     /// Deletes a file or an empty directory; whether it was there.
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.locked(move |root, lock| delete(root, lock, &key, condition)).await
+        self.locked(move |lock| delete(lock, &key, condition)).await
     }
 
     /// The names directly below a key, sorted; `None` where it does not exist, none below a file.
     pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
         let place = KeyPath::of(key)?;
         self.blocking(move |root, _| {
-            let path = place.below(root);
-            match fs::metadata(&path) {
-                Ok(metadata) if metadata.is_dir() => {
-                    let names = list(&path)?;
-                    Ok(names.map(|names| {
-                        let names = names.iter().filter_map(|name| key_name(name));
-                        names.filter(|name| is_key(&path.join(name))).map(String::from).collect()
-                    }))
-                }
-                Ok(metadata) if metadata.is_file() => Ok(Some(Vec::new())),
+            let Some(root) = open_root(root)? else { return Ok(None) };
+            let directory = match look(&root, place.steps())? {
+                Found::Directory(directory) => directory,
+                Found::File(_) => return Ok(Some(Vec::new())),
                 // A device or the like is no key.
-                Ok(_) => Ok(None),
-                Err(error) if vanished(&error) => Ok(None),
-                Err(error) => Err(refused(&path, &error)),
+                Found::Missing | Found::Special(_) => return Ok(None),
+            };
+            let mut names = Vec::new();
+            for (name, kind) in directory.list()? {
+                let Some(key) = key_name(&name) else { continue };
+                if is_key(&directory, &name, kind, &mut |_, _| Ok(true))? {
+                    names.push(key.to_owned());
+                }
             }
+            Ok(Some(names))
         })
         .await
     }
@@ -132,10 +144,9 @@ impl Access {
     /// A key and all below it, read one after the other.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let place = KeyPath::of(key)?;
-        self.blocking(move |root, _| {
-            let mut listing = Listing::default();
-            gather(&place.below(root), "", &mut Vec::new(), &mut listing)?;
-            Ok(listing)
+        self.blocking(move |root, _| match open_root(root)? {
+            Some(root) => gather(look(&root, place.steps())?),
+            None => Ok(Listing::default()),
         })
         .await
     }
@@ -151,16 +162,16 @@ impl Access {
                 why: "a directory has no transactions: one of them writes one key".to_owned(),
             });
         }
-        self.locked(move |root, lock| {
+        self.locked(move |lock| {
             for change in required {
-                require(root, lock, change.key(), change.condition())?;
+                require(lock, change.key(), change.condition())?;
             }
             match writes.into_iter().next() {
                 Some(Change::Put { key, value, condition, options: _ }) => {
-                    put(root, lock, &key, &value, condition).map(|version| vec![version])
+                    put(lock, &key, &value, condition).map(|version| vec![version])
                 }
                 Some(Change::Delete { key, condition }) => {
-                    delete(root, lock, &key, condition).map(|_existed| Vec::new())
+                    delete(lock, &key, condition).map(|_existed| Vec::new())
                 }
                 Some(Change::Require { .. }) | None => Ok(Vec::new()),
             }
@@ -180,16 +191,18 @@ impl Access {
         }
         let lock = self.blocking(lock).await.map(Arc::new)?;
         let all = changes.to_vec();
-        self.blocking(move |root, _| admit(root, &all)).await?;
-        for (done, change) in changes.iter().enumerate() {
+        let admitted = lock.clone();
+        let implied = self.blocking(move |_, _| admit(admitted.root(), &all)).await?;
+        for (done, (change, implied)) in changes.iter().zip(implied).enumerate() {
             let (change, lock) = (change.clone(), lock.clone());
             progress(Reached::Sent(done + 1));
-            self.blocking(move |root, _| match change {
+            self.blocking(move |_, _| match change {
+                Change::Delete { .. } if implied => Ok(()),
                 Change::Put { key, value, condition, options: _ } => {
-                    put(root, &lock, &key, &value, condition).map(drop)
+                    put(&lock, &key, &value, condition).map(drop)
                 }
-                Change::Delete { key, condition } => delete(root, &lock, &key, condition).map(drop),
-                Change::Require { key, condition } => require(root, &lock, &key, condition),
+                Change::Require { key, condition } => require(&lock, &key, condition),
+                Change::Delete { key, condition } => delete(&lock, &key, condition).map(drop),
             })
             .await?;
             progress(Reached::Made(done + 1));
@@ -198,37 +211,22 @@ impl Access {
     }
 }
 
-/// Whether something is at a path that is a key: where links lead to is a file or a directory.
-fn is_key(path: &Path) -> bool {
-    match fs::metadata(path) {
-        Ok(metadata) => metadata.is_file() || metadata.is_dir(),
-        // What may not be looked at is there.
-        Err(error) => !vanished(&error),
+/// What a walk found, as a key.
+fn entry(found: Found) -> Result<Option<Entry>, StoreError> {
+    let spelling = Spelling::Slashed;
+    match found {
+        Found::Missing | Found::Special(_) => Ok(None),
+        Found::Directory(directory) => {
+            let metadata = directory.metadata()?;
+            Ok(Some(Entry { value: None, version: NOTHING, spelling, metadata: told(&metadata) }))
+        }
+        Found::File(file) => {
+            let metadata = file.file.metadata().map_err(|error| refused(&file.path, &error))?;
+            let value = read_file(&file)?;
+            let version = value_version(&value);
+            Ok(Some(Entry { value: Some(value), version, spelling, metadata: told(&metadata) }))
+        }
     }
-}
-
-/// Reads one key. What vanishes meanwhile does not exist.
-fn entry(path: &Path) -> Result<Option<Entry>, StoreError> {
-    let real = match fs::canonicalize(path) {
-        Ok(real) => real,
-        Err(error) if vanished(&error) => return Ok(None),
-        Err(error) => return Err(refused(path, &error)),
-    };
-    let metadata = match fs::symlink_metadata(&real) {
-        Ok(metadata) => metadata,
-        Err(error) if vanished(&error) => return Ok(None),
-        Err(error) => return Err(refused(path, &error)),
-    };
-    if metadata.is_dir() {
-        let (version, spelling) = (NOTHING, Spelling::Slashed);
-        return Ok(Some(Entry { value: None, version, spelling, metadata: told(&metadata) }));
-    }
-    Ok(read_file(&real)?.map(|value| Entry {
-        version: value_version(&value),
-        value: Some(value),
-        spelling: Spelling::Slashed,
-        metadata: told(&metadata),
-    }))
 }
 
 fn told(metadata: &Metadata) -> Vec<(&'static str, String)> {
@@ -242,26 +240,87 @@ fn told(metadata: &Metadata) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn gather(path: &Path, at: &str, above: &mut Vec<PathBuf>, listing: &mut Listing) -> Result<(), StoreError> {
-    let Some(entry) = entry(path)? else { return Ok(()) };
-    let entry = Entry { metadata: Vec::new(), ..entry };
-    let is_directory = entry.value.is_none();
-    listing.entries.insert(at.to_owned(), entry);
-    if !is_directory {
-        return Ok(());
+/// A directory that is still to be read: where it is, who it is, and the directories above it, to notice a circle.
+struct Ahead {
+    at: String,
+    path: PathBuf,
+    identity: Identity,
+    above: Option<Arc<Above>>,
+}
+
+/// A directory on the way to another.
+struct Above {
+    identity: Identity,
+    above: Option<Arc<Above>>,
+}
+
+impl Above {
+    /// Whether a directory is this or one above it: a symbolic link that leads back up.
+    fn is_circle(above: Option<&Arc<Self>>, identity: Identity) -> bool {
+        let above = std::iter::successors(above, |at| at.above.as_ref());
+        above.into_iter().any(|at| at.identity == identity)
     }
-    let Ok(real) = fs::canonicalize(path) else { return Ok(()) };
-    if above.contains(&real) {
-        // A symbolic link back up.
-        return Ok(());
+}
+
+/// Reads a tree from what its key stands for. A list and no recursion: the depth is the store's.
+fn gather(found: Found) -> Result<Listing, StoreError> {
+    let mut listing = Listing::default();
+    let mut ahead = Vec::new();
+    add("", found, None, &mut listing, &mut ahead)?;
+    while let Some(next) = ahead.pop() {
+        if let Err(error) = gather_directory(&next, &mut listing, &mut ahead) {
+            left_out(&next.at, error, &mut listing)?;
+        }
     }
-    let Some(names) = list(&real)? else { return Ok(()) };
-    above.push(real);
-    for name in names.iter().filter_map(|name| key_name(name)) {
-        gather(&path.join(name), &join(at, name), above, listing)?;
+    Ok(listing)
+}
+
+fn gather_directory(next: &Ahead, listing: &mut Listing, ahead: &mut Vec<Ahead>) -> Result<(), ResolveError> {
+    let Some(directory) = FoundDirectory::again(&next.path, next.identity)? else { return Ok(()) };
+    let above = Some(Arc::new(Above { identity: next.identity, above: next.above.clone() }));
+    for (name, _) in directory.list()? {
+        let Some(key) = key_name(&name) else { continue };
+        let at = join(&next.at, key);
+        if listing.entries.len() >= MOST_ENTRIES {
+            return Err(ResolveError::Failed(too_many_entries()));
+        }
+        let added = look(&directory, [name.as_os_str()])
+            .and_then(|found| add(&at, found, above.clone(), listing, ahead));
+        if let Err(error) = added {
+            left_out(&at, error, listing).map_err(ResolveError::Failed)?;
+        }
     }
-    above.pop();
     Ok(())
+}
+
+fn add(
+    at: &str,
+    found: Found,
+    above: Option<Arc<Above>>,
+    listing: &mut Listing,
+    ahead: &mut Vec<Ahead>,
+) -> Result<(), ResolveError> {
+    if let Found::Directory(directory) = &found {
+        let (path, identity) = (directory.path.clone(), directory.identity()?);
+        if !Above::is_circle(above.as_ref(), identity) {
+            ahead.push(Ahead { at: at.to_owned(), path, identity, above });
+        }
+    }
+    if let Some(entry) = entry(found).map_err(ResolveError::Failed)? {
+        listing.entries.insert(at.to_owned(), Entry { metadata: Vec::new(), ..entry });
+    }
+    Ok(())
+}
+
+/// What stands in the way of one entry costs that entry, as in a watch of the tree.
+fn left_out(at: &str, error: ResolveError, listing: &mut Listing) -> Result<(), StoreError> {
+    match error {
+        ResolveError::Blocked(error) if !at.is_empty() => {
+            listing.unreadable.push(error.to_string());
+            Ok(())
+        }
+        ResolveError::Blocked(error) | ResolveError::Failed(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,11 @@
 //! What is read from the disk, and the hash that is its version.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::resolve::{FoundFile, refused};
 use crate::store::StoreError;
 use crate::watch::{ContentHash, Version};
 
@@ -20,69 +16,19 @@ pub(super) const LARGEST_VALUE: u64 = 64 << 20;
 /// The version of a key that does not exist, and of a directory, which has no value.
 pub(crate) const NOTHING: Version = Version::Hash(ContentHash::ZERO);
 
-/// Reads a regular file whose path has no symbolic link. `None`: it is not there any more, or not what it
-/// was a moment ago; an event that says so is on its way.
-pub(super) fn read_file(path: &Path) -> Result<Option<Bytes>, StoreError> {
-    // Not blocking: a FIFO that took the file's place must not hold the thread.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
-    let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Ok(file) => file,
-        Err(error) if vanished(&error) => return Ok(None),
-        Err(error) => return Err(refused(path, &error)),
-    };
-    let metadata = file.metadata().map_err(|error| refused(path, &error))?;
-    if !metadata.is_file() {
-        return Ok(None);
+/// Reads an open file.
+pub(super) fn read_file(found: &FoundFile) -> Result<Bytes, StoreError> {
+    let failed = |error: io::Error| refused(&found.path, &error);
+    let size = found.file.metadata().map_err(failed)?.len();
+    // A sparse file counts with its size, before a byte of it is read.
+    if size > LARGEST_VALUE {
+        let why = format!("it has {size} bytes, and a value has at most {LARGEST_VALUE}");
+        return Err(StoreError::Refused { what: format!("read {}", found.path.display()), why });
     }
-    if metadata.len() > LARGEST_VALUE {
-        let why = format!("it has {} bytes, and a value has at most {LARGEST_VALUE}", metadata.len());
-        return Err(StoreError::Refused { what: format!("read {}", path.display()), why });
-    }
-    read_all(&mut file, metadata.len()).map(|bytes| Some(bytes.into())).map_err(|error| refused(path, &error))
-}
-
-fn read_all(file: &mut File, expected: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     // The limit holds also for a file that grows while it is read.
-    file.take(LARGEST_VALUE).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The names in a directory, sorted; `None` where it is not there any more.
-pub(super) fn list(directory: &Path) -> Result<Option<Vec<OsString>>, StoreError> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if vanished(&error) => return Ok(None),
-        Err(error) => return Err(refused(directory, &error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        match entry {
-            Ok(entry) => names.push(entry.file_name()),
-            Err(error) if vanished(&error) => return Ok(None),
-            Err(error) => return Err(refused(directory, &error)),
-        }
-    }
-    names.sort_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
-    Ok(Some(names))
-}
-
-/// Whether an error means that something else took the path's place: never an answer, always a second look.
-pub(super) fn vanished(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENXIO | libc::ESTALE)
-    )
-}
-
-/// Why a path cannot be read, and what would help.
-pub(super) fn refused(path: &Path, error: &io::Error) -> StoreError {
-    let why = if error.kind() == io::ErrorKind::PermissionDenied {
-        "permission denied; a key's file must be readable, and the directory that holds it too".to_owned()
-    } else {
-        error.to_string()
-    };
-    StoreError::Refused { what: format!("read {}", path.display()), why }
+    (&found.file).take(LARGEST_VALUE).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes.into())
 }
 
 /// The first 16 bytes of a SHA-256, which is far more than chance can match.
@@ -138,13 +84,5 @@ mod tests {
     fn the_version_of_a_value_is_the_start_of_its_sha256() {
         // `printf abc | sha256sum`
         assert_eq!(value_version(b"abc").to_string(), "ba7816bf8f01cfea414140de5dae2223");
-    }
-
-    #[test]
-    fn a_fifo_does_not_hold_the_reader() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("fifo");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(read_file(&path).unwrap(), None);
     }
 }

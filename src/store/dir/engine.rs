@@ -11,12 +11,12 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::content::{NOTHING, list, names_version, read_file, value_version};
-use super::interest::{Dependent, Hold, Interests, Scope, Touched};
+use super::content::{NOTHING, names_version, read_file, value_version};
+use super::interest::{Dependent, Hold, Interests, Scope, Touched, Unreadable};
 use super::place::{KeyPath, key_name};
+use super::resolve::{Found, FoundDirectory, Kind, ResolveError, names_of, resolve};
 use super::threads::Pulse;
 use super::tree::Tree;
-use super::walk::{Found, Unreadable, names_of, walk};
 use crate::store::StoreError;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, TargetId};
 use crate::watch::{Content, Detail, Version, WatchType};
@@ -232,8 +232,8 @@ impl Engine {
                     // Given back first: the walk takes some of the same dependences anew.
                     tree.release(&mut self.interests);
                     let mut holds = Vec::new();
-                    find(&mut self.interests, &self.root, &whole(id), &mut holds, &watched.place)
-                        .and_then(|found| tree.rebuild(&mut self.interests, holds, found))
+                    let found = find(&mut self.interests, &self.root, &whole(id), &mut holds, &watched.place);
+                    tree.rebuild(&mut self.interests, holds, found)
                 } else {
                     tree.refresh(&mut self.interests, places)
                 };
@@ -264,17 +264,23 @@ fn find(
     holds: &mut Vec<Hold>,
     place: &KeyPath,
 ) -> Result<Found, StoreError> {
-    let top = Path::new("/");
-    match walk(interests, dependent, holds, top, names_of(root), Unreadable::Tolerated)? {
-        Found::Directory(root) => {
-            let names = place.names().iter().map(OsStr::new);
-            walk(interests, dependent, holds, &root.path, names, Unreadable::Refused)
-        }
+    let above = resolve(&FoundDirectory::top()?, names_of(root), |at, name| {
+        interests.depend_on_name(at, name, dependent, holds, Unreadable::Tolerated)
+    })?;
+    match above {
+        Found::Directory(root) => Ok(resolve(&root, place.steps(), |at, name| {
+            interests.depend_on_name(at, name, dependent, holds, Unreadable::Refused)
+        })?),
         Found::Missing => Ok(Found::Missing),
-        Found::File(path) | Found::Special(path) => Err(StoreError::Refused {
-            what: format!("open directory {}", root.display()),
-            why: format!("{} is no directory", path.display()),
-        }),
+        Found::File(file) => Err(not_a_directory(root, &file.path)),
+        Found::Special(path) => Err(not_a_directory(root, &path)),
+    }
+}
+
+fn not_a_directory(root: &Path, path: &Path) -> StoreError {
+    StoreError::Refused {
+        what: format!("open directory {}", root.display()),
+        why: format!("{} is not a directory", path.display()),
     }
 }
 
@@ -282,16 +288,17 @@ fn data(found: Found, detail: Detail) -> Result<(Version, Content), StoreError> 
     match found {
         // A directory is a key with children and without a value.
         Found::Missing | Found::Directory(_) => Ok((NOTHING, Content::Absent)),
-        Found::File(path) => Ok(match read_file(&path)? {
-            Some(value) => {
-                let content = match detail {
-                    Detail::Values => Content::Value(value.clone()),
+        Found::File(file) => {
+            let value = read_file(&file)?;
+            let version = value_version(&value);
+            Ok((
+                version,
+                match detail {
+                    Detail::Values => Content::Value(value),
                     Detail::Versions => Content::Unread,
-                };
-                (value_version(&value), content)
-            }
-            None => (NOTHING, Content::Absent),
-        }),
+                },
+            ))
+        }
         Found::Special(path) => Err(StoreError::Refused {
             what: format!("read {}", path.display()),
             why: "it is neither a regular file nor a directory".to_owned(),
@@ -305,18 +312,43 @@ fn children(
     holds: &mut Vec<Hold>,
     found: Found,
 ) -> Result<(Version, Content), StoreError> {
-    let names: Vec<Arc<str>> = match found {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    match found {
         Found::Missing => return Ok((NOTHING, Content::Absent)),
-        Found::File(_) | Found::Special(_) => Vec::new(),
+        Found::File(_) | Found::Special(_) => {}
         Found::Directory(directory) => {
             if !interests.depend(&directory.path, Scope::Keys, dependent, holds)? {
                 return Ok((NOTHING, Content::Absent));
             }
-            match list(&directory.path)? {
-                Some(names) => names.iter().filter_map(|name| key_name(name)).map(Arc::from).collect(),
-                None => return Ok((NOTHING, Content::Absent)),
+            for (name, kind) in directory.list()? {
+                let Some(key) = key_name(&name) else { continue };
+                let mut watched = |at: &Path, name: &OsStr| {
+                    interests.depend_on_name(at, name, dependent, holds, Unreadable::Refused)
+                };
+                if is_key(&directory, &name, kind, &mut watched)? {
+                    names.push(key.into());
+                }
             }
         }
-    };
+    }
     Ok((names_version(names.iter().map(|name| &**name)), Content::Children(names.into())))
+}
+
+/// Whether a name stands for a key: a file, a directory, or a link that leads to one.
+pub(super) fn is_key(
+    directory: &FoundDirectory,
+    name: &OsStr,
+    kind: Kind,
+    before: &mut dyn FnMut(&Path, &OsStr) -> Result<bool, ResolveError>,
+) -> Result<bool, ResolveError> {
+    match kind {
+        Kind::File | Kind::Directory => Ok(true),
+        Kind::Special => Ok(false),
+        Kind::Link => match resolve(directory, [name], before) {
+            Ok(Found::File(_) | Found::Directory(_)) => Ok(true),
+            // A circle, or what may not be read, has no value that could be asked for.
+            Ok(Found::Missing | Found::Special(_)) | Err(ResolveError::Blocked(_)) => Ok(false),
+            Err(error @ ResolveError::Failed(_)) => Err(error),
+        },
+    }
 }

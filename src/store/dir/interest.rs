@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use super::place::{join, key_name};
+use super::resolve::ResolveError;
 use super::unfinished::{Stamp, Unfinished};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
@@ -37,6 +38,16 @@ pub(super) enum Scope {
     Keys,
     /// Which keys are in it and what they hold; a change of one touches that entry of the tree.
     Entries,
+}
+
+/// What a walk may leave unwatched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// Directories above the store that may be passed but not read: as common as `/root`, and hardly
+    /// ever renamed. The regular verification covers them.
+    Tolerated,
+    /// Nothing: a change would be missed.
+    Refused,
 }
 
 /// A dependence that has to be given back.
@@ -139,24 +150,43 @@ impl Interests {
         scope: Scope,
         dependent: &Dependent,
         holds: &mut Vec<Hold>,
-    ) -> Result<bool, DependError> {
+    ) -> Result<bool, ResolveError> {
         let descriptor = match self.watch(path) {
             Ok(descriptor) => descriptor,
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE) => return Ok(false),
-            Err(Errno::EACCES) => return Err(DependError::Denied(path.to_path_buf())),
-            Err(Errno::ENOSPC) => {
-                return Err(DependError::Other(
-                    path.to_path_buf(),
-                    "no inotify watch is left; raise sysctl fs.inotify.max_user_watches".to_owned(),
-                ));
+            Err(Errno::EACCES) => {
+                let why = "permission denied; a directory that is watched must be readable";
+                return Err(ResolveError::Blocked(unwatched(path, why)));
             }
-            Err(errno) => return Err(DependError::Other(path.to_path_buf(), errno.desc().to_owned())),
+            Err(errno @ Errno::ENAMETOOLONG) => {
+                return Err(ResolveError::Blocked(unwatched(path, errno.desc())));
+            }
+            Err(Errno::ENOSPC) => {
+                let why = "no inotify watch is left; raise sysctl fs.inotify.max_user_watches";
+                return Err(ResolveError::Failed(unwatched(path, why)));
+            }
+            Err(errno) => return Err(ResolveError::Failed(unwatched(path, errno.desc()))),
         };
         if let Some(directory) = self.directories.get_mut(&descriptor) {
             directory.dependents.entry(scope.clone()).or_default().insert(dependent.clone());
         }
         holds.push((descriptor, scope));
         Ok(true)
+    }
+
+    /// The same for one name in a directory.
+    pub(super) fn depend_on_name(
+        &mut self,
+        path: &Path,
+        name: &OsStr,
+        dependent: &Dependent,
+        holds: &mut Vec<Hold>,
+        unreadable: Unreadable,
+    ) -> Result<bool, ResolveError> {
+        match (self.depend(path, Scope::Name(name.to_owned()), dependent, holds), unreadable) {
+            (Err(ResolveError::Blocked(_)), Unreadable::Tolerated) => Ok(true),
+            (depends, Unreadable::Tolerated | Unreadable::Refused) => depends,
+        }
     }
 
     /// Gives dependences back; a directory that nobody depends on is no longer watched.
@@ -285,23 +315,6 @@ impl Directory {
     }
 }
 
-/// Why a directory cannot be depended on.
-#[derive(Debug)]
-pub(super) enum DependError {
-    /// It may not be read.
-    Denied(PathBuf),
-    /// Anything else, with the words for it.
-    Other(PathBuf, String),
-}
-
-impl From<DependError> for StoreError {
-    fn from(error: DependError) -> Self {
-        let (path, why) = match error {
-            DependError::Denied(path) => {
-                (path, "permission denied; a directory that is watched must be readable".to_owned())
-            }
-            DependError::Other(path, why) => (path, why),
-        };
-        Self::Refused { what: format!("watch directory {}", path.display()), why }
-    }
+fn unwatched(path: &Path, why: &str) -> StoreError {
+    StoreError::Refused { what: format!("watch directory {}", path.display()), why: why.to_owned() }
 }

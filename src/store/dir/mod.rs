@@ -1,8 +1,9 @@
 //! The `dir` store: a directory's files as keys, with real file events.
 //!
 //! A key is a path below the root; names that begin with a dot are no keys. A file is a value. A directory has
-//! children and no value: as `data` it is absent. Symbolic links are followed, also out of the root. Versions
-//! are content hashes, so a file that is rewritten with the same bytes did not change.
+//! children and no value: as `data` it is absent. Reading follows symbolic links, also out of the root; writing stays in
+//! the root, and a deletion follows none. Versions are content hashes, so a file that is rewritten with the same bytes
+//! did not change.
 //!
 //! A session is an async task that waits, and an `engine` that it hands to a thread which may block, the only
 //! one of the store: while it is held, there is no other session.
@@ -12,10 +13,11 @@ mod content;
 mod engine;
 mod interest;
 mod place;
+mod resolve;
+mod target;
 mod threads;
 mod tree;
 mod unfinished;
-mod walk;
 mod write;
 
 use std::convert::Infallible;

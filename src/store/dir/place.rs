@@ -1,6 +1,6 @@
 //! Where a key is: its names below the store's root. Nothing is looked at here.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
 
 use crate::store::StoreError;
 use crate::watch::Key;
@@ -42,14 +42,14 @@ impl KeyPath {
         &self.names
     }
 
-    /// The path, as if no symbolic link were on it.
-    pub(super) fn below(&self, root: &Path) -> PathBuf {
-        self.names.iter().fold(root.to_path_buf(), |path, name| path.join(name))
+    /// The same, as a walk takes them.
+    pub(super) fn steps(&self) -> impl Iterator<Item = &OsStr> {
+        self.names.iter().map(OsStr::new)
     }
 }
 
 /// Whether a file of this name is a key: text that does not begin with a dot.
-pub(super) fn key_name(name: &std::ffi::OsStr) -> Option<&str> {
+pub(super) fn key_name(name: &OsStr) -> Option<&str> {
     name.to_str().filter(|name| !name.starts_with('.') && !name.is_empty())
 }
 

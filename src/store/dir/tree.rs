@@ -3,19 +3,42 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::content::{NOTHING, entry_mark, list, read_file};
-use super::interest::{Dependent, Hold, Interests, Scope};
+use super::content::{NOTHING, entry_mark, read_file};
+use super::interest::{Dependent, Hold, Interests, Scope, Unreadable};
 use super::place::{join, key_name, split};
+use super::resolve::{Found, FoundDirectory, Identity, Kind, ResolveError, resolve};
 use super::threads::Pulse;
-use super::walk::{DirectoryAt, Found, Unreadable, walk};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
 use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
 
 /// Entries that one tree may have: a link to `/` by mistake must not fill the memory.
-const MOST_ENTRIES: usize = 1_000_000;
+pub(super) const MOST_ENTRIES: usize = 1_000_000;
+
+/// Entries that are left out, one line each, at once.
+const MOST_TOLD: usize = 5;
+
+/// A directory that was read, or is about to be: no descriptor is kept, because a tree may have more directories than
+/// a process has descriptors.
+#[derive(Debug, Clone)]
+struct KnownDirectory {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl KnownDirectory {
+    fn of(directory: &FoundDirectory) -> Result<Self, ResolveError> {
+        Ok(Self { path: directory.path.clone(), identity: directory.identity()? })
+    }
+
+    /// `None` where another directory, or none, is there now: an event that says so is on its way.
+    fn open(&self) -> Result<Option<FoundDirectory>, ResolveError> {
+        FoundDirectory::again(&self.path, self.identity)
+    }
+}
 
 /// What is known of a subtree.
 #[derive(Debug)]
@@ -25,7 +48,13 @@ pub(super) struct Tree {
     /// The values; where those are not wanted, the mark of each entry in its place.
     entries: Subtree,
     sum: u128,
-    directories: BTreeMap<Arc<str>, DirectoryAt>,
+    directories: BTreeMap<Arc<str>, KnownDirectory>,
+    /// Directories that are still to be read. A list and no recursion: their depth is the store's.
+    ahead: Vec<(Arc<str>, KnownDirectory)>,
+    /// Entries that are left out, and why.
+    blocked: BTreeMap<Arc<str>, StoreError>,
+    /// Of these, what the log knows.
+    told: BTreeSet<Arc<str>>,
     holds: BTreeMap<Arc<str>, Vec<Hold>>,
     pulse: Pulse,
 }
@@ -38,6 +67,9 @@ impl Tree {
             entries: Subtree::new(),
             sum: 0,
             directories: BTreeMap::new(),
+            ahead: Vec::new(),
+            blocked: BTreeMap::new(),
+            told: BTreeSet::new(),
             holds: BTreeMap::new(),
             pulse,
         }
@@ -60,10 +92,12 @@ impl Tree {
         &mut self,
         interests: &mut Interests,
         holds: Vec<Hold>,
-        found: Found,
+        found: Result<Found, StoreError>,
     ) -> Result<(), StoreError> {
-        self.holds.insert("".into(), holds);
-        self.take(interests, &"".into(), found)
+        let top: Arc<str> = "".into();
+        self.holds.insert(top.clone(), holds);
+        self.take(&top, found?)?;
+        self.read_ahead(interests)
     }
 
     /// Looks again at entries; those below another one of them are covered by it.
@@ -80,78 +114,148 @@ impl Tree {
             let Some((above, name)) = split(at) else { continue };
             // An entry whose directory is not known went with it, or comes with it.
             if let Some(directory) = self.directories.get(above).cloned() {
-                self.examine(interests, &directory, at, OsStr::new(name))?;
+                self.forget(interests, at);
+                let examined = match directory.open() {
+                    Ok(Some(directory)) => self.examine(interests, &directory, at, OsStr::new(name)),
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                self.or_left_out(at, examined)?;
+                self.read_ahead(interests)?;
                 done = Some(at);
             }
         }
         Ok(())
     }
 
+    /// Looks at an entry that is a link, or of which nothing is known.
     fn examine(
         &mut self,
         interests: &mut Interests,
-        directory: &DirectoryAt,
+        directory: &FoundDirectory,
         at: &Arc<str>,
         name: &OsStr,
-    ) -> Result<(), StoreError> {
-        self.forget(interests, at);
+    ) -> Result<(), ResolveError> {
         let dependent = self.dependent(at);
         let mut holds = Vec::new();
-        let found = walk(interests, &dependent, &mut holds, &directory.path, [name], Unreadable::Refused);
+        let found = resolve(directory, [name], |path, name| {
+            interests.depend_on_name(path, name, &dependent, &mut holds, Unreadable::Refused)
+        });
         self.holds.insert(at.clone(), holds);
-        self.take(interests, at, found?)
+        let found = found?;
+        if let Found::Directory(directory) = &found
+            && self.is_circle(at, directory.identity()?)
+        {
+            return self.insert(at, None).map_err(ResolveError::Failed);
+        }
+        self.take(at, found)
     }
 
-    fn take(&mut self, interests: &mut Interests, at: &Arc<str>, found: Found) -> Result<(), StoreError> {
+    fn take(&mut self, at: &Arc<str>, found: Found) -> Result<(), ResolveError> {
         match found {
             Found::Missing | Found::Special(_) => Ok(()),
-            Found::File(path) => {
-                if let Some(value) = read_file(&path)? {
-                    self.insert(at, Some(&value))?;
-                }
-                Ok(())
+            Found::File(file) => {
+                let value = read_file(&file).map_err(ResolveError::Failed)?;
+                self.insert(at, Some(&value)).map_err(ResolveError::Failed)
             }
-            Found::Directory(directory) => self.scan(interests, at, &directory),
+            Found::Directory(directory) => {
+                self.ahead.push((at.clone(), KnownDirectory::of(&directory)?));
+                self.insert(at, None).map_err(ResolveError::Failed)
+            }
         }
     }
 
-    fn scan(
+    /// A directory that no link leads to: it cannot be one of those above.
+    fn take_directory(
         &mut self,
-        interests: &mut Interests,
+        above: &FoundDirectory,
         at: &Arc<str>,
-        directory: &DirectoryAt,
-    ) -> Result<(), StoreError> {
-        self.insert(at, None)?;
-        if self.is_circle(at, directory) {
-            return Ok(());
-        }
-        let dependent = self.dependent(at);
-        let holds = self.holds.entry(at.clone()).or_default();
-        if !interests.depend(&directory.path, Scope::Entries, &dependent, holds)? {
-            return Ok(());
-        }
-        let Some(names) = list(&directory.path)? else { return Ok(()) };
-        self.directories.insert(at.clone(), directory.clone());
-        for name in &names {
-            let Some(key) = key_name(name) else { continue };
-            let below: Arc<str> = join(at, key).into();
-            let path = directory.path.join(name);
-            // The usual entry, a file, depends on nothing but the directory that is watched already.
-            let metadata = std::fs::symlink_metadata(&path);
-            if metadata.is_ok_and(|metadata| metadata.is_file()) {
-                self.take(interests, &below, Found::File(path))?;
-            } else {
-                self.examine(interests, directory, &below, name)?;
-            }
+        name: &OsStr,
+    ) -> Result<(), ResolveError> {
+        if let Some((_, stat)) = above.open_name(name)?
+            && Kind::of(&stat) == Kind::Directory
+        {
+            let known = KnownDirectory { path: above.path.join(name), identity: (stat.st_dev, stat.st_ino) };
+            self.ahead.push((at.clone(), known));
+            self.insert(at, None).map_err(ResolveError::Failed)?;
         }
         Ok(())
     }
 
+    fn read_ahead(&mut self, interests: &mut Interests) -> Result<(), StoreError> {
+        while let Some((at, known)) = self.ahead.pop() {
+            let scanned = self.scan(interests, &at, &known);
+            self.or_left_out(&at, scanned)?;
+        }
+        self.tell_of_blocked();
+        Ok(())
+    }
+
+    /// Reads one directory; those in it are left for later.
+    fn scan(
+        &mut self,
+        interests: &mut Interests,
+        at: &Arc<str>,
+        known: &KnownDirectory,
+    ) -> Result<(), ResolveError> {
+        let dependent = self.dependent(at);
+        let holds = self.holds.entry(at.clone()).or_default();
+        if !interests.depend(&known.path, Scope::Entries, &dependent, holds)? {
+            return Ok(());
+        }
+        let Some(directory) = known.open()? else { return Ok(()) };
+        self.directories.insert(at.clone(), known.clone());
+        for (name, kind) in directory.list()? {
+            let Some(key) = key_name(&name) else { continue };
+            let below: Arc<str> = join(at, key).into();
+            let taken = match kind {
+                // The usual entry depends on nothing but the directory that is watched already.
+                Kind::File => match directory.open_file(&name) {
+                    Ok(Some(file)) => self.take(&below, Found::File(file)),
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                },
+                Kind::Directory => self.take_directory(&directory, &below, &name),
+                Kind::Link => self.examine(interests, &directory, &below, &name),
+                Kind::Special => Ok(()),
+            };
+            self.or_left_out(&below, taken).map_err(ResolveError::Failed)?;
+        }
+        Ok(())
+    }
+
+    /// What stands in the way of one entry costs that entry.
+    fn or_left_out(&mut self, at: &Arc<str>, taken: Result<(), ResolveError>) -> Result<(), StoreError> {
+        match taken {
+            Ok(()) => Ok(()),
+            // Without its top there is no tree.
+            Err(ResolveError::Blocked(error)) if !at.is_empty() => {
+                self.blocked.insert(at.clone(), error);
+                Ok(())
+            }
+            Err(ResolveError::Blocked(error) | ResolveError::Failed(error)) => Err(error),
+        }
+    }
+
+    fn tell_of_blocked(&mut self) {
+        let unknown = self.blocked.iter().filter(|(at, _)| !self.told.contains(*at));
+        for (count, (_, error)) in unknown.enumerate() {
+            if count == MOST_TOLD {
+                tracing::warn!(
+                    "more entries of the tree are left out; `twitcher ls --tree` shows what is there"
+                );
+                break;
+            }
+            tracing::warn!("an entry of the tree is left out: {error}");
+        }
+        self.told = self.blocked.keys().cloned().collect();
+    }
+
     /// Whether a directory is one of those above: a symbolic link that leads back up.
-    fn is_circle(&self, at: &str, directory: &DirectoryAt) -> bool {
+    fn is_circle(&self, at: &str, identity: Identity) -> bool {
         let mut place = at;
         while let Some((above, _)) = split(place) {
-            if self.directories.get(above).is_some_and(|known| known.identity == directory.identity) {
+            if self.directories.get(above).is_some_and(|known| known.identity == identity) {
                 return true;
             }
             place = above;
@@ -166,12 +270,7 @@ impl Tree {
     fn insert(&mut self, at: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
         self.pulse.beat();
         if self.entries.len() >= MOST_ENTRIES {
-            return Err(StoreError::Refused {
-                what: "read the tree".to_owned(),
-                why: format!(
-                    "it has more than {MOST_ENTRIES} entries; does a symbolic link in it lead somewhere large?"
-                ),
-            });
+            return Err(too_many_entries());
         }
         let mark = entry_mark(at, value);
         self.sum = self.sum.wrapping_add(mark);
@@ -204,6 +303,10 @@ impl Tree {
         for gone in keys_from(&self.directories, at) {
             self.directories.remove(&gone);
         }
+        for gone in keys_from(&self.blocked, at) {
+            self.blocked.remove(&gone);
+        }
+        self.ahead.retain(|(ahead, _)| !is_below(ahead, at));
         for gone in keys_from(&self.holds, at) {
             if let Some(holds) = self.holds.remove(&gone) {
                 interests.release(&self.dependent(&gone), holds);
@@ -214,6 +317,15 @@ impl Tree {
     /// Forgets everything and gives all dependences back.
     pub(super) fn release(&mut self, interests: &mut Interests) {
         self.forget(interests, "");
+    }
+}
+
+pub(super) fn too_many_entries() -> StoreError {
+    StoreError::Refused {
+        what: "read the tree".to_owned(),
+        why: format!(
+            "it has more than {MOST_ENTRIES} entries; does a symbolic link in it lead somewhere large?"
+        ),
     }
 }
 

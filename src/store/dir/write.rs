@@ -1,17 +1,24 @@
 //! Writing one key: whole or not at all, under the store's lock where a condition has to hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, fchown};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::sys::stat::{FileStat, Mode};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::content::{NOTHING, read_file, value_version};
 use super::place::KeyPath;
+use super::resolve::{Found, FoundDirectory, Kind, ResolveError, look};
+use super::target::{
+    MissingDirectory, Target, ToDelete, behind_link, below_a_file, failed, is_a_directory, open_root,
+    to_delete, to_write,
+};
 use crate::store::StoreError;
 use crate::store::access::{Change, Condition};
 use crate::watch::{Key, Version};
@@ -23,15 +30,26 @@ const LOCK: &str = ".twitcher.lock";
 /// Between two tries to get the lock.
 const LOCK_PACE: Duration = Duration::from_millis(5);
 
-/// The lock; given back when dropped.
+/// The open root and its lock, which is given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Locked(#[expect(dead_code, reason = "held for its lock, which goes with the file")] File);
+pub(super) struct Locked {
+    root: FoundDirectory,
+    #[expect(dead_code, reason = "held for its lock, which goes with the file")]
+    file: File,
+}
+
+impl Locked {
+    /// The open root.
+    pub(super) fn root(&self) -> &FoundDirectory {
+        &self.root
+    }
+}
 
 /// Whether the root is a directory, or one that a write makes: its last name, and not a whole path that was mistyped.
 pub(super) fn admit_root(root: &Path, writing: bool) -> Result<(), StoreError> {
     let why = match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
-        Ok(_) => "it is no directory, and a store is one".to_owned(),
+        Ok(_) => "it is not a directory, and a store is one".to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !writing => {
             "it does not exist; is --store right? The first `put` or `load` makes it".to_owned()
         }
@@ -58,25 +76,22 @@ pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError>
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed("make directory", root, &error)),
     }
-    let path = root.join(LOCK);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        // Not blocking: a FIFO of this name must not hold the thread.
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(&path)
-        .map_err(|error| {
-            if may_not_write(&error) {
-                failed("write to directory", root, &error)
-            } else {
-                failed("open", &path, &error)
-            }
-        })?;
+    let Some(opened) = open_root(root)? else {
+        return Err(failed("open directory", root, &io::ErrorKind::NotFound.into()));
+    };
+    let path = opened.path.join(LOCK);
+    // Not blocking: a FIFO of this name must not hold the thread.
+    let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = match openat(opened.fd(), LOCK, flags, Mode::from_bits_truncate(0o600)) {
+        Ok(fd) => File::from(fd),
+        Err(errno @ (Errno::EACCES | Errno::EPERM | Errno::EROFS)) => {
+            return Err(failed("write to directory", root, &errno.into()));
+        }
+        Err(errno) => return Err(failed("open", &path, &errno.into())),
+    };
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Locked(file)),
+            Ok(()) => return Ok(Locked { root: opened, file }),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PACE),
             Err(TryLockError::WouldBlock) => {
                 return Err(StoreError::Unavailable {
@@ -89,53 +104,12 @@ pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError>
     }
 }
 
-/// What is at a key now.
-enum Present {
-    Nothing,
-    Directory,
-    File(PathBuf),
-    /// A socket, a device, a FIFO: no key, and nothing that may be replaced by one.
-    Special,
-}
-
-fn present(root: &Path, key: &Key, place: &KeyPath) -> Result<Present, StoreError> {
-    let path = place.below(root);
-    match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => Ok(Present::Directory),
-        Ok(metadata) if !metadata.is_file() => Ok(Present::Special),
-        // Where links lead to is written, so that a link stays one.
-        Ok(_) => fs::canonicalize(&path).map(Present::File).map_err(|error| failed("resolve", &path, &error)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Present::Nothing),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(below_a_file(key)),
-        Err(error) => Err(failed("look at", &path, &error)),
-    }
-}
-
-fn below_a_file(key: &Key) -> StoreError {
-    StoreError::Refused {
-        what: format!("write {key}"),
-        why: "a key above it is a file, and a file has no children; remove that one first".to_owned(),
-    }
-}
-
-fn is_a_directory(key: &Key) -> StoreError {
-    StoreError::Refused {
-        what: format!("write {key}"),
-        why: "it is a directory, which has children and no value; write a key below it".to_owned(),
-    }
-}
-
-/// Checks a condition; the version that is there now, if any.
-fn check(key: &Key, present: &Present, condition: Condition) -> Result<Option<Version>, StoreError> {
-    let found = match present {
-        Present::Nothing | Present::Special => None,
-        Present::Directory => Some(NOTHING),
-        Present::File(path) => read_file(path)?.map(|value| value_version(&value)),
-    };
+/// Checks a condition against what is there now.
+fn check(key: &Key, found: Option<Version>, condition: Condition) -> Result<(), StoreError> {
     let expected = match condition {
-        Condition::Any => return Ok(found),
-        Condition::Absent if found.is_none() => return Ok(None),
-        Condition::Version(version) if found == Some(version) => return Ok(found),
+        Condition::Any => return Ok(()),
+        Condition::Absent if found.is_none() => return Ok(()),
+        Condition::Version(version) if found == Some(version) => return Ok(()),
         Condition::Absent => "no key".to_owned(),
         Condition::Version(version) => format!("version {version}"),
     };
@@ -144,37 +118,57 @@ fn check(key: &Key, present: &Present, condition: Condition) -> Result<Option<Ve
 }
 
 /// Fails unless a condition holds.
-pub(super) fn require(
-    root: &Path,
-    _lock: &Locked,
-    key: &Key,
-    condition: Condition,
-) -> Result<(), StoreError> {
-    let place = KeyPath::of(key)?;
-    check(key, &present(root, key, &place)?, condition).map(drop)
+pub(super) fn require(lock: &Locked, key: &Key, condition: Condition) -> Result<(), StoreError> {
+    check(key, version(&lock.root, &KeyPath::of(key)?)?, condition)
 }
 
-/// Whether all of these changes can be made, before any is: what a directory cannot hold is no half of a load.
-pub(super) fn admit(root: &Path, changes: &[Change]) -> Result<(), StoreError> {
+/// The version of what a key stands for, read as a watch reads it.
+fn version(root: &FoundDirectory, place: &KeyPath) -> Result<Option<Version>, StoreError> {
+    match look(root, place.steps())? {
+        Found::Missing | Found::Special(_) => Ok(None),
+        Found::Directory(_) => Ok(Some(NOTHING)),
+        Found::File(file) => Ok(Some(value_version(&read_file(&file)?))),
+    }
+}
+
+/// Whether all of these changes can be made, before any is: what a directory cannot hold is no half of a load. Returns
+/// which of the changes are made by another: what is behind a symbolic link goes with the link.
+pub(super) fn admit(root: &FoundDirectory, changes: &[Change]) -> Result<Vec<bool>, StoreError> {
     let (mut gone, mut files) = (BTreeSet::new(), BTreeMap::new());
+    let mut places = Vec::new();
     for change in changes {
+        let place = KeyPath::of(change.key())?;
+        if let Change::Delete { .. } = change {
+            gone.insert(place.names().to_vec());
+        }
+        places.push(place);
+    }
+    let mut implied = Vec::new();
+    let mut before = BTreeSet::new();
+    for (change, place) in changes.iter().zip(&places) {
         let key = change.key();
-        let place = KeyPath::of(key)?;
         let names = place.names().to_vec();
+        let mut goes_with_a_link = false;
         match change {
             Change::Require { .. } => {}
             Change::Delete { .. } => {
-                gone.insert(names);
+                if let ToDelete::BehindLink(depth, link) = to_delete(root, place)? {
+                    goes_with_a_link = gone.contains(&names[..depth]);
+                    if !goes_with_a_link {
+                        return Err(behind_link(key, &link));
+                    }
+                }
+                before.insert(names);
             }
             Change::Put { .. } => {
                 // What is deleted before makes room.
-                let free = (1..=names.len()).any(|end| gone.contains(&names[..end]));
-                if !free && let Present::Directory = present(root, key, &place)? {
-                    return Err(is_a_directory(key));
+                if !(1..=names.len()).any(|end| before.contains(&names[..end])) {
+                    writable(key, to_write(root, key, place, MissingDirectory::Leave)?.as_ref())?;
                 }
                 files.insert(names, key);
             }
         }
+        implied.push(goes_with_a_link);
     }
     for (names, key) in &files {
         for end in 1..names.len() {
@@ -186,78 +180,92 @@ pub(super) fn admit(root: &Path, changes: &[Change]) -> Result<(), StoreError> {
             }
         }
     }
-    Ok(())
+    Ok(implied)
+}
+
+/// Whether a file may be put where a target is.
+fn writable(key: &Key, target: Option<&Target>) -> Result<(), StoreError> {
+    match target.and_then(|target| target.named.as_ref()).map(|named| named.kind) {
+        None | Some(Kind::File) => Ok(()),
+        Some(Kind::Directory) => Err(is_a_directory(key)),
+        Some(Kind::Link | Kind::Special) => Err(StoreError::Refused {
+            what: format!("write {key}"),
+            why: "something that is neither a regular file nor a directory has its name; remove that first"
+                .to_owned(),
+        }),
+    }
 }
 
 /// Sets a value. Readers see the old one or the new one, also after a power failure.
 pub(super) fn put(
-    root: &Path,
-    _lock: &Locked,
+    lock: &Locked,
     key: &Key,
     value: &[u8],
     condition: Condition,
 ) -> Result<Version, StoreError> {
     let place = KeyPath::of(key)?;
-    let present = present(root, key, &place)?;
-    check(key, &present, condition)?;
-    let (path, like) = match present {
-        Present::Directory => return Err(is_a_directory(key)),
-        Present::Special => {
-            return Err(StoreError::Refused {
-                what: format!("write {key}"),
-                why:
-                    "something that is neither a regular file nor a directory has its name; remove that first"
-                        .to_owned(),
-            });
-        }
-        Present::File(path) => (path.clone(), Some(path)),
-        Present::Nothing => (place.below(root), None),
+    let target = to_write(&lock.root, key, &place, MissingDirectory::Leave)?;
+    if condition != Condition::Any {
+        check(key, version(&lock.root, &place)?, condition)?;
+    }
+    writable(key, target.as_ref())?;
+    let target = match target {
+        Some(target) => target,
+        None => match to_write(&lock.root, key, &place, MissingDirectory::Make)? {
+            Some(target) => target,
+            None => return Err(below_a_file(key)),
+        },
     };
-    let Some(directory) = path.parent() else { return Err(below_a_file(key)) };
-    fs::create_dir_all(directory).map_err(|error| {
-        if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
-            below_a_file(key)
-        } else {
-            failed("make directory", directory, &error)
-        }
-    })?;
-    let temporary =
-        directory.join(format!(".twitcher.{}.{:016x}.tmp", std::process::id(), fastrand::u64(..)));
-    let written = write_beside(&temporary, value, like.as_deref())
-        .map_err(|error| failed(&format!("write {key} as a new file in"), directory, &error))
-        .and_then(|()| move_into_place(key, &temporary, &path, condition));
+    writable(key, Some(&target))?;
+    let temporary = format!(".twitcher.{}.{:016x}.tmp", std::process::id(), fastrand::u64(..));
+    let directory = &target.directory;
+    let like = target.named.as_ref().map(|named| &named.stat);
+    let written = write_beside(directory, &temporary, value, like)
+        .map_err(|error| failed(&format!("write {key} as a new file in"), &directory.path, &error))
+        .and_then(|()| move_into_place(key, &temporary, &target, condition));
     if written.is_err() {
         // What could not be written may not exist.
-        let _missing = fs::remove_file(&temporary);
+        let _missing = unlinkat(directory.fd(), temporary.as_str(), UnlinkatFlags::NoRemoveDir);
     }
     written?;
     sync_directory(directory)?;
     Ok(value_version(value))
 }
 
-fn write_beside(temporary: &Path, value: &[u8], like: Option<&Path>) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(temporary)?;
-    if let Some(metadata) = like.and_then(|like| fs::metadata(like).ok()) {
+fn write_beside(
+    directory: &FoundDirectory,
+    temporary: &str,
+    value: &[u8],
+    like: Option<&FileStat>,
+) -> io::Result<()> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(directory.fd(), temporary, flags, Mode::from_bits_truncate(0o644))?);
+    if let Some(like) = like {
         // Only root may give files away; for all others the owner stays who writes.
-        let _not_root = std::os::unix::fs::fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
-        file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
+        let _not_root = fchown(&file, Some(like.st_uid), Some(like.st_gid));
+        file.set_permissions(Permissions::from_mode(like.st_mode & 0o7777))?;
     }
     file.write_all(value)?;
     file.sync_all()
 }
 
-fn move_into_place(key: &Key, temporary: &Path, path: &Path, condition: Condition) -> Result<(), StoreError> {
+fn move_into_place(
+    key: &Key,
+    temporary: &str,
+    target: &Target,
+    condition: Condition,
+) -> Result<(), StoreError> {
+    let (directory, name) = (target.directory.fd(), target.name.as_os_str());
+    let replace = || {
+        renameat(&directory, temporary, &directory, name)
+            .map_err(|errno| failed("write", &target.path(), &errno.into()))
+    };
     if condition != Condition::Absent {
-        return fs::rename(temporary, path).map_err(|error| failed("write", path, &error));
+        return replace();
     }
     // Only where no name is, whoever made it. Not link(2) and unlink(2): whoever is told of the new name when
     // the old one is gone cannot tell it from a file that is still being written.
-    match renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RenameFlags::RENAME_NOREPLACE) {
+    match renameat2(&directory, temporary, &directory, name, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => Ok(()),
         Err(Errno::EEXIST) => Err(StoreError::Conflict {
             key: key.to_string(),
@@ -265,20 +273,13 @@ fn move_into_place(key: &Key, temporary: &Path, path: &Path, condition: Conditio
             found: "one that was just made".to_owned(),
         }),
         // Some file systems cannot; there the lock has to do.
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-            fs::rename(temporary, path).map_err(|error| failed("write", path, &error))
-        }
-        Err(errno) => Err(failed("write", path, &errno.into())),
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => replace(),
+        Err(errno) => Err(failed("write", &target.path(), &errno.into())),
     }
 }
 
-/// Deletes one key; whether it was there. A directory goes when it is empty.
-pub(super) fn delete(
-    root: &Path,
-    _lock: &Locked,
-    key: &Key,
-    condition: Condition,
-) -> Result<bool, StoreError> {
+/// Deletes one key; whether it was there. A directory goes when it is empty; of a symbolic link the link goes.
+pub(super) fn delete(lock: &Locked, key: &Key, condition: Condition) -> Result<bool, StoreError> {
     let place = KeyPath::of(key)?;
     if place.names().is_empty() {
         return Err(StoreError::Refused {
@@ -286,53 +287,47 @@ pub(super) fn delete(
             why: "it is the top of the store; delete what is below it".to_owned(),
         });
     }
-    let present = match present(root, key, &place) {
-        Ok(present) => present,
-        // Below a file there is nothing to delete.
-        Err(StoreError::Refused { .. }) => Present::Nothing,
-        Err(error) => return Err(error),
+    let target = match to_delete(&lock.root, &place)? {
+        ToDelete::There(target) => Some(target),
+        ToDelete::Missing => None,
+        ToDelete::BehindLink(_, link) => return Err(behind_link(key, &link)),
     };
-    check(key, &present, condition)?;
-    let path = place.below(root);
-    let removed = match present {
-        Present::Nothing | Present::Special => return Ok(false),
-        // The name goes, and not what a link leads to.
-        Present::File(_) => fs::remove_file(&path),
-        Present::Directory if path.is_symlink() => fs::remove_file(&path),
-        Present::Directory => fs::remove_dir(&path),
+    if condition != Condition::Any {
+        check(key, version(&lock.root, &place)?, condition)?;
+    }
+    let Some(target) = target else { return Ok(false) };
+    let flag = match target.named.as_ref().map(|named| named.kind) {
+        Some(Kind::File) => UnlinkatFlags::NoRemoveDir,
+        Some(Kind::Directory) => UnlinkatFlags::RemoveDir,
+        Some(Kind::Link) => match look(&target.directory, [target.name.as_os_str()]) {
+            // It stands for no key.
+            Ok(Found::Missing | Found::Special(_)) => return Ok(false),
+            Ok(Found::File(_) | Found::Directory(_)) | Err(ResolveError::Blocked(_)) => {
+                UnlinkatFlags::NoRemoveDir
+            }
+            Err(error @ ResolveError::Failed(_)) => return Err(error.into()),
+        },
+        Some(Kind::Special) | None => return Ok(false),
     };
-    match removed {
+    match unlinkat(target.directory.fd(), target.name.as_os_str(), flag) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+        Err(Errno::ENOENT) => return Ok(false),
+        Err(Errno::ENOTEMPTY | Errno::EEXIST) => {
             return Err(StoreError::Refused {
                 what: format!("delete {key}"),
                 why: "it is a directory that is not empty; delete what is below it first".to_owned(),
             });
         }
-        Err(error) => return Err(failed("delete", &path, &error)),
+        Err(errno) => return Err(failed("delete", &target.path(), &errno.into())),
     }
-    path.parent().map_or(Ok(()), sync_directory)?;
+    sync_directory(&target.directory)?;
     Ok(true)
 }
 
-fn sync_directory(directory: &Path) -> Result<(), StoreError> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(|error| failed("sync", directory, &error))
-}
-
-/// An error of a system call, as a store's.
-pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
-    // Not `Denied`: a directory has no user and no password that could be looked at.
-    let why = if error.kind() == io::ErrorKind::PermissionDenied {
-        "this user may not write there; run it as the user that the directory belongs to".to_owned()
-    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
-        "its file system is mounted read-only".to_owned()
-    } else {
-        error.to_string()
-    };
-    StoreError::Refused { what: format!("{what} {}", path.display()), why }
-}
-
-fn may_not_write(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+fn sync_directory(directory: &FoundDirectory) -> Result<(), StoreError> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    openat(directory.fd(), ".", flags, Mode::empty())
+        .map_err(io::Error::from)
+        .and_then(|fd| File::from(fd).sync_all())
+        .map_err(|error| failed("sync", &directory.path, &error))
 }

@@ -20,8 +20,7 @@ use crate::watch::{Detail, Key, WatchType};
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use twitcher::store::access::Condition;
-/// use twitcher::store::{Store, StoreError, Subscribe};
+/// use twitcher::store::{Condition, Store, StoreError, Subscribe};
 /// use twitcher::watch::{Content, Key, WatchType};
 ///
 /// # let dir = tempfile::tempdir()?;
@@ -64,6 +63,7 @@ const VERIFY_INTERVAL: (Duration, Duration) =
 
 /// What to subscribe to. Subscriptions that differ only in `verify_interval` share one watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Subscribe {
     /// The key.
     pub key: Key,
@@ -82,6 +82,27 @@ impl Subscribe {
     pub fn new(key: Key, watch_type: WatchType) -> Self {
         let verify_interval = Duration::from_mins(5);
         Self { key, watch_type, detail: Detail::Values, every: false, verify_interval }
+    }
+
+    /// The same with this much of each state.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Detail) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// The same with every update, as far as the store tells them apart.
+    #[must_use]
+    pub fn with_every_update(mut self) -> Self {
+        self.every = true;
+        self
+    }
+
+    /// The same verified at this interval.
+    #[must_use]
+    pub fn with_verify_interval(mut self, interval: Duration) -> Self {
+        self.verify_interval = interval;
+        self
     }
 }
 
@@ -104,6 +125,7 @@ pub struct FreshnessReader {
 
 /// How fresh a subscription's last state is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Freshness {
     /// When the state was last verified; `None`: not yet.
     pub verified: Option<Instant>,
@@ -126,6 +148,7 @@ impl Store {
     /// Like [`open`](Self::open), for an etcd whose targets start at a revision, followed by every later update, as far as
     /// its history goes. Only for subscriptions to every update: others would return to that revision at each
     /// reconnect.
+    #[cfg(feature = "daemon")]
     pub(crate) fn open_since(spec: StoreSpec, revision: i64) -> Self {
         let files = crate::store::StoreFiles::default();
         let open = move |spec: &StoreSpec, attempt| {
@@ -135,7 +158,7 @@ impl Store {
     }
 
     pub(in crate::store) fn open_with(spec: StoreSpec, open: Open) -> Self {
-        let spec = Arc::new(spec);
+        let spec = Arc::new(spec.clamped());
         let (requests, requests_in) = mpsc::unbounded_channel();
         let (health_out, health) = watch::channel(Health::default());
         let keeper = HealthKeeper::new(spec.name.to_string(), health_out);

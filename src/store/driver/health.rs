@@ -1,11 +1,14 @@
 //! The state of a store's connection: since when, and why it is down.
 
+use std::time::SystemTime;
+
 use tokio::sync::watch;
 
 use crate::store::StoreError;
 
 /// State of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinkState {
     /// A session is open and serving.
     Connected,
@@ -17,11 +20,12 @@ pub enum LinkState {
 
 /// A store's state for `status`, metrics and the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Health {
     /// How it stands.
     pub state: LinkState,
     /// Since when.
-    pub since: jiff::Timestamp,
+    pub since: SystemTime,
     /// Why it is down.
     pub error: Option<String>,
     /// How often a session was opened again after an earlier one.
@@ -30,11 +34,19 @@ pub struct Health {
     pub server: Option<String>,
 }
 
+#[cfg(feature = "daemon")]
+impl Health {
+    /// Since when, as it is shown. A clock beyond the year 9999 counts as that.
+    pub(crate) fn since(&self) -> jiff::Timestamp {
+        self.since.try_into().unwrap_or(jiff::Timestamp::MAX)
+    }
+}
+
 impl Default for Health {
     fn default() -> Self {
         Self {
             state: LinkState::Connecting,
-            since: jiff::Timestamp::now(),
+            since: SystemTime::now(),
             error: None,
             reconnects: 0,
             server: None,
@@ -61,7 +73,7 @@ impl HealthKeeper {
         self.health.send_modify(|health| {
             *health = Health {
                 state: LinkState::Connected,
-                since: jiff::Timestamp::now(),
+                since: SystemTime::now(),
                 error: None,
                 reconnects: health.reconnects + u64::from(again),
                 server: Some(server),
@@ -78,7 +90,7 @@ impl HealthKeeper {
                     "the store cannot be reached, its watches wait for it: {error}"
                 );
                 health.state = LinkState::Down;
-                health.since = jiff::Timestamp::now();
+                health.since = SystemTime::now();
                 health.server = None;
             }
             health.error = Some(error);

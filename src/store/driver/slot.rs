@@ -14,6 +14,7 @@ const MOST_BYTES: usize = 64 << 20;
 
 /// A newer state than the one taken before.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Update {
     /// What is there now (or, for a subscriber who wants every update, was there next).
     pub state: State,

@@ -13,6 +13,7 @@ use super::explain::{Kind, explain, kind};
 use super::jobs::probe;
 use super::keys::Scope;
 use super::read::Pages;
+use crate::log::escape;
 use crate::store::access::{Change, Child, Condition, Entry, Listing, Reached};
 use crate::store::{StoreError, StoreFiles, StoreSpec, TenureId};
 use crate::watch::{Key, Spelling, Version, WatchType};
@@ -193,13 +194,14 @@ impl Access {
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let scope = self.entrance.space.scope(key, WatchType::Tree);
         let (mut entries, mut plain) = (Vec::new(), Vec::new());
-        let (mut revision, mut left_out) = (None, 0);
+        let (mut revision, mut left_out) = (None, Vec::new());
         let mut take = |scope: &Scope, page: Vec<PbKeyValue>| {
             for kv in page {
                 match (scope.path(&kv.key), scope.spelling(&kv.key)) {
                     (Some(path), Spelling::Slashed) => entries.push((path.to_string(), listed(kv))),
                     (Some(path), Spelling::Plain) => plain.push((path.to_string(), listed(kv))),
-                    (None, _) => left_out += u64::from(scope.leaves_out(&kv.key)),
+                    (None, _) if scope.leaves_out(&kv.key) => left_out.push(escape::line(&kv.key)),
+                    (None, _) => {}
                 }
             }
         };
@@ -226,10 +228,10 @@ impl Access {
                     place.insert(Entry { spelling: Spelling::Plain, ..entry });
                 }
                 // As in a watch, the one with a slash is shown.
-                btree_map::Entry::Occupied(_) => left_out += 1,
+                btree_map::Entry::Occupied(place) => left_out.push(escape::line(place.key().as_bytes())),
             }
         }
-        Ok(Listing { entries, revision, left_out })
+        Ok(Listing { entries, revision, left_out, unreadable: Vec::new() })
     }
 
     /// Makes changes in order: as many as fit into a transaction at once, so that either all of those are

@@ -51,7 +51,6 @@ pub const DEEPEST_READ: usize = 80;
 
 /// A language that a subtree can be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names are those of the languages")]
 pub enum Syntax {
     Json,
     Yaml,

@@ -20,8 +20,8 @@ use crate::watch::{Content, Format, Subtree};
 ///
 /// In the lines of a tree a path is relative to the watched key, which is itself a line that begins with
 /// `=`; a node without a value is a path without `=`. A line stays a line: a backslash, a newline, a
-/// carriage return, an equals sign in a path, and bytes that are not UTF-8 are written as `\xHH`. The names of children are
-/// never escaped, because no name that a store is likely to hold has a newline; where one may, take json.
+/// carriage return, an equals sign in a path, and bytes that are not UTF-8 are written as `\xHH`. In the names of
+/// children a backslash is `\\`, and a control character `\n`, `\r` or `\xHH`.
 ///
 /// A value that is not UTF-8 is `{"base64": "…"}` in json, yaml and toml.
 pub fn render(content: &Content, format: Format) -> Bytes {
@@ -54,7 +54,11 @@ fn render_children(names: &[std::sync::Arc<str>], format: Format) -> Bytes {
         out
     };
     let text = match format {
-        Format::Raw | Format::Lines => names.iter().flat_map(|name| [&**name, "\n"]).collect(),
+        Format::Raw | Format::Lines => names.iter().fold(String::new(), |mut out, name| {
+            escape_name(&mut out, name);
+            out.push('\n');
+            out
+        }),
         Format::Json => format!("[{}]\n", quoted(json::string)),
         Format::Yaml if names.is_empty() => "[]\n".to_owned(),
         Format::Yaml => names.iter().fold(String::new(), |mut out, name| {
@@ -66,6 +70,22 @@ fn render_children(names: &[std::sync::Arc<str>], format: Format) -> Bytes {
         Format::Toml => format!("children = [{}]\n", quoted(|out, name| out.push_str(&toml::string(name)))),
     };
     text.into()
+}
+
+/// Writes a name so that it is one line, whoever chose it.
+fn escape_name(out: &mut String, name: &str) {
+    for c in name.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_control() => {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
 }
 
 fn render_tree(tree: &Subtree, format: Format) -> Bytes {

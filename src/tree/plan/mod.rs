@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::place::{is_within, key_read, quoted};
+use super::place::{glimpse, is_within, key_read, quoted};
 use crate::log::escape;
 use crate::store::access::{Change, Condition, Entry};
 use crate::watch::{InvalidKey, Key};
@@ -221,20 +221,6 @@ impl fmt::Display for Step {
             (Some(before), None) => write!(f, "- {key} = {}", glimpse(before, 60)),
             (None, None) => write!(f, "- {key}"),
         }
-    }
-}
-
-/// The beginning of a value in one line: text in quotes with everything odd escaped, or a count of bytes.
-pub fn glimpse(value: &[u8], characters: usize) -> String {
-    match std::str::from_utf8(value) {
-        Ok(text) => {
-            let mut shown: String = text.chars().take(characters).flat_map(char::escape_debug).collect();
-            if text.chars().nth(characters).is_some() {
-                shown.push('…');
-            }
-            format!("\"{shown}\"")
-        }
-        Err(_) => format!("<{} bytes>", value.len()),
     }
 }
 

@@ -4,13 +4,16 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::*;
-use crate::watch::{Key, OnDelete, OnFailure, Output, SignalNumber, StoreName, WatchName, WatchType};
+use crate::watch::{
+    Key, Machine, MutexName, OnDelete, OnFailure, Output, SignalNumber, StoreName, WatchName, WatchType,
+};
 
 /// A watch that writes only what it must.
 fn minimal() -> WatchSpec {
     WatchSpec {
         name: WatchName::new("git").unwrap(),
         description: String::new(),
+        enabled: true,
         target: Target {
             store: StoreName::new("main").unwrap(),
             key: Key::new("/git/head").unwrap(),
@@ -38,6 +41,8 @@ fn minimal() -> WatchSpec {
         output: Output::Log,
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
+        mutex: None,
+        machine: Arc::default(),
         policy: Arc::default(),
     }
 }
@@ -48,6 +53,7 @@ fn full() -> WatchSpec {
     WatchSpec {
         name: WatchName::new("git").unwrap(),
         description: "text for people".into(),
+        enabled: false,
         target: Target {
             store: StoreName::new("main").unwrap(),
             key: Key::new("/a \"b\"\\\nc é").unwrap(),
@@ -80,6 +86,8 @@ fn full() -> WatchSpec {
         output: Output::Null,
         verify_interval: ms(60_000),
         splay: ms(90_000),
+        mutex: Some(MutexName::new("nginx").unwrap()),
+        machine: Arc::default(),
         policy: Arc::new(PolicySpec {
             run_on_load: RunOnLoad::Changed,
             run_mode: RunMode::Parallel { max: 4 },
@@ -129,6 +137,7 @@ format = yaml
 output = null
 verify_interval = 60000000000ns
 splay = 90000000000ns
+mutex = "nginx"
 run_on_load = changed
 run_mode = parallel
 max_parallel = 4
@@ -194,6 +203,8 @@ fn text_for_people_and_what_this_machine_knows_are_no_part_of_it() {
     let mut spec = full();
     spec.name = WatchName::new("other").unwrap();
     spec.description = "other".into();
+    spec.enabled = true;
+    spec.machine = Arc::new(Machine { host: "other".into(), vars: BTreeMap::new() });
     let policy = Arc::make_mut(&mut spec.policy);
     policy.splay = Duration::ZERO;
     let account = &mut Arc::make_mut(&mut spec.surroundings).account;
@@ -209,10 +220,10 @@ fn text_for_people_and_what_this_machine_knows_are_no_part_of_it() {
 fn a_field_that_is_added_changes_no_fingerprint_while_it_has_its_default() {
     for spec in [minimal(), full()] {
         let mut identity = Identity(spec.identity());
-        identity.unless_default("enabled", "true", "true");
-        identity.duration("added", Duration::ZERO, Duration::ZERO);
+        identity.unless_default("added", "true", "true");
+        identity.duration("also_added", Duration::ZERO, Duration::ZERO);
         assert_eq!(Fingerprint::of(&identity.0), spec.fingerprint());
-        identity.unless_default("enabled", "false", "true");
+        identity.unless_default("added", "false", "true");
         assert_ne!(Fingerprint::of(&identity.0), spec.fingerprint());
     }
 }

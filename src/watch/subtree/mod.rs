@@ -32,6 +32,7 @@ pub struct Subtree {
 
 /// A node of a subtree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Node<'a> {
     /// Its value; `None` where it has none.
     pub value: Option<&'a [u8]>,

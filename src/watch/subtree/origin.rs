@@ -4,6 +4,7 @@ use crate::watch::Spelling;
 
 /// What is known of a node besides its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Origin {
     /// How its key is written.
     pub spelling: Spelling,

@@ -1,6 +1,6 @@
 //! How runs end: by themselves, by orders, with and without company.
 
-use twitcher::watch::SignalNumber;
+use twitcher::internals::watch::SignalNumber;
 
 use super::*;
 

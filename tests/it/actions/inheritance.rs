@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
-use twitcher::process::{Scripts, Step};
+use twitcher::internals::process::{Scripts, Step};
 
 use super::*;
 
@@ -92,6 +92,8 @@ async fn no_descriptor_but_three() {
 async fn the_environment_is_exactly_the_documented_one() {
     let mut spec = program(&["env"]);
     around(&mut spec).env.insert("COLOUR".into(), "a b\tc".into());
+    let vars = BTreeMap::from([("db-host".into(), "db 1".into())]);
+    spec.machine = Arc::new(Machine { host: "web-17".into(), vars });
     let (_, mut lines) = run(&spec, None).await;
     lines.sort();
     let lang = std::env::var("LANG").ok().filter(|lang| !lang.is_empty()).unwrap_or("C.UTF-8".into());
@@ -104,10 +106,12 @@ async fn the_environment_is_exactly_the_documented_one() {
         "SHELL=/bin/sh",
         "TWITCHER_ATTEMPT=1",
         "TWITCHER_COALESCED=1",
+        "TWITCHER_HOST=web-17",
         "TWITCHER_KEY=/git/head",
         "TWITCHER_REASON=change",
         "TWITCHER_RUN=ledger-1-1",
         "TWITCHER_STORE=main",
+        "TWITCHER_VAR_DB_HOST=db 1",
         "TWITCHER_VERSION=1042",
         "TWITCHER_WATCH=git",
         "USER=root",
@@ -223,8 +227,7 @@ async fn the_program_is_looked_up_as_the_actions_user() {
     let (closed, open) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for (directory, mode, says) in [(&closed, 0o700, "closed"), (&open, 0o755, "open")] {
         let tool = directory.path().join("tool");
-        std::fs::write(&tool, format!("#!/bin/sh\necho {says}\n")).unwrap();
-        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        crate::fixture::executable::write(&tool, &format!("#!/bin/sh\necho {says}\n"));
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(mode)).unwrap();
     }
     let mut spec = program(&["tool"]);

@@ -116,7 +116,7 @@ fn a_full_process_table_is_an_error_and_no_more() {
             let open = descriptors();
             for _ in 0..100 {
                 let error = spawner.start(&launch, Lines::default().sink(&leftovers)).unwrap_err();
-                assert_eq!(error.step(), Some(twitcher::process::Step::Clone));
+                assert_eq!(error.step(), Some(twitcher::internals::process::Step::Clone));
                 assert!(matches!(error.outcome(), Outcome::NotStarted(_)));
                 assert_eq!(
                     error.to_string(),

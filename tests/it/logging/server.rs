@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tracing::subscriber::with_default;
-use twitcher::log::{self, Destination, Guard, LogLevel, Settings};
+use twitcher::internals::log::{self, Destination, Guard, LogLevel, Settings};
 
 use super::{OURS, PATIENCE};
 use crate::fixture::rsyslog::Rsyslog;

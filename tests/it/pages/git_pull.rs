@@ -30,7 +30,7 @@ impl Web {
         let machine = everywhere(Machine::new(top))
             .with("/etc/twitcher", top.join("config").display())
             .with("/srv/site", top.join("site").display())
-            .with("/usr/share/doc/twitcher/examples", top.display())
+            .with("/usr/share/twitcher/examples", top.display())
             // Where this daemon keeps its state and its socket stays as it is.
             .with("default_store = \"main\"\n", format!("default_store = \"main\"\n{own}"));
         install(&machine, &top.join("config"));

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use super::super::fixture::daemon::{Daemon, until};
 use super::super::fixture::etcd::Etcd;
+use super::super::fixture::executable;
 use super::super::fixture::program::good;
 use super::super::fixture::zookeeper::ZooKeeper;
 use super::{Machine, TWITCHER};
@@ -29,7 +30,12 @@ use Does::{Draws, Follows, Prints, Sets};
 
 const EXAMPLES: &[(&str, Does)] = &[
     ("twitcher check", Prints("twitcher.conf: ok")),
-    ("twitcher status", Prints("process")),
+    ("twitcher status", Prints("1 watch: 1 ok")),
+    ("twitcher status --failed --follow", Draws("no watch")),
+    ("twitcher status 'web-*'", Prints("web-server")),
+    ("twitcher status --check || echo not yet", Prints("")),
+    ("twitcher status --check=nagios", Prints("TWITCHER OK")),
+    ("twitcher status --json | jq '.watches[] | select(.converged | not) | .name'", Prints("")),
     ("twitcher watch /git/head -- cat", Follows("/git/head", "77be0d2", "77be0d2")),
     (
         "twitcher watch /nginx --tree -- sh -c './regenerate && nginx -s reload'",
@@ -111,7 +117,8 @@ fn start(mut shell: Command, output: &Path) -> Group {
 fn every_example_works() {
     let (etcd, zookeeper) = (Etcd::start(), ZooKeeper::start());
     let store = etcd.url();
-    let daemon = Daemon::start("", &[]);
+    let watch = "[[watch]]\nname = 'web-server'\nkey = '/web/server'\naction = 'true'\n";
+    let daemon = Daemon::start("", &[("web.toml", watch)]);
     let home = tempfile::Builder::new().prefix("twitcher-help.").tempdir().unwrap();
     let at = |name: &str| home.path().join(name);
     for (example, does) in EXAMPLES {
@@ -147,7 +154,7 @@ fn every_example_works() {
         // It shows each line at once, as on a terminal.
         machine.program("jq", "exec /usr/bin/jq --unbuffered \"$@\"");
         machine.program("nginx", "echo nginx \"$@\"");
-        std::fs::copy(at("programs/less"), at("regenerate")).unwrap();
+        executable::copy(at("programs/less"), &at("regenerate"));
         let shell = |block: &str| {
             let mut shell = machine.shell(block);
             shell.env("TWITCHER_STORE", &store).env("TERM", "xterm").env("SHELL", "/bin/sh");

@@ -150,6 +150,7 @@ fn everything_is_below_the_prefix_but_etc() {
             let text = installed.read(&format!("share/doc/twitcher/examples/{example}"));
             let schema = text.lines().next().unwrap().strip_prefix("#:schema file:///").unwrap();
             assert!(installed.root().join(schema).exists(), "{example}: {schema}");
+            assert_eq!(text, installed.read(&format!("share/twitcher/examples/{example}")));
         }
         for completion in [
             "bash-completion/completions/twitcher",
@@ -174,11 +175,15 @@ fn the_manual_explains_every_field_with_its_default() {
             None => &schema["properties"],
         };
         for (field, about) in table.as_object().unwrap() {
-            // The tables of stores are explained as such; an alias beside its field.
-            if field == "store" && about["type"] == "object" {
+            let title = format!("\\fB{field}\\fR");
+            // A table of twitcher.conf is explained as such.
+            if about["type"] == "object" && !page.contains(&title) {
+                assert!(
+                    [format!("[{field}]"), format!("[{field}.")].iter().any(|table| page.contains(table)),
+                    "{field}"
+                );
                 continue;
             }
-            let title = format!("\\fB{field}\\fR");
             let (_, text) = page.split_once(&title).unwrap_or_else(|| panic!("{field} is not in the manual"));
             let text = text.split(".TP\n\\fB").next().unwrap();
             assert!(text.contains("Default: ") || text.contains("Required."), "{field}: {text}");

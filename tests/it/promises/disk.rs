@@ -15,7 +15,7 @@ impl Disk {
     fn under(daemon: &Daemon) -> Self {
         let path = daemon.path("state");
         std::fs::create_dir(&path).unwrap();
-        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some("size=128k"))
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some("size=128k,mode=711"))
             .expect("mount a tmpfs; run the tests as root");
         Self { path }
     }

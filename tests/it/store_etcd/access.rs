@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use twitcher::store::access::{Change, Condition, Reached};
-use twitcher::store::{Access, StoreError};
+use twitcher::internals::store::{Access, StoreError};
+use twitcher::store::{Change, Condition, Reached};
 use twitcher::watch::Version;
 
 use super::basics::put;

@@ -1,7 +1,5 @@
 //! A healthy member: what data, children and trees show.
 
-use std::time::Duration;
-
 use etcd_client::{Client, Txn, TxnOp};
 use twitcher::store::{Store, Subscribe};
 use twitcher::watch::{Content, Detail, Version, WatchType};
@@ -149,13 +147,7 @@ async fn who_wants_versions_only_is_told_of_every_change_without_values() {
     let mut client = etcd.client().await;
     let revision = put(&mut client, "/a", "a large value").await;
     let store = store(etcd.port());
-    let watch = |watch_type, detail| Subscribe {
-        key: key("/a"),
-        watch_type,
-        detail,
-        every: false,
-        verify_interval: Duration::from_mins(5),
-    };
+    let watch = |watch_type, detail| Subscribe::new(key("/a"), watch_type).with_detail(detail);
     let mut seen = subscribe(&store, watch(WatchType::Data, Detail::Versions));
     let update = seen.next().await;
     assert_eq!(update.state.content, Content::Unread);

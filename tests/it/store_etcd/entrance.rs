@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
 use tempfile::TempDir;
-use twitcher::store::access::Condition;
-use twitcher::store::etcd::{Begin, History, Told};
-use twitcher::store::{Access, Store, StoreError, StoreUrl, Subscribe};
+use twitcher::internals::store::etcd::{Begin, History, Told};
+use twitcher::internals::store::{Access, Store, StoreError, StoreUrl, Subscribe};
+use twitcher::store::Condition;
 use twitcher::watch::WatchType;
 
 use super::basics::put;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use twitcher::store::{LinkState, Subscribe};
-use twitcher::watch::{Detail, WatchType};
+use twitcher::watch::WatchType;
 
 use super::basics::put;
 use super::{children, connected, data, down, every, key, show, store, subscribe, tree};
@@ -149,12 +149,8 @@ async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
     let mut client = etcd.client().await;
     put(&mut client, "/n", "1").await;
     let store = store(etcd.port());
-    let verified = |text, watch_type| Subscribe {
-        key: key(text),
-        watch_type,
-        detail: Detail::Values,
-        every: false,
-        verify_interval: Duration::from_millis(200),
+    let verified = |text, watch_type| {
+        Subscribe::new(key(text), watch_type).with_verify_interval(Duration::from_millis(200))
     };
     let mut all = [
         subscribe(&store, verified("/n", WatchType::Data)),
@@ -190,13 +186,7 @@ async fn a_watch_that_went_deaf_is_found_out_and_made_anew() {
     let store = store(proxy.port());
     let mut value = subscribe(
         &store,
-        Subscribe {
-            key: key("/n"),
-            watch_type: WatchType::Data,
-            detail: Detail::Values,
-            every: false,
-            verify_interval: Duration::from_millis(200),
-        },
+        Subscribe::new(key("/n"), WatchType::Data).with_verify_interval(Duration::from_millis(200)),
     );
     value.until("1").await;
     put(&mut client, "/n", "2").await;

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, Txn, TxnOp};
-use twitcher::store::access::{Change, Condition};
-use twitcher::store::session::{Command, TargetId};
-use twitcher::store::{Access, StoreFiles, Subscribe, etcd};
-use twitcher::watch::{Content, Detail, WatchType};
+use twitcher::internals::store::session::{Command, TargetId};
+use twitcher::internals::store::{Access, StoreFiles, Subscribe, etcd};
+use twitcher::store::{Change, Condition};
+use twitcher::watch::{Content, WatchType};
 
 use super::basics::put;
 use super::{Seen, data, down, every, key, show, spec, store, subscribe, tree};
@@ -192,13 +192,7 @@ async fn a_tree_of_fifty_thousand_keys_is_read_and_followed() {
     assert_eq!(state.len(), COUNT);
     let mut names = subscribe(
         &store,
-        Subscribe {
-            key: key("/tree"),
-            watch_type: WatchType::Children,
-            detail: Detail::Values,
-            every: false,
-            verify_interval: Duration::from_secs(1),
-        },
+        Subscribe::new(key("/tree"), WatchType::Children).with_verify_interval(Duration::from_secs(1)),
     );
     let Content::Children(listed) = names.next().await.state.content else { panic!("children") };
     assert_eq!(listed.len(), COUNT);

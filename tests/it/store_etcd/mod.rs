@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use twitcher::store::{Credentials, Store, StoreSpec, StoreUrl, Subscribe, Subscription, Tls, Update};
-use twitcher::watch::{Content, Detail, Key, Seq, StoreName, WatchType};
+use twitcher::watch::{Content, Key, Seq, StoreName, WatchType};
 
 use crate::fixture::server::LONG;
 
@@ -24,13 +24,8 @@ pub(super) fn spec(endpoints: &[u16], prefix: &str) -> StoreSpec {
     // What the driver logs is printed with a test that fails.
     let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     let endpoints = endpoints.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    StoreSpec {
-        name: StoreName::new("test").unwrap(),
-        url: StoreUrl::Etcd { endpoints, prefix: prefix.to_owned(), tls: false },
-        credentials: None,
-        tls: None,
-        session_timeout: Duration::from_secs(10),
-    }
+    let url = StoreUrl::Etcd { endpoints, prefix: prefix.to_owned(), tls: false };
+    StoreSpec::new(StoreName::new("test").unwrap(), url)
 }
 
 pub(super) fn store(port: u16) -> Store {
@@ -65,8 +60,8 @@ pub(super) fn every(store: &Store, text: &str) -> Seen {
 }
 
 fn watch(store: &Store, text: &str, watch_type: WatchType, every: bool) -> Seen {
-    let verify_interval = Duration::from_mins(5);
-    subscribe(store, Subscribe { key: key(text), watch_type, detail: Detail::Values, every, verify_interval })
+    let wanted = Subscribe::new(key(text), watch_type);
+    subscribe(store, if every { wanted.with_every_update() } else { wanted })
 }
 
 pub(super) fn subscribe(store: &Store, subscribe: Subscribe) -> Seen {
@@ -161,6 +156,7 @@ pub(super) fn show(content: &Content) -> String {
             };
             tree.iter().map(show).collect::<Vec<_>>().join(" ")
         }
+        _ => panic!("this test expects no such content: {content:?}"),
     }
 }
 
@@ -182,10 +178,9 @@ pub(super) fn password(username: &str, file: &Path) -> Credentials {
 }
 
 pub(super) fn tls(ca: &Path, client: Option<(&Path, &Path)>) -> Tls {
-    Tls {
-        ca: Some(ca.to_owned()),
-        cert: client.map(|(cert, _)| cert.to_owned()),
-        key: client.map(|(_, key)| key.to_owned()),
-        server_name: None,
-    }
+    let mut tls = Tls::default();
+    tls.ca = Some(ca.to_owned());
+    tls.cert = client.map(|(cert, _)| cert.to_owned());
+    tls.key = client.map(|(_, key)| key.to_owned());
+    tls
 }

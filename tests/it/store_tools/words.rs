@@ -94,7 +94,7 @@ fn a_directory_that_may_not_be_written_is_said() {
     let copy = tempfile::tempdir().unwrap();
     std::fs::set_permissions(copy.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let ours = copy.path().join("twitcher");
-    std::fs::copy(program(), &ours).unwrap();
+    crate::fixture::executable::copy(program(), &ours);
     let shape = if nix::unistd::geteuid().is_root() {
         vec!["--reuid=65534", "--clear-groups"]
     } else {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use twitcher::internals::store::zookeeper::Access;
 use twitcher::store::StoreError;
-use twitcher::store::access::{Change, Condition, Reached};
-use twitcher::store::zookeeper::Access;
+use twitcher::store::{Change, Condition, Reached};
 use twitcher::watch::{Key, Version};
 
 use crate::fixture::zookeeper::{OPEN, ZooKeeper};

@@ -1,6 +1,6 @@
 //! What a healthy server shows, spoken to without the driver.
 
-use twitcher::store::session::{Command, Proof, TargetId};
+use twitcher::internals::store::session::{Command, Proof, TargetId};
 
 use twitcher::watch::WatchType::{Children, Data, Tree};
 use twitcher::watch::{Content, Detail, Version};

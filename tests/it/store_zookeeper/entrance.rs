@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use twitcher::store::session::TargetId;
-use twitcher::store::{Credentials, StoreSpec, StoreUrl, Tls, zookeeper};
+use twitcher::internals::store::session::TargetId;
+use twitcher::internals::store::{Credentials, StoreSpec, StoreUrl, Tls, zookeeper};
 use twitcher::watch::Key;
 use twitcher::watch::WatchType::{Data, Tree};
 use zookeeper_client::{Acls, Client, CreateMode};
@@ -15,9 +15,11 @@ use super::open;
 use crate::fixture::conversation::{arm, tree, value};
 use crate::fixture::port::Port;
 use crate::fixture::zookeeper::{OPEN, ZooKeeper};
+use crate::store_etcd::tls;
 
-fn with_digest(spec: StoreSpec, file: &Path) -> StoreSpec {
-    StoreSpec { credentials: Some(Credentials::Digest { digest_file: file.to_owned() }), ..spec }
+fn with_digest(mut spec: StoreSpec, file: &Path) -> StoreSpec {
+    spec.credentials = Some(Credentials::Digest { digest_file: file.to_owned() });
+    spec
 }
 
 #[tokio::test]
@@ -116,25 +118,32 @@ async fn tls_asks_for_the_right_certificates_on_both_sides() {
     let store = |host: &str, tls: Tls| {
         let servers = vec![format!("{host}:{port}")];
         let url = StoreUrl::ZooKeeper { servers, chroot: String::new(), tls: true };
-        let session_timeout = Duration::from_secs(5);
-        StoreSpec { url, tls: Some(tls), session_timeout, ..server.spec("") }
+        let mut spec = StoreSpec::new(server.spec("").name, url);
+        spec.tls = Some(tls);
+        spec.session_timeout = Duration::from_secs(5);
+        spec
     };
-    let good = Tls {
-        ca: Some(certificates.path("ca.pem")),
-        cert: Some(certificates.path("client.pem")),
-        key: Some(certificates.path("client.key")),
-        server_name: None,
+    let good = tls(
+        &certificates.path("ca.pem"),
+        Some((&certificates.path("client.pem"), &certificates.path("client.key"))),
+    );
+    let changed = |change: &dyn Fn(&mut Tls)| {
+        let mut tls = good.clone();
+        change(&mut tls);
+        tls
     };
     let mut seen = open(&store("127.0.0.1", good.clone()));
     seen.arm(vec![arm(1, "/a", Data)]);
     seen.until_is(1, &value("secret")).await;
     let wrong = [
-        Tls { ca: Some(others.path("ca.pem")), ..good.clone() },
-        Tls { cert: None, key: None, ..good.clone() },
-        Tls { cert: Some(others.path("client.pem")), key: Some(others.path("client.key")), ..good.clone() },
-        Tls { key: None, ..good.clone() },
-        Tls { ca: Some(certificates.path("missing.pem")), ..good.clone() },
-        Tls { server_name: Some("other.example".to_owned()), ..good.clone() },
+        changed(&|tls| tls.ca = Some(others.path("ca.pem"))),
+        changed(&|tls| (tls.cert, tls.key) = (None, None)),
+        changed(&|tls| {
+            (tls.cert, tls.key) = (Some(others.path("client.pem")), Some(others.path("client.key")));
+        }),
+        changed(&|tls| tls.key = None),
+        changed(&|tls| tls.ca = Some(certificates.path("missing.pem"))),
+        changed(&|tls| tls.server_name = Some("other.example".to_owned())),
     ];
     for tls in wrong {
         let mut seen = open(&store("127.0.0.1", tls.clone()));

@@ -11,8 +11,9 @@ use crate::fixture::zookeeper::{Ensemble, OPEN, ZooKeeper, client, store};
 use crate::store_etcd::{children, connected, data, down, tree};
 
 /// A session time-out that a test can wait for.
-fn impatient(spec: StoreSpec) -> StoreSpec {
-    StoreSpec { session_timeout: Duration::from_secs(2), ..spec }
+fn impatient(mut spec: StoreSpec) -> StoreSpec {
+    spec.session_timeout = Duration::from_secs(2);
+    spec
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ mod faults;
 mod scale;
 mod trees;
 
-use twitcher::store::{StoreFiles, StoreSpec, zookeeper};
+use twitcher::internals::store::{StoreFiles, StoreSpec, zookeeper};
 use zookeeper_client::Client;
 
 use crate::fixture::conversation::Conversation;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use twitcher::store::session::{Command, TargetId};
+use twitcher::internals::store::session::{Command, TargetId};
 use twitcher::watch::Content;
 use twitcher::watch::WatchType::{Data, Tree};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use twitcher::store::session::{Command, TargetId};
-use twitcher::store::zookeeper;
+use twitcher::internals::store::session::{Command, TargetId};
+use twitcher::internals::store::zookeeper;
 use twitcher::watch::WatchType::{Children, Data, Tree};
 use twitcher::watch::{Content, Key, Subtree, Version};
 use zookeeper_client::Client;

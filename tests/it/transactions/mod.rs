@@ -5,7 +5,7 @@ mod tenures;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use twitcher::store::access::{Change, Condition, NodeAcl, PutOptions};
+use twitcher::store::{Change, Condition, NodeAcl, PutOptions};
 use twitcher::store::{Credentials, Store, StoreError, StoreSpec};
 use twitcher::watch::{Key, Version};
 
@@ -248,12 +248,14 @@ async fn a_node_of_its_creator_is_changed_by_nobody_else() {
     let identified = |name: &str| {
         let file = dir.path().join(name);
         std::fs::write(&file, format!("{name}:secret\n")).unwrap();
-        let credentials = Some(Credentials::Digest { digest_file: file });
-        Store::open(StoreSpec { credentials, ..server.spec("") })
+        let mut spec = server.spec("");
+        spec.credentials = Some(Credentials::Digest { digest_file: file });
+        Store::open(spec)
     };
     let (owner, other, nobody) = (identified("owner"), identified("other"), Store::open(server.spec("")));
     let mine = |acl, tenure| {
-        let options = PutOptions { tenure, acl };
+        let mut options = PutOptions::default().with_acl(acl);
+        options.tenure = tenure;
         Change::Put { key: key("/g/mine"), value: "1".into(), condition: Condition::Any, options }
     };
     let refused = nobody.transact(&[mine(NodeAcl::Creator, None)]).await.unwrap_err();
@@ -271,14 +273,14 @@ async fn a_node_of_its_creator_is_changed_by_nobody_else() {
         key: key("/p"),
         value: "".into(),
         condition: Condition::Absent,
-        options: PutOptions { tenure: None, acl: NodeAcl::Creator },
+        options: PutOptions::default().with_acl(NodeAcl::Creator),
     };
     owner.transact(&[parent]).await.unwrap();
     let child = Change::Put {
         key: key("/p/child"),
         value: "1".into(),
         condition: Condition::Absent,
-        options: PutOptions { tenure: None, acl: NodeAcl::Parent },
+        options: PutOptions::default().with_acl(NodeAcl::Parent),
     };
     owner.transact(&[child]).await.unwrap();
     let denied = other.put(&key("/p/child"), "2", Condition::Any).await.unwrap_err();

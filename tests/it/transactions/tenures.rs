@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use twitcher::store::access::{Change, Condition, NodeAcl, PutOptions};
-use twitcher::store::{Store, StoreError, Tenure, TenureId};
+use twitcher::store::{Change, Condition, PutOptions, Store, StoreError, Tenure, TenureId};
 use twitcher::watch::Version;
 
 use super::{
@@ -17,7 +16,7 @@ use crate::fixture::zookeeper::{self, Ensemble, ZooKeeper};
 use crate::store_etcd;
 
 pub(super) fn put_for(tenure: TenureId, text: &str, value: &str, condition: Condition) -> Change {
-    let options = PutOptions { tenure: Some(tenure), acl: NodeAcl::Open };
+    let options = PutOptions::default().with_tenure(tenure);
     Change::Put { key: key(text), value: value.to_owned().into(), condition, options }
 }
 

@@ -34,7 +34,7 @@ fn every_field_is_in_its_schema() {
     assert_eq!(table["properties"].as_object().unwrap().len(), WATCH.len() + 1);
     assert_eq!(table["additionalProperties"], false);
     let conf = conf();
-    assert_eq!(conf["properties"].as_object().unwrap().len(), DAEMON.len() + 1);
+    assert_eq!(conf["properties"].as_object().unwrap().len(), DAEMON.len() + 3);
     let store = &conf["properties"]["store"]["additionalProperties"];
     assert_eq!(store["required"], json!(["url"]));
     assert_eq!(store["properties"]["tls"]["properties"].as_object().unwrap().len(), TLS.len());

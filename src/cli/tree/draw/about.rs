@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::theme::{Theme, faint};
 use super::window::window;
-use crate::cli::status::span;
+use crate::cli::span::span;
 use crate::cli::tree::escape::{bytes, one_line};
 use crate::cli::tree::layout::ValueAreas;
 use crate::cli::tree::model::{Pane, View};

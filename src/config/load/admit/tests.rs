@@ -15,7 +15,7 @@ fn file(path: &str, names: &[&str], retries: u32) -> Candidate {
         .into_values()
         .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Place { line: 1, column: 1 } })
         .collect();
-    Candidate { offer: Some(offer), report: FileReport { path, state: FileState::Loaded, problems: vec![] } }
+    Candidate { offer: Some(offer), report: FileReport::new(&path, FileState::Loaded, vec![]) }
 }
 
 fn broken(path: &str) -> Candidate {

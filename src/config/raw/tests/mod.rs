@@ -8,21 +8,28 @@ use crate::config::lower;
 use crate::watch::WatchSpec;
 
 mod hostile;
+mod machine;
 mod settings;
 mod values;
 
 const CONF: &str = "[store.main]\nurl = \"etcd://a\"\n[store.zk]\nurl = \"zookeeper://a\"\n";
 
 fn load(text: &str) -> (Vec<WatchSpec>, Vec<Problem>) {
-    let (settings, problems) = lower::settings(&settings(Path::new("twitcher.conf").into(), CONF), "host");
+    load_with(CONF, text)
+}
+
+fn load_with(conf: &str, text: &str) -> (Vec<WatchSpec>, Vec<Problem>) {
+    let conf = settings(Path::new("twitcher.conf").into(), conf, &Local::named("host"));
+    let (settings, problems) = lower::settings(&conf);
     assert_eq!(problems, []);
-    let raw = watch_file(Path::new("/etc/twitcher/git.toml").into(), text);
+    let site = settings.as_ref().map(crate::config::Settings::site);
+    let raw = watch_file(Path::new("/etc/twitcher/git.toml").into(), text, site.as_ref());
     let mut resolve =
         |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
     let mut shared = lower::Shared::default();
     let mut context =
         lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
-    let (watches, problems) = lower::watches(&raw, "git", &mut context);
+    let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "git", &mut context);
     (watches.into_iter().map(|(spec, _)| spec).collect(), problems)
 }
 
@@ -49,7 +56,8 @@ fn about(line: &str) -> String {
 
 /// What is said about twitcher.conf.
 fn said_of_settings(text: &str) -> String {
-    printed(&lower::settings(&settings(Path::new("twitcher.conf").into(), text), "host").1)
+    let conf = settings(Path::new("twitcher.conf").into(), text, &Local::named("host"));
+    printed(&lower::settings(&conf).1)
 }
 
 #[test]
@@ -161,7 +169,7 @@ fn a_syntax_error_hides_no_other_problem() {
       | ^^^^^^
       = help: did you mean `action`? for example `action = ["systemctl", "reload", "nginx"]`
 
-    /etc/twitcher/git.toml:4:10: error: `settle` is no duration: a duration is a number and one of `ms`, `s`, `m`, `h`
+    /etc/twitcher/git.toml:4:10: error: `settle` is no duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
       |
     4 | settle = "1 day"
       |          ^^^^^^^

@@ -88,9 +88,9 @@ fn durations_signals_and_accounts_are_explained() {
       for example `timeout = "30s"`
     4:11: error: `timeout` is no duration: a duration without a unit is written without quotes and counts seconds
       for example `timeout = "30s"`
-    4:11: error: `timeout` is no duration: a duration is a number and one of `ms`, `s`, `m`, `h`
+    4:11: error: `timeout` is no duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
       for example `timeout = "30s"`
-    4:11: error: `timeout` is a boolean, expected a duration such as `"250ms"`, `"30s"`, `"5m"`, `"2h"` or a number of seconds
+    4:11: error: `timeout` is a boolean, expected a duration such as `"250ms"`, `"30s"`, `"1h30m"`, `"1d"` or a number of seconds
       for example `timeout = "30s"`
     4:11: error: `timeout` is no duration: a duration is at most a year
       for example `timeout = "30s"`

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::*;
 
 fn owner(uid: u32, watch: &str) -> Owner {
-    Owner { uid, watch: WatchName::new(watch).unwrap() }
+    Owner { uid, watch: WatchName::new(watch).unwrap(), mutex: None }
 }
 
 /// Two watches of one account, and one of another.
@@ -13,24 +13,38 @@ fn owners() -> [Owner; 3] {
     [owner(0, "a"), owner(0, "b"), owner(1, "c")]
 }
 
+fn mutex() -> MutexName {
+    MutexName::new("m").unwrap()
+}
+
+/// The same, with one mutex for two watches of different accounts.
+fn owners_with_a_mutex() -> [Owner; 3] {
+    let [a, b, c] = owners();
+    [Owner { mutex: Some(mutex()), ..a }, b, Owner { mutex: Some(mutex()), ..c }]
+}
+
 /// The queue as the contract puts it: no order is kept, everything is counted anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Plain {
     max: usize,
-    held: Vec<Owner>,
+    held: Vec<(Ticket, Owner)>,
     waiting: Vec<(Ticket, Owner)>,
+    /// A process holds the mutex without a slot: an adopted run.
+    adopted: bool,
 }
 
 impl Plain {
     fn of_a_watch(&self, owner: &Owner) -> usize {
-        self.held.iter().filter(|held| *held == owner).count()
+        self.held.iter().filter(|(_, held)| held == owner).count()
     }
 
     fn may_start(&self, owner: &Owner) -> bool {
-        let of_the_account = self.held.iter().filter(|held| held.uid == owner.uid).count();
+        let of_the_account = self.held.iter().filter(|(_, held)| held.uid == owner.uid).count();
+        let mutex_is_held = self.adopted || self.held.iter().any(|(_, held)| held.mutex.is_some());
         self.held.len() < self.max
             && self.of_a_watch(owner) < (self.max / 2).max(1)
             && of_the_account < (self.max * 3 / 4).max(1)
+            && !(owner.mutex.is_some() && mutex_is_held)
     }
 
     fn grant(&mut self) -> Option<(Ticket, Owner)> {
@@ -41,7 +55,7 @@ impl Plain {
             .min_by_key(|(ticket, owner)| (self.of_a_watch(owner), *ticket))?
             .clone();
         self.waiting.retain(|waiting| *waiting != first);
-        self.held.push(first.1.clone());
+        self.held.push(first.clone());
         Some(first)
     }
 }
@@ -50,31 +64,38 @@ impl Plain {
 enum Step {
     Ask(Owner),
     Withdraw(Ticket),
-    GiveBack(Owner),
+    GiveBack(Ticket, Owner),
     Resize(usize),
+    Adopt,
+    AdoptedEnds,
 }
 
-fn steps(plain: &Plain) -> Vec<Step> {
+fn steps(plain: &Plain, owners: &[Owner; 3]) -> Vec<Step> {
     let mut steps = Vec::new();
     if plain.waiting.len() < 4 {
-        steps.extend(owners().map(Step::Ask));
+        steps.extend(owners.clone().map(Step::Ask));
     }
     steps.extend(plain.waiting.iter().map(|(ticket, _)| Step::Withdraw(*ticket)));
-    let held: BTreeSet<_> = plain.held.iter().cloned().collect();
-    steps.extend(held.into_iter().map(Step::GiveBack));
+    // Of the slots of one watch it does not matter which.
+    let held: BTreeMap<_, _> = plain.held.iter().map(|(ticket, owner)| (owner, *ticket)).collect();
+    steps.extend(held.into_iter().map(|(owner, ticket)| Step::GiveBack(ticket, owner.clone())));
+    if owners.iter().any(|owner| owner.mutex.is_some()) {
+        steps.push(if plain.adopted { Step::AdoptedEnds } else { Step::Adopt });
+    }
     steps.extend([1, 2, 4].into_iter().filter(|max| *max != plain.max).map(Step::Resize));
     steps
 }
 
 #[test]
 fn every_short_sequence_grants_what_the_contract_says() {
-    for max in 1..=8 {
+    let adopted = Holder::Run(RunId("l-1-1".into()));
+    for (max, owners) in (1..=8).flat_map(|max| [(max, owners()), (max, owners_with_a_mutex())]) {
         let start = (Queue::new(max), Plain { max, ..Plain::default() });
         let mut level = vec![start];
         for _ in 0..6 {
             let mut next = HashSet::new();
             for (queue, plain) in level {
-                for step in steps(&plain) {
+                for step in steps(&plain, &owners) {
                     let (mut queue, mut plain) = (queue.clone(), plain.clone());
                     match &step {
                         Step::Ask(owner) => {
@@ -85,10 +106,17 @@ fn every_short_sequence_grants_what_the_contract_says() {
                             queue.withdraw(*ticket);
                             plain.waiting.retain(|(waiting, _)| waiting != ticket);
                         }
-                        Step::GiveBack(owner) => {
-                            queue.give_back(owner);
-                            let at = plain.held.iter().position(|held| held == owner).unwrap();
-                            plain.held.remove(at);
+                        Step::GiveBack(ticket, owner) => {
+                            queue.give_back(owner, *ticket);
+                            plain.held.retain(|(held, _)| held != ticket);
+                        }
+                        Step::Adopt => {
+                            queue.hold(mutex(), adopted.clone(), name("a"));
+                            plain.adopted = true;
+                        }
+                        Step::AdoptedEnds => {
+                            queue.release(&mutex(), &adopted);
+                            plain.adopted = false;
                         }
                         Step::Resize(max) => {
                             queue.resize(*max);
@@ -135,12 +163,12 @@ fn two_endless_watches_of_one_account_leave_room_for_another_account() {
 #[test]
 fn a_queue_without_watches_is_empty_again() {
     let mut queue = Queue::new(3);
-    let tickets = owners().map(|owner| queue.ask(owner));
-    let (_, first) = queue.grant().unwrap();
+    let tickets = owners_with_a_mutex().map(|owner| queue.ask(owner));
+    let (granted, first) = queue.grant().unwrap();
     for ticket in tickets {
         queue.withdraw(ticket);
     }
-    queue.give_back(&first);
+    queue.give_back(&first, granted);
     assert_eq!(queue, Queue { last: queue.last, ..Queue::new(3) });
 }
 
@@ -164,10 +192,10 @@ async fn granted(slot: &mut Slot) {
 #[tokio::test]
 async fn a_slot_that_is_given_back_wakes_the_next_task() {
     let slots = Slots::new(1);
-    let mut first = slots.ask(&name("a"), 0);
+    let mut first = slots.ask(&name("a"), 0, None);
     granted(&mut first).await;
-    let mut second = slots.ask(&name("b"), 0);
-    let withdrawn = slots.ask(&name("c"), 0);
+    let mut second = slots.ask(&name("b"), 0, None);
+    let withdrawn = slots.ask(&name("c"), 0, None);
     let waiting = tokio::spawn(async move {
         granted(&mut second).await;
         second
@@ -183,22 +211,61 @@ async fn a_slot_that_is_given_back_wakes_the_next_task() {
 #[tokio::test]
 async fn a_slot_that_was_granted_and_not_noticed_is_given_back_too() {
     let slots = Slots::new(1);
-    drop(slots.ask(&name("a"), 0));
-    let mut next = slots.ask(&name("b"), 0);
+    drop(slots.ask(&name("a"), 0, None));
+    let mut next = slots.ask(&name("b"), 0, None);
     granted(&mut next).await;
     slots.resize(2);
-    let mut other = slots.ask(&name("c"), 1);
+    let mut other = slots.ask(&name("c"), 1, None);
     granted(&mut other).await;
 }
 
 #[test]
 fn a_wait_of_a_minute_is_warned_of_once() {
     let slots = Slots::new(1);
-    let _first = slots.ask(&name("a"), 0);
-    let mut second = slots.ask(&name("b"), 0);
+    let _first = slots.ask(&name("a"), 0, None);
+    let mut second = slots.ask(&name("b"), 0, None);
     let at = second.warn_at().unwrap();
     assert!(!second.is_overdue(Instant::now()));
     assert!(second.is_overdue(at));
     assert!(!second.is_overdue(at + LONG_WAIT));
     assert_eq!(second.warn_at(), None);
+}
+
+#[tokio::test]
+async fn a_mutex_is_handed_on_in_the_order_of_the_requests_and_holds_up_nobody_else() {
+    let slots = Slots::new(8);
+    let ask = |watch: &str, uid| slots.ask(&name(watch), uid, Some(&mutex()));
+    let mut first = ask("a", 0);
+    granted(&mut first).await;
+    assert_eq!(first.mutex_held_by(), None);
+    let (mut second, mut third) = (ask("b", 1), ask("c", 0));
+    assert_eq!(second.mutex_held_by(), Some((mutex(), name("a"))));
+    let mut without = slots.ask(&name("d"), 0, None);
+    granted(&mut without).await;
+    drop(first);
+    granted(&mut second).await;
+    assert_eq!(third.mutex_held_by(), Some((mutex(), name("b"))));
+    drop(second);
+    granted(&mut third).await;
+    drop(third);
+    assert!(slots.lock().queue.mutexes.is_empty());
+}
+
+#[test]
+fn who_waits_for_a_mutex_holds_no_slot() {
+    let mut queue = Queue::new(1);
+    let [a, b, c] = owners_with_a_mutex();
+    queue.hold(mutex(), Holder::Run(RunId("l-1-1".into())), name("z"));
+    let (first, other) = (queue.ask(a.clone()), queue.ask(b.clone()));
+    assert_eq!(queue.grant(), Some((other, b.clone())), "it needs no mutex");
+    let last = queue.ask(c.clone());
+    queue.release(&mutex(), &Holder::Run(RunId("l-1-1".into())));
+    assert_eq!(queue.grant(), None, "the mutex is free, and no slot is");
+    assert!(queue.mutexes.is_empty(), "nobody holds it meanwhile");
+    queue.give_back(&b, other);
+    assert_eq!(queue.grant(), Some((first, a.clone())));
+    queue.resize(8);
+    assert_eq!(queue.grant(), None, "slots are free, and the mutex is not");
+    queue.give_back(&a, first);
+    assert_eq!(queue.grant(), Some((last, c)));
 }

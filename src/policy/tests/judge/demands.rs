@@ -11,7 +11,7 @@ impl Judge {
         if verdict == Verdict::Succeeded && live.seq.is_some() && self.newest.is_some() {
             demand!(self.last_applied >= live.seq, "a success was not told");
         }
-        let stopped = effects.contains(&Effect::Stopped);
+        let stopped = effects.iter().any(|effect| matches!(effect, Effect::Stopped { .. }));
         let lost = verdict == Verdict::Unknown || (live.adopted && live.seq.is_none());
         if let Some(newest) = &mut self.newest
             && verdict != Verdict::Succeeded
@@ -43,6 +43,7 @@ impl Judge {
             if self.policy.on_failure == OnFailure::Stop {
                 demand!(self.stopped, "not stopped after the last retry");
             }
+            demand!(self.gave_up || self.stopped, "does not say that it gave up");
         } else if !superseded && !self.stopped && !newest.ignored() {
             self.newest = Some(Newest { claim: Claim::Applying, ..newest });
         } else if superseded {
@@ -53,16 +54,13 @@ impl Judge {
 
     /// What an update must have led to while the action runs.
     pub(super) fn updated(&self, effects: &[Effect]) -> Checked {
-        let unfated = |newest: &Newest| {
-            let fresh = self.unfated.get(&newest.seq);
-            // With a guard it signals nothing before it has settled and passed.
-            fresh.filter(|fresh| !self.policy.guard.is_on() || self.quiet(fresh) <= self.now).is_some()
-        };
-        let Some(newest) = self.newest.filter(|newest| unfated(newest) && !self.newest_fails()) else {
-            return Ok(());
-        };
+        let unfated = |newest: &Newest| self.unfated.contains_key(&newest.seq);
+        let Some(newest) = self.newest.filter(unfated) else { return Ok(()) };
         let mut running = self.live.iter().filter(|live| live.term.is_none());
+        // A state that a guard has to judge signals nothing yet; the aftermath says when it must.
+        let judged = !self.policy.guard.is_on() || newest.passed;
         match self.policy.run_mode {
+            RunMode::Queue | RunMode::Restart if !judged => {}
             RunMode::Queue => {
                 let told = |live: &LiveSeen| {
                     effects.contains(&Effect::Signal { run: live.run.clone(), sent: Sent::Notify })
@@ -70,7 +68,7 @@ impl Judge {
                 demand!(self.policy.notify_signal.is_none() || running.all(told), "{newest:?}: not notified");
             }
             RunMode::Discard => {
-                demand!(self.live.is_empty() || self.resumed, "{newest:?}: not discarded");
+                demand!(self.live.is_empty() || self.resumed || newest.void, "{newest:?}: not discarded");
             }
             RunMode::Restart => {
                 demand!(self.held() || running.next().is_none(), "{newest:?}: the old run goes on");
@@ -102,10 +100,14 @@ impl Judge {
             !free || self.triggered.is_empty() || self.asked || self.unfated.len() > 1,
             "a trigger waits for nothing"
         );
-        if self.policy.run_mode == RunMode::Restart && !self.held() && !self.retiring && !self.newest_fails()
-        {
+        let undisturbed = self.live.iter().any(|live| live.term.is_none());
+        if undisturbed && !self.held() && !self.retiring && !self.newest_fails() {
             let passed = self.unfated.values().any(|fresh| self.quiet(fresh) <= self.now);
-            demand!(!passed || self.live.iter().all(|live| live.term.is_some()), "the old run goes on");
+            let restart = self.policy.run_mode == RunMode::Restart;
+            demand!(!passed || !restart, "the old run goes on");
+            let notifies = self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some();
+            let notified = self.newest.is_some_and(|newest| newest.notified);
+            demand!(!passed || !notifies || notified, "what passed notifies nobody");
         }
         let told = machine.explain(self.now);
         let held = self.newest.is_some_and(|newest| newest.held);

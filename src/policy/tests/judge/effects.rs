@@ -25,11 +25,9 @@ impl Judge {
                 (turn.slot, self.asked) = (false, false);
                 self.started(state.seq.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
             }
-            Effect::Signal { run, sent } => self.signalled(run, *sent, turn.update)?,
+            Effect::Signal { run, sent } => self.signalled(run, *sent, turn)?,
             Effect::Skip { seq, why } => {
-                let behind = matches!(turn.input, Input::State { baseline: Baseline::Changed, .. });
-                let hurried = matches!(turn.input, Input::Control(Control::Trigger));
-                self.skipped(seq.0, *why, behind, hurried)?;
+                self.skipped(seq.0, *why, turn)?;
             }
             Effect::Applied { run, seq, .. } => {
                 let seq = Some(seq.0);
@@ -39,9 +37,10 @@ impl Judge {
                 demand!(self.last_applied <= seq, "applied backwards");
                 self.last_applied = seq;
             }
-            Effect::Held { .. } => {
+            Effect::Held { version, .. } => {
                 demand!(self.newest_fails(), "held back what passes");
                 if let Some(newest) = &mut self.newest {
+                    demand!(*version == super::super::fixture::version(newest.seq), "held {version}");
                     demand!(!newest.held, "held twice");
                     (newest.held, newest.claim) = (true, Claim::Nothing);
                     let seq = newest.seq;
@@ -54,9 +53,19 @@ impl Judge {
                 turn.back = false;
                 self.last_applied = newest;
             }
-            Effect::Stopped => {
+            Effect::GaveUp { attempts } => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
+                let counted = turn.ended.as_ref().is_some_and(|live| live.attempt == *attempts);
+                demand!(self.policy.on_failure == OnFailure::Keep && exhausted, "gave up without cause");
+                demand!(counted && !self.retiring, "gave up after {attempts} attempts, or late");
+                self.gave_up = true;
+            }
+            Effect::Stopped { attempts } => {
+                let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
+                let counted = turn.ended.as_ref().is_some_and(|live| live.attempt == *attempts);
                 demand!(self.policy.on_failure == OnFailure::Stop && exhausted, "stopped without cause");
+                demand!(counted, "stopped after {attempts} attempts");
+                self.gave_up = true;
                 demand!(
                     matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Failed),
                     "stopped by no failure"
@@ -70,6 +79,7 @@ impl Judge {
                     "revived unasked"
                 );
                 self.stopped = false;
+                self.gave_up = false;
                 self.resumed = true;
             }
             Effect::Resumed => {
@@ -141,9 +151,7 @@ impl Judge {
         if let Some(fresh) = self.unfated.remove(&seq) {
             demand!(eldest == Some(seq), "an older state was overtaken");
             demand!(self.parallel() || seq == newest.seq, "not the newest state");
-            // What was held counts for the next one too.
-            let exact = !self.policy.guard.is_on() || coalesced < fresh.own;
-            demand!(!exact || coalesced == fresh.own + fresh.surplus, "stands for {coalesced} updates");
+            demand!(coalesced == fresh.own + fresh.surplus, "stands for {coalesced} updates");
             demand!(reason != Reason::Retry, "a retry of what never ran");
             demand!(attempt == 1, "attempt {attempt} of what never ran");
             if !urgent {
@@ -154,6 +162,9 @@ impl Judge {
         } else {
             demand!(seq == newest.seq, "repeated an outdated state");
             self.repeated(reason, attempt)?;
+            if let Some(released) = self.released.take() {
+                demand!(coalesced == released.updates.max(1), "released for {coalesced} updates");
+            }
         }
         if urgent {
             demand!(self.triggered.remove(&seq), "triggered unasked");
@@ -163,6 +174,7 @@ impl Judge {
                 if absent && newest.claim == Claim::Nothing { Claim::Nothing } else { Claim::Applying };
             self.newest = Some(Newest { claim, ..newest });
             self.resumed = false;
+            self.gave_up = false;
         }
         self.lapse = None;
         self.last_start = Some((seq, self.now));
@@ -214,9 +226,24 @@ impl Judge {
         Ok(())
     }
 
-    pub(super) fn signalled(&mut self, run: &RunId, sent: Sent, update: bool) -> Checked {
+    /// Whether the guard has let the newest state pass just now, so that the live runs are to be told of it.
+    fn has_just_passed(&self, newest: Newest, turn: &Turn<'_>) -> bool {
+        let quiet = match self.unfated.get(&newest.seq) {
+            Some(fresh) => {
+                let hurried = matches!(turn.input, Input::Control(Control::Trigger));
+                let known = newest.passed && turn.update;
+                hurried || known || self.triggered.contains(&newest.seq) || self.quiet(fresh) <= self.now
+            }
+            // It had its fate: it was discarded or held before.
+            None => !turn.update,
+        };
+        quiet && !newest.notified && !self.newest_fails()
+    }
+
+    fn signalled(&mut self, run: &RunId, sent: Sent, turn: &Turn<'_>) -> Checked {
         let newest = self.newest;
         let (guarded, fails) = (self.policy.guard.is_on(), self.newest_fails());
+        let passed = newest.is_some_and(|newest| self.has_just_passed(newest, turn));
         let due = |live: &LiveSeen, policy: &PolicySpec| {
             policy.timeout.map(|timeout| live.started + timeout).into_iter().chain(self.close).min()
         };
@@ -227,8 +254,7 @@ impl Judge {
         };
         match sent {
             Sent::Notify => {
-                demand!(update || guarded, "notified without an update");
-                demand!(!fails, "notified of what is held");
+                demand!(if guarded { passed } else { turn.update }, "notified without an update");
                 demand!(
                     self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some(),
                     "notified in this mode"
@@ -258,7 +284,7 @@ impl Judge {
         Ok(())
     }
 
-    pub(super) fn skipped(&mut self, seq: u64, why: SkipReason, behind: bool, hurried: bool) -> Checked {
+    fn skipped(&mut self, seq: u64, why: SkipReason, turn: &Turn<'_>) -> Checked {
         let Some(skipped) = self.unfated.remove(&seq) else {
             return Err(format!("a second fate for {seq}: {why:?}"));
         };
@@ -273,21 +299,27 @@ impl Judge {
                     next.first = skipped.first;
                 }
                 // A released state had its fate, and now stands for those before it.
-                None if self.newest.is_some_and(|newest| newest.passed && newest.seq > seq) => {}
-                None => return Err(format!("{seq} superseded by nothing")),
+                None => match &mut self.released {
+                    Some(released) if released.seq > seq => released.updates += skipped.own + skipped.surplus,
+                    Some(_) | None => return Err(format!("{seq} superseded by nothing")),
+                },
             }
             return Ok(());
         }
         if why == SkipReason::Held {
-            let loading = self.policy.run_on_load == RunOnLoad::Never && self.last_start.is_none();
-            let busy = self.policy.run_mode == RunMode::Discard && !self.live.is_empty();
+            // What is not to be run on load waits for nothing, nor does a deletion in discard mode during a run.
+            let first = turn.update && turn.first;
+            let loading = self.policy.run_on_load == RunOnLoad::Never && first;
+            let discarding = self.policy.run_mode == RunMode::Discard && newest.void;
+            let hurried = matches!(turn.input, Input::Control(Control::Trigger));
             let settled = hurried
                 || loading
-                || busy
+                || discarding
                 || self.triggered.contains(&seq)
                 || self.now >= self.quiet(&skipped);
             demand!(settled, "judged before it was quiet");
             demand!(self.newest_fails() && seq == newest.seq, "held back what passes");
+            self.carried += skipped.own;
         }
         self.carried += skipped.surplus;
         // What was asked for goes with the state that it was asked for.
@@ -298,7 +330,11 @@ impl Judge {
             SkipReason::OnLoad => {
                 demand!(self.last_start.is_none(), "on load after a start");
                 // It differs from what was applied: somebody may want it yet.
-                if behind { Claim::Resumable } else { Claim::Nothing }
+                if matches!(turn.input, Input::State { baseline: Baseline::Changed, .. }) {
+                    Claim::Resumable
+                } else {
+                    Claim::Nothing
+                }
             }
             SkipReason::Discarded => {
                 demand!(

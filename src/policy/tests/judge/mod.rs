@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::fixture::Counter;
-use crate::policy::{Baseline, Control, Effect, Input, Machine, Pause, Refusal};
+use crate::policy::{Baseline, Control, Effect, Input, Machine, Pause, Refusal, Sent, SkipReason};
 use crate::watch::{OnDelete, PolicySpec, RunId, RunMode, Verdict};
 
 type Checked = Result<(), String>;
@@ -72,6 +72,8 @@ pub(super) struct Newest {
     pub(super) held: bool,
     /// Gone, and that runs nothing.
     pub(super) void: bool,
+    /// The live runs were told of it.
+    pub(super) notified: bool,
 }
 
 impl Newest {
@@ -108,6 +110,8 @@ pub(super) struct Judge {
     pub(super) last_applied: Option<u64>,
     pub(super) paused: Option<Pause>,
     pub(super) stopped: bool,
+    /// The last retry of the newest state failed.
+    pub(super) gave_up: bool,
     pub(super) retiring: bool,
     pub(super) drained: bool,
     /// When TERM is due because of Retire or Stop.
@@ -117,6 +121,15 @@ pub(super) struct Judge {
     pub(super) resumed: bool,
     pub(super) loaded: bool,
     pub(super) lapse: Option<Lapse>,
+    pub(super) released: Option<Released>,
+}
+
+/// A state that was held, released and not started since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Released {
+    pub(super) seq: u64,
+    /// What its run stands for.
+    pub(super) updates: u64,
 }
 
 /// One input while its effects are heard.
@@ -126,6 +139,8 @@ struct Turn<'a> {
     ended: Option<LiveSeen>,
     /// It shows a newer state.
     update: bool,
+    /// The first one.
+    first: bool,
     /// What it must be refused for.
     refusal: Option<Refusal>,
     /// It granted a slot, not yet used or given back.
@@ -151,6 +166,7 @@ impl Judge {
             last_applied: None,
             paused: None,
             stopped: false,
+            gave_up: false,
             retiring: false,
             drained: false,
             close: None,
@@ -158,6 +174,7 @@ impl Judge {
             resumed: false,
             loaded: false,
             lapse: None,
+            released: None,
         }
     }
 
@@ -197,12 +214,6 @@ impl Judge {
         machine: &mut Machine<Counter>,
         input: &Input,
     ) -> Result<Vec<Effect>, String> {
-        let position = if let Input::Ended(ended) = input {
-            self.live.iter().position(|live| live.run == ended.run)
-        } else {
-            None
-        };
-        let ended = position.map(|at| self.live.remove(at));
         let newest = self.newest.map(|newest| newest.seq);
         // Before the input counts, time alone may end a pause.
         let until = self.paused.and_then(|pause| pause.until);
@@ -214,23 +225,30 @@ impl Judge {
         }
         let mut turn = Turn {
             update: matches!(input, Input::State { state, .. } if newest < Some(state.seq.0)),
-            refusal: self.expected_refusal(input),
+            first: newest.is_none(),
+            refusal: None,
             slot: matches!(input, Input::Slot),
             answers: 0,
-            back: self.is_back(input),
+            back: false,
             resumptions: u32::from(due),
             input,
-            ended,
+            ended: None,
         };
+        let all = machine.handle(self.now, input.clone());
+        let of_time = all.iter().take_while(|effect| self.is_of_time(effect, due)).count();
+        let (of_time, effects) = all.split_at(of_time);
+        self.hear_all(of_time, &mut turn)?;
+        if let Input::Ended(ended) = input {
+            let position = self.live.iter().position(|live| live.run == ended.run);
+            turn.ended = position.map(|at| self.live.remove(at));
+        }
+        (turn.refusal, turn.back) = (self.expected_refusal(input), self.is_back(input));
         self.note(input, turn.ended.as_ref());
-        let effects = machine.handle(self.now, input.clone());
         if turn.slot && !self.asked {
             demand!(effects.first() == Some(&Effect::Release), "an unasked slot was kept");
             self.asked = true;
         }
-        for effect in &effects {
-            self.hear(effect, &mut turn)?;
-        }
+        self.hear_all(effects, &mut turn)?;
         demand!(!turn.slot, "a granted slot was neither used nor given back");
         let asked = matches!(input, Input::Control(_));
         demand!(turn.answers == u32::from(asked), "{} answers", turn.answers);
@@ -238,13 +256,51 @@ impl Judge {
             self.claim_again();
         }
         if let (Input::Ended(e), Some(live)) = (input, &turn.ended) {
-            self.concluded(e.verdict, live, &effects)?;
+            self.concluded(e.verdict, live, effects)?;
         }
         if turn.update {
-            self.updated(&effects)?;
+            self.updated(effects)?;
         }
         self.aftermath(machine)?;
-        Ok(effects)
+        Ok(all)
+    }
+
+    fn hear_all(&mut self, effects: &[Effect], turn: &mut Turn<'_>) -> Checked {
+        for effect in effects {
+            self.hear(effect, turn)?;
+        }
+        let notified = |effect: &Effect| matches!(effect, Effect::Signal { sent: Sent::Notify, .. });
+        if let Some(newest) = &mut self.newest {
+            newest.notified |= effects.iter().any(notified);
+        }
+        Ok(())
+    }
+
+    /// Whether an effect follows from the time alone, before the input counts: the end of a pause, and the guard's
+    /// judgement of the state that was the newest until now.
+    fn is_of_time(&self, effect: &Effect, due: bool) -> bool {
+        let Some(newest) = self.newest else { return due && *effect == Effect::Resumed };
+        match effect {
+            Effect::Resumed => due,
+            Effect::Skip { seq, why: SkipReason::Held } => seq.0 == newest.seq,
+            Effect::Held { version, .. } => *version == super::fixture::version(newest.seq),
+            Effect::Signal { sent: Sent::Notify, .. } => {
+                let fresh = self.unfated.get(&newest.seq);
+                self.policy.guard.is_on() && fresh.is_some_and(|fresh| self.quiet(fresh) <= self.now)
+            }
+            Effect::Acquire
+            | Effect::Release
+            | Effect::Start { .. }
+            | Effect::Signal { .. }
+            | Effect::Skip { .. }
+            | Effect::Applied { .. }
+            | Effect::Recognised(_)
+            | Effect::GaveUp { .. }
+            | Effect::Stopped { .. }
+            | Effect::Revived
+            | Effect::Answer(_)
+            | Effect::Drained => false,
+        }
     }
 
     /// Somebody resumed, or a pause ended: what was passed over is to be applied.
@@ -322,6 +378,7 @@ impl Judge {
                         }
                     }
                 }
+                self.gave_up = false;
                 self.newest = Some(Newest {
                     seq,
                     absent,
@@ -331,11 +388,17 @@ impl Judge {
                     passed: known || back || (first && *baseline == Baseline::Applied),
                     held: false,
                     void,
+                    notified: false,
                 });
-                if !known && !back {
-                    let surplus = std::mem::take(&mut self.carried);
+                if back {
+                    self.carried = 0;
+                } else if !known {
+                    let released = self.released.take().map_or(0, |released| released.updates);
+                    let surplus = std::mem::take(&mut self.carried) + released;
                     let (at, first) = (self.now, self.now);
-                    self.unfated.insert(seq, Unfated { own: *updates, surplus, at, first });
+                    // A deletion that runs nothing is no update that a later run stands for.
+                    let own = if void { 0 } else { *updates };
+                    self.unfated.insert(seq, Unfated { own, surplus, at, first });
                 }
             }
             Input::Control(control) => {
@@ -359,6 +422,8 @@ impl Judge {
                             if !newest.void {
                                 newest.claim = Claim::Applying;
                                 self.resumed = true;
+                                let updates = std::mem::take(&mut self.carried);
+                                self.released = Some(Released { seq: newest.seq, updates });
                             }
                         }
                     }

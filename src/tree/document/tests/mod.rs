@@ -177,6 +177,17 @@ proptest! {
 }
 
 #[test]
+fn a_name_of_a_child_is_one_line_whoever_chose_it() {
+    let names =
+        ["plain ä", "two\nlines", "return\r", "esc\u{1b}[31m", "back\\slash", "c1\u{9b}", "tab\t", "a=b"];
+    let children = Content::Children(names.map(std::sync::Arc::from).to_vec().into());
+    let expected = "plain ä\ntwo\\nlines\nreturn\\r\nesc\\x1b[31m\nback\\\\slash\nc1\\x9b\ntab\\x09\na=b\n";
+    for format in [Format::Lines, Format::Raw] {
+        assert_eq!(String::from_utf8(render(&children, format).to_vec()).unwrap(), expected);
+    }
+}
+
+#[test]
 fn the_shape_is_as_the_contract_says() {
     let mut tree = entries(&[
         ("", Some("root")),

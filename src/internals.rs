@@ -1,0 +1,68 @@
+//! The door by which this project's own program, tests and benches reach what is not public.
+//!
+//! Not covered by semantic versioning: anything here may change or go in any release.
+
+/// The program.
+#[cfg(feature = "cli")]
+pub mod cli {
+    pub use crate::cli::main;
+
+    /// The tree view, which a bench draws.
+    pub mod tree {
+        pub use crate::cli::tree::{draw, model};
+    }
+}
+
+/// Groups of machines, of which not every part has its user in the program yet.
+#[cfg(feature = "daemon")]
+pub mod fleet {
+    pub use crate::fleet::*;
+}
+
+/// The log.
+#[cfg(feature = "daemon")]
+pub mod log {
+    pub use crate::log::*;
+}
+
+/// Processes of actions.
+#[cfg(feature = "daemon")]
+pub mod process {
+    pub use crate::process::*;
+}
+
+/// Sessions and single requests of each kind of store.
+pub mod store {
+    pub use crate::store::*;
+
+    /// Single requests.
+    pub mod access {
+        pub use crate::store::access::*;
+    }
+    /// The `dir` store.
+    pub mod dir {
+        pub use crate::store::dir::*;
+    }
+    /// The etcd store.
+    pub mod etcd {
+        pub use crate::store::etcd::*;
+    }
+    /// What the driver and a session say to each other.
+    pub mod session {
+        pub use crate::store::session::*;
+    }
+    /// The ZooKeeper store.
+    pub mod zookeeper {
+        pub use crate::store::zookeeper::*;
+    }
+    pub use crate::store::access::Access;
+    pub use crate::store::files::StoreFiles;
+}
+
+/// The whole vocabulary, that of actions and runs included.
+pub mod watch {
+    pub use crate::watch::target::Target;
+    pub use crate::watch::*;
+    #[cfg(feature = "daemon")]
+    pub use crate::watch::{action::*, machine::*, name::*, outcome::*, run::*, spec::*};
+}
