@@ -46,7 +46,10 @@ impl<S: Entropy> Machine<S> {
         if let Some(newest) = &mut self.newest
             && newest.state.seq == seq
         {
-            newest.disposition = Disposition::Applied;
+            // A key that was never there, and whose deletion a trigger ran, stays what it is.
+            if newest.disposition != Disposition::Absent {
+                newest.disposition = Disposition::Applied;
+            }
             self.gave_up = false;
         }
     }

@@ -318,7 +318,7 @@ impl Lowering<'_> {
             WatchType::Children | WatchType::Tree => true,
         };
         for field in ["min_entries", "max_shrink"] {
-            if !fits && table.holds(field) {
+            if !fits && table.writes(field) {
                 self.wrong(
                     table.span(field),
                     format!("`{field}` counts entries, and a single value has none"),

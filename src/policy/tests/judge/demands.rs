@@ -96,8 +96,9 @@ impl Judge {
             let spaced = self.last_start.is_none_or(|(_, at)| at + self.policy.min_interval <= self.now);
             demand!(ready > self.now || !spaced || self.asked, "nothing in its way, and it does not ask");
         }
+        let waiting = self.unfated.len() + usize::from(self.released.is_some());
         demand!(
-            !free || self.triggered.is_empty() || self.asked || self.unfated.len() > 1,
+            !free || self.triggered.is_empty() || self.asked || waiting > 1,
             "a trigger waits for nothing"
         );
         let undisturbed = self.live.iter().any(|live| live.term.is_none());

@@ -300,7 +300,12 @@ impl Judge {
                 }
                 // A released state had its fate, and now stands for those before it.
                 None => match &mut self.released {
-                    Some(released) if released.seq > seq => released.updates += skipped.own + skipped.surplus,
+                    Some(released) if released.seq > seq => {
+                        if self.triggered.remove(&seq) {
+                            self.triggered.insert(released.seq);
+                        }
+                        released.updates += skipped.own + skipped.surplus;
+                    }
                     Some(_) | None => return Err(format!("{seq} superseded by nothing")),
                 },
             }

@@ -285,7 +285,7 @@ impl Judge {
             Effect::Skip { seq, why: SkipReason::Held } => seq.0 == newest.seq,
             Effect::Held { version, .. } => *version == super::fixture::version(newest.seq),
             Effect::Signal { sent: Sent::Notify, .. } => {
-                let fresh = self.unfated.get(&newest.seq);
+                let fresh = self.unfated.get(&newest.seq).filter(|_| !self.newest_fails());
                 self.policy.guard.is_on() && fresh.is_some_and(|fresh| self.quiet(fresh) <= self.now)
             }
             Effect::Acquire
