@@ -11,7 +11,7 @@ fn watch(daemon: &Daemon, fields: &str) -> String {
     let seen = daemon.path("seen");
     format!(
         "[[watch]]\nname = 'w'\nkey = '/web'\nwatch_type = 'tree'\nformat = 'lines'\n{fields}\n\
-         action = '''echo \"$TWITCHER_REASON $(tr '\\n' ' ')\" >> {}'''\n",
+         action = '''echo \"$TWITCHER_REASON $(echo $(cat))\" >> {}'''\n",
         seen.display()
     )
 }
@@ -54,7 +54,7 @@ fn a_state_that_shrank_is_held_until_it_is_back_or_released() {
     daemon.delete("/web/a");
     daemon.delete("/web/b");
     // Exactly half is left, which is allowed, however many states were seen on the way.
-    daemon.until_file("seen", |text| text.ends_with("c=c d=d \n"));
+    daemon.until_file("seen", |text| text.ends_with("c=c d=d\n"));
     daemon.until_converged("w");
     let before = runs(&daemon);
 
@@ -91,7 +91,7 @@ fn a_state_that_shrank_is_held_until_it_is_back_or_released() {
     assert_eq!(runs(&daemon), before);
     daemon.put("/web/x", "x");
     daemon.until_watch("w", |watch| watch["converged"] == true);
-    assert!(daemon.read("seen").ends_with(" x=x \n"), "one of two passes: {}", daemon.read("seen"));
+    assert!(daemon.read("seen").ends_with(" x=x\n"), "one of two passes: {}", daemon.read("seen"));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn what_is_held_is_held_across_restarts_and_reloads_and_a_released_state_stays_r
     let said = daemon.say(&["release", "w"]);
     assert!(said.contains("w goes on with version"), "{said}");
     daemon.until_converged("w");
-    assert!(daemon.read("seen").ends_with("change d=d \n"), "{}", daemon.read("seen"));
+    assert!(daemon.read("seen").ends_with("change d=d\n"), "{}", daemon.read("seen"));
     // It was applied, so that it is not held by the next start either.
     daemon.write("w.toml", &watch(&daemon, "min_entries = 3\non_delete = 'run'\nrun_on_load = 'changed'"));
     daemon.say(&["reload"]);
@@ -137,7 +137,7 @@ fn what_is_held_is_held_across_restarts_and_reloads_and_a_released_state_stays_r
     assert_eq!(runs(&daemon), passed + 1);
     daemon.say(&["release", "w"]);
     daemon.until_converged("w");
-    assert!(daemon.read("seen").ends_with("delete  \n"), "{}", daemon.read("seen"));
+    assert!(daemon.read("seen").ends_with("delete \n"), "{}", daemon.read("seen"));
     assert!(applied <= passed);
 }
 
@@ -177,11 +177,11 @@ fn a_run_of_a_killed_daemon_goes_on_while_the_state_that_came_meanwhile_is_held(
     let watch = daemon.until_watch("w", |watch| watch["held"] == true);
     assert_eq!(watch["state"], "running", "a held state ends no run: {watch:#}");
     std::fs::write(&go, "").unwrap();
-    daemon.until_file("seen", |text| text == "load a=a b=b \n");
+    daemon.until_file("seen", |text| text == "load a=a b=b\n");
     until_held(&daemon);
     stays_silent_for(Duration::from_millis(300), "a held state was run", || runs(&daemon) == 1);
     daemon.say(&["release", "w"]);
-    daemon.until_file("seen", |text| text.ends_with("a=a \n"));
+    daemon.until_file("seen", |text| text.ends_with("a=a\n"));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_ledger_without_a_count_is_said_and_the_first_state_is_recorded() {
     daemon.write("w.toml", &watch(&daemon, "run_on_load = 'changed'\nmax_shrink = '50%'"));
     daemon.run();
     daemon.until_converged("w");
-    assert!(daemon.read("seen").ends_with("d=d \n"), "{}", daemon.read("seen"));
+    assert!(daemon.read("seen").ends_with("d=d\n"), "{}", daemon.read("seen"));
     std::fs::remove_dir_all(daemon.path("keys/web")).unwrap();
     until_held(&daemon);
 }

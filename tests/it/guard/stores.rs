@@ -43,7 +43,7 @@ fn an_emptied_key_space_is_held(url: &str) {
         daemon.run();
         daemon.until_converged("w");
         let before = runs(&daemon);
-        daemon.say(&["del", "--store", "main", "--timeout", "60s", "--tree", "/web"]);
+        daemon.say(&["del", "--store", "main", "--timeout", "60s", "--tree", "--yes", "/web"]);
         daemon.until_watch("w", |watch| watch["held"] == true && watch["version"].is_null());
         refused(&daemon, &["trigger", "w"], "twitcher release w");
         daemon.stop();
@@ -90,7 +90,7 @@ fn a_wiped_etcd_is_held_and_a_restored_one_runs_nothing() {
     daemon.until_converged("w");
     assert_eq!(runs(&daemon), before, "{}", daemon.read("seen"));
     put(&daemon, "c");
-    daemon.until_file("seen", |text| text.ends_with("a=a b=b c=c \n"));
+    daemon.until_file("seen", |text| text.ends_with("a=a b=b c=c\n"));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_wiped_zookeeper_is_held_and_a_restored_one_runs_nothing() {
     daemon.until_converged("w");
     assert_eq!(runs(&daemon), before, "{}", daemon.read("seen"));
     put(&daemon, "c");
-    daemon.until_file("seen", |text| text.ends_with("a=a b=b c=c \n"));
+    daemon.until_file("seen", |text| text.ends_with("a=a b=b c=c\n"));
 }
 
 #[test]
@@ -126,5 +126,5 @@ fn in_parallel_mode_each_update_is_judged_alone() {
     let seen = daemon.read("seen");
     let mut last: Vec<&str> = seen.lines().skip(before).collect();
     last.sort_unstable();
-    assert_eq!(last, ["change a=a b=b c=c ", "change b=b c=c ", "change x=x y=y "], "{seen}");
+    assert_eq!(last, ["change a=a b=b c=c", "change b=b c=c", "change x=x y=y"], "{seen}");
 }
