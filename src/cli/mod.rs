@@ -12,6 +12,7 @@ mod document;
 mod failure;
 mod generate;
 mod get;
+mod history;
 mod json;
 mod ls;
 mod monitor;
@@ -69,8 +70,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
-    /// The last runs of a watch, oldest first
-    History(operate::Named),
+    History(history::Args),
     /// Why a watch did or did not run
     Explain(operate::Named),
     /// Run the action of a watch now, with the current state, under its run mode
@@ -130,7 +130,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(run::Args {}) => run::run(common),
         Command::Check(args) => block_on(check::run(args, common)),
         Command::Status(args) => block_on(status::run(args, common)),
-        Command::History(args) => block_on(operate::history(args, common)),
+        Command::History(args) => block_on(history::run(args, common)),
         Command::Explain(args) => block_on(operate::explain(args, common)),
         Command::Trigger(args) => block_on(operate::trigger(args, common)),
         Command::Pause(args) => block_on(operate::pause(args, common)),
@@ -202,6 +202,11 @@ impl Common {
 /// their terminal.
 fn understand<T: serde::de::DeserializeOwned>(mut value: serde_json::Value) -> Result<T, Failure> {
     escape_strings(&mut value, false);
+    understand_raw(value)
+}
+
+/// Reads an answer of the daemon as what it should be, to be shown to programs, byte for byte.
+fn understand_raw<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
     serde_json::from_value(value).map_err(|error| {
         Failure::new(format!(
             "the daemon's answer is not understood: {error}; is it another version than this command ({})?",
@@ -219,7 +224,7 @@ fn escape_strings(value: &mut serde_json::Value, has_lines: bool) {
         Value::Array(values) => values.iter_mut().for_each(|value| escape_strings(value, has_lines)),
         Value::Object(fields) => {
             for (name, value) in fields {
-                escape_strings(value, matches!(name.as_str(), "output" | "problems" | "warnings"));
+                escape_strings(value, matches!(name.as_str(), "action" | "output" | "problems" | "warnings"));
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

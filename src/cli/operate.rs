@@ -1,13 +1,12 @@
-//! The other commands that ask the running daemon: history, explain, trigger, pause, resume, reload.
+//! The other commands that ask the running daemon: explain, trigger, pause, resume, reload.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::select::{is_glob, selected};
-use super::span::span;
 use super::{Common, Failure, print};
 use crate::control::Request;
-use crate::status::{Explanation, History, ReloadReport, Status, WatchState};
+use crate::status::{Explanation, ReloadReport, Status, WatchState};
 
 /// A watch by name, and how to show the answer.
 #[derive(Debug, clap::Args)]
@@ -63,44 +62,6 @@ pub(super) struct Reload {
     /// For programs
     #[arg(long)]
     json: bool,
-}
-
-/// `twitcher history NAME`.
-pub(super) async fn history(args: Named, common: &Common) -> Result<(), Failure> {
-    let value = common.ask(&Request::History { name: args.name }).await?;
-    if args.json {
-        return print(&format!("{value}\n"));
-    }
-    let history: History = super::understand(value)?;
-    let mut text = String::new();
-    for run in &history.runs {
-        let _ = writeln!(
-            text,
-            "{}  {:<9} {:<12} version {}, attempt {}, for {} update{}, took {}{}{}  {}",
-            run.started.strftime("%Y-%m-%d %H:%M:%SZ"),
-            run.reason.word(),
-            run.outcome,
-            run.version,
-            run.attempt,
-            run.coalesced,
-            if run.coalesced == 1 { "" } else { "s" },
-            span(run.seconds),
-            run.exit_code
-                .filter(|code| *code != 0)
-                .map(|code| format!(", exit code {code}"))
-                .unwrap_or_default(),
-            run.signal.map(|signal| format!(", signal {signal}")).unwrap_or_default(),
-            run.run
-        );
-        for line in run.output.lines() {
-            let _ = writeln!(text, "    {line}");
-        }
-    }
-    if history.runs.is_empty() {
-        let _ =
-            writeln!(text, "{} has not run; `twitcher explain {}` says why", history.watch, history.watch);
-    }
-    print(&text)
 }
 
 /// `twitcher explain NAME`.

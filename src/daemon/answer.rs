@@ -42,9 +42,13 @@ impl Daemon {
             Request::Explain { name } => match self.known(&name) {
                 Ok(live) => {
                     let explained = live.begin_ask(Event::Explain);
+                    let broken = self.broken_sentence(&live.file);
                     tokio::spawn(async move {
                         let answered = match timeout(PATIENCE, explained).await {
-                            Ok(Ok(explanation)) => done(&explanation),
+                            Ok(Ok(Explanation { watch, mut because })) => {
+                                because.extend(broken);
+                                done(&Explanation { watch, because })
+                            }
                             Ok(Err(_)) => gone(&name),
                             Err(_) => Answer::Error(format!("{name}: {HANGS}")),
                         };
@@ -147,8 +151,34 @@ impl Daemon {
     fn known(&self, name: &str) -> Result<&Live, String> {
         self.supervisor.watch(name).ok_or_else(|| match self.supervisor.disabled_watch(name) {
             Some(definition) => disabled_sentence(name, definition),
-            None => unknown_watch(name, self.supervisor.names()),
+            None => self.unknown(name),
         })
+    }
+
+    /// Why there is no watch of this name: the file that would define it, by its stem, may be broken.
+    fn unknown(&self, name: &str) -> String {
+        let broken = self.files.iter().filter(|file| file.state != Loaded::Loaded);
+        for file in broken {
+            let stem = file.path.file_stem().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+            // `nginx-2` is the second watch of nginx.toml.
+            let rest = name.strip_prefix(stem).filter(|_| !stem.is_empty());
+            let number = |rest: &str| rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok());
+            if let Some(problem) =
+                file.problems.first().filter(|_| rest.is_some_and(|r| r.is_empty() || number(r)))
+            {
+                let (path, state) = (file.path.display(), file.state.word());
+                return format!("{path} is {state}, so its watches are not there: {}", told(problem));
+            }
+        }
+        unknown_watch(name, self.supervisor.names())
+    }
+
+    /// That a watch is not what its file says now.
+    fn broken_sentence(&self, file: &std::path::Path) -> Option<String> {
+        let report = self.files.iter().find(|report| *report.path == *file)?;
+        let problem = report.problems.first().filter(|_| report.state != Loaded::Loaded)?;
+        let (path, state) = (file.display(), report.state.word());
+        Some(format!("{path} is {state}, so its last valid version stays in effect: {}", told(problem)))
     }
 
     /// Everything, or one watch, still to be asked.

@@ -51,7 +51,7 @@ mod tests;
 mod waiting;
 
 pub use effect::{Answer, Effect, Refusal, Sent, SkipReason};
-pub use explain::{NewestState, Obstacle, Phase};
+pub use explain::{Explanation, NewestState, Obstacle, Phase};
 pub use guard::{Hold, Yardstick};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};

@@ -2,6 +2,7 @@
 
 mod crowds;
 mod escapes;
+mod explain;
 mod status;
 mod wait;
 

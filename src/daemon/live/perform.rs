@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use super::bulk;
 use super::task::Task;
-use super::view::held_words;
 use crate::daemon::runs::{Concluded, Plan};
-use crate::policy::{Adopted, Answer, Effect, Hold, Input, RunEnd, Sent};
+use crate::policy::{Adopted, Answer, Effect, Input, RunEnd, Sent};
 use crate::process::{Ended, RunCommand, RunDetails};
 use crate::tree::document;
-use crate::watch::{Outcome, RunId, State, Version};
+use crate::watch::{Outcome, RunId, State};
 
 impl Task {
     /// Gives the machine an input and performs its effects, until nothing more follows from it.
@@ -107,15 +106,6 @@ impl Task {
         let Some(state) = self.runs.given(run) else { return };
         let (book, spec) = (self.runs.shared().book(), &self.spec);
         bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
-    }
-
-    fn held(&self, version: Version, hold: Hold) {
-        let name = &self.spec.name;
-        tracing::warn!(
-            watch = %name,
-            "version {version} is held: {}; if it is right, say `twitcher release {name}`",
-            held_words(hold)
-        );
     }
 
     /// What is there now was applied under another version.

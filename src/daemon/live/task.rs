@@ -70,12 +70,14 @@ impl Task {
         let Circumstances { handover, rest, grace, once } = circumstances;
         let subscription = subscribe(&spec, store);
         let machine = remembered::machine(&spec, &runs);
+        let mut own = OwnRuns::new(runs);
+        own.defined_in(&file);
         Self {
             spec,
             file,
             machine,
             subscription,
-            runs: OwnRuns::new(runs),
+            runs: own,
             mailbox: Reader(mailbox),
             before: Some(Before { handover }),
             alarm: Alarm::default(),
@@ -148,6 +150,7 @@ impl Task {
             }
             Event::Described { spec, file } => {
                 self.spec = spec;
+                self.runs.defined_in(&file);
                 self.file = file;
             }
             Event::Retire { deadline } => {

@@ -1,6 +1,7 @@
 //! The runs of one watch, and the slot for its next: what its task holds.
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,6 +16,8 @@ use crate::watch::{MutexName, RunId, State, WatchName, WatchSpec};
 
 pub(in crate::daemon) struct OwnRuns {
     shared: Arc<Runs>,
+    /// The file that defines the watch, for the log.
+    file: Arc<Path>,
     /// In the order of their starts. Foreign ones are first, because nothing starts beside them.
     live: Vec<Run>,
     slot: Option<Slot>,
@@ -34,6 +37,7 @@ impl OwnRuns {
     pub(in crate::daemon) fn new(shared: Arc<Runs>) -> Self {
         Self {
             shared,
+            file: Path::new("").into(),
             live: Vec::new(),
             slot: None,
             wants_slot: false,
@@ -42,6 +46,11 @@ impl OwnRuns {
             leftovers: OnceCell::new(),
             stopping: false,
         }
+    }
+
+    /// Names the file that defines the watch.
+    pub(in crate::daemon) fn defined_in(&mut self, file: &Arc<Path>) {
+        self.file = Arc::clone(file);
     }
 
     pub(in crate::daemon) fn shared(&self) -> &Arc<Runs> {
@@ -166,7 +175,7 @@ impl OwnRuns {
         };
         let ended = Ended { outcome: error.outcome(), output_tail: String::new() };
         let end = End::judge(ended, Duration::ZERO, &spec.policy.success_codes, self.stopping);
-        end.log(&spec.name, &facts, false);
+        end.log(&spec.name, &self.file, &facts, false);
         self.count(end.word);
         self.shared.book.not_started(spec, &facts, &end);
         end
@@ -193,7 +202,7 @@ impl OwnRuns {
         let run = self.live.iter_mut().find(|other| other.live.run == *run)?;
         run.slot = None;
         let end = End::judge(ended, run.since.elapsed(), &spec.policy.success_codes, stopping);
-        end.log(&spec.name, &Facts::of(&run.live), run.dismissed);
+        end.log(&spec.name, &self.file, &Facts::of(&run.live), run.dismissed);
         self.shared.book.ended(&spec.name, &run.live, &end);
         self.shared.slots.release(&run.live);
         let foreign = run.is_foreign();

@@ -36,6 +36,10 @@ const EXAMPLES: &[(&str, Does)] = &[
     ("twitcher status --check || echo not yet", Prints("")),
     ("twitcher status --check=nagios", Prints("TWITCHER OK")),
     ("twitcher status --json | jq '.watches[] | select(.converged | not) | .name'", Prints("")),
+    ("twitcher history web-server -n 5", Prints("succeeded")),
+    ("twitcher history web-server --since 1h", Prints("version ")),
+    ("twitcher history web-server --follow", Draws("attempt 1")),
+    ("twitcher history web-server --json | jq '.runs[] | select(.outcome != \"succeeded\")'", Prints("")),
     ("twitcher watch /git/head -- cat", Follows("/git/head", "77be0d2", "77be0d2")),
     (
         "twitcher watch /nginx --tree -- sh -c './regenerate && nginx -s reload'",
@@ -119,6 +123,8 @@ fn every_example_works() {
     let store = etcd.url();
     let watch = "[[watch]]\nname = 'web-server'\nkey = '/web/server'\naction = 'true'\n";
     let daemon = Daemon::start("", &[("web.toml", watch)]);
+    daemon.put("/web/server", "on");
+    daemon.until_runs("web-server", 1);
     let home = tempfile::Builder::new().prefix("twitcher-help.").tempdir().unwrap();
     let at = |name: &str| home.path().join(name);
     for (example, does) in EXAMPLES {
