@@ -151,6 +151,7 @@ impl WatchState {
 
 /// One watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of `status --json`")]
 pub struct WatchStatus {
     /// Its name.
     pub name: String,

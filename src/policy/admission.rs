@@ -6,7 +6,7 @@ use super::effect::{Effect, SkipReason};
 use super::guard::Yardstick;
 use super::input::Baseline;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine, Newest};
-use super::waiting::{Entry, Wait};
+use super::waiting::{Entry, Passage, Wait};
 use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, RunOnLoad, State};
 
 /// How many states wait at most in parallel mode. Beyond that the newest one waiting is replaced by a
@@ -18,6 +18,16 @@ pub(super) const MOST_WAITING: usize = 1024;
 enum Judgement {
     Run(Reason),
     Skip(SkipReason, Disposition),
+}
+
+/// A state that is to meet the run mode.
+struct Arrival {
+    state: State,
+    updates: u64,
+    reason: Reason,
+    /// Nothing is run for it: it only meets the guard.
+    void: bool,
+    passed: bool,
 }
 
 /// Judges the first state that a machine sees.
@@ -108,7 +118,10 @@ impl<S: Entropy> Machine<S> {
         match judgement {
             // A deletion that runs nothing is a state like any other to the guard.
             Judgement::Skip(SkipReason::Absent, _) if !passed => {
-                let disposition = self.admit(now, state.clone(), 0, Reason::Delete, true, passed, effects);
+                let disposition = {
+                    let (state, reason) = (state.clone(), Reason::Delete);
+                    self.admit(now, Arrival { state, updates: 0, reason, void: true, passed }, effects)
+                };
                 self.newest = Some(Newest { state, disposition, passed, void: true });
             }
             Judgement::Skip(why, disposition) => {
@@ -127,7 +140,10 @@ impl<S: Entropy> Machine<S> {
                 }
             }
             Judgement::Run(reason) => {
-                let disposition = self.admit(now, state.clone(), updates, reason, false, passed, effects);
+                let disposition = {
+                    let state = state.clone();
+                    self.admit(now, Arrival { state, updates, reason, void: false, passed }, effects)
+                };
                 self.newest = Some(Newest { state, disposition, passed, void: false });
             }
         }
@@ -165,16 +181,8 @@ impl<S: Entropy> Machine<S> {
     }
 
     /// A state that is to be run meets the run mode.
-    fn admit(
-        &mut self,
-        now: Instant,
-        state: State,
-        updates: u64,
-        reason: Reason,
-        void: bool,
-        passed: bool,
-        effects: &mut Vec<Effect>,
-    ) -> Disposition {
+    fn admit(&mut self, now: Instant, arrival: Arrival, effects: &mut Vec<Effect>) -> Disposition {
+        let Arrival { state, updates, reason, void, passed } = arrival;
         // A deletion that only waits for the guard will not run.
         let busy = !self.live.is_empty() && self.waiting.iter().all(|entry| entry.void);
         let beside = match self.policy.run_mode {
@@ -201,14 +209,14 @@ impl<S: Entropy> Machine<S> {
             Some(last) if together || last.fated || last.is_settling() => {
                 let replaced = (!last.fated).then_some(last.state.seq);
                 last.renew(now, state, fresh, reason, void, &self.policy);
-                last.passed = passed;
+                last.passage = Passage::of(passed);
                 if let Some(seq) = replaced {
                     self.skip(now, seq, SkipReason::Superseded, effects);
                 }
             }
             Some(_) | None => {
                 let entry = Entry::update(now, state, fresh, reason, &self.policy);
-                self.waiting.push_back(Entry { void, passed, ..entry });
+                self.waiting.push_back(Entry { passage: Passage::of(passed), void, ..entry });
             }
         }
         if void

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::effect::{Effect, Sent, SkipReason};
 use super::machine::{Disposition, Entropy, Machine};
+use super::waiting::Passage;
 use crate::watch::{Content, Guard, RunMode, Seq};
 
 /// Why a state is held.
@@ -107,14 +108,14 @@ impl<S: Entropy> Machine<S> {
 
     /// Judges the state that has settled. Only the last one waiting can be unjudged.
     pub(super) fn judge_settled(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.waiting.back().is_some_and(|last| !last.passed && !last.is_settling()) {
+        if self.waiting.back().is_some_and(|last| !last.has_passed() && !last.is_settling()) {
             self.judge_last(now, effects);
         }
     }
 
     /// Judges the newest state now if that was not done yet: somebody asks for it.
     pub(super) fn judge_newest(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.waiting.back().is_some_and(|last| !last.passed) {
+        if self.waiting.back().is_some_and(|last| !last.has_passed()) {
             self.judge_last(now, effects);
             return;
         }
@@ -133,12 +134,12 @@ impl<S: Entropy> Machine<S> {
         let Some(content) = self.waiting.back().map(|last| last.state.content.clone()) else { return };
         match self.weigh(&content) {
             Some(hold) => {
-                let Some(held) = self.waiting.pop_back() else { return };
-                self.carried += held.fresh;
-                if !held.fated {
-                    self.skip(now, held.state.seq, SkipReason::Held, effects);
+                let Some(last) = self.waiting.pop_back() else { return };
+                self.carried += last.fresh;
+                if !last.fated {
+                    self.skip(now, last.state.seq, SkipReason::Held, effects);
                 }
-                self.hold(held.state.seq, hold, effects);
+                self.hold(last.state.seq, hold, effects);
             }
             None => self.pass_last(now, effects),
         }
@@ -146,7 +147,7 @@ impl<S: Entropy> Machine<S> {
 
     fn pass_last(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let Some(last) = self.waiting.back_mut() else { return };
-        last.passed = true;
+        last.passage = Passage::Passed;
         let seq = last.state.seq;
         self.let_pass(seq);
         if let Some(nothing) = self.waiting.pop_back_if(|last| last.void) {

@@ -249,7 +249,7 @@ impl<S: Entropy> Machine<S> {
     }
 
     fn end_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let newer = self.waiting.front().is_some_and(|entry| entry.passed);
+        let newer = self.waiting.front().is_some_and(Entry::has_passed);
         let restart = matches!(self.policy.run_mode, RunMode::Restart) && self.may_start() && newer;
         for live in &mut self.live {
             live.advance(now, restart, self.policy.kill_after, effects);
@@ -275,7 +275,9 @@ impl<S: Entropy> Machine<S> {
         self.may_start()
             && self.has_room()
             && self.waiting.front().is_some_and(|entry| {
-                entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now)
+                entry.has_passed()
+                    && entry.is_ready()
+                    && self.interval_end(entry).is_none_or(|until| until <= now)
             })
     }
 

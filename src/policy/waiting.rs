@@ -46,6 +46,22 @@ impl Wait {
     }
 }
 
+/// Whether the guard lets a state through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Passage {
+    /// It was not judged yet.
+    Unjudged,
+    /// It passed, or there is no guard.
+    Passed,
+}
+
+impl Passage {
+    /// Of a state that there was no time to judge.
+    pub(super) fn of(passed: bool) -> Self {
+        if passed { Self::Passed } else { Self::Unjudged }
+    }
+}
+
 /// A state on its way to a start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
@@ -58,8 +74,8 @@ pub(super) struct Entry {
     pub(super) repeated: u64,
     /// The state had its start or its skip before: this is a retry, a recovery, a trigger or a resume.
     pub(super) fated: bool,
-    /// The guard let it pass, or there is none.
-    pub(super) passed: bool,
+    /// What the guard says.
+    pub(super) passage: Passage,
     /// Nothing is to be run for it, because the key does not exist: it only waits for the guard.
     pub(super) void: bool,
     /// Somebody asked for it: no interval.
@@ -89,7 +105,7 @@ impl Entry {
             fresh,
             repeated: 0,
             fated: false,
-            passed: !policy.guard.is_on(),
+            passage: Passage::of(!policy.guard.is_on()),
             void: false,
             urgent: false,
             wait: Wait::Settling { until },
@@ -114,7 +130,7 @@ impl Entry {
             fresh: 0,
             repeated,
             fated: true,
-            passed: newest.passed,
+            passage: Passage::of(newest.passed),
             void: newest.void,
             urgent: false,
             wait,
@@ -207,6 +223,10 @@ impl Entry {
         {
             self.wait = Wait::Ready;
         }
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        matches!(self.passage, Passage::Passed)
     }
 
     pub(super) fn is_settling(&self) -> bool {

@@ -257,46 +257,15 @@ fn explore(scene: &Scene, budget: usize) -> Result<Explored, String> {
     Ok(Explored { situations: met.len(), depth, complete: frontier.is_empty() })
 }
 
-/// One option after the other over a plain policy, each with the inputs that it matters for.
-fn scenes(run_mode: RunMode) -> Vec<Scene> {
-    let plain = policy(run_mode);
-    let none = Alphabet::default();
-    let mut scenes = Vec::new();
-    let mut add = |name: &str, policy: PolicySpec, alphabet| {
-        let name = format!("{run_mode:?}: {name}");
-        scenes.push(Scene {
-            name,
-            policy: Arc::new(policy),
-            alphabet,
-            standing: Suspension::default(),
-            adopted: None,
-        });
-    };
-    let deletions = Alphabet { deletions: true, ..none };
-    let triggers = Alphabet { triggers: true, ..none };
-    let pauses = Alphabet { pauses: true, ..none };
-    let closing = Alphabet { closing: true, ..none };
-    let on_delete = OnDelete::Run;
-    let retrying = PolicySpec {
-        retries: Retries::AtMost(1),
-        retry_delay: seconds(1),
-        retry_delay_max: seconds(4),
-        ..plain.clone()
-    };
-    let settling = PolicySpec { settle: seconds(2), settle_max: seconds(3), ..plain.clone() };
-    let timed = PolicySpec { timeout: Some(seconds(2)), kill_after: seconds(1), ..plain.clone() };
-    for run_on_load in [RunOnLoad::Always, RunOnLoad::Never, RunOnLoad::Changed] {
-        for on_delete in [OnDelete::Ignore, OnDelete::Run] {
-            let policy = PolicySpec { run_on_load, on_delete, ..plain.clone() };
-            let alphabet = Alphabet { deletions: true, baselines: true, pauses: true, ..none };
-            add(&format!("load {run_on_load:?} {on_delete:?}"), policy, alphabet);
-        }
-    }
-    add(
-        "all but time",
-        PolicySpec { on_delete, ..plain.clone() },
-        Alphabet { deletions: true, triggers: true, pauses: true, closing: true, ..none },
-    );
+/// Scenes with a guard that wants one entry, which every value is and a deletion is not.
+fn guard_scenes(
+    plain: &PolicySpec,
+    retrying: &PolicySpec,
+    settling: &PolicySpec,
+    timed: &PolicySpec,
+    add: &mut impl FnMut(&str, PolicySpec, Alphabet),
+) {
+    let (none, on_delete) = (Alphabet::default(), OnDelete::Run);
     let held = Alphabet { deletions: true, guard: true, ..none };
     let guarded = PolicySpec { guard: Guard { min_entries: 1, max_shrink: None }, ..plain.clone() };
     for run_on_load in [RunOnLoad::Always, RunOnLoad::Never, RunOnLoad::Changed] {
@@ -339,6 +308,45 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
         PolicySpec { guard, on_delete, notify_signal: Some(SignalNumber(1)), ..timed.clone() },
         held,
     );
+}
+
+/// One option after the other over a plain policy, each with the inputs that it matters for.
+fn scenes(run_mode: RunMode) -> Vec<Scene> {
+    let plain = policy(run_mode);
+    let none = Alphabet::default();
+    let mut scenes = Vec::new();
+    let mut add = |name: &str, policy: PolicySpec, alphabet| {
+        let name = format!("{run_mode:?}: {name}");
+        let (policy, standing) = (Arc::new(policy), Suspension::default());
+        scenes.push(Scene { name, policy, alphabet, standing, adopted: None });
+    };
+    let deletions = Alphabet { deletions: true, ..none };
+    let triggers = Alphabet { triggers: true, ..none };
+    let pauses = Alphabet { pauses: true, ..none };
+    let closing = Alphabet { closing: true, ..none };
+    let on_delete = OnDelete::Run;
+    let retrying = PolicySpec {
+        retries: Retries::AtMost(1),
+        retry_delay: seconds(1),
+        retry_delay_max: seconds(4),
+        ..plain.clone()
+    };
+    let settling = PolicySpec { settle: seconds(2), settle_max: seconds(3), ..plain.clone() };
+    let timed = PolicySpec { timeout: Some(seconds(2)), kill_after: seconds(1), ..plain.clone() };
+    for run_on_load in [RunOnLoad::Always, RunOnLoad::Never, RunOnLoad::Changed] {
+        for on_delete in [OnDelete::Ignore, OnDelete::Run] {
+            let policy = PolicySpec { run_on_load, on_delete, ..plain.clone() };
+            let alphabet = Alphabet { deletions: true, baselines: true, pauses: true, ..none };
+            add(&format!("load {run_on_load:?} {on_delete:?}"), policy, alphabet);
+        }
+    }
+    add(
+        "all but time",
+        PolicySpec { on_delete, ..plain.clone() },
+        Alphabet { deletions: true, triggers: true, pauses: true, closing: true, ..none },
+    );
+    guard_scenes(&plain, &retrying, &settling, &timed, &mut add);
+    let guard = Guard { min_entries: 1, max_shrink: None };
     add("losses", retrying.clone(), Alphabet { losses: true, deletions: true, ..none });
     add("retries", retrying.clone(), Alphabet { deletions: true, triggers: true, ..none });
     add("retries paused", retrying.clone(), pauses);

@@ -107,8 +107,8 @@ impl Judge {
             let restart = self.policy.run_mode == RunMode::Restart;
             demand!(!passed || !restart, "the old run goes on");
             let notifies = self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some();
-            let notified = self.newest.is_some_and(|newest| newest.notified);
-            demand!(!passed || !notifies || notified, "what passed notifies nobody");
+            let told = self.newest.is_some_and(|newest| newest.notified);
+            demand!(!passed || !notifies || told, "what passed notifies nobody");
         }
         let told = machine.explain(self.now);
         let held = self.newest.is_some_and(|newest| newest.held);

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use super::fixture::Counter;
 use crate::policy::{Baseline, Control, Effect, Input, Machine, Pause, Refusal, Sent, SkipReason};
-use crate::watch::{OnDelete, PolicySpec, RunId, RunMode, Verdict};
+use crate::watch::{OnDelete, PolicySpec, RunId, RunMode, State, Verdict};
 
 type Checked = Result<(), String>;
 
@@ -58,6 +58,7 @@ pub(super) enum Claim {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known of a state, each by itself")]
 pub(super) struct Newest {
     pub(super) seq: u64,
     pub(super) absent: bool,
@@ -133,6 +134,7 @@ pub(super) struct Released {
 }
 
 /// One input while its effects are heard.
+#[expect(clippy::struct_excessive_bools, reason = "what is known of an input, each by itself")]
 struct Turn<'a> {
     input: &'a Input,
     /// The run that it ended.
@@ -319,8 +321,8 @@ impl Judge {
             return Some(Refusal::Retiring);
         }
         match (control, &self.newest) {
-            (Control::Trigger, _) if self.stopped => Some(Refusal::Stopped),
-            (Control::Trigger, _) if self.paused.is_some() => Some(Refusal::Paused),
+            (Control::Trigger | Control::Release, _) if self.stopped => Some(Refusal::Stopped),
+            (Control::Trigger | Control::Release, _) if self.paused.is_some() => Some(Refusal::Paused),
             (Control::Trigger, None) => Some(Refusal::NoState),
             (Control::Trigger, Some(_)) if self.newest_fails() => Some(Refusal::Held),
             (Control::Trigger, Some(newest))
@@ -332,8 +334,6 @@ impl Judge {
                 let busy = self.policy.run_mode == RunMode::Discard && !self.live.is_empty();
                 busy.then_some(Refusal::Running)
             }
-            (Control::Release, _) if self.stopped => Some(Refusal::Stopped),
-            (Control::Release, _) if self.paused.is_some() => Some(Refusal::Paused),
             (Control::Release, newest) => {
                 (!newest.is_some_and(|newest| newest.held)).then_some(Refusal::NotHeld)
             }
@@ -345,62 +345,7 @@ impl Judge {
     /// What an input means, whatever the machine makes of it.
     fn note(&mut self, input: &Input, ended: Option<&LiveSeen>) {
         match input {
-            Input::State { state, updates, baseline } => {
-                let seq = state.seq.0;
-                if self.newest.is_some_and(|newest| seq <= newest.seq) {
-                    return;
-                }
-                let absent = state.content.is_absent();
-                let first = self.newest.is_none();
-                let back = self.is_back(input);
-                let nothing_before = match self.newest {
-                    None => matches!(baseline, Baseline::Unknown | Baseline::Applied) && self.lapse.is_none(),
-                    Some(before) => before.absent && before.claim == Claim::Nothing && !before.held,
-                };
-                let void = absent && (self.policy.on_delete == OnDelete::Ignore || nothing_before);
-                // Asked to run again: now with this one. What never ran keeps its own run.
-                let moved = self.triggered.iter().any(|asked| !self.unfated.contains_key(asked));
-                if moved {
-                    self.triggered.retain(|asked| self.unfated.contains_key(asked));
-                    self.triggered.insert(seq);
-                }
-                // A lapse before any state is that of an adopted run.
-                let owed =
-                    matches!(baseline, Baseline::Interrupted | Baseline::Pending) || self.lapse.is_some();
-                let mut known = false;
-                if first {
-                    for live in self.live.iter_mut().filter(|live| live.adopted) {
-                        // The fixtures adopt runs of state 1 or of one that never shows up.
-                        if live.seq == Some(seq) && (!absent || self.policy.on_delete == OnDelete::Run) {
-                            known = true;
-                        } else {
-                            live.seq = None;
-                        }
-                    }
-                }
-                self.gave_up = false;
-                self.newest = Some(Newest {
-                    seq,
-                    absent,
-                    claim: Claim::Applying,
-                    applied: (first && *baseline == Baseline::Applied) || back,
-                    late_first: first && self.retiring && !owed && !known,
-                    passed: known || back || (first && *baseline == Baseline::Applied),
-                    held: false,
-                    void,
-                    notified: false,
-                });
-                if back {
-                    self.carried = 0;
-                } else if !known {
-                    let released = self.released.take().map_or(0, |released| released.updates);
-                    let surplus = std::mem::take(&mut self.carried) + released;
-                    let (at, first) = (self.now, self.now);
-                    // A deletion that runs nothing is no update that a later run stands for.
-                    let own = if void { 0 } else { *updates };
-                    self.unfated.insert(seq, Unfated { own, surplus, at, first });
-                }
-            }
+            Input::State { state, updates, baseline } => self.note_state(input, state, *updates, *baseline),
             Input::Control(control) => {
                 if self.expected_refusal(input).is_some() {
                     return;
@@ -467,6 +412,62 @@ impl Judge {
                 }
             }
             Input::Slot | Input::Wakeup => {}
+        }
+    }
+
+    fn note_state(&mut self, input: &Input, state: &State, updates: u64, baseline: Baseline) {
+        let seq = state.seq.0;
+        if self.newest.is_some_and(|newest| seq <= newest.seq) {
+            return;
+        }
+        let absent = state.content.is_absent();
+        let first = self.newest.is_none();
+        let back = self.is_back(input);
+        let nothing_before = match self.newest {
+            None => matches!(baseline, Baseline::Unknown | Baseline::Applied) && self.lapse.is_none(),
+            Some(before) => before.absent && before.claim == Claim::Nothing && !before.held,
+        };
+        let void = absent && (self.policy.on_delete == OnDelete::Ignore || nothing_before);
+        // Asked to run again: now with this one. What never ran keeps its own run.
+        let moved = self.triggered.iter().any(|asked| !self.unfated.contains_key(asked));
+        if moved {
+            self.triggered.retain(|asked| self.unfated.contains_key(asked));
+            self.triggered.insert(seq);
+        }
+        // A lapse before any state is that of an adopted run.
+        let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending) || self.lapse.is_some();
+        let mut known = false;
+        if first {
+            for live in self.live.iter_mut().filter(|live| live.adopted) {
+                // The fixtures adopt runs of state 1 or of one that never shows up.
+                if live.seq == Some(seq) && (!absent || self.policy.on_delete == OnDelete::Run) {
+                    known = true;
+                } else {
+                    live.seq = None;
+                }
+            }
+        }
+        self.gave_up = false;
+        self.newest = Some(Newest {
+            seq,
+            absent,
+            claim: Claim::Applying,
+            applied: (first && baseline == Baseline::Applied) || back,
+            late_first: first && self.retiring && !owed && !known,
+            passed: known || back || (first && baseline == Baseline::Applied),
+            held: false,
+            void,
+            notified: false,
+        });
+        if back {
+            self.carried = 0;
+        } else if !known {
+            let released = self.released.take().map_or(0, |released| released.updates);
+            let surplus = std::mem::take(&mut self.carried) + released;
+            let (at, first) = (self.now, self.now);
+            // A deletion that runs nothing is no update that a later run stands for.
+            let own = if void { 0 } else { updates };
+            self.unfated.insert(seq, Unfated { own, surplus, at, first });
         }
     }
 }
