@@ -285,6 +285,8 @@ pub enum Output {
     Null,
     /// To twitcher's own standard output and error, untouched. No watch file can ask for it.
     Inherit,
+    /// The same, and the terminal as standard input, in the foreground. No watch file can ask for it.
+    Terminal,
 }
 
 impl Output {
@@ -294,6 +296,7 @@ impl Output {
             Self::Log => LogOutput::Log.word(),
             Self::Null => LogOutput::Null.word(),
             Self::Inherit => "inherit",
+            Self::Terminal => "terminal",
         }
     }
 }
