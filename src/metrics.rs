@@ -161,7 +161,7 @@ const MEASURES: [Measure; 4] = [
     },
 ];
 
-const GAUGES: [Gauge; 6] = [
+const GAUGES: [Gauge; 7] = [
     ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |watch| {
         watch.converged
     }),
@@ -173,6 +173,7 @@ const GAUGES: [Gauge; 6] = [
     ("twitcher_watch_gave_up", "1 after the last retry failed, until the key changes.", |watch| {
         watch.gave_up
     }),
+    ("twitcher_watch_held", "1 while a guard holds the newest state back.", |watch| watch.held),
     ("twitcher_watch_stopped", "1 when the watch was stopped after its last retry.", |watch| {
         watch.state == WatchState::Stopped
     }),

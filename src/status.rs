@@ -121,6 +121,8 @@ pub enum WatchState {
     Paused,
     /// Stopped after its last retry.
     Stopped,
+    /// The guard holds the newest state back.
+    Held,
     /// The store has not shown it yet, or refuses to.
     Unreachable,
     /// `enabled = false`.
@@ -156,6 +158,7 @@ impl WatchState {
             Self::Failed => "failed",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
+            Self::Held => "held",
             Self::Unreachable => "unreachable",
             Self::Disabled => "disabled",
         }
@@ -187,6 +190,9 @@ pub struct WatchStatus {
     pub applied: Option<String>,
     /// The newest state of the key was given to a run that succeeded, and the store still proves it the newest.
     pub converged: bool,
+    /// The guard holds the newest state back.
+    #[serde(default)]
+    pub held: bool,
     /// The last retry failed, and nothing runs by itself until the key changes.
     #[serde(default)]
     pub gave_up: bool,
@@ -198,6 +204,9 @@ pub struct WatchStatus {
     /// Why the store does not show it.
     #[serde(default)]
     pub error: Option<String>,
+    /// Why the state is held, or why `max_shrink` cannot judge yet.
+    #[serde(default)]
+    pub guard: Option<String>,
     /// What is run, as the watch file says it.
     #[serde(default)]
     pub action: String,

@@ -22,6 +22,7 @@ mod paint;
 mod preview;
 mod progress;
 mod put;
+mod release;
 mod run;
 mod select;
 mod since;
@@ -94,6 +95,7 @@ enum Command {
     /// Let paused or stopped watches go on, with the newest state if that was not applied
     #[command(after_help = "Examples:\n  twitcher resume --all")]
     Resume(operate::Resume),
+    Release(release::Args),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
     #[command(after_help = "Examples:\n  twitcher reload --dry-run\n  twitcher reload")]
     Reload(operate::Reload),
@@ -163,6 +165,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Trigger(args) => block_on(operate::trigger(args, common)),
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
+        Command::Release(args) => block_on(release::run(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
         Command::Wait(args) => block_on(wait::run(args, common)),
         Command::Watch(args) => block_on(watch::run(args, common)),

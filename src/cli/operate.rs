@@ -185,7 +185,7 @@ fn reload_text(report: &ReloadReport) -> String {
 }
 
 /// Shows the sentence with which the daemon answered.
-fn said(value: serde_json::Value) -> Result<(), Failure> {
+pub(super) fn said(value: serde_json::Value) -> Result<(), Failure> {
     let sentence: String = super::understand(value)?;
     print(&format!("{sentence}\n"))
 }

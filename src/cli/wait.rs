@@ -10,7 +10,7 @@ use crate::control::Request;
 use crate::status::{Status, WatchState, WatchStatus};
 use crate::watch::Version;
 
-/// Exit status where a watch gave up, or is stopped, paused or disabled.
+/// Exit status where a watch gave up, or is held, stopped, paused or disabled.
 const HOPELESS: u8 = 3;
 /// Exit status at the end of `--timeout`.
 const TIMED_OUT: u8 = 4;
@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(
     disable_version_flag = true,
-    after_help = "Exit status: 0 converged, 1 no daemon or no such watch, 3 a watch gave up, is stopped, paused or disabled, 4 timed out.\n\nExamples:\n  twitcher put /web/server on && twitcher wait web-server --timeout 2m"
+    after_help = "Exit status: 0 converged, 1 no daemon or no such watch, 3 a watch gave up, is held, stopped, paused or disabled, 4 timed out.\n\nExamples:\n  twitcher put /web/server on && twitcher wait web-server --timeout 2m"
 )]
 pub(super) struct Args {
     /// The watches; `*` and `?` match any text and any character
@@ -101,9 +101,10 @@ fn progress(watch: &WatchStatus, wanted: Option<Version>) -> Progress {
     }
     match watch.state {
         WatchState::Disabled | WatchState::Stopped | WatchState::Paused => Progress::Hopeless,
-        // What failed is older than what is waited for, which starts it again.
-        WatchState::Failed if reached(watch.version.as_deref()) => Progress::Hopeless,
+        // If what failed or is held is older than what is waited for, the awaited version starts it again.
+        WatchState::Failed | WatchState::Held if reached(watch.version.as_deref()) => Progress::Hopeless,
         WatchState::Failed
+        | WatchState::Held
         | WatchState::Idle
         | WatchState::Settling
         | WatchState::Splaying
@@ -140,6 +141,7 @@ mod tests {
             (WatchState::Paused, true, Converged),
             (WatchState::Paused, false, Hopeless),
             (WatchState::Failed, false, Hopeless),
+            (WatchState::Held, false, Hopeless),
             (WatchState::Stopped, false, Hopeless),
             (WatchState::Disabled, false, Hopeless),
         ] {
@@ -158,6 +160,8 @@ mod tests {
         assert_eq!(at("1043", WatchState::Idle, true), Progress::OnTheWay);
         assert_eq!(at("1042", WatchState::Failed, false), Progress::Hopeless);
         assert_eq!(at("1043", WatchState::Failed, false), Progress::OnTheWay, "its failure is older");
+        assert_eq!(at("1042", WatchState::Held, false), Progress::Hopeless);
+        assert_eq!(at("1043", WatchState::Held, false), Progress::OnTheWay, "an older state is held");
         assert_eq!(at("1043", WatchState::Paused, true), Progress::Hopeless);
         let hash = "0123456789abcdef0123456789abcdef";
         assert_eq!(at(hash, WatchState::Idle, true), Progress::OnTheWay, "hashes have no order");

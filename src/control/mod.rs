@@ -66,6 +66,11 @@ pub enum Request {
         /// The watch.
         name: String,
     },
+    /// Let a held state through.
+    Release {
+        /// The watch.
+        name: String,
+    },
     /// Read all files now.
     Reload,
     /// Read all files now, and tell what [`Request::Reload`] would change.

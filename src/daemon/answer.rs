@@ -63,6 +63,7 @@ impl Daemon {
             Request::Trigger { name, cached: true } => {
                 self.order(&name, PATIENCE, Event::TriggerCached, answer);
             }
+            Request::Release { name } => self.control(&name, Control::Release, answer),
             Request::Resume { name } => self.control(&name, Control::Resume, answer),
             Request::Pause { name, seconds } => match seconds.map(Duration::try_from_secs_f64).transpose() {
                 Ok(length) => {

@@ -39,6 +39,15 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether a state has the content that was last applied, and nothing has run since then that may have undone it.
+    pub fn is_back_at(&self, target: &Target, state: &State) -> bool {
+        let undisturbed = self.live.is_empty()
+            && self.interrupted.is_none()
+            && self.history.back().is_none_or(|last| last.outcome == "succeeded");
+        let applied = self.applied.as_ref().filter(|applied| applied.is_of(target));
+        undisturbed && applied.is_some_and(|applied| applied.digest == digest(&state.content))
+    }
+
     pub(super) fn end(&mut self, record: RunRecord, succeeded: bool) {
         self.live.retain(|live| live.run != record.run);
         self.ended += 1;
@@ -68,28 +77,38 @@ pub struct Applied {
     pub version: String,
     /// [`digest`] of the content: a restored store may use a version a second time for something else.
     pub digest: String,
+    /// How many entries it had ([`Content::entries`]), where children or a tree are watched. Older ledgers have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
 }
 
 impl Applied {
     /// Describes a state of a target.
     pub fn new(target: &Target, state: &State) -> Self {
-        Self { target: described(target), version: state.version.to_string(), digest: digest(&state.content) }
+        let entries = match target.watch_type {
+            WatchType::Data => None,
+            WatchType::Children | WatchType::Tree => Some(state.content.entries()),
+        };
+        Self {
+            target: described(target),
+            version: state.version.to_string(),
+            digest: digest(&state.content),
+            entries,
+        }
     }
 
     /// Whether a state of this target is the one that was applied: [`is_same`](crate::watch::is_same), as far
     /// as a digest can tell.
     pub fn covers(&self, target: &Target, state: &State) -> bool {
-        let now = Self::new(target, state);
+        let (version, now) = (state.version.to_string(), digest(&state.content));
         let unread = digest(&Content::Unread);
-        self.target == now.target
+        self.is_of(target)
             && match &state.content {
-                Content::Absent | Content::Children(_) => self.digest == now.digest,
+                Content::Absent | Content::Children(_) => self.digest == now,
                 // The highest revision of a tree falls back when the last thing that happened was a deletion.
-                Content::Tree(_) => self.digest == now.digest && !self.is_before(state),
-                Content::Unread => self.version == now.version,
-                Content::Value(_) => {
-                    self.version == now.version && (self.digest == now.digest || self.digest == unread)
-                }
+                Content::Tree(_) => self.digest == now && !self.is_before(state),
+                Content::Unread => self.version == version,
+                Content::Value(_) => self.version == version && (self.digest == now || self.digest == unread),
             }
     }
 

@@ -5,16 +5,23 @@ use std::time::Instant;
 use super::effect::{Answer, Effect, Refusal, SkipReason};
 use super::input::{Control, Pause};
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
-use super::waiting::{Entry, Wait};
+use super::waiting::Wait;
 use crate::watch::{OnDelete, Reason, RunMode};
 
 impl<S: Entropy> Machine<S> {
     pub(super) fn control(&mut self, now: Instant, control: Control, effects: &mut Vec<Effect>) {
+        if matches!(self.lifecycle, Lifecycle::Serving)
+            && matches!(control, Control::Trigger)
+            && !self.is_suspended()
+        {
+            self.judge_newest(now, effects);
+        }
         let refusal = match self.lifecycle {
             Lifecycle::Retiring | Lifecycle::Drained => Some(Refusal::Retiring),
             Lifecycle::Serving => match control {
                 Control::Trigger => self.trigger_refusal(),
                 Control::Pause { .. } => None,
+                Control::Release => self.release_refusal(),
                 Control::Resume => (!self.is_suspended()).then_some(Refusal::NothingToResume),
             },
         };
@@ -39,7 +46,18 @@ impl<S: Entropy> Machine<S> {
                 }
                 self.catch_up(now);
             }
+            Control::Release => self.release(now, effects),
         }
+    }
+
+    fn release_refusal(&self) -> Option<Refusal> {
+        if self.stopped {
+            return Some(Refusal::Stopped);
+        }
+        if self.paused.is_some() {
+            return Some(Refusal::Paused);
+        }
+        self.held().is_none().then_some(Refusal::NotHeld)
     }
 
     fn trigger_refusal(&self) -> Option<Refusal> {
@@ -50,6 +68,9 @@ impl<S: Entropy> Machine<S> {
             return Some(Refusal::Paused);
         }
         let Some(newest) = &self.newest else { return Some(Refusal::NoState) };
+        if self.held().is_some() {
+            return Some(Refusal::Held);
+        }
         if newest.state.content.is_absent() && self.policy.on_delete == OnDelete::Ignore {
             return Some(Refusal::Absent);
         }
@@ -77,11 +98,12 @@ impl<S: Entropy> Machine<S> {
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown
             | Disposition::Discarded
-            | Disposition::GivenUp => {
+            | Disposition::GivenUp
+            | Disposition::Held(_) => {
                 newest.disposition = Disposition::Open;
             }
         }
-        let mut entry = Entry::again(now, newest.state.clone(), Reason::Trigger, 1, 0, Wait::Ready);
+        let mut entry = newest.again(now, Reason::Trigger, 1, 0, Wait::Ready);
         entry.hurry();
         self.waiting.push_back(entry);
     }

@@ -1,5 +1,6 @@
 //! Effects: what the machine asks its task to do, in order.
 
+use super::hold::Hold;
 use super::permit::After;
 use crate::watch::{PermitId, Reason, RunId, Seq, State, Version};
 
@@ -88,6 +89,15 @@ pub enum Effect {
         /// Its version.
         version: Version,
     },
+    /// The guard holds the newest state back, until it is released or another one passes.
+    Held {
+        /// The state's version.
+        version: Version,
+        /// Why.
+        hold: Hold,
+    },
+    /// This state has the content that was last applied, and needs no run: it is what was applied from now on.
+    Recognised(State),
     /// The last retry failed under `on_failure = "keep"`: nothing runs until a new state comes or an operator asks.
     GaveUp {
         /// How often the state was tried.
@@ -132,6 +142,8 @@ pub enum SkipReason {
     Absent,
     /// The watch retires or the daemon stops.
     Retiring,
+    /// The guard holds it back.
+    Held,
 }
 
 /// The result of an operator's request.
@@ -146,9 +158,9 @@ pub enum Answer {
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// Trigger: the watch is paused.
+    /// Trigger, release: the watch is paused.
     Paused,
-    /// Trigger: the watch is stopped.
+    /// Trigger, release: the watch is stopped.
     Stopped,
     /// The watch is being retired or the daemon stops.
     Retiring,
@@ -158,6 +170,10 @@ pub enum Refusal {
     Absent,
     /// Trigger: the action runs and `run_mode = "discard"`.
     Running,
+    /// Trigger: the guard holds the newest state back.
+    Held,
+    /// Release: the newest state is not held.
+    NotHeld,
     /// Resume: neither paused nor stopped.
     NothingToResume,
 }

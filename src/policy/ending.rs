@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::effect::Effect;
+use super::hold::Yardstick;
 use super::input::RunEnd;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::runs::LiveRun;
-use super::waiting::{Entry, Wait, later};
+use super::waiting::{Wait, later};
 use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, Verdict};
 
 /// How long to wait before the run after the `failed`th failure in a row (1, 2, …): doubling from
@@ -38,12 +39,18 @@ impl<S: Entropy> Machine<S> {
         let (Some(seq), Some(version)) = (live.seq, live.version) else { return };
         if self.history.applied.is_none_or(|(last, _)| last <= seq) {
             self.history.applied = Some((seq, version));
+            if let Some(entries) = live.entries {
+                self.yardstick = Yardstick::Applied(entries);
+            }
             effects.push(Effect::Applied { run: live.run.clone(), seq, version });
         }
         if let Some(newest) = &mut self.newest
             && newest.state.seq == seq
         {
-            newest.disposition = Disposition::Applied;
+            // A key that was never there, and whose deletion a trigger ran, stays what it is.
+            if newest.disposition != Disposition::Absent {
+                newest.disposition = Disposition::Applied;
+            }
             self.gave_up = false;
         }
     }
@@ -65,11 +72,10 @@ impl<S: Entropy> Machine<S> {
             if newest.disposition != Disposition::Applied {
                 newest.disposition = Disposition::Open;
             }
-            let state = newest.state.clone();
             let until = later(now, retry_delay(&self.policy, live.attempt, self.source.jitter()));
             let (attempt, repeated) = (live.attempt.saturating_add(1), live.coalesced + self.discarded);
             let wait = Wait::Retrying { until };
-            self.waiting.push_back(Entry::again(now, state, Reason::Retry, attempt, repeated, wait));
+            self.waiting.push_back(newest.again(now, Reason::Retry, attempt, repeated, wait));
         } else {
             if newest.disposition != Disposition::Applied {
                 newest.disposition = Disposition::GivenUp;
@@ -99,7 +105,6 @@ impl<S: Entropy> Machine<S> {
         if newest.disposition != Disposition::Applied {
             newest.disposition = Disposition::Open;
         }
-        let state = newest.state.clone();
         let wait = if live.adopted {
             Wait::Ready
         } else {
@@ -109,7 +114,7 @@ impl<S: Entropy> Machine<S> {
             Wait::Retrying { until }
         };
         let repeated = live.coalesced + self.discarded;
-        self.waiting.push_back(Entry::again(now, state, Reason::Recovery, live.attempt, repeated, wait));
+        self.waiting.push_back(newest.again(now, Reason::Recovery, live.attempt, repeated, wait));
     }
 
     /// Whether a run that did not succeed is to be repeated: nothing newer waits or runs, and there is
@@ -129,7 +134,16 @@ impl<S: Entropy> Machine<S> {
         };
         // In parallel mode another run may still have it in hand: its end decides.
         let in_hand = self.live.iter().any(|other| other.seq == Some(newest.state.seq));
-        current && !in_hand && newest.disposition != Disposition::Absent
+        let nothing = match newest.disposition {
+            Disposition::Absent | Disposition::Held(_) => true,
+            Disposition::Open
+            | Disposition::Applied
+            | Disposition::SeenAtLoad
+            | Disposition::ChangedWhileDown
+            | Disposition::Discarded
+            | Disposition::GivenUp => false,
+        };
+        current && !in_hand && !nothing
     }
 }
 

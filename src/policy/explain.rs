@@ -31,6 +31,8 @@ pub enum Phase {
     Paused,
     /// Stopped after the last retry. In parallel mode, runs may still be live.
     Stopped,
+    /// The guard holds the newest state back.
+    Held,
 }
 
 /// One thing that keeps the next start from happening now.
@@ -145,6 +147,7 @@ impl<S: Entropy> Machine<S> {
             return Phase::Running;
         }
         match self.waiting.front().map(|entry| entry.wait) {
+            None if self.held().is_some() => Phase::Held,
             None if self.gave_up => Phase::Failed,
             None => Phase::Idle,
             Some(Wait::Settling { .. }) => Phase::Settling,

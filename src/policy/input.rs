@@ -33,7 +33,8 @@ pub enum Input {
         state: State,
         /// How many updates it stands for, at least 1.
         updates: u64,
-        /// What is known about the first state of this machine; ignored for later ones.
+        /// What is known about the first state of this machine. Of a later one it only counts that it has the
+        /// content that was last applied ([`Baseline::Applied`]), and only after one that was held.
         baseline: Baseline,
     },
     /// A slot to run in was granted (the machine had asked with [`Effect::Acquire`](super::Effect::Acquire)).
@@ -94,6 +95,8 @@ pub enum Control {
     },
     /// Go on, and apply the newest state if it was not applied.
     Resume,
+    /// Let the state through that the guard holds back.
+    Release,
 }
 
 /// A pause that holds.

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use super::effect::{Effect, SkipReason};
 use super::history::History;
+use super::hold::{Hold, Yardstick};
 use super::input::{Adopted, Input, Pause, Suspension};
 use super::permit::{Acting, Permits};
 use super::runs::{Course, LiveRun};
-use super::waiting::{Entry, Wait, later};
-use crate::watch::{PolicySpec, RunId, RunMode, Seq, State};
+use super::waiting::{Entry, Passage, Wait, later};
+use crate::watch::{PolicySpec, Reason, RunId, RunMode, Seq, State};
 
 /// Where run ids and chance come from.
 pub trait Entropy {
@@ -39,6 +40,8 @@ pub enum Disposition {
     Absent,
     /// The last retry failed.
     GivenUp,
+    /// The guard holds it back.
+    Held(Hold),
 }
 
 /// The newest state that was observed.
@@ -46,6 +49,31 @@ pub enum Disposition {
 pub(super) struct Newest {
     pub(super) state: State,
     pub(super) disposition: Disposition,
+    /// The guard let it pass, or there is none.
+    pub(super) passed: bool,
+    /// The key does not exist, and nothing is to be run for that.
+    pub(super) void: bool,
+}
+
+impl Newest {
+    /// Its run after an operator released it.
+    pub(super) fn released(&self, now: Instant, fresh: u64) -> Entry {
+        let reason = if self.state.content.is_absent() { Reason::Delete } else { Reason::Change };
+        Entry { fresh, ..self.again(now, reason, 1, 1, Wait::Ready) }
+    }
+
+    /// Its run again after it had its fate, `repeated` updates strong.
+    pub(super) fn again(
+        &self,
+        now: Instant,
+        reason: Reason,
+        attempt: u32,
+        repeated: u64,
+        wait: Wait,
+    ) -> Entry {
+        let entry = Entry::again(now, self.state.clone(), reason, attempt, repeated, wait);
+        Entry { passage: Passage::of(self.passed), void: self.void, ..entry }
+    }
 }
 
 /// How far the machine is on its way out.
@@ -87,6 +115,7 @@ pub struct Machine<S> {
     /// Updates discarded since the last start.
     pub(super) discarded: u64,
     pub(super) last_start: Option<Instant>,
+    pub(super) yardstick: Yardstick,
     pub(super) history: History,
 }
 
@@ -109,6 +138,7 @@ impl<S: Entropy> Machine<S> {
             carried: 0,
             discarded: 0,
             last_start: None,
+            yardstick: Yardstick::Missing,
             history: History::default(),
         }
     }
@@ -123,8 +153,19 @@ impl<S: Entropy> Machine<S> {
         self.last_start = self.last_start.max(Some(started));
         let course = Course::Running { term_at: self.policy.timeout.map(|timeout| later(started, timeout)) };
         let seq = None;
-        let adopted = true;
-        self.live.push(LiveRun { run, seq, version, reason, attempt, coalesced, started, adopted, course });
+        let (adopted, entries) = (true, None);
+        self.live.push(LiveRun {
+            run,
+            seq,
+            version,
+            reason,
+            attempt,
+            coalesced,
+            started,
+            adopted,
+            entries,
+            course,
+        });
     }
 
     /// Takes what happened and says what is to be done, to be performed in this order.
@@ -190,6 +231,7 @@ impl<S: Entropy> Machine<S> {
         if let Some(last) = self.waiting.back_mut() {
             last.settle(now, self.policy.splay);
         }
+        self.judge_settled(now, effects);
         if let Some(first) = self.waiting.front_mut() {
             first.ripen(now);
         }
@@ -227,6 +269,7 @@ impl<S: Entropy> Machine<S> {
             coalesced,
             started: now,
             adopted: false,
+            entries: self.counted(&entry.state.content),
             course: Course::Running { term_at },
         });
         self.history.started(&entry, coalesced);
@@ -236,9 +279,10 @@ impl<S: Entropy> Machine<S> {
     }
 
     fn end_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let newer = self.waiting.front().is_some_and(Entry::has_passed);
         let restart = matches!(self.policy.run_mode, RunMode::Restart)
             && self.may_start()
-            && !self.waiting.is_empty()
+            && newer
             && self.has_permit();
         for live in &mut self.live {
             live.advance(now, restart, self.policy.kill_after, effects);
@@ -265,7 +309,9 @@ impl<S: Entropy> Machine<S> {
             && self.has_room()
             && self.has_permit()
             && self.waiting.front().is_some_and(|entry| {
-                entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now)
+                entry.has_passed()
+                    && entry.is_ready()
+                    && self.interval_end(entry).is_none_or(|until| until <= now)
             })
     }
 
@@ -343,7 +389,8 @@ impl<S: Entropy> Machine<S> {
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown
             | Disposition::Discarded
-            | Disposition::GivenUp => false,
+            | Disposition::GivenUp
+            | Disposition::Held(_) => false,
         });
         settled && !self.gave_up()
     }
@@ -362,6 +409,8 @@ impl<S: Entropy> Machine<S> {
             }
             // A stop holds until the definition changes, which is now.
             Disposition::GivenUp => Some(&newest.state).filter(|_| self.stopped),
+            // The successor has a guard of its own.
+            Disposition::Held(_) => Some(&newest.state),
             Disposition::Applied
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown

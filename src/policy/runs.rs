@@ -42,6 +42,8 @@ pub struct LiveRun {
     pub started: Instant,
     /// A former daemon started it.
     pub adopted: bool,
+    /// The entries of its state, where `max_shrink` will compare with them.
+    pub entries: Option<u64>,
     /// Whether it is being ended.
     pub course: Course,
 }

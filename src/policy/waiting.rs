@@ -45,6 +45,22 @@ impl Wait {
     }
 }
 
+/// Whether the guard lets a state through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Passage {
+    /// It was not judged yet.
+    Unjudged,
+    /// It passed, or there is no guard.
+    Passed,
+}
+
+impl Passage {
+    /// Of a state that there was no time to judge.
+    pub(super) fn of(passed: bool) -> Self {
+        if passed { Self::Passed } else { Self::Unjudged }
+    }
+}
+
 /// A state on its way to a start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
@@ -57,6 +73,10 @@ pub(super) struct Entry {
     pub(super) repeated: u64,
     /// The state had its start or its skip before: this is a retry, a recovery, a trigger or a resume.
     pub(super) fated: bool,
+    /// What the guard says.
+    pub(super) passage: Passage,
+    /// Nothing is to be run for it, because the key does not exist: it only waits for the guard.
+    pub(super) void: bool,
     /// Somebody asked for it: no interval.
     pub(super) urgent: bool,
     pub(super) wait: Wait,
@@ -84,6 +104,8 @@ impl Entry {
             fresh,
             repeated: 0,
             fated: false,
+            passage: Passage::of(!policy.guard.is_on()),
+            void: false,
             urgent: false,
             wait: Wait::Settling { until },
             limit,
@@ -91,7 +113,7 @@ impl Entry {
         }
     }
 
-    /// A run again of a state that had its fate, `repeated` updates strong.
+    /// A run again of the newest state, which had its fate, `repeated` updates strong.
     pub(super) fn again(
         now: Instant,
         state: State,
@@ -107,6 +129,8 @@ impl Entry {
             fresh: 0,
             repeated,
             fated: true,
+            passage: Passage::Passed,
+            void: false,
             urgent: false,
             wait,
             limit: now,
@@ -121,9 +145,10 @@ impl Entry {
         state: State,
         fresh: u64,
         reason: Reason,
+        void: bool,
         policy: &PolicySpec,
     ) {
-        let cycle = Self::update(now, state, fresh, reason, policy);
+        let cycle = Self { void, ..Self::update(now, state, fresh, reason, policy) };
         if self.urgent {
             // Asked for now: it serves the update too, and waits for no quiet.
             *self = Self {
@@ -134,8 +159,8 @@ impl Entry {
                 ..cycle
             };
         } else if self.fated {
-            // What was to be repeated is superseded: a new cycle.
-            *self = cycle;
+            // What was to be repeated is superseded: a new cycle. What a released state stands for no run had yet.
+            *self = Self { fresh: self.fresh + fresh, ..cycle };
         } else {
             let reason = match (reason, self.reason) {
                 // The first run after loading says so, also if an update joined it on its way.
@@ -197,6 +222,10 @@ impl Entry {
         {
             self.wait = Wait::Ready;
         }
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        matches!(self.passage, Passage::Passed)
     }
 
     pub(super) fn is_settling(&self) -> bool {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Account, Action, Format, Limit, PolicySpec, Retries, RunMode, RunOnLoad, Surroundings, Target,
+    Account, Action, Format, Guard, Limit, PolicySpec, Retries, RunMode, RunOnLoad, Surroundings, Target,
     VERIFY_INTERVAL, WatchSpec,
 };
 
@@ -171,6 +171,7 @@ impl Identity {
             retry_delay_max,
             on_failure,
             success_codes,
+            guard: Guard { min_entries, max_shrink },
         } = policy;
         match run_on_load {
             RunOnLoad::Always => {}
@@ -205,6 +206,10 @@ impl Identity {
         if success_codes.as_slice() != [0] {
             let codes: Vec<String> = success_codes.iter().map(i32::to_string).collect();
             self.line("success_codes", &format!("[{}]", codes.join(", ")));
+        }
+        self.unless_default("min_entries", &min_entries.to_string(), "0");
+        if let Some(percent) = max_shrink {
+            self.line("max_shrink", &format!("{percent}%"));
         }
     }
 }

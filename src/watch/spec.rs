@@ -110,6 +110,25 @@ pub struct PolicySpec {
     pub on_failure: OnFailure,
     /// Exit codes that mean success. Sorted, never empty.
     pub success_codes: Vec<i32>,
+    /// What holds a state back.
+    pub guard: Guard,
+}
+
+/// What holds a state back, so that no store that was emptied by mistake empties everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Guard {
+    /// A state with fewer entries is held.
+    pub min_entries: u64,
+    /// A state with more than so many percent fewer entries than the last applied one is held; below 100.
+    pub max_shrink: Option<u8>,
+}
+
+impl Guard {
+    /// Whether it holds anything back.
+    pub fn is_on(self) -> bool {
+        let Self { min_entries, max_shrink } = self;
+        min_entries > 0 || max_shrink.is_some()
+    }
 }
 
 impl Default for PolicySpec {
@@ -132,6 +151,7 @@ impl Default for PolicySpec {
             retry_delay_max: Self::retry_delay_max_of(retry_delay),
             on_failure: OnFailure::Keep,
             success_codes: vec![0],
+            guard: Guard::default(),
         }
     }
 }

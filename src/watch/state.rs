@@ -101,6 +101,28 @@ impl Content {
         matches!(self, Self::Absent)
     }
 
+    /// How many entries a guard counts: the names of children; of a tree the leaves, with or without a value, and the
+    /// inner nodes with a value. The root of a tree counts only with a value that is not empty, because an emptied
+    /// directory or znode leaves it behind. A value is one entry.
+    pub fn entries(&self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Unread | Self::Value(_) => 1,
+            Self::Children(names) => names.len() as u64,
+            Self::Tree(tree) => {
+                let counts = |&(path, value): &(&str, Option<&[u8]>)| match (path, value) {
+                    ("", value) => value.is_some_and(|value| !value.is_empty()),
+                    (_, Some(_)) => true,
+                    (path, None) => {
+                        let below = format!("{path}/");
+                        !tree.from(&below).next().is_some_and(|(next, _)| next.starts_with(&below))
+                    }
+                };
+                tree.iter().filter(counts).count() as u64
+            }
+        }
+    }
+
     /// Bytes, about, that keeping this content takes while `later` is kept too. Trees share the pages that did
     /// not change: a tree is weighed by the pages that `later` no longer has.
     pub fn bytes_beside(&self, later: &Self) -> usize {
@@ -176,6 +198,29 @@ mod tests {
         assert!((100..10_000).contains(&beside), "{beside}");
         assert_eq!(tree.bytes_beside(&tree.clone()), 0);
         assert_eq!(Content::Value("abc".into()).bytes_beside(&Content::Absent), 3);
+    }
+
+    #[test]
+    fn entries_are_leaves_and_inner_nodes_with_a_value() {
+        let tree = |nodes: &[(&str, Option<&str>)]| {
+            Content::Tree(nodes.iter().map(|(path, value)| (*path, *value)).collect::<Subtree>())
+        };
+        let cases = [
+            (Content::Absent, 0),
+            (Content::Children([].into()), 0),
+            (Content::Children(["a".into(), "b".into()].into()), 2),
+            (tree(&[]), 0),
+            (tree(&[("", None)]), 0),
+            (tree(&[("", Some(""))]), 0),
+            (tree(&[("", Some("x"))]), 1),
+            (tree(&[("", None), ("a", None)]), 1),
+            (tree(&[("", None), ("a", None), ("a-b", None), ("a/c", Some("")), ("a/d", None)]), 3),
+            (tree(&[("a", Some("x")), ("a/b", Some("y"))]), 2),
+            (tree(&[("a", None), ("a/b", None), ("a/b/c", None), ("a/bc", None)]), 2),
+        ];
+        for (content, expected) in cases {
+            assert_eq!(content.entries(), expected, "{content:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod completion;
 mod crash;
 mod documents;
 mod fixture_promises;
+mod guard;
 mod logging;
 mod machines;
 mod monitor;

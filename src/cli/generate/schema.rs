@@ -125,6 +125,7 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Mask => json!({
             "anyOf": [{ "type": "string", "pattern": "^0?[0-7]{1,3}$" }, { "type": "integer", "minimum": 0, "maximum": 0o777 }]
         }),
+        Kind::Percent => json!({ "type": "string", "pattern": "^0*[0-9]{1,2}%$" }),
         Kind::Variables => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Limits => json!({
             "type": "object",

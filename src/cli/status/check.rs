@@ -28,7 +28,7 @@ pub(super) fn nagios(asked: Result<Status, String>) -> (String, u8) {
         Ok(status) => status,
         Err(why) => return (format!("TWITCHER UNKNOWN - {}\n", why.replace('\n', " ")), 3),
     };
-    let critical = |watch: &WatchStatus| watch.gave_up || watch.unreachable;
+    let critical = |watch: &WatchStatus| watch.gave_up || watch.held || watch.unreachable;
     let code = if judged(&status).any(critical) { 2 } else { u8::from(!is_converged(&status)) };
     let word = ["OK", "WARNING", "CRITICAL"][usize::from(code)];
     let mut bad: Vec<_> = judged(&status).filter(|watch| !watch.converged).collect();
@@ -67,7 +67,7 @@ mod tests {
         ] {
             assert_eq!(of(vec![ok(), watch("b", state, false)]), 1, "{state:?}");
         }
-        for state in [WatchState::Failed, WatchState::Stopped, WatchState::Unreachable] {
+        for state in [WatchState::Failed, WatchState::Stopped, WatchState::Held, WatchState::Unreachable] {
             let bad = watch("b", state, false);
             assert_eq!(of(vec![ok(), watch("c", WatchState::Running, false), bad]), 2, "{state:?}");
         }

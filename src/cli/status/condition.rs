@@ -8,6 +8,7 @@ use crate::status::{WatchState, WatchStatus};
 pub(in crate::cli) enum Condition {
     Failed,
     Stopped,
+    Held,
     Unreachable,
     Retrying,
     Paused,
@@ -21,9 +22,10 @@ pub(in crate::cli) enum Condition {
 
 impl Condition {
     /// All of them, most urgent first.
-    pub(in crate::cli) const ALL: [Self; 10] = [
+    pub(in crate::cli) const ALL: [Self; 11] = [
         Self::Failed,
         Self::Stopped,
+        Self::Held,
         Self::Unreachable,
         Self::Retrying,
         Self::Paused,
@@ -38,6 +40,7 @@ impl Condition {
         match watch.state {
             WatchState::Failed => Self::Failed,
             WatchState::Stopped => Self::Stopped,
+            WatchState::Held => Self::Held,
             WatchState::Unreachable => Self::Unreachable,
             WatchState::Retrying => Self::Retrying,
             WatchState::Paused => Self::Paused,
@@ -53,6 +56,7 @@ impl Condition {
     pub(in crate::cli) fn mark(self) -> &'static str {
         match self {
             Self::Failed | Self::Stopped => "✗",
+            Self::Held => "⊘",
             Self::Unreachable => "!",
             Self::Retrying => "↻",
             Self::Paused => "‖",
@@ -69,6 +73,7 @@ impl Condition {
         match self {
             Self::Failed => "FAILED",
             Self::Stopped => "STOPPED",
+            Self::Held => "HELD",
             Self::Unreachable => "UNREACHABLE",
             Self::Retrying => "retrying",
             Self::Paused => "paused",
@@ -82,7 +87,7 @@ impl Condition {
 
     pub(super) fn paint(self, text: &str, paint: Paint) -> String {
         match self {
-            Self::Failed | Self::Stopped | Self::Unreachable => paint.bad(text),
+            Self::Failed | Self::Stopped | Self::Held | Self::Unreachable => paint.bad(text),
             Self::Retrying | Self::Running | Self::Pending => paint.busy(text),
             Self::Paused | Self::Disabled => paint.faint(text),
             Self::NotRun => text.to_owned(),
@@ -94,7 +99,11 @@ impl Condition {
 /// What `--failed` shows.
 pub(super) fn is_failed(state: WatchState) -> bool {
     match state {
-        WatchState::Failed | WatchState::Stopped | WatchState::Retrying | WatchState::Unreachable => true,
+        WatchState::Failed
+        | WatchState::Stopped
+        | WatchState::Held
+        | WatchState::Retrying
+        | WatchState::Unreachable => true,
         WatchState::Idle
         | WatchState::Settling
         | WatchState::Splaying

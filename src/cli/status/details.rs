@@ -61,6 +61,9 @@ pub(super) fn details(
     if let Some(error) = &watch.error {
         line("error", error);
     }
+    if let Some(guard) = &watch.guard {
+        line("guard", guard);
+    }
     for run in &watch.running {
         let since = span(spent(run.started, now));
         line("running", &format!("{}: process {}, version {}, for {since}", run.run, run.pid, run.version));
@@ -78,11 +81,12 @@ pub(super) fn details(
 }
 
 fn converged(watch: &WatchStatus) -> &'static str {
-    match (watch.converged, watch.unreachable, watch.gave_up) {
-        (true, _, _) => "yes: the newest state was applied",
-        (false, true, _) => "no: the store does not prove what is there now",
-        (false, false, true) => "no: the last retry failed",
-        (false, false, false) => "no",
+    match (watch.converged, watch.unreachable, watch.held, watch.gave_up) {
+        (true, _, _, _) => "yes: the newest state was applied",
+        (false, true, _, _) => "no: the store does not prove what is there now",
+        (false, false, true, _) => "no: a guard holds the newest state back",
+        (false, false, false, true) => "no: the last retry failed",
+        (false, false, false, false) => "no",
     }
 }
 

@@ -220,8 +220,8 @@ pub(in crate::cli) mod tests {
     pub(in crate::cli) fn watch(name: &str, state: WatchState, converged: bool) -> WatchStatus {
         let one = sample().watches.swap_remove(0);
         let gave_up = matches!(state, WatchState::Failed | WatchState::Stopped);
-        let unreachable = state == WatchState::Unreachable;
-        WatchStatus { name: name.to_owned(), state, converged, gave_up, unreachable, ..one }
+        let (unreachable, held) = (state == WatchState::Unreachable, state == WatchState::Held);
+        WatchStatus { name: name.to_owned(), state, converged, gave_up, unreachable, held, ..one }
     }
 
     fn now() -> jiff::Timestamp {
@@ -251,6 +251,7 @@ pub(in crate::cli) mod tests {
             WatchState::Running,
             WatchState::Paused,
             WatchState::Retrying,
+            WatchState::Held,
             WatchState::Stopped,
             WatchState::Failed,
         ];
@@ -258,7 +259,10 @@ pub(in crate::cli) mod tests {
             states.iter().map(|state| watch(state.word(), *state, *state == WatchState::Idle)).collect();
         let text = rows(&watches, now(), None, Paint(false));
         let first: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split("  ").next()).collect();
-        assert_eq!(first, ["✗ failed", "✗ stopped", "↻ retrying", "‖ paused", "▸ running", "✓ idle"]);
+        assert_eq!(
+            first,
+            ["✗ failed", "✗ stopped", "⊘ held", "↻ retrying", "‖ paused", "▸ running", "✓ idle"]
+        );
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn needed_by(field: &str) -> &'static str {
     match field {
         "max_parallel" => "run_mode = 'parallel'",
         "settle_max" => "settle = '1s'",
+        "min_entries" | "max_shrink" => "watch_type = 'tree'",
         _ => "",
     }
 }
@@ -170,6 +171,10 @@ fn every_default_is_that_of_the_contract() {
             success_codes: [
                 0,
             ],
+            guard: Guard {
+                min_entries: 0,
+                max_shrink: None,
+            },
         },
     }
     "#);

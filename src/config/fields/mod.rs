@@ -81,6 +81,8 @@ pub enum Kind {
     Path,
     /// A file mode creation mask: octal digits in a string, or a number written `0o…`.
     Mask,
+    /// A percentage below 100, as `"30%"`.
+    Percent,
     /// A table of environment variables.
     Variables,
     /// A table of resource limits.
@@ -125,6 +127,7 @@ impl Kind {
             Self::Account => "a name or a number".into(),
             Self::Path => "an absolute path".into(),
             Self::Mask => "octal digits in quotes, such as `\"022\"`".into(),
+            Self::Percent => "a percentage from `\"0%\"` to `\"99%\"`".into(),
             Self::Variables => "a table of environment variables, all strings".into(),
             Self::Limits => "a table of resource limits, whole numbers or `\"unlimited\"`".into(),
             Self::ExitCodes => "an array of exit codes, 0 to 255, that is not empty".into(),

@@ -230,6 +230,20 @@ pub const WATCH: &[Field] = &[
     ),
     field("success_codes", Kind::ExitCodes, "[0]", "[0, 3]", "Exit codes that mean success."),
     field(
+        "min_entries",
+        Kind::Integer { least: 0, most: 1_000_000_000 },
+        "0",
+        "1",
+        "For watch_type = \"children\" or \"tree\": a state with fewer entries is held, so that an emptied store empties nothing else. A key that does not exist has none. Entries are the names of children; of a tree the leaves, and the inner nodes with a value.",
+    ),
+    field(
+        "max_shrink",
+        Kind::Percent,
+        "none",
+        r#""50%""#,
+        "For watch_type = \"children\" or \"tree\": a state that has more than this much fewer entries than the last applied one is held. twitcher release applies a held state.",
+    ),
+    field(
         "verify_interval",
         Kind::Duration { zero: false },
         "5m",

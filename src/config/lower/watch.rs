@@ -15,7 +15,7 @@ use crate::config::hosts::Elsewhere;
 use crate::config::problem::{Problem, Source, nearest, word};
 use crate::config::raw::{AccountName, At, RawTable, RawWatchFile};
 use crate::watch::{
-    Account, Action, Format, LogOutput, Machine, MutexName, PolicySpec, Retries, RunMode, RunModeName,
+    Account, Action, Format, Guard, LogOutput, Machine, MutexName, PolicySpec, Retries, RunMode, RunModeName,
     RunOnLoad, StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
@@ -312,6 +312,7 @@ impl Lowering<'_> {
         let (settle, settle_max) = self.settle();
         let (retry_delay, retry_delay_max) = self.retry_delay();
         let default = PolicySpec::default();
+        let guard = self.guard();
         PolicySpec {
             run_on_load: match (table.flag("run_on_load"), table.word("run_on_load")) {
                 (_, Some(_)) => RunOnLoad::Changed,
@@ -344,6 +345,29 @@ impl Lowering<'_> {
             retry_delay_max,
             on_failure: table.chosen("on_failure").unwrap_or(default.on_failure),
             success_codes: table.codes("success_codes").map_or(default.success_codes, |at| at.value),
+            guard,
+        }
+    }
+
+    fn guard(&mut self) -> Guard {
+        let table = self.table;
+        let fits = match self.watch_type() {
+            WatchType::Data => false,
+            WatchType::Children | WatchType::Tree => true,
+        };
+        for field in ["min_entries", "max_shrink"] {
+            if !fits && table.writes(field) {
+                self.wrong(
+                    table.span(field),
+                    format!("`{field}` counts entries, and a single value has none"),
+                    "it goes with `watch_type = \"tree\"` or `\"children\"`; leave it out here",
+                );
+            }
+        }
+        let number = |field| table.number(field).filter(|_| fits).map(|at| at.value);
+        Guard {
+            min_entries: number("min_entries").and_then(|least| u64::try_from(least).ok()).unwrap_or(0),
+            max_shrink: number("max_shrink").and_then(|percent| u8::try_from(percent).ok()),
         }
     }
 

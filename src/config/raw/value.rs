@@ -104,6 +104,7 @@ impl Value {
             | Kind::Account
             | Kind::Path
             | Kind::Mask
+            | Kind::Percent
             | Kind::Address
             | Kind::Url
             | Kind::Log(_) => one.single(value).map_err(|fault| vec![fault]),
@@ -171,6 +172,7 @@ impl Reading<'_> {
             Kind::Account => self.account(value).map(Value::Account),
             Kind::Path => self.path(value).map(Value::Path),
             Kind::Mask => self.mask(value).map(Value::Mask),
+            Kind::Percent => self.percent(value).map(Value::Number),
             Kind::Address => {
                 let text = self.text(value)?;
                 text.parse().map(Value::Address).map_err(|_| {
@@ -342,6 +344,29 @@ impl Reading<'_> {
             Ok(PathBuf::from(text))
         } else {
             Err(self.fault(format!("`{}` must be an absolute path of less than 4096 bytes", self.field.name)))
+        }
+    }
+
+    fn percent(&self, value: &DeValue<'_>) -> Result<i64, Fault> {
+        let name = self.field.name;
+        match value {
+            DeValue::String(text) => {
+                let digits =
+                    text.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+                digits.and_then(|digits| digits.parse().ok()).filter(|percent| *percent < 100).ok_or_else(
+                    || {
+                        self.fault(format!(
+                            "`{name}` is `\"{}\"`, expected {}",
+                            word(text),
+                            self.field.kind.expected()
+                        ))
+                    },
+                )
+            }
+            DeValue::Integer(integer) => Err(self
+                .type_of(value)
+                .help(format!("write it in quotes, as a percentage: `{name} = \"{}%\"`", integer.as_str()))),
+            _ => Err(self.type_of(value)),
         }
     }
 

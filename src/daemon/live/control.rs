@@ -92,6 +92,16 @@ impl Task {
                     None => format!("{name} is paused until `twitcher resume {name}`"),
                 })
             }
+            (Some(Answer::Accepted), Control::Release) => {
+                tracing::info!(watch = %name, "released");
+                Ok(match self.machine.newest() {
+                    Some(newest) if newest.content.is_absent() => {
+                        format!("{name} goes on without its key")
+                    }
+                    Some(newest) => format!("{name} goes on with version {}", newest.version),
+                    None => format!("{name} goes on"),
+                })
+            }
             (Some(Answer::Accepted), Control::Resume) => {
                 tracing::info!(watch = %name, "resumed");
                 Ok(format!("{name} goes on; nothing starts before the store has been read"))
@@ -112,6 +122,15 @@ fn refusal(name: &WatchName, why: Refusal) -> String {
         }
         Refusal::Absent => format!("the key of {name} does not exist, and on_delete = \"ignore\""),
         Refusal::Running => format!("{name} is running, and run_mode = \"discard\""),
+        Refusal::Held => {
+            format!(
+                "{name} is not run: its newest state is held; `twitcher explain {name}` says why, and \
+                 `twitcher release {name}` lets it through"
+            )
+        }
+        Refusal::NotHeld => {
+            format!("{name} has no held state to release; `twitcher explain {name}` says what it does")
+        }
         Refusal::NothingToResume => format!("{name} is neither paused nor stopped"),
     }
 }

@@ -9,6 +9,7 @@ mod control;
 mod event;
 mod explain;
 mod handle;
+mod held;
 mod mailbox;
 mod perform;
 mod read_first;

@@ -22,7 +22,7 @@ impl Task {
         let mut answer = None;
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            for effect in self.machine.handle(Instant::now(), input) {
+            for effect in self.handle(input) {
                 match effect {
                     Effect::Acquire => self.runs.acquire(&self.spec),
                     Effect::Release => self.runs.release(),
@@ -46,6 +46,8 @@ impl Task {
                         self.applied(&run);
                         inputs.extend(self.retire_if_once());
                     }
+                    Effect::Held { version, hold } => self.held(version, hold),
+                    Effect::Recognised(state) => self.recognised(&state),
                     Effect::GaveUp { attempts } => {
                         self.gave_up(attempts);
                         inputs.extend(self.retire_if_once());
@@ -65,6 +67,25 @@ impl Task {
             }
         }
         answer
+    }
+
+    /// Whatever the machine has to count in a large state holds up no other watch.
+    fn handle(&mut self, input: Input) -> Vec<Effect> {
+        let now = Instant::now();
+        let judged = match &input {
+            Input::State { state, .. } => Some(state),
+            Input::Slot
+            | Input::Ended(_)
+            | Input::Wakeup
+            | Input::Control(_)
+            | Input::Retire { .. }
+            | Input::Stop { .. } => self.machine.newest(),
+        };
+        let guarded = judged.filter(|_| self.spec.policy.guard.is_on());
+        match guarded.map(|state| state.content.clone()) {
+            Some(content) => bulk::with(&content, || self.machine.handle(now, input)),
+            None => self.machine.handle(now, input),
+        }
     }
 
     /// Starts a run. One that does not start has ended at once.
@@ -106,6 +127,12 @@ impl Task {
 
     fn applied(&self, run: &RunId) {
         let Some(state) = self.runs.given(run) else { return };
+        let (book, spec) = (self.runs.shared().book(), &self.spec);
+        bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
+    }
+
+    /// What is there now was applied under another version.
+    fn recognised(&self, state: &State) {
         let (book, spec) = (self.runs.shared().book(), &self.spec);
         bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
     }

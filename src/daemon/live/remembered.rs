@@ -26,7 +26,15 @@ pub(super) fn machine(spec: &WatchSpec, runs: &Arc<Runs>) -> Machine<RunSource> 
     let stopped = runs.book().is_stopped(spec);
     let paused = runs.ledger().read(spec.name.as_str(), |entry| entry.paused.as_ref().map(pause));
     let suspension = Suspension { paused, stopped };
-    Machine::new(Arc::clone(&spec.policy), RunSource(Arc::clone(runs)), suspension)
+    let mut machine = Machine::new(Arc::clone(&spec.policy), RunSource(Arc::clone(runs)), suspension);
+    let entries = runs.ledger().read(spec.name.as_str(), |entry| {
+        let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
+        applied.and_then(|applied| applied.entries)
+    });
+    if let Some(entries) = entries {
+        machine.remember_entries(entries);
+    }
+    machine
 }
 
 /// A recorded pause on the clock that decisions are made by. It lasts no longer than it was set for, in case the

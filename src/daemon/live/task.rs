@@ -188,9 +188,17 @@ impl Task {
         state.seq = Seq(last.map_or(1, |last| last.seq.0 + 1));
         let baseline = match self.before.take() {
             Some(before) => self.judge(&state, before.handover.as_deref()),
+            None if self.machine.held().is_some() && self.is_back_at(&state) => Baseline::Applied,
             None => Baseline::Unknown,
         };
         self.decide(Input::State { state, updates, baseline });
+    }
+
+    /// Whether a state has the content that was last applied.
+    fn is_back_at(&self, state: &State) -> bool {
+        let (ledger, spec) = (self.runs.shared().ledger(), &self.spec);
+        let Some(entry) = ledger.entry(spec.name.as_str()) else { return false };
+        bulk::with(&state.content, || entry.is_back_at(&spec.target, state))
     }
 
     /// What is known about the first state.

@@ -48,6 +48,8 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
         paused_until: None,
         verified_seconds: None,
         error: Some(HANGS.to_owned()),
+        held: false,
+        guard: None,
         running: Vec::new(),
         runs,
         failures,
@@ -98,6 +100,8 @@ impl Task {
             paused_until: self.machine.paused_until().and_then(wall_clock),
             verified_seconds: freshness.verified.map(|at| at.elapsed().as_secs_f64()),
             error: resting.or(freshness.error),
+            held: self.machine.held().is_some(),
+            guard: self.guard_words(),
             running: running.collect(),
             outcomes: self
                 .runs
@@ -119,6 +123,7 @@ fn state(phase: Phase, unreachable: bool, has_foreign: bool) -> WatchState {
     match phase {
         // The machine does not know runs for another target.
         Phase::Idle
+        | Phase::Held
         | Phase::Settling
         | Phase::Splaying
         | Phase::Waiting
@@ -128,6 +133,7 @@ fn state(phase: Phase, unreachable: bool, has_foreign: bool) -> WatchState {
         {
             WatchState::Running
         }
+        Phase::Held => WatchState::Held,
         // The machine does not know whether its store is reachable.
         Phase::Failed => WatchState::Failed,
         Phase::Idle if unreachable => WatchState::Unreachable,

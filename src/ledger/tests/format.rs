@@ -23,13 +23,16 @@ fn entries() -> BTreeMap<WatchName, Entry> {
         ..Entry::default()
     };
     entry.remember(record("l-1-1"));
-    BTreeMap::from([(name("a"), entry), (name("b"), Entry::default())])
+    let tree = Applied { target: "main Tree /a".into(), entries: Some(12), ..applied() };
+    let counted = Entry { applied: Some(tree), ..Entry::default() };
+    BTreeMap::from([(name("a"), entry), (name("b"), Entry::default()), (name("c"), counted)])
 }
 
 const GOLDEN: &str = r#"{"ledger":"l"}
 {"watch":{"name":"a","applied":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"live":[{"run":"l-1-2","target":"main Data /a","definition":"d","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3},{"run":"l-1-3","target":"main Data /a","definition":"d","mutex":"nginx","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3}],"newest_run":"l-1-2","interrupted":"main Tree /a","paused":{"until":"1970-01-01T00:00:00Z","seconds":60,"settled":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"stopped":"0123456789abcdef0123456789abcdef","ended":2,"failed":1,"succeeded":"1970-01-01T00:00:00Z"}}
 {"run":{"watch":"a","record":{"run":"l-1-1","reason":"change","version":"7","attempt":1,"coalesced":1,"started":"1970-01-01T00:00:00Z","seconds":0.5,"outcome":"succeeded","exit_code":0,"signal":null,"output":"done 🦀\nline"}}}
 {"watch":{"name":"b","ended":0,"failed":0}}
+{"watch":{"name":"c","applied":{"target":"main Tree /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9","entries":12},"ended":0,"failed":0}}
 "#;
 
 #[test]
@@ -53,6 +56,20 @@ fn a_run_with_one_pipe_is_still_read() {
     }
     assert_eq!(parse(old.as_bytes()).entries, expected);
     assert_eq!(String::from_utf8(encode_all("l", expected.iter())).unwrap(), old);
+}
+
+#[test]
+fn the_count_of_entries_is_recorded_for_children_and_trees_alone() {
+    let target = |watch_type| Target {
+        store: StoreName::new("main").unwrap(),
+        key: crate::watch::Key::new("/a").unwrap(),
+        watch_type,
+    };
+    let state = |content| State { seq: Seq(1), version: Version::Revision(7), content };
+    let children = state(Content::Children(["a".into(), "b".into()].into()));
+    assert_eq!(Applied::new(&target(WatchType::Children), &children).entries, Some(2));
+    assert_eq!(Applied::new(&target(WatchType::Tree), &state(Content::Absent)).entries, Some(0));
+    assert_eq!(Applied::new(&target(WatchType::Data), &state(Content::Value("x".into()))).entries, None);
 }
 
 #[test]

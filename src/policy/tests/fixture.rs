@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::policy::{Baseline, Effect, Entropy, Input, Machine, RunEnd, Suspension};
 use crate::watch::{
-    Content, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Seq, State,
+    Content, Guard, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Seq, State,
     Verdict, Version,
 };
 
@@ -33,6 +33,7 @@ pub(in crate::policy) fn policy(run_mode: RunMode) -> PolicySpec {
         retry_delay_max: seconds(60),
         on_failure: OnFailure::Keep,
         success_codes: vec![0],
+        guard: Guard::default(),
     }
 }
 

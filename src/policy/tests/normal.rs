@@ -38,6 +38,7 @@ impl Frame {
         orders.extend(judge.last_start.map(|(seq, _)| seq));
         orders.extend(judge.last_applied);
         orders.extend(judge.lapse.and_then(|lapse| lapse.seq));
+        orders.extend(judge.released.map(|released| released.seq));
         orders.extend(machine.waiting.iter().map(|entry| entry.state.seq.0));
         orders.extend(machine.history.applied.map(|(seq, _)| seq.0));
         let fleet = judge.fleet.as_ref();
@@ -199,6 +200,10 @@ impl Frame {
         }
         normal.close = judge.close.map(|close| self.ahead(close));
         normal.fleet = judge.fleet.as_ref().map(|fleet| self.fleet(fleet));
+        if let Some(released) = &mut normal.released {
+            released.seq = self.seq(released.seq);
+            released.updates = released.updates.min(MANY);
+        }
         if let Some(lapse) = &mut normal.lapse {
             lapse.seq = lapse.seq.map(|seq| self.seq(seq));
             lapse.at = self.ago(lapse.at, policy.retry_delay_max);

@@ -104,6 +104,7 @@ fn full() -> WatchSpec {
             retry_delay_max: ms(60_000),
             on_failure: OnFailure::Stop,
             success_codes: vec![0, 3],
+            guard: Guard { min_entries: 3, max_shrink: Some(30) },
         }),
     }
 }
@@ -152,6 +153,8 @@ retry_delay = 1000000000ns
 retry_delay_max = 60000000000ns
 on_failure = stop
 success_codes = [0, 3]
+min_entries = 3
+max_shrink = 30%
 "#;
     assert_eq!(full().identity(), expected);
 }

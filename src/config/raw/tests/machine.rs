@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::watch::{Limit, RunMode};
+use crate::watch::{Guard, Limit, RunMode};
 
 const VARS: &str = "[vars]\nrole = \"web\"\ndb-host = \"db 1\"\n";
 
@@ -88,6 +88,10 @@ fn a_default_that_does_not_fit_is_skipped() {
     assert_eq!(spec.policy.settle_max, Duration::from_secs(20));
     assert_eq!(spec.policy.retry_delay, Duration::from_secs(3));
     assert_eq!(one("[defaults]\nsettle_max = \"1s\"\n", &watch("")).policy.settle, Duration::ZERO);
+    let conf = "[defaults]\nmin_entries = 2\nmax_shrink = \"30%\"\n";
+    assert_eq!(one(conf, &watch("")).policy.guard, Guard::default());
+    let spec = one(conf, &watch("watch_type = \"tree\"\nmin_entries = 1"));
+    assert_eq!(spec.policy.guard, Guard { min_entries: 1, max_shrink: Some(30) });
 }
 
 #[test]

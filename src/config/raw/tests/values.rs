@@ -201,6 +201,9 @@ fn what_does_not_go_together_is_said() {
         "znode = \"/b\"",
         "store = \"man\"",
         "store = \"nowhere\"",
+        "min_entries = 2\nmax_shrink = \"30%\"",
+        "watch_type = \"tree\"\nmax_shrink = \"100%\"",
+        "watch_type = \"tree\"\nmax_shrink = 30",
     ].map(about).join("\n"), @r#"
     4:10: error: `script` stands beside `action`
       keep one of them
@@ -220,6 +223,14 @@ fn what_does_not_go_together_is_said() {
       did you mean `main`?
     4:9: error: there is no store `nowhere` in twitcher.conf
       known are local, main, zk; write `[store.nowhere]` with its `url`
+    4:15: error: `min_entries` counts entries, and a single value has none
+      it goes with `watch_type = "tree"` or `"children"`; leave it out here
+    5:14: error: `max_shrink` counts entries, and a single value has none
+      it goes with `watch_type = "tree"` or `"children"`; leave it out here
+    5:14: error: `max_shrink` is `"100%"`, expected a percentage from `"0%"` to `"99%"`
+      for example `max_shrink = "50%"`
+    5:14: error: `max_shrink` is a whole number, expected a percentage from `"0%"` to `"99%"`
+      write it in quotes, as a percentage: `max_shrink = "30%"`
     "#);
 }
 

@@ -52,9 +52,9 @@ impl Judge {
         }
         judge.run_dry(&mut machine)?;
         demand!(judge.drained, "retired and never drained");
-        let owed = judge
-            .newest
-            .filter(|newest| newest.claim == Claim::Applying && !newest.applied && !newest.late_first);
+        let owed = judge.newest.filter(|newest| {
+            (newest.claim == Claim::Applying || newest.held) && !newest.applied && !newest.late_first
+        });
         let told = machine.unserved().map(|state| state.seq.0);
         let stopped = judge.stopped && told.is_some();
         demand!(stopped || owed.map(|newest| newest.seq) == told, "owes {owed:?}, tells {told:?}");
