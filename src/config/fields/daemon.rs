@@ -124,14 +124,14 @@ pub const STORE: &[Field] = &[
     ),
     field(
         "max_tree_bytes",
-        Kind::Integer { least: 1, most: i64::MAX },
+        Kind::Integer { least: 1, most: 1 << 40 },
         "268435456",
         "1073741824",
         "Bytes of the values of a tree, at most. A watch of a larger one runs nothing and says so; a sparse file counts with its size.",
     ),
     field(
         "max_tree_entries",
-        Kind::Integer { least: 1, most: i64::MAX },
+        Kind::Integer { least: 1, most: 1_000_000_000 },
         "1000000",
         "100000",
         "Entries of a tree, at most: keys, nodes, files and directories. A watch of a larger one runs nothing and says so.",
