@@ -1,5 +1,5 @@
-//! Where an action's output goes: through the gate to the log, also what comes after its end from
-//! processes that it left running.
+//! Where an action's output goes: through the gate to the log. Includes output that processes which the action left
+//! running write after its end.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,11 +12,11 @@ use tokio::net::unix::pipe;
 use super::lines::{Allowance, LineGate};
 use crate::watch::{RunId, WatchName};
 
-/// Of how many output pipes of ended runs a watch still logs the lines. More are read and discarded.
+/// Output pipes of ended runs whose lines a watch still logs. Output of further pipes is read and discarded.
 const MOST_LOGGED: usize = 64;
 /// Bytes of one read(2).
 const CHUNK: usize = 16 * 1024;
-/// Reads before others get a turn.
+/// Reads before the task yields.
 const READS_IN_A_ROW: usize = 16;
 
 /// Receives the output of one run.
@@ -24,12 +24,12 @@ pub struct OutputSink {
     gate: LineGate,
     emit: Box<dyn FnMut(&str) + Send>,
     leftovers: Leftovers,
-    /// Set when the output is to be read and discarded.
+    /// Set when the output is read and discarded.
     muted: Arc<AtomicBool>,
 }
 
 impl OutputSink {
-    /// Hands each line, fit for a log, to `emit`.
+    /// Passes each line, safe for a log, to `emit`.
     pub fn new(leftovers: &Leftovers, emit: impl FnMut(&str) + Send + 'static) -> Self {
         Self {
             gate: LineGate::new(Arc::clone(&leftovers.allowance)),
@@ -59,8 +59,8 @@ impl OutputSink {
         self.gate.tail()
     }
 
-    /// Goes on reading a pipe that somebody still holds after the run's end: a service that the action started
-    /// must neither block on a full pipe nor be ended by SIGPIPE. Nothing waits for it.
+    /// Keeps reading a pipe that another process still holds after the run's end: a service that the action started must
+    /// neither block on a full pipe nor be killed by SIGPIPE. Nothing waits for it.
     pub(super) fn linger(mut self, mut pipe: pipe::Receiver) {
         self.leftovers.add(Leftover(Arc::clone(&self.muted)));
         tokio::spawn(async move {
@@ -76,21 +76,21 @@ impl fmt::Debug for OutputSink {
     }
 }
 
-/// What the outputs of all runs of a watch share: how much may be logged, and the outputs of ended runs that are still
-/// open. All of those are read until their end; of more than 64 the oldest are not logged any more. One for each
-/// watch, kept as long as the watch.
+/// Shared by the outputs of all runs of a watch: the log allowance, and the outputs of ended runs that are still open.
+/// All of those are read until they close; beyond 64, the oldest are no longer logged. One for each watch, kept as long
+/// as the watch.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers {
     allowance: Arc<Mutex<Allowance>>,
     logged: Arc<Mutex<VecDeque<Leftover>>>,
 }
 
-/// An output that is read on after its run's end: the flag that mutes it, shared with its reader.
+/// An output that is still read after its run's end: the mute flag shared with its reader.
 #[derive(Debug)]
 struct Leftover(Arc<AtomicBool>);
 
 impl Leftover {
-    /// Whether nobody reads it any more, because nobody holds the pipe.
+    /// Whether its reader has finished, because no process holds the pipe.
     fn is_over(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
@@ -109,30 +109,30 @@ impl Leftovers {
     }
 }
 
-/// What is left of a pipe.
+/// What a read left in the pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drained {
-    /// Somebody can still write.
+    /// A writer is still open.
     Open,
-    /// Nobody can.
+    /// No writer is left.
     Closed,
 }
 
-/// Waits for output and takes some of it.
+/// Waits for output and reads some of it.
 pub(super) async fn drain(pipe: &mut pipe::Receiver, sink: &mut OutputSink) -> Drained {
     if pipe.readable().await.is_err() {
         return Drained::Closed;
     }
     let drained = take(sink, READS_IN_A_ROW, |buffer| pipe.try_read(buffer));
-    // A writer that is as fast as this reader would keep the task from ever waiting.
+    // A writer as fast as this reader would keep the task from ever yielding.
     tokio::task::consume_budget().await;
     drained
 }
 
-/// Takes what is in the pipe now and not more than fits in one, however fast others go on writing.
+/// Reads what is in the pipe now, at most one pipe's capacity, however fast others keep writing.
 pub(super) fn drain_now(pipe: &pipe::Receiver, sink: &mut OutputSink) -> Drained {
-    // Past tokio's readiness, which may not have heard yet of what was written just before the end.
-    // A pipe holds at most 1 MiB unless root says otherwise (pipe(7), pipe-max-size).
+    // Bypasses tokio's readiness, which may not know yet of data written just before the end. A pipe holds at most 1 MiB
+    // unless root raised the limit (pipe(7), pipe-max-size).
     take(sink, 1024 * 1024 / CHUNK, |buffer| Ok(nix::unistd::read(pipe, buffer)?))
 }
 
@@ -141,7 +141,7 @@ fn take(
     reads: usize,
     mut read: impl FnMut(&mut [u8]) -> std::io::Result<usize>,
 ) -> Drained {
-    // On the stack of the worker, so that a quiet run holds no buffer.
+    // On the worker's stack, so that a quiet run holds no buffer.
     let mut buffer = [0u8; CHUNK];
     for _ in 0..reads {
         match read(&mut buffer) {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_output_that_is_left_is_read_though_only_the_newest_are_logged() {
+    async fn all_leftover_outputs_are_read_but_only_the_newest_are_logged() {
         let leftovers = Leftovers::default();
         let logged: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
         let (muted, all) = (6, MOST_LOGGED + 6);

@@ -50,7 +50,7 @@ impl Reading<'_> {
             let shown = word(name.get_ref());
             if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
                 return Err(fault(&name.span(), format!("`{shown}` is no name of an environment variable"))
-                    .help("a name is not empty and has no `=` or NUL in it"));
+                    .help("a name must not be empty or contain `=` or NUL"));
             }
             if name.get_ref().starts_with("TWITCHER_") {
                 return Err(fault(&name.span(), format!("`{shown}` is one of the daemon's own variables"))

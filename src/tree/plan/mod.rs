@@ -30,12 +30,12 @@ pub enum Mode {
 pub enum Ground {
     /// A node, with a value that may be empty and children beside it (`ZooKeeper`).
     Nodes {
-        /// Whether the top is that of the server, and not a node below it that is used as the top.
+        /// Whether the top is the server's root, not a chroot below it.
         whole: bool,
     },
-    /// A value; what is below it is nothing to it, and what has no value is only there because of what is below (etcd).
+    /// A value, independent of the keys below it; a key without a value exists only through the keys below it (etcd).
     Values,
-    /// A file with a value, or a directory with what is below it (directories).
+    /// A file with a value, or a directory of entries.
     Files,
 }
 
@@ -70,7 +70,7 @@ impl Ground {
 pub struct Step {
     /// The key.
     pub key: Key,
-    /// Its value in the store: `None` for a key that does not exist, or has none.
+    /// Its value in the store: `None` for a key that does not exist or has no value.
     pub before: Option<Bytes>,
     /// Its value in the document: `None` for a key that is deleted.
     pub after: Option<Bytes>,
@@ -80,16 +80,16 @@ pub struct Step {
 /// The writes of a load, in an order in which they are possible.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The differences: deletions that make room for a file or a directory, then writes from the root down, then all
-    /// other deletions; deletions from the leaves up.
+    /// The differences: deletions that make room for a file or a directory, then writes from the root down, then all other
+    /// deletions from the leaves up.
     pub steps: Vec<Step>,
     /// Keys that already match the document.
     pub equal: usize,
-    /// Nodes without a value, which this kind of store does not keep by themselves.
+    /// Nodes without a value, which this kind of store cannot hold.
     pub bare: usize,
 }
 
-/// A path that is no key of any store.
+/// A path that cannot be a key of any store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {problem}", quoted(path))]
 pub struct NoKey {
@@ -127,7 +127,7 @@ pub fn plan(
         let held = has_below(document, path) && !in_the_way;
         let after = match (&old.value, ground) {
             _ if ground.owns(&key) => continue,
-            // It stays, and can only lose its value.
+            // The node stays, and can only lose its value.
             (Some(value), Ground::Nodes { .. }) if held || ground.is_top(&key) => {
                 if value.is_empty() {
                     continue;
@@ -143,7 +143,7 @@ pub fn plan(
         if in_the_way { plan.steps.push(step) } else { deletions.push(step) }
     }
     for (path, value) in document {
-        // What is in the way is deleted by then.
+        // Whatever was in the way has been deleted by then.
         let old = present.get(path).filter(|_| !in_the_way.contains(path.as_str()));
         let after = match value {
             Some(value) => value.clone(),
@@ -174,7 +174,8 @@ pub fn plan(
     Ok(plan)
 }
 
-/// Whether a file is where the document has something below, or anything where, or below where, it has a file.
+/// Whether an entry must be deleted first: a file where the document has something below, or anything at or below a path
+/// where the document has a file.
 fn is_in_the_way(document: &Document, path: &str, old: &Entry) -> bool {
     let is_file = |path: &str| document.get(path).is_some_and(Option::is_some);
     let above = path.match_indices('/').map(|(end, _)| &path[..end]);
@@ -187,7 +188,7 @@ fn has_below(document: &Document, path: &str) -> bool {
     below(document, path).next().is_some()
 }
 
-/// What a document says of all that is below a path.
+/// The entries of a document below a path.
 fn below<'a>(document: &'a Document, path: &str) -> impl Iterator<Item = &'a Option<Bytes>> {
     let above = if path.is_empty() { String::new() } else { format!("{path}/") };
     let from = document.range((Bound::Excluded(above.clone()), Bound::Unbounded));

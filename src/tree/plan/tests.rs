@@ -1,4 +1,4 @@
-//! Plans are carried out on a model of each kind of store, which refuses what the store would refuse.
+//! Plans are carried out on a model of each kind of store, which refuses what the real store refuses.
 
 use proptest::prelude::*;
 
@@ -28,14 +28,14 @@ fn is_held<T>(present: &BTreeMap<String, T>, path: &str) -> bool {
     present.keys().any(|other| above(other).any(|above| above == path))
 }
 
-/// What a store holds after it was given these values, in their order.
+/// The content of a store after these values are written in order.
 fn present(document: Document, ground: Ground) -> Present {
     let mut present = Present::new();
     for (path, value) in document {
         if value.is_none() && !ground.has_bare() {
             continue;
         }
-        // A file keeps out what would be below it.
+        // A file prevents entries below it.
         if ground == Ground::Files
             && above(&path).any(|above| present.get(above).is_some_and(|old| old.value.is_some()))
         {
@@ -48,7 +48,7 @@ fn present(document: Document, ground: Ground) -> Present {
     listed(present, ground)
 }
 
-/// Makes what has to be above a path.
+/// Creates the parents of a path.
 fn make_room(present: &mut Present, path: &str, ground: Ground, version: i64) {
     let made = match ground {
         Ground::Nodes { .. } => Some(""),
@@ -72,7 +72,7 @@ fn listed(mut present: Present, ground: Ground) -> Present {
     present
 }
 
-/// Carries a plan out as a store does, which refuses what it cannot hold and what is not as it was read.
+/// Carries out a plan as a store does, which refuses impossible writes and writes to a changed key.
 fn carried_out(mut present: Present, plan: &Plan, ground: Ground) -> Present {
     for step in &plan.steps {
         let path = step.key.as_str().strip_prefix("/at/").unwrap().to_owned();
@@ -115,11 +115,11 @@ fn fits(documents: &[&Document], ground: Ground) -> bool {
     ground != Ground::Files || !all().any(|(path, _)| above(path).any(|above| files.contains(above)))
 }
 
-/// What is to be there afterwards.
+/// The expected content afterwards.
 fn expected(document: &Document, before: &Present, mode: Mode, ground: Ground) -> Document {
     let mut expected: Present = match mode {
         Mode::Merge => before.clone(),
-        // A directory of which the document says something stays.
+        // A directory that the document mentions stays.
         Mode::Replace if ground == Ground::Files => before
             .iter()
             .filter(|(path, old)| old.value.is_none() && is_held(document, path))
@@ -133,7 +133,7 @@ fn expected(document: &Document, before: &Present, mode: Mode, ground: Ground) -
         let entry = match (value, before.get(path)) {
             (Some(value), _) => entry(Some(std::str::from_utf8(value).unwrap()), 9),
             (None, _) if ground == Ground::Files && is_held(&files, path) => entry(None, 8),
-            // A node without value in the document leaves one that is there as it is.
+            // A node without a value in the document leaves an existing one unchanged.
             (None, Some(old)) => old.clone(),
             (None, None) if ground.has_bare() => entry(Some(""), 9),
             (None, None) => continue,
@@ -152,7 +152,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn a_plan_makes_the_store_what_the_document_says(
+    fn a_plan_makes_the_store_equal_to_the_document(
         document in document(), before in document(), ground in prop::sample::select(GROUNDS.to_vec()), replace in any::<bool>(),
     ) {
         let mode = if replace { Mode::Replace } else { Mode::Merge };
@@ -169,7 +169,7 @@ proptest! {
 }
 
 #[test]
-fn differences_are_shown_in_a_line() {
+fn each_difference_is_shown_in_one_line() {
     let at = Key::new("/at").unwrap();
     let document = [("new", "a\nb"), ("other", "2"), ("same", "x")];
     let document = document.map(|(path, value)| (path.to_owned(), Some(value.to_owned().into()))).into();
@@ -181,9 +181,9 @@ fn differences_are_shown_in_a_line() {
     assert_eq!(plan.equal, 1);
 }
 
-/// What is always there, and what the server keeps for itself, is no key to delete.
+/// The root and the server's own nodes are never deleted.
 #[test]
-fn the_top_of_a_store_and_what_is_its_own_stay() {
+fn the_root_and_the_servers_own_nodes_stay() {
     let nothing = Document::new();
     let document = Document::from([("new".to_owned(), Some("1".into()))]);
     let entries = [("", "own"), ("a", "1"), ("zookeeper", ""), ("zookeeper/config", ""), ("zookeepers", "")];
@@ -217,9 +217,9 @@ fn the_top_of_a_store_and_what_is_its_own_stay() {
     assert_eq!(plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["- /a = \"1\""]);
 }
 
-/// A key with a newline in it is one line, and cannot pass for another.
+/// A key that contains a newline is shown in one line, and cannot look like another key.
 #[test]
-fn a_difference_is_one_line_whatever_its_key() {
+fn a_difference_of_any_key_is_one_line() {
     let document = Document::from([("a\n- /etc\u{1b}[2J".to_owned(), Some("1".into()))]);
     let plan =
         plan(&Key::new("/").unwrap(), &document, &Present::new(), Mode::Merge, Ground::Values).unwrap();
@@ -227,7 +227,7 @@ fn a_difference_is_one_line_whatever_its_key() {
 }
 
 #[test]
-fn what_is_written_is_the_key_that_was_read() {
+fn a_write_goes_to_the_spelling_that_was_read() {
     let bare = |version| Entry { spelling: Spelling::Plain, ..entry(Some("1"), version) };
     let present = [("a", bare(3)), ("b", bare(4)), ("c", entry(Some("1"), 5))];
     let present = present.map(|(path, entry)| (path.to_owned(), entry)).into();

@@ -161,7 +161,7 @@ async fn the_directory_is_entered_as_the_actions_user() {
     let error = start(&spec, None).err().unwrap();
     assert_eq!(error.step(), Some(Step::Directory));
     let expected = format!(
-        "enter directory {}: permission denied; it is entered as the action's user, who may not",
+        "enter directory {}: permission denied; the action's user has no permission to enter it",
         directory.path().display()
     );
     assert_eq!(error.to_string(), expected);

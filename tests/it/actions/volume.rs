@@ -120,8 +120,8 @@ fn a_full_process_table_is_an_error_and_no_more() {
                 assert!(matches!(error.outcome(), Outcome::NotStarted(_)));
                 assert_eq!(
                     error.to_string(),
-                    "make a process for /bin/true: resource temporarily unavailable; the limit of processes \
-                     (ulimit -u, pids cgroup, pid_max) is reached"
+                    "create a process for /bin/true: resource temporarily unavailable; the limit of processes \
+                     (ulimit -u, pids cgroup, pid_max) was reached"
                 );
             }
             assert_eq!(descriptors(), open, "pipes are closed when there is nobody to use them");

@@ -121,7 +121,7 @@ fn without_descriptors_nobody_is_let_in_and_nothing_spins() {
     stays_silent_for(Duration::from_secs(3), "it spins: a second of processor time", || {
         spent(&daemon) - before < 100
     });
-    assert_eq!(daemon.log().matches("cannot take a connection").count(), 2, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("cannot accept a connection").count(), 2, "{}", daemon.log());
     limit_descriptors(&daemon, "1024:1024");
     until("an answer", || get(port.number(), "/healthz").starts_with("HTTP/1.0 200").then_some(()));
     daemon.status();

@@ -149,5 +149,5 @@ fn a_disk_that_hangs_holds_up_no_action_and_not_the_end() {
     daemon.until_converged("a");
     assert!(daemon.stop().success());
     let log = daemon.log();
-    assert!(log.contains("what was last known of 1 watches (a) is not in the ledger"), "{log}");
+    assert!(log.contains("the latest state of 1 watches (a) is not in the ledger"), "{log}");
 }

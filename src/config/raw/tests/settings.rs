@@ -67,7 +67,7 @@ state_dir = "x"
 #[test]
 fn log_servers_are_explained() {
     for (url, says) in [
-        ("syslog://logs", "the URL of the log server names no port; syslog servers mostly listen on 514"),
+        ("syslog://logs", "the URL of the log server names no port; most syslog servers listen on 514"),
         ("syslog+tls://logs:6514", "that forwards over TLS"),
         ("syslog://::1:514", r#"for example `log = "syslog://[2001:db8::1]:514"`"#),
         ("tcp://logs:514", r#"for example `log = "syslog+tcp://logs.example:514"`"#),

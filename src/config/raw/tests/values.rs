@@ -135,11 +135,11 @@ fn tables_and_arrays_are_checked_to_their_last_entry() {
     4:13: error: the variable `A` is a whole number, expected a string
       write it between quotes
     4:16: error: `B=` is no name of an environment variable
-      a name is not empty and has no `=` or NUL in it
+      a name must not be empty or contain `=` or NUL
     4:28: error: `TWITCHER_KEY` is one of the daemon's own variables
       names that begin with `TWITCHER_` are set for each run; take another name
     4:48: error: `` is no name of an environment variable
-      a name is not empty and has no `=` or NUL in it
+      a name must not be empty or contain `=` or NUL
     4:13: error: a NUL character would end this text early in every program that reads it
       take the NUL character out
     4:7: error: `env` is an array, expected a table of environment variables, all strings
@@ -285,7 +285,7 @@ fn a_key_is_one_that_its_store_can_have() {
     3 | key = "/a//b"
       |       ^^^^^^^
       = help: a key is written like `/nginx/upstream`, and the top of the store is `/`
-    /etc/twitcher/git.toml:3:7: error: a key is not empty; the top of a store is `/`
+    /etc/twitcher/git.toml:3:7: error: a key must not be empty; the top of a store is `/`
       |
     3 | key = ""
       |       ^^
