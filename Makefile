@@ -55,7 +55,7 @@ bench: setup-test
 	$(CARGO) bench --locked --bench speed -- $(BENCH)
 
 soak: setup
-	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_nothing_behind -- --nocapture
+	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_no_child_and_no_memory -- --nocapture
 
 setup:
 	@.ci/install-missing $(BUILD_NEEDS)

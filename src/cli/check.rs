@@ -1,4 +1,4 @@
-//! `twitcher check`: the daemon's own loader, and every problem that it finds.
+//! `twitcher check`: runs the daemon's loader and prints every problem that it finds.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -48,7 +48,7 @@ pub async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     };
     let mut reports = loader.reload().files;
     if !args.files.is_empty() {
-        // Settings that cannot be used are a problem of these files too: their stores come from there.
+        // Unusable settings are a problem of these files too, because their stores are defined there.
         let is_settings = |name: &OsStr| name == "twitcher.conf" || name == "local.conf";
         reports.retain(|report| report.path.file_name().is_some_and(is_settings));
         reports.extend(loader.check_files(&args.files));
@@ -72,7 +72,7 @@ fn var(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// What was found. Files that are not for this host are named or only counted.
+/// The result. Files for other hosts are named or only counted.
 fn text(reports: &[FileReport], host: &str, names_elsewhere: bool) -> String {
     let (mut text, mut elsewhere) = (String::new(), 0);
     for problem in reports.iter().flat_map(|report| &report.problems) {

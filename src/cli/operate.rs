@@ -1,15 +1,14 @@
-//! The other commands that ask the running daemon: history, explain, trigger, pause, resume, reload.
+//! The other commands that ask the running daemon: explain, trigger, pause, resume, reload.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::select::{is_glob, selected};
-use super::span::span;
 use super::{Common, Failure, print};
 use crate::control::Request;
-use crate::status::{Explanation, History, ReloadReport, Status, WatchState};
+use crate::status::{Explanation, ReloadReport, Status, WatchState};
 
-/// A watch by name, and how to show the answer.
+/// A watch by name, and the output format.
 #[derive(Debug, clap::Args)]
 pub(super) struct Named {
     /// The watch
@@ -65,44 +64,6 @@ pub(super) struct Reload {
     json: bool,
 }
 
-/// `twitcher history NAME`.
-pub(super) async fn history(args: Named, common: &Common) -> Result<(), Failure> {
-    let value = common.ask(&Request::History { name: args.name }).await?;
-    if args.json {
-        return print(&format!("{value}\n"));
-    }
-    let history: History = super::understand(value)?;
-    let mut text = String::new();
-    for run in &history.runs {
-        let _ = writeln!(
-            text,
-            "{}  {:<9} {:<12} version {}, attempt {}, for {} update{}, took {}{}{}  {}",
-            run.started.strftime("%Y-%m-%d %H:%M:%SZ"),
-            run.reason.word(),
-            run.outcome,
-            run.version,
-            run.attempt,
-            run.coalesced,
-            if run.coalesced == 1 { "" } else { "s" },
-            span(run.seconds),
-            run.exit_code
-                .filter(|code| *code != 0)
-                .map(|code| format!(", exit code {code}"))
-                .unwrap_or_default(),
-            run.signal.map(|signal| format!(", signal {signal}")).unwrap_or_default(),
-            run.run
-        );
-        for line in run.output.lines() {
-            let _ = writeln!(text, "    {line}");
-        }
-    }
-    if history.runs.is_empty() {
-        let _ =
-            writeln!(text, "{} has not run; `twitcher explain {}` says why", history.watch, history.watch);
-    }
-    print(&text)
-}
-
 /// `twitcher explain NAME`.
 pub(super) async fn explain(args: Named, common: &Common) -> Result<(), Failure> {
     let value = common.ask(&Request::Explain { name: args.name }).await?;
@@ -133,8 +94,8 @@ pub(super) async fn resume(args: Resume, common: &Common) -> Result<(), Failure>
 }
 
 impl Several {
-    /// The names that are meant. Of what `--all` and globs mean, only watches in a state that `fits`; a watch that is
-    /// named itself is always meant, so that the daemon can say why it does not do it.
+    /// The selected names. `--all` and globs select only watches in a state that `fits`; a watch that is named itself is always
+    /// selected, so that the daemon can say why it refuses.
     async fn names(
         &self,
         common: &Common,
@@ -152,14 +113,14 @@ impl Several {
     }
 }
 
-/// Asks for each of these watches; what is refused for one does not keep the others from being asked.
+/// Sends the request to each of these watches; a refusal by one does not stop the others.
 async fn each(
     names: Vec<String>,
     common: &Common,
     request: impl Fn(String) -> Request,
 ) -> Result<(), Failure> {
     if names.is_empty() {
-        return print("nothing to do: no watch that is meant is in such a state\n");
+        return print("nothing to do: no selected watch is in such a state\n");
     }
     let mut refused = Vec::new();
     for name in names {
@@ -171,7 +132,7 @@ async fn each(
     if refused.is_empty() { Ok(()) } else { Err(Failure::new(refused.join("\n"))) }
 }
 
-/// `twitcher reload`: fails where anything was refused, so that a deployment notices.
+/// `twitcher reload`: fails if anything was refused, so that a deployment notices.
 pub(super) async fn reload(args: Reload, common: &Common) -> Result<(), Failure> {
     let value = common.ask(&Request::Reload).await?;
     let report: ReloadReport = super::understand(value.clone())?;
@@ -202,7 +163,7 @@ fn reload_text(report: &ReloadReport) -> String {
     text
 }
 
-/// Shows the sentence with which the daemon answered.
+/// Prints the daemon's answer.
 fn said(value: serde_json::Value) -> Result<(), Failure> {
     let sentence: String = super::understand(value)?;
     print(&format!("{sentence}\n"))

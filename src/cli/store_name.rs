@@ -1,4 +1,4 @@
-//! The store that a name or a URL on the command line means.
+//! Resolves a store name or URL on the command line.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) fn store_spec(store: Option<&str>, common: &Common) -> Result<StoreSp
 
 fn of_url(url: &str) -> Result<StoreSpec, Failure> {
     let url: StoreUrl =
-        url.parse().map_err(|error| Failure::usage(format!("--store: this is no store's URL: {error}")))?;
+        url.parse().map_err(|error| Failure::usage(format!("--store: not a store URL: {error}")))?;
     let name = StoreName::new("command-line").map_err(|error| Failure::new(error.to_string()))?;
     Ok(StoreSpec { name, url, credentials: None, tls: None, session_timeout: Duration::from_secs(10) })
 }
@@ -26,7 +26,7 @@ fn named(name: Option<&str>, common: &Common) -> Result<StoreSpec, Failure> {
     let settings = Loader::new(&common.config).reload_settings().map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::new(format!(
-            "cannot look up the store, because twitcher.conf does not hold; a URL (--store etcd://…) needs none\n{}",
+            "cannot look up the store, because twitcher.conf has errors; a URL (--store etcd://…) needs none\n{}",
             problems.join("\n")
         ))
     })?;

@@ -1,4 +1,4 @@
-//! Lists a configuration directory recursively, and tells which of its entries are watch files.
+//! Lists a configuration directory recursively, and decides which of its entries are watch files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use super::stall::{Progress, UNANSWERED};
 
-/// Directories below each other, links included. Deeper is a mistake, and no path may grow without end.
+/// Deepest nesting of directories, links included. Deeper nesting is a mistake, and paths must stay bounded.
 const DEEPEST: usize = 32;
 
-/// What a configuration directory holds.
+/// The content of a configuration directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
     /// Watch files, whether or not they can be read.
@@ -22,18 +22,18 @@ pub(super) struct Listing {
     pub(super) directories: BTreeSet<PathBuf>,
     /// Directories that could not be read, and why.
     pub(super) unreadable: Vec<(PathBuf, String)>,
-    /// The directory itself is not there.
+    /// The directory itself does not exist.
     pub(super) missing: bool,
 }
 
-/// Whether a directory entry of this name is a watch file: `*.toml`, but nothing hidden and nothing that an editor
-/// or a package manager left behind.
+/// Whether a directory entry with this name is a watch file: `*.toml`, but not hidden, and not a leftover of an editor or a
+/// package manager.
 pub(super) fn is_watch_file(name: &OsStr) -> bool {
     let name = name.as_bytes();
     !is_ignored(name) && name.ends_with(b".toml")
 }
 
-/// Hidden names (`.#x`, `.x.swp` and Kubernetes' `..data` among them), and leftovers.
+/// Hidden names (such as `.#x`, `.x.swp` and Kubernetes' `..data`), and leftovers.
 pub(super) fn is_ignored(name: &[u8]) -> bool {
     name.starts_with(b".")
         || name.starts_with(b"#")
@@ -48,8 +48,7 @@ fn find(name: &[u8], part: &[u8]) -> bool {
     name.windows(part.len()).any(|window| window == part)
 }
 
-/// Lists a directory. A directory that is reached through a link is read like any other, but never inside of
-/// itself.
+/// Lists a directory. A directory behind a link is read like any other, but never inside itself.
 pub(super) fn list(root: &Path, progress: &Progress) -> Listing {
     let mut listing = Listing::default();
     descend(root, &mut Vec::new(), &mut listing, progress);
@@ -97,7 +96,7 @@ fn read(directory: &Path, above: &[(u64, u64)], progress: &Progress) -> io::Resu
         return Ok(None);
     }
     if above.len() >= DEEPEST {
-        return Err(io::Error::other(format!("directories stand in each other at most {DEEPEST} deep")));
+        return Err(io::Error::other(format!("directories may be nested at most {DEEPEST} deep")));
     }
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -116,7 +115,7 @@ fn read(directory: &Path, above: &[(u64, u64)], progress: &Progress) -> io::Resu
             };
             match found {
                 Ok(found) => kind = found.file_type(),
-                // A link to nothing that is named like a watch file is reported when it is opened.
+                // A link to nothing with the name of a watch file is reported when it is opened.
                 Err(_) if is_watch_file(&name) => {}
                 Err(_) => continue,
             }

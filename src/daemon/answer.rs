@@ -1,5 +1,5 @@
-//! What clients and scrapers are answered. The loop goes on at once; whoever has to wait for the watches does
-//! so in a task of its own.
+//! Answers clients and scrapers. The loop continues at once; a request that must wait for the watches does so in its own
+//! task.
 
 use std::time::{Duration, Instant};
 
@@ -42,9 +42,13 @@ impl Daemon {
             Request::Explain { name } => match self.known(&name) {
                 Ok(live) => {
                     let explained = live.begin_ask(Event::Explain);
+                    let broken = self.broken_sentence(&live.file);
                     tokio::spawn(async move {
                         let answered = match timeout(PATIENCE, explained).await {
-                            Ok(Ok(explanation)) => done(&explanation),
+                            Ok(Ok(Explanation { watch, mut because })) => {
+                                because.extend(broken);
+                                done(&Explanation { watch, because })
+                            }
                             Ok(Err(_)) => gone(&name),
                             Err(_) => Answer::Error(format!("{name}: {HANGS}")),
                         };
@@ -84,7 +88,7 @@ impl Daemon {
         self.order(name, PATIENCE, |answer| Event::Control(control, answer), answer);
     }
 
-    /// Tells a watch what an operator asks of it, and passes its sentence on.
+    /// Sends an operator's request to a watch, and passes its answer on.
     fn order(
         &self,
         name: &str,
@@ -103,10 +107,12 @@ impl Daemon {
         let (name, ledger) = (name.to_owned(), self.runs.ledger().clone());
         tokio::spawn(async move {
             let answered = match timeout(patience, controlled).await {
-                // Who was told that a watch is paused may count on it, also when the daemon is killed.
+                // A client that was told that a watch is paused relies on it, even if the daemon is killed.
                 Ok(Ok(Ok(sentence))) => {
                     match tokio::task::spawn_blocking(move || ledger.wait_until_written(KEPT)).await {
-                        Ok(Err(unwritten)) => done(&format!("{sentence}; for now, because {unwritten}")),
+                        Ok(Err(unwritten)) => {
+                            done(&format!("{sentence}, but not across a restart: {unwritten}"))
+                        }
                         Ok(Ok(())) | Err(_) => done(&sentence),
                     }
                 }
@@ -124,7 +130,7 @@ impl Daemon {
             Probe::Ready(answer) => drop(answer.send(self.ready())),
             Probe::Metrics(answer) => {
                 let own = self.own();
-                // Without a name there is nothing that could be unknown.
+                // Without a name no name can be unknown.
                 let Ok(report) = self.report(None) else { return };
                 tokio::spawn(async move {
                     let _ = answer.send(metrics::render(&report.status().await, &own));
@@ -146,11 +152,37 @@ impl Daemon {
     fn known(&self, name: &str) -> Result<&Live, String> {
         self.supervisor.watch(name).ok_or_else(|| match self.supervisor.disabled_watch(name) {
             Some(definition) => disabled_sentence(name, definition),
-            None => unknown_watch(name, self.supervisor.names()),
+            None => self.unknown(name),
         })
     }
 
-    /// Everything, or one watch, still to be asked.
+    /// Why there is no watch of this name: the file that would define it, by its stem, may be broken.
+    fn unknown(&self, name: &str) -> String {
+        let broken = self.files.iter().filter(|file| file.state != Loaded::Loaded);
+        for file in broken {
+            let stem = file.path.file_stem().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+            // `nginx-2` is the second watch of nginx.toml.
+            let rest = name.strip_prefix(stem).filter(|_| !stem.is_empty());
+            let number = |rest: &str| rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok());
+            if let Some(problem) =
+                file.problems.first().filter(|_| rest.is_some_and(|r| r.is_empty() || number(r)))
+            {
+                let (path, state) = (file.path.display(), file.state.word());
+                return format!("{path} is {state}, so its watches are not there: {}", told(problem));
+            }
+        }
+        unknown_watch(name, self.supervisor.names())
+    }
+
+    /// That a watch is not what its file says now.
+    fn broken_sentence(&self, file: &std::path::Path) -> Option<String> {
+        let report = self.files.iter().find(|report| *report.path == *file)?;
+        let problem = report.problems.first().filter(|_| report.state != Loaded::Loaded)?;
+        let (path, state) = (file.display(), report.state.word());
+        Some(format!("{path} is {state}, so its last valid version stays in effect: {}", told(problem)))
+    }
+
+    /// Status of all watches, or one, before they are asked.
     fn report(&self, name: Option<&str>) -> Result<Report, String> {
         let watches = if let Some(name) = name {
             let disabled = self.supervisor.disabled_watch(name).cloned().map(Shown::Disabled);
@@ -181,7 +213,7 @@ impl Daemon {
         }
     }
 
-    /// What the daemon cannot do at the moment.
+    /// What the daemon cannot do at present.
     fn complaints(&self) -> Vec<String> {
         let ledger = self.runs.ledger().complaint();
         let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
@@ -235,7 +267,7 @@ pub(super) fn done(value: &impl Serialize) -> Answer {
 
 fn disabled_sentence(name: &str, definition: &Definition) -> String {
     let file = definition.file.display();
-    format!("{name} is disabled: {file} says `enabled = false`; take that out to let it run")
+    format!("{name} is disabled: {file} says `enabled = false`; remove that line to enable it")
 }
 
 fn gone(name: &str) -> Answer {

@@ -61,13 +61,17 @@ pub(super) fn headline(record: &Record) -> String {
     if words.is_empty() { record.message.clone() } else { format!("{}: {}", words.join(" "), record.message) }
 }
 
-/// The headline, then all other fields in brackets.
+/// The fields that the message about a run's end, which has an outcome, already contains as words.
+const IN_WORDS: [&str; 6] = ["version", "reason", "attempt", "exit_code", "seconds", "file"];
+
+/// The headline, then all fields that it does not contain, in brackets.
 fn sentence(record: &Record) -> String {
     let mut sentence = headline(record);
+    let is_end = record.fields.iter().any(|(name, _)| *name == "outcome");
     let others: Vec<String> = record
         .fields
         .iter()
-        .filter(|(name, _)| !IN_HEADLINE.contains(name))
+        .filter(|(name, _)| !(IN_HEADLINE.contains(name) || is_end && IN_WORDS.contains(name)))
         .map(|(name, value)| format!("{name}={}", word(&plain(value))))
         .collect();
     if !others.is_empty() {
@@ -179,6 +183,14 @@ mod tests {
         let said = |fields| sentence(&record("succeeded", fields));
         assert_eq!(said(fields), "git stderr: succeeded [run=a-1]");
         assert_eq!(said(&fields[..2]), "git: succeeded [run=a-1]");
+    }
+
+    #[test]
+    fn the_message_of_an_end_does_not_repeat_its_fields() {
+        let fields = &[("watch", "git"), ("run", "a-1"), ("attempt", "2"), ("outcome", "failed")];
+        let said = |fields| sentence(&record("failed (attempt 2)", fields));
+        assert_eq!(said(fields), "git: failed (attempt 2) [run=a-1 outcome=failed]");
+        assert_eq!(said(&fields[..3]), "git: failed (attempt 2) [run=a-1 attempt=2]");
     }
 
     #[test]

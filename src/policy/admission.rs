@@ -1,4 +1,4 @@
-//! What an observed state does: wait for a start, or be skipped and why.
+//! The effect of an observed state: it waits for a start, or is skipped for a reason.
 
 use std::time::Instant;
 
@@ -8,11 +8,11 @@ use super::machine::{Disposition, Entropy, Lifecycle, Machine, Newest};
 use super::waiting::{Entry, Wait};
 use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, RunOnLoad, State};
 
-/// How many states wait at most in parallel mode. Beyond that the newest one waiting is replaced by a
-/// newer one, which then stands for both.
+/// The most states that wait in parallel mode. Beyond that the newest waiting state is replaced by a newer one, which
+/// then stands for both.
 pub(super) const MOST_WAITING: usize = 1024;
 
-/// What a state is worth before run mode and circumstances are asked.
+/// Whether a state should run, before run mode and circumstances are considered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Judgement {
     Run(Reason),
@@ -47,7 +47,7 @@ fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgeme
     }
 }
 
-/// Judges a state that came after another.
+/// Judges a state that follows another.
 fn judge_later(policy: &PolicySpec, before: &Newest, absent: bool) -> Judgement {
     if !absent {
         Judgement::Run(Reason::Change)
@@ -83,7 +83,7 @@ impl<S: Entropy> Machine<S> {
                 }
                 let baseline = if self.recover { Baseline::Interrupted } else { baseline };
                 let judgement = judge_first(&self.policy, baseline, absent);
-                // A machine that is on its way out leaves the judging of a first state to its successor.
+                // A retiring machine leaves the judging of a first state to its successor.
                 let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending);
                 if matches!(self.lifecycle, Lifecycle::Serving) || owed {
                     judgement
@@ -108,7 +108,7 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// Whether an adopted run was given this first state: then it waits for that run.
+    /// Whether an adopted run has this first state: then it waits for that run.
     fn recognise(&mut self, state: &State) -> bool {
         if state.content.is_absent() && self.policy.on_delete == OnDelete::Ignore {
             return false;
@@ -121,7 +121,7 @@ impl<S: Entropy> Machine<S> {
         known
     }
 
-    /// A state that is to be run meets the run mode.
+    /// Applies the run mode to a state that should run.
     fn admit(
         &mut self,
         now: Instant,
@@ -165,8 +165,8 @@ impl<S: Entropy> Machine<S> {
         Disposition::Open
     }
 
-    /// The key is gone and that runs nothing: what waited with an older state is not run with it any more.
-    /// In parallel mode only what could still be replaced goes; every other update has its run.
+    /// The key is deleted and that runs nothing: a waiting older state is dropped. In parallel mode only an entry that could
+    /// still be replaced is dropped; every other update gets its run.
     fn drop_outdated(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let parallel = matches!(self.policy.run_mode, RunMode::Parallel { .. });
         let each = parallel && !self.is_suspended();
@@ -181,8 +181,8 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and
-    /// nothing has it in hand. In discard mode that is so after the run that made it be discarded, too.
+    /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and no run has it. In
+    /// discard mode that includes a state that was discarded because of the current run.
     pub(super) fn catch_up(&mut self, now: Instant) {
         if self.is_suspended() || !self.waiting.is_empty() {
             return;

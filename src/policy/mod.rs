@@ -18,7 +18,7 @@
 //! | `past` | what is known about a first state: ledger, predecessor, fault |
 //! | `explain`, `history` | facts for people |
 //!
-//! Where the contract leaves room, the machine does this:
+//! Where the contract leaves a choice, the machine does this:
 //!
 //! - Waiting continues while the action runs: an update that settled meanwhile starts as soon as there is room.
 //!   A slot request is withdrawn while an update settles again.
@@ -44,7 +44,7 @@ mod tests;
 mod waiting;
 
 pub use effect::{Answer, Effect, Refusal, Sent, SkipReason};
-pub use explain::{NewestState, Obstacle, Phase};
+pub use explain::{Explanation, NewestState, Obstacle, Phase};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
 pub use past::{Past, Predecessor};

@@ -12,7 +12,7 @@ use super::manual;
 
 /// Each page by its name.
 pub(super) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    // `help` only repeats what the pages say, so there is no page that could be referred to.
+    // `help` only repeats the pages, so a page that refers to it would be useless.
     let without_help = |command: Command| command.mut_subcommand("help", |help| help.hide(true));
     let mut program = Cli::command();
     program.build();
@@ -31,7 +31,7 @@ pub(super) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 
 fn page(name: &str, command: Command) -> io::Result<Vec<u8>> {
     let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    // The version is at the foot of the page, and what follows the options gets headings of its own.
+    // The version is at the foot of the page, and the text after the options gets headings of its own.
     let command = command.after_help(Resettable::Reset).version(Resettable::Reset);
     let mut page = Vec::new();
     Man::new(command)

@@ -1,6 +1,6 @@
-//! `twitcher generate`: what a package ships and the program knows best: manual pages, completions, schemas.
+//! `twitcher generate`: files for packages that the program can generate: manual pages, completions, schemas.
 //!
-//! Hidden, for those who build packages.
+//! Hidden, for packagers.
 
 mod commands;
 mod manual;
@@ -33,15 +33,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What each shell runs on Tab. Ours, because the library's put keys on bash's line unquoted, split URLs at their colons,
-/// and know nothing of a word that begins with a quote.
+/// The completion script of each shell. Our own, because the library's put keys on bash's line unquoted, split URLs at their
+/// colons, and fail on a word that begins with a quote.
 const COMPLETIONS: [(&str, &str); 3] = [
     ("bash-completion/completions/twitcher", include_str!("twitcher.bash")),
     ("fish/vendor_completions.d/twitcher.fish", include_str!("twitcher.fish")),
     ("zsh/site-functions/_twitcher", include_str!("twitcher.zsh")),
 ];
 
-/// Every file by its place.
+/// Every file by its path.
 fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let pages = commands::pages()
         .map_err(|error| Failure::new(format!("cannot write the manual pages of the commands: {error}")))?;

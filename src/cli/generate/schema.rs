@@ -1,6 +1,6 @@
 //! JSON schemas of watch files and of `twitcher.conf`, for editors that complete fields (Taplo, VS Code).
 //!
-//! They help while one types; what holds is decided by the program, which knows more than a schema can say.
+//! They help while typing; the program itself decides what is valid, and checks more than a schema can express.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 /// Of watch files.
 pub(super) fn watch() -> Value {
     let mut table = object(WATCH);
-    // `key` has another name, and the command has two forms.
+    // `key` has an alias, and a watch has either `action` or `script`.
     table["required"] = json!([]);
     table["allOf"] = json!([
         { "oneOf": [{ "required": ["key"] }, { "required": ["znode"] }] },

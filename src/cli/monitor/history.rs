@@ -1,4 +1,4 @@
-//! Changes of etcd: its history, change by change, none lost or doubled across connections.
+//! Changes of etcd from its history, none lost or repeated across connections.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,12 +13,11 @@ use crate::store::{StoreError, StoreSpec};
 use crate::tree::place::key_text;
 use crate::watch::{Key, Version};
 
-/// Between attempts, as the driver waits.
+/// Back-off between attempts, as in the driver.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Where nothing tells that all of the past was told, that long without a word does. etcd catches up in steps of
-/// 100 ms.
+/// If nothing marks the end of the past changes, silence for this long does. etcd sends them in steps of 100 ms.
 const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) async fn follow(
@@ -49,20 +48,20 @@ struct Following<'a> {
     key: &'a Key,
     history: History,
     printer: Printer,
-    /// The revision that the store had reached when we began to look.
+    /// The store's revision when monitoring started.
     past: i64,
-    /// The newest changes, while they are still collected.
+    /// The newest changes, while they are still being collected.
     newest: Option<Newest>,
     began: bool,
 }
 
-/// The newest changes of those that were told so far.
+/// The newest of the changes printed so far.
 struct Newest {
     count: usize,
     changes: VecDeque<Happened>,
-    /// The highest revision of any key that exists: it is told before all is.
+    /// The highest revision of any existing key: it is printed before all changes have been.
     known: i64,
-    /// Whether that was told.
+    /// Whether that was printed.
     seen: bool,
     oldest: Option<i64>,
 }
@@ -89,7 +88,7 @@ impl Following<'_> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut down = false;
         loop {
-            // Deletions after the newest key's change have no key that would tell of them.
+            // Deletions after the newest key's change are visible in no key.
             let patient = self.newest.as_ref().is_some_and(|newest| newest.seen);
             let told = tokio::select! {
                 told = self.history.next() => told,
@@ -127,7 +126,7 @@ impl Following<'_> {
                 }
                 if let Some(newest) = &mut self.newest {
                     newest.known = newest.known.max(known);
-                    // Nothing exists: only deletions can be told.
+                    // Nothing exists: only deletions can follow.
                     newest.seen |= newest.known == 0;
                 }
                 Ok(())
@@ -142,7 +141,7 @@ impl Following<'_> {
             Told::Compacted { oldest } => {
                 if let Some(newest) = &mut self.newest {
                     newest.oldest = Some(oldest);
-                    // What exists may be older than all that is known.
+                    // All existing keys may be older than the known history.
                     newest.seen |= newest.known < oldest;
                 } else {
                     note(&format!(

@@ -1,7 +1,7 @@
 //! `twitcher monitor`: every change of a subtree, one a line.
 //!
-//! etcd tells its history, change by change, also backwards ([`history`]); other stores show states, and what
-//! differs from one to the next is what changed ([`states`]).
+//! etcd delivers its history, change by change ([`history`]); other stores deliver states, and the differences between
+//! consecutive states are the changes ([`states`]).
 
 mod history;
 mod line;
@@ -18,7 +18,7 @@ use crate::store::StoreSpec;
 use crate::watch::Key;
 use line::Printer;
 
-/// How often is looked whether anybody still reads.
+/// How often to check that the reader still exists.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Print every change of a subtree, one a line
@@ -44,7 +44,7 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
-/// Watches until nobody reads any more.
+/// Runs until the reader is gone.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let spec = args.store.spec(common)?;
     let of_etcd = spec.url.kind().facts().keeps_history;
@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
             spec.url
         )));
     }
-    // A store that is not there at all is said at once; one that goes later is waited for. So is what may not be read.
+    // A store that does not exist is an error; one that is lost later is waited for, and so is a key without permission.
     let opened = args.store.open(common).await?;
     opened.access.admits(&args.key).map_err(failure)?;
     drop(opened);
@@ -66,14 +66,14 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
 }
 
-/// Says something beside the changes.
+/// Prints a message beside the changes.
 fn note(text: &str) {
     use std::io::Write;
     // Standard error may be closed.
     let _ = writeln!(std::io::stderr().lock(), "twitcher: {text}");
 }
 
-/// Says on a terminal, which shows nothing else until something changes, that from now on nothing is missed.
+/// On a terminal, which shows nothing until something changes, says that from now on nothing is missed.
 fn note_watching(key: &Key, spec: &StoreSpec) {
     use std::io::IsTerminal;
     if std::io::stderr().is_terminal() {
@@ -81,7 +81,7 @@ fn note_watching(key: &Key, spec: &StoreSpec) {
     }
 }
 
-/// Resolves when standard output is a pipe that nobody reads any more; never, where that cannot be seen.
+/// Resolves when standard output is a pipe whose reader is gone; never if that cannot be detected.
 async fn unread() {
     use std::os::fd::AsFd;
     let output = std::io::stdout();

@@ -1,4 +1,4 @@
-//! `twitcher status`: what needs attention, at a glance, and in full for the watches that are named.
+//! `twitcher status`: what needs attention, at a glance, and details of the named watches.
 
 mod check;
 mod condition;
@@ -61,9 +61,9 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
 }
 
-/// The status of the watches that are meant, as it came and as it is understood.
+/// The status of the selected watches, raw and parsed.
 async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status), Failure> {
-    // A single watch is all that the daemon has to ask.
+    // A single watch can be requested from the daemon alone.
     let name = args.names.first().filter(|name| args.names.len() == 1 && !is_glob(name));
     let mut value = common.ask(&Request::Status { name: name.cloned() }).await?;
     let mut status: Status = super::understand(value.clone())?;
@@ -84,7 +84,7 @@ async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status)
     Ok((value, status))
 }
 
-/// What is printed, of at most so many lines.
+/// The output, of at most this many lines.
 fn shown(args: &Args, value: &serde_json::Value, status: &Status, lines: usize) -> String {
     if args.json {
         return format!("{value}\n");
@@ -112,12 +112,12 @@ async fn follow(args: &Args, common: &Common) -> Result<(), Failure> {
                 let rows = if screen { rows.saturating_sub(1).max(2) } else { usize::MAX };
                 shown(args, &value, &status, rows)
             }
-            // A daemon that is restarted comes back.
+            // A restarting daemon comes back.
             Err(failure) if screen => format!("{failure}\n"),
             Err(failure) => return Err(failure),
         };
         if screen {
-            // From the top, each line cleared to its end, and what is below cleared: nothing flickers.
+            // From the top, clearing each line to its end and everything below, so that nothing flickers.
             let text = text.replace('\n', "\x1b[K\n");
             print(&format!("\x1b[H{text}\x1b[J"))?;
         } else {

@@ -1,5 +1,6 @@
-//! How a run ended: judged by the watch's `success_codes`, and logged.
+//! Judges the end of a run by the watch's `success_codes`, and logs it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::ledger::LiveRun;
@@ -9,9 +10,9 @@ use crate::watch::{Outcome, Reason, RunId, RunRecord, Verdict, WatchName};
 /// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::daemon) struct End {
-    /// What became of its process.
+    /// The outcome of its process.
     pub(in crate::daemon) outcome: Outcome,
-    /// What that means.
+    /// What the outcome means.
     pub(in crate::daemon) verdict: Verdict,
     /// The outcome in one word.
     pub(in crate::daemon) word: &'static str,
@@ -19,7 +20,7 @@ pub(in crate::daemon) struct End {
     pub(super) output_tail: String,
     /// How long it took.
     pub(super) took: Duration,
-    /// It is not counted as done, but repeated at the next start of the daemon.
+    /// The run does not count as ended, but is repeated at the next start of the daemon.
     pub(super) repeat_at_next_start: bool,
 }
 
@@ -42,7 +43,7 @@ impl End {
     }
 
     /// Logs the end. `dismissed`: twitcher ended the run for a reason of its own.
-    pub(super) fn log(&self, watch: &WatchName, about: &Facts<'_>, dismissed: bool) {
+    pub(super) fn log(&self, watch: &WatchName, file: &Path, about: &Facts<'_>, dismissed: bool) {
         let word = self.word;
         let how = match &self.outcome {
             Outcome::Exited(0) => String::new(),
@@ -54,16 +55,22 @@ impl End {
         };
         let Facts { run, reason, version, attempt, .. } = about;
         let (reason, seconds) = (reason.word(), self.took.as_secs_f64());
+        let (exit_code, file) = (self.outcome.exit_code(), file.display());
         let text =
             format!("{word}{how} after {seconds:.3} s ({reason}, version {version}, attempt {attempt})");
+        // A macro, because the level is part of what a call site is.
+        macro_rules! line {
+            ($level:ident, $text:literal) => {
+                tracing::$level!(
+                    watch = %watch, run = %run, version = %version, reason, attempt = *attempt, outcome = word,
+                    exit_code, seconds = (seconds * 1000.0).round() / 1000.0, file = %file, $text
+                )
+            };
+        }
         match self.verdict {
-            Verdict::Succeeded => tracing::info!(watch = %watch, run = %run, outcome = word, "{text}"),
-            Verdict::Failed if dismissed => {
-                tracing::info!(watch = %watch, run = %run, outcome = word, "{text}; twitcher ended it");
-            }
-            Verdict::Failed | Verdict::Unknown => {
-                tracing::warn!(watch = %watch, run = %run, outcome = word, "{text}");
-            }
+            Verdict::Succeeded => line!(info, "{text}"),
+            Verdict::Failed if dismissed => line!(info, "{text}; twitcher ended it"),
+            Verdict::Failed | Verdict::Unknown => line!(warn, "{text}"),
         }
     }
 }

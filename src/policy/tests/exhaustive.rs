@@ -1,7 +1,7 @@
-//! Every input sequence, for every run mode and each option that decides, as deep as some seconds allow.
+//! Every input sequence, for every run mode and each option, as deep as a few seconds allow.
 //!
-//! Breadth first, one second at a time; a situation that was met before (in normal form) is not explored
-//! again. Every input is judged, and from every situation the watch must end well.
+//! Breadth first, one second at a time; a situation that was met before (in normal form) is not explored again. Every input
+//! is judged, and from every situation the watch must end well.
 //!
 //! `TWITCHER_POLICY_SITUATIONS=20000 cargo test policy::tests::exhaustive` searches that many situations a scene.
 
@@ -43,11 +43,11 @@ struct Scene {
     policy: Arc<PolicySpec>,
     alphabet: Alphabet,
     standing: Suspension,
-    /// The order of the state that an adopted run was given.
+    /// The sequence number of an adopted run's state.
     adopted: Option<u64>,
 }
 
-/// One step of a sequence: the clock goes on without the machine being told, or the machine is told.
+/// One step of a sequence: the clock advances without an input, or there is an input.
 #[derive(Clone)]
 enum Step {
     Tick,
@@ -78,7 +78,7 @@ impl Step {
 struct Situation {
     machine: Machine<Counter>,
     judge: Judge,
-    /// The clock went on since the machine was last told something.
+    /// The clock advanced since the last input.
     ticked: bool,
     path: Vec<Step>,
     begin: Instant,
@@ -126,7 +126,7 @@ impl Situation {
         } else {
             &[Baseline::Unknown][..]
         };
-        // More of them wait like these do, and each makes all that follows longer.
+        // More waiting entries behave like these, and lengthen every sequence.
         let baselines = if judge.unfated.len() < 4 { baselines } else { &[] };
         for baseline in baselines {
             let mut tell =
@@ -162,7 +162,7 @@ impl Situation {
             steps.push(Step::Tell(Input::Stop { deadline: now + seconds(1) }));
             steps.push(Step::Tell(Input::Stop { deadline: now }));
         }
-        // Up to one second late; and on, where only the interval still matters.
+        // Up to one second late; or further, where only the interval still matters.
         let interval = judge.last_start.is_some_and(|(_, at)| now < at + judge.policy.min_interval);
         if interval || self.machine.poll_timeout().is_some_and(|at| now < at + seconds(1)) {
             steps.push(Step::Tick);
@@ -193,7 +193,7 @@ impl Situation {
             if self.judge.asked || self.ticked {
                 return Ok(());
             }
-            // Late: a slot nobody asked for, an end of nothing, a state of before.
+            // Late: a slot that was not requested, the end of an unknown run, an old state.
             let mut machine = self.machine.clone();
             let slot = machine.handle(self.judge.now, Input::Slot);
             let end = RunEnd { run: run(77), verdict: Verdict::Failed };
@@ -246,7 +246,7 @@ fn explore(scene: &Scene, budget: usize) -> Result<Explored, String> {
     Ok(Explored { situations: met.len(), depth, complete: frontier.is_empty() })
 }
 
-/// One option after the other over a plain policy, each with the inputs that it matters for.
+/// One option after the other on a plain policy, each with the inputs that it affects.
 fn scenes(run_mode: RunMode) -> Vec<Scene> {
     let plain = policy(run_mode);
     let none = Alphabet::default();
@@ -346,7 +346,7 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
     scenes
 }
 
-/// Situations a scene, unless more are asked for. The option that needs most to get `SHALLOWEST` deep decides.
+/// Situations for each scene, by default. The option that needs most to reach `SHALLOWEST` decides.
 const BUDGET: usize = 300;
 const SHALLOWEST: usize = 3;
 

@@ -61,7 +61,7 @@ impl Entrance {
         self.endpoints.len() as u64
     }
 
-    /// Connects to the member whose turn it is.
+    /// Connects to the next member in rotation.
     pub(super) async fn connect(&self, attempt: u64) -> Result<Connection, StoreError> {
         let turn = usize::try_from(attempt % self.members().max(1)).unwrap_or(0);
         let Some(server) = self.endpoints.get(turn) else {

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::store::session::{Reading, TargetId};
 use crate::watch::Key;
 
-/// A read can be ahead of the events of a watch. A watch that still delivers none after this time is taken for deaf.
+/// A read can be ahead of a watch's events. A watch that delivers none within this time counts as deaf.
 pub(super) const EVENTS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
 /// Why targets are read.
@@ -55,9 +55,9 @@ pub(super) struct Job {
 /// A job's end.
 pub(super) struct FinishedJob {
     pub(super) job: Job,
-    /// The highest revision that was known when the job began.
+    /// The highest revision known when the job began.
     pub(super) not_below: i64,
-    /// One for each that was asked, in order.
+    /// One for each target, in order.
     pub(super) outcomes: Vec<Outcome>,
 }
 
@@ -113,8 +113,8 @@ async fn read_one(
     read_range(kv, wanted, part).await
 }
 
-/// Sends a linearizable read, which only a member with a quorum can answer: one that is cut off accepts connections and
-/// serves nothing. A denied read counts as an answer.
+/// Sends a linearizable read, which only a member with a quorum can answer: a partitioned member accepts connections but
+/// answers none. A denied read counts as an answer.
 pub(super) async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), StoreError> {
     let what = || format!("read from etcd at {}", reader.server);
     let Ok(top) = Key::new("/") else { return Ok(()) };

@@ -24,15 +24,15 @@ const OPEN: Duration = Duration::from_secs(10);
 /// One watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Watch {
-    /// Ours, above zero: the server's own first number is zero, which a refused watch carries too.
+    /// Our own number, above zero: the server's first number is zero, which a refused watch has too.
     pub(super) number: i64,
     pub(super) target: TargetId,
     pub(super) range: Range,
-    /// The first revision that is of interest.
+    /// The first revision to deliver.
     pub(super) from: i64,
 }
 
-/// What came on which stream.
+/// A response and its stream.
 type Told = (u64, Result<PbWatchResponse, Error>);
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ enum Ask {
 /// All watch streams of one session.
 pub(super) struct Streams {
     answers: SelectAll<BoxStream<'static, Told>>,
-    /// The newest takes new watches. The others are full or have an old token, and keep the watches they have.
+    /// The newest one takes new watches. The others are full or have an old token, and keep the watches they have.
     open: BTreeMap<u64, Stream>,
     opened: u64,
     watches: BTreeMap<i64, Place>,
@@ -65,7 +65,7 @@ struct Place {
     target: TargetId,
 }
 
-/// A stream that was just opened, with its first watch.
+/// A newly opened stream, with its first watch.
 pub(super) struct Opened {
     first: Watch,
     asks: mpsc::UnboundedSender<Ask>,
@@ -116,7 +116,7 @@ async fn forward(mut asks: mpsc::UnboundedReceiver<Ask>, mut sender: WatchReques
             Ask::Watch(watch) => sender.watch(watch.range.start.clone(), Some(watch.options())).await,
             Ask::Cancel(number) => sender.cancel(number).await,
         };
-        // The stream's end is noticed where its answers are read.
+        // The end of the stream is noticed by its reader.
         if sent.is_err() {
             return;
         }
@@ -181,7 +181,7 @@ impl Streams {
         self.opened += 1;
         let place = Place { stream: self.opened, target: opened.first.target };
         self.watches.insert(opened.first.number, place);
-        // The end of a stream is an error: we end none.
+        // The end of a stream is an error: this side never ends one.
         let end = futures::stream::once(async {
             Err(Error::WatchError("the server ended the watch stream".to_owned()))
         });
@@ -197,7 +197,7 @@ impl Streams {
         }
     }
 
-    /// The next answer on any stream, under the number of the watch that it is about.
+    /// The next response on any stream, with the number of its watch.
     pub(super) async fn next(&mut self) -> Result<PbWatchResponse, Error> {
         let Some((stream, answer)) = self.answers.next().await else { return std::future::pending().await };
         let mut response = answer?;
@@ -205,7 +205,7 @@ impl Streams {
             && let Some(stream) = self.open.get_mut(&stream)
         {
             let asked = stream.unacknowledged.pop_front();
-            // etcd before 3.5 refuses a watch under no number.
+            // etcd before 3.5 refuses a watch without a number.
             if response.watch_id <= 0 {
                 response.watch_id = asked.unwrap_or(response.watch_id);
             }

@@ -1,5 +1,5 @@
-//! What somebody else changes between the reading of a load and its writing is a conflict: never overwritten, and said.
-//! The proxy holds back what the load sends once it has the answer to its reading.
+//! A concurrent change between the reading of a load and its writing is a conflict: it is reported, never overwritten.
+//! The proxy holds back the load's requests once the load has the answers to its reads.
 
 use crate::fixture::etcd::Etcd;
 use crate::fixture::program::{Program, good, run};
@@ -7,7 +7,7 @@ use crate::fixture::proxy::Proxy;
 use crate::fixture::server::wait_for;
 use crate::fixture::zookeeper::ZooKeeper;
 
-/// Answers to reading `/top` are larger than this, with one value that is, and all before them smaller.
+/// Answers to reading `/top` are larger than this, because of one value; all earlier ones are smaller.
 const ANSWER: usize = 30 << 10;
 
 /// A load that has read, and has not written.
@@ -21,12 +21,12 @@ struct Held {
 type Place = (&'static str, u16);
 
 impl Held {
-    /// Starts to load a document at `/top`, where the large value is beside what a test has put there.
+    /// Starts to load a document at `/top`, where the large value is beside the test's own keys.
     fn start(place: Place, args: &[&str], document: &str) -> Self {
         Self::start_deep(place, args, document, "zzz")
     }
 
-    /// The same with a path for the large value, which has to be among the last that are read.
+    /// The same with a path for the large value, which must be among the last that are read.
     fn start_deep((scheme, port): Place, args: &[&str], document: &str, path: &str) -> Self {
         let direct = format!("{scheme}://127.0.0.1:{port}");
         let large = "x".repeat(40 << 10);
@@ -35,7 +35,7 @@ impl Held {
         proxy.hold_after_answer(ANSWER);
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("document.yaml");
-        // Where the rest is deleted, it may go as well.
+        // If the rest is deleted, it may go as well.
         let same = if args.is_empty() { format!("{path}: {large}\n") } else { String::new() };
         std::fs::write(&file, format!("{document}{same}")).unwrap();
         let url = format!("{scheme}://127.0.0.1:{}", proxy.port());
@@ -46,13 +46,13 @@ impl Held {
         Self { direct, proxy, load }
     }
 
-    /// What another does meanwhile.
+    /// A concurrent change.
     fn meanwhile(self, args: &[&str]) -> Self {
         good(&self.direct, args);
         self
     }
 
-    /// Lets the load write; what it says when that fails.
+    /// Lets the load write; returns its error.
     #[track_caller]
     fn fails(mut self) -> String {
         self.proxy.heal();
@@ -63,13 +63,13 @@ impl Held {
     }
 }
 
-/// What is at a key: `None` where nothing is.
+/// The value of a key; `None` if it does not exist.
 fn value(url: &str, key: &str) -> Option<String> {
     let output = run(url, &["get", key]);
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
 }
 
-/// What another does while `/top/a`, `/top/b` and `/top/new` are loaded, or `/top/b` is deleted.
+/// Concurrent changes while `/top/a`, `/top/b` and `/top/new` are loaded, or `/top/b` is deleted.
 fn nothing_of_others_is_overwritten(place: Place) {
     let url = format!("{}://127.0.0.1:{}", place.0, place.1);
     let merge: (&[&str], _) = (&[], "a: mine\nb: mine\nnew: mine\n");
@@ -94,7 +94,7 @@ fn nothing_of_others_is_overwritten(place: Place) {
     }
 }
 
-/// What has nothing to do with the document is in nobody's way.
+/// Keys that are not in the document do not interfere.
 fn what_is_beside_it_may_change(place: Place) {
     let url = format!("{}://127.0.0.1:{}", place.0, place.1);
     for key in ["/top/a", "/top/b", "/top/c"] {
@@ -110,22 +110,22 @@ fn what_is_beside_it_may_change(place: Place) {
 }
 
 #[test]
-fn a_load_overwrites_nothing_of_others_in_etcd() {
+fn a_load_overwrites_no_concurrent_change_in_etcd() {
     let etcd = Etcd::start();
     nothing_of_others_is_overwritten(("etcd", etcd.port()));
     what_is_beside_it_may_change(("etcd", etcd.port()));
 }
 
 #[test]
-fn a_load_overwrites_nothing_of_others_in_zookeeper() {
+fn a_load_overwrites_no_concurrent_change_in_zookeeper() {
     let server = ZooKeeper::start();
     nothing_of_others_is_overwritten(("zookeeper", server.port()));
     what_is_beside_it_may_change(("zookeeper", server.port()));
 }
 
-/// A directory is read without its lock, and written with it: who waits for the lock has read.
+/// A directory is read without its lock and written with it: a load that waits for the lock has read.
 #[test]
-fn a_load_overwrites_nothing_of_others_in_a_directory() {
+fn a_load_overwrites_no_concurrent_change_in_a_directory() {
     let (_place, url) = super::directory();
     let root = std::path::Path::new(url.strip_prefix("dir://").unwrap());
     good(&url, &["put", "/a", "old"]);
@@ -147,7 +147,7 @@ fn a_load_overwrites_nothing_of_others_in_a_directory() {
             &[["load", file.to_str().unwrap(), "--timeout", "60s"].as_slice(), args].concat(),
         );
         wait_for("the load to wait for the lock", || load.has_open(&lock));
-        // Whoever does not know the lock, as an editor.
+        // A writer that does not use the lock, such as an editor.
         match theirs {
             Some(theirs) => std::fs::write(root.join("b"), theirs).unwrap(),
             None => std::fs::remove_file(root.join("b")).unwrap(),
@@ -168,9 +168,9 @@ fn a_load_overwrites_nothing_of_others_in_a_directory() {
     }
 }
 
-/// A node that has children and an empty value may get one of somebody else's, and a node that is to be deleted a child.
+/// A node with children and an empty value may get a value meanwhile, and a node that is to be deleted a child.
 #[test]
-fn a_load_overwrites_no_node_that_had_no_value_in_zookeeper() {
+fn a_load_overwrites_no_concurrent_change_of_an_empty_node_in_zookeeper() {
     let server = ZooKeeper::start();
     let place = ("zookeeper", server.port());
     let url = server.url();
@@ -189,9 +189,9 @@ fn a_load_overwrites_no_node_that_had_no_value_in_zookeeper() {
     assert_eq!(value(&url, "/top/a/c").as_deref(), Some("theirs"));
 }
 
-/// The first chunk is made before the second meets the conflict: of that one nothing is.
+/// The first chunk is made before the second meets the conflict: nothing of the second is made.
 #[test]
-fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_etcd() {
+fn a_conflict_in_a_later_chunk_reports_what_was_written_in_etcd() {
     let etcd = Etcd::start();
     let url = etcd.url();
     let document = |value: &str| -> String {
@@ -221,7 +221,7 @@ fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_etcd() {
 }
 
 #[test]
-fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_zookeeper() {
+fn a_conflict_in_a_later_chunk_reports_what_was_written_in_zookeeper() {
     let server = ZooKeeper::start();
     let url = server.url();
     for key in ["/top/a", "/top/b", "/top/c"] {
@@ -241,9 +241,9 @@ fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_zookeeper() {
     }
 }
 
-/// A server that goes away without an answer may have made the changes.
+/// A server that disappears without an answer may have made the changes.
 #[test]
-fn what_may_have_been_made_is_not_denied_in_etcd() {
+fn an_unanswered_change_is_not_called_undone_in_etcd() {
     let mut etcd = Etcd::start();
     let held = Held::start(("etcd", etcd.port()), &[], "a: mine\nb: mine\n");
     etcd.kill();
@@ -253,7 +253,7 @@ fn what_may_have_been_made_is_not_denied_in_etcd() {
 }
 
 #[test]
-fn what_may_have_been_made_is_not_denied_in_zookeeper() {
+fn an_unanswered_change_is_not_called_undone_in_zookeeper() {
     let mut server = ZooKeeper::start();
     let held = Held::start(("zookeeper", server.port()), &[], "a: mine\nb: mine\n");
     server.kill();

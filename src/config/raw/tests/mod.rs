@@ -1,4 +1,4 @@
-//! What is said about bad files: one message of each kind, as it is printed. Watches are lowered too, as a file is.
+//! The messages about bad files: one of each kind, as printed. Watches are also lowered, as for a real file.
 
 use std::path::Path;
 
@@ -37,12 +37,12 @@ fn printed(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
-/// What is said about a watch file.
+/// The messages about a watch file.
 fn said(text: &str) -> String {
     printed(&load(text).1)
 }
 
-/// What is said about a line of an otherwise good watch: its first line and its help.
+/// The messages about one line of an otherwise valid watch: first line and help.
 fn about(line: &str) -> String {
     let text = format!("[[watch]]\nkey = \"/git/head\"\naction = \"true\"\n{line}\n");
     let problems = load(&text).1;
@@ -54,7 +54,7 @@ fn about(line: &str) -> String {
     problems.iter().map(short).collect::<Vec<_>>().join("\n")
 }
 
-/// What is said about twitcher.conf.
+/// The messages about twitcher.conf.
 fn said_of_settings(text: &str) -> String {
     let conf = settings(Path::new("twitcher.conf").into(), text, &Local::named("host"));
     printed(&lower::settings(&conf).1)

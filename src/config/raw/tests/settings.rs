@@ -1,4 +1,4 @@
-//! What is said about a bad `twitcher.conf`.
+//! The messages about a bad `twitcher.conf`.
 
 use super::said_of_settings;
 

@@ -1,4 +1,4 @@
-//! Values that are wrong by themselves, and those that do not go together.
+//! Values that are invalid by themselves, and invalid combinations.
 
 use super::{about, said};
 
