@@ -245,7 +245,7 @@ fn an_interrupted_load_reports_what_it_has_done() {
     etcd.freeze();
     load.signal(nix::sys::signal::Signal::SIGINT);
     assert_eq!(load.code(), Some(130));
-    assert!(load.err().contains("; what was made before it stays: "), "{}", load.err());
+    assert!(load.err().contains("; the changes before it are kept: "), "{}", load.err());
     assert!(load.err().contains(" of 20000 changes, the last to /top/k"), "{}", load.err());
     etcd.thaw();
 }
@@ -261,7 +261,7 @@ fn a_long_load_shows_a_progress_bar_on_a_terminal() {
     terminal.shows("/20000 █");
     etcd.kill();
     let screen = terminal.shows("twitcher: ");
-    assert!(screen.contains("what was made before it stays: "), "{screen}");
+    assert!(screen.contains("the changes before it are kept: "), "{screen}");
     assert!(screen.contains("; whether the next 128 changes, up to /top/k"), "{screen}");
     assert!(screen.contains(", were made is not known; `--dry-run` shows what is left"), "{screen}");
     assert!(!screen.contains('█'), "{screen}");
@@ -280,7 +280,7 @@ fn a_change_made_in_between_is_a_conflict(url: &str) {
     terminal.types("y");
     terminal.press("Enter");
     let screen = terminal.shows("status ");
-    assert!(screen.contains("status 1") && screen.contains("was changed by somebody else"), "{screen}");
+    assert!(screen.contains("status 1") && screen.contains("was changed meanwhile"), "{screen}");
     assert_eq!(good(url, &["get", "/c/b"]), "new");
 }
 

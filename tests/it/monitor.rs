@@ -151,7 +151,7 @@ fn an_unreadable_key_is_reported_until_it_becomes_readable() {
     let looped = place.path().join("m");
     std::os::unix::fs::symlink("m", &looped).unwrap();
     let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
-    monitor.complains("/m cannot be watched, and is waited for: ");
+    monitor.complains("/m cannot be watched, waiting for it: ");
     std::fs::remove_file(&looped).unwrap();
     monitor.complains("/m can be watched again");
     wake(store, &monitor);
@@ -169,7 +169,7 @@ async fn a_denied_node_is_reported() {
     let private = CreateMode::Persistent.with_acls(Acls::creator_all());
     client.create("/private", b"", &private).await.unwrap();
     let monitor = Program::start(&server.url(), &["monitor", "/"]);
-    tokio::task::block_in_place(|| monitor.complains("/ cannot be watched, and is waited for: "));
+    tokio::task::block_in_place(|| monitor.complains("/ cannot be watched, waiting for it: "));
     client.delete("/private", None).await.unwrap();
     tokio::task::block_in_place(|| monitor.complains("/ can be watched again"));
 }

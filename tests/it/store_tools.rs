@@ -63,9 +63,9 @@ fn the_tools_work(tool: &Tool) {
     let version = shown["version"].as_str().unwrap();
     tool.good(&["put", "/a/b", "new", "--if-version", version], b"");
     let error = tool.bad(1, &["put", "/a/b", "newer", "--if-version", version], b"");
-    assert!(error.contains("/a/b was changed by somebody else"), "{error}");
+    assert!(error.contains("/a/b was changed meanwhile"), "{error}");
     let error = tool.bad(1, &["put", "/a/b", "newer", "--if-absent"], b"");
-    assert!(error.contains("/a/b was changed by somebody else"), "{error}");
+    assert!(error.contains("/a/b was changed meanwhile"), "{error}");
     assert_eq!(tool.good(&["get", "/a/b"], b""), b"new");
 
     // A document: compared, merged, and loaded as a replacement.

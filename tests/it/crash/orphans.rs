@@ -44,7 +44,7 @@ fn the_action_of_a_removed_watch_is_waited_for_and_recorded() {
     let (mut daemon, _pid) = killed_at_work("");
     daemon.remove("a.toml");
     daemon.run();
-    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    daemon.until_file("log", |log| log.contains("of a watch that is no longer defined"));
     assert!(remembered_as_live(&daemon));
     std::fs::write(daemon.path("gate"), "").unwrap();
     // Its output is still read, so that it does not block on a full pipe.
@@ -59,7 +59,7 @@ fn a_watch_that_comes_back_adopts_its_action() {
     let (there, away) = (daemon.path("config/a.toml"), daemon.path("a.toml"));
     std::fs::rename(&there, &away).unwrap();
     daemon.run();
-    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    daemon.until_file("log", |log| log.contains("of a watch that is no longer defined"));
     std::fs::rename(&away, &there).unwrap();
     let watch = daemon.until_watch("a", |watch| watch["state"] == "running");
     assert_eq!(watch["running"][0]["pid"], pid.as_raw(), "the same process");
@@ -100,7 +100,7 @@ fn a_stop_also_ends_the_action_of_a_removed_watch() {
     let settings = daemon.read("config/twitcher.conf").replace("'1h'", "'100ms'");
     daemon.write("twitcher.conf", &settings);
     daemon.run();
-    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    daemon.until_file("log", |log| log.contains("of a watch that is no longer defined"));
     assert!(daemon.stop().success());
     assert!(!std::fs::exists(format!("/proc/{pid}/exe")).unwrap(), "it still runs");
 }

@@ -87,7 +87,7 @@ fn nothing_of_others_is_overwritten(place: Place) {
         }
         run(&url, &["del", "/top/new"]);
         let said = Held::start(place, args, document).meanwhile(meanwhile).fails();
-        assert!(said.contains(&format!("{key} was changed by somebody else")), "{meanwhile:?}: {said}");
+        assert!(said.contains(&format!("{key} was changed meanwhile")), "{meanwhile:?}: {said}");
         assert!(said.contains("; nothing was changed"), "{meanwhile:?}: {said}");
         assert_eq!(value(&url, key).as_deref(), theirs, "{meanwhile:?}");
         assert_eq!(value(&url, "/top/a").as_deref(), Some("old"), "{meanwhile:?}: half of it was written");
@@ -155,11 +155,11 @@ fn a_load_overwrites_no_concurrent_change_in_a_directory() {
         held.unlock().unwrap();
         let (code, said) = (load.code(), load.err());
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("/b was changed by somebody else"), "{said}");
+        assert!(said.contains("/b was changed meanwhile"), "{said}");
         assert_eq!(std::fs::read_to_string(root.join("b")).ok().as_deref(), theirs);
         let left = match args {
             [] => {
-                "what was made before it stays: 1 of 2 changes, the last to /a; `--dry-run` shows what is left"
+                "the changes before it are kept: 1 of 2 changes, the last to /a; `--dry-run` shows what is left"
             }
             _ => "nothing was changed",
         };
@@ -178,11 +178,11 @@ fn a_load_overwrites_no_concurrent_change_of_an_empty_node_in_zookeeper() {
     let merge = || Held::start_deep(place, &[], "a: {\"\": mine}\n", "a/zzz");
     let replace = || Held::start_deep(place, &["--replace"], "x: 1\n", "a/zzz");
     let said = merge().meanwhile(&["put", "/top/a", "theirs"]).fails();
-    assert!(said.contains("/top/a was changed by somebody else"), "{said}");
+    assert!(said.contains("/top/a was changed meanwhile"), "{said}");
     assert_eq!(value(&url, "/top/a").as_deref(), Some("theirs"));
 
     let said = replace().meanwhile(&["put", "/top/a", "again"]).fails();
-    assert!(said.contains("/top/a was changed by somebody else"), "{said}");
+    assert!(said.contains("/top/a was changed meanwhile"), "{said}");
     let said = replace().meanwhile(&["put", "/top/a/c", "theirs"]).fails();
     assert!(said.contains("/top/a has children") && said.contains("nothing was changed"), "{said}");
     assert_eq!(value(&url, "/top/a/b").as_deref(), Some("old"));
@@ -205,8 +205,8 @@ fn a_conflict_in_a_later_chunk_reports_what_was_written_in_etcd() {
         .meanwhile(&["put", "/top/k150", "theirs"])
         .fails();
     assert!(said.contains("loaded 128 of 200, to /top/k127\n"), "{said}");
-    assert!(said.contains("/top/k150 was changed by somebody else"), "{said}");
-    let left = "what was made before it stays: 128 of 200 changes, the last to /top/k127; `--dry-run` shows what is left";
+    assert!(said.contains("/top/k150 was changed meanwhile"), "{said}");
+    let left = "the changes before it are kept: 128 of 200 changes, the last to /top/k127; `--dry-run` shows what is left";
     assert!(said.contains(left), "{said}");
     for (key, expected) in [
         ("k000", "mine"),
@@ -231,10 +231,10 @@ fn a_conflict_in_a_later_chunk_reports_what_was_written_in_zookeeper() {
     let said = Held::start(("zookeeper", server.port()), &[], &format!("a: {half}\nb: {half}\nc: mine\n"))
         .meanwhile(&["put", "/top/c", "theirs"])
         .fails();
-    assert!(said.contains("/top/c was changed by somebody else"), "{said}");
+    assert!(said.contains("/top/c was changed meanwhile"), "{said}");
     assert!(said.contains("loaded 1 of 3, to /top/a\n"), "{said}");
     let left =
-        "what was made before it stays: 1 of 3 changes, the last to /top/a; `--dry-run` shows what is left";
+        "the changes before it are kept: 1 of 3 changes, the last to /top/a; `--dry-run` shows what is left";
     assert!(said.contains(left), "{said}");
     for (key, expected) in [("/top/a", half.as_str()), ("/top/b", "old"), ("/top/c", "theirs")] {
         assert!(value(&url, key).as_deref() == Some(expected), "{key}");

@@ -245,7 +245,7 @@ fn under_random_faults_the_newest_state_wins_once_and_in_order() {
     assert!(world.daemon.stop().success());
     until("no action to be left", || processes_of(&world.daemon).is_empty().then_some(()));
     let log = world.daemon.log();
-    assert!(!log.contains("fault in twitcher") && !log.contains("panicked"), "{log}");
+    assert!(!log.contains("bug in twitcher") && !log.contains("panicked"), "{log}");
 }
 
 #[test]

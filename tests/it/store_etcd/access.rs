@@ -29,7 +29,7 @@ async fn keys_are_written_read_compared_and_deleted() {
     assert!(matches!(conflict, StoreError::Conflict { .. }), "{conflict}");
     assert_eq!(
         conflict.to_string(),
-        format!("/a was changed by somebody else: expected no such key, found version {first}")
+        format!("/a was changed meanwhile: expected no such key, found version {first}")
     );
     let second = access.put(&a, "2".into(), Condition::Version(first)).await.unwrap();
     let conflict = access.put(&a, "3".into(), Condition::Version(first)).await.unwrap_err();

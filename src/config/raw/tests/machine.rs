@@ -109,7 +109,7 @@ fn a_watch_for_other_hosts_is_not_there_and_is_not_judged_by_this_one() {
     assert_eq!(one("", text).target.key.as_str(), "/here");
     // Errors that hold on every host are reported.
     let (_, problems) = load_with("", &watch("hosts = [\"db\"]\ntimeout = \"x\""));
-    assert!(printed(&problems).contains("`timeout` is no duration"), "{problems:?}");
+    assert!(printed(&problems).contains("`timeout` is not a duration"), "{problems:?}");
     for (hosts, expected) in [
         ("[]", "`hosts` names no host"),
         ("\"a\"", "`hosts` is a string, expected an array of patterns"),

@@ -122,7 +122,7 @@ action = ["echo", 5]
       | ^^^^^^
       = help: did you mean `action`? for example `action = ["systemctl", "reload", "nginx"]`
 
-    /etc/twitcher/git.toml:4:11: error: `timeout` is no duration: a duration is not negative
+    /etc/twitcher/git.toml:4:11: error: `timeout` is not a duration: a duration must not be negative
       |
     4 | timeout = -1
       |           ^^
@@ -169,7 +169,7 @@ fn a_syntax_error_hides_no_other_problem() {
       | ^^^^^^
       = help: did you mean `action`? for example `action = ["systemctl", "reload", "nginx"]`
 
-    /etc/twitcher/git.toml:4:10: error: `settle` is no duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
+    /etc/twitcher/git.toml:4:10: error: `settle` is not a duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
       |
     4 | settle = "1 day"
       |          ^^^^^^^
@@ -201,7 +201,7 @@ fn a_syntax_error_hides_no_other_problem() {
 #[test]
 fn what_does_not_belong_into_a_watch_file_is_said() {
     insta::assert_snapshot!(said("key = \"/a\"\n[watch]\n[store.main]\n[[watches]]\n"), @r#"
-    /etc/twitcher/git.toml:1:1: error: `key` stands outside of a watch
+    /etc/twitcher/git.toml:1:1: error: `key` is outside of a watch
       |
     1 | key = "/a"
       | ^^^
