@@ -125,7 +125,7 @@ fn a_document_that_a_store_cannot_hold_is_refused_as_a_whole() {
         (&dir, "a: 1\n.hidden: 2\n", "begins with a dot"),
         (&dir, "a: 1\n\"..\": {b: 2}\n", "begins with a dot"),
         (&dir, long.as_str(), "at most 255 bytes"),
-        (&dir, "a: 1\nb: {\"\": own, c: 2}\n", "a file has nothing below it"),
+        (&dir, "a: 1\nb: {\"\": own, c: 2}\n", "a file cannot have children"),
         (&server.url(), "a: 1\n\"..\": {b: 2}\n", "no `.` and `..`"),
         (&server.url(), "a: 1\n\"b\\nc\": 2\n", "U+000A"),
         (&server.url(), "a: 1\n\"😀\": 2\n", "U+1F600"),
@@ -221,7 +221,7 @@ fn replace_turns_a_file_into_a_directory_and_back() {
     // An impossible change is found before anything is deleted.
     let output = load(b"a: {\"\": 1, b: 2}\n", &["--replace"]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("a file has nothing below it") && said.contains("nothing was changed"), "{said}");
+    assert!(said.contains("a file cannot have children") && said.contains("nothing was changed"), "{said}");
     assert_eq!(good(&dir, &["dump", "/"]), "a: \"1\"\nd:\n  e: \"2\"\n");
 }
 

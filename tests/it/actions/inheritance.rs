@@ -201,7 +201,7 @@ async fn a_failed_start_names_the_step_and_the_reason() {
                 ..shell("true")
             },
             Step::Directory,
-            "enter directory /nonexistent: no such file or directory; make it",
+            "enter directory /nonexistent: no such file or directory; create it",
         ),
         (
             WatchSpec {

@@ -116,7 +116,7 @@ fn without_descriptors_connections_wait_and_nothing_spins() {
     let _http = TcpStream::connect(("127.0.0.1", port.number())).unwrap();
     let _control = UnixStream::connect(daemon.path("control.sock")).unwrap();
     daemon.until_file("log", |log| {
-        log.contains("http_listen cannot take") && log.contains("the control socket cannot take")
+        log.contains("http_listen cannot accept") && log.contains("the control socket cannot accept")
     });
     stays_silent_for(Duration::from_secs(3), "it spins: a second of processor time", || {
         spent(&daemon) - before < 100
