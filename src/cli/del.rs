@@ -69,7 +69,7 @@ async fn delete_tree(Args { key, yes, json, .. }: &Args, opened: &Opened) -> Res
         return Err(opened.missing(key).await);
     }
     let nothing = std::collections::BTreeMap::new();
-    let plan = plan(key, &nothing, &present, Mode::Replace, opened.ground())
+    let plan = plan(key, &nothing, &present, Mode::Replace, opened.model())
         .map_err(|error| Failure::new(format!("cannot delete {error}")))?;
     let count = plan.steps.len();
     let question =

@@ -11,7 +11,7 @@ use super::{Common, Failure, complete};
 use crate::log::escape;
 use crate::store::access::{Access, Condition, Entry, LEFT_OUT};
 use crate::store::{StoreError, StoreSpec, StoreUrl};
-use crate::tree::plan::Ground;
+use crate::tree::plan::KeyModel;
 use crate::watch::{Key, Version};
 
 /// The store.
@@ -98,13 +98,13 @@ pub(super) struct Entries {
 
 impl Opened {
     /// What a key of this store can hold.
-    pub(super) fn ground(&self) -> Ground {
+    pub(super) fn model(&self) -> KeyModel {
         match &self.spec.url {
             StoreUrl::ZooKeeper { chroot, .. } => {
-                Ground::Nodes { whole: chroot.trim_matches('/').is_empty() }
+                KeyModel::Nodes { whole: chroot.trim_matches('/').is_empty() }
             }
-            StoreUrl::Etcd { .. } => Ground::Values,
-            StoreUrl::Dir { .. } => Ground::Files,
+            StoreUrl::Etcd { .. } => KeyModel::Values,
+            StoreUrl::Dir { .. } => KeyModel::Files,
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Definition {
 
 pub(super) struct Supervisor {
     runs: Arc<Runs>,
-    watches: BTreeMap<WatchName, Place>,
+    watches: BTreeMap<WatchName, NamedWatch>,
     /// Watches with `enabled = false`: they are known, but have no task.
     disabled: BTreeMap<WatchName, Definition>,
     stores: BTreeMap<StoreName, Store>,
@@ -38,7 +38,7 @@ pub(super) struct Supervisor {
 }
 
 /// The watch with a name.
-struct Place {
+struct NamedWatch {
     live: Live,
     /// Identifies the watch when its task panicked.
     task: tokio::task::Id,
@@ -206,13 +206,13 @@ impl Supervisor {
         definition: Definition,
         handover: Option<Box<Handover>>,
         rest: Option<Instant>,
-    ) -> Option<Place> {
+    ) -> Option<NamedWatch> {
         let store = self.store(&definition.spec.target.store)?;
         let Definition { spec, file } = definition;
         let circumstances = Circumstances { handover, rest, grace: self.grace, once: None };
         let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);
         let task = self.tasks.spawn(task).id();
-        Some(Place { live, task, retiring: false, next: None })
+        Some(NamedWatch { live, task, retiring: false, next: None })
     }
 
     fn store(&mut self, name: &StoreName) -> Option<Store> {

@@ -16,7 +16,7 @@ use crate::watch::Account;
 
 /// `uid` and `gid` as written.
 type Key = (Option<AccountName>, Option<AccountName>);
-type Answer = Result<Account, AccountProblem>;
+type Resolved = Result<Account, AccountProblem>;
 
 /// Time limits of look-ups.
 #[derive(Debug, Clone, Copy)]
@@ -41,9 +41,9 @@ pub(super) struct LookUps {
     patience: Patience,
     /// The rest of `patience.whole` in this reading.
     left: Duration,
-    remembered: BTreeMap<Key, Answer>,
+    remembered: BTreeMap<Key, Resolved>,
     /// Look-ups without an answer yet; each blocks a thread.
-    pending: BTreeMap<Key, Receiver<Answer>>,
+    pending: BTreeMap<Key, Receiver<Resolved>>,
     /// Accounts whose last look-up failed temporarily.
     failed: BTreeSet<Key>,
 }
@@ -104,7 +104,7 @@ impl LookUps {
     }
 
     /// The account that these fields name.
-    pub(super) fn account(&mut self, uid: Option<&AccountName>, gid: Option<&AccountName>) -> Answer {
+    pub(super) fn account(&mut self, uid: Option<&AccountName>, gid: Option<&AccountName>) -> Resolved {
         let key = (uid.cloned(), gid.cloned());
         if let Some(answer) = self.remembered.get(&key) {
             return answer.clone();
@@ -115,7 +115,7 @@ impl LookUps {
     }
 
     /// Remembers a definite answer. Returns whether it differs from the remembered one.
-    fn remember(&mut self, key: Key, answer: &Answer) -> bool {
+    fn remember(&mut self, key: Key, answer: &Resolved) -> bool {
         if answer.as_ref().is_err_and(|problem| problem.is_passing) {
             self.failed.insert(key);
             return false;
@@ -126,7 +126,7 @@ impl LookUps {
     }
 
     /// Looks up an account, or waits for the look-up in progress.
-    fn ask(&mut self, key: &Key) -> Answer {
+    fn ask(&mut self, key: &Key) -> Resolved {
         if !self.pending.contains_key(key) {
             if self.pending.len() >= self.patience.pending {
                 return Err(unanswered(key, "the name service has not answered earlier look-ups yet"));

@@ -38,7 +38,7 @@ pub(super) struct Named {
 
 /// An entry of a directory.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct WriteTarget {
     /// The directory that contains it.
     pub(super) directory: FoundDirectory,
     /// Its name in that directory.
@@ -47,7 +47,7 @@ pub(super) struct Target {
     pub(super) named: Option<Named>,
 }
 
-impl Target {
+impl WriteTarget {
     pub(super) fn path(&self) -> PathBuf {
         self.directory.path.join(&self.name)
     }
@@ -127,7 +127,7 @@ pub(super) fn to_write(
     key: &Key,
     place: &KeyPath,
     missing: MissingDirectory,
-) -> Result<Option<Target>, StoreError> {
+) -> Result<Option<WriteTarget>, StoreError> {
     let ahead = place.steps().map(|name| Step::Name(name.to_owned())).collect();
     let mut walk = Walk { root, below: Vec::new(), ahead, links: LinkCount::default() };
     let mut last = None;
@@ -154,7 +154,7 @@ pub(super) fn to_write(
             }
             if !walk.has_names() {
                 let directory = walk.at().try_clone()?;
-                return Ok(Some(Target { directory, name, named: None }));
+                return Ok(Some(WriteTarget { directory, name, named: None }));
             }
             match missing {
                 MissingDirectory::Leave => return Ok(None),
@@ -170,7 +170,7 @@ pub(super) fn to_write(
                 let directory = walk.at().try_clone()?;
                 let (fd, stat) = opened;
                 walk.descend(fd, &name)?;
-                last = Some(Target { directory, name, named: Some(Named { kind, stat }) });
+                last = Some(WriteTarget { directory, name, named: Some(Named { kind, stat }) });
             }
             Kind::Link => walk.follow(key, path, &opened)?,
             Kind::File | Kind::Special if walk.has_names() => return Err(below_a_file(key)),
@@ -182,7 +182,7 @@ pub(super) fn to_write(
                     }
                 }
                 let directory = walk.at().try_clone()?;
-                return Ok(Some(Target { directory, name, named: Some(Named { kind, stat }) }));
+                return Ok(Some(WriteTarget { directory, name, named: Some(Named { kind, stat }) }));
             }
         }
     }
@@ -197,7 +197,7 @@ pub(super) fn to_write(
 #[derive(Debug)]
 pub(super) enum ToDelete {
     /// It exists.
-    There(Target),
+    There(WriteTarget),
     /// It does not exist.
     Missing,
     /// It is behind a symbolic link, at this many of the key's names.
@@ -213,7 +213,7 @@ pub(super) fn to_delete(root: &FoundDirectory, place: &KeyPath) -> Result<ToDele
         let kind = Kind::of(&stat);
         if index + 1 == depth {
             let named = Some(Named { kind, stat });
-            return Ok(ToDelete::There(Target { directory: at, name: name.to_owned(), named }));
+            return Ok(ToDelete::There(WriteTarget { directory: at, name: name.to_owned(), named }));
         }
         match kind {
             Kind::Directory => at.descend(fd, name),

@@ -16,7 +16,7 @@ use super::content::{NOTHING, read_file, value_version};
 use super::place::KeyPath;
 use super::resolve::{Found, FoundDirectory, Kind, ResolveError, look};
 use super::target::{
-    MissingDirectory, Target, ToDelete, behind_link, below_a_file, failed, is_a_directory, open_root,
+    MissingDirectory, ToDelete, WriteTarget, behind_link, below_a_file, failed, is_a_directory, open_root,
     to_delete, to_write,
 };
 use crate::store::StoreError;
@@ -184,7 +184,7 @@ pub(super) fn admit(root: &FoundDirectory, changes: &[Change]) -> Result<Vec<boo
 }
 
 /// Whether the entry can be replaced by a file.
-fn writable(key: &Key, target: Option<&Target>) -> Result<(), StoreError> {
+fn writable(key: &Key, target: Option<&WriteTarget>) -> Result<(), StoreError> {
     match target.and_then(|target| target.named.as_ref()).map(|named| named.kind) {
         None | Some(Kind::File) => Ok(()),
         Some(Kind::Directory) => Err(is_a_directory(key)),
@@ -252,7 +252,7 @@ fn write_beside(
 fn move_into_place(
     key: &Key,
     temporary: &str,
-    target: &Target,
+    target: &WriteTarget,
     condition: Condition,
 ) -> Result<(), StoreError> {
     let (directory, name) = (target.directory.fd(), target.name.as_os_str());

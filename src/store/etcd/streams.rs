@@ -47,7 +47,7 @@ pub(super) struct Streams {
     /// The newest one takes new watches. The others are full or have an old token, and keep the watches they have.
     open: BTreeMap<u64, Stream>,
     opened: u64,
-    watches: BTreeMap<i64, Place>,
+    watches: BTreeMap<i64, Placement>,
 }
 
 struct Stream {
@@ -60,7 +60,7 @@ struct Stream {
     answers: AbortHandle,
 }
 
-struct Place {
+struct Placement {
     stream: u64,
     target: TargetId,
 }
@@ -132,8 +132,8 @@ impl Streams {
     pub(super) fn watch(&mut self, watch: Watch) -> Option<Watch> {
         match self.open.last_entry() {
             Some(mut newest) if !newest.get().retired && newest.get().watches < MOST_ON_STREAM => {
-                let place = Place { stream: *newest.key(), target: watch.target };
-                self.watches.insert(watch.number, place);
+                let placement = Placement { stream: *newest.key(), target: watch.target };
+                self.watches.insert(watch.number, placement);
                 newest.get_mut().watches += 1;
                 newest.get_mut().unacknowledged.push_back(watch.number);
                 let _ = newest.get().asks.send(Ask::Watch(watch));
@@ -179,8 +179,8 @@ impl Streams {
     pub(super) fn add(&mut self, opened: Opened) {
         let before = self.open.last_key_value().map(|(newest, _)| *newest);
         self.opened += 1;
-        let place = Place { stream: self.opened, target: opened.first.target };
-        self.watches.insert(opened.first.number, place);
+        let placement = Placement { stream: self.opened, target: opened.first.target };
+        self.watches.insert(opened.first.number, placement);
         // The end of a stream is an error: this side never ends one.
         let end = futures::stream::once(async {
             Err(Error::WatchError("the server ended the watch stream".to_owned()))

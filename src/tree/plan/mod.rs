@@ -27,7 +27,7 @@ pub enum Mode {
 
 /// What a key of a store can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
+pub enum KeyModel {
     /// A node, with a value that may be empty and children beside it (`ZooKeeper`).
     Nodes {
         /// Whether the top is the server's root, not a chroot below it.
@@ -39,7 +39,7 @@ pub enum Ground {
     Files,
 }
 
-impl Ground {
+impl KeyModel {
     /// Whether a key belongs to the server and users cannot write it: `/zookeeper` and everything below it.
     pub fn owns(self, key: &Key) -> bool {
         match self {
@@ -103,18 +103,18 @@ pub fn plan(
     document: &Document,
     present: &BTreeMap<String, Entry>,
     mode: Mode,
-    ground: Ground,
+    model: KeyModel,
 ) -> Result<Plan, NoKey> {
     let key = |path: &str, old: Option<&Entry>| {
         let spelling = old.map(|old| old.spelling).unwrap_or_default();
         key_read(at, path, spelling).map_err(|problem| NoKey { path: path.to_owned(), problem })
     };
-    let in_the_way: BTreeSet<&str> = match (mode, ground) {
-        (Mode::Replace, Ground::Files) => {
+    let in_the_way: BTreeSet<&str> = match (mode, model) {
+        (Mode::Replace, KeyModel::Files) => {
             let found = present.iter().filter(|(path, old)| is_in_the_way(document, path, old));
             found.map(|(path, _)| path.as_str()).collect()
         }
-        (Mode::Replace, Ground::Nodes { .. } | Ground::Values) | (Mode::Merge, _) => BTreeSet::new(),
+        (Mode::Replace, KeyModel::Nodes { .. } | KeyModel::Values) | (Mode::Merge, _) => BTreeSet::new(),
     };
     let unwanted = |path: &str| match mode {
         Mode::Merge => false,
@@ -125,19 +125,21 @@ pub fn plan(
     for (path, old) in present.iter().rev().filter(|(path, _)| unwanted(path)) {
         let (key, in_the_way) = (key(path, Some(old))?, in_the_way.contains(path.as_str()));
         let held = has_below(document, path) && !in_the_way;
-        let after = match (&old.value, ground) {
-            _ if ground.owns(&key) => continue,
+        let after = match (&old.value, model) {
+            _ if model.owns(&key) => continue,
             // The node stays, and can only lose its value.
-            (Some(value), Ground::Nodes { .. }) if held || ground.is_top(&key) => {
+            (Some(value), KeyModel::Nodes { .. }) if held || model.is_top(&key) => {
                 if value.is_empty() {
                     continue;
                 }
                 Some(Bytes::new())
             }
-            (None, Ground::Nodes { .. } | Ground::Values | Ground::Files) if held || ground.is_top(&key) => {
+            (None, KeyModel::Nodes { .. } | KeyModel::Values | KeyModel::Files)
+                if held || model.is_top(&key) =>
+            {
                 continue;
             }
-            (Some(_) | None, Ground::Nodes { .. } | Ground::Values | Ground::Files) => None,
+            (Some(_) | None, KeyModel::Nodes { .. } | KeyModel::Values | KeyModel::Files) => None,
         };
         let step = Step { key, before: old.value.clone(), after, condition: unchanged(Some(old)) };
         if in_the_way { plan.steps.push(step) } else { deletions.push(step) }
@@ -147,7 +149,7 @@ pub fn plan(
         let old = present.get(path).filter(|_| !in_the_way.contains(path.as_str()));
         let after = match value {
             Some(value) => value.clone(),
-            None if !ground.has_bare() => {
+            None if !model.has_bare() => {
                 plan.bare += 1;
                 continue;
             }
@@ -159,7 +161,7 @@ pub fn plan(
         };
         let before = match old {
             // A node that has children and an empty value.
-            Some(Entry { value: None, .. }) if ground.has_bare() => Some(Bytes::new()),
+            Some(Entry { value: None, .. }) if model.has_bare() => Some(Bytes::new()),
             Some(Entry { value, .. }) => value.clone(),
             None => None,
         };
