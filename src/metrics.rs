@@ -108,7 +108,7 @@ impl Page {
                 );
             }
         }
-        self.family("twitcher_watch_last_run_seconds", "gauge", "Duration of the last run.");
+        self.family("twitcher_watch_last_run_seconds", "gauge", "How long the last run took.");
         for watch in &status.watches {
             if let Some(last) = &watch.last {
                 self.sample("twitcher_watch_last_run_seconds", &[("watch", &watch.name)], last.seconds);
@@ -117,7 +117,7 @@ impl Page {
         self.family(
             "twitcher_watch_verified_seconds",
             "gauge",
-            "Seconds since the watch's state was last verified; +Inf before the first time.",
+            "Seconds since the store proved what the watch knows; +Inf before the first time.",
         );
         for watch in &status.watches {
             let seconds = watch.verified_seconds.map_or_else(|| "+Inf".to_owned(), |s| s.to_string());

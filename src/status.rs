@@ -181,7 +181,7 @@ pub struct WatchStatus {
     /// Why the store does not show it.
     #[serde(default)]
     pub error: Option<String>,
-    /// The action, as in the watch file.
+    /// What is run, as the watch file says it.
     #[serde(default)]
     pub action: String,
     /// The account that it runs as.

@@ -1,4 +1,4 @@
-//! Completions that depend on the machine: names of stores and keys.
+//! What the shell is offered on Tab where only the machine knows: names of stores and keys.
 //!
 //! Errors are silent and every request has a short time limit, because this runs at a prompt.
 

@@ -132,7 +132,7 @@ async fn each(
     if refused.is_empty() { Ok(()) } else { Err(Failure::new(refused.join("\n"))) }
 }
 
-/// `twitcher reload`: fails if anything was refused, so that a deployment notices.
+/// `twitcher reload`: fails where anything was refused, so that a deployment notices.
 pub(super) async fn reload(args: Reload, common: &Common) -> Result<(), Failure> {
     let value = common.ask(&Request::Reload).await?;
     let report: ReloadReport = super::understand(value.clone())?;
@@ -163,7 +163,7 @@ fn reload_text(report: &ReloadReport) -> String {
     text
 }
 
-/// Prints the daemon's answer.
+/// Shows the sentence with which the daemon answered.
 fn said(value: serde_json::Value) -> Result<(), Failure> {
     let sentence: String = super::understand(value)?;
     print(&format!("{sentence}\n"))

@@ -1,4 +1,4 @@
-//! Resolves a store name or URL on the command line.
+//! The store that a name or a URL on the command line means.
 
 use std::time::Duration;
 

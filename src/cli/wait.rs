@@ -8,7 +8,7 @@ use crate::control::Request;
 use crate::status::{Status, WatchState, WatchStatus};
 use crate::watch::Version;
 
-/// Exit status if a watch gave up, or is stopped, paused or disabled.
+/// Exit status where a watch gave up, or is stopped, paused or disabled.
 const HOPELESS: u8 = 3;
 /// Exit status when `--timeout` is over.
 const TIMED_OUT: u8 = 4;
@@ -99,7 +99,7 @@ fn progress(watch: &WatchStatus, wanted: Option<Version>) -> Progress {
     }
     match watch.state {
         WatchState::Disabled | WatchState::Stopped | WatchState::Paused => Progress::Hopeless,
-        // The failure is older than the awaited version, which will start it again.
+        // What failed is older than what is waited for, which starts it again.
         WatchState::Failed if reached(watch.version.as_deref()) => Progress::Hopeless,
         WatchState::Failed
         | WatchState::Idle

@@ -48,7 +48,8 @@ fn find(name: &[u8], part: &[u8]) -> bool {
     name.windows(part.len()).any(|window| window == part)
 }
 
-/// Lists a directory. A directory behind a link is read like any other, but never inside itself.
+/// Lists a directory. A directory that is reached through a link is read like any other, but never inside of
+/// itself.
 pub(super) fn list(root: &Path, progress: &Progress) -> Listing {
     let mut listing = Listing::default();
     descend(root, &mut Vec::new(), &mut listing, progress);
@@ -96,7 +97,7 @@ fn read(directory: &Path, above: &[(u64, u64)], progress: &Progress) -> io::Resu
         return Ok(None);
     }
     if above.len() >= DEEPEST {
-        return Err(io::Error::other(format!("directories may be nested at most {DEEPEST} deep")));
+        return Err(io::Error::other(format!("directories stand in each other at most {DEEPEST} deep")));
     }
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -115,7 +116,7 @@ fn read(directory: &Path, above: &[(u64, u64)], progress: &Progress) -> io::Resu
             };
             match found {
                 Ok(found) => kind = found.file_type(),
-                // A link to nothing with the name of a watch file is reported when it is opened.
+                // A link to nothing that is named like a watch file is reported when it is opened.
                 Err(_) if is_watch_file(&name) => {}
                 Err(_) => continue,
             }

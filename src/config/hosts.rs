@@ -1,4 +1,4 @@
-//! `hosts`: the machines that a watch is for, as globs on the host name. Pure.
+//! `hosts`: which machines a watch is for, by globs on the host's name. Pure.
 
 /// Patterns for host names, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]

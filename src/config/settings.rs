@@ -30,13 +30,13 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// Actions at once, all watches together; at least 1.
     pub max_processes: u32,
-    /// How long running actions may continue after SIGTERM.
+    /// How long running actions may go on after SIGTERM.
     pub shutdown_grace: Duration,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub http_listen: Option<SocketAddr>,
     /// Name of this machine, and the values of `[vars]`.
     pub machine: Arc<Machine>,
-    /// The values of `[defaults]`.
+    /// What `[defaults]` says of every watch.
     pub(super) defaults: Arc<Defaults>,
     /// The stores by name; `local` is always there.
     pub stores: BTreeMap<StoreName, StoreSpec>,

@@ -111,8 +111,8 @@ impl TrustedOpen {
         why.map_or(Ok(()), |why| Err(OpenError::Refused(why)))
     }
 
-    /// Follows a path from the root, and refuses it at the first step that another account could change. The file at its end is
-    /// not checked.
+    /// Follows a path from the root, and refuses it at the first step that another account could change. What is at
+    /// its end is not judged.
     fn walk(&mut self, path: &Path, owner: u32) -> Result<Metadata, OpenError> {
         let absolute = std::path::absolute(path)?;
         let mut rest: Vec<OsString> = steps(&absolute);

@@ -56,7 +56,7 @@ pub enum Request {
         /// The watch.
         name: String,
     },
-    /// Read all configuration files now.
+    /// Read all files now.
     Reload,
 }
 

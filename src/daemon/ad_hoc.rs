@@ -28,15 +28,15 @@ pub struct AdHoc {
     pub store: StoreSpec,
     /// End when each watch has had its first run.
     pub once: bool,
-    /// The state seen before: a first state equal to it does not run. In parallel mode on etcd, watches run every update since
-    /// then.
+    /// What was seen before: a first state that is no other is not run. Watches in parallel mode run every update
+    /// since, where the store is an etcd.
     pub from: Option<Version>,
 }
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Every watch had its single run; the outcomes in the order of their ends.
+    /// Every watch had its one run; the outcomes in the order of their ends.
     Ran(Vec<Outcome>),
     /// A signal ended it, after every run was ended.
     Signalled(SignalNumber),
@@ -105,7 +105,7 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
     Ok(End::Ran(ran))
 }
 
-/// The revision since which every update is run, if requested and supported by the store.
+/// The revision since which every update is run, where that is wanted and the store can tell.
 fn replayed(ad_hoc: &AdHoc) -> Option<i64> {
     let every = |watch: &WatchSpec| matches!(watch.policy.run_mode, RunMode::Parallel { .. });
     match (&ad_hoc.store.url, ad_hoc.from) {
@@ -147,7 +147,7 @@ async fn report_recovery(store: Store) {
     }
 }
 
-/// The state that is newer than `version`, if any. Waits for the store.
+/// What somebody who saw `version` has not seen yet. Waits for the store.
 async fn before(store: &Store, spec: &Arc<WatchSpec>, version: Version) -> Handover {
     let mut subscription = live::subscribe(spec, store);
     let state = subscription.next().await.state;

@@ -58,7 +58,7 @@ impl Loading {
 
     /// Requests a reading that begins after this call; `answer` comes back with its result.
     pub(super) fn ask(&self, extent: Extent, answer: Option<oneshot::Sender<Reply>>) {
-        // Fails only if the thread has ended, which `next` reports.
+        // Fails only where the thread has ended, which `next` tells.
         let _ = self.asks.send(Ask { extent, answer });
     }
 

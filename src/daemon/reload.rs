@@ -146,7 +146,7 @@ impl Daemon {
             said.push(format!("max_processes is now {}", settings.max_processes));
         }
         if old.stores != settings.stores {
-            said.push("reconnecting to the changed stores".to_owned());
+            said.push("stores that changed are connected anew".to_owned());
         }
         let later = [
             ("state_dir", old.state_dir != settings.state_dir),

@@ -10,7 +10,7 @@ use crate::watch::{
     WatchType,
 };
 
-/// How many ended runs are kept for each watch.
+/// How many ended runs are remembered for each watch.
 pub const HISTORY: usize = 10;
 
 /// The record of a watch.
@@ -81,7 +81,7 @@ impl Applied {
         self.target == now.target
             && match &state.content {
                 Content::Absent | Content::Children(_) => self.digest == now.digest,
-                // After a deletion the highest revision of a tree falls.
+                // The highest revision of a tree falls back when the last thing that happened was a deletion.
                 Content::Tree(_) => self.digest == now.digest && !self.is_before(state),
                 Content::Unread => self.version == now.version,
                 Content::Value(_) => {

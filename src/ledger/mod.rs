@@ -80,7 +80,7 @@ struct Shared {
 #[derive(Debug)]
 struct Disk {
     writer: Writer,
-    /// Holds the lock on the state directory for the ledger's lifetime.
+    /// Holds the lock on the state directory for as long as the ledger lives.
     _lock: File,
 }
 
@@ -147,7 +147,7 @@ impl Ledger {
         });
     }
 
-    /// Records the end of a run.
+    /// A run has ended.
     pub fn ended(&self, watch: &WatchName, record: RunRecord, succeeded: bool) {
         self.change(watch, |entry| entry.end(record, succeeded));
     }

@@ -17,7 +17,7 @@ use crate::watch::{RunRecord, WatchName};
 const RETRY: Duration = Duration::from_secs(2);
 /// How long dropping a ledger waits for unwritten changes.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
-/// The journal is rewritten when it has grown to twice its size after the last rewrite plus this many bytes.
+/// A journal is rewritten when it is this many bytes longer than twice its last rewrite.
 const SLACK: u64 = 256 << 10;
 
 /// Changes on their way to the disk. Only the newest entry of each watch is kept, which bounds memory while the disk is

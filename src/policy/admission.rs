@@ -121,7 +121,7 @@ impl<S: Entropy> Machine<S> {
         known
     }
 
-    /// Applies the run mode to a state that should run.
+    /// A state that is to be run meets the run mode.
     fn admit(
         &mut self,
         now: Instant,

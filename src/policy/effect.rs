@@ -11,7 +11,8 @@ pub enum Effect {
     Acquire,
     /// Give back the slot, or withdraw the request: there is nothing to start now.
     Release,
-    /// Start the action in the slot. Its end, or a failed start, comes back as [`Input::Ended`](super::Input::Ended).
+    /// Start the action in the slot. Its end, also a failed start, comes back as
+    /// [`Input::Ended`](super::Input::Ended).
     Start {
         /// Its state.
         state: State,

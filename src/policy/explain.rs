@@ -69,7 +69,7 @@ pub enum Obstacle {
         /// When the interval is over.
         until: Instant,
     },
-    /// `max_processes` actions are running.
+    /// The daemon runs `max_processes` actions already.
     Slot,
 }
 

@@ -36,7 +36,7 @@ pub enum Input {
     },
     /// A slot was granted (the machine had requested it with [`Effect::Acquire`](super::Effect::Acquire)).
     Slot,
-    /// A run ended, or could not be started. Its slot is free again: the task gives it back.
+    /// A run ended, or could not be started. Its slot is free again: whoever performs effects gives it back.
     Ended(RunEnd),
     /// Time passed; nothing else happened.
     Wakeup,

@@ -294,7 +294,7 @@ impl<S: Entropy> Machine<S> {
         self.gave_up || self.stopped
     }
 
-    /// When a failed run is retried, while that is pending.
+    /// When a failed run is repeated, while that is what is waited for.
     pub fn next_retry(&self) -> Option<Instant> {
         self.waiting.front().and_then(|entry| match entry.wait {
             Wait::Retrying { until } => Some(until),

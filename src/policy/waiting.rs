@@ -45,7 +45,7 @@ impl Wait {
     }
 }
 
-/// A state waiting for a start.
+/// A state on its way to a start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
     pub(super) state: State,
@@ -57,7 +57,7 @@ pub(super) struct Entry {
     pub(super) repeated: u64,
     /// The state was started or skipped before: this is a retry, a recovery, a trigger or a resume.
     pub(super) fated: bool,
-    /// An operator requested it: no interval.
+    /// Somebody asked for it: no interval.
     pub(super) urgent: bool,
     pub(super) wait: Wait,
     /// When settling ends in any case: `settle_max` after its first update.
@@ -91,7 +91,7 @@ impl Entry {
         }
     }
 
-    /// A repetition of a state, covering `repeated` updates.
+    /// A run again of a state that had its fate, `repeated` updates strong.
     pub(super) fn again(
         now: Instant,
         state: State,
@@ -134,7 +134,7 @@ impl Entry {
                 ..cycle
             };
         } else if self.fated {
-            // The repetition is superseded: a new cycle.
+            // What was to be repeated is superseded: a new cycle.
             *self = cycle;
         } else {
             let reason = match (reason, self.reason) {

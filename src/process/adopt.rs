@@ -130,13 +130,13 @@ impl Spawner {
     }
 }
 
-/// Reopens our end of the pipe that a process writes its output into, if it is the pipe that the run was given: any
-/// other pipe has a reader of its own.
+/// Our end of the pipe that a process writes its output into, opened anew. Only where it is the very pipe that
+/// it was given: any other is read by somebody else.
 fn output_pipe(identity: &ProcessIdentity) -> Option<pipe::Receiver> {
     let inode = identity.output_pipe?;
     [1, 2].into_iter().find_map(|number| {
         let path = format!("/proc/{}/fd/{number}", identity.pid);
-        // Check first: opening anything but a pipe may have side effects.
+        // Asked first: to open anything but a pipe may have effects of its own.
         std::fs::metadata(&path).ok().filter(|found| found.ino() == inode && found.file_type().is_fifo())?;
         OpenOptions::new().open_receiver(&path).ok()
     })

@@ -139,8 +139,8 @@ fn environment(
     env
 }
 
-/// The files that a program name may refer to, in the order of PATH. The child tries them as the action's user, because
-/// the daemon can see files that the user cannot.
+/// The files that a program's name may mean, in the order of PATH. They are tried in the child, as the
+/// action's user, because the daemon can see files that the user cannot.
 fn candidates(program: &OsStr, path: &OsStr) -> Vec<OsString> {
     if program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];

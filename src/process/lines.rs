@@ -1,6 +1,6 @@
 //! Chooses which lines of an action's output are logged: cuts long lines and thins floods, and says so. Pure.
 //!
-//! Memory is bounded: one line, a tail and a few counters.
+//! Holds one line, a tail and a few counters, however much is written.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ pub const LINES_PER_SECOND: u64 = 10;
 const BYTES_PER_SECOND: u64 = LINES_PER_SECOND * LINE_BYTES as u64;
 /// How often the log reports the lines dropped in a continuing flood.
 const SUMMARY_EVERY: Duration = Duration::from_secs(10);
-/// Bytes of the tail that the history keeps.
+/// What is kept for the history.
 pub const TAIL_BYTES: usize = 1024;
 
-/// How much all runs of one watch together may log: a token bucket of lines and one of bytes.
+/// How much all runs of one watch together may log: a bucket of lines and one of bytes, which fill up again with time.
 #[derive(Debug)]
 pub struct Allowance {
     /// In millionths, like the bytes.
@@ -111,7 +111,7 @@ impl LineGate {
         self.line = Vec::new();
     }
 
-    /// The last lines, at most 1 KiB, escaped; begins with `…` if there was more.
+    /// The last lines, at most 1 KiB, escaped; begins with `…` where there was more.
     pub fn tail(&self) -> String {
         let whole = self.tail.strip_suffix(b"\n").unwrap_or(&self.tail);
         let first_line_end = whole.iter().position(|byte| *byte == b'\n');
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_thinned_and_counted_and_its_tail_is_kept() {
+    fn a_flood_is_thinned_counted_and_remembered_by_its_end() {
         let mut gate = LineGate::new(Arc::default());
         let mut logged: Vec<String> = Vec::new();
         let start = Instant::now();

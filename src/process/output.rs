@@ -24,12 +24,12 @@ pub struct OutputSink {
     gate: LineGate,
     emit: Box<dyn FnMut(&str) + Send>,
     leftovers: Leftovers,
-    /// Set when the output is read and discarded.
+    /// Set when the output is to be read and discarded.
     muted: Arc<AtomicBool>,
 }
 
 impl OutputSink {
-    /// Passes each line, safe for a log, to `emit`.
+    /// Hands each line, fit for a log, to `emit`.
     pub fn new(leftovers: &Leftovers, emit: impl FnMut(&str) + Send + 'static) -> Self {
         Self {
             gate: LineGate::new(Arc::clone(&leftovers.allowance)),
@@ -59,8 +59,8 @@ impl OutputSink {
         self.gate.tail()
     }
 
-    /// Keeps reading a pipe that another process still holds after the run's end: a service that the action started must
-    /// neither block on a full pipe nor be killed by SIGPIPE. Nothing waits for it.
+    /// Goes on reading a pipe that somebody still holds after the run's end: a service that the action started
+    /// must neither block on a full pipe nor be ended by SIGPIPE. Nothing waits for it.
     pub(super) fn linger(mut self, mut pipe: pipe::Receiver) {
         self.leftovers.add(Leftover(Arc::clone(&self.muted)));
         tokio::spawn(async move {
@@ -112,27 +112,27 @@ impl Leftovers {
 /// What a read left in the pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drained {
-    /// A writer is still open.
+    /// Somebody can still write.
     Open,
     /// No writer is left.
     Closed,
 }
 
-/// Waits for output and reads some of it.
+/// Waits for output and takes some of it.
 pub(super) async fn drain(pipe: &mut pipe::Receiver, sink: &mut OutputSink) -> Drained {
     if pipe.readable().await.is_err() {
         return Drained::Closed;
     }
     let drained = take(sink, READS_IN_A_ROW, |buffer| pipe.try_read(buffer));
-    // A writer as fast as this reader would keep the task from ever yielding.
+    // A writer that is as fast as this reader would keep the task from ever waiting.
     tokio::task::consume_budget().await;
     drained
 }
 
-/// Reads what is in the pipe now, at most one pipe's capacity, however fast others keep writing.
+/// Takes what is in the pipe now and not more than fits in one, however fast others go on writing.
 pub(super) fn drain_now(pipe: &pipe::Receiver, sink: &mut OutputSink) -> Drained {
-    // Bypasses tokio's readiness, which may not know yet of data written just before the end. A pipe holds at most 1 MiB
-    // unless root raised the limit (pipe(7), pipe-max-size).
+    // Past tokio's readiness, which may not have heard yet of what was written just before the end.
+    // A pipe holds at most 1 MiB unless root says otherwise (pipe(7), pipe-max-size).
     take(sink, 1024 * 1024 / CHUNK, |buffer| Ok(nix::unistd::read(pipe, buffer)?))
 }
 

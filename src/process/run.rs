@@ -50,7 +50,7 @@ pub struct RunCommands(mpsc::UnboundedSender<RunCommand>);
 impl RunCommands {
     /// Sends a command. Commands are carried out in order.
     pub fn send(&self, command: RunCommand) {
-        // Fails only after the end of the run.
+        // Refused only after the end.
         let _ = self.0.send(command);
     }
 
@@ -435,7 +435,7 @@ mod tests {
         assert!(procfs::stat(number).unwrap().alive, "it was sent a signal");
         assert!(!group_lives(&run.groups, &run.leader.identity).await);
 
-        // With the right start time it is the run's own group: the next check sends KILL.
+        // With the right start time it is the run's own group: the next look sends KILL.
         let own = Run::new(Leader::adopted(identity(start_ticks), pidfd), Groups::default(), None, None);
         assert!(group_lives(&own.groups, &own.leader.identity).await);
         stranger.kill().unwrap();

@@ -34,7 +34,7 @@ use super::step::Step;
 pub(super) struct Plan {
     /// Standard input, output and error. None of them is numbered below 3.
     pub(super) stdio: [OwnedFd; 3],
-    /// Niceness, if it is changed.
+    /// Niceness, where it is changed.
     pub(super) nice: Option<c_int>,
     /// `RLIMIT_…` with soft and hard value.
     pub(super) limits: Vec<(u32, libc::rlimit64)>,
@@ -312,8 +312,8 @@ fn execute(shared: &Shared<'_>) -> c_int {
     worst
 }
 
-/// Resets every disposition to its default, then empties the mask. A sigaction of zeros means default on every machine;
-/// the two signals that cannot be changed return EINVAL.
+/// Every disposition to its default, then an empty mask. A sigaction of zeros means default on every
+/// machine; the two signals that cannot be changed answer EINVAL.
 fn default_signals() {
     let default = [0u64; 4];
     for signal in 1 as c_int..=64 {

@@ -136,7 +136,7 @@ fn streams(launch: &Launch) -> io::Result<Streams> {
     };
     let (written, drained) = match launch.output {
         Output::Inherit => {
-            // Copies, never with the numbers 0, 1 and 2.
+            // Copies, and never under the numbers 0, 1 and 2.
             let out = io::stdout().as_fd().try_clone_to_owned()?;
             let errors = io::stderr().as_fd().try_clone_to_owned()?;
             return Ok(([above_standard(input)?, out, errors], feed, None));
@@ -235,7 +235,7 @@ fn explain(launch: &Launch, failure: Failure) -> SpawnError {
         Step::Clone => format!("create a process for {}", launch.shown()),
         Step::Session => "start a session".to_owned(),
         Step::Descriptors => "set up standard input and output".to_owned(),
-        Step::CloseOnExec => "close the daemon's files".to_owned(),
+        Step::CloseOnExec => "keep the daemon's files from the action".to_owned(),
         Step::Niceness => format!("set niceness {}", launch.nice.unwrap_or_default()),
         Step::Limit => launch.limits.get(failure.index).map_or_else(
             || "set a limit".to_owned(),

@@ -43,9 +43,9 @@ impl Fingerprint {
 }
 
 impl WatchSpec {
-    /// The identity of this definition: equal exactly if nothing differs that decides when or how the action runs. It
-    /// excludes name, description and `enabled`, what was looked up on this machine (an account's groups, home and shell), the
-    /// delay drawn from `splay`, and the variables that every action gets (`TWITCHER_VAR_…`).
+    /// The identity of this definition: equal exactly where nothing differs that decides when or how the action
+    /// runs. Name, description and `enabled` are no part of it, nor what was looked up on this machine (an account's
+    /// groups, home and shell), drawn for it (the wait out of `splay`) or told to every action (`TWITCHER_VAR_…`).
     pub fn identity(&self) -> String {
         let Self {
             name: _,

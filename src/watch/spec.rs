@@ -35,7 +35,7 @@ pub struct WatchSpec {
     pub splay: Duration,
     /// At most one run at a time among all watches of this machine with the same mutex.
     pub mutex: Option<MutexName>,
-    /// The machine, for the environment of the action. Shared by all watches.
+    /// Where it runs, for the environment of the action. Shared by all watches.
     pub machine: Arc<Machine>,
     /// When it is run. Shared among watches with equal policies.
     pub policy: Arc<PolicySpec>,
@@ -47,7 +47,7 @@ impl WatchSpec {
         self.description == other.description && self.means_the_same_as(other)
     }
 
-    /// Whether the two differ only in the text for people and the machine: a live watch adopts these changes.
+    /// Whether the two differ in nothing but the text for people and the machine: a live watch takes these over.
     pub fn means_the_same_as(&self, other: &Self) -> bool {
         let Self {
             name,

@@ -101,8 +101,8 @@ impl Content {
         matches!(self, Self::Absent)
     }
 
-    /// The approximate memory in bytes that this content takes while `later` is kept too. Trees share unchanged pages, so a
-    /// tree is weighed by the pages that it does not share with `later`.
+    /// Bytes, about, that keeping this content takes while `later` is kept too. Trees share the pages that did
+    /// not change: a tree is weighed by the pages that `later` no longer has.
     pub fn bytes_beside(&self, later: &Self) -> usize {
         match (self, later) {
             (Self::Absent | Self::Unread, _) => 0,
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_shown_in_the_specified_form() {
+    fn versions_are_shown_as_the_contract_says() {
         assert_eq!(Version::Revision(1042).to_string(), "1042");
         let hash = |hash| Version::Hash(ContentHash::new(hash));
         assert_eq!(hash(0xab).to_string(), format!("{:0>32}", "ab"));

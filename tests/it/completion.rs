@@ -97,7 +97,7 @@ fn completes_to(terminal: &Terminal, line: &str, end: &str, value: &str) {
     });
 }
 
-/// Types a line and Tab, waits for the completion, and clears the line.
+/// Types a line and Tab, waits for what it becomes, and empties the line.
 fn tab(terminal: &Terminal, typed: &str, completed: &str) {
     terminal.types(typed);
     terminal.press("Tab");
@@ -128,7 +128,7 @@ fn bash_completes_keys_behind_a_url() {
     let start = format!("--rcfile {}", place.path("start").display());
     let terminal = place.shell("/bin/bash", "bash", &start, lines);
     keys_are_completed(&terminal, &place.store());
-    // bash also splits words at characters that a key may contain.
+    // bash splits words also at what a key has.
     let with = format!("twitcher get --store {}", place.store());
     tab(&terminal, &format!("{with} /nginx/a:b"), &format!("{with} /nginx/a:b=c"));
     odd_keys_are_one_word(&terminal, &place.store(), &["", "'", "\"", "$'"]);

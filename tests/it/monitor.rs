@@ -213,7 +213,7 @@ fn monitor_prints_past_changes_as_far_as_etcd_keeps_them() {
     let told = events(&all.out());
     assert_eq!(told.len(), 8, "{told:?}");
     assert_eq!(told[0], "put /m/1 4");
-    assert_eq!(json(&all.out())[0]["time"], Value::Null, "its time is unknown");
+    assert_eq!(json(&all.out())[0]["time"], Value::Null, "nobody knows when that was");
 
     let mut newest = Program::start(store, &["monitor", "/m", "--json", "--from", "-3"]);
     newest.says("delete");

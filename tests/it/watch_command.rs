@@ -39,14 +39,14 @@ fn each_state_reaches_the_command(store: &str) {
         assert_eq!(watch.code(), Some(code));
     }
 
-    // Only states newer than the given one.
+    // Only what is newer than what was seen.
     let shown: serde_json::Value = serde_json::from_str(&good(store, &["get", "/k/a", "--json"])).unwrap();
     let version = shown["version"].as_str().unwrap();
     let args = ["watch", "/k/a", "--no-settle", "--from", version, "--", "cat"];
     let mut seen = Program::start(store, &args);
     good(store, &["put", "/k/a", "four"]);
     seen.says("four");
-    assert_eq!(seen.out(), "four", "the state of the given version is not run");
+    assert_eq!(seen.out(), "four", "the state that was seen before is not run");
     let mut unseen = Program::start(store, &args);
     unseen.says("four");
 }
@@ -118,7 +118,7 @@ fn every_update_since_a_revision_is_run() {
     let mut whole = Program::start(store, &args("1", "/h/k"));
     whole.says("7 change 15\n");
     assert!(whole.out().starts_with("1 change 2\n2 change 4\n"), "{}", whole.out());
-    // With a settle time there is one run with the current state, and none if nothing is newer.
+    // With a settle time it is one run with what is there now, and none where nothing is newer.
     let args = ["watch", "/h/k", "--settle", "50ms", "--from", "4", "--once", "--", "cat"];
     let mut settled = Program::start(store, &args);
     assert_eq!((settled.code(), settled.out().as_str()), (Some(0), "7"));

@@ -31,7 +31,7 @@ pub(super) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 
 fn page(name: &str, command: Command) -> io::Result<Vec<u8>> {
     let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    // The version is at the foot of the page, and the text after the options gets headings of its own.
+    // The version is at the foot of the page, and what follows the options gets headings of its own.
     let command = command.after_help(Resettable::Reset).version(Resettable::Reset);
     let mut page = Vec::new();
     Man::new(command)

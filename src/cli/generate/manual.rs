@@ -116,7 +116,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("TWITCHER_VAR_NAME", "the value of each name of [vars], in capitals and with _ for -"),
 ];
 
-/// The subject of the pages, at their foot.
+/// What the pages are about, at their foot.
 pub(super) const VERSION: &str = concat!("twitcher ", env!("CARGO_PKG_VERSION"));
 
 /// The date of this version in the changelog: that of its newest dated entry.
@@ -179,7 +179,7 @@ fn fields(page: &mut Roff, fields: &[Field]) {
     }
 }
 
-/// The words of a field with their explanations.
+/// The words that a field explains one by one.
 fn words(field: &Field) -> &'static [Word] {
     if let Kind::FlagOr(words) | Kind::Choice(words) | Kind::Log(words) = field.kind { words } else { &[] }
 }

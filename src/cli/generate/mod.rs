@@ -1,6 +1,6 @@
 //! `twitcher generate`: files for packages that the program can generate: manual pages, completions, schemas.
 //!
-//! Hidden, for packagers.
+//! Hidden, for those who build packages.
 
 mod commands;
 mod manual;
@@ -41,7 +41,7 @@ const COMPLETIONS: [(&str, &str); 3] = [
     ("zsh/site-functions/_twitcher", include_str!("twitcher.zsh")),
 ];
 
-/// Every file by its path.
+/// Every file by its place.
 fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let pages = commands::pages()
         .map_err(|error| Failure::new(format!("cannot write the manual pages of the commands: {error}")))?;

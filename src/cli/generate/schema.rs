@@ -11,7 +11,7 @@ const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 /// Of watch files.
 pub(super) fn watch() -> Value {
     let mut table = object(WATCH);
-    // `key` has an alias, and a watch has either `action` or `script`.
+    // `key` has another name, and the command has two forms.
     table["required"] = json!([]);
     table["allOf"] = json!([
         { "oneOf": [{ "required": ["key"] }, { "required": ["znode"] }] },

@@ -17,7 +17,8 @@ use crate::watch::{Key, Version};
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// If nothing marks the end of the past changes, silence for this long does. etcd sends them in steps of 100 ms.
+/// Where nothing tells that all of the past was told, that long without a word does. etcd catches up in steps of
+/// 100 ms.
 const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) async fn follow(
@@ -55,13 +56,13 @@ struct Following<'a> {
     began: bool,
 }
 
-/// The newest of the changes printed so far.
+/// The newest changes of those that were told so far.
 struct Newest {
     count: usize,
     changes: VecDeque<Happened>,
-    /// The highest revision of any existing key: it is printed before all changes have been.
+    /// The highest revision of any key that exists: it is told before all is.
     known: i64,
-    /// Whether that was printed.
+    /// Whether that was told.
     seen: bool,
     oldest: Option<i64>,
 }
@@ -88,7 +89,7 @@ impl Following<'_> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut down = false;
         loop {
-            // Deletions after the newest key's change are visible in no key.
+            // Deletions after the newest key's change have no key that would tell of them.
             let patient = self.newest.as_ref().is_some_and(|newest| newest.seen);
             let told = tokio::select! {
                 told = self.history.next() => told,
@@ -126,7 +127,7 @@ impl Following<'_> {
                 }
                 if let Some(newest) = &mut self.newest {
                     newest.known = newest.known.max(known);
-                    // Nothing exists: only deletions can follow.
+                    // Nothing exists: only deletions can be told.
                     newest.seen |= newest.known == 0;
                 }
                 Ok(())
@@ -141,7 +142,7 @@ impl Following<'_> {
             Told::Compacted { oldest } => {
                 if let Some(newest) = &mut self.newest {
                     newest.oldest = Some(oldest);
-                    // All existing keys may be older than the known history.
+                    // What exists may be older than all that is known.
                     newest.seen |= newest.known < oldest;
                 } else {
                     note(&format!(

@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
             spec.url
         )));
     }
-    // A store that does not exist is an error; one that is lost later is waited for, and so is a key without permission.
+    // A store that is not there at all is said at once; one that goes later is waited for. So is what may not be read.
     let opened = args.store.open(common).await?;
     opened.access.admits(&args.key).map_err(failure)?;
     drop(opened);

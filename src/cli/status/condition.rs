@@ -49,7 +49,7 @@ impl Condition {
         }
     }
 
-    /// A mark that distinguishes conditions without colour.
+    /// Tells conditions apart without colour.
     pub(super) fn mark(self) -> &'static str {
         match self {
             Self::Failed | Self::Stopped => "✗",

@@ -80,7 +80,7 @@ pub(super) fn details(
 fn converged(watch: &WatchStatus) -> &'static str {
     match (watch.converged, watch.unreachable, watch.gave_up) {
         (true, _, _) => "yes: the newest state was applied",
-        (false, true, _) => "no: the store cannot verify the current state",
+        (false, true, _) => "no: the store does not prove what is there now",
         (false, false, true) => "no: the last retry failed",
         (false, false, false) => "no",
     }

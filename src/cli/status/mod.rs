@@ -84,7 +84,7 @@ async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status)
     Ok((value, status))
 }
 
-/// The output, of at most this many lines.
+/// What is printed, of at most so many lines.
 fn shown(args: &Args, value: &serde_json::Value, status: &Status, lines: usize) -> String {
     if args.json {
         return format!("{value}\n");

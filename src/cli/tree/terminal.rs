@@ -30,7 +30,7 @@ pub(super) fn is_there() -> bool {
 }
 
 impl Screen {
-    /// Takes over the terminal.
+    /// Takes the terminal over.
     pub(super) fn enter() -> io::Result<Self> {
         let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let panicked = Arc::new(AtomicBool::new(false));

@@ -91,7 +91,7 @@ fn policy(args: &Args) -> PolicySpec {
         timeout: args.timeout,
         settle,
         settle_max: args.settle_max.unwrap_or(PolicySpec::settle_max_of(settle)),
-        // A user is watching: a failure is shown, and the next change is the next attempt.
+        // Somebody looks on: a failure is shown, and the next change is the next try.
         retries: Retries::AtMost(0),
         ..PolicySpec::default()
     }

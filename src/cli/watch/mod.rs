@@ -183,7 +183,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
 }
 
-/// Whether this kind of store can have this version.
+/// Whether a version can be one of this kind of store.
 fn is_of(version: Version, url: &StoreUrl) -> Result<(), String> {
     match (version, url) {
         (Version::Revision(_), StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. })

@@ -19,7 +19,7 @@ use super::Heard;
 use super::complaint::complaint;
 use crate::config::files::{is_ignored, is_watch_file};
 
-/// The depth to which files are searched.
+/// As deep as files are looked for.
 const DEEPEST: usize = 32;
 
 /// Which events of the watched directories count.

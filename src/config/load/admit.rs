@@ -23,8 +23,8 @@ struct Conflict {
     holder: LoadedWatch,
 }
 
-/// Decides which file defines which name: the one whose definition is in effect, else the first in path order. The other
-/// file is broken as a whole. Candidates are in path order.
+/// Settles who defines which name: the file whose definition runs, else the first in order of paths. The other
+/// one is broken as a whole. Candidates come in order of their paths.
 pub(super) fn admit(
     running: &BTreeMap<WatchName, LoadedWatch>,
     mut candidates: Vec<Candidate>,

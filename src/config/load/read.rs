@@ -90,8 +90,8 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> 
 /// Texts of files by path.
 pub(super) type Texts = BTreeMap<Arc<Path>, Result<String, Unread>>;
 
-/// Reads every watch file below a directory. A directory that changes meanwhile is read again, so that a file that is being
-/// renamed is not mistaken for a removed one.
+/// Reads every watch file below a directory. A directory that changes meanwhile is read again, so that a file
+/// that is being renamed is not mistaken for a removed one.
 pub(super) fn all(root: &Path, open: &mut TrustedOpen, progress: &Progress) -> (Listing, Texts) {
     let mut listing = files::list(root, progress);
     let mut texts = Texts::new();
@@ -113,7 +113,7 @@ pub(super) fn all(root: &Path, open: &mut TrustedOpen, progress: &Progress) -> (
     (listing, texts)
 }
 
-/// Refuses a directory that others could change as a whole, instead of each of its files.
+/// Refuses a directory that others could change once, instead of each of its files.
 fn refuse_directories(listing: &mut Listing, texts: &mut Texts, open: &mut TrustedOpen, progress: &Progress) {
     for directory in &listing.directories {
         if listing.unreadable.iter().any(|(above, _)| directory.starts_with(above)) {

@@ -112,7 +112,7 @@ fn default_store(raw: &RawSettings, local: &StoreName, problems: &mut Vec<Proble
     }
 }
 
-/// The problem about a store that is not configured.
+/// Words a problem about a store that is not configured.
 pub(super) fn unknown_store<'a>(
     mut problem: Problem,
     given: &str,

@@ -40,7 +40,7 @@ pub(in crate::config) struct Lowered {
     pub(in crate::config) watches: Vec<Placed>,
     /// Its watches for other hosts.
     pub(in crate::config) elsewhere: Vec<WatchName>,
-    /// Its problems.
+    /// What is wrong with it.
     pub(in crate::config) problems: Vec<Problem>,
 }
 
@@ -55,7 +55,7 @@ pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Con
             Lowering { source: &raw.source, table, problems: &mut problems, incomplete: raw.incomplete };
         let name = lowering.name(stem, index);
         if table.elsewhere {
-            // The same name may belong to a different watch on each host.
+            // The same name may stand for another watch on each host.
             elsewhere.extend(name.map(|(name, _)| name));
             continue;
         }

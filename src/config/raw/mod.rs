@@ -53,7 +53,7 @@ pub(super) struct RawSettings {
     pub(super) daemon: RawTable,
     pub(super) stores: BTreeMap<StoreName, RawStore>,
     pub(super) machine: Arc<Machine>,
-    /// `[defaults]` and its position.
+    /// `[defaults]` and where it stands.
     pub(super) defaults: RawTable,
 }
 

@@ -74,7 +74,7 @@ impl RawTable {
         Defaults(self.values.iter().map(|(field, at)| (*field, at.value.clone())).collect())
     }
 
-    /// Adds defaults for missing fields; variables and limits are merged one by one.
+    /// Takes over what is not written here; of variables and limits, each by itself.
     fn inherit(&mut self, defaults: &Defaults) {
         for (field, default) in &defaults.0 {
             if let Some(At { value, .. }) = self.values.get_mut(field) {
@@ -142,7 +142,7 @@ impl RawTable {
         if let Value::Word(word) = &self.values.get(field)?.value { Some(word) } else { None }
     }
 
-    /// A log server, if the value is one and not a word.
+    /// A log server, where one is written and not a word.
     pub(in crate::config) fn log_server(&self, field: &str) -> Option<&crate::log::LogServer> {
         if let Value::LogServer(server) = &self.values.get(field)?.value { Some(server) } else { None }
     }

@@ -47,7 +47,7 @@ pub(in crate::daemon) struct Circumstances {
     pub(in crate::daemon) rest: Option<Instant>,
     /// How long a run for another target may continue if the watch has no `timeout`.
     pub(in crate::daemon) grace: Duration,
-    /// Its first run is its only one, and this gets the outcome.
+    /// Its first run is its only one, whose outcome goes here.
     pub(in crate::daemon) once: Option<mpsc::UnboundedSender<Outcome>>,
 }
 

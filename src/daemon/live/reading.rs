@@ -21,7 +21,7 @@ pub(super) type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Readings {
     /// The reading that every start waits for.
     pub(super) hold: Option<Proof>,
-    /// `trigger`s, in the order of the requests.
+    /// `trigger`s, in the order in which they were asked.
     pub(super) triggers: Vec<Trigger>,
 }
 

@@ -34,9 +34,9 @@ pub(super) struct Task {
     rest: Option<Box<Instant>>,
     /// How long a run for another target may continue.
     pub(super) grace: Duration,
-    /// Its first run is its only one, and this gets the outcome.
+    /// Its first run is its only one, whose outcome goes here.
     pub(super) once: Option<mpsc::UnboundedSender<Outcome>>,
-    /// Boxed: `None` takes one word, times ten thousand watches.
+    /// Boxed: none takes one word, ten thousand times.
     pub(super) readings: Option<Box<Readings>>,
     /// It has looked for runs of a former daemon.
     begun: bool,

@@ -239,7 +239,7 @@ impl OwnRuns {
         run.commands.send(command);
     }
 
-    /// The definition was changed or removed: foreign runs of a watch without a `timeout` also end at the deadline.
+    /// The definition was changed or removed: foreign runs of a watch without a `timeout` end at the deadline too.
     pub(in crate::daemon) fn retire(&self, spec: &WatchSpec, deadline: Option<Instant>) {
         if let Some(deadline) = deadline.filter(|_| spec.policy.timeout.is_none()) {
             self.end_foreign(spec, deadline);

@@ -79,7 +79,7 @@ impl Run {
         }
     }
 
-    /// Sends TERM at the deadline, and KILL this long after it. For runs without a machine.
+    /// Sends TERM at the deadline, and KILL so long after it. For runs that no machine decides about.
     pub(super) fn end_by(&self, deadline: Instant, kill_after: Duration) {
         let commands = self.commands.clone();
         let over = self.commands.clone();

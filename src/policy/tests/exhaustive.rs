@@ -162,7 +162,7 @@ impl Situation {
             steps.push(Step::Tell(Input::Stop { deadline: now + seconds(1) }));
             steps.push(Step::Tell(Input::Stop { deadline: now }));
         }
-        // Up to one second late; or further, where only the interval still matters.
+        // Up to one second late; and on, where only the interval still matters.
         let interval = judge.last_start.is_some_and(|(_, at)| now < at + judge.policy.min_interval);
         if interval || self.machine.poll_timeout().is_some_and(|at| now < at + seconds(1)) {
             steps.push(Step::Tick);
@@ -246,7 +246,7 @@ fn explore(scene: &Scene, budget: usize) -> Result<Explored, String> {
     Ok(Explored { situations: met.len(), depth, complete: frontier.is_empty() })
 }
 
-/// One option after the other on a plain policy, each with the inputs that it affects.
+/// One option after the other over a plain policy, each with the inputs that it matters for.
 fn scenes(run_mode: RunMode) -> Vec<Scene> {
     let plain = policy(run_mode);
     let none = Alphabet::default();
@@ -346,7 +346,7 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
     scenes
 }
 
-/// Situations for each scene, by default. The option that needs most to reach `SHALLOWEST` decides.
+/// Situations a scene, unless more are asked for. The option that needs most to get `SHALLOWEST` deep decides.
 const BUDGET: usize = 300;
 const SHALLOWEST: usize = 3;
 

@@ -262,7 +262,7 @@ impl Above {
     }
 }
 
-/// Reads a tree from the directory of its key. A list instead of recursion: the store determines the depth.
+/// Reads a tree from what its key stands for. A list and no recursion: the depth is the store's.
 fn gather(found: Found) -> Result<Listing, StoreError> {
     let mut listing = Listing::default();
     let mut ahead = Vec::new();
@@ -312,7 +312,7 @@ fn add(
     Ok(())
 }
 
-/// An error about one entry omits that entry, as in a watch of the tree.
+/// What stands in the way of one entry costs that entry, as in a watch of the tree.
 fn left_out(at: &str, error: ResolveError, listing: &mut Listing) -> Result<(), StoreError> {
     match error {
         ResolveError::Blocked(error) if !at.is_empty() => {

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::session::TargetId;
 use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
 
-/// Most entries of one tree: an accidental link to `/` must not fill the memory.
+/// Entries that one tree may have: a link to `/` by mistake must not fill the memory.
 pub(super) const MOST_ENTRIES: usize = 1_000_000;
 
 /// How many omitted entries are logged, one line each.
@@ -45,7 +45,7 @@ impl KnownDirectory {
 pub(super) struct Tree {
     target: TargetId,
     detail: Detail,
-    /// The values; if values are not needed, the hash of each entry instead.
+    /// The values; where those are not wanted, the mark of each entry in its place.
     entries: Subtree,
     sum: u128,
     directories: BTreeMap<Arc<str>, KnownDirectory>,

@@ -108,7 +108,7 @@ pub struct History {
 }
 
 impl History {
-    /// Nothing is requested yet.
+    /// Nothing is asked yet.
     pub fn new(spec: &StoreSpec, key: &Key, begin: Begin) -> Result<Self, StoreError> {
         let entrance = Entrance::new(spec, &StoreFiles::default())?;
         let scope = entrance.space.scope(key, WatchType::Tree);

@@ -369,7 +369,7 @@ impl Serving {
     /// newer, first reports the key as absent at that revision, so that the current state is delivered as an update.
     fn begin_after(&mut self, id: TargetId, read: Mirror, scope: Scope, asked: i64) {
         tracing::warn!(
-            "etcd does not know revision {asked} of {scope} (any more, or yet): changes since then are skipped, only the current state is delivered"
+            "etcd does not know revision {asked} of {scope} (any more, or yet): what came since is not told, only what is there now"
         );
         if Version::Revision(asked).is_before(read.reading().version) {
             let reading = Reading { version: Version::Revision(asked), content: Content::Absent };

@@ -212,7 +212,7 @@ fn the_identity_excludes_descriptions_and_facts_of_the_machine() {
     assert_eq!(spec.fingerprint(), full().fingerprint());
 }
 
-/// A field of a later version, with its default for every current watch.
+/// A later version's field, with its default for every watch of today.
 #[test]
 fn an_added_field_with_its_default_changes_no_fingerprint() {
     for spec in [minimal(), full()] {

@@ -174,7 +174,7 @@ impl Subtree {
         entries.map(|entry| (entry.path, entry.value))
     }
 
-    /// Bytes of the pages that a later subtree does not share. The cost is proportional to the difference.
+    /// Bytes of the pages of this one that a later one does not share. Costs as much as there is different.
     pub fn bytes_beside(&self, later: &Self) -> usize {
         let pages = self.pages.diff(&later.pages).map(|item| match item {
             DiffItem::Add(..) => 0,

@@ -155,7 +155,7 @@ impl Page {
         self.paths.len() + self.values.len()
     }
 
-    /// Its memory in bytes.
+    /// Bytes of memory that it takes.
     pub(super) fn size(&self) -> usize {
         size_of::<Self>() + self.bytes() + size_of_val(&*self.ends) + size_of_val(&*self.revisions)
     }

@@ -53,7 +53,7 @@ fn the_quick_start_works() {
     let _daemon = quick_start(&machine, home.path());
 }
 
-/// The block of a store, with a test server instead of the page's.
+/// The block of a store, on the server that stands for the one of the page.
 fn one_line(scheme: &str, page: &str, here: &str) {
     let home = tempfile::Builder::new().prefix("twitcher-readme.").tempdir().unwrap();
     let machine = machine(home.path()).with(page, here);

@@ -175,7 +175,7 @@ fn a_changed_store_url_is_followed() {
     std::fs::write(&conf, text.replace(&first.url(), &second.url())).unwrap();
     let pid = scene.daemon.pid();
     let report = scene.daemon.say(&["reload"]);
-    assert!(report.contains("reconnecting to the changed stores"), "{report}");
+    assert!(report.contains("connected anew"), "{report}");
     scene.prove();
     assert_eq!(scene.daemon.pid(), pid);
 }

@@ -273,7 +273,7 @@ impl Judge {
             SkipReason::Superseded => Claim::Applying,
             SkipReason::OnLoad => {
                 demand!(self.last_start.is_none(), "on load after a start");
-                // It differs from what was applied: a resume may still run it.
+                // It differs from what was applied: somebody may want it yet.
                 if behind { Claim::Resumable } else { Claim::Nothing }
             }
             SkipReason::Discarded => {

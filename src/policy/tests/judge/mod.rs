@@ -115,14 +115,14 @@ pub(super) struct Judge {
     pub(super) lapse: Option<Lapse>,
 }
 
-/// One input while its effects are checked.
+/// One input while its effects are heard.
 struct Turn<'a> {
     input: &'a Input,
     /// The run that it ended.
     ended: Option<LiveSeen>,
     /// It shows a newer state.
     update: bool,
-    /// The refusal that is required.
+    /// What it must be refused for.
     refusal: Option<Refusal>,
     /// It granted a slot, not yet used or given back.
     slot: bool,
@@ -269,19 +269,19 @@ impl Judge {
                 }
                 let absent = state.content.is_absent();
                 let first = self.newest.is_none();
-                // Requested to run again: now with this state. A state that never ran keeps its own run.
+                // Asked to run again: now with this one. What never ran keeps its own run.
                 let moved = self.triggered.iter().any(|asked| !self.unfated.contains_key(asked));
                 if moved {
                     self.triggered.retain(|asked| self.unfated.contains_key(asked));
                     self.triggered.insert(seq);
                 }
-                // A lapse before any state belongs to an adopted run.
+                // A lapse before any state is that of an adopted run.
                 let owed =
                     matches!(baseline, Baseline::Interrupted | Baseline::Pending) || self.lapse.is_some();
                 let mut known = false;
                 if first {
                     for live in self.live.iter_mut().filter(|live| live.adopted) {
-                        // The fixtures adopt runs of state 1 or of a state that never appears.
+                        // The fixtures adopt runs of state 1 or of one that never shows up.
                         if live.seq == Some(seq) && (!absent || self.policy.on_delete == OnDelete::Run) {
                             known = true;
                         } else {
