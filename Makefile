@@ -1,4 +1,4 @@
-# The two commands of the README are `make run` and `make test`; each does all the set-up that it needs.
+# The two commands of the README are `make run` and `make test`; each installs what it needs.
 
 CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
@@ -38,7 +38,7 @@ test-library:
 	@echo "crates that a program depends on: $$($(CARGO) tree $(CONSUMER) $(PACKAGES)) for the library alone," \
 		"$$($(CARGO) tree --locked $(PACKAGES)) with the daemon and the command line"
 
-# One line a run; the last LOAD of them with a build and a busy disk beside them.
+# One line for each run; during the last LOAD runs a build and a busy disk add load.
 RUNS ?= 20
 LOAD ?= 10
 test-repeat: setup-test

@@ -23,6 +23,7 @@ mod progress;
 mod put;
 mod run;
 mod select;
+mod since;
 mod span;
 mod status;
 mod store_name;

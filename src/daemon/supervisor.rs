@@ -209,7 +209,7 @@ impl Supervisor {
     ) -> Option<NamedWatch> {
         let store = self.store(&definition.spec.target.store)?;
         let Definition { spec, file } = definition;
-        let circumstances = Circumstances { handover, rest, grace: self.grace, once: None };
+        let circumstances = Circumstances { handover, rest, grace: self.grace, ..Circumstances::default() };
         let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);
         let task = self.tasks.spawn(task).id();
         Some(NamedWatch { live, task, retiring: false, next: None })

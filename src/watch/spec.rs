@@ -264,6 +264,8 @@ pub enum Output {
     Null,
     /// To twitcher's own standard output and error, unchanged. No watch file can choose this.
     Inherit,
+    /// The same, and the terminal as standard input, in the foreground. No watch file can ask for it.
+    Terminal,
 }
 
 impl Output {
@@ -273,6 +275,7 @@ impl Output {
             Self::Log => LogOutput::Log.word(),
             Self::Null => LogOutput::Null.word(),
             Self::Inherit => "inherit",
+            Self::Terminal => "terminal",
         }
     }
 }
