@@ -294,6 +294,11 @@ impl<S: Entropy> Machine<S> {
         self.gave_up || self.stopped
     }
 
+    /// Whether a run is ready and waits for its mutex or for one of the processes that the daemon may have.
+    pub fn waits_for_slot(&self) -> bool {
+        self.asked
+    }
+
     /// When a failed run is repeated, while that is what is waited for.
     pub fn next_retry(&self) -> Option<Instant> {
         self.waiting.front().and_then(|entry| match entry.wait {
