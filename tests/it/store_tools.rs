@@ -82,7 +82,7 @@ fn the_tools_work(tool: &Tool) {
     );
 
     let error = tool.bad(1, &["load", "-"], b"a: [1]\n");
-    assert!(error.contains("line 1, column 4: at \"a\": an array"), "{error}");
+    assert!(error.contains("line 1, column 4: at \"a\": a key cannot hold an array"), "{error}");
     let deep = "{\"a\":".repeat(10_000);
     let error = tool.bad(1, &["load", "-", "--format", "json"], deep.as_bytes());
     assert!(error.contains("levels of nesting") && error.contains("nothing was changed"), "{error}");
