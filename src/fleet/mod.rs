@@ -21,10 +21,12 @@ pub mod terms;
 pub mod transaction;
 pub mod view;
 
-pub use id::{BootTime, Identity, PermitId, Revision, StateId, TenureId};
+pub use id::{BootTime, Identity, Revision, StateId, TenureId};
 pub use keys::GroupKey;
 pub use name::{GroupName, HostName};
 pub use transaction::{Entry, Outcome, Transaction, Value, Write};
+
+pub(crate) use crate::watch::PermitId;
 
 use std::time::Duration;
 

@@ -63,7 +63,7 @@ impl<S: Entropy> Machine<S> {
     /// A waiting entry serves the trigger too; otherwise the newest state runs again.
     ///
     /// In parallel mode the trigger is the last to start of what waits, since no start goes backwards.
-    fn trigger(&mut self, now: Instant) {
+    pub(super) fn trigger(&mut self, now: Instant) {
         if let Some(last) = self.waiting.back_mut() {
             last.hurry();
             return;
