@@ -1,4 +1,4 @@
-# The two commands of the README are `make run` and `make test`; each does all the set-up that it needs.
+# The two commands of the README are `make run` and `make test`; each installs what it needs.
 
 CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
@@ -67,7 +67,7 @@ bench: setup-test
 	$(CARGO) bench --locked --bench speed -- $(BENCH)
 
 soak: setup
-	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_nothing_behind -- --nocapture
+	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_no_child_and_no_memory -- --nocapture
 
 setup:
 	@.ci/install-missing $(BUILD_NEEDS)

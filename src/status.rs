@@ -1,6 +1,6 @@
-//! What is shown of a running daemon: the values of `status --json` and `history --json`, and nothing else.
+//! The status of a running daemon: the values of `status --json` and `history --json`.
 //!
-//! Field names are the contract's; fields may be added, none is renamed.
+//! Field names are part of the contract; fields may be added, none is renamed.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,20 +30,20 @@ pub struct DaemonStatus {
     pub host: String,
     /// When it started.
     pub started: jiff::Timestamp,
-    /// What it cannot do at the moment, in words: a ledger that cannot be written, a directory not watched.
+    /// What it cannot do at present, in words: a ledger that cannot be written, a directory that cannot be watched.
     #[serde(default)]
     pub complaints: Vec<String>,
 }
 
-/// How a store is.
+/// The state of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreState {
-    /// Connected and served.
+    /// Connected.
     Connected,
     /// Not yet connected.
     Connecting,
-    /// The last try failed.
+    /// The last attempt failed.
     Down,
 }
 
@@ -63,7 +63,7 @@ impl StoreState {
 pub struct StoreStatus {
     /// Its name.
     pub name: String,
-    /// Its URL; without secrets.
+    /// Its URL, without secrets.
     pub url: String,
     /// How it is.
     pub state: StoreState,
@@ -71,18 +71,18 @@ pub struct StoreStatus {
     pub since: jiff::Timestamp,
     /// Why it is not connected.
     pub error: Option<String>,
-    /// How often it was connected anew.
+    /// How often it was reconnected.
     #[serde(default)]
     pub reconnects: u64,
 }
 
-/// How a watch file is.
+/// The state of a watch file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileState {
-    /// Its watches are what it says.
+    /// Its watches are in effect.
     Loaded,
-    /// It has problems; what it said before still holds.
+    /// It has problems; its last valid version stays in effect.
     Broken,
     /// It may not be trusted or read.
     Refused,
@@ -113,7 +113,7 @@ pub enum WatchState {
     Waiting,
     /// The action runs.
     Running,
-    /// The last run failed; waiting for the next try.
+    /// The last run failed; waiting for the next attempt.
     Retrying,
     /// The last retry failed: nothing runs until the key changes or an operator asks.
     Failed,
@@ -182,7 +182,7 @@ pub struct WatchStatus {
     pub key: String,
     /// `data`, `children` or `tree`.
     pub watch_type: String,
-    /// What it is doing.
+    /// Its state.
     pub state: WatchState,
     /// The newest version seen; null before the first, and while the key does not exist.
     pub version: Option<String>,
@@ -196,10 +196,10 @@ pub struct WatchStatus {
     /// The last retry failed, and nothing runs by itself until the key changes.
     #[serde(default)]
     pub gave_up: bool,
-    /// The store does not prove the state of the key now.
+    /// The store does not prove the state of the key at present.
     #[serde(default)]
     pub unreachable: bool,
-    /// How long ago the store proved what this watch knows; null before the first time.
+    /// How long ago the state was last verified; null before the first time.
     pub verified_seconds: Option<f64>,
     /// Why the store does not show it.
     #[serde(default)]
@@ -213,7 +213,7 @@ pub struct WatchStatus {
     /// The account that it runs as.
     #[serde(default)]
     pub user: String,
-    /// When the failed run is repeated.
+    /// When the failed run is retried.
     #[serde(default)]
     pub next_retry: Option<jiff::Timestamp>,
     /// When the pause ends by itself.
@@ -221,9 +221,9 @@ pub struct WatchStatus {
     pub paused_until: Option<jiff::Timestamp>,
     /// What runs now.
     pub running: Vec<RunningStatus>,
-    /// How many runs ended.
+    /// Number of runs that ended.
     pub runs: u64,
-    /// How many of them did not succeed.
+    /// Number of them that failed.
     pub failures: u64,
     /// Ended runs since the daemon started, by outcome.
     #[serde(default)]
@@ -238,7 +238,7 @@ pub struct WatchStatus {
     pub waiting_for_slot: bool,
 }
 
-/// A run that goes on.
+/// A live run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningStatus {
     /// Its id.
@@ -247,7 +247,7 @@ pub struct RunningStatus {
     pub pid: i32,
     /// When it began.
     pub started: jiff::Timestamp,
-    /// The version that it was given.
+    /// The version of its state.
     pub version: String,
 }
 
@@ -274,17 +274,17 @@ pub struct Explanation {
 pub struct ReloadReport {
     /// Watches that are new.
     pub added: Vec<String>,
-    /// Watches that mean something else now.
+    /// Watches whose meaning changed.
     pub changed: Vec<String>,
-    /// Watches that are gone.
+    /// Watches that were removed.
     pub removed: Vec<String>,
-    /// How many are as they were.
+    /// Number of unchanged watches.
     pub unchanged: usize,
-    /// Settings that changed, and what that means (`max_processes` holds at once, `state_dir` at the next start).
+    /// Settings that changed, and their effect (`max_processes` at once, `state_dir` at the next start).
     pub settings: Vec<String>,
     /// Every problem, as <file:line:column> with its line and a hint.
     pub problems: Vec<String>,
-    /// What is loaded and does less than it says.
+    /// Loaded files that do less than they say.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// It is what a reload would do; nothing was changed.

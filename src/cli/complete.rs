@@ -1,6 +1,6 @@
 //! What the shell is offered on Tab where only the machine knows: names of watches, stores and keys.
 //!
-//! Errors are silent and nothing takes long: a prompt is no place for either.
+//! Errors are silent and every request has a short time limit, because this runs at a prompt.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
                 candidates.extend(Some(key).filter(|key| key.starts_with(typed) && passes(key)));
             }
         }
-        // One that is left and has more below it is gone into with the next Tab.
+        // A single candidate that has children is completed further with the next Tab.
         if let [alone] = candidates.as_slice()
             && let Ok(key) = Key::new(alone)
             && let Ok(Some(below)) = access.children(&key).await
@@ -68,19 +68,19 @@ pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
     names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Whether a key comes through whole: the shell says what stands between two of them.
+/// Whether a key survives the shell's separator between candidates.
 fn passes(key: &str) -> bool {
     let separator = std::env::var("_CLAP_IFS");
     !key.contains(separator.as_deref().unwrap_or("\n"))
 }
 
-/// What the line that is being typed says of the store.
+/// The store options of the line that is being typed.
 struct Line {
     common: Common,
     store: Option<String>,
 }
 
-/// The completion protocol hands the words of the line over behind `--`.
+/// The completion protocol passes the words of the line after `--`.
 fn line() -> Line {
     let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
     Line {

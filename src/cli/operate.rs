@@ -10,7 +10,7 @@ use super::{Common, Failure, complete, preview, print, print_bytes};
 use crate::control::Request;
 use crate::status::{Explanation, ReloadReport, Status, WatchState};
 
-/// A watch by name, and how to show the answer.
+/// A watch by name, and the output format.
 #[derive(Debug, clap::Args)]
 pub(super) struct Named {
     /// The watch
@@ -114,8 +114,8 @@ pub(super) async fn resume(args: Resume, common: &Common) -> Result<(), Failure>
 }
 
 impl Several {
-    /// The names that are meant. Of what `--all` and globs mean, only watches in a state that `fits`; a watch that is
-    /// named itself is always meant, so that the daemon can say why it does not do it.
+    /// The selected names. `--all` and globs select only watches in a state that `fits`; a watch that is named itself is always
+    /// selected, so that the daemon can say why it refuses.
     async fn names(
         &self,
         common: &Common,
@@ -133,14 +133,14 @@ impl Several {
     }
 }
 
-/// Asks for each of these watches; what is refused for one does not keep the others from being asked.
+/// Sends the request to each of these watches; a refusal by one does not stop the others.
 async fn each(
     names: Vec<String>,
     common: &Common,
     request: impl Fn(String) -> Request,
 ) -> Result<(), Failure> {
     if names.is_empty() {
-        return print("nothing to do: no watch that is meant is in such a state\n");
+        return print("nothing to do: no selected watch is in such a state\n");
     }
     let mut refused = Vec::new();
     for name in names {

@@ -1,11 +1,11 @@
-//! Colour, where the reader wants it.
+//! Colours, if they are wanted.
 
 use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 
-/// Whether to colour.
+/// Whether to use colours.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint(pub(super) bool);
 

@@ -16,7 +16,7 @@ pub(super) fn store_spec(store: Option<&str>, common: &Common) -> Result<StoreSp
 
 fn of_url(url: &str) -> Result<StoreSpec, Failure> {
     let url: StoreUrl =
-        url.parse().map_err(|error| Failure::usage(format!("--store: this is no store's URL: {error}")))?;
+        url.parse().map_err(|error| Failure::usage(format!("--store: not a store URL: {error}")))?;
     let name = StoreName::new("command-line").map_err(|error| Failure::new(error.to_string()))?;
     Ok(StoreSpec::new(name, url))
 }
@@ -25,7 +25,7 @@ fn named(name: Option<&str>, common: &Common) -> Result<StoreSpec, Failure> {
     let settings = Loader::new(&common.config).reload_settings().map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::new(format!(
-            "cannot look up the store, because twitcher.conf does not hold; a URL (--store etcd://…) needs none\n{}",
+            "cannot look up the store, because twitcher.conf has errors; a URL (--store etcd://…) needs none\n{}",
             problems.join("\n")
         ))
     })?;

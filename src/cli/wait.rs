@@ -12,9 +12,9 @@ use crate::watch::Version;
 
 /// Exit status where a watch gave up, or is held, stopped, paused or disabled.
 const HOPELESS: u8 = 3;
-/// Exit status at the end of `--timeout`.
+/// Exit status when `--timeout` is over.
 const TIMED_OUT: u8 = 4;
-/// Between two questions: soon at first, for what takes a moment, then rarely.
+/// Interval between two requests: short at first, then longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,16 +36,16 @@ pub(super) struct Args {
     timeout: Option<Duration>,
 }
 
-/// Where a watch is on its way.
+/// How far a watch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Converged,
     OnTheWay,
-    /// Nothing that the daemon does by itself makes it converge.
+    /// It cannot converge without an operator.
     Hopeless,
 }
 
-/// Asks until it is certain.
+/// Asks until the result is certain.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let Some(timeout) = args.timeout else { return until_certain(&args, common).await };
     tokio::time::timeout(timeout, until_certain(&args, common)).await.unwrap_or_else(|_| {

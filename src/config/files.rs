@@ -1,4 +1,4 @@
-//! Lists a configuration directory recursively, and tells which of its entries are watch files.
+//! Lists a configuration directory recursively, and decides which of its entries are watch files.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use super::stall::{Progress, UNANSWERED};
 
-/// Directories below each other, links included. Deeper is a mistake, and no path may grow without end.
+/// Deepest nesting of directories, links included. Deeper nesting is a mistake, and paths must stay bounded.
 const DEEPEST: usize = 32;
 /// Directories and watch files, at most: a link to `/` by mistake must not hold up a reload.
 const MOST_DIRECTORIES: usize = 10_000;
 const MOST_FILES: usize = 100_000;
 
-/// What a configuration directory holds.
+/// The content of a configuration directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
     /// Watch files, whether or not they can be read.
@@ -29,8 +29,8 @@ pub(super) struct Listing {
     pub(super) missing: bool,
 }
 
-/// Whether a directory entry of this name is a watch file: `*.toml`, but nothing hidden and nothing that an editor
-/// or a package manager left behind.
+/// Whether a directory entry with this name is a watch file: `*.toml`, but not hidden, and not a leftover of an editor or a
+/// package manager.
 pub(super) fn is_watch_file(name: &OsStr) -> bool {
     let name = name.as_bytes();
     !is_ignored(name) && name.ends_with(b".toml")

@@ -48,7 +48,7 @@ impl std::fmt::Display for Hosts {
 }
 
 impl Hosts {
-    /// Reads the patterns; an error is the index of a bad one and what is wrong with it.
+    /// Parses the patterns; an error has the index of the bad one and the reason.
     pub(super) fn new(patterns: &[&str]) -> Result<Self, (usize, String)> {
         let read = patterns
             .iter()
@@ -57,7 +57,7 @@ impl Hosts {
         read.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether the watch is for this host: a pattern matches, or all of them exclude others.
+    /// Whether the watch is for this host: a pattern matches, or all patterns exclude other hosts.
     pub(super) fn include(&self, host: &str) -> bool {
         let host: Vec<char> = host.chars().collect();
         let matches = |pattern: &&Pattern| matches(&pattern.parts, &host);
@@ -72,7 +72,7 @@ impl Pattern {
         let written = text.to_owned();
         let (excludes, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
         if text.is_empty() {
-            return Err("a pattern is not empty");
+            return Err("a pattern must not be empty");
         }
         let (mut parts, mut rest) = (Vec::new(), text.chars());
         while let Some(character) = rest.next() {
@@ -87,7 +87,7 @@ impl Pattern {
     }
 }
 
-/// What stands between brackets. A `]` that comes first is a member.
+/// The content of the brackets. A `]` at the beginning is a member.
 fn set(rest: &mut std::str::Chars<'_>) -> Result<Part, &'static str> {
     const OPEN: &str = "`[` has no `]`";
     let mut members = Vec::new();
@@ -108,7 +108,7 @@ fn set(rest: &mut std::str::Chars<'_>) -> Result<Part, &'static str> {
                     (_, _) => from,
                 };
                 if to < from {
-                    return Err("a range rises, as in `[a-z]`");
+                    return Err("a range must rise, as in `[a-z]`");
                 }
                 members.push((from, to));
             }
@@ -118,7 +118,7 @@ fn set(rest: &mut std::str::Chars<'_>) -> Result<Part, &'static str> {
 }
 
 fn matches(parts: &[Part], host: &[char]) -> bool {
-    // Where to go on after a mismatch: behind the last `*`, one character later than before.
+    // Where to continue after a mismatch: behind the last `*`, one character later than before.
     let (mut part, mut at, mut retry) = (0, 0, None);
     while at < host.len() {
         let fits = match parts.get(part) {

@@ -1,5 +1,5 @@
-//! What clients and scrapers are answered. The loop goes on at once; whoever has to wait for the watches does
-//! so in a task of its own.
+//! Answers clients and scrapers. The loop continues at once; a request that must wait for the watches does so in its own
+//! task.
 
 use std::time::{Duration, Instant};
 
@@ -136,7 +136,7 @@ impl Daemon {
         self.order(name, PATIENCE, |answer| Event::Control(control, answer), answer);
     }
 
-    /// Tells a watch what an operator asks of it, and passes its sentence on.
+    /// Sends an operator's request to a watch, and passes its answer on.
     fn order(
         &self,
         name: &str,
@@ -155,10 +155,12 @@ impl Daemon {
         let (name, ledger) = (name.to_owned(), self.runs.ledger().clone());
         tokio::spawn(async move {
             let answered = match timeout(patience, controlled).await {
-                // Who was told that a watch is paused may count on it, also when the daemon is killed.
+                // A client that was told that a watch is paused relies on it, even if the daemon is killed.
                 Ok(Ok(Ok(sentence))) => {
                     match tokio::task::spawn_blocking(move || ledger.wait_until_written(KEPT)).await {
-                        Ok(Err(unwritten)) => done(&format!("{sentence}; for now, because {unwritten}")),
+                        Ok(Err(unwritten)) => {
+                            done(&format!("{sentence}, but not across a restart: {unwritten}"))
+                        }
                         Ok(Ok(())) | Err(_) => done(&sentence),
                     }
                 }
@@ -176,7 +178,7 @@ impl Daemon {
             Probe::Ready(answer) => drop(answer.send(self.ready())),
             Probe::Metrics(answer) => {
                 let own = self.own();
-                // Without a name there is nothing that could be unknown.
+                // Without a name no name can be unknown.
                 let Ok(report) = self.report(None) else { return };
                 tokio::spawn(async move {
                     let _ = answer.send(metrics::render(&report.status().await, &own));
@@ -242,7 +244,7 @@ impl Daemon {
         Some(format!("{path} is {state}, so its last valid version stays in effect: {}", told(problem)))
     }
 
-    /// Everything, or one watch, still to be asked.
+    /// Status of all watches, or one, before they are asked.
     fn report(&self, name: Option<&str>) -> Result<Report, String> {
         let watches = if let Some(name) = name {
             let disabled = self.supervisor.disabled_watch(name).cloned().map(Shown::Disabled);
@@ -273,7 +275,7 @@ impl Daemon {
         }
     }
 
-    /// What the daemon cannot do at the moment.
+    /// What the daemon cannot do at present.
     fn complaints(&self) -> Vec<String> {
         let ledger = self.runs.ledger().complaint();
         let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
@@ -327,7 +329,7 @@ pub(super) fn done(value: &impl Serialize) -> Answer {
 
 fn disabled_sentence(name: &str, definition: &Definition) -> String {
     let file = definition.file.display();
-    format!("{name} is disabled: {file} says `enabled = false`; take that out to let it run")
+    format!("{name} is disabled: {file} says `enabled = false`; remove that line to enable it")
 }
 
 fn gone(name: &str) -> Answer {

@@ -1,7 +1,7 @@
-//! The loader's thread: the daemon's loop asks it to read the configuration, and takes the result as one more event.
+//! The loader's thread: the daemon's loop requests readings of the configuration, and gets the result as an event.
 //!
-//! Requests that come while it reads are served together by the next reading. What could not be read for a passing
-//! reason is read again every few seconds.
+//! Requests that arrive during a reading share the next one. Files that could not be read for a temporary reason are read
+//! again every few seconds.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Loader, Reload};
 use crate::control::Reply;
 
-/// Time from a reading that was partial to the next attempt.
+/// Time from an incomplete reading to the next attempt.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How much is read.
@@ -34,7 +34,7 @@ enum Ask {
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) reload: Reload,
-    /// Clients that asked for it.
+    /// Clients that requested it.
     pub(super) answers: Vec<oneshot::Sender<Reply>>,
     /// It takes no effect: the clients asked what a reading would change.
     pub(super) is_rehearsal: bool,
@@ -47,7 +47,7 @@ pub(super) struct Loading {
 }
 
 impl Loading {
-    /// Starts the thread. It reads nothing before it is asked.
+    /// Starts the thread. It reads nothing before the first request.
     pub(super) fn start(loader: Loader) -> std::io::Result<Self> {
         Self::start_with(loader, RETRY)
     }
@@ -60,7 +60,7 @@ impl Loading {
         Ok(Self { asks, loaded })
     }
 
-    /// Asks for a reading that begins after this call; `answer` comes back with its result.
+    /// Requests a reading that begins after this call; `answer` comes back with its result.
     pub(super) fn ask(&self, extent: Extent, answer: Option<oneshot::Sender<Reply>>) {
         // Fails only where the thread has ended, which `next` tells.
         let _ = self.asks.send(Ask::Read { extent, answer });
@@ -71,7 +71,7 @@ impl Loading {
         let _ = self.asks.send(Ask::Rehearse { answer });
     }
 
-    /// The next result; `None` where the thread has ended by a fault. May be dropped at any point.
+    /// The next result; `None` if the thread has panicked. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Loaded> {
         self.loaded.recv().await
     }

@@ -1,4 +1,4 @@
-//! Gives the supervisor what a reading of the configuration changed, and reports it.
+//! Applies what a reading of the configuration changed, and reports it.
 
 mod summary;
 
@@ -15,7 +15,7 @@ use crate::config::{Diff, FileReport, FileState, LoadedWatch, Reload, Settings, 
 use crate::status::ReloadReport;
 use crate::watch::WatchName;
 
-/// How long a watch that is no longer configured is remembered after its last run.
+/// How long the record of a watch that is no longer configured is kept after its last run.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
 /// The settings of the first reading, or every problem of `twitcher.conf`.
@@ -28,7 +28,7 @@ pub(super) fn first_settings(reload: &Reload) -> Result<Arc<Settings>, String> {
 }
 
 impl Daemon {
-    /// Begins the watches of the first reading.
+    /// Starts the watches of the first reading.
     pub(super) fn begin(&mut self, loaded: Loaded) {
         let Loaded { reload, answers: _, is_rehearsal: _ } = loaded;
         let report = self.take_reading(&reload);
@@ -36,7 +36,7 @@ impl Daemon {
         self.files = reload.files;
     }
 
-    /// Applies what a later reading changed, and answers the clients that asked for it.
+    /// Applies what a later reading changed, and answers the clients that requested it.
     pub(super) fn reload(&mut self, loaded: Loaded) {
         let Loaded { reload, answers, is_rehearsal } = loaded;
         let report = if is_rehearsal {
@@ -120,7 +120,7 @@ impl Daemon {
             else {
                 continue;
             };
-            // The machine is no part of the definition, and is told to the next run.
+            // The machine is not part of the definition; the next run gets its new values.
             if live.file != watch.file || live.spec.machine != watch.spec.machine {
                 let definition = definition(watch);
                 self.supervisor.define(definition);
@@ -154,7 +154,7 @@ impl Daemon {
         }
     }
 
-    /// Takes the settings that can change while the daemon runs, and names those that take effect at its next start.
+    /// Applies the settings that can change while the daemon runs, and names those that take effect at its next start.
     fn take_settings(&mut self, settings: &Arc<Settings>) -> Vec<String> {
         self.supervisor.configure(settings.stores.clone(), settings.shutdown_grace);
         let old = std::mem::replace(&mut self.settings, Arc::clone(settings));

@@ -1,4 +1,4 @@
-//! The thread that writes the journal to disk, and retries while the disk refuses.
+//! The thread that writes the journal to disk, and retries after errors.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -14,7 +14,7 @@ use super::journal::{self, EntryLine, Line};
 use super::unwritten::Unwritten;
 use crate::watch::{RunRecord, WatchName};
 
-/// How long to wait after a failed write before the next try.
+/// Back-off after a failed write.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long dropping a ledger waits for unwritten changes.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -23,24 +23,24 @@ const WAITING_OUTPUT: usize = 4 << 20;
 /// A journal is rewritten when it is this many bytes longer than twice its last rewrite.
 const SLACK: u64 = 256 << 10;
 
-/// Changes on their way to the disk. Only the newest entry of each watch is kept, so that memory stays bounded
-/// while the disk is gone.
+/// Changes on their way to the disk. Only the newest entry of each watch is kept, which bounds memory while the disk is
+/// not writable.
 #[derive(Debug, Default)]
 struct Queue {
-    /// The newest entry of each changed watch; `None`: it is forgotten.
+    /// The newest entry of each changed watch; `None`: the watch is removed.
     entries: BTreeMap<WatchName, Option<Entry>>,
     /// Runs that ended, with their whole outputs as long as there is room for these.
     records: BTreeMap<WatchName, VecDeque<RunRecord>>,
     /// The bytes of the outputs in `records`.
     output_bytes: usize,
     complaint: Option<String>,
-    /// Attempts to write that failed since the last that succeeded.
+    /// Failed attempts to write since the last success.
     failures: u32,
     writing: bool,
-    /// Watches whose changes the thread took and has not yet written, over any number of failed attempts.
+    /// Watches whose changes the thread took and has not written yet, over any number of failed attempts.
     taken: BTreeSet<WatchName>,
     ended: bool,
-    /// The thread has ended, or nobody waits for it any more.
+    /// The thread has ended, or dropping the ledger no longer waits for it.
     over: bool,
 }
 
@@ -117,7 +117,7 @@ impl Writer {
         Self { path, channel, thread }
     }
 
-    /// Queues the entry of a watch (`None`: the watch is forgotten) and a run that ended.
+    /// Queues the entry of a watch (`None`: the watch is removed) and a run that ended.
     pub(super) fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
         let mut queue = self.channel.lock();
         let entry = entry.map(|entry| Entry { history: VecDeque::new(), ..entry.clone() });
@@ -139,7 +139,7 @@ impl Writer {
         self.channel.lock().complaint.clone()
     }
 
-    /// From now on nobody waits for this disk: it hangs.
+    /// The disk hangs: from now on nothing waits for it.
     pub(super) fn give_up(&self) {
         self.channel.lock().over = true;
     }
@@ -221,7 +221,7 @@ fn note(queue: &mut Queue, path: &Path, result: std::io::Result<()>) {
     queue.complaint = complaint;
 }
 
-/// The file, and everything that should be in it.
+/// The file, and what it must contain.
 struct Journal {
     path: PathBuf,
     history: Files,
@@ -229,14 +229,14 @@ struct Journal {
     history_fails: bool,
     id: String,
     entries: BTreeMap<WatchName, Entry>,
-    /// `None` after a failure: the next write begins with a whole new journal.
+    /// `None` after a failure: the next write starts with a whole new journal.
     file: Option<File>,
     length: u64,
     needed: u64,
 }
 
 impl Journal {
-    /// Merges changes into the entries, and returns them as lines.
+    /// Merges changes into the entries, and returns their lines.
     fn take(
         &mut self,
         entries: BTreeMap<WatchName, Option<Entry>>,
@@ -276,7 +276,7 @@ impl Journal {
     }
 
     fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        // What is written to an unlinked file is lost with it.
+        // Whatever is written to an unlinked file is lost with it.
         let there = |file: &File| file.metadata().is_ok_and(|found| found.nlink() > 0);
         let Some(file) = self.file.as_mut().filter(|file| there(file)) else { return self.rewrite() };
         if let Err(error) = file.write_all(lines) {
@@ -287,7 +287,7 @@ impl Journal {
         if self.length > self.needed * 2 + SLACK { self.rewrite() } else { Ok(()) }
     }
 
-    /// Writes a whole new journal beside the old one and renames it into its place: never none, never half.
+    /// Writes a whole new journal beside the old one and renames it into place, so that there is always a complete one.
     fn rewrite(&mut self) -> std::io::Result<()> {
         let bytes = journal::encode_all(&self.id, self.entries.iter());
         let beside = self.path.with_extension("new");
@@ -301,7 +301,7 @@ impl Journal {
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
         let renamed = written.and_then(|()| std::fs::rename(&beside, &self.path));
         if let Err(error) = renamed {
-            // On a full disk the attempt itself must not take the last space.
+            // On a full disk the failed attempt must not take the last free space.
             let _ = std::fs::remove_file(&beside);
             return Err(error);
         }

@@ -1,4 +1,4 @@
-//! What an observed state does: wait for a start, or be skipped and why.
+//! The effect of an observed state: it waits for a start, or is skipped for a reason.
 
 use std::time::Instant;
 
@@ -9,11 +9,11 @@ use super::machine::{Disposition, Entropy, Lifecycle, Machine, Newest};
 use super::waiting::{Entry, Passage, Wait};
 use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, RunOnLoad, State};
 
-/// How many states wait at most in parallel mode. Beyond that the newest one waiting is replaced by a
-/// newer one, which then stands for both.
+/// The most states that wait in parallel mode. Beyond that the newest waiting state is replaced by a newer one, which
+/// then stands for both.
 pub(super) const MOST_WAITING: usize = 1024;
 
-/// What a state is worth before run mode and circumstances are asked.
+/// Whether a state should run, before run mode and circumstances are considered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Judgement {
     Run(Reason),
@@ -58,7 +58,7 @@ fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgeme
     }
 }
 
-/// Judges a state that came after another.
+/// Judges a state that follows another.
 fn judge_later(policy: &PolicySpec, before: &Newest, absent: bool) -> Judgement {
     if !absent {
         Judgement::Run(Reason::Change)
@@ -103,7 +103,7 @@ impl<S: Entropy> Machine<S> {
                 }
                 let baseline = if self.recover { Baseline::Interrupted } else { baseline };
                 let judgement = judge_first(&self.policy, baseline, absent);
-                // A machine that is on its way out leaves the judging of a first state to its successor.
+                // A retiring machine leaves the judging of a first state to its successor.
                 let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending);
                 if serving || owed {
                     judgement
@@ -256,8 +256,8 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and
-    /// nothing has it in hand. In discard mode that is so after the run that made it be discarded, too.
+    /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and no run has it. In
+    /// discard mode that includes a state that was discarded because of the current run.
     pub(super) fn catch_up(&mut self, now: Instant) {
         if self.is_suspended() || !self.waiting.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! What operators, a changed definition and a stopping daemon ask for.
+//! Requests of operators, a changed definition, and the daemon's shutdown.
 
 use std::time::Instant;
 
@@ -81,7 +81,7 @@ impl<S: Entropy> Machine<S> {
         busy.then_some(Refusal::Running)
     }
 
-    /// What waits already serves the trigger too; else the newest state is run again.
+    /// A waiting entry serves the trigger too; otherwise the newest state runs again.
     ///
     /// In parallel mode the trigger is the last to start of what waits, since no start goes backwards.
     pub(super) fn trigger(&mut self, now: Instant) {
@@ -92,7 +92,7 @@ impl<S: Entropy> Machine<S> {
         let Some(newest) = &mut self.newest else { return };
         self.gave_up = false;
         match newest.disposition {
-            // Success stays success, and a key that was never there cannot be deleted by a trigger.
+            // A triggered success stays a success, and a trigger cannot delete a key that never existed.
             Disposition::Applied | Disposition::Absent => {}
             Disposition::Open
             | Disposition::SeenAtLoad
@@ -108,7 +108,7 @@ impl<S: Entropy> Machine<S> {
         self.waiting.push_back(entry);
     }
 
-    /// A held watch keeps only the newest of what waits; it stands for all of it.
+    /// A suspended watch keeps only the newest waiting entry, which stands for all of them.
     fn gather(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         while self.waiting.len() > 1
             && let Some(older) = self.waiting.pop_front()

@@ -1,4 +1,4 @@
-//! What the end of a run leads to: applied, retried, recovered, given up.
+//! The consequences of the end of a run: applied, retried, recovered, given up.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use super::runs::LiveRun;
 use super::waiting::{Wait, later};
 use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, Verdict};
 
-/// How long to wait before the run after the `failed`th failure in a row (1, 2, …): doubling from
-/// `retry_delay` up to `retry_delay_max`, and of that between half and all.
+/// The delay before the attempt after the `failed`th failure in a row (1, 2, …): doubles from `retry_delay` up to
+/// `retry_delay_max`; the jitter draws from its upper half.
 fn retry_delay(policy: &PolicySpec, failed: u32, jitter: f64) -> Duration {
     let doubled = 2_u32.checked_pow(failed.saturating_sub(1)).unwrap_or(u32::MAX);
     let half = policy.retry_delay.saturating_mul(doubled).min(policy.retry_delay_max) / 2;
@@ -57,7 +57,7 @@ impl<S: Entropy> Machine<S> {
 
     fn fail(&mut self, now: Instant, live: &LiveRun, effects: &mut Vec<Effect>) {
         if live.adopted && live.seq.is_none() {
-            // Its state is not known, so neither is whether a newer one came since.
+            // Its state is unknown, so it is also unknown whether a newer one has come.
             return self.lose(now, live);
         }
         if !self.is_to_repeat(live) {
@@ -92,7 +92,7 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// Nobody knows how a run ended: the newest state is run again, marked as a recovery. No failure.
+    /// The outcome of a run is unknown: the newest state runs again, marked as a recovery. That is no failure.
     fn lose(&mut self, now: Instant, live: &LiveRun) {
         if self.newest.is_none() {
             self.recover = true;
@@ -108,8 +108,8 @@ impl<S: Entropy> Machine<S> {
         let wait = if live.adopted {
             Wait::Ready
         } else {
-            // A run of our own should have an end that is known. If it has none time after time, the
-            // repeating must not become a busy loop.
+            // A run of our own should have a known outcome. If it has none again and again, the repetition must not become a busy
+            // loop.
             let until = later(now, retry_delay(&self.policy, 1, self.source.jitter()));
             Wait::Retrying { until }
         };
@@ -117,8 +117,8 @@ impl<S: Entropy> Machine<S> {
         self.waiting.push_back(newest.again(now, Reason::Recovery, live.attempt, repeated, wait));
     }
 
-    /// Whether a run that did not succeed is to be repeated: nothing newer waits or runs, and there is
-    /// something to apply. In discard mode what came meanwhile was not admitted, but a repetition uses it.
+    /// Whether a run without success is repeated: nothing newer waits or runs, and there is something to apply. In discard mode
+    /// later states were not admitted, but a repetition uses them.
     fn is_to_repeat(&self, live: &LiveRun) -> bool {
         if !matches!(self.lifecycle, Lifecycle::Serving) || !self.waiting.is_empty() {
             return false;
@@ -132,7 +132,7 @@ impl<S: Entropy> Machine<S> {
             None => true,
             Some(seq) => seq == newest.state.seq || newer_only_discarded,
         };
-        // In parallel mode another run may still have it in hand: its end decides.
+        // In parallel mode another run may still have it: that run's end decides.
         let in_hand = self.live.iter().any(|other| other.seq == Some(newest.state.seq));
         let nothing = match newest.disposition {
             Disposition::Absent | Disposition::Held(_) => true,

@@ -20,7 +20,7 @@
 //! | `past` | what is known about a first state: ledger, predecessor, fault |
 //! | `explain`, `history` | facts for people |
 //!
-//! Where the contract leaves room, the machine does this:
+//! Where the contract leaves a choice, the machine does this:
 //!
 //! - Waiting continues while the action runs: an update that settled meanwhile starts as soon as there is room.
 //!   A slot request is withdrawn while an update settles again.

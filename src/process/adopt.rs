@@ -1,4 +1,4 @@
-//! Runs that an earlier daemon started and that outlived it: recognised, found, and waited for.
+//! Runs that an earlier daemon started and that outlived it: finds them, checks their identity, and waits for them.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,29 +25,28 @@ pub struct FoundRun {
     pub key: String,
     /// `TWITCHER_VERSION`.
     pub version: String,
-    /// The leader.
+    /// The leader of its process group.
     pub identity: ProcessIdentity,
-    /// It bears the mark that only leaders of runs have. Without, it may be one that could not be marked, or a
+    /// It has the mark that only leaders of runs have. An unmarked process may be a leader that could not be marked, or a
     /// service that an action left running in a session of its own.
     pub marked: bool,
-    /// The account that it runs as. Anybody can set the variables: they say nothing unless this is the watch's own
-    /// account.
+    /// The account that it runs as. Anyone can set the variables: they count only if this is the watch's own account.
     pub uid: u32,
 }
 
 impl Spawner {
-    /// Takes over a run that an earlier daemon started, if exactly that process still lives. Its outcome
-    /// will be unknown, because only a parent is told; orders work as ever, and so does its output.
+    /// Adopts a run that an earlier daemon started, if exactly that process still lives. Its outcome will be unknown,
+    /// because only a parent learns it; commands work as usual, and so does its output.
     pub fn adopt(&self, identity: &ProcessIdentity, sink: OutputSink) -> Option<Running> {
         if identity.boot_id.is_empty() || identity.boot_id != self.boot_id {
             return None;
         }
-        // The descriptor first: what it means cannot change between the comparison and the waiting.
+        // Open the descriptor before comparing, so that the process cannot change in between.
         let pidfd = spawn::open_process(identity.pid).ok()?;
         let stat = procfs::stat(identity.pid)
             .filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
         let leader = Leader::adopted(identity.clone(), pidfd);
-        // A child of this very process has its output read already, by the task that started it.
+        // If it is a child of this very process, the task that started it already reads its output.
         let foreign = u32::try_from(stat.parent) != Ok(std::process::id());
         let output = foreign.then(|| output_pipes(identity)).filter(|pipes| !pipes.are_closed());
         Some(
@@ -56,10 +55,11 @@ impl Spawner {
         )
     }
 
-    /// Live actions whose run id begins with `prefix`: what covers a crash between a start and its record.
+    /// Live actions whose run id begins with `prefix`: these include runs that started just before a crash, unrecorded.
     ///
-    /// Leaders of sessions only, and of each run the one that started first. Reads `/proc/*/environ`, which other users' processes show only to
-    /// `CAP_SYS_PTRACE`, and which may block on a process that hangs: not for a task that others wait for.
+    /// Only session leaders, and of each run the one that started first. Reads `/proc/*/environ`, which shows other users'
+    /// processes only to `CAP_SYS_PTRACE`, and may block on a process that hangs: do not call it from a task that others
+    /// wait for.
     pub fn find_runs(&self, prefix: &str) -> Vec<FoundRun> {
         let mut found: BTreeMap<RunId, FoundRun> = BTreeMap::new();
         for stat in procfs::every_stat().filter(|stat| stat.alive && stat.session == stat.pid) {
@@ -78,9 +78,9 @@ impl Spawner {
         found.into_values().collect()
     }
 
-    /// Goes on reading the output of what ended runs of an earlier daemon left running, so that no service
-    /// that an action started blocks on a full pipe. Pipes with the inodes `read` have a reader already.
-    /// Returns how many there are.
+    /// Keeps reading the output of processes that ended runs of an earlier daemon left running, so that no service that an
+    /// action started blocks on a full pipe. Pipes with the inodes `read` already have a reader. Returns how many pipes
+    /// it reads.
     ///
     /// Reads `/proc` like [`Spawner::find_runs`], and needs a tokio runtime.
     pub fn drain_leftovers(&self, prefix: &str, read: &BTreeSet<u64>) -> usize {
@@ -101,7 +101,7 @@ impl Spawner {
     }
 
     fn read_run(&self, stat: Stat, prefix: &str) -> Option<FoundRun> {
-        // Nobody's action is init: whoever started init in a container may have set any variable.
+        // PID 1 is never an action: in a container its environment may contain any variable.
         if stat.pid == 1 {
             return None;
         }
@@ -154,7 +154,7 @@ fn reopened(pid: i32, inode: u64) -> Option<pipe::Receiver> {
     })
 }
 
-/// A pipe that a process writes into and holds open itself, which only the pipes of runs are; see `start`.
+/// A pipe that a process writes into and also holds open for reading, as only the pipes of runs are; see `start`.
 fn held_pipe(pid: i32, number: i32, read: &BTreeSet<u64>) -> Option<(u64, pipe::Receiver)> {
     let path = format!("/proc/{pid}/fd/{number}");
     let found = std::fs::metadata(&path).ok().filter(|found| found.file_type().is_fifo())?;

@@ -1,4 +1,4 @@
-//! Which lines of an action's output are logged: long lines are cut and floods are thinned, and the log says so. Pure.
+//! Chooses which lines of an action's output are logged: cuts long lines and thins floods, and says so. Pure.
 //!
 //! Holds one line and a few counters, however much is written.
 
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use crate::log::escape;
 
-/// Longest logged line in bytes as they were written; the rest is counted.
+/// Longest logged line in bytes as written; the rest is counted.
 pub const LINE_BYTES: usize = 4096;
-/// A watch that was quiet may log so many lines at once …
+/// Burst: a watch that was quiet may log this many lines at once …
 pub const FREE_LINES: u64 = 1000;
-/// … and so many bytes;
+/// … and this many bytes.
 pub const FREE_BYTES: u64 = 256 * 1024;
-/// in the long run, so many lines a second, of any length.
+/// Sustained rate: lines a second, of any length.
 pub const LINES_PER_SECOND: u64 = 10;
-/// The bytes that come back each second: those of as many of the longest lines.
+/// Sustained rate in bytes a second: as many of the longest lines.
 const BYTES_PER_SECOND: u64 = LINES_PER_SECOND * LINE_BYTES as u64;
-/// How often the log says how much of a flood that goes on was left out.
+/// How often the log reports the lines dropped in a continuing flood.
 const SUMMARY_EVERY: Duration = Duration::from_secs(10);
 /// How much all runs of one watch together may log: a bucket of lines and one of bytes, which fill up again with time.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Allowance {
 /// The gate between the output of one run and the log.
 #[derive(Debug)]
 pub struct LineGate {
-    /// Shared by the runs of the watch.
+    /// Shared by all runs of the watch.
     allowance: Arc<Mutex<Allowance>>,
     line: Vec<u8>,
     cut: u64,
@@ -75,7 +75,7 @@ impl LineGate {
         Self { allowance, line: Vec::new(), cut: 0, unlogged_lines: 0, unlogged_bytes: 0, summed_up: None }
     }
 
-    /// Takes what was written and hands the lines to be logged to `emit`, fit for one line each.
+    /// Takes output and passes the lines to log to `emit`, each safe for one log line.
     pub fn feed(&mut self, written: &[u8], now: Instant, emit: &mut dyn FnMut(&str)) {
         let mut rest = written;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -87,7 +87,7 @@ impl LineGate {
         self.append(rest);
     }
 
-    /// The run ended: logs an unfinished line, and what was left out.
+    /// The run ended: logs an unfinished line, and the count of dropped lines.
     pub fn finish(&mut self, now: Instant, emit: &mut dyn FnMut(&str)) {
         if !self.line.is_empty() || self.cut > 0 {
             self.end_line(now, emit);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_out_as_lines_however_they_were_written() {
+    fn lines_are_the_same_however_the_writes_are_split() {
         let text = b"one\r\ntwo\n\nthree\x1b\nunfinished";
         let expected = ["one", "two", "", "three\\x1b", "unfinished"];
         for split in 0..=text.len() {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_and_says_so() {
+    fn a_long_line_is_cut_with_a_note() {
         let mut line = vec![b'x'; LINE_BYTES + 500];
         line.push(b'\n');
         let logged = run(&[&line, b"next\n"]);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_long_lines_is_held_to_its_bytes_a_second() {
+    fn a_flood_of_long_lines_is_bounded_in_bytes_a_second() {
         let line = [vec![b'x'; LINE_BYTES], vec![b'\n']].concat();
         let mut gate = LineGate::new(Arc::default());
         let start = Instant::now();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_talker_is_never_thinned() {
+    fn slow_output_is_never_thinned() {
         let mut gate = LineGate::new(Arc::default());
         let mut logged = 0;
         let start = Instant::now();
@@ -252,7 +252,7 @@ mod tests {
         }
         let most = FREE_LINES + 10 * LINES_PER_SECOND;
         assert!((most - 5..=most).contains(&logged), "{logged}");
-        // After a while of quiet the whole allowance is there again.
+        // After a quiet while the whole allowance is available again.
         let (mut again, later) = (0, start + Duration::from_secs(10_000));
         LineGate::new(allowance).feed(&b"x\n".repeat(2000), later, &mut |_| again += 1);
         assert_eq!(again, FREE_LINES);

@@ -1,10 +1,10 @@
 //! The child: launch plan, spawn, feeding, draining, signalling, waiting, adoption.
 //!
-//! A run is planned as plain data ([`Launch`]) and started by [`Spawner::start`]; from then on a task of its own
-//! feeds, drains, signals and collects it. A run ends with its leader, or after TERM or KILL when its process
-//! group is empty.
+//! A run is planned as plain data ([`Launch`]) and started by [`Spawner::start`]; from then on its own task feeds,
+//! drains, signals and collects it. A run ends when its leader ends, or after TERM or KILL when its process group is
+//! empty.
 //!
-//! Not here: when to run, how long it may take, and whether its end was good (`policy`).
+//! Not here: when to run, how long a run may take, and whether it succeeded (`policy`).
 
 mod adopt;
 mod children;

@@ -1,5 +1,5 @@
-//! Where an action's output goes: through the gate to the log, also what comes after its end from
-//! processes that it left running.
+//! Where an action's output goes: through the gate to the log. Includes output that processes which the action left
+//! running write after its end.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,11 +13,11 @@ use super::kept::Kept;
 use super::lines::{Allowance, LineGate};
 use crate::watch::{RunId, WatchName};
 
-/// Of how many output pipes of ended runs a watch still logs the lines. More are read and discarded.
+/// Output pipes of ended runs whose lines a watch still logs. Output of further pipes is read and discarded.
 const MOST_LOGGED: usize = 64;
 /// Bytes of one read(2).
 const CHUNK: usize = 16 * 1024;
-/// Reads before others get a turn.
+/// Reads before the task yields.
 const READS_IN_A_ROW: usize = 16;
 
 /// Which of its two outputs an action wrote into.
@@ -204,21 +204,21 @@ impl fmt::Debug for OutputSink {
     }
 }
 
-/// What the outputs of all runs of a watch share: how much may be logged, and the outputs of ended runs that are still
-/// open. All of those are read until their end; of more than 64 the oldest are not logged any more. One for each
-/// watch, kept as long as the watch.
+/// Shared by the outputs of all runs of a watch: the log allowance, and the outputs of ended runs that are still open.
+/// All of those are read until they close; beyond 64, the oldest are no longer logged. One for each watch, kept as long
+/// as the watch.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers {
     allowance: Arc<Mutex<Allowance>>,
     logged: Arc<Mutex<VecDeque<Leftover>>>,
 }
 
-/// An output that is read on after its run's end: the flag that mutes it, shared with its reader.
+/// An output that is still read after its run's end: the mute flag shared with its reader.
 #[derive(Debug)]
 struct Leftover(Arc<AtomicBool>);
 
 impl Leftover {
-    /// Whether nobody reads it any more, because nobody holds the pipe.
+    /// Whether its reader has finished, because no process holds the pipe.
     fn is_over(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
@@ -237,12 +237,12 @@ impl Leftovers {
     }
 }
 
-/// What is left of a pipe.
+/// What a read left in the pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Drained {
     /// Somebody can still write.
     Open,
-    /// Nobody can.
+    /// No writer is left.
     Closed,
 }
 
@@ -252,7 +252,7 @@ fn take(
     reads: usize,
     mut read: impl FnMut(&mut [u8]) -> std::io::Result<usize>,
 ) -> Drained {
-    // On the stack of the worker, so that a quiet run holds no buffer.
+    // On the worker's stack, so that a quiet run holds no buffer.
     let mut buffer = [0u8; CHUNK];
     for _ in 0..reads {
         match read(&mut buffer) {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_output_that_is_left_is_read_though_only_the_newest_are_logged() {
+    async fn all_leftover_outputs_are_read_but_only_the_newest_are_logged() {
         let leftovers = Leftovers::default();
         let logged: Arc<Mutex<BTreeSet<usize>>> = Arc::default();
         let (muted, all) = (6, MOST_LOGGED + 6);

@@ -24,11 +24,11 @@ use super::procfs::Groups;
 use super::spawn::{self, Status};
 use crate::watch::{Outcome, ProcessIdentity, RunId, SignalNumber, WatchName};
 
-/// How soon a group is looked at again after its leader ended under TERM or KILL; doubles …
+/// Poll interval for the group after its leader ended under TERM or KILL; doubles …
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 /// … up to this.
 const LATER_LOOKS: Duration = Duration::from_millis(100);
-/// How often an end is looked for where epoll has no room for one more descriptor.
+/// Poll interval for the end of a process if epoll cannot take one more descriptor.
 const UNREGISTERED_LOOKS: Duration = Duration::from_millis(50);
 
 /// A command to a run.
@@ -36,17 +36,17 @@ const UNREGISTERED_LOOKS: Duration = Duration::from_millis(50);
 pub enum RunCommand {
     /// A signal to the leader alone.
     Notify(SignalNumber),
-    /// TERM to the whole group. From now on the run ends when the group is empty, which may take KILL: a
-    /// member may ignore TERM, or a shell that held the signal back may fork it just then.
+    /// TERM to the whole group. From now on the run ends when the group is empty, which may take KILL: a member may ignore
+    /// TERM, or a shell that held the signal back may fork a new one at that moment.
     Term {
-        /// Whether it is the run's `timeout`, which then is its outcome.
+        /// Whether the run's `timeout` sent it; then the outcome is `timed_out`.
         timed_out: bool,
     },
     /// KILL to the whole group, until it is empty.
     Kill,
 }
 
-/// Sends commands to a run. Commands after its end do nothing.
+/// Sends commands to a run. Commands after its end have no effect.
 #[derive(Debug, Clone)]
 pub struct RunCommands {
     commands: mpsc::UnboundedSender<RunCommand>,
@@ -54,7 +54,7 @@ pub struct RunCommands {
 }
 
 impl RunCommands {
-    /// Sends a command. Commands are carried out in the order of sending.
+    /// Sends a command. Commands are carried out in order.
     pub fn send(&self, command: RunCommand) {
         // Refused only after the end.
         let _ = self.commands.send(command);
@@ -80,7 +80,7 @@ pub struct Ended {
     pub output_tail: String,
 }
 
-/// Resolves when a run has ended. Dropping it changes nothing for the run.
+/// Resolves when a run has ended. Dropping it does not affect the run.
 #[derive(Debug)]
 pub struct Ending(oneshot::Receiver<Ended>);
 
@@ -89,7 +89,7 @@ impl Future for Ending {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
         let lost = || Ended { outcome: Outcome::Unknown, output_tail: String::new() };
-        // The run's task gives no answer only when the runtime itself ends.
+        // The run's task drops the sender only when the runtime itself shuts down.
         Pin::new(&mut self.0).poll(context).map(|ended| ended.unwrap_or_else(|_| lost()))
     }
 }
@@ -101,30 +101,30 @@ pub struct Running {
     pub identity: ProcessIdentity,
     /// When its leader began.
     pub since: Instant,
-    /// Signals it.
+    /// Sends it commands.
     pub commands: RunCommands,
     /// Its end.
     pub ended: Ending,
 }
 
-/// The other end of a [`Running`]: receives the commands and reports the end.
+/// The task's end of a [`Running`]: receives the commands and reports the end.
 #[derive(Debug)]
 pub struct RunTask {
-    /// The commands, in the order of sending.
+    /// The commands, in order.
     pub commands: mpsc::UnboundedReceiver<RunCommand>,
     ended: oneshot::Sender<Ended>,
     refused: Arc<AtomicBool>,
 }
 
 impl RunTask {
-    /// Reports the end of the run. Nobody needs to be interested.
+    /// Reports the end of the run. The receiver may be gone.
     pub fn end(self, ended: Ended) {
         let _ = self.ended.send(ended);
     }
 }
 
 impl Running {
-    /// A live run, and what its task holds of it.
+    /// A live run, and the descriptors of its task.
     pub fn new(identity: ProcessIdentity, since: Instant) -> (Self, RunTask) {
         let (commands, received) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
@@ -142,7 +142,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Writes what fits; whether there is more to write.
+    /// Writes what fits; whether more is left.
     async fn go_on(&mut self) -> bool {
         if self.pipe.writable().await.is_err() {
             return false;
@@ -151,7 +151,7 @@ impl Feed {
             Ok(written) => self.bytes.advance(written),
             Err(error) => {
                 let again = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
-                // Anything else is a reader that has read enough (EPIPE), which is no error.
+                // Any other error means that the reader has read enough (EPIPE), which is no error.
                 return again;
             }
         }
@@ -163,7 +163,7 @@ impl Feed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LeaderEnd {
     Status(Status),
-    /// Somebody else collected it.
+    /// Other code collected it.
     Unseen,
 }
 
@@ -171,7 +171,7 @@ enum LeaderEnd {
 pub(super) struct Leader {
     identity: ProcessIdentity,
     pidfd: Pidfd,
-    /// None where somebody else collects it.
+    /// `None` if other code collects it.
     own: Option<OwnChild>,
 }
 
@@ -186,13 +186,13 @@ impl Leader {
         Self::new(identity, pidfd, Some(own))
     }
 
-    /// A process that is not our child: somebody else collects it.
+    /// A process that is not our child: other code collects it.
     pub(super) fn adopted(identity: ProcessIdentity, pidfd: OwnedFd) -> Self {
         Self::new(identity, pidfd, None)
     }
 
     fn new(identity: ProcessIdentity, pidfd: OwnedFd, own: Option<OwnChild>) -> Self {
-        // The process exists, so failing is no choice any more.
+        // The process exists, so failing is no longer an option.
         let pidfd = spawn::register(pidfd).map_or_else(Pidfd::Unregistered, Pidfd::Registered);
         Self { identity, pidfd, own }
     }
@@ -204,7 +204,7 @@ impl Leader {
         }
     }
 
-    /// How it ended, if it did. A child stays uncollected, so that its number still means its group.
+    /// How it ended, if it has. A child stays uncollected, so that its pid still names its group.
     fn end(&self) -> Option<LeaderEnd> {
         if self.own.is_some() {
             match spawn::peek(self.fd()) {
@@ -236,8 +236,7 @@ impl Leader {
         }
     }
 
-    /// Whether no other process can have its number: as long as it lives, and as long as it is an uncollected
-    /// child of ours.
+    /// Whether its pid cannot have been reused: while it lives, and while it is an uncollected child of ours.
     fn owns_its_number(&self) -> bool {
         self.own.is_some() || self.end().is_none()
     }
@@ -250,23 +249,23 @@ impl Leader {
     }
 
     fn collect(&mut self) {
-        // Before its number is free: the next child may have the same.
+        // Before the pid is free: the next child may get the same one.
         if self.own.take().is_some() {
             let _ = spawn::reap(self.fd());
         }
     }
 }
 
-/// Which of TERM and KILL a run was sent.
+/// Which of TERM and KILL the run was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Commanded {
-    /// Whether it must end with its whole group.
+    /// Whether the run ends only when its whole group is gone.
     end: bool,
     killed: bool,
     timed_out: bool,
 }
 
-/// A run and all that its task holds.
+/// A run and everything that its task holds.
 pub(super) struct Run {
     leader: Leader,
     groups: Groups,
@@ -350,11 +349,11 @@ impl Run {
 
     fn obey(&self, command: RunCommand, commanded: &mut Commanded) {
         if !commanded.end && self.leader.end().is_some() {
-            // It ended by itself a moment ago: leave alone what it left running.
+            // It ended by itself a moment ago: leave processes alone that it left running.
             return;
         }
-        // An adopted leader that ended was collected by somebody else, so its number may now mean a group of
-        // strangers. KILL then waits for the next look at the group.
+        // Other code collected an adopted leader that ended, so its pid may now name a group of unrelated processes. KILL then
+        // waits for the next check of the group.
         let reachable = self.leader.owns_its_number();
         match command {
             RunCommand::Notify(signal) => {
@@ -450,9 +449,9 @@ mod tests {
     use super::*;
     use crate::process::{Leftovers, procfs};
 
-    /// The leader of an adopted run ended and was collected, and another group got its number.
+    /// The leader of an adopted run ended and was collected, and another group got its pid.
     #[tokio::test]
-    async fn kill_of_an_adopted_run_spares_a_stranger_with_the_number_of_its_group() {
+    async fn kill_of_an_adopted_run_spares_an_unrelated_group_with_the_same_id() {
         let mut leader = Command::new("true").spawn().unwrap();
         let pidfd = spawn::open_process(i32::try_from(leader.id()).unwrap()).unwrap();
         let mut stranger = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();

@@ -1,7 +1,7 @@
 //! Stores: every back end turned into the same level-triggered stream of states.
 //!
-//! `driver` does once for all what makes the stream trustworthy (reconnect, back-off, re-read,
-//! de-duplicate, verify). A back end opens one session at a time, and may not retry.
+//! `driver` implements once for all back ends what makes the stream trustworthy (reconnect, back-off, re-read,
+//! de-duplicate, verify). A back end opens one session at a time, and must not retry.
 
 pub(crate) mod access;
 pub(crate) mod dir;
@@ -47,8 +47,8 @@ fn opener(spec: &StoreSpec) -> driver::Open {
     }
 }
 
-/// Installs the process's cryptography provider. The stores' clients compile two in, and rustls refuses to choose.
+/// Installs the process's cryptography provider. The stores' clients link two, and rustls refuses to choose.
 fn install_crypto() {
-    // An error means that one is installed already.
+    // An error means that one is already installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

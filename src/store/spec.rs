@@ -13,13 +13,13 @@ use crate::watch::StoreName;
 pub struct StoreSpec {
     /// Its name.
     pub name: StoreName,
-    /// Where it is.
+    /// Its URL.
     pub url: StoreUrl,
     /// The user, if any.
     pub credentials: Option<Credentials>,
-    /// Certificates, where the URL says `+tls` (or a `tls` table does).
+    /// Certificates, if the URL says `+tls` (or a `tls` table does).
     pub tls: Option<Tls>,
-    /// The session time-out that is asked of ZooKeeper: 1 s to 10 min, what lies outside is clamped.
+    /// The requested ZooKeeper session time-out: 1 s to 10 min; other values are clamped.
     pub session_timeout: Duration,
     /// How large a tree of it may be.
     pub tree_limits: TreeLimits,
@@ -61,7 +61,7 @@ impl TreeLimits {
     }
 }
 
-/// The shortest and longest ZooKeeper session time-out. Servers narrow it further by their own settings.
+/// The shortest and longest ZooKeeper session time-out. Servers limit it further.
 const SESSION_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(10));
 
 impl StoreSpec {
@@ -78,7 +78,7 @@ impl StoreSpec {
         }
     }
 
-    /// The same with every duration in its range.
+    /// The same with every duration clamped to its range.
     pub(super) fn clamped(mut self) -> Self {
         let (shortest, longest) = SESSION_TIMEOUT;
         self.session_timeout = self.session_timeout.clamp(shortest, longest);
@@ -86,7 +86,7 @@ impl StoreSpec {
     }
 }
 
-/// A parsed store URL. Displays as it is written; never holds a secret.
+/// A parsed store URL. Displays as it was written; never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreUrl {
@@ -94,7 +94,7 @@ pub enum StoreUrl {
     Etcd {
         /// `host:port`, at least one.
         endpoints: Vec<String>,
-        /// Put before every key; empty or begins with `/` and does not end with one.
+        /// Prepended to every key; empty, or begins with `/` and does not end with one.
         prefix: String,
         /// `etcd+tls://`.
         tls: bool,

@@ -1,6 +1,6 @@
 //! Parses store URLs, for `twitcher.conf` and `--store`.
 //!
-//! Pure: no name is resolved and nothing is opened. Messages never repeat a URL that may hold a secret.
+//! Pure: no name is resolved and nothing is opened. Messages never repeat a URL that may contain a secret.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,9 +9,9 @@ use super::{StoreKind, StoreUrl};
 
 /// etcd's client port, IANA.
 const ETCD_PORT: u16 = 2379;
-/// ZooKeeper's `clientPort` of every sample configuration.
+/// ZooKeeper's `clientPort` in every sample configuration.
 const ZOOKEEPER_PORT: u16 = 2181;
-/// ZooKeeper's `secureClientPort` of its administrator's guide.
+/// ZooKeeper's `secureClientPort` in its administrator's guide.
 const ZOOKEEPER_TLS_PORT: u16 = 2281;
 
 /// Why a store URL is invalid.
@@ -26,33 +26,33 @@ pub enum InvalidStoreUrl {
     UnknownScheme(String),
     /// `user:password@`.
     #[error(
-        "a store URL holds no user or password; write `username` and `password_file` (etcd) or `digest_file` \
+        "a store URL must not contain a user or password; write `username` and `password_file` (etcd) or `digest_file` \
          (ZooKeeper) in the store's table of twitcher.conf"
     )]
     Credentials,
-    /// A blank, a control character or a backslash.
-    #[error("a store URL has no blank, control character or backslash in it")]
+    /// White space, a control character or a backslash.
+    #[error("a store URL must not contain white space, a control character or a backslash")]
     Blank,
     /// `?query` or `#fragment`.
-    #[error("a store URL has no `{0}` part; settings belong in the store's table of twitcher.conf")]
+    #[error("a store URL must not have a `{0}` part; settings belong in the store's table of twitcher.conf")]
     Extra(char),
     /// Nothing between `://` and the path, or between two commas.
     #[error("a host is missing, write `{0}://host:port`, several with commas between them")]
     NoHost(&'static str),
     /// Characters that no host name has.
-    #[error("`{0}` is no host name or address")]
+    #[error("`{0}` is not a host name or address")]
     Host(String),
     /// An IPv6 address without brackets, or half of them.
-    #[error("an IPv6 address stands in brackets, as in `[2001:db8::1]:2379`")]
+    #[error("an IPv6 address needs brackets, as in `[2001:db8::1]:2379`")]
     Brackets,
     /// Not 1 to 65535.
-    #[error("`{0}` is no port; a port is a number from 1 to 65535")]
+    #[error("`{0}` is not a port; a port is a number from 1 to 65535")]
     Port(String),
     /// The same server twice.
     #[error("`{0}` is named twice")]
     Duplicate(String),
     /// `etcd://a/x,b/x`.
-    #[error("the path comes once, after the last host: `{0}://host1:port,host2:port/path`")]
+    #[error("the path belongs after the last host: `{0}://host1:port,host2:port/path`")]
     HostAfterPath(&'static str),
     /// An empty, `.` or `..` segment.
     #[error("the path `{0}` has an empty segment, `.` or `..` in it")]
@@ -351,7 +351,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_answered(text in ".{0,80}", tail in "[a-z0-9:/,\\[\\].@]{0,30}") {
+        fn any_text_is_accepted_or_refused(text in ".{0,80}", tail in "[a-z0-9:/,\\[\\].@]{0,30}") {
             let _ = parse(&text);
             for scheme in StoreKind::schemes() {
                 if let Ok(url) = parse(&format!("{scheme}://{tail}")) {

@@ -10,7 +10,7 @@ use crate::fixture::executable;
 
 const NOBODY: u32 = 65534;
 
-/// Checks a watch file as nobody, who cannot reach the place that this binary was built in.
+/// Checks a watch file as nobody, who cannot reach the directory of this binary.
 fn check_as_nobody(watch: &str) -> Output {
     let place = tempfile::tempdir().unwrap();
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -23,7 +23,7 @@ fn check_as_nobody(watch: &str) -> Output {
 }
 
 #[test]
-fn files_for_a_root_daemon_pass_for_everybody() {
+fn files_for_a_root_daemon_pass_for_any_user() {
     let checked = check_as_nobody("[[watch]]\nkey='/a'\naction='true'\nuid='daemon'\ngid='daemon'\n");
     let (out, note) = (String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
     assert!(checked.status.success(), "{out}{note}");
@@ -31,7 +31,7 @@ fn files_for_a_root_daemon_pass_for_everybody() {
 }
 
 #[test]
-fn a_user_that_is_not_there_is_a_problem_for_everybody() {
+fn an_unknown_user_is_a_problem_for_any_user() {
     let checked = check_as_nobody("[[watch]]\nkey='/a'\naction='true'\nuid='no-such-user'\n");
     assert_eq!(checked.status.code(), Some(1));
     let out = String::from_utf8_lossy(&checked.stdout);
@@ -39,7 +39,7 @@ fn a_user_that_is_not_there_is_a_problem_for_everybody() {
 }
 
 #[test]
-fn nothing_is_noted_where_no_account_is_named() {
+fn there_is_no_note_if_no_account_is_named() {
     let checked = check_as_nobody("[[watch]]\nkey='/a'\naction='true'\n");
     assert!(checked.status.success());
     assert_eq!(String::from_utf8_lossy(&checked.stderr), "");
@@ -71,7 +71,7 @@ fn write(text: &str, mode: u32) -> impl FnOnce(&std::path::Path) {
 }
 
 #[test]
-fn files_of_stores_are_read() {
+fn check_reads_the_files_of_stores() {
     let (well, told) = check_file("password_file", write("hunter2\n", 0o600));
     assert!(well && !told.contains("warning"), "{told}");
     let pipe = |path: &std::path::Path| {

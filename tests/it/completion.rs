@@ -1,11 +1,11 @@
-//! Tab in each shell, with the completions that packages ship, typed into a terminal.
+//! Tab in each shell, with the packaged completions, typed into a terminal.
 
 use std::path::{Path, PathBuf};
 
 use crate::fixture::program::{good, program};
 use crate::fixture::terminal::Terminal;
 
-/// A store with a few keys, what `generate` writes, and the program in the path.
+/// A store with a few keys, the generated completions, and the program in PATH.
 struct Place {
     dir: tempfile::TempDir,
 }
@@ -45,12 +45,12 @@ impl Place {
             ("SHARE", share.to_str().unwrap()),
             ("START", file.to_str().unwrap()),
         ];
-        // Wide, because a line that is wrapped cannot be found on the screen.
+        // Wide, because a wrapped line cannot be found on the screen.
         Terminal::start((300, 30), &format!("{shell} {args}"), &env)
     }
 }
 
-/// Keys that a shell would read as something else, with what is typed of each and its value.
+/// Keys with characters that are special to a shell, with the typed beginning and the value of each.
 const ODD: [(&str, &str, &str); 12] = [
     ("/c/semi;rm", "/c/se", "semi"),
     ("/c/tick`id`", "/c/ti", "tick"),
@@ -66,13 +66,13 @@ const ODD: [(&str, &str, &str); 12] = [
     ("/c/col:on=x y", "/c/co", "colon"),
 ];
 
-/// What a key completes to is one word of the shell that is exactly that key: the program gets it.
+/// Every completion is one shell word that is exactly the key, so that the program gets that key.
 fn odd_keys_are_one_word(terminal: &Terminal, store: &str, begin: &[&str]) {
     terminal.shows("ready>");
     for (key, typed, value) in ODD {
         good(store, &["put", key, &format!("is-{value}")]);
         for open in begin {
-            // What begins like a glob is nothing to complete.
+            // A word that begins like a glob is not completed.
             if typed.ends_with('{') && open.is_empty() {
                 continue;
             }
@@ -83,7 +83,7 @@ fn odd_keys_are_one_word(terminal: &Terminal, store: &str, begin: &[&str]) {
     }
 }
 
-/// Types a line, Tab and Enter: what becomes of its end makes the program print a value.
+/// Types a line, Tab and Enter: the completed line makes the program print a value.
 fn completes_to(terminal: &Terminal, line: &str, end: &str, value: &str) {
     terminal.types(&format!("clear; {line}"));
     terminal.until("the line", |screen| screen.trim_end().ends_with(end) && screen.contains("ready>"));
@@ -180,12 +180,12 @@ fn bash_completes_keys_behind_a_url() {
     let with = format!("twitcher get --store {}", place.store());
     tab(&terminal, &format!("{with} /nginx/a:b"), &format!("{with} /nginx/a:b=c"));
     odd_keys_are_one_word(&terminal, &place.store(), &["", "'", "\"", "$'"]);
-    // A line feed, which only bash gets.
+    // A line feed, which only bash receives.
     good(&place.store(), &["put", "/c/new\nline", "is-line"]);
     for open in ["", "'", "\"", "$'"] {
         completes_to(&terminal, &format!("{with} {open}/c/ne"), "/c/ne", "is-line");
     }
-    // What several begin with.
+    // The common prefix of several keys.
     for key in ["/d/a b;1", "/d/a b;2"] {
         good(&place.store(), &["put", key, &format!("is-{}", &key[7..])]);
     }
@@ -193,10 +193,10 @@ fn bash_completes_keys_behind_a_url() {
         terminal.types(&format!("clear; {with} {open}/d/a"));
         terminal.until("the line", |screen| screen.trim_end().ends_with("/d/a"));
         terminal.press("Tab");
-        terminal.until("what both begin with", |screen| {
+        terminal.until("the common prefix", |screen| {
             screen.trim_end().ends_with(&format!("/d/a{between}{close}"))
         });
-        // There are two: nothing is chosen, and nothing is broken.
+        // There are two candidates: nothing is chosen, and nothing is broken.
         terminal.press("Tab");
         terminal.press("Tab");
         terminal.until("both", |screen| {

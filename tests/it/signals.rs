@@ -1,5 +1,5 @@
-//! Signals that the daemon gets and inherits, and its duty as PID 1.
-#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+//! Signals that the daemon receives and inherits, and its duty as PID 1.
+#![expect(clippy::unwrap_used, reason = "this file is tests only")]
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn until_logged(daemon: &Daemon, text: &str) {
 }
 
 #[test]
-fn each_signal_is_logged_with_its_sender_and_an_unused_one_ends_nothing() {
+fn signals_are_logged_with_their_sender_and_unused_ones_are_ignored() {
     let mut daemon = Daemon::start("", &[("a.toml", ECHO)]);
     let (us, uid) = (std::process::id(), nix::unistd::getuid());
     let unused =
@@ -44,7 +44,7 @@ fn each_signal_is_logged_with_its_sender_and_an_unused_one_ends_nothing() {
 }
 
 #[test]
-fn inherited_blocked_and_ignored_signals_are_taken_over_and_runs_start_with_the_defaults() {
+fn inherited_signal_settings_are_reset_and_runs_start_with_defaults() {
     let mut daemon = Daemon::prepare("");
     let out = daemon.path("signals");
     daemon.write(
@@ -82,10 +82,10 @@ fn zombies(parent: i32) -> usize {
 }
 
 #[test]
-fn as_pid_1_the_daemon_collects_orphans_and_still_sees_how_its_runs_end() {
+fn as_pid_1_the_daemon_reaps_orphans_and_still_learns_outcomes() {
     assert!(nix::unistd::geteuid().is_root(), "a PID namespace is root's to make: run the tests as root");
     let mut daemon = Daemon::prepare("");
-    // Each run leaves three processes that end soon, without a parent, and itself ends with a code of its own.
+    // Each run leaves three orphans that end soon, and itself exits with its own code.
     daemon.write(
         "a.toml",
         "[[watch]]\nname = \"a\"\nkey = \"/a\"\nsettle = 0\nretries = 0\noutput = \"null\"\n\

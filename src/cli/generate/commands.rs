@@ -12,7 +12,7 @@ use super::{manual, reference};
 
 /// Each page by its name.
 pub(super) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    // `help` only repeats what the pages say, so there is no page that could be referred to.
+    // `help` only repeats the pages, so a page that refers to it would be useless.
     let without_help = |command: Command| command.mut_subcommand("help", |help| help.hide(true));
     let mut program = Cli::command();
     program.build();

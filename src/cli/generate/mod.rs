@@ -1,4 +1,4 @@
-//! `twitcher generate`: what a package ships and the program knows best: manual pages, completions, schemas.
+//! `twitcher generate`: files for packages that the program can generate: manual pages, completions, schemas.
 //!
 //! For those who build packages, or install without one.
 
@@ -37,8 +37,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What each shell runs on Tab. Ours, because the library's put keys on bash's line unquoted, split URLs at their colons,
-/// and know nothing of a word that begins with a quote.
+/// The completion script of each shell. Our own, because the library's put keys on bash's line unquoted, split URLs at their
+/// colons, and fail on a word that begins with a quote.
 const COMPLETIONS: [(&str, &str); 3] = [
     ("bash-completion/completions/twitcher", include_str!("twitcher.bash")),
     ("fish/vendor_completions.d/twitcher.fish", include_str!("twitcher.fish")),

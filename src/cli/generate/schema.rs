@@ -1,6 +1,6 @@
 //! JSON schemas of watch files and of `twitcher.conf`, for editors that complete fields (Taplo, VS Code).
 //!
-//! They help while one types; what holds is decided by the program, which knows more than a schema can say.
+//! They help while typing; the program itself decides what is valid, and checks more than a schema can express.
 
 use serde_json::{Map, Value, json};
 

@@ -4,7 +4,7 @@ use super::condition::Condition;
 use super::table::summary;
 use crate::status::{Status, WatchState, WatchStatus};
 
-/// What `--check` says, and to whom.
+/// The form of `--check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Style {
     /// A script: exit 1 unless all are converged
@@ -13,7 +13,7 @@ pub(super) enum Style {
     Nagios,
 }
 
-/// Disabled watches have nothing to converge to.
+/// Disabled watches do not count.
 fn judged(status: &Status) -> impl Iterator<Item = &WatchStatus> {
     status.watches.iter().filter(|watch| watch.state != WatchState::Disabled)
 }
@@ -22,7 +22,7 @@ pub(super) fn is_converged(status: &Status) -> bool {
     judged(status).all(|watch| watch.converged)
 }
 
-/// The line and the exit status of a monitoring plugin; of an error, why there is no status.
+/// The line and exit status of a monitoring plugin; for an error, why there is no status.
 pub(super) fn nagios(asked: Result<Status, String>) -> (String, u8) {
     let status = match asked {
         Ok(status) => status,

@@ -1,9 +1,9 @@
-//! How a watch is judged at a glance: its rank among the others, its mark and its words.
+//! The condition of a watch at a glance: its rank, its mark and its words.
 
 use super::super::paint::Paint;
 use crate::status::{WatchState, WatchStatus};
 
-/// What a watch needs from its reader, most urgent first.
+/// The urgency of a watch for the reader, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cli) enum Condition {
     Failed,
@@ -68,7 +68,7 @@ impl Condition {
         }
     }
 
-    /// The word of the summary; bad ones are in capitals.
+    /// The word in the summary; bad ones are in capitals.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Failed => "FAILED",
@@ -96,7 +96,7 @@ impl Condition {
     }
 }
 
-/// What `--failed` shows.
+/// What `--failed` selects.
 pub(super) fn is_failed(state: WatchState) -> bool {
     match state {
         WatchState::Failed

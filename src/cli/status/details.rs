@@ -1,4 +1,4 @@
-//! Everything that is known of one watch.
+//! Everything known about one watch.
 
 use std::fmt::Write;
 
@@ -10,9 +10,9 @@ use super::table::last_run;
 use crate::log::escape;
 use crate::status::{WatchState, WatchStatus};
 
-/// The labels' column.
+/// The column of the labels.
 const LABEL: usize = 12;
-/// How much of a script or of the last output is shown, in lines.
+/// How many lines of a script or of the last output are shown.
 const LINES: usize = 10;
 
 pub(super) fn details(
@@ -75,7 +75,7 @@ pub(super) fn details(
             line(if at == 0 { "output" } else { "" }, part);
         }
     }
-    // The state is painted last: escapes would count as columns.
+    // The state is coloured last, because escapes would count as columns.
     let state = format!("{} {}", condition.mark(), watch.state.word());
     text.replacen(&state, &condition.paint(&state, paint), 1)
 }

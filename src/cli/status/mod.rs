@@ -1,4 +1,4 @@
-//! `twitcher status`: what needs attention, at a glance, and in full for the watches that are named.
+//! `twitcher status`: what needs attention, at a glance, and details of the named watches.
 
 mod check;
 pub(super) mod condition;
@@ -65,9 +65,9 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
 }
 
-/// The status of the watches that are meant, as it came and as it is understood.
+/// The status of the selected watches, raw and parsed.
 async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status), Failure> {
-    // A single watch is all that the daemon has to ask.
+    // A single watch can be requested from the daemon alone.
     let name = args.names.first().filter(|name| args.names.len() == 1 && !is_glob(name));
     let mut value = common.ask(&Request::Status { name: name.cloned() }).await?;
     let mut status: Status = super::understand(value.clone())?;
@@ -122,12 +122,12 @@ async fn follow(args: &Args, common: &Common) -> Result<(), Failure> {
                 let rows = if screen { rows.saturating_sub(1).max(2) } else { usize::MAX };
                 shown(args, common.color, &value, &status, rows)
             }
-            // A daemon that is restarted comes back.
+            // A restarting daemon comes back.
             Err(failure) if screen => format!("{failure}\n"),
             Err(failure) => return Err(failure),
         };
         if screen {
-            // From the top, each line cleared to its end, and what is below cleared: nothing flickers.
+            // From the top, clearing each line to its end and everything below, so that nothing flickers.
             let text = text.replace('\n', "\x1b[K\n");
             print(&format!("\x1b[H{text}\x1b[J"))?;
         } else {

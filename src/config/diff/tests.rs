@@ -47,7 +47,7 @@ fn comments_order_and_spelling_mean_nothing() {
 /// Fields that do not decide when or how the action runs.
 const OUTSIDE_IDENTITY: &[&str] = &["name", "description", "enabled"];
 
-/// What else has to be written for a field to do anything.
+/// Other fields that a field needs to have an effect.
 fn needed_by(field: &str) -> &'static str {
     match field {
         "max_parallel" => "run_mode = 'parallel'",
@@ -57,7 +57,7 @@ fn needed_by(field: &str) -> &'static str {
     }
 }
 
-/// Goes through the table of fields, so that none can be forgotten.
+/// Uses the table of fields, so that none can be forgotten.
 #[test]
 fn every_field_is_part_of_the_definition_and_of_its_identity() {
     for field in WATCH {

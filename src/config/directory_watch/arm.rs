@@ -1,8 +1,8 @@
-//! Which directories have to be watched, and watching them.
+//! Determines which directories must be watched, and watches them.
 //!
-//! Each directory is watched by its real path, before it is read: what is put into it later makes an event. Every
-//! place is armed again after every event; that costs a system call and does nothing where it is armed already,
-//! and it finds what was deleted and made again under the same name.
+//! Each directory is watched by its real path before it is read, so that later additions cause an event. All places are
+//! armed again after every event; for an armed one that costs one system call, and it finds directories that were deleted
+//! and created again under the same name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -20,17 +20,17 @@ use crate::config::files;
 use crate::config::stall::Progress;
 use crate::config::trust::{Trust, TrustedOpen};
 
-/// What counts among the events of the watched directories.
+/// Which events of the watched directories count.
 #[derive(Debug, Default)]
 pub(super) struct Interest {
-    /// Directories of which everything counts.
+    /// Directories in which every event counts.
     whole: BTreeSet<PathBuf>,
-    /// Directories on the way, of which only these entries count.
+    /// Directories on the way, in which only these entries count.
     entries: BTreeMap<PathBuf, BTreeSet<OsString>>,
 }
 
 impl Interest {
-    /// Whether an event of this path counts.
+    /// Whether an event with this path counts.
     pub(super) fn is_in(&self, path: &Path) -> bool {
         let whole = self.whole.contains(path) || self.entries.contains_key(path);
         whole
@@ -60,7 +60,7 @@ impl Armed {
         Self { root, trust: Trust::of_process(), heard, watcher: None, places: BTreeMap::new() }
     }
 
-    /// Watches everything that has to be watched now. Says what is in the way, if something is.
+    /// Watches everything that must be watched now. Returns what prevents it, if anything.
     pub(super) fn arm(&mut self) -> Option<String> {
         if self.watcher.is_none() {
             let heard = Arc::clone(&self.heard);
@@ -85,7 +85,7 @@ impl Armed {
         self.places.retain(|place, _| {
             let keep = wanted.contains(place);
             if let (false, Some(watcher)) = (keep, watcher.as_mut()) {
-                // It may be gone by itself.
+                // It may be gone already.
                 let _ = watcher.unwatch(place);
             }
             keep
@@ -100,8 +100,8 @@ struct Arming<'a> {
 }
 
 impl Arming<'_> {
-    /// The directories on the way to the root, of which the next step counts: it may come, go, or be a link that
-    /// is pointed elsewhere.
+    /// The directories on the way to the root. Only the next step in each counts: it may appear, disappear, or be a link that
+    /// is changed.
     fn way(&mut self) {
         let mut path = self.armed.root.clone();
         while let Some(name) = path.file_name().map(OsString::from) {
@@ -138,7 +138,7 @@ impl Arming<'_> {
         }
     }
 
-    /// A file that is a link is changed where it really is.
+    /// A file that is a link is changed at its real path.
     fn linked_file(&mut self, path: &Path) {
         let Ok(real) = fs::canonicalize(path) else { return };
         if let Some((directory, name)) = real.parent().zip(real.file_name()) {
@@ -146,7 +146,7 @@ impl Arming<'_> {
         }
     }
 
-    /// Tells the event thread what counts, before it is watched. It only grows until everything is armed.
+    /// Tells the event thread what counts before it is watched. The set only grows until everything is armed.
     fn publish(&mut self, add: impl Fn(&mut Interest)) {
         add(&mut self.interest);
         add(&mut self.armed.heard.interest.lock().unwrap_or_else(PoisonError::into_inner));
@@ -177,7 +177,7 @@ impl Arming<'_> {
     }
 }
 
-/// Whether a directory went away while it was armed: its parent says so.
+/// Whether a directory disappeared while it was armed: its parent shows that.
 fn is_gone(error: &notify::Error) -> bool {
     match &error.kind {
         notify::ErrorKind::PathNotFound => true,

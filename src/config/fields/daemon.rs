@@ -10,8 +10,8 @@ const LOGS: &[Word] = &[
     Word::new("json", "standard error, one JSON object a line"),
 ];
 const LEVELS: &[Word] = &[
-    Word::new("error", "what needs somebody"),
-    Word::new("warn", "what may need somebody"),
+    Word::new("error", "what needs attention"),
+    Word::new("warn", "what may need attention"),
     Word::new("info", "what was done"),
     Word::new("debug", "why it was done"),
     Word::new("trace", "everything"),
@@ -42,7 +42,7 @@ pub const DAEMON: &[Field] = &[
         Kind::Path,
         r#""/var/lib/twitcher""#,
         r#""/var/lib/twitcher""#,
-        "Directory of the ledger, and of keys/ for the store `local`. The daemon makes it if it is not there.",
+        "Directory of the ledger, and of keys/ for the store `local`. The daemon creates it if it is missing.",
     ),
     field(
         "control_socket",

@@ -6,7 +6,7 @@ use crate::watch::{Choice as _, Format, LogOutput, OnDelete, OnFailure, RunModeN
 const RUN_ON_LOAD: &[Word] =
     &[Word::new("changed", "only where the ledger says this state was not applied yet")];
 
-/// The fields of a `[[watch]]` table, in the order in which they are explained.
+/// The fields of a `[[watch]]` table, in the order of the documentation.
 pub const WATCH: &[Field] = &[
     field(
         "name",
@@ -269,7 +269,7 @@ pub const WATCH: &[Field] = &[
         Kind::Hosts,
         "all hosts",
         r#"["web-*", "!web-1"]"#,
-        "The hosts that the watch is for: globs (*, ?, [a-z]) on the whole host name, case-sensitive. ! before one excludes; only exclusions mean all others. On other hosts the watch is not there.",
+        "The hosts that the watch is for: globs (*, ?, [a-z]) on the whole host name, case-sensitive. ! before one excludes; only exclusions mean all others. On other hosts the watch does not exist.",
     ),
     field(
         "mutex",
@@ -280,5 +280,5 @@ pub const WATCH: &[Field] = &[
     ),
 ];
 
-/// The fields that `[defaults]` of `twitcher.conf` cannot set, because they are about one watch.
+/// The fields that `[defaults]` of `twitcher.conf` cannot set, because they describe a single watch.
 pub const NOT_DEFAULTS: [&str; 6] = ["name", "description", "key", "action", "script", "hosts"];

@@ -175,7 +175,7 @@ fn a_warning_keeps_no_file_out() {
     assert!(
         reload.files[0].problems[0]
             .to_string()
-            .contains("git.toml:5:16: warning: `max_parallel` does nothing")
+            .contains("git.toml:5:16: warning: `max_parallel` has no effect")
     );
 }
 

@@ -18,13 +18,13 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// `sun_path` of unix(7), with its NUL.
 const LONGEST_SOCKET: usize = 107;
 
-/// The settings that hold without a `twitcher.conf`.
+/// The settings without a `twitcher.conf`.
 pub(in crate::config) fn fallback(local: &Local) -> Option<Settings> {
     let raw = crate::config::raw::settings(Path::new("twitcher.conf").into(), "", local);
     lower(&raw).0
 }
 
-/// Lowers what was written. The settings are there exactly if no problem is in the way.
+/// Lowers the parsed file. Returns settings exactly if no error prevents it.
 pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Problem>) {
     let RawSettings { source, daemon, machine, defaults, .. } = raw;
     let mut problems = raw.problems.clone();
@@ -149,7 +149,7 @@ fn lower_store(
             only(source, table, problems, "a `dir`", &unused);
             if let Some(tls) = tls {
                 let problem = source.problem(tls.head.clone(), "a `dir` store has no TLS");
-                problems.push(problem.with_help("take the table out"));
+                problems.push(problem.with_help("remove the table"));
             }
         }
     }
@@ -161,7 +161,7 @@ fn lower_store(
         && !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&at.value)
     {
         let problem = source.problem(at.span.clone(), "`session_timeout` must be from 1 s to 10 m");
-        problems.push(problem.with_help("servers take 2 to 20 times their tickTime, mostly 4 s to 40 s"));
+        problems.push(problem.with_help("servers take 2 to 20 times their tickTime, usually 4 s to 40 s"));
     }
     let secure = match &url {
         StoreUrl::Etcd { tls, .. } | StoreUrl::ZooKeeper { tls, .. } => *tls,
@@ -204,15 +204,15 @@ fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one:
     for (one, other) in [(one, other), (other, one)] {
         if table.has(one) && !table.has(other) {
             let problem = source.problem(table.span(one), format!("`{one}` needs `{other}` beside it"));
-            problems.push(problem.with_help("write both or none of them"));
+            problems.push(problem.with_help("set both or neither"));
         }
     }
 }
 
-/// Refuses the fields that another kind of store has.
+/// Refuses the fields of other kinds of stores.
 fn only(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
     for field in unused.iter().filter(|field| table.holds(field)) {
         let problem = source.problem(table.span(field), format!("{kind} store has no `{field}`"));
-        problems.push(problem.with_help("take it out, or see `url`"));
+        problems.push(problem.with_help("remove it, or check `url`"));
     }
 }

@@ -22,13 +22,13 @@ use crate::watch::{
 type ResolveAccount<'a> =
     dyn FnMut(Option<&AccountName>, Option<&AccountName>) -> Result<Account, AccountProblem> + 'a;
 
-/// What a watch file is lowered against.
+/// The context in which a watch file is lowered.
 pub(in crate::config) struct Context<'a> {
-    /// Settings and stores; `None` while `twitcher.conf` cannot be read, when no store is known.
+    /// Settings and stores; `None` while `twitcher.conf` cannot be read, so that no store is known.
     pub(in crate::config) settings: Option<&'a Settings>,
-    /// Finds out who an action runs as.
+    /// Resolves the account of an action.
     pub(in crate::config) resolve: &'a mut ResolveAccount<'a>,
-    /// Keeps equal parts once.
+    /// Shares equal parts.
     pub(in crate::config) shared: &'a mut Shared,
 }
 
@@ -41,7 +41,7 @@ pub(in crate::config) struct Placed {
     pub(in crate::config) table: usize,
 }
 
-/// What a file means.
+/// The meaning of a file.
 pub(in crate::config) struct Lowered {
     /// Its watches for this host.
     pub(in crate::config) watches: Vec<Placed>,
@@ -129,7 +129,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// The watch, where nothing of it is wrong. What is wrong by itself was said when it was read.
+    /// The watch, if it has no error. Errors in single values were reported when the file was parsed.
     fn watch(&mut self, name: WatchName, context: &mut Context<'_>) -> Option<WatchSpec> {
         let target = self.target(context.settings);
         let action = self.action();
@@ -222,7 +222,7 @@ impl Lowering<'_> {
     fn store(&mut self, settings: Option<&Settings>) -> Option<StoreName> {
         let given = self.table.text("store");
         let Some(settings) = settings else {
-            // The caller says once that nothing is loaded, and throws the watch away.
+            // The caller reports once that nothing is loaded, and drops the watch.
             return StoreName::new("unknown").ok();
         };
         let Some(at) = given else {
@@ -243,11 +243,15 @@ impl Lowering<'_> {
             (true, false) => table.action("action").map(|at| at.value),
             (false, true) => table.action("script").map(|at| at.value),
             (true, true) => {
-                self.wrong(table.span("script"), "`script` stands beside `action`", "keep one of them");
+                self.wrong(
+                    table.span("script"),
+                    "`script` and `action` cannot be combined",
+                    "keep one of them",
+                );
                 None
             }
             (false, false) => {
-                // After a syntax error it may only have been lost.
+                // After a syntax error it may only seem to be missing.
                 if !self.incomplete {
                     self.wrong(
                         table.head.clone(),
@@ -298,15 +302,15 @@ impl Lowering<'_> {
         if table.writes("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
             self.warn(
                 "max_parallel",
-                "`max_parallel` does nothing here",
-                "it goes with `run_mode = \"parallel\"`",
+                "`max_parallel` has no effect here",
+                "it needs `run_mode = \"parallel\"`",
             );
         }
         if table.writes("notify_signal") && run_mode != RunMode::Queue {
             self.warn(
                 "notify_signal",
-                "`notify_signal` does nothing here",
-                "it goes with `run_mode = \"queue\"`",
+                "`notify_signal` has no effect here",
+                "it needs `run_mode = \"queue\"`",
             );
         }
         let (settle, settle_max) = self.settle();
@@ -380,9 +384,9 @@ impl Lowering<'_> {
         };
         if settle.is_zero() {
             if written && !self.table.has("settle") {
-                self.warn("settle_max", "`settle_max` does nothing without `settle`", "write `settle` too");
+                self.warn("settle_max", "`settle_max` has no effect without `settle`", "set `settle` too");
             }
-            // Nothing is waited for: equal to a watch without it.
+            // There is nothing to wait for: equal to a watch without it.
             return (settle, Duration::ZERO);
         }
         if most.value < settle {
@@ -410,7 +414,7 @@ impl Lowering<'_> {
                 "write at least `retry_delay`",
             );
         }
-        // One of the two is a default: what the watch itself says is in effect.
+        // One of the two is a default: the watch's own value is in effect.
         let delay = if self.table.writes("retry_delay") { first } else { most.value };
         (delay, delay)
     }

@@ -1,4 +1,4 @@
-//! Reading a table by its list of fields, and getting the values out again by name.
+//! Parses a table by its list of fields, and returns the values by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -15,36 +15,36 @@ use crate::config::problem::{Problem, Source, nearest, word};
 use crate::store::url::example_like;
 use crate::watch::Machine;
 
-/// Something and where it stands.
+/// A value with its position.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct At<T> {
     pub(in crate::config) value: T,
     pub(in crate::config) span: Range<usize>,
 }
 
-/// A table with the values that could be read.
+/// A table with the values that could be parsed.
 #[derive(Debug, Default)]
 pub(in crate::config) struct RawTable {
-    /// Where it begins.
+    /// Its position.
     pub(in crate::config) head: Range<usize>,
     values: BTreeMap<&'static str, At<Value>>,
-    /// Fields that are there and wrong: nothing more is said about them.
+    /// Fields that are present but invalid: nothing more is reported about them.
     broken: BTreeSet<&'static str>,
-    /// Fields that a wrong name most likely meant.
+    /// Fields that an unknown name most likely meant.
     meant: BTreeSet<&'static str>,
-    /// Fields that are only there because `[defaults]` says so.
+    /// Fields that come only from `[defaults]`.
     inherited: BTreeSet<&'static str>,
-    /// A watch that is for other hosts.
+    /// A watch for other hosts.
     pub(in crate::config) elsewhere: bool,
 }
 
-/// What `[defaults]` says.
+/// The values of `[defaults]`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::config) struct Defaults(BTreeMap<&'static str, Value>);
 
 impl Eq for Defaults {}
 
-/// What the watch files of a machine are read against.
+/// The context in which a machine's watch files are parsed.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct Site {
     pub(in crate::config) machine: Arc<Machine>,
@@ -87,17 +87,17 @@ impl RawTable {
         }
     }
 
-    /// Whether a right value is written in the table itself.
+    /// Whether the table itself contains a valid value.
     pub(in crate::config) fn writes(&self, field: &str) -> bool {
         self.holds(field) && !self.inherited.contains(field)
     }
 
-    /// Whether something was written there, right or wrong or by a wrong name.
+    /// Whether the table contains the field, valid or not, or under a wrong name.
     pub(in crate::config) fn has(&self, field: &str) -> bool {
         self.is_written(field) || self.meant.contains(field)
     }
 
-    /// Whether a value is there, and right by itself.
+    /// Whether there is a value that is valid by itself.
     pub(in crate::config) fn holds(&self, field: &str) -> bool {
         self.values.contains_key(field)
     }
@@ -106,7 +106,7 @@ impl RawTable {
         self.values.contains_key(field) || self.broken.contains(field)
     }
 
-    /// Where a field's value stands; the table's head where it is not there.
+    /// The position of a field's value, or of the table's head if it is missing.
     pub(in crate::config) fn span(&self, field: &str) -> Range<usize> {
         self.values.get(field).map_or_else(|| self.head.clone(), |at| at.span.clone())
     }
@@ -129,7 +129,7 @@ impl RawTable {
         hosts: Hosts -> crate::config::hosts::Hosts;
     }
 
-    /// A flag, where one is written and not a word.
+    /// A flag, if the value is one and not a word.
     pub(in crate::config) fn flag(&self, field: &str) -> Option<bool> {
         if let Value::Flag(flag) = &self.values.get(field)?.value { Some(*flag) } else { None }
     }
@@ -139,7 +139,7 @@ impl RawTable {
         T::from_word(self.word(field)?)
     }
 
-    /// A word, where one is written and not a flag, number or log server.
+    /// A word, if the value is one and not a flag, number or log server.
     pub(in crate::config) fn word(&self, field: &str) -> Option<&'static str> {
         if let Value::Word(word) = &self.values.get(field)?.value { Some(word) } else { None }
     }
@@ -150,14 +150,14 @@ impl RawTable {
     }
 }
 
-/// Names by which secrets are written into the table of a store by mistake.
+/// Field names under which users put secrets into a store's table by mistake.
 const SECRETS: [&str; 6] = ["password", "passwd", "pass", "digest", "secret", "token"];
 
-/// Reads tables and collects what is wrong with them.
+/// Parses tables and collects their problems.
 pub(super) struct Reader<'s> {
     source: &'s Source,
     found: Vec<Problem>,
-    /// What is missing, or out of place: it may only not have been understood.
+    /// Missing or misplaced fields: they may only be unparsed.
     missing: Vec<Problem>,
     /// The URL of the store that is being read, right or wrong; else its name. Examples are of the same kind.
     store_like: String,
@@ -170,7 +170,7 @@ impl<'s> Reader<'s> {
         Self { source, found: Vec::new(), missing: Vec::new(), store_like: String::new(), machine: None }
     }
 
-    /// Something that may only be there because the syntax is broken elsewhere.
+    /// A problem that may be a consequence of broken syntax elsewhere.
     pub(super) fn doubtful(
         &mut self,
         span: Range<usize>,
@@ -184,7 +184,7 @@ impl<'s> Reader<'s> {
         self.found.push(self.source.problem(span, message).with_help(help));
     }
 
-    /// What is wrong, and what is missing.
+    /// Invalid and missing values.
     pub(super) fn into_problems(self) -> (Vec<Problem>, Vec<Problem>) {
         (self.found, self.missing)
     }
@@ -198,7 +198,7 @@ impl<'s> Reader<'s> {
         self.machine = machine;
     }
 
-    /// Reads a `[[watch]]` table. In one that is for other hosts names of `[vars]` may be unknown here.
+    /// Parses a `[[watch]]` table. For a watch of other hosts, names of `[vars]` may be unknown here.
     pub(super) fn watch(&mut self, table: &DeTable<'_>, head: Range<usize>, site: Option<&Site>) -> RawTable {
         let included = |site: &&Site| is_for(table, &site.machine.host);
         let here = site.filter(included);
@@ -244,7 +244,7 @@ impl<'s> Reader<'s> {
         read
     }
 
-    /// The same where no field must be there.
+    /// The same without required fields.
     pub(super) fn optional<'t, 'i: 't>(
         &mut self,
         entries: impl Iterator<Item = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)>,
@@ -286,7 +286,7 @@ impl<'s> Reader<'s> {
         read
     }
 
-    /// Says that a field is not known, and finds the one that was meant.
+    /// Reports an unknown field, and finds the one that was meant.
     fn unknown(
         &mut self,
         name: &Spanned<DeString<'_>>,
@@ -389,7 +389,7 @@ fn misplaced(given: &str, what: &str) -> Option<(String, &'static str)> {
     }
 }
 
-/// Whether a watch is for this host. One whose `hosts` is wrong is, so that it is said.
+/// Whether a watch is for this host. With an invalid `hosts` it is, so that the error is reported.
 fn is_for(table: &DeTable<'_>, host: &str) -> bool {
     let field = WATCH.iter().find(|field| field.kind == Kind::Hosts);
     let Some((field, (_, value))) = field.zip(table.iter().find(|(name, _)| name.get_ref() == "hosts"))

@@ -1,4 +1,4 @@
-//! One value of one field: of the right type and in its range, or what is wrong with it.
+//! One value of one field: of the right type and in range, or the reason why not.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use crate::watch::{Action, Key, Limit, Machine, SignalNumber, StoreName};
 /// Linux refuses to execute with a longer argument or variable: `MAX_ARG_STRLEN` of execve(2), with its NUL.
 const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
 
-/// A value of the right type. Its meaning is not known here.
+/// A value of the right type. Its meaning is decided elsewhere.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::config) enum Value {
     Text(String),
@@ -53,7 +53,7 @@ pub(in crate::config) enum AccountName {
     Number(u32),
 }
 
-/// What is wrong with a value, and where. Without help of its own a correct example is shown.
+/// Why a value is invalid, and its position. Without help of its own a valid example is shown.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) span: Range<usize>,
@@ -73,9 +73,9 @@ impl Fault {
 }
 
 impl Value {
-    /// Reads what stands in a field.
+    /// Parses the value of a field.
     ///
-    /// Without a machine `${name}` is not known, and stands for `/` so that what is around it can be judged.
+    /// Without a machine `${name}` is unknown, and stands for `/` so that the text around it can be checked.
     pub(super) fn read(
         field: &Field,
         value: &DeValue<'_>,
@@ -113,7 +113,7 @@ impl Value {
 }
 
 impl Value {
-    /// Takes over variables and limits that are not there.
+    /// Adds missing variables and limits.
     pub(super) fn fill_up(&mut self, default: &Self) {
         if let (Self::Variables(own), Self::Variables(default)) = (&mut *self, default) {
             for (name, value) in default {
@@ -127,7 +127,7 @@ impl Value {
     }
 }
 
-/// The field and place that a value is read for.
+/// The field and position that a value is parsed for.
 pub(super) struct Reading<'f> {
     pub(super) field: &'f Field,
     pub(super) span: Range<usize>,
@@ -177,7 +177,7 @@ impl Reading<'_> {
                 let text = self.text(value)?;
                 text.parse().map(Value::Address).map_err(|_| {
                     self.fault(format!(
-                        "`{}` is no address with a port; a host name is not looked up",
+                        "`{}` is not an address with a port; host names are not resolved",
                         word(&text)
                     ))
                 })
@@ -226,7 +226,7 @@ impl Reading<'_> {
     pub(super) fn expand(&self, text: &str, span: &Range<usize>) -> Result<String, Fault> {
         let Some(machine) = self.machine else { return Ok(template::expand_blindly(text)) };
         template::expand(text, machine).map_err(|InvalidTemplate { at, message, help }| {
-            // Where the quotes are the only thing beside the text, the place in it is known.
+            // If the text is only surrounded by quotes, the position in it is known.
             let plain = span.len() == text.len() + 2;
             let place = if plain { span.start + 1 + at..span.end - 1 } else { span.clone() };
             fault(&place, message).help(help)
@@ -284,7 +284,7 @@ impl Reading<'_> {
                 format!("leave `{name}` out for its default, {}", self.field.default.unwrap_or("none")),
             )),
             Ok(duration) => Ok(Value::Duration(duration)),
-            Err(invalid) => Err(self.fault(format!("`{name}` is no duration: {invalid}"))),
+            Err(invalid) => Err(self.fault(format!("`{name}` is not a duration: {invalid}"))),
         }
     }
 
@@ -323,7 +323,7 @@ impl Reading<'_> {
         match value {
             DeValue::String(text) if text.is_empty() => Err(self.fault(format!("`{name}` is empty"))),
             DeValue::String(text) => Ok(AccountName::Name(without_nul(text, &self.span)?.to_owned())),
-            // The highest number means "leave as it is" to setresuid(2).
+            // The highest number means "leave unchanged" to setresuid(2).
             DeValue::Integer(integer) => number(integer)
                 .and_then(|number| u32::try_from(number).ok())
                 .filter(|number| *number != u32::MAX)
@@ -391,7 +391,7 @@ impl Reading<'_> {
     }
 }
 
-/// All values, or all faults.
+/// All values, or all problems.
 pub(super) fn each<T>(items: impl Iterator<Item = Result<T, Fault>>) -> Result<Vec<T>, Vec<Fault>> {
     let (mut good, mut faults) = (Vec::new(), Vec::new());
     for item in items {
@@ -410,7 +410,7 @@ pub(super) fn number(integer: &DeInteger<'_>) -> Option<i64> {
 pub(super) fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t str, Fault> {
     if text.contains('\0') {
         return Err(fault(span, "a NUL character would end this text early in every program that reads it")
-            .help("take the NUL character out"));
+            .help("remove the NUL character"));
     }
     Ok(text)
 }

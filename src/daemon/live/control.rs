@@ -1,4 +1,4 @@
-//! Operators' requests to a live watch, and the sentences that answer them.
+//! Operators' requests to a live watch, and the answers.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::status::Preview;
 use crate::watch::{OnDelete, Reason, RunId, WatchName};
 
 impl Task {
-    /// The newest state, if nothing is left to do about it.
+    /// The newest state, if it needs no run.
     fn settled(&self) -> Option<Applied> {
         let newest = self.machine.newest().filter(|_| self.machine.unserved().is_none());
         newest.map(|newest| bulk::with(&newest.content, || Applied::new(&self.spec.target, newest)))
@@ -81,7 +81,7 @@ impl Task {
             (Some(Answer::Accepted), Control::Trigger) => Ok(format!("{name} runs with the current state")),
             (Some(Answer::Accepted), Control::Pause { until }) => {
                 let length = until.map(|until| until.saturating_duration_since(Instant::now()));
-                // Rounded up: no pause ends early by that.
+                // Rounded up, so that no pause ends early.
                 let seconds = length.map(|length| length.as_secs().saturating_add(1));
                 let until = until.and_then(wall_clock);
                 let paused = Paused { until, seconds, settled: self.settled() };
@@ -107,7 +107,7 @@ impl Task {
                 Ok(format!("{name} goes on; nothing starts before the store has been read"))
             }
             (Some(Answer::Refused(why)), _) => Err(refusal(&name, why)),
-            (None, _) => Err(format!("{name} did not answer; this is a fault in twitcher")),
+            (None, _) => Err(format!("{name} did not answer; this is a bug in twitcher")),
         }
     }
 }

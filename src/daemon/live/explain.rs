@@ -234,7 +234,7 @@ fn ledger_sentence(facts: &policy::Explanation) -> Option<String> {
 
 pub(super) fn resting_words(until: Instant, now: Instant) -> String {
     format!(
-        "it met a fault in twitcher itself, which the log tells, and looks at its store again in {}",
+        "it failed through a bug in twitcher, see the log; it watches its store again in {}",
         ahead(until, now)
     )
 }

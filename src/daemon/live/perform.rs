@@ -1,4 +1,4 @@
-//! Performs what the machine decides: slots, starts, signals, the ledger.
+//! Performs the machine's effects: slots, starts, signals, the ledger.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::tree::document;
 use crate::watch::{Outcome, Output, Retries, RunId, State};
 
 impl Task {
-    /// Gives the machine an input and performs its effects, until nothing more follows from it.
+    /// Gives the machine an input and performs its effects, until there are no further ones.
     pub(super) fn decide(&mut self, input: Input) {
         let _ = self.decide_and_answer(input);
     }
@@ -178,7 +178,7 @@ impl Task {
         }
     }
 
-    /// Takes over the runs of a former daemon that still live (promise P3).
+    /// Adopts the live runs of a former daemon (promise P3).
     pub(super) fn adopt(&mut self) {
         for run in self.runs.adopt(&self.spec, self.grace) {
             self.machine.adopt(Adopted {

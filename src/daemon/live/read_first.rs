@@ -1,4 +1,4 @@
-//! What waits until the key has been read: a trigger, and every start after a pause, a stop or a reload.
+//! Operations that wait until the key has been read: a trigger, and every start after a pause, a stop or a reload.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use super::task::Task;
 use crate::policy::Control;
 
 impl Task {
-    /// Starts nothing until the store has been read: what is known may be outdated.
+    /// Starts nothing until the store has been read: the known state may be outdated.
     pub(super) fn read_before_starts(&mut self) {
         let proof: Proof = Box::pin(self.subscription.prove());
         self.readings.get_or_insert_default().hold = Some(proof);
@@ -38,14 +38,14 @@ impl Task {
         self.readings.get_or_insert_default().triggers.push(Trigger { proof, asked, wanted });
     }
 
-    /// The subscription is another one: what the former one was asked is asked again.
+    /// The subscription is a new one: repeat the requests made to the former one.
     pub(super) fn read_again(&mut self) {
         if let Some(readings) = &mut self.readings {
             readings.renew(&self.subscription);
         }
     }
 
-    /// Performs readings that are over. Ready when one was.
+    /// Handles finished readings. Ready when there was one.
     pub(super) fn poll_readings(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(readings) = &mut self.readings else { return Poll::Pending };
         let freshness = self.subscription.freshness();
@@ -59,7 +59,7 @@ impl Task {
             Over::Trigger { at, read } => Some((readings.triggers.remove(at).wanted, read)),
         };
         self.readings.take_if(|readings| readings.is_empty());
-        // What was written before the reading is here, and is to be seen first.
+        // Writes from before the reading have arrived, and must be processed first.
         while let Some(update) = self.subscription.try_next() {
             self.see(update);
         }

@@ -30,9 +30,9 @@ pub(super) struct Task {
     /// What is known before the first state; judged when that arrives.
     before: Option<Before>,
     alarm: Alarm,
-    /// Until when it does not look at its store, after a fault in twitcher itself.
+    /// Until when it ignores its store, after a bug in twitcher.
     rest: Option<Box<Instant>>,
-    /// How long a run for another target may go on.
+    /// How long a run for another target may continue.
     pub(super) grace: Duration,
     /// Its first run, with the retries of that, is its only one, and its outcomes go here.
     pub(super) once: Option<mpsc::UnboundedSender<Outcome>>,
@@ -95,7 +95,7 @@ impl Task {
 
     fn handover(&mut self) -> Handover {
         let spec = Arc::clone(&self.spec);
-        // Retired before it saw anything: its successor inherits what it inherited.
+        // Retired before it saw a state: its successor gets what this one got.
         let inherited = self.before.take().and_then(|before| before.handover);
         if let Some(handover) = inherited.filter(|handover| handover.spec.target == spec.target) {
             return Handover { spec, ..*handover };
@@ -104,7 +104,7 @@ impl Task {
         Handover { spec, newest: self.machine.newest().cloned(), unserved }
     }
 
-    /// The next of all that it waits for.
+    /// Waits for the next of its inputs.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if let Poll::Ready(event) = self.mailbox.0.poll_take(context) {
             return Poll::Ready(Next::Event(event));
@@ -127,7 +127,7 @@ impl Task {
         self.subscription.poll_next(context).map(Next::Update)
     }
 
-    /// Until when it does not look at its store.
+    /// Until when it ignores its store.
     pub(super) fn resting(&self) -> Option<Instant> {
         self.rest.as_deref().copied().filter(|until| *until > Instant::now())
     }
@@ -182,7 +182,7 @@ impl Task {
         }
         let last = self.machine.newest();
         if last.is_some_and(|last| is_same(last.as_seen(), state.as_seen())) {
-            // A new subscription, after a new configuration of the store, begins with a known state.
+            // A new subscription, after a new configuration of the store, starts with a known state.
             return;
         }
         state.seq = Seq(last.map_or(1, |last| last.seq.0 + 1));
@@ -214,14 +214,14 @@ impl Task {
         bulk::with(&first.content, || past.baseline(target, first))
     }
 
-    /// Whether nothing of it lives any more.
+    /// Whether it has no live part left.
     fn is_over(&self) -> bool {
         self.drained && !self.runs.has_foreign()
     }
 }
 
-/// Written by hand: the future of an `async` function with a `select!` is several times as large, and there are
-/// thousands of tasks.
+/// Written by hand: the future of an `async` function with a `select!` is several times as large, and there are thousands
+/// of tasks.
 impl Future for Task {
     type Output = Box<Handover>;
 
@@ -263,8 +263,8 @@ pub(in crate::daemon) fn subscribe(spec: &WatchSpec, store: &Store) -> Subscript
     store.subscribe(Subscribe {
         key: spec.target.key.clone(),
         watch_type: spec.target.watch_type,
-        // Also if the action does not read it: a restored store may use a version a second time, and then only the
-        // value shows that something changed.
+        // Also if the action does not read it: a restored store may use a version a second time, and then only the value shows
+        // that something changed.
         detail: Detail::Values,
         every,
         verify_interval: spec.verify_interval,

@@ -14,10 +14,9 @@ use crate::store::Freshness;
 use crate::watch::{WatchSpec, WatchType};
 
 /// Of a watch whose task does not answer.
-pub(in crate::daemon) const HANGS: &str =
-    "it does not answer: something that it waits for hangs, as a file system does whose server went away";
+pub(in crate::daemon) const HANGS: &str = "it does not answer: an operation that it waits for hangs, for example on a network file system without its server";
 
-/// What can be said of a watch without asking it. Its task answers at once, unless what it does just now hangs.
+/// The status of a watch that does not answer. A task answers at once unless an operation hangs.
 pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
     let (applied, runs, failures, last, last_success) = ledger.read(spec.name.as_str(), |entry| {
         let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
@@ -60,7 +59,7 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
     }
 }
 
-/// What is shown of a disabled watch: what the ledger knows.
+/// What is shown of a disabled watch: the ledger's record.
 pub(in crate::daemon) fn disabled(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
     WatchStatus {
         state: WatchState::Disabled,
@@ -113,7 +112,7 @@ impl Task {
         }
     }
 
-    /// Connected, but the store has not told this key yet.
+    /// Connected, but the store has not shown this key yet.
     fn newest_missing(&self, freshness: &Freshness) -> bool {
         self.machine.newest().is_none() && freshness.verified.is_none()
     }

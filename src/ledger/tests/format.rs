@@ -1,10 +1,10 @@
-//! The journal is a format on disk: golden lines, which later versions must go on reading and writing.
+//! The journal is a format on disk: golden lines, which later versions must keep reading and writing.
 
 use super::*;
 use crate::ledger::journal::{encode_all, parse};
 use crate::watch::Subtree;
 
-/// An entry in which nothing is left out, and an empty one.
+/// An entry with every field set, and an empty one.
 fn entries() -> BTreeMap<WatchName, Entry> {
     let mut entry = Entry {
         applied: Some(applied()),
@@ -36,7 +36,7 @@ const GOLDEN: &str = r#"{"ledger":"l"}
 "#;
 
 #[test]
-fn a_journal_is_written_and_read_as_it_always_was() {
+fn the_format_of_the_journal_is_fixed() {
     let entries = entries();
     let written = String::from_utf8(encode_all("l", entries.iter())).unwrap();
     assert_eq!(written, GOLDEN);
@@ -90,7 +90,7 @@ fn targets_have_the_words_of_version_0_1_0() {
 }
 
 #[test]
-fn reasons_and_outcomes_have_one_word_everywhere() {
+fn reasons_and_outcomes_have_the_same_word_in_ledger_and_history() {
     let reasons =
         [Reason::Load, Reason::Change, Reason::Delete, Reason::Retry, Reason::Trigger, Reason::Recovery];
     for (reason, word) in
@@ -126,8 +126,8 @@ fn digests_are_stable_and_tell_contents_apart() {
     }
 }
 
-/// The ledger stores what these rooms write into it: entries, identities, and why a run did not start. Debug output
-/// is nobody's format, and may change with any compiler.
+/// The ledger stores what these rooms write into it: entries, identities, and why a run did not start. The output of
+/// Debug is not a defined format and may change with any compiler.
 #[test]
 fn nothing_on_disk_is_debug_output() {
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

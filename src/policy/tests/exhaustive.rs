@@ -1,7 +1,7 @@
-//! Every input sequence, for every run mode and each option that decides, as deep as some seconds allow.
+//! Every input sequence, for every run mode and each option, as deep as a few seconds allow.
 //!
-//! Breadth first, one second at a time; a situation that was met before (in normal form) is not explored
-//! again. Every input is judged, and from every situation the watch must end well.
+//! Breadth first, one second at a time; a situation that was met before (in normal form) is not explored again. Every input
+//! is judged, and from every situation the watch must end well.
 //!
 //! `TWITCHER_POLICY_SITUATIONS=20000 cargo test policy::tests::exhaustive` searches that many situations a scene.
 
@@ -45,11 +45,11 @@ struct Scene {
     policy: Arc<PolicySpec>,
     alphabet: Alphabet,
     standing: Suspension,
-    /// The order of the state that an adopted run was given.
+    /// The sequence number of an adopted run's state.
     adopted: Option<u64>,
 }
 
-/// One step of a sequence: the clock goes on without the machine being told, or the machine is told.
+/// One step of a sequence: the clock advances without an input, or there is an input.
 #[derive(Clone)]
 enum Step {
     Tick,
@@ -94,7 +94,7 @@ impl Step {
 struct Situation {
     machine: Machine<Counter>,
     judge: Judge,
-    /// The clock went on since the machine was last told something.
+    /// The clock advanced since the last input.
     ticked: bool,
     path: Vec<Step>,
     begin: Instant,
@@ -154,7 +154,7 @@ impl Situation {
         } else {
             &[Baseline::Unknown][..]
         };
-        // More of them wait like these do, and each makes all that follows longer.
+        // More waiting entries behave like these, and lengthen every sequence.
         let baselines = if judge.unfated.len() < 4 { baselines } else { &[] };
         for baseline in baselines {
             let mut tell =
@@ -259,7 +259,7 @@ impl Situation {
             if self.judge.asked || self.ticked {
                 return Ok(());
             }
-            // Late: a slot nobody asked for, an end of nothing, a state of before.
+            // Late: a slot that was not requested, the end of an unknown run, an old state.
             let mut machine = self.machine.clone();
             let slot = machine.handle(self.judge.now, Input::Slot);
             let end = RunEnd { run: run(77), verdict: Verdict::Failed };

@@ -13,13 +13,13 @@ use crate::watch::{
     Guard, OnDelete, OnFailure, PolicySpec, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
 };
 
-/// Something that happens, chosen before it is known what can.
+/// An event, chosen before it is known what is possible.
 #[derive(Debug, Clone)]
 enum Event {
-    /// So many updates, seen as one state; `true`: the key is gone.
+    /// This many updates, seen as one state; `true`: the key is deleted.
     State(u64, bool),
     Slot,
-    /// One of the live runs, counted round.
+    /// One of the live runs, by index modulo their number.
     End(usize, Verdict),
     Clock(u64),
     WakeOnTime,
@@ -165,7 +165,7 @@ proptest! {
 
 #[test]
 fn the_same_inputs_have_the_same_effects() {
-    // No hidden state: two machines told the same say the same, and a copy goes on like its original.
+    // No hidden state: two machines with the same inputs behave the same, and so does a copy.
     let told = |machine: &mut Machine<Counter>, now: Instant| {
         let mut effects = Vec::new();
         for seq in 1..20_u64 {

@@ -23,14 +23,14 @@ use crate::store::error::time;
 use crate::store::{StoreError, StoreSpec, TreeLimits};
 use crate::watch::{Key, Spelling, Version};
 
-/// Requests at once; more wait, and those that the system holds for ever cost no more threads than this.
+/// Requests at once; further requests wait. Requests that the kernel never finishes occupy at most this many threads.
 const AT_ONCE: usize = 4;
 
-/// What a thread needs to say that the time is over.
+/// Tells a thread when its time is over.
 const SAYING_SO: Duration = Duration::from_millis(500);
 
-/// A directory to read and write. Nothing is held open; each request is answered within the time limit, and waits
-/// as long for the lock that writers share.
+/// A directory for reading and writing. No descriptor stays open; each request is answered within the time limit, which
+/// also limits the wait for the writers' lock.
 #[derive(Debug, Clone)]
 pub struct Access {
     root: PathBuf,
@@ -40,7 +40,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Accepts a `dir` store. Its root may be missing: then there are no keys, and a write makes it.
+    /// Accepts a `dir` store. Its root may be missing: then there are no keys, and a write creates it.
     #[expect(clippy::unused_async, reason = "every kind of store is opened in the same way")]
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
         Ok(Self {
@@ -57,7 +57,7 @@ impl Access {
     ) -> Result<T, StoreError> {
         let (root, deadline) = (self.root.clone(), Instant::now() + self.limit);
         let answer = self.threads.run(&self.root, self.limit, move || work(&root, deadline));
-        // The lock is waited for as long, and says so by itself.
+        // The wait for the lock has the same limit and its own error.
         match timeout(self.limit + SAYING_SO, answer).await {
             Ok(answer) => answer?,
             Err(_) => Err(StoreError::Unavailable {
@@ -70,7 +70,7 @@ impl Access {
         }
     }
 
-    /// Does a write under the lock that writers share. What is late once that is held may have been done.
+    /// Does a write under the writers' lock. A timeout while the lock is held means that the write may have been done.
     async fn locked<T: Send + 'static>(
         &self,
         write: impl FnOnce(&Locked) -> Result<T, StoreError> + Send + 'static,
@@ -86,12 +86,12 @@ impl Access {
         if begun.load(Ordering::Relaxed) { written.map_err(StoreError::after_sending) } else { written }
     }
 
-    /// Whether the root is a directory, or one that a write makes.
+    /// Whether the root is a directory, or can be created by a write.
     pub async fn has_root(&self, writing: bool) -> Result<(), StoreError> {
         self.blocking(move |root, _| admit_root(root, writing)).await
     }
 
-    /// Many keys, one after the other.
+    /// Reads many keys, one after the other.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
         let places = keys.iter().map(KeyPath::of).collect::<Result<Vec<_>, _>>()?;
         self.blocking(move |root, _| {
@@ -101,7 +101,7 @@ impl Access {
         .await
     }
 
-    /// One key; `None` where it does not exist.
+    /// Reads one key; `None` if it does not exist.
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         let place = KeyPath::of(key)?;
         self.blocking(move |root, _| match open_root(root)? {
@@ -111,19 +111,19 @@ impl Access {
         .await
     }
 
-    /// Sets a value, making the directories above it.
+    /// Sets a value, creating the directories above it.
     pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
         let key = key.clone();
         self.locked(move |lock| put(lock, &key, &value, condition)).await
     }
 
-    /// Deletes a file or an empty directory; whether it was there.
+    /// Deletes a file or an empty directory; returns whether it existed.
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         let key = key.clone();
         self.locked(move |lock| delete(lock, &key, condition)).await
     }
 
-    /// The names directly below a key, sorted; `None` where it does not exist, none below a file.
+    /// The names directly below a key, sorted; `None` if it does not exist, empty for a file.
     pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
         let place = KeyPath::of(key)?;
         self.blocking(move |root, _| {
@@ -131,7 +131,7 @@ impl Access {
             let directory = match look(&root, place.steps())? {
                 Found::Directory(directory) => directory,
                 Found::File(_) => return Ok(Some(Vec::new())),
-                // A device or the like is no key.
+                // A device or the like is not a key.
                 Found::Missing | Found::Special(_) => return Ok(None),
             };
             let mut names = Vec::new();
@@ -146,7 +146,7 @@ impl Access {
         .await
     }
 
-    /// A key and all below it, read one after the other.
+    /// Reads a key and everything below it, one entry after the other.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
         let (place, limits) = (KeyPath::of(key)?, self.tree_limits);
         self.blocking(move |root, _| match open_root(root)? {
@@ -156,15 +156,15 @@ impl Access {
         .await
     }
 
-    /// Makes one write while requirements hold, under one lock. A directory has no transactions: more than one write is
-    /// refused. A tenure changes nothing, because a directory has one member, whose keys stay.
+    /// Makes one write under one lock while requirements hold. A directory has no transactions: more than one write is
+    /// refused. A tenure has no effect, because a directory has a single member, whose keys stay.
     pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
         let (required, writes): (Vec<Change>, Vec<Change>) =
             changes.iter().cloned().partition(|change| matches!(change, Change::Require { .. }));
         if writes.len() > 1 {
             return Err(StoreError::Refused {
                 what: format!("make {} changes in one transaction", changes.len()),
-                why: "a directory has no transactions: one of them writes one key".to_owned(),
+                why: "a directory has no transactions: only one key can be written at once".to_owned(),
             });
         }
         self.locked(move |lock| {
@@ -184,8 +184,8 @@ impl Access {
         .await
     }
 
-    /// Writes in order under one lock, telling before and after each how many there are. A directory has no
-    /// transactions: an error leaves what was done before it, but what a directory cannot hold is found before.
+    /// Writes in order under one lock and reports progress before and after each write. A directory has no transactions: an
+    /// error leaves the earlier writes in place, but changes that a directory cannot hold are refused before the first one.
     pub async fn apply(
         &self,
         changes: &[Change],
@@ -216,7 +216,7 @@ impl Access {
     }
 }
 
-/// What a walk found, as a key.
+/// A result of a walk, as an entry.
 fn entry(found: Found) -> Result<Option<Entry>, StoreError> {
     let spelling = Spelling::Slashed;
     match found {
@@ -245,7 +245,7 @@ fn told(metadata: &Metadata) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A directory that is still to be read: where it is, who it is, and the directories above it, to notice a circle.
+/// A directory that is still to be read: its path and identity, and its ancestors, to detect a circle.
 struct Ahead {
     at: String,
     path: PathBuf,
@@ -260,7 +260,7 @@ struct Above {
 }
 
 impl Above {
-    /// Whether a directory is this or one above it: a symbolic link that leads back up.
+    /// Whether a directory is this one or an ancestor: a symbolic link that leads back up.
     fn is_circle(above: Option<&Arc<Self>>, identity: Identity) -> bool {
         let above = std::iter::successors(above, |at| at.above.as_ref());
         above.into_iter().any(|at| at.identity == identity)
@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_directory_that_hangs_is_an_error_in_time_and_its_threads_are_few() {
+    async fn a_hanging_directory_is_an_error_within_the_limit_and_holds_few_threads() {
         let threads = Threads::new(1);
         let access = Access {
             root: "/nowhere".into(),

@@ -1,4 +1,4 @@
-//! What is read from the disk, and the hash that is its version.
+//! Reads values from the disk and computes their versions, which are hashes.
 
 use std::io::{self, Read};
 
@@ -9,8 +9,8 @@ use super::resolve::{FoundFile, refused};
 use crate::store::StoreError;
 use crate::watch::{ContentHash, Version};
 
-/// The largest file that is taken for a value, in bytes. etcd and `ZooKeeper` hold about 1 MiB; more than
-/// this is a file that somebody put in the wrong place, and would be copied for every run.
+/// The largest file that counts as a value, in bytes. etcd and `ZooKeeper` hold about 1 MiB; a larger file is probably
+/// misplaced, and would be copied for every run.
 pub(super) const LARGEST_VALUE: u64 = 64 << 20;
 
 /// The version of a key that does not exist, and of a directory, which has no value.
@@ -31,12 +31,12 @@ pub(super) fn read_file(found: &FoundFile) -> Result<Bytes, StoreError> {
         return Err(StoreError::Refused { what: format!("read {}", found.path.display()), why });
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-    // The limit holds also for a file that grows while it is read.
+    // The limit also applies to a file that grows while it is read.
     (&found.file).take(LARGEST_VALUE).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes.into())
 }
 
-/// The first 16 bytes of a SHA-256, which is far more than chance can match.
+/// The first 16 bytes of a SHA-256, enough to rule out collisions.
 fn shortened(digest: Sha256) -> u128 {
     let mut first = [0; 16];
     first.copy_from_slice(&digest.finalize()[..16]);
@@ -58,8 +58,8 @@ pub(super) fn names_version<'a>(names: impl IntoIterator<Item = &'a str>) -> Ver
     Version::Hash(ContentHash::new(shortened(digest)))
 }
 
-/// The mark of one entry of a subtree. A subtree's version is the wrapping sum of its entries' marks, so that
-/// one changed file of 50,000 costs one hash and not 50,000.
+/// The hash of one entry of a subtree. A subtree's version is the wrapping sum of its entries' hashes, so that one changed
+/// file of 50,000 costs one hash and not 50,000.
 pub(super) fn entry_mark(at: &str, value: Option<&[u8]>) -> u128 {
     let mut digest = Sha256::new_with_prefix(at.as_bytes());
     match value {
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_tell_values_names_and_places_apart() {
+    fn versions_distinguish_values_names_and_paths() {
         assert_ne!(value_version(b""), NOTHING);
         assert_ne!(value_version(b"a"), value_version(b"b"));
         assert_ne!(names_version(["ab"]), names_version(["a", "b"]));

@@ -9,7 +9,7 @@ use super::read::{Outcome, Wanted, read_history, read_keys, read_range};
 use crate::store::StoreError;
 use crate::store::session::{Reading, TargetId};
 
-/// A read can be ahead of the events of a watch. A watch that still delivers none after this time is taken for deaf.
+/// A read can be ahead of a watch's events. A watch that delivers none within this time counts as deaf.
 pub(super) const EVENTS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
 /// Why targets are read.
@@ -52,9 +52,9 @@ pub(super) struct Job {
 /// A job's end.
 pub(super) struct FinishedJob {
     pub(super) job: Job,
-    /// The highest revision that was known when the job began.
+    /// The highest revision known when the job began.
     pub(super) not_below: i64,
-    /// One for each that was asked, in order.
+    /// One for each target, in order.
     pub(super) outcomes: Vec<Outcome>,
 }
 

@@ -1,4 +1,4 @@
-//! `make install`: what other packagers get, for the packages' own prefix and for another one.
+//! `make install`: what packagers get, for the packages' prefix and for another one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,14 +54,14 @@ impl Installed {
     }
 }
 
-/// The links of a page that lead to a file.
+/// The links of a page to files.
 fn links(page: &str) -> impl Iterator<Item = &str> {
     let targets = page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
     targets.filter(|target| !target.contains("://") && !target.starts_with('#'))
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn every_link_has_a_target() {
     let installed = Installed::below("/usr");
     let sources = Path::new(SOURCES);
     let mut pages: Vec<PathBuf> = vec![sources.join("README.md")];
@@ -85,7 +85,7 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn every_command_has_a_page_and_every_page_is_there() {
+fn every_command_has_an_installed_manual_page() {
     let installed = Installed::below("/usr");
     let help = String::from_utf8(Command::new(TWITCHER).arg("--help").output().unwrap().stdout).unwrap();
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
@@ -138,7 +138,7 @@ fn every_command_has_a_page_and_every_page_is_there() {
 }
 
 #[test]
-fn everything_is_below_the_prefix_but_etc() {
+fn everything_but_etc_is_installed_below_the_prefix() {
     for prefix in ["/usr", "/opt/twitcher"] {
         let installed = Installed::below(prefix);
         let top = installed.root().join(prefix.split('/').nth(1).unwrap());
@@ -194,7 +194,7 @@ fn the_manual_explains_every_field_with_its_default() {
         };
         for (field, about) in table.as_object().unwrap() {
             let title = format!("\\fB{field}\\fR");
-            // A table of twitcher.conf is explained as such.
+            // A table of twitcher.conf is explained as a table.
             if about["type"] == "object" && !page.contains(&title) {
                 assert!(
                     [format!("[{field}]"), format!("[{field}.")].iter().any(|table| page.contains(table)),

@@ -1,4 +1,4 @@
-//! What is said about bad files: one message of each kind, as it is printed. Watches are lowered too, as a file is.
+//! The messages about bad files: one of each kind, as printed. Watches are also lowered, as for a real file.
 
 use std::path::Path;
 
@@ -37,12 +37,12 @@ fn printed(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
-/// What is said about a watch file.
+/// The messages about a watch file.
 fn said(text: &str) -> String {
     printed(&load(text).1)
 }
 
-/// What is said about a line of an otherwise good watch: its first line and its help.
+/// The messages about one line of an otherwise valid watch: first line and help.
 fn about(line: &str) -> String {
     let text = format!("[[watch]]\nkey = \"/git/head\"\naction = \"true\"\n{line}\n");
     let problems = load(&text).1;
@@ -54,7 +54,7 @@ fn about(line: &str) -> String {
     problems.iter().map(short).collect::<Vec<_>>().join("\n")
 }
 
-/// What is said about twitcher.conf.
+/// The messages about twitcher.conf.
 fn said_of_settings(text: &str) -> String {
     let conf = settings(Path::new("twitcher.conf").into(), text, &Local::named("host"));
     printed(&lower::settings(&conf).1)
@@ -123,7 +123,7 @@ action = ["echo", 5]
       | ^^^^^^
       = help: did you mean `action`? for example `action = ["systemctl", "reload", "nginx"]`
 
-    /etc/twitcher/git.toml:4:11: error: `timeout` is no duration: a duration is not negative
+    /etc/twitcher/git.toml:4:11: error: `timeout` is not a duration: a duration must not be negative
       |
     4 | timeout = -1
       |           ^^
@@ -170,7 +170,7 @@ fn a_syntax_error_hides_no_other_problem() {
       | ^^^^^^
       = help: did you mean `action`? for example `action = ["systemctl", "reload", "nginx"]`
 
-    /etc/twitcher/git.toml:4:10: error: `settle` is no duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
+    /etc/twitcher/git.toml:4:10: error: `settle` is not a duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
       |
     4 | settle = "1 day"
       |          ^^^^^^^
@@ -202,7 +202,7 @@ fn a_syntax_error_hides_no_other_problem() {
 #[test]
 fn what_does_not_belong_into_a_watch_file_is_said() {
     insta::assert_snapshot!(said("key = \"/a\"\n[watch]\n[store.main]\n[[watches]]\n"), @r#"
-    /etc/twitcher/git.toml:1:1: error: `key` stands outside of a watch
+    /etc/twitcher/git.toml:1:1: error: `key` is outside of a watch
       |
     1 | key = "/a"
       | ^^^

@@ -1,4 +1,4 @@
-//! What the contract demands after each input and of the end of a run.
+//! The requirements after each input and after the end of a run.
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest};
 use crate::policy::tests::fixture::Counter;
@@ -6,7 +6,7 @@ use crate::policy::{Effect, Machine, Phase, Sent};
 use crate::watch::{OnFailure, RunMode, Verdict};
 
 impl Judge {
-    /// What the end of a run must have led to.
+    /// The required effect of the end of a run.
     pub(super) fn concluded(&mut self, verdict: Verdict, live: &LiveSeen, effects: &[Effect]) -> Checked {
         if verdict == Verdict::Succeeded && live.seq.is_some() && self.newest.is_some() {
             demand!(self.last_applied >= live.seq, "a success was not told");
@@ -52,7 +52,7 @@ impl Judge {
         Ok(())
     }
 
-    /// What an update must have led to while the action runs.
+    /// The required effect of an update while the action runs.
     pub(super) fn updated(&self, effects: &[Effect]) -> Checked {
         let unfated = |newest: &Newest| self.unfated.contains_key(&newest.seq);
         let Some(newest) = self.newest.filter(unfated) else { return Ok(()) };

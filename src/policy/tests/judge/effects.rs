@@ -1,4 +1,4 @@
-//! What the contract says of single effects: starts, signals, skips.
+//! The requirements for single effects: starts, signals, skips.
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest, Turn, Unfated};
 use crate::policy::{Answer, Baseline, Control, Effect, Input, Sent, SkipReason};
@@ -202,19 +202,19 @@ impl Judge {
         Ok(())
     }
 
-    /// When `settle` lets a state go that came then.
+    /// When `settle` releases a state that came then.
     pub(super) fn quiet(&self, fresh: &Unfated) -> Instant {
         (fresh.at + self.policy.settle).min(fresh.first + self.policy.settle_max)
     }
 
-    /// A state that had its fate runs (again): by what right?
+    /// A state that was started or skipped runs (again): checks that it may.
     pub(super) fn repeated(&self, reason: Reason, attempt: u32) -> Checked {
         match (reason, self.lapse) {
             (Reason::Retry, Some(lapse)) => {
                 demand!(lapse.verdict == Verdict::Failed, "a retry without a failure");
                 demand!(!self.exhausted(lapse.attempt), "one retry too many");
                 demand!(attempt == lapse.attempt + 1, "attempt {attempt} after {}", lapse.attempt);
-                // The tests' source draws the whole delay.
+                // The tests' entropy draws the whole delay.
                 let doubled = self.policy.retry_delay.saturating_mul(2_u32.saturating_pow(lapse.attempt - 1));
                 let delay = doubled.min(self.policy.retry_delay_max);
                 demand!(self.now >= lapse.at + delay, "a retry before its delay");
@@ -226,7 +226,7 @@ impl Judge {
             (Reason::Trigger, _) => {}
             (Reason::Change | Reason::Delete, _) => {
                 demand!(self.resumed, "an old state ran by itself");
-                // The ledger's word does not count where a load of it failed.
+                // The ledger's record does not count if a load of that state failed.
                 let applied = self.last_applied == self.newest.map(|newest| newest.seq);
                 demand!(!applied, "resumed with what is applied");
             }
@@ -339,7 +339,7 @@ impl Judge {
             self.carried += skipped.own;
         }
         self.carried += skipped.surplus;
-        // What was asked for goes with the state that it was asked for.
+        // A request ends with the state that it was made for.
         self.triggered.remove(&seq);
         demand!(self.retiring || seq == newest.seq, "{why:?} for an old state");
         let claim = match why {

@@ -1,6 +1,6 @@
-//! The judge: watches a machine from outside and knows what the contract allows and demands.
+//! The judge: observes a machine from outside and knows what the contract allows and requires.
 //!
-//! It follows inputs and effects only, with bookkeeping of its own that shares no code with the machine.
+//! It follows only inputs and effects, with bookkeeping of its own that shares no code with the machine.
 
 macro_rules! demand {
     ($holds:expr, $($message:tt)+) => {
@@ -29,10 +29,10 @@ type Checked = Result<(), String>;
 /// A state that was observed and neither started nor skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Unfated {
-    /// Its own updates, and those of states that it took the place of.
+    /// Its own updates, and those of the states that it replaced.
     pub(super) own: u64,
     pub(super) surplus: u64,
-    /// When it came, and when the first update came that it serves.
+    /// When it came, and when the first update that it covers came.
     pub(super) at: Instant,
     pub(super) first: Instant,
 }
@@ -48,12 +48,12 @@ pub(super) struct LiveSeen {
     pub(super) adopted: bool,
 }
 
-/// What the newest state's fate entitles it to.
+/// What may still happen to the newest state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Claim {
     /// To be applied.
     Applying,
-    /// Nothing until somebody resumes.
+    /// Nothing until an operator resumes.
     Resumable,
     /// Nothing at all.
     Nothing,
@@ -65,9 +65,9 @@ pub(super) struct Newest {
     pub(super) seq: u64,
     pub(super) absent: bool,
     pub(super) claim: Claim,
-    /// A run of it succeeded, or the ledger says so.
+    /// A run with it succeeded, or the ledger records it as applied.
     pub(super) applied: bool,
-    /// Came after the machine was told to retire.
+    /// Came after the machine was retired.
     pub(super) late_first: bool,
     /// Need not be judged by the guard: released, or applied by the ledger.
     pub(super) passed: bool,
@@ -89,7 +89,7 @@ impl Newest {
     }
 }
 
-/// A run that ended without success: what a repetition must match.
+/// A run that ended without success: a repetition must match it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Lapse {
     pub(super) seq: Option<u64>,
@@ -119,7 +119,7 @@ pub(super) struct Judge {
     pub(super) drained: bool,
     /// When TERM is due because of Retire or Stop.
     pub(super) close: Option<Instant>,
-    /// States that somebody asked to run.
+    /// States that an operator requested to run.
     pub(super) triggered: BTreeSet<u64>,
     pub(super) resumed: bool,
     pub(super) loaded: bool,
@@ -215,14 +215,14 @@ impl Judge {
         }
     }
 
-    /// Feeds one input to the machine, and judges what it answers.
+    /// Feeds one input to the machine, and judges its effects.
     pub(super) fn feed(
         &mut self,
         machine: &mut Machine<Counter>,
         input: &Input,
     ) -> Result<Vec<Effect>, String> {
         let newest = self.newest.map(|newest| newest.seq);
-        // Before the input counts, time alone may end a pause.
+        // Before the input takes effect, time alone may end a pause.
         let until = self.paused.and_then(|pause| pause.until);
         let due = !self.retiring && until.is_some_and(|until| until <= self.now);
         if due {
@@ -311,7 +311,7 @@ impl Judge {
         }
     }
 
-    /// Somebody resumed, or a pause ended: what was passed over is to be applied.
+    /// An operator resumed, or a pause ended: skipped states must be applied.
     fn claim_again(&mut self) {
         if !self.held()
             && let Some(newest) = &mut self.newest
@@ -348,7 +348,7 @@ impl Judge {
         }
     }
 
-    /// What an input means, whatever the machine makes of it.
+    /// The meaning of an input, independent of the machine.
     fn note(&mut self, input: &Input, ended: Option<&LiveSeen>) {
         match input {
             Input::State { state, updates, baseline } => self.note_state(input, state, *updates, *baseline),
@@ -395,7 +395,7 @@ impl Judge {
                     let Verdict::Succeeded = ending.verdict else {
                         let newest = self.newest.map(|newest| newest.seq);
                         let outdated = live.seq.is_some() && newest.is_some() && live.seq != newest;
-                        // One whose state is not known does not undo the retry of the newest.
+                        // A run whose state is unknown does not undo the retry of the newest.
                         let known = self.lapse.is_some_and(|lapse| lapse.seq == newest);
                         let vague = live.seq.is_none() && newest.is_some() && known;
                         if (outdated || vague) && self.parallel() {
