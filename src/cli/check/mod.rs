@@ -86,7 +86,7 @@ pub async fn run(args: Args, common: &Common) -> Result<(), Failure> {
             let names = if args.verbose || args.host.is_some() { summary.names() } else { String::new() };
             let notes = if args.verbose { notes.as_str() } else { "" };
             let width = columns::width();
-            let problems = screen::shown(summary.problems(), Paint::for_stdout(), width);
+            let problems = screen::shown(summary.problems(), Paint::for_stdout(common.color), width);
             let rest = format!("{names}{notes}\n{}", summary.line());
             let lines =
                 rest.lines().filter(|line| !line.is_empty()).flat_map(|line| columns::folded(line, width, 2));

@@ -86,6 +86,8 @@ fn sample() -> Status {
         applied: None,
         converged: true,
         gave_up: false,
+        held: false,
+        guard: None,
         unreachable: false,
         verified_seconds: Some(12.0),
         error: None,
@@ -98,6 +100,8 @@ fn sample() -> Status {
         failures: 0,
         outcomes: BTreeMap::new(),
         last: Some(last),
+        last_success: Some(now),
+        waiting_for_slot: false,
     };
     let store = StoreStatus {
         name: "main".to_owned(),

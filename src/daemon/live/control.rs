@@ -43,6 +43,7 @@ impl Task {
             | Phase::Waiting
             | Phase::Running
             | Phase::Retrying
+            | Phase::Held
             | Phase::Failed => None,
         }
     }

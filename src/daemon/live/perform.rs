@@ -75,6 +75,11 @@ impl Task {
         let judged = match &input {
             Input::State { state, .. } => Some(state),
             Input::Slot
+            | Input::Permit(_)
+            | Input::Claimed { .. }
+            | Input::Refused(_)
+            | Input::PermitLost(_)
+            | Input::Offline
             | Input::Ended(_)
             | Input::Wakeup
             | Input::Control(_)

@@ -307,7 +307,12 @@ impl Judge {
             | Effect::Stopped { .. }
             | Effect::Revived
             | Effect::Answer(_)
-            | Effect::Drained => false,
+            | Effect::Drained
+            | Effect::Ask { .. }
+            | Effect::Withdraw
+            | Effect::Claim { .. }
+            | Effect::Report { .. }
+            | Effect::Return { .. } => false,
         }
     }
 
