@@ -1,10 +1,10 @@
-# The two commands of the README are `make run` and `make test`; each does all the set-up that it needs.
+# The two commands of the README are `make run` and `make test`; each installs what it needs.
 
 CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
 TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq rsyslog tmux zsh fish prometheus
 
-.PHONY: help run test test-library test-repeat test-all check bench soak setup setup-test clean
+.PHONY: help run test test-library test-versions test-repeat test-all check bench soak setup setup-test clean
 
 help:
 	@echo 'make run    build, and see a watch at work on samples; Ctrl-C ends it'
@@ -16,7 +16,8 @@ help:
 	@echo 'make deb rpm install   packages; see docs/CONTRIBUTING.md'
 	@echo 'make test-packages     boots a Debian with systemd and installs them; needs root'
 	@echo 'make test-reproducible builds them once more elsewhere: the same bytes'
-	@echo 'make test-all          test, test-packages and test-reproducible: before a release'
+	@echo 'make test-versions     the suites of the stores on etcd 3.5, ZooKeeper 3.6 and 3.9'
+	@echo 'make test-all          test, test-versions, test-packages and test-reproducible: before a release'
 
 run: setup
 	$(CARGO) build --release --locked --target-dir target
@@ -38,13 +39,24 @@ test-library:
 	@echo "crates that a program depends on: $$($(CARGO) tree $(CONSUMER) $(PACKAGES)) for the library alone," \
 		"$$($(CARGO) tree --locked $(PACKAGES)) with the daemon and the command line"
 
+# The suites of the stores on other versions of the servers than Debian's.
+SERVERS := target/servers
+STORES  := --test-threads=$${TEST_THREADS:-4} promises:: transactions:: store_
+
+test-versions: setup-test
+	.ci/server-versions $(SERVERS)
+	TWITCHER_TEST_ETCD=$(CURDIR)/$(SERVERS)/etcd-3.5.1 TWITCHER_TEST_ZOOKEEPER=$(CURDIR)/$(SERVERS)/zookeeper-3.6.3 \
+		$(CARGO) test --locked --test it -- $(STORES)
+	TWITCHER_TEST_ZOOKEEPER=$(CURDIR)/$(SERVERS)/zookeeper-3.9.4 $(CARGO) test --locked --test it -- $(STORES) \
+		--skip etcd
+
 # One line a run; the last LOAD of them with a build and a busy disk beside them.
 RUNS ?= 20
 LOAD ?= 10
 test-repeat: setup-test
 	@.ci/repeat-test $(RUNS) $(LOAD)
 
-test-all: test test-packages test-reproducible
+test-all: test test-versions test-packages test-reproducible
 
 check:
 	$(CARGO) fmt --check
@@ -55,7 +67,7 @@ bench: setup-test
 	$(CARGO) bench --locked --bench speed -- $(BENCH)
 
 soak: setup
-	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_nothing_behind -- --nocapture
+	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_no_child_and_no_memory -- --nocapture
 
 setup:
 	@.ci/install-missing $(BUILD_NEEDS)

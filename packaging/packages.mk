@@ -1,15 +1,15 @@
-# Packages: `install` puts the tree together, `deb` and `rpm` pack that tree, `test-packages` boots it.
+# Packages: `install` creates the tree, `deb` and `rpm` pack it, `test-packages` boots it.
 #
-# dpkg-deb and rpmbuild pack what `install` made, so that other packagers get the same from
+# dpkg-deb and rpmbuild pack the tree of `install`, so that other packagers get the same from
 #     make install DESTDIR=/tmp/tree PREFIX=/usr
-# and a package takes seconds beyond the build. Same sources, same tools: same bytes. So every time in a package
-# is that of the newest entry of docs/CHANGELOG.md, and no path of the building machine is in the program.
+# and a package takes seconds beyond the build. Same sources and tools give the same bytes. So every timestamp in a
+# package is that of the newest entry of docs/CHANGELOG.md, and the program contains no path of the build machine.
 
 DESTDIR ?=
 PREFIX  ?= /usr
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 RELEASE ?= 1
-# Who stands for the packages. Whoever gives them to others says so: make deb rpm MAINTAINER='Name <address>'
+# The maintainer of the packages. Name yourself if you distribute them: make deb rpm MAINTAINER='Name <address>'
 MAINTAINER ?= Private build <nobody@twitcher.invalid>
 
 PACKAGE_NEEDS      := dpkg-dev rpm
@@ -19,7 +19,7 @@ PACKAGE_DIR := target/package
 SOURCE_DATE_EPOCH ?= $(shell date -u +%s -d "$$(sed -n 's/^\#\# \[[0-9.]*\] - //p' docs/CHANGELOG.md | head -1)")
 install deb rpm lint-packages test-rpm test-packages: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 
-# The program that is packed; name another one to pack it as it is.
+# The program to pack; another one is packed as it is.
 BINARY ?= $(PACKAGE_DIR)/build/release/twitcher
 
 REMAP := --remap-path-prefix=$(CURDIR)=/twitcher --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
@@ -51,12 +51,12 @@ test-packages: test-rpm base-system
 test-rpm: lint-packages
 	@packaging/test/rpm $(PACKAGE_DIR)
 
-# The Debian that is booted; fails where this machine cannot boot one.
+# The Debian to boot; fails if this machine cannot boot one.
 base-system:
 	@.ci/install-missing $(TEST_PACKAGE_NEEDS)
 	@packaging/test/base $(PACKAGE_DIR)
 
-# Builds the packages once more, somewhere else, and compares them to the last byte.
+# Builds the packages again elsewhere, and compares every byte.
 test-reproducible: deb rpm
 	@packaging/test/reproducible $(PACKAGE_DIR) '$(MAINTAINER)'
 

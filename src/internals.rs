@@ -1,6 +1,6 @@
-//! The door by which this project's own program, tests and benches reach what is not public.
+//! Hidden access for this project's own program, tests and benches to items that are not public.
 //!
-//! Not covered by semantic versioning: anything here may change or go in any release.
+//! Not covered by semantic versioning: anything here may change or disappear in any release.
 
 /// The program.
 #[cfg(feature = "cli")]
@@ -13,7 +13,7 @@ pub mod cli {
     }
 }
 
-/// Groups of machines, of which not every part has its user in the program yet.
+/// Groups of machines; the program does not use every part of it yet.
 #[cfg(feature = "daemon")]
 pub mod fleet {
     pub use crate::fleet::*;
@@ -47,7 +47,7 @@ pub mod store {
     pub mod etcd {
         pub use crate::store::etcd::*;
     }
-    /// What the driver and a session say to each other.
+    /// The messages between the driver and a session.
     pub mod session {
         pub use crate::store::session::*;
     }
@@ -59,7 +59,7 @@ pub mod store {
     pub use crate::store::files::StoreFiles;
 }
 
-/// The whole vocabulary, that of actions and runs included.
+/// The whole vocabulary, including that of actions and runs.
 pub mod watch {
     pub use crate::watch::target::Target;
     pub use crate::watch::*;

@@ -7,11 +7,11 @@ use crate::status::{FileState, Status, StoreState, WatchState, WatchStatus};
 /// What the daemon knows about itself beyond its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Own {
-    /// Reloads since the start, those that changed nothing included.
+    /// Reloads since the start, including those that changed nothing.
     pub reloads: u64,
     /// Actions that run now.
     pub running: u64,
-    /// Log lines that were lost because their reader did not read.
+    /// Log lines lost because their reader was too slow.
     pub log_lines_lost: u64,
     /// Resident memory in bytes, /proc/self/status.
     pub resident_bytes: u64,
@@ -19,7 +19,7 @@ pub struct Own {
     pub open_descriptors: u64,
 }
 
-/// A yes or no about a watch: name, help, and the question.
+/// A yes-or-no metric of a watch: name, help, and value.
 type Gauge = (&'static str, &'static str, fn(&WatchStatus) -> bool);
 
 /// Renders everything.
@@ -66,13 +66,13 @@ impl Page {
         self.single(
             "twitcher_log_lines_lost_total",
             "counter",
-            "Log lines that nobody took.",
+            "Log lines that were lost.",
             own.log_lines_lost,
         );
         self.single(
             "twitcher_complaints",
             "gauge",
-            "What the daemon cannot do now.",
+            "Problems of the daemon itself.",
             daemon.complaints.len(),
         );
         self.family("twitcher_files", "gauge", "Watch files by state.");
@@ -90,7 +90,7 @@ impl Page {
             let connected = u8::from(store.state == StoreState::Connected);
             self.sample("twitcher_store_connected", &[("store", &store.name)], connected);
         }
-        self.family("twitcher_store_reconnects_total", "counter", "Times the store was connected anew.");
+        self.family("twitcher_store_reconnects_total", "counter", "Reconnects to the store.");
         for store in &status.stores {
             self.sample("twitcher_store_reconnects_total", &[("store", &store.name)], store.reconnects);
         }
@@ -161,7 +161,7 @@ const MEASURES: [Measure; 4] = [
     },
 ];
 
-const GAUGES: [Gauge; 6] = [
+const GAUGES: [Gauge; 7] = [
     ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |watch| {
         watch.converged
     }),
@@ -173,12 +173,13 @@ const GAUGES: [Gauge; 6] = [
     ("twitcher_watch_gave_up", "1 after the last retry failed, until the key changes.", |watch| {
         watch.gave_up
     }),
+    ("twitcher_watch_held", "1 while a guard holds the newest state back.", |watch| watch.held),
     ("twitcher_watch_stopped", "1 when the watch was stopped after its last retry.", |watch| {
         watch.state == WatchState::Stopped
     }),
 ];
 
-/// A label's value: backslash, quote and newline are escaped, as the format asks.
+/// A label's value: backslash, quote and newline are escaped, as the format requires.
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -1,6 +1,6 @@
-//! What is shown of a running daemon: the values of `status --json` and `history --json`, and nothing else.
+//! The status of a running daemon: the values of `status --json` and `history --json`.
 //!
-//! Field names are the contract's; fields may be added, none is renamed.
+//! Field names are part of the contract; fields may be added, none is renamed.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,20 +30,20 @@ pub struct DaemonStatus {
     pub host: String,
     /// When it started.
     pub started: jiff::Timestamp,
-    /// What it cannot do at the moment, in words: a ledger that cannot be written, a directory not watched.
+    /// What it cannot do at present, in words: a ledger that cannot be written, a directory that cannot be watched.
     #[serde(default)]
     pub complaints: Vec<String>,
 }
 
-/// How a store is.
+/// The state of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreState {
-    /// Connected and served.
+    /// Connected.
     Connected,
     /// Not yet connected.
     Connecting,
-    /// The last try failed.
+    /// The last attempt failed.
     Down,
 }
 
@@ -63,7 +63,7 @@ impl StoreState {
 pub struct StoreStatus {
     /// Its name.
     pub name: String,
-    /// Its URL; without secrets.
+    /// Its URL, without secrets.
     pub url: String,
     /// How it is.
     pub state: StoreState,
@@ -71,18 +71,18 @@ pub struct StoreStatus {
     pub since: jiff::Timestamp,
     /// Why it is not connected.
     pub error: Option<String>,
-    /// How often it was connected anew.
+    /// How often it was reconnected.
     #[serde(default)]
     pub reconnects: u64,
 }
 
-/// How a watch file is.
+/// The state of a watch file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileState {
-    /// Its watches are what it says.
+    /// Its watches are in effect.
     Loaded,
-    /// It has problems; what it said before still holds.
+    /// It has problems; its last valid version stays in effect.
     Broken,
     /// It may not be trusted or read.
     Refused,
@@ -126,7 +126,7 @@ pub enum WatchState {
     Waiting,
     /// The action runs.
     Running,
-    /// The last run failed; waiting for the next try.
+    /// The last run failed; waiting for the next attempt.
     Retrying,
     /// The last retry failed: nothing runs until the key changes or an operator asks.
     Failed,
@@ -134,6 +134,8 @@ pub enum WatchState {
     Paused,
     /// Stopped after its last retry.
     Stopped,
+    /// The guard holds the newest state back.
+    Held,
     /// The store has not shown it yet, or refuses to.
     Unreachable,
     /// `enabled = false`.
@@ -141,6 +143,22 @@ pub enum WatchState {
 }
 
 impl WatchState {
+    /// All of them.
+    #[cfg(test)]
+    pub const ALL: [Self; 11] = [
+        Self::Idle,
+        Self::Settling,
+        Self::Splaying,
+        Self::Waiting,
+        Self::Running,
+        Self::Retrying,
+        Self::Failed,
+        Self::Paused,
+        Self::Stopped,
+        Self::Unreachable,
+        Self::Disabled,
+    ];
+
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
@@ -153,6 +171,7 @@ impl WatchState {
             Self::Failed => "failed",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
+            Self::Held => "held",
             Self::Unreachable => "unreachable",
             Self::Disabled => "disabled",
         }
@@ -176,7 +195,7 @@ pub struct WatchStatus {
     pub key: String,
     /// `data`, `children` or `tree`.
     pub watch_type: String,
-    /// What it is doing.
+    /// Its state.
     pub state: WatchState,
     /// The newest version seen; null before the first, and while the key does not exist.
     pub version: Option<String>,
@@ -184,24 +203,30 @@ pub struct WatchStatus {
     pub applied: Option<String>,
     /// The newest state of the key was given to a run that succeeded, and the store still proves it the newest.
     pub converged: bool,
+    /// The guard holds the newest state back.
+    #[serde(default)]
+    pub held: bool,
     /// The last retry failed, and nothing runs by itself until the key changes.
     #[serde(default)]
     pub gave_up: bool,
-    /// The store does not prove the state of the key now.
+    /// The store does not prove the state of the key at present.
     #[serde(default)]
     pub unreachable: bool,
-    /// How long ago the store proved what this watch knows; null before the first time.
+    /// How long ago the state was last verified; null before the first time.
     pub verified_seconds: Option<f64>,
     /// Why the store does not show it.
     #[serde(default)]
     pub error: Option<String>,
+    /// Why the state is held, or why `max_shrink` cannot judge yet.
+    #[serde(default)]
+    pub guard: Option<String>,
     /// What is run, as the watch file says it.
     #[serde(default)]
     pub action: String,
     /// The account that it runs as.
     #[serde(default)]
     pub user: String,
-    /// When the failed run is repeated.
+    /// When the failed run is retried.
     #[serde(default)]
     pub next_retry: Option<jiff::Timestamp>,
     /// When the pause ends by itself.
@@ -209,9 +234,9 @@ pub struct WatchStatus {
     pub paused_until: Option<jiff::Timestamp>,
     /// What runs now.
     pub running: Vec<RunningStatus>,
-    /// How many runs ended.
+    /// Number of runs that ended.
     pub runs: u64,
-    /// How many of them did not succeed.
+    /// Number of them that failed.
     pub failures: u64,
     /// Ended runs since the daemon started, by outcome.
     #[serde(default)]
@@ -229,7 +254,7 @@ pub struct WatchStatus {
     pub fleet: Option<FleetStatus>,
 }
 
-/// A run that goes on.
+/// A live run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningStatus {
     /// Its id.
@@ -238,7 +263,7 @@ pub struct RunningStatus {
     pub pid: i32,
     /// When it began.
     pub started: jiff::Timestamp,
-    /// The version that it was given.
+    /// The version of its state.
     pub version: String,
 }
 
@@ -265,17 +290,51 @@ pub struct Explanation {
 pub struct ReloadReport {
     /// Watches that are new.
     pub added: Vec<String>,
-    /// Watches that mean something else now.
+    /// Watches whose meaning changed.
     pub changed: Vec<String>,
-    /// Watches that are gone.
+    /// Watches that were removed.
     pub removed: Vec<String>,
-    /// How many are as they were.
+    /// Number of unchanged watches.
     pub unchanged: usize,
-    /// Settings that changed, and what that means (`max_processes` holds at once, `state_dir` at the next start).
+    /// Settings that changed, and their effect (`max_processes` at once, `state_dir` at the next start).
     pub settings: Vec<String>,
     /// Every problem, as <file:line:column> with its line and a hint.
     pub problems: Vec<String>,
-    /// What is loaded and does less than it says.
+    /// Loaded files that do less than they say.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// It is what a reload would do; nothing was changed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `twitcher trigger --dry-run`: the run that would be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The watch.
+    pub watch: String,
+    /// Why the run would not be started now.
+    pub refused: Option<String>,
+    /// How old the state is that it would be given, where the key was not read.
+    pub verified_seconds: Option<u64>,
+    /// The user's name and number.
+    pub user: String,
+    /// The group's number.
+    pub group: u32,
+    /// The supplementary groups' numbers; null: those of the daemon.
+    pub groups: Option<Vec<u32>>,
+    /// The directory.
+    pub directory: String,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// The niceness; null: that of the daemon.
+    pub nice: Option<i32>,
+    /// The limits, as `nofile = 1024`.
+    pub limits: Vec<String>,
+    /// The environment, as `NAME=value`.
+    pub environment: Vec<String>,
+    /// The program and its arguments.
+    pub arguments: Vec<String>,
+    /// Standard input as base64; null: `/dev/null`.
+    pub input: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Text that fits a terminal, measured in columns. Pure, but for asking how wide the terminal is.
+//! Fits text to a terminal, measured in columns. Pure, except for reading the width of the terminal.
 
 use std::io::IsTerminal;
 
@@ -6,7 +6,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::tree::wrap::words;
 
-/// The columns of the terminal that standard output is; else `COLUMNS`, and without that no limit.
+/// The columns of the terminal on standard output; else `COLUMNS`; else no limit.
 pub(super) fn width() -> Option<usize> {
     if std::io::stdout().is_terminal() {
         return crossterm::terminal::size()
@@ -17,7 +17,7 @@ pub(super) fn width() -> Option<usize> {
     std::env::var("COLUMNS").ok()?.parse().ok().filter(|width| *width > 0)
 }
 
-/// At most so many columns of a text that is one line; `…` ends what was cut.
+/// At most this many columns of a one-line text; `…` marks a cut.
 pub(super) fn cut(mut text: String, width: usize) -> String {
     if text.width() <= width {
         return text;
@@ -33,14 +33,14 @@ pub(super) fn cut(mut text: String, width: usize) -> String {
     text
 }
 
-/// Cut or filled with spaces to exactly so many columns.
+/// Cut or padded with spaces to exactly this many columns.
 pub(super) fn filled(text: String, width: usize) -> String {
     let mut text = cut(text, width);
     text.extend(std::iter::repeat_n(' ', width.saturating_sub(text.width())));
     text
 }
 
-/// Lines of whole words that fit. The first keeps its own indentation, of at most as many columns as the others have.
+/// Lines of whole words that fit. The first keeps its own indentation, up to that of the other lines.
 pub(super) fn folded(text: &str, width: Option<usize>, indent: usize) -> Vec<String> {
     let Some(width) = width else { return vec![text.to_owned()] };
     let indent = indent.min(width / 2);

@@ -1,15 +1,18 @@
-//! What the shell is offered on Tab where only the machine knows: names of stores and keys.
+//! What the shell is offered on Tab where only the machine knows: names of watches, stores and keys.
 //!
-//! Errors are silent and nothing takes long: a prompt is no place for either.
+//! Errors are silent and every request has a short time limit, because this runs at a prompt.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ColorChoice;
 use clap_complete::CompletionCandidate;
 
 use super::Common;
 use super::store_name::store_spec;
+use crate::config::accounts::AnyAccounts;
+use crate::config::{Loader, Trust, hostname};
 use crate::store::Access;
 use crate::tree::place::key_text;
 use crate::watch::Key;
@@ -22,6 +25,13 @@ pub(super) fn stores() -> Vec<CompletionCandidate> {
     let settings = line().common.settings();
     let names = settings.map(|settings| settings.stores.keys().map(ToString::to_string).collect::<Vec<_>>());
     names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The watches of the watch files: whoever can read these need not be able to ask the daemon.
+pub(super) fn watches() -> Vec<CompletionCandidate> {
+    let mut loader = Loader::with(&line().common.config, Trust::Anyone, Box::new(AnyAccounts), hostname());
+    let watches = loader.reload().watches;
+    watches.keys().map(ToString::to_string).map(CompletionCandidate::new).collect()
 }
 
 /// The keys that begin with what was typed: those directly below its last slash.
@@ -41,7 +51,7 @@ pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
                 candidates.extend(Some(key).filter(|key| key.starts_with(typed) && passes(key)));
             }
         }
-        // One that is left and has more below it is gone into with the next Tab.
+        // A single candidate that has children is completed further with the next Tab.
         if let [alone] = candidates.as_slice()
             && let Ok(key) = Key::new(alone)
             && let Ok(Some(below)) = access.children(&key).await
@@ -58,25 +68,27 @@ pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
     names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Whether a key comes through whole: the shell says what stands between two of them.
+/// Whether a key survives the shell's separator between candidates.
 fn passes(key: &str) -> bool {
     let separator = std::env::var("_CLAP_IFS");
     !key.contains(separator.as_deref().unwrap_or("\n"))
 }
 
-/// What the line that is being typed says of the store.
+/// The store options of the line that is being typed.
 struct Line {
     common: Common,
     store: Option<String>,
 }
 
-/// The completion protocol hands the words of the line over behind `--`.
+/// The completion protocol passes the words of the line after `--`.
 fn line() -> Line {
     let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
     Line {
         common: Common {
             config: option(&words, &["-c", "--config"])
+                .or_else(|| std::env::var_os(super::CONFIG))
                 .map_or_else(|| PathBuf::from("/etc/twitcher"), PathBuf::from),
+            color: ColorChoice::Auto,
         },
         store: option(&words, &["--store"])
             .and_then(|store| store.into_string().ok())

@@ -1,4 +1,4 @@
-//! `twitcher convert`: prints the watch file that an old Python configuration becomes.
+//! `twitcher convert`: prints the watch file for an old Python configuration.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     print(&converted.toml)?;
     if converted.left > 0 {
         use std::io::Write;
-        // The result stands without this line.
+        // The output is complete without this line.
         let _ = writeln!(
             std::io::stderr().lock(),
             "twitcher: {} watches converted from {}; {} left for you, look for \"Not converted\"",

@@ -40,9 +40,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     args.raw_key.admit(&args.key, &args.store, common)?;
     if args.tree && !args.yes && !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "there is no terminal to ask on; add --yes to delete without being asked",
-        ));
+        return Err(Failure::usage("there is no terminal to ask on; add --yes to delete without asking"));
     }
     let purpose = format!("delete {}", shown(&args.key));
     let condition = match args.if_version {
@@ -71,7 +69,7 @@ async fn delete_tree(Args { key, yes, json, .. }: &Args, opened: &Opened) -> Res
         return Err(opened.missing(key).await);
     }
     let nothing = std::collections::BTreeMap::new();
-    let plan = plan(key, &nothing, &present, Mode::Replace, opened.ground())
+    let plan = plan(key, &nothing, &present, Mode::Replace, opened.model())
         .map_err(|error| Failure::new(format!("cannot delete {error}")))?;
     let count = plan.steps.len();
     let question =

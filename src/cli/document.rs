@@ -100,11 +100,11 @@ impl Language {
 pub(super) async fn dump(args: Dump, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
     let Entries { mut entries, mut left_out } = opened.entries(&args.key).await?;
-    let ground = opened.ground();
-    let (mut nameless, whole) = (Vec::new(), ground.owns(&args.key));
+    let model = opened.model();
+    let (mut nameless, whole) = (Vec::new(), model.owns(&args.key));
     entries.retain(|path, entry| {
         if let Ok(key) = key_read(&args.key, path, entry.spelling) {
-            return whole || !ground.owns(&key);
+            return whole || !model.owns(&key);
         }
         nameless.push(quoted(path));
         false
@@ -132,7 +132,7 @@ pub(super) async fn load(args: Load, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open_to_write(common).await?;
     let present = opened.entries(&args.at).await?.entries;
     let mode = if args.replace { Mode::Replace } else { Mode::Merge };
-    let plan = plan(&args.at, &document, &present, mode, opened.ground())
+    let plan = plan(&args.at, &document, &present, mode, opened.model())
         .map_err(|error| refused(&args.file, &error))?;
     if args.dry_run {
         let mut lines: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();

@@ -1,10 +1,10 @@
-//! How a command fails: one message, one exit status.
+//! The failure of a command: one message, one exit status.
 
 use std::process::ExitCode;
 
 use crate::log::escape;
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub struct Failure {
     message: Option<String>,
@@ -22,30 +22,30 @@ impl Failure {
         Self { message: Some(message.into()), status }
     }
 
-    /// Exit status 2: the command line asks for something that makes no sense.
+    /// Exit status 2: the arguments make no sense together.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), status: 2 }
     }
 
-    /// Exit status 128 and the number of the signal that ended it, as a shell tells it.
+    /// Exit status 128 plus the number of the signal that ended it, as in a shell.
     pub fn signalled(number: i32, message: impl Into<String>) -> Self {
         let status = u8::try_from(number).unwrap_or(0).saturating_add(128);
         Self { message: Some(message.into()), status }
     }
 
-    /// Ends with this status and says nothing more: all was said, or nobody reads any more.
+    /// Exits with this status and no message: everything was printed, or the reader is gone.
     pub fn silent(status: u8) -> Self {
         Self { message: None, status }
     }
 
-    /// The same with something more to say.
+    /// The same with an addition.
     #[must_use]
     pub(super) fn and(mut self, more: &str) -> Self {
         self.message = self.message.map(|message| format!("{message}; {more}"));
         self
     }
 
-    /// The same with what the command was to do in front of it: `read /k`. Wrong usage says so by itself.
+    /// The same with the command's purpose before it: `read /k`. Wrong usage stays as it is.
     #[must_use]
     pub(super) fn to(mut self, purpose: &str) -> Self {
         if self.status != 2 {
@@ -60,7 +60,7 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         if let Some(message) = self.message {
             use std::io::Write;
-            // Standard error may be closed; the exit status still tells.
+            // Standard error may be closed; the exit status is still right.
             let _ = writeln!(std::io::stderr().lock(), "twitcher: {}", escape::lines(&message));
         }
         ExitCode::from(self.status)

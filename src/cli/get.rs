@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         )));
     };
     print_bytes(&value)?;
-    // What looks like a prompt in the middle of a line helps nobody; a file gets exactly the value.
+    // On a terminal the prompt must not follow in the middle of a line; a file gets exactly the value.
     if std::io::stdout().is_terminal() && !value.ends_with(b"\n") {
         print("\n")?;
     }

@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
+
 use super::span::{local, span};
-use super::{Common, Failure, print};
+use super::{Common, Failure, complete, print};
 use crate::control::Request;
 use crate::log::escape;
 use crate::status::History;
@@ -23,6 +25,7 @@ const BEAT: Duration = Duration::from_secs(1);
 )]
 pub(super) struct Args {
     /// The watch
+    #[arg(add = ArgValueCandidates::new(complete::watches))]
     name: String,
     /// At most so many runs, the newest; by default 20 on a terminal, else all
     #[arg(short = 'n', long = "number", value_name = "N")]
@@ -33,7 +36,7 @@ pub(super) struct Args {
     /// Show further runs as they end, until Ctrl-C
     #[arg(short, long, conflicts_with = "run")]
     follow: bool,
-    /// Only the run with this id
+    /// Only the run with this id, with its output up to 64 KiB
     #[arg(long, value_name = "ID", conflicts_with_all = ["number", "since"])]
     run: Option<String>,
     /// For programs; with --follow, one run a line
@@ -87,7 +90,7 @@ fn default_number(terminal: bool) -> usize {
 }
 
 async fn ask(args: &Args, common: &Common) -> Result<History, Failure> {
-    let value = common.ask(&Request::History { name: args.name.clone() }).await?;
+    let value = common.ask(&Request::History { name: args.name.clone(), run: args.run.clone() }).await?;
     if args.json { super::understand_raw(value) } else { super::understand(value) }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
-/// What is shown of one key; a name that is only the beginning of other keys has no entry.
+/// One listed key; a name that is only the beginning of other keys has no entry.
 type Row = (String, Option<Entry>);
 
 /// Reads and prints.
@@ -59,7 +59,7 @@ async fn list(args: &Args, common: &Common) -> Result<Vec<Row>, Failure> {
     };
     match rows {
         Some(rows) => Ok(rows),
-        // An empty store has nothing at its top; that is no mistake of whoever asks.
+        // An empty store has nothing at its top, which is not an error.
         None if args.key.base().is_empty() => Ok(Vec::new()),
         None => Err(opened.missing(&args.key).await),
     }
@@ -74,7 +74,7 @@ async fn whole(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> 
 
 async fn direct(key: &Key, opened: &Opened) -> Result<Option<Vec<Row>>, Failure> {
     let Some(children) = opened.access.spelled_children(key).await.map_err(failure)? else { return Ok(None) };
-    // Every spelling of every child, together: the first that is there is shown.
+    // Reads every spelling of every child together: the first that exists is shown.
     let (mut keys, mut places) = (Vec::new(), Vec::new());
     for (place, child) in children.iter().enumerate() {
         let spelled = child.spellings().filter_map(|spelling| key_read(key, &child.name, spelling).ok());
@@ -105,7 +105,7 @@ fn text(rows: &[Row], long: bool, for_people: bool) -> String {
             // Writing to a string cannot fail.
             let _ = write!(text, "{:>versions$}  {:>sizes$}  ", version(row), size(row));
         }
-        // On a terminal a name stays one line, whatever characters it has; a program gets the name.
+        // On a terminal a name stays on one line, whatever characters it has; a program gets the raw name.
         if for_people {
             text.push_str(&escape::line(row.0.as_bytes()));
         } else {

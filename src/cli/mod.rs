@@ -1,6 +1,6 @@
-//! The command line: what may be typed, which command serves it, and how it ends.
+//! The command line: its grammar, the command that serves it, and the exit status.
 //!
-//! One file a command; none holds logic that another room could own.
+//! One file for each command; none contains logic that another room could own.
 
 mod check;
 mod columns;
@@ -19,8 +19,10 @@ mod monitor;
 mod operate;
 mod output;
 mod paint;
+mod preview;
 mod progress;
 mod put;
+mod release;
 mod run;
 mod select;
 mod since;
@@ -38,7 +40,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::accounts::SystemAccounts;
 use crate::config::{Loader, Problem, Settings, Trust};
@@ -61,30 +63,46 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
     /// Directory of twitcher.conf and the watch files
-    #[arg(short, long, global = true, value_name = "DIR", default_value = "/etc/twitcher")]
+    #[arg(short, long, global = true, env = CONFIG, value_name = "DIR", default_value = "/etc/twitcher")]
     pub config: PathBuf,
+    /// Whether to colour: auto is on a terminal, unless `NO_COLOR` is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
+    pub(crate) color: ColorChoice,
 }
+
+/// The environment's name of the directory.
+const CONFIG: &str = "TWITCHER_CONFIG";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(after_help = "Example:\n  twitcher -c ./config run")]
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
     History(history::Args),
     /// Why a watch did or did not run
+    #[command(after_help = "Examples:\n  twitcher explain web-server")]
     Explain(operate::Named),
     /// Run the action of a watch now, with the current state, under its run mode
+    #[command(
+        after_help = "Examples:\n  twitcher trigger web-server --dry-run\n  twitcher trigger web-server"
+    )]
     Trigger(operate::Trigger),
     Wait(wait::Args),
     /// Let watches start nothing, also across a restart of the daemon; they keep looking
+    #[command(after_help = "Examples:\n  twitcher pause web-server --for 1h\n  twitcher pause 'web-*'")]
     Pause(operate::Pause),
     /// Let paused or stopped watches go on, with the newest state if that was not applied
+    #[command(after_help = "Examples:\n  twitcher resume --all")]
     Resume(operate::Resume),
+    Release(release::Args),
     /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
+    #[command(after_help = "Examples:\n  twitcher reload --dry-run\n  twitcher reload")]
     Reload(operate::Reload),
     Watch(watch::Args),
     Get(get::Args),
     Put(put::Args),
+    #[command(alias = "delete")]
     Del(del::Args),
     Ls(ls::Args),
     Tree(tree::Args),
@@ -92,21 +110,34 @@ enum Command {
     Load(document::Load),
     Monitor(monitor::Args),
     #[cfg(feature = "convert")]
+    #[command(after_help = "Example:\n  twitcher convert old.twc > new.toml")]
     Convert(convert::Args),
-    #[command(hide = true)]
     Generate(generate::Args),
+    /// Print the version
+    #[command(after_help = "Examples:\n  twitcher version")]
+    Version,
+    /// What some other programs call this
+    #[command(hide = true)]
+    Completions(generate::Completions),
+    /// A slip: two commands list something
+    #[command(hide = true)]
+    List {
+        /// Whatever follows.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        _rest: Vec<std::ffi::OsString>,
+    },
 }
 
 /// Reads the command line, does what it says, and returns the exit status: 0 success, 1 failure, 2 wrong usage.
 pub fn main() -> ExitCode {
-    // Answers the shell's question for what may follow, if that is why we run, and ends.
+    // Answers the shell's completion request, if there is one, and exits.
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let parsed = Cli::command().try_get_matches();
     let named = parsed.as_ref().is_ok_and(names_settings);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are asked for and go to standard output; all else is wrong usage.
+            // Requested help and version go to standard output; everything else is wrong usage.
             let _ = error.print();
             return ExitCode::from(u8::from(error.use_stderr()) * 2);
         }
@@ -117,9 +148,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether the directory of settings was named on the command line: the usual one may be missing.
+/// Whether the configuration directory was named on the command line: the default one may be missing.
 fn names_settings(matches: &clap::ArgMatches) -> bool {
-    matches.value_source("config") == Some(ValueSource::CommandLine)
+    matches!(matches.value_source("config"), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
         || matches.subcommand().is_some_and(|(_, matches)| names_settings(matches))
 }
 
@@ -134,6 +165,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Trigger(args) => block_on(operate::trigger(args, common)),
         Command::Pause(args) => block_on(operate::pause(args, common)),
         Command::Resume(args) => block_on(operate::resume(args, common)),
+        Command::Release(args) => block_on(release::run(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
         Command::Wait(args) => block_on(wait::run(args, common)),
         Command::Watch(args) => block_on(watch::run(args, common)),
@@ -148,21 +180,26 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "convert")]
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Version => print(&format!("{}\n", generate::VERSION)),
+        Command::Completions(args) => generate::completions(&args),
+        Command::List { _rest: _ } => Err(Failure::usage(
+            "there is no command `list`: `twitcher status` lists the watches, `twitcher ls` the keys of a store",
+        )),
     }
 }
 
 impl Common {
-    /// A directory that was named has to be there: no other settings, and no other store, take its place.
+    /// A named directory must exist: no other settings or store replace it.
     fn admits(&self, named: bool) -> Result<(), Failure> {
         let why = match std::fs::metadata(&self.config) {
             Err(error) if named && error.kind() == std::io::ErrorKind::NotFound => {
                 "it does not exist".to_owned()
             }
-            Ok(metadata) if named && !metadata.is_dir() => "it is no directory".to_owned(),
-            // What is there and cannot be read is said where it is read.
+            Ok(metadata) if named && !metadata.is_dir() => "it is not a directory".to_owned(),
+            // A directory that exists but cannot be read is reported when it is read.
             Ok(_) | Err(_) => return Ok(()),
         };
-        Err(Failure::new(format!("cannot use the configuration of -c {}: {why}", self.config.display())))
+        Err(Failure::new(format!("cannot use the configuration directory {}: {why}", self.config.display())))
     }
 
     /// Asks the daemon that serves this configuration.
@@ -171,7 +208,7 @@ impl Common {
         asked.map_err(|error| Failure::new(error.to_string()))
     }
 
-    /// What twitcher.conf says. It is not believed in anything that would be run, so that anybody's may be read.
+    /// Parses twitcher.conf. Nothing in it is run here, so its owner does not matter.
     fn settings(&self) -> Result<Arc<Settings>, Vec<Problem>> {
         self.loader().reload_settings()
     }
@@ -181,7 +218,7 @@ impl Common {
         Loader::with(&self.config, Trust::Anyone, accounts, "localhost")
     }
 
-    /// Where the daemon listens. One that runs on can be asked also while the file has problems.
+    /// The daemon's socket. A running daemon can be reached even while the file has problems.
     fn control_socket(&self) -> PathBuf {
         match self.settings() {
             Ok(settings) => settings.control_socket.clone(),
@@ -196,8 +233,7 @@ impl Common {
     }
 }
 
-/// Reads an answer of the daemon as what it should be, to be shown to people: no name in it, whoever chose it, steers
-/// their terminal.
+/// Parses an answer of the daemon for display: no name in it can control the terminal.
 fn understand<T: serde::de::DeserializeOwned>(mut value: serde_json::Value) -> Result<T, Failure> {
     escape_strings(&mut value, false);
     understand_raw(value)
@@ -213,7 +249,7 @@ fn understand_raw<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> R
     })
 }
 
-/// Escapes every text; only those fields that are meant to have several lines keep them.
+/// Escapes every text; only fields that are meant to have several lines keep their newlines.
 fn escape_strings(value: &mut serde_json::Value, has_lines: bool) {
     use serde_json::Value;
     match value {
@@ -235,7 +271,7 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
         .map_err(|invalid| format!("`{text}`: {invalid}; write it like 250ms, 30s or 1h30m"))
 }
 
-/// A runtime for a command that asks something and ends.
+/// A runtime for a command that makes requests and exits.
 fn block_on<F: Future<Output = Result<(), Failure>>>(future: F) -> Result<(), Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

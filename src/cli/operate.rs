@@ -1,17 +1,20 @@
 //! The other commands that ask the running daemon: explain, trigger, pause, resume, reload.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
+
 use super::select::{is_glob, selected};
-use super::{Common, Failure, print};
+use super::{Common, Failure, complete, preview, print, print_bytes};
 use crate::control::Request;
 use crate::status::{Explanation, ReloadReport, Status, WatchState};
 
-/// A watch by name, and how to show the answer.
+/// A watch by name, and the output format.
 #[derive(Debug, clap::Args)]
 pub(super) struct Named {
     /// The watch
+    #[arg(add = ArgValueCandidates::new(complete::watches))]
     name: String,
     /// For programs
     #[arg(long)]
@@ -22,17 +25,26 @@ pub(super) struct Named {
 #[derive(Debug, clap::Args)]
 pub(super) struct Trigger {
     /// The watch
+    #[arg(add = ArgValueCandidates::new(complete::watches))]
     name: String,
     /// Run with the last known state instead of reading the key, for when the store is down
     #[arg(long)]
     cached: bool,
+    /// Show what would be run, as whom, where and with what on standard input, and run nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Several watches.
 #[derive(Debug, clap::Args)]
 struct Several {
     /// The watches; `*` and `?` match any text and any character
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_name = "NAME",
+        required_unless_present = "all",
+        conflicts_with = "all",
+        add = ArgValueCandidates::new(complete::watches)
+    )]
     names: Vec<String>,
     /// All watches
     #[arg(long)]
@@ -59,6 +71,9 @@ pub(super) struct Resume {
 /// Options of `reload`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reload {
+    /// Show what a reload would change now, and change nothing
+    #[arg(long)]
+    dry_run: bool,
     /// For programs
     #[arg(long)]
     json: bool,
@@ -76,7 +91,12 @@ pub(super) async fn explain(args: Named, common: &Common) -> Result<(), Failure>
 
 /// `twitcher trigger NAME`.
 pub(super) async fn trigger(args: Trigger, common: &Common) -> Result<(), Failure> {
-    said(common.ask(&Request::Trigger { name: args.name, cached: args.cached }).await?)
+    let Trigger { name, cached, dry_run } = args;
+    if dry_run {
+        let asked = common.ask(&Request::Preview { name, cached }).await?;
+        return print_bytes(&preview::text(&super::understand(asked)?));
+    }
+    said(common.ask(&Request::Trigger { name, cached }).await?)
 }
 
 /// `twitcher pause NAME…`.
@@ -94,8 +114,8 @@ pub(super) async fn resume(args: Resume, common: &Common) -> Result<(), Failure>
 }
 
 impl Several {
-    /// The names that are meant. Of what `--all` and globs mean, only watches in a state that `fits`; a watch that is
-    /// named itself is always meant, so that the daemon can say why it does not do it.
+    /// The selected names. `--all` and globs select only watches in a state that `fits`; a watch that is named itself is always
+    /// selected, so that the daemon can say why it refuses.
     async fn names(
         &self,
         common: &Common,
@@ -113,14 +133,14 @@ impl Several {
     }
 }
 
-/// Asks for each of these watches; what is refused for one does not keep the others from being asked.
+/// Sends the request to each of these watches; a refusal by one does not stop the others.
 async fn each(
     names: Vec<String>,
     common: &Common,
     request: impl Fn(String) -> Request,
 ) -> Result<(), Failure> {
     if names.is_empty() {
-        return print("nothing to do: no watch that is meant is in such a state\n");
+        return print("nothing to do: no selected watch is in such a state\n");
     }
     let mut refused = Vec::new();
     for name in names {
@@ -132,39 +152,40 @@ async fn each(
     if refused.is_empty() { Ok(()) } else { Err(Failure::new(refused.join("\n"))) }
 }
 
-/// `twitcher reload`: fails where anything was refused, so that a deployment notices.
+/// `twitcher reload`: fails where anything was refused, so that a deployment notices. Problems go to standard error.
 pub(super) async fn reload(args: Reload, common: &Common) -> Result<(), Failure> {
-    let value = common.ask(&Request::Reload).await?;
+    let request = if args.dry_run { Request::Rehearse } else { Request::Reload };
+    let value = common.ask(&request).await?;
     let report: ReloadReport = super::understand(value.clone())?;
     if args.json {
         print(&format!("{value}\n"))?;
     } else {
         print(&reload_text(&report))?;
+        for problem in report.problems.iter().chain(&report.warnings) {
+            // Standard error may be closed; the exit status still tells.
+            let _ = writeln!(std::io::stderr().lock(), "{}", problem.trim_end());
+        }
     }
     if report.problems.is_empty() { Ok(()) } else { Err(Failure::silent(1)) }
 }
 
 fn reload_text(report: &ReloadReport) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
+    let would = if report.dry_run { "would be " } else { "" };
     for (what, names) in
         [("added", &report.added), ("changed", &report.changed), ("removed", &report.removed)]
     {
         if !names.is_empty() {
-            let _ = writeln!(text, "{what}: {}", names.join(", "));
+            lines.push(format!("{would}{what}: {}", names.join(", ")));
         }
     }
-    for setting in &report.settings {
-        let _ = writeln!(text, "{setting}");
-    }
-    let _ = writeln!(text, "unchanged: {}", report.unchanged);
-    for problem in report.problems.iter().chain(&report.warnings) {
-        let _ = writeln!(text, "{}", problem.trim_end());
-    }
-    text
+    lines.extend(report.settings.iter().cloned());
+    lines.push(format!("unchanged: {}", report.unchanged));
+    lines.join("\n") + "\n"
 }
 
 /// Shows the sentence with which the daemon answered.
-fn said(value: serde_json::Value) -> Result<(), Failure> {
+pub(super) fn said(value: serde_json::Value) -> Result<(), Failure> {
     let sentence: String = super::understand(value)?;
     print(&format!("{sentence}\n"))
 }

@@ -1,17 +1,32 @@
-//! Colour, where the reader wants it.
+//! Colours, if they are wanted.
 
 use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
+use clap::ColorChoice;
 
-/// Whether to colour.
+/// Whether to use colours.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint(pub(super) bool);
 
+/// Whether the environment asks for no colour.
+fn is_refused() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 impl Paint {
-    /// On a terminal, unless `NO_COLOR` is set.
-    pub(super) fn for_stdout() -> Self {
-        Self(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()))
+    /// As `--color` says; `auto` is on a terminal, unless `NO_COLOR` is set.
+    pub(super) fn for_stdout(choice: ColorChoice) -> Self {
+        Self(match choice {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => std::io::stdout().is_terminal() && !is_refused(),
+        })
+    }
+
+    /// The same for what is always a terminal.
+    pub(super) fn for_screen(choice: ColorChoice) -> Self {
+        Self(choice == ColorChoice::Always || choice == ColorChoice::Auto && !is_refused())
     }
 
     fn with(self, style: Style, text: &str) -> String {

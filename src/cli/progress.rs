@@ -1,4 +1,4 @@
-//! Long work said: a bar on a terminal, a line a chunk elsewhere, and how far it came when it failed.
+//! Progress of long work: a bar on a terminal, otherwise a line for each chunk, and how far it got if it failed.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -13,25 +13,25 @@ use crate::log::escape;
 use crate::store::StoreError;
 use crate::store::access::{Access, Change, Reached};
 
-/// Changes beyond which it is said how far they are, and after which it is said again where each is made by itself.
+/// Progress is shown for more changes than this, and again after this many if each change is made separately.
 const MANY: usize = 100;
 
-/// Bytes of values beyond which a few changes take long, too.
+/// Bytes of values for which even a few changes take long.
 const HEAVY: usize = 1 << 20;
 
-/// What is done, in words.
+/// The words for the work.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
     /// Its past tense: `deleted`.
     pub(super) done: &'static str,
-    /// How to see what a failure has left undone.
+    /// How to see what remains after a failure.
     pub(super) rest: &'static str,
 }
 
-/// How far a series of changes has come.
+/// How far a series of changes has got.
 #[derive(Debug, Default, Clone, Copy)]
 struct Progress {
-    /// How many were sent to the store, and of these, how many it has made.
+    /// How many were sent to the store, and how many of these were made.
     sent: usize,
     made: usize,
 }
@@ -61,7 +61,7 @@ impl Work {
             progress.made = made;
             bar.set_position(u64::try_from(made).unwrap_or(u64::MAX));
             let due = if in_chunks {
-                // The summary says as much of the only one.
+                // For a single chunk the summary says the same.
                 made < changes.len() || said > 0
             } else {
                 many && (made - said >= MANY || made == changes.len())
@@ -106,11 +106,11 @@ impl Work {
         })
     }
 
-    /// What a failure leaves: what is made, what may be, and how to see the rest.
+    /// The state after a failure: changes made, changes possibly made, and how to see the rest.
     fn left(self, changes: &[Change], Progress { sent, made }: Progress) -> String {
         let all = changes.len();
         let stays = format!(
-            "what was made before it stays: {made} of {all} changes{}",
+            "the changes before it are kept: {made} of {all} changes{}",
             up_to(", the last to", changes, made)
         );
         let unknown = |which: String| {
@@ -126,7 +126,7 @@ impl Work {
     }
 }
 
-/// The last of so many changes, behind a word; nothing of none.
+/// The last of this many changes after a prefix; empty for none.
 fn up_to(word: &str, changes: &[Change], count: usize) -> String {
     let last = count.checked_sub(1).and_then(|last| changes.get(last));
     last.map_or_else(String::new, |change| {
@@ -160,7 +160,7 @@ mod tests {
     use crate::watch::Key;
 
     #[test]
-    fn what_a_failure_leaves_is_said() {
+    fn a_failure_reports_what_was_changed() {
         let delete =
             |n| Change::Delete { key: Key::new(&format!("/k\n{n}")).unwrap(), condition: Condition::Any };
         let changes: Vec<Change> = (1..=9).map(delete).collect();
@@ -168,11 +168,11 @@ mod tests {
         for (sent, made, said) in [
             (0, 0, "nothing was changed"),
             (3, 0, "whether the first 3 of 9 changes, up to /k\\n3, were made is not known; look"),
-            (3, 3, "what was made before it stays: 3 of 9 changes, the last to /k\\n3; look"),
+            (3, 3, "the changes before it are kept: 3 of 9 changes, the last to /k\\n3; look"),
             (
                 7,
                 3,
-                "what was made before it stays: 3 of 9 changes, the last to /k\\n3; \
+                "the changes before it are kept: 3 of 9 changes, the last to /k\\n3; \
                  whether the next 4 changes, up to /k\\n7, were made is not known; look",
             ),
         ] {

@@ -91,16 +91,16 @@ fn value(argument: Option<OsString>, file: Option<PathBuf>) -> Result<Bytes, Fai
     }
 }
 
-/// Whether somebody gave us a standard input to read: a pipe, a socket or a file. What cron, systemd or a terminal gives
-/// to everybody says nothing.
+/// Whether the caller passed a standard input to read: a pipe, a socket or a file. The defaults of cron, systemd or a terminal
+/// do not count.
 fn carries_a_value() -> bool {
     let Ok(status) = fstat(std::io::stdin()) else { return false };
     let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
     kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK || kind == SFlag::S_IFREG
 }
 
-/// Whether standard input was closed when the program began: its run time has put `/dev/null` there, opened for reading
-/// and writing, which `</dev/null` is not.
+/// Whether standard input was closed when the program started: the Rust runtime replaces it by `/dev/null`, opened for
+/// reading and writing, unlike `</dev/null`.
 fn is_closed() -> bool {
     let (Ok(input), Ok(null)) = (fstat(std::io::stdin()), stat("/dev/null")) else { return false };
     let flags = fcntl(std::io::stdin(), FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);

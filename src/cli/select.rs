@@ -1,16 +1,16 @@
-//! Which watches the names on a command line mean: names as they are, and globs.
+//! Selects watches by the names and globs on a command line.
 
 use super::Failure;
 use crate::control::unknown_watch;
 use crate::watch::WatchName;
 use crate::watch::hosts::matches_glob;
 
-/// Whether a name stands for all watches that match it.
+/// Whether a name is a glob.
 pub(super) fn is_glob(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// Which of the known watches are meant, in their order. A name or glob that means none is an error that names it.
+/// The selected watches, in their order. A name or glob without a match is an error that names it.
 pub(super) fn selected(names: &[String], known: &[&str]) -> Result<Vec<bool>, Failure> {
     let mut chosen = vec![false; known.len()];
     for name in names {

@@ -1,6 +1,6 @@
-//! Spans of time and moments, as people read them.
+//! Durations and times in readable form.
 
-/// A span in at most six characters: `12ms`, `3.4s`, `5m`, `2h`, `9d`.
+/// A duration in at most six characters: `12ms`, `3.4s`, `5m`, `2h`, `9d`.
 pub(super) fn span(seconds: f64) -> String {
     match seconds {
         s if s < 0.9995 => format!("{:.0}ms", s * 1000.0),
@@ -12,12 +12,12 @@ pub(super) fn span(seconds: f64) -> String {
     }
 }
 
-/// Seconds from one moment to a later one; 0 where the clock was set back.
+/// Seconds from one time to a later one; 0 if the clock was set back.
 pub(super) fn spent(from: jiff::Timestamp, to: jiff::Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }
 
-/// A moment on the clock of this place.
+/// A time on the local clock.
 pub(super) fn local(time: jiff::Timestamp) -> String {
     time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

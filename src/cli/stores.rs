@@ -1,4 +1,4 @@
-//! Which store a command means, and how it is reached: `--store`, `--timeout`, twitcher.conf.
+//! The store of a command and its connection: `--store`, `--timeout`, twitcher.conf.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,10 +11,10 @@ use super::{Common, Failure, complete};
 use crate::log::escape;
 use crate::store::access::{Access, Condition, Entry, LEFT_OUT};
 use crate::store::{StoreError, StoreSpec, StoreUrl};
-use crate::tree::plan::Ground;
+use crate::tree::plan::KeyModel;
 use crate::watch::{Key, Version};
 
-/// Which store is meant.
+/// The store.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StoreChoice {
     /// A store of twitcher.conf, or a URL such as `etcd://localhost:2379/prefix` [default: `default_store`]
@@ -22,7 +22,7 @@ pub(super) struct StoreChoice {
     pub(super) store: Option<String>,
 }
 
-/// What every command that asks a store something accepts.
+/// The options of every command that uses a store.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StoreArgs {
     #[command(flatten)]
@@ -32,31 +32,31 @@ pub(super) struct StoreArgs {
     pub(super) timeout: Duration,
 }
 
-/// A connected store, and what to say of it.
+/// A connected store, and its spec for messages.
 pub(super) struct Opened {
     pub(super) access: Access,
     pub(super) spec: StoreSpec,
 }
 
 impl StoreChoice {
-    /// Where the store is. Nothing is connected.
+    /// Resolves the store. Nothing is connected.
     pub(super) fn spec(&self, common: &Common) -> Result<StoreSpec, Failure> {
         store_spec(self.store.as_deref(), common)
     }
 }
 
 impl StoreArgs {
-    /// Where the store is. Nothing is connected.
+    /// Resolves the store. Nothing is connected.
     pub(super) fn spec(&self, common: &Common) -> Result<StoreSpec, Failure> {
         self.choice.spec(common)
     }
 
-    /// Connects for single requests, to a store that is there.
+    /// Connects for single requests to a store that exists.
     pub(super) async fn open(&self, common: &Common) -> Result<Opened, Failure> {
         self.open_for(common, false).await
     }
 
-    /// The same to write, which makes a directory that is missing.
+    /// The same for writing, which creates a missing directory.
     pub(super) async fn open_to_write(&self, common: &Common) -> Result<Opened, Failure> {
         self.open_for(common, true).await
     }
@@ -68,7 +68,7 @@ impl StoreArgs {
         Ok(Opened { access, spec })
     }
 
-    /// A condition on a version, if it can be one of this kind of store.
+    /// A condition on a version, if this kind of store can have that version.
     pub(super) fn condition(&self, version: Version, common: &Common) -> Result<Condition, Failure> {
         let url = self.spec(common)?.url;
         if version == Version::Revision(0) {
@@ -79,7 +79,7 @@ impl StoreArgs {
         match url.kind().facts().admits_version(version) {
             Ok(()) => Ok(Condition::Version(version)),
             Err(why) => Err(Failure::usage(format!(
-                "--if-version {version}: {why}; `twitcher get KEY --json` tells the version of a key in {url}"
+                "--if-version {version}: {why}; `twitcher get KEY --json` shows the version of a key in {url}"
             ))),
         }
     }
@@ -92,23 +92,23 @@ const MOST_NAMED: usize = 20;
 pub(super) struct Entries {
     /// By relative path.
     pub(super) entries: BTreeMap<String, Entry>,
-    /// How many more there are, which cannot be shown.
+    /// How many more there are that cannot be shown.
     pub(super) left_out: usize,
 }
 
 impl Opened {
-    /// What a place of this store can hold.
-    pub(super) fn ground(&self) -> Ground {
+    /// What a key of this store can hold.
+    pub(super) fn model(&self) -> KeyModel {
         match &self.spec.url {
             StoreUrl::ZooKeeper { chroot, .. } => {
-                Ground::Nodes { whole: chroot.trim_matches('/').is_empty() }
+                KeyModel::Nodes { whole: chroot.trim_matches('/').is_empty() }
             }
-            StoreUrl::Etcd { .. } => Ground::Values,
-            StoreUrl::Dir { .. } => Ground::Files,
+            StoreUrl::Etcd { .. } => KeyModel::Values,
+            StoreUrl::Dir { .. } => KeyModel::Files,
         }
     }
 
-    /// A key and everything below it. What cannot be shown, and so will not be touched, is said.
+    /// Reads a key and everything below it. Keys that cannot be shown, and so are not touched, are reported.
     pub(super) async fn entries(&self, key: &Key) -> Result<Entries, Failure> {
         crate::process::keep_freed_memory();
         let listing = self.access.tree(key).await.map_err(failure)?;
@@ -129,8 +129,8 @@ impl Opened {
         Ok(Entries { left_out: count + listing.unreadable.len(), entries: listing.entries })
     }
 
-    /// The failure of a key that is not there. In an etcd without a prefix `/foo` and `foo` are two keys, which look
-    /// like one in a list of names.
+    /// The error for a missing key. In an etcd without a prefix `/foo` and `foo` are two keys, which look the same in a list of
+    /// names.
     pub(super) async fn missing(&self, key: &Key) -> Failure {
         let url = &self.spec.url;
         let text = key.as_str();
@@ -146,12 +146,12 @@ impl Opened {
     }
 }
 
-/// A store's error with what may be done about it.
+/// A store's error with a hint.
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 pub(super) fn failure(error: StoreError) -> Failure {
     let help = match &error {
         StoreError::Unavailable { .. } => "; is it running, is --store right, and is --timeout long enough?",
-        StoreError::Conflict { .. } => "; read it again, and decide again",
+        StoreError::Conflict { .. } => "; read it again before you write",
         StoreError::Unanswered { .. }
         | StoreError::Denied { .. }
         | StoreError::Refused { .. }
@@ -160,12 +160,12 @@ pub(super) fn failure(error: StoreError) -> Failure {
     Failure::new(format!("{}{help}", escape::line(error.to_string().as_bytes())))
 }
 
-/// Says on standard error what is left out, if anything is, and names the first of it.
+/// Reports omitted keys on standard error, if there are any, and names the first ones.
 pub(super) fn tell_of_left_out(heading: &str, names: &[String]) {
     if names.is_empty() {
         return;
     }
-    // Standard error may be closed; nothing hangs on it.
+    // Standard error may be closed; that does not matter.
     let mut stderr = std::io::stderr().lock();
     let _ = writeln!(stderr, "twitcher: {heading}");
     for name in names.iter().take(MOST_NAMED) {
@@ -176,7 +176,7 @@ pub(super) fn tell_of_left_out(heading: &str, names: &[String]) {
     }
 }
 
-/// A failed write of one key, with what it leaves: `written`, `deleted`.
+/// The error of a failed write of one key with its effect: `written`, `deleted`.
 pub(super) fn unwritten(error: StoreError, key: &Key, done: &str) -> Failure {
     let left = match &error {
         StoreError::Unanswered { .. } => Some(format!(
@@ -196,22 +196,22 @@ pub(super) fn unwritten(error: StoreError, key: &Key, done: &str) -> Failure {
     }
 }
 
-/// A key for people: one line, whatever characters it has.
+/// A key for people: on one line, whatever characters it has.
 pub(super) fn shown(key: &Key) -> String {
     escape::line(key.as_str().as_bytes())
 }
 
-/// A time that something may take.
+/// A time limit.
 fn time_limit(text: &str) -> Result<Duration, String> {
     match super::duration(text)? {
         Duration::ZERO => {
-            Err("within no time nothing is answered; write it like 250ms, 30s, 5m or 2h".to_owned())
+            Err("a time limit must be above zero; write it like 250ms, 30s, 5m or 2h".to_owned())
         }
         limit => Ok(limit),
     }
 }
 
-/// The switch for keys that no watch can name.
+/// The option for keys that no watch can name.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct RawKey {
     /// Take the key as it is written, also one that no watch file can name
@@ -220,7 +220,7 @@ pub(super) struct RawKey {
 }
 
 impl RawKey {
-    /// Fails for a key that a watch of this store cannot name: whoever writes it is not heard.
+    /// Fails for a key that no watch of this store can name: a write to it would trigger nothing.
     pub(super) fn admit(self, key: &Key, store: &StoreArgs, common: &Common) -> Result<(), Failure> {
         if self.raw_key {
             return Ok(());
@@ -238,7 +238,7 @@ impl RawKey {
     }
 }
 
-/// The key that was meant by one that is spelled with slashes too few or too many.
+/// The key that was probably meant by one with missing or extra slashes.
 fn meant(key: &Key) -> Option<String> {
     let names: Vec<&str> = key.as_str().split('/').filter(|name| !matches!(*name, "" | ".")).collect();
     (!names.contains(&"..")).then(|| escape::line(format!("/{}", names.join("/")).as_bytes()))

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
+
 use super::select::{is_glob, selected};
-use super::{Common, Failure};
+use super::{Common, Failure, complete};
 use crate::control::Request;
 use crate::status::{Status, WatchState, WatchStatus};
 use crate::watch::Version;
 
-/// Exit status where a watch gave up, or is stopped, paused or disabled.
+/// Exit status where a watch gave up, or is held, stopped, paused or disabled.
 const HOPELESS: u8 = 3;
-/// Exit status at the end of `--timeout`.
+/// Exit status when `--timeout` is over.
 const TIMED_OUT: u8 = 4;
-/// Between two questions: soon at first, for what takes a moment, then rarely.
+/// Interval between two requests: short at first, then longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -20,11 +22,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(
     disable_version_flag = true,
-    after_help = "Exit status: 0 converged, 1 no daemon or no such watch, 3 a watch gave up, is stopped, paused or disabled, 4 timed out.\n\nExample:\n  version=$(twitcher put /nginx/conf - < nginx.conf) && twitcher wait nginx --timeout 2m"
+    after_help = "Exit status: 0 converged, 1 no daemon or no such watch, 3 a watch gave up, is held, stopped, paused or disabled, 4 timed out.\n\nExamples:\n  twitcher put /web/server on && twitcher wait web-server --timeout 2m"
 )]
 pub(super) struct Args {
     /// The watches; `*` and `?` match any text and any character
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(complete::watches))]
     names: Vec<String>,
     /// Until this version of the key or a later one is applied; in a directory, exactly this one
     #[arg(long, value_name = "VERSION")]
@@ -34,16 +36,16 @@ pub(super) struct Args {
     timeout: Option<Duration>,
 }
 
-/// Where a watch is on its way.
+/// How far a watch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Converged,
     OnTheWay,
-    /// Nothing that the daemon does by itself makes it converge.
+    /// It cannot converge without an operator.
     Hopeless,
 }
 
-/// Asks until it is certain.
+/// Asks until the result is certain.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let Some(timeout) = args.timeout else { return until_certain(&args, common).await };
     tokio::time::timeout(timeout, until_certain(&args, common)).await.unwrap_or_else(|_| {
@@ -99,9 +101,10 @@ fn progress(watch: &WatchStatus, wanted: Option<Version>) -> Progress {
     }
     match watch.state {
         WatchState::Disabled | WatchState::Stopped | WatchState::Paused => Progress::Hopeless,
-        // What failed is older than what is waited for, which starts it again.
-        WatchState::Failed if reached(watch.version.as_deref()) => Progress::Hopeless,
+        // If what failed or is held is older than what is waited for, the awaited version starts it again.
+        WatchState::Failed | WatchState::Held if reached(watch.version.as_deref()) => Progress::Hopeless,
         WatchState::Failed
+        | WatchState::Held
         | WatchState::Idle
         | WatchState::Settling
         | WatchState::Splaying
@@ -138,6 +141,7 @@ mod tests {
             (WatchState::Paused, true, Converged),
             (WatchState::Paused, false, Hopeless),
             (WatchState::Failed, false, Hopeless),
+            (WatchState::Held, false, Hopeless),
             (WatchState::Stopped, false, Hopeless),
             (WatchState::Disabled, false, Hopeless),
         ] {
@@ -156,6 +160,8 @@ mod tests {
         assert_eq!(at("1043", WatchState::Idle, true), Progress::OnTheWay);
         assert_eq!(at("1042", WatchState::Failed, false), Progress::Hopeless);
         assert_eq!(at("1043", WatchState::Failed, false), Progress::OnTheWay, "its failure is older");
+        assert_eq!(at("1042", WatchState::Held, false), Progress::Hopeless);
+        assert_eq!(at("1043", WatchState::Held, false), Progress::OnTheWay, "an older state is held");
         assert_eq!(at("1043", WatchState::Paused, true), Progress::Hopeless);
         let hash = "0123456789abcdef0123456789abcdef";
         assert_eq!(at(hash, WatchState::Idle, true), Progress::OnTheWay, "hashes have no order");

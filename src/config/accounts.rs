@@ -1,6 +1,6 @@
-//! The account that an action runs as, resolved when its file is read: nothing is looked up at run time.
+//! Resolves the account that an action runs as when its file is read, so that nothing is looked up at run time.
 //!
-//! The rules are pure over [`Accounts`]; [`SystemAccounts`] asks the machine (passwd, group and whatever NSS has).
+//! The rules are pure over [`Accounts`]; [`SystemAccounts`] asks the machine (passwd, group and other NSS sources).
 
 use std::ffi::CString;
 use std::io;
@@ -28,17 +28,17 @@ pub struct DaemonIdentity {
     pub gid: u32,
 }
 
-/// The user and group data base.
+/// The user and group database.
 pub trait Accounts: Send + Sync {
-    /// The user and group of the daemon that asks.
+    /// The user and group of the asking daemon.
     fn daemon(&self) -> DaemonIdentity;
-    /// The account of that name.
+    /// The account with this name.
     fn user_by_name(&self, name: &str) -> io::Result<Option<UserEntry>>;
-    /// The account of that number.
+    /// The account with this number.
     fn user_by_uid(&self, uid: u32) -> io::Result<Option<UserEntry>>;
-    /// The number of the group of that name.
+    /// The number of the group with this name.
     fn group_by_name(&self, name: &str) -> io::Result<Option<u32>>;
-    /// The groups of that user, `gid` among them: getgrouplist(3).
+    /// The groups of this user, including `gid`: getgrouplist(3).
     fn groups_of(&self, user: &str, gid: u32) -> io::Result<Vec<u32>>;
 }
 
@@ -54,7 +54,7 @@ impl SystemAccounts {
         Self { daemon: DaemonIdentity { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() } }
     }
 
-    /// As a daemon that is root would: to check files for it without being root.
+    /// As a root daemon sees them: to check files for it without being root.
     pub fn as_root() -> Self {
         Self { daemon: DaemonIdentity { uid: 0, gid: 0 } }
     }
@@ -98,7 +98,7 @@ impl Accounts for SystemAccounts {
 
 /// The accounts of a machine that cannot be asked: every name exists.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AnyAccounts;
+pub struct AnyAccounts;
 
 impl Accounts for AnyAccounts {
     fn daemon(&self) -> DaemonIdentity {
@@ -123,7 +123,7 @@ impl Accounts for AnyAccounts {
     }
 }
 
-/// The account of this process: what a command runs for its user runs as that user.
+/// The account of this process: a command of the command line runs as its user.
 pub fn of_caller() -> io::Result<Account> {
     resolve(&SystemAccounts::of_process(), None, None).map_err(|problem| io::Error::other(problem.message))
 }
@@ -141,7 +141,7 @@ pub(super) struct AccountProblem {
     pub(super) field: AccountField,
     pub(super) message: String,
     pub(super) help: String,
-    /// Whether the same look-up may succeed later although nobody changed the file.
+    /// Whether the same look-up may succeed later without a change of the file.
     pub(super) is_passing: bool,
 }
 
@@ -152,7 +152,7 @@ fn problem(field: AccountField, message: impl Into<String>, help: impl Into<Stri
 fn failed(field: AccountField, error: &io::Error) -> AccountProblem {
     AccountProblem {
         field,
-        message: format!("the account data base cannot be read: {error}"),
+        message: format!("the account database cannot be read: {error}"),
         help: "it is tried again every few seconds; try `getent passwd` and `getent group`".to_owned(),
         is_passing: true,
     }
@@ -160,11 +160,11 @@ fn failed(field: AccountField, error: &io::Error) -> AccountProblem {
 
 /// Resolves `uid` and `gid`.
 ///
-/// * neither: the daemon itself, its groups as they are;
+/// * neither: the daemon itself, with its current groups;
 /// * `uid`: that user, their primary group, their groups;
-/// * both: that user and group, and that user's groups (none but `gid` where the number has no account);
-/// * `gid`: the daemon's user with that group and the groups of that user's *account*, so that none of what the
-///   daemon happened to be started with stays.
+/// * both: that user and group, and that user's groups (only `gid` if the number has no account);
+/// * `gid`: the daemon's user with that group and the groups of that user's *account*, so that no group that the daemon
+///   was started with is kept.
 pub(super) fn resolve(
     accounts: &dyn Accounts,
     uid: Option<&AccountName>,
@@ -193,8 +193,8 @@ pub(super) fn resolve(
         None => entry.as_ref().map(|entry| entry.gid).ok_or_else(|| {
             problem(
                 Uid,
-                format!("user {user_id} has no account on this machine, so its group cannot be known"),
-                "give `gid` too",
+                format!("user {user_id} has no account on this machine, so its group is unknown"),
+                "set `gid` too",
             )
         })?,
     };

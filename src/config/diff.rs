@@ -1,4 +1,4 @@
-//! What a reload changes: a difference of meaning, not of text (promise P7). Pure.
+//! What a reload changes: a difference in meaning, not in text (promise P7). Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,16 +14,16 @@ pub type Watches = BTreeMap<WatchName, Arc<WatchSpec>>;
 pub struct Diff {
     /// New ones.
     pub added: Watches,
-    /// Those that mean something else now, as they are now.
+    /// Those whose meaning changed, in their new form.
     pub changed: Watches,
-    /// Those that are gone.
+    /// Removed ones.
     pub removed: BTreeSet<WatchName>,
-    /// Those that mean the same: nothing of theirs may be touched.
+    /// Those with the same meaning: nothing of theirs may be touched.
     pub unchanged: BTreeSet<WatchName>,
 }
 
 impl Diff {
-    /// What leads from `old` to `new`.
+    /// The difference between `old` and `new`.
     pub fn between(old: &Watches, new: &Watches) -> Self {
         let mut diff = Self::default();
         for (name, spec) in new {
@@ -43,12 +43,12 @@ impl Diff {
         diff
     }
 
-    /// Whether nothing is to be done.
+    /// Whether there is no difference.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
     }
 
-    /// Makes the new set out of the old one.
+    /// Applies it to the old set.
     #[cfg(test)]
     pub fn apply(&self, watches: &mut Watches) {
         watches.retain(|name, _| !self.removed.contains(name));

@@ -1,8 +1,8 @@
-//! The one grammar of durations, in files and on the command line: `"250ms"`, `"30s"`, `"1h30m"`, `"1d"`.
+//! The only grammar of durations, in files and on the command line: `"250ms"`, `"30s"`, `"1h30m"`, `"1d"`.
 
 use std::time::Duration;
 
-/// The longest duration of a file. More is a slip of the pen, and timers must not overflow.
+/// The longest duration in a file. More is a typo, and timers must not overflow.
 pub(crate) const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// Units from the largest to the smallest, with their nanoseconds.
@@ -14,34 +14,34 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1_000_000),
 ];
 
-/// A text or number that is not a duration.
+/// Text or a number that is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidDuration {
     #[error("a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`")]
     Unit,
-    #[error("the units of a duration fall, and each stands once, as in `1d12h` or `1h30m`")]
+    #[error("the units of a duration go from large to small, each at most once, as in `1d12h` or `1h30m`")]
     Order,
     #[error("only the last number of a duration may have a fraction")]
     Fraction,
     #[error("a duration without a unit is written without quotes and counts seconds")]
     NoUnit,
-    #[error("a duration is not negative")]
+    #[error("a duration must not be negative")]
     Negative,
     #[error("a duration is at most a year")]
     TooLong,
 }
 
-/// Reads a duration in quotes, at most [`LONGEST`].
+/// Parses a duration in quotes, at most [`LONGEST`].
 pub(crate) fn from_text(text: &str) -> Result<Duration, InvalidDuration> {
     bounded(parse(text.trim())?)
 }
 
-/// Reads a number of seconds, at most [`LONGEST`].
+/// Parses a number of seconds, at most [`LONGEST`].
 pub(crate) fn from_seconds(seconds: f64) -> Result<Duration, InvalidDuration> {
     bounded(seconds_of(seconds)?)
 }
 
-/// Reads a duration of the command line: of any length, and a number alone counts seconds.
+/// Parses a duration on the command line: of any length; a number without a unit counts seconds.
 pub(crate) fn typed(text: &str) -> Result<Duration, InvalidDuration> {
     match text.strip_prefix('+').unwrap_or(text).parse::<f64>() {
         Ok(seconds) => seconds_of(seconds),
@@ -90,7 +90,7 @@ fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     if units.len() == UNITS.len() { Err(InvalidDuration::Unit) } else { Ok(sum) }
 }
 
-/// So many of a unit; exactly, where the number is whole.
+/// A number of units; exact if the number is whole.
 fn part(number: &str, nanoseconds: u64) -> Result<Duration, InvalidDuration> {
     if number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty() {
         let number: u64 = number.parse().map_err(|_| InvalidDuration::TooLong)?;
@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(typed(text.trim()), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
         assert_eq!(from_seconds(0.25), Ok(Duration::from_millis(250)));
-        // Only the command line: a number alone, and any length.
+        // Only on the command line: a number without a unit, and any length.
         for (text, seconds) in [("5", 5.0), ("1.5", 1.5), ("+5s", 5.0), ("400d", 34_560_000.0)] {
             assert_eq!(typed(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     proptest! {
-        /// What version 0.1.0 read, one number and one unit, is read as it was.
+        /// What version 0.1.0 accepts, one number with one unit, keeps its meaning.
         #[test]
         fn one_number_and_unit_is_read_as_ever(number in 0u32..8000, unit in 0usize..5) {
             let (unit, nanoseconds) = UNITS[unit];

@@ -1,9 +1,9 @@
 //! Configuration: everything from TOML files to meaning.
 //!
-//! `raw` reads a file into typed values by the one table of [`fields`]; `lower` gives them their meaning
-//! ([`WatchSpec`](crate::watch::WatchSpec), [`Settings`]); [`load`] decides which of it holds; `diff` says what
-//! that changes. All of it is pure but [`load`], `files`, `trust`, [`accounts`] and `directory_watch`.
-//! What is done about a change is the daemon's.
+//! `raw` parses a file into typed values by the table of [`fields`]; `lower` gives them their meaning
+//! ([`WatchSpec`](crate::watch::WatchSpec), [`Settings`]); [`load`] decides what takes effect; `diff` compares it with
+//! what was in effect. All of it is pure except [`load`], `files`, `trust`, [`accounts`] and `directory_watch`. The
+//! daemon acts on changes.
 
 pub mod accounts;
 mod diff;
@@ -28,7 +28,7 @@ pub use directory_watch::{DirectoryWatch, Hint};
 
 pub(crate) use load::hostname;
 pub use load::{FileReport, FileState, LoadedWatch, LoadedWatches, Loader, Reload};
-pub use problem::{Problem, Severity};
+pub use problem::{Excerpt, Place, Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 #[cfg(feature = "convert")]
 pub use text::mistakes;

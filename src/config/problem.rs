@@ -1,6 +1,6 @@
-//! A problem of a configuration file: where it is, what is wrong and how it is put right, as text.
+//! A problem of a configuration file: its place, what is wrong, and how to correct it, as text.
 //!
-//! The first line can be read by editors and grep. Nothing out of a file reaches a terminal unescaped.
+//! Editors and grep can parse the first line. Text from a file never reaches a terminal unescaped.
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -9,18 +9,28 @@ use std::sync::Arc;
 
 use super::secret;
 
-/// The longest piece of a source line that is shown, in characters.
+/// The longest part of a source line that is shown, in characters.
 const SHOWN_LINE: usize = 120;
-/// The longest piece of a user's word that a message repeats, in characters.
+/// The longest part of a user's word that a message repeats, in characters.
 const SHOWN_WORD: usize = 60;
 
-/// Whether a problem keeps the file from being loaded.
+/// Whether a problem prevents loading the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The file is broken as a whole.
     Error,
-    /// It is loaded, and probably does not do what was meant.
+    /// It is loaded, but probably does not do what was meant.
     Warning,
+}
+
+impl Severity {
+    /// As it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
 }
 
 /// A position in a file.
@@ -39,21 +49,24 @@ pub struct Problem {
     pub severity: Severity,
     /// The file or directory.
     pub file: Arc<Path>,
-    /// Where in it; `None` where it is about the whole of it.
+    /// Its position; `None` if it concerns the whole file.
     pub place: Option<Place>,
     /// What is wrong, in lower case, without a full stop.
     pub message: String,
-    /// How it is put right.
+    /// How to correct it.
     pub help: Option<String>,
     excerpt: Option<Excerpt>,
 }
 
-/// The piece of the source line to show, escaped, and the piece of that to point at, in characters.
+/// The escaped part of the source line to show, and the range in it to point at, in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Excerpt {
-    text: String,
-    caret: usize,
-    width: usize,
+pub struct Excerpt {
+    /// The piece of the line.
+    pub text: String,
+    /// Where the piece to point at begins.
+    pub caret: usize,
+    /// How long that is; at least 1.
+    pub width: usize,
 }
 
 impl Problem {
@@ -69,9 +82,9 @@ impl Problem {
         }
     }
 
-    /// The same, not in the way of loading.
+    /// The same as a warning.
     #[must_use]
-    pub(super) fn into_warning(mut self) -> Self {
+    pub fn into_warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
@@ -80,6 +93,30 @@ impl Problem {
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same without help: the message says all that is known.
+    #[must_use]
+    pub fn without_help(mut self) -> Self {
+        self.help = None;
+        self
+    }
+
+    /// The same at a place.
+    #[must_use]
+    pub fn at(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// What can be shown of the line that it is in.
+    pub fn excerpt(&self) -> Option<&Excerpt> {
+        self.excerpt.as_ref()
+    }
+
+    /// The file's path, escaped.
+    pub fn shown_file(&self) -> String {
+        escaped(&self.file.to_string_lossy())
     }
 
     /// What to do about it, with a correct example.
@@ -109,11 +146,7 @@ impl fmt::Display for Problem {
         if let Some(Place { line, column }) = self.place {
             write!(f, ":{line}:{column}")?;
         }
-        let word = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        write!(f, ": {word}: {}", self.message)?;
+        write!(f, ": {}: {}", self.severity.word(), self.message)?;
         let mut margin = 0;
         if let (Some(Place { line, .. }), Some(excerpt)) = (self.place, &self.excerpt) {
             let number = line.to_string();
@@ -133,14 +166,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The text of a file, to make problems of places in it.
+/// The text of a file, to convert byte ranges into problems.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) path: Arc<Path>,
     text: Box<str>,
     /// Where each line begins.
     lines: Box<[usize]>,
-    /// The bytes of the tables of stores, where secrets are written by mistake. None of their lines is shown.
+    /// The bytes of store tables, where users write secrets by mistake. None of their lines is shown.
     hidden: Box<[Range<usize>]>,
 }
 
@@ -159,7 +192,7 @@ impl Source {
         &self.text
     }
 
-    /// The line that a byte is in, without its end, and where it begins.
+    /// The line that contains a byte, without its end, and its offset.
     fn line_at(&self, byte: usize) -> (&str, usize) {
         let begin = self.text[..byte].rfind('\n').map_or(0, |newline| newline + 1);
         let end = self.text[begin..].find('\n').map_or(self.text.len(), |length| begin + length);
@@ -169,13 +202,13 @@ impl Source {
     pub(super) fn place(&self, byte: usize) -> Place {
         let byte = self.floor(byte);
         let (_, begin) = self.line_at(byte);
-        // The first line that begins behind it: a file may have ten thousand watches, each with a place.
+        // Binary search: a file may have ten thousand watches, each with a position.
         let line = self.lines.partition_point(|start| *start <= begin);
         Place { line, column: self.text[begin..byte].chars().count() + 1 }
     }
 
     /// Positions come from a parser that may count the end of the text, or point into a character.
-    fn floor(&self, byte: usize) -> usize {
+    pub(super) fn floor(&self, byte: usize) -> usize {
         let mut byte = byte.min(self.text.len());
         while !self.text.is_char_boundary(byte) {
             byte -= 1;
@@ -183,12 +216,12 @@ impl Source {
         byte
     }
 
-    /// Whether a line, which begins at this byte, may hold a secret. It is then not shown, whatever its problem.
+    /// Whether the line that begins at this byte may hold a secret. Then it is not shown, whatever the problem.
     fn hides(&self, begin: usize, line: &str) -> bool {
         self.hidden.iter().any(|hidden| hidden.contains(&begin)) || secret::may_hold(line)
     }
 
-    /// A problem of a place, given in bytes.
+    /// A problem of a range in bytes.
     pub(super) fn problem(&self, span: Range<usize>, message: impl Into<String>) -> Problem {
         let start = self.floor(span.start);
         let (line, begin) = self.line_at(start);
@@ -234,7 +267,7 @@ impl Excerpt {
     }
 }
 
-/// Writes a character so that it can neither steer a terminal nor reorder what stands around it.
+/// Writes a character so that it can neither control a terminal nor reorder the text around it.
 fn escape(c: char, into: &mut String) {
     let steers = c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
@@ -245,14 +278,14 @@ fn escape(c: char, into: &mut String) {
     }
 }
 
-/// A text with what steers a terminal escaped.
+/// A text with terminal controls escaped.
 pub(super) fn escaped(text: &str) -> String {
     let mut shown = String::new();
     text.chars().for_each(|c| escape(c, &mut shown));
     shown
 }
 
-/// A user's word as a message repeats it: escaped, cut where it is long.
+/// A user's word for a message: escaped, and cut if it is long.
 pub(super) fn word(text: &str) -> String {
     let mut cut: String = text.chars().take(SHOWN_WORD).collect();
     if cut.len() < text.len() {
@@ -261,7 +294,7 @@ pub(super) fn word(text: &str) -> String {
     escaped(&cut)
 }
 
-/// The known word that is most likely meant, if any is near.
+/// The known word that was most likely meant, if any is close.
 pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given: String = given.chars().take(SHOWN_WORD).collect::<String>().to_lowercase();
     known
@@ -343,7 +376,7 @@ mod tests {
         fn any_place_of_any_text_can_be_shown(text in "\\PC{0,30}[\n\r\t\u{0}-\u{1f}\u{202e}a-z]{0,200}", a in 0usize..300, b in 0usize..300) {
             let problem = source(&text).problem(a..b, "no");
             let shown = problem.to_string();
-            // Without the line, where it may hold a secret.
+            // Without the line, if it may hold a secret.
             proptest::prop_assert!([1, 4].contains(&shown.lines().count()));
             proptest::prop_assert!(shown.chars().all(|c| c == '\n' || !c.is_control()));
         }

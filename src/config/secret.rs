@@ -1,9 +1,9 @@
-//! Which lines of a file may hold a secret and are therefore never shown: not on a terminal, not in the log. Pure.
+//! Decides which lines of a file may hold a secret and so are never shown, on a terminal or in the log. Pure.
 
 use std::ops::Range;
 
-/// Whether a line may hold a secret: a URL with a user or password, or something that is no line of TOML at all, as in
-/// a password or key file that is given as configuration.
+/// Whether a line may hold a secret: a URL with a user or password, or text that is not a line of TOML at all, as in a
+/// password or key file that is passed as configuration.
 pub(super) fn may_hold(line: &str) -> bool {
     has_url_with_user(line) || is_bare(line)
 }
@@ -20,13 +20,13 @@ fn is_bare(line: &str) -> bool {
         return false;
     }
     let Some((name, value)) = line.split_once('=') else { return true };
-    // The end of a text in base64 may be `=` or `==`.
+    // Base64 text may end in `=` or `==`.
     let value = value.trim_start_matches('=').trim();
     value.is_empty() && name.trim_end() == name
 }
 
-/// The bytes of the tables of stores in the text of `twitcher.conf`, which may have errors. The head of a table is left
-/// out: it shows where a problem is.
+/// The bytes of the store tables in the text of `twitcher.conf`, which may have errors. The head of a table is excluded: it
+/// shows where a problem is.
 pub(super) fn store_tables(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let (mut begin, mut inside) = (0, false);
@@ -45,7 +45,7 @@ pub(super) fn store_tables(text: &str) -> Vec<Range<usize>> {
     hidden
 }
 
-/// Whether a name begins with `store`, or with a slip of it.
+/// Whether a name begins with `store`, or with a typo of it.
 fn is_store(name: &str) -> bool {
     let first = name.trim_start().trim_start_matches(['"', '\'']);
     let first = first.split(['.', ']', '=', '"', '\'', ' ', '\t']).next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The daemon's settings as `twitcher.conf` means them: every default applied.
+//! The daemon's settings by `twitcher.conf`, with every default applied.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::watch::{Machine, StoreName};
 
 use super::raw::{Defaults, Site};
 
-/// `control_socket` where `twitcher.conf` names none.
+/// `control_socket` if `twitcher.conf` names none.
 pub const CONTROL_SOCKET: &str = "/run/twitcher/control.sock";
 
 /// The settings of the daemon.
@@ -27,10 +27,12 @@ pub struct Settings {
     pub control_socket: PathBuf,
     /// Where the log goes.
     pub log: LogDestination,
-    /// How much is logged.
+    /// The log level.
     pub log_level: LogLevel,
     /// Actions at once, all watches together; at least 1.
     pub max_processes: u32,
+    /// How much of the last runs of each watch is kept on disk, in bytes.
+    pub history_bytes: u64,
     /// How long running actions may go on after SIGTERM.
     pub shutdown_grace: Duration,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
@@ -46,7 +48,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What watch files are read against.
+    /// The context in which watch files are parsed.
     pub(super) fn site(&self) -> Site {
         Site { machine: Arc::clone(&self.machine), defaults: Arc::clone(&self.defaults) }
     }

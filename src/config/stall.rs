@@ -1,7 +1,7 @@
-//! Reading on a thread of its own: a path on a dead mount holds up what lies behind it, and nothing else.
+//! Reads on a separate thread: a path on a dead mount blocks nothing but the files on it.
 //!
-//! The thread announces each path before it touches it. When it makes no progress for a while, it is left to itself,
-//! and a new thread reads everything but that path. As long as the old thread is blocked, its path is not touched again.
+//! The thread announces each path before it touches it. If it makes no progress for a while, it is abandoned, and a new
+//! thread reads everything but that path. While the old thread is blocked, its path is not touched again.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -9,18 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// What a problem of such a path says.
+/// The message about such a path.
 pub(super) const UNANSWERED: &str =
     "the file system does not answer; if it is a network file system, is its server there?";
 
-/// How long the file system may take.
+/// Time limits for the file system.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// The first system call that does not return.
     pub(super) first: Duration,
     /// Each further one of the same reading.
     pub(super) brief: Duration,
-    /// Threads that may be blocked at a time.
+    /// Maximum number of blocked threads.
     pub(super) blocked: usize,
 }
 
@@ -30,7 +30,7 @@ impl Default for Patience {
     }
 }
 
-/// What a reading thread announces, and what it must leave out.
+/// What a reading thread announces, and what it must skip.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     skipped: Vec<PathBuf>,
@@ -44,7 +44,7 @@ struct At {
 }
 
 impl Progress {
-    /// Announces that this path is touched next. False where it must not be touched.
+    /// Announces that this path is touched next. False if it must not be touched.
     #[must_use]
     pub(super) fn may_touch(&self, path: &Path) -> bool {
         if self.skipped.iter().any(|skipped| path.starts_with(skipped)) {
@@ -86,7 +86,7 @@ impl ReadingThreads {
         !self.blocked.is_empty()
     }
 
-    /// Reads. An error says why nothing could be read at all.
+    /// Runs a reading. An error says why nothing could be read at all.
     pub(super) fn run<T: Send + 'static>(
         &mut self,
         read: impl Fn(&Progress) -> T + Clone + Send + 'static,
@@ -99,7 +99,7 @@ impl ReadingThreads {
             let (results, result) = sync_channel(1);
             let work = {
                 let (read, progress) = (read.clone(), Arc::clone(&progress));
-                // Fails only where this thread was given up.
+                // Fails only if this thread was abandoned.
                 move || drop(results.send(read(&progress)))
             };
             let thread = thread::Builder::new().name("configuration".to_owned()).spawn(work);
@@ -109,11 +109,11 @@ impl ReadingThreads {
                 match result.recv_timeout(patience) {
                     Ok(read) => return Ok(read),
                     Err(RecvTimeoutError::Disconnected) => {
-                        return Err("reading it met a fault in twitcher".to_owned());
+                        return Err("reading it failed through a bug in twitcher".to_owned());
                     }
                     Err(RecvTimeoutError::Timeout) => {
                         let (steps, path) = progress.at();
-                        // Before its first step a thread touches nothing: it only waits for a processor.
+                        // Before its first step a thread touches nothing: it only waits for CPU time.
                         if std::mem::replace(&mut seen, steps) == steps && steps > 0 {
                             break path;
                         }

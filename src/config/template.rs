@@ -28,12 +28,12 @@ pub(super) fn expand(text: &str, machine: &Machine) -> Result<String, InvalidTem
     })
 }
 
-/// The same where no name is known: each stands for `/`, so that a path or key may begin with it.
+/// The same if no values are known: each name stands for `/`, so that a path or key may begin with it.
 pub(super) fn expand_blindly(text: &str) -> String {
     walk(text, |_, _| Ok("/".to_owned())).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Writes a text so that it expands to itself.
+/// Escapes a text so that it expands to itself.
 #[cfg(any(feature = "convert", test))]
 pub(crate) fn escape(text: &str) -> String {
     text.replace("${", "$${")

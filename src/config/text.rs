@@ -1,12 +1,12 @@
-//! What is wrong with the text of a watch file by itself, on any machine.
+//! Errors in the text of a watch file that do not depend on the machine.
 
 use std::path::{Path, PathBuf};
 
 use super::{Problem, Severity, lower, raw};
 use crate::watch::Account;
 
-/// The mistakes of a watch file that do not depend on the accounts and stores of a machine. Its keys are taken for
-/// those of ZooKeeper or a directory, where not every text is a key.
+/// The errors of a watch file that do not depend on the accounts and stores of a machine. Its keys are checked as those of
+/// ZooKeeper or a directory, where not every text is a key.
 pub fn mistakes(text: &str) -> Vec<Problem> {
     let settings = lower::fallback(&raw::Local::named("localhost"));
     let raw = raw::watch_file(Path::new("watch.toml").into(), text, None);

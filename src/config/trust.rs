@@ -1,7 +1,7 @@
-//! Whether a file may tell a privileged daemon what to run: only if no other account can change it, or the way to it.
+//! Decides whether a file may tell a privileged daemon what to run: only if no other account can change it or its path.
 //!
-//! A path is walked as the kernel walks it, symbolic links included: whoever can write one of the directories on the
-//! way can lead it elsewhere.
+//! A path is walked as the kernel walks it, symbolic links included: an account that can write one of the directories on
+//! the way can redirect it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,24 +18,24 @@ const MOST_LINKS: usize = 40;
 /// Whose files are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Everyone's: a daemon that is not root can do no more than its own user may.
+    /// Any account's: a daemon that is not root can do no more than its own user.
     Anyone,
     /// Those of root and of this user.
     Owner(u32),
 }
 
 impl Trust {
-    /// For the configuration of this process: a root daemon accepts root's files only.
+    /// For the configuration of this process: a root daemon accepts only root's files.
     pub fn of_process() -> Self {
         if nix::unistd::geteuid().is_root() { Self::Owner(0) } else { Self::Anyone }
     }
 
-    /// For what this process itself makes and relies on: only root and its own user may be able to replace it.
+    /// For files that this process creates and relies on: only root and its own user may be able to replace them.
     pub fn own() -> Self {
         Self::Owner(nix::unistd::geteuid().as_raw())
     }
 
-    /// Why another account could replace what is at this path, if one could.
+    /// Why another account could replace the file at this path, if so.
     pub fn objection(self, path: &Path) -> io::Result<Option<String>> {
         let Self::Owner(owner) = self else { return Ok(None) };
         match TrustedOpen::new(self).walk(path, owner) {
@@ -46,7 +46,7 @@ impl Trust {
     }
 }
 
-/// Why something is refused or not read.
+/// Why a file is refused or not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     /// Another account could change it.
@@ -57,7 +57,7 @@ pub(super) enum OpenError {
     Io(#[from] io::Error),
 }
 
-/// What is wrong with an owner or a mode.
+/// A wrong owner or mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} {reason}", .path.display())]
 pub(super) struct Distrust {
@@ -69,12 +69,12 @@ pub(super) struct Distrust {
 impl Distrust {
     fn new(path: &Path, reason: String, command: &str) -> Self {
         let place = path.display();
-        let help = format!("whoever can change it decides what the daemon does: `{command} '{place}'`");
+        let help = format!("anyone who can change it controls the daemon: `{command} '{place}'`");
         Self { path: path.to_owned(), reason, help }
     }
 }
 
-/// Opens what may be accepted. It caches the directories that it looked at: use one for each reading.
+/// Opens trusted files. It caches the directories that it checked: use one for each reading.
 #[derive(Debug)]
 pub(super) struct TrustedOpen {
     trust: Trust,
@@ -86,8 +86,8 @@ impl TrustedOpen {
         Self { trust, seen: BTreeMap::new() }
     }
 
-    /// Opens a file for reading. It is opened first and judged then, so that it cannot be replaced in between. A pipe
-    /// or device is opened without waiting.
+    /// Opens a file for reading. The open file is checked, so that it cannot be replaced in between. A pipe or device is opened
+    /// without waiting.
     pub(super) fn file(&mut self, path: &Path) -> Result<(File, Metadata), OpenError> {
         let flags = nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC | nix::libc::O_NOCTTY;
         let file = File::options().read(true).custom_flags(flags).open(path)?;
@@ -95,7 +95,7 @@ impl TrustedOpen {
         if let Trust::Owner(owner) = self.trust {
             let walked = self.walk(path, owner)?;
             if (walked.dev(), walked.ino()) != (opened.dev(), opened.ino()) {
-                return Err(OpenError::Io(io::Error::other("it was replaced while it was opened")));
+                return Err(OpenError::Io(io::Error::other("it was replaced while it was being opened")));
             }
             distrust(path, &opened, owner).map_or(Ok(()), |why| Err(OpenError::Refused(why)))?;
         }
@@ -106,9 +106,18 @@ impl TrustedOpen {
     pub(super) fn directory(&mut self, path: &Path) -> Result<(), OpenError> {
         let Trust::Owner(owner) = self.trust else { return Ok(()) };
         let found = self.walk(path, owner)?;
-        // Each file in a sticky directory is judged by its own owner.
+        // Each file in a sticky directory is checked by its own owner.
         let why = distrust(path, &found, owner).filter(|_| !is_sticky(&found, owner));
         why.map_or(Ok(()), |why| Err(OpenError::Refused(why)))
+    }
+
+    /// Whether the files of a directory may be looked at, and why not. One that cannot be judged is left to whoever
+    /// reads it.
+    pub(super) fn enter(&mut self, path: &Path) -> Result<(), String> {
+        match self.directory(path) {
+            Err(OpenError::Refused(why)) => Err(format!("{why}; {}", why.help)),
+            Err(OpenError::Io(_)) | Ok(()) => Ok(()),
+        }
     }
 
     /// Follows a path from the root, and refuses it at the first step that another account could change. What is at
@@ -127,7 +136,7 @@ impl TrustedOpen {
             let next = at.join(&step);
             let entry = self.look(&next)?;
             if let Some(why) = distrust(&at, &directory, owner) {
-                // In a sticky directory an account can replace only what it owns.
+                // In a sticky directory an account can replace only its own files.
                 let why = if is_sticky(&directory, owner) {
                     distrust_owner(&next, &entry, owner)
                 } else {
@@ -182,12 +191,12 @@ fn owned(found: &Metadata, owner: u32) -> bool {
     found.uid() == owner || found.uid() == 0
 }
 
-/// Whether this is a directory in which nobody but its trusted owner can replace the files of others.
+/// Whether this is a directory in which only its trusted owner can replace files of others.
 fn is_sticky(found: &Metadata, owner: u32) -> bool {
     found.is_dir() && found.mode() & 0o1000 != 0 && owned(found, owner)
 }
 
-/// Whether the mount is read-only: modes do not count there. Kubernetes mounts a `ConfigMap` so, with mode 0777.
+/// Whether the mount is read-only: modes do not count there. Kubernetes mounts a `ConfigMap` this way, with mode 0777.
 fn is_read_only(path: &Path) -> bool {
     statvfs(path).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY))
 }

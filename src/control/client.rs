@@ -1,4 +1,4 @@
-//! A command's end of the control socket.
+//! The client end of the control socket.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,39 +8,39 @@ use tokio::net::UnixStream;
 
 use super::{Answer, PATIENCE, Request};
 
-/// Why a daemon did not do what it was asked.
+/// Why a request to the daemon failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// No daemon listens.
+    /// No daemon listens on the socket.
     #[error(
         "no daemon answers on {path}: {error}; is twitcher running? (`systemctl status twitcher`, or `twitcher run`; it answers on a changed control_socket from its next start)"
     )]
     Unreachable {
         /// The socket.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         error: io::Error,
     },
-    /// Only root and the daemon's own user may.
-    #[error("{path} lets only root and the user of the daemon ask: use sudo")]
+    /// Only root and the daemon's own user are allowed.
+    #[error("{path} answers only root and the daemon's user: use sudo")]
     Forbidden {
         /// The socket.
         path: PathBuf,
     },
-    /// It did not finish its answer.
-    #[error("the daemon on {path} gave no whole answer: {why}")]
+    /// The daemon closed the connection before its answer was complete.
+    #[error("the daemon on {path} gave no complete answer: {why}")]
     Broken {
         /// The socket.
         path: PathBuf,
-        /// Why.
+        /// What went wrong.
         why: String,
     },
-    /// The daemon refused.
+    /// The daemon refused the request.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Asks the daemon on this socket.
+/// Sends a request to the daemon on this socket.
 pub async fn ask(socket: &Path, request: &Request) -> Result<serde_json::Value, AskError> {
     let unreachable = |error: io::Error| {
         let path = socket.to_owned();
@@ -55,7 +55,7 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<serde_json::Value, 
     let exchange = async {
         let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
         line.push(b'\n');
-        // A daemon that refuses us answers and hangs up without reading the request.
+        // A daemon that refuses the peer answers and closes without reading the request.
         let written = stream.write_all(&line).await;
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer).await;

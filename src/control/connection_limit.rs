@@ -1,5 +1,5 @@
-//! Connections in bounded numbers, each for a bounded time: a crowd of silent clients takes few descriptors, and not
-//! for long.
+//! A bounded number of connections, each for a bounded time, so that many silent clients hold few descriptors, and
+//! only briefly.
 
 use std::io;
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// How long nothing is taken after that failed.
+/// Pause after a failed accept.
 const CLOSED: Duration = Duration::from_secs(1);
 
-/// How many are served at once, and how long each may stay. More wait in the listener's queue.
+/// How many clients are served at once and how long each may stay. Further clients wait in the listener's queue.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimit {
-    /// What they come to, for the log.
+    /// What the clients connect to, for the log.
     pub place: &'static str,
-    /// At once.
+    /// Connections served at once.
     pub most: usize,
-    /// From its coming to its end.
+    /// Time limit from accept to close.
     pub visit: Duration,
 }
 
 impl ConnectionLimit {
-    /// Takes connections for ever, and serves each in a task of its own.
+    /// Accepts connections forever and serves each in its own task.
     pub async fn serve<S, F>(
         self,
         mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
@@ -45,10 +45,10 @@ impl ConnectionLimit {
                         drop(place);
                     });
                 }
-                // No descriptor left, or the client went away: others may have more luck a little later.
+                // Out of descriptors, or the client went away: retry later.
                 Err(error) => {
                     if !std::mem::replace(&mut closed, true) {
-                        tracing::warn!("{} cannot take a connection: {error}", self.place);
+                        tracing::warn!("{} cannot accept a connection: {error}", self.place);
                     }
                     tokio::time::sleep(CLOSED).await;
                 }

@@ -1,4 +1,4 @@
-//! The control socket: what can be asked of a running daemon, and how that is said.
+//! The control socket: requests to a running daemon, its answers, and their encoding.
 //!
 //! One connection, one request, one answer, each a line of JSON. The socket answers only root and the
 //! daemon's own user.
@@ -17,65 +17,82 @@ pub use client::ask;
 pub use connection_limit::ConnectionLimit;
 pub use server::{Asked, Reply, Server, ServerError};
 
-/// What may be asked.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Request {
-    /// All, or one watch.
+    /// All watches, or one.
     Status {
         /// The watch.
         name: Option<String>,
     },
-    /// A watch's last runs.
+    /// The last runs of a watch.
     History {
         /// The watch.
         name: String,
+        /// Only this run, with its whole output.
+        #[serde(default)]
+        run: Option<String>,
     },
     /// Why a watch does or does not run.
     Explain {
         /// The watch.
         name: String,
     },
-    /// Run now.
+    /// Run the action now.
     Trigger {
         /// The watch.
         name: String,
-        /// With the last known state, instead of reading the key first.
+        /// Use the last known state instead of reading the key first.
         #[serde(default)]
+        cached: bool,
+    },
+    /// Tell what [`Request::Trigger`] would run.
+    Preview {
+        /// The watch.
+        name: String,
+        /// With the last known state, instead of reading the key first.
         cached: bool,
     },
     /// Start nothing.
     Pause {
         /// The watch.
         name: String,
-        /// For so long.
+        /// How long.
         seconds: Option<f64>,
     },
-    /// Go on.
+    /// End a pause or a stop.
     Resume {
+        /// The watch.
+        name: String,
+    },
+    /// Let a held state through.
+    Release {
         /// The watch.
         name: String,
     },
     /// Read all files now.
     Reload,
+    /// Read all files now, and tell what [`Request::Reload`] would change.
+    Rehearse,
 }
 
-/// What is answered.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
-    /// What was asked for: the value that the request's command shows.
+    /// The requested value, which the command shows.
     Done(serde_json::Value),
-    /// Why it was not done, and what would help.
+    /// Why the request failed, and what to do.
     Error(String),
 }
 
 /// The longest request, in bytes.
 const LONGEST_REQUEST: u64 = 64 << 10;
-/// How long a whole exchange may take.
+/// Time limit for a whole exchange.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The sentence for a name that no watch has, with the nearest that one has.
+/// The error for an unknown watch name, with the nearest known name.
 pub fn unknown_watch<'a>(name: &str, known: impl Iterator<Item = &'a WatchName>) -> String {
     let nearest = known
         .map(|known| (strsim::damerau_levenshtein(name, known.as_str()), known))

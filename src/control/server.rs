@@ -1,4 +1,4 @@
-//! The daemon's end of the control socket.
+//! The server end of the control socket.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -14,27 +14,27 @@ use super::connection_limit::ConnectionLimit;
 use super::{Answer, LONGEST_REQUEST, PATIENCE, Request};
 use crate::config::Trust;
 
-/// Clients that are served at once; more wait.
+/// Clients served at once; further clients wait.
 const CLIENTS: usize = 32;
 
-/// How long a client may take to send its request: a command sends it at once.
+/// How long a client may take to send its request.
 const ASKING: Duration = Duration::from_secs(5);
 
-/// A request on its way to the daemon, and where its answer goes.
+/// A request on its way to the daemon, with the channel for its answer.
 #[derive(Debug)]
 pub struct Asked {
-    /// What is asked.
+    /// The request.
     pub request: Request,
-    /// Dropping it unanswered tells the client that the daemon is stopping.
+    /// Dropping it without an answer tells the client that the daemon is stopping.
     pub answer: oneshot::Sender<Reply>,
 }
 
-/// What a client gets.
+/// What is sent to a client.
 #[derive(Debug)]
 pub enum Reply {
-    /// All of it.
+    /// A complete answer.
     Whole(Answer),
-    /// The text of an [`Answer`], piece by piece, as it comes to be.
+    /// The text of an [`Answer`], streamed in pieces.
     Pieces(mpsc::Receiver<Vec<u8>>),
 }
 
@@ -47,42 +47,42 @@ impl From<Answer> for Reply {
 /// Why the socket cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// A daemon answers on it.
+    /// Another daemon answers on it.
     #[error(
         "another twitcher daemon answers on {0}; stop it first, or give this one a control_socket of its own in twitcher.conf"
     )]
     InUse(PathBuf),
-    /// Another kind of file is there, which may still be needed.
+    /// A file of another type is at the path; it may still be needed.
     #[error(
         "cannot make the control socket {0}: a file is there that is not a socket; set control_socket in twitcher.conf to another place"
     )]
     Occupied(PathBuf),
-    /// Another account could replace it.
+    /// Another account could replace the socket.
     #[error(
         "refused to make the control socket {path}: {why}; set control_socket in twitcher.conf to a place that only root and the daemon's user can change"
     )]
     Exposed {
-        /// Where.
+        /// The socket.
         path: PathBuf,
-        /// Who could.
+        /// Which account.
         why: String,
     },
-    /// It cannot be made.
+    /// The socket cannot be created.
     #[error(
-        "cannot make the control socket {path}: {error}; set control_socket in twitcher.conf to a place where the daemon may"
+        "cannot make the control socket {path}: {error}; set control_socket in twitcher.conf to a place that the daemon can write"
     )]
     Socket {
-        /// Where.
+        /// The socket.
         path: PathBuf,
-        /// Why not.
+        /// The system error.
         error: io::Error,
     },
 }
 
-/// How often it is looked whether the socket is still there.
+/// How often the server checks that its socket still exists.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The open socket. It is made again when it was removed. Dropping the server removes it.
+/// The open socket. It is created again if it is removed. Dropping the server removes it.
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
@@ -92,9 +92,9 @@ pub struct Server {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The socket's device and inode; another file at the same path is not ours.
+    /// Device and inode of the socket; a different file at the path is not ours.
     made: Mutex<Option<(u64, u64)>>,
-    /// Why the socket cannot be made again.
+    /// Why the socket cannot be created again.
     complaint: Mutex<Option<String>>,
     look: Notify,
 }
@@ -104,7 +104,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Server {
-    /// Opens the socket, in the place of one that a killed daemon left, and sends requests to `asked`.
+    /// Opens the socket, replacing one that a killed daemon left behind, and sends requests to `asked`.
     pub async fn open(path: &Path, asked: mpsc::Sender<Asked>) -> Result<Self, ServerError> {
         let (listener, made) = bind(path).await?;
         let shared = Arc::new(Shared { made: Mutex::new(Some(made)), ..Shared::default() });
@@ -112,12 +112,12 @@ impl Server {
         Ok(Self { path: path.to_owned(), shared, task })
     }
 
-    /// Looks now whether the socket is still there, and makes it again where it is not.
+    /// Checks now that the socket still exists, and creates it again if not.
     pub fn look(&self) {
         self.shared.look.notify_one();
     }
 
-    /// Why the socket, which was removed, cannot be made again.
+    /// Why the removed socket cannot be created again.
     pub fn complaint(&self) -> Option<String> {
         locked(&self.shared.complaint).clone()
     }
@@ -133,7 +133,7 @@ impl Drop for Server {
     }
 }
 
-/// Makes the socket. Refused where another account could replace it.
+/// Creates the socket. Refused if another account could replace it.
 async fn bind(path: &Path) -> Result<(UnixListener, (u64, u64)), ServerError> {
     let failed = |error| ServerError::Socket { path: path.to_owned(), error };
     if let Some(parent) = path.parent() {
@@ -147,12 +147,12 @@ async fn bind(path: &Path) -> Result<(UnixListener, (u64, u64)), ServerError> {
             return Err(ServerError::Occupied(path.to_owned()));
         }
         Ok(_) => std::fs::remove_file(path).map_err(failed)?,
-        // What the matter is, binding says too.
+        // bind(2) reports what is wrong.
         Err(_) => {}
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     let made = identity(path).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    // Judged before the mode is changed: the path may lead to another file where others can write.
+    // Check before the mode is changed: if others can write the directory, the path may lead to another file.
     if let Some(why) = Trust::own().objection(path).map_err(failed)? {
         if identity(path) == Some(made) {
             let _ = std::fs::remove_file(path);
@@ -163,7 +163,7 @@ async fn bind(path: &Path) -> Result<(UnixListener, (u64, u64)), ServerError> {
     Ok((listener, made))
 }
 
-/// Serves clients, and makes the socket again whenever it is gone.
+/// Serves clients, and creates the socket again whenever it is removed.
 async fn keep(path: PathBuf, mut listener: UnixListener, asked: mpsc::Sender<Asked>, shared: Arc<Shared>) {
     loop {
         tokio::select! {
@@ -181,14 +181,14 @@ async fn listen(listener: UnixListener, asked: mpsc::Sender<Asked>) {
             move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
             move |stream| {
                 let asked = asked.clone();
-                // A client that goes away costs nothing.
+                // A client that disconnects is no error.
                 async move { drop(serve(stream, asked).await) }
             },
         )
         .await;
 }
 
-/// Returns once the socket was removed or replaced.
+/// Returns once the socket has been removed or replaced.
 async fn until_gone(path: &Path, shared: &Shared) {
     let made = *locked(&shared.made);
     while identity(path) == made {
@@ -196,14 +196,14 @@ async fn until_gone(path: &Path, shared: &Shared) {
     }
 }
 
-/// Makes the socket again, as soon as that is possible.
+/// Creates the socket again as soon as possible.
 async fn again(path: &Path, shared: &Shared) -> UnixListener {
     loop {
         match bind(path).await {
             Ok((listener, made)) => {
                 *locked(&shared.made) = Some(made);
                 *locked(&shared.complaint) = None;
-                tracing::warn!("the control socket {} was removed and is made again", path.display());
+                tracing::warn!("the control socket {} was removed; creating it again", path.display());
                 return listener;
             }
             Err(error) => {
@@ -233,7 +233,7 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()>
             Err(seconds) => Answer::Error(format!("the request did not come within {seconds} s")).into(),
         }
     } else {
-        // Not a byte of it is read.
+        // Refuse before reading anything.
         Answer::Error(format!("the control socket answers only root and user {own}, not user {peer}")).into()
     };
     let stream = stream.get_mut();

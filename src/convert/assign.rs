@@ -1,8 +1,8 @@
-//! What gives names their values: assignments and imports.
+//! Assignments and imports: the statements that bind names.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "what is not named is not known, which is also the answer for what a later parser adds"
+    reason = "anything not listed is unknown, including what a later parser adds"
 )]
 
 use ruff_python_ast::visitor::Visitor;
@@ -22,7 +22,7 @@ impl<'a> Script<'a> {
     }
 
     pub(super) fn look_up(&self, name: &str) -> Option<Value<'a>> {
-        // A function sees its own names and those of the file, not its caller's.
+        // A function sees its own names and the file's, not its caller's.
         let inner = self.scopes.last()?;
         inner.get(name).or_else(|| self.scopes.first()?.get(name)).cloned()
     }
@@ -43,7 +43,7 @@ impl<'a> Script<'a> {
         for alias in &import.names {
             let name = alias.asname.as_ref().unwrap_or(&alias.name);
             let value = self.of_module(module, &alias.name, self.lines.line(import.range.start()));
-            // Whoever imports what the program offers anyway means just that.
+            // `from twitcher import *`: these names are predefined.
             if alias.name.as_str() != "*" {
                 self.bind(name, value);
             }
@@ -62,7 +62,7 @@ impl<'a> Script<'a> {
                             self.assign(target, item);
                         }
                     }
-                    Ok(_) => self.forget(elts, "a list has another length than its names", line),
+                    Ok(_) => self.forget(elts, "a list and its names differ in length", line),
                     Err(why) => self.forget(elts, &why.text, why.line),
                 }
             }

@@ -1,8 +1,8 @@
-//! Calls: of the old program's own two functions, of the language's, of methods, and of functions of the file.
+//! Calls: `RegisterWatch` and `Exec`, Python's built-ins, methods, and functions of the file.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "what is not named is not known, which is also the answer for what a later parser adds"
+    reason = "anything not listed is unknown, including what a later parser adds"
 )]
 
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use super::skip::poison;
 use super::text;
 use super::value::{Builtin, Value};
 
-/// Longest list that is made out of a number.
+/// Longest list that `range` and friends may produce.
 const LONGEST_RANGE: i64 = 100_000;
 
 impl<'a> Script<'a> {
@@ -92,7 +92,7 @@ impl<'a> Script<'a> {
                 join_path(&positional).unwrap_or_else(|| self.not_known(at, &Value::None))
             }
             (callee, _) => {
-                // Whoever is called may change what it is given, unless it only speaks.
+                // Any callee may change its arguments, unless it only prints.
                 let speaks = matches!(&callee, Value::Module(name) if name.starts_with("logging") || name.starts_with("syslog"));
                 if !speaks {
                     for argument in positional.iter().chain(named.iter().map(|(_, value)| value)) {
@@ -273,7 +273,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// Strings, or tuples that begin with strings of which no two are alike: what stands behind is not compared then.
+/// Strings, or tuples that begin with distinct strings, so that sorting never compares the later elements.
 fn sorted(items: Vec<Value<'_>>) -> Option<Value<'_>> {
     let strings = items.iter().all(|item| matches!(item, Value::Str(_)));
     let mut keyed = Vec::new();

@@ -1,10 +1,10 @@
-//! The command that a value of the script means.
+//! Converts a value of the script to a command.
 
 use std::rc::Rc;
 
 use super::value::{Command, Value, Why};
 
-/// The command that a string or a list means; an error carries why a part is not known.
+/// The command that a string or a list stands for; the error says which part is unknown and why.
 pub(super) fn command_of(value: &Value<'_>) -> Result<Command, Option<Rc<Why>>> {
     let items = match value {
         Value::Str(text) => return Ok(Command::Shell(text.to_string())),

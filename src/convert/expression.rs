@@ -1,8 +1,8 @@
-//! The value of an expression, where it is the same on every machine and at every time.
+//! Evaluates expressions whose value is the same on every machine and at every time.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "what is not named is not known, which is also the answer for what a later parser adds"
+    reason = "anything not listed is unknown, including what a later parser adds"
 )]
 
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use super::skip::RUNS_CODE;
 use super::text;
 use super::value::{Value, Why};
 
-/// How deep expressions are followed; a configuration nests a handful.
+/// Deepest nesting of expressions that is followed; real configurations nest a handful.
 const DEEPEST_EXPRESSION: usize = 100;
 
 impl<'a> Script<'a> {
@@ -41,14 +41,14 @@ impl<'a> Script<'a> {
                 let written = self.source.get(literal.range().to_std_range()).unwrap_or_default();
                 let parts = literal.value.iter().map(|part| self.source.get(part.range().to_std_range()));
                 if parts.into_iter().flatten().any(text::differs_in_python_2) {
-                    self.unknown(expression, format!("Python 2 reads {written} otherwise than Python 3"))
+                    self.unknown(expression, format!("Python 2 reads {written} differently from Python 3"))
                 } else {
                     Value::text(literal.value.to_str())
                 }
             }
             Expr::BytesLiteral(literal) => match String::from_utf8(literal.value.bytes().collect()) {
                 Ok(text) => Value::text(text),
-                Err(_) => self.unknown(expression, "it is bytes that are no text"),
+                Err(_) => self.unknown(expression, "it is bytes that are not UTF-8 text"),
             },
             Expr::NumberLiteral(literal) => match &literal.value {
                 Number::Int(number) => number
@@ -77,7 +77,7 @@ impl<'a> Script<'a> {
                         (Some(key), value) => items.push((self.nested(key, below), value)),
                         (None, Value::Dict(more)) => items.extend(more.borrow().iter().cloned()),
                         (None, _) => {
-                            return self.unknown(expression, "a dictionary takes in what is not known");
+                            return self.unknown(expression, "a dictionary is merged with an unknown value");
                         }
                     }
                 }
@@ -214,7 +214,7 @@ impl<'a> Script<'a> {
         Value::text(result)
     }
 
-    /// The first line of an expression, for a message.
+    /// The first line of an expression, for messages.
     fn written(&self, expression: &Expr) -> String {
         let text = self.source.get(expression.range().to_std_range()).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
@@ -222,7 +222,7 @@ impl<'a> Script<'a> {
         if short.len() < text.len() { format!("{short}…") } else { short }
     }
 
-    /// Unknown, because of that value or because the operation is none of ours.
+    /// Unknown, because of that operand or because the operation is not supported.
     pub(super) fn not_known(&self, expression: &Expr, value: &Value<'a>) -> Value<'a> {
         match value {
             Value::Unknown(why) => Value::Unknown(why.clone()),
@@ -260,7 +260,7 @@ impl<'a> Script<'a> {
         values
     }
 
-    /// What a `for` over the value visits.
+    /// The elements that a `for` over the value visits.
     pub(super) fn elements(value: &Value<'a>, line: usize) -> Result<Vec<Value<'a>>, Why> {
         match value {
             Value::List(items) => Ok(items.borrow().clone()),
@@ -312,7 +312,7 @@ impl<'a> Script<'a> {
         Value::list(values)
     }
 
-    /// A name out of a module.
+    /// A name in a module.
     pub(super) fn of_module(&self, module: &str, name: &str, line: usize) -> Value<'a> {
         match (module, name) {
             ("twitcher" | "twitcher.core" | "twitcher.config" | "core" | "config", _)

@@ -1,8 +1,9 @@
-//! Lines of the old file: numbers for messages, text for what is left, comments above a statement.
+//! Lines of the old file: numbers for messages, source text for blocks that were not converted, comments above a
+//! statement.
 
 use ruff_text_size::{TextRange, TextSize};
 
-/// Where lines begin.
+/// Offsets at which lines begin.
 pub(super) struct Lines<'a> {
     source: &'a str,
     starts: Vec<usize>,
@@ -14,7 +15,7 @@ impl<'a> Lines<'a> {
         Self { source, starts }
     }
 
-    /// A range out of byte offsets, which are below 4 GiB.
+    /// A range of byte offsets, which are below 4 GiB.
     pub(super) fn range(from: usize, to: usize) -> TextRange {
         let size = |at: usize| TextSize::new(u32::try_from(at).unwrap_or(u32::MAX));
         TextRange::new(size(from), size(to.max(from)))
@@ -48,7 +49,7 @@ impl<'a> Lines<'a> {
             .map(|text| text.trim_start_matches('#').trim_end())
             .collect();
         above.reverse();
-        // A first line for the kernel or an editor says nothing about the watch.
+        // A `#!` or editor line says nothing about the watch.
         above.retain(|text| !text.starts_with('!') && !text.contains("-*-") && !text.contains("coding:"));
         above
     }

@@ -1,9 +1,9 @@
-//! `twitcher convert`: an old Python configuration of the first Twitcher as a TOML watch file.
+//! `twitcher convert`: turns a Python configuration of the first Twitcher into a TOML watch file.
 //!
-//! The file is read with a Python parser and *followed*, never run: constants, strings put together, lists,
-//! loops over them and functions of the file. What depends on the machine, on code or on the time is left as a
-//! commented block with the reason and the original lines, so that nothing vanishes. The meaning of every
-//! argument, old and new, is in `docs/from-twitcher.md`.
+//! The file is parsed and *followed*, never run: constants, string concatenation, lists, loops over them and
+//! functions of the file. Whatever depends on the machine, on code or on the time becomes a commented block with the
+//! reason and the original lines, so that nothing gets lost. `docs/from-twitcher.md` explains every argument, old and
+//! new.
 
 mod assign;
 mod call;
@@ -25,19 +25,19 @@ use std::path::{Path, PathBuf};
 
 use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
 
-/// Largest file that is read, in bytes: also a bound on how deep it can nest.
+/// Largest file that is read, in bytes; also bounds how deep it can nest.
 const LARGEST_FILE: usize = 256 << 10;
-/// Stack for following a file, in bytes; a file of the largest size that only nests needs a part of it.
+/// Stack for following a file, in bytes; enough for a file of the largest size that only nests.
 const STACK: usize = 512 << 20;
 
-/// What became of an old configuration.
+/// The result of a conversion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Converted {
     /// The text of a watch file.
     pub toml: String,
-    /// How many watches it holds.
+    /// Number of watches in it.
     pub translated: usize,
-    /// How many blocks were left for a person.
+    /// Number of blocks that need manual work.
     pub left: usize,
 }
 
@@ -49,7 +49,7 @@ pub enum ConvertError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         error: std::io::Error,
     },
     /// The file is not UTF-8.
@@ -57,10 +57,10 @@ pub enum ConvertError {
     Encoding {
         /// The file.
         path: PathBuf,
-        /// Where, from 0.
+        /// Offset of the first bad byte, from 0.
         at: usize,
     },
-    /// The file is larger than any configuration.
+    /// The file is larger than any real configuration.
     #[error("cannot convert {path}: it is larger than {} KiB; split it", LARGEST_FILE >> 10)]
     TooLarge {
         /// The file.
@@ -71,7 +71,7 @@ pub enum ConvertError {
     Thread {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         error: std::io::Error,
     },
 }
@@ -95,10 +95,10 @@ pub fn run(path: &Path) -> Result<Converted, ConvertError> {
     convert(&name, &source).map_err(|error| ConvertError::Thread { path: path.to_owned(), error })
 }
 
-/// Converts the text of a file, which is called `name` in comments.
+/// Converts the text of a file; comments call the file `name`.
 ///
-/// The work is done on a thread with a large stack, which is the only thing that can fail: a parsed file is a
-/// tree, and one that nests without end is taken apart as deep as it is.
+/// The work runs on a thread with a large stack; starting it is all that can fail. Dropping the syntax tree of a deeply
+/// nested file recurses as deep as the file nests.
 pub fn convert(name: &str, source: &str) -> std::io::Result<Converted> {
     std::thread::scope(|scope| {
         let worker = std::thread::Builder::new()

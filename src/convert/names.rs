@@ -1,8 +1,8 @@
-//! Which names a piece of code touches that is not followed.
+//! The names that a skipped piece of code may change.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "what is not named is not known, which is also the answer for what a later parser adds"
+    reason = "anything not listed is unknown, including what a later parser adds"
 )]
 
 use ruff_python_ast::visitor::{self, Visitor};

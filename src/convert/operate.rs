@@ -1,8 +1,8 @@
-//! Operators, comparisons and subscripts between values that are known.
+//! Operators, comparisons and subscripts of known values.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "what is not named is not known, which is also the answer for what a later parser adds"
+    reason = "anything not listed is unknown, including what a later parser adds"
 )]
 
 use std::rc::Rc;
@@ -55,7 +55,7 @@ impl<'a> Script<'a> {
                     Operator::Add => a.checked_add(*b),
                     Operator::Sub => a.checked_sub(*b),
                     Operator::Mult => a.checked_mul(*b),
-                    // Between whole numbers `/` rounded down in Python 2.
+                    // In Python 2, `/` between integers rounded down.
                     Operator::Div | Operator::FloorDiv => a.checked_div_euclid(*b).filter(|_| *b > 0),
                     Operator::Mod => a.checked_rem_euclid(*b).filter(|_| *b > 0),
                     Operator::BitOr => Some(a | b),
@@ -89,7 +89,7 @@ impl<'a> Script<'a> {
     pub(super) fn augmented(&mut self, assign: &'a StmtAugAssign) -> Value<'a> {
         let value = self.evaluate(&assign.value);
         let target = self.evaluate(&assign.target);
-        // A list is extended in place, for every name that it has.
+        // A list is extended in place, under all of its names.
         if let (Value::List(items), Operator::Add) = (&target, assign.op) {
             match Self::elements(&value, self.lines.line(assign.range.start())) {
                 Ok(more) if text::bounded_product(items.borrow().len() + more.len(), 8).is_ok() => {
@@ -104,7 +104,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// `base[key]`; `None` where that is not known.
+/// `base[key]`; `None` if unknown.
 pub(super) fn element<'a>(base: &Value<'a>, key: &Value<'a>) -> Option<Value<'a>> {
     let at = |items: &[Value<'a>]| {
         let Value::Int(index) = key else { return None };
@@ -114,7 +114,7 @@ pub(super) fn element<'a>(base: &Value<'a>, key: &Value<'a>) -> Option<Value<'a>
     match base {
         Value::List(items) => {
             let items = items.borrow();
-            // One element that is not known may stand for any number of them.
+            // One unknown element may stand for any number of elements.
             match &items[..] {
                 [unknown @ Value::Unknown(_)] => Some(unknown.clone()),
                 items => at(items),
@@ -150,7 +150,7 @@ pub(super) fn element<'a>(base: &Value<'a>, key: &Value<'a>) -> Option<Value<'a>
     }
 }
 
-/// What a comparison says; `None` where that is not known.
+/// The result of a comparison; `None` if unknown.
 pub(super) fn compare<'a>(left: &Value<'a>, operator: CmpOp, right: &Value<'a>) -> Option<bool> {
     let order = || match (left, right) {
         (Value::Str(a), Value::Str(b)) => Some(a.cmp(b)),

@@ -1,4 +1,4 @@
-//! One call of `RegisterWatch`: its arguments as fields of a watch file, and what keeps it from being one.
+//! One call of `RegisterWatch`: its arguments as fields of a watch file, and what prevents the conversion.
 
 use ruff_text_size::{Ranged, TextRange};
 use toml::Value as Toml;
@@ -9,7 +9,7 @@ use super::value::{Command, Value};
 use crate::config::fields::WATCH;
 use crate::config::template::escape;
 
-/// The arguments of the old function, in its order.
+/// The parameters of the old function, in their order.
 const ARGUMENTS: [&str; 11] = [
     "znode",
     "action",
@@ -24,18 +24,18 @@ const ARGUMENTS: [&str; 11] = [
     "timeout",
 ];
 
-/// A watch as far as it is known.
+/// A watch, as far as its arguments are known.
 #[derive(Debug)]
 pub(super) struct Registration {
     /// The call.
     pub(super) range: TextRange,
     /// Fields of the watch file, in the order of the old arguments.
     pub(super) fields: Vec<(&'static str, Toml)>,
-    /// Whole sentences; with one of them the watch is left for a person.
+    /// Whole sentences; if there are any, the watch needs manual work.
     pub(super) problems: Vec<String>,
-    /// Whole sentences about what a reader should know of a watch that was translated.
+    /// Whole sentences: notes on a watch that was converted.
     pub(super) hints: Vec<String>,
-    /// Functions of the file that the action is.
+    /// Functions of the file that the action calls.
     pub(super) also: Vec<TextRange>,
 }
 
@@ -51,14 +51,14 @@ pub(super) fn registration<'a>(
         Registration { range, fields: Vec::new(), problems: Vec::new(), hints: Vec::new(), also: Vec::new() };
     let mut arguments: Vec<(&'static str, Value<'a>)> = Vec::new();
     if positional.len() > ARGUMENTS.len() {
-        result.problems.push("RegisterWatch() has more arguments than it took.".into());
+        result.problems.push("RegisterWatch() has too many arguments.".into());
     }
     arguments.extend(ARGUMENTS.into_iter().zip(positional.iter().cloned()));
     for (name, value) in named {
         match ARGUMENTS.into_iter().find(|known| *known == name) {
             Some(known) if arguments.iter().all(|(seen, _)| *seen != known) => arguments.push((known, value)),
             Some(_) => result.problems.push(format!("`{name}` is given twice.")),
-            None => result.problems.push(format!("RegisterWatch() had no argument `{name}`.")),
+            None => result.problems.push(format!("RegisterWatch() has no argument `{name}`.")),
         }
     }
     if let Some(Value::Unknown(why)) = spread {
@@ -68,7 +68,7 @@ pub(super) fn registration<'a>(
 
     for required in ["znode", "action"] {
         if spread.is_none() && arguments.iter().all(|(name, _)| *name != required) {
-            result.problems.push(format!("it has no `{required}`."));
+            result.problems.push(format!("`{required}` is missing."));
         }
     }
     let queue = arguments
@@ -82,7 +82,7 @@ pub(super) fn registration<'a>(
         }
     }
     if result.problems.is_empty() {
-        // What the daemon would refuse is left for a person, in the daemon's words.
+        // A value that the daemon would refuse needs manual work; the daemon's own error says why.
         let mistakes = crate::config::mistakes(&result.table());
         result.problems.extend(mistakes.iter().map(|mistake| format!("{}.", mistake.message)));
     }
@@ -102,7 +102,7 @@ impl Registration {
         match (name, value) {
             ("znode", Value::Str(key)) => match crate::watch::Key::new(key) {
                 Ok(_) => self.field("key", Toml::String(key.to_string())),
-                Err(error) => self.problems.push(format!("its `znode` is no key: {error}.")),
+                Err(error) => self.problems.push(format!("its `znode` is not a key: {error}.")),
             },
             ("action", Value::Function(function)) => {
                 let line = lines.line(function.range().start());
@@ -140,7 +140,7 @@ impl Registration {
                     self.field("notify_signal", signal(*number));
                 } else {
                     self.hints.push(
-                        "notify_signal was left out: it has a meaning with run_mode QUEUE only.".into(),
+                        "notify_signal was left out: it has an effect only with run_mode QUEUE.".into(),
                     );
                 }
             }
@@ -162,7 +162,7 @@ impl Registration {
     }
 
     fn wrong(&mut self, name: &str, wanted: &str, value: &Value<'_>) {
-        self.problems.push(format!("its `{name}` is {}; it was to be {wanted}.", value.kind()));
+        self.problems.push(format!("its `{name}` is {}; expected {wanted}.", value.kind()));
     }
 
     fn command(&mut self, command: &Command) {
@@ -186,7 +186,7 @@ impl Registration {
     }
 }
 
-/// By name where it has one.
+/// By name if it has one.
 fn signal(number: i64) -> Toml {
     let known = i32::try_from(number).ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
     match known {
@@ -195,14 +195,14 @@ fn signal(number: i64) -> Toml {
     }
 }
 
-/// A duration of whole milliseconds, which is as fine as the old select(2) loop was used.
+/// A duration in whole milliseconds, the resolution of the old select(2) loop.
 fn milliseconds(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "the caller's range is far below 2^63 milliseconds")]
     let milliseconds = (seconds * 1000.0).round() as i64;
     if milliseconds % 1000 == 0 { format!("{}s", milliseconds / 1000) } else { format!("{milliseconds}ms") }
 }
 
-/// A field's value as a watch file has it: in some, `${` would be taken for the beginning of a name.
+/// A field's value as a watch file writes it: where `${` would begin a name, it is escaped.
 pub(super) fn written(field: &str, value: &Toml) -> String {
     let expands = WATCH.iter().any(|known| known.name == field && known.expands);
     let text = value.to_string();

@@ -1,4 +1,4 @@
-//! The watch file as text: watches, comments taken over, and commented blocks for what is left to a person.
+//! Renders the watch file: watches, copied comments, and commented blocks for manual work.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use super::lines::Lines;
 use super::register::{Registration, written};
 use super::script::Item;
 
-/// How many lines of a piece that was left are shown.
+/// Longest excerpt of a skipped piece, in lines.
 const MOST_LINES: usize = 200;
 
 /// Writes the whole file.
@@ -28,7 +28,7 @@ pub(super) fn file(name: &str, lines: &Lines<'_>, items: &[Item]) -> Converted {
                 let why = watch.problems.join(" ");
                 if told.insert((watch.range, format!("{why}\n{}", watch.table()))) {
                     page.comment_above(watch.range, &mut seen);
-                    // A loop comes by again with another key; its source has been shown.
+                    // In a later turn of a loop only the key differs; the source has been shown.
                     let first = told.insert((watch.range, why.clone()));
                     page.unfinished(watch, &why, first);
                 }
@@ -62,12 +62,12 @@ struct Page<'p, 'a> {
 impl Page<'_, '_> {
     fn head(&self) -> String {
         let mut head = format!("# Converted from {} by `twitcher convert`.\n", self.name);
-        head.push_str("# The servers that were in --zkservers belong into twitcher.conf:\n");
+        head.push_str("# The servers that were in --zkservers belong in twitcher.conf:\n");
         head.push_str("#     default_store = \"zk\"\n");
         head.push_str("#     [store.zk]\n");
         head.push_str("#     url = \"zookeeper://HOST:2181,HOST:2181\"\n");
         if self.left > 0 {
-            let _ = writeln!(head, "# Left for you: {}. Look for \"Not converted\" below.", self.left);
+            let _ = writeln!(head, "# {} left for you. Look for \"Not converted\" below.", self.left);
         }
         head
     }
@@ -98,8 +98,8 @@ impl Page<'_, '_> {
         self.body.push_str(&watch.table());
     }
 
-    /// A watch of which something is missing: the reason, the source, and the fields that are known, commented
-    /// so that taking the `#` away and filling in the rest gives a watch.
+    /// A watch that is incomplete: the reason, the source, and the known fields, commented so that removing each `#` and
+    /// filling in the rest gives a valid watch.
     fn unfinished(&mut self, watch: &Registration, why: &str, first: bool) {
         self.left += 1;
         self.line(&format!("Not converted: {why}"));
@@ -116,7 +116,7 @@ impl Page<'_, '_> {
         for (required, example) in [("key", "\"/\""), ("action", "[\"/path/to/a/program\"]")] {
             let _ = match watch.fields.iter().find(|(name, _)| *name == required) {
                 Some((name, value)) => writeln!(block, "{name} = {}", written(name, value)),
-                None => writeln!(block, "{required} = {example}   # to be filled in"),
+                None => writeln!(block, "{required} = {example}   # fill this in"),
             };
         }
         for (name, value) in watch.fields.iter().filter(|(name, _)| !matches!(*name, "key" | "action")) {
@@ -131,8 +131,8 @@ impl Page<'_, '_> {
         self.left += 1;
         self.line(&format!("Not converted: {why}"));
         self.source(range);
-        self.body.push_str("#[[watch]]\n#key = \"/\"   # to be filled in\n");
-        self.body.push_str("#action = [\"/path/to/a/program\"]   # to be filled in\n");
+        self.body.push_str("#[[watch]]\n#key = \"/\"   # fill this in\n");
+        self.body.push_str("#action = [\"/path/to/a/program\"]   # fill this in\n");
     }
 
     fn note(&mut self, range: TextRange, what: &str) {
@@ -159,7 +159,7 @@ impl Page<'_, '_> {
     }
 }
 
-/// Text for a comment: TOML allows no control characters there but the tab, and a line must stay one line.
+/// Text for a comment: one line, without control characters, which TOML forbids there except for the tab.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
 }

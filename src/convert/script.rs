@@ -1,11 +1,11 @@
-//! Follows the statements of an old configuration as far as they are constant, and collects the watches.
+//! Follows the statements of an old configuration as far as their values are constant, and collects its watches.
 //!
-//! Nothing is run: what would ask the machine, the network or the clock is *not known*, and a watch that
-//! depends on it is left for a person.
+//! Nothing is run: anything that would ask the machine, the network or the clock is *unknown*, and a watch that
+//! depends on it needs manual work.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "what is not named is not known, which is also the answer for what a later parser adds"
+    reason = "anything not listed is unknown, including what a later parser adds"
 )]
 
 use std::collections::BTreeMap;
@@ -19,23 +19,23 @@ use super::names::Names;
 use super::register::Registration;
 use super::value::{Builtin, Value, Why};
 
-/// How many statements and loop turns are followed.
+/// Most statements and loop turns that are followed.
 const MOST_STEPS: usize = 100_000;
-/// How deep calls of functions of the file are followed.
+/// Deepest nesting of calls of functions of the file.
 const DEEPEST_CALL: usize = 20;
 
-/// What became of a piece of the file, in its order.
+/// What a piece of the file became, in the order of the file.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// A call of `RegisterWatch` and what is known of it.
+    /// A call of `RegisterWatch` with what is known of it.
     Watch(Box<Registration>),
-    /// A piece that may register watches, but nobody can say which.
+    /// A piece that may register watches that cannot be determined.
     Left { range: TextRange, why: Why },
-    /// A piece that did something else than registering a watch.
+    /// A piece that registers no watch.
     Note { range: TextRange, what: String },
 }
 
-/// How a block of statements ended.
+/// How control left a block of statements.
 pub(super) enum Flow<'a> {
     Next,
     Break,
@@ -43,13 +43,13 @@ pub(super) enum Flow<'a> {
     Return(Value<'a>),
 }
 
-/// The state of following a file.
+/// The state of the interpreter.
 pub(super) struct Script<'a> {
     pub(super) source: &'a str,
     pub(super) lines: Lines<'a>,
-    /// Places that are no Python 3, with the parser's message.
+    /// Syntax errors, with the parser's message.
     errors: Vec<(TextRange, String)>,
-    /// Names; the last is the innermost function's.
+    /// Scopes; the last one is the innermost function's.
     pub(super) scopes: Vec<BTreeMap<String, Value<'a>>>,
     pub(super) items: Vec<Item>,
     steps: usize,
@@ -77,17 +77,17 @@ impl<'a> Script<'a> {
         ]
         .map(|(name, builtin)| (name.to_owned(), Value::Builtin(builtin)))
         .into();
-        // The old program's own constants were these numbers, and it compared nothing else.
+        // The old program defined these constants as numbers, and compared nothing but the number.
         for (name, number) in [("QUEUE", 1), ("PARALLEL", 2), ("DISCARD", 3), ("WATCH_DATA", 1)] {
             names.insert(name.into(), Value::Int(number));
         }
         names.insert("WATCH_CHILDREN".into(), Value::Int(2));
-        // The namespace was also meant to be used as a module.
+        // The documentation also allows using the namespace as a module.
         names.insert("twitcher".into(), Value::Module("twitcher".into()));
         Self { source, lines: Lines::new(source), errors, scopes: vec![names], items: Vec::new(), steps: 0 }
     }
 
-    /// Follows the file.
+    /// Follows the whole file.
     pub(super) fn follow(&mut self, body: &'a [Stmt]) {
         let mut end = 0;
         for statement in body {
@@ -103,7 +103,7 @@ impl<'a> Script<'a> {
         self.gap(end, self.source.len());
     }
 
-    /// What the parser could make nothing of must not vanish.
+    /// Source that the parser rejected must not get lost.
     fn gap(&mut self, from: usize, to: usize) {
         let Some(text) = self.source.get(from..to) else { return };
         let mut offset = from;
@@ -119,9 +119,9 @@ impl<'a> Script<'a> {
         let Some((start, end)) = found else { return };
         let range = Lines::range(start, end);
         if self.source.get(start..end).is_some_and(|text| text.contains("RegisterWatch")) {
-            self.left(range, "it is no Python");
+            self.left(range, "it is not Python");
         } else {
-            self.items.push(Item::Note { range, what: "it is no Python 3".into() });
+            self.items.push(Item::Note { range, what: "it is not Python 3".into() });
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a> Script<'a> {
         Flow::Next
     }
 
-    /// Counts what is followed; false when it is enough.
+    /// Counts a step; false when the limit is reached.
     fn step(&mut self) -> bool {
         self.steps += 1;
         self.steps <= MOST_STEPS
@@ -149,7 +149,7 @@ impl<'a> Script<'a> {
     fn statement(&mut self, statement: &'a Stmt) -> Flow<'a> {
         if !self.step() {
             if self.steps == MOST_STEPS + 1 {
-                self.left(statement.range(), "there is more of this than is followed");
+                self.left(statement.range(), "it has more steps than are followed");
             }
             return Flow::Next;
         }
@@ -189,7 +189,7 @@ impl<'a> Script<'a> {
             Stmt::For(each) => return self.each(statement, each),
             Stmt::If(branch) => return self.branch(statement, branch),
             Stmt::Expr(expression) => {
-                // Documentation strings and a bare name do nothing.
+                // Documentation strings and bare names have no effect.
                 if !matches!(
                     *expression.value,
                     Expr::StringLiteral(_) | Expr::Name(_) | Expr::EllipsisLiteral(_)
@@ -213,8 +213,8 @@ impl<'a> Script<'a> {
             Stmt::Raise(_) => self.skip(statement, "it raises an error"),
             Stmt::Try(_) => self.skip(statement, "it is a `try`, and which way that goes is not known"),
             Stmt::Assert(_) => self.skip(statement, "it is an `assert`"),
-            Stmt::Global(_) | Stmt::Nonlocal(_) => self.skip(statement, "it reaches for a name outside"),
-            Stmt::IpyEscapeCommand(_) => self.skip(statement, "it is no Python"),
+            Stmt::Global(_) | Stmt::Nonlocal(_) => self.skip(statement, "it declares an outer name"),
+            Stmt::IpyEscapeCommand(_) => self.skip(statement, "it is not Python"),
         }
         Flow::Next
     }
@@ -238,7 +238,7 @@ impl<'a> Script<'a> {
         let mut broken = false;
         for item in items {
             if !self.step() {
-                self.left(statement.range(), "there is more of this than is followed");
+                self.left(statement.range(), "it has more steps than are followed");
                 return Flow::Next;
             }
             self.assign(&each.target, item);
@@ -276,7 +276,7 @@ impl<'a> Script<'a> {
         Flow::Next
     }
 
-    /// An expression for what it does.
+    /// An expression statement, evaluated for its effect.
     fn act(&mut self, expression: &'a Expr) {
         let before = self.items.len();
         let value = self.evaluate(expression);
@@ -304,7 +304,7 @@ impl<'a> Script<'a> {
     ) -> Value<'a> {
         let refuse = |what: &str| Value::unknown(format!("`{}()` {what}", function.name), line);
         if self.scopes.len() > DEEPEST_CALL {
-            return refuse("calls itself too often");
+            return refuse("recurses too deep");
         }
         let parameters = &function.parameters;
         let mut scope = BTreeMap::new();
@@ -331,7 +331,7 @@ impl<'a> Script<'a> {
             scope.insert(rest.name.to_string(), Value::dict(rest_of_names));
         }
         if positional.next().is_some() || !named.is_empty() {
-            return refuse("is called with arguments that it does not take");
+            return refuse("is called with unexpected arguments");
         }
         self.scopes.push(scope);
         let flow = self.block(&function.body);
@@ -343,7 +343,8 @@ impl<'a> Script<'a> {
     }
 }
 
-/// An error at a statement's very end is its own, one that ends where a statement begins is of the one before.
+/// An error at the very end of a statement belongs to it; one that ends where a statement begins belongs to the
+/// statement before.
 fn touches(error: TextRange, statement: TextRange) -> bool {
     error.start() <= statement.end()
         && (error.end() > statement.start() || error.start() == statement.start())

@@ -1,5 +1,5 @@
-//! What is not followed: what it sets or may change is not known from there on, and what may register a watch is
-//! left to a person.
+//! Skipped code: the names that it may change are unknown afterwards, and code that may register watches needs manual
+//! work.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use super::names::Names;
 use super::script::{Item, Script};
 use super::value::{Builtin, Value, Why};
 
-/// Functions of Python that run code which is not in this place: another file of watches, perhaps.
+/// Python functions that run code from elsewhere, possibly another file of watches.
 pub(super) const RUNS_CODE: [&str; 4] = ["exec", "execfile", "eval", "__import__"];
 
 impl<'a> Script<'a> {
@@ -20,7 +20,7 @@ impl<'a> Script<'a> {
         self.skip_because(statement, Why { text: why.into(), line });
     }
 
-    /// Does not follow a statement: what it sets or may change is not known from here on.
+    /// Skips a statement: the names that it may change are unknown afterwards.
     pub(super) fn skip_because(&mut self, statement: &'a Stmt, why: Why) {
         let mut names = Names::default();
         names.visit_stmt(statement);
@@ -42,7 +42,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Whether one of the names that are called registers a watch.
+    /// Whether a call of one of these names registers a watch.
     pub(super) fn may_register(&self, names: &Names) -> bool {
         names.called.iter().any(|name| {
             name == "RegisterWatch"
@@ -66,7 +66,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// Makes the contents of a list or dictionary unknown, whoever holds it.
+/// Marks the contents of a list or dictionary as unknown, under all of its names.
 pub(super) fn poison(value: &Value<'_>, why: &str, line: usize) {
     match value {
         Value::List(items) => *items.borrow_mut() = vec![Value::unknown(why, line)],

@@ -1,4 +1,4 @@
-//! Samples of old configurations: what each becomes, and that nothing of any file vanishes.
+//! Samples of old configurations: what each becomes, and that no part of any file gets lost.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ fn converted(source: &str) -> Converted {
     convert("old.twc", source).unwrap()
 }
 
-/// The tables of the result, one a line: what a watch file holds, apart from how it is written.
+/// The watch tables of the result, one a line, independent of their formatting.
 fn watches(source: &str) -> Vec<toml::Table> {
     let converted = converted(source);
     let table: toml::Table =
@@ -23,7 +23,7 @@ fn watches(source: &str) -> Vec<toml::Table> {
     watches
 }
 
-/// The single watch of a file that leaves nothing.
+/// The single watch of a file that converts completely.
 fn watch(source: &str) -> toml::Table {
     let found = watches(source);
     let [watch] = found.as_slice() else { panic!("{found:?}\n{}", converted(source).toml) };
@@ -35,7 +35,7 @@ fn expect(source: &str, fields: &str) {
     assert_eq!(watch(source), fields.parse::<toml::Table>().unwrap(), "{source}");
 }
 
-/// A file of which one block is left, with this in its reason.
+/// Checks that a file leaves one block, with this in its reason.
 fn leaves(source: &str, reason: &str) {
     let converted = converted(source);
     assert_eq!(converted.left, 1, "{source}\n{}", converted.toml);
@@ -43,7 +43,7 @@ fn leaves(source: &str, reason: &str) {
     let commented: Vec<&str> = converted.toml.lines().filter_map(|line| line.strip_prefix('#')).collect();
     assert!(commented.contains(&"[[watch]]"), "{}", converted.toml);
     assert!(converted.toml.contains("old.twc, line"), "{}", converted.toml);
-    // Taking the `#` from the block gives a watch again.
+    // Uncommenting the block gives a valid watch.
     let block: String = converted
         .toml
         .lines()
@@ -56,7 +56,7 @@ fn leaves(source: &str, reason: &str) {
 }
 
 #[test]
-fn the_smallest_watch() {
+fn a_minimal_watch_is_converted() {
     expect(
         "RegisterWatch(znode='/git/head', action=Exec('git pull'))",
         "key = '/git/head'\naction = 'git pull'",
@@ -64,7 +64,7 @@ fn the_smallest_watch() {
 }
 
 #[test]
-fn every_argument() {
+fn every_argument_is_converted() {
     expect(
         "RegisterWatch(znode='/a', action=Exec(['/bin/x', '-y']), pipe_stdin=False, run_on_load=False,\n\
          \x20 run_mode=DISCARD, description='Say \"hello\"', uid='www', gid=33, watch_type=WATCH_CHILDREN, timeout=90)",
@@ -83,7 +83,7 @@ fn every_argument() {
 }
 
 #[test]
-fn signals_by_name_and_number() {
+fn signals_are_converted_by_name_and_number() {
     for (signal, name) in [
         ("signal.SIGHUP", "HUP"),
         ("signal.SIGUSR2", "USR2"),
@@ -100,14 +100,14 @@ fn signals_by_name_and_number() {
         "from signal import SIGHUP as H\nRegisterWatch('/a', Exec('x'), notify_signal=H)",
         "key = '/a'\naction = 'x'\nnotify_signal = 'HUP'",
     );
-    // Outside of queue mode it had no documented meaning.
+    // In other modes it had no documented meaning.
     let source = "RegisterWatch('/a', Exec('x'), run_mode=PARALLEL, notify_signal=1)";
     assert!(!watch(source).contains_key("notify_signal"));
     assert!(converted(source).toml.contains("# notify_signal was left out"));
 }
 
 #[test]
-fn the_example_of_the_old_program() {
+fn the_example_of_the_old_program_is_converted() {
     let watch = watch(
         "# This command runs a script.\nRegisterWatch(\n    znode='/brady/test',\n    action=Exec('\\n'.join([\n        \
          'date > /tmp/out',\n        'cat >> /tmp/out',\n        ])))\n",
@@ -116,7 +116,7 @@ fn the_example_of_the_old_program() {
 }
 
 #[test]
-fn constants_are_put_together() {
+fn constant_expressions_are_evaluated() {
     for (written, means) in [
         ("'a' 'b'", "ab"),
         ("'a' + \"b\"", "ab"),
@@ -210,7 +210,7 @@ fn loops_and_functions_of_the_file_are_followed() {
 }
 
 #[test]
-fn helpers_pass_on_what_they_are_given() {
+fn functions_pass_on_their_arguments() {
     expect(
         "def watch(znode, *words, **more):\n  RegisterWatch(znode=znode, action=Exec(list(words)), **more)\n\
          watch('/a', 'x', 'y', uid='www', timeout=5)",
@@ -227,7 +227,7 @@ fn a_sorted_dictionary_is_followed() {
     let keys: Vec<_> =
         found.iter().map(|watch| (watch["key"].as_str().unwrap(), watch["uid"].as_str())).collect();
     assert_eq!(keys, [("/a", Some("u1")), ("/b", Some("u2"))]);
-    // Here Python would go on and compare what stands behind.
+    // Python would go on and compare the second elements.
     leaves(
         "for a, b in sorted([('a', 2), ('a', 1)]):\n  RegisterWatch(znode='/' + a, action=Exec('x'))",
         "list is not known",
@@ -235,7 +235,7 @@ fn a_sorted_dictionary_is_followed() {
 }
 
 #[test]
-fn what_the_daemon_would_refuse_is_left() {
+fn a_watch_that_the_daemon_would_refuse_is_left() {
     leaves("RegisterWatch(znode='relative/path', action=Exec('x'))", "a key of this store begins with `/`");
     leaves("RegisterWatch(znode='/a/', action=Exec('x'))", "does not end with `/`");
     leaves("RegisterWatch(znode='/a//b', action=Exec('x'))", "no empty segment");
@@ -243,13 +243,13 @@ fn what_the_daemon_would_refuse_is_left() {
 }
 
 #[test]
-fn code_of_another_place_is_left() {
+fn code_from_another_file_is_left() {
     leaves("execfile('common.twc')", "`execfile` runs code that is not followed");
     leaves("exec(open('common.twc').read())", "`exec` runs code that is not followed");
 }
 
 #[test]
-fn every_turn_of_a_loop_is_left_by_itself() {
+fn every_turn_of_a_loop_gets_a_block_of_its_own() {
     let converted = converted("for a in ['/a', '/b', '/c']:\n  RegisterWatch(znode=a, action=lambda: None)");
     assert_eq!((converted.translated, converted.left), (0, 3), "{}", converted.toml);
     for key in ["/a", "/b", "/c"] {
@@ -259,7 +259,7 @@ fn every_turn_of_a_loop_is_left_by_itself() {
 }
 
 #[test]
-fn accounts_that_were_looked_up_are_named() {
+fn accounts_that_were_looked_up_are_written_by_name() {
     expect(
         "import pwd, grp\nRegisterWatch('/a', Exec('x'), uid=pwd.getpwnam('www').pw_uid, gid=grp.getgrnam('adm')[2])",
         "key = '/a'\naction = 'x'\nuid = 'www'\ngid = 'adm'",
@@ -267,7 +267,7 @@ fn accounts_that_were_looked_up_are_named() {
 }
 
 #[test]
-fn what_only_python_can_do_is_left_with_its_reason() {
+fn code_that_only_python_can_run_is_left_with_its_reason() {
     for (source, reason) in [
         ("RegisterWatch('/a', lambda: open('/tmp/x', 'w').write('y'))", "it is a lambda"),
         ("RegisterWatch('/a', action=lambda: os.system('x'))", "it is a lambda"),
@@ -281,23 +281,23 @@ fn what_only_python_can_do_is_left_with_its_reason() {
         ("import os\nRegisterWatch('/a', Exec('x'), uid=os.getuid())", "`uid` is not known"),
         ("RegisterWatch('/a', Exec(open('/etc/x').read()))", "`open` is not set in this file"),
         ("x = foo()\nRegisterWatch('/a', Exec(x))", "(line 1)"),
-        ("RegisterWatch('/a')", "it has no `action`"),
-        ("RegisterWatch(action=Exec('x'))", "it has no `znode`"),
-        ("RegisterWatch(znode='', action=Exec('x'))", "is no key"),
+        ("RegisterWatch('/a')", "`action` is missing"),
+        ("RegisterWatch(action=Exec('x'))", "`znode` is missing"),
+        ("RegisterWatch(znode='', action=Exec('x'))", "is not a key"),
         ("RegisterWatch('/a', Exec('x'), colour='red')", "no argument `colour`"),
         ("RegisterWatch('/a', Exec('x'), znode='/b')", "`znode` is given twice"),
-        ("RegisterWatch('/a', Exec('x'), uid=-1)", "`uid` is a whole number"),
+        ("RegisterWatch('/a', Exec('x'), uid=-1)", "`uid` is an integer"),
         ("RegisterWatch('/a', Exec('x'), timeout=0)", "above 0"),
         ("RegisterWatch('/a', Exec('x'), timeout='5')", "`timeout` is a string"),
-        ("RegisterWatch('/a', Exec('x'), run_mode='QUEUE')", "to be QUEUE"),
-        ("RegisterWatch('/a', Exec('x'), run_mode=7)", "to be QUEUE"),
+        ("RegisterWatch('/a', Exec('x'), run_mode='QUEUE')", "expected QUEUE"),
+        ("RegisterWatch('/a', Exec('x'), run_mode=7)", "expected QUEUE"),
         ("RegisterWatch('/a', Exec('x'), notify_signal=64)", "1 to 31"),
         ("RegisterWatch('/a', Exec('x'), pipe_stdin='no')", "True or False"),
         ("RegisterWatch('/a', Exec(''))", "`action` is empty"),
         ("RegisterWatch('/a', Exec([]))", "not a list"),
         ("RegisterWatch('/a', Exec(['x', 1]))", "not a list"),
         ("RegisterWatch('/a', Exec('a\\0b'))", "NUL"),
-        ("RegisterWatch('/a', 7)", "`action` is a whole number"),
+        ("RegisterWatch('/a', 7)", "`action` is an integer"),
         ("import glob\nfor f in glob.glob('*'):\n  RegisterWatch(f, Exec('x'))", "its list is not known"),
         (
             "import os\nif os.path.exists('/x'):\n  RegisterWatch('/a', Exec('x'))",
@@ -328,7 +328,7 @@ fn what_only_python_can_do_is_left_with_its_reason() {
 }
 
 #[test]
-fn a_block_that_is_left_shows_its_source_and_what_is_known() {
+fn a_block_that_is_left_shows_its_source_and_the_known_fields() {
     insta::assert_snapshot!(
         converted(
             "import logging\n\n# Writes a stamp.\ndef stamp():\n  open('/tmp/stamp', 'w').write('x')\n\n\
@@ -350,13 +350,13 @@ fn the_rest_of_a_file_with_python_2_is_still_translated() {
 }
 
 #[test]
-fn a_comment_is_taken_over_once() {
+fn a_comment_is_copied_once() {
     let source = "# Nodes.\nfor n in 'ab':\n  # One of them.\n  RegisterWatch('/' + n, Exec('x'))\n";
     assert_eq!(converted(source).toml.matches("# One of them.").count(), 1);
 }
 
 #[test]
-fn files_that_only_nest_or_only_loop_end() {
+fn nesting_and_loops_are_bounded() {
     for source in [
         "(".repeat(250_000),
         "-".repeat(250_000) + "1",
@@ -378,7 +378,7 @@ fn files_that_only_nest_or_only_loop_end() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_says_so() {
+fn a_file_that_cannot_be_read_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("no.twc");
     assert!(super::run(&missing).unwrap_err().to_string().starts_with("cannot read "));
@@ -393,9 +393,9 @@ fn a_file_that_cannot_be_read_says_so() {
     assert_eq!(super::run(&good).unwrap().translated, 1);
 }
 
-/// What comes out is what the daemon reads: nothing in it is unknown to a watch file.
+/// The daemon reads every converted file without unknown fields.
 #[test]
-fn the_daemon_reads_what_comes_out() {
+fn the_daemon_reads_every_converted_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.toml");
     for source in [
@@ -407,7 +407,7 @@ fn the_daemon_reads_what_comes_out() {
         "RegisterWatch('/a', lambda: 1)\nRegisterWatch('/b', Exec('x'))",
     ] {
         if source.contains("root") && !nix::unistd::geteuid().is_root() {
-            eprintln!("left out, for only root may run an action as somebody else: {source}");
+            eprintln!("skipped, only root may run an action as another user: {source}");
             continue;
         }
         std::fs::write(&path, converted(source).toml).unwrap();
@@ -419,7 +419,7 @@ fn the_daemon_reads_what_comes_out() {
     }
 }
 
-/// A Python literal for any text that TOML can hold as well.
+/// A Python literal for any text that TOML can hold.
 fn literal(text: &str) -> String {
     let mut result = String::from("u'");
     for c in text.chars() {
@@ -433,9 +433,9 @@ fn literal(text: &str) -> String {
 }
 
 proptest! {
-    /// What a string says survives both languages, whatever it holds.
+    /// Any string comes through both languages unchanged.
     #[test]
-    fn strings_survive(text in "\\PC*|[\\x01-\\x7f'\"\\\\]{1,40}", words in prop::collection::vec("[^\0]{0,12}", 1..5)) {
+    fn strings_come_through_unchanged(text in "\\PC*|[\\x01-\\x7f'\"\\\\]{1,40}", words in prop::collection::vec("[^\0]{0,12}", 1..5)) {
         prop_assume!(!text.trim().is_empty() && !words[0].trim().is_empty());
         let list = words.iter().map(|word| literal(word)).collect::<Vec<_>>().join(", ");
         let source = format!(
@@ -450,15 +450,15 @@ proptest! {
         prop_assert_eq!(back, words);
     }
 
-    /// No text makes it fail, and the result is always TOML.
+    /// Conversion never fails on any text, and the result is always TOML.
     #[test]
     fn any_text_gives_toml(source in "(?s).{0,300}") {
         converted(&source).toml.parse::<toml::Table>().unwrap();
     }
 
-    /// Of a good file with a broken line in it, every call is either a watch or shown as left.
+    /// In a good file with one broken line, every call becomes a watch or is shown as left.
     #[test]
-    fn nothing_vanishes(
+    fn no_call_gets_lost(
         pieces in prop::collection::vec(
             prop_oneof![
                 Just("print 'x'"), Just("x = 0777"), Just(")"), Just("]"), Just("'"), Just("if x"), Just("def f("),
@@ -471,7 +471,7 @@ proptest! {
     ) {
         let source = pieces.join("\n") + "\n";
         let converted = converted(&source);
-        // Each line with a call is either one of the watches or quoted; quoted lines hold it once per block.
+        // Each line with a call is one of the watches or is quoted; a block quotes it once.
         let quoted: std::collections::BTreeSet<usize> = quoted_lines(&converted.toml);
         let calls: Vec<usize> = (1..).zip(&pieces).filter(|(_, piece)| piece.contains("RegisterWatch") && !piece.starts_with('#'))
             .map(|(line, _)| line).collect();

@@ -1,19 +1,19 @@
-//! Strings of the old language: methods, `%`, `format`, and literals that Python 2 reads otherwise.
+//! Strings of the old language: methods, `%`, `format`, and literals that Python 2 reads differently.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "what is not named is not known, which is also the answer for what a later parser adds"
+    reason = "anything not listed is unknown, including what a later parser adds"
 )]
 
 use super::value::Value;
 
-/// Longest string that is built; a configuration needs less, and `'a' * 10**9` is not followed.
+/// Longest string that is built, so that `'a' * 10**9` is not evaluated.
 pub(super) const LONGEST: usize = 1 << 20;
 
 /// What is wrong, as half a sentence.
 pub(super) type Refusal = String;
 
-/// What `str(value)` gives.
+/// What `str(value)` returns.
 pub(super) fn show(value: &Value<'_>) -> Result<String, Refusal> {
     match value {
         Value::Str(text) => Ok(text.to_string()),
@@ -34,8 +34,8 @@ pub(super) fn show(value: &Value<'_>) -> Result<String, Refusal> {
     }
 }
 
-/// Whether the literal, as it is written, means something else to Python 2: bytes beyond ASCII written as
-/// numbers, and `\u`, which was no escape there.
+/// Whether Python 2 reads the literal differently: numeric escapes beyond ASCII, and `\u`, which was no escape in
+/// its byte strings.
 pub(super) fn differs_in_python_2(literal: &str) -> bool {
     let prefix: String =
         literal.chars().take_while(|c| *c != '"' && *c != '\'').map(|c| c.to_ascii_lowercase()).collect();
@@ -99,7 +99,7 @@ pub(super) fn percent(template: &str, values: &Value<'_>) -> Result<String, Refu
         }
         let value = match &name {
             Some(name) => entry(values, name)?,
-            None => next.next().cloned().ok_or("a template has more places than values")?,
+            None => next.next().cloned().ok_or("a template has too few values")?,
         };
         let text = match (kind, &value) {
             ('s', value) | ('d' | 'i', value @ Value::Int(_)) => show(value)?,
@@ -109,7 +109,7 @@ pub(super) fn percent(template: &str, values: &Value<'_>) -> Result<String, Refu
         pad(&mut result, &text, &width, kind != 's')?;
     }
     if next.next().is_some() && !matches!(values, Value::Dict(_)) {
-        return Err("a template has fewer places than values".into());
+        return Err("a template has too many values".into());
     }
     bounded(result)
 }
@@ -121,7 +121,7 @@ fn entry<'a>(values: &Value<'a>, name: &str) -> Result<Value<'a>, Refusal> {
     found.map(|(_, value)| value.clone()).ok_or_else(|| format!("a dictionary has no `{name}`"))
 }
 
-/// Python's minimal width: `5`, `-5`, `05`; strings go to the right unless `-`.
+/// Python's minimal width: `5`, `-5`, `05`; strings are right-aligned unless it begins with `-`.
 fn pad(result: &mut String, text: &str, width: &str, number: bool) -> Result<(), Refusal> {
     let left = width.starts_with('-');
     let digits = width.trim_start_matches('-');
@@ -146,7 +146,7 @@ fn pad(result: &mut String, text: &str, width: &str, number: bool) -> Result<(),
     Ok(())
 }
 
-/// `template.format(…)`, without attributes, indexes and format specifications other than a width of digits.
+/// `template.format(…)`, without attributes, indexes and format specifications except a width in digits.
 pub(super) fn format<'a>(
     template: &str,
     positional: &[Value<'a>],
@@ -185,7 +185,7 @@ pub(super) fn format<'a>(
     bounded(result)
 }
 
-/// `text.name(arguments)` for the methods that configurations use. `None`: no such method here.
+/// `text.name(arguments)` for the methods that configurations use. `None`: unsupported method.
 pub(super) fn method<'a>(
     text: &str,
     name: &str,
@@ -234,7 +234,7 @@ pub(super) fn join(text: &str, items: &[Value<'_>]) -> Result<String, Refusal> {
     Ok(result)
 }
 
-/// Refuses what would grow out of hand.
+/// Refuses results above the size limit.
 pub(super) fn bounded_product(length: usize, times: usize) -> Result<(), Refusal> {
     match length.checked_mul(times) {
         Some(length) if length <= LONGEST => Ok(()),

@@ -1,4 +1,4 @@
-//! Values of the old configuration language that can be known without running it, and why others cannot.
+//! Values that can be known without running the old configuration, and why others cannot.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use ruff_python_ast::StmtFunctionDef;
 
-/// How deep lists in lists are compared.
+/// Deepest nesting at which lists are compared.
 const DEEPEST_LIST: usize = 50;
 
-/// Why a value is not known, as half a sentence, with the line (from 1) where that began.
+/// Why a value is unknown, as half a sentence, with the line (from 1) where that began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Why {
     pub(super) text: String,
@@ -22,7 +22,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// What `Exec` was given.
+/// The argument of `Exec`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
     /// A string for the shell.
@@ -31,7 +31,7 @@ pub(super) enum Command {
     Program(Vec<String>),
 }
 
-/// A function of the language itself.
+/// A built-in function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Builtin {
     RegisterWatch,
@@ -48,11 +48,11 @@ pub(super) enum Builtin {
     Reversed,
     Enumerate,
     Zip,
-    /// `print`, and what else only speaks.
+    /// `print`, and other functions that only write output.
     Print,
 }
 
-/// A value. Lists and dictionaries are shared as in Python: two names may mean the same one.
+/// A value. Lists and dictionaries are shared as in Python: two names may refer to the same one.
 #[derive(Debug, Clone)]
 pub(super) enum Value<'a> {
     None,
@@ -66,7 +66,7 @@ pub(super) enum Value<'a> {
     Exec(Rc<Command>),
     Builtin(Builtin),
     Function(&'a StmtFunctionDef),
-    /// An imported module, or a name of one, in dots: `os.path`.
+    /// An imported module, or a dotted name in one: `os.path`.
     Module(Rc<str>),
     /// `pwd.getpwnam(NAME)`, `grp.getgrnam(NAME)`.
     Account(Rc<str>),
@@ -94,12 +94,12 @@ impl Value<'_> {
         Self::Unknown(Rc::new(Why { text: text.into(), line }))
     }
 
-    /// The word for this kind of value in a message.
+    /// The word for this kind of value in messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::None => "None",
-            Self::Bool(_) => "a truth value",
-            Self::Int(_) => "a whole number",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) => "an integer",
             Self::Float(_) => "a fraction",
             Self::Str(_) => "a string",
             Self::List(_) => "a list",
@@ -107,13 +107,13 @@ impl Value<'_> {
             Self::Dict(_) => "a dictionary",
             Self::Exec(_) => "an Exec()",
             Self::Builtin(_) | Self::Function(_) => "a function",
-            Self::Module(_) => "something out of a module",
+            Self::Module(_) => "a name of a module",
             Self::Account(_) => "an account",
             Self::Unknown(_) => "not known",
         }
     }
 
-    /// Whether Python takes it for true; `None` where that is not known.
+    /// Python's truth value; `None` if unknown.
     pub(super) fn truth(&self) -> Option<bool> {
         match self {
             Self::None => Some(false),
@@ -129,12 +129,12 @@ impl Value<'_> {
         }
     }
 
-    /// What `==` says; `None` where that is not known.
+    /// The result of `==`; `None` if unknown.
     pub(super) fn equals(&self, other: &Self) -> Option<bool> {
         self.equals_below(other, 0)
     }
 
-    /// Whether it can be compared with anything at all.
+    /// Whether `==` has a known result.
     fn is_plain(&self) -> bool {
         match self {
             Self::None
@@ -154,7 +154,7 @@ impl Value<'_> {
         }
     }
 
-    /// A list may hold itself, so that the depth has a bound.
+    /// A list may contain itself, so the depth is bounded.
     fn equals_below(&self, other: &Self, depth: usize) -> Option<bool> {
         if depth > DEEPEST_LIST || !self.is_plain() || !other.is_plain() {
             return None;
@@ -172,8 +172,8 @@ impl Value<'_> {
         }
     }
 
-    /// The number that it is, True being 1.
-    #[expect(clippy::cast_precision_loss, reason = "used for comparing only, where small numbers occur")]
+    /// Its value as a number; True is 1.
+    #[expect(clippy::cast_precision_loss, reason = "only used for comparisons of small numbers")]
     pub(super) fn number(&self) -> Option<f64> {
         match self {
             Self::Bool(value) => Some(f64::from(u8::from(*value))),

@@ -1,7 +1,7 @@
-//! Watches without a daemon, as in `twitcher watch`: the same live watches with an empty ledger in memory, until
-//! the first run (`once`) or a signal.
+//! Watches without a daemon, as in `twitcher watch`: the same live watches with an empty ledger in memory, until the first
+//! run (`once`) or a signal.
 //!
-//! Not here: what the command line means; that is `cli`'s.
+//! Not here: the meaning of the command line, which belongs to `cli`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use crate::store::etcd::Begin;
 use crate::store::{LinkState, Store, StoreError, StoreFiles, StoreSpec, etcd};
 use crate::watch::{Outcome, RunMode, SignalNumber, State, Target, Version, WatchSpec};
 
-/// How long is waited before etcd is asked again for an old revision.
+/// Delay before etcd is asked again for an old revision.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What is watched without a daemon.
+/// Watches to run without a daemon.
 #[derive(Debug)]
 pub struct AdHoc {
-    /// The watches, each with a name of its own; all of this store.
+    /// The watches, each with its own name; all on this store.
     pub watches: Vec<WatchSpec>,
-    /// Where their keys are.
+    /// The store.
     pub store: StoreSpec,
     /// End when each watch has had its first run.
     pub once: bool,
@@ -45,7 +45,7 @@ pub enum End {
     Signalled(SignalNumber),
 }
 
-/// Watches until it ends. Standard output and error are the actions'; the log must be set up already.
+/// Watches until it ends. Standard output and error belong to the actions; the log must already be set up.
 pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
     let mut signals = Signals::of_watch()?;
     let runs = Arc::new(Runs::ad_hoc(jiff::Timestamp::now()));
@@ -90,14 +90,14 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
         tokio::select! {
             ended = tasks.join_next() => match ended {
                 Some(Ok(_)) => {}
-                Some(Err(error)) => tracing::error!("a watch met a fault in twitcher itself: {error}"),
+                Some(Err(error)) => tracing::error!("a watch failed through a bug in twitcher: {error}"),
                 None => break,
             },
             Received { number, .. } = signals.next() => {
                 let impatient = signalled.is_some() && is_typed(number);
                 signalled.get_or_insert(number);
                 for live in &lives {
-                    // Each run is sent TERM, and KILL after `kill_after`.
+                    // Each run gets TERM, and KILL after `kill_after`.
                     live.tell(Event::Stop { deadline: Instant::now() });
                     if impatient {
                         live.tell(Event::Kill);
@@ -163,7 +163,7 @@ async fn before_newest(ad_hoc: &AdHoc, count: u32) -> Result<i64, StoreError> {
     Ok(revisions.last().map_or(present, |first| first - 1))
 }
 
-/// Whether somebody at a terminal sends it: twice, where waiting took too long.
+/// Whether a user at a terminal sends it: a second one kills at once.
 fn is_typed(signal: SignalNumber) -> bool {
     [libc::SIGINT, libc::SIGQUIT].contains(&signal.0)
 }
@@ -177,7 +177,7 @@ impl Drop for Reports {
     }
 }
 
-/// Says that a store is back, for those who were told that it is gone and see warnings only.
+/// Logs as a warning that a store is back, for users who saw the warning about its loss and no info messages.
 async fn report_recovery(store: Store) {
     let mut health = store.health();
     let mut down = false;
@@ -202,7 +202,7 @@ async fn before(store: &Store, spec: &Arc<WatchSpec>, revision: i64) -> Handover
     Handover { spec: Arc::clone(spec), newest: Some(state), unserved, fleet: None }
 }
 
-/// Whether a state is another than at a revision. Deletions below a tree show in nothing but the comparison.
+/// Whether a state differs from that at a revision. Only the comparison shows deletions below a tree.
 async fn changed_since(store: &StoreSpec, target: &Target, revision: i64, state: &State) -> bool {
     if matches!(state.version, Version::Revision(seen) if seen > revision) {
         return true;
@@ -223,7 +223,7 @@ async fn changed_since(store: &StoreSpec, target: &Target, revision: i64, state:
             }
             Err(error) => {
                 if attempt == 0 {
-                    tracing::warn!("cannot ask for revision {revision}, and try again: {error}");
+                    tracing::warn!("cannot read revision {revision}, trying again: {error}");
                 }
                 attempt += 1;
                 tokio::time::sleep(AGAIN).await;

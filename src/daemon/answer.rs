@@ -1,5 +1,5 @@
-//! What clients and scrapers are answered. The loop goes on at once; whoever has to wait for the watches does
-//! so in a task of its own.
+//! Answers clients and scrapers. The loop continues at once; a request that must wait for the watches does so in its own
+//! task.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use crate::metrics::{self, Own};
 use crate::policy::Control;
 use crate::status::{DaemonStatus, Explanation, FileState, FileStatus, History, StoreState, StoreStatus};
 use crate::store::LinkState;
+use crate::watch::RunRecord;
 
 /// How long an answer waits for the ledger's disk.
 const KEPT: Duration = Duration::from_secs(1);
@@ -30,15 +31,7 @@ impl Daemon {
                 Ok(report) => Reply::Pieces(report.pieces()),
                 Err(error) => Answer::Error(error).into(),
             })),
-            Request::History { name } => {
-                let disabled = self.supervisor.disabled_watch(&name).is_some();
-                let known = if disabled { Ok(()) } else { self.known(&name).map(drop) };
-                let found = known.map(|()| {
-                    let entry = self.runs.ledger().entry(&name).unwrap_or_default();
-                    History { watch: name.clone(), runs: entry.history.into_iter().collect() }
-                });
-                drop(answer.send(found.map_or_else(Answer::Error, |history| done(&history)).into()));
-            }
+            Request::History { name, run } => self.history(&name, run, answer),
             Request::Explain { name } => match self.known(&name) {
                 Ok(live) => {
                     let explained = live.begin_ask(Event::Explain);
@@ -70,6 +63,7 @@ impl Daemon {
             Request::Trigger { name, cached: true } => {
                 self.order(&name, PATIENCE, Event::TriggerCached, answer);
             }
+            Request::Release { name } => self.control(&name, Control::Release, answer),
             Request::Resume { name } => self.control(&name, Control::Resume, answer),
             Request::Pause { name, seconds } => match seconds.map(Duration::try_from_secs_f64).transpose() {
                 Ok(length) => {
@@ -81,14 +75,68 @@ impl Daemon {
                 }
             },
             Request::Reload => self.loading.ask(super::loading::Extent::Everything, Some(answer)),
+            Request::Rehearse => self.loading.rehearse(answer),
+            Request::Preview { name, cached } => self.preview(&name, cached, answer),
         }
+    }
+
+    /// Answers with the last runs of a watch, which are read from disk; or with one of them and its whole output.
+    fn history(&self, name: &str, run: Option<String>, answer: oneshot::Sender<Reply>) {
+        let disabled = self.supervisor.disabled_watch(name).map(|definition| &definition.spec);
+        let spec = disabled.map_or_else(|| self.known(name).map(|live| &live.spec), Ok);
+        let watch = match spec {
+            Ok(spec) => spec.name.clone(),
+            Err(error) => {
+                let _ = answer.send(Answer::Error(error).into());
+                return;
+            }
+        };
+        let ledger = self.runs.ledger().clone();
+        tokio::spawn(async move {
+            let (reader, name) = (ledger.clone(), watch.clone());
+            let read = tokio::task::spawn_blocking(move || reader.history(&name));
+            let mut runs = match timeout(PATIENCE, read).await {
+                Ok(Ok(runs)) => runs,
+                // A disk that hangs keeps back only what is nowhere else.
+                Ok(Err(_)) | Err(_) => {
+                    ledger.read(watch.as_str(), |entry| entry.history.iter().cloned().collect())
+                }
+            };
+            match run {
+                Some(id) => runs.retain(|run| *run.run.0 == *id),
+                None => runs = runs.into_iter().map(RunRecord::shortened).collect(),
+            }
+            drop(answer.send(done(&History { watch: watch.to_string(), runs }).into()));
+        });
+    }
+
+    /// Answers with what a trigger would run.
+    fn preview(&self, name: &str, cached: bool, answer: oneshot::Sender<Reply>) {
+        let live = match self.known(name) {
+            Ok(live) => live,
+            Err(error) => {
+                let _ = answer.send(Answer::Error(error).into());
+                return;
+            }
+        };
+        let previewed = live.begin_ask(|answer| Event::Preview { cached, answer });
+        let name = name.to_owned();
+        tokio::spawn(async move {
+            let answered = match timeout(READ_WITHIN + PATIENCE, previewed).await {
+                Ok(Ok(Ok(preview))) => done(&preview),
+                Ok(Ok(Err(why))) => Answer::Error(why),
+                Ok(Err(_)) => gone(&name),
+                Err(_) => Answer::Error(format!("{name}: {HANGS}")),
+            };
+            drop(answer.send(answered.into()));
+        });
     }
 
     fn control(&self, name: &str, control: Control, answer: oneshot::Sender<Reply>) {
         self.order(name, PATIENCE, |answer| Event::Control(control, answer), answer);
     }
 
-    /// Tells a watch what an operator asks of it, and passes its sentence on.
+    /// Sends an operator's request to a watch, and passes its answer on.
     fn order(
         &self,
         name: &str,
@@ -107,10 +155,12 @@ impl Daemon {
         let (name, ledger) = (name.to_owned(), self.runs.ledger().clone());
         tokio::spawn(async move {
             let answered = match timeout(patience, controlled).await {
-                // Who was told that a watch is paused may count on it, also when the daemon is killed.
+                // A client that was told that a watch is paused relies on it, even if the daemon is killed.
                 Ok(Ok(Ok(sentence))) => {
                     match tokio::task::spawn_blocking(move || ledger.wait_until_written(KEPT)).await {
-                        Ok(Err(unwritten)) => done(&format!("{sentence}; for now, because {unwritten}")),
+                        Ok(Err(unwritten)) => {
+                            done(&format!("{sentence}, but not across a restart: {unwritten}"))
+                        }
                         Ok(Ok(())) | Err(_) => done(&sentence),
                     }
                 }
@@ -128,7 +178,7 @@ impl Daemon {
             Probe::Ready(answer) => drop(answer.send(self.ready())),
             Probe::Metrics(answer) => {
                 let own = self.own();
-                // Without a name there is nothing that could be unknown.
+                // Without a name no name can be unknown.
                 let Ok(report) = self.report(None) else { return };
                 tokio::spawn(async move {
                     let _ = answer.send(metrics::render(&report.status().await, &own));
@@ -154,8 +204,22 @@ impl Daemon {
         })
     }
 
-    /// Why there is no watch of this name: the file that would define it, by its stem, may be broken.
+    /// Why there is no watch of this name: it may be for other hosts, or the file that would define it, by its stem, may
+    /// be broken.
     fn unknown(&self, name: &str) -> String {
+        let elsewhere = |file: &&crate::config::FileReport| {
+            file.elsewhere.iter().any(|watch| watch.name.as_str() == name)
+        };
+        if let Some(file) = self.files.iter().find(elsewhere) {
+            let hosts: Vec<&str> = file
+                .elsewhere
+                .iter()
+                .filter(|watch| watch.name.as_str() == name)
+                .map(|watch| &*watch.hosts)
+                .collect();
+            let (hosts, host, path) = (hosts.join(" or "), &self.settings.machine.host, file.path.display());
+            return format!("{name} is for hosts {hosts}: this host is {host} ({path})");
+        }
         let broken = self.files.iter().filter(|file| file.state != Loaded::Loaded);
         for file in broken {
             let stem = file.path.file_stem().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
@@ -180,7 +244,7 @@ impl Daemon {
         Some(format!("{path} is {state}, so its last valid version stays in effect: {}", told(problem)))
     }
 
-    /// Everything, or one watch, still to be asked.
+    /// Status of all watches, or one, before they are asked.
     fn report(&self, name: Option<&str>) -> Result<Report, String> {
         let watches = if let Some(name) = name {
             let disabled = self.supervisor.disabled_watch(name).cloned().map(Shown::Disabled);
@@ -211,7 +275,7 @@ impl Daemon {
         }
     }
 
-    /// What the daemon cannot do at the moment.
+    /// What the daemon cannot do at present.
     fn complaints(&self) -> Vec<String> {
         let ledger = self.runs.ledger().complaint();
         let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
@@ -265,7 +329,7 @@ pub(super) fn done(value: &impl Serialize) -> Answer {
 
 fn disabled_sentence(name: &str, definition: &Definition) -> String {
     let file = definition.file.display();
-    format!("{name} is disabled: {file} says `enabled = false`; take that out to let it run")
+    format!("{name} is disabled: {file} says `enabled = false`; remove that line to enable it")
 }
 
 fn gone(name: &str) -> Answer {

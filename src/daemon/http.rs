@@ -1,7 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz` on `http_listen`.
 //!
-//! Anyone who reaches the port may connect. So few connections are open at once, each short and for one request, and
-//! silent clients cost the daemon no descriptors that its watches need (promise P4).
+//! Anyone who reaches the port may connect. So only few connections are open at once, each short and for one request, and
+//! silent clients use up no descriptors that the watches need (promise P4).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,28 +20,28 @@ use tokio::time::Instant;
 
 use crate::control::ConnectionLimit;
 
-/// Connections that are served at once; more wait in the kernel, where they cost no descriptor.
+/// Connections served at once; further ones wait in the kernel, where they cost no descriptor.
 const CONNECTIONS: usize = 64;
-/// How long a client may take to say what it wants …
+/// How long a client may take to send its request …
 const ASKING: Duration = Duration::from_secs(5);
-/// … and the whole of its visit may take.
+/// … and how long its connection may last.
 const VISIT: Duration = Duration::from_secs(30);
 
-/// What a scraper asks the daemon's own loop, so that an answer proves that the loop turns.
+/// A scraper's request to the daemon's loop, so that an answer proves that the loop runs.
 #[derive(Debug)]
 pub(super) enum Probe {
     /// The metrics page.
     Metrics(oneshot::Sender<String>),
-    /// Why the daemon is not ready, if it is not.
+    /// Why the daemon is not ready, if so.
     Ready(oneshot::Sender<Result<(), String>>),
-    /// Whether the loop turns.
+    /// Whether the loop runs.
     Health(oneshot::Sender<()>),
 }
 
-/// How old a metrics page may be that is served again.
+/// The longest time for which a metrics page is reused.
 const METRICS_AGE: Duration = Duration::from_secs(1);
 
-/// How often a port that is taken is tried again.
+/// How often binding a taken port is retried.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// The listener, or the attempts to open it. Dropping it closes it.
@@ -85,7 +85,7 @@ async fn bind(listen: SocketAddr, complaint: &watch::Sender<Option<String>>) -> 
             }
             Err(error) => {
                 let text = format!(
-                    "/metrics, /healthz and /readyz are not served: cannot listen on {listen}: {error}; it is tried again every {} s; free the port, or set http_listen in twitcher.conf to another address and restart the daemon",
+                    "/metrics, /healthz and /readyz are not served: cannot listen on {listen}: {error}; retrying every {} s; free the port, or set http_listen in twitcher.conf to another address and restart the daemon",
                     RETRY.as_secs()
                 );
                 if complaint.send_replace(Some(text.clone())).is_none() {
@@ -112,7 +112,7 @@ async fn accept(listener: TcpListener, probes: mpsc::Sender<Probe>) {
 async fn serve(stream: TcpStream, router: Router) {
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().keep_alive(false).timer(TokioTimer::new()).header_read_timeout(ASKING);
-    // Fails where the client goes away, or makes no sense.
+    // Fails if the client disconnects or sends an invalid request.
     let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
 }
 
@@ -131,8 +131,8 @@ async fn ask<T>(probes: mpsc::Sender<Probe>, probe: impl FnOnce(oneshot::Sender<
 /// The metrics page and when it was computed.
 type LastMetrics = Arc<Mutex<Option<(Instant, String)>>>;
 
-/// Serves the metrics. Whoever asks while a page is fresh, or is being computed, gets that page: crowds of scrapers cost
-/// the daemon's loop no more than one.
+/// Serves the metrics. Requests while a page is fresh, or is being computed, share that page: many scrapers cost the
+/// daemon's loop no more than one.
 async fn serve_metrics(probes: mpsc::Sender<Probe>, last: LastMetrics) -> Page {
     let mut last = last.lock().await;
     if let Some((computed, text)) = last.as_ref()

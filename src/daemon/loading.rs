@@ -1,7 +1,7 @@
-//! The loader's thread: the daemon's loop asks it to read the configuration, and takes the result as one more event.
+//! The loader's thread: the daemon's loop requests readings of the configuration, and gets the result as an event.
 //!
-//! Requests that come while it reads are served together by the next reading. What could not be read for a passing
-//! reason is read again every few seconds.
+//! Requests that arrive during a reading share the next one. Files that could not be read for a temporary reason are read
+//! again every few seconds.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Loader, Reload};
 use crate::control::Reply;
 
-/// Time from a reading that was partial to the next attempt.
+/// Time from an incomplete reading to the next attempt.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How much is read.
@@ -23,17 +23,21 @@ pub(super) enum Extent {
     Everything,
 }
 
-struct Ask {
-    extent: Extent,
-    answer: Option<oneshot::Sender<Reply>>,
+enum Ask {
+    /// A reading that takes effect.
+    Read { extent: Extent, answer: Option<oneshot::Sender<Reply>> },
+    /// A reading of everything that changes nothing.
+    Rehearse { answer: oneshot::Sender<Reply> },
 }
 
 /// The result of one reading.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) reload: Reload,
-    /// Clients that asked for it.
+    /// Clients that requested it.
     pub(super) answers: Vec<oneshot::Sender<Reply>>,
+    /// It takes no effect: the clients asked what a reading would change.
+    pub(super) is_rehearsal: bool,
 }
 
 /// The loop's end of the loader's thread.
@@ -43,7 +47,7 @@ pub(super) struct Loading {
 }
 
 impl Loading {
-    /// Starts the thread. It reads nothing before it is asked.
+    /// Starts the thread. It reads nothing before the first request.
     pub(super) fn start(loader: Loader) -> std::io::Result<Self> {
         Self::start_with(loader, RETRY)
     }
@@ -56,13 +60,18 @@ impl Loading {
         Ok(Self { asks, loaded })
     }
 
-    /// Asks for a reading that begins after this call; `answer` comes back with its result.
+    /// Requests a reading that begins after this call; `answer` comes back with its result.
     pub(super) fn ask(&self, extent: Extent, answer: Option<oneshot::Sender<Reply>>) {
         // Fails only where the thread has ended, which `next` tells.
-        let _ = self.asks.send(Ask { extent, answer });
+        let _ = self.asks.send(Ask::Read { extent, answer });
     }
 
-    /// The next result; `None` where the thread has ended by a fault. May be dropped at any point.
+    /// Asks for a reading that changes nothing.
+    pub(super) fn rehearse(&self, answer: oneshot::Sender<Reply>) {
+        let _ = self.asks.send(Ask::Rehearse { answer });
+    }
+
+    /// The next result; `None` if the thread has panicked. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Loaded> {
         self.loaded.recv().await
     }
@@ -76,7 +85,7 @@ fn serve(
 ) {
     let mut is_partial = false;
     loop {
-        let again = Ask { extent: Extent::WatchFiles, answer: None };
+        let again = Ask::Read { extent: Extent::WatchFiles, answer: None };
         let first = if is_partial {
             match asked.recv_timeout(retry) {
                 Ok(ask) => ask,
@@ -89,19 +98,31 @@ fn serve(
                 Err(_) => return,
             }
         };
-        let mut extent = first.extent;
-        let mut answers: Vec<_> = first.answer.into_iter().collect();
-        for ask in asked.try_iter() {
-            extent = extent.max(ask.extent);
-            answers.extend(ask.answer);
+        let (mut extent, mut answers, mut rehearsals) = (None, Vec::new(), Vec::new());
+        for ask in std::iter::once(first).chain(asked.try_iter()) {
+            match ask {
+                Ask::Read { extent: more, answer } => {
+                    extent = extent.max(Some(more));
+                    answers.extend(answer);
+                }
+                Ask::Rehearse { answer } => rehearsals.push(answer),
+            }
         }
-        let reload = match extent {
-            Extent::Everything => loader.reload(),
-            Extent::WatchFiles => loader.reload_watches(),
-        };
-        is_partial = reload.is_partial;
-        if results.send(Loaded { reload, answers }).is_err() {
-            return;
+        if let Some(extent) = extent {
+            let reload = match extent {
+                Extent::Everything => loader.reload(),
+                Extent::WatchFiles => loader.reload_watches(),
+            };
+            is_partial = reload.is_partial;
+            if results.send(Loaded { reload, answers, is_rehearsal: false }).is_err() {
+                return;
+            }
+        }
+        if !rehearsals.is_empty() {
+            let reload = loader.rehearse();
+            if results.send(Loaded { reload, answers: rehearsals, is_rehearsal: true }).is_err() {
+                return;
+            }
         }
     }
 }

@@ -1,9 +1,8 @@
-//! The daemon: its start, its one loop, and its end.
+//! The daemon: start, main loop, and shutdown.
 //!
-//! Start: configuration, log, ledger (the lock of the state directory), control socket, watches, ready. The loop
-//! takes requests of clients, hints that files changed, readings of the configuration, signals, and watches that
-//! drained; it waits for none of them. Decisions about runs are made in `policy`, performed in `live`, and `runs`
-//! owns the runs.
+//! Start: configuration, log, ledger (the lock of the state directory), control socket, watches, ready. The loop takes
+//! requests of clients, hints that files changed, readings of the configuration, signals, and watches that drained; it
+//! waits for none of them. `policy` decides about runs, `live` performs the decisions, and `runs` owns the runs.
 
 mod ad_hoc;
 mod answer;
@@ -36,14 +35,14 @@ use service::Watchdog;
 use signals::{Asks, Signals};
 use supervisor::Supervisor;
 
-/// How long the end of the daemon waits for the ledger's disk …
+/// How long shutdown waits for the ledger's disk …
 const LAST_WRITES: Duration = Duration::from_secs(5);
-/// … and for actions that were sent KILL. The kernel keeps what waits for a dead disk.
+/// … and for actions that got KILL. The kernel keeps a process that waits for a dead disk.
 const UNKILLABLE: Duration = Duration::from_secs(10);
 /// How often PID 1 looks for ended processes, at most.
 const REAP_INTERVAL: Duration = Duration::from_millis(100);
 
-const LOADER_IS_GONE: &str = "the configuration cannot be read any more because of a fault in twitcher; what is loaded stays in effect; restart the daemon";
+const LOADER_IS_GONE: &str = "the configuration can no longer be read because of a bug in twitcher; what is loaded stays in effect; restart the daemon";
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,13 +53,13 @@ pub enum DaemonError {
     /// The state directory cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The control socket cannot be made.
+    /// The control socket cannot be created.
     #[error(transparent)]
     Control(#[from] ServerError),
     /// The log was set up before.
     #[error(transparent)]
     Log(#[from] crate::log::AlreadySetUp),
-    /// The system refuses something that every process may have.
+    /// The system refuses a basic resource.
     #[error("cannot start the event loop: {0}")]
     System(#[from] std::io::Error),
 }
@@ -69,24 +68,24 @@ pub enum DaemonError {
 pub fn run(directory: &Path) -> Result<(), DaemonError> {
     crate::process::take_over_signals();
     crate::process::keep_one_heap();
-    // More threads would not make a daemon that waits any faster, but bigger.
+    // More threads would only cost memory, because the daemon mostly waits.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(serve(directory));
-    // A file system that hangs must not hold up the end.
+    // A hanging file system must not delay shutdown.
     runtime.shutdown_background();
     result
 }
 
-/// How the daemon is to end.
+/// How the daemon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Actions may finish for a while, and are ended then.
     Stop,
-    /// Actions are left to the daemon that comes next, which adopts them.
+    /// Actions are left to the next daemon, which adopts them.
     HandOver,
 }
 
-/// What the loop holds.
+/// The state of the loop.
 struct Daemon {
     started: jiff::Timestamp,
     loading: Loading,
@@ -95,9 +94,9 @@ struct Daemon {
     files: Vec<FileReport>,
     runs: Arc<Runs>,
     supervisor: Supervisor,
-    /// Why changes in the configuration directory are not seen at once, as long as it holds.
+    /// Why changes in the configuration directory are not noticed immediately, while that holds.
     blindness: Option<String>,
-    /// The loader's thread met a fault: nothing can be reloaded any more.
+    /// The loader's thread has panicked: nothing can be reloaded any more.
     loader_is_gone: bool,
     /// `None` once the daemon is stopping.
     control: Option<Server>,
@@ -127,6 +126,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     tracing::info!("twitcher {} starts on {}", env!("CARGO_PKG_VERSION"), directory.display());
     let ledger = Ledger::open(&settings.state_dir)?;
     let seats = fleet::Seats::new(ledger.clone(), &settings.state_dir);
+    ledger.set_history_bytes(settings.history_bytes);
     let (asked_out, asked) = mpsc::channel(16);
     let control = Server::open(&settings.control_socket, asked_out).await?;
     let (probes_out, probes) = mpsc::channel(16);
@@ -162,7 +162,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
 }
 
 impl Daemon {
-    /// The loop: until a signal ends it.
+    /// The main loop: until a signal ends it.
     async fn turn(
         &mut self,
         signals: &mut Signals,
@@ -200,7 +200,7 @@ impl Daemon {
             if let Some(complaint) = &hint.complaint {
                 tracing::error!("{complaint}");
             } else {
-                tracing::info!("changes in the configuration directory are seen at once again");
+                tracing::info!("changes in the configuration directory are noticed immediately again");
             }
             self.blindness = hint.complaint;
         }
@@ -233,13 +233,13 @@ impl Daemon {
                     tokio::select! {
                         () = self.supervisor.turn() => {}
                         signal = signals.next() => match signal.asks {
-                            // The second one: stop without waiting.
+                            // The second signal: stop without waiting.
                             Asks::Stop => limit = self.supervisor.stop(Instant::now()),
                             Asks::HandOver => break,
                             Asks::Reload | Asks::Nothing => {}
                         },
                         () = tokio::time::sleep_until((limit + UNKILLABLE).into()) => {
-                            tracing::error!("{} actions do not end, not even by KILL; leaving them to the next daemon", self.running());
+                            tracing::error!("{} actions do not end, even after KILL; leaving them to the next daemon", self.running());
                             break;
                         }
                         () = watchdog.feed() => {}

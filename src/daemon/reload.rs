@@ -1,4 +1,4 @@
-//! Gives the supervisor what a reading of the configuration changed, and reports it.
+//! Applies what a reading of the configuration changed, and reports it.
 
 mod summary;
 
@@ -11,11 +11,11 @@ use super::Daemon;
 use super::answer::done;
 use super::loading::Loaded;
 use super::supervisor::Definition;
-use crate::config::{FileReport, FileState, LoadedWatch, Reload, Settings, Severity};
+use crate::config::{Diff, FileReport, FileState, LoadedWatch, Reload, Settings, Severity};
 use crate::status::ReloadReport;
 use crate::watch::WatchName;
 
-/// How long a watch that is no longer configured is remembered after its last run.
+/// How long the record of a watch that is no longer configured is kept after its last run.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
 /// The settings of the first reading, or every problem of `twitcher.conf`.
@@ -28,24 +28,51 @@ pub(super) fn first_settings(reload: &Reload) -> Result<Arc<Settings>, String> {
 }
 
 impl Daemon {
-    /// Begins the watches of the first reading.
+    /// Starts the watches of the first reading.
     pub(super) fn begin(&mut self, loaded: Loaded) {
-        let Loaded { reload, answers: _ } = loaded;
+        let Loaded { reload, answers: _, is_rehearsal: _ } = loaded;
         let report = self.take_reading(&reload);
         self.begin_all(report.problems.is_empty());
         self.files = reload.files;
     }
 
-    /// Applies what a later reading changed, and answers the clients that asked for it.
+    /// Applies what a later reading changed, and answers the clients that requested it.
     pub(super) fn reload(&mut self, loaded: Loaded) {
-        let Loaded { reload, answers } = loaded;
-        let mut report = self.take_reading(&reload);
-        self.apply(&reload, &mut report);
-        self.files = reload.files;
+        let Loaded { reload, answers, is_rehearsal } = loaded;
+        let report = if is_rehearsal {
+            self.rehearsed(&reload)
+        } else {
+            let mut report = self.take_reading(&reload);
+            self.apply(&reload, &mut report);
+            self.files = reload.files;
+            report
+        };
         for answer in answers {
             // The client may have gone away.
             let _ = answer.send(done(&report).into());
         }
+    }
+
+    /// What a reading would change, if it took effect.
+    fn rehearsed(&self, reload: &Reload) -> ReloadReport {
+        let Diff { added, changed, removed, unchanged } = &reload.diff;
+        let mut report = ReloadReport {
+            added: added.keys().map(ToString::to_string).collect(),
+            changed: changed.keys().map(ToString::to_string).collect(),
+            removed: removed.iter().map(ToString::to_string).collect(),
+            unchanged: unchanged.len(),
+            dry_run: true,
+            ..ReloadReport::default()
+        };
+        if let Some(settings) = &reload.settings {
+            let Changes { now, later } = Changes::between(&self.settings, settings);
+            let now = now.into_iter().map(|name| format!("{name} would change"));
+            let later =
+                later.into_iter().map(|name| format!("{name} would change at the next start of the daemon"));
+            report.settings = now.chain(later).collect();
+        }
+        list_problems(&reload.files, &mut report);
+        report
     }
 
     /// Takes the settings and definitions, logs new problems, and lists all of them.
@@ -57,12 +84,7 @@ impl Daemon {
             report.settings = self.take_settings(settings);
         }
         self.log_files(&reload.files);
-        for problem in reload.files.iter().flat_map(|file| &file.problems) {
-            match problem.severity {
-                Severity::Error => report.problems.push(problem.to_string()),
-                Severity::Warning => report.warnings.push(problem.to_string()),
-            }
-        }
+        list_problems(&reload.files, &mut report);
         report
     }
 
@@ -98,7 +120,7 @@ impl Daemon {
             else {
                 continue;
             };
-            // The machine is no part of the definition, and is told to the next run.
+            // The machine is not part of the definition; the next run gets its new values.
             if live.file != watch.file || live.spec.machine != watch.spec.machine {
                 let definition = definition(watch);
                 self.supervisor.define(definition);
@@ -132,37 +154,81 @@ impl Daemon {
         }
     }
 
-    /// Takes the settings that can change while the daemon runs, and names those that take effect at its next start.
+    /// Applies the settings that can change while the daemon runs, and names those that take effect at its next start.
     fn take_settings(&mut self, settings: &Arc<Settings>) -> Vec<String> {
         self.supervisor.configure(settings.stores.clone(), settings.shutdown_grace);
         self.supervisor.configure_fleet(&settings.fleet);
         let old = std::mem::replace(&mut self.settings, Arc::clone(settings));
         let mut said = Vec::new();
-        if (&old.log, old.log_level) != (&settings.log, settings.log_level) {
-            self.log.apply(&super::log_settings(settings));
-            said.push("the new log and log_level are in effect".to_owned());
+        let Changes { now, later } = Changes::between(&old, settings);
+        for name in now {
+            said.push(match name {
+                LOG => {
+                    self.log.apply(&super::log_settings(settings));
+                    "the new log and log_level are in effect".to_owned()
+                }
+                MAX_PROCESSES => {
+                    self.runs.set_max_processes(settings.max_processes);
+                    format!("max_processes is now {}", settings.max_processes)
+                }
+                HISTORY_BYTES => {
+                    self.runs.ledger().set_history_bytes(settings.history_bytes);
+                    format!("history_bytes is now {}", settings.history_bytes)
+                }
+                _ => "stores that changed are connected anew".to_owned(),
+            });
         }
-        if old.max_processes != settings.max_processes {
-            self.runs.set_max_processes(settings.max_processes);
-            said.push(format!("max_processes is now {}", settings.max_processes));
-        }
-        if old.stores != settings.stores {
-            said.push("stores that changed are connected anew".to_owned());
-        }
-        let later = [
-            ("state_dir", old.state_dir != settings.state_dir),
-            ("control_socket", old.control_socket != settings.control_socket),
-            ("http_listen", old.http_listen != settings.http_listen),
-        ];
         said.extend(
-            later.iter().filter(|(_, changed)| *changed).map(|(name, _)| {
-                format!("{name} was changed; it takes effect at the next start of the daemon")
-            }),
+            later
+                .into_iter()
+                .map(|name| format!("{name} was changed; it takes effect at the next start of the daemon")),
         );
         for sentence in &said {
             tracing::info!("twitcher.conf: {sentence}");
         }
         said
+    }
+}
+
+const LOG: &str = "log or log_level";
+const MAX_PROCESSES: &str = "max_processes";
+const HISTORY_BYTES: &str = "history_bytes";
+const STORES: &str = "a store";
+
+/// The names of settings that changed.
+struct Changes {
+    /// Those that take effect at once.
+    now: Vec<&'static str>,
+    /// Those that take effect at the next start.
+    later: Vec<&'static str>,
+}
+
+impl Changes {
+    fn between(old: &Settings, new: &Settings) -> Self {
+        let changed = |all: &[(&'static str, bool)]| {
+            all.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect()
+        };
+        let now = changed(&[
+            (LOG, (&old.log, old.log_level) != (&new.log, new.log_level)),
+            (MAX_PROCESSES, old.max_processes != new.max_processes),
+            (HISTORY_BYTES, old.history_bytes != new.history_bytes),
+            (STORES, old.stores != new.stores),
+        ]);
+        let later = changed(&[
+            ("state_dir", old.state_dir != new.state_dir),
+            ("control_socket", old.control_socket != new.control_socket),
+            ("http_listen", old.http_listen != new.http_listen),
+        ]);
+        Self { now, later }
+    }
+}
+
+fn list_problems(files: &[FileReport], report: &mut ReloadReport) {
+    for problem in files.iter().flat_map(|file| &file.problems) {
+        match problem.severity {
+            Severity::Error => report.problems.push(problem.to_string()),
+            Severity::Warning => report.warnings.push(problem.to_string()),
+        }
     }
 }
 

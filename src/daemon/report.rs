@@ -1,5 +1,5 @@
-//! The status of the daemon, made by asking the watches. As text it is written while they are asked: of ten
-//! thousand, only a few are held in memory at a time.
+//! The daemon's status, collected from the watches. Its text is written while they are asked: of ten thousand watches, only
+//! a few are in memory at a time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,17 +15,16 @@ use crate::ledger::Ledger;
 use crate::status::{DaemonStatus, FileStatus, Status, StoreStatus, WatchStatus};
 use crate::watch::{WatchName, WatchSpec};
 
-/// How long a watch may take to answer. All of them together, for a status: one that hangs must not keep the
-/// others' from being seen.
+/// How long the watches of one status may take together: one that hangs must not hide the others.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long those may take that are asked when others have used that up.
+/// Time limit of a watch that is asked after the others have used that up.
 const LEFT: Duration = Duration::from_millis(500);
 
-/// Watches that are asked at once, and make one piece of the text.
+/// Watches asked at once; they become one piece of the text.
 const TOGETHER: usize = 64;
 
-/// [`Status`], with the watches still to be asked.
+/// [`Status`], before the watches are asked.
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) daemon: DaemonStatus,
@@ -37,11 +36,11 @@ pub(super) struct Report {
     pub(super) ledger: Ledger,
 }
 
-/// A watch that is shown.
+/// A watch to show.
 pub(super) enum Shown {
     /// It is asked.
     Live(Live),
-    /// There is nothing to ask.
+    /// It cannot be asked.
     Disabled(Definition),
 }
 
@@ -55,7 +54,7 @@ impl Shown {
 }
 
 impl Report {
-    /// All of it at once.
+    /// The whole status at once.
     pub(super) async fn status(self) -> Status {
         let asked = self.watches.iter().map(Looked::begin).collect();
         let watches = gather(asked, Instant::now() + PATIENCE, &self.ledger).await;
@@ -63,8 +62,8 @@ impl Report {
         Status { daemon, stores, files, watches }
     }
 
-    /// The text of [`Answer::Done`](crate::control::Answer::Done) with the whole status, piece by piece. It ends early
-    /// where nobody takes the pieces any more.
+    /// The text of [`Answer::Done`](crate::control::Answer::Done) with the whole status, in pieces. Ends early if the receiver
+    /// is gone.
     pub(super) fn pieces(self) -> mpsc::Receiver<Vec<u8>> {
         let (pieces, taken) = mpsc::channel(1);
         tokio::spawn(async move {
@@ -76,7 +75,7 @@ impl Report {
     async fn write(self, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), mpsc::error::SendError<Vec<u8>>> {
         let mut piece = br#"{"done":"#.to_vec();
         append(&mut piece, &self);
-        // The watches come before the object's end.
+        // The watches are written before the object's end.
         piece.pop();
         piece.extend_from_slice(br#","watches":["#);
         let deadline = Instant::now() + PATIENCE;
@@ -95,7 +94,7 @@ impl Report {
     }
 }
 
-/// A watch that was asked how it is, where it can be.
+/// The status of a watch, asked if possible.
 struct Looked {
     spec: Arc<WatchSpec>,
     file: Arc<Path>,
@@ -121,7 +120,7 @@ async fn gather(asked: Vec<Looked>, deadline: Instant, ledger: &Ledger) -> Vec<W
         };
         match timeout_at(deadline, answer).await {
             Ok(Ok(status)) => watches.push(status),
-            // One that has just drained is not there any more.
+            // One that has just drained is gone.
             Ok(Err(_)) => {}
             Err(_) => watches.push(unasked(&spec, &file, ledger)),
         }

@@ -1,4 +1,4 @@
-//! What systemd is told: ready, reloading, stopping, status, and the watchdog's food. `sd_notify(3)`.
+//! Notifies systemd: ready, reloading, stopping, status, and the watchdog. `sd_notify(3)`.
 
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
@@ -17,28 +17,28 @@ pub(super) fn reloading() {
     }
 }
 
-/// The end has begun.
+/// Shutdown has begun.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// The watchdog's food, where systemd asks for it (`WatchdogSec`).
+/// The watchdog's keep-alive, if systemd requests it (`WatchdogSec`).
 ///
-/// The daemon's loop gives it, and only after a task has come through the runtime's workers, where the watches live:
-/// so neither a loop nor workers that stand still look alive.
+/// The daemon's loop sends it, and only after a task has passed through the runtime's workers, where the watches live: a
+/// stalled loop or stalled workers do not look alive.
 pub(super) struct Watchdog {
     interval: Option<Interval>,
     errand: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
-    /// Twice as often as `WatchdogSec` wants it.
+    /// Twice as often as `WatchdogSec` requires.
     pub(super) fn new() -> Self {
         let interval = sd_notify::watchdog_enabled().map(|limit| tokio::time::interval(limit / 2));
         Self { interval, errand: None }
     }
 
-    /// Feeds it once, when that is due. Never resolves where nobody asks for it; may be dropped at any point.
+    /// Sends one keep-alive when it is due. Never resolves if none is requested. Cancel-safe.
     pub(super) async fn feed(&mut self) {
         let Some(interval) = &mut self.interval else { return std::future::pending().await };
         if self.errand.is_none() {
@@ -51,7 +51,7 @@ impl Watchdog {
     }
 }
 
-/// Without systemd there is nobody to tell, and a socket that does not take it must not end the daemon.
+/// Without systemd there is no receiver, and a socket that refuses must not end the daemon.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!("cannot notify the service manager: {error}");

@@ -1,4 +1,4 @@
-//! The signals that the process gets, with their senders, as one stream: for the daemon and for `twitcher watch`.
+//! The received signals, with their senders, as one stream: for the daemon and for `twitcher watch`.
 
 use std::fmt;
 use std::io;
@@ -12,20 +12,20 @@ use signal_hook_tokio::SignalsInfo;
 use crate::process::Spawner;
 use crate::watch::SignalNumber;
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asks {
     /// Read the configuration again.
     Reload,
-    /// End, and end the runs too.
+    /// Stop, and end the runs too.
     Stop,
-    /// End, and leave the runs to the next daemon.
+    /// Stop, and leave the runs to the next daemon.
     HandOver,
     /// Nothing; without a handler it would end the process.
     Nothing,
 }
 
-/// Which signals mean something, and what.
+/// Which signals are handled, and their meaning.
 type Meanings = &'static [(i32, Asks)];
 
 /// The daemon's signals.
@@ -44,7 +44,7 @@ const DAEMON: Meanings = &[
     (libc::SIGXCPU, Asks::Nothing),
 ];
 
-/// The signals of `twitcher watch`. Any other does what it does to every command.
+/// The signals of `twitcher watch`. All others have their default effect.
 const WATCH: Meanings = &[
     (libc::SIGINT, Asks::Stop),
     (libc::SIGQUIT, Asks::Stop),
@@ -52,7 +52,7 @@ const WATCH: Meanings = &[
     (libc::SIGHUP, Asks::Stop),
 ];
 
-/// The stream of signals. At most one of each number waits to be taken.
+/// The stream of signals. At most one of each number is pending.
 pub(super) struct Signals {
     stream: SignalsInfo<WithOrigin>,
     meanings: Meanings,
@@ -66,7 +66,7 @@ pub(super) struct Received {
     sender: Sender,
 }
 
-/// Who sent a signal.
+/// The sender of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sender {
     Process {
@@ -79,8 +79,8 @@ enum Sender {
 }
 
 impl Signals {
-    /// Handles the daemon's signals from now on, and ignores those that would end it by accident: all whose default is
-    /// to end a process, except the faults of a program and QUIT, which asks for a core dump.
+    /// Handles the daemon's signals from now on, and ignores those that would end it by accident: all whose default ends a
+    /// process, except program faults and QUIT, which requests a core dump.
     pub(super) fn of_daemon() -> io::Result<Self> {
         Self::handle(DAEMON, libc::SIGRTMIN()..=libc::SIGRTMAX())
     }
@@ -95,10 +95,10 @@ impl Signals {
         Ok(Self { stream: SignalsInfo::new(numbers)?, meanings })
     }
 
-    /// Waits for the next signal that asks for something. Logs each one with its sender. May be dropped at any point.
+    /// Waits for the next signal that requests something. Logs each one with its sender. Cancel-safe.
     pub(super) async fn next(&mut self) -> Received {
         loop {
-            // The stream ends only when its handle is closed, and nobody has one.
+            // The stream ends only when its handle is closed, and there is none.
             let Some(origin) = self.stream.next().await else { return std::future::pending().await };
             let received = Received::of(&origin, self.meanings);
             match received.asks {
@@ -138,8 +138,7 @@ impl fmt::Display for Received {
     }
 }
 
-/// As PID 1, collects ended processes that have lost their parents, which the kernel gives to PID 1. Anywhere else it
-/// does nothing.
+/// As PID 1, collects ended orphans, which the kernel reparents to PID 1. Otherwise it does nothing.
 pub(super) fn reap_as_init(spawner: &Spawner) -> io::Result<()> {
     if std::process::id() != 1 {
         return Ok(());
@@ -150,7 +149,7 @@ pub(super) fn reap_as_init(spawner: &Spawner) -> io::Result<()> {
         loop {
             let spawner = spawner.clone();
             let reaped = tokio::task::spawn_blocking(move || spawner.reap_foreign()).await.unwrap_or(true);
-            // Not for each of many at once; and once more where a run was just being started.
+            // Many at once share one pass; repeat it if a run was just being started.
             tokio::time::sleep(super::REAP_INTERVAL).await;
             if reaped {
                 ends.next().await;
@@ -177,7 +176,7 @@ mod tests {
         }
     }
 
-    /// By the table of signal(7): the signals that end a process by default are handled, apart from the named ones.
+    /// By the table of signal(7): the signals that end a process by default are handled, except the named ones.
     #[test]
     fn every_signal_that_would_end_the_daemon_is_handled() {
         let harmless = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH];

@@ -1,7 +1,7 @@
-//! The live watches by name: applies the difference between two configurations, and nothing else.
+//! The live watches by name: applies the difference between two configurations.
 //!
-//! A changed definition retires the old watch. The new one begins when the old has drained, so that two never
-//! overlap. Files, signals and clients are elsewhere.
+//! A changed definition retires the old watch. The new one starts when the old one has drained, so that the two never
+//! overlap. Files, signals and clients are handled elsewhere.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,27 +26,27 @@ pub(super) struct Definition {
 
 pub(super) struct Supervisor {
     runs: Arc<Runs>,
-    watches: BTreeMap<WatchName, Place>,
-    /// Watches with `enabled = false`: they are known, and nothing of them lives.
+    watches: BTreeMap<WatchName, NamedWatch>,
+    /// Watches with `enabled = false`: they are known, but have no task.
     disabled: BTreeMap<WatchName, Definition>,
     stores: BTreeMap<StoreName, Store>,
     specs: BTreeMap<StoreName, StoreSpec>,
     tasks: JoinSet<Box<Handover>>,
-    /// Faults in twitcher itself, by the watch that met them.
+    /// Panics, by the watch whose task had them.
     faults: BTreeMap<WatchName, Faults>,
-    /// How long a run without a timeout may hold up a changed definition.
+    /// How long a run without a timeout may delay a changed definition.
     grace: Duration,
     stopping: bool,
     /// What its watches are in their fleets' groups.
     seats: Option<Seats>,
 }
 
-/// The watch at a name.
-struct Place {
+/// The watch with a name.
+struct NamedWatch {
     live: Live,
     /// Identifies the watch when its task panicked.
     task: tokio::task::Id,
-    /// It starts nothing more. When it has drained, `next` begins in its place, if there is one.
+    /// It starts no more runs. When it has drained, `next` starts in its place, if there is one.
     retiring: bool,
     next: Option<Box<Definition>>,
 }
@@ -79,7 +79,7 @@ impl Supervisor {
         }
     }
 
-    /// Applies the settings that take effect at once. Watches on a store whose settings changed keep all else.
+    /// Applies the settings that take effect at once. Watches on a changed store keep everything else.
     pub(super) fn configure(&mut self, specs: BTreeMap<StoreName, StoreSpec>, grace: Duration) {
         self.grace = grace;
         for (name, spec) in &specs {
@@ -94,7 +94,7 @@ impl Supervisor {
         self.specs = specs;
     }
 
-    /// Begins the first watches, all at once: a map that is filled one by one has half-empty nodes.
+    /// Starts the first watches, all at once: a map that is filled one by one has half-empty nodes.
     pub(super) fn begin_all(&mut self, definitions: impl Iterator<Item = Definition>) {
         let (enabled, disabled): (Vec<_>, Vec<_>) =
             definitions.partition(|definition| definition.spec.enabled);
@@ -107,7 +107,7 @@ impl Supervisor {
         self.watches = places;
     }
 
-    /// Puts a definition at its name: a new watch, a changed one, or the same one in another file.
+    /// Applies a definition: a new watch, a changed one, or the same one in another file.
     pub(super) fn define(&mut self, definition: Definition) {
         let name = definition.spec.name.clone();
         if !definition.spec.enabled {
@@ -182,7 +182,7 @@ impl Supervisor {
         self.stores.iter()
     }
 
-    /// Waits until a watch has drained, and begins its successor. Never resolves while nothing lives.
+    /// Waits until a watch has drained, and starts its successor. Never resolves while no watch lives.
     pub(super) async fn turn(&mut self) {
         tokio::select! {
             Some(ended) = self.tasks.join_next() => match ended {
@@ -193,8 +193,7 @@ impl Supervisor {
         }
     }
 
-    /// Stops every watch: runs may finish until the deadline and get TERM then. Returns when the last of them gets
-    /// KILL.
+    /// Stops every watch: runs may finish until the deadline and then get TERM. Returns when the last of them gets KILL.
     pub(super) fn stop(&mut self, deadline: Instant) -> Instant {
         self.stopping = true;
         for place in self.watches.values_mut() {
@@ -207,7 +206,7 @@ impl Supervisor {
         deadline.checked_add(grace).unwrap_or(deadline)
     }
 
-    /// Whether nothing lives any more.
+    /// Whether no watch lives any more.
     pub(super) fn is_empty(&self) -> bool {
         self.watches.is_empty() && self.runs.has_no_orphans()
     }
@@ -224,7 +223,7 @@ impl Supervisor {
         definition: Definition,
         handover: Option<Box<Handover>>,
         rest: Option<Instant>,
-    ) -> Option<Place> {
+    ) -> Option<NamedWatch> {
         let store = self.store(&definition.spec.target.store)?;
         let Definition { spec, file } = definition;
         let mut handover = handover;
@@ -234,7 +233,7 @@ impl Supervisor {
             Circumstances { handover, rest, grace: self.grace, fleet, ..Circumstances::default() };
         let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);
         let task = self.tasks.spawn(task).id();
-        Some(Place { live, task, retiring: false, next: None })
+        Some(NamedWatch { live, task, retiring: false, next: None })
     }
 
     fn membership(&mut self, spec: &WatchSpec, watched: &Store, former: Option<Handle>) -> Option<Handle> {
@@ -277,7 +276,7 @@ impl Supervisor {
         }
     }
 
-    /// A watch's task panicked: it begins again after a rest. Other watches are not affected.
+    /// A watch's task panicked: it starts again after a back-off. Other watches are not affected.
     fn broke(&mut self, error: &tokio::task::JoinError) {
         let broken = self.watches.iter().find(|(_, place)| place.task == error.id());
         let Some(name) = broken.map(|(name, _)| name.clone()) else { return };
@@ -287,7 +286,7 @@ impl Supervisor {
         self.faults.insert(name.clone(), faults);
         tracing::error!(
             watch = %name,
-            "the watch met a fault in twitcher itself and begins again in {} s: {error}",
+            "the watch failed through a bug in twitcher and restarts in {} s: {error}",
             rest.as_secs()
         );
         let place = self.watches.get_mut(&name).filter(|place| !place.retiring && !self.stopping);
@@ -299,7 +298,7 @@ impl Supervisor {
     }
 }
 
-/// Faults of a watch in quick succession.
+/// Panics of a watch in quick succession.
 #[derive(Debug, Clone, Copy)]
 struct Faults {
     number: u32,
@@ -309,7 +308,7 @@ struct Faults {
 impl Faults {
     const FIRST_REST: Duration = Duration::from_secs(1);
     const LONGEST_REST: Duration = Duration::from_mins(5);
-    /// After so long without a fault, the next counts as the first.
+    /// After this long without a panic, the next one counts as the first.
     const FORGOTTEN: Duration = Duration::from_mins(15);
 
     fn one_more(before: Option<Self>, now: Instant) -> Self {
@@ -317,7 +316,7 @@ impl Faults {
         Self { number: before.map_or(1, |before| before.number.saturating_add(1)), last: now }
     }
 
-    /// Doubles with each.
+    /// Doubles each time.
     fn rest(self) -> Duration {
         let doubled = 2_u32.checked_pow(self.number.saturating_sub(1)).unwrap_or(u32::MAX);
         Self::FIRST_REST.saturating_mul(doubled).min(Self::LONGEST_REST)

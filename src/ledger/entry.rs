@@ -1,4 +1,4 @@
-//! What is remembered of one watch.
+//! The ledger's record of one watch.
 
 use std::collections::VecDeque;
 
@@ -10,19 +10,19 @@ use crate::watch::{
     Version, WatchType,
 };
 
-/// How many ended runs are remembered for each watch.
+/// How many ended runs are remembered for each watch in memory and in the journal. The history files have more.
 pub const HISTORY: usize = 10;
 
-/// Everything remembered of a watch.
+/// The record of a watch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Entry {
-    /// The last state that was given to a run that succeeded.
+    /// The last state that a successful run was given.
     pub applied: Option<Applied>,
-    /// Runs that were started and whose end was not seen.
+    /// Runs that were started and whose end is not recorded.
     pub live: Vec<LiveRun>,
-    /// The last run that was recorded. Every live run that is older was recorded too.
+    /// The newest run that was recorded. Every older live run was recorded too.
     pub newest_run: Option<RunId>,
-    /// A run was cut short and has not been repeated yet: its target, as in [`LiveRun::target`].
+    /// A run was interrupted and has not been repeated yet: its target, as in [`LiveRun::target`].
     pub interrupted: Option<String>,
     /// Paused by an operator.
     pub paused: Option<Paused>,
@@ -32,15 +32,24 @@ pub struct Entry {
     pub history: VecDeque<RunRecord>,
     /// The last tenure in the store of its fleet's group, as text.
     pub tenure: Option<String>,
-    /// How many runs ended in all.
+    /// Number of runs that ended.
     pub ended: u64,
-    /// How many of them did not succeed.
+    /// Number of them that failed.
     pub failed: u64,
     /// When the last run that succeeded ended; `None` also in what version 0.1.0 wrote.
     pub succeeded: Option<jiff::Timestamp>,
 }
 
 impl Entry {
+    /// Whether a state has the content that was last applied, and nothing has run since then that may have undone it.
+    pub fn is_back_at(&self, target: &Target, state: &State) -> bool {
+        let undisturbed = self.live.is_empty()
+            && self.interrupted.is_none()
+            && self.history.back().is_none_or(|last| last.outcome == "succeeded");
+        let applied = self.applied.as_ref().filter(|applied| applied.is_of(target));
+        undisturbed && applied.is_some_and(|applied| applied.digest == digest(&state.content))
+    }
+
     pub(super) fn end(&mut self, record: RunRecord, succeeded: bool) {
         self.live.retain(|live| live.run != record.run);
         self.ended += 1;
@@ -61,37 +70,47 @@ impl Entry {
     }
 }
 
-/// A state that was applied.
+/// An applied state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// What was watched, [`described`]: after a change of target nothing counts as applied.
+    /// The target, [`described`]: after the target changes nothing counts as applied.
     pub target: String,
     /// The version, as shown.
     pub version: String,
-    /// [`digest`] of the content: a restored store may use a version a second time for something else.
+    /// [`digest`] of the content: a restored store may use a version a second time for other content.
     pub digest: String,
+    /// How many entries it had ([`Content::entries`]), where children or a tree are watched. Older ledgers have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
 }
 
 impl Applied {
     /// Describes a state of a target.
     pub fn new(target: &Target, state: &State) -> Self {
-        Self { target: described(target), version: state.version.to_string(), digest: digest(&state.content) }
+        let entries = match target.watch_type {
+            WatchType::Data => None,
+            WatchType::Children | WatchType::Tree => Some(state.content.entries()),
+        };
+        Self {
+            target: described(target),
+            version: state.version.to_string(),
+            digest: digest(&state.content),
+            entries,
+        }
     }
 
-    /// Whether a state of this target is the one that was applied: [`is_same`](crate::watch::is_same), as far
-    /// as a digest can tell.
+    /// Whether a state of this target equals the applied one: [`is_same`](crate::watch::is_same), as far as a digest can
+    /// tell.
     pub fn covers(&self, target: &Target, state: &State) -> bool {
-        let now = Self::new(target, state);
+        let (version, now) = (state.version.to_string(), digest(&state.content));
         let unread = digest(&Content::Unread);
-        self.target == now.target
+        self.is_of(target)
             && match &state.content {
-                Content::Absent | Content::Children(_) => self.digest == now.digest,
+                Content::Absent | Content::Children(_) => self.digest == now,
                 // The highest revision of a tree falls back when the last thing that happened was a deletion.
-                Content::Tree(_) => self.digest == now.digest && !self.is_before(state),
-                Content::Unread => self.version == now.version,
-                Content::Value(_) => {
-                    self.version == now.version && (self.digest == now.digest || self.digest == unread)
-                }
+                Content::Tree(_) => self.digest == now && !self.is_before(state),
+                Content::Unread => self.version == version,
+                Content::Value(_) => self.version == version && (self.digest == now || self.digest == unread),
             }
     }
 
@@ -105,7 +124,7 @@ impl Applied {
     }
 }
 
-/// What is watched, as `STORE TYPE KEY`: the words of the ledger, which are not those of a watch file.
+/// The target as `STORE TYPE KEY`: the ledger's own words, which differ from those of a watch file.
 pub fn described(target: &Target) -> String {
     let Target { store, key, watch_type } = target;
     let watch_type = match watch_type {
@@ -116,27 +135,27 @@ pub fn described(target: &Target) -> String {
     format!("{store} {watch_type} {key}")
 }
 
-/// A run that has begun.
+/// A run that was started and has not ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveRun {
     /// Its id.
     pub run: RunId,
-    /// What was watched, [`described`]: a watch that now has another target must not take the run for its own.
+    /// The target, [`described`]: a watch that now has another target must not adopt the run.
     pub target: String,
-    /// The definition that it was started under; empty for a run that was only found in `/proc`.
+    /// The definition that it was started under; empty for a run that was found only in `/proc`.
     pub definition: Fingerprint,
-    /// The mutex of that definition, which the run holds until it ends.
+    /// The mutex of that definition; the run holds it until it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mutex: Option<String>,
     /// Its process.
     pub process: ProcessIdentity,
-    /// When it began.
+    /// When it started.
     pub started: jiff::Timestamp,
     /// Why.
     pub reason: Reason,
-    /// The version that it was given.
+    /// The version of its state.
     pub version: String,
-    /// 1 for the first try.
+    /// 1 for the first attempt.
     pub attempt: u32,
     /// How many updates it stands for.
     pub coalesced: u64,
@@ -169,8 +188,8 @@ pub struct Paused {
     /// The length of the pause in seconds. After a start it lasts at most that long, in case the clock is wrong at boot.
     #[serde(default)]
     pub seconds: Option<u64>,
-    /// The newest state when the pause began, if nothing was left to do about it. Any other state is applied on
-    /// resume, also where nothing is known to have been applied.
+    /// The newest state when the pause began, if it needed no run. Any other state is applied on resume, even if nothing
+    /// is recorded as applied.
     #[serde(default)]
     pub settled: Option<Applied>,
 }

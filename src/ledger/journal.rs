@@ -1,7 +1,7 @@
-//! The journal's format: one JSON object a line. The last line about a watch is in effect; lines of runs add up.
+//! The journal's format: one JSON object a line. The last line of a watch is in effect; lines of runs accumulate.
 //!
-//! A line that was cut by a crash or a full disk does not parse and is skipped. This is a format on disk: names are
-//! written out where they are not those of fields, and golden tests pin every line.
+//! A line that a crash or a full disk truncated does not parse and is skipped. This is a format on disk: names that
+//! differ from those of the fields are written out, and golden tests pin every line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,13 +23,13 @@ pub(super) enum Line {
     /// The ledger's id; the first line.
     #[serde(rename = "ledger")]
     Ledger(String),
-    /// The entry of a watch from here on.
+    /// The current entry of a watch.
     #[serde(rename = "watch")]
     Watch(EntryLine),
-    /// A run of a watch that ended.
+    /// A run that ended.
     #[serde(rename = "run")]
     Run { watch: String, record: RunRecord },
-    /// The watch is forgotten.
+    /// The watch was removed.
     #[serde(rename = "forget")]
     Forget(String),
 }
@@ -91,16 +91,16 @@ impl EntryLine {
     }
 }
 
-/// What was read from a journal.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) id: Option<String>,
     pub(super) entries: BTreeMap<WatchName, Entry>,
-    /// Lines that could not be understood.
+    /// Number of lines that do not parse.
     pub(super) damaged: usize,
 }
 
-/// Reads a journal, skipping what is damaged; a missing file is an empty journal.
+/// Reads a journal and skips damaged lines; a missing file is an empty journal.
 pub(super) fn read(path: &Path) -> std::io::Result<Contents> {
     let whole = |mut file: File| {
         let mut bytes = Vec::new();
@@ -126,7 +126,7 @@ pub(super) fn parse(bytes: &[u8]) -> Contents {
 impl Contents {
     fn take(&mut self, line: &[u8]) -> Option<()> {
         match serde_json::from_slice(line).ok()? {
-            // It begins the ids of runs, which go into environments and the log. One that cannot be an id costs itself.
+            // Run ids begin with it and go into environments and the log. An invalid id is dropped; the other lines stay in effect.
             Line::Ledger(id) => self.id = Some(id).filter(|id| is_id(id)),
             Line::Watch(line) => {
                 let name = WatchName::new(&line.name).ok()?;
@@ -143,6 +143,17 @@ impl Contents {
     }
 }
 
+/// The runs of a watch in lines like those of a journal.
+pub(super) fn runs(bytes: &[u8], watch: &WatchName) -> Vec<RunRecord> {
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    lines
+        .filter_map(|line| match line {
+            Line::Run { watch: other, record } => (other == watch.as_str()).then_some(record),
+            Line::Ledger(_) | Line::Watch(_) | Line::Forget(_) => None,
+        })
+        .collect()
+}
+
 /// Whether a text can be a ledger's id.
 fn is_id(text: &str) -> bool {
     (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -156,7 +167,7 @@ pub(super) fn encode(line: &Line) -> Vec<u8> {
     bytes
 }
 
-/// A whole journal with exactly these entries.
+/// A whole journal of these entries.
 pub(super) fn encode_all<'a>(id: &str, entries: impl Iterator<Item = (&'a WatchName, &'a Entry)>) -> Vec<u8> {
     let mut bytes = encode(&Line::Ledger(id.to_owned()));
     for (name, entry) in entries {

@@ -1,10 +1,11 @@
 //! The ledger: what was applied, what runs and what is paused, on disk and safe against a crash at any moment.
 //!
-//! While the daemon lives, its memory is authoritative; the journal on disk follows on a thread of its own, so that
-//! a slow, full or read-only disk delays no action. It is written without fsync: a killed daemon loses nothing that
-//! was written, and after a power failure no action runs any more, so that the worst case is a repeated run.
+//! While the daemon lives, its memory is authoritative; a thread of its own writes the journal on disk, so that a
+//! slow, full or read-only disk delays no action. There is no fsync: a killed daemon loses nothing that was written,
+//! and after a power failure no action runs any more, so that the worst case is a repeated run.
 
 mod entry;
+mod history;
 mod journal;
 mod state_dir;
 mod unwritten;
@@ -24,41 +25,42 @@ use sha2::{Digest, Sha256};
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
 pub use entry::{Applied, Entry, LivePermit, LiveRun, Paused, described, digest};
+pub use history::HISTORY_BYTES;
 pub use unwritten::Unwritten;
 use writer::Writer;
 
-/// How long a start waits for the lock on the state directory. An action that a killed daemon was just starting
-/// holds that lock until its program is executed; once the lock is free, all such actions can be found in `/proc`.
+/// How long a start waits for the lock on the state directory. An action that a killed daemon was just starting holds
+/// the lock until its exec; once the lock is free, every such action can be found in `/proc`.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-/// Between two attempts.
+/// Pause between two attempts.
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// Why a ledger cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Another daemon holds it.
+    /// Another daemon holds the lock.
     #[error(
         "another twitcher daemon uses the state directory {0}; stop it first, or give this one a state_dir of its own in twitcher.conf"
     )]
     InUse(PathBuf),
-    /// There is a ledger that cannot be read. Starting without it would forget pauses and adopt nothing.
+    /// The ledger exists but cannot be read. Starting without it would forget pauses and adopt no runs.
     #[error(
-        "cannot read the ledger {path}: {error}; give it to the daemon's user, or move it away to begin anew"
+        "cannot read the ledger {path}: {error}; give it to the daemon's user, or move it away to start with an empty one"
     )]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         error: std::io::Error,
     },
-    /// The directory is not there and cannot be made, or cannot be entered.
+    /// The directory is missing and cannot be created, or cannot be entered.
     #[error(
         "cannot use the state directory {path}: {error}; set state_dir in twitcher.conf to a directory that the daemon can use"
     )]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         error: std::io::Error,
     },
 }
@@ -73,24 +75,25 @@ pub struct Ledger {
 struct Shared {
     id: String,
     entries: Mutex<BTreeMap<WatchName, Entry>>,
-    /// `None`: it is kept in memory alone.
+    /// `None`: only in memory.
     disk: Option<Disk>,
 }
 
 #[derive(Debug)]
 struct Disk {
     writer: Writer,
+    history: history::Files,
     /// Holds the lock on the state directory for as long as the ledger lives.
     _lock: File,
 }
 
 impl Ledger {
-    /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with
-    /// a warning in the log; a journal that cannot be written is kept in memory and retried. Blocks for up to 5 s
-    /// while another process holds the lock.
+    /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with a
+    /// warning in the log; a journal that cannot be written stays in memory and is retried. Blocks for up to 5 s while
+    /// another process holds the lock.
     pub fn open(directory: &Path) -> Result<Self, LedgerError> {
         let unusable = |error| LedgerError::Directory { path: directory.to_owned(), error };
-        // The directory itself is locked, not a file in it: that works on a read-only file system too.
+        // Lock the directory itself, not a file in it: that works on a read-only file system too.
         let lock = state_dir::open(directory).map_err(unusable)?;
         if let Err(errno) = lock_exclusively(&lock) {
             let in_use = errno == nix::errno::Errno::EWOULDBLOCK;
@@ -105,23 +108,24 @@ impl Ledger {
             journal::read(&path).map_err(|error| LedgerError::Unreadable { path: path.clone(), error })?;
         if damaged > 0 {
             tracing::warn!(
-                "skipped {damaged} damaged lines in the ledger {}; what they recorded is lost",
+                "skipped {damaged} damaged lines in the ledger {}; their records are lost",
                 path.display()
             );
         }
         let id = id.unwrap_or_else(|| first_id(&lock));
-        let writer = Writer::start(path, &id, entries.clone());
-        let disk = Some(Disk { writer, _lock: lock });
+        let history = history::Files::below(directory);
+        let writer = Writer::start(path, history.clone(), &id, entries.clone());
+        let disk = Some(Disk { writer, history, _lock: lock });
         Ok(Self { shared: Arc::new(Shared { id, entries: Mutex::new(entries), disk }) })
     }
 
-    /// A ledger without a file, for what runs without a state directory.
+    /// A ledger in memory only, for commands without a state directory.
     pub fn in_memory() -> Self {
         let id = random_id();
         Self { shared: Arc::new(Shared { id, entries: Mutex::default(), disk: None }) }
     }
 
-    /// The first part of the ids of all runs of this ledger.
+    /// The first part of all run ids of this ledger.
     pub fn id(&self) -> &str {
         &self.shared.id
     }
@@ -139,7 +143,7 @@ impl Ledger {
             .collect()
     }
 
-    /// A run has begun.
+    /// Records the start of a run.
     pub fn started(&self, watch: &WatchName, live: LiveRun) {
         self.change(watch, |entry| {
             entry.newest_run = Some(live.run.clone());
@@ -147,17 +151,37 @@ impl Ledger {
         });
     }
 
-    /// A run has ended.
+    /// A run has ended. Its whole output is kept on disk alone.
     pub fn ended(&self, watch: &WatchName, record: RunRecord, succeeded: bool) {
-        self.change(watch, |entry| entry.end(record, succeeded));
+        let mut entries = self.entries();
+        let entry = entries.entry(watch.clone()).or_default();
+        let whole = self.shared.disk.as_ref().map(|_| record.clone());
+        entry.end(record.shortened(), succeeded);
+        self.write(watch, Some(entry), whole);
     }
 
-    /// The newest state that was given to a run that succeeded.
+    /// Changes `history_bytes`: how much is kept of the runs of each watch on disk.
+    pub fn set_history_bytes(&self, bytes: u64) {
+        if let Some(disk) = &self.shared.disk {
+            disk.history.set_limit(bytes);
+        }
+    }
+
+    /// The last runs of a watch with their whole output, oldest first. Reads files, which may block.
+    pub fn history(&self, watch: &WatchName) -> Vec<RunRecord> {
+        let remembered = self.read(watch.as_str(), |entry| entry.history.iter().cloned().collect());
+        match &self.shared.disk {
+            Some(disk) => history::merged(disk.history.read(watch), remembered),
+            None => remembered,
+        }
+    }
+
+    /// Records the newest state that a successful run was given.
     pub fn applied(&self, watch: &WatchName, applied: Applied) {
         self.change(watch, |entry| entry.applied = Some(applied));
     }
 
-    /// A run for this target, [`described`], ended with the daemon or the machine and left no outcome.
+    /// A run for this target, [`described`], was interrupted by the end of the daemon or the machine and has no outcome.
     pub fn interrupted(&self, watch: &WatchName, run: &RunId, target: &str) {
         self.change(watch, |entry| {
             entry.live.retain(|live| live.run != *run);
@@ -165,7 +189,7 @@ impl Ledger {
         });
     }
 
-    /// A live run now belongs to another watch: the same definition under a new name.
+    /// Moves a live run to another watch: the same definition under a new name.
     pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
         self.change(from, |entry| entry.live.retain(|other| other.run != live.run));
         self.change(to, |entry| entry.live.push(live));
@@ -186,8 +210,8 @@ impl Ledger {
         self.change(watch, |entry| entry.stopped = stopped);
     }
 
-    /// Replaces the fingerprints of version 0.1.0 by that of today's definition. They cannot be compared with it, and
-    /// a new version must lift no stop: the definition counts as unchanged.
+    /// Replaces the fingerprints of version 0.1.0 by that of the current definition. The two cannot be compared, and an
+    /// upgrade must not lift a stop, so the definition counts as unchanged.
     pub fn renew_fingerprints(&self, spec: &WatchSpec) {
         let target = described(&spec.target);
         let old_stop = |stopped: &Fingerprint| stopped.is_of_version_0_1_0();
@@ -209,7 +233,7 @@ impl Ledger {
         });
     }
 
-    /// Looks at the entry of a watch without copying it; an empty one where there is none.
+    /// Reads the entry of a watch without copying it; an empty one if there is none.
     pub fn read<T>(&self, watch: &str, look: impl FnOnce(&Entry) -> T) -> T {
         match self.entries().get(watch) {
             Some(entry) => look(entry),
@@ -217,8 +241,8 @@ impl Ledger {
         }
     }
 
-    /// Forgets watches that are not `configured`, have no live run and did not run since `since`, so that a file that
-    /// is missing for a day loses no pause and no record of what was applied.
+    /// Removes watches that are not `configured`, have no live run and did not run since `since`, so that a file that is
+    /// missing for a day loses neither a pause nor the record of what was applied.
     pub fn forget(&self, configured: impl Fn(&WatchName) -> bool, since: jiff::Timestamp) {
         let mut entries = self.entries();
         let recent = |entry: &Entry| entry.history.back().is_some_and(|last| last.started >= since);
@@ -234,19 +258,19 @@ impl Ledger {
         }
     }
 
-    /// Why the ledger cannot be written at the moment, if it cannot.
+    /// Why the ledger cannot be written at present, if so.
     pub fn complaint(&self) -> Option<String> {
         self.shared.disk.as_ref().and_then(|disk| disk.writer.complaint())
     }
 
-    /// At the end: waits at most `patience` until every change so far is in the journal; does not wait for a disk that
-    /// refuses. If it fails, dropping the ledger does not wait again.
+    /// On shutdown: waits at most `patience` until every change so far is in the journal, but not for a disk that returns
+    /// errors. If it fails, dropping the ledger does not wait again.
     pub fn flush(&self, patience: Duration) -> Result<(), Unwritten> {
         let Some(disk) = &self.shared.disk else { return Ok(()) };
         disk.writer.flush(patience).inspect_err(|_| disk.writer.give_up())
     }
 
-    /// The same while the ledger stays in use, for an operator who is promised that a change is kept.
+    /// The same while the ledger stays in use, for a command that promises that its change is kept.
     pub fn wait_until_written(&self, patience: Duration) -> Result<(), Unwritten> {
         self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience))
     }
@@ -254,10 +278,8 @@ impl Ledger {
     fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {
         let mut entries = self.entries();
         let entry = entries.entry(watch.clone()).or_default();
-        let ended_before = entry.ended;
         change(entry);
-        let record = (entry.ended > ended_before).then(|| entry.history.back().cloned()).flatten();
-        self.write(watch, Some(entry), record);
+        self.write(watch, Some(entry), None);
     }
 
     fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
@@ -271,8 +293,8 @@ impl Ledger {
     }
 }
 
-/// The id of a new ledger. It is derived from the directory, so that the next daemon finds this one's runs even if the
-/// ledger was lost or could never be written. It is no secret: nothing is believed because of it.
+/// The id of a new ledger. It is derived from the directory, so that the next daemon finds the runs of this one even if
+/// the ledger was lost or could never be written. It is not secret: adoption never relies on it.
 fn first_id(directory: &File) -> String {
     let Ok(metadata) = directory.metadata() else { return random_id() };
     let hash =
@@ -280,12 +302,12 @@ fn first_id(directory: &File) -> String {
     hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
 }
 
-/// 64 random bits. The standard library takes the keys of its hashes from the system.
+/// 64 random bits: the standard library seeds its hashers from the system's random source.
 fn random_id() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// Takes the advisory lock of flock(2), which the kernel drops when the process ends, however it ends.
+/// Takes the advisory lock of flock(2), which the kernel drops whenever and however the process ends.
 fn lock_exclusively(file: &File) -> nix::Result<()> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {

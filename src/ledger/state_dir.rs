@@ -1,14 +1,14 @@
-//! The state directory: made so that nobody else can look into it, and refused where another could change what is in it.
+//! The state directory: created private, and refused if another account could change its contents.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Others may pass, to the default store in it, and see nothing.
+/// Others may traverse it, to reach the default store below, but not list it.
 const MODE: u32 = 0o711;
 
-/// Makes the directory where it is missing, whatever the umask, and opens it.
+/// Creates the directory if it is missing, whatever the umask, and opens it.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     if let Some(above) = path.parent() {
         std::fs::create_dir_all(above)?;
@@ -24,12 +24,12 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .open(path)?;
     let mut found = directory.metadata()?;
     let own = nix::unistd::geteuid().as_raw();
-    // A directory that was the daemon's before may have the mode of an earlier version, or of a fresh volume. One that is
-    // used for something else too, such as /var, stays as it is.
+    // An existing directory of the daemon may have the mode of an earlier version, or of a fresh volume. A directory that is
+    // also used for other things, such as /var, keeps its mode.
     let is_ours = found.uid() == own && (is_new || is_empty(path)? || path.join("ledger").is_file());
     if is_ours && found.mode() & 0o777 & !MODE != 0 {
         let mode = found.mode() & 0o700 | 0o011;
-        // On a read-only file system it stays as it is, and is judged below.
+        // On a read-only file system the mode stays, and is checked below.
         let _ = directory.set_permissions(Permissions::from_mode(mode));
         found = directory.metadata()?;
     }
@@ -43,18 +43,18 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     Ok(std::fs::read_dir(path)?.next().is_none())
 }
 
-/// Why what is found may be changed by another account, if it may.
+/// Why another account may change the directory or file, if so.
 pub(super) fn objection(found: &Metadata, own: u32) -> Option<String> {
     let (owner, mode) = (found.uid(), found.mode() & 0o7777);
     if owner != 0 && owner != own {
-        return Some(format!("it belongs to user {owner}, who could change what the daemon remembers"));
+        return Some(format!("it belongs to user {owner}, who could change the daemon's records"));
     }
     (mode & 0o022 != 0).then(|| {
-        format!("others can write it (mode {mode:04o}) and change what the daemon remembers; `chmod go-w` it")
+        format!("others can write it (mode {mode:04o}) and so change the daemon's records; `chmod go-w` it")
     })
 }
 
-/// Opens a file of the state for reading: no link, no pipe, and nothing that another account could change.
+/// Opens a state file for reading: no symbolic link, no pipe, and nothing that another account could change.
 pub(super) fn read(path: &Path) -> io::Result<File> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_shows_others_nothing_whatever_its_mode_was() {
+    fn the_directory_is_made_unreadable_for_others() {
         let place = tempfile::tempdir().unwrap();
         let state = place.path().join("above/state");
         open(&state).unwrap();
@@ -92,7 +92,7 @@ mod tests {
             open(&state).unwrap();
             assert_eq!(mode(&state), after, "{before:o}");
         }
-        // Also one that was used by an earlier version, but none that is used for something else.
+        // That includes one of an earlier version, but not one that is used for other things.
         fs::write(state.join("ledger"), "").unwrap();
         fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
         open(&state).unwrap();

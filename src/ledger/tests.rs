@@ -9,11 +9,11 @@ fn fingerprint(text: &str) -> Fingerprint {
     serde_json::from_value(text.into()).unwrap()
 }
 
-fn name(text: &str) -> WatchName {
+pub(super) fn name(text: &str) -> WatchName {
     WatchName::new(text).unwrap()
 }
 
-fn record(run: &str) -> RunRecord {
+pub(super) fn record(run: &str) -> RunRecord {
     RunRecord {
         run: RunId(run.into()),
         reason: Reason::Change,
@@ -35,7 +35,13 @@ fn live(run: &str) -> LiveRun {
         target: "main Data /a".into(),
         definition: fingerprint("d"),
         mutex: None,
-        process: ProcessIdentity { pid: 42, start_ticks: 7, boot_id: "b".into(), output_pipe: Some(9) },
+        process: ProcessIdentity {
+            pid: 42,
+            start_ticks: 7,
+            boot_id: "b".into(),
+            output_pipe: Some(9),
+            errors_pipe: Some(10),
+        },
         started: jiff::Timestamp::UNIX_EPOCH,
         reason: Reason::Load,
         version: "7".into(),
@@ -56,7 +62,7 @@ fn applied() -> Applied {
 }
 
 #[test]
-fn what_was_said_is_there_after_a_restart() {
+fn records_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     let (a, b) = (name("a"), name("b"));
@@ -90,9 +96,9 @@ fn a_second_daemon_is_refused() {
     Ledger::open(dir.path()).unwrap();
 }
 
-/// An action that a killed daemon was just starting holds the lock a little longer than the daemon.
+/// An action that a killed daemon was just starting holds the lock slightly longer than the daemon.
 #[test]
-fn a_lock_that_outlives_its_daemon_for_a_moment_is_waited_for() {
+fn a_start_waits_for_a_lock_that_briefly_outlives_its_daemon() {
     let dir = tempfile::tempdir().unwrap();
     let first = Ledger::open(dir.path()).unwrap();
     let (opened_out, opened) = std::sync::mpsc::channel();
@@ -107,9 +113,9 @@ fn a_lock_that_outlives_its_daemon_for_a_moment_is_waited_for() {
     second.join().unwrap();
 }
 
-/// A kill -9 may leave any prefix of the journal: each must be readable, and say what its whole lines say.
+/// A kill -9 may leave any prefix of the journal: each one must be readable and keep the records of its whole lines.
 #[test]
-fn every_prefix_of_a_journal_is_a_journal() {
+fn every_prefix_of_a_journal_is_readable() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     for run in 0..3 {
@@ -164,7 +170,7 @@ fn a_journal_does_not_grow_with_the_number_of_runs() {
 }
 
 #[test]
-fn a_ledger_that_was_removed_is_written_anew_or_missed() {
+fn a_removed_ledger_is_written_again_or_reported() {
     let place = tempfile::tempdir().unwrap();
     let (state, away) = (place.path().join("state"), place.path().join("away"));
     let ledger = Ledger::open(&state).unwrap();
@@ -182,9 +188,9 @@ fn a_ledger_that_was_removed_is_written_anew_or_missed() {
     assert!(ledger.complaint().unwrap().contains("No such file"));
 }
 
-/// A disk that hangs, as an NFS server does that went away: here a pipe that nobody reads.
+/// A disk that hangs, such as an NFS server that went away; here a pipe that nobody reads.
 #[test]
-fn a_disk_that_hangs_holds_up_neither_a_flush_nor_the_end() {
+fn a_hanging_disk_blocks_neither_a_flush_nor_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     nix::unistd::mkfifo(&dir.path().join("ledger.new"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
@@ -194,13 +200,13 @@ fn a_disk_that_hangs_holds_up_neither_a_flush_nor_the_end() {
     let unwritten = ledger.flush(Duration::from_millis(100)).unwrap_err().to_string();
     assert!(unwritten.contains("2 watches (a, b)"), "{unwritten}");
     drop(ledger);
-    // Lets the thread go.
+    // Releases the thread.
     std::fs::read(dir.path().join("ledger.new")).unwrap();
 }
 
-/// A disk that refuses: what it was given in earlier attempts is as unwritten as what came since.
+/// On a failing disk, changes of earlier failed attempts count as unwritten too.
 #[test]
-fn a_flush_names_what_is_unwritten_after_any_number_of_failed_attempts() {
+fn a_flush_reports_unwritten_changes_after_any_number_of_failed_attempts() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     ledger.flush(PATIENCE).unwrap();
@@ -228,12 +234,12 @@ fn a_flush_names_what_is_unwritten_after_any_number_of_failed_attempts() {
     assert!(entries["a"].applied.is_some() && entries.contains_key("b"));
 }
 
-/// A full disk for real: a small tmpfs. Needs root, as the daemon's other tests do.
+/// A disk that is really full: a small tmpfs. Needs root, as the daemon's other tests do.
 #[test]
-fn a_full_disk_is_said_and_survived() {
+fn a_full_disk_is_reported_and_survived() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("left out: only root may mount the small file system that is to be full");
+        eprintln!("skipped: only root may mount the small file system that the test fills");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -264,15 +270,15 @@ fn a_full_disk_is_said_and_survived() {
     }
     drop(ledger);
     assert_eq!(journal::read(&dir.path().join("ledger")).unwrap().entries["a"].ended, runs);
-    // Detached: a child that another test starts at this moment has the ledger's file open until it calls exec.
+    // Detached: a child that another test starts at this moment holds the ledger's file open until its exec.
     umount2(dir.path(), MntFlags::MNT_DETACH).unwrap();
 }
 
 mod format;
 
-/// An id of version 0.1.0 that can be no part of an environment costs that id, and nothing that is remembered.
+/// An id of version 0.1.0 that cannot be part of an environment is replaced; all records stay.
 #[test]
-fn an_id_that_cannot_be_one_is_replaced_and_the_rest_is_kept() {
+fn an_invalid_id_is_replaced_and_the_records_are_kept() {
     for id in ["a\0b".to_owned(), "x".repeat(2 << 20), String::new(), "../..".to_owned(), "a b".to_owned()] {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
@@ -290,9 +296,9 @@ fn an_id_that_cannot_be_one_is_replaced_and_the_rest_is_kept() {
     }
 }
 
-/// Else a daemon whose ledger was lost would start a second run beside one that still lives.
+/// Otherwise a daemon whose ledger was lost would start a second run beside one that still lives.
 #[test]
-fn a_lost_ledger_has_the_same_id_again() {
+fn a_lost_ledger_gets_the_same_id_again() {
     let dir = tempfile::tempdir().unwrap();
     let first = Ledger::open(dir.path()).unwrap().id().to_owned();
     std::fs::remove_file(dir.path().join("ledger")).unwrap();

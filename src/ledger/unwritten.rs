@@ -1,12 +1,12 @@
-//! The error of a flush: what is not on the disk yet.
+//! The error of a flush: the changes that are not on disk yet.
 
 use std::path::PathBuf;
 
 use crate::watch::WatchName;
 
-/// Changes that are only in memory.
+/// Changes that exist only in memory.
 #[derive(Debug, thiserror::Error)]
-#[error("what was last known of {} watches ({}) is not in the ledger {}: {why}", watches.len(), shown(watches), path.display())]
+#[error("the latest state of {} watches ({}) is not in the ledger {}: {why}", watches.len(), shown(watches), path.display())]
 pub struct Unwritten {
     pub(super) watches: Vec<WatchName>,
     pub(super) path: PathBuf,

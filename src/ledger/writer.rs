@@ -1,4 +1,4 @@
-//! The thread that writes the journal to disk, and retries while the disk refuses.
+//! The thread that writes the journal to disk, and retries after errors.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -9,32 +9,38 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::entry::{Entry, HISTORY};
+use super::history::Files;
 use super::journal::{self, EntryLine, Line};
 use super::unwritten::Unwritten;
 use crate::watch::{RunRecord, WatchName};
 
-/// How long to wait after a failed write before the next try.
+/// Back-off after a failed write.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long dropping a ledger waits for unwritten changes.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// How much output of ended runs waits for the disk, in bytes.
+const WAITING_OUTPUT: usize = 4 << 20;
 /// A journal is rewritten when it is this many bytes longer than twice its last rewrite.
 const SLACK: u64 = 256 << 10;
 
-/// Changes on their way to the disk. Only the newest entry of each watch is kept, so that memory stays bounded
-/// while the disk is gone.
+/// Changes on their way to the disk. Only the newest entry of each watch is kept, which bounds memory while the disk is
+/// not writable.
 #[derive(Debug, Default)]
 struct Queue {
-    /// The newest entry of each changed watch; `None`: it is forgotten.
+    /// The newest entry of each changed watch; `None`: the watch is removed.
     entries: BTreeMap<WatchName, Option<Entry>>,
+    /// Runs that ended, with their whole outputs as long as there is room for these.
     records: BTreeMap<WatchName, VecDeque<RunRecord>>,
+    /// The bytes of the outputs in `records`.
+    output_bytes: usize,
     complaint: Option<String>,
-    /// Attempts to write that failed since the last that succeeded.
+    /// Failed attempts to write since the last success.
     failures: u32,
     writing: bool,
-    /// Watches whose changes the thread took and has not yet written, over any number of failed attempts.
+    /// Watches whose changes the thread took and has not written yet, over any number of failed attempts.
     taken: BTreeSet<WatchName>,
     ended: bool,
-    /// The thread has ended, or nobody waits for it any more.
+    /// The thread has ended, or dropping the ledger no longer waits for it.
     over: bool,
 }
 
@@ -73,13 +79,26 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, id: &str, entries: BTreeMap<WatchName, Entry>) -> Self {
+    pub(super) fn start(
+        path: PathBuf,
+        history: Files,
+        id: &str,
+        entries: BTreeMap<WatchName, Entry>,
+    ) -> Self {
         let channel = Arc::new(Channel {
             queue: Mutex::new(Queue { writing: true, ..Queue::default() }),
             ..Channel::default()
         });
-        let journal =
-            Journal { path: path.clone(), id: id.to_owned(), entries, file: None, length: 0, needed: 0 };
+        let journal = Journal {
+            path: path.clone(),
+            history,
+            history_fails: false,
+            id: id.to_owned(),
+            entries,
+            file: None,
+            length: 0,
+            needed: 0,
+        };
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn({
             let channel = Arc::clone(&channel);
             move || {
@@ -98,12 +117,15 @@ impl Writer {
         Self { path, channel, thread }
     }
 
-    /// Queues the entry of a watch (`None`: the watch is forgotten) and a run that ended.
+    /// Queues the entry of a watch (`None`: the watch is removed) and a run that ended.
     pub(super) fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
         let mut queue = self.channel.lock();
         let entry = entry.map(|entry| Entry { history: VecDeque::new(), ..entry.clone() });
         queue.entries.insert(watch.clone(), entry);
         if let Some(record) = record {
+            let has_room = queue.output_bytes + record.output.len() <= WAITING_OUTPUT;
+            let record = if has_room { record } else { record.shortened() };
+            queue.output_bytes += record.output.len();
             let waiting = queue.records.entry(watch.clone()).or_default();
             waiting.push_back(record);
             if waiting.len() > HISTORY {
@@ -117,7 +139,7 @@ impl Writer {
         self.channel.lock().complaint.clone()
     }
 
-    /// From now on nobody waits for this disk: it hangs.
+    /// The disk hangs: from now on nothing waits for it.
     pub(super) fn give_up(&self) {
         self.channel.lock().over = true;
     }
@@ -175,6 +197,7 @@ fn serve(channel: &Channel, mut journal: Journal) {
         queue.writing = true;
         let entries = std::mem::take(&mut queue.entries);
         let records = std::mem::take(&mut queue.records);
+        queue.output_bytes = 0;
         queue.taken.extend(entries.keys().cloned());
         drop(queue);
         let lines = journal.take(entries, records);
@@ -198,19 +221,22 @@ fn note(queue: &mut Queue, path: &Path, result: std::io::Result<()>) {
     queue.complaint = complaint;
 }
 
-/// The file, and everything that should be in it.
+/// The file, and what it must contain.
 struct Journal {
     path: PathBuf,
+    history: Files,
+    /// The last run could not be added to the history.
+    history_fails: bool,
     id: String,
     entries: BTreeMap<WatchName, Entry>,
-    /// `None` after a failure: the next write begins with a whole new journal.
+    /// `None` after a failure: the next write starts with a whole new journal.
     file: Option<File>,
     length: u64,
     needed: u64,
 }
 
 impl Journal {
-    /// Merges changes into the entries, and returns them as lines.
+    /// Merges changes into the entries, and returns their lines.
     fn take(
         &mut self,
         entries: BTreeMap<WatchName, Option<Entry>>,
@@ -220,12 +246,15 @@ impl Journal {
         let records =
             records.into_iter().flat_map(|(watch, all)| all.into_iter().map(move |r| (watch.clone(), r)));
         for (watch, record) in records {
+            self.add_to_history(&watch, &record);
+            let record = record.shortened();
             self.entries.entry(watch.clone()).or_default().remember(record.clone());
             lines.extend(journal::encode(&Line::Run { watch: watch.to_string(), record }));
         }
         for (watch, entry) in entries {
             let Some(entry) = entry else {
                 self.entries.remove(&watch);
+                self.history.forget(&watch);
                 lines.extend(journal::encode(&Line::Forget(watch.to_string())));
                 continue;
             };
@@ -237,8 +266,17 @@ impl Journal {
         lines
     }
 
+    /// A disk that refuses costs the whole output of a run; the journal still has its last lines.
+    fn add_to_history(&mut self, watch: &WatchName, record: &RunRecord) {
+        let added = self.history.append(watch, record.clone());
+        if let (Err(error), false) = (&added, self.history_fails) {
+            tracing::warn!(watch = %watch, "cannot add a run to the history: {error}; its last lines are in the ledger");
+        }
+        self.history_fails = added.is_err();
+    }
+
     fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        // What is written to an unlinked file is lost with it.
+        // Whatever is written to an unlinked file is lost with it.
         let there = |file: &File| file.metadata().is_ok_and(|found| found.nlink() > 0);
         let Some(file) = self.file.as_mut().filter(|file| there(file)) else { return self.rewrite() };
         if let Err(error) = file.write_all(lines) {
@@ -249,7 +287,7 @@ impl Journal {
         if self.length > self.needed * 2 + SLACK { self.rewrite() } else { Ok(()) }
     }
 
-    /// Writes a whole new journal beside the old one and renames it into its place: never none, never half.
+    /// Writes a whole new journal beside the old one and renames it into place, so that there is always a complete one.
     fn rewrite(&mut self) -> std::io::Result<()> {
         let bytes = journal::encode_all(&self.id, self.entries.iter());
         let beside = self.path.with_extension("new");
@@ -263,7 +301,7 @@ impl Journal {
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
         let renamed = written.and_then(|()| std::fs::rename(&beside, &self.path));
         if let Err(error) = renamed {
-            // On a full disk the attempt itself must not take the last space.
+            // On a full disk the failed attempt must not take the last free space.
             let _ = std::fs::remove_file(&beside);
             return Err(error);
         }

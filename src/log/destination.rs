@@ -17,13 +17,13 @@ use super::rfc5424::Sender;
 use super::server::{InvalidLogServer, LogServer};
 use super::writer::Sink;
 
-/// How long one attempt to send a datagram may block the writer's thread.
+/// Longest time that one attempt to send a datagram may block the writer's thread.
 const SEND_LIMIT: Duration = Duration::from_millis(200);
 
 /// `log` in `twitcher.conf`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// journald under systemd, else syslog where its socket is, else standard error.
+    /// journald under systemd, else syslog if its socket exists, else standard error.
     Auto,
     /// `/dev/log`, facility daemon, in the format of RFC 3164.
     Syslog,
@@ -40,10 +40,10 @@ pub enum Destination {
 /// Text that names no destination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownDestination {
-    /// Not one of the words.
+    /// None of the words.
     #[error("expected one of auto, syslog, journald, stderr, json, or the URL of a log server")]
     Word,
-    /// A URL that names no log server.
+    /// An invalid URL of a log server.
     #[error(transparent)]
     Server(#[from] InvalidLogServer),
 }
@@ -64,7 +64,7 @@ impl FromStr for Destination {
     }
 }
 
-/// Where the log goes, and how much is logged.
+/// The destination and level of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The destination.
@@ -101,7 +101,7 @@ impl Settings {
                 Ok(Sink::Server(Box::new(Remote::new(server, sender))))
             }
         };
-        // With no file descriptor left for a socket, standard error still works.
+        // Out of descriptors; standard error still works.
         opened.unwrap_or_else(|_| stderr(Form::Text))
     }
 
@@ -121,7 +121,7 @@ impl Settings {
     }
 }
 
-/// What `auto` means. systemd sets `JOURNAL_STREAM=DEVICE:INODE` where standard error goes to the journal
+/// What `auto` means. systemd sets `JOURNAL_STREAM=DEVICE:INODE` if standard error goes to the journal
 /// (systemd.exec(5)); a variable that was inherited from elsewhere names another file.
 fn automatic(journal_stream: Option<&str>, stderr: Option<(u64, u64)>, syslog: bool) -> Destination {
     let journal = journal_stream.and_then(|text| {
@@ -138,7 +138,7 @@ fn automatic(journal_stream: Option<&str>, stderr: Option<(u64, u64)>, syslog: b
 }
 
 fn stderr(form: Form) -> Sink {
-    // Not through std's handle: a reader that does not read would keep its lock taken.
+    // Not std's handle: a reader that does not read would keep std's lock taken.
     let stream: Box<dyn io::Write + Send> = match io::stderr().as_fd().try_clone_to_owned() {
         Ok(fd) => Box::new(File::from(fd)),
         Err(_) => Box::new(io::stderr()),
@@ -146,7 +146,7 @@ fn stderr(form: Form) -> Sink {
     Sink::Stream { stream, form }
 }
 
-/// The machine's name as RFC 5424 wants it.
+/// The machine's name in the form that RFC 5424 requires.
 fn host_name() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn auto_is_the_journal_only_where_standard_error_goes_to_it() {
+    fn auto_is_the_journal_only_if_standard_error_goes_to_it() {
         for (journal_stream, stderr, syslog, expected) in [
             (Some("8:1234"), Some((8, 1234)), true, Destination::Journald),
             (Some("8:1234"), Some((8, 999)), true, Destination::Syslog),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_configuration() {
+    fn destinations_are_parsed_by_their_names_in_the_configuration() {
         for name in ["auto", "syslog", "journald", "stderr", "json"] {
             let destination: Destination = name.parse().unwrap();
             assert_eq!(format!("{destination:?}").to_lowercase(), name);

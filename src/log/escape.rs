@@ -1,8 +1,8 @@
-//! Text from outside, escaped and bounded so that it is safe on one line of a log: the one place that does so.
+//! Escapes and bounds text from outside, so that it is safe on one line of a log: the only place that does so.
 
 use std::fmt::Write as _;
 
-/// `… (18446744073709551615 bytes cut)`, in bytes.
+/// The longest note, `… (18446744073709551615 bytes cut)`, in bytes.
 const LONGEST_NOTE: usize = 36;
 
 /// Makes one line: control characters, invalid UTF-8 and characters that reorder text become visible escapes.
@@ -50,7 +50,7 @@ fn misleads(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// At most the first `limit` bytes of a text, cut between characters, followed by how much was cut.
+/// At most the first `limit` bytes of a text, cut between characters, followed by how many bytes were cut.
 pub fn bounded(mut text: String, limit: usize) -> String {
     if text.len() > limit {
         let end = text.floor_char_boundary(limit);
@@ -61,7 +61,7 @@ pub fn bounded(mut text: String, limit: usize) -> String {
     text
 }
 
-/// Like [`bounded`], but `limit` includes the note about what was cut, as far as the note itself fits.
+/// Like [`bounded`], but `limit` includes the note about the cut, as far as the note itself fits.
 pub fn within(text: String, limit: usize) -> String {
     if text.len() > limit { bounded(text, limit.saturating_sub(LONGEST_NOTE)) } else { text }
 }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_text_says_how_much_was_cut() {
+    fn cut_text_says_how_many_bytes_were_cut() {
         assert_eq!(bounded("short".into(), 5), "short");
         assert_eq!(bounded("longer".into(), 5), "longe… (1 bytes cut)");
         assert_eq!(bounded("aää".into(), 4), "aä… (2 bytes cut)");

@@ -8,9 +8,9 @@ use super::record::Record;
 
 /// syslog's facility `daemon`.
 const FACILITY: u8 = 3;
-/// The longest message that rsyslog takes by default, in bytes: its "8k" are a little less.
+/// The longest message that rsyslog takes by default, in bytes: its "8k" are slightly less.
 pub(super) const SYSLOG_BYTES: usize = 8096;
-/// The fields that stand before the message.
+/// The fields shown before the message.
 const IN_HEADLINE: [&str; 2] = ["watch", "stream"];
 
 /// The format of a destination.
@@ -36,8 +36,8 @@ impl Form {
 
 /// RFC 3164 as `/dev/log` takes it: local time, no host name, one line.
 ///
-/// Not by the crate `syslog`, which serves log servers ([`super::rfc5424`]): its RFC 3164 time is UTC, where daemons
-/// that listen on `/dev/log` expect local time, and its socket never connects again once the daemon was restarted.
+/// The crate `syslog` is used for log servers only ([`super::rfc5424`]): its RFC 3164 time is UTC, where daemons on
+/// `/dev/log` expect local time, and its socket does not reconnect after the syslog daemon restarts.
 fn syslog(record: &Record, zone: &TimeZone, pid: u32) -> String {
     let priority = FACILITY * 8 + record.level.severity();
     let time = record.time.to_zoned(zone.clone()).strftime("%b %e %H:%M:%S").to_string();
@@ -45,15 +45,15 @@ fn syslog(record: &Record, zone: &TimeZone, pid: u32) -> String {
     escape::within(format!("<{priority}>{time} twitcher[{pid}]: {line}"), SYSLOG_BYTES)
 }
 
-/// For people: the further lines of a message are indented, so that none of them looks like a message.
+/// For people: further lines of a message are indented, so that none of them looks like a message.
 fn text(record: &Record, zone: &TimeZone) -> String {
     let time = record.time.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string();
     let message = escape::lines(&sentence(record)).replace('\n', "\n    ");
     format!("{time} {:5} {message}\n", record.level.name().to_uppercase())
 }
 
-/// The message with its watch before it, `git: the message`; of an action's output also the stream, `git stdout: a line`.
-/// No name of a watch has a space in it, so a line of output never looks like a message of the daemon.
+/// The message with its watch before it, `git: the message`; output of an action also has its stream, `git stdout: a
+/// line`. Names of watches contain no space, so a line of output never looks like a message of the daemon.
 pub(super) fn headline(record: &Record) -> String {
     let field = |wanted: &str| record.fields.iter().find(|(name, _)| *name == wanted);
     let words: Vec<String> =
@@ -61,10 +61,10 @@ pub(super) fn headline(record: &Record) -> String {
     if words.is_empty() { record.message.clone() } else { format!("{}: {}", words.join(" "), record.message) }
 }
 
-/// The fields that the message of a run's end, which has an outcome, already says in words.
+/// The fields that the message about a run's end, which has an outcome, already contains as words.
 const IN_WORDS: [&str; 6] = ["version", "reason", "attempt", "exit_code", "seconds", "file"];
 
-/// The headline, and all fields that it does not say after it in brackets.
+/// The headline, then all fields that it does not contain, in brackets.
 fn sentence(record: &Record) -> String {
     let mut sentence = headline(record);
     let is_end = record.fields.iter().any(|(name, _)| *name == "outcome");
@@ -85,7 +85,7 @@ pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A value, in quotes unless it is one simple word.
+/// A value, quoted unless it is one simple word.
 fn word(value: &str) -> String {
     let simple = !value.is_empty() && !value.contains([' ', '"', '=', '[', ']', '\n', '\t']);
     if simple { value.to_owned() } else { format!("{value:?}") }
@@ -97,7 +97,7 @@ fn json(record: &Record) -> String {
     object.insert("level".to_owned(), record.level.name().into());
     object.insert("message".to_owned(), record.message.clone().into());
     for (name, value) in &record.fields {
-        // A field cannot replace time, level and message.
+        // A field cannot replace time, level or message.
         object.entry(*name).or_insert_with(|| value.clone());
     }
     format!("{}\n", Value::Object(object))
@@ -127,7 +127,7 @@ fn journal_name(name: &str) -> String {
 fn journal_field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     if value.contains('\n') {
-        // The encoding for values of any bytes: the length first, 64 bits, little endian.
+        // The encoding for arbitrary bytes: a 64-bit little-endian length first.
         out.push(b'\n');
         out.extend_from_slice(&(value.len() as u64).to_le_bytes());
     } else {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_several_lines_cannot_forge_another_message() {
+    fn a_multi_line_message_cannot_forge_another_message() {
         let bytes = Form::Text.bytes(&record("two\n2026 lines\r", FIELDS), &zone(), 42);
         assert_eq!(
             String::from_utf8(bytes).unwrap(),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_output_is_set_apart_from_the_daemons_own_messages() {
+    fn output_lines_differ_from_the_daemons_own_messages() {
         let fields = &[("watch", "git"), ("run", "a-1"), ("stream", "stderr")];
         let said = |fields| sentence(&record("succeeded", fields));
         assert_eq!(said(fields), "git stderr: succeeded [run=a-1]");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn journald_gets_every_field_with_its_whole_value() {
+    fn journald_gets_every_field_in_full() {
         let bytes = Form::Journald.bytes(&record("two\nlines", FIELDS), &zone(), 42);
         let mut expected = b"MESSAGE\n\x09\0\0\0\0\0\0\0two\nlines\n".to_vec();
         expected.extend_from_slice(

@@ -1,5 +1,5 @@
-//! The addresses of a log server's name, looked up by a thread of its own: a name server that hangs must hold up
-//! neither the end of the program nor a change of `log`.
+//! Resolves the name of a log server on a thread of its own: a name server that hangs must delay neither shutdown nor
+//! a change of `log`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -11,12 +11,12 @@ use super::server::LogServer;
 
 type Addresses = io::Result<Vec<SocketAddr>>;
 
-/// Looks up one name; at most one thread at a time.
+/// Resolves one name; at most one thread at a time.
 #[derive(Debug, Default)]
 pub(super) struct Lookup(Option<Receiver<Addresses>>);
 
 impl Lookup {
-    /// The addresses, waiting at most so long for them. `WouldBlock`: the name server has not answered yet, ask again.
+    /// The addresses, after waiting at most this long. `WouldBlock`: the name server has not answered yet, ask again.
     pub(super) fn addresses(&mut self, server: &LogServer, limit: Duration) -> Addresses {
         if let Ok(address) = server.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, server.port)]);
@@ -40,7 +40,7 @@ fn begin(host: String, port: u16) -> io::Result<Receiver<Addresses>> {
     let (answer_out, answer) = channel();
     thread::Builder::new().name("log-lookup".to_owned()).spawn(move || {
         let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        // Nobody waits for it any more where `log` was changed meanwhile.
+        // The receiver is gone if `log` was changed meanwhile.
         let _ = answer_out.send(found);
     })?;
     Ok(answer)
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_addresses_are_found_and_a_name_that_does_not_exist_is_an_error() {
+    fn names_and_addresses_resolve_and_an_unknown_name_is_an_error() {
         let found = |url: &str| {
             let mut lookup = Lookup::default();
             loop {

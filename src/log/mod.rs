@@ -1,7 +1,7 @@
-//! The log: syslog, a log server, journald, standard error as text or JSON; and the escaping that keeps what comes
-//! from outside harmless for those who read it ([`escape`]).
+//! The log: syslog, a log server, journald, standard error as text or JSON; and the escaping that makes text from
+//! outside safe to read ([`escape`]).
 //!
-//! A message is taken from `tracing`, put into a bounded queue, and written by a thread of its own, so that a dead or
+//! Messages come from `tracing`, go into a bounded queue, and are written by a thread of their own, so that a dead or
 //! slow reader never blocks a thread that logs. Messages that do not fit into the queue are counted, and the count is
 //! logged when there is room again. Events carry their subject in fields: `watch`, `run`, `version`, `reason`,
 //! `attempt`, `outcome`, `exit_code`, `seconds`, `file`, and `stream` for a line of an action's output.
@@ -39,7 +39,7 @@ pub use server::{InvalidLogServer, LogServer, Transport};
 use queue::Queue;
 use record::Record;
 
-/// How long the end of the program waits for a reader.
+/// How long shutdown waits for a reader.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// The log was set up twice in one process.
@@ -47,7 +47,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 #[error("the log of this process is already set up")]
 pub struct AlreadySetUp;
 
-/// Controls the log. Dropped at the end of the program, it waits up to a second until everything is written.
+/// Controls the log. When it is dropped at exit, it waits up to a second until everything is written.
 #[derive(Debug)]
 #[must_use = "the guard waits for what is still in the queue; without it that is lost with the process"]
 pub struct Guard {
@@ -67,7 +67,7 @@ pub fn init(settings: &Settings) -> Result<Guard, AlreadySetUp> {
     Ok(guard)
 }
 
-/// A log that is not (yet) the process's: for tests, and for programs that have a log of their own.
+/// A log that is not installed for the process: for tests, and for programs that have a log of their own.
 pub fn subscriber(settings: &Settings) -> (impl Subscriber + Send + Sync + use<>, Guard) {
     let queue = Arc::new(Queue::new());
     writer::start(Arc::clone(&queue), settings.open());
@@ -77,10 +77,10 @@ pub fn subscriber(settings: &Settings) -> (impl Subscriber + Send + Sync + use<>
 }
 
 impl Guard {
-    /// Changes to other settings. Messages that are not written yet go to the new destination.
+    /// Applies other settings. Messages that are not written yet go to the new destination.
     pub fn apply(&self, settings: &Settings) {
         writer::start(Arc::clone(&self.queue), settings.open());
-        // Fails only when the subscriber is gone; then there is nothing to filter.
+        // Fails only if the subscriber is gone; then there is nothing to filter.
         let _ = self.level.reload(admitted(settings.level));
     }
 
@@ -89,7 +89,7 @@ impl Guard {
         self.queue.lost_in_all()
     }
 
-    /// Waits until everything is written, at most so long; whether it is.
+    /// Waits at most this long until everything is written; whether it is.
     pub fn flush(&self, limit: Duration) -> bool {
         self.queue.flush(limit)
     }
@@ -102,8 +102,8 @@ impl Drop for Guard {
     }
 }
 
-/// Our messages from the chosen level on. Libraries are quieter: their failures come back to us as errors, which we log
-/// once and in our own words.
+/// Our messages from the chosen level on. Libraries log less: their failures come back to us as errors, which we log
+/// once, in our own words.
 fn admitted(level: LogLevel) -> Targets {
     let (ours, theirs) = match level {
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::record::Record;
 
-/// How much may wait for a slow reader, in bytes.
+/// Most bytes that may wait for a slow reader.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// The number of a writer. Every change of the destination starts a new one, because the one before may be blocked by
-/// its reader for ever.
+/// The number of a writer. Every change of the destination starts a new writer, because its reader may block the old one
+/// forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Generation(u64);
 
@@ -31,9 +31,9 @@ struct State {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// Wakes the writer: a record came, or the queue was closed.
+    /// Wakes the writer: a record was added, or the queue was closed.
     came: Condvar,
-    /// Wakes those who flush: the last record was written.
+    /// Wakes flushes: the last record was written.
     written: Condvar,
 }
 
@@ -73,7 +73,7 @@ impl Queue {
         state.generation
     }
 
-    /// For a writer: whether to try on, because it was not replaced and the program is not about to end.
+    /// For a writer: whether to keep trying, because it was not replaced and the program is not about to exit.
     pub(super) fn wants(&self, writer: Generation) -> bool {
         let state = self.lock();
         state.generation == writer && state.closed.is_none_or(|since| since.elapsed() < super::FLUSH_LIMIT)
@@ -104,7 +104,7 @@ impl Queue {
         }
     }
 
-    /// For the writer: a record could not be written.
+    /// For the writer: counts a record that could not be written.
     pub(super) fn lose(&self) {
         self.lock().lose();
     }
@@ -114,7 +114,7 @@ impl Queue {
         std::mem::take(&mut self.lock().lost)
     }
 
-    /// No more records will come.
+    /// Closes the queue: no more records follow.
     pub(super) fn close(&self) {
         self.lock().closed = Some(Instant::now());
         self.came.notify_all();
@@ -124,7 +124,7 @@ impl Queue {
         self.lock().lost_in_all
     }
 
-    /// Waits until everything is written, at most so long; whether it is.
+    /// Waits at most this long until everything is written; whether it is.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut state = self.lock();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_do_not_fit_are_counted_and_the_others_keep_their_order() {
+    fn records_that_do_not_fit_are_counted_and_the_rest_stay_in_order() {
         let queue = Queue::new();
         let writer = queue.next_writer();
         for number in 0..5000 {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_writer_hands_its_record_to_the_next() {
+    fn a_replaced_writer_passes_its_record_to_the_next() {
         let queue = Queue::new();
         let first = queue.next_writer();
         queue.push(record(1));

@@ -19,11 +19,11 @@ const FIELD_BYTES: usize = 1024;
 pub enum LogLevel {
     /// Something failed for good and needs an operator.
     Error,
-    /// Something failed and is tried again, or may need an operator.
+    /// Something failed and is retried, or may need an operator.
     Warn,
-    /// What was done.
+    /// What the daemon did.
     Info,
-    /// What helps to find a fault.
+    /// Details that help to find a fault.
     Debug,
     /// Everything.
     Trace,
@@ -99,7 +99,7 @@ impl Record {
         record
     }
 
-    /// Roughly how many bytes of memory it takes.
+    /// Its approximate size in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         let fields = self.fields.iter().map(|(_, value)| match value {
             Value::String(text) => text.len() + 64,

@@ -1,8 +1,8 @@
-//! The connection to a log server: made when there is something to write, and made again after every failure.
+//! The connection to a log server: opened when there is something to write, and again after every failure.
 //!
-//! Neither transport acknowledges messages. What is done so that few are lost: TCP looks for the server's farewell
-//! before each message, and sends a message again whose connection broke within it; UDP notices a refusal (ICMP) and
-//! then takes a message as sent only if it is not refused.
+//! Neither transport acknowledges messages. To lose few, TCP checks for the server's FIN before each message and sends
+//! a message again if the connection broke within it; UDP notices an ICMP refusal, and after one counts a message as
+//! sent only if no refusal follows.
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -17,15 +17,15 @@ use super::record::Record;
 use super::rfc5424::Sender;
 use super::server::{LogServer, Transport};
 
-/// How long one attempt to write may take; then the writer looks whether it is still wanted.
+/// Time limit of one attempt to write; then the writer checks whether it is still wanted.
 const ATTEMPT: Duration = Duration::from_millis(200);
-/// How long connecting to one address may take.
+/// Time limit of connecting to one address.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long a server may leave what was sent unacknowledged before the connection counts as dead, in milliseconds.
+/// How long a server may leave data unacknowledged before the connection counts as dead, in milliseconds.
 const UNACKNOWLEDGED_LIMIT: u32 = 30_000;
-/// How long a refusal takes to come back, at most, to be noticed.
+/// How long to wait for an ICMP refusal.
 const REFUSAL: Duration = Duration::from_millis(50);
-/// How old the address of a name may be for UDP, which shows no sign when a server has moved.
+/// Longest use of one resolved address over UDP, which does not notice when a server has moved.
 const ADDRESS_AGE: Duration = Duration::from_mins(1);
 
 /// A log server, connected or not.
@@ -35,7 +35,7 @@ pub(super) struct Remote {
     sender: Sender,
     lookup: Lookup,
     connection: Option<Connection>,
-    /// Bytes of the current message that went into this connection.
+    /// Bytes of the current message that this connection has taken.
     sent: usize,
     /// The server refused a datagram, and none has gone unrefused since.
     refused: bool,
@@ -109,7 +109,7 @@ impl Remote {
         }
     }
 
-    /// Looks up the server's name from time to time and leaves an address that it has no longer.
+    /// Resolves the server's name from time to time, and drops an address that no longer belongs to it.
     fn follow_the_name(&mut self) {
         let Some(Connection::Udp { server, since, .. }) = &mut self.connection else { return };
         if since.elapsed() < ADDRESS_AGE {
@@ -124,7 +124,7 @@ impl Remote {
     }
 }
 
-/// Connects to the first address that can be connected to.
+/// Connects to the first address that accepts.
 fn connect(transport: Transport, addresses: &[SocketAddr]) -> io::Result<Connection> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in addresses {
@@ -140,7 +140,7 @@ fn connect(transport: Transport, addresses: &[SocketAddr]) -> io::Result<Connect
     Err(last)
 }
 
-/// A connected socket: only such a one is told when a datagram was refused.
+/// A connected socket: only such a one learns of a refused datagram.
 fn udp(server: SocketAddr) -> io::Result<Connection> {
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -160,7 +160,7 @@ fn tcp(server: &SocketAddr) -> io::Result<Connection> {
     Ok(Connection::Tcp(stream))
 }
 
-/// Whether the server has not said good-bye. It sends nothing else.
+/// Whether the server has not closed the connection. It sends no data.
 fn still_open(stream: &TcpStream) -> io::Result<()> {
     let mut unused = [0; 256];
     loop {

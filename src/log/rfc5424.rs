@@ -1,4 +1,4 @@
-//! A record as a log server takes it: RFC 5424, with the fields as structured data. Pure.
+//! A record in the format of RFC 5424, with the fields as structured data. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use super::{escape, format};
 
 /// Longest value of one field, in bytes, so that the fields never fill a datagram.
 const VALUE_BYTES: usize = 256;
-/// The id of our structured data. The number is the one that RFC 5612 reserves for those who have none.
+/// The id of our structured data. RFC 5612 reserves this enterprise number for documentation.
 const DATA_ID: &str = "twitcher@32473";
 
-/// Who sends.
+/// The sender of the messages.
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
     formatter: Formatter5424,
 }
 
 impl Sender {
-    /// A sender on the machine of this name.
+    /// A sender on the machine with this name.
     pub(super) fn new(host: &str, pid: u32) -> Self {
         let is_name = (1..=255).contains(&host.len()) && host.chars().all(|c| c.is_ascii_graphic());
         let hostname = Some(if is_name { host } else { "-" }.to_owned());
@@ -29,7 +29,7 @@ impl Sender {
         Self { formatter: Formatter5424 { facility: Facility::LOG_DAEMON, hostname, process, pid } }
     }
 
-    /// What is written for one record: a datagram, or a message with its length before it.
+    /// The frame of one record: a datagram, or a message with its length before it.
     pub(super) fn frame(&self, record: &Record, transport: Transport) -> Vec<u8> {
         let text = escape::lines(&format::headline(record));
         match transport {
@@ -52,7 +52,7 @@ impl Sender {
     }
 }
 
-/// The crate writes the time of formatting. A record that has waited for the server keeps the time when it was logged.
+/// The crate writes the time of formatting. A record that waited for the server keeps the time when it was logged.
 fn stamped(message: &[u8], time: jiff::Timestamp) -> Vec<u8> {
     let mut parts = message.splitn(3, |byte| *byte == b' ');
     let (priority, _now, rest) = (parts.next(), parts.next(), parts.next());
@@ -60,7 +60,7 @@ fn stamped(message: &[u8], time: jiff::Timestamp) -> Vec<u8> {
     [priority.unwrap_or_default(), &time, rest.unwrap_or_default()].join(&b' ')
 }
 
-/// The fields, by name. Names are those of our own fields, which RFC 5424 takes as they are.
+/// The fields by name. Our field names are valid in RFC 5424 as they are.
 fn data(record: &Record) -> BTreeMap<String, BTreeMap<String, String>> {
     let value = |text: String| escape::within(escape::line(text.as_bytes()), VALUE_BYTES);
     let fields: BTreeMap<String, String> =
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn without_fields_and_host_name_the_message_has_nil_values() {
+    fn missing_fields_and_host_name_become_nil_values() {
         let bytes = Sender::new("no name", 42).frame(&record("text", &[]), Transport::Udp);
         assert_eq!(
             String::from_utf8(bytes).unwrap(),

@@ -5,13 +5,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// An example of a correct URL, as messages show it.
+/// An example of a valid URL for messages.
 const EXAMPLE: &str = "syslog://logs.example:514";
 
 /// How messages travel to a log server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// One datagram a message (RFC 5426). What is sent while the server is away may be lost.
+    /// One datagram a message (RFC 5426). Messages sent while the server is away may be lost.
     Udp,
     /// A stream of messages, each preceded by its length: octet counting (RFC 6587, 3.4.1).
     Tcp,
@@ -32,14 +32,14 @@ pub enum InvalidLogServer {
     /// Another scheme.
     #[error("`{0}://` does not name a log server, expected `syslog://` (UDP) or `syslog+tcp://`")]
     Scheme(String),
-    /// A user, path, query or blank.
-    #[error("a log server is only HOST:PORT; `{0}` cannot stand in its URL")]
+    /// A user, path, query or white space.
+    #[error("a log server is only HOST:PORT; `{0}` does not belong in its URL")]
     Extra(char),
-    /// Nothing before the port.
+    /// The host is missing.
     #[error("the URL of the log server names no host")]
     NoHost,
-    /// No `:PORT`.
-    #[error("the URL of the log server names no port; syslog servers mostly listen on 514")]
+    /// The port is missing.
+    #[error("the URL of the log server names no port; most syslog servers listen on 514")]
     NoPort,
     /// Not 1 to 65535.
     #[error("`{0}` is not a port, expected a number from 1 to 65535")]
@@ -48,7 +48,7 @@ pub enum InvalidLogServer {
     #[error("`{0}` is neither a host name nor an address")]
     Host(String),
     /// An IPv6 address without brackets.
-    #[error("an IPv6 address must stand in brackets")]
+    #[error("an IPv6 address needs brackets")]
     Brackets,
 }
 
@@ -58,11 +58,11 @@ impl InvalidLogServer {
         match self {
             Self::Brackets => r#"for example `log = "syslog://[2001:db8::1]:514"`"#.to_owned(),
             Self::Scheme(scheme) if scheme.contains("tls") || scheme.contains("ssl") => {
-                "TLS is not supported: log to a syslog daemon of this machine (`log = \"syslog\"`) that forwards over TLS"
+                "TLS is not supported: log to the syslog daemon of this machine (`log = \"syslog\"`) that forwards over TLS"
                     .to_owned()
             }
             Self::Scheme(scheme) if scheme == "syslog+udp" || scheme == "udp" => {
-                format!("UDP is what `syslog://` means, for example `log = \"{EXAMPLE}\"`")
+                format!("`syslog://` means UDP, for example `log = \"{EXAMPLE}\"`")
             }
             Self::Scheme(scheme) if scheme == "tcp" => {
                 r#"for example `log = "syslog+tcp://logs.example:514"`"#.to_owned()
@@ -115,7 +115,7 @@ impl FromStr for LogServer {
     }
 }
 
-/// A piece of a wrong URL, fit for a message.
+/// A part of an invalid URL, safe to show in a message.
 fn shown(text: &str) -> String {
     text.chars().filter(char::is_ascii_graphic).take(60).collect()
 }
@@ -187,7 +187,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_answered(tail in "[a-z0-9:/\\[\\].@ -]{0,30}") {
+        fn any_text_is_accepted_or_refused(tail in "[a-z0-9:/\\[\\].@ -]{0,30}") {
             for scheme in ["syslog", "syslog+tcp"] {
                 if let Ok(server) = parse(&format!("{scheme}://{tail}")) {
                     proptest::prop_assert_eq!(parse(&server.to_string()), Ok(server));

@@ -16,7 +16,7 @@ use super::queue::{Generation, Queue};
 use super::record::{LogLevel, Record};
 use super::remote::Remote;
 
-/// The wait before a reader that is away is tried again; doubles …
+/// Back-off before a reader that is away is tried again; doubles …
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -41,8 +41,8 @@ impl fmt::Debug for Sink {
     }
 }
 
-/// Starts the writer of a destination, which replaces the writer before it. The thread ends when it is replaced
-/// itself, or when the queue is closed and empty.
+/// Starts the writer of a destination, which replaces the current one. The thread ends when it is replaced in turn, or
+/// when the queue is closed and empty.
 pub(super) fn start(queue: Arc<Queue>, mut sink: Sink) {
     let writer = queue.next_writer();
     let write = move || {
@@ -50,12 +50,12 @@ pub(super) fn start(queue: Arc<Queue>, mut sink: Sink) {
             match sink.write(&record, || queue.wants(writer)) {
                 Ok(()) => tell_losses(&mut sink, &queue, writer),
                 Err(_) if queue.wants(writer) => queue.lose(),
-                // The next writer has got this record too.
+                // The next writer has this record too.
                 Err(_) => return,
             }
         }
     };
-    // If no thread can be started, the queue fills and counts what is lost; the program goes on.
+    // If no thread can be started, the queue fills and counts lost messages; the program goes on.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(write);
 }
 
@@ -71,7 +71,7 @@ fn tell_losses(sink: &mut Sink, queue: &Queue, writer: Generation) {
 }
 
 impl Sink {
-    /// Writes a record and waits for the reader as long as the writer is wanted; meanwhile the queue fills.
+    /// Writes a record, waiting for the reader while the writer is wanted; meanwhile the queue fills.
     fn write(&mut self, record: &Record, wanted: impl Fn() -> bool) -> io::Result<()> {
         let pid = std::process::id();
         match self {
@@ -92,14 +92,14 @@ impl Sink {
             }
             Self::Server(remote) => {
                 let frame = remote.frame(record);
-                // A network that is down, a name that is not known yet: every failure may pass.
+                // The network is down, or the name does not resolve yet: every failure may be temporary.
                 patiently(wanted, |_| true, || remote.send(&frame))
             }
         }
     }
 }
 
-/// Tries until it works, can never work, or is not wanted any more.
+/// Tries until it works, can never work, or is no longer wanted.
 fn patiently(
     wanted: impl Fn() -> bool,
     may_pass: impl Fn(&io::Error) -> bool,
@@ -117,7 +117,7 @@ fn patiently(
     }
 }
 
-/// Whether the reader is away or not reading, which ends when it is started again.
+/// Whether the reader is away or not reading, which ends when it is restarted.
 fn may_pass(error: &io::Error) -> bool {
     let passing = [
         Errno::EAGAIN,

@@ -1,22 +1,33 @@
-//! What an observed state does: wait for a start, or be skipped and why.
+//! The effect of an observed state: it waits for a start, or is skipped for a reason.
 
 use std::time::Instant;
 
-use super::effect::{Effect, Sent, SkipReason};
+use super::effect::{Effect, SkipReason};
+use super::hold::Yardstick;
 use super::input::Baseline;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine, Newest};
-use super::waiting::{Entry, Wait};
+use super::waiting::{Entry, Passage, Wait};
 use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, RunOnLoad, State};
 
-/// How many states wait at most in parallel mode. Beyond that the newest one waiting is replaced by a
-/// newer one, which then stands for both.
+/// The most states that wait in parallel mode. Beyond that the newest waiting state is replaced by a newer one, which
+/// then stands for both.
 pub(super) const MOST_WAITING: usize = 1024;
 
-/// What a state is worth before run mode and circumstances are asked.
+/// Whether a state should run, before run mode and circumstances are considered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Judgement {
     Run(Reason),
     Skip(SkipReason, Disposition),
+}
+
+/// A state that is to meet the run mode.
+struct Arrival {
+    state: State,
+    updates: u64,
+    reason: Reason,
+    /// Nothing is run for it: it only meets the guard.
+    void: bool,
+    passed: bool,
 }
 
 /// Judges the first state that a machine sees.
@@ -47,7 +58,7 @@ fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgeme
     }
 }
 
-/// Judges a state that came after another.
+/// Judges a state that follows another.
 fn judge_later(policy: &PolicySpec, before: &Newest, absent: bool) -> Judgement {
     if !absent {
         Judgement::Run(Reason::Change)
@@ -68,8 +79,13 @@ impl<S: Entropy> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         let absent = state.content.is_absent();
+        let serving = matches!(self.lifecycle, Lifecycle::Serving);
         let judgement = match &self.newest {
             Some(newest) if state.seq <= newest.state.seq => return,
+            Some(_) if serving && self.is_back(baseline) => {
+                self.take_as_applied(state, effects);
+                return;
+            }
             Some(newest) => judge_later(&self.policy, newest, absent),
             None => {
                 let applied = baseline == Baseline::Applied;
@@ -78,14 +94,18 @@ impl<S: Entropy> Machine<S> {
                 }
                 if self.recognise(&state) {
                     let disposition = if applied { Disposition::Applied } else { Disposition::Open };
-                    self.newest = Some(Newest { state, disposition });
+                    self.newest = Some(Newest { state, disposition, passed: true, void: false });
                     return;
+                }
+                if applied && self.policy.guard.max_shrink.is_some() && self.yardstick == Yardstick::Missing {
+                    self.yardstick = Yardstick::Applied(state.content.entries());
+                    effects.push(Effect::Recognised(state.clone()));
                 }
                 let baseline = if self.recover { Baseline::Interrupted } else { baseline };
                 let judgement = judge_first(&self.policy, baseline, absent);
-                // A machine that is on its way out leaves the judging of a first state to its successor.
+                // A retiring machine leaves the judging of a first state to its successor.
                 let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending);
-                if matches!(self.lifecycle, Lifecycle::Serving) || owed {
+                if serving || owed {
                     judgement
                 } else {
                     Judgement::Skip(SkipReason::Retiring, Disposition::SeenAtLoad)
@@ -93,19 +113,56 @@ impl<S: Entropy> Machine<S> {
             }
         };
         self.gave_up = false;
+        // What is applied has passed; it may have been released.
+        let passed = !self.policy.guard.is_on() || (self.newest.is_none() && baseline == Baseline::Applied);
         match judgement {
+            // A deletion that runs nothing is a state like any other to the guard.
+            Judgement::Skip(SkipReason::Absent, _) if !passed => {
+                let disposition = {
+                    let (state, reason) = (state.clone(), Reason::Delete);
+                    self.admit(now, Arrival { state, updates: 0, reason, void: true, passed }, effects)
+                };
+                self.newest = Some(Newest { state, disposition, passed, void: true });
+            }
             Judgement::Skip(why, disposition) => {
                 if why == SkipReason::Absent {
                     self.drop_outdated(now, effects);
                 }
-                self.skip(now, state.seq, why, effects);
-                self.newest = Some(Newest { state, disposition });
+                let void = why == SkipReason::Absent;
+                let hold =
+                    if passed || why != SkipReason::OnLoad { None } else { self.weigh(&state.content) };
+                let (seq, passed) = (state.seq, passed || (why == SkipReason::OnLoad && hold.is_none()));
+                self.skip(now, seq, if hold.is_some() { SkipReason::Held } else { why }, effects);
+                self.newest = Some(Newest { state, disposition, passed, void });
+                if let Some(hold) = hold {
+                    self.carried += if void { 0 } else { updates };
+                    self.hold(seq, hold, effects);
+                }
             }
             Judgement::Run(reason) => {
-                let disposition = self.admit(now, state.clone(), updates, reason, effects);
-                self.newest = Some(Newest { state, disposition });
+                let disposition = {
+                    let state = state.clone();
+                    self.admit(now, Arrival { state, updates, reason, void: false, passed }, effects)
+                };
+                self.newest = Some(Newest { state, disposition, passed, void: false });
             }
         }
+    }
+
+    /// Whether a state that comes after a held one is what was last applied, and nothing else has run since.
+    fn is_back(&self, baseline: Baseline) -> bool {
+        baseline == Baseline::Applied
+            && self.held().is_some()
+            && self.live.is_empty()
+            && self.waiting.is_empty()
+    }
+
+    fn take_as_applied(&mut self, state: State, effects: &mut Vec<Effect>) {
+        self.carried = 0;
+        self.history.applied = Some((state.seq, state.version));
+        self.yardstick = Yardstick::Applied(state.content.entries());
+        effects.push(Effect::Recognised(state.clone()));
+        self.newest = Some(Newest { state, disposition: Disposition::Applied, passed: true, void: false });
     }
 
     /// Whether an adopted run was given this first state: then it waits for that run.
@@ -114,24 +171,23 @@ impl<S: Entropy> Machine<S> {
             return false;
         }
         let mut known = false;
+        let entries = self.counted(&state.content);
         for live in self.live.iter_mut().filter(|live| live.version == Some(state.version)) {
             live.seq = Some(state.seq);
+            live.entries = entries;
             known = true;
         }
         known
     }
 
     /// A state that is to be run meets the run mode.
-    fn admit(
-        &mut self,
-        now: Instant,
-        state: State,
-        updates: u64,
-        reason: Reason,
-        effects: &mut Vec<Effect>,
-    ) -> Disposition {
+    fn admit(&mut self, now: Instant, arrival: Arrival, effects: &mut Vec<Effect>) -> Disposition {
+        let Arrival { state, updates, reason, void, passed } = arrival;
+        // A deletion that only waits for the guard will not run.
+        let busy = !self.live.is_empty() && self.waiting.iter().all(|entry| entry.void);
         let beside = match self.policy.run_mode {
-            RunMode::Discard if !self.live.is_empty() && self.waiting.is_empty() => {
+            RunMode::Discard if busy && !void => {
+                self.supersede_void(now, effects);
                 self.discarded += updates;
                 self.skip(now, state.seq, SkipReason::Discarded, effects);
                 return Disposition::Discarded;
@@ -143,9 +199,8 @@ impl<S: Entropy> Machine<S> {
             self.skip(now, state.seq, SkipReason::Retiring, effects);
             return Disposition::Open;
         }
-        if self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some() {
-            let told = self.live.iter().filter(|live| live.may_run());
-            effects.extend(told.map(|live| Effect::Signal { run: live.run.clone(), sent: Sent::Notify }));
+        if passed {
+            self.notify(effects);
         }
         let fresh = updates + std::mem::take(&mut self.carried);
         let full = self.waiting.len() >= MOST_WAITING;
@@ -153,16 +208,36 @@ impl<S: Entropy> Machine<S> {
         match self.waiting.back_mut() {
             Some(last) if together || last.fated || last.is_settling() => {
                 let replaced = (!last.fated).then_some(last.state.seq);
-                last.renew(now, state, fresh, reason, &self.policy);
+                last.renew(now, state, fresh, reason, void, &self.policy);
+                last.passage = Passage::of(passed);
                 if let Some(seq) = replaced {
                     self.skip(now, seq, SkipReason::Superseded, effects);
                 }
             }
             Some(_) | None => {
-                self.waiting.push_back(Entry::update(now, state, fresh, reason, &self.policy));
+                let entry = Entry::update(now, state, fresh, reason, &self.policy);
+                self.waiting.push_back(Entry { passage: Passage::of(passed), void, ..entry });
             }
         }
+        if void
+            && self.policy.run_mode == RunMode::Discard
+            && busy
+            && let Some(last) = self.waiting.back_mut()
+        {
+            // Whatever comes while the action runs is discarded; this one would wait for the guard alone.
+            last.wait = Wait::Ready;
+        }
         Disposition::Open
+    }
+
+    /// The key is back before the guard has judged its deletion.
+    fn supersede_void(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if let Some(gone) = self.waiting.pop_back_if(|last| last.void) {
+            self.carried += gone.fresh;
+            if !gone.fated {
+                self.skip(now, gone.state.seq, SkipReason::Superseded, effects);
+            }
+        }
     }
 
     /// The key is gone and that runs nothing: what waited with an older state is not run with it any more.
@@ -181,15 +256,17 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and
-    /// nothing has it in hand. In discard mode that is so after the run that made it be discarded, too.
+    /// After a pause or a stop: the newest state waits for a start if it is not the one last applied and no run has it. In
+    /// discard mode that includes a state that was discarded because of the current run.
     pub(super) fn catch_up(&mut self, now: Instant) {
         if self.is_suspended() || !self.waiting.is_empty() {
             return;
         }
         let Some(newest) = &mut self.newest else { return };
         let repeated = match newest.disposition {
-            Disposition::Applied | Disposition::SeenAtLoad | Disposition::Absent => return,
+            Disposition::Applied | Disposition::SeenAtLoad | Disposition::Absent | Disposition::Held(_) => {
+                return;
+            }
             Disposition::Discarded => self.discarded,
             Disposition::Open | Disposition::GivenUp => self.history.last_coalesced(),
             Disposition::ChangedWhileDown => 1,
@@ -199,9 +276,9 @@ impl<S: Entropy> Machine<S> {
         }
         newest.disposition = Disposition::Open;
         self.gave_up = false;
-        let state = newest.state.clone();
-        let reason = if state.content.is_absent() { Reason::Delete } else { Reason::Change };
+        let reason = if newest.state.content.is_absent() { Reason::Delete } else { Reason::Change };
         let wait = Wait::Ready;
-        self.waiting.push_back(Entry::again(now, state, reason, 1, repeated.max(1), wait));
+        let entry = newest.again(now, reason, 1, repeated.max(1), wait);
+        self.waiting.push_back(entry);
     }
 }

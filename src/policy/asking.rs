@@ -91,7 +91,7 @@ impl<S: Entropy> Machine<S> {
             }
         }
         let ripe =
-            |entry: &&Entry| entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now);
+            |entry: &&Entry| entry.has_passed() && entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now);
         let wanted = front.filter(ripe).map(|entry| entry.state.seq).filter(|_| self.may_ask());
         if permits.asked.is_some() && permits.asked != wanted {
             permits.asked = None;

@@ -1,20 +1,27 @@
-//! What operators, a changed definition and a stopping daemon ask for.
+//! Requests of operators, a changed definition, and the daemon's shutdown.
 
 use std::time::Instant;
 
 use super::effect::{Answer, Effect, Refusal, SkipReason};
 use super::input::{Control, Pause};
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
-use super::waiting::{Entry, Wait};
+use super::waiting::Wait;
 use crate::watch::{OnDelete, Reason, RunMode};
 
 impl<S: Entropy> Machine<S> {
     pub(super) fn control(&mut self, now: Instant, control: Control, effects: &mut Vec<Effect>) {
+        if matches!(self.lifecycle, Lifecycle::Serving)
+            && matches!(control, Control::Trigger)
+            && !self.is_suspended()
+        {
+            self.judge_newest(now, effects);
+        }
         let refusal = match self.lifecycle {
             Lifecycle::Retiring | Lifecycle::Drained => Some(Refusal::Retiring),
             Lifecycle::Serving => match control {
                 Control::Trigger => self.trigger_refusal(),
                 Control::Pause { .. } => None,
+                Control::Release => self.release_refusal(),
                 Control::Resume => (!self.is_suspended()).then_some(Refusal::NothingToResume),
             },
         };
@@ -39,7 +46,18 @@ impl<S: Entropy> Machine<S> {
                 }
                 self.catch_up(now);
             }
+            Control::Release => self.release(now, effects),
         }
+    }
+
+    fn release_refusal(&self) -> Option<Refusal> {
+        if self.stopped {
+            return Some(Refusal::Stopped);
+        }
+        if self.paused.is_some() {
+            return Some(Refusal::Paused);
+        }
+        self.held().is_none().then_some(Refusal::NotHeld)
     }
 
     fn trigger_refusal(&self) -> Option<Refusal> {
@@ -50,6 +68,9 @@ impl<S: Entropy> Machine<S> {
             return Some(Refusal::Paused);
         }
         let Some(newest) = &self.newest else { return Some(Refusal::NoState) };
+        if self.held().is_some() {
+            return Some(Refusal::Held);
+        }
         if newest.state.content.is_absent() && self.policy.on_delete == OnDelete::Ignore {
             return Some(Refusal::Absent);
         }
@@ -60,7 +81,7 @@ impl<S: Entropy> Machine<S> {
         busy.then_some(Refusal::Running)
     }
 
-    /// What waits already serves the trigger too; else the newest state is run again.
+    /// A waiting entry serves the trigger too; otherwise the newest state runs again.
     ///
     /// In parallel mode the trigger is the last to start of what waits, since no start goes backwards.
     pub(super) fn trigger(&mut self, now: Instant) {
@@ -71,22 +92,23 @@ impl<S: Entropy> Machine<S> {
         let Some(newest) = &mut self.newest else { return };
         self.gave_up = false;
         match newest.disposition {
-            // Success stays success, and a key that was never there cannot be deleted by a trigger.
+            // A triggered success stays a success, and a trigger cannot delete a key that never existed.
             Disposition::Applied | Disposition::Absent => {}
             Disposition::Open
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown
             | Disposition::Discarded
-            | Disposition::GivenUp => {
+            | Disposition::GivenUp
+            | Disposition::Held(_) => {
                 newest.disposition = Disposition::Open;
             }
         }
-        let mut entry = Entry::again(now, newest.state.clone(), Reason::Trigger, 1, 0, Wait::Ready);
+        let mut entry = newest.again(now, Reason::Trigger, 1, 0, Wait::Ready);
         entry.hurry();
         self.waiting.push_back(entry);
     }
 
-    /// A held watch keeps only the newest of what waits; it stands for all of it.
+    /// A suspended watch keeps only the newest waiting entry, which stands for all of them.
     fn gather(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         while self.waiting.len() > 1
             && let Some(older) = self.waiting.pop_front()

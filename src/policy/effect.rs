@@ -1,16 +1,17 @@
-//! Effects: what the machine asks its task to do, in order.
+//! Effects: what the machine requests from its task, in order.
 
+use super::hold::Hold;
 use super::permit::After;
 use crate::watch::{PermitId, Reason, RunId, Seq, State, Version};
 
-/// One thing to do. The watch's task performs effects in order.
+/// One effect. The watch's task performs effects in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an effect that is not performed is a lost run or a lost signal"]
 pub enum Effect {
-    /// Ask for a slot among the daemon's `max_processes`; answered by [`Input::Slot`](super::Input::Slot).
-    /// At most one request is open at a time.
+    /// Request a slot among the daemon's `max_processes`; answered by [`Input::Slot`](super::Input::Slot). At most one request
+    /// is open at a time.
     Acquire,
-    /// Return the slot, or leave the queue for one: there is nothing to start now.
+    /// Give back the slot, or withdraw the request: there is nothing to start now.
     Release,
     /// Ask the fleet for a permit for this state; answered by [`Input::Permit`](super::Input::Permit). An open ask
     /// for another state was withdrawn before.
@@ -49,14 +50,14 @@ pub enum Effect {
     /// Start the action in the slot. Its end, also a failed start, comes back as
     /// [`Input::Ended`](super::Input::Ended).
     Start {
-        /// The state that it is given.
+        /// Its state.
         state: State,
-        /// Why.
+        /// Its reason.
         reason: Reason,
         /// 1, 2, …
         attempt: u32,
-        /// How many updates it covers. A run that repeats another (retry, recovery) covers the same ones; a
-        /// trigger that serves no update covers 0.
+        /// How many updates it covers. A repetition of a run (retry, recovery) covers the same ones; a trigger that serves no
+        /// update covers 0.
         coalesced: u64,
         /// The id of the new run, drawn from the caller's [`Entropy`](super::Entropy).
         run: RunId,
@@ -65,21 +66,20 @@ pub enum Effect {
     Signal {
         /// Which run.
         run: RunId,
-        /// What.
+        /// Which signal.
         sent: Sent,
     },
-    /// No run starts for this state of its own accord.
+    /// No run starts for this state unless something else causes one.
     ///
-    /// Each observed state gets exactly one `Skip` or one first [`Effect::Start`], except the state that an
-    /// adopted run already has. A retry, a recovery, a trigger or a resume may still start it later.
+    /// Each observed state gets exactly one `Skip` or one first [`Effect::Start`], except the state of an adopted run. A retry,
+    /// a recovery, a trigger or a resume may still start it later.
     Skip {
         /// Its sequence number.
         seq: Seq,
-        /// Why.
+        /// The reason.
         why: SkipReason,
     },
-    /// The run that just ended succeeded with this state. `seq` never falls, even when parallel runs end out
-    /// of order.
+    /// The run that just ended succeeded with this state. `seq` never falls, even if parallel runs end out of order.
     Applied {
         /// The run that ended.
         run: RunId,
@@ -88,19 +88,28 @@ pub enum Effect {
         /// Its version.
         version: Version,
     },
+    /// The guard holds the newest state back, until it is released or another one passes.
+    Held {
+        /// The state's version.
+        version: Version,
+        /// Why.
+        hold: Hold,
+    },
+    /// This state has the content that was last applied, and needs no run: it is what was applied from now on.
+    Recognised(State),
     /// The last retry failed under `on_failure = "keep"`: nothing runs until a new state comes or an operator asks.
     GaveUp {
-        /// How often the state was tried.
+        /// Number of attempts.
         attempts: u32,
     },
-    /// The last retry failed under `on_failure = "stop"`: remember the stop across restarts.
+    /// The last retry failed under `on_failure = "stop"`: record the stop.
     Stopped {
-        /// How often the state was tried.
+        /// Number of attempts.
         attempts: u32,
     },
-    /// An operator ended the stop: forget it.
+    /// An operator ended the stop: delete its record.
     Revived,
-    /// The pause expired or an operator ended it: forget it.
+    /// The pause expired or an operator ended it: delete its record.
     Resumed,
     /// The answer to a [`Control`](super::Control).
     Answer(Answer),
@@ -108,7 +117,7 @@ pub enum Effect {
     Drained,
 }
 
-/// What kind of signal a run is sent.
+/// The signal to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sent {
     /// The watch's `notify_signal`, to the leader.
@@ -119,19 +128,21 @@ pub enum Sent {
     Kill,
 }
 
-/// Why no run starts for a state of its own accord.
+/// Why no run starts for a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
-    /// First state: `run_on_load` forbids it, or the ledger says that it was applied.
+    /// First state: `run_on_load` forbids it, or the ledger records it as applied.
     OnLoad,
-    /// `run_mode = "discard"` and the action was running.
+    /// `run_mode = "discard"` while the action ran.
     Discarded,
     /// A newer state replaced it before it started; it counts in `TWITCHER_COALESCED`.
     Superseded,
     /// The key does not exist and `on_delete = "ignore"`, or it never existed.
     Absent,
-    /// The watch retires or the daemon stops.
+    /// The watch is retiring or the daemon is stopping.
     Retiring,
+    /// The guard holds it back.
+    Held,
 }
 
 /// The result of an operator's request.
@@ -146,11 +157,11 @@ pub enum Answer {
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// Trigger: the watch is paused.
+    /// Trigger, release: the watch is paused.
     Paused,
-    /// Trigger: the watch is stopped.
+    /// Trigger, release: the watch is stopped.
     Stopped,
-    /// The watch is being retired or the daemon stops.
+    /// The watch is retiring or the daemon is stopping.
     Retiring,
     /// Trigger: the store has not shown a state yet.
     NoState,
@@ -158,6 +169,10 @@ pub enum Refusal {
     Absent,
     /// Trigger: the action runs and `run_mode = "discard"`.
     Running,
+    /// Trigger: the guard holds the newest state back.
+    Held,
+    /// Release: the newest state is not held.
+    NotHeld,
     /// Resume: neither paused nor stopped.
     NothingToResume,
 }

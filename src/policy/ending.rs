@@ -1,16 +1,17 @@
-//! What the end of a run leads to: applied, retried, recovered, given up.
+//! The consequences of the end of a run: applied, retried, recovered, given up.
 
 use std::time::{Duration, Instant};
 
 use super::effect::Effect;
+use super::hold::Yardstick;
 use super::input::RunEnd;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::runs::LiveRun;
-use super::waiting::{Entry, Wait, later};
+use super::waiting::{Wait, later};
 use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, Verdict};
 
-/// How long to wait before the run after the `failed`th failure in a row (1, 2, …): doubling from
-/// `retry_delay` up to `retry_delay_max`, and of that between half and all.
+/// The delay before the attempt after the `failed`th failure in a row (1, 2, …): doubles from `retry_delay` up to
+/// `retry_delay_max`; the jitter draws from its upper half.
 fn retry_delay(policy: &PolicySpec, failed: u32, jitter: f64) -> Duration {
     let doubled = 2_u32.checked_pow(failed.saturating_sub(1)).unwrap_or(u32::MAX);
     let half = policy.retry_delay.saturating_mul(doubled).min(policy.retry_delay_max) / 2;
@@ -38,19 +39,25 @@ impl<S: Entropy> Machine<S> {
         let (Some(seq), Some(version)) = (live.seq, live.version) else { return };
         if self.history.applied.is_none_or(|(last, _)| last <= seq) {
             self.history.applied = Some((seq, version));
+            if let Some(entries) = live.entries {
+                self.yardstick = Yardstick::Applied(entries);
+            }
             effects.push(Effect::Applied { run: live.run.clone(), seq, version });
         }
         if let Some(newest) = &mut self.newest
             && newest.state.seq == seq
         {
-            newest.disposition = Disposition::Applied;
+            // A key that was never there, and whose deletion a trigger ran, stays what it is.
+            if newest.disposition != Disposition::Absent {
+                newest.disposition = Disposition::Applied;
+            }
             self.gave_up = false;
         }
     }
 
     fn fail(&mut self, now: Instant, live: &LiveRun, effects: &mut Vec<Effect>) {
         if live.adopted && live.seq.is_none() {
-            // Its state is not known, so neither is whether a newer one came since.
+            // Its state is unknown, so it is also unknown whether a newer one has come.
             return self.lose(now, live);
         }
         if !self.is_to_repeat(live) {
@@ -65,11 +72,10 @@ impl<S: Entropy> Machine<S> {
             if newest.disposition != Disposition::Applied {
                 newest.disposition = Disposition::Open;
             }
-            let state = newest.state.clone();
             let until = later(now, retry_delay(&self.policy, live.attempt, self.source.jitter()));
             let (attempt, repeated) = (live.attempt.saturating_add(1), live.coalesced + self.discarded);
             let wait = Wait::Retrying { until };
-            self.waiting.push_back(Entry::again(now, state, Reason::Retry, attempt, repeated, wait));
+            self.waiting.push_back(newest.again(now, Reason::Retry, attempt, repeated, wait));
         } else {
             if newest.disposition != Disposition::Applied {
                 newest.disposition = Disposition::GivenUp;
@@ -86,7 +92,7 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// Nobody knows how a run ended: the newest state is run again, marked as a recovery. No failure.
+    /// The outcome of a run is unknown: the newest state runs again, marked as a recovery. That is no failure.
     fn lose(&mut self, now: Instant, live: &LiveRun) {
         if self.newest.is_none() {
             self.recover = true;
@@ -99,21 +105,20 @@ impl<S: Entropy> Machine<S> {
         if newest.disposition != Disposition::Applied {
             newest.disposition = Disposition::Open;
         }
-        let state = newest.state.clone();
         let wait = if live.adopted {
             Wait::Ready
         } else {
-            // A run of our own should have an end that is known. If it has none time after time, the
-            // repeating must not become a busy loop.
+            // A run of our own should have a known outcome. If it has none again and again, the repetition must not become a busy
+            // loop.
             let until = later(now, retry_delay(&self.policy, 1, self.source.jitter()));
             Wait::Retrying { until }
         };
         let repeated = live.coalesced + self.discarded;
-        self.waiting.push_back(Entry::again(now, state, Reason::Recovery, live.attempt, repeated, wait));
+        self.waiting.push_back(newest.again(now, Reason::Recovery, live.attempt, repeated, wait));
     }
 
-    /// Whether a run that did not succeed is to be repeated: nothing newer waits or runs, and there is
-    /// something to apply. In discard mode what came meanwhile was not admitted, but a repetition uses it.
+    /// Whether a run without success is repeated: nothing newer waits or runs, and there is something to apply. In discard mode
+    /// later states were not admitted, but a repetition uses them.
     fn is_to_repeat(&self, live: &LiveRun) -> bool {
         if !matches!(self.lifecycle, Lifecycle::Serving) || !self.waiting.is_empty() {
             return false;
@@ -127,9 +132,18 @@ impl<S: Entropy> Machine<S> {
             None => true,
             Some(seq) => seq == newest.state.seq || newer_only_discarded,
         };
-        // In parallel mode another run may still have it in hand: its end decides.
+        // In parallel mode another run may still have it: that run's end decides.
         let in_hand = self.live.iter().any(|other| other.seq == Some(newest.state.seq));
-        current && !in_hand && newest.disposition != Disposition::Absent
+        let nothing = match newest.disposition {
+            Disposition::Absent | Disposition::Held(_) => true,
+            Disposition::Open
+            | Disposition::Applied
+            | Disposition::SeenAtLoad
+            | Disposition::ChangedWhileDown
+            | Disposition::Discarded
+            | Disposition::GivenUp => false,
+        };
+        current && !in_hand && !nothing
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a machine knows about itself, as facts: words for people are made elsewhere.
+//! The machine's state as facts; other rooms turn them into words.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::watch::{Reason, RunId, Seq, Verdict, Version};
 /// What a watch is doing: the words of `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Nothing is to be done.
+    /// Nothing to do.
     Idle,
     /// Waiting for quiet.
     Settling,
@@ -31,43 +31,45 @@ pub enum Phase {
     Paused,
     /// Stopped after the last retry. In parallel mode, runs may still be live.
     Stopped,
+    /// The guard holds the newest state back.
+    Held,
 }
 
-/// One thing that keeps the next start from happening now.
+/// An obstacle to the next start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Obstacle {
-    /// The definition was changed or removed, or the daemon stops.
+    /// The definition was changed or removed, or the daemon is stopping.
     Retiring,
     /// Stopped after the last retry.
     Stopped,
     /// Paused.
     Paused {
-        /// When that ends by itself.
+        /// When the pause ends by itself.
         until: Option<Instant>,
     },
-    /// Updates keep coming, or the last one is too fresh.
+    /// Settling: updates keep coming, or the last one is too recent.
     Settling {
-        /// When it starts if none comes.
+        /// When it starts if no further update comes.
         until: Instant,
     },
-    /// This host's turn is later.
+    /// Splay: this host starts later.
     Splaying {
-        /// Its turn.
+        /// When it starts.
         until: Instant,
     },
-    /// A run is repeated after a delay.
+    /// The retry delay is not over.
     Retrying {
         /// Its end.
         until: Instant,
     },
-    /// The run mode has no room beside the runs that are live.
+    /// The run mode allows no start beside the live runs.
     Running {
-        /// How many are live.
+        /// Number of live runs.
         live: usize,
     },
     /// The last start was too recent.
     Interval {
-        /// When that is over.
+        /// When the interval is over.
         until: Instant,
     },
     /// The fleet does not let it start yet.
@@ -76,23 +78,23 @@ pub enum Obstacle {
     Slot,
 }
 
-/// The newest state and where it stands.
+/// The newest state and its disposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NewestState {
-    /// Its order.
+    /// Its sequence number.
     pub seq: Seq,
     /// Its version.
     pub version: Version,
     /// Whether the key does not exist.
     pub absent: bool,
-    /// Where it stands.
+    /// Its disposition.
     pub disposition: Disposition,
 }
 
-/// What starts next.
+/// The next start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WaitingState {
-    /// The state's order.
+    /// The state's sequence number.
     pub seq: Seq,
     /// The state's version.
     pub version: Version,
@@ -102,25 +104,25 @@ pub struct WaitingState {
     pub attempt: u32,
     /// How many updates it stands for so far.
     pub coalesced: u64,
-    /// How many more wait behind it (parallel).
+    /// How many more wait after it (parallel).
     pub behind: usize,
 }
 
-/// All that `twitcher explain` tells of a machine.
+/// Everything that `twitcher explain` shows of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// What it is doing.
     pub phase: Phase,
     /// The newest state; `None` until the store has shown one.
     pub newest: Option<NewestState>,
-    /// The state of the last run that succeeded, by this machine or by the ledger.
+    /// The state of the last successful run, by this machine or by the ledger.
     pub applied: Option<(Seq, Version)>,
     /// [`Machine::converged`].
     pub converged: bool,
     /// What starts next.
     pub waiting: Option<WaitingState>,
-    /// All that keeps it from starting now, in the order in which it is waited for. Empty where nothing waits
-    /// and nothing is held.
+    /// All obstacles to starting now, in the order in which they are waited for. Empty if nothing waits and the watch is not
+    /// suspended.
     pub obstacles: Vec<Obstacle>,
     /// Live runs in the order of their starts.
     pub live: Vec<LiveRun>,
@@ -145,6 +147,7 @@ impl<S: Entropy> Machine<S> {
             return Phase::Running;
         }
         match self.waiting.front().map(|entry| entry.wait) {
+            None if self.held().is_some() => Phase::Held,
             None if self.gave_up => Phase::Failed,
             None => Phase::Idle,
             Some(Wait::Settling { .. }) => Phase::Settling,
@@ -154,7 +157,7 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// Why it does what it does, or does not.
+    /// The reasons for what it does or does not do.
     pub fn explain(&self, now: Instant) -> Explanation {
         let newest = self.newest.as_ref().map(|newest| NewestState {
             seq: newest.state.seq,
@@ -201,7 +204,7 @@ impl<S: Entropy> Machine<S> {
             obstacles.push(Obstacle::Paused { until: pause.until });
         }
         let Some(entry) = self.waiting.front() else { return obstacles };
-        // While held, time passes a wait by without its being moved on.
+        // While suspended, an expired wait is not advanced.
         match entry.wait {
             _ if entry.wait.deadline().is_none_or(|until| until <= now) => {}
             Wait::Settling { until } => obstacles.push(Obstacle::Settling { until }),

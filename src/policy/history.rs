@@ -1,4 +1,4 @@
-//! What a machine remembers of its past: the state that was last applied, and what `explain` shows.
+//! The machine's past: the state that was last applied, and the facts for `explain`.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ pub(super) struct History {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct LastRun {
-    /// Its moment is the machine's `last_start`.
+    /// Its time is the machine's `last_start`.
     start: Option<(Seq, Reason, u64)>,
     end: Option<(RunId, Verdict, Instant)>,
 }

@@ -1,41 +1,42 @@
-//! What the machine is told.
+//! The machine's inputs.
 
 use std::time::Instant;
 
 use super::permit::Grant;
 use crate::watch::{PermitId, Reason, RunId, State, Verdict, Version};
 
-/// What is already settled when a machine begins, so that a first state can be judged.
+/// What is known when a machine starts, for judging the first state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Baseline {
     /// Nothing is known: the first state is judged by `run_on_load`.
     Unknown,
-    /// The first state was applied already (by the ledger): it runs under `run_on_load = true` only.
+    /// The ledger records the first state as applied: it runs only under `run_on_load = true`.
     Applied,
     /// The first state was not applied, and something before it was: it runs unless `run_on_load = false`.
     Changed,
-    /// A run was cut short when the daemon ended: whatever the first state is, it runs, as a recovery.
+    /// A run was interrupted when the daemon ended: any first state runs, as a recovery.
     Interrupted,
-    /// The same target was watched until now under another definition, which had not yet dealt with this
-    /// first state: it runs even under `run_on_load = false`.
+    /// The same target was watched until now under another definition, which had not yet applied this first state: it runs even
+    /// under `run_on_load = false`.
     Pending,
 }
 
-/// What happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// The store shows a state. The first one is judged by the baseline, given with it.
     ///
-    /// A state whose order is not above that of the newest is ignored.
+    /// A state whose sequence number is not above that of the newest is ignored.
     State {
-        /// What is there now; its order is higher than that of any state before.
+        /// The state; its sequence number is higher than any before.
         state: State,
         /// How many updates it stands for, at least 1.
         updates: u64,
-        /// What is known about the first state of this machine; ignored for later ones.
+        /// What is known about the first state of this machine. Of a later one it only counts that it has the
+        /// content that was last applied ([`Baseline::Applied`]), and only after one that was held.
         baseline: Baseline,
     },
-    /// A slot to run in was granted (the machine had asked with [`Effect::Acquire`](super::Effect::Acquire)).
+    /// A slot was granted (the machine had requested it with [`Effect::Acquire`](super::Effect::Acquire)).
     Slot,
     /// The fleet grants a permit (the machine had asked with [`Effect::Ask`](super::Effect::Ask)), or one whose claim
     /// it refused can be claimed again.
@@ -57,17 +58,17 @@ pub enum Input {
     Ended(RunEnd),
     /// Time passed; nothing else happened.
     Wakeup,
-    /// Somebody asked for something; answered by exactly one [`Effect::Answer`](super::Effect::Answer).
+    /// An operator's request; answered by exactly one [`Effect::Answer`](super::Effect::Answer).
     Control(Control),
     /// The definition was changed or removed: start nothing more, let live runs finish.
     Retire {
-        /// When TERM goes to a run that has no `timeout` of its own, if ever.
+        /// When a run without its own `timeout` gets TERM, if ever.
         deadline: Option<Instant>,
     },
-    /// The daemon stops: start nothing more; live runs may finish until `deadline`, then their timeout
-    /// sequence. Said again with an earlier deadline, that one counts.
+    /// The daemon is stopping: start nothing more; live runs may finish until `deadline`, then their timeout sequence begins. A
+    /// second one with an earlier deadline replaces it.
     Stop {
-        /// When TERM goes to what still runs.
+        /// When live runs get TERM.
         deadline: Instant,
     },
 }
@@ -77,32 +78,34 @@ pub enum Input {
 pub struct RunEnd {
     /// Which run.
     pub run: RunId,
-    /// What its end means.
+    /// Its verdict.
     pub verdict: Verdict,
 }
 
-/// What an operator asks of a watch.
+/// An operator's request to a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     /// Run now with the current state.
     Trigger,
-    /// Start nothing, until then or until resumed.
+    /// Start nothing until then or until resumed.
     Pause {
         /// When it resumes by itself.
         until: Option<Instant>,
     },
-    /// Go on, and apply the newest state if it was not applied.
+    /// Resume, and apply the newest state if it was not applied.
     Resume,
+    /// Let the state through that the guard holds back.
+    Release,
 }
 
-/// A pause that holds.
+/// A pause in effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pause {
     /// When it ends by itself; `None`: by [`Control::Resume`] only.
     pub until: Option<Instant>,
 }
 
-/// How a watch stood when the daemon ended, by the ledger.
+/// How the watch was suspended when the daemon ended, by the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Suspension {
     /// Paused by an operator.
@@ -116,7 +119,7 @@ pub struct Suspension {
 pub struct Adopted {
     /// Which.
     pub run: RunId,
-    /// The version of the state that it was given, where the ledger knows.
+    /// The version of its state, if the ledger knows it.
     pub version: Option<Version>,
     /// Why it was started.
     pub reason: Reason,
@@ -124,7 +127,7 @@ pub struct Adopted {
     pub attempt: u32,
     /// How many updates it stands for.
     pub coalesced: u64,
-    /// When it began: its `timeout` counts from there.
+    /// When it started: its `timeout` counts from there.
     pub started: Instant,
     /// The permit under which it was started. The order in it is not known yet.
     pub permit: Option<Grant>,

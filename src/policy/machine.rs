@@ -1,6 +1,6 @@
-//! The machine itself: what it holds, the order of things inside one input, and when to wake up.
+//! The machine: its state, the order of steps within one input, and its next deadline.
 //!
-//! What single inputs mean is in the files beside this one.
+//! The files beside this one decide what single inputs mean.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,37 +8,40 @@ use std::time::Instant;
 
 use super::effect::{Effect, SkipReason};
 use super::history::History;
+use super::hold::{Hold, Yardstick};
 use super::input::{Adopted, Input, Pause, Suspension};
 use super::permit::{Acting, Permits};
 use super::runs::{Course, LiveRun};
-use super::waiting::{Entry, Wait, later};
-use crate::watch::{PolicySpec, RunId, RunMode, Seq, State};
+use super::waiting::{Entry, Passage, Wait, later};
+use crate::watch::{PolicySpec, Reason, RunId, RunMode, Seq, State};
 
-/// Where run ids and chance come from.
+/// Source of run ids and randomness.
 pub trait Entropy {
     /// The next run's id; never the same twice.
     fn run_id(&mut self) -> RunId;
-    /// Uniformly out of 0.0..=1.0: spreads retries.
+    /// Uniform in 0.0..=1.0: spreads retries.
     fn jitter(&mut self) -> f64;
 }
 
-/// Where the newest state stands with regard to the action.
+/// The relation of the newest state to the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Disposition {
-    /// To be applied: it waits, runs, or will be retried.
+    /// Open: it waits, runs, or will be retried.
     Open,
-    /// A run that was given it succeeded, by this machine or by the ledger.
+    /// A run with it succeeded, by this machine or by the ledger.
     Applied,
-    /// Taken note of on load, nothing being known about what was applied before.
+    /// Seen at load under `run_on_load = false`; there is no record of what was applied before.
     SeenAtLoad,
-    /// Taken note of on load under `run_on_load = false`, though the ledger knows that it was not applied.
+    /// Seen at load under `run_on_load = false`, although the ledger shows that it was not applied.
     ChangedWhileDown,
     /// It came while the action ran under `run_mode = "discard"`.
     Discarded,
-    /// There is nothing to apply: the key does not exist, and that runs nothing.
+    /// There is nothing to apply: the key does not exist, and a deletion runs nothing.
     Absent,
     /// The last retry failed.
     GivenUp,
+    /// The guard holds it back.
+    Held(Hold),
 }
 
 /// The newest state that was observed.
@@ -46,9 +49,34 @@ pub enum Disposition {
 pub(super) struct Newest {
     pub(super) state: State,
     pub(super) disposition: Disposition,
+    /// The guard let it pass, or there is none.
+    pub(super) passed: bool,
+    /// The key does not exist, and nothing is to be run for that.
+    pub(super) void: bool,
 }
 
-/// How far the machine is on its way out.
+impl Newest {
+    /// Its run after an operator released it.
+    pub(super) fn released(&self, now: Instant, fresh: u64) -> Entry {
+        let reason = if self.state.content.is_absent() { Reason::Delete } else { Reason::Change };
+        Entry { fresh, ..self.again(now, reason, 1, 1, Wait::Ready) }
+    }
+
+    /// Its run again after it had its fate, `repeated` updates strong.
+    pub(super) fn again(
+        &self,
+        now: Instant,
+        reason: Reason,
+        attempt: u32,
+        repeated: u64,
+        wait: Wait,
+    ) -> Entry {
+        let entry = Entry::again(now, self.state.clone(), reason, attempt, repeated, wait);
+        Entry { passage: Passage::of(self.passed), void: self.void, ..entry }
+    }
+}
+
+/// How far the machine is from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lifecycle {
     Serving,
@@ -56,42 +84,43 @@ pub(super) enum Lifecycle {
     Drained,
 }
 
-/// Decides when one watch's action runs. See the [module](super) for the order of what it waits for.
+/// Decides when one watch's action runs. The [module](super) lists the order of waits.
 ///
 /// After a first state, `handle` is never late to notice a deadline as long as it is called at
 /// [`Machine::poll_timeout`]; called at other times with [`Input::Wakeup`], it changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself, and all combinations occur")]
+#[expect(clippy::struct_excessive_bools, reason = "the flags are independent")]
 pub struct Machine<S> {
     pub(super) policy: Arc<PolicySpec>,
     pub(super) source: S,
     pub(super) newest: Option<Newest>,
-    /// On their way to a start, oldest first. One at most, but in parallel mode. The last one has the
-    /// newest state, unless that is an ignored deletion.
+    /// Entries waiting for a start, oldest first. At most one except in parallel mode. The last one has the newest state, unless
+    /// that is an ignored deletion.
     pub(super) waiting: VecDeque<Entry>,
-    /// In the order of their starts.
+    /// In start order.
     pub(super) live: Vec<LiveRun>,
-    /// A slot was asked for and neither granted nor given back.
+    /// A slot was requested and neither granted nor given back.
     pub(super) asked: bool,
     /// `None`: it takes no part in a fleet, or one without permits.
     pub(super) permits: Option<Box<Permits>>,
     pub(super) paused: Option<Pause>,
     pub(super) stopped: bool,
-    /// The last retry with the newest state failed, and nobody has asked for another run since.
+    /// The last retry with the newest state failed, and no operator has requested another run since.
     pub(super) gave_up: bool,
     pub(super) lifecycle: Lifecycle,
     /// An adopted run ended before there was a state to repeat it with.
     pub(super) recover: bool,
-    /// Updates of states that a deletion took out of waiting: the next run stands for them too.
+    /// Updates of waiting states that a deletion dropped: the next run stands for them too.
     pub(super) carried: u64,
     /// Updates discarded since the last start.
     pub(super) discarded: u64,
     pub(super) last_start: Option<Instant>,
+    pub(super) yardstick: Yardstick,
     pub(super) history: History,
 }
 
 impl<S: Entropy> Machine<S> {
-    /// A machine that has seen nothing yet.
+    /// A machine that has seen no state yet.
     pub fn new(policy: impl Into<Arc<PolicySpec>>, source: S, standing: Suspension) -> Self {
         Self {
             policy: policy.into(),
@@ -109,12 +138,13 @@ impl<S: Entropy> Machine<S> {
             carried: 0,
             discarded: 0,
             last_start: None,
+            yardstick: Yardstick::Missing,
             history: History::default(),
         }
     }
 
-    /// A run of a former daemon is still alive: the machine waits for it, and ends it by the same timeout.
-    /// To be told before any input. Ask [`Machine::poll_timeout`] afterwards: the timeout may be over.
+    /// Adds a run of a former daemon that is still alive: the machine waits for it, with the same timeout. Must be called before
+    /// any input; check [`Machine::poll_timeout`] afterwards, because the timeout may be over.
     pub fn adopt(&mut self, adopted: Adopted) {
         let Adopted { run, version, reason, attempt, coalesced, started, permit } = adopted;
         if let (Some(permits), Some(grant)) = (&mut self.permits, permit) {
@@ -123,15 +153,26 @@ impl<S: Entropy> Machine<S> {
         self.last_start = self.last_start.max(Some(started));
         let course = Course::Running { term_at: self.policy.timeout.map(|timeout| later(started, timeout)) };
         let seq = None;
-        let adopted = true;
-        self.live.push(LiveRun { run, seq, version, reason, attempt, coalesced, started, adopted, course });
+        let (adopted, entries) = (true, None);
+        self.live.push(LiveRun {
+            run,
+            seq,
+            version,
+            reason,
+            attempt,
+            coalesced,
+            started,
+            adopted,
+            entries,
+            course,
+        });
     }
 
-    /// Takes what happened and says what is to be done, to be performed in this order.
+    /// Handles an input and returns the effects, to be performed in this order.
     #[must_use = "effects that are not performed are lost runs and signals"]
     pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
-        // What time alone brought comes first: at the end of a pause, a trigger is no longer refused.
+        // Handle the effects of time first: after the end of a pause, a trigger is no longer refused.
         self.pass_time(now, &mut effects);
         match input {
             Input::State { state, updates, baseline } => {
@@ -173,7 +214,7 @@ impl<S: Entropy> Machine<S> {
         [ends, pause, ripe, settled, interval, permit].into_iter().flatten().min()
     }
 
-    /// What pauses, settling, splay and retry delays come to.
+    /// Advances pauses, settling, splay and retry delays.
     fn pass_time(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if !matches!(self.lifecycle, Lifecycle::Serving) {
             return;
@@ -190,6 +231,7 @@ impl<S: Entropy> Machine<S> {
         if let Some(last) = self.waiting.back_mut() {
             last.settle(now, self.policy.splay);
         }
+        self.judge_settled(now, effects);
         if let Some(first) = self.waiting.front_mut() {
             first.ripen(now);
         }
@@ -210,7 +252,7 @@ impl<S: Entropy> Machine<S> {
     pub(super) fn start(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Option<RunId> {
         let entry = self.waiting.pop_front()?;
         if self.waiting.is_empty() {
-            // Ten thousand idle machines hold no buffer each.
+            // Ten thousand idle machines should hold no buffers.
             self.waiting = VecDeque::new();
         }
         let run = self.source.run_id();
@@ -227,6 +269,7 @@ impl<S: Entropy> Machine<S> {
             coalesced,
             started: now,
             adopted: false,
+            entries: self.counted(&entry.state.content),
             course: Course::Running { term_at },
         });
         self.history.started(&entry, coalesced);
@@ -236,9 +279,10 @@ impl<S: Entropy> Machine<S> {
     }
 
     fn end_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let newer = self.waiting.front().is_some_and(Entry::has_passed);
         let restart = matches!(self.policy.run_mode, RunMode::Restart)
             && self.may_start()
-            && !self.waiting.is_empty()
+            && newer
             && self.has_permit();
         for live in &mut self.live {
             live.advance(now, restart, self.policy.kill_after, effects);
@@ -265,11 +309,13 @@ impl<S: Entropy> Machine<S> {
             && self.has_room()
             && self.has_permit()
             && self.waiting.front().is_some_and(|entry| {
-                entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now)
+                entry.has_passed()
+                    && entry.is_ready()
+                    && self.interval_end(entry).is_none_or(|until| until <= now)
             })
     }
 
-    /// Whether the run mode has room for one more beside the live runs.
+    /// Whether the run mode allows one more run beside the live ones.
     pub(super) fn has_room(&self) -> bool {
         match self.policy.run_mode {
             RunMode::Queue | RunMode::Discard | RunMode::Restart => self.live.is_empty(),
@@ -277,7 +323,7 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// Until when `min_interval` holds an entry back, if it does at all.
+    /// Until when `min_interval` delays an entry, if at all.
     pub(super) fn interval_end(&self, entry: &Entry) -> Option<Instant> {
         if entry.urgent || self.policy.min_interval.is_zero() {
             return None;
@@ -285,7 +331,7 @@ impl<S: Entropy> Machine<S> {
         self.last_start.map(|last| later(last, self.policy.min_interval))
     }
 
-    /// Paused or stopped: nothing starts, and updates come together in the newest.
+    /// Paused or stopped: nothing starts, and updates are merged into the newest.
     pub(super) fn is_suspended(&self) -> bool {
         self.paused.is_some() || self.stopped
     }
@@ -299,7 +345,7 @@ impl<S: Entropy> Machine<S> {
         effects.push(Effect::Skip { seq, why });
     }
 
-    /// Whether a live run has outlived its `timeout`, by the clock that its TERM is due by.
+    /// Whether a live run has exceeded its `timeout`, by the clock that its TERM is due by.
     pub fn is_overdue(&self, run: &RunId, now: Instant) -> bool {
         let live = self.live.iter().find(|live| live.run == *run);
         live.zip(self.policy.timeout).is_some_and(|(live, timeout)| later(live.started, timeout) <= now)
@@ -335,7 +381,7 @@ impl<S: Entropy> Machine<S> {
 
     /// Whether the newest state was given to a run that succeeded, or there is nothing to apply. Never after giving up.
     ///
-    /// A state that the ledger knows as applied counts; one that was only seen at load does not.
+    /// A state that the ledger records as applied counts; one that was only seen at load does not.
     pub fn converged(&self) -> bool {
         let settled = self.newest.as_ref().is_some_and(|newest| match newest.disposition {
             Disposition::Applied | Disposition::Absent => true,
@@ -343,7 +389,8 @@ impl<S: Entropy> Machine<S> {
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown
             | Disposition::Discarded
-            | Disposition::GivenUp => false,
+            | Disposition::GivenUp
+            | Disposition::Held(_) => false,
         });
         settled && !self.gave_up()
     }
@@ -353,20 +400,22 @@ impl<S: Entropy> Machine<S> {
         self.newest.as_ref().map(|newest| newest.disposition)
     }
 
-    /// What a retired machine had taken on and not brought to success, for its successor's
-    /// [`Baseline::Pending`](super::Baseline::Pending). To be asked once it has drained.
+    /// The state that a retired machine had accepted and not applied, for its successor's
+    /// [`Baseline::Pending`](super::Baseline::Pending). Valid once it has drained.
     ///
-    /// A first state that came after Retire is not among it (the successor judges its own first state),
-    /// unless it was itself pending or interrupted. A baseline that never met a state is the caller's to keep.
+    /// A first state that came after Retire is not included (the successor judges its own first state), unless it was itself
+    /// pending or interrupted. A baseline that never met a state must be kept by the caller.
     pub fn unserved(&self) -> Option<&State> {
         self.newest.as_ref().and_then(|newest| match newest.disposition {
-            // A load of what the ledger knows as applied is the successor's to decide.
+            // A state that the ledger records as applied is left to the successor.
             Disposition::Open => {
                 let applied = self.history.applied.is_some_and(|(seq, _)| seq == newest.state.seq);
                 Some(&newest.state).filter(|_| !applied)
             }
-            // A stop holds until the definition changes, which is now.
+            // A stop ends when the definition changes, which is now.
             Disposition::GivenUp => Some(&newest.state).filter(|_| self.stopped),
+            // The successor has a guard of its own.
+            Disposition::Held(_) => Some(&newest.state),
             Disposition::Applied
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown

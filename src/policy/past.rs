@@ -1,4 +1,4 @@
-//! What is known about a watch's first state: the one place that turns ledger, predecessor and fault into a
+//! What is known about a watch's first state: the only place that combines ledger, predecessor and panic into a
 //! [`Baseline`].
 
 use super::Baseline;
@@ -8,22 +8,22 @@ use crate::watch::{State, Target, is_same};
 /// Everything known about a watch before its first state.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
-    /// What the ledger remembers of the watch.
+    /// The ledger's record of the watch.
     pub ledger: &'a Entry,
     /// The watch of the same name that this one replaces in the same daemon.
     pub predecessor: Option<Predecessor<'a>>,
-    /// The watch restarts after a fault in twitcher: what was still to be applied is lost.
+    /// The watch restarts after a bug in twitcher: it is unknown what still had to be applied.
     pub fault: bool,
 }
 
-/// What the predecessor of a watch left behind.
+/// What a watch's predecessor left.
 #[derive(Debug, Clone, Copy)]
 pub struct Predecessor<'a> {
-    /// What it watched.
+    /// Its target.
     pub target: &'a Target,
     /// The newest state that it saw.
     pub newest: Option<&'a State>,
-    /// Whether that state was still to be applied.
+    /// Whether that state still had to be applied.
     pub unserved: bool,
 }
 
@@ -36,14 +36,14 @@ impl Predecessor<'_> {
 }
 
 impl Past<'_> {
-    /// Judges the first state of `target`. Takes a digest of the state, which costs time if it is large.
+    /// Judges the first state of `target`. Computes a digest of the state, which takes time if it is large.
     pub fn baseline(&self, target: &Target, first: &State) -> Baseline {
         let predecessor = self.predecessor.filter(|predecessor| predecessor.target == target);
         if predecessor.is_some_and(|predecessor| predecessor.left(first)) {
             return Baseline::Pending;
         }
         match self.recorded(target, first) {
-            // The fault lost what was to be applied. To apply once too often is better than never.
+            // The panic lost what had to be applied: running once too often is better than never.
             Baseline::Changed if self.fault => Baseline::Pending,
             Baseline::Unknown if self.fault && !first.content.is_absent() => Baseline::Pending,
             recorded @ (Baseline::Unknown
@@ -54,7 +54,7 @@ impl Past<'_> {
         }
     }
 
-    /// What the ledger alone says.
+    /// The baseline by the ledger alone.
     fn recorded(&self, target: &Target, first: &State) -> Baseline {
         let Entry { interrupted, applied, stopped, paused, .. } = self.ledger;
         if interrupted.as_ref().is_some_and(|interrupted| *interrupted == crate::ledger::described(target)) {

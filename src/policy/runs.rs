@@ -1,4 +1,4 @@
-//! Live runs: the state that each one has, and when it gets TERM and KILL.
+//! Live runs: the state of each, and when it gets TERM and KILL.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use super::effect::{Effect, Sent};
 use super::waiting::later;
 use crate::watch::{Reason, RunId, Seq, Version};
 
-/// How far a run is from undisturbed to TERM to KILL.
+/// How far a run is in its timeout sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Course {
-    /// Nothing was sent.
+    /// No signal was sent.
     Running {
         /// When it gets TERM, if ever.
         term_at: Option<Instant>,
@@ -42,12 +42,14 @@ pub struct LiveRun {
     pub started: Instant,
     /// A former daemon started it.
     pub adopted: bool,
+    /// The entries of its state, where `max_shrink` will compare with them.
+    pub entries: Option<u64>,
     /// Whether it is being ended.
     pub course: Course,
 }
 
 impl LiveRun {
-    /// Makes TERM due at `deadline` at the latest.
+    /// Makes TERM due no later than `deadline`.
     pub(super) fn limit(&mut self, deadline: Instant) {
         if let Course::Running { term_at } = &mut self.course {
             *term_at = Some(term_at.map_or(deadline, |at| at.min(deadline)));
@@ -66,8 +68,8 @@ impl LiveRun {
             && (at_once || term_at.is_some_and(|at| at <= now))
         {
             effects.push(Effect::Signal { run: self.run.clone(), sent: Sent::Term });
-            // `kill_after` counts from when TERM was sent, not from when it was due: a late daemon must not
-            // shorten the time that the action has to clean up.
+            // `kill_after` counts from when TERM was sent, not from when it was due: a late daemon must not shorten the action's time to
+            // clean up.
             self.course = Course::Terminated { kill_at: later(now, kill_after) };
         }
         if let Course::Terminated { kill_at } = self.course

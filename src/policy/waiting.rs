@@ -1,38 +1,38 @@
-//! One entry on its way to a start, and how long it waits: settle, splay, retry delay.
+//! One entry waiting for a start: settle, splay, retry delay.
 //!
-//! Room beside live runs, the interval between starts and the slot are the machine's.
+//! The machine handles room beside live runs, the interval between starts and the slot.
 
 use std::time::{Duration, Instant};
 
 use crate::watch::{PolicySpec, Reason, State};
 
-/// A moment so far off that nobody waits for it; for durations that no clock can hold.
+/// A time that is never reached; for durations that the clock cannot represent.
 const FAR: Duration = Duration::from_hours(30 * 365 * 24);
 
-/// `from + wait`, without the panic of `+` for a wait that the clock cannot hold.
+/// `from + wait`, without the panic of `+` if the clock cannot represent the result.
 pub(super) fn later(from: Instant, wait: Duration) -> Instant {
     from.checked_add(wait).or_else(|| from.checked_add(FAR)).unwrap_or(from)
 }
 
-/// What an entry waits for by itself.
+/// What an entry waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Wait {
     /// For quiet.
     Settling {
-        /// When quiet has lasted long enough, or settling has.
+        /// When it has been quiet long enough, or `settle_max` is over.
         until: Instant,
     },
-    /// For this host's turn.
+    /// For this host's splay.
     Splaying {
-        /// Its turn.
+        /// Its end.
         until: Instant,
     },
-    /// For the delay before a run is repeated.
+    /// For the delay before a retry.
     Retrying {
         /// Its end.
         until: Instant,
     },
-    /// For nothing of its own.
+    /// For nothing.
     Ready,
 }
 
@@ -45,24 +45,44 @@ impl Wait {
     }
 }
 
+/// Whether the guard lets a state through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Passage {
+    /// It was not judged yet.
+    Unjudged,
+    /// It passed, or there is no guard.
+    Passed,
+}
+
+impl Passage {
+    /// Of a state that there was no time to judge.
+    pub(super) fn of(passed: bool) -> Self {
+        if passed { Self::Passed } else { Self::Unjudged }
+    }
+}
+
 /// A state on its way to a start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
     pub(super) state: State,
     pub(super) reason: Reason,
     pub(super) attempt: u32,
-    /// Updates that no run stood for yet.
+    /// Updates that no run has covered yet.
     pub(super) fresh: u64,
     /// Updates of the run that it repeats.
     pub(super) repeated: u64,
-    /// The state had its start or its skip before: this is a retry, a recovery, a trigger or a resume.
+    /// The state was started or skipped before: this is a retry, a recovery, a trigger or a resume.
     pub(super) fated: bool,
+    /// What the guard says.
+    pub(super) passage: Passage,
+    /// Nothing is to be run for it, because the key does not exist: it only waits for the guard.
+    pub(super) void: bool,
     /// Somebody asked for it: no interval.
     pub(super) urgent: bool,
     pub(super) wait: Wait,
-    /// When settling ends whatever comes: `settle_max` after the first update that it serves.
+    /// When settling ends in any case: `settle_max` after its first update.
     pub(super) limit: Instant,
-    /// The end of the splay, once it is known: it is waited for once.
+    /// The end of the splay, once drawn: it is waited for only once.
     pub(super) splayed: Option<Instant>,
 }
 
@@ -84,6 +104,8 @@ impl Entry {
             fresh,
             repeated: 0,
             fated: false,
+            passage: Passage::of(!policy.guard.is_on()),
+            void: false,
             urgent: false,
             wait: Wait::Settling { until },
             limit,
@@ -91,7 +113,7 @@ impl Entry {
         }
     }
 
-    /// A run again of a state that had its fate, `repeated` updates strong.
+    /// A run again of the newest state, which had its fate, `repeated` updates strong.
     pub(super) fn again(
         now: Instant,
         state: State,
@@ -107,6 +129,8 @@ impl Entry {
             fresh: 0,
             repeated,
             fated: true,
+            passage: Passage::Passed,
+            void: false,
             urgent: false,
             wait,
             limit: now,
@@ -114,18 +138,19 @@ impl Entry {
         }
     }
 
-    /// A newer state takes the place of this one's.
+    /// A newer state replaces its own.
     pub(super) fn renew(
         &mut self,
         now: Instant,
         state: State,
         fresh: u64,
         reason: Reason,
+        void: bool,
         policy: &PolicySpec,
     ) {
-        let cycle = Self::update(now, state, fresh, reason, policy);
+        let cycle = Self { void, ..Self::update(now, state, fresh, reason, policy) };
         if self.urgent {
-            // Asked for now: it serves the update too, and waits for no quiet.
+            // It was requested for now: it covers the update too, and does not settle.
             *self = Self {
                 reason: Reason::Trigger,
                 urgent: true,
@@ -134,11 +159,11 @@ impl Entry {
                 ..cycle
             };
         } else if self.fated {
-            // What was to be repeated is superseded: a new cycle.
-            *self = cycle;
+            // What was to be repeated is superseded: a new cycle. What a released state stands for no run had yet.
+            *self = Self { fresh: self.fresh + fresh, ..cycle };
         } else {
             let reason = match (reason, self.reason) {
-                // The first run after loading says so, also if an update joined it on its way.
+                // The first run after loading keeps its reason, even if an update joined it.
                 (Reason::Change, Reason::Load) => Reason::Load,
                 (new, _) => new,
             };
@@ -154,7 +179,7 @@ impl Entry {
         }
     }
 
-    /// It stands for an older entry too.
+    /// It covers an older entry too.
     pub(super) fn absorb(&mut self, older: &Self) {
         self.fresh += older.fresh;
         self.limit = self.limit.min(older.limit);
@@ -172,7 +197,7 @@ impl Entry {
         }
     }
 
-    /// Somebody asked for it now.
+    /// An operator requests it now.
     pub(super) fn hurry(&mut self) {
         self.reason = Reason::Trigger;
         self.attempt = 1;
@@ -180,7 +205,7 @@ impl Entry {
         self.wait = Wait::Ready;
     }
 
-    /// Ends settling where it is due.
+    /// Ends settling if it is due.
     pub(super) fn settle(&mut self, now: Instant, splay: Duration) {
         if let Wait::Settling { until } = self.wait
             && until <= now
@@ -190,13 +215,17 @@ impl Entry {
         }
     }
 
-    /// Ends splay and retry delay where they are due.
+    /// Ends splay and retry delay if they are due.
     pub(super) fn ripen(&mut self, now: Instant) {
         if let Wait::Splaying { until } | Wait::Retrying { until } = self.wait
             && until <= now
         {
             self.wait = Wait::Ready;
         }
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        matches!(self.passage, Passage::Passed)
     }
 
     pub(super) fn is_settling(&self) -> bool {
@@ -207,7 +236,7 @@ impl Entry {
         matches!(self.wait, Wait::Ready)
     }
 
-    /// How many updates a run of it stands for.
+    /// How many updates a run of it covers.
     pub(super) fn coalesced(&self) -> u64 {
         if self.fresh > 0 { self.fresh } else { self.repeated }
     }

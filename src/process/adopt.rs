@@ -1,4 +1,4 @@
-//! Runs that an earlier daemon started and that outlived it: recognised, found, and waited for.
+//! Runs that an earlier daemon started and that outlived it: finds them, checks their identity, and waits for them.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
 use tokio::net::unix::pipe::{self, OpenOptions};
 
+use super::output::{Pipes, Stream};
 use super::procfs::{self, Stat};
 use super::run::{Leader, Run, Running};
 use super::{Leftovers, OutputSink, Spawner, spawn};
@@ -24,38 +25,41 @@ pub struct FoundRun {
     pub key: String,
     /// `TWITCHER_VERSION`.
     pub version: String,
-    /// The leader.
+    /// The leader of its process group.
     pub identity: ProcessIdentity,
-    /// It bears the mark that only leaders of runs have. Without, it may be one that could not be marked, or a
+    /// It has the mark that only leaders of runs have. An unmarked process may be a leader that could not be marked, or a
     /// service that an action left running in a session of its own.
     pub marked: bool,
-    /// The account that it runs as. Anybody can set the variables: they say nothing unless this is the watch's own
-    /// account.
+    /// The account that it runs as. Anyone can set the variables: they count only if this is the watch's own account.
     pub uid: u32,
 }
 
 impl Spawner {
-    /// Takes over a run that an earlier daemon started, if exactly that process still lives. Its outcome
-    /// will be unknown, because only a parent is told; orders work as ever, and so does its output.
+    /// Adopts a run that an earlier daemon started, if exactly that process still lives. Its outcome will be unknown,
+    /// because only a parent learns it; commands work as usual, and so does its output.
     pub fn adopt(&self, identity: &ProcessIdentity, sink: OutputSink) -> Option<Running> {
         if identity.boot_id.is_empty() || identity.boot_id != self.boot_id {
             return None;
         }
-        // The descriptor first: what it means cannot change between the comparison and the waiting.
+        // Open the descriptor before comparing, so that the process cannot change in between.
         let pidfd = spawn::open_process(identity.pid).ok()?;
         let stat = procfs::stat(identity.pid)
             .filter(|stat| stat.alive && stat.start_ticks == identity.start_ticks)?;
         let leader = Leader::adopted(identity.clone(), pidfd);
-        // A child of this very process has its output read already, by the task that started it.
+        // If it is a child of this very process, the task that started it already reads its output.
         let foreign = u32::try_from(stat.parent) != Ok(std::process::id());
-        let output = output_pipe(identity).filter(|_| foreign).map(|pipe| (pipe, sink));
-        Some(Run::new(leader, self.groups.clone(), None, output).start(procfs::began(identity.start_ticks)))
+        let output = foreign.then(|| output_pipes(identity)).filter(|pipes| !pipes.are_closed());
+        Some(
+            Run::new(leader, self.groups.clone(), None, output, sink)
+                .start(procfs::began(identity.start_ticks)),
+        )
     }
 
-    /// Live actions whose run id begins with `prefix`: what covers a crash between a start and its record.
+    /// Live actions whose run id begins with `prefix`: these include runs that started just before a crash, unrecorded.
     ///
-    /// Leaders of sessions only, and of each run the one that started first. Reads `/proc/*/environ`, which other users' processes show only to
-    /// `CAP_SYS_PTRACE`, and which may block on a process that hangs: not for a task that others wait for.
+    /// Only session leaders, and of each run the one that started first. Reads `/proc/*/environ`, which shows other users'
+    /// processes only to `CAP_SYS_PTRACE`, and may block on a process that hangs: do not call it from a task that others
+    /// wait for.
     pub fn find_runs(&self, prefix: &str) -> Vec<FoundRun> {
         let mut found: BTreeMap<RunId, FoundRun> = BTreeMap::new();
         for stat in procfs::every_stat().filter(|stat| stat.alive && stat.session == stat.pid) {
@@ -74,9 +78,9 @@ impl Spawner {
         found.into_values().collect()
     }
 
-    /// Goes on reading the output of what ended runs of an earlier daemon left running, so that no service
-    /// that an action started blocks on a full pipe. Pipes with the inodes `read` have a reader already.
-    /// Returns how many there are.
+    /// Keeps reading the output of processes that ended runs of an earlier daemon left running, so that no service that an
+    /// action started blocks on a full pipe. Pipes with the inodes `read` already have a reader. Returns how many pipes
+    /// it reads.
     ///
     /// Reads `/proc` like [`Spawner::find_runs`], and needs a tokio runtime.
     pub fn drain_leftovers(&self, prefix: &str, read: &BTreeSet<u64>) -> usize {
@@ -85,11 +89,11 @@ impl Spawner {
         let mut count = 0;
         for stat in procfs::every_stat().filter(|stat| stat.alive) {
             let Some(run) = self.read_run(stat, prefix) else { continue };
-            for number in [1, 2] {
-                let Some((inode, pipe)) = held_pipe(stat.pid, number, &read) else { continue };
+            for stream in Stream::BOTH {
+                let Some((inode, pipe)) = held_pipe(stat.pid, stream.number(), &read) else { continue };
                 read.insert(inode);
                 let leftovers = leftovers.entry(run.watch.clone()).or_default();
-                OutputSink::to_log(leftovers, &run.watch, &run.run).linger(pipe);
+                OutputSink::to_log(leftovers, &run.watch, &run.run).linger(Pipes::only(stream, pipe));
                 count += 1;
             }
         }
@@ -97,7 +101,7 @@ impl Spawner {
     }
 
     fn read_run(&self, stat: Stat, prefix: &str) -> Option<FoundRun> {
-        // Nobody's action is init: whoever started init in a container may have set any variable.
+        // PID 1 is never an action: in a container its environment may contain any variable.
         if stat.pid == 1 {
             return None;
         }
@@ -116,6 +120,7 @@ impl Spawner {
             start_ticks: stat.start_ticks,
             boot_id: self.boot_id.clone(),
             output_pipe: None,
+            errors_pipe: None,
         };
         Some(FoundRun {
             run: RunId(run.into()),
@@ -130,19 +135,26 @@ impl Spawner {
     }
 }
 
-/// Our end of the pipe that a process writes its output into, opened anew. Only where it is the very pipe that
-/// it was given: any other is read by somebody else.
-fn output_pipe(identity: &ProcessIdentity) -> Option<pipe::Receiver> {
-    let inode = identity.output_pipe?;
-    [1, 2].into_iter().find_map(|number| {
-        let path = format!("/proc/{}/fd/{number}", identity.pid);
+/// Our ends of the pipes that a process writes its output into, opened anew. A run of an earlier version has one for
+/// both streams.
+fn output_pipes(identity: &ProcessIdentity) -> Pipes {
+    let again = |inode: Option<u64>| inode.and_then(|inode| reopened(identity.pid, inode));
+    Pipes { stdout: again(identity.output_pipe), stderr: again(identity.errors_pipe) }
+}
+
+/// Our end of the pipe with this inode. Only where the process still has the very pipe that it was given: any other is
+/// read by somebody else.
+fn reopened(pid: i32, inode: u64) -> Option<pipe::Receiver> {
+    Stream::BOTH.into_iter().find_map(|stream| {
+        let number = stream.number();
+        let path = format!("/proc/{pid}/fd/{number}");
         // Asked first: to open anything but a pipe may have effects of its own.
         std::fs::metadata(&path).ok().filter(|found| found.ino() == inode && found.file_type().is_fifo())?;
         OpenOptions::new().open_receiver(&path).ok()
     })
 }
 
-/// A pipe that a process writes into and holds open itself, which only the pipes of runs are; see `start`.
+/// A pipe that a process writes into and also holds open for reading, as only the pipes of runs are; see `start`.
 fn held_pipe(pid: i32, number: i32, read: &BTreeSet<u64>) -> Option<(u64, pipe::Receiver)> {
     let path = format!("/proc/{pid}/fd/{number}");
     let found = std::fs::metadata(&path).ok().filter(|found| found.file_type().is_fifo())?;

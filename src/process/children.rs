@@ -1,9 +1,9 @@
-//! Which children are leaders of runs.
+//! Tracks which children are leaders of runs.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// The children that nobody but the task of their run may collect: it alone learns how they ended.
+/// Children that only the task of their run may collect, because it needs their exit status.
 #[derive(Debug, Default)]
 pub(super) struct Children {
     /// Held for reading from before a clone until its child is among `leaders`.
@@ -11,7 +11,7 @@ pub(super) struct Children {
     leaders: Mutex<BTreeSet<i32>>,
 }
 
-/// A child stays uncollected by others as long as this lives.
+/// While this lives, no other code collects the child.
 #[derive(Debug)]
 pub(super) struct OwnChild {
     pid: i32,
@@ -19,7 +19,7 @@ pub(super) struct OwnChild {
 }
 
 impl Children {
-    /// To be held while a child is made.
+    /// Must be held while a child is created.
     pub(super) fn starting(&self) -> RwLockReadGuard<'_, ()> {
         self.starting.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -29,7 +29,7 @@ impl Children {
         OwnChild { pid, children: Arc::clone(self) }
     }
 
-    /// `None` while a child is being made.
+    /// `None` while a child is being created.
     pub(super) fn between_starts(&self) -> Option<RwLockWriteGuard<'_, ()>> {
         self.starting.try_write().ok()
     }

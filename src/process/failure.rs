@@ -17,17 +17,17 @@ pub struct SpawnError {
 }
 
 impl SpawnError {
-    /// Something failed before there was a process.
+    /// A failure before there was a process.
     pub(super) fn before(what: impl Into<String>, why: impl fmt::Display) -> Self {
         Self { step: None, what: what.into(), why: why.to_string(), hint: "" }
     }
 
-    /// A step failed with a system error.
+    /// A step that failed with a system error.
     pub(super) fn at(step: Step, what: impl Into<String>, errno: Errno) -> Self {
         Self { step: Some(step), what: what.into(), why: reason(errno), hint: hint(step, errno) }
     }
 
-    /// The process was stopped, or hung, on the way to its program.
+    /// The process was stopped, or hung, before it executed its program.
     pub(super) fn held(what: impl Into<String>) -> Self {
         Self {
             step: Some(Step::Held),
@@ -37,7 +37,7 @@ impl SpawnError {
         }
     }
 
-    /// The step that failed, where it got as far as making a process.
+    /// The step that failed, if a process was attempted.
     pub fn step(&self) -> Option<Step> {
         self.step
     }
@@ -57,7 +57,7 @@ impl fmt::Display for SpawnError {
 
 impl std::error::Error for SpawnError {}
 
-/// The system's words for an error (strerror(3)), beginning in lower case.
+/// The system's text for an error (strerror(3)), beginning in lower case.
 pub(super) fn reason(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(words, _)| words);
@@ -65,19 +65,19 @@ pub(super) fn reason(errno: Errno) -> String {
     words.next().map(|first| first.to_lowercase().chain(words).collect()).unwrap_or_default()
 }
 
-/// What to do about it, where that is known.
+/// What to do about it, if known.
 fn hint(step: Step, errno: Errno) -> &'static str {
     match (step, errno) {
-        (Step::Clone, Errno::EAGAIN) => "the limit of processes (ulimit -u, pids cgroup, pid_max) is reached",
-        (Step::Clone, Errno::ENOMEM) => "there is no memory for another process",
-        (Step::Niceness | Step::Limit, Errno::EPERM | Errno::EACCES) => {
-            "only root can go beyond the limits it was given itself"
+        (Step::Clone, Errno::EAGAIN) => {
+            "the limit of processes (ulimit -u, pids cgroup, pid_max) was reached"
         }
+        (Step::Clone, Errno::ENOMEM) => "no memory is left for another process",
+        (Step::Niceness | Step::Limit, Errno::EPERM | Errno::EACCES) => "only root can exceed its own limits",
         (Step::Groups | Step::Group | Step::User, Errno::EPERM) => {
-            "only a daemon that runs as root can run actions as somebody else"
+            "only a daemon that runs as root can run actions as another user"
         }
-        (Step::Directory, Errno::EACCES) => "it is entered as the action's user, who may not",
-        (Step::Directory, Errno::ENOENT) => "make it, or change `cwd`",
+        (Step::Directory, Errno::EACCES) => "the action's user has no permission to enter it",
+        (Step::Directory, Errno::ENOENT) => "create it, or change `cwd`",
         (Step::Execute, Errno::ENOENT) => {
             "check the path, PATH, and the interpreter that its first line (#!) names"
         }
@@ -85,10 +85,10 @@ fn hint(step: Step, errno: Errno) -> &'static str {
             "it must be executable for the action's user, in a file system that is not mounted noexec"
         }
         (Step::Execute, Errno::ENOEXEC) => {
-            "a script needs a first line that names its interpreter, #!/bin/sh"
+            "a script needs a first line that names its interpreter, such as #!/bin/sh"
         }
         (Step::Execute, Errno::E2BIG) => "its arguments and `env` together are too long",
-        (Step::Execute, Errno::ETXTBSY) => "somebody is still writing it",
+        (Step::Execute, Errno::ETXTBSY) => "another process has it open for writing",
         (Step::Execute, Errno::EAGAIN) => "its user has more processes than its `nproc` limit allows",
         (_, _) => "",
     }
@@ -99,15 +99,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_why_and_what_to_do() {
+    fn an_error_says_what_failed_why_and_what_to_do() {
         let error = SpawnError::at(Step::User, "change to user www-data (33)", Errno::EPERM);
         assert_eq!(
             error.to_string(),
             "change to user www-data (33): operation not permitted; only a daemon that runs as root can run \
-             actions as somebody else"
+             actions as another user"
         );
         assert_eq!(error.outcome(), Outcome::NotStarted(error.to_string()));
-        let plain = SpawnError::at(Step::Session, "begin a session", Errno::EPERM);
-        assert_eq!(plain.to_string(), "begin a session: operation not permitted");
+        let plain = SpawnError::at(Step::Session, "start a session", Errno::EPERM);
+        assert_eq!(plain.to_string(), "start a session: operation not permitted");
     }
 }

@@ -1,4 +1,4 @@
-//! The start guard: kills a process that does not get from its clone to its program.
+//! The start guard: kills a process that hangs or is stopped between its clone and its exec.
 //!
 //! Between setresuid(2) and execve(2) the child belongs to the action's account, which may stop it (SIGSTOP) or
 //! trace it. The thread that cloned it sleeps until the exec, so only another thread can end such a start.
@@ -14,10 +14,10 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use super::procfs;
 use super::spawn::{self, Child, Failure, Plan};
 
-/// How often starts that are under way are looked at.
+/// How often starts in progress are checked.
 const LOOKS: Duration = Duration::from_millis(250);
 
-/// Watches over every start of a daemon. Costs two short locks a start, and no wake-up while nothing starts.
+/// Guards every start of a daemon. Costs two short locks for each start, and no wake-up while nothing starts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StartGuard(Arc<Mutex<Starts>>);
 
@@ -25,7 +25,7 @@ pub(super) struct StartGuard(Arc<Mutex<Starts>>);
 struct Starts {
     under_way: BTreeMap<u64, Start>,
     next: u64,
-    /// Ticks while starts are under way. Made with the thread that waits for it, at the first start.
+    /// Ticks while starts are in progress. Created with the guard's thread, at the first start.
     timer: Option<Arc<TimerFd>>,
     ticking: bool,
 }
@@ -33,7 +33,7 @@ struct Starts {
 #[derive(Debug)]
 struct Start {
     pidfd: Arc<AtomicI32>,
-    /// When it is killed, whatever holds it up.
+    /// When the process is killed, whatever delays it.
     deadline: Instant,
     killed: bool,
 }
@@ -45,7 +45,7 @@ impl StartGuard {
         spawn::spawn(plan, &pidfd, || self.lock().under_way.remove(&id).is_some_and(|start| start.killed))
     }
 
-    /// Registers a start; the kernel stores the descriptor of its process where the result says, -1 until then.
+    /// Registers a start; the kernel stores the pidfd of its process at the returned address, which holds -1 until then.
     fn begin(&self, limit: Duration) -> (u64, Arc<AtomicI32>) {
         let pidfd = Arc::new(AtomicI32::new(-1));
         let mut starts = self.lock();
@@ -55,7 +55,7 @@ impl StartGuard {
         let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_hours(24));
         starts.under_way.insert(id, Start { pidfd: Arc::clone(&pidfd), deadline, killed: false });
         if !starts.ticking {
-            // Without a timer (no descriptor left) this start is not guarded; the next one tries again.
+            // Without a timer (no descriptor left) this start is unguarded; the next one tries again.
             starts.ticking = self.tick(&mut starts).is_ok();
         }
         (id, pidfd)
@@ -83,7 +83,7 @@ impl StartGuard {
 
 impl Drop for Starts {
     fn drop(&mut self) {
-        // Wakes the thread, which then finds that nobody starts anything any more.
+        // Wakes the thread, which then sees that the guard is gone.
         if let Some(timer) = &self.timer {
             let _ =
                 timer.set(Expiration::OneShot(Duration::from_nanos(1).into()), TimerSetTimeFlags::empty());
@@ -103,7 +103,7 @@ fn serve(timer: &TimerFd, starts: &Weak<Mutex<Starts>>) {
             starts.ticking = false;
         }
         let now = Instant::now();
-        // Under the lock, so that no descriptor is closed and used again meanwhile.
+        // Under the lock, so that no descriptor is closed and reused meanwhile.
         for start in starts.under_way.values_mut() {
             let pidfd = start.pidfd.load(Ordering::Acquire);
             if pidfd >= 0 && (now >= start.deadline || procfs::is_stopped(pidfd)) {
@@ -122,10 +122,10 @@ mod tests {
     use super::super::step::Step;
     use super::*;
 
-    /// To try them all takes the child seconds.
+    /// So many that trying them all takes the child seconds.
     const MANY: usize = 3_000_000;
 
-    /// The program comes behind so many files that are not there that a stop meets the child before its exec.
+    /// The program comes after so many missing files that a stop hits the child before its exec.
     fn plan(missing: usize) -> Plan {
         let null = || OwnedFd::from(File::options().read(true).write(true).open("/dev/null").unwrap());
         let programs = std::iter::repeat_n(c"/nonexistent/program".to_owned(), missing);
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Stops the child of every start that is under way; how many there are.
+    /// Stops the child of every start in progress; returns how many there are.
     fn stop_all(guard: &StartGuard) -> usize {
         let starts = guard.lock();
         let pidfds = starts.under_way.values().map(|start| start.pidfd.load(Ordering::Acquire));
@@ -159,11 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn twenty_stopped_starts_fail_and_hold_up_no_other() {
+    fn twenty_stopped_starts_fail_and_delay_no_other() {
         let guard = StartGuard::default();
         let plan = Arc::new(plan(MANY));
         let held: Vec<_> = (0..20).map(|_| held_start(&guard, &plan)).collect();
-        // A start that was stopped early is killed, and gone from the list, while others are still to come.
+        // A start that was stopped early is killed and removed from the list before the last ones begin.
         while held.iter().any(|start| !start.is_finished()) {
             stop_all(&guard);
             thread::yield_now();

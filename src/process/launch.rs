@@ -1,6 +1,6 @@
-//! The launch plan: a run as plain data, with every name resolved and every byte of it prepared.
+//! The launch plan: a run as plain data, with every name resolved and every byte prepared.
 //!
-//! Not here: files, pipes and processes.
+//! Contains no files, pipes or processes.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -8,22 +8,25 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::SpawnError;
-use crate::watch::{Account, Action, Limit, Output, Reason, RunId, Version, WatchSpec};
+use crate::status::Preview;
+use crate::watch::{Account, Action, Limit, Output, Reason, RunId, Version, WatchName, WatchSpec};
 
 /// `PATH` of an action whose watch sets none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What is particular to one run.
+/// The details of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDetails {
     /// Its id.
     pub run: RunId,
-    /// Why it is.
+    /// Its reason.
     pub reason: Reason,
-    /// Version of the state that it is given.
+    /// Version of its state.
     pub version: Version,
     /// 1, 2, …
     pub attempt: u32,
@@ -33,7 +36,7 @@ pub struct RunDetails {
     pub permit: Option<i64>,
 }
 
-/// All that it takes to start one run.
+/// Everything needed to start one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     pub(super) programs: Vec<CString>,
@@ -97,14 +100,38 @@ impl Launch {
         })
     }
 
+    /// The plan for people.
+    pub fn preview(&self, watch: &WatchName) -> Preview {
+        let texts = |list: &[CString]| list.iter().map(|text| text.to_string_lossy().into_owned()).collect();
+        let limit = |(limit, value): &(Limit, Option<u64>)| match value {
+            Some(value) => format!("{} = {value}", limit.word()),
+            None => format!("{} = \"unlimited\"", limit.word()),
+        };
+        Preview {
+            watch: watch.to_string(),
+            refused: None,
+            verified_seconds: None,
+            user: format!("{} ({})", self.account.user, self.account.uid),
+            group: self.account.gid,
+            groups: self.account.groups.clone(),
+            directory: self.cwd.to_string_lossy().into_owned(),
+            umask: self.umask,
+            nice: self.nice,
+            limits: self.limits.iter().map(limit).collect(),
+            environment: texts(&self.env),
+            arguments: texts(&self.argv),
+            input: self.input.as_ref().map(|input| STANDARD.encode(input)),
+        }
+    }
+
     /// The program for people.
     pub(super) fn shown(&self) -> String {
         self.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 }
 
-/// The whole environment of a run, built from nothing or from what is inherited. The watch's own variables
-/// may replace the account's, none may replace what says which run this is.
+/// The environment of a run, built from nothing or from what is inherited. The watch's own variables may replace the
+/// account's; nothing may replace the variables that identify the run.
 fn environment(
     spec: &WatchSpec,
     details: &RunDetails,
@@ -120,7 +147,7 @@ fn environment(
         ("SHELL".into(), account.shell.clone().into()),
         ("LANG".into(), lang.unwrap_or_else(|| "C.UTF-8".into())),
     ]);
-    // A name that is not UTF-8 is nothing that a shell could use either.
+    // A shell could not use a name that is not UTF-8.
     env.extend(inherited.filter_map(|(name, value)| Some((name.into_string().ok()?, value))));
     let named = spec.surroundings.env.get("TWITCHER_STORE").filter(|_| spec.surroundings.inherit_env);
     let store = named.cloned().unwrap_or_else(|| spec.target.store.to_string());
@@ -168,7 +195,7 @@ fn c_string(what: &str, text: &OsStr) -> Result<CString, SpawnError> {
 fn assignment(name: &str, value: &OsStr) -> Result<CString, SpawnError> {
     if name.is_empty() || name.contains('=') {
         let what = format!("set the variable `{}`", name.escape_debug());
-        return Err(SpawnError::before(what, "a name is not empty and has no `=`"));
+        return Err(SpawnError::before(what, "a name must not be empty or contain `=`"));
     }
     let mut text = name.as_bytes().to_vec();
     text.push(b'=');
@@ -189,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_slash_is_looked_up_in_the_actions_own_path() {
+    fn a_name_without_slash_is_looked_up_in_the_path_of_the_action() {
         let mut spec = spec(Action::Program(vec!["tool".into(), "-x".into()]));
         Arc::make_mut(&mut spec.surroundings).env.insert("PATH".into(), "/a::/b".into());
         let launch = Launch::new(&spec, &details(), None, None).unwrap();
@@ -201,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_the_documented_one_and_nothing_else() {
+    fn the_environment_has_the_documented_variables_and_no_others() {
         let mut spec = spec(Action::Shell("true".into()));
         Arc::make_mut(&mut spec.surroundings).env.insert("HOME".into(), "/elsewhere".into());
         Arc::make_mut(&mut spec.surroundings).env.insert("TWITCHER_RUN".into(), "forged".into());
@@ -236,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inherited_environment_lies_below_what_says_which_run_this_is() {
+    fn an_inherited_environment_cannot_replace_the_variables_of_the_run() {
         let mut spec = spec(Action::Shell("true".into()));
         Arc::make_mut(&mut spec.surroundings).inherit_env = true;
         Arc::make_mut(&mut spec.surroundings).env.insert("TWITCHER_STORE".into(), "etcd://one,two".into());
@@ -254,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_system_call_can_carry_is_an_error() {
+    fn strings_that_no_system_call_accepts_are_errors() {
         for action in [
             Action::Shell("a\0b".into()),
             Action::Program(vec!["a\0".into()]),
@@ -268,6 +295,6 @@ mod tests {
         let mut spec = spec(Action::Shell("true".into()));
         Arc::make_mut(&mut spec.surroundings).env.insert("A=B".into(), String::new());
         let error = Launch::new(&spec, &details(), None, None).unwrap_err();
-        assert_eq!(error.to_string(), "set the variable `A=B`: a name is not empty and has no `=`");
+        assert_eq!(error.to_string(), "set the variable `A=B`: a name must not be empty or contain `=`");
     }
 }

@@ -1,27 +1,24 @@
-//! Which lines of an action's output are logged: long lines are cut and floods are thinned, and the log says so. Pure.
+//! Chooses which lines of an action's output are logged: cuts long lines and thins floods, and says so. Pure.
 //!
-//! Holds one line, a tail and a few counters, however much is written.
+//! Holds one line and a few counters, however much is written.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::log::escape;
 
-/// Longest logged line in bytes as they were written; the rest is counted.
+/// Longest logged line in bytes as written; the rest is counted.
 pub const LINE_BYTES: usize = 4096;
-/// A watch that was quiet may log so many lines at once …
+/// Burst: a watch that was quiet may log this many lines at once …
 pub const FREE_LINES: u64 = 1000;
-/// … and so many bytes;
+/// … and this many bytes.
 pub const FREE_BYTES: u64 = 256 * 1024;
-/// in the long run, so many lines a second, of any length.
+/// Sustained rate: lines a second, of any length.
 pub const LINES_PER_SECOND: u64 = 10;
-/// The bytes that come back each second: those of as many of the longest lines.
+/// Sustained rate in bytes a second: as many of the longest lines.
 const BYTES_PER_SECOND: u64 = LINES_PER_SECOND * LINE_BYTES as u64;
-/// How often the log says how much of a flood that goes on was left out.
+/// How often the log reports the lines dropped in a continuing flood.
 const SUMMARY_EVERY: Duration = Duration::from_secs(10);
-/// What is kept for the history.
-pub const TAIL_BYTES: usize = 1024;
-
 /// How much all runs of one watch together may log: a bucket of lines and one of bytes, which fill up again with time.
 #[derive(Debug)]
 pub struct Allowance {
@@ -63,35 +60,23 @@ impl Allowance {
 /// The gate between the output of one run and the log.
 #[derive(Debug)]
 pub struct LineGate {
-    /// Shared by the runs of the watch.
+    /// Shared by all runs of the watch.
     allowance: Arc<Mutex<Allowance>>,
     line: Vec<u8>,
     cut: u64,
     unlogged_lines: u64,
     unlogged_bytes: u64,
     summed_up: Option<Instant>,
-    tail: Vec<u8>,
-    tail_cut: bool,
 }
 
 impl LineGate {
     /// A gate for one run of the watch that this allowance belongs to.
     pub fn new(allowance: Arc<Mutex<Allowance>>) -> Self {
-        Self {
-            allowance,
-            line: Vec::new(),
-            cut: 0,
-            unlogged_lines: 0,
-            unlogged_bytes: 0,
-            summed_up: None,
-            tail: Vec::new(),
-            tail_cut: false,
-        }
+        Self { allowance, line: Vec::new(), cut: 0, unlogged_lines: 0, unlogged_bytes: 0, summed_up: None }
     }
 
-    /// Takes what was written and hands the lines to be logged to `emit`, fit for one line each.
+    /// Takes output and passes the lines to log to `emit`, each safe for one log line.
     pub fn feed(&mut self, written: &[u8], now: Instant, emit: &mut dyn FnMut(&str)) {
-        self.remember(written);
         let mut rest = written;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, after) = rest.split_at(end);
@@ -102,33 +87,13 @@ impl LineGate {
         self.append(rest);
     }
 
-    /// The run ended: logs an unfinished line, and what was left out.
+    /// The run ended: logs an unfinished line, and the count of dropped lines.
     pub fn finish(&mut self, now: Instant, emit: &mut dyn FnMut(&str)) {
         if !self.line.is_empty() || self.cut > 0 {
             self.end_line(now, emit);
         }
         self.sum_up(now, emit);
         self.line = Vec::new();
-    }
-
-    /// The last lines, at most 1 KiB, escaped; begins with `…` where there was more.
-    pub fn tail(&self) -> String {
-        let whole = self.tail.strip_suffix(b"\n").unwrap_or(&self.tail);
-        let first_line_end = whole.iter().position(|byte| *byte == b'\n');
-        let kept = match first_line_end {
-            Some(end) if self.tail_cut => whole.get(end + 1..).unwrap_or_default(),
-            Some(_) | None => whole,
-        };
-        let lines: Vec<String> =
-            kept.split(|byte| *byte == b'\n').map(|line| escape::line(without_return(line))).collect();
-        let text = lines.join("\n");
-        let start = text.ceil_char_boundary(text.len().saturating_sub(TAIL_BYTES));
-        let shown = text.get(start..).unwrap_or_default();
-        if start > 0 || (self.tail_cut && first_line_end.is_none()) {
-            format!("…{shown}")
-        } else {
-            shown.to_owned()
-        }
     }
 
     fn append(&mut self, part: &[u8]) {
@@ -175,16 +140,6 @@ impl LineGate {
             self.summed_up = Some(now);
         }
     }
-
-    fn remember(&mut self, written: &[u8]) {
-        let surplus = (self.tail.len() + written.len()).saturating_sub(TAIL_BYTES);
-        if surplus > 0 {
-            self.tail_cut = true;
-            self.tail.drain(..surplus.min(self.tail.len()));
-        }
-        let fresh = written.len().saturating_sub(TAIL_BYTES);
-        self.tail.extend_from_slice(written.get(fresh..).unwrap_or_default());
-    }
 }
 
 fn without_return(line: &[u8]) -> &[u8] {
@@ -195,7 +150,7 @@ fn without_return(line: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn run(parts: &[&[u8]]) -> (Vec<String>, String) {
+    fn run(parts: &[&[u8]]) -> Vec<String> {
         let mut gate = LineGate::new(Arc::default());
         let mut logged = Vec::new();
         let now = Instant::now();
@@ -203,34 +158,29 @@ mod tests {
             gate.feed(part, now, &mut |line| logged.push(line.to_owned()));
         }
         gate.finish(now, &mut |line| logged.push(line.to_owned()));
-        (logged, gate.tail())
+        logged
     }
 
     #[test]
-    fn lines_come_out_as_lines_however_they_were_written() {
+    fn lines_are_the_same_however_the_writes_are_split() {
         let text = b"one\r\ntwo\n\nthree\x1b\nunfinished";
         let expected = ["one", "two", "", "three\\x1b", "unfinished"];
         for split in 0..=text.len() {
-            let (logged, tail) = run(&[&text[..split], &text[split..]]);
-            assert_eq!(logged, expected, "split at {split}");
-            assert_eq!(tail, expected.join("\n"));
+            assert_eq!(run(&[&text[..split], &text[split..]]), expected, "split at {split}");
         }
-        assert_eq!(run(&[]), (vec![], String::new()));
+        assert!(run(&[]).is_empty());
     }
 
     #[test]
-    fn a_long_line_is_cut_and_says_so() {
+    fn a_long_line_is_cut_with_a_note() {
         let mut line = vec![b'x'; LINE_BYTES + 500];
         line.push(b'\n');
-        let (logged, tail) = run(&[&line, b"next\n"]);
+        let logged = run(&[&line, b"next\n"]);
         assert_eq!(logged, [format!("{}… (500 bytes cut)", "x".repeat(LINE_BYTES)).as_str(), "next"]);
-        assert_eq!(tail, "next");
-        let (_, tail) = run(&[&line]);
-        assert_eq!(tail, format!("…{}", "x".repeat(TAIL_BYTES - 1)));
     }
 
     #[test]
-    fn a_flood_is_thinned_counted_and_remembered_by_its_end() {
+    fn a_flood_is_thinned_and_counted() {
         let mut gate = LineGate::new(Arc::default());
         let mut logged: Vec<String> = Vec::new();
         let start = Instant::now();
@@ -250,21 +200,19 @@ mod tests {
             .map(|line| line[1..].split(' ').next().unwrap().parse::<u64>().unwrap())
             .sum();
         assert_eq!(plain + told, total, "every line is logged or counted");
-        assert!(gate.tail().ends_with("line 49998\nline 49999"));
-        assert!(gate.tail().len() <= TAIL_BYTES);
     }
 
     #[test]
     fn few_long_lines_are_a_flood_too() {
         let line = [vec![b'x'; LINE_BYTES], vec![b'\n']].concat();
-        let (logged, _) = run(&vec![line.as_slice(); 200]);
+        let logged = run(&vec![line.as_slice(); 200]);
         let free = usize::try_from(FREE_BYTES).unwrap() / LINE_BYTES;
         assert_eq!(logged.len(), free + 1);
         assert!(logged.last().unwrap().starts_with(&format!("({} lines", 200 - free)));
     }
 
     #[test]
-    fn a_flood_of_long_lines_is_held_to_its_bytes_a_second() {
+    fn a_flood_of_long_lines_is_bounded_in_bytes_a_second() {
         let line = [vec![b'x'; LINE_BYTES], vec![b'\n']].concat();
         let mut gate = LineGate::new(Arc::default());
         let start = Instant::now();
@@ -279,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_talker_is_never_thinned() {
+    fn slow_output_is_never_thinned() {
         let mut gate = LineGate::new(Arc::default());
         let mut logged = 0;
         let start = Instant::now();
@@ -304,15 +252,9 @@ mod tests {
         }
         let most = FREE_LINES + 10 * LINES_PER_SECOND;
         assert!((most - 5..=most).contains(&logged), "{logged}");
-        // After a while of quiet the whole allowance is there again.
+        // After a quiet while the whole allowance is available again.
         let (mut again, later) = (0, start + Duration::from_secs(10_000));
         LineGate::new(allowance).feed(&b"x\n".repeat(2000), later, &mut |_| again += 1);
         assert_eq!(again, FREE_LINES);
-    }
-
-    #[test]
-    fn an_escaped_tail_is_bounded_too() {
-        let (_, tail) = run(&[&[0u8; 5000]]);
-        assert!(tail.len() <= TAIL_BYTES + '…'.len_utf8(), "{}", tail.len());
     }
 }

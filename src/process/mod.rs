@@ -1,16 +1,17 @@
 //! The child: launch plan, spawn, feeding, draining, signalling, waiting, adoption.
 //!
-//! A run is planned as plain data ([`Launch`]) and started by [`Spawner::start`]; from then on a task of its own
-//! feeds, drains, signals and collects it. A run ends with its leader, or after TERM or KILL when its process
-//! group is empty.
+//! A run is planned as plain data ([`Launch`]) and started by [`Spawner::start`]; from then on its own task feeds,
+//! drains, signals and collects it. A run ends when its leader ends, or after TERM or KILL when its process group is
+//! empty.
 //!
-//! Not here: when to run, how long it may take, and whether its end was good (`policy`).
+//! Not here: when to run, how long a run may take, and whether it succeeded (`policy`).
 
 mod adopt;
 mod children;
 mod failure;
 mod foreground;
 mod guard;
+mod kept;
 mod launch;
 mod lines;
 mod output;
@@ -28,9 +29,10 @@ mod tests;
 pub use adopt::FoundRun;
 pub use failure::SpawnError;
 pub use foreground::check_terminal;
+pub use kept::KEPT_BYTES;
 pub use launch::{DEFAULT_PATH, Launch, RunDetails};
-pub use lines::{Allowance, FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, TAIL_BYTES};
-pub use output::{Leftovers, OutputSink};
+pub use lines::{Allowance, FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate};
+pub use output::{Leftovers, OutputSink, Stream};
 pub use program::{ProgramFault, interpreter_of, look_up, script_fault};
 pub use run::{Ended, Ending, RunCommand, RunCommands, RunTask, Running};
 pub use scripts::{Script, Scripts};

@@ -1,4 +1,4 @@
-//! What `/proc` knows: start times, the boot's id, and which process groups live.
+//! Reads `/proc`: start times, the boot id, and which process groups live.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,12 +10,12 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::watch::ProcessIdentity;
 
-/// What is used of `/proc/PID/stat`, proc(5).
+/// The fields used of `/proc/PID/stat`, proc(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
     /// Process id.
     pub(super) pid: i32,
-    /// Who is told of its end.
+    /// Parent, which learns its exit status.
     pub(super) parent: i32,
     /// Process group.
     pub(super) group: i32,
@@ -23,19 +23,19 @@ pub(super) struct Stat {
     pub(super) session: i32,
     /// Start in clock ticks since boot.
     pub(super) start_ticks: u64,
-    /// Not a zombie: some thread of it can still run.
+    /// Not a zombie: at least one of its threads can still run.
     pub(super) alive: bool,
 }
 
 /// Parses the one line of `/proc/PID/stat`.
 pub(super) fn parse_stat(text: &str) -> Option<Stat> {
-    // The name in parentheses may hold anything, also spaces and parentheses.
+    // The name in parentheses may contain anything, including spaces and parentheses.
     let (before, after) = text.rsplit_once(')')?;
     let (pid, _) = before.split_once(" (")?;
     let fields: Vec<&str> = after.split_ascii_whitespace().collect();
     // `fields[0]` is field 3 of the manual page.
     let field = |number: usize| fields.get(number - 3).copied();
-    // A zombie with more than one thread is a process whose first thread ended before the others.
+    // A zombie with more than one thread is a live process whose first thread has exited.
     let threads: i64 = field(20)?.parse().ok()?;
     let dead = matches!(field(3)?, "Z" | "X" | "x") && threads <= 1;
     Some(Stat {
@@ -50,13 +50,13 @@ pub(super) fn parse_stat(text: &str) -> Option<Stat> {
 
 /// Reads `/proc/PID/stat`.
 pub(super) fn stat(pid: i32) -> Option<Stat> {
-    // The name may be no UTF-8.
+    // The name may not be UTF-8.
     let bytes = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     parse_stat(&String::from_utf8_lossy(&bytes))
 }
 
-/// The account of a process by its `/proc/PID/status`, if its real, effective, saved and file system ids are all the
-/// same. They differ in a set-uid program, whose environment is its caller's, while `/proc/PID` has another owner.
+/// The account of a process by its `/proc/PID/status`, if its real, effective, saved and file system ids are equal. They
+/// differ in a set-uid program, whose environment comes from its caller, while `/proc/PID` has another owner.
 pub(super) fn only_uid(status: &[u8]) -> Option<u32> {
     let status = String::from_utf8_lossy(status);
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
@@ -90,8 +90,8 @@ pub(super) fn every_stat() -> impl Iterator<Item = Stat> {
         .filter_map(stat)
 }
 
-/// When a process began that started so many clock ticks after the boot: by the clock that counted them, because
-/// anybody may set the one on the wall. Where that cannot be known it begins now.
+/// When a process began that started this many clock ticks after the boot, by the clock that counted them: the wall
+/// clock can be set. If that is unknown, now.
 pub(super) fn began(start_ticks: u64) -> Instant {
     let now = Instant::now();
     let Some(since_boot) = ticks(start_ticks) else { return now };
@@ -105,26 +105,26 @@ fn ticks(number: u64) -> Option<Duration> {
     Some(Duration::from_secs(number / a_second) + rest / u32::try_from(a_second).ok()?)
 }
 
-/// The id of this boot; empty where there is none, which equals no recorded one.
+/// The id of this boot; empty if there is none, and then equal to no recorded id.
 pub(super) fn boot_id() -> Arc<str> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().into()
 }
 
-/// Which process groups live. Shared by all runs, because reading all of `/proc` costs some milliseconds
-/// and at the daemon's end every run asks at once: one reading answers all that asked before it began.
+/// Which process groups live. Shared by all runs, because reading all of `/proc` takes some milliseconds and at shutdown
+/// every run asks at once: one reading answers every request made before it began.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Groups(Arc<Mutex<Option<Reading>>>);
 
 #[derive(Debug)]
 struct Reading {
     begun: Instant,
-    /// Group to the start of its leader, where that lives.
+    /// Process group to the start time of its leader, if the leader lives.
     live: BTreeMap<i32, Option<u64>>,
 }
 
 impl Groups {
-    /// Whether the group of this leader has a member that lives. Blocks for the reading.
+    /// Whether the group of this leader has a live member. Blocks during the reading.
     pub(super) fn live(&self, leader: &ProcessIdentity) -> bool {
         let asked = Instant::now();
         let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +133,7 @@ impl Groups {
             Some(_) | None => read(),
         };
         let live = match current.live.get(&leader.pid) {
-            // Another process has the number: the group that was meant is empty.
+            // Another process has the leader's pid now, so the leader's own group is empty.
             Some(Some(start)) => *start == leader.start_ticks,
             Some(None) => true,
             None => false,
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_uid_program_has_no_account_of_its_own() {
+    fn a_set_uid_program_has_no_single_account() {
         let uid = |ids: &str| only_uid(format!("Name:\tx\nUid:\t{ids}\nGid:\t0\t0\t0\t0\n").as_bytes());
         assert_eq!(uid("33\t33\t33\t33"), Some(33));
         for ids in
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn any_name_is_parsed() {
+    fn a_stat_line_with_any_process_name_is_parsed() {
         let line = |name: &str, state: &str, threads: u32| {
             format!("42 ({name}) {state} 1 40 39 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 98765 1 1")
         };
@@ -208,9 +208,14 @@ mod tests {
         let stat = stat(own).unwrap();
         assert!(stat.alive && stat.pid == own && stat.start_ticks > 0);
         assert_eq!(boot_id().len(), 36);
-        let leader =
-            ProcessIdentity { pid: stat.group, start_ticks: 1, boot_id: boot_id(), output_pipe: None };
+        let leader = ProcessIdentity {
+            pid: stat.group,
+            start_ticks: 1,
+            boot_id: boot_id(),
+            output_pipe: None,
+            errors_pipe: None,
+        };
         let group_leader_lives = super::stat(stat.group).is_some_and(|leader| leader.alive);
-        assert_eq!(Groups::default().live(&leader), !group_leader_lives, "a number used again is a stranger");
+        assert_eq!(Groups::default().live(&leader), !group_leader_lives, "a reused pid is another process");
     }
 }

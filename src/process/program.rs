@@ -60,18 +60,19 @@ impl fmt::Display for ProgramFault {
     }
 }
 
-/// Finds a program as execvp(3) does in this directory. What cannot be looked at is taken to be there.
-pub fn look_up(program: &OsStr, path: &OsStr, cwd: &Path) -> Result<(), ProgramFault> {
+/// Finds the file of a program as execvp(3) does in this directory; `None`: what cannot be looked at is taken to be there.
+pub fn look_up(program: &OsStr, path: &OsStr, cwd: &Path) -> Result<Option<PathBuf>, ProgramFault> {
     let mut not_executable = None;
     for candidate in candidates(program, path) {
         let file = cwd.join(candidate);
         match fs::metadata(&file) {
             Ok(found) if found.is_file() && found.permissions().mode() & 0o111 != 0 => {
-                return interpreter_is_there(&file, path, cwd);
+                interpreter_is_there(&file, path, cwd)?;
+                return Ok(Some(file));
             }
             Ok(_) => not_executable = not_executable.or(Some(file)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(None),
         }
     }
     if let Some(file) = not_executable {

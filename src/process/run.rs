@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,16 +19,16 @@ use tokio::time::sleep;
 use super::OutputSink;
 use super::children::OwnChild;
 use super::foreground::Foreground;
-use super::output::{Drained, drain, drain_now};
+use super::output::Pipes;
 use super::procfs::Groups;
 use super::spawn::{self, Status};
-use crate::watch::{Outcome, ProcessIdentity, SignalNumber};
+use crate::watch::{Outcome, ProcessIdentity, RunId, SignalNumber, WatchName};
 
-/// How soon a group is looked at again after its leader ended under TERM or KILL; doubles …
+/// Poll interval for the group after its leader ended under TERM or KILL; doubles …
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 /// … up to this.
 const LATER_LOOKS: Duration = Duration::from_millis(100);
-/// How often an end is looked for where epoll has no room for one more descriptor.
+/// Poll interval for the end of a process if epoll cannot take one more descriptor.
 const UNREGISTERED_LOOKS: Duration = Duration::from_millis(50);
 
 /// A command to a run.
@@ -34,30 +36,38 @@ const UNREGISTERED_LOOKS: Duration = Duration::from_millis(50);
 pub enum RunCommand {
     /// A signal to the leader alone.
     Notify(SignalNumber),
-    /// TERM to the whole group. From now on the run ends when the group is empty, which may take KILL: a
-    /// member may ignore TERM, or a shell that held the signal back may fork it just then.
+    /// TERM to the whole group. From now on the run ends when the group is empty, which may take KILL: a member may ignore
+    /// TERM, or a shell that held the signal back may fork a new one at that moment.
     Term {
-        /// Whether it is the run's `timeout`, which then is its outcome.
+        /// Whether the run's `timeout` sent it; then the outcome is `timed_out`.
         timed_out: bool,
     },
     /// KILL to the whole group, until it is empty.
     Kill,
 }
 
-/// Sends commands to a run. Commands after its end do nothing.
+/// Sends commands to a run. Commands after its end have no effect.
 #[derive(Debug, Clone)]
-pub struct RunCommands(mpsc::UnboundedSender<RunCommand>);
+pub struct RunCommands {
+    commands: mpsc::UnboundedSender<RunCommand>,
+    refused: Arc<AtomicBool>,
+}
 
 impl RunCommands {
-    /// Sends a command. Commands are carried out in the order of sending.
+    /// Sends a command. Commands are carried out in order.
     pub fn send(&self, command: RunCommand) {
         // Refused only after the end.
-        let _ = self.0.send(command);
+        let _ = self.commands.send(command);
+    }
+
+    /// Whether the system refused to send a signal to the run, because it runs as another account by now.
+    pub fn were_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Waits for the end of the run.
     pub async fn closed(&self) {
-        self.0.closed().await;
+        self.commands.closed().await;
     }
 }
 
@@ -66,11 +76,11 @@ impl RunCommands {
 pub struct Ended {
     /// The outcome.
     pub outcome: Outcome,
-    /// Its last lines, at most 1 KiB, escaped.
+    /// Its last lines, at most 64 KiB, escaped.
     pub output_tail: String,
 }
 
-/// Resolves when a run has ended. Dropping it changes nothing for the run.
+/// Resolves when a run has ended. Dropping it does not affect the run.
 #[derive(Debug)]
 pub struct Ending(oneshot::Receiver<Ended>);
 
@@ -79,7 +89,7 @@ impl Future for Ending {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
         let lost = || Ended { outcome: Outcome::Unknown, output_tail: String::new() };
-        // The run's task gives no answer only when the runtime itself ends.
+        // The run's task drops the sender only when the runtime itself shuts down.
         Pin::new(&mut self.0).poll(context).map(|ended| ended.unwrap_or_else(|_| lost()))
     }
 }
@@ -91,34 +101,37 @@ pub struct Running {
     pub identity: ProcessIdentity,
     /// When its leader began.
     pub since: Instant,
-    /// Signals it.
+    /// Sends it commands.
     pub commands: RunCommands,
     /// Its end.
     pub ended: Ending,
 }
 
-/// The other end of a [`Running`]: receives the commands and reports the end.
+/// The task's end of a [`Running`]: receives the commands and reports the end.
 #[derive(Debug)]
 pub struct RunTask {
-    /// The commands, in the order of sending.
+    /// The commands, in order.
     pub commands: mpsc::UnboundedReceiver<RunCommand>,
     ended: oneshot::Sender<Ended>,
+    refused: Arc<AtomicBool>,
 }
 
 impl RunTask {
-    /// Reports the end of the run. Nobody needs to be interested.
+    /// Reports the end of the run. The receiver may be gone.
     pub fn end(self, ended: Ended) {
         let _ = self.ended.send(ended);
     }
 }
 
 impl Running {
-    /// A live run, and what its task holds of it.
+    /// A live run, and the descriptors of its task.
     pub fn new(identity: ProcessIdentity, since: Instant) -> (Self, RunTask) {
         let (commands, received) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let running = Self { identity, since, commands: RunCommands(commands), ended: Ending(ended) };
-        (running, RunTask { commands: received, ended: end })
+        let refused = Arc::<AtomicBool>::default();
+        let commands = RunCommands { commands, refused: Arc::clone(&refused) };
+        let running = Self { identity, since, commands, ended: Ending(ended) };
+        (running, RunTask { commands: received, ended: end, refused })
     }
 }
 
@@ -129,7 +142,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Writes what fits; whether there is more to write.
+    /// Writes what fits; whether more is left.
     async fn go_on(&mut self) -> bool {
         if self.pipe.writable().await.is_err() {
             return false;
@@ -138,7 +151,7 @@ impl Feed {
             Ok(written) => self.bytes.advance(written),
             Err(error) => {
                 let again = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
-                // Anything else is a reader that has read enough (EPIPE), which is no error.
+                // Any other error means that the reader has read enough (EPIPE), which is no error.
                 return again;
             }
         }
@@ -150,7 +163,7 @@ impl Feed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LeaderEnd {
     Status(Status),
-    /// Somebody else collected it.
+    /// Other code collected it.
     Unseen,
 }
 
@@ -158,7 +171,7 @@ enum LeaderEnd {
 pub(super) struct Leader {
     identity: ProcessIdentity,
     pidfd: Pidfd,
-    /// None where somebody else collects it.
+    /// `None` if other code collects it.
     own: Option<OwnChild>,
 }
 
@@ -173,13 +186,13 @@ impl Leader {
         Self::new(identity, pidfd, Some(own))
     }
 
-    /// A process that is not our child: somebody else collects it.
+    /// A process that is not our child: other code collects it.
     pub(super) fn adopted(identity: ProcessIdentity, pidfd: OwnedFd) -> Self {
         Self::new(identity, pidfd, None)
     }
 
     fn new(identity: ProcessIdentity, pidfd: OwnedFd, own: Option<OwnChild>) -> Self {
-        // The process exists, so failing is no choice any more.
+        // The process exists, so failing is no longer an option.
         let pidfd = spawn::register(pidfd).map_or_else(Pidfd::Unregistered, Pidfd::Registered);
         Self { identity, pidfd, own }
     }
@@ -191,7 +204,7 @@ impl Leader {
         }
     }
 
-    /// How it ended, if it did. A child stays uncollected, so that its number still means its group.
+    /// How it ended, if it has. A child stays uncollected, so that its pid still names its group.
     fn end(&self) -> Option<LeaderEnd> {
         if self.own.is_some() {
             match spawn::peek(self.fd()) {
@@ -223,41 +236,45 @@ impl Leader {
         }
     }
 
-    /// Whether no other process can have its number: as long as it lives, and as long as it is an uncollected
-    /// child of ours.
+    /// Whether its pid cannot have been reused: while it lives, and while it is an uncollected child of ours.
     fn owns_its_number(&self) -> bool {
         self.own.is_some() || self.end().is_none()
     }
 
-    fn signal_group(&self, signal: i32) {
-        // Fails only if no member is left.
-        let _ = spawn::signal_group(self.identity.pid, signal);
+    /// Sends a signal to the group. Returns whether the system refused it: all of its members run as other accounts.
+    fn signal_group(&self, signal: i32) -> bool {
+        let sent = spawn::signal_group(self.identity.pid, signal);
+        // Anything else means that no member is left.
+        sent.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
     }
 
     fn collect(&mut self) {
-        // Before its number is free: the next child may have the same.
+        // Before the pid is free: the next child may get the same one.
         if self.own.take().is_some() {
             let _ = spawn::reap(self.fd());
         }
     }
 }
 
-/// Which of TERM and KILL a run was sent.
+/// Which of TERM and KILL the run was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Commanded {
-    /// Whether it must end with its whole group.
+    /// Whether the run ends only when its whole group is gone.
     end: bool,
     killed: bool,
     timed_out: bool,
 }
 
-/// A run and all that its task holds.
+/// A run and everything that its task holds.
 pub(super) struct Run {
     leader: Leader,
     groups: Groups,
     feed: Option<Feed>,
-    pipe: Option<pipe::Receiver>,
-    sink: Option<OutputSink>,
+    output: Option<(Pipes, OutputSink)>,
+    /// The watch and the run, for the log.
+    names: Option<(WatchName, RunId)>,
+    /// Whether a signal to it was refused.
+    refused: Arc<AtomicBool>,
     /// Taken back when the run has ended.
     _foreground: Option<Foreground>,
 }
@@ -267,10 +284,13 @@ impl Run {
         leader: Leader,
         groups: Groups,
         feed: Option<Feed>,
-        output: Option<(pipe::Receiver, OutputSink)>,
+        output: Option<Pipes>,
+        sink: OutputSink,
     ) -> Self {
-        let (pipe, sink) = output.unzip();
-        Self { leader, groups, feed, pipe, sink, _foreground: None }
+        let names = sink.names().cloned();
+        let output = output.map(|pipes| (pipes, sink));
+        let refused = Arc::default();
+        Self { leader, groups, feed, output, names, refused, _foreground: None }
     }
 
     /// The same for a run that has the terminal.
@@ -278,8 +298,9 @@ impl Run {
         Self { _foreground: foreground, ..self }
     }
 
-    pub(super) fn start(self, since: Instant) -> Running {
+    pub(super) fn start(mut self, since: Instant) -> Running {
         let (running, mut task) = Running::new(self.leader.identity.clone(), since);
+        self.refused = Arc::clone(&task.refused);
         tokio::spawn(async move {
             let end = self.live(&mut task.commands).await;
             task.end(end);
@@ -310,16 +331,14 @@ impl Run {
                 more = go_on(&mut self.feed) => if !more {
                     self.feed = None;
                 },
-                drained = drain_some(&mut self.pipe, &mut self.sink) => if drained == Drained::Closed {
-                    self.pipe = None;
-                },
+                () = drain(&mut self.output) => {}
                 () = sleep(look), if leader_end.is_some() => {
                     let end = leader_end.unwrap_or(LeaderEnd::Unseen);
                     if !group_lives(&self.groups, &self.leader.identity).await {
                         break end;
                     }
                     if commanded.killed {
-                        self.leader.signal_group(libc::SIGKILL);
+                        self.signal_group(libc::SIGKILL);
                     }
                     look = (look * 2).clamp(FIRST_LOOK, LATER_LOOKS);
                 }
@@ -330,11 +349,11 @@ impl Run {
 
     fn obey(&self, command: RunCommand, commanded: &mut Commanded) {
         if !commanded.end && self.leader.end().is_some() {
-            // It ended by itself a moment ago: leave alone what it left running.
+            // It ended by itself a moment ago: leave processes alone that it left running.
             return;
         }
-        // An adopted leader that ended was collected by somebody else, so its number may now mean a group of
-        // strangers. KILL then waits for the next look at the group.
+        // Other code collected an adopted leader that ended, so its pid may now name a group of unrelated processes. KILL then
+        // waits for the next check of the group.
         let reachable = self.leader.owns_its_number();
         match command {
             RunCommand::Notify(signal) => {
@@ -344,29 +363,44 @@ impl Run {
                 commanded.end = true;
                 commanded.timed_out |= timed_out;
                 if reachable {
-                    self.leader.signal_group(libc::SIGTERM);
+                    self.signal_group(libc::SIGTERM);
                     // A stopped process receives TERM only when it continues.
-                    self.leader.signal_group(libc::SIGCONT);
+                    self.signal_group(libc::SIGCONT);
                 }
             }
             RunCommand::Kill => {
                 commanded.end = true;
                 commanded.killed = true;
                 if reachable {
-                    self.leader.signal_group(libc::SIGKILL);
+                    self.signal_group(libc::SIGKILL);
                 }
             }
         }
     }
 
+    fn signal_group(&self, signal: i32) {
+        if !self.leader.signal_group(signal) || self.refused.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            watch = self.names.as_ref().map(|(watch, _)| display(watch)),
+            run = self.names.as_ref().map(|(_, run)| display(run)),
+            "{} may not be sent to the processes of the run (group {}): they run as another account, for example \
+             through sudo; the run goes on until they end. Let the daemon run as root with `uid` in the watch file \
+             in the place of sudo, or give the action a time limit of its own",
+            SignalNumber(signal),
+            self.leader.identity.pid
+        );
+    }
+
     fn finish(mut self, end: LeaderEnd, commanded: Commanded) -> Ended {
         self.leader.collect();
         let mut output_tail = String::new();
-        if let Some(mut sink) = self.sink.take() {
-            let left = self.pipe.take().filter(|pipe| drain_now(pipe, &mut sink) == Drained::Open);
+        if let Some((mut pipes, mut sink)) = self.output.take() {
+            pipes.drain_now(&mut sink);
             output_tail = sink.finish();
-            if let Some(pipe) = left {
-                sink.linger(pipe);
+            if !pipes.are_closed() {
+                sink.linger(pipes);
             }
         }
         Ended { outcome: outcome(end, commanded.timed_out), output_tail }
@@ -385,10 +419,10 @@ async fn go_on(feed: &mut Option<Feed>) -> bool {
     }
 }
 
-async fn drain_some(pipe: &mut Option<pipe::Receiver>, sink: &mut Option<OutputSink>) -> Drained {
-    match (pipe, sink) {
-        (Some(pipe), Some(sink)) => drain(pipe, sink).await,
-        (_, _) => std::future::pending().await,
+async fn drain(output: &mut Option<(Pipes, OutputSink)>) {
+    match output {
+        Some((pipes, sink)) => pipes.drain(sink).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -413,11 +447,11 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::process::procfs;
+    use crate::process::{Leftovers, procfs};
 
-    /// The leader of an adopted run ended and was collected, and another group got its number.
+    /// The leader of an adopted run ended and was collected, and another group got its pid.
     #[tokio::test]
-    async fn kill_of_an_adopted_run_spares_a_stranger_with_the_number_of_its_group() {
+    async fn kill_of_an_adopted_run_spares_an_unrelated_group_with_the_same_id() {
         let mut leader = Command::new("true").spawn().unwrap();
         let pidfd = spawn::open_process(i32::try_from(leader.id()).unwrap()).unwrap();
         let mut stranger = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
@@ -428,14 +462,17 @@ mod tests {
             start_ticks,
             boot_id: procfs::boot_id(),
             output_pipe: None,
+            errors_pipe: None,
         };
         leader.wait().unwrap();
+        let sink = || OutputSink::new(&Leftovers::default(), |_, _| {});
 
         let run = Run::new(
             Leader::adopted(identity(start_ticks + 1), pidfd.try_clone().unwrap()),
             Groups::default(),
             None,
             None,
+            sink(),
         );
         let mut commanded = Commanded { end: true, ..Commanded::default() };
         run.obey(RunCommand::Term { timed_out: false }, &mut commanded);
@@ -445,7 +482,8 @@ mod tests {
         assert!(!group_lives(&run.groups, &run.leader.identity).await);
 
         // With the right start time it is the run's own group: the next look sends KILL.
-        let own = Run::new(Leader::adopted(identity(start_ticks), pidfd), Groups::default(), None, None);
+        let own =
+            Run::new(Leader::adopted(identity(start_ticks), pidfd), Groups::default(), None, None, sink());
         assert!(group_lives(&own.groups, &own.leader.identity).await);
         stranger.kill().unwrap();
         stranger.wait().unwrap();

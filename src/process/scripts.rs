@@ -1,4 +1,4 @@
-//! Inline programs in private files, each readable and executable for one account only.
+//! Inline programs in private files, each readable and executable by one account only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::SpawnError;
 use crate::watch::Account;
 
-/// The owner may read it (an interpreter does) and execute it. A change of the text makes a new file.
+/// The owner may read it (an interpreter does) and execute it. A changed text gets a new file.
 const MODE: u32 = 0o500;
 
 /// The directory of the script files.
@@ -25,17 +25,17 @@ pub struct Scripts {
     uses: Arc<Mutex<Uses>>,
 }
 
-/// Which files are not to be deleted just now.
+/// Files in use, which must not be deleted.
 #[derive(Debug, Default)]
 struct Uses {
-    /// How many hold each file.
+    /// Number of holders of each file.
     held: BTreeMap<PathBuf, usize>,
-    /// Files to delete as soon as nobody holds them.
+    /// Files to delete when their last holder is gone.
     unwanted: BTreeSet<PathBuf>,
 }
 
-/// A script's file, which is not deleted while this lives. A run holds it until its end, because an interpreter
-/// opens the file some time after the run has started.
+/// A script's file, which is not deleted while this lives. A run holds it until its end, because an interpreter opens
+/// the file some time after the run has started.
 #[derive(Debug)]
 pub struct Script {
     path: PathBuf,
@@ -43,7 +43,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -68,23 +68,23 @@ fn lock(uses: &Mutex<Uses>) -> MutexGuard<'_, Uses> {
 }
 
 impl Scripts {
-    /// Scripts below `<state_dir>/scripts`, which is made when the first one is written. Users other than
-    /// the daemon's must be able to pass through `state_dir` (mode 0711).
+    /// Scripts below `<state_dir>/scripts`, which is created when the first one is written. Users other than the daemon's
+    /// must be able to traverse `state_dir` (mode 0711).
     pub fn new(state_dir: &Path) -> Self {
         Self { directory: state_dir.join("scripts"), uses: Arc::default() }
     }
 
-    /// Where a script of this text is for this account: the name is made of both.
+    /// The path of a script with this text for this account; its name is a hash of both.
     pub fn path(&self, text: &str, account: &Account) -> PathBuf {
         let hash = Sha256::digest(text.as_bytes());
         let start = hash.iter().take(16).fold(0u128, |start, byte| start << 8 | u128::from(*byte));
         self.directory.join(format!("{start:032x}-{}-{}", account.uid, account.gid))
     }
 
-    /// Makes sure that the file exists and has the right text, owner and mode. Its owner can change it, so it
-    /// is compared before each use.
+    /// Ensures that the file exists with the right text, owner and mode. Its owner can change it, so it is compared before
+    /// each use.
     pub fn ensure(&self, text: &str, account: &Account) -> Result<Script, SpawnError> {
-        // Held before it is looked at, so that it is not deleted in between.
+        // Hold it before checking, so that it is not deleted in between.
         let script = self.hold(self.path(text, account));
         let path = script.path();
         if !is_right(path, text, account) {
@@ -95,8 +95,7 @@ impl Scripts {
         Ok(script)
     }
 
-    /// Deletes all files but these. A file that is in use is deleted as soon as it is not; one that cannot be
-    /// deleted stays.
+    /// Deletes all files but these. A file in use is deleted when its last run ends; one that cannot be deleted stays.
     pub fn retain(&self, keep: &BTreeSet<PathBuf>) {
         lock(&self.uses).unwanted.clear();
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
@@ -117,7 +116,7 @@ impl Scripts {
 
     fn write(&self, path: &Path, text: &str, account: &Account) -> io::Result<()> {
         match DirBuilder::new().mode(0o711).create(&self.directory) {
-            // The mask of the daemon may have taken away what others need to get in.
+            // The daemon's umask may have removed the permission to traverse.
             Ok(()) => fs::set_permissions(&self.directory, Permissions::from_mode(0o711))?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -130,7 +129,7 @@ impl Scripts {
         written
     }
 
-    /// A new file under a name that nobody uses.
+    /// A new file under an unused name.
     fn create(&self) -> io::Result<(File, Script)> {
         let mut number = 0u32;
         loop {
@@ -146,7 +145,7 @@ impl Scripts {
     }
 }
 
-/// Consumes the file, so that it is closed before anybody executes it (ETXTBSY).
+/// Consumes the file, so that it is closed before it is executed (ETXTBSY).
 fn fill(mut file: File, text: &str, account: &Account) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     if account.uid != geteuid().as_raw() {
@@ -191,14 +190,14 @@ mod tests {
         scripts.retain(&nothing);
         scripts.retain(&BTreeSet::from([path.clone()]));
         drop(wanted_again);
-        assert!(path.exists(), "a later configuration has it");
+        assert!(path.exists(), "a later configuration uses it");
         scripts.retain(&nothing);
         assert!(!path.exists());
     }
 
-    /// What a reload deletes while runs start, time after time.
+    /// A reload deletes scripts again and again while runs start.
     #[test]
-    fn a_script_exists_from_its_check_to_its_end_whatever_is_deleted_meanwhile() {
+    fn a_script_exists_until_its_run_ends_despite_concurrent_deletions() {
         let place = tempfile::tempdir().unwrap();
         let (scripts, account) = (Scripts::new(place.path()), own_account());
         let over = std::sync::atomic::AtomicBool::new(false);

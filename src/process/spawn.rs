@@ -1,23 +1,23 @@
-//! The system calls that have no safe wrapper: the clone and what the child does until it executes the
-//! action, waiting for it by pidfd, signals by number, and the allocator's settings. The only file with unsafe code.
+//! The system calls without a safe wrapper: the clone and what the child does until its exec, waitid, signals by number,
+//! and the allocator's settings. The only file with unsafe code.
 //!
-//! Nothing is decided here, and nothing is looked up or allocated between clone and exec: the child runs
-//! in the memory of the daemon (`CLONE_VM`), while the thread that cloned it sleeps (`CLONE_VFORK`) and
-//! every other one goes on. That costs the same at any size of the daemon, where fork(2) pays for each page.
+//! Between clone and exec nothing is decided, looked up or allocated: the child runs in the memory of the daemon
+//! (`CLONE_VM`), while the thread that cloned it sleeps (`CLONE_VFORK`) and all other threads go on. That costs the
+//! same at any size of the daemon, where fork(2) copies page tables.
 //!
-//! The order in the child, and why:
+//! The order of steps in the child, and why:
 //!
 //! 1. `setsid`: a session and group of its own, before anything that can take time. With a terminal only a group of
 //!    its own: the terminal belongs to the caller's session.
 //! 2. Descriptors 0, 1, 2, then close-on-exec for all others: before limits, which could forbid it. With a terminal,
 //!    its foreground: every signal is blocked, so that the kernel does not stop this process for asking (TTOU).
 //! 3. Niceness and limits: raising them is root's privilege (setpriority(2), setrlimit(2)). Then the mark that
-//!    tells a run's leader from its descendants.
-//! 4. Groups, group, user: in this order, because each takes away the right to do the one before. Raw
+//!    distinguishes a run's leader from its descendants.
+//! 4. Groups, group, user: in this order, because each takes away the right to do the one before. Raw system
 //!    calls, because glibc's wrappers would change every thread of the daemon.
-//! 5. Directory: entered as that user, so that it opens no door. Then the file mode mask.
-//! 6. Signals: every one was blocked by the parent, so no handler of the daemon ever runs here; all
-//!    become default, and only then the mask is emptied.
+//! 5. Directory: entered as that user, with that user's permissions. Then the umask.
+//! 6. Signals: the parent blocked all of them, so no handler of the daemon ever runs here; all dispositions become
+//!    default, and only then is the mask emptied.
 #![expect(unsafe_code, reason = "clone, raw system calls and waitid have no safe wrapper; all of it is here")]
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
@@ -32,7 +32,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::step::Step;
 
-/// What the child becomes: everything resolved, everything allocated.
+/// The plan for the child: everything is resolved and allocated.
 pub(super) struct Plan {
     /// Standard input, output and error. None of them is numbered below 3.
     pub(super) stdio: [OwnedFd; 3],
@@ -58,40 +58,40 @@ pub(super) struct Plan {
     pub(super) argv: Vec<CString>,
     /// `NAME=value`.
     pub(super) env: Vec<CString>,
-    /// Whether `close_range(2)` is used; false on kernels before 5.11, and in the test of the other way.
+    /// Whether to use `close_range(2)`; false on kernels before 5.11, and in the test of the fallback.
     pub(super) close_range: bool,
 }
 
 /// A process that was cloned and executes its program.
 #[derive(Debug)]
 pub(super) struct Child {
-    /// Its number, also of its group and session.
+    /// Its pid, also the id of its group and session.
     pub(super) pid: i32,
-    /// Stays right when the number is used again.
+    /// Refers to this process even if the pid is reused.
     pub(super) pidfd: OwnedFd,
 }
 
 /// Why there is no process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// Where it failed.
+    /// The step that failed.
     pub(super) step: Step,
-    /// Which one of several (limits).
+    /// Which limit, if the step is setting limits.
     pub(super) index: usize,
-    /// Why.
+    /// The error.
     pub(super) errno: Errno,
 }
 
 /// How the leader of a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
-    /// With this exit code.
+    /// It exited with this code.
     Exited(i32),
-    /// By this signal.
+    /// This signal ended it.
     Signaled(i32),
 }
 
-/// What the child reads and answers in the memory that it shares with the sleeping thread.
+/// What the child reads, and its answer, in the memory that it shares with the sleeping thread.
 struct Shared<'a> {
     plan: &'a Plan,
     argv: Vec<*const c_char>,
@@ -101,8 +101,8 @@ struct Shared<'a> {
     errno: AtomicI32,
 }
 
-/// The child's stack, with a range below it that faults rather than being written through. 64 KiB is a
-/// multiple of every page size of the supported machines.
+/// The child's stack, with a guard range below it that faults. 64 KiB is a multiple of every page size of the supported
+/// machines.
 struct Stack(*mut c_void);
 
 impl Stack {
@@ -118,14 +118,14 @@ impl Stack {
             return Err(Errno::last());
         }
         let stack = Self(base);
-        // SAFETY: the range lies within the mapping that was just made and that only `stack` knows.
+        // SAFETY: the range lies within the mapping that was just made and that only `stack` refers to.
         let opened = unsafe {
             libc::mprotect(base.byte_add(Self::GUARD), Self::SIZE, libc::PROT_READ | libc::PROT_WRITE)
         };
         if opened == 0 { Ok(stack) } else { Err(Errno::last()) }
     }
 
-    /// The end of the mapping, where a stack that grows downwards begins; aligned to a page.
+    /// The end of the mapping, where a stack that grows downwards begins; page-aligned.
     fn top(&self) -> *mut c_void {
         // SAFETY: one past the end of the mapping.
         unsafe { self.0.byte_add(Self::GUARD + Self::SIZE) }
@@ -134,16 +134,16 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and nobody runs on it any more: the vfork child has gone to another
-        // memory (exec) or is gone.
+        // SAFETY: the mapping is ours, and nothing runs on it any more: the vfork child has executed another program or is
+        // gone.
         unsafe { libc::munmap(self.0, Self::GUARD + Self::SIZE) };
     }
 }
 
-/// Clones a child and returns when it executes the action, or could not.
+/// Clones a child and returns when it has executed the action, or failed to.
 ///
 /// The kernel stores the child's descriptor in `stored` before the child runs, so that another thread can kill the child
-/// while this one sleeps. `returned` ends that thread's use of the descriptor, and tells whether it killed the child.
+/// while this one sleeps. `returned` ends that thread's use of the descriptor, and reports whether it killed the child.
 pub(super) fn spawn(
     plan: &Plan,
     stored: &AtomicI32,
@@ -166,12 +166,12 @@ pub(super) fn spawn(
 
     let all_signals = u64::MAX;
     let mut mask_before = 0u64;
-    // SAFETY: both masks live on this stack and have the kernel's size of a signal set, 8 bytes. The call
-    // is raw because glibc's never blocks its own two signals, whose handlers must not run in the child.
+    // SAFETY: both masks live on this stack and have the kernel's size of a signal set, 8 bytes. The call is raw because
+    // glibc's never blocks its own two signals, whose handlers must not run in the child.
     unsafe { set_mask(&raw const all_signals, &raw mut mask_before) };
-    // SAFETY: `shared` and `stack` outlive the child's use of them, because CLONE_VFORK holds this thread
-    // until the child executed or exited. The child has its own stack and a copy of the descriptors; its
-    // code allocates nothing, takes no lock and does not return into ours.
+    // SAFETY: `shared` and `stack` outlive the child's use of them, because CLONE_VFORK suspends this thread until the child
+    // has executed or exited. The child has its own stack and a copy of the descriptors; its code allocates nothing, takes
+    // no lock and does not return into ours.
     let pid = unsafe {
         let argument = (&raw const shared).cast_mut().cast::<c_void>();
         libc::clone(child, stack.top(), flags, argument, stored.as_ptr())
@@ -185,7 +185,7 @@ pub(super) fn spawn(
     if pid < 0 {
         return Err(cannot_clone(clone_error));
     }
-    // SAFETY: the kernel stored a new descriptor that nobody else owns (CLONE_PIDFD, clone(2)).
+    // SAFETY: the kernel stored a new descriptor with no other owner (CLONE_PIDFD, clone(2)).
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let failed = shared.failed.load(Ordering::Acquire);
     let Some(step) = Step::IN_CHILD.into_iter().find(|step| *step as i32 == failed) else {
@@ -195,7 +195,7 @@ pub(super) fn spawn(
         }
         return Ok(Child { pid, pidfd });
     };
-    // It has said why and is about to be a zombie.
+    // It has reported why and is about to be a zombie.
     let _ = wait_for(&pidfd, libc::WEXITED);
     Err(Failure {
         step,
@@ -205,34 +205,34 @@ pub(super) fn spawn(
 }
 
 unsafe fn set_mask(new: *const u64, old: *mut u64) {
-    // SAFETY: the caller hands over pointers that are null or valid for 8 bytes.
+    // SAFETY: the caller passes pointers that are null or valid for 8 bytes.
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, new, old, size_of::<u64>()) };
 }
 
 extern "C" fn child(argument: *mut c_void) -> c_int {
-    // SAFETY: the parent passes its `Shared` and sleeps as long as this runs.
+    // SAFETY: the parent passes its `Shared` and sleeps while this runs.
     let shared = unsafe { &*argument.cast_const().cast::<Shared<'_>>() };
     // SAFETY: this is the vfork child on its own stack.
     let (step, index, errno) = unsafe { become_action(shared) };
     shared.index.store(index, Ordering::Release);
     shared.errno.store(errno, Ordering::Release);
     shared.failed.store(step as i32, Ordering::Release);
-    // SAFETY: ends this process only, without running anything of the daemon's at its exit.
+    // SAFETY: ends this process only, without running any exit handlers of the daemon.
     unsafe { libc::_exit(127) }
 }
 
-/// Calls the kernel; the error number where it refused. `errno` is the sleeping thread's own: it shares
-/// its thread-local storage with the child, and does not look at it meanwhile.
+/// Makes a system call; returns the error number if it failed. `errno` belongs to the sleeping thread: the child shares
+/// its thread-local storage, and that thread does not read it meanwhile.
 macro_rules! call {
     ($number:expr $(, $argument:expr)*) => {{
-        // SAFETY: the macro is only used in the child, with pointers into the plan that the parent keeps.
+        // SAFETY: the macro is only used in the child, with pointers into the plan that the parent keeps alive.
         let result = unsafe { libc::syscall($number $(, $argument)*) };
-        // SAFETY: the location is valid for as long as the thread exists whose storage this is.
+        // SAFETY: the location is valid as long as the thread exists whose storage this is.
         if result < 0 { Err(unsafe { *libc::__errno_location() }) } else { Ok(result) }
     }};
 }
 
-/// Turns this process into the action; returns only where that failed.
+/// Turns this process into the action; returns only on failure.
 unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
     let plan = shared.plan;
     let apart = if plan.terminal {
@@ -272,8 +272,8 @@ unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
         if let Err(errno) = call!(libc::SYS_setgroups, groups.len(), groups.as_ptr()) {
             return (Step::Groups, 0, errno);
         }
-        // A daemon that is not root but may change users would hand its ambient capabilities to them.
-        // EINVAL (before Linux 4.3) means that there are none.
+        // A daemon that is not root but may change users would pass its ambient capabilities on. EINVAL (before Linux 4.3) means
+        // that there are none.
         let (option, what) = (libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL);
         let _ = call!(libc::SYS_prctl, option, c_long::from(what), 0 as c_long, 0 as c_long, 0 as c_long);
     }
@@ -291,29 +291,29 @@ unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
     (Step::Execute, 0, execute(shared))
 }
 
-/// Marks this process as the leader of a run by `SCHED_RESET_ON_FORK`, sched(7): kept by exec, not inherited, and seen
-/// from outside, it tells a leader from a service that it left running in a session of its own.
+/// Marks this process as the leader of a run by `SCHED_RESET_ON_FORK`, sched(7): exec keeps it, children do not inherit
+/// it, and it is visible from outside, so it distinguishes a leader from a service in a session of its own.
 ///
-/// It would change the children of what is scheduled in real time or has a negative niceness: such a leader
-/// bears none, nor does one whose sandbox forbids it (`RestrictRealtime=`).
+/// It would affect the children of a leader with a real-time policy or a negative niceness: such a leader gets no mark,
+/// nor does one whose sandbox forbids it (`RestrictRealtime=`).
 fn mark_leader() {
     let unprivileged = |policy: c_long| {
         [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE].map(c_long::from).contains(&policy)
     };
-    // The raw call answers 20 − niceness, so that no answer is negative.
+    // The raw system call returns 20 − niceness, so that no result is negative.
     let niceness = call!(libc::SYS_getpriority, libc::PRIO_PROCESS, 0 as c_int);
     if niceness.is_ok_and(|answer| answer <= 20)
         && let Ok(policy) = call!(libc::SYS_sched_getscheduler, 0 as c_int)
         && unprivileged(policy)
     {
-        // Of these policies the only parameter is zero.
+        // The only parameter of these policies is zero.
         let parameter: c_int = 0;
         let marked = policy | c_long::from(libc::SCHED_RESET_ON_FORK);
         let _ = call!(libc::SYS_sched_setscheduler, 0 as c_int, marked, &raw const parameter);
     }
 }
 
-/// Tries each file as execvp(3) does; the error to report where none could be executed.
+/// Tries each file as execvp(3) does; returns the error to report if none could be executed.
 fn execute(shared: &Shared<'_>) -> c_int {
     let mut worst = libc::ENOENT;
     for program in &shared.plan.programs {
@@ -348,7 +348,7 @@ fn default_signals(terminal: bool) {
         let _ = call!(libc::SYS_rt_sigaction, libc::SIGTSTP, ignore.as_ptr(), old, size_of::<u64>());
     }
     let none = 0u64;
-    // SAFETY: `none` has the size of a signal set; the old mask is not wanted.
+    // SAFETY: `none` has the size of a signal set; the old mask is not requested.
     unsafe { set_mask(&raw const none, ptr::null_mut()) };
 }
 
@@ -370,8 +370,8 @@ fn close_on_exec(close_range: bool) -> Result<(), c_int> {
         }
         let mut at: usize = 0;
         while at < usize::try_from(filled).unwrap_or(0) {
-            // SAFETY: the kernel filled `filled` bytes with entries, each of which says its own length; the
-            // name is at byte 19 and ends with a NUL (getdents64(2)).
+            // SAFETY: the kernel filled `filled` bytes with entries, each of which contains its own length; the name is at byte 19
+            // and ends with a NUL (getdents64(2)).
             let (length, fd) = unsafe {
                 let entry = entries.as_ptr().cast::<u8>().add(at);
                 (entry.add(16).cast::<u16>().read_unaligned(), decimal(entry.add(19)))
@@ -387,7 +387,7 @@ fn close_on_exec(close_range: bool) -> Result<(), c_int> {
     Ok(())
 }
 
-/// The number that a NUL-terminated name is; `None` for `.` and `..`.
+/// Parses a NUL-terminated name as a number; `None` for `.` and `..`.
 unsafe fn decimal(mut digits: *const u8) -> Option<c_int> {
     let mut number: c_int = 0;
     loop {
@@ -408,16 +408,16 @@ pub(super) fn peek(pidfd: BorrowedFd<'_>) -> io::Result<Option<Status>> {
     wait_for(&pidfd, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
 }
 
-/// Collects an ended child: from here on its number may be somebody else's.
+/// Collects an ended child: from here on its pid may be reused.
 pub(super) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Status>> {
     wait_for(&pidfd, libc::WEXITED | libc::WNOHANG)
 }
 
-/// By libc and not nix, whose waitid fails for a child that a real-time signal ended.
+/// Uses libc, because nix's waitid fails for a child that a real-time signal ended.
 fn wait_for(pidfd: &impl AsRawFd, options: c_int) -> io::Result<Option<Status>> {
     let id = libc::id_t::try_from(pidfd.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?;
     loop {
-        // SAFETY: all zeros is a siginfo_t, and the kernel's way to say that nothing has ended yet.
+        // SAFETY: all zeros is a valid siginfo_t; the kernel leaves it so if nothing has ended.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: `info` is valid for writing.
         if unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, options) } == 0 {
@@ -436,9 +436,9 @@ fn wait_for(pidfd: &impl AsRawFd, options: c_int) -> io::Result<Option<Status>> 
     }
 }
 
-/// A descriptor for a process that is not our child.
+/// Opens a descriptor for a process that is not our child.
 pub(super) fn open_process(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: takes two numbers; the descriptor it returns is new and ours.
+    // SAFETY: takes two numbers; the returned descriptor is new and ours.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0 as c_int);
         match c_int::try_from(fd) {
@@ -448,21 +448,21 @@ pub(super) fn open_process(pid: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Whether a process bears the mark of a run's leader.
+/// Whether a process has the mark of a run's leader.
 pub(super) fn is_marked_leader(pid: i32) -> bool {
     // SAFETY: takes a number.
     let policy = unsafe { libc::sched_getscheduler(pid) };
     policy >= 0 && policy & libc::SCHED_RESET_ON_FORK != 0
 }
 
-/// Has the runtime tell when the process has ended; hands the descriptor back where epoll has no room.
+/// Registers the descriptor with the runtime, which reports the end of the process; returns it if epoll has no room.
 pub(super) fn register(pidfd: OwnedFd) -> Result<AsyncFd<OwnedFd>, OwnedFd> {
-    // SAFETY: an `OwnedFd` is open and the same as long as it lives, and nobody takes it out again.
+    // SAFETY: an `OwnedFd` is open and unchanged while it lives, and nothing takes it out again.
     unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }
         .map_err(|error| error.into_parts().0)
 }
 
-/// Sends a signal to exactly this process, by number because nix knows no real-time signals.
+/// Sends a signal to exactly this process, by number because nix has no real-time signals.
 pub(super) fn signal_process(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let info = ptr::null::<c_void>();
     // SAFETY: no pointer but the null that asks for the siginfo of kill(2).
@@ -485,10 +485,10 @@ pub(super) fn stop_start(pidfd: c_int) -> io::Result<()> {
     signal_process(unsafe { BorrowedFd::borrow_raw(pidfd) }, libc::SIGSTOP)
 }
 
-/// Sends a signal to a process group, whose number the caller keeps from being used again.
+/// Sends a signal to a process group; the caller ensures that its id is not reused.
 pub(super) fn signal_group(group: i32, signal: i32) -> io::Result<()> {
     if group <= 1 {
-        // kill(2): -1 would be every process there is, 0 our own group.
+        // kill(2): -1 would be every process, 0 our own group.
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // SAFETY: takes two numbers.
@@ -496,10 +496,10 @@ pub(super) fn signal_group(group: i32, signal: i32) -> io::Result<()> {
     if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Makes sure that ended children wait to be collected: a daemon whose parent ignored SIGCHLD inherits
-/// that, and its children's statuses would be thrown away (wait(2), NOTES).
+/// Ensures that ended children stay until they are collected: a daemon whose parent ignored SIGCHLD inherits that, and
+/// the kernel would discard its children's statuses (wait(2), NOTES).
 pub(super) fn keep_child_statuses() {
-    // SAFETY: reads and at most replaces one disposition by the default; installs no handler.
+    // SAFETY: reads one disposition and may reset it to the default; installs no handler.
     unsafe {
         let mut now: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(libc::SIGCHLD, ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
@@ -510,23 +510,22 @@ pub(super) fn keep_child_statuses() {
     }
 }
 
-/// Undoes what this process has inherited from whoever started it, so that signals mean what they should: unblocks every
-/// signal, and ignores XFSZ like PIPE, so that a full file is an error of write(2) and not the end. Runs start with
-/// everything at its default all the same.
+/// Undoes inherited signal settings: unblocks every signal, and ignores XFSZ like PIPE, so that a full file is an error
+/// of write(2) instead of the end of the process. Runs still start with default dispositions.
 ///
-/// A mask belongs to a thread: call it on the first one, before it starts others.
+/// A mask belongs to a thread: call this on the first thread, before it starts others.
 pub fn take_over_signals() {
     let none = 0u64;
-    // SAFETY: `none` has the size of a signal set; the old mask is not wanted. The second call installs no handler.
+    // SAFETY: `none` has the size of a signal set; the old mask is not requested. The second call installs no handler.
     unsafe {
         set_mask(&raw const none, ptr::null_mut());
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 
-/// Has all threads allocate from one heap, and large blocks go back to the system when they are freed: mallopt(3).
-/// By itself glibc keeps a heap for each thread, and keeps larger and larger blocks: much memory, for one that waits.
-/// Nothing where another allocator is the system's.
+/// Makes all threads allocate from one heap, and returns large freed blocks to the system: mallopt(3). By default glibc
+/// keeps a heap for each thread, and keeps larger and larger blocks: much memory for a daemon that mostly waits. No effect
+/// with another allocator.
 pub fn keep_one_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes two numbers.
@@ -536,8 +535,8 @@ pub fn keep_one_heap() {
     }
 }
 
-/// Has what is freed used again: for a command that reads much, and ends soon. By itself glibc gives large blocks back to
-/// the system, and only learns step by step that as large ones are asked for again; this is as far as it would learn.
+/// Makes the allocator reuse freed blocks, for a command that reads much and exits soon. By default glibc returns large
+/// blocks to the system and raises its threshold step by step; this sets the final threshold at once.
 pub fn keep_freed_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes two numbers.

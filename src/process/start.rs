@@ -1,4 +1,4 @@
-//! From plan to running process: pipes, the clone, and a sentence where it fails.
+//! From plan to running process: the pipes, the clone, and the error message on failure.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -18,6 +18,7 @@ use super::children::Children;
 use super::failure::{SpawnError, reason};
 use super::foreground::Foreground;
 use super::guard::StartGuard;
+use super::output::Pipes;
 use super::procfs::{self, Groups};
 use super::run::{Feed, Leader, Run, Running};
 use super::spawn::{self, Child, Failure, Plan};
@@ -25,12 +26,12 @@ use super::step::Step;
 use super::{Launch, OutputSink};
 use crate::watch::{Limit, Output, ProcessIdentity};
 
-/// How often a program that is just being written is tried again, 5 ms apart. Such a moment is also
-/// when another run is being cloned while a script is written: the clone holds a copy of the descriptor.
+/// How often a program that is being written is tried again, 5 ms apart. This also happens when another run is cloned
+/// while a script is written: the clone holds a copy of the descriptor.
 const BUSY_TRIES: usize = 20;
 
-/// From the clone to the program, if the watch's `timeout` is not shorter: a program on a slow network file system may
-/// take long, one whose start hangs must not hold its watch for ever.
+/// Time limit from the clone to the exec, if the watch's `timeout` is not shorter: a program on a slow network file
+/// system may take long, but a start that hangs must not hold its watch forever.
 const LONGEST_START: Duration = Duration::from_secs(30);
 
 /// Starts runs, and finds those that an earlier daemon started. One for the whole daemon; cheap to clone.
@@ -43,7 +44,7 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// Reads the boot's id, and makes sure that this process is told how its children end.
+    /// Reads the boot id, and ensures that this process can collect its children.
     pub fn new() -> Self {
         spawn::keep_child_statuses();
         Self {
@@ -54,10 +55,10 @@ impl Spawner {
         }
     }
 
-    /// Starts a run. Returns when the action executes, or with why it does not.
+    /// Starts a run. Returns when the action has been executed, or why it was not.
     ///
-    /// Must be called in a tokio runtime. A file system that hangs may hold this call, but on a runtime
-    /// with several threads no other task.
+    /// Must be called in a tokio runtime. A file system that hangs may block this call, but on a multi-threaded runtime no
+    /// other task.
     pub fn start(&self, launch: &Launch, sink: OutputSink) -> Result<Running, SpawnError> {
         let shown = launch.shown();
         let foreground = match launch.output {
@@ -77,17 +78,23 @@ impl Spawner {
             blocking(|| self.spawn_patiently(&plan, limit)).map_err(|failure| explain(launch, failure))?;
         let own = self.children.own(child.pid);
         drop(starting);
-        // Our copies of the child's ends: without this the end of its output would never be seen.
+        // Drop our copies of the child's ends: otherwise the end of its output would never be seen.
         drop(plan);
+        let inode = |pipe: &pipe::Receiver| fstat(pipe).ok().map(|stat| stat.st_ino);
+        let inodes = output.as_ref().map(|Pipes { stdout, stderr }| {
+            (stdout.as_ref().and_then(inode), stderr.as_ref().and_then(inode))
+        });
+        let (output_pipe, errors_pipe) = inodes.unwrap_or_default();
         let identity = ProcessIdentity {
             pid: child.pid,
-            // Zero equals no process's start: where /proc is missing nothing will be adopted.
+            // Zero equals the start time of no process: without /proc, nothing is adopted.
             start_ticks: procfs::stat(child.pid).map_or(0, |stat| stat.start_ticks),
             boot_id: self.boot_id.clone(),
-            output_pipe: output.as_ref().and_then(|pipe| fstat(pipe).ok()).map(|stat| stat.st_ino),
+            output_pipe,
+            errors_pipe,
         };
         let leader = Leader::child(identity, child.pidfd, own);
-        let run = Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink)));
+        let run = Run::new(leader, self.groups.clone(), feed, output, sink);
         Ok(run.with_terminal(foreground).start(since))
     }
 }
@@ -114,7 +121,7 @@ impl Default for Spawner {
     }
 }
 
-/// Runs what takes long, or may block on a hanging file system, without holding other tasks of the same thread.
+/// Runs a call that is slow, or may block on a hanging file system, without blocking other tasks of the same thread.
 pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
@@ -122,13 +129,13 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-type Streams = ([OwnedFd; 3], Option<Feed>, Option<pipe::Receiver>);
+type Streams = ([OwnedFd; 3], Option<Feed>, Option<Pipes>);
 
 /// The child's standard streams and our ends of them.
 fn streams(launch: &Launch, foreground: Option<&Foreground>) -> io::Result<Streams> {
     let owner = &launch.account;
     let foreign = owner.uid != geteuid().as_raw();
-    // An action may open `/dev/stdin` or `/dev/stderr` again, which asks who owns the pipe.
+    // An action may reopen `/dev/stdin` or `/dev/stderr`, which checks the owner of the pipe.
     let make_pipe = || -> io::Result<(OwnedFd, OwnedFd)> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
         if foreign {
@@ -144,35 +151,42 @@ fn streams(launch: &Launch, foreground: Option<&Foreground>) -> io::Result<Strea
             (read, feed(write, bytes)?)
         }
     };
-    let (written, drained) = match launch.output {
+    match launch.output {
         Output::Inherit | Output::Terminal => {
             // Copies, and never under the numbers 0, 1 and 2.
             let out = io::stdout().as_fd().try_clone_to_owned()?;
             let errors = io::stderr().as_fd().try_clone_to_owned()?;
-            return Ok(([above_standard(input)?, out, errors], feed, None));
+            Ok(([above_standard(input)?, out, errors], feed, None))
         }
-        Output::Null => (OpenOptions::new().write(true).open("/dev/null")?.into(), None),
+        Output::Null => {
+            let nowhere = above_standard(OpenOptions::new().write(true).open("/dev/null")?.into())?;
+            let errors = nowhere.try_clone()?;
+            Ok(([above_standard(input)?, nowhere, errors], feed, None))
+        }
         Output::Log => {
-            let (read, write) = make_pipe()?;
-            (held_open(write), Some(pipe::Receiver::from_owned_fd(read)?))
+            let drained = || -> io::Result<(OwnedFd, pipe::Receiver)> {
+                let (read, write) = make_pipe()?;
+                Ok((above_standard(held_open(write))?, pipe::Receiver::from_owned_fd(read)?))
+            };
+            // One for each stream, so that the log can tell them apart.
+            let ((out, stdout), (errors, stderr)) = (drained()?, drained()?);
+            let pipes = Pipes { stdout: Some(stdout), stderr: Some(stderr) };
+            Ok(([above_standard(input)?, out, errors], feed, Some(pipes)))
         }
-    };
-    let written = above_standard(written)?;
-    let errors = written.try_clone()?;
-    Ok(([above_standard(input)?, written, errors], feed, drained))
+    }
 }
 
-/// A pipe's end for writing that counts as a reader too: while the action lives, the death of the daemon does
-/// not make its next line of output a SIGPIPE, and the daemon that adopts it can go on reading. Its end is seen
-/// all the same, when nobody holds the pipe any more. fifo(7): opening for reading and writing never blocks.
+/// A write end that is also a read end: while the action lives, the death of the daemon does not turn its next line of
+/// output into a SIGPIPE, and the daemon that adopts it can keep reading. The reader still sees the end once no process
+/// holds the pipe. fifo(7): opening for reading and writing never blocks.
 fn held_open(write: OwnedFd) -> OwnedFd {
     use std::os::fd::AsRawFd as _;
     let path = format!("/proc/self/fd/{}", write.as_raw_fd());
-    // Without /proc it is as good as a pipe usually is.
+    // Without /proc it is an ordinary write end.
     OpenOptions::new().read(true).write(true).open(path).map_or(write, OwnedFd::from)
 }
 
-/// Writes what fits into the new pipe at once: all of it, mostly, and then there is nothing to wait for.
+/// Writes what fits into the new pipe at once; usually that is everything.
 fn feed(write_end: OwnedFd, mut bytes: Bytes) -> io::Result<Option<Feed>> {
     fcntl(&write_end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     while !bytes.is_empty() {
@@ -188,11 +202,11 @@ fn feed(write_end: OwnedFd, mut bytes: Bytes) -> io::Result<Option<Feed>> {
     Ok(None)
 }
 
-/// The same file under a number that is not 0, 1 or 2, which the child overwrites one by one. A daemon
-/// that was started with closed standard streams gets such numbers.
+/// The same file under a number other than 0, 1 or 2, which the child overwrites one by one. A daemon that was started
+/// with closed standard streams gets such numbers.
 fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     use std::os::fd::AsRawFd as _;
-    // try_clone never uses the three.
+    // try_clone never returns these three.
     if fd.as_raw_fd() > 2 { Ok(fd) } else { fd.try_clone() }
 }
 
@@ -239,12 +253,12 @@ fn resource(limit: Limit) -> u32 {
     }
 }
 
-/// The failed step in words.
+/// The failed step, for the error message.
 fn explain(launch: &Launch, failure: Failure) -> SpawnError {
     let account = &launch.account;
     let what = match failure.step {
-        Step::Clone => format!("make a process for {}", launch.shown()),
-        Step::Session => "begin a session".to_owned(),
+        Step::Clone => format!("create a process for {}", launch.shown()),
+        Step::Session => "start a session".to_owned(),
         Step::Descriptors => "set up standard input and output".to_owned(),
         Step::Foreground => "take the foreground of the terminal".to_owned(),
         Step::CloseOnExec => "keep the daemon's files from the action".to_owned(),
@@ -256,7 +270,7 @@ fn explain(launch: &Launch, failure: Failure) -> SpawnError {
                 format!("set the limit `{}` to {value}", limit.word())
             },
         ),
-        Step::Groups => format!("take on the groups of user {}", account.user),
+        Step::Groups => format!("set the groups of user {}", account.user),
         Step::Group => format!("change to group {}", account.gid),
         Step::User => format!("change to user {} ({})", account.user, account.uid),
         Step::Directory => format!("enter directory {}", launch.cwd.to_string_lossy()),

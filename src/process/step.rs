@@ -1,4 +1,4 @@
-//! The steps that lead to a running action, for errors that say which one failed.
+//! The steps that lead to a running action, so that errors can name the one that failed.
 
 /// The step that failed between the decision to start and the first instruction of the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Step {
     Directory,
     /// execve(2).
     Execute,
-    /// None of them failed: the process was stopped or hung on the way, and the start guard killed it.
+    /// None of them failed: the process was stopped or hung, and the start guard killed it.
     Held,
 }
 

@@ -1,4 +1,4 @@
-//! What the tests of this room share, and those that need its private parts.
+//! Shared by the tests of this room, and tests that need its private parts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub(super) fn details() -> RunDetails {
     }
 }
 
-/// `sleep`, by way of a shell that starts another one, whose number is printed.
+/// `sleep`, started by a shell that first starts another one and prints its pid.
 fn sleepers(nice: Option<i32>) -> (Plan, File) {
     let text = |text: &str| CString::new(text).unwrap();
     let output = tempfile::tempfile().unwrap();
@@ -93,10 +93,10 @@ fn sleepers(nice: Option<i32>) -> (Plan, File) {
 }
 
 #[test]
-fn only_the_leader_of_a_run_bears_the_mark() {
+fn only_the_leader_of_a_run_has_the_mark() {
     for nice in [None, Some(5), Some(-5)] {
         if nice.is_some_and(|nice| nice < 0) && !nix::unistd::geteuid().is_root() {
-            eprintln!("left out: only root may lower a niceness");
+            eprintln!("skipped: only root may lower a niceness");
             continue;
         }
         let (plan, output) = sleepers(nice);
@@ -110,14 +110,14 @@ fn only_the_leader_of_a_run_bears_the_mark() {
                 break line.parse().unwrap();
             }
         };
-        // Where it would change the children's niceness there is none.
+        // No mark where it would change the children's niceness.
         assert_eq!(spawn::is_marked_leader(child.pid), nice != Some(-5), "{nice:?}");
         assert!(!spawn::is_marked_leader(other), "{nice:?}");
         let niceness = |pid: i32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
             stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned()
         };
-        assert_eq!(niceness(other), niceness(child.pid), "a child inherits it as ever");
+        assert_eq!(niceness(other), niceness(child.pid), "a child inherits it as usual");
         spawn::signal_group(child.pid, libc::SIGKILL).unwrap();
         let _gone =
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(other), nix::sys::signal::Signal::SIGKILL);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{StoreError, StoreFiles, StoreKind, StoreSpec, StoreUrl, TenureId};
 use crate::watch::{Key, Spelling, Version};
 
-/// One key with what the store knows of it.
+/// One key with its value and metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
@@ -19,16 +19,16 @@ pub struct Entry {
     pub version: Version,
     /// In a [`Listing`]: how its key is written, which the path does not say.
     pub spelling: Spelling,
-    /// What else the store tells of the key, by the store's own field names (`create_revision`, `lease`,
-    /// `czxid`, `numChildren`, `mtime`…), in the store's order. Empty in a [`Listing`].
+    /// Further metadata by the store's own field names (`create_revision`, `lease`, `czxid`, `numChildren`, `mtime`…), in
+    /// the store's order. Empty in a [`Listing`].
     pub metadata: Vec<(&'static str, String)>,
 }
 
-/// What must hold for a write; the store checks it in the same step.
+/// The condition of a write; the store checks it atomically with the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
-    /// Nothing.
+    /// No condition.
     Any,
     /// The key does not exist.
     Absent,
@@ -40,13 +40,13 @@ pub enum Condition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// Set a value, making the nodes or directories above it where the store needs that.
+    /// Set a value, creating missing parents if the store needs them.
     Put {
         /// The key.
         key: Key,
         /// Its new value.
         value: Bytes,
-        /// What must hold.
+        /// The condition.
         condition: Condition,
         /// How long the key lives, and who may change it.
         options: PutOptions,
@@ -55,31 +55,31 @@ pub enum Change {
     Delete {
         /// The key.
         key: Key,
-        /// What must hold.
+        /// The condition.
         condition: Condition,
     },
-    /// Write nothing, and let the transaction fail unless the condition holds for this key. Only in
+    /// Write nothing, but fail the transaction unless the condition holds for this key. Only in
     /// [`Store::transact`](super::Store::transact).
     Require {
-        /// The key, which the transaction need not write.
+        /// The key; the transaction need not write it.
         key: Key,
-        /// What must hold.
+        /// The condition.
         condition: Condition,
     },
 }
 
-/// How a key is put. By default it stays until it is deleted, and everybody may change it.
+/// How a key is put. By default it stays until it is deleted, and everyone may change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// The key ends with this [`Tenure`](super::Tenure); `None`: it stays until it is deleted.
+    /// The [`Tenure`](super::Tenure) that the key belongs to; `None`: it stays until it is deleted.
     pub tenure: Option<TenureId>,
-    /// Who may change the node, where the put makes one; ZooKeeper only.
+    /// The access list of the node if the put creates it; ZooKeeper only.
     pub acl: NodeAcl,
 }
 
 impl PutOptions {
-    /// The same for a key that ends with a tenure.
+    /// The defaults, for a key that belongs to a tenure.
     #[must_use]
     pub fn with_tenure(mut self, tenure: TenureId) -> Self {
         self.tenure = Some(tenure);
@@ -94,17 +94,17 @@ impl PutOptions {
     }
 }
 
-/// The access list of a new ZooKeeper node. Nodes above it that are made along the way are open.
+/// The access list of a new ZooKeeper node. Missing parents are created open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum NodeAcl {
-    /// Everybody may do everything.
+    /// Everyone may do everything.
     #[default]
     Open,
-    /// The identities of this connection (digest or certificate) may do everything, everybody else may read. Who may
-    /// delete it is up to the node above it.
+    /// The identities of this connection (digest or certificate) may do everything, everyone else may read. The node above
+    /// decides who may delete it.
     Creator,
-    /// What the node above it has.
+    /// The access list of the node above it.
     Parent,
 }
 
@@ -113,14 +113,14 @@ pub enum NodeAcl {
 pub struct Child {
     /// The name.
     pub name: String,
-    /// Whether a key that begins with it is written behind a slash.
+    /// Whether a key that begins with it is spelled with a leading slash.
     pub slashed: bool,
-    /// Whether one is written as it is.
+    /// Whether a key that begins with it is spelled without one.
     pub plain: bool,
 }
 
 impl Child {
-    /// How keys that begin with it are written; the first one has its path.
+    /// The spellings of keys that begin with it; the path stands for the first one.
     pub fn spellings(&self) -> impl Iterator<Item = Spelling> {
         let slashed = self.slashed.then_some(Spelling::Slashed);
         slashed.into_iter().chain(self.plain.then_some(Spelling::Plain))
@@ -139,14 +139,14 @@ impl Change {
         key
     }
 
-    /// What must hold for it.
+    /// Its condition.
     pub fn condition(&self) -> Condition {
         let (Self::Put { condition, .. } | Self::Delete { condition, .. } | Self::Require { condition, .. }) =
             self;
         *condition
     }
 
-    /// The tenure that the put key belongs to.
+    /// The tenure of a put.
     pub(super) fn tenure(&self) -> Option<TenureId> {
         match self {
             Self::Put { options, .. } => options.tenure,
@@ -176,21 +176,21 @@ pub enum Reached {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Listing {
-    /// Entries by path relative to the key that was asked for: `""` for itself, `"a/b"` below.
+    /// Entries by path relative to the requested key: `""` for itself, `"a/b"` below.
     pub entries: std::collections::BTreeMap<String, Entry>,
-    /// The revision at which all of it held; etcd only.
+    /// The revision of the read; etcd only.
     pub revision: Option<i64>,
-    /// Keys, escaped, that are there and not among the entries, because they have no path of their own ([`LEFT_OUT`]);
-    /// etcd only.
+    /// Existing keys, escaped, that are not among the entries because they have no path of their own ([`LEFT_OUT`]); etcd
+    /// only.
     pub left_out: Vec<String>,
-    /// What else is left out, a sentence for each entry: what may not be read, or is in a circle of links; dir only.
+    /// Other omitted entries, a sentence each: no permission, or a circle of symbolic links; dir only.
     pub unreadable: Vec<String>,
 }
 
 /// Why etcd's keys are left out.
 pub const LEFT_OUT: &str = "a key that is not UTF-8, has a NUL character or ends with more than one slash is left out; so is `a` where there is `/a`";
 
-/// A store that single requests can be sent to.
+/// A connection to a store for single requests.
 pub enum Access {
     /// etcd.
     Etcd(Box<super::etcd::Access>),
@@ -206,7 +206,7 @@ impl Access {
         Self::open_with(spec, limit, &StoreFiles::default()).await
     }
 
-    /// The same with the thread that reads the store's files given: attempts that share it block no second one.
+    /// The same with a given thread for reading the store's files: attempts that share it block no second thread.
     pub(super) async fn open_with(
         spec: &StoreSpec,
         limit: Duration,
@@ -223,7 +223,7 @@ impl Access {
         }
     }
 
-    /// Fails if no key of this form can ever exist in this kind of store.
+    /// Fails if no key of this form can exist in this kind of store.
     pub fn admits(&self, key: &Key) -> Result<(), StoreError> {
         let kind = match self {
             Self::Etcd(_) => StoreKind::Etcd,
@@ -233,7 +233,7 @@ impl Access {
         (kind.facts().admits)(key)
     }
 
-    /// Fails if the store itself does not exist: only a directory can be missing. For a write, its parent is enough.
+    /// Fails if the store itself does not exist: only a directory can be missing. For a write its parent must exist.
     pub async fn has_root(&self, writing: bool) -> Result<(), StoreError> {
         match self {
             Self::Etcd(_) | Self::ZooKeeper(_) => Ok(()),
@@ -250,7 +250,7 @@ impl Access {
         }
     }
 
-    /// Reads many keys, each as [`Access::get`] does and not all at one moment, with few requests.
+    /// Reads many keys with few requests, each as [`Access::get`] does, not all at one moment.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
         match self {
             Self::Etcd(access) => access.get_many(keys).await,
@@ -259,7 +259,7 @@ impl Access {
         }
     }
 
-    /// Writes one key, making what is above it where the store needs that. Returns its new version.
+    /// Writes one key, creating missing parents if the store needs them. Returns its new version.
     pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
         match self {
             Self::Etcd(access) => access.put(key, value, condition).await,
@@ -283,7 +283,7 @@ impl Access {
         Ok(children.map(|children| children.into_iter().map(|child| child.name).collect()))
     }
 
-    /// The same with how their keys are written.
+    /// The same with the spellings of their keys.
     pub async fn spelled_children(&self, key: &Key) -> Result<Option<Vec<Child>>, StoreError> {
         let names = match self {
             Self::Etcd(access) => return access.children(key).await,
@@ -322,7 +322,7 @@ impl Access {
         if let Some(require) = changes.iter().find(|change| !change.writes()) {
             return Err(StoreError::Refused {
                 what: format!("require {}", require.key()),
-                why: "changes that are made in parts can require nothing; make them in one transaction"
+                why: "changes that are made in parts cannot have requirements; make them in one transaction"
                     .to_owned(),
             });
         }
@@ -334,7 +334,7 @@ impl Access {
     }
 }
 
-/// Finds what no store can do at once: two writes of one key, or keys of two tenures.
+/// Finds changes that no transaction can combine: two writes of one key, or keys of two tenures.
 pub(super) fn admit_transaction(changes: &[Change]) -> Result<(), StoreError> {
     let what = || format!("make {} changes in one transaction", changes.len());
     let mut written = std::collections::BTreeSet::new();

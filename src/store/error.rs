@@ -1,8 +1,8 @@
-//! Errors of stores, in words that an operator can act on.
+//! Errors of stores, worded for an operator.
 
 use std::time::Duration;
 
-/// A failed conversation with a store.
+/// A failed request to a store, or a failed connection.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -27,10 +27,10 @@ pub enum StoreError {
     Denied {
         /// What was tried.
         what: String,
-        /// What the store said.
+        /// The store's message.
         why: String,
     },
-    /// The request cannot work on this store: a key it cannot hold, a value over its limit.
+    /// The request cannot work on this store: a key that it cannot hold, a value over its limit.
     #[error("{what}: {why}")]
     Refused {
         /// What was tried.
@@ -38,14 +38,14 @@ pub enum StoreError {
         /// Why it cannot work, and what would.
         why: String,
     },
-    /// A compare-and-set found another version than it asked for.
-    #[error("{key} was changed by somebody else: expected {expected}, found {found}")]
+    /// A compare-and-set found a different version from the expected one.
+    #[error("{key} was changed meanwhile: expected {expected}, found {found}")]
     Conflict {
         /// The key.
         key: String,
-        /// The version or absence that was asked for.
+        /// The version or absence that was expected.
         expected: String,
-        /// What is there.
+        /// The version or absence that was found.
         found: String,
     },
     /// A file that the connection needs (certificate, password) cannot be used.
@@ -59,7 +59,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The failure of a write after it was sent: without an answer, it may have been applied.
+    /// The error of a write after it was sent: without an answer, it may have been applied.
     #[must_use]
     pub(super) fn after_sending(self) -> Self {
         match self {

@@ -1,7 +1,7 @@
 //! The files that a store's specification names: passwords, digests and certificates.
 //!
-//! Only regular files of a bounded size are read, and on a thread of the store's own: a pipe or a dead mount costs a
-//! store its connection and one thread, however often it reconnects.
+//! Only regular files of bounded size are read, on the store's own thread: a pipe or a dead mount costs the store its
+//! connection and one thread, however often it reconnects.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -18,11 +18,11 @@ use tokio::time::timeout;
 
 use super::{StoreError, Tls};
 
-/// The largest file, in bytes. Systems' lists of authorities have about 250 KB.
+/// The largest file, in bytes. A system's list of authorities has about 250 KB.
 const LARGEST: u64 = 4 << 20;
-/// How long one file may take.
+/// Time limit for reading one file.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Where systems keep the authorities that they trust: Debian and Alpine, Fedora, OpenBSD's name on many, SUSE.
+/// Where systems keep their trusted authorities: Debian and Alpine, Fedora, OpenBSD's name on many, SUSE.
 const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -30,7 +30,7 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
 ];
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
     /// `password_file`: a password; a newline at its end does not count.
@@ -39,14 +39,14 @@ pub(crate) enum FileKind {
     Digest,
     /// `ca`: certificates in PEM.
     Authorities,
-    /// `cert`: our certificate in PEM, and those between it and the authority.
+    /// `cert`: our certificate in PEM, and the intermediate ones.
     Certificate,
     /// `key`: the certificate's private key in PEM.
     Key,
 }
 
 impl FileKind {
-    /// Whether nobody else may read the file.
+    /// Whether it must be private to its owner.
     pub(crate) fn is_secret(self) -> bool {
         match self {
             Self::Password | Self::Digest | Self::Key => true,
@@ -54,7 +54,7 @@ impl FileKind {
         }
     }
 
-    /// What the text says, or why it does not say that.
+    /// The text of the file, or why it is invalid.
     fn text(self, bytes: Vec<u8>) -> Result<String, String> {
         let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         let line = || text.trim_end_matches(['\n', '\r']).to_owned();
@@ -83,7 +83,7 @@ impl FileKind {
         }
     }
 
-    /// Takes what an open file holds, if it is a regular file and holds what it should.
+    /// Reads an open file, if it is a regular file with valid content.
     pub(crate) fn read(self, file: &File, found: &Metadata) -> Result<String, String> {
         if !found.is_file() {
             return Err("it is not a regular file".to_owned());
@@ -109,7 +109,7 @@ fn read(path: &Path, kind: FileKind) -> Result<String, String> {
 /// Certificates of a connection, as PEM.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    /// Authorities that the server's certificate must come from, and their file.
+    /// Authorities that must have signed the server's certificate, and their file.
     pub(super) authorities: (PathBuf, String),
     /// Our certificate, its key, and the certificate's file.
     pub(super) identity: Option<Identity>,
@@ -137,12 +137,12 @@ impl Default for StoreFiles {
 }
 
 impl StoreFiles {
-    /// Reads a file. The error names it, and never what it holds.
+    /// Reads a file. The error names the file and never quotes its content.
     pub(super) async fn read(&self, path: &Path, kind: FileKind) -> Result<String, StoreError> {
         self.run(path, move |path| read(path, kind)).await
     }
 
-    /// Reads the certificates that `tls` names; the system's authorities where it names none.
+    /// Reads the certificates that `tls` names; the system's authorities if it names none.
     pub(super) async fn certificates(&self, tls: &Tls) -> Result<Certificates, StoreError> {
         let ca = match &tls.ca {
             Some(ca) => ca.clone(),
@@ -182,13 +182,13 @@ impl StoreFiles {
         let thread = std::thread::Builder::new().name("store files".to_owned()).spawn(move || {
             let read = work(&file);
             drop(free);
-            // Fails only where the connection is not wanted any more.
+            // Fails only if the connection is no longer wanted.
             let _ = results.send(read);
         });
         thread.map_err(|error| failed(path, &format!("no thread can be started: {error}")))?;
         match timeout(self.patience, result).await {
             Ok(Ok(read)) => read.map_err(|why| failed(path, &why)),
-            Ok(Err(_)) => Err(failed(path, "reading it met a fault in twitcher")),
+            Ok(Err(_)) => Err(failed(path, "reading it failed through a bug in twitcher")),
             Err(_) => Err(unanswered()),
         }
     }

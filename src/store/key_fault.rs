@@ -1,10 +1,10 @@
-//! Which keys a watch of a store can name. Pure.
+//! Which keys a watch file can name in each kind of store. Pure.
 
 use super::StoreUrl;
 use crate::watch::Key;
 
 impl StoreUrl {
-    /// What keeps this store from ever having such a key, if something does. etcd's keys are any bytes.
+    /// Why this store can never have such a key, if so. etcd keys are arbitrary bytes.
     pub(crate) fn key_fault(&self, key: &Key) -> Option<&'static str> {
         let key = match self {
             Self::Etcd { .. } => return None,
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_of_a_tree_of_names_has_one_spelling_and_an_etcd_key_any() {
+    fn keys_have_one_spelling_except_in_etcd() {
         let url = |text: &str| text.parse::<StoreUrl>().unwrap();
         let (etcd, zookeeper, dir) = (url("etcd://a"), url("zookeeper://a"), url("dir:///a"));
         for (text, is_good) in [

@@ -1,4 +1,4 @@
-//! What differs between the kinds of stores, in one table: a new kind is a column of it.
+//! The differences between the kinds of stores, in one table: a new kind is a new entry.
 
 use super::{StoreError, StoreUrl, dir, zookeeper};
 use crate::watch::{Key, Version};
@@ -14,32 +14,32 @@ pub enum StoreKind {
     Dir,
 }
 
-/// What is known of a kind of store.
+/// The properties of a kind of store.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
-    /// Its name, as messages say it.
+    /// Its name in messages.
     pub label: &'static str,
     /// Schemes of its URLs.
     pub schemes: &'static [&'static str],
-    /// How its versions look.
+    /// The form of its versions.
     pub versions: VersionKind,
-    /// Whether it may remember earlier states, until it is compacted: `--from`.
+    /// Whether it may keep earlier states, until compaction: `--from`.
     pub keeps_history: bool,
-    /// Fails if no key of this form can ever exist in it.
+    /// Fails if no key of this form can exist in it.
     pub admits: fn(&Key) -> Result<(), StoreError>,
 }
 
-/// How the versions of a store look.
+/// The form of a store's versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionKind {
-    /// Rising numbers, and what the store calls them.
+    /// Rising numbers, and the store's name for them.
     Revisions(&'static str),
     /// Hashes of the content, without an order.
     Hashes,
 }
 
 impl StoreKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Etcd, Self::ZooKeeper, Self::Dir];
 
     /// The schemes of all URLs, as `--help` and messages list them.
@@ -76,7 +76,7 @@ impl StoreKind {
 }
 
 impl Facts {
-    /// Fails, with what a version of this kind looks like, unless this can be one.
+    /// Fails, with the form of this kind's versions, unless the version has that form.
     pub fn admits_version(&self, version: Version) -> Result<(), String> {
         match (self.versions, version) {
             (VersionKind::Revisions(_), Version::Revision(_)) | (VersionKind::Hashes, Version::Hash(_)) => {
@@ -93,7 +93,7 @@ impl Facts {
 }
 
 impl StoreUrl {
-    /// Which kind of store it is the URL of.
+    /// The kind of a store URL.
     pub(crate) const fn kind(&self) -> StoreKind {
         match self {
             Self::Etcd { .. } => StoreKind::Etcd,
@@ -109,7 +109,7 @@ mod tests {
     use crate::watch::ContentHash;
 
     #[test]
-    fn every_scheme_makes_a_url_of_its_kind() {
+    fn every_scheme_parses_as_a_url_of_its_kind() {
         for kind in StoreKind::ALL {
             for scheme in kind.facts().schemes {
                 let place = if kind == StoreKind::Dir { "/a" } else { "a" };
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_of_another_kind_is_refused_with_what_would_be_one() {
+    fn a_version_of_another_kind_is_refused_with_the_right_form() {
         let (revision, hash) = (Version::Revision(7), Version::Hash(ContentHash::new(7)));
         for (kind, good, bad, said) in [
             (StoreKind::Etcd, revision, hash, "etcd's versions are revisions, numbers such as 1042"),

@@ -1,7 +1,7 @@
 //! Stores: every back end turned into the same level-triggered stream of states.
 //!
-//! `driver` does once for all what makes the stream trustworthy (reconnect, back-off, re-read,
-//! de-duplicate, verify). A back end opens one session at a time, and may not retry.
+//! `driver` implements once for all back ends what makes the stream trustworthy (reconnect, back-off, re-read,
+//! de-duplicate, verify). A back end opens one session at a time, and must not retry.
 
 pub(crate) mod access;
 pub(crate) mod dir;
@@ -11,6 +11,7 @@ pub(crate) mod etcd;
 pub(crate) mod files;
 mod key_fault;
 mod kind;
+mod listener;
 pub(crate) mod requests;
 pub(crate) mod session;
 pub(crate) mod spec;
@@ -24,7 +25,7 @@ pub use driver::{Freshness, FreshnessReader, Health, LinkState, Store, Subscribe
 pub use error::StoreError;
 pub(crate) use files::StoreFiles;
 pub(crate) use kind::StoreKind;
-pub use spec::{Credentials, StoreSpec, StoreUrl, Tls};
+pub use spec::{Credentials, StoreSpec, StoreUrl, Tls, TreeLimits};
 pub use tenure::{Tenure, TenureId};
 pub use url::InvalidStoreUrl;
 
@@ -46,8 +47,8 @@ fn opener(spec: &StoreSpec) -> driver::Open {
     }
 }
 
-/// Installs the process's cryptography provider. The stores' clients compile two in, and rustls refuses to choose.
+/// Installs the process's cryptography provider. The stores' clients link two, and rustls refuses to choose.
 fn install_crypto() {
-    // An error means that one is installed already.
+    // An error means that one is already installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -1,7 +1,7 @@
 //! Single requests through the store's handle.
 //!
-//! They have a connection of their own beside that of the subscriptions, opened at the first request and again after it
-//! failed. A request is sent once: only the caller knows whether it may be repeated.
+//! They use a connection of their own beside that of the subscriptions, opened at the first request and again after a
+//! failure. A request is sent once: only the caller knows whether it may be repeated.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,19 +42,19 @@ impl Requester {
         Ok(Arc::clone(access.insert(opened)))
     }
 
-    /// Keys of this tenure are to be put by its own session.
+    /// Keys of this tenure must be put by its own session.
     pub(super) fn add_session(&self, id: TenureId, session: &Arc<zookeeper::Access>) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| session.strong_count() > 0);
         sessions.insert(id, Arc::downgrade(session));
     }
 
-    /// The session that a tenure's keys are put by.
+    /// The session that puts a tenure's keys.
     fn session(&self, id: TenureId) -> Result<Arc<zookeeper::Access>, StoreError> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(&id).and_then(Weak::upgrade).ok_or_else(|| StoreError::Refused {
             what: format!("put a key for tenure {id}"),
-            why: "it was not opened by this store, or is dropped; open another one".to_owned(),
+            why: "this store did not open it, or it was dropped; open another one".to_owned(),
         })
     }
 
@@ -86,7 +86,7 @@ impl Store {
         self.ask(|access| async move { access.get(key).await }).await
     }
 
-    /// Writes one key, making what is above it where the store needs that. Returns its new version.
+    /// Writes one key, creating missing parents if the store needs them. Returns its new version.
     ///
     /// Compare and set: [`Condition::Version`] with the version that was read, or [`Condition::Absent`].
     pub async fn put(
@@ -109,7 +109,7 @@ impl Store {
         self.ask(|access| async move { access.children(key).await }).await
     }
 
-    /// Reads a key and everything below it, with all that the store knows of each.
+    /// Reads a key and everything below it, with the metadata of each entry.
     pub async fn list(&self, key: &Key) -> Result<Listing, StoreError> {
         self.ask(|access| async move { access.tree(key).await }).await
     }
@@ -123,11 +123,11 @@ impl Store {
         self.ask(|access| async move { access.apply(changes, progress).await }).await
     }
 
-    /// Makes all of these changes in one transaction, or none: also where a [`Change::Require`] does not hold. Returns
-    /// the version of each key that was put, in their order.
+    /// Makes all of these changes in one transaction, or none, including when a [`Change::Require`] does not hold. Returns the
+    /// version of each key that was put, in order.
     ///
     /// Sent once. [`StoreError::Conflict`]: a condition does not hold, and nothing was changed.
-    /// [`StoreError::Unanswered`]: it may have been made, so read before it is sent again.
+    /// [`StoreError::Unanswered`]: it may have been made, so read before sending it again.
     /// [`StoreError::Refused`]: it does not fit into one transaction (more than about a hundred changes or a
     /// megabyte; in a `dir` store, more than one write), or its tenure is over.
     pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {

@@ -1,8 +1,8 @@
 //! The interface between the driver and a back end: commands and reports of one session.
 //!
 //! A session is a task that owns its connections. It repairs nothing: at the first doubt about the connection it sends
-//! [`Report::Lost`] and ends. The driver then waits, opens another session and arms everything in it, which reads
-//! everything again.
+//! [`Report::Lost`] and ends. The driver then waits, opens another session and arms everything again, which reads
+//! everything.
 
 use tokio::sync::mpsc;
 
@@ -13,7 +13,7 @@ use crate::watch::{Content, Detail, Key, Version, WatchType};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetId(pub u64);
 
-/// A target to read and to keep watching.
+/// A target to read and watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arm {
     /// The driver's number for it.
@@ -22,17 +22,17 @@ pub struct Arm {
     pub key: Key,
     /// How much of it.
     pub watch_type: WatchType,
-    /// Whether values are wanted.
+    /// Whether values are needed.
     pub detail: Detail,
     /// Where to resume a stream of every update (etcd, parallel mode): the last delivered update. A session may only
     /// resume if it finds exactly this in the store's history. `None`: read the current state and watch from there.
     pub resume: Option<Box<Reading>>,
 }
 
-/// What the driver asks of a session.
+/// A command of the driver to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Read these, report each, and report every change from exactly there. In batches where the store can.
+    /// Read these, report each, and report every change from exactly there. In batches if the store can.
     Arm(Vec<Arm>),
     /// Stop watching these; reports already sent may still arrive.
     Disarm(Vec<TargetId>),
@@ -44,11 +44,11 @@ pub enum Command {
 /// The source of a reading, which decides what it proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// A read that cannot be older than anything acknowledged before it was sent (etcd: linearizable
-    /// range; ZooKeeper: after `sync`). After it, "different" means "newer", also if its version is lower.
+    /// A read that cannot be older than anything acknowledged before it was sent (etcd: linearizable range; ZooKeeper: after
+    /// `sync`). After it, "different" means "newer", even if its version is lower.
     Read,
-    /// An event of the watch, or a read in answer to one on the same session: never older than what this
-    /// session showed of the target before.
+    /// An event of the watch, or a read in response to one on the same session: never older than what this session showed of
+    /// the target before.
     Event,
 }
 
@@ -57,29 +57,29 @@ pub enum Proof {
 pub struct Reading {
     /// The store's version of it.
     pub version: Version,
-    /// What was there.
+    /// The content.
     pub content: Content,
 }
 
-/// What a session tells the driver.
+/// A session's report to the driver.
 #[derive(Debug)]
 pub enum Report {
-    /// Connected and entered; commands are being served.
+    /// Connected; commands are being served.
     Ready {
-        /// Which server answered, for the log.
+        /// The server that answered, for the log.
         server: String,
     },
     /// A target's state.
     State {
-        /// Which target.
+        /// The target.
         id: TargetId,
-        /// What was seen.
+        /// The state.
         reading: Reading,
-        /// How.
+        /// What it proves.
         proof: Proof,
     },
-    /// Another part of an answer that takes many requests has arrived: the store is alive, so that a large tree is not
-    /// mistaken for silence.
+    /// Another part of an answer that takes many requests has arrived: the store is alive, so that a large tree is not mistaken
+    /// for silence.
     Progress,
     /// This target cannot be read or watched (permission, invalid key); all others continue. The driver retries it with
     /// back-off.
@@ -119,7 +119,7 @@ impl Session {
     }
 }
 
-/// Sleeps until a deadline; for ever if there is none.
+/// Sleeps until a deadline; forever if there is none.
 pub(super) async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::StoreError;
 use crate::watch::StoreName;
 
 /// A store as configured; equal specs need no reconnect.
@@ -12,27 +13,72 @@ use crate::watch::StoreName;
 pub struct StoreSpec {
     /// Its name.
     pub name: StoreName,
-    /// Where it is.
+    /// Its URL.
     pub url: StoreUrl,
     /// The user, if any.
     pub credentials: Option<Credentials>,
-    /// Certificates, where the URL says `+tls` (or a `tls` table does).
+    /// Certificates, if the URL says `+tls` (or a `tls` table does).
     pub tls: Option<Tls>,
-    /// The session time-out that is asked of ZooKeeper: 1 s to 10 min, what lies outside is clamped.
+    /// The requested ZooKeeper session time-out: 1 s to 10 min; other values are clamped.
     pub session_timeout: Duration,
+    /// How large a tree of it may be.
+    pub tree_limits: TreeLimits,
 }
 
-/// The shortest and longest ZooKeeper session time-out. Servers narrow it further by their own settings.
+/// The largest tree that is read of a store. A larger one is refused, so that one subtree does not take all memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TreeLimits {
+    /// Bytes of its values. A sparse file counts with its size. Written as `max_tree_bytes`.
+    pub bytes: u64,
+    /// Its entries: keys, nodes, files and directories. Written as `max_tree_entries`.
+    pub entries: usize,
+}
+
+impl Default for TreeLimits {
+    /// 256 MiB and 1,000,000 entries.
+    fn default() -> Self {
+        Self { bytes: 256 << 20, entries: 1_000_000 }
+    }
+}
+
+impl TreeLimits {
+    /// Fails where a tree is larger.
+    pub(in crate::store) fn admit(self, bytes: u64, entries: usize) -> Result<(), StoreError> {
+        let (had, setting) = if entries > self.entries {
+            (format!("{} entries", self.entries), "max_tree_entries")
+        } else if bytes > self.bytes {
+            (format!("{} bytes", self.bytes), "max_tree_bytes")
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::Refused {
+            what: "read the tree".to_owned(),
+            why: format!(
+                "it has more than {had}; watch a smaller part of it, or raise `{setting}` of the store in twitcher.conf"
+            ),
+        })
+    }
+}
+
+/// The shortest and longest ZooKeeper session time-out. Servers limit it further.
 const SESSION_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(10));
 
 impl StoreSpec {
     /// A store without credentials, with the system's certificate authorities and a session time-out of 10 s.
     /// The fields can be changed before it is opened.
     pub fn new(name: StoreName, url: StoreUrl) -> Self {
-        Self { name, url, credentials: None, tls: None, session_timeout: Duration::from_secs(10) }
+        Self {
+            name,
+            url,
+            credentials: None,
+            tls: None,
+            session_timeout: Duration::from_secs(10),
+            tree_limits: TreeLimits::default(),
+        }
     }
 
-    /// The same with every duration in its range.
+    /// The same with every duration clamped to its range.
     pub(super) fn clamped(mut self) -> Self {
         let (shortest, longest) = SESSION_TIMEOUT;
         self.session_timeout = self.session_timeout.clamp(shortest, longest);
@@ -40,7 +86,7 @@ impl StoreSpec {
     }
 }
 
-/// A parsed store URL. Displays as it is written; never holds a secret.
+/// A parsed store URL. Displays as it was written; never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreUrl {
@@ -48,7 +94,7 @@ pub enum StoreUrl {
     Etcd {
         /// `host:port`, at least one.
         endpoints: Vec<String>,
-        /// Put before every key; empty or begins with `/` and does not end with one.
+        /// Prepended to every key; empty, or begins with `/` and does not end with one.
         prefix: String,
         /// `etcd+tls://`.
         tls: bool,

@@ -1,8 +1,8 @@
-//! Tenures: keys that live as long as their owner keeps in touch with the store, and a while longer.
+//! Tenures: keys that live as long as their owner stays in contact with the store, plus a time to live.
 //!
-//! In etcd a tenure is a lease, renewed on the connection for requests; in ZooKeeper a session of its own with
-//! ephemeral nodes; a directory has one member, whose tenure is never lost. An end that the server did not tell is
-//! not known here: a tenure that is not lost proves nothing about its keys.
+//! In etcd a tenure is a lease, renewed on the connection for requests; in ZooKeeper a session of its own with ephemeral
+//! nodes; a directory has a single member, whose tenure is never lost. Until the server reports the end, it is unknown
+//! here: a tenure that is not known to be lost proves nothing about its keys.
 
 mod id;
 
@@ -15,15 +15,15 @@ pub use self::id::TenureId;
 use super::driver::Backoff;
 use super::{Access, Store, StoreError, StoreUrl};
 
-/// The shortest and longest time to live: a server that is asked for less is asked too often, and for more takes none.
+/// The shortest and longest time to live: renewing a shorter one costs too much, and servers refuse a longer one.
 const TTL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24));
-/// Renewals of a lease in its time to live. With three, one may fail.
+/// Renewals of a lease per time to live. With three, one may fail.
 const RENEWALS: u32 = 3;
-/// A failed renewal is tried again after at least this; the longest wait is a part of the time to live.
+/// Minimum delay before a failed renewal is retried; the longest delay is a fraction of the time to live.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 
-/// A hold on keys that were put with its [`id`](Self::id). Dropping it ends the renewals: the keys go when its time
-/// to live is over, unless somebody puts them without it.
+/// Ownership of the keys that were put with its [`id`](Self::id). Dropping it ends the renewals: the keys expire after its
+/// time to live, unless they are put again without it.
 #[derive(Debug)]
 pub struct Tenure {
     store: Store,
@@ -35,10 +35,10 @@ pub struct Tenure {
 }
 
 impl Store {
-    /// Opens a tenure that the store ends when it has not heard of us for `ttl`, which it may lengthen or shorten
-    /// (ZooKeeper: 2 to 20 ticks); between 1 second and 24 hours.
+    /// Opens a tenure that the store ends when it has not heard from this program for `ttl`; the store may lengthen or shorten
+    /// it (ZooKeeper: 2 to 20 ticks). Between 1 second and 24 hours.
     ///
-    /// An error is the answer to one attempt.
+    /// Makes one attempt and returns its error.
     pub async fn tenure(&self, ttl: Duration) -> Result<Tenure, StoreError> {
         let (shortest, longest) = TTL;
         let ttl = ttl.clamp(shortest, longest);
@@ -83,7 +83,7 @@ impl Store {
 }
 
 impl Tenure {
-    /// What to put keys with.
+    /// The id to put keys with.
     pub fn id(&self) -> TenureId {
         self.id
     }
@@ -93,12 +93,12 @@ impl Tenure {
         self.ttl
     }
 
-    /// Whether the store has said that it is over: its keys are deleted, or will be at once.
+    /// Whether the store has reported its end: its keys are deleted, or are about to be.
     pub fn is_lost(&self) -> bool {
         *self.lost.borrow()
     }
 
-    /// Waits until the store says that it is over; for a directory for ever.
+    /// Waits until the store reports its end; for a directory forever.
     pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut lost = self.lost.clone();
         async move {
@@ -108,7 +108,7 @@ impl Tenure {
         }
     }
 
-    /// Ends it and deletes its keys. After an error they go when its time to live is over.
+    /// Ends it and deletes its keys. After an error they expire with its time to live.
     pub async fn revoke(mut self) -> Result<(), StoreError> {
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
@@ -132,8 +132,8 @@ impl Drop for Tenure {
     }
 }
 
-/// Renews a lease until the server does not know it any more. A failed renewal goes to the next member, which the
-/// connection for requests is then made to.
+/// Renews a lease until the server no longer knows it. A failed renewal moves to the next member, as does the connection
+/// for requests.
 async fn renew(store: Store, id: TenureId, ttl: Duration, ended: watch::Sender<bool>) {
     let pause = ttl / RENEWALS;
     let limit = (ttl / (2 * RENEWALS)).min(super::requests::REQUEST_LIMIT);
@@ -154,7 +154,7 @@ async fn renew(store: Store, id: TenureId, ttl: Duration, ended: watch::Sender<b
                 return;
             }
             Err(error) => {
-                tracing::debug!(store = %store.spec().name, "lease {id} is not renewed: {error}");
+                tracing::debug!(store = %store.spec().name, "cannot renew lease {id}: {error}");
                 FIRST_RETRY + backoff.next(&mut rng)
             }
         };

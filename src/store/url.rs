@@ -1,6 +1,6 @@
 //! Parses store URLs, for `twitcher.conf` and `--store`.
 //!
-//! Pure: no name is resolved and nothing is opened. Messages never repeat a URL that may hold a secret.
+//! Pure: no name is resolved and nothing is opened. Messages never repeat a URL that may contain a secret.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,9 +9,9 @@ use super::{StoreKind, StoreUrl};
 
 /// etcd's client port, IANA.
 const ETCD_PORT: u16 = 2379;
-/// ZooKeeper's `clientPort` of every sample configuration.
+/// ZooKeeper's `clientPort` in every sample configuration.
 const ZOOKEEPER_PORT: u16 = 2181;
-/// ZooKeeper's `secureClientPort` of its administrator's guide.
+/// ZooKeeper's `secureClientPort` in its administrator's guide.
 const ZOOKEEPER_TLS_PORT: u16 = 2281;
 
 /// Why a store URL is invalid.
@@ -22,37 +22,37 @@ pub enum InvalidStoreUrl {
     #[error("a store URL begins with its kind, as in `etcd://host:2379/prefix` or `dir:///var/lib/keys`")]
     NoScheme,
     /// Something else before `://`.
-    #[error("`{0}://` is no kind of store; there are {kinds}", kinds = kinds())]
+    #[error("`{0}://` is no kind of store; {meant}there are {kinds}", meant = meant(.0), kinds = kinds())]
     UnknownScheme(String),
     /// `user:password@`.
     #[error(
-        "a store URL holds no user or password; write `username` and `password_file` (etcd) or `digest_file` \
+        "a store URL must not contain a user or password; write `username` and `password_file` (etcd) or `digest_file` \
          (ZooKeeper) in the store's table of twitcher.conf"
     )]
     Credentials,
-    /// A blank, a control character or a backslash.
-    #[error("a store URL has no blank, control character or backslash in it")]
+    /// White space, a control character or a backslash.
+    #[error("a store URL must not contain white space, a control character or a backslash")]
     Blank,
     /// `?query` or `#fragment`.
-    #[error("a store URL has no `{0}` part; settings belong in the store's table of twitcher.conf")]
+    #[error("a store URL must not have a `{0}` part; settings belong in the store's table of twitcher.conf")]
     Extra(char),
     /// Nothing between `://` and the path, or between two commas.
     #[error("a host is missing, write `{0}://host:port`, several with commas between them")]
     NoHost(&'static str),
     /// Characters that no host name has.
-    #[error("`{0}` is no host name or address")]
+    #[error("`{0}` is not a host name or address")]
     Host(String),
     /// An IPv6 address without brackets, or half of them.
-    #[error("an IPv6 address stands in brackets, as in `[2001:db8::1]:2379`")]
+    #[error("an IPv6 address needs brackets, as in `[2001:db8::1]:2379`")]
     Brackets,
     /// Not 1 to 65535.
-    #[error("`{0}` is no port; a port is a number from 1 to 65535")]
+    #[error("`{0}` is not a port; a port is a number from 1 to 65535")]
     Port(String),
     /// The same server twice.
     #[error("`{0}` is named twice")]
     Duplicate(String),
     /// `etcd://a/x,b/x`.
-    #[error("the path comes once, after the last host: `{0}://host1:port,host2:port/path`")]
+    #[error("the path belongs after the last host: `{0}://host1:port,host2:port/path`")]
     HostAfterPath(&'static str),
     /// An empty, `.` or `..` segment.
     #[error("the path `{0}` has an empty segment, `.` or `..` in it")]
@@ -60,6 +60,58 @@ pub enum InvalidStoreUrl {
     /// `dir://relative`.
     #[error("a `dir` store is an absolute path after three slashes, as in `dir:///var/lib/twitcher/keys`")]
     NotAbsolute,
+}
+
+/// The scheme that another one most likely means.
+fn near_scheme(scheme: &str) -> Option<&'static str> {
+    let scheme = scheme.to_ascii_lowercase();
+    let known = match scheme.as_str() {
+        "etcd" | "http" | "grpc" | "etcd2" | "etcd3" | "etcdv3" => "etcd",
+        "etcd+tls" | "https" | "grpcs" | "etcds" | "etcd+ssl" | "etcd+https" | "etcd-tls" => "etcd+tls",
+        "zookeeper" | "zk" | "zoo" | "zookeper" | "zookeepers" => "zookeeper",
+        "zookeeper+tls" | "zk+tls" | "zks" | "zookeeper+ssl" | "zk+ssl" | "zookeeper-tls" => "zookeeper+tls",
+        "dir" | "file" | "directory" | "path" | "fs" => "dir",
+        _ => return None,
+    };
+    Some(known)
+}
+
+fn meant(scheme: &str) -> String {
+    near_scheme(scheme).map_or_else(String::new, |near| format!("did you mean `{near}://`? "))
+}
+
+/// The URL that a text without `://` most likely means: a path, or a host with a port.
+pub(crate) fn suggested(text: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:,[]/".contains(c);
+    if text.contains("://") || text.len() > 200 || !text.chars().all(plain) {
+        return None;
+    }
+    if text.starts_with('/') {
+        return Some(format!("dir://{text}"));
+    }
+    let first = text.split([',', '/']).next().unwrap_or_default();
+    let (_, port) = first.rsplit_once(':')?;
+    let scheme = match port.parse().ok()? {
+        ZOOKEEPER_PORT => "zookeeper",
+        ZOOKEEPER_TLS_PORT => "zookeeper+tls",
+        0 => return None,
+        _ => "etcd",
+    };
+    Some(format!("{scheme}://{text}"))
+}
+
+/// A correct URL of the kind that a text is most likely meant to be.
+pub(crate) fn example_like(text: &str) -> &'static str {
+    let guess = suggested(text);
+    let text = guess.as_deref().unwrap_or(text);
+    let scheme = text.split("://").next().and_then(near_scheme);
+    match scheme {
+        Some("zookeeper") => "zookeeper://zk1:2181,zk2:2181,zk3:2181/chroot",
+        Some("zookeeper+tls") => "zookeeper+tls://zk1:2281,zk2:2281,zk3:2281/chroot",
+        Some("dir") => "dir:///var/lib/twitcher/keys",
+        Some("etcd+tls") => "etcd+tls://etcd1:2379,etcd2:2379,etcd3:2379/prod",
+        Some(_) | None => "etcd://etcd1:2379,etcd2:2379/prod",
+    }
 }
 
 fn kinds() -> String {
@@ -187,6 +239,43 @@ mod tests {
     }
 
     #[test]
+    fn schemes_of_other_programs_are_understood() {
+        for (url, near) in [
+            ("zk://a", Some("zookeeper://")),
+            ("http://a:2379", Some("etcd://")),
+            ("https://a:2379", Some("etcd+tls://")),
+            ("file:///a", Some("dir://")),
+            ("consul://a", None),
+        ] {
+            let said = parse(url).unwrap_err().to_string();
+            match near {
+                Some(near) => assert!(said.contains(&format!("did you mean `{near}`?")), "{said}"),
+                None => assert!(!said.contains("did you mean"), "{said}"),
+            }
+        }
+        for (text, url) in [
+            ("/var/lib/keys", Some("dir:///var/lib/keys")),
+            ("localhost:2379", Some("etcd://localhost:2379")),
+            ("zk1:2181,zk2:2181/app", Some("zookeeper://zk1:2181,zk2:2181/app")),
+            ("main", None),
+            ("etcd://a", None),
+            ("u:secret@h:1", None),
+        ] {
+            assert_eq!(suggested(text).as_deref(), url, "{text}");
+        }
+        for (text, example) in [
+            ("zk://a/", "zookeeper://"),
+            ("file://a", "dir://"),
+            ("/a", "dir://"),
+            ("https://a", "etcd+tls://"),
+            ("x", "etcd://"),
+        ] {
+            let example_url = example_like(text);
+            assert!(example_url.starts_with(example) && parse(example_url).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_valid_url_is_displayed_in_full() {
         for (text, meaning) in [
             ("etcd://a", "etcd://a:2379"),
@@ -262,7 +351,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_answered(text in ".{0,80}", tail in "[a-z0-9:/,\\[\\].@]{0,30}") {
+        fn any_text_is_accepted_or_refused(text in ".{0,80}", tail in "[a-z0-9:/,\\[\\].@]{0,30}") {
             let _ = parse(&text);
             for scheme in StoreKind::schemes() {
                 if let Ok(url) = parse(&format!("{scheme}://{tail}")) {

@@ -1,4 +1,4 @@
-//! Changes of a mirror, delivered once it has settled.
+//! Changes of a mirror, delivered once they have settled.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::time::{Instant, timeout_at};
 use super::seen::Seen;
 use super::snapshot::{Difference, Scope, Snapshot};
 
-/// The longest that a change is held back. More may exceed what a clock can add.
+/// The longest that a change may be held back; a longer time could overflow the clock.
 const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// A stream of changes of a [`Tree`](super::Tree). Ends with the tree. Rewriting the same value is no change.
+/// A stream of changes of a [`Tree`](super::Tree). Ends with the tree. Rewriting the same value is not a change.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -50,7 +50,7 @@ pub struct Changes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed {
-    /// The whole tree as it is now.
+    /// The whole tree as of now.
     pub snapshot: Snapshot,
     /// The differences in the requested scope, ordered by path. Never empty.
     pub differences: Vec<Difference>,
@@ -72,7 +72,7 @@ impl Changes {
 
     /// Waits for the next change; `None` when the tree is gone. Cancel-safe.
     ///
-    /// A value that changes and changes back while it settles is no change.
+    /// A value that changes and changes back before it settles is not a change.
     pub async fn next(&mut self) -> Option<Changed> {
         loop {
             self.different().await?;

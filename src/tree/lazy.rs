@@ -10,8 +10,8 @@ use crate::watch::{InvalidKey, Key};
 
 /// Subtrees of a key, mirrored from their first use until they are closed.
 ///
-/// Each holds the keys below its path and a slash. In an etcd without a prefix, keys below `foo` rather than `/foo` are in no
-/// subtree of `/`, but in one of `foo`.
+/// Each holds the keys below its path and a slash. In an etcd without a prefix, keys below `foo` rather than `/foo` are in
+/// no subtree of `/`, but in one of `foo`.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! A live copy of a subtree, kept by a subscription: reads cost nothing, writes go to the store.
+//! A live copy of a subtree, kept up to date by a subscription: reads cost nothing, writes go to the store.
 
 use std::time::Duration;
 
@@ -53,10 +53,10 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Begins to mirror a key and everything below it. It is empty until it is [loaded](Tree::loaded).
+    /// Starts to mirror a key and everything below it. The mirror is empty until it is [loaded](Tree::loaded).
     ///
     /// # Panics
-    /// Outside of a tokio runtime: the mirror is kept by a task.
+    /// Outside of a tokio runtime: a task keeps the mirror.
     pub fn open(store: &Store, key: Key) -> Self {
         let subscription = store.subscribe(Subscribe::new(key.clone(), WatchType::Tree));
         let freshness = subscription.freshness();
@@ -81,7 +81,7 @@ impl Tree {
     pub async fn loaded(&self) -> Snapshot {
         let mut seen = self.seen.clone();
         let loaded = seen.wait_for(|seen| seen.loaded).await;
-        // The task, which is the sender, ends only with this.
+        // The task holds the sender and ends only when this handle is dropped.
         loaded.map_or_else(|_| self.snapshot(), |seen| seen.snapshot.clone())
     }
 
@@ -95,7 +95,7 @@ impl Tree {
         self.seen.borrow().freshness.clone()
     }
 
-    /// A value as a number, a truth value, or whatever `serde` makes of it: see [`Snapshot::get`].
+    /// A value as a number, a boolean, or any other type of `serde`: see [`Snapshot::get`].
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ReadError> {
         self.seen.borrow().snapshot.get(path)
     }
@@ -136,7 +136,7 @@ impl Tree {
     /// Waits while the store is unreachable.
     pub async fn verify(&self) {
         let (answer, verified) = oneshot::channel();
-        // The task, which answers, ends only with this.
+        // The task answers, and ends only when this handle is dropped.
         let _ = self.demands.send(answer);
         drop(verified.await);
     }

@@ -22,7 +22,7 @@ impl<'a> Node<'a> {
         Self { store, snapshot, path: path.to_owned() }
     }
 
-    /// Whether it was there.
+    /// Whether it existed.
     pub fn exists(&self) -> bool {
         self.snapshot.contains(&self.path)
     }
@@ -37,21 +37,21 @@ impl<'a> Node<'a> {
         self.snapshot.text(&self.path)
     }
 
-    /// Its value as a number, a truth value, or whatever `serde` makes of it: see [`Snapshot::get`].
+    /// Its value as a number, a boolean, or any other type of `serde`: see [`Snapshot::get`].
     pub fn get<T: DeserializeOwned>(&self) -> Result<Option<T>, ReadError> {
         self.snapshot.get(&self.path)
     }
 
-    /// Writes a value [to the key](Snapshot::key_of) that was read, unless somebody has written it since, which is a
+    /// Writes a value [to the key](Snapshot::key_of) that was read, unless it has been written since, which is a
     /// [`StoreError::Conflict`]. Returns the new version.
     ///
-    /// In a directory, whose versions are hashes, only another value counts as written.
+    /// In a directory, whose versions are hashes, only a different value counts as written.
     pub async fn set(&self, value: impl Into<Bytes>) -> Result<Version, StoreError> {
         let (key, condition) = self.unchanged()?;
         self.store.put(&key, value, condition).await
     }
 
-    /// The same with a number, a truth value, or anything else as JSON. A string is written without quotes.
+    /// The same with a number, a boolean, or anything else as JSON. A string is written without quotes.
     pub async fn set_json<T: Serialize + Sync + ?Sized>(&self, value: &T) -> Result<Version, StoreError> {
         let what = || format!("write {} of {}", self.path, self.snapshot.key());
         let json = serde_json::to_value(value)
@@ -60,7 +60,7 @@ impl<'a> Node<'a> {
         self.set(text).await
     }
 
-    /// Deletes the node unless somebody has written it since it was read. Returns whether it existed. To see the deletion in
+    /// Deletes the node unless it has been written since it was read. Returns whether it existed. To see the deletion in
     /// the mirror, [verify](super::Tree::verify) it.
     pub async fn delete(&self) -> Result<bool, StoreError> {
         let (key, condition) = self.unchanged()?;
@@ -77,7 +77,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The key, and the condition under which a write replaces only what was read.
+    /// The key, and the condition under which a write replaces only the value that was read.
     fn unchanged(&self) -> Result<(Key, Condition), StoreError> {
         let key = self.snapshot.key_of(&self.path).map_err(|error| StoreError::Refused {
             what: format!("write {} of {}", self.path, self.snapshot.key()),

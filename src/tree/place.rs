@@ -2,9 +2,9 @@
 
 use crate::watch::{InvalidKey, Key, Spelling};
 
-/// The key of a path relative to another key, as [`Subtree`](crate::watch::Subtree) has them: `""` is the key
-/// itself, `"a/b"` is below it, and `"/"` is the key with a slash at its end. Slashes at the key's own end do not
-/// count, as in the subtree of it.
+/// The key of a path relative to another key, as [`Subtree`](crate::watch::Subtree) has them: `""` is the key itself,
+/// `"a/b"` is below it, and `"/"` is the key with a slash appended. Slashes at the end of the key itself do not count, as
+/// in its subtree.
 pub fn key_at(key: &Key, path: &str) -> Result<Key, InvalidKey> {
     match path {
         "" if key.base().is_empty() => Ok(key.clone()),
@@ -14,7 +14,7 @@ pub fn key_at(key: &Key, path: &str) -> Result<Key, InvalidKey> {
     }
 }
 
-/// The key of a path that was read, which in the tree of `/` may be [written](Spelling) in two ways.
+/// The key of a path that was read, which has two possible [spellings](Spelling) in the tree of `/`.
 pub fn key_read(key: &Key, path: &str, spelling: Spelling) -> Result<Key, InvalidKey> {
     match spelling {
         Spelling::Slashed => key_at(key, path),
@@ -22,12 +22,12 @@ pub fn key_read(key: &Key, path: &str, spelling: Spelling) -> Result<Key, Invali
     }
 }
 
-/// The same for messages, also if it is too long for a key or contains a NUL character.
+/// The same for messages, even if it is too long for a key or contains a NUL character.
 pub fn key_text(key: &Key, path: &str, spelling: Spelling) -> String {
     key_read(key, path, spelling).map_or_else(|_| path.to_owned(), |key| key.to_string())
 }
 
-/// A path in quotes, as a message shows it: in one line, and without the middle of a very long one.
+/// A path in quotes, for messages: in one line, and without the middle of a very long one.
 #[cfg(feature = "daemon")]
 pub fn quoted(path: &str) -> String {
     const LONGEST: usize = 160;
@@ -55,7 +55,7 @@ pub(crate) fn glimpse(value: &[u8], characters: usize) -> String {
     }
 }
 
-/// Whether a path is another or below it; everything is below `""`.
+/// Whether a path is another path or below it; everything is below `""`.
 pub fn is_within(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| above.is_empty() || rest.is_empty() || rest.starts_with('/'))
 }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_put_behind_its_key() {
+    fn a_path_is_appended_to_its_key() {
         for (key, path, at) in [
             ("/a", "", "/a"),
             ("/a", "b/c", "/a/b/c"),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_shown_in_one_line_that_can_be_read() {
+    fn a_path_is_shown_in_one_readable_line() {
         assert_eq!(quoted("a\n\"b"), "\"a\\n\\\"b\"");
         assert_eq!(quoted(&"é".repeat(160)).chars().count(), 162);
         let long = quoted(&format!("begin{}end", "/é".repeat(5000)));

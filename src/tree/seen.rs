@@ -1,9 +1,9 @@
-//! What the mirror's task last saw, for the tree and its changes.
+//! The last state that the mirror's task saw, for the tree and its changes.
 
 use super::Snapshot;
 use crate::store::Freshness;
 
-/// What the mirror's task last saw.
+/// The last state that the mirror's task saw.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) snapshot: Snapshot,

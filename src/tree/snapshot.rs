@@ -11,7 +11,7 @@ use super::place::{glimpse, is_within, key_read, key_text};
 use crate::store::dir;
 use crate::watch::{Content, InvalidKey, Key, Spelling, State, Subtree, Version};
 
-/// What was at and below a key.
+/// The content at and below a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     key: Key,
@@ -21,7 +21,7 @@ pub struct Snapshot {
 
 /// A value that does not have the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} holds {value}, which is no {wanted}: {why}")]
+#[error("{key} holds {value}, which is not a {wanted}: {why}")]
 #[non_exhaustive]
 pub struct ReadError {
     /// The key in its store.
@@ -30,7 +30,7 @@ pub struct ReadError {
     pub value: String,
     /// The requested type.
     pub wanted: &'static str,
-    /// Why the value does not have it.
+    /// Why the value does not have that type.
     pub why: String,
 }
 
@@ -44,16 +44,16 @@ pub enum Scope {
     Below,
 }
 
-/// A path that is not what it was: its value is another one, or that of [another key](Snapshot::key_of). `Some(None)` is
-/// a node without a value, `None` no node.
+/// A path whose value changed, or whose [key](Snapshot::key_of) did. `Some(None)` is a node without a value, `None` no
+/// node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
     /// The path, relative to the top of the subtree.
     pub path: Arc<str>,
-    /// What was there.
+    /// The old value.
     pub before: Option<Option<Bytes>>,
-    /// What is there.
+    /// The new value.
     pub after: Option<Option<Bytes>>,
 }
 
@@ -77,10 +77,10 @@ impl Snapshot {
         &self.key
     }
 
-    /// The key of a path in the store, where what is read of the path was read, and where it is written.
+    /// The key of a path in the store, from which the path was read and to which it is written.
     ///
-    /// The tree of `/` in an etcd without a prefix is all of its keys, and the path `foo` that of `/foo` or of `foo`:
-    /// this says of which one. `/foo` is shown where both are there, and is the key of a path where nothing is.
+    /// In an etcd without a prefix, the tree of `/` contains all keys, and the path `foo` may stand for `/foo` or `foo`: this
+    /// returns the right one. If both exist, `/foo` is shown; a path without a node is the key `/foo`.
     pub fn key_of(&self, path: &str) -> Result<Key, InvalidKey> {
         key_read(&self.key, path, self.spelling(path))
     }
@@ -94,12 +94,12 @@ impl Snapshot {
         self.version
     }
 
-    /// All of it, as it is.
+    /// The whole content.
     pub fn entries(&self) -> &Subtree {
         &self.entries
     }
 
-    /// The version that a write of this path can require, which is not that of the subtree; `None` if there is no key.
+    /// The version that a write of this path can require, which differs from the subtree's; `None` if the key does not exist.
     pub fn version_of(&self, path: &str) -> Option<Version> {
         Some(match (self.entries.origin(path)?.revision, self.bytes(path)) {
             // A directory's versions are hashes of values.
@@ -109,7 +109,7 @@ impl Snapshot {
         })
     }
 
-    /// Whether there is a key at this path.
+    /// Whether the key exists.
     pub fn contains(&self, path: &str) -> bool {
         self.entries.contains(path)
     }
@@ -126,8 +126,8 @@ impl Snapshot {
         self.bytes(path).map(text).transpose()
     }
 
-    /// A value as a number, a truth value, or whatever `serde` makes of it as JSON; what is no JSON is
-    /// offered as a string, so that `String` and plain enums work without quotes. `None` where there is none.
+    /// A value as a number, a boolean, or any other type of `serde` that JSON can express; text that is not JSON is offered
+    /// as a string, so that `String` and plain enums work without quotes. `None` if there is no value.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ReadError> {
         let Some(value) = self.bytes(path) else { return Ok(None) };
         let json = match serde_json::from_slice(value) {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_as_what_is_asked_for() {
+    fn values_are_read_as_the_requested_type() {
         let tree = texts(&[
             ("", "-42\n"),
             ("on", "true"),
@@ -243,14 +243,17 @@ mod tests {
         assert_eq!(tree.get::<i64>("none"), Ok(None));
         assert_eq!(tree.text(""), Ok(Some("-42\n")));
         let error = tree.get::<u16>("name").unwrap_err().to_string();
-        assert_eq!(error, "/top/name holds \"web\", which is no u16: expected value at line 1 column 1");
+        assert_eq!(error, "/top/name holds \"web\", which is not a u16: expected value at line 1 column 1");
         assert!(
-            tree.get::<u8>("").unwrap_err().to_string().starts_with("/top holds \"-42\\n\", which is no u8")
+            tree.get::<u8>("")
+                .unwrap_err()
+                .to_string()
+                .starts_with("/top holds \"-42\\n\", which is not a u8")
         );
     }
 
     #[test]
-    fn what_is_below_and_beside_is_told_apart() {
+    fn keys_below_and_beside_a_path_are_distinguished() {
         let tree = texts(&[
             ("", "r"),
             ("a", "1"),
@@ -276,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn differences_lead_from_one_to_the_other(before in values(), after in values(), path in "([ab](/[ab])?)?") {
+        fn differences_turn_one_snapshot_into_the_other(before in values(), after in values(), path in "([ab](/[ab])?)?") {
             let (first, last) = (snapshot(&before), snapshot(&after));
             for scope in [Scope::Node, Scope::Below] {
                 let mut made = before.clone();

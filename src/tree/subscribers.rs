@@ -1,4 +1,4 @@
-//! Publish and subscribe by key: many named subscribers, one watch in the store for each key.
+//! Publish and subscribe by key: many named subscribers share one watch in the store for each key.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::store::access::Condition;
 use crate::store::{Freshness, FreshnessReader, Store, StoreError, Subscribe};
 use crate::watch::{Key, State, Version, WatchType};
 
-/// How long a callback waits before the thread it needs is requested again.
+/// Delay before another attempt to start a thread for a callback.
 const NO_THREAD: Duration = Duration::from_secs(1);
 
 /// What to subscribe to.
@@ -32,7 +32,7 @@ pub struct Topic {
 #[error("{0:?} is subscribed to {key} already; unregister it first, or take another name", key = .1.key)]
 pub struct NameTaken(pub String, pub Topic);
 
-/// One subscriber as it is listed.
+/// A subscriber, as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listed {
@@ -46,8 +46,8 @@ pub struct Listed {
 
 /// Named subscribers by topic, which can be added and removed at any time; clones share them.
 ///
-/// Every subscriber gets the newest state, beginning with the current one. A slow subscriber skips the states that were
-/// replaced meanwhile and delays nobody. A callback that panics is called again with the next state.
+/// Every subscriber gets the newest state, starting with the current one. A slow subscriber skips states that were
+/// replaced meanwhile and delays no other subscriber. A callback that panics is called again with the next state.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -86,7 +86,7 @@ struct Watched {
 #[derive(Debug)]
 struct Listener {
     counts: Arc<Counts>,
-    /// Ends when it is dropped: its task, or the stream of its receiver.
+    /// Dropping it ends the subscriber: its task, or the stream of its receiver.
     _until: Until,
 }
 
@@ -124,7 +124,7 @@ impl Subscribers {
         Self { store: store.clone(), topics: Arc::default() }
     }
 
-    /// Calls back with the newest state, one call at a time, each on a thread of its own, so that it may block.
+    /// Calls back with the newest state, one call at a time, each on its own thread, so that the callback may block.
     ///
     /// # Panics
     /// Outside of a tokio runtime: subscribers are tasks.
@@ -143,7 +143,7 @@ impl Subscribers {
     /// Returns a receiver of the newest state.
     ///
     /// # Panics
-    /// Outside of a tokio runtime: the watch is kept by a task.
+    /// Outside of a tokio runtime: a task keeps the watch.
     pub fn channel(&self, name: &str, topic: &Topic) -> Result<Receiver, NameTaken> {
         self.enter(name, topic, |states, counts| {
             let (still, open) = watch::channel(());
@@ -154,7 +154,7 @@ impl Subscribers {
     }
 
     /// Removes a subscriber, and with the last one the watch. A running callback finishes; none starts afterwards. Returns
-    /// whether there was one.
+    /// whether the subscriber existed.
     pub fn unregister(&self, name: &str, topic: &Topic) -> bool {
         let mut topics = self.topics();
         let Some(watched) = topics.get_mut(topic) else { return false };
@@ -189,7 +189,7 @@ impl Subscribers {
         self.topics().get(topic).map(|watched| watched.freshness.now())
     }
 
-    /// Writes a value, which every subscriber of its key gets, here and elsewhere.
+    /// Writes a value, which every subscriber of its key receives, in this and other programs.
     pub async fn publish(&self, key: &Key, value: impl Into<Bytes>) -> Result<Version, StoreError> {
         self.store.put(key, value, Condition::Any).await
     }
@@ -276,7 +276,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // After it was unregistered, the name may belong to another subscriber.
+        // After unregistering, the name may belong to another subscriber.
         if self.open.has_changed().is_ok() {
             self.subscribers.unregister(&self.name, &self.topic);
         }
@@ -285,7 +285,7 @@ impl Drop for Receiver {
 
 type Callback = Box<dyn FnMut(&State) + Send>;
 
-/// Calls back on a thread of its own: callbacks that hang would exhaust a pool.
+/// Calls back on its own thread: callbacks that hang would exhaust a pool.
 async fn call(mut states: watch::Receiver<Option<State>>, callback: Callback, counts: Arc<Counts>) {
     let callback = Arc::new(Mutex::new(callback));
     while states.changed().await.is_ok() {
@@ -294,7 +294,7 @@ async fn call(mut states: watch::Receiver<Option<State>>, callback: Callback, co
         let work = {
             let (callback, counts) = (Arc::clone(&callback), Arc::clone(&counts));
             move || {
-                // Nobody else locks it, and a panic is caught before it gets here.
+                // Nothing else locks it, and a panic is caught before it gets here.
                 let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
                 if !counts.ended.load(Ordering::Acquire) {
                     counts.given.fetch_add(1, Ordering::Relaxed);
@@ -308,7 +308,7 @@ async fn call(mut states: watch::Receiver<Option<State>>, callback: Callback, co
             states.mark_changed();
             continue;
         }
-        // It was ended before it was called.
+        // It was unregistered before the call.
         let Ok(panic) = called.await else { return };
         if let Some(panic) = panic {
             counts.panics.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What is run, as whom and where: resolved when it was read, so that nothing is looked up at run time.
+//! What is run, as whom and where: resolved when the watch file is read, so that nothing is looked up at run time.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,7 +19,7 @@ pub enum Action {
 }
 
 impl fmt::Display for Action {
-    /// As a person would type it; of a script, its text.
+    /// As a person would type it; for a script, its text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shell(text) | Self::Script(text) => f.write_str(text),
@@ -34,20 +34,20 @@ impl fmt::Display for Action {
     }
 }
 
-/// Who an action runs as.
+/// The account that an action runs as.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Account {
     /// User id.
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups, sorted. `None` keeps the daemon's: it runs as nobody else than itself.
+    /// Supplementary groups, sorted. `None` keeps the daemon's: the action runs as the daemon's own account.
     pub groups: Option<Vec<u32>>,
-    /// `USER` and `LOGNAME`: the account's name, or its number where it has none.
+    /// `USER` and `LOGNAME`: the account's name, or its number if it has none.
     pub user: String,
-    /// `HOME`, `/` where the account has none.
+    /// `HOME`, `/` if the account has none.
     pub home: PathBuf,
-    /// `SHELL`, `/bin/sh` where the account has none.
+    /// `SHELL`, `/bin/sh` if the account has none.
     pub shell: PathBuf,
 }
 
@@ -72,17 +72,17 @@ choice! {
     }
 }
 
-/// The surroundings of an action.
+/// The process attributes of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Surroundings {
-    /// Who it runs as.
+    /// The account.
     pub account: Account,
-    /// Working directory, entered as that user.
+    /// Working directory, entered as that account.
     pub cwd: PathBuf,
     /// File mode creation mask, 0 to 0o777.
     pub umask: u32,
-    /// Whether twitcher's own environment lies below the documented variables, as for what is run from a
-    /// command line. Then `TWITCHER_STORE` is what `env` says, where it says so.
+    /// Whether the action inherits twitcher's own environment below the documented variables, as commands run from a command
+    /// line do. Then a `TWITCHER_STORE` in `env` stays.
     pub inherit_env: bool,
     /// Variables on top of the documented ones.
     pub env: BTreeMap<String, String>,
@@ -93,8 +93,8 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Working directory of a watch that names none.
+    /// Working directory of a watch without `cwd`.
     pub const CWD: &'static str = "/";
-    /// File mode creation mask of a watch that writes none.
+    /// File mode creation mask of a watch without `umask`.
     pub const UMASK: u32 = 0o022;
 }

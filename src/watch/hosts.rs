@@ -1,11 +1,24 @@
 //! Which hosts are meant, by globs on the whole name: `hosts` of a watch, and the canaries of a fleet. Pure.
 
+use super::WatchName;
+
+/// A watch that is for other hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its name.
+    pub name: WatchName,
+    /// Its `hosts`, as they are written, with commas between them.
+    pub hosts: String,
+}
+
 /// Patterns for host names: `*` is any text, `?` one character, `[a-z]` one of a set, and `!` before a pattern excludes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hosts(Vec<Pattern>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern {
+    /// As it is written.
+    text: String,
     excludes: bool,
     parts: Vec<Part>,
 }
@@ -24,8 +37,18 @@ enum Part {
     Literal(char),
 }
 
+/// As they are written, with commas between them.
+impl std::fmt::Display for Hosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, pattern) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if at == 0 { "" } else { ", " }, pattern.text)?;
+        }
+        Ok(())
+    }
+}
+
 impl Hosts {
-    /// Reads the patterns; an error is the index of a bad one and what is wrong with it.
+    /// Parses the patterns; an error has the index of the bad one and the reason.
     pub fn new(patterns: &[&str]) -> Result<Self, (usize, String)> {
         let read = patterns
             .iter()
@@ -52,9 +75,10 @@ pub fn matches_glob(pattern: &str, text: &str) -> bool {
 
 impl Pattern {
     fn new(text: &str) -> Result<Self, &'static str> {
+        let written = text.to_owned();
         let (excludes, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
         if text.is_empty() {
-            return Err("a pattern is not empty");
+            return Err("a pattern must not be empty");
         }
         let (mut parts, mut rest) = (Vec::new(), text.chars());
         while let Some(character) = rest.next() {
@@ -65,11 +89,11 @@ impl Pattern {
                 literal => Part::Literal(literal),
             });
         }
-        Ok(Self { excludes, parts })
+        Ok(Self { text: written, excludes, parts })
     }
 }
 
-/// What stands between brackets. A `]` that comes first is a member.
+/// The content of the brackets. A `]` at the beginning is a member.
 fn set(rest: &mut std::str::Chars<'_>) -> Result<Part, &'static str> {
     const OPEN: &str = "`[` has no `]`";
     let mut members = Vec::new();
@@ -90,7 +114,7 @@ fn set(rest: &mut std::str::Chars<'_>) -> Result<Part, &'static str> {
                     (_, _) => from,
                 };
                 if to < from {
-                    return Err("a range rises, as in `[a-z]`");
+                    return Err("a range must rise, as in `[a-z]`");
                 }
                 members.push((from, to));
             }
@@ -100,7 +124,7 @@ fn set(rest: &mut std::str::Chars<'_>) -> Result<Part, &'static str> {
 }
 
 fn matches(parts: &[Part], host: &[char]) -> bool {
-    // Where to go on after a mismatch: behind the last `*`, one character later than before.
+    // Where to continue after a mismatch: behind the last `*`, one character later than before.
     let (mut part, mut at, mut retry) = (0, 0, None);
     while at < host.len() {
         let fits = match parts.get(part) {
@@ -166,6 +190,7 @@ mod tests {
         let patterns = ["web-*", "!web-1"];
         assert!(include(&patterns, "web-2") && !include(&patterns, "web-1") && !include(&patterns, "db-1"));
         assert!(include(&["!web-*"], "db-1") && !include(&["!web-*"], "web-1"));
+        assert_eq!(Hosts::new(&patterns).unwrap().to_string(), "web-*, !web-1");
     }
 
     #[test]

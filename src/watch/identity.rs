@@ -1,8 +1,8 @@
 //! The identity of a definition: a canonical text of everything that decides when and how its action runs.
 //!
 //! A hash of it, the [`Fingerprint`], is stored in the ledger, so the text is a format on disk and is written out
-//! here by hand: one `field = value` line for each field of a watch file, in a fixed order. A field that has its
-//! default is left out; that is why a field that a later version adds changes no stored fingerprint.
+//! here by hand: one `field = value` line for each field of a watch file, in a fixed order. A field with its default
+//! value is omitted, so that a field added by a later version changes no stored fingerprint.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Account, Action, FleetSpec, Format, Limit, PolicySpec, Retries, RunMode, RunOnLoad, Surroundings, Target,
+    Account, Action, FleetSpec, Format, Guard, Limit, PolicySpec, Retries, RunMode, RunOnLoad, Surroundings, Target,
     VERIFY_INTERVAL, WatchSpec,
 };
 
 /// The short form of a definition's identity, as the ledger stores it.
 ///
-/// Version 0.1.0 wrote 16 hexadecimal digits that were derived in a way that is not defined; they compare equal to
-/// nothing of today. Since then it is 32 hexadecimal digits: the first half of the SHA-256 of the identity.
+/// Version 0.1.0 wrote 16 hexadecimal digits of an undefined hash, which equal no current fingerprint. Since then it is
+/// 32 hexadecimal digits: the first half of the SHA-256 of the identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
@@ -36,7 +36,7 @@ impl Fingerprint {
         }))
     }
 
-    /// Whether version 0.1.0 wrote it, so that it cannot be compared with one of today.
+    /// Whether version 0.1.0 wrote it, so that it cannot be compared with a current one.
     pub fn is_of_version_0_1_0(&self) -> bool {
         self.0.len() == 16
     }
@@ -133,7 +133,7 @@ impl Identity {
     fn surroundings(&mut self, surroundings: &Surroundings) {
         let Surroundings { account, cwd, umask, inherit_env, env, nice, limits } = surroundings;
         let Account { uid, gid, groups, user: _, home: _, shell: _ } = account;
-        // Without groups it is the daemon's own account, which is the default.
+        // Without groups it is the daemon's own account, the default.
         if groups.is_some() {
             self.line("uid", &uid.to_string());
             self.line("gid", &gid.to_string());
@@ -178,6 +178,7 @@ impl Identity {
             retry_delay_max,
             on_failure,
             success_codes,
+            guard: Guard { min_entries, max_shrink },
         } = policy;
         match run_on_load {
             RunOnLoad::Always => {}
@@ -213,6 +214,10 @@ impl Identity {
             let codes: Vec<String> = success_codes.iter().map(i32::to_string).collect();
             self.line("success_codes", &format!("[{}]", codes.join(", ")));
         }
+        self.unless_default("min_entries", &min_entries.to_string(), "0");
+        if let Some(percent) = max_shrink {
+            self.line("max_shrink", &format!("{percent}%"));
+        }
     }
 }
 
@@ -220,8 +225,8 @@ fn flag(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 
-/// Any bytes on one line, so that different bytes never look the same: UTF-8 as it is, with `\"`, `\\`, `\n` for
-/// these three, and `\xNN` for a byte that is no UTF-8.
+/// Any bytes on one line, injectively: UTF-8 as it is, with `\"`, `\\`, `\n` for these three, and `\xNN` for a byte that
+/// is not UTF-8.
 fn quoted(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() + 2);
     text.push('"');

@@ -1,4 +1,4 @@
-//! The machine that watches run on: its name, and what the configuration calls different on it.
+//! The machine that watches run on: its name, and the variables that the configuration sets for it.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The name of this machine's name, in `${host}`.
+    /// The variable of the machine's name, as in `${host}`.
     pub const HOST: &'static str = "host";
 
-    /// What `${name}` stands for.
+    /// The value of `${name}`.
     pub fn value(&self, name: &str) -> Option<&str> {
         if name == Self::HOST { Some(&self.host) } else { self.vars.get(name).map(String::as_str) }
     }
 
-    /// Every name that has a value.
+    /// Every variable with a value.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         std::iter::once(Self::HOST).chain(self.vars.keys().map(String::as_str))
     }
@@ -32,7 +32,7 @@ impl Machine {
     }
 }
 
-/// The environment variable of a name of `[vars]`: `db-host` is `TWITCHER_VAR_DB_HOST`.
+/// The environment variable of a name in `[vars]`: `db-host` is `TWITCHER_VAR_DB_HOST`.
 pub fn variable(name: &str) -> String {
     format!("TWITCHER_VAR_{}", name.to_ascii_uppercase().replace('-', "_"))
 }

@@ -45,8 +45,8 @@ pub(crate) use permit::PermitId;
 pub(crate) use run::{ProcessIdentity, Reason, RunId, RunRecord};
 #[cfg(feature = "daemon")]
 pub(crate) use spec::{
-    Format, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad,
-    VERIFY_INTERVAL, WatchSpec,
+    Format, Guard, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName,
+    RunOnLoad, VERIFY_INTERVAL, WatchSpec,
 };
 pub(crate) use state::is_same;
 pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A name that cannot be shown in one word of a status line or used on a command line.
+/// A name that cannot be shown as one word of a status line or used on a command line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a name has 1 to 128 characters: letters, digits, `.`, `_`, `-`, `@`, `:` or `/`, and does not begin with `-`"
@@ -17,7 +17,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Accepts 1 to 128 characters out of letters, digits and `._-@:/`.
+            /// Accepts 1 to 128 of letters, digits and `._-@:/`.
             pub fn new(name: &str) -> Result<Self, InvalidName> {
                 let allowed = |c: char| c.is_alphanumeric() || "._-@:/".contains(c);
                 let fits = (1..=128).contains(&name.chars().count());
@@ -50,7 +50,7 @@ macro_rules! name {
 
 #[cfg(feature = "daemon")]
 name! {
-    /// The unique name of a watch: what logs, status and ledger call it.
+    /// The unique name of a watch in logs, status and ledger.
     WatchName
 }
 name! {
@@ -59,7 +59,7 @@ name! {
 }
 #[cfg(feature = "daemon")]
 name! {
-    /// The name of a mutex, which exists by being named.
+    /// The name of a mutex. Using a name creates the mutex.
     MutexName
 }
 

@@ -6,23 +6,23 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SignalNumber(pub i32);
 
-/// How a run ended, every way there is.
+/// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It ended by itself with this exit code, 0 to 255.
+    /// It exited by itself with this code, 0 to 255.
     Exited(i32),
-    /// A signal that the daemon did not send for its own reasons ended it.
+    /// A signal ended it that the daemon did not send for reasons of its own.
     Killed(SignalNumber),
-    /// It outlived its `timeout` and was ended; how it took that is kept for the reader.
+    /// It exceeded its `timeout` and was ended; the details are kept for people.
     TimedOut {
-        /// The exit code, where TERM made it exit by itself.
+        /// The exit code, if TERM made it exit by itself.
         exit_code: Option<i32>,
-        /// The signal that ended it, else.
+        /// Otherwise the signal that ended it.
         signal: Option<SignalNumber>,
     },
-    /// It never began: what was tried and why it failed, as one sentence.
+    /// It never started: what was tried and why it failed, as one sentence.
     NotStarted(String),
-    /// It ended while nobody could collect its status: an adopted run, or one lost with the machine.
+    /// It ended while nothing could collect its status: an adopted run, or one lost with the machine.
     Unknown,
 }
 
@@ -31,9 +31,9 @@ pub enum Outcome {
 pub enum Verdict {
     /// The state was applied.
     Succeeded,
-    /// It was not: retry.
+    /// The state was not applied: retry.
     Failed,
-    /// Nobody knows: the run is repeated as a recovery.
+    /// Unknown: the run is repeated as a recovery.
     Unknown,
 }
 
@@ -49,7 +49,7 @@ impl Outcome {
         }
     }
 
-    /// The word of `status --json`: succeeded, failed, killed, `timed_out`, `not_started` or unknown.
+    /// The word in `status --json`: succeeded, failed, killed, `timed_out`, `not_started` or unknown.
     pub fn word(&self, success_codes: &[i32]) -> &'static str {
         match self {
             Self::Exited(code) if success_codes.contains(code) => "succeeded",
@@ -61,7 +61,7 @@ impl Outcome {
         }
     }
 
-    /// The exit code, where there was one.
+    /// The exit code, if any.
     pub fn exit_code(&self) -> Option<i32> {
         match self {
             Self::Exited(code) => Some(*code),
@@ -70,7 +70,7 @@ impl Outcome {
         }
     }
 
-    /// The signal that ended the run, where one did.
+    /// The signal that ended the run, if any.
     pub fn signal(&self) -> Option<SignalNumber> {
         match self {
             Self::Killed(signal) => Some(*signal),

@@ -1,13 +1,13 @@
-//! One run of an action: its id, its reason, its process, and its record once it ended.
+//! One run of an action: its id, its reason, its process, and its record after the end.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The unique id of a run, `LEDGER-START-N`: the ledger that it belongs to, the daemon's start and a count.
+/// The unique id of a run, `LEDGER-START-N`: the ledger that it belongs to, the daemon's start and a counter.
 ///
-/// The first part lets a daemon recognise its own actions in `/proc` after it was killed.
+/// The first part lets a restarted daemon recognise its own actions in `/proc`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub Arc<str>);
 
@@ -29,13 +29,13 @@ pub enum Reason {
     /// The key was deleted.
     #[serde(rename = "delete")]
     Delete,
-    /// The run before it failed.
+    /// The previous run failed.
     #[serde(rename = "retry")]
     Retry,
-    /// Somebody asked for it.
+    /// An operator asked for it.
     #[serde(rename = "trigger")]
     Trigger,
-    /// A run was cut short, or its end was not seen, because the daemon was not there.
+    /// A run was interrupted, or its end was not seen, because the daemon was not running.
     #[serde(rename = "recovery")]
     Recovery,
 }
@@ -54,7 +54,7 @@ impl Reason {
     }
 }
 
-/// A process that cannot be mistaken for a later one with the same number.
+/// Identifies a process unmistakably, even if its pid is reused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
     /// The process id; also its group and session.
@@ -63,9 +63,12 @@ pub struct ProcessIdentity {
     pub start_ticks: u64,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: Arc<str>,
-    /// Inode of the pipe that its output goes into, so that a later daemon can go on draining it.
+    /// Inode of its output pipe, so that a later daemon can keep draining it.
     #[serde(default)]
     pub output_pipe: Option<u64>,
+    /// The same for standard error. A run of a version before 0.3.0 has one pipe for both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors_pipe: Option<u64>,
 }
 
 /// An ended run, as `history` shows it and the ledger keeps it.
@@ -77,11 +80,11 @@ pub struct RunRecord {
     pub reason: Reason,
     /// The version of the state that it was given.
     pub version: String,
-    /// 1 for the first try, rising with every retry.
+    /// 1 for the first attempt, rising with every retry.
     pub attempt: u32,
     /// How many updates it stood for.
     pub coalesced: u64,
-    /// When it began.
+    /// When it started.
     pub started: jiff::Timestamp,
     /// How long it took.
     pub seconds: f64,
@@ -91,14 +94,61 @@ pub struct RunRecord {
     pub exit_code: Option<i32>,
     /// The number of the signal that ended it, if any.
     pub signal: Option<i32>,
-    /// The last lines that it wrote; for a run that did not start, why.
+    /// The last lines that it wrote; for a run that did not start, the reason.
     pub output: String,
 }
+
+/// What lists of runs show of each output, in bytes.
+const SHORT_OUTPUT: usize = 1024;
 
 impl RunRecord {
     /// When it ended; `None` where that is no time that can be written, as a damaged record may have it.
     pub fn ended(&self) -> Option<jiff::Timestamp> {
         let took = jiff::SignedDuration::try_from_secs_f64(self.seconds).ok()?;
         self.started.checked_add(took).ok()
+    }
+
+    /// The record with the last lines of its output, at most 1 KiB; begins with `…` where a line was cut.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let start = self.output.ceil_char_boundary(self.output.len().saturating_sub(SHORT_OUTPUT));
+        if start > 0 {
+            let end = self.output.split_off(start);
+            self.output = match end.split_once('\n') {
+                Some((_, lines)) => lines.to_owned(),
+                None => format!("…{end}"),
+            };
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_output_is_the_last_lines_of_a_long_one() {
+        let shortened = |output: &str| {
+            let record = RunRecord {
+                run: RunId("r".into()),
+                reason: Reason::Load,
+                version: "1".to_owned(),
+                attempt: 1,
+                coalesced: 1,
+                started: jiff::Timestamp::UNIX_EPOCH,
+                seconds: 0.0,
+                outcome: "succeeded".to_owned(),
+                exit_code: Some(0),
+                signal: None,
+                output: output.to_owned(),
+            };
+            record.shortened().output
+        };
+        assert_eq!(shortened("a\nb"), "a\nb");
+        let lines = "four\n".repeat(1000) + "last";
+        assert!(shortened(&lines).starts_with("four\nfour") && shortened(&lines).ends_with("\nlast"));
+        assert!((1015..=1024).contains(&shortened(&lines).len()));
+        assert_eq!(shortened(&"é".repeat(2000)), format!("…{}", "é".repeat(512)));
     }
 }

@@ -1,4 +1,4 @@
-//! A watch as its file means it: every default applied, every name resolved.
+//! A watch file's meaning: every default applied, every name resolved.
 //!
 //! Two definitions that are equal here mean the same, however they were written (promise P7).
 
@@ -17,25 +17,25 @@ pub struct WatchSpec {
     pub name: WatchName,
     /// Text for people.
     pub description: String,
-    /// Whether it does anything; a disabled watch is known and shown.
+    /// Whether it is active; a disabled watch is known and shown.
     pub enabled: bool,
-    /// What is watched.
+    /// The target.
     pub target: Target,
-    /// What is run.
+    /// The action.
     pub action: Action,
-    /// As whom and where. Shared among watches with equal surroundings.
+    /// The attributes of its process. Shared among watches with equal ones.
     pub surroundings: Arc<Surroundings>,
     /// Whether the state is written on standard input.
     pub pipe_stdin: bool,
-    /// How it is written there.
+    /// The format of the state.
     pub format: Format,
     /// Where output goes.
     pub output: Output,
     /// After this long without proof of life the target is read again; above zero.
     pub verify_interval: Duration,
-    /// The longest wait before a start; [`PolicySpec::splay`] is what was drawn from it.
+    /// The longest wait before a start; [`PolicySpec::splay`] is drawn from it.
     pub splay: Duration,
-    /// Of all watches of this machine with the same mutex, at most one run lives at a time.
+    /// At most one run at a time among all watches of this machine with the same mutex.
     pub mutex: Option<MutexName>,
     /// How it takes part in a fleet. Boxed: most watches take no part.
     pub fleet: Option<Box<FleetSpec>>,
@@ -46,8 +46,7 @@ pub struct WatchSpec {
 }
 
 impl WatchSpec {
-    /// Whether the two differ at most in what the next run's environment says of the machine, which is no part of the
-    /// definition.
+    /// Whether the two differ at most in the machine's variables, which are not part of the definition.
     pub fn is_defined_as(&self, other: &Self) -> bool {
         (&self.description, &self.fleet) == (&other.description, &other.fleet)
             && self.means_the_same_as(other)
@@ -85,10 +84,10 @@ impl WatchSpec {
     }
 }
 
-/// `verify_interval` where a watch does not say otherwise.
+/// The default `verify_interval`.
 pub const VERIFY_INTERVAL: Duration = Duration::from_mins(5);
 
-/// Everything that the policy machine decides by.
+/// The policy machine's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicySpec {
     /// What the first state does.
@@ -103,15 +102,15 @@ pub struct PolicySpec {
     pub timeout: Option<Duration>,
     /// SIGKILL this long after SIGTERM.
     pub kill_after: Duration,
-    /// An update waits until no other came for this long.
+    /// `settle`: an update waits until none has come for this long.
     pub settle: Duration,
-    /// The longest that `settle` may hold an update back.
+    /// `settle_max`: the longest that settling may delay an update.
     pub settle_max: Duration,
     /// The wait before a start, already drawn for this host and watch from 0..=splay.
     pub splay: Duration,
-    /// Starts are at least this far apart.
+    /// Minimum time between two starts.
     pub min_interval: Duration,
-    /// How often a failed run is repeated.
+    /// How often a failed run is retried.
     pub retries: Retries,
     /// Delay before the first retry; it doubles.
     pub retry_delay: Duration,
@@ -121,10 +120,29 @@ pub struct PolicySpec {
     pub on_failure: OnFailure,
     /// Exit codes that mean success. Sorted, never empty.
     pub success_codes: Vec<i32>,
+    /// What holds a state back.
+    pub guard: Guard,
+}
+
+/// What holds a state back, so that no store that was emptied by mistake empties everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Guard {
+    /// A state with fewer entries is held.
+    pub min_entries: u64,
+    /// A state with more than so many percent fewer entries than the last applied one is held; below 100.
+    pub max_shrink: Option<u8>,
+}
+
+impl Guard {
+    /// Whether it holds anything back.
+    pub fn is_on(self) -> bool {
+        let Self { min_entries, max_shrink } = self;
+        min_entries > 0 || max_shrink.is_some()
+    }
 }
 
 impl Default for PolicySpec {
-    /// The policy of a watch that writes none of these fields.
+    /// The policy of a watch without any of these fields.
     fn default() -> Self {
         let retry_delay = Duration::from_secs(5);
         Self {
@@ -143,6 +161,7 @@ impl Default for PolicySpec {
             retry_delay_max: Self::retry_delay_max_of(retry_delay),
             on_failure: OnFailure::Keep,
             success_codes: vec![0],
+            guard: Guard::default(),
         }
     }
 }
@@ -164,30 +183,30 @@ impl PolicySpec {
 pub enum RunOnLoad {
     /// `true`: it runs the action.
     Always,
-    /// `false`: it runs nothing, and only later states do.
+    /// `false`: it runs nothing; only later states do.
     Never,
-    /// `"changed"`: it runs the action unless the ledger says that this state was applied.
+    /// `"changed"`: it runs the action unless the ledger records this state as applied.
     Changed,
 }
 
 /// What an update does while the action runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RunMode {
-    /// Once more afterwards, with the newest state.
+    /// One more run afterwards, with the newest state.
     Queue,
     /// Nothing.
     Discard,
-    /// A run of its own beside it, at most so many at once; more wait in order.
+    /// A run of its own beside the others, at most `most` at once; more updates wait in order.
     Parallel {
         /// `max_parallel`, at least 1.
         max: u32,
     },
-    /// The run is ended and the newest state started.
+    /// The run is ended, and one with the newest state started.
     Restart,
 }
 
 impl RunMode {
-    /// `max_parallel` where a watch does not say otherwise.
+    /// The default `max_parallel`.
     pub const MAX_PARALLEL: u32 = 16;
 
     /// Its name.
@@ -219,12 +238,12 @@ choice! {
     }
 }
 
-/// How often a failed run is repeated.
+/// How often a failed run is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Retries {
     /// This many times.
     AtMost(u32),
-    /// Until it succeeds or a newer state comes.
+    /// Until it succeeds or a newer state arrives.
     Unlimited,
 }
 
@@ -248,7 +267,7 @@ choice! {
 }
 
 impl Format {
-    /// The format of a watch that does not name one. Every format can hold every state; see
+    /// The default format of a watch. Every format can hold every state; see
     /// [`document::render`](crate::tree::document::render).
     pub const fn default_for(watch_type: WatchType) -> Self {
         match watch_type {
@@ -260,7 +279,7 @@ impl Format {
 }
 
 choice! {
-    /// Where an action's output goes, by choice of a watch file.
+    /// Where an action's output goes, as a watch file can choose.
     pub enum LogOutput {
         Log = "log": "to the log, line by line",
         Null = "null": "nowhere",
@@ -274,14 +293,14 @@ pub enum Output {
     Log,
     /// Nowhere.
     Null,
-    /// To twitcher's own standard output and error, untouched. No watch file can ask for it.
+    /// To twitcher's own standard output and error, unchanged. No watch file can choose this.
     Inherit,
     /// The same, and the terminal as standard input, in the foreground. No watch file can ask for it.
     Terminal,
 }
 
 impl Output {
-    /// As it is written in a watch file, where it can be.
+    /// The word in a watch file, if there is one.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Log => LogOutput::Log.word(),

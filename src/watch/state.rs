@@ -1,4 +1,4 @@
-//! What a store showed of a target at one moment.
+//! The state of a target that a store showed at one moment.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use super::subtree::Subtree;
 
-/// Which state of its target this is, in the order in which one subscription saw them.
+/// The sequence number of a state within one subscription.
 ///
-/// Strictly rising within a subscription; a store that was restored to something older still shows a
-/// *later* state here, which is why decisions compare this and never versions.
+/// Strictly rising within a subscription; a store that was restored from an older backup still shows a *later* state
+/// here, so decisions compare this and never versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(pub u64);
 
-/// The store's own mark of a state; equal versions of one store life mean equal states.
+/// The store's own mark of a state; within one life of a store, equal versions mean equal states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Version {
@@ -24,22 +24,22 @@ pub enum Version {
     Hash(ContentHash),
 }
 
-/// 128 bits. Kept as bytes, because a `u128` would align each of many thousands of states to 16.
+/// 128 bits, kept as bytes: a `u128` would align each of many thousands of states to 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentHash([u8; 16]);
 
 impl ContentHash {
-    /// The mark of nothing at all.
+    /// The version of absent content.
     pub const ZERO: Self = Self([0; 16]);
 
-    /// Of a number.
+    /// The version of a number.
     pub const fn new(hash: u128) -> Self {
         Self(hash.to_be_bytes())
     }
 }
 
 impl Version {
-    /// Whether it comes before another in one life of a store. Hashes have no order.
+    /// Whether it comes before another within one life of a store. Hashes have no order.
     pub fn is_before(self, other: Self) -> bool {
         match (self, other) {
             (Self::Revision(this), Self::Revision(other)) => this < other,
@@ -57,7 +57,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// Text that is no version.
+/// Text that is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a version is a number such as 1042 (etcd, ZooKeeper) or 32 hexadecimal digits (dir)")]
 pub struct InvalidVersion;
@@ -79,13 +79,13 @@ impl std::str::FromStr for Version {
     }
 }
 
-/// What was at a target.
+/// The content of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Content {
-    /// Nothing: the key does not exist (children, tree: neither it nor anything below).
+    /// Nothing: the key does not exist (children, tree: neither the key nor anything below it).
     Absent,
-    /// Something, whose value was not asked for.
+    /// The key exists; its value was not read.
     Unread,
     /// A value, byte for byte.
     Value(Bytes),
@@ -99,6 +99,28 @@ impl Content {
     /// Whether there is nothing at the target.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+
+    /// How many entries a guard counts: the names of children; of a tree the leaves, with or without a value, and the
+    /// inner nodes with a value. The root of a tree counts only with a value that is not empty, because an emptied
+    /// directory or znode leaves it behind. A value is one entry.
+    pub fn entries(&self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Unread | Self::Value(_) => 1,
+            Self::Children(names) => names.len() as u64,
+            Self::Tree(tree) => {
+                let counts = |&(path, value): &(&str, Option<&[u8]>)| match (path, value) {
+                    ("", value) => value.is_some_and(|value| !value.is_empty()),
+                    (_, Some(_)) => true,
+                    (path, None) => {
+                        let below = format!("{path}/");
+                        !tree.from(&below).next().is_some_and(|(next, _)| next.starts_with(&below))
+                    }
+                };
+                tree.iter().filter(counts).count() as u64
+            }
+        }
     }
 
     /// Bytes, about, that keeping this content takes while `later` is kept too. Trees share the pages that did
@@ -116,12 +138,12 @@ impl Content {
     }
 }
 
-/// Whether what is there now is what was there before, or an update of it.
+/// Whether a later state is the same as an earlier one, or an update of it.
 ///
-/// An unchanged value under a higher revision is an update: somebody wrote the same again. Under a lower one it
-/// is not: the store was restored to the very same value, or the last thing that happened in a tree was a
-/// deletion, whose revision nothing that is left carries. Names of children are their state, and so is absence.
-/// Where one of the two was not read, only versions can tell.
+/// An unchanged value under a higher revision is an update: the same value was written again. Under a lower one it is
+/// not: the store was restored to the same value, or the last event in a tree was a deletion, whose revision no remaining
+/// key has. Names of children are compared as they are, and so is absence. If either content was not read, the versions
+/// decide.
 pub fn is_same(before: (Version, &Content), now: (Version, &Content)) -> bool {
     let (old_version, old) = before;
     let (new_version, new) = now;
@@ -143,16 +165,16 @@ pub fn is_same(before: (Version, &Content), now: (Version, &Content)) -> bool {
 /// One state of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
-    /// Its place in what the subscription saw.
+    /// Its sequence number in the subscription.
     pub seq: Seq,
     /// The store's mark of it.
     pub version: Version,
-    /// What was there.
+    /// The content.
     pub content: Content,
 }
 
 impl State {
-    /// What `is_same` compares.
+    /// The input of `is_same`.
     pub fn as_seen(&self) -> (Version, &Content) {
         (self.version, &self.content)
     }
@@ -163,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_is_weighed_by_the_pages_that_a_later_one_does_not_share() {
+    fn a_tree_is_weighed_by_the_pages_it_does_not_share() {
         let pairs = (0..10_000).map(|n| (format!("key/{n:05}"), "v".repeat(100)));
         let pairs: Vec<(String, String)> = pairs.collect();
         let tree: Subtree = pairs.iter().map(|(path, value)| (path.as_str(), Some(value.as_str()))).collect();
@@ -176,6 +198,29 @@ mod tests {
         assert!((100..10_000).contains(&beside), "{beside}");
         assert_eq!(tree.bytes_beside(&tree.clone()), 0);
         assert_eq!(Content::Value("abc".into()).bytes_beside(&Content::Absent), 3);
+    }
+
+    #[test]
+    fn entries_are_leaves_and_inner_nodes_with_a_value() {
+        let tree = |nodes: &[(&str, Option<&str>)]| {
+            Content::Tree(nodes.iter().map(|(path, value)| (*path, *value)).collect::<Subtree>())
+        };
+        let cases = [
+            (Content::Absent, 0),
+            (Content::Children([].into()), 0),
+            (Content::Children(["a".into(), "b".into()].into()), 2),
+            (tree(&[]), 0),
+            (tree(&[("", None)]), 0),
+            (tree(&[("", Some(""))]), 0),
+            (tree(&[("", Some("x"))]), 1),
+            (tree(&[("", None), ("a", None)]), 1),
+            (tree(&[("", None), ("a", None), ("a-b", None), ("a/c", Some("")), ("a/d", None)]), 3),
+            (tree(&[("a", Some("x")), ("a/b", Some("y"))]), 2),
+            (tree(&[("a", None), ("a/b", None), ("a/b/c", None), ("a/bc", None)]), 2),
+        ];
+        for (content, expected) in cases {
+            assert_eq!(content.entries(), expected, "{content:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is watched: a key of a store, and how much of what is at or below it.
+//! What is watched: a key of a store, and which part of the tree at that key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ pub struct Key(Arc<str>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidKey {
-    /// Nothing was written.
-    #[error("a key is not empty; the top of a store is `/`")]
+    /// The key is empty.
+    #[error("a key must not be empty; the top of a store is `/`")]
     Empty,
-    /// A NUL byte would end the key early in every C program on its way.
-    #[error("a key has no NUL character")]
+    /// A NUL byte would truncate the key in C programs.
+    #[error("a key must not contain a NUL character")]
     Nul,
     /// Longer than 4096 bytes.
     #[error("a key has at most {LONGEST_KEY} bytes, this one has {0}")]
@@ -29,7 +29,7 @@ pub enum InvalidKey {
 }
 
 impl Key {
-    /// Accepts 1 to 4096 bytes without NUL. What else a store demands of its keys is asked there.
+    /// Accepts 1 to 4096 bytes without NUL. Each store checks its own rules in addition.
     pub fn new(text: &str) -> Result<Self, InvalidKey> {
         if text.is_empty() {
             Err(InvalidKey::Empty)
@@ -64,13 +64,13 @@ impl fmt::Display for Key {
     }
 }
 
-/// How the key of a path in the tree of `/` is written.
+/// The spelling of the key of a path in the tree of `/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Spelling {
-    /// Behind a slash, as in all other trees.
+    /// With a slash before the path, as in all other trees.
     #[default]
     Slashed,
-    /// As the path is. Only an etcd without a prefix has such keys.
+    /// Equal to the path. Only an etcd without a prefix has such keys.
     Plain,
 }
 
@@ -84,25 +84,25 @@ choice! {
     }
 }
 
-/// Whether a target's values are wanted, or only that they changed.
+/// Whether a target's values are needed, or only the fact that they changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Detail {
-    /// Values are read and carried.
+    /// Values are read and delivered.
     Values,
-    /// Only versions: a store may save itself the reading, and the content may be [`Content::Unread`].
+    /// Only versions: a store may skip reading values, and the content may be [`Content::Unread`].
     ///
     /// [`Content::Unread`]: super::Content::Unread
     Versions,
 }
 
-/// What a watch is on.
+/// The target of a watch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
     /// The store by its configured name.
     pub store: StoreName,
     /// The key.
     pub key: Key,
-    /// How much of it.
+    /// Which part of the tree at the key.
     pub watch_type: WatchType,
 }

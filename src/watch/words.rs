@@ -1,11 +1,11 @@
-//! Enums whose variants are words of a watch file: the enum, its words and their meaning are written once.
+//! Enums whose variants are words of a watch file: the enum, its words and their meaning are defined in one place.
 
 /// A word that a field accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word {
     /// As it is written, between quotes.
     pub word: &'static str,
-    /// What it means, for people.
+    /// Its meaning, for people.
     pub doc: &'static str,
 }
 
@@ -18,18 +18,18 @@ impl Word {
 
 /// An enum that a field of a watch file chooses from.
 pub trait Choice: Copy + 'static {
-    /// Every variant that can be written, in the order in which they are explained.
+    /// Every variant that can be written, in the order of the documentation.
     const ALL: &'static [Self];
     /// The words of [`ALL`](Self::ALL), in the same order.
     const WORDS: &'static [Word];
 
-    /// The variant that this word stands for.
+    /// The variant of this word.
     fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().zip(Self::WORDS).find(|(_, known)| known.word == word).map(|(choice, _)| *choice)
     }
 }
 
-/// Defines an enum with the word of each variant, and what the word means.
+/// Defines an enum with the word and the meaning of each variant.
 macro_rules! choice {
     (
         $(#[$meta:meta])*
@@ -44,7 +44,7 @@ macro_rules! choice {
         }
 
         impl $name {
-            /// As it is written in a watch file.
+            /// The word in a watch file.
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }

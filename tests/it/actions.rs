@@ -1,5 +1,5 @@
 //! Actions: what they inherit, how they end, and what they leave behind. Real processes, run as root.
-#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+#![expect(clippy::unwrap_used, reason = "this file is tests only")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,10 +16,10 @@ mod endings;
 mod inheritance;
 mod volume;
 
-/// How long a condition may take to come true.
+/// Time limit for a condition.
 const PATIENCE: Duration = crate::fixture::server::LONG;
 
-/// Lines that a run wrote.
+/// The lines that a run wrote.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -28,14 +28,14 @@ impl Lines {
         self.0.lock().unwrap().clone()
     }
 
-    /// Waits until a line fulfils a condition.
+    /// Waits for a line that satisfies a condition.
     async fn find(&self, wanted: impl Fn(&str) -> bool) -> String {
         until(|| self.all().into_iter().find(|line| wanted(line))).await
     }
 
     fn sink(&self, leftovers: &Leftovers) -> OutputSink {
         let lines = self.clone();
-        OutputSink::new(leftovers, move |line| lines.0.lock().unwrap().push(line.to_owned()))
+        OutputSink::new(leftovers, move |_, line| lines.0.lock().unwrap().push(line.to_owned()))
     }
 }
 
@@ -56,7 +56,7 @@ fn shell(command: &str) -> WatchSpec {
     spec(Action::Shell(command.to_owned()))
 }
 
-/// The surroundings of a watch, to be changed.
+/// The attributes of a watch's process, to be changed.
 fn around(spec: &mut WatchSpec) -> &mut Surroundings {
     Arc::make_mut(&mut spec.surroundings)
 }
@@ -88,7 +88,7 @@ async fn end(running: Running) -> Ended {
     tokio::time::timeout(PATIENCE, running.ended).await.expect("the run did not end in time")
 }
 
-/// Runs an action to its end; its output.
+/// Runs an action to its end; returns its output.
 async fn run(spec: &WatchSpec, input: Option<Bytes>) -> (Ended, Vec<String>) {
     let (running, lines) = start(spec, input).unwrap();
     (end(running).await, lines.all())
@@ -100,7 +100,7 @@ fn lives(pid: i32) -> bool {
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
 }
 
-/// The processes of a group that live.
+/// The live processes of a group.
 fn group_members(group: i32) -> Vec<i32> {
     let processes = std::fs::read_dir("/proc").unwrap();
     processes
@@ -118,8 +118,8 @@ fn term(timed_out: bool) -> RunCommand {
     RunCommand::Term { timed_out }
 }
 
-/// Runs the body in a process of its own: a second start of this test binary with only this test, which
-/// must come here again. For what would disturb, or be disturbed by, other tests.
+/// Runs the body in a separate process: this test binary again with only this test, which must get here again. For tests
+/// that would disturb others, or be disturbed by them.
 fn isolated(test: &str, body: impl FnOnce()) {
     const INNER: &str = "TWITCHER_TEST_INNER";
     if std::env::var_os(INNER).is_some_and(|inner| inner == test) {

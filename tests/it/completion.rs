@@ -1,11 +1,11 @@
-//! Tab in each shell, with the completions that packages ship, typed into a terminal.
+//! Tab in each shell, with the packaged completions, typed into a terminal.
 
 use std::path::{Path, PathBuf};
 
 use crate::fixture::program::{good, program};
 use crate::fixture::terminal::Terminal;
 
-/// A store with a few keys, what `generate` writes, and the program in the path.
+/// A store with a few keys, the generated completions, and the program in PATH.
 struct Place {
     dir: tempfile::TempDir,
 }
@@ -45,16 +45,16 @@ impl Place {
             ("SHARE", share.to_str().unwrap()),
             ("START", file.to_str().unwrap()),
         ];
-        // Wide, because a line that is wrapped cannot be found on the screen.
+        // Wide, because a wrapped line cannot be found on the screen.
         Terminal::start((300, 30), &format!("{shell} {args}"), &env)
     }
 }
 
-/// Keys that a shell would read as something else, with what is typed of each and its value.
+/// Keys with characters that are special to a shell, with the typed beginning and the value of each.
 const ODD: [(&str, &str, &str); 12] = [
     ("/c/semi;rm", "/c/se", "semi"),
     ("/c/tick`id`", "/c/ti", "tick"),
-    ("/c/dollar$HOME", "/c/do", "dollar"),
+    ("/c/dollar$HOME", "/c/dol", "dollar"),
     ("/c/with space", "/c/wi", "blank"),
     ("/c/quo'te", "/c/qu", "quote"),
     ("/c/dou\"ble", "/c/dou", "double"),
@@ -66,13 +66,13 @@ const ODD: [(&str, &str, &str); 12] = [
     ("/c/col:on=x y", "/c/co", "colon"),
 ];
 
-/// What a key completes to is one word of the shell that is exactly that key: the program gets it.
+/// Every completion is one shell word that is exactly the key, so that the program gets that key.
 fn odd_keys_are_one_word(terminal: &Terminal, store: &str, begin: &[&str]) {
     terminal.shows("ready>");
     for (key, typed, value) in ODD {
         good(store, &["put", key, &format!("is-{value}")]);
         for open in begin {
-            // What begins like a glob is nothing to complete.
+            // A word that begins like a glob is not completed.
             if typed.ends_with('{') && open.is_empty() {
                 continue;
             }
@@ -83,7 +83,7 @@ fn odd_keys_are_one_word(terminal: &Terminal, store: &str, begin: &[&str]) {
     }
 }
 
-/// Types a line, Tab and Enter: what becomes of its end makes the program print a value.
+/// Types a line, Tab and Enter: the completed line makes the program print a value.
 fn completes_to(terminal: &Terminal, line: &str, end: &str, value: &str) {
     terminal.types(&format!("clear; {line}"));
     terminal.until("the line", |screen| screen.trim_end().ends_with(end) && screen.contains("ready>"));
@@ -97,6 +97,41 @@ fn completes_to(terminal: &Terminal, line: &str, end: &str, value: &str) {
     });
 }
 
+/// Each command that completes keys, up to the key.
+const COMMANDS: [&str; 10] =
+    ["get", "put", "del", "ls", "tree", "dump", "load - --at", "monitor", "watch", "watch /a --once"];
+
+/// A program in the place of twitcher, which completes as twitcher does and else prints its last argument.
+fn printing(place: &Place) -> PathBuf {
+    let directory = place.path("printing");
+    std::fs::create_dir_all(&directory).unwrap();
+    let text = format!(
+        "#!/bin/bash\nif [ \"$COMPLETE\" ]; then exec '{}' \"$@\"; fi\nprintf '<%s>\\n' \"${{@: -1}}\"\n",
+        program().display()
+    );
+    crate::fixture::executable::write(&directory.join("twitcher"), &text);
+    directory
+}
+
+/// What each command that completes keys puts on the line is one word of the shell that is exactly the key.
+fn every_command_gets_odd_keys_as_one_word(terminal: &Terminal, place: &Place) {
+    let store = place.store();
+    terminal.types(&format!(
+        "export TWITCHER_STORE={store}; export PATH={}:/usr/bin:/bin",
+        printing(place).display()
+    ));
+    terminal.press("Enter");
+    for (key, _, _) in ODD {
+        good(&store, &["put", key, "v"]);
+    }
+    for command in COMMANDS {
+        for (key, typed, _) in ODD.iter().filter(|(_, typed, _)| !typed.ends_with('{')) {
+            let end = typed.rsplit('/').next().unwrap();
+            completes_to(terminal, &format!("twitcher {command} {typed}"), end, &format!("<{key}>"));
+        }
+    }
+}
+
 /// Types a line and Tab, waits for what it becomes, and empties the line.
 fn tab(terminal: &Terminal, typed: &str, completed: &str) {
     terminal.types(typed);
@@ -107,7 +142,11 @@ fn tab(terminal: &Terminal, typed: &str, completed: &str) {
     terminal.press("C-u");
 }
 
-fn keys_are_completed(terminal: &Terminal, store: &str) {
+fn keys_are_completed(terminal: &Terminal, place: &Place) {
+    let (store, home) = (&place.store(), place.dir.path().to_str().unwrap());
+    std::fs::create_dir_all(place.path("config")).unwrap();
+    let watch = "[[watch]]\nkey = '/greeting'\nuid = 'nobody-here'\naction = 'cat'\n";
+    std::fs::write(place.path("config/greeting.toml"), watch).unwrap();
     let with = format!("twitcher get --store {store}");
     terminal.shows("ready>");
     tab(terminal, &format!("{with} /z"), &format!("{with} /zoo"));
@@ -119,6 +158,15 @@ fn keys_are_completed(terminal: &Terminal, store: &str) {
         &format!("twitcher tree --store {store} /zoo"),
     );
     tab(terminal, "twitcher mon", "twitcher monitor");
+    // Watches of the configuration that the line names, whether a daemon runs or not.
+    let config = "twitcher -c $HOME/config";
+    for command in ["status", "explain", "history", "trigger", "wait", "pause", "resume"] {
+        let line = format!("{config} {command} gre");
+        tab(terminal, &line.replace("$HOME", home), &format!("{command} greeting"));
+    }
+    tab(terminal, &format!("twitcher check {home}/config/gr"), "/config/greeting.toml");
+    tab(terminal, "twitcher status --check=na", "--check=nagios");
+    tab(terminal, "twitcher status --color ne", "--color never");
 }
 
 #[test]
@@ -127,17 +175,17 @@ fn bash_completes_keys_behind_a_url() {
     let lines = "PS1='ready> '; source \"$SHARE/bash-completion/completions/twitcher\"";
     let start = format!("--rcfile {}", place.path("start").display());
     let terminal = place.shell("/bin/bash", "bash", &start, lines);
-    keys_are_completed(&terminal, &place.store());
+    keys_are_completed(&terminal, &place);
     // bash splits words also at what a key has.
     let with = format!("twitcher get --store {}", place.store());
     tab(&terminal, &format!("{with} /nginx/a:b"), &format!("{with} /nginx/a:b=c"));
     odd_keys_are_one_word(&terminal, &place.store(), &["", "'", "\"", "$'"]);
-    // A line feed, which only bash gets.
+    // A line feed, which only bash receives.
     good(&place.store(), &["put", "/c/new\nline", "is-line"]);
     for open in ["", "'", "\"", "$'"] {
         completes_to(&terminal, &format!("{with} {open}/c/ne"), "/c/ne", "is-line");
     }
-    // What several begin with.
+    // The common prefix of several keys.
     for key in ["/d/a b;1", "/d/a b;2"] {
         good(&place.store(), &["put", key, &format!("is-{}", &key[7..])]);
     }
@@ -145,10 +193,10 @@ fn bash_completes_keys_behind_a_url() {
         terminal.types(&format!("clear; {with} {open}/d/a"));
         terminal.until("the line", |screen| screen.trim_end().ends_with("/d/a"));
         terminal.press("Tab");
-        terminal.until("what both begin with", |screen| {
+        terminal.until("the common prefix", |screen| {
             screen.trim_end().ends_with(&format!("/d/a{between}{close}"))
         });
-        // There are two: nothing is chosen, and nothing is broken.
+        // There are two candidates: nothing is chosen, and nothing is broken.
         terminal.press("Tab");
         terminal.press("Tab");
         terminal.until("both", |screen| {
@@ -170,7 +218,7 @@ fn zsh_completes_keys_behind_a_url() {
         "PS1='ready> '; fpath=($SHARE/zsh/site-functions $fpath); autoload -Uz compinit; compinit -u -D";
     std::fs::write(place.path(".zshrc"), lines).unwrap();
     let terminal = place.shell("/usr/bin/zsh", "zsh", "--no-globalrcs", lines);
-    keys_are_completed(&terminal, &place.store());
+    keys_are_completed(&terminal, &place);
     odd_keys_are_one_word(&terminal, &place.store(), &["", "'"]);
 }
 
@@ -180,6 +228,34 @@ fn fish_completes_keys_behind_a_url() {
     let lines = "function fish_prompt; echo 'ready> '; end; set -g fish_greeting; set -g fish_autosuggestion_enabled 0";
     let start = format!("--init-command 'source {}'", place.path("start").display());
     let terminal = place.shell("/usr/bin/fish", "fish", &start, lines);
-    keys_are_completed(&terminal, &place.store());
+    keys_are_completed(&terminal, &place);
     odd_keys_are_one_word(&terminal, &place.store(), &["", "'"]);
+}
+
+#[test]
+fn bash_completes_odd_keys_of_every_command() {
+    let place = Place::new();
+    let lines = "PS1='ready> '; source \"$SHARE/bash-completion/completions/twitcher\"";
+    let start = format!("--rcfile {}", place.path("start").display());
+    every_command_gets_odd_keys_as_one_word(&place.shell("/bin/bash", "bash", &start, lines), &place);
+}
+
+#[test]
+fn zsh_completes_odd_keys_of_every_command() {
+    let place = Place::new();
+    let lines =
+        "PS1='ready> '; fpath=($SHARE/zsh/site-functions $fpath); autoload -Uz compinit; compinit -u -D";
+    std::fs::write(place.path(".zshrc"), lines).unwrap();
+    every_command_gets_odd_keys_as_one_word(
+        &place.shell("/usr/bin/zsh", "zsh", "--no-globalrcs", lines),
+        &place,
+    );
+}
+
+#[test]
+fn fish_completes_odd_keys_of_every_command() {
+    let place = Place::new();
+    let lines = "function fish_prompt; echo 'ready> '; end; set -g fish_greeting; set -g fish_autosuggestion_enabled 0";
+    let start = format!("--init-command 'source {}'", place.path("start").display());
+    every_command_gets_odd_keys_as_one_word(&place.shell("/usr/bin/fish", "fish", &start, lines), &place);
 }

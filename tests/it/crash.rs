@@ -1,4 +1,4 @@
-//! The daemon killed at the worst moments: adoption, recovery, and what was applied (P1, P3, ledger).
+//! The daemon killed at the worst moments: adoption, recovery, and the record of applied states (P1, P3, ledger).
 
 mod orphans;
 
@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 #[test]
-fn a_running_action_is_adopted_and_never_doubled() {
+fn a_running_action_is_adopted_and_not_started_twice() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     let out = daemon.path("out").display().to_string();
@@ -24,7 +24,7 @@ fn a_running_action_is_adopted_and_never_doubled() {
     daemon.put("/a", "2");
     daemon.run();
     let watch = daemon.until_watch("a", |watch| watch["state"] == "running");
-    assert_eq!(watch["running"][0]["pid"], pid, "the same process, adopted");
+    assert_eq!(watch["running"][0]["pid"], pid, "the same process must be adopted");
     daemon.until_watch("a", |watch| watch["version"].is_string());
     assert_eq!(daemon.read("out"), "start load 1\n", "nothing runs beside it");
     std::fs::write(&gate, "").unwrap();
@@ -33,12 +33,12 @@ fn a_running_action_is_adopted_and_never_doubled() {
     assert!(text.contains("2\nend"), "the newest state: {text}");
     daemon.until_converged("a");
     assert_eq!(daemon.read("out").matches("start").count(), 2);
-    // Its output went on through the death of the daemon, and was read again by the next.
+    // Its output continued through the death of the daemon, and the next daemon read it.
     daemon.until_file("log", |log| log.matches("last words").count() == 2);
 }
 
 #[test]
-fn a_run_that_died_with_the_daemon_is_repeated_as_a_recovery() {
+fn a_run_killed_with_the_daemon_is_repeated_as_a_recovery() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     let out = daemon.path("out").display().to_string();
@@ -59,7 +59,7 @@ fn a_run_that_died_with_the_daemon_is_repeated_as_a_recovery() {
 }
 
 #[test]
-fn changed_runs_only_what_was_not_applied() {
+fn run_on_load_changed_runs_only_unapplied_states() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     let out = daemon.path("out").display().to_string();
@@ -78,7 +78,7 @@ fn changed_runs_only_what_was_not_applied() {
 }
 
 #[test]
-fn a_stop_lets_actions_finish_and_ends_those_that_do_not() {
+fn a_stop_waits_for_actions_and_then_ends_them() {
     let mut daemon = Daemon::prepare("shutdown_grace = '1s'");
     daemon.put("/a", "1");
     let out = daemon.path("out").display().to_string();
@@ -107,7 +107,7 @@ fn a_second_daemon_on_the_same_state_is_refused() {
 }
 
 #[test]
-fn of_parallel_runs_an_older_one_that_ends_last_does_not_count_as_applied() {
+fn an_older_parallel_run_that_ends_last_does_not_count_as_applied() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "slow");
     let gate = daemon.path("gate").display().to_string();
@@ -124,7 +124,7 @@ fn of_parallel_runs_an_older_one_that_ends_last_does_not_count_as_applied() {
     std::fs::write(&gate, "").unwrap();
     let watch = daemon.until_runs("a", 2);
     assert_eq!(watch["applied"], watch["version"], "{watch}");
-    // What the older one was given is not applied: going back to it is a change, also across a restart.
+    // The older run's state does not count as applied: going back to it is a change, even after a restart.
     daemon.kill();
     daemon.put("/a", "slow");
     daemon.run();
@@ -132,7 +132,7 @@ fn of_parallel_runs_an_older_one_that_ends_last_does_not_count_as_applied() {
 }
 
 #[test]
-fn what_came_under_a_pause_is_applied_on_resume_also_across_a_restart() {
+fn a_change_during_a_pause_is_applied_on_resume_even_after_a_restart() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     let out = daemon.path("out").display().to_string();
@@ -150,7 +150,7 @@ fn what_came_under_a_pause_is_applied_on_resume_also_across_a_restart() {
 }
 
 #[test]
-fn a_process_that_only_says_that_it_is_a_run_is_not_adopted() {
+fn a_process_that_forges_the_variables_of_a_run_is_not_adopted() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     let out = daemon.path("out").display().to_string();
@@ -173,9 +173,9 @@ fn a_process_that_only_says_that_it_is_a_run_is_not_adopted() {
 }
 
 #[test]
-fn a_ledger_that_cannot_be_read_is_not_begun_anew() {
+fn an_unreadable_ledger_is_not_replaced() {
     let mut daemon = Daemon::start("", &[]);
-    // The ledger is written on a thread of its own, also the first time.
+    // A thread writes the ledger, including the first time.
     daemon.until_file("state/ledger", |text| text.ends_with('\n'));
     daemon.kill();
     let ledger = daemon.path("state/ledger");
@@ -188,7 +188,7 @@ fn a_ledger_that_cannot_be_read_is_not_begun_anew() {
 }
 
 #[test]
-fn a_running_action_is_adopted_also_where_the_ledger_was_lost() {
+fn a_running_action_is_adopted_even_if_the_ledger_was_lost() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     let (out, gate) = (daemon.path("out").display().to_string(), daemon.path("gate").display().to_string());
@@ -210,9 +210,9 @@ fn a_running_action_is_adopted_also_where_the_ledger_was_lost() {
     assert_eq!(daemon.read("out"), "start 1\nend\nstart 2\nend\n");
 }
 
-/// The same, and the watch looks at another key now: what runs for the old one ends first and is not repeated.
+/// The same, but the watch now has another key: the run for the old key ends first and is not repeated.
 #[test]
-fn an_action_of_another_key_is_waited_for_also_where_the_ledger_was_lost() {
+fn an_action_of_another_key_is_waited_for_even_if_the_ledger_was_lost() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     daemon.put("/b", "1");

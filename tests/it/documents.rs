@@ -1,4 +1,4 @@
-//! What `dump` and `load` promise on each kind of store: nothing is lost, and nothing of others is overwritten.
+//! `dump` and `load` on each kind of store: nothing is lost, and no concurrent change is overwritten.
 
 mod guard;
 
@@ -31,7 +31,7 @@ fn with_input(store: &str, args: &[&str], input: &[u8]) -> Output {
     command.output().unwrap()
 }
 
-/// Names that are hard for some language; which of them a store can hold is its own.
+/// Names that are hard for some syntax; each store can hold a subset of them.
 const ODD: [&str; 20] = [
     "", "base64", "null", "true", "1", "a.b", "a b", "\"", "'", "\n", "{}", "a: b", "é", "<<", "#", "\\",
     "=", ".x", "~", "\u{85}",
@@ -42,7 +42,7 @@ fn values(names: Vec<&'static str>) -> impl Strategy<Value = Values> {
         3 => "[a-c]{1,2}",
         1 => prop::sample::select(names).prop_map(str::to_owned),
     ];
-    // `//` at the end of a key would be its only segments without characters, which is no path.
+    // `//` at the end of a key would be two empty segments, which is no path.
     let path = prop::collection::vec(segment, 1..4)
         .prop_map(|segments| segments.join("/"))
         .prop_filter("told apart", |path| path != "/");
@@ -55,7 +55,7 @@ fn values(names: Vec<&'static str>) -> impl Strategy<Value = Values> {
     prop::collection::btree_map(path, value, 1..8)
 }
 
-/// Every key and value of a subtree survives the way into a document and back, in every language.
+/// Every key and value of a subtree survives a dump and a load in every syntax.
 fn nothing_is_lost(url: &str, values: impl Strategy<Value = Values>) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store = runtime.block_on(Store::connect(url)).unwrap();
@@ -92,21 +92,21 @@ fn nothing_is_lost(url: &str, values: impl Strategy<Value = Values>) {
 }
 
 #[test]
-fn nothing_is_lost_on_the_way_through_etcd() {
+fn a_dump_from_etcd_loads_without_loss() {
     nothing_is_lost(&Etcd::start().url(), values(ODD.to_vec()));
 }
 
 #[test]
-fn nothing_is_lost_on_the_way_through_zookeeper() {
+fn a_dump_from_zookeeper_loads_without_loss() {
     let held = ODD.iter().filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
     nothing_is_lost(&ZooKeeper::start().url(), values(held.copied().collect()));
 }
 
 #[test]
-fn nothing_is_lost_on_the_way_through_a_directory() {
+fn a_dump_from_a_directory_loads_without_loss() {
     let held = ODD.iter().filter(|name| !name.is_empty() && !name.starts_with('.'));
     let (_place, url) = directory();
-    // A file has nothing below it.
+    // A file has no children.
     let leaves = values(held.copied().collect()).prop_map(|mut values| {
         let paths: Vec<String> = values.keys().cloned().collect();
         values.retain(|path, _| !paths.iter().any(|other| other.starts_with(&format!("{path}/"))));
@@ -117,7 +117,7 @@ fn nothing_is_lost_on_the_way_through_a_directory() {
 
 /// A name that a store cannot hold is found before anything is written.
 #[test]
-fn what_a_store_cannot_hold_is_refused_as_a_whole() {
+fn a_document_that_a_store_cannot_hold_is_refused_as_a_whole() {
     let server = ZooKeeper::start();
     let (_place, dir) = directory();
     let long = format!("a: 1\n\"{}\": 2\n", "x".repeat(300));
@@ -125,7 +125,7 @@ fn what_a_store_cannot_hold_is_refused_as_a_whole() {
         (&dir, "a: 1\n.hidden: 2\n", "begins with a dot"),
         (&dir, "a: 1\n\"..\": {b: 2}\n", "begins with a dot"),
         (&dir, long.as_str(), "at most 255 bytes"),
-        (&dir, "a: 1\nb: {\"\": own, c: 2}\n", "a file has nothing below it"),
+        (&dir, "a: 1\nb: {\"\": own, c: 2}\n", "a file cannot have children"),
         (&server.url(), "a: 1\n\"..\": {b: 2}\n", "no `.` and `..`"),
         (&server.url(), "a: 1\n\"b\\nc\": 2\n", "U+000A"),
         (&server.url(), "a: 1\n\"😀\": 2\n", "U+1F600"),
@@ -139,9 +139,9 @@ fn what_a_store_cannot_hold_is_refused_as_a_whole() {
     }
 }
 
-/// A node without a value exists in `ZooKeeper` alone; elsewhere it is said that it was left out.
+/// Only `ZooKeeper` has nodes without a value; elsewhere the omission is reported.
 #[test]
-fn nodes_without_a_value_are_made_or_said() {
+fn nodes_without_a_value_are_created_or_reported() {
     let (etcd, server, (_place, dir)) = (Etcd::start(), ZooKeeper::start(), directory());
     for (url, said, listed) in [
         (etcd.url(), "1 without a value, which this store does not keep", "b\n"),
@@ -175,8 +175,8 @@ fn a_value_that_is_too_large_is_named() {
     }
 }
 
-/// The top of a store is always there, and `/zookeeper` is the server's own: neither is in the way of a whole store
-/// that is replaced, deleted or taken elsewhere.
+/// The root of a store always exists, and `/zookeeper` belongs to the server: neither prevents replacing, deleting or
+/// copying a whole store.
 #[test]
 fn a_whole_store_is_replaced_and_deleted() {
     let (etcd, server, (_place, dir)) = (Etcd::start(), ZooKeeper::start(), directory());
@@ -191,7 +191,7 @@ fn a_whole_store_is_replaced_and_deleted() {
         assert_eq!(load(b"a: {b: 1}\nc: 2\n"), r#"{"a":{"b":"1"},"c":"2"}"#, "{url}");
         assert_eq!(load(b"c: 3\n"), r#"{"c":"3"}"#, "{url}");
         good(&url, &["del", "/", "--tree", "--yes"]);
-        // Made and deleted again with it, where it is a node.
+        // Created and deleted with it, if it is a node.
         if !url.contains("chroot") {
             assert_eq!(good(&url, &["dump", "/"]), "{}\n", "{url}");
         }
@@ -200,9 +200,9 @@ fn a_whole_store_is_replaced_and_deleted() {
     assert!(good(&server.url(), &["dump", "/zookeeper"]).contains("quota"));
 }
 
-/// A directory cannot have a value and something below it: what `--replace` deletes makes room first.
+/// A directory cannot have both a value and children: the deletions of `--replace` make room first.
 #[test]
-fn a_file_becomes_a_directory_and_a_directory_a_file() {
+fn replace_turns_a_file_into_a_directory_and_back() {
     let (_place, dir) = directory();
     let load = |document: &[u8], args: &[&str]| {
         with_input(&dir, &[["load", "-"].as_slice(), args].concat(), document)
@@ -218,14 +218,14 @@ fn a_file_becomes_a_directory_and_a_directory_a_file() {
     let output = load(b"a: 1\nd: {e: 2}\n", &["--replace"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(good(&dir, &["dump", "/"]), "a: \"1\"\nd:\n  e: \"2\"\n");
-    // What cannot be is found before anything is deleted.
+    // An impossible change is found before anything is deleted.
     let output = load(b"a: {\"\": 1, b: 2}\n", &["--replace"]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("a file has nothing below it") && said.contains("nothing was changed"), "{said}");
+    assert!(said.contains("a file cannot have children") && said.contains("nothing was changed"), "{said}");
     assert_eq!(good(&dir, &["dump", "/"]), "a: \"1\"\nd:\n  e: \"2\"\n");
 }
 
-/// A document that takes so long to load that it can be stopped in the middle.
+/// A document that takes long enough to load that it can be interrupted.
 fn many() -> (tempfile::TempDir, std::path::PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("many.yaml");
@@ -234,9 +234,9 @@ fn many() -> (tempfile::TempDir, std::path::PathBuf) {
     (place, file)
 }
 
-/// Ctrl-C in the middle of a load tells how far it came.
+/// Ctrl-C in the middle of a load reports how far it got.
 #[test]
-fn what_an_interrupted_load_has_done_is_said() {
+fn an_interrupted_load_reports_what_it_has_done() {
     let etcd = Etcd::start();
     let (_place, file) = many();
     let args = ["load", file.to_str().unwrap(), "--at", "/top", "--timeout", "60s"];
@@ -245,30 +245,30 @@ fn what_an_interrupted_load_has_done_is_said() {
     etcd.freeze();
     load.signal(nix::sys::signal::Signal::SIGINT);
     assert_eq!(load.code(), Some(130));
-    assert!(load.err().contains("; what was made before it stays: "), "{}", load.err());
+    assert!(load.err().contains("; the changes before it are kept: "), "{}", load.err());
     assert!(load.err().contains(" of 20000 changes, the last to /top/k"), "{}", load.err());
     etcd.thaw();
 }
 
-/// On a terminal a bar shows how far it is; it makes room for what is said of a store that goes away.
+/// A progress bar on a terminal, which is cleared for messages about a lost store.
 #[test]
-fn long_work_has_a_bar_on_a_terminal() {
+fn a_long_load_shows_a_progress_bar_on_a_terminal() {
     let mut etcd = Etcd::start();
     let (_place, file) = many();
-    // What follows keeps tmux from writing over it that the command has ended.
+    // Keeps tmux from printing over it that the command has ended.
     let command = format!("{} load {} --at /top --timeout 60s; cat", program().display(), file.display());
     let terminal = Terminal::start((500, 20), &command, &[("TWITCHER_STORE", &etcd.url())]);
     terminal.shows("/20000 █");
     etcd.kill();
     let screen = terminal.shows("twitcher: ");
-    assert!(screen.contains("what was made before it stays: "), "{screen}");
+    assert!(screen.contains("the changes before it are kept: "), "{screen}");
     assert!(screen.contains("; whether the next 128 changes, up to /top/k"), "{screen}");
     assert!(screen.contains(", were made is not known; `--dry-run` shows what is left"), "{screen}");
     assert!(!screen.contains('█'), "{screen}");
 }
 
-/// What is changed between the reading of a key and its writing is a conflict, in every store. The change is made
-/// while the question of `del --tree` waits for its answer, after everything was read.
+/// A change between the reading of a key and its writing is a conflict, in every store. The change is made while the
+/// question of `del --tree` waits for its answer, after everything was read.
 fn a_change_made_in_between_is_a_conflict(url: &str) {
     for path in ["/c/a", "/c/b"] {
         good(url, &["put", path, "old"]);
@@ -280,21 +280,21 @@ fn a_change_made_in_between_is_a_conflict(url: &str) {
     terminal.types("y");
     terminal.press("Enter");
     let screen = terminal.shows("status ");
-    assert!(screen.contains("status 1") && screen.contains("was changed by somebody else"), "{screen}");
+    assert!(screen.contains("status 1") && screen.contains("was changed meanwhile"), "{screen}");
     assert_eq!(good(url, &["get", "/c/b"]), "new");
 }
 
 #[test]
-fn a_change_made_in_between_is_a_conflict_in_etcd() {
+fn a_concurrent_change_is_a_conflict_in_etcd() {
     a_change_made_in_between_is_a_conflict(&Etcd::start().url());
 }
 
 #[test]
-fn a_change_made_in_between_is_a_conflict_in_zookeeper() {
+fn a_concurrent_change_is_a_conflict_in_zookeeper() {
     a_change_made_in_between_is_a_conflict(&ZooKeeper::start().url());
 }
 
 #[test]
-fn a_change_made_in_between_is_a_conflict_in_a_directory() {
+fn a_concurrent_change_is_a_conflict_in_a_directory() {
     a_change_made_in_between_is_a_conflict(&directory().1);
 }

@@ -24,7 +24,7 @@ fn a_started_or_healed_proxy_accepts_and_a_cut_one_refuses() {
 }
 
 #[test]
-fn a_port_that_is_claimed_or_listened_on_is_not_claimed() {
+fn a_port_in_use_is_not_claimed() {
     let port = Port::claim();
     assert!(Port::claim_number(port.number()).is_none(), "it is claimed");
     let number = port.number();

@@ -1,5 +1,5 @@
 //! The log's destinations with real sockets and pipes: what arrives, and that no reader blocks the program.
-#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+#![expect(clippy::unwrap_used, reason = "this file is tests only")]
 
 mod server;
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::subscriber::with_default;
 use twitcher::internals::log::{self, Destination, LogLevel, Settings};
 
-/// Libraries are logged from `error` on only, so the tests speak as one of our modules.
+/// Libraries are logged from `error` on only, so the tests log as one of our modules.
 const OURS: &str = "twitcher::tests";
 const PATIENCE: Duration = crate::fixture::server::LONG;
 
@@ -37,7 +37,7 @@ fn receive(socket: &UnixDatagram) -> String {
     String::from_utf8(buffer[..length].to_vec()).unwrap()
 }
 
-/// Logs this many messages; how long that took.
+/// Logs this many messages; returns how long that took.
 fn flood(lines: usize) -> Duration {
     let start = Instant::now();
     for number in 0..lines {
@@ -47,7 +47,7 @@ fn flood(lines: usize) -> Duration {
 }
 
 #[test]
-fn syslog_gets_one_line_with_the_fields() {
+fn syslog_gets_one_line_with_fields() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let reader = listen(&path);
@@ -67,7 +67,7 @@ fn syslog_gets_one_line_with_the_fields() {
 }
 
 #[test]
-fn journald_gets_fields() {
+fn journald_gets_every_field() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let reader = listen(&path);
@@ -93,7 +93,7 @@ fn journald_gets_fields() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_blocks_nobody_and_is_told_how_much_it_missed() {
+fn a_stuck_reader_blocks_no_caller_and_learns_how_much_it_missed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let reader = listen(&path);
@@ -102,7 +102,7 @@ fn a_reader_that_does_not_read_blocks_nobody_and_is_told_how_much_it_missed() {
     assert!(took < PATIENCE, "{took:?}");
     let lost = guard.lost();
     assert!((50_000..100_000).contains(&lost), "{lost}");
-    // It reads again: the rest arrives, and how much was lost.
+    // It reads again: the rest arrives, and the number of lost messages.
     let mut arrived = 0;
     let told = loop {
         let line = receive(&reader);
@@ -126,7 +126,7 @@ fn a_reader_that_does_not_read_blocks_nobody_and_is_told_how_much_it_missed() {
 }
 
 #[test]
-fn a_log_daemon_that_starts_late_or_again_gets_the_messages_that_waited() {
+fn a_log_daemon_that_starts_late_or_restarts_gets_the_queued_messages() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let (subscriber, _guard) = log::subscriber(&settings(Destination::Syslog, &path));
@@ -138,7 +138,7 @@ fn a_log_daemon_that_starts_late_or_again_gets_the_messages_that_waited() {
             tracing::info!(target: OURS, "{round}, with somebody there");
             assert!(receive(&reader).ends_with(&format!("{round}, with somebody there")));
             drop(reader);
-            // Once the socket's file stays without a reader (ECONNREFUSED), else it is removed (ENOENT).
+            // Once the socket's file stays without a reader (ECONNREFUSED), once it is removed (ENOENT).
             if round == "first" {
                 tracing::info!(target: OURS, "refused");
                 std::fs::remove_file(&path).unwrap();
@@ -152,7 +152,7 @@ fn a_log_daemon_that_starts_late_or_again_gets_the_messages_that_waited() {
 }
 
 #[test]
-fn a_change_of_destination_and_level_takes_effect_at_once_even_if_the_old_reader_is_dead() {
+fn a_new_destination_and_level_take_effect_even_if_the_old_reader_is_dead() {
     let directory = tempfile::tempdir().unwrap();
     let (dead, alive) = (directory.path().join("dead"), directory.path().join("alive"));
     let reader = listen(&alive);
@@ -169,7 +169,7 @@ fn a_change_of_destination_and_level_takes_effect_at_once_even_if_the_old_reader
 }
 
 #[test]
-fn a_dead_reader_does_not_delay_the_end_of_the_program() {
+fn a_dead_reader_does_not_delay_exit() {
     let directory = tempfile::tempdir().unwrap();
     let (subscriber, guard) = log::subscriber(&settings(Destination::Syslog, &directory.path().join("none")));
     with_default(subscriber, || tracing::info!(target: OURS, "for nobody"));
@@ -181,7 +181,7 @@ fn a_dead_reader_does_not_delay_the_end_of_the_program() {
 const INNER: &str = "TWITCHER_TEST_STDERR";
 
 #[test]
-fn standard_error_gets_text_or_json_and_an_unread_pipe_blocks_nobody() {
+fn standard_error_gets_text_or_json_and_an_unread_pipe_blocks_no_caller() {
     if let Ok(how) = std::env::var(INNER) {
         let destination: Destination = how.split(' ').next().unwrap().parse().unwrap();
         let guard = log::init(&settings(destination.clone(), Path::new("/nonexistent"))).unwrap();
@@ -201,7 +201,7 @@ fn standard_error_gets_text_or_json_and_an_unread_pipe_blocks_nobody() {
         Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "logging::standard_error_gets_text_or_json_and_an_unread_pipe_blocks_nobody",
+                "logging::standard_error_gets_text_or_json_and_an_unread_pipe_blocks_no_caller",
                 "--nocapture",
             ])
             .env(INNER, how)
@@ -227,7 +227,7 @@ fn standard_error_gets_text_or_json_and_an_unread_pipe_blocks_nobody() {
 
     assert!(written("stderr panic").contains("a bug in twitcher: on purpose"));
 
-    // Nobody reads the pipe until the program has ended.
+    // The pipe is not read until the program has ended.
     let mut unread = start("stderr unread");
     let said: Vec<String> =
         BufReader::new(unread.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
@@ -237,4 +237,48 @@ fn standard_error_gets_text_or_json_and_an_unread_pipe_blocks_nobody() {
     let mut rest = Vec::new();
     unread.stderr.take().unwrap().read_to_end(&mut rest).unwrap();
     assert!(rest.starts_with(b"20"), "what fitted into the pipe was written");
+}
+
+/// Whatever an action prints, its lines have a stream and none of the fields of the daemon's own lines.
+#[test]
+fn a_line_of_output_has_its_stream_and_cannot_be_taken_for_the_daemons_own() {
+    use crate::fixture::daemon::{Daemon, until};
+    let forged = "succeeded after 0.001 s (load, version 1, attempt 1)";
+    let watch =
+        format!("[[watch]]\nkey = '/a'\naction = \"echo '{forged}'; echo oops >&2; printf cut >&2\"\n");
+    for form in ["stderr", "json"] {
+        let mut daemon = Daemon::prepare("");
+        let settings = daemon.read("config/twitcher.conf").replace("\"stderr\"", &format!("\"{form}\""));
+        std::fs::write(daemon.path("config/twitcher.conf"), settings).unwrap();
+        daemon.put("/a", "1");
+        daemon.write("a.toml", &watch);
+        daemon.run();
+        daemon.until_runs("a", 1);
+        let log = until("the end in the log", || {
+            let log = daemon.log();
+            let ended = |line: &str| line.contains("outcome") && line.contains("succeeded");
+            log.lines().any(ended).then_some(log)
+        });
+        if form == "stderr" {
+            for line in [&format!("a stdout: {forged} [run="), "a stderr: oops [run=", "a stderr: cut [run="]
+            {
+                assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+            }
+            assert_eq!(log.matches(" a: succeeded after ").count(), 1, "{log}");
+            continue;
+        }
+        let lines: Vec<serde_json::Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+        let of_output: Vec<_> = lines.iter().filter(|line| !line["stream"].is_null()).collect();
+        let mut said: Vec<(&str, &str)> = of_output
+            .iter()
+            .map(|line| (line["stream"].as_str().unwrap(), line["message"].as_str().unwrap()))
+            .collect();
+        said.sort_unstable();
+        assert_eq!(said, [("stderr", "cut"), ("stderr", "oops"), ("stdout", forged)]);
+        for line in of_output {
+            assert!(line["outcome"].is_null() && line["watch"] == "a" && line["run"].is_string(), "{line}");
+        }
+        assert_eq!(lines.iter().filter(|line| line["outcome"] == "succeeded").count(), 1, "{log}");
+    }
 }

@@ -1,4 +1,4 @@
-//! One set of files for many machines: names in keys, defaults, hosts, disabled watches.
+//! One set of files for many machines: variables in keys, defaults, hosts, disabled watches.
 
 use std::process::Output;
 
@@ -6,7 +6,7 @@ use crate::fixture::daemon::Daemon;
 
 const CONF: &str = "host = 'web-17'\n[vars]\nrole = 'web'\nunused = 'x y'\n[defaults]\nretries = 0";
 
-/// A watch that writes what it is told of its machine and key.
+/// A watch whose action writes its machine and key.
 fn watch(daemon: &Daemon, lines: &str) -> String {
     let out = daemon.path("out").display().to_string();
     format!(
@@ -15,7 +15,7 @@ fn watch(daemon: &Daemon, lines: &str) -> String {
 }
 
 #[test]
-fn names_stand_for_what_the_machine_is() {
+fn variables_expand_to_the_values_of_the_machine() {
     let mut daemon = Daemon::prepare(CONF);
     daemon.put("/web/web-17", "1");
     daemon.write("a.toml", &watch(&daemon, "name='a'\nkey='/${role}/${host}'\nenv={PLACE='${unused}'}"));
@@ -31,7 +31,7 @@ fn names_stand_for_what_the_machine_is() {
 }
 
 #[test]
-fn a_name_that_only_the_environment_shows_is_told_to_the_next_run() {
+fn a_changed_variable_reaches_the_environment_of_the_next_run() {
     let mut daemon = Daemon::prepare(CONF);
     daemon.put("/a", "1");
     daemon.write("a.toml", &watch(&daemon, "name='a'\nkey='/a'"));
@@ -47,7 +47,7 @@ fn a_name_that_only_the_environment_shows_is_told_to_the_next_run() {
 }
 
 #[test]
-fn a_watch_for_other_hosts_is_not_there() {
+fn a_watch_for_other_hosts_is_not_loaded() {
     let mut daemon = Daemon::prepare(CONF);
     daemon.put("/a", "1");
     let here = watch(&daemon, "name='here'\nkey='/a'\nhosts=['web-*']");
@@ -62,14 +62,14 @@ fn a_watch_for_other_hosts_is_not_there() {
     assert!(checked.ends_with("1 file is not for this host, web-17\n"), "{checked}");
     assert!(!checked.contains("there.toml"), "{checked}");
     assert!(daemon.say(&["check", "-v"]).contains("there.toml: not for this host\n"));
-    // The host is renamed: another watch.
+    // The host is renamed: now another watch applies.
     std::fs::write(daemon.path("config/local.conf"), "host = 'db-1'\n").unwrap();
     daemon.say(&["reload"]);
     daemon.until_converged("there");
 }
 
 #[test]
-fn a_check_for_another_host_needs_nothing_of_this_one() {
+fn check_for_another_host_ignores_this_machine() {
     let daemon = Daemon::prepare(CONF);
     let lines = "key='/${rack}'\nuid='only-there'\nhosts=['db-*']";
     daemon.write("there.toml", &watch(&daemon, lines));
@@ -116,7 +116,7 @@ fn a_disabled_watch_is_shown_and_does_nothing() {
 }
 
 #[test]
-fn a_changed_default_reloads_only_the_watches_that_it_means_something_for() {
+fn a_changed_default_reloads_only_the_affected_watches() {
     let mut daemon = Daemon::prepare(CONF);
     let out = daemon.path("out").display().to_string();
     for name in ["own", "inherits"] {
@@ -138,7 +138,7 @@ fn a_changed_default_reloads_only_the_watches_that_it_means_something_for() {
     assert_eq!(told["changed"], serde_json::json!(["inherits"]), "{told}");
     daemon.until_runs("inherits", 2);
     assert_eq!(daemon.watch("own")["runs"], 1, "it kept its history and was not run again");
-    // A wrong default is told with its place, and changes nothing.
+    // An invalid default is reported with its position, and changes nothing.
     std::fs::write(daemon.path("config/twitcher.conf"), conf.replace("retries = 0", "retires = 0")).unwrap();
     let refused = daemon.ask(&["reload"]);
     let refused =
@@ -151,10 +151,9 @@ fn a_changed_default_reloads_only_the_watches_that_it_means_something_for() {
     assert_eq!(daemon.read("out").lines().count(), 3);
 }
 
-/// Two watches of one mutex write down when they start and end. The daemon is killed while one runs and the other
-/// waits.
+/// Two watches with one mutex record when they start and end. The daemon is killed while one runs and the other waits.
 #[test]
-fn runs_of_one_mutex_never_overlap_also_when_the_daemon_is_killed() {
+fn runs_with_one_mutex_never_overlap_even_if_the_daemon_is_killed() {
     let mut daemon = Daemon::prepare("");
     let (out, gate) = (daemon.path("out").display().to_string(), daemon.path("gate").display().to_string());
     for name in ["a", "b"] {

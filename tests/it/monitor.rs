@@ -1,4 +1,4 @@
-//! `twitcher monitor` and the completion of keys, as they are typed, against each kind of store.
+//! `twitcher monitor` and the completion of keys, on the command line, against each kind of store.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ fn events(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Writes a key until a monitor that was just started sees it: from then on it sees everything.
+/// Writes a key until a monitor that was just started prints it: from then on it sees everything.
 fn wake(store: &str, monitor: &Program) {
     let mut number = 0;
     until("the monitor to look", || {
@@ -50,12 +50,12 @@ fn changes_are_told(store: &str) {
 }
 
 #[test]
-fn changes_of_etcd_are_told() {
+fn monitor_prints_changes_of_etcd() {
     changes_are_told(&Etcd::start().url());
 }
 
 #[test]
-fn changes_of_zookeeper_are_told() {
+fn monitor_prints_changes_of_zookeeper() {
     let server = ZooKeeper::start();
     changes_are_told(&server.url());
     let output = run(&server.url(), &["monitor", "/m", "--from", "-3"]);
@@ -67,12 +67,12 @@ fn changes_of_zookeeper_are_told() {
 }
 
 #[test]
-fn changes_of_a_directory_are_told() {
+fn monitor_prints_changes_of_a_directory() {
     let place = tempfile::tempdir().unwrap();
     changes_are_told(&format!("dir://{}", place.path().display()));
 }
 
-/// What is shown as the version of a write is that of the key, which a write can demand.
+/// The printed version of a write is that of the key, which a write can require.
 fn versions_are_those_of_the_keys(store: &str) {
     let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
     wake(store, &monitor);
@@ -90,23 +90,23 @@ fn versions_are_those_of_the_keys(store: &str) {
 }
 
 #[test]
-fn versions_of_etcd_are_those_of_the_keys() {
+fn monitor_prints_the_versions_of_keys_in_etcd() {
     versions_are_those_of_the_keys(&Etcd::start().url());
 }
 
 #[test]
-fn versions_of_zookeeper_are_those_of_the_keys() {
+fn monitor_prints_the_versions_of_keys_in_zookeeper() {
     versions_are_those_of_the_keys(&ZooKeeper::start().url());
 }
 
 #[test]
-fn versions_of_a_directory_are_those_of_the_keys() {
+fn monitor_prints_the_versions_of_keys_in_a_directory() {
     let place = tempfile::tempdir().unwrap();
     versions_are_those_of_the_keys(&format!("dir://{}", place.path().display()));
 }
 
 #[test]
-fn what_is_written_again_is_told_and_what_is_not_is_not() {
+fn a_rewrite_of_the_same_value_is_printed_and_no_other_key() {
     let server = ZooKeeper::start();
     let store = &server.url();
     let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
@@ -118,7 +118,7 @@ fn what_is_written_again_is_told_and_what_is_not_is_not() {
     waits(&monitor, 1);
     good(store, &["put", "/m/leaf", ""]);
     waits(&monitor, 2);
-    // A node with children and without a value is shown otherwise than a leaf, and nobody wrote it.
+    // A node with children and without a value is shown differently from a leaf; that is not a write.
     good(store, &["put", "/m/leaf/child", "c"]);
     waits(&monitor, 3);
     good(store, &["del", "/m/leaf/child"]);
@@ -148,13 +148,13 @@ fn a_key_that_the_store_cannot_hold_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_read_is_said_until_it_can_be() {
+fn an_unreadable_key_is_reported_until_it_becomes_readable() {
     let place = tempfile::tempdir().unwrap();
     let store = &format!("dir://{}", place.path().display());
     let looped = place.path().join("m");
     std::os::unix::fs::symlink("m", &looped).unwrap();
     let mut monitor = Program::start(store, &["monitor", "/m", "--json"]);
-    monitor.complains("/m cannot be watched, and is waited for: ");
+    monitor.complains("/m cannot be watched, waiting for it: ");
     std::fs::remove_file(&looped).unwrap();
     monitor.complains("/m can be watched again");
     wake(store, &monitor);
@@ -164,7 +164,7 @@ fn what_cannot_be_read_is_said_until_it_can_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_may_not_be_read_is_said() {
+async fn a_denied_node_is_reported() {
     use zookeeper_client::{Acls, CreateMode};
     let server = ZooKeeper::start();
     let client = server.client().await;
@@ -172,13 +172,13 @@ async fn a_node_that_may_not_be_read_is_said() {
     let private = CreateMode::Persistent.with_acls(Acls::creator_all());
     client.create("/private", b"", &private).await.unwrap();
     let monitor = Program::start(&server.url(), &["monitor", "/"]);
-    tokio::task::block_in_place(|| monitor.complains("/ cannot be watched, and is waited for: "));
+    tokio::task::block_in_place(|| monitor.complains("/ cannot be watched, waiting for it: "));
     client.delete("/private", None).await.unwrap();
     tokio::task::block_in_place(|| monitor.complains("/ can be watched again"));
 }
 
 #[test]
-fn a_revision_that_is_to_come_is_said_and_what_comes_is_told() {
+fn a_future_revision_is_reported_and_later_changes_are_printed() {
     let etcd = Etcd::start();
     let store = &etcd.url();
     good(store, &["put", "/m/a", "one"]);
@@ -186,7 +186,7 @@ fn a_revision_that_is_to_come_is_said_and_what_comes_is_told() {
     monitor.complains("revision 9000 is to come: the store is at 2, and what changes from now on is told");
     good(store, &["put", "/m/a", "two"]);
     monitor.says(r#""value":"two""#);
-    // The next one is no mistake.
+    // The next revision is not a mistake.
     let mut next = Program::start(store, &["monitor", "/m", "--json", "--from", "4"]);
     good(store, &["put", "/m/a", "three"]);
     next.says(r#""value":"three""#);
@@ -194,7 +194,7 @@ fn a_revision_that_is_to_come_is_said_and_what_comes_is_told() {
 }
 
 #[test]
-fn a_terminal_is_told_what_is_watched() {
+fn monitor_says_on_a_terminal_what_it_watches() {
     let etcd = Etcd::start();
     let command = format!("{} monitor /m", program().display());
     let terminal = Terminal::start((80, 10), &command, &[("TWITCHER_STORE", &etcd.url())]);
@@ -202,7 +202,7 @@ fn a_terminal_is_told_what_is_watched() {
 }
 
 #[test]
-fn the_past_is_told_as_far_as_etcd_remembers() {
+fn monitor_prints_past_changes_as_far_as_etcd_keeps_them() {
     let etcd = Etcd::start();
     let store = &etcd.url();
     for number in 1..=10 {
@@ -240,9 +240,9 @@ fn the_past_is_told_as_far_as_etcd_remembers() {
     assert_eq!(events(&compacted.out()).len(), 4);
 }
 
-/// etcd tells a long past in several batches; what comes last in it are deletions, of which no key tells.
+/// etcd sends a long history in several batches; its last changes are deletions, which no existing key shows.
 #[test]
-fn the_newest_changes_are_the_last_of_a_long_past() {
+fn monitor_prints_the_newest_changes_of_a_long_history() {
     let etcd = Etcd::start();
     let store = &etcd.url();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -261,7 +261,7 @@ fn the_newest_changes_are_the_last_of_a_long_past() {
     newest.says("1499");
     let expected = ["1497", "1498", "1499"].map(|number| format!("delete /m/{number} null"));
     assert_eq!(events(&newest.out()), expected);
-    // All that exists is older than what is known.
+    // Every existing key is older than the oldest known revision.
     etcd.ctl(&["compact", "3003"]);
     let mut forgotten = Program::start(store, &["monitor", "/m", "--json", "--from", "-3"]);
     forgotten.complains("etcd was compacted: only 0 changes are known");
@@ -271,7 +271,7 @@ fn the_newest_changes_are_the_last_of_a_long_past() {
 }
 
 #[test]
-fn no_change_is_lost_or_doubled_by_a_new_connection() {
+fn no_change_is_lost_or_repeated_by_a_reconnect() {
     let mut etcd = Etcd::start();
     let store = &etcd.url();
     let mut monitor = Program::start(store, &["monitor", "/m", "--json", "--from", "1"]);
@@ -285,7 +285,7 @@ fn no_change_is_lost_or_doubled_by_a_new_connection() {
     monitor.says("v30");
     let expected: Vec<String> = (1..=30).map(|number| format!("put /m/k v{number}")).collect();
     assert_eq!(events(&monitor.out()), expected);
-    // A store that lost its past has a new one.
+    // A store that lost its history has a new one.
     etcd.wipe();
     monitor.complains("the store was restored or replaced");
     good(store, &["put", "/m/k", "anew"]);
@@ -310,7 +310,7 @@ fn lines_are_cut_to_the_width() {
 }
 
 #[test]
-fn a_monitor_that_nobody_reads_ends_quietly() {
+fn monitor_exits_quietly_on_a_closed_pipe() {
     let etcd = Etcd::start();
     let store = etcd.url();
     good(&store, &["put", "/m/a", "1"]);
@@ -327,7 +327,7 @@ fn a_monitor_that_nobody_reads_ends_quietly() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_said() {
+fn an_unreachable_store_is_reported() {
     let port = crate::fixture::port::Port::claim();
     let store = format!("etcd://127.0.0.1:{port}");
     let output = run(&store, &["monitor", "/m", "--timeout", "2s"]);
@@ -364,7 +364,7 @@ fn tab_completes_keys_and_stores() {
 }
 
 #[test]
-fn bash_asks_the_program() {
+fn bash_gets_its_completions_from_the_program() {
     let place = tempfile::tempdir().unwrap();
     let store = format!("dir://{}", place.path().display());
     good(&store, &["put", "/nginx", "v"]);

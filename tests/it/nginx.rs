@@ -1,5 +1,5 @@
-//! nginx's configuration follows a tree of keys: the command of the README and of `--help`, and the example of the
-//! package, as they stand there, with a real nginx.
+//! nginx's configuration follows a tree of keys: the command of the README and of `--help`, and the packaged example,
+//! word for word, with a real nginx.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ const NGINX: &str = "/usr/sbin/nginx";
 const README: &str = include_str!("../../README.md");
 const EXAMPLE: &str = include_str!("../../etc/examples/nginx.toml");
 
-/// Makes a configuration of what stands on standard input, beside the old one, and puts it in its place.
+/// Renders standard input to a configuration beside the old one, and renames it into place.
 const REGENERATE: &str = r#"#!/bin/sh
 set -eu
 python3 -c '
@@ -32,7 +32,7 @@ for path, answer in sorted(json.load(sys.stdin).items()):
 mv locations.new locations.conf
 "#;
 
-/// Ended in good order, however the test ends: a master that is killed leaves its workers behind.
+/// Stopped gracefully, however the test ends: a master that is killed leaves its workers behind.
 struct Nginx(Server);
 
 impl Drop for Nginx {
@@ -45,7 +45,7 @@ impl Drop for Nginx {
     }
 }
 
-/// An nginx that serves what `inside` says, on a machine where `nginx` means this one.
+/// An nginx that serves the configuration `inside`, on a machine where the command `nginx` refers to it.
 fn nginx(machine: &Machine, place: &Path, inside: &str) -> Nginx {
     assert!(Path::new(NGINX).exists(), "{NGINX} is missing: apt-get install nginx-light");
     let mut text = String::new();
@@ -64,7 +64,7 @@ fn nginx(machine: &Machine, place: &Path, inside: &str) -> Nginx {
     Nginx(Server::start(NGINX, &args, &place.join("nginx.log")))
 }
 
-/// The whole answer, so that a refusal shows, too.
+/// The whole response, so that a refusal shows too.
 fn answer(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
@@ -73,7 +73,7 @@ fn answer(port: u16, path: &str) -> Option<String> {
     Some(text)
 }
 
-/// Waits until nginx answers with this.
+/// Waits until nginx responds with this.
 fn serves(port: u16, path: &str, what: &str) {
     until(what, || answer(port, path).filter(|answer| answer.contains(what)));
 }
@@ -97,7 +97,7 @@ fn nginx_follows_its_keys(store: &str) {
     serves(port.number(), "/", "404");
 
     good(store, &["put", "/nginx/hello", "first"]);
-    // What is ended with the test is the command itself and not a shell around it.
+    // The test stops the command itself, not a shell around it.
     let mut shell = machine.shell(&format!("exec {}", command()));
     shell.env("TWITCHER_STORE", store);
     let watch = Program::start_command(shell);
@@ -122,9 +122,9 @@ fn nginx_follows_its_keys_in_a_directory() {
     nginx_follows_its_keys(&format!("dir://{}", keys.path().display()));
 }
 
-/// The example that comes with the package, with places of this test for those of a machine.
+/// The packaged example, with paths of this test instead of those of a machine.
 #[test]
-fn the_example_writes_the_upstreams() {
+fn the_packaged_example_writes_the_upstreams() {
     let mut daemon = Daemon::prepare("");
     let place = daemon.place.path().to_owned();
     let machine = Machine::new(&place).with("/etc/nginx", place.display());
@@ -150,7 +150,7 @@ fn the_example_writes_the_upstreams() {
     daemon.until_converged("nginx-upstream");
     serves(front.number(), "/", "second");
 
-    // A file that nginx refuses does not take the place of the good one.
+    // A file that nginx refuses does not replace the good one.
     let good = std::fs::read_to_string(place.join("conf.d/upstream.conf")).unwrap();
     daemon.put("/nginx/upstream/web2", "no such server;;");
     daemon.until_watch("nginx-upstream", |watch| watch["failures"].as_u64() > Some(0));

@@ -1,8 +1,11 @@
-//! What an operator asks of a running daemon, and what it answers.
+//! Requests of an operator to a running daemon, and the answers.
 
 mod crowds;
+mod dry_run;
 mod escapes;
 mod explain;
+mod history;
+mod slips;
 mod status;
 mod wait;
 
@@ -16,7 +19,7 @@ use crate::fixture::daemon::{Daemon, until};
 const WATCH: &str = "[[watch]]\nkey = '/a'\naction = 'cat; echo $TWITCHER_REASON'\n";
 
 #[test]
-fn trigger_runs_now_and_history_tells() {
+fn trigger_runs_the_action_now_and_history_shows_it() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "x\n");
     daemon.write("a.toml", WATCH);
@@ -36,7 +39,7 @@ fn trigger_runs_now_and_history_tells() {
 }
 
 #[test]
-fn a_paused_watch_starts_nothing_also_across_a_restart_and_resumes_with_the_newest() {
+fn a_paused_watch_starts_nothing_even_after_a_restart_and_resumes_with_the_newest_state() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1\n");
     daemon.write("a.toml", WATCH);
@@ -56,14 +59,14 @@ fn a_paused_watch_starts_nothing_also_across_a_restart_and_resumes_with_the_newe
     daemon.until_converged("a");
     daemon.say(&["pause", "a"]);
     daemon.say(&["resume", "a"]);
-    assert_eq!(daemon.until_runs("a", 2)["runs"], 2, "nothing new, nothing to run");
+    assert_eq!(daemon.until_runs("a", 2)["runs"], 2, "no new state, so no run");
     daemon.say(&["pause", "a", "--for", "300ms"]);
     daemon.put("/a", "3\n");
     daemon.until_runs("a", 3);
 }
 
 #[test]
-fn an_unknown_name_is_answered_with_the_nearest() {
+fn an_unknown_name_is_answered_with_the_nearest_known_name() {
     let daemon = Daemon::start("", &[("nginx.toml", WATCH)]);
     for command in ["status", "history", "explain", "trigger", "pause", "resume"] {
         let output = daemon.ask(&[command, "ngnix"]);
@@ -74,7 +77,7 @@ fn an_unknown_name_is_answered_with_the_nearest() {
 }
 
 #[test]
-fn a_request_cut_in_half_or_too_long_disturbs_nobody() {
+fn a_truncated_or_oversized_request_affects_no_other_client() {
     let daemon = Daemon::start("", &[("a.toml", WATCH)]);
     let mut answers = Vec::new();
     for request in [&b"{\"status\":{\"na"[..], b"\xff\xfe\n", b"{}\n", b"\n", &vec![b'x'; 200_000]] {
@@ -99,7 +102,7 @@ fn the_socket_answers_only_root_and_the_daemons_own_user() {
     let socket = daemon.path("control.sock");
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    // The daemon judges the peer also where the file's mode lets others connect.
+    // The daemon checks the peer even if the file's mode lets others connect.
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
     std::fs::set_permissions(daemon.config(), std::fs::Permissions::from_mode(0o755)).unwrap();
     // It is refused before it sends a byte.
@@ -114,7 +117,7 @@ fn the_socket_answers_only_root_and_the_daemons_own_user() {
 }
 
 #[test]
-fn the_control_socket_takes_the_place_of_a_socket_only() {
+fn the_control_socket_replaces_only_a_stale_socket() {
     let mut daemon = Daemon::prepare("");
     let socket = daemon.path("control.sock");
     std::fs::write(&socket, "precious").unwrap();
@@ -123,7 +126,7 @@ fn the_control_socket_takes_the_place_of_a_socket_only() {
     let error = String::from_utf8_lossy(&refused.stderr);
     assert!(error.contains("a file is there that is not a socket"), "{error}");
     assert_eq!(daemon.read("control.sock"), "precious");
-    // One that a killed daemon left is replaced, and at the end only the own one is removed.
+    // A socket left by a killed daemon is replaced; at its end a daemon removes only its own.
     std::fs::remove_file(&socket).unwrap();
     daemon.run();
     daemon.kill();
@@ -135,7 +138,7 @@ fn the_control_socket_takes_the_place_of_a_socket_only() {
 }
 
 #[test]
-fn a_control_socket_that_was_removed_comes_back() {
+fn a_removed_control_socket_is_created_again() {
     let daemon = Daemon::start("", &[]);
     let socket = daemon.path("control.sock");
     std::fs::remove_file(&socket).unwrap();
@@ -165,7 +168,7 @@ fn a_control_socket_in_a_directory_that_others_can_write_is_refused() {
 }
 
 #[test]
-fn a_port_that_is_taken_costs_the_metrics_until_it_is_free() {
+fn metrics_are_served_once_a_taken_port_becomes_free() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let mut daemon = Daemon::prepare(&format!("http_listen = '127.0.0.1:{port}'"));
@@ -180,9 +183,9 @@ fn a_port_that_is_taken_costs_the_metrics_until_it_is_free() {
     assert!(get(port, "/healthz").starts_with("HTTP/1.0 200"));
 }
 
-/// A machine without a clock of its own boots in 1970, and learns later what time it is.
+/// A machine without a hardware clock boots in 1970, and learns the time later.
 #[test]
-fn a_pause_lasts_no_longer_than_was_said_where_the_clock_is_wrong() {
+fn a_pause_is_not_prolonged_by_a_wrong_clock() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1\n");
     daemon.write("a.toml", WATCH);
@@ -203,7 +206,7 @@ fn a_pause_lasts_no_longer_than_was_said_where_the_clock_is_wrong() {
 }
 
 #[test]
-fn a_daemon_that_runs_on_is_asked_also_while_its_settings_are_broken() {
+fn commands_reach_a_daemon_whose_settings_are_broken() {
     let daemon = Daemon::start("", &[("a.toml", WATCH)]);
     let settings = daemon.read("config/twitcher.conf");
     for broken in ["max_processes = 0\n", "default_stoer = 'x'\n", "log_level = \n"] {
@@ -252,9 +255,9 @@ fn metrics_health_and_readiness_are_served() {
     }
 }
 
-/// Without the rights of root, or with those of root but for the right to pass by permissions.
+/// Without the rights of root, or with those of root except for bypassing permissions.
 #[test]
-fn who_may_not_ask_is_told_who_may() {
+fn a_user_without_permission_learns_who_may_ask() {
     let daemon = Daemon::start("", &[]);
     let config = std::fs::read_to_string(daemon.path("config/twitcher.conf")).unwrap();
     let socket = config.lines().find_map(|line| line.strip_prefix("control_socket = ")).unwrap();

@@ -1,7 +1,7 @@
-//! The pages that people follow: every command in them is run, as it stands there, by a shell.
+//! The pages that users follow: a shell runs every command in them, word for word.
 //!
-//! Only what names another machine or a place of this one is put in the place of the page's own, and programs that
-//! would change this machine (`sudo`, `apt-get`, `systemctl`) are small stand-ins.
+//! Only names of other machines and paths of this one are substituted, and programs that would change this machine
+//! (`sudo`, `apt-get`, `systemctl`) are stubs.
 
 mod containers;
 mod git_pull;
@@ -32,16 +32,16 @@ pub(crate) fn fenced(page: &str, language: &str) -> Vec<String> {
     page.split(&open).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
-/// A machine that commands are typed on: its own places for the page's, and its own programs first in `PATH`.
+/// A machine for the commands: its own paths instead of the page's, and its own programs first in `PATH`.
 pub(crate) struct Machine {
     programs: PathBuf,
     home: PathBuf,
-    /// Text of the page, and what stands for it here. The longest is replaced first.
+    /// Text of the page and its replacement. The longest is replaced first.
     places: BTreeMap<String, String>,
 }
 
 impl Machine {
-    /// A machine below a directory, which is also where commands begin.
+    /// A machine in a directory, where commands also start.
     pub(crate) fn new(home: &Path) -> Self {
         let machine =
             Self { programs: home.join("programs"), home: home.to_owned(), places: BTreeMap::new() };
@@ -60,7 +60,7 @@ impl Machine {
         executable::write(&path, &format!("#!/bin/sh\n{script}\n"));
     }
 
-    /// The text as it is on this machine.
+    /// The text with this machine's paths.
     pub(crate) fn here(&self, text: &str) -> String {
         let mut places: Vec<_> = self.places.iter().collect();
         places.sort_by_key(|(page, _)| std::cmp::Reverse(page.len()));
@@ -82,7 +82,7 @@ impl Machine {
         shell
     }
 
-    /// Types a block; it must succeed. Returns what it printed.
+    /// Runs a block, which must succeed. Returns its output.
     #[track_caller]
     pub(crate) fn types(&self, block: &str) -> String {
         let output = self.shell(block).output().unwrap();
@@ -94,7 +94,7 @@ impl Machine {
 }
 
 #[test]
-fn every_make_target_that_a_page_names_is_there() {
+fn every_make_target_named_in_a_page_exists() {
     let makefiles = concat!(include_str!("../../Makefile"), include_str!("../../packaging/packages.mk"));
     let pages = [include_str!("../../README.md"), include_str!("../../docs/CONTRIBUTING.md")];
     let lines = pages.iter().flat_map(|page| fenced(page, "sh")).collect::<String>();

@@ -1,9 +1,12 @@
-//! Signals that the daemon gets and inherits, and its duty as PID 1.
-#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+//! Signals that the daemon receives and inherits, and its duty as PID 1.
+#![expect(clippy::unwrap_used, reason = "this file is tests only")]
 
-use nix::sys::signal::Signal;
+use std::time::Duration;
 
-use crate::fixture::daemon::{Daemon, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::fixture::daemon::{Daemon, stays_silent_for, until};
 
 const ECHO: &str = "[[watch]]\nname = \"a\"\nkey = \"/a\"\nsettle = 0\naction = \"cat\"\n";
 
@@ -12,7 +15,7 @@ fn until_logged(daemon: &Daemon, text: &str) {
 }
 
 #[test]
-fn each_signal_is_logged_with_its_sender_and_an_unused_one_ends_nothing() {
+fn signals_are_logged_with_their_sender_and_unused_ones_are_ignored() {
     let mut daemon = Daemon::start("", &[("a.toml", ECHO)]);
     let (us, uid) = (std::process::id(), nix::unistd::getuid());
     let unused =
@@ -41,7 +44,7 @@ fn each_signal_is_logged_with_its_sender_and_an_unused_one_ends_nothing() {
 }
 
 #[test]
-fn inherited_blocked_and_ignored_signals_are_taken_over_and_runs_start_with_the_defaults() {
+fn inherited_signal_settings_are_reset_and_runs_start_with_defaults() {
     let mut daemon = Daemon::prepare("");
     let out = daemon.path("signals");
     daemon.write(
@@ -79,10 +82,10 @@ fn zombies(parent: i32) -> usize {
 }
 
 #[test]
-fn as_pid_1_the_daemon_collects_orphans_and_still_sees_how_its_runs_end() {
+fn as_pid_1_the_daemon_reaps_orphans_and_still_learns_outcomes() {
     assert!(nix::unistd::geteuid().is_root(), "a PID namespace is root's to make: run the tests as root");
     let mut daemon = Daemon::prepare("");
-    // Each run leaves three processes that end soon, without a parent, and itself ends with a code of its own.
+    // Each run leaves three orphans that end soon, and itself exits with its own code.
     daemon.write(
         "a.toml",
         "[[watch]]\nname = \"a\"\nkey = \"/a\"\nsettle = 0\nretries = 0\noutput = \"null\"\n\
@@ -101,4 +104,46 @@ fn as_pid_1_the_daemon_collects_orphans_and_still_sees_how_its_runs_end() {
         (zombies(init) == 0 && orphans.trim().is_empty()).then_some(())
     });
     assert!(!daemon.say(&["history", "a", "--json"]).contains("\"unknown\""));
+}
+
+/// A program that becomes root altogether, as sudo does: the daemon may not even send it a signal.
+#[test]
+fn a_signal_that_is_refused_is_one_warning_and_explain_does_not_claim_it() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    const NOBODY: u32 = 65534;
+    let mut daemon = Daemon::prepare("");
+    let sudo = daemon.path("sudo");
+    std::fs::copy("/usr/bin/setpriv", &sudo).unwrap();
+    std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    for path in ["", "config", "keys", "config/twitcher.conf", "log"] {
+        let path = daemon.path(path);
+        if path.ends_with("log") {
+            std::fs::write(&path, "").unwrap();
+        }
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    daemon.put("/key", "1");
+    daemon.write(
+        "root.toml",
+        &format!(
+            "[[watch]]\nkey = '/key'\ntimeout = '1s'\nkill_after = '1s'\n\
+             action = ['{}', '--reuid', '0', '--clear-groups', 'sleep', '1000']\n",
+            sudo.display()
+        ),
+    );
+    daemon.run_through(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let root = daemon.until_watch("root", |watch| watch["running"][0]["pid"].is_i64());
+    let pid = i32::try_from(root["running"][0]["pid"].as_i64().unwrap()).unwrap();
+    let refused = || daemon.log().matches("may not be sent to the processes of the run").count();
+    until("the warning", || (refused() > 0).then_some(()));
+    let explained = |what: &str| {
+        until(what, || Some(daemon.say(&["explain", "root"])).filter(|said| said.contains(what)))
+    };
+    let said = explained("refused to send it a signal");
+    assert!(!said.contains("it was sent"), "{said}");
+    // KILL is refused too, again and again, which is not worth another line.
+    stays_silent_for(Duration::from_secs(2), "another warning", || refused() == 1);
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    daemon.until_watch("root", |watch| watch["runs"] == 1);
+    assert!(daemon.log().contains("Let the daemon run as root with `uid`"), "{}", daemon.log());
 }

@@ -1,5 +1,6 @@
 //! The `dir` store's session and single requests, on real files.
 
+mod deep;
 mod links;
 
 use std::fs;
@@ -31,7 +32,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// Written beside and renamed, as editors and `put` do.
+/// Written beside the target and renamed, as editors and `put` do.
 fn replace(path: &Path, text: &str) {
     let beside = path.with_file_name(".beside");
     fs::write(&beside, text).unwrap();
@@ -39,7 +40,7 @@ fn replace(path: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn a_file_is_seen_written_renamed_removed_and_made_again() {
+async fn every_change_of_a_file_is_seen() {
     let folder = folder();
     let path = folder.path().join("a");
     let mut seen = open(folder.path());
@@ -64,7 +65,7 @@ async fn a_file_is_seen_written_renamed_removed_and_made_again() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_being_written_is_read_when_it_is_closed() {
+async fn a_file_is_read_when_its_writer_closes_it() {
     use std::io::Write;
     let folder = folder();
     let path = folder.path().join("a");
@@ -73,7 +74,7 @@ async fn a_file_that_is_being_written_is_read_when_it_is_closed() {
     seen.until("all armed", |seen| seen.states.len() == 3).await;
     let mut file = fs::File::create(&path).unwrap();
     file.write_all(b"first half, ").unwrap();
-    // Proof that the events so far were taken: a later one was.
+    // A later event proves that all earlier ones were taken.
     fs::write(folder.path().join("other"), "x").unwrap();
     seen.until_is(3, &value("x")).await;
     assert_eq!(seen.content(1), Some(&Content::Absent));
@@ -85,7 +86,7 @@ async fn a_file_that_is_being_written_is_read_when_it_is_closed() {
     assert_eq!(seen.count(1), 2, "no half of it was reported");
 }
 
-/// A file without a name that is given one when it is complete.
+/// A file without a name that gets one when it is complete.
 fn link_unnamed(path: &Path, text: &str) {
     use std::io::Write;
     use std::os::fd::AsRawFd;
@@ -101,7 +102,7 @@ fn link_unnamed(path: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn a_finished_file_that_is_linked_into_place_is_seen_though_nobody_closes_it() {
+async fn a_file_linked_into_place_is_seen_without_a_close() {
     let folder = folder();
     let outside = tempfile::tempdir_in(folder.path().parent().unwrap()).unwrap();
     let mut seen = open(folder.path());
@@ -116,7 +117,7 @@ async fn a_finished_file_that_is_linked_into_place_is_seen_though_nobody_closes_
     seen.until_is(3, &value("2")).await;
     seen.until_is(2, &tree(&[("", None), ("a", Some("1")), ("b", Some("2"))])).await;
     seen.until_is(4, &children(&["a", "b"])).await;
-    // Again, in the place of what was there.
+    // Again, replacing the existing file.
     fs::remove_file(folder.path().join("b")).unwrap();
     link_unnamed(&folder.path().join("b"), "3");
     seen.until_is(3, &value("3")).await;
@@ -124,7 +125,7 @@ async fn a_finished_file_that_is_linked_into_place_is_seen_though_nobody_closes_
 }
 
 #[tokio::test]
-async fn children_and_trees_follow_their_directory_through_removal() {
+async fn children_and_trees_follow_a_removed_and_recreated_directory() {
     let folder = folder();
     let top = folder.path().join("app");
     let mut seen = open(folder.path());
@@ -155,7 +156,7 @@ async fn children_and_trees_follow_their_directory_through_removal() {
 }
 
 #[tokio::test]
-async fn a_root_that_is_missing_is_waited_for_and_may_come_as_a_link() {
+async fn a_missing_root_is_waited_for_and_may_be_a_link() {
     let folder = folder();
     let root = folder.path().join("not/yet/there");
     let mut seen = open(&root);
@@ -168,7 +169,7 @@ async fn a_root_that_is_missing_is_waited_for_and_may_come_as_a_link() {
     symlink("../../real", &root).unwrap();
     seen.until_is(1, &value("found")).await;
     seen.until_is(2, &children(&["a"])).await;
-    // The directory that the link leads to is exchanged.
+    // The directory that the link points to is exchanged.
     fs::rename(folder.path().join("real"), folder.path().join("old")).unwrap();
     fs::create_dir(folder.path().join("real")).unwrap();
     fs::write(folder.path().join("real/a"), "exchanged").unwrap();
@@ -191,7 +192,7 @@ fn swap(root: &Path, generation: u32, text: &str) {
 }
 
 #[tokio::test]
-async fn a_config_map_that_is_swapped_is_one_change() {
+async fn a_swapped_config_map_is_one_change() {
     let folder = folder();
     let root = folder.path();
     swap(root, 0, "0");
@@ -214,7 +215,7 @@ async fn a_config_map_that_is_swapped_is_one_change() {
 }
 
 #[tokio::test]
-async fn links_are_followed_out_of_the_root_and_over_several_hops() {
+async fn reads_follow_links_out_of_the_root_and_over_several_hops() {
     let (folder, outside) = (folder(), folder());
     fs::create_dir(outside.path().join("deep")).unwrap();
     fs::write(outside.path().join("deep/file"), "1").unwrap();
@@ -242,7 +243,7 @@ async fn links_are_followed_out_of_the_root_and_over_several_hops() {
         _ => false,
     })
     .await;
-    // A hop is turned to another directory.
+    // One hop now points to another directory.
     fs::create_dir(outside.path().join("new")).unwrap();
     fs::write(outside.path().join("new/file"), "3").unwrap();
     symlink(outside.path().join("new"), outside.path().join("hop_tmp")).unwrap();
@@ -252,7 +253,7 @@ async fn links_are_followed_out_of_the_root_and_over_several_hops() {
 }
 
 #[tokio::test]
-async fn what_is_no_key_or_no_value_is_refused_or_absent() {
+async fn invalid_keys_are_refused_and_non_values_are_absent() {
     let folder = folder();
     fs::create_dir(folder.path().join("directory")).unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
@@ -279,7 +280,7 @@ async fn what_is_no_key_or_no_value_is_refused_or_absent() {
 }
 
 #[tokio::test]
-async fn ten_thousand_keys_in_one_directory() {
+async fn ten_thousand_keys_in_one_directory_are_followed() {
     let folder = folder();
     for n in 0..10_000 {
         fs::write(folder.path().join(format!("k{n}")), "0").unwrap();
@@ -335,7 +336,7 @@ async fn a_tree_of_fifty_thousand_files_follows_single_changes() {
 }
 
 #[tokio::test]
-async fn the_last_state_of_a_fast_writer_is_the_one_that_stays() {
+async fn the_last_state_of_a_fast_writer_arrives() {
     let folder = folder();
     let path = folder.path().join("a");
     replace(&path, "0");
@@ -365,7 +366,7 @@ async fn the_last_state_of_a_fast_writer_is_the_one_that_stays() {
 }
 
 #[tokio::test]
-async fn disarmed_targets_are_silent_and_others_are_not() {
+async fn disarmed_targets_are_silent_and_others_still_report() {
     let folder = folder();
     let mut seen = open(folder.path());
     seen.arm(vec![arm(1, "/a", Data), arm(2, "/a", Data), arm(3, "/", Tree)]);
@@ -428,7 +429,7 @@ async fn single_requests_write_whole_values_under_conditions() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_never_read_replaced_or_waited_for() {
+async fn irregular_files_are_never_read_replaced_or_waited_for() {
     let folder = folder();
     let rights = nix::sys::stat::Mode::S_IRWXU;
     let at = |name: &str| folder.path().join(name);
@@ -456,7 +457,7 @@ async fn what_is_no_file_is_never_read_replaced_or_waited_for() {
 }
 
 #[tokio::test]
-async fn of_many_writers_that_compare_none_is_lost() {
+async fn concurrent_compare_and_set_writes_lose_none() {
     let folder = folder();
     let access = dir::Access::open(&store(folder.path()), Duration::from_mins(1)).await.unwrap();
     access.put(&key("/n"), "0".into(), Condition::Absent).await.unwrap();

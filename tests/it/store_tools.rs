@@ -1,4 +1,4 @@
-//! get, put, del, ls, dump and load as they are typed, against each kind of store.
+//! get, put, del, ls, dump and load on the command line, against each kind of store.
 
 mod left_out;
 mod places;
@@ -11,7 +11,7 @@ use assert_cmd::Command;
 use crate::fixture::etcd::Etcd;
 use crate::fixture::zookeeper::ZooKeeper;
 
-/// What a command said, for messages of failed tests.
+/// The output of a command, for messages of failed tests.
 fn said(output: &std::process::Output) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     format!("{:?}\n{}\n{}", output.status.code(), text(&output.stdout), text(&output.stderr))
@@ -28,7 +28,7 @@ impl Tool {
         command.write_stdin(input).output().unwrap()
     }
 
-    /// Standard output of what must succeed.
+    /// Standard output of a command that must succeed.
     fn good(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
         let output = self.run(args, input);
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
@@ -39,7 +39,7 @@ impl Tool {
         String::from_utf8(self.good(args, b"")).unwrap()
     }
 
-    /// Standard error of what must end with this status, and say nothing on standard output.
+    /// Standard error of a command that must exit with this status and print nothing on standard output.
     fn bad(&self, status: i32, args: &[&str], input: &[u8]) -> String {
         let output = self.run(args, input);
         assert_eq!(output.status.code(), Some(status), "{args:?}: {}", said(&output));
@@ -63,12 +63,12 @@ fn the_tools_work(tool: &Tool) {
     let version = shown["version"].as_str().unwrap();
     tool.good(&["put", "/a/b", "new", "--if-version", version], b"");
     let error = tool.bad(1, &["put", "/a/b", "newer", "--if-version", version], b"");
-    assert!(error.contains("/a/b was changed by somebody else"), "{error}");
+    assert!(error.contains("/a/b was changed meanwhile"), "{error}");
     let error = tool.bad(1, &["put", "/a/b", "newer", "--if-absent"], b"");
-    assert!(error.contains("/a/b was changed by somebody else"), "{error}");
+    assert!(error.contains("/a/b was changed meanwhile"), "{error}");
     assert_eq!(tool.good(&["get", "/a/b"], b""), b"new");
 
-    // A document: looked at, merged, and put in the place of what is there.
+    // A document: compared, merged, and loaded as a replacement.
     let document = b"b: new\nc: {d: 1}\n";
     let dry = String::from_utf8(tool.good(&["load", "-", "--at", "/a", "--replace", "--dry-run"], document))
         .unwrap();
@@ -82,7 +82,7 @@ fn the_tools_work(tool: &Tool) {
     );
 
     let error = tool.bad(1, &["load", "-"], b"a: [1]\n");
-    assert!(error.contains("line 1, column 4: at \"a\": an array"), "{error}");
+    assert!(error.contains("line 1, column 4: at \"a\": a key cannot hold an array"), "{error}");
     let deep = "{\"a\":".repeat(10_000);
     let error = tool.bad(1, &["load", "-", "--format", "json"], deep.as_bytes());
     assert!(error.contains("levels of nesting") && error.contains("nothing was changed"), "{error}");
@@ -98,7 +98,7 @@ fn the_tools_work(tool: &Tool) {
 }
 
 #[test]
-fn what_is_not_shown_is_neither_deleted_nor_replaced() {
+fn hidden_keys_are_neither_deleted_nor_replaced() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let etcd = Etcd::start();
     let tool = Tool { url: etcd.url() };
@@ -148,7 +148,7 @@ fn the_tools_work_on_a_directory() {
 }
 
 #[test]
-fn what_makes_no_sense_is_wrong_usage() {
+fn contradictory_arguments_are_wrong_usage() {
     let dir = tempfile::tempdir().unwrap();
     let tool = Tool { url: format!("dir://{}", dir.path().display()) };
     tool.bad(2, &["get", ""], b"");
@@ -162,7 +162,7 @@ fn what_makes_no_sense_is_wrong_usage() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("big"), vec![b'x'; 1 << 20]).unwrap();
     let output = std::process::Command::new("sh")

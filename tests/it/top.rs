@@ -1,4 +1,4 @@
-//! The top of an etcd without a prefix as daemon and tools have it: all keys, with a slash at the beginning or without.
+//! The root of an etcd without a prefix in daemon and tools: all keys, with or without a leading slash.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
@@ -16,7 +16,7 @@ fn holding(pairs: &[(&str, &str)]) -> Etcd {
     etcd
 }
 
-/// Every key of the server, whatever it is called, with its value.
+/// Every key of the server with its value.
 fn keys(etcd: &Etcd) -> BTreeMap<String, String> {
     let told = etcd.ctl(&["get", "", "--prefix"]);
     let lines: Vec<&str> = told.lines().collect();
@@ -32,7 +32,7 @@ fn errors(output: &Output) -> String {
 }
 
 #[test]
-fn a_watch_of_the_top_runs_for_every_key() {
+fn a_watch_of_the_root_runs_for_every_key() {
     let etcd = holding(&[("/a", "1")]);
     let mut daemon = Daemon::prepare(&format!("[store.main]\nurl = \"{}\"", etcd.url()));
     let out = daemon.path("out").display().to_string();
@@ -51,7 +51,7 @@ fn a_watch_of_the_top_runs_for_every_key() {
     daemon.until_file("out.kids", |text| text == "a\nfoo\n");
     let runs = daemon.until_converged("tree")["runs"].clone();
 
-    // Behind a key with a slash it is not seen, nor is what becomes of it there.
+    // It is hidden by a key with a slash, and so are its changes.
     etcd.ctl(&["put", "a", "behind"]);
     etcd.ctl(&["put", "a", "still behind"]);
     etcd.ctl(&["put", "z/1", "2"]);
@@ -101,7 +101,7 @@ fn each_key_is_shown_by_its_own_name() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "!\na\nfoo\nfoo/bar\n/x/y\n");
     assert_eq!(errors(&output), "");
 
-    // With a prefix there is no other way to write a key.
+    // With a prefix a key has only one spelling.
     let below = &format!("{store}/foo");
     assert_eq!(good(below, &["ls", "/", "--tree"]), "");
     good(below, &["put", "bar", "beside"]);
@@ -110,7 +110,7 @@ fn each_key_is_shown_by_its_own_name() {
 }
 
 #[test]
-fn what_is_loaded_and_deleted_is_what_was_read() {
+fn load_and_del_change_the_keys_that_were_read() {
     let held = [("/a", "1"), ("a", "behind"), ("foo", "2"), ("foo/bar", "3"), ("/x/y", "4"), ("x/z", "5")];
     let etcd = holding(&held);
     let store = &etcd.url();
@@ -143,7 +143,7 @@ fn what_is_loaded_and_deleted_is_what_was_read() {
 }
 
 #[test]
-fn a_monitor_of_the_top_tells_every_change_by_its_key() {
+fn a_monitor_of_the_root_prints_every_change_with_its_key() {
     let etcd = holding(&[("/a", "1"), ("a", "behind"), ("foo", "2")]);
     let store = &etcd.url();
     let mut monitor = Program::start(store, &["monitor", "/", "--from", "1"]);
@@ -176,7 +176,7 @@ fn completed(store: &str, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn tab_completes_keys_as_they_are_written() {
+fn tab_completes_keys_in_their_own_spelling() {
     let etcd =
         holding(&[("/a", "1"), ("a", "2"), ("foo", "3"), ("foo/bar", "4"), ("fob", "5"), ("/zoo/x", "6")]);
     let store = &etcd.url();
@@ -189,7 +189,7 @@ fn tab_completes_keys_as_they_are_written() {
 }
 
 #[test]
-fn the_view_names_the_key_that_is_shown() {
+fn the_tree_view_names_the_shown_key() {
     let etcd = holding(&[("/a", "1"), ("a", "behind"), ("foo/bar", "3")]);
     let store = etcd.url();
     let command = format!("{} tree /", program().display());
@@ -213,16 +213,16 @@ fn the_view_names_the_key_that_is_shown() {
     terminal.press("j");
     named("a", "3");
     etcd.ctl(&["del", "a"]);
-    until("a deleted key that is still named", || {
+    until("a deleted key that is still shown", || {
         let screen = terminal.screen();
         let mut words = screen.split_whitespace();
         (screen.contains("deleted") && words.any(|word| word == "a")).then_some(())
     });
 }
 
-/// etcd says no to a range that is wider than what a user may see, though all that it asks for is there.
+/// etcd denies a range that is wider than the user's permission, even if all existing keys in it are readable.
 #[test]
-fn who_may_only_see_what_begins_with_a_slash_sees_that() {
+fn a_user_limited_to_slash_sees_only_keys_with_a_slash() {
     let etcd = holding(&[("/a", "1"), ("foo", "2")]);
     for args in [
         &["user", "add", "root:secret"][..],
@@ -276,12 +276,12 @@ fn who_may_only_see_what_begins_with_a_slash_sees_that() {
     monitor.says("/c");
     assert!(!daemon.read("out.tree").contains("foo") && !monitor.out().contains("bare"));
     let runs = daemon.until_converged("tree")["runs"].clone();
-    // What is verified is compared with what this user may see.
+    // A verification compares only keys that this user may read.
     daemon.until_watch("tree", |watch| watch["verified_seconds"].as_f64().is_some_and(|age| age < 0.5));
     assert_eq!(daemon.watch("tree")["runs"], runs);
-    assert!(!daemon.log().contains("made anew"), "{}", daemon.log());
+    assert!(!daemon.log().contains("created again"), "{}", daemon.log());
 
-    // Who may see more is shown more.
+    // A user with more permissions sees more.
     root(&["role", "grant-permission", "slash", "--prefix=true", "readwrite", ""]);
     daemon.until_file("out.tree", |text| text.contains("\"foo\"") && text.contains("\"bare\""));
     daemon.until_file("out.kids", |text| text == "a\nb\nbare\nc\nfoo\n");
@@ -291,5 +291,5 @@ fn who_may_only_see_what_begins_with_a_slash_sees_that() {
     root(&["role", "revoke-permission", "slash", "--prefix=true", ""]);
     daemon.until_file("out.kids", |text| text == "a\nb\nc\n");
     daemon.until_file("out.tree", |text| text.contains("\"a\"") && !text.contains("foo"));
-    assert!(!daemon.log().contains("made anew"), "{}", daemon.log());
+    assert!(!daemon.log().contains("created again"), "{}", daemon.log());
 }

@@ -40,7 +40,7 @@ async fn a_tree_follows_its_own_and_other_writes(store: &Store) {
     timeout(LONG, tree.sync(version)).await.unwrap();
     assert_eq!(tree.get::<u16>("port"), Ok(Some(8080)));
 
-    // Somebody else's write is not overwritten by one that was decided before it.
+    // A write that was decided before a concurrent write does not overwrite it.
     let read = tree.at("port");
     let version = store.put(&key("/app/port"), "9090", Condition::Any).await.unwrap();
     let error = read.set("8081").await.unwrap_err();
@@ -52,7 +52,7 @@ async fn a_tree_follows_its_own_and_other_writes(store: &Store) {
     assert!(matches!(absent.set("ours").await, Err(StoreError::Conflict { .. })));
     assert!(matches!(absent.delete().await, Err(StoreError::Conflict { .. })));
 
-    // An unrelated write is in nobody's way.
+    // An unrelated write does not interfere.
     let read = tree.at("port");
     store.put(&key("/app/other/deep"), "1", Condition::Any).await.unwrap();
     let version = read.set("9091").await.unwrap();
@@ -72,7 +72,7 @@ async fn a_tree_follows_its_own_and_other_writes(store: &Store) {
     assert!(!tree.at("port").exists());
 }
 
-/// What was written since is seen by its version and not by its value.
+/// A write since the read is detected by its version and not by its value.
 async fn a_write_that_came_back_to_the_same_value_is_a_conflict(store: &Store) {
     store.put(&key("/app/x"), "1", Condition::Any).await.unwrap();
     store.put(&key("/app/made again"), "1", Condition::Any).await.unwrap();
@@ -87,12 +87,12 @@ async fn a_write_that_came_back_to_the_same_value_is_a_conflict(store: &Store) {
         assert!(matches!(node.set("mine").await, Err(StoreError::Conflict { .. })));
         assert!(matches!(node.delete().await, Err(StoreError::Conflict { .. })));
     }
-    // The mirror knows the new version, although the value is the old one.
+    // The mirror has the new version, although the value is the old one.
     timeout(LONG, tree.verify()).await.unwrap();
     tree.at("x").set("mine").await.unwrap();
 }
 
-/// A mirror of many keys that others write all the time is synchronised with each write, and shows it then.
+/// A mirror of many constantly written keys is synchronised with each write, and shows it then.
 async fn a_restless_tree_is_synchronised(store: &Store) {
     let keys: Vec<Key> = (0..100).map(|n| key(&format!("/app/many/{n}"))).collect();
     for many in &keys {
@@ -122,13 +122,13 @@ async fn a_restless_tree_is_synchronised(store: &Store) {
 }
 
 #[tokio::test]
-async fn a_restless_tree_of_a_directory_is_synchronised() {
+async fn a_constantly_changing_tree_of_a_directory_is_synchronised() {
     let (_dir, store) = directory().await;
     a_restless_tree_is_synchronised(&store).await;
 }
 
 #[tokio::test]
-async fn a_tree_of_etcd_knows_versions() {
+async fn a_tree_of_etcd_has_versions() {
     let etcd = Etcd::start();
     let store = Store::connect(&etcd.url()).await.unwrap();
     a_write_that_came_back_to_the_same_value_is_a_conflict(&store).await;
@@ -136,16 +136,16 @@ async fn a_tree_of_etcd_knows_versions() {
 }
 
 #[tokio::test]
-async fn a_tree_of_zookeeper_knows_versions() {
+async fn a_tree_of_zookeeper_has_versions() {
     let server = ZooKeeper::start();
     let store = Store::connect(&server.url()).await.unwrap();
     a_write_that_came_back_to_the_same_value_is_a_conflict(&store).await;
     a_restless_tree_is_synchronised(&store).await;
-    // So it does of a node that has no value, only children.
+    // The same holds for a node that has no value, only children.
     store.put(&key("/app/parent/child"), "1", Condition::Any).await.unwrap();
     let tree = loaded(&store, "/app").await;
     for _ in 0..20 {
-        // Both were decided on the same reading.
+        // Both were decided on the same read.
         let (one, other) = (tree.at("parent"), tree.at("parent"));
         let (one, other) = tokio::join!(one.set(""), other.set(""));
         assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
@@ -173,9 +173,9 @@ async fn a_tree_of_zookeeper_follows_writes() {
     a_tree_follows_its_own_and_other_writes(&store).await;
 }
 
-/// A path of the tree of `/` may be that of `/foo` or that of `foo`: what is written is what was read.
+/// A path of the tree of `/` may stand for `/foo` or `foo`: a write goes to the key that was read.
 #[tokio::test]
-async fn what_is_written_is_the_key_that_was_read() {
+async fn a_write_goes_to_the_key_that_was_read() {
     let etcd = Etcd::start();
     let store = Store::connect(&etcd.url()).await.unwrap();
     store.put(&key("foo"), "1", Condition::Any).await.unwrap();
@@ -203,7 +203,7 @@ async fn what_is_written_is_the_key_that_was_read() {
     assert_eq!(tree.snapshot().key_of("foo").unwrap(), key("foo"));
     assert_eq!(tree.snapshot().key_of("both").unwrap(), key("/both"));
 
-    // What took the path meanwhile is not what was read.
+    // A key that took the path meanwhile is not the one that was read.
     let read = tree.at("foo");
     store.delete(&key("foo"), Condition::Any).await.unwrap();
     store.put(&key("/foo"), "2", Condition::Any).await.unwrap();
@@ -242,25 +242,25 @@ async fn what_is_published_reaches_all_who_listen(store: &Store) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_in_a_directory_reaches_all() {
+async fn a_value_published_in_a_directory_reaches_all_subscribers() {
     let (_dir, store) = directory().await;
     what_is_published_reaches_all_who_listen(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_in_etcd_reaches_all() {
+async fn a_value_published_in_etcd_reaches_all_subscribers() {
     let etcd = Etcd::start();
     what_is_published_reaches_all_who_listen(&Store::connect(&etcd.url()).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_in_zookeeper_reaches_all() {
+async fn a_value_published_in_zookeeper_reaches_all_subscribers() {
     let server = ZooKeeper::start();
     what_is_published_reaches_all_who_listen(&Store::connect(&server.url()).await.unwrap()).await;
 }
 
 #[tokio::test]
-async fn requests_find_a_server_that_came_back() {
+async fn requests_reconnect_to_a_restarted_server() {
     let mut etcd = Etcd::start();
     let store = Store::connect(&etcd.url()).await.unwrap();
     store.put(&key("/a"), "1", Condition::Any).await.unwrap();
@@ -273,7 +273,7 @@ async fn requests_find_a_server_that_came_back() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_reached_is_said_at_once() {
+async fn an_unreachable_store_is_an_error_at_once() {
     for url in ["etcd://127.0.0.1:1", "nothing", "ftp://host"] {
         assert!(timeout(LONG, Store::connect(url)).await.unwrap().is_err(), "{url}");
     }
@@ -285,7 +285,7 @@ async fn next(changes: &mut Changes) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn changes_are_told_where_they_were_asked_for_and_when_they_settled() {
+async fn changes_are_delivered_in_scope_once_they_settle() {
     let (_dir, store) = directory().await;
     let put = async |path: &str, value: &str| {
         store.put(&key(path), value.to_owned(), Condition::Any).await.unwrap();
@@ -299,7 +299,7 @@ async fn changes_are_told_where_they_were_asked_for_and_when_they_settled() {
     assert_eq!(next(&mut node).await, ["a/x"]);
     put("/t/a/y", "1").await;
     put("/t/a/z", "1").await;
-    // All three came within the settle time; a slow machine may need a second telling for the last.
+    // All three came within the settle time; a slow machine may need a second delivery for the last.
     let mut told = next(&mut below).await;
     while told.last().is_none_or(|last| last != "a/z") {
         told.extend(next(&mut below).await);
@@ -310,7 +310,7 @@ async fn changes_are_told_where_they_were_asked_for_and_when_they_settled() {
 }
 
 #[tokio::test]
-async fn changes_that_never_settle_are_told_at_last() {
+async fn changes_that_never_settle_are_delivered_after_the_longest_wait() {
     let (_dir, store) = directory().await;
     let tree = loaded(&store, "/t").await;
     let mut changes = tree.changes("", Scope::Below, Duration::from_hours(1), Duration::from_millis(200));
@@ -319,7 +319,7 @@ async fn changes_that_never_settle_are_told_at_last() {
 }
 
 #[tokio::test]
-async fn only_what_is_looked_at_is_mirrored() {
+async fn only_subtrees_in_use_are_mirrored() {
     let (_dir, store) = directory().await;
     for path in ["/t/a/x", "/t/b/y"] {
         store.put(&key(path), "1", Condition::Any).await.unwrap();
@@ -344,7 +344,7 @@ fn value(text: &str) -> Content {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panicking_or_slow_subscriber_hurts_no_other() {
+async fn a_panicking_or_slow_subscriber_affects_no_other() {
     let (_dir, store) = directory().await;
     let subscribers = Subscribers::new(&store);
     let topic = topic("/motd");
@@ -352,7 +352,7 @@ async fn a_panicking_or_slow_subscriber_hurts_no_other() {
 
     let (release, held) = mpsc::channel::<()>();
     subscribers.register("slow", &topic, move |_| _ = held.recv_timeout(LONG)).unwrap();
-    subscribers.register("panics", &topic, |_| panic!("as it likes to")).unwrap();
+    subscribers.register("panics", &topic, |_| panic!("on purpose")).unwrap();
     let mut reader = subscribers.channel("reader", &topic).unwrap();
     let taken = subscribers.channel("reader", &topic).unwrap_err();
     assert!(taken.to_string().contains("\"reader\" is subscribed to /motd already"));
@@ -374,15 +374,15 @@ async fn a_panicking_or_slow_subscriber_hurts_no_other() {
     };
     told("panics", &|listed| listed.panics > 1 && listed.panics == listed.given).await;
     told("slow", &|listed| listed.given == 1).await;
-    // Once it goes on it is given the newest, and not what it missed.
+    // When it continues it gets the newest state, and not the ones that it missed.
     release.send(()).unwrap();
     release.send(()).unwrap();
     told("slow", &|listed| listed.given == 2).await;
 }
 
-/// More than a runtime has threads for work that blocks.
+/// More than a runtime has threads for blocking work.
 #[tokio::test]
-async fn subscribers_that_hang_hold_up_no_other_however_many_they_are() {
+async fn any_number_of_hanging_subscribers_delays_no_other() {
     const HANGING: usize = 600;
     let (_dir, store) = directory().await;
     let subscribers = Subscribers::new(&store);
@@ -407,7 +407,7 @@ async fn subscribers_that_hang_hold_up_no_other_however_many_they_are() {
 }
 
 #[tokio::test]
-async fn a_topic_that_cannot_be_watched_says_why() {
+async fn a_topic_that_cannot_be_watched_reports_why() {
     let server = ZooKeeper::start();
     let subscribers = Subscribers::new(&Store::connect(&server.url()).await.unwrap());
     let impossible = topic("/a//b");
@@ -444,7 +444,7 @@ async fn states_changes_and_subscribers_are_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subscribers_come_and_go_and_the_watch_goes_with_the_last() {
+async fn the_watch_ends_with_its_last_subscriber() {
     let (_dir, store) = directory().await;
     let subscribers = Subscribers::new(&store);
     let (a, b) = (topic("/a"), topic("/b"));
@@ -464,7 +464,7 @@ async fn subscribers_come_and_go_and_the_watch_goes_with_the_last() {
 
     assert!(subscribers.unregister("two", &a) && !subscribers.unregister("two", &a));
     while timeout(LONG, two.next()).await.unwrap().is_some() {}
-    // A receiver whose name somebody else took meanwhile takes nothing with it.
+    // A receiver whose name another subscriber took meanwhile removes nothing when it is dropped.
     let again = subscribers.channel("two", &a).unwrap();
     drop(two);
     assert_eq!(names()[0].1, ["one", "two"]);
@@ -481,9 +481,9 @@ async fn subscribers_come_and_go_and_the_watch_goes_with_the_last() {
     assert!(names().is_empty());
 }
 
-/// A directory that appears together with a file in it, looked at and watched meanwhile.
+/// A directory that appears together with a file in it, while it is read and watched.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_appears_all_at_once_is_seen() {
+async fn a_directory_created_together_with_a_file_is_seen() {
     for _ in 0..50 {
         let (_dir, store) = directory().await;
         let tree = loaded(&store, "/deep/in").await;

@@ -1,4 +1,4 @@
-//! `twitcher tree`: as text for pipes, what it says without a terminal, and how it lives in one.
+//! `twitcher tree`: as text for pipes, its error without a terminal, and its behaviour in a terminal.
 
 use assert_cmd::Command;
 
@@ -14,7 +14,7 @@ fn tree(store: &std::path::Path, args: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn once_prints_the_tree_and_ends() {
+fn once_prints_the_tree_and_exits() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("nginx/upstream")).unwrap();
     for (file, value) in [
@@ -42,7 +42,7 @@ fn once_prints_the_tree_and_ends() {
 }
 
 #[test]
-fn without_a_terminal_it_says_what_to_do() {
+fn without_a_terminal_the_error_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let output = tree(dir.path(), &["/"]);
     assert_eq!(output.status.code(), Some(2));
@@ -61,7 +61,7 @@ fn keys(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-/// The view in a terminal, and its exit status after it.
+/// The view in a terminal, and its exit status afterwards.
 fn view(size: (u16, u16), url: &str, args: &str) -> Terminal {
     let command = format!("{} tree {args}; echo status $?; read -r _", env!("CARGO_BIN_EXE_twitcher"));
     Terminal::start(size, &command, &[("TWITCHER_STORE", url)])
@@ -69,13 +69,13 @@ fn view(size: (u16, u16), url: &str, args: &str) -> Terminal {
 
 fn view_of(size: (u16, u16), dir: &tempfile::TempDir) -> Terminal {
     let terminal = view(size, &format!("dir://{}", dir.path().display()), "/");
-    // The number of keys is shown once all of them are read: a key pressed earlier moves within what is there.
+    // The number of keys is shown once all of them are read: a key pressed earlier moves within what is loaded.
     terminal.shows("connected · ");
     terminal
 }
 
 #[test]
-fn once_prints_whole_values_into_a_pipe_and_cuts_them_for_a_terminal() {
+fn once_prints_full_values_into_a_pipe_and_cuts_them_on_a_terminal() {
     let long = format!("{}|", "0123456789".repeat(30));
     let dir = keys(&[("long", &long)]);
     let output = tree(dir.path(), &["/", "--once"]);
@@ -87,7 +87,7 @@ fn once_prints_whole_values_into_a_pipe_and_cuts_them_for_a_terminal() {
 }
 
 #[test]
-fn a_store_that_was_never_reached_ends_it_after_its_time() {
+fn a_store_that_is_never_reached_ends_the_view_after_the_timeout() {
     let terminal = view((100, 10), "etcd://127.0.0.1:1", "/ --timeout 500ms");
     let screen = terminal.shows("status 1");
     assert!(screen.contains("Connection refused") && screen.contains("is it running"), "{screen}");
@@ -106,9 +106,9 @@ fn a_refused_subtree_is_not_a_lost_connection() {
     }
 }
 
-/// Clusters whose width terminals disagree on: rows move over each other, and nothing of them stays behind.
+/// Clusters whose width terminals disagree on: rows are redrawn over each other, and no remains are left.
 #[test]
-fn wide_clusters_leave_nothing_behind() {
+fn wide_clusters_leave_no_artifacts() {
     let shown = [
         ("👩\u{200d}👩\u{200d}👧\u{200d}👦", "👩\\u{200d}👩\\u{200d}👧\\u{200d}👦"),
         ("🇪🇺🇫🇷", "\\u{1f1ea}\\u{1f1fa}\\u{1f1eb}\\u{1f1f7}"),
@@ -138,7 +138,7 @@ fn wide_clusters_leave_nothing_behind() {
 }
 
 #[test]
-fn help_can_be_read_on_a_small_terminal() {
+fn help_can_be_scrolled_on_a_small_terminal() {
     let dir = keys(&[("a", "1")]);
     let terminal = view_of((40, 8), &dir);
     terminal.press("?");
@@ -157,7 +157,7 @@ fn help_can_be_read_on_a_small_terminal() {
 }
 
 #[test]
-fn an_erased_search_returns_to_where_it_began() {
+fn an_erased_search_returns_to_its_start() {
     let dir = keys(&[("a", "1"), ("b/c/needle", "2"), ("z", "3")]);
     let terminal = view_of((60, 12), &dir);
     terminal.press("j");
@@ -172,15 +172,15 @@ fn an_erased_search_returns_to_where_it_began() {
     }
 }
 
-/// In a terminal of `script`'s own, which is given back as it was when the view is terminated.
+/// In a terminal of `script`'s own, which is restored when the view is terminated.
 #[test]
-fn the_terminal_is_given_back() {
+fn the_terminal_is_restored() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("keys");
     std::fs::create_dir(&store).unwrap();
     std::fs::write(store.join("k"), "ZZZZZZ").unwrap();
     let shown = dir.path().join("shown");
-    // The view is ended once the value is on the screen. The pattern does not match its own command line.
+    // The view is terminated once the value is on the screen. The pattern does not match its own command line.
     let inside = format!(
         "stty rows 20 cols 90; before=$(stty -g); {} tree / --store dir://{} & view=$!; \
          i=0; until grep -q 'ZZZ[Z]ZZ' {} || [ $i -ge 600 ]; do sleep 0.1; i=$((i+1)); done; \
@@ -198,7 +198,7 @@ fn the_terminal_is_given_back() {
     assert!(after.contains("status 0") && after.contains("as-before"), "{said}");
 }
 
-/// The view in a terminal, with keys and a mouse, while the store changes, is killed and comes back.
+/// The view in a terminal, with keys and a mouse, while the store changes, is killed and restarted.
 fn the_view_lives_with_its_store(url: &str, mut kill: impl FnMut(), mut start: impl FnMut()) {
     for (key, value) in [("/v/a/one", "1"), ("/v/a/two", r#"{"x":1}"#), ("/v/b", "text")] {
         good(url, &["put", key, value]);
@@ -211,24 +211,24 @@ fn the_view_lives_with_its_store(url: &str, mut kill: impl FnMut(), mut start: i
         let row = screen.lines().position(|line| line.contains(text)).unwrap();
         u16::try_from(row + 1).unwrap()
     };
-    // A click selects, and the value stands beside it, as JSON by a click as well.
+    // A click selects, and the value is shown beside it; another click shows it as JSON.
     let place = (9, row(&screen, "two"));
     terminal.mouse(0, place, true);
     terminal.mouse(0, place, false);
     terminal.shows("/v/a/two");
     terminal.press("2");
     terminal.shows("\"x\": 1");
-    // What others write is there, and marked.
+    // Writes of others appear, and are marked.
     good(url, &["put", "/v/a/three", "3"]);
     terminal.until("a new key", |screen| {
         screen.lines().any(|line| line.contains("three") && line.trim_start().starts_with(['◆', '+', '●']))
     });
-    // A click on the arrow of an object that is open closes it.
+    // A click on the arrow of an open object closes it.
     let place = (5, row(&terminal.screen(), "▾ a"));
     terminal.mouse(0, place, true);
     terminal.mouse(0, place, false);
     terminal.until("a closed object", |screen| screen.contains("▸ a") && !screen.contains("three"));
-    // Everything is drawn anew when somebody asks, and goes on.
+    // Everything is redrawn on request, and the view goes on.
     terminal.press("C-l");
     // 40 columns hold the tree, with the value below.
     terminal.resize((40, 14));
@@ -251,14 +251,14 @@ fn the_view_lives_with_its_store(url: &str, mut kill: impl FnMut(), mut start: i
 }
 
 #[test]
-fn the_view_lives_with_etcd() {
+fn the_view_follows_etcd() {
     let etcd = std::cell::RefCell::new(Etcd::start());
     let url = etcd.borrow().url();
     the_view_lives_with_its_store(&url, || etcd.borrow_mut().kill(), || etcd.borrow_mut().start_again());
 }
 
 #[test]
-fn the_view_lives_with_zookeeper() {
+fn the_view_follows_zookeeper() {
     let server = std::cell::RefCell::new(ZooKeeper::start());
     let url = server.borrow().url();
     the_view_lives_with_its_store(&url, || server.borrow_mut().kill(), || server.borrow_mut().start_again());

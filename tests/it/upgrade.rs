@@ -1,4 +1,4 @@
-//! An upgrade: the state directory of version 0.1.0 under today's program.
+//! An upgrade: the state directory of version 0.1.0 under the current program.
 //!
 //! `upgrade/ledger-0.1.0` was left by a daemon of version 0.1.0 that was killed with SIGKILL while it watched
 //! `upgrade/watches-0.1.0.toml`: `stopped` had failed, `paused` was paused, and a run of `live` was running.
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::daemon::Daemon;
 
-/// What was in `live`'s entry: the process that ran then.
+/// The process in `live`'s entry.
 const PROCESS: &str = r#"{"pid":14172,"start_ticks":428803,"boot_id":"a1e51c2d-26db-40ec-851b-9372d9370395","output_pipe":241162}"#;
 
 /// Watches whose newest state was applied.
@@ -41,7 +41,7 @@ impl Drop for Action {
     }
 }
 
-/// A place as version 0.1.0 left it, with `live`'s run going on as this action.
+/// A directory as version 0.1.0 left it, with this action as `live`'s run.
 fn left_by_0_1_0(action: &Action) -> Daemon {
     let daemon = Daemon::prepare("host = 'web-17'");
     for key in ["data", "modes", "script", "stopped", "paused", "noted", "live", "children/a", "tree/a"] {
@@ -65,15 +65,17 @@ fn watches(daemon: &Daemon) -> String {
 }
 
 #[test]
-fn a_ledger_of_version_0_1_0_is_taken_over() {
+fn a_ledger_of_version_0_1_0_is_read() {
     let action = Action::start();
     let mut daemon = left_by_0_1_0(&action);
-    // At the second start the fingerprints of 0.1.0 have been replaced, and nothing else is different.
+    // At the second start the fingerprints of 0.1.0 have been replaced; nothing else differs.
     for start in 1..=2 {
         daemon.run();
         for name in CONVERGED {
             let watch = daemon.until_converged(name);
             assert_ne!(watch["runs"], 0, "{name} has lost its history");
+            let history: Value = serde_json::from_str(&daemon.say(&["history", name, "--json"])).unwrap();
+            assert!(history["runs"].as_array().is_some_and(|runs| !runs.is_empty()), "{name}: {history}");
         }
         let live = daemon.until_watch("live", |watch| watch["version"].is_string());
         assert_eq!(live["state"], "running", "start {start}: {live}");
@@ -93,7 +95,7 @@ fn a_ledger_of_version_0_1_0_is_taken_over() {
 }
 
 #[test]
-fn a_run_of_version_0_1_0_goes_with_a_watch_that_is_renamed_after_the_upgrade() {
+fn a_run_of_version_0_1_0_stays_with_a_watch_renamed_after_the_upgrade() {
     let action = Action::start();
     let mut daemon = left_by_0_1_0(&action);
     daemon.run();

@@ -1,4 +1,4 @@
-//! `twitcher watch` as it is typed, against each kind of store.
+//! `twitcher watch` on the command line, against each kind of store.
 
 use nix::sys::signal::Signal;
 
@@ -108,7 +108,7 @@ fn a_deletion_below_a_tree_is_newer_than_the_revision_before_it() {
     assert_eq!(watch.out().replace(['\n', ' '], ""), r#"{"b":"2"}"#);
 }
 
-/// `--no-settle` runs every update: those since a revision, and then what comes, each once and in order.
+/// `--no-settle` runs every update: those since a revision, and then new ones, each once and in order.
 #[test]
 fn every_update_since_a_revision_is_run() {
     let etcd = Etcd::start();
@@ -149,7 +149,7 @@ fn every_update_since_a_revision_is_run() {
     tree.says("\"7\"");
     let lines = ["{\"k\":\"5\",\"other\":\"o\"}", "{\"k\":\"5\"}", "{\"k\":\"6\"}", "{\"k\":\"7\"}"];
     assert_eq!(tree.out().lines().collect::<Vec<_>>(), lines);
-    // Before the key was there.
+    // Before the key existed.
     let mut whole = Program::start(store, &args("1", "/h/k"));
     whole.says("7 change 15\n");
     assert!(whole.out().starts_with("1 change 2\n2 change 4\n"), "{}", whole.out());
@@ -159,7 +159,7 @@ fn every_update_since_a_revision_is_run() {
     assert_eq!((settled.code(), settled.out().as_str()), (Some(0), "7"));
 }
 
-/// Revision 0 is what a read means by "now".
+/// A read at revision 0 returns the current state.
 #[test]
 fn every_update_since_the_beginning_is_run() {
     let etcd = Etcd::start();
@@ -194,7 +194,7 @@ fn every_update_since_the_beginning_is_run() {
 }
 
 #[test]
-fn what_etcd_forgot_is_said_and_the_newest_state_is_run() {
+fn compacted_updates_are_reported_and_the_newest_state_is_run() {
     let mut etcd = Etcd::start();
     let store = &etcd.url();
     for number in 1..=5 {
@@ -207,7 +207,7 @@ fn what_etcd_forgot_is_said_and_the_newest_state_is_run() {
     watch.complains("etcd does not know the changes of /h/k since revision 3 ");
     good(store, &["put", "/h/k", "6"]);
     watch.says("6\n");
-    // A new connection goes on where the last one ended.
+    // A new connection continues where the last one ended.
     etcd.kill();
     watch.complains("cannot be reached");
     etcd.start_again();
@@ -215,7 +215,7 @@ fn what_etcd_forgot_is_said_and_the_newest_state_is_run() {
     watch.says("7\n");
     assert_eq!(watch.out(), "5\n6\n7\n");
     assert_eq!(watch.err().matches("does not know").count(), 1);
-    // Nothing is newer than what is to come.
+    // Nothing is newer than a future revision.
     let args = ["watch", "/h/k", "--no-settle", "--from", "1000", "--", "sh", "-c", "cat; echo"];
     let mut watch = Program::start(store, &args);
     watch.complains("etcd does not know the changes of /h/k since revision 1000 ");
@@ -372,7 +372,7 @@ fn a_command_can_ask_on_the_terminal() {
 }
 
 #[test]
-fn what_is_no_version_or_time_is_wrong_usage() {
+fn an_invalid_version_or_duration_is_wrong_usage() {
     for (option, value, why) in [
         ("--from", "x", "a version of etcd is a number such as 1042"),
         ("--after", "-3", "a version of etcd is a number such as 1042"),
@@ -392,7 +392,7 @@ fn what_is_no_version_or_time_is_wrong_usage() {
 }
 
 #[test]
-fn arguments_of_the_command_are_bytes() {
+fn arguments_of_the_command_may_be_any_bytes() {
     use std::os::unix::ffi::OsStrExt;
     let (_place, store) = directory();
     good(&store, &["put", "/k", "v"]);
@@ -406,7 +406,7 @@ fn arguments_of_the_command_are_bytes() {
 }
 
 #[test]
-fn a_deletion_is_run_where_that_is_wanted() {
+fn on_delete_run_runs_a_deletion() {
     let (_place, store) = directory();
     good(&store, &["put", "/k", "v"]);
     let line = "echo \"[$(cat) $TWITCHER_REASON]\"";
@@ -422,7 +422,7 @@ fn a_deletion_is_run_where_that_is_wanted() {
     assert!(!ignores.out().contains("[ "), "{}", ignores.out());
 }
 
-/// An end that was asked for is no failure.
+/// An end that `restart` caused is not a failure.
 #[test]
 fn a_restart_is_no_failure() {
     let (_place, store) = directory();
@@ -436,7 +436,7 @@ fn a_restart_is_no_failure() {
         }
         watch.signal(Signal::SIGTERM);
         assert_eq!(watch.code(), Some(143));
-        // Not what the shell says of its own end.
+        // Not the shell's message about its own end.
         assert!(!watch.err().contains("WARN"), "{}", watch.err());
     };
     restarted("echo \"[$(cat)]\"; exec sleep 600");
@@ -457,7 +457,7 @@ fn updates_in_quick_succession_are_one_run() {
 }
 
 #[test]
-fn once_ends_as_the_command_does() {
+fn once_exits_with_the_status_of_the_command() {
     let (_place, store) = directory();
     good(&store, &["put", "/k", "v"]);
     for (command, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)] {
@@ -497,7 +497,7 @@ fn once_starts_one_run_in_every_mode() {
 fn a_signal_ends_the_command_with_its_group() {
     let (_place, store) = directory();
     good(&store, &["put", "/k", "v"]);
-    // Neither listens to TERM.
+    // Both ignore TERM.
     let command = "trap '' TERM; sh -c 'echo $$; while :; do sleep 1; done' & echo $$; echo up; wait; wait";
     let mut watch = Program::start(&store, &["watch", "/k", "--no-settle", "--", "sh", "-c", command]);
     watch.says("up\n");
@@ -514,7 +514,7 @@ fn a_signal_ends_the_command_with_its_group() {
 }
 
 #[test]
-fn a_quit_ends_the_command_as_an_interrupt_does() {
+fn sigquit_ends_the_command_like_an_interrupt() {
     let (_place, store) = directory();
     good(&store, &["put", "/k", "v"]);
     let command = "echo $$; exec sleep 600";
@@ -526,7 +526,7 @@ fn a_quit_ends_the_command_as_an_interrupt_does() {
     assert!(!std::path::Path::new(&process).exists());
 }
 
-/// The grace after TERM is 5 s. A loaded machine may need as long for anything, but not each time.
+/// The grace after TERM is 5 s. A loaded machine may take as long for anything, but not each time.
 #[test]
 fn a_second_interrupt_kills_at_once() {
     let (_place, store) = directory();
@@ -559,7 +559,7 @@ fn a_failure_is_shown_and_the_watch_goes_on() {
 }
 
 #[test]
-fn a_run_has_the_surroundings_of_its_caller() {
+fn a_run_inherits_the_environment_of_its_caller() {
     let (_place, store) = directory();
     good(&store, &["put", "/k", "v"]);
     let command = r#"echo "$MINE $TWITCHER_STORE"; pwd; umask; id -u; [ ! -t 0 ] && cat"#;
@@ -575,7 +575,7 @@ fn a_run_has_the_surroundings_of_its_caller() {
 }
 
 #[test]
-fn several_keys_are_several_watches() {
+fn several_keys_are_watched_at_once() {
     let (_place, store) = directory();
     good(&store, &["put", "/a", "1"]);
     good(&store, &["put", "/b", "2"]);
@@ -588,7 +588,7 @@ fn several_keys_are_several_watches() {
 }
 
 #[test]
-fn a_store_that_goes_and_comes_is_waited_for() {
+fn a_restarted_store_is_waited_for() {
     let mut etcd = Etcd::start();
     let store = &etcd.url();
     good(store, &["put", "/k", "one"]);

@@ -1,4 +1,4 @@
-//! A daemon at its work, on the `dir` store: what starts an action, with what, and how often.
+//! A daemon at work on the `dir` store: what starts an action, with what input, and how often.
 
 use serde_json::json;
 
@@ -78,7 +78,7 @@ fn children_and_tree_are_written_in_their_formats() {
 }
 
 #[test]
-fn nothing_runs_for_a_key_that_is_not_there_until_it_is_made() {
+fn nothing_runs_for_a_missing_key_until_it_is_created() {
     let daemon = Daemon::start("", &[("a.toml", "[[watch]]\nkey = '/later/a'\naction = 'true'\n")]);
     let watch = daemon.until_watch("a", |watch| watch["verified_seconds"].is_number());
     assert_eq!(watch["runs"], 0);
@@ -88,7 +88,7 @@ fn nothing_runs_for_a_key_that_is_not_there_until_it_is_made() {
 }
 
 #[test]
-fn deletion_runs_only_where_the_watch_says_so() {
+fn a_deletion_runs_the_action_only_with_on_delete_run() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "x");
     let action = note(&daemon, "out", "$TWITCHER_WATCH $TWITCHER_REASON [$(cat)]");
@@ -113,7 +113,7 @@ fn deletion_runs_only_where_the_watch_says_so() {
 }
 
 #[test]
-fn a_failed_action_is_retried_until_it_works() {
+fn a_failed_action_is_retried_until_it_succeeds() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "x");
     let gate = daemon.path("gate").display().to_string();
@@ -133,7 +133,7 @@ fn a_failed_action_is_retried_until_it_works() {
 }
 
 #[test]
-fn queue_never_runs_two_at_once_and_ends_on_the_newest() {
+fn queue_never_overlaps_runs_and_ends_on_the_newest_state() {
     let mut daemon = Daemon::prepare("");
     let out = daemon.path("out").display().to_string();
     let action = format!(
@@ -171,11 +171,11 @@ fn restart_ends_the_old_run_and_its_group() {
     daemon.until_converged("a");
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     assert!(stat.is_empty() || stat.contains(") Z "), "the grandchild lives: {stat}");
-    // An end that was asked for is no failure, and is not told otherwise than it was.
+    // An end that `restart` caused is not a failure, and is reported as what it was.
     assert!(daemon.say(&["history", "a"]).contains("killed"), "{}", daemon.say(&["history", "a"]));
     assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
     assert!(daemon.log().contains("; twitcher ended it"), "{}", daemon.log());
-    // What the second run left running when it ended by itself is left alone.
+    // Processes that the second run left running when it ended by itself are left alone.
     let left = daemon.read("out.pid2");
     assert!(std::fs::exists(format!("/proc/{}", left.trim())).unwrap());
     nix::sys::signal::kill(
@@ -186,7 +186,7 @@ fn restart_ends_the_old_run_and_its_group() {
 }
 
 #[test]
-fn a_timeout_ends_the_run_and_is_told() {
+fn a_timeout_ends_the_run_and_is_reported() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     daemon.write(
@@ -225,7 +225,7 @@ fn on_failure_stop_stops_until_it_is_resumed() {
 }
 
 #[test]
-fn a_watch_never_hurts_another() {
+fn a_watch_never_affects_another() {
     let mut daemon = Daemon::prepare("max_processes = 64");
     daemon.put("/a", "1");
     daemon.write(

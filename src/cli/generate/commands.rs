@@ -5,14 +5,14 @@ use std::io;
 use clap::builder::Resettable;
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 
 use super::super::Cli;
-use super::manual;
+use super::{manual, reference};
 
 /// Each page by its name.
 pub(super) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    // `help` only repeats what the pages say, so there is no page that could be referred to.
+    // `help` only repeats the pages, so a page that refers to it would be useless.
     let without_help = |command: Command| command.mut_subcommand("help", |help| help.hide(true));
     let mut program = Cli::command();
     program.build();
@@ -31,30 +31,69 @@ pub(super) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 
 fn page(name: &str, command: Command) -> io::Result<Vec<u8>> {
     let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let usage = command.clone().render_usage().to_string();
+    let variables: Vec<String> = command
+        .get_arguments()
+        .filter_map(|argument| argument.get_env()?.to_str().map(ToOwned::to_owned))
+        .collect();
+    let has_commands = command.get_subcommands().any(|command| !command.is_hide_set());
     // The version is at the foot of the page, and what follows the options gets headings of its own.
     let command = command.after_help(Resettable::Reset).version(Resettable::Reset);
-    let mut page = Vec::new();
-    Man::new(command)
+    let man = Man::new(command)
         .title(name)
         .date(manual::date())
         .source(manual::VERSION)
-        .manual("Twitcher commands")
-        .render(&mut page)?;
+        .manual("Twitcher commands");
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    let mut synopsis = Roff::new();
+    synopsis.control("SH", ["SYNOPSIS"]);
+    synopsis.text([roman(usage.trim_start_matches("Usage: ").trim_end())]);
+    page.extend_from_slice(synopsis.to_roff().as_bytes());
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if has_commands {
+        man.render_subcommands_section(&mut page)?;
+    }
+    page.extend_from_slice(rest(name, &more, &variables).to_roff().as_bytes());
+    Ok(page)
+}
+
+/// What follows the options.
+fn rest(name: &str, more: &str, variables: &[String]) -> Roff {
     let mut rest = Roff::new();
-    let (notes, examples) = more.split_once("Examples:\n").unwrap_or((&more, ""));
+    let (notes, examples) =
+        more.split_once("Examples:\n").or_else(|| more.split_once("Example:\n")).unwrap_or((more, ""));
     if !notes.is_empty() {
         rest.control("SH", ["NOTES"]);
         rest.text([roman(notes.trim_end())]);
     }
-    if !examples.is_empty() {
-        rest.control("SH", ["EXAMPLES"]);
-        rest.control("nf", []);
-        rest.text([roman(examples.trim_end())]);
-        rest.control("fi", []);
+    for (heading, entries) in reference::legends(name) {
+        section(&mut rest, heading, entries);
     }
-    let see_also = if name == "twitcher" { "" } else { "twitcher(1), " };
+    section(&mut rest, "EXIT STATUS", &reference::exit_status(name));
+    section(&mut rest, "FILES", &reference::files(name));
+    section(&mut rest, "ENVIRONMENT", &reference::environment(name, variables));
+    rest.control("SH", ["EXAMPLES"]);
+    rest.control("nf", []);
+    rest.text([roman(examples.trim_end())]);
+    rest.control("fi", []);
+    let see_also = reference::see_also(name);
     rest.control("SH", ["SEE ALSO"]);
-    rest.text([roman(format!("{see_also}twitcher.conf(5), twitcher-watch(5)"))]);
-    page.extend_from_slice(rest.to_roff().as_bytes());
-    Ok(page)
+    rest.text([roman(see_also)]);
+    rest
+}
+
+/// A list of terms, where there is one.
+pub(super) fn section(page: &mut Roff, heading: &str, entries: &[(&str, &str)]) {
+    if entries.is_empty() {
+        return;
+    }
+    page.control("SH", [heading]);
+    for (term, text) in entries {
+        page.control("TP", []);
+        page.text([bold(*term)]);
+        page.text([roman(*text)]);
+    }
 }

@@ -1,4 +1,4 @@
-//! The manual pages of section 5, out of the one table of fields.
+//! The manual pages of section 5, generated from the table of fields.
 
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
@@ -147,9 +147,9 @@ const VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// What the pages are about, at their foot.
-pub(super) const VERSION: &str = concat!("twitcher ", env!("CARGO_PKG_VERSION"));
+pub(in crate::cli) const VERSION: &str = concat!("twitcher ", env!("CARGO_PKG_VERSION"));
 
-/// The day of this version, as in the changelog: the newest entry that has one.
+/// The date of this version in the changelog: that of its newest dated entry.
 pub(super) fn date() -> &'static str {
     let changes = include_str!("../../../docs/CHANGELOG.md");
     let versions = changes.lines().filter(|line| line.starts_with("## ["));
@@ -196,7 +196,7 @@ fn fields(page: &mut Roff, fields: &[Field]) {
             page.text([roman(word.doc)]);
             page.control("RE", []);
         }
-        // An example of several lines, such as a script, stands by itself.
+        // An example of several lines, such as a script, gets its own block.
         if field.example.contains('\n') {
             page.control("IP", []);
             page.control("nf", []);

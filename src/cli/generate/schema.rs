@@ -1,6 +1,6 @@
 //! JSON schemas of watch files and of `twitcher.conf`, for editors that complete fields (Taplo, VS Code).
 //!
-//! They help while one types; what holds is decided by the program, which knows more than a schema can say.
+//! They help while typing; the program itself decides what is valid, and checks more than a schema can express.
 
 use serde_json::{Map, Value, json};
 
@@ -130,6 +130,7 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Mask => json!({
             "anyOf": [{ "type": "string", "pattern": "^0?[0-7]{1,3}$" }, { "type": "integer", "minimum": 0, "maximum": 0o777 }]
         }),
+        Kind::Percent => json!({ "type": "string", "pattern": "^0*[0-9]{1,2}%$" }),
         Kind::Variables => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Limits => json!({
             "type": "object",

@@ -1,4 +1,4 @@
-//! Changes of etcd: its history, change by change, none lost or doubled across connections.
+//! Changes of etcd from its history, none lost or repeated across connections.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::store::{StoreError, StoreSpec};
 use crate::tree::place::key_text;
 use crate::watch::{Key, Version};
 
-/// Between attempts, as the driver waits.
+/// Back-off between attempts, as in the driver.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -35,9 +35,9 @@ struct Following<'a> {
     key: &'a Key,
     history: History,
     printer: Printer,
-    /// The revision that the store had reached when we began to look.
+    /// The store's revision when monitoring started.
     past: i64,
-    /// The newest changes, while they are still collected.
+    /// The newest changes, while they are still being collected.
     newest: Option<Newest>,
     began: bool,
 }

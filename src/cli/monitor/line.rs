@@ -1,4 +1,4 @@
-//! A change as one line: for people, laid out for the width of the terminal and cut to it; for programs, whole.
+//! A change as one line: for people, fitted to the terminal; for programs, in full.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -9,17 +9,17 @@ use super::super::{Failure, print};
 use crate::log::escape;
 use crate::watch::Version;
 
-/// A terminal that is narrower has no room for dates and versions, or for columns at all.
+/// A narrower terminal has no room for dates and versions, or for columns at all.
 const NARROW: usize = 60;
 const NARROWEST: usize = 36;
-/// What is shown of a hash, which is compared by eye.
+/// The visible part of a hash.
 const HASH_DIGITS: usize = 8;
-/// Room for versions from the start, so that columns do not move with each power of ten.
+/// Initial width of versions, so that columns do not move with each power of ten.
 const VERSION_DIGITS: usize = 5;
 
 /// A change of one key.
 pub(super) struct Line<'a> {
-    /// When it was seen; `None`: before we looked.
+    /// When it was seen; `None`: before monitoring started.
     pub(super) time: Option<jiff::Timestamp>,
     pub(super) version: Version,
     /// The key, in full.
@@ -63,11 +63,11 @@ pub(super) struct Printer {
 enum Layout {
     /// All of it, as long as it is.
     Whole,
-    /// In so many columns, versions in so many of them.
+    /// In this many columns, with this many for versions.
     Wide { width: usize, versions: usize },
     /// Without date and version.
     Narrow { width: usize },
-    /// Nor under each other.
+    /// Without alignment.
     Narrowest { width: usize },
 }
 
@@ -147,7 +147,7 @@ impl Line<'_> {
         if let Some(value) = self.event.value() {
             text.push_str(gap);
             match std::str::from_utf8(value) {
-                // A tab is as wide as the terminal likes.
+                // The width of a tab depends on the terminal.
                 Ok(value) => text.push_str(&escape::line(value.as_bytes()).replace('\t', "\\t")),
                 Err(_) => {
                     // Writing to a string cannot fail.
@@ -200,7 +200,7 @@ mod tests {
             Line { time, version, key: "/m/a".to_owned(), event }.as_text(Layout::of(width, 8))
         };
         let put = Event::Put(Some(b"one"));
-        // The time is that of the place.
+        // The time is local.
         let wide = shown(hash, put, Some(80));
         assert!(wide.ends_with("  01234567  put     /m/a  one\n") && wide.len() == 53, "{wide}");
         assert_eq!(&shown(Version::Revision(99), put, Some(80))[23..], "        99  put     /m/a  one\n");

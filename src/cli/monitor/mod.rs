@@ -1,7 +1,7 @@
 //! `twitcher monitor`: every change of a subtree, one a line.
 //!
-//! etcd tells its history, change by change, also backwards ([`history`]); other stores show states, and what
-//! differs from one to the next is what changed ([`states`]).
+//! etcd delivers its history, change by change ([`history`]); other stores deliver states, and the differences between
+//! consecutive states are the changes ([`states`]).
 
 mod history;
 mod line;
@@ -19,7 +19,7 @@ use crate::store::StoreSpec;
 use crate::watch::Key;
 use line::Printer;
 
-/// How often is looked whether anybody still reads.
+/// How often to check that the reader still exists.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Print every change of a subtree, one a line
@@ -44,7 +44,7 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
-/// Watches until nobody reads any more.
+/// Runs until the reader is gone.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let spec = args.store.spec(common)?;
     let begin = args.since.begin(&spec.url)?;
@@ -60,14 +60,14 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
 }
 
-/// Says something beside the changes.
+/// Prints a message beside the changes.
 fn note(text: &str) {
     use std::io::Write;
     // Standard error may be closed.
     let _ = writeln!(std::io::stderr().lock(), "twitcher: {text}");
 }
 
-/// Says on a terminal, which shows nothing else until something changes, that from now on nothing is missed.
+/// On a terminal, which shows nothing until something changes, says that from now on nothing is missed.
 fn note_watching(key: &Key, spec: &StoreSpec) {
     use std::io::IsTerminal;
     if std::io::stderr().is_terminal() {
@@ -75,7 +75,7 @@ fn note_watching(key: &Key, spec: &StoreSpec) {
     }
 }
 
-/// Resolves when standard output is a pipe that nobody reads any more; never, where that cannot be seen.
+/// Resolves when standard output is a pipe whose reader is gone; never if that cannot be detected.
 async fn unread() {
     use std::os::fd::AsFd;
     let output = std::io::stdout();

@@ -1,4 +1,4 @@
-//! Changes of a store that shows states: the differences from one state to the next.
+//! Changes of a store that delivers states: the differences from one state to the next.
 
 use std::task::Poll;
 
@@ -17,7 +17,7 @@ pub(super) async fn follow(spec: StoreSpec, key: Key, printer: Printer) -> Resul
     let mut told_down = false;
     let mut told_refused = false;
     let mut subscription = store.subscribe(Subscribe::new(key.clone(), WatchType::Tree));
-    // What is there at first is no change.
+    // Keys that exist at the start are not changes.
     let mut before = None;
     loop {
         tokio::select! {
@@ -33,7 +33,7 @@ pub(super) async fn follow(spec: StoreSpec, key: Key, printer: Printer) -> Resul
                 Seen::Refused(why) => {
                     told_refused = true;
                     let why = escape::line(why.as_bytes());
-                    note(&format!("{key} cannot be watched, and is waited for: {why}"));
+                    note(&format!("{key} cannot be watched, waiting for it: {why}"));
                 }
                 Seen::Admitted => {
                     told_refused = false;
@@ -46,23 +46,23 @@ pub(super) async fn follow(spec: StoreSpec, key: Key, printer: Printer) -> Resul
     }
 }
 
-/// What a subscription tells.
+/// An event of a subscription.
 enum Seen {
     Update(Update),
-    /// The store does not let the key be read; other keys it does.
+    /// The store refuses the key, but not others.
     Refused(String),
-    /// It does again.
+    /// It no longer does.
     Admitted,
 }
 
-/// Waits for a state, or until the key begins or ceases to be refused.
+/// Waits for a state, or until the key is refused or accepted again.
 async fn next(subscription: &mut Subscription, refused: bool) -> Seen {
     std::future::poll_fn(|context| {
         if let Poll::Ready(update) = subscription.poll_next(context) {
             return Poll::Ready(Seen::Update(update));
         }
         let freshness = subscription.freshness();
-        // Of a store that is not connected its health tells.
+        // The health of a store reports that it is not connected.
         match freshness.error.filter(|_| freshness.connected) {
             Some(why) if !refused => Poll::Ready(Seen::Refused(why)),
             None if refused && freshness.connected => Poll::Ready(Seen::Admitted),
@@ -87,8 +87,8 @@ fn show(before: &Snapshot, after: &Snapshot, version: Version, printer: &Printer
     printer.print(&lines)
 }
 
-/// Whether somebody wrote or deleted a node. One of `ZooKeeper`'s that is empty is shown otherwise when something below
-/// it comes or goes.
+/// Whether a node was written or deleted. An empty `ZooKeeper` node is shown differently when its first child appears or its
+/// last one disappears.
 fn is_change(before: Option<Node<'_>>, after: Option<Node<'_>>) -> bool {
     match (before, after) {
         (Some(before), Some(after)) => {
@@ -98,8 +98,7 @@ fn is_change(before: Option<Node<'_>>, after: Option<Node<'_>>) -> bool {
     }
 }
 
-/// The version of a subtree for a key that is not there any more: the revision that it has reached, but no hash of
-/// what else is there.
+/// The version of a subtree for a deleted key: its current revision, but not a hash of the remaining keys.
 fn without_hash(version: Version) -> Version {
     match version {
         Version::Revision(_) => version,
@@ -111,7 +110,7 @@ fn tell(health: &Health, told_down: &mut bool) {
     match health.state {
         LinkState::Down if !*told_down => {
             *told_down = true;
-            let why = health.error.as_deref().unwrap_or("no reason is known");
+            let why = health.error.as_deref().unwrap_or("the reason is unknown");
             note(&format!("the store is not reached, and waited for: {why}"));
         }
         LinkState::Connected if *told_down => {

@@ -4,7 +4,7 @@ use super::condition::Condition;
 use super::table::summary;
 use crate::status::{Status, WatchState, WatchStatus};
 
-/// What `--check` says, and to whom.
+/// The form of `--check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Style {
     /// A script: exit 1 unless all are converged
@@ -13,7 +13,7 @@ pub(super) enum Style {
     Nagios,
 }
 
-/// Disabled watches have nothing to converge to.
+/// Disabled watches do not count.
 fn judged(status: &Status) -> impl Iterator<Item = &WatchStatus> {
     status.watches.iter().filter(|watch| watch.state != WatchState::Disabled)
 }
@@ -22,13 +22,13 @@ pub(super) fn is_converged(status: &Status) -> bool {
     judged(status).all(|watch| watch.converged)
 }
 
-/// The line and the exit status of a monitoring plugin; of an error, why there is no status.
+/// The line and exit status of a monitoring plugin; for an error, why there is no status.
 pub(super) fn nagios(asked: Result<Status, String>) -> (String, u8) {
     let status = match asked {
         Ok(status) => status,
         Err(why) => return (format!("TWITCHER UNKNOWN - {}\n", why.replace('\n', " ")), 3),
     };
-    let critical = |watch: &WatchStatus| watch.gave_up || watch.unreachable;
+    let critical = |watch: &WatchStatus| watch.gave_up || watch.held || watch.unreachable;
     let code = if judged(&status).any(critical) { 2 } else { u8::from(!is_converged(&status)) };
     let word = ["OK", "WARNING", "CRITICAL"][usize::from(code)];
     let mut bad: Vec<_> = judged(&status).filter(|watch| !watch.converged).collect();
@@ -67,7 +67,7 @@ mod tests {
         ] {
             assert_eq!(of(vec![ok(), watch("b", state, false)]), 1, "{state:?}");
         }
-        for state in [WatchState::Failed, WatchState::Stopped, WatchState::Unreachable] {
+        for state in [WatchState::Failed, WatchState::Stopped, WatchState::Held, WatchState::Unreachable] {
             let bad = watch("b", state, false);
             assert_eq!(of(vec![ok(), watch("c", WatchState::Running, false), bad]), 2, "{state:?}");
         }

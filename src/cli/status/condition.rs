@@ -1,13 +1,14 @@
-//! How a watch is judged at a glance: its rank among the others, its mark and its words.
+//! The condition of a watch at a glance: its rank, its mark and its words.
 
 use super::super::paint::Paint;
 use crate::status::{WatchState, WatchStatus};
 
-/// What a watch needs from its reader, most urgent first.
+/// The urgency of a watch for the reader, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Condition {
+pub(in crate::cli) enum Condition {
     Failed,
     Stopped,
+    Held,
     Unreachable,
     Retrying,
     Paused,
@@ -21,9 +22,10 @@ pub(super) enum Condition {
 
 impl Condition {
     /// All of them, most urgent first.
-    pub(super) const ALL: [Self; 10] = [
+    pub(in crate::cli) const ALL: [Self; 11] = [
         Self::Failed,
         Self::Stopped,
+        Self::Held,
         Self::Unreachable,
         Self::Retrying,
         Self::Paused,
@@ -38,6 +40,7 @@ impl Condition {
         match watch.state {
             WatchState::Failed => Self::Failed,
             WatchState::Stopped => Self::Stopped,
+            WatchState::Held => Self::Held,
             WatchState::Unreachable => Self::Unreachable,
             WatchState::Retrying => Self::Retrying,
             WatchState::Paused => Self::Paused,
@@ -50,9 +53,10 @@ impl Condition {
     }
 
     /// Tells conditions apart without colour.
-    pub(super) fn mark(self) -> &'static str {
+    pub(in crate::cli) fn mark(self) -> &'static str {
         match self {
             Self::Failed | Self::Stopped => "✗",
+            Self::Held => "⊘",
             Self::Unreachable => "!",
             Self::Retrying => "↻",
             Self::Paused => "‖",
@@ -64,11 +68,12 @@ impl Condition {
         }
     }
 
-    /// The word of the summary; bad ones are in capitals.
+    /// The word in the summary; bad ones are in capitals.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Failed => "FAILED",
             Self::Stopped => "STOPPED",
+            Self::Held => "HELD",
             Self::Unreachable => "UNREACHABLE",
             Self::Retrying => "retrying",
             Self::Paused => "paused",
@@ -82,7 +87,7 @@ impl Condition {
 
     pub(super) fn paint(self, text: &str, paint: Paint) -> String {
         match self {
-            Self::Failed | Self::Stopped | Self::Unreachable => paint.bad(text),
+            Self::Failed | Self::Stopped | Self::Held | Self::Unreachable => paint.bad(text),
             Self::Retrying | Self::Running | Self::Pending => paint.busy(text),
             Self::Paused | Self::Disabled => paint.faint(text),
             Self::NotRun => text.to_owned(),
@@ -91,10 +96,14 @@ impl Condition {
     }
 }
 
-/// What `--failed` shows.
+/// What `--failed` selects.
 pub(super) fn is_failed(state: WatchState) -> bool {
     match state {
-        WatchState::Failed | WatchState::Stopped | WatchState::Retrying | WatchState::Unreachable => true,
+        WatchState::Failed
+        | WatchState::Stopped
+        | WatchState::Held
+        | WatchState::Retrying
+        | WatchState::Unreachable => true,
         WatchState::Idle
         | WatchState::Settling
         | WatchState::Splaying

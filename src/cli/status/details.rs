@@ -1,4 +1,4 @@
-//! Everything that is known of one watch.
+//! Everything known about one watch.
 
 use std::fmt::Write;
 
@@ -10,9 +10,9 @@ use super::table::last_run;
 use crate::log::escape;
 use crate::status::{WatchState, WatchStatus};
 
-/// The labels' column.
+/// The column of the labels.
 const LABEL: usize = 12;
-/// How much of a script or of the last output is shown, in lines.
+/// How many lines of a script or of the last output are shown.
 const LINES: usize = 10;
 
 pub(super) fn details(
@@ -61,6 +61,9 @@ pub(super) fn details(
     if let Some(error) = &watch.error {
         line("error", error);
     }
+    if let Some(guard) = &watch.guard {
+        line("guard", guard);
+    }
     for run in &watch.running {
         let since = span(spent(run.started, now));
         line("running", &format!("{}: process {}, version {}, for {since}", run.run, run.pid, run.version));
@@ -72,17 +75,18 @@ pub(super) fn details(
             line(if at == 0 { "output" } else { "" }, part);
         }
     }
-    // The state is painted last: escapes would count as columns.
+    // The state is coloured last, because escapes would count as columns.
     let state = format!("{} {}", condition.mark(), watch.state.word());
     text.replacen(&state, &condition.paint(&state, paint), 1)
 }
 
 fn converged(watch: &WatchStatus) -> &'static str {
-    match (watch.converged, watch.unreachable, watch.gave_up) {
-        (true, _, _) => "yes: the newest state was applied",
-        (false, true, _) => "no: the store does not prove what is there now",
-        (false, false, true) => "no: the last retry failed",
-        (false, false, false) => "no",
+    match (watch.converged, watch.unreachable, watch.held, watch.gave_up) {
+        (true, _, _, _) => "yes: the newest state was applied",
+        (false, true, _, _) => "no: the store does not prove what is there now",
+        (false, false, true, _) => "no: a guard holds the newest state back",
+        (false, false, false, true) => "no: the last retry failed",
+        (false, false, false, false) => "no",
     }
 }
 

@@ -1,16 +1,19 @@
-//! `twitcher status`: what needs attention, at a glance, and in full for the watches that are named.
+//! `twitcher status`: what needs attention, at a glance, and details of the named watches.
 
 mod check;
-mod condition;
+pub(super) mod condition;
 mod details;
 pub(super) mod table;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use clap::ColorChoice;
+use clap_complete::ArgValueCandidates;
+
 use super::paint::Paint;
 use super::select::{is_glob, selected};
-use super::{Common, Failure, columns, print};
+use super::{Common, Failure, columns, complete, print};
 use crate::control::Request;
 use crate::status::Status;
 use check::Style;
@@ -21,19 +24,20 @@ const BEAT: Duration = Duration::from_secs(1);
 /// What each watch is doing: what needs attention comes first
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Marks: ✓ converged, ✗ failed or stopped, ! unreachable, ↻ retrying, ▸ running, … about to run, ‖ paused, · seen but not run, - disabled.\n\nExamples:\n  twitcher status\n  twitcher status --failed --follow\n  twitcher status 'web-*'\n  twitcher status --check || echo not yet\n  twitcher status --check=nagios\n  twitcher status --json | jq '.watches[] | select(.converged | not) | .name'"
+    after_help = "Marks: ✓ converged, ✗ failed or stopped, ⊘ held by a guard, ! unreachable, ↻ retrying, ▸ running, … about to run, ‖ paused, · seen but not run, - disabled.\n\nExamples:\n  twitcher status\n  twitcher status --failed --follow\n  twitcher status 'web-*'\n  twitcher status --check || echo not yet\n  twitcher status --check=nagios\n  twitcher status --json | jq '.watches[] | select(.converged | not) | .name'"
 )]
 pub(super) struct Args {
     /// Only these watches; a single one in full. `*` and `?` match any text and any character
+    #[arg(add = ArgValueCandidates::new(complete::watches))]
     names: Vec<String>,
-    /// Only watches that failed, are stopped or retrying, or whose store does not show them
+    /// Only watches that failed, are stopped, held or retrying, or whose store does not show them
     #[arg(long)]
     failed: bool,
     /// Keep it on the screen until Ctrl-C; with --json, one object a line
     #[arg(short, long, conflicts_with = "check")]
     follow: bool,
     /// Exit 1 unless all are converged; as nagios: one line, and exit 0 (all converged), 1 (on the way), 2 (failed,
-    /// stopped or unreachable) or 3 (no daemon)
+    /// stopped, held or unreachable) or 3 (no daemon)
     #[arg(long, value_name = "STYLE", num_args = 0..=1, require_equals = true, default_missing_value = "exit")]
     check: Option<Style>,
     /// For programs
@@ -54,16 +58,16 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
         return if code == 0 { Ok(()) } else { Err(Failure::silent(code)) };
     }
     let (value, status) = asked?;
-    print(&shown(&args, &value, &status, usize::MAX))?;
+    print(&shown(&args, common.color, &value, &status, usize::MAX))?;
     match args.check {
         Some(Style::Exit) if !check::is_converged(&status) => Err(Failure::silent(1)),
         Some(Style::Exit | Style::Nagios) | None => Ok(()),
     }
 }
 
-/// The status of the watches that are meant, as it came and as it is understood.
+/// The status of the selected watches, raw and parsed.
 async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status), Failure> {
-    // A single watch is all that the daemon has to ask.
+    // A single watch can be requested from the daemon alone.
     let name = args.names.first().filter(|name| args.names.len() == 1 && !is_glob(name));
     let mut value = common.ask(&Request::Status { name: name.cloned() }).await?;
     let mut status: Status = super::understand(value.clone())?;
@@ -85,11 +89,17 @@ async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status)
 }
 
 /// What is printed, of at most so many lines.
-fn shown(args: &Args, value: &serde_json::Value, status: &Status, lines: usize) -> String {
+fn shown(
+    args: &Args,
+    color: ColorChoice,
+    value: &serde_json::Value,
+    status: &Status,
+    lines: usize,
+) -> String {
     if args.json {
         return format!("{value}\n");
     }
-    let (now, width, paint) = (jiff::Timestamp::now(), columns::width(), Paint::for_stdout());
+    let (now, width, paint) = (jiff::Timestamp::now(), columns::width(), Paint::for_stdout(color));
     let text = match status.watches.as_slice() {
         [watch] if !args.names.is_empty() => details::details(watch, now, width, paint),
         _ => table::table(status, args.failed, now, width, paint),
@@ -110,14 +120,14 @@ async fn follow(args: &Args, common: &Common) -> Result<(), Failure> {
             Ok((value, status)) => {
                 let rows = crossterm::terminal::size().map_or(usize::MAX, |(_, rows)| rows.into());
                 let rows = if screen { rows.saturating_sub(1).max(2) } else { usize::MAX };
-                shown(args, &value, &status, rows)
+                shown(args, common.color, &value, &status, rows)
             }
-            // A daemon that is restarted comes back.
+            // A restarting daemon comes back.
             Err(failure) if screen => format!("{failure}\n"),
             Err(failure) => return Err(failure),
         };
         if screen {
-            // From the top, each line cleared to its end, and what is below cleared: nothing flickers.
+            // From the top, clearing each line to its end and everything below, so that nothing flickers.
             let text = text.replace('\n', "\x1b[K\n");
             print(&format!("\x1b[H{text}\x1b[J"))?;
         } else {

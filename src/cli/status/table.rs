@@ -1,4 +1,4 @@
-//! The status of many watches: a line that sums up, what is wrong beside them, and a line for each watch.
+//! The status of many watches: a summary line, problems beside them, and a line for each watch.
 
 use std::fmt::Write;
 
@@ -11,18 +11,18 @@ use super::condition::Condition;
 use crate::log::escape;
 use crate::status::{FileState, Status, StoreState, WatchStatus};
 
-/// The columns after the mark, as they are shown.
+/// The columns after the mark, in order.
 const TITLES: [&str; 6] = ["WATCH", "STATE", "VERSION", "LAST RUN", "VERIFIED", "KEY"];
-/// A column that has less room than this is left out.
+/// A column with less room than this is omitted.
 const LEAST: [usize; TITLES.len()] = [8, 11, 7, 9, 8, 8];
-/// The order in which columns are given room.
+/// The order in which columns get room.
 const WORTH: [usize; TITLES.len()] = [0, 1, 3, 5, 2, 4];
-/// The mark and the space behind it.
+/// The mark and the space after it.
 const MARK: usize = 2;
 /// Between two columns.
 const GAP: usize = 2;
 
-/// Everything that is shown without naming a watch.
+/// The output without named watches.
 pub(super) fn table(
     status: &Status,
     failed: bool,
@@ -78,11 +78,11 @@ pub(super) fn table(
     text
 }
 
-/// How many watches are in which condition, and what else is wrong: one line without its end.
+/// The number of watches in each condition, and other problems: one line without its end.
 pub(super) fn summary(status: &Status, now: jiff::Timestamp) -> String {
     let total = status.watches.iter().filter(|watch| Condition::of(watch) != Condition::Disabled).count();
     let mut parts = Vec::new();
-    // What is well comes first here: it is how the reader learns whether to read on.
+    // The good ones come first here, so that the reader knows at once whether to read on.
     let ok_first = Condition::ALL.into_iter().filter(|condition| *condition != Condition::Ok);
     for condition in std::iter::once(Condition::Ok).chain(ok_first) {
         let count = status.watches.iter().filter(|watch| Condition::of(watch) == condition).count();
@@ -129,7 +129,7 @@ fn rows(watches: &[WatchStatus], now: jiff::Timestamp, width: Option<usize>, pai
     text
 }
 
-/// How wide each column is; 0 where there is no room for it.
+/// The width of each column; 0 if there is no room for it.
 fn fit(natural: [usize; TITLES.len()], width: Option<usize>) -> [usize; TITLES.len()] {
     let Some(width) = width else { return natural };
     let mut widths = [0; TITLES.len()];
@@ -138,7 +138,7 @@ fn fit(natural: [usize; TITLES.len()], width: Option<usize>) -> [usize; TITLES.l
         let least = natural[column].min(LEAST[column]);
         let gap = if column == 0 { 0 } else { GAP };
         if gap + least > left {
-            // The first column is always there, however narrow.
+            // The first column is always shown, however narrow.
             widths[0] = widths[0].max(left.min(natural[0]) * usize::from(column == 0));
             break;
         }
@@ -173,7 +173,7 @@ fn line(
 
 fn cells(watch: &WatchStatus, now: jiff::Timestamp) -> [String; TITLES.len()] {
     let version = watch.version.as_deref().unwrap_or("-");
-    // A hash is compared by eye: its beginning is enough.
+    // The beginning of a hash is enough to compare by eye.
     let version = if version.len() > 20 { version.get(..8).unwrap_or(version) } else { version };
     [
         watch.name.clone(),
@@ -220,8 +220,8 @@ pub(in crate::cli) mod tests {
     pub(in crate::cli) fn watch(name: &str, state: WatchState, converged: bool) -> WatchStatus {
         let one = sample().watches.swap_remove(0);
         let gave_up = matches!(state, WatchState::Failed | WatchState::Stopped);
-        let unreachable = state == WatchState::Unreachable;
-        WatchStatus { name: name.to_owned(), state, converged, gave_up, unreachable, ..one }
+        let (unreachable, held) = (state == WatchState::Unreachable, state == WatchState::Held);
+        WatchStatus { name: name.to_owned(), state, converged, gave_up, unreachable, held, ..one }
     }
 
     fn now() -> jiff::Timestamp {
@@ -251,6 +251,7 @@ pub(in crate::cli) mod tests {
             WatchState::Running,
             WatchState::Paused,
             WatchState::Retrying,
+            WatchState::Held,
             WatchState::Stopped,
             WatchState::Failed,
         ];
@@ -258,7 +259,10 @@ pub(in crate::cli) mod tests {
             states.iter().map(|state| watch(state.word(), *state, *state == WatchState::Idle)).collect();
         let text = rows(&watches, now(), None, Paint(false));
         let first: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split("  ").next()).collect();
-        assert_eq!(first, ["✗ failed", "✗ stopped", "↻ retrying", "‖ paused", "▸ running", "✓ idle"]);
+        assert_eq!(
+            first,
+            ["✗ failed", "✗ stopped", "⊘ held", "↻ retrying", "‖ paused", "▸ running", "✓ idle"]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The view on a screen. Draws what fits on it and touches nothing else, whatever there is.
+//! Draws the view on a screen. Draws whatever fits, and touches nothing else.
 
 mod about;
 mod help;
@@ -31,7 +31,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
     let areas = view.areas();
     let screen = frame.area();
     let buffer = frame.buffer_mut();
-    // The screen may have become smaller since the view was told of its size.
+    // The screen may have become smaller since the view learned its size.
     let inside = |area: Rect| area.intersection(screen);
     header(buffer, inside(areas.header), view, theme);
     tree(buffer, inside(areas.tree), view, theme);
@@ -52,7 +52,7 @@ pub(super) fn mode_at(view: &View, at: Position) -> Option<Mode> {
     about::tabs(&value).into_iter().find(|(_, area)| area.contains(at)).map(|(mode, _)| mode)
 }
 
-/// Puts a line at the left and one at the right of one row; the left one gives way.
+/// Puts a text at the left and one at the right of a row; the left one is cut if necessary.
 fn both_sides(buffer: &mut Buffer, area: Rect, left: &Line<'_>, right: &Line<'_>) {
     let right_width = u16::try_from(right.width()).unwrap_or(u16::MAX).min(area.width);
     let room = area.width - right_width;
@@ -69,7 +69,7 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         1 => " · 1 key".to_owned(),
         keys => format!(" · {keys} keys"),
     };
-    // The first that leaves room for some of the key.
+    // The first one that leaves room for some of the key.
     let (style, texts) = match &view.link {
         Link::Connecting => (theme.bold(Color::Yellow), ["◌ connecting ".to_owned()].to_vec()),
         Link::Connected => (theme.colour(Color::Green), [format!("● connected{keys} ")].to_vec()),
@@ -89,7 +89,7 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let wanted = view.key.as_str().width().min(6) + 2;
     let fits = |text: &&String| text.width() + wanted <= usize::from(area.width);
     let text = texts.iter().find(fits).or(texts.last()).cloned().unwrap_or_default();
-    // How far it can be believed matters more than where it is.
+    // The connection state matters more than the key.
     let room = usize::from(area.width).saturating_sub(text.width() + 2);
     let key = one_line(view.key.as_str(), room);
     let store = room.checked_sub(key.width() + 2).filter(|room| *room > 8);
@@ -101,7 +101,7 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     both_sides(buffer, area, &left, &Line::styled(text, style));
 }
 
-/// What is wrong, in as many lines as there are for it.
+/// The problem, in as many lines as there are for it.
 fn trouble(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let Some(why) = view.trouble() else { return };
     let mut lines = words(&why, usize::from(area.width).saturating_sub(2).max(1));
@@ -115,7 +115,7 @@ fn trouble(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     }
 }
 
-/// What is said where there are no rows: that it is read, or that there is nothing.
+/// The text shown instead of rows: that the subtree is being read, or that there is nothing.
 fn instead(view: &View) -> String {
     let seconds = view.now.as_secs();
     let then = match view.awaited {
@@ -137,7 +137,7 @@ fn instead(view: &View) -> String {
     }
 }
 
-/// A sign that turns as time passes, so that it is seen that somebody is at work.
+/// A sign that turns with time, to show activity.
 fn turn(view: &View) -> char {
     const SIGNS: [char; 8] = ['⠋', '⠙', '⠸', '⠴', '⠦', '⠇', '⠏', '⠉'];
     let step = view.now.as_millis() / view.lasts().as_millis().max(1);

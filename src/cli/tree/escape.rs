@@ -1,12 +1,12 @@
-//! What a store holds, made harmless and readable for a terminal. Pure.
+//! Escapes a store's content for display on a terminal. Pure.
 
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-/// Characters that could steer the terminal, turn around what is read, or not be seen; and those that make one sign
-/// of what stands beside them (families, flags, skin colours, emoji made of plain signs): terminals disagree on how
-/// wide that is, and what one draws where another expects nothing stays behind.
+/// Characters that could control the terminal, reorder text, or be invisible; and those that combine with their neighbours
+/// into one glyph (families, flags, skin colours, emoji of plain characters): terminals disagree on the width of such
+/// glyphs, and would leave remains behind.
 fn odd(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -18,11 +18,11 @@ fn odd(character: char) -> bool {
         )
 }
 
-/// Text in one line, with everything odd written as an escape, and cut where it is wider than so many columns.
+/// Text on one line, with every special character escaped, cut to this many columns.
 pub(super) fn one_line(text: &str, columns: usize) -> String {
     let mut line = String::new();
     let mut shown = String::new();
-    // How far it goes if it is to be cut, which takes a column.
+    // Where the text would be cut, which takes a column.
     let (mut taken, mut end) = (0, 0);
     for character in text.chars() {
         shown.clear();
@@ -55,7 +55,7 @@ pub(super) fn name(name: &str, columns: usize) -> String {
     if name.is_empty() { "\"\"".to_owned() } else { one_line(name, columns) }
 }
 
-/// The beginning of a value in one line, for beside its name.
+/// The beginning of a value on one line, to show beside its name.
 pub(super) fn glimpse(value: &[u8], columns: usize) -> String {
     match std::str::from_utf8(value) {
         Ok("") => "\"\"".to_owned(),
@@ -64,7 +64,7 @@ pub(super) fn glimpse(value: &[u8], columns: usize) -> String {
     }
 }
 
-/// A size for people.
+/// A readable size.
 pub(super) fn bytes(count: usize) -> String {
     match count {
         1 => "1 byte".to_owned(),
@@ -74,7 +74,7 @@ pub(super) fn bytes(count: usize) -> String {
     }
 }
 
-/// A line of a hex view: offset, up to `width` bytes, and what of them is text.
+/// A line of a hex view: offset, up to `width` bytes, and their text.
 pub(super) fn hex(offset: usize, bytes: &[u8], width: usize) -> String {
     let mut line = format!("{offset:06x} ");
     for place in 0..width {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_odd_stays() {
+    fn special_characters_are_escaped() {
         assert_eq!(one_line("a\x1b[31m\n\u{9b}\u{202e}é", 99), "a\\u{1b}[31m\\n\\u{9b}\\u{202e}é");
         assert_eq!(one_line("abc", 3), "abc");
         assert_eq!(one_line("abcd", 3), "ab…");
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(name("", 9), "\"\"");
     }
 
-    /// What is left is as wide as its characters are, for whoever adds them up and for whoever does not.
+    /// The result is as wide as the sum of its characters, in every terminal.
     #[test]
     fn clusters_whose_width_is_not_agreed_on_are_taken_apart() {
         let family = "👩\u{200d}👩\u{200d}👧\u{200d}👦";

@@ -1,16 +1,16 @@
-//! The window of help: how large it is, and its lines.
+//! The help window: its size, and its lines.
 
 use ratatui::layout::Rect;
 
 use super::keys::HELP;
 use super::wrap::words;
 
-/// Columns of the window where there are enough.
+/// Columns of the window, if available.
 const WIDE: u16 = 64;
 /// Columns of the names of keys.
 pub(super) const KEYS: usize = 14;
 
-/// The window, and its inside, which holds the lines of text.
+/// The window, and its inside with the lines of text.
 pub(super) fn areas(screen: Rect) -> (Rect, Rect, usize) {
     let width = WIDE.min(screen.width);
     let text = lines(width.saturating_sub(4)).len();
@@ -26,13 +26,13 @@ pub(super) fn areas(screen: Rect) -> (Rect, Rect, usize) {
     (whole, inner, text)
 }
 
-/// The last line that can be the first on the screen.
+/// The last line that can be at the top.
 pub(super) fn last(size: (u16, u16)) -> usize {
     let (_, inner, text) = areas(Rect::new(0, 0, size.0, size.1));
     text.saturating_sub(usize::from(inner.height).max(1))
 }
 
-/// Keys and what they do; a long text goes on under itself.
+/// Keys and what they do; long texts continue with an indentation.
 pub(super) fn lines(width: u16) -> Vec<(&'static str, String)> {
     let room = usize::from(width).saturating_sub(KEYS).max(1);
     let of = |(keys, what): &(&'static str, &str)| {

@@ -1,10 +1,10 @@
-//! What a key on the keyboard means. Pure.
+//! The meaning of keys on the keyboard. Pure.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::value::Mode;
 
-/// What somebody wants done.
+/// A user's command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
     Up,
@@ -60,8 +60,8 @@ pub(super) const HELP: [(&str, &str); 19] = [
     ("q  Ctrl-C", "leave"),
 ];
 
-/// What a key means, while a search is typed or else.
-#[expect(clippy::wildcard_enum_match_arm, reason = "most keys of a keyboard mean nothing here")]
+/// The meaning of a key, while a search is being typed or not.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most keys have no meaning here")]
 pub(super) fn act(event: KeyEvent, typing: bool) -> Option<Act> {
     if event.kind == KeyEventKind::Release {
         return None;

@@ -1,38 +1,38 @@
-//! Where things are on the screen, whatever its size. Pure.
+//! Divides the screen, whatever its size. Pure.
 
 use ratatui::layout::Rect;
 
-/// From this width on the value stands beside the tree, below it under it.
+/// From this width on the value is shown beside the tree, otherwise below it.
 const WIDE: u16 = 80;
-/// A screen lower than this has no room for a second pane below the first.
+/// A lower screen has no room for a second pane below the first.
 const LOW: u16 = 9;
 
-/// The parts of the screen. None overlaps another; each may be empty.
+/// The areas of the screen. None overlaps another; each may be empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Areas {
     pub(super) header: Rect,
     pub(super) tree: Rect,
-    /// The value's pane with its edge, where it is shown.
+    /// The value's pane with its edge, if it is shown.
     pub(super) value: Option<ValueAreas>,
-    /// What is wrong, while something is.
+    /// The problem, while there is one.
     pub(super) trouble: Rect,
     pub(super) footer: Rect,
 }
 
-/// The parts of the value's pane.
+/// The areas of the value's pane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ValueAreas {
-    /// All of it.
+    /// The whole pane.
     pub(super) whole: Rect,
-    /// Whether it stands beside the tree.
+    /// Whether it is beside the tree.
     pub(super) beside: bool,
-    /// What is said of the key.
+    /// The facts about the key.
     pub(super) about: Rect,
     /// The value.
     pub(super) text: Rect,
 }
 
-/// Divides a screen; what is wrong takes so many rows.
+/// Divides a screen; the problem takes this many rows.
 pub(super) fn areas((width, height): (u16, u16), with_value: bool, trouble: u16) -> Areas {
     let header = Rect::new(0, 0, width, height.min(1));
     let middle = height.saturating_sub(2);

@@ -1,7 +1,7 @@
 //! `twitcher tree`: a subtree in real time, full screen, or once as text.
 //!
-//! [`model`] holds the state and decides, [`draw`](mod@draw) shows it; here the two are fed. What can be seen
-//! from outside is there so that its speed can be measured.
+//! [`model`] holds the state and decides, [`draw`](mod@draw) shows it; this file feeds them. Public items are used by the
+//! benches.
 
 pub mod draw;
 mod escape;
@@ -35,11 +35,10 @@ use crate::store::{LinkState, Store};
 use crate::tree::{Changes, Scope, Snapshot, Tree};
 use crate::watch::Key;
 
-/// The screen is drawn no more often, however many changes come.
+/// Shortest time between two redraws, however many changes come.
 const FRAME: Duration = Duration::from_millis(33);
 
-/// So long after the terminal got another size, everything is drawn anew: it may have cut or moved what was drawn while
-/// it was still changing.
+/// Delay of a full redraw after the terminal was resized: it may have cut or moved what was drawn during the change.
 const RESIZED: Duration = Duration::from_millis(200);
 
 /// Show a subtree in real time, full screen
@@ -58,7 +57,7 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
-/// Prints, or shows until somebody leaves.
+/// Prints the tree, or shows it until the user leaves.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     if args.once {
         return once(&args, common).await;
@@ -70,20 +69,20 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let url = spec.url.to_string();
     let tree = Tree::open(&Store::open(spec), args.key.clone());
     let broken = |error: std::io::Error| Failure::new(format!("cannot use the terminal: {error}"));
-    let mut screen = Screen::enter().map_err(broken)?;
+    let mut screen = Screen::enter(common.color).map_err(broken)?;
     let view = View::new(args.key.clone(), url, screen.size().map_err(broken)?);
     let outcome = tokio::select! {
         outcome = live(&tree, view, &mut screen) => outcome.map_err(broken),
         failure = never_reached(&tree, &args, common) => Err(failure),
     };
-    // First the terminal, then what there is to say.
+    // Restore the terminal first, then print the message.
     drop(screen);
     outcome
 }
 
-/// Resolves if the store cannot be reached in time. Once it was, the view waits for it, however long it is away.
+/// Resolves if the store cannot be reached in time. Once it was reached, the view waits for it without limit.
 async fn never_reached(tree: &Tree, args: &Args, common: &Common) -> Failure {
-    // The connection is closed again; the tree has its own.
+    // This connection is closed again; the tree has its own.
     let failure = args.store.open(common).await.err();
     let connected = tree.store().health().borrow().state == LinkState::Connected;
     match failure.filter(|_| !connected) {
@@ -95,7 +94,7 @@ async fn never_reached(tree: &Tree, args: &Args, common: &Common) -> Failure {
 async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
     let opened = args.store.open(common).await?;
     let entries = opened.entries(&args.key).await?.entries;
-    // An empty store has nothing at its top; that is no mistake of whoever asks.
+    // An empty store has nothing at its top, which is not an error.
     if entries.is_empty() && !args.key.base().is_empty() {
         return Err(opened.missing(&args.key).await);
     }
@@ -104,7 +103,7 @@ async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
     print(&outline::outline(&args.key, &entries, columns))
 }
 
-/// Feeds the view until somebody leaves.
+/// Feeds the view until the user leaves.
 async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Result<()> {
     let began = Instant::now();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -140,7 +139,7 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
                 if repaint_at.take_if(|at| *at <= Instant::now()).is_some() {
                     screen.clear()?;
                 }
-                // An event that tells of the size may be lost, or tell of one that was passed through.
+                // A resize event may be lost, or report an intermediate size.
                 let (width, height) = screen.size()?;
                 view.handle(began.elapsed(), Input::Size(width, height));
                 screen.draw(&view)?;
@@ -171,13 +170,13 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
     }
 }
 
-/// What the mirror shows: first when it is loaded, then at each change.
+/// The mirror's snapshots: first when it is loaded, then at each change.
 fn snapshots(tree: &Tree) -> impl Stream<Item = Snapshot> {
     stream::unfold(None::<Changes>, move |changes| async move {
         match changes {
             None => {
                 tree.loaded().await;
-                // The changes first, so that none falls between.
+                // Subscribe to changes first, so that none is missed.
                 let changes = tree.changes("", Scope::Below, Duration::ZERO, Duration::ZERO);
                 Some((tree.snapshot(), Some(changes)))
             }
@@ -189,7 +188,7 @@ fn snapshots(tree: &Tree) -> impl Stream<Item = Snapshot> {
 fn input(event: &Event) -> Option<Input> {
     match event {
         Event::Key(event) => Some(Input::Typed(*event)),
-        // A mouse that is only moved is no reason to draw.
+        // A mouse that only moves needs no redraw.
         Event::Mouse(event) if event.kind == MouseEventKind::Moved => None,
         Event::Mouse(event) => Some(Input::Mouse(*event)),
         Event::Resize(width, height) => Some(Input::Size(*width, *height)),
@@ -199,7 +198,7 @@ fn input(event: &Event) -> Option<Input> {
 
 fn link(tree: &Tree, loaded: bool) -> Link {
     let (freshness, health) = (tree.freshness(), tree.store().health().borrow().clone());
-    // Of the two the store's health is the newer.
+    // The store's health is the newer of the two.
     let connected = health.state == LinkState::Connected;
     let since = clock(health.since());
     match (freshness.error, connected) {
@@ -216,7 +215,7 @@ fn link(tree: &Tree, loaded: bool) -> Link {
     }
 }
 
-/// A time of today, or with its day.
+/// A time of today, or with its date.
 fn clock(time: jiff::Timestamp) -> String {
     let now = jiff::Zoned::now();
     let time = time.to_zoned(now.time_zone().clone());

@@ -1,5 +1,5 @@
-//! The state of the view: what is shown of a subtree, what is selected, what changed lately. Pure: inputs
-//! and the time come as arguments, and it is drawn elsewhere.
+//! The state of the view: the shown subtree, the selection, recent changes. Pure: inputs and the time are arguments;
+//! drawing happens elsewhere.
 
 mod steps;
 #[cfg(test)]
@@ -23,39 +23,39 @@ use crate::watch::{Key, Spelling, Version};
 /// How long a change stays marked.
 pub(super) const FADE: Duration = Duration::from_secs(6);
 
-/// Rows that may say what is wrong.
+/// Most rows for a problem.
 pub(super) const TROUBLE: usize = 3;
 
-/// How far the store can be believed.
+/// How current the view is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
-    /// It was not reached yet.
+    /// The store has not been reached yet.
     Connecting,
-    /// What is shown is what is there.
+    /// The view is current.
     Connected,
-    /// It is connected, but tells nothing of this subtree: what is shown is what was there, and this is why.
+    /// It is connected, but refuses this subtree: the view shows the last state, and this is the reason.
     Refused(String),
-    /// It is not connected: what is shown is what was there.
+    /// It is not connected: the view shows the last state.
     Lost {
-        /// Why it is not.
+        /// The reason.
         why: String,
         /// The time since when.
         since: String,
     },
 }
 
-/// What the store told of one key, when it was asked.
+/// The store's answer about one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// The question that this answers.
+    /// The question that it answers.
     pub question: Question,
-    /// Its version, or why it is not known. `None`: there is no such key.
+    /// Its version, or why it is unknown. `None`: the key does not exist.
     pub version: Result<Option<Version>, String>,
-    /// How long ago it was written, where the store keeps that.
+    /// How long ago it was written, if the store records that.
     pub written: Option<Duration>,
 }
 
-/// A key whose version the view would like to know.
+/// A key whose version the view needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// The key.
@@ -64,16 +64,16 @@ pub struct Question {
     pub(super) changed: Option<Duration>,
 }
 
-/// What happens to the view.
+/// An input of the view.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The subtree is now like this.
+    /// The new state of the subtree.
     Shown(Snapshot),
-    /// The connection is now like this.
+    /// The new state of the connection.
     Link(Link),
     /// An answer to [`View::question`].
     Told(Told),
-    /// The screen has so many columns and rows.
+    /// The screen has this many columns and rows.
     Size(u16, u16),
     /// A key was typed.
     Typed(crossterm::event::KeyEvent),
@@ -86,13 +86,13 @@ pub enum Input {
 pub enum Effect {
     /// End.
     Quit,
-    /// Go into the background, as with Ctrl-Z.
+    /// Suspend, as with Ctrl-Z.
     Suspend,
-    /// Draw everything anew: something else has written on the screen.
+    /// Redraw everything: another program has written on the screen.
     Redraw,
 }
 
-/// The part of the screen that keys act on.
+/// The pane that has the focus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pane {
     Tree,
@@ -103,16 +103,16 @@ pub(super) enum Pane {
 #[derive(Debug)]
 pub struct View {
     pub(super) key: Key,
-    /// Where the key is, for the header.
+    /// The store, for the header.
     pub(super) store: String,
     pub(super) nodes: Nodes,
     snapshot: Option<Snapshot>,
     /// When the subtree was first read.
     pub(super) read_at: Duration,
-    /// Whether all is to be opened or closed when it is read: that was asked for before.
+    /// Whether to expand or collapse everything once it is read: this was requested earlier.
     pub(super) awaited: Option<bool>,
     pub(super) link: Link,
-    /// What can be scrolled to, in order, with its depth.
+    /// The visible rows, in order, with their depth.
     pub(super) rows: Vec<(NodeId, usize)>,
     /// The index of the selected row.
     pub(super) row: usize,
@@ -128,7 +128,7 @@ pub struct View {
     told: Option<(Told, Duration)>,
     /// Marks that are still shown, the oldest first.
     marked: BTreeSet<(Duration, NodeId)>,
-    /// The selected value laid out, and of what and how that was made.
+    /// The selected value laid out, with its parameters.
     pub(super) lines: Lines,
     laid: Option<(Option<Bytes>, Mode, u16)>,
     /// The first line of the value on the screen.
@@ -138,7 +138,7 @@ pub struct View {
 }
 
 impl View {
-    /// Nothing is known yet of the key.
+    /// Nothing is known of the key yet.
     pub fn new(key: Key, store: String, size: (u16, u16)) -> Self {
         Self {
             key,
@@ -166,7 +166,7 @@ impl View {
         }
     }
 
-    /// Takes in what happened. `now` is the time since the view began, and never goes back.
+    /// Handles an input. `now` is the time since the view started, and never goes back.
     pub fn handle(&mut self, now: Duration, input: Input) -> Option<Effect> {
         self.tick(now);
         let effect = match input {
@@ -196,7 +196,7 @@ impl View {
         effect
     }
 
-    /// Lets time pass: marks fade, and what was deleted goes.
+    /// Lets time pass: marks fade, and deleted keys disappear.
     pub fn tick(&mut self, now: Duration) {
         self.now = now;
         let mut pruned = false;
@@ -212,8 +212,7 @@ impl View {
         }
     }
 
-    /// How long the screen stays true if nothing happens: marks fade, ages are shown in seconds, and while it is read,
-    /// that is seen.
+    /// How long the screen stays valid without inputs: marks fade, ages are shown in seconds, and reading shows progress.
     pub fn lasts(&self) -> Duration {
         Duration::from_millis(if self.marked.is_empty() && self.loaded() { 1000 } else { 250 })
     }
@@ -223,14 +222,14 @@ impl View {
         self.snapshot.is_some()
     }
 
-    /// Opens all nodes at and below the top, as the `*` key does.
+    /// Expands all nodes at and below the top, as the `*` key does.
     pub fn open_all(&mut self) {
         self.act(Act::Home);
         self.act(Act::OpenBelow);
         self.fit();
     }
 
-    /// The key whose version is to be asked for next, if that is not known.
+    /// The key whose version must be requested next, if it is unknown.
     pub fn question(&self) -> Option<Question> {
         let node = self.nodes.node(self.selected());
         let asked = match node.holds {
@@ -251,7 +250,7 @@ impl View {
         (!known).then_some(question)
     }
 
-    /// What the store last told of the selected key, and when.
+    /// The store's last answer about the selected key, and its time.
     pub(super) fn told(&self) -> Option<&(Told, Duration)> {
         let key = self.full(self.selected());
         self.told.as_ref().filter(|(told, _)| told.question.key.as_str() == key)
@@ -279,7 +278,7 @@ impl View {
         areas(self.size, self.with_value, u16::try_from(trouble).unwrap_or(0))
     }
 
-    /// Why what is shown may not be what is there.
+    /// Why the view may not be current.
     pub(super) fn trouble(&self) -> Option<String> {
         match &self.link {
             Link::Connecting | Link::Connected => None,
@@ -288,7 +287,7 @@ impl View {
         }
     }
 
-    /// How many columns the tree is moved to the left, so that what is selected begins in its left half.
+    /// How many columns the tree is scrolled to the left, so that the selection begins in its left half.
     pub(super) fn shift(&self) -> usize {
         let depth = self.rows.get(self.row).map_or(0, |(_, depth)| *depth);
         (2 * depth).saturating_sub(usize::from(self.areas().tree.width) / 2)
@@ -318,7 +317,7 @@ impl View {
             };
             let (id, made) = self.nodes.reach(&difference.path);
             other_rows |= made;
-            // What is gone was written as it was.
+            // A deleted key keeps its spelling.
             if let Some(spelling) = snapshot.entries().spelling(&difference.path) {
                 self.nodes.node_mut(id).spelling = spelling;
             }
@@ -327,7 +326,7 @@ impl View {
                 Some(None) => Holds::NoValue,
                 None => Holds::Gone,
             };
-            // What is there at the beginning is not new.
+            // Keys that exist at the beginning are not new.
             if !first {
                 self.mark(id, change);
             }
@@ -364,16 +363,16 @@ impl View {
         }
     }
 
-    /// Takes a deleted node away. Returns whether that makes other rows.
+    /// Removes a deleted node. Returns whether that changes the rows.
     fn forget(&mut self, id: NodeId) -> bool {
         self.nodes.node_mut(id).holds = Holds::Prefix;
-        // The search begins again where it is.
+        // The search now begins here.
         self.search.from = None;
         self.search.opened.clear();
         let selected = self.selected();
         let stays = self.nodes.prune(id);
         if stays != id && !self.nodes.is_there(selected) {
-            // The selection falls to the nearest row that is still there.
+            // The selection moves to the nearest remaining row.
             let rows = self.rows.len();
             let nearest = (self.row..rows).chain((0..self.row).rev());
             let there = nearest.map(|row| (row, self.rows[row].0)).find(|(_, id)| self.nodes.is_there(*id));
@@ -382,7 +381,7 @@ impl View {
         stays != id
     }
 
-    /// Opens level after level as long as all of it is on one screen.
+    /// Expands level after level while everything fits on one screen.
     fn open_what_fits(&mut self) {
         let room = usize::from(self.areas().tree.height);
         let mut levels: Vec<usize> = Vec::new();
@@ -397,7 +396,7 @@ impl View {
             rows += **count;
             rows <= room
         });
-        // The first level is opened even if it does not fit: a lone key says nothing.
+        // The first level is expanded even if it does not fit: a single key says nothing.
         let open = fit.count().max(2) - 1;
         let ids: Vec<NodeId> =
             self.nodes.walk(true).filter(|(_, depth)| *depth < open).map(|(id, _)| id).collect();
@@ -406,14 +405,14 @@ impl View {
         }
     }
 
-    /// Makes the list of rows anew. What is selected stays so, and stays where it is on the screen.
+    /// Rebuilds the list of rows. The selection keeps its node and its position on the screen.
     fn list(&mut self) {
         let selected = self.selected();
         let before = self.row;
         self.rows.clear();
         self.rows.extend(self.nodes.walk(false));
         let mut wanted = Some(selected);
-        // Where it is hidden now, what hides it is selected.
+        // If it is hidden now, the node that hides it is selected.
         while let Some(id) = wanted {
             if let Some(row) = self.rows.iter().position(|(other, _)| *other == id) {
                 self.row = row;
@@ -425,7 +424,7 @@ impl View {
         self.first = (self.first + self.row).saturating_sub(before);
     }
 
-    /// Brings the selected row onto the screen, and lays out its value.
+    /// Scrolls to the selected row, and lays out its value.
     fn fit(&mut self) {
         self.help = self.help.map(|line| line.min(help::last(self.size)));
         let areas = self.areas();

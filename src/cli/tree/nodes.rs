@@ -1,5 +1,5 @@
-//! The keys of a subtree as nodes with names, in an arena: so that a name is kept once, a change costs its
-//! depth, and no depth of keys can exhaust the stack. Pure.
+//! The keys of a subtree as nodes with names, in an arena: each name is stored once, a change costs its depth, and deep keys
+//! cannot exhaust the stack. Pure.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Values;
@@ -10,24 +10,24 @@ use bytes::Bytes;
 
 use crate::watch::Spelling;
 
-/// A node of one [`Nodes`]; no longer one after it was pruned.
+/// A node of one [`Nodes`]; invalid after it was pruned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NodeId(usize);
 
-/// What is at a node.
+/// The content of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Holds {
     /// No key of its own, only the beginning of others.
     Prefix,
-    /// A key without a value: a directory, say.
+    /// A key without a value, for example a directory.
     NoValue,
     /// A key with a value.
     Value(Bytes),
-    /// A key that was deleted a moment ago.
+    /// A key that was deleted recently.
     Gone,
 }
 
-/// How a key came to what it is.
+/// How a key changed last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     Added,
@@ -35,16 +35,16 @@ pub(super) enum Change {
     Removed,
 }
 
-/// A node and what is directly below it.
+/// A node and its direct children.
 #[derive(Debug)]
 pub(super) struct Node {
     above: Option<NodeId>,
     name: Arc<str>,
     below: BTreeMap<Arc<str>, NodeId>,
-    /// How its key is written.
+    /// The spelling of its key.
     pub(super) spelling: Spelling,
     pub(super) holds: Holds,
-    /// Whether what is below it is shown.
+    /// Whether its children are shown.
     pub(super) open: bool,
     /// Its last change, and when that was seen.
     pub(super) changed: Option<(Change, Duration)>,
@@ -83,11 +83,11 @@ pub(super) struct Nodes {
     free: Vec<NodeId>,
 }
 
-/// The node that is always there.
+/// The root.
 pub(super) const TOP: NodeId = NodeId(0);
 
 impl Nodes {
-    /// Only the top.
+    /// Only the root.
     pub(super) fn new() -> Self {
         Self { slots: vec![Node::new(None, Arc::from(""))], free: Vec::new() }
     }
@@ -109,7 +109,7 @@ impl Nodes {
         self.node(id).below.values().copied()
     }
 
-    /// The node of a path, made with all above it where it is not there. Also says whether any was made.
+    /// The node of a path, created with its parents if missing. Also returns whether any was created.
     pub(super) fn reach(&mut self, path: &str) -> (NodeId, bool) {
         let (mut id, mut made) = (TOP, false);
         for name in names(path) {
@@ -137,8 +137,7 @@ impl Nodes {
         id
     }
 
-    /// Takes away a node that holds nothing, and those above it that are then the beginning of nothing.
-    /// Returns the lowest node that stays.
+    /// Removes an empty node, and its parents that have no other children. Returns the lowest remaining node.
     pub(super) fn prune(&mut self, mut id: NodeId) -> NodeId {
         while let (Holds::Prefix, 0, Some(above)) =
             (&self.node(id).holds, self.node(id).children(), self.above(id))
@@ -152,12 +151,12 @@ impl Nodes {
         id
     }
 
-    /// Whether a node was not pruned, as long as no other was made since.
+    /// Whether a node was not pruned, provided that no other was created since.
     pub(super) fn is_there(&self, id: NodeId) -> bool {
         id == TOP || self.above(id).is_some()
     }
 
-    /// What stands behind the key at the top: `""` for the top, else each name after a slash.
+    /// The suffix of a node's key after that of the top: `""` for the top, else each name after a slash.
     pub(super) fn suffix(&self, id: NodeId) -> String {
         let mut names = Vec::new();
         let mut at = id;
@@ -168,7 +167,7 @@ impl Nodes {
         names.iter().rev().flat_map(|name| ["/", name]).collect()
     }
 
-    /// How the key of a node is written, or where it has none, the first that it is the beginning of.
+    /// The spelling of a node's key, or if it has none, of the first key below it.
     pub(super) fn spelling(&self, mut id: NodeId) -> Spelling {
         while let (Holds::Prefix, Some(below)) = (&self.node(id).holds, self.below(id).next()) {
             id = below;
@@ -176,7 +175,7 @@ impl Nodes {
         self.node(id).spelling
     }
 
-    /// The nodes in order, each before what is below it, with their depths; only what is shown, or all.
+    /// The nodes in order, parents before children, with their depths; only the visible ones, or all.
     pub(super) fn walk(&self, all: bool) -> Walk<'_> {
         Walk { nodes: self, all, top: true, stack: Vec::new() }
     }
@@ -219,7 +218,7 @@ impl Iterator for Walk<'_> {
     }
 }
 
-/// The names of a path as a subtree has them: `""` is the top itself, `"/"` the key with a slash at its end.
+/// The names of a path as in a subtree: `""` is the top itself, `"/"` the key with a slash at its end.
 fn names(path: &str) -> impl Iterator<Item = &str> {
     let path = match path {
         "" => None,

@@ -7,10 +7,10 @@ use super::nodes::{Holds, Nodes, TOP};
 use crate::store::access::Entry;
 use crate::watch::Key;
 
-/// Levels that are indented; deeper ones stand under the last, so that no line is made of blanks only.
+/// Indented levels; deeper ones stay at the last indentation, so that lines do not consist of spaces.
 const INDENTED: usize = 40;
 
-/// One line a node, cut where it is wider than so many columns.
+/// One line for each node, cut to this many columns.
 pub(super) fn outline(key: &Key, entries: &BTreeMap<String, Entry>, columns: usize) -> String {
     let mut nodes = Nodes::new();
     for (path, entry) in entries {
@@ -18,7 +18,7 @@ pub(super) fn outline(key: &Key, entries: &BTreeMap<String, Entry>, columns: usi
         nodes.node_mut(id).holds = entry.value.clone().map_or(Holds::NoValue, Holds::Value);
     }
     let (mut text, mut line) = (String::new(), String::new());
-    // For each level above, how many nodes are still to come on it.
+    // For each level above, how many nodes still follow on it.
     let mut left: Vec<usize> = Vec::new();
     for (id, depth) in nodes.walk(true) {
         left.truncate(depth);
@@ -36,7 +36,7 @@ pub(super) fn outline(key: &Key, entries: &BTreeMap<String, Entry>, columns: usi
             line.push_str(" = ");
             line.push_str(&glimpse(value, columns));
         }
-        // There is nothing odd left that would be escaped again.
+        // Everything is escaped already.
         text.push_str(&one_line(&line, columns));
         text.push('\n');
         line.clear();

@@ -1,25 +1,25 @@
-//! Finding keys by their names. Pure.
+//! Finds keys by their names. Pure.
 
 use super::nodes::{NodeId, Nodes, TOP};
 
-/// What is looked for, and where it was found.
+/// A search and its result.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    /// Upper and lower case are the same. With a slash it is looked for in whole keys.
+    /// Case-insensitive. A text with a slash is searched in whole keys.
     pub(super) text: String,
     /// Whether it is being typed.
     pub(super) typing: bool,
-    /// Where it began: what is found is the first from there on.
+    /// Where it began: the first match from there on is selected.
     pub(super) from: Option<NodeId>,
-    /// The first row on the screen then.
+    /// The first row on the screen at that time.
     pub(super) first: usize,
-    /// What was opened to show what is found, as long as it is being typed.
+    /// The nodes that it expanded, while it is being typed.
     pub(super) opened: Vec<NodeId>,
-    /// The number of the selected one among all that are found, from 1, and how many there are.
+    /// The number of the selected match, from 1, and how many there are.
     pub(super) found: Option<(usize, usize)>,
 }
 
-/// Where to go from the node that the search begins at.
+/// Which match to select, relative to the start node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     /// The first at or after it.
@@ -30,7 +30,7 @@ pub(super) enum Direction {
     Previous,
 }
 
-/// Looks through all nodes, from one on and around the end. Also says which of how many it is, from 1.
+/// Searches all nodes, from one on, wrapping around. Also returns the index of the match, from 1, and the total.
 pub(super) fn find(
     nodes: &Nodes,
     base: &str,
@@ -41,10 +41,10 @@ pub(super) fn find(
     let wanted = text.to_lowercase();
     let whole = wanted.contains('/');
     let mut place = base.to_lowercase();
-    // How long the key of each node above is.
+    // The length of each parent's key.
     let mut lengths: Vec<usize> = Vec::new();
     let mut found = Vec::new();
-    // How many are found before the node that it begins at, and whether that is one.
+    // The number of matches before the start node, and whether it is one itself.
     let (mut before, mut here) = (0, false);
     for (id, depth) in nodes.walk(true) {
         let name = nodes.node(id).name();
@@ -55,7 +55,7 @@ pub(super) fn find(
                 place.push('/');
                 place.push_str(&name.to_lowercase());
             }
-            // What is found in the key above is not found again in each key below.
+            // A match within a parent's key is not repeated for each key below.
             let new = lengths.last().map_or(0, |above| (above + 1).saturating_sub(wanted.len()));
             lengths.push(place.len());
             place[place.ceil_char_boundary(new)..].contains(&wanted)
@@ -80,14 +80,14 @@ pub(super) fn find(
     Some((found[index], index + 1, all))
 }
 
-/// A text without its last word and what stands behind that.
+/// A text without its last word and the separators after it.
 pub(super) fn without_last_word(text: &str) -> &str {
     let between = |character: char| !character.is_alphanumeric();
     let word = text.trim_end_matches(between);
     word.trim_end_matches(|character| !between(character))
 }
 
-/// Whether a name has what is looked for, which is in lower case.
+/// Whether a name contains the searched text, which is in lower case.
 pub(super) fn contains(name: &str, wanted: &str) -> bool {
     !wanted.is_empty()
         && if name.is_ascii() && wanted.is_ascii() {

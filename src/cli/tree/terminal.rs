@@ -1,10 +1,11 @@
-//! The terminal: taken over for the view, and given back whatever happens.
+//! Takes over the terminal for the view, and restores it in every case.
 
 use std::io::{self, IsTerminal, Stdout};
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::ColorChoice;
 use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
@@ -13,13 +14,14 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Position, Rect};
 
+use super::super::paint::Paint;
 use super::draw::{Theme, draw};
 use super::model::View;
 
 /// The whole screen, until it is dropped.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
-    /// Whether a panic gave the terminal back, so that its message can be read.
+    /// Whether a panic restored the terminal, so that its message can be read.
     panicked: Arc<AtomicBool>,
     theme: Theme,
 }
@@ -31,8 +33,8 @@ pub(super) fn is_there() -> bool {
 
 impl Screen {
     /// Takes the terminal over.
-    pub(super) fn enter() -> io::Result<Self> {
-        let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    pub(super) fn enter(color: ColorChoice) -> io::Result<Self> {
+        let Paint(colours) = Paint::for_screen(color);
         let panicked = Arc::new(AtomicBool::new(false));
         take()?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| give_back())?;
@@ -51,22 +53,22 @@ impl Screen {
         self.terminal.size().map(|size| (size.width, size.height))
     }
 
-    /// Draws what is different from before. Fails if the terminal is gone.
+    /// Draws the differences from the last frame. Fails if the terminal is gone.
     pub(super) fn draw(&mut self, view: &View) -> io::Result<()> {
         if self.panicked.load(Ordering::Relaxed) {
-            return Err(io::Error::other("a part of twitcher failed, as was said; please report it"));
+            return Err(io::Error::other("twitcher failed through a bug, see above; please report it"));
         }
         self.terminal.draw(|frame| draw(frame, view, self.theme)).map(|_| ())
     }
 
-    /// Everything is drawn next time. Not by the terminal's own `clear`, which asks where the cursor is, and the answer
-    /// would go to whoever waits for keys.
+    /// Redraws everything next time. Not by the terminal's own `clear`, which queries the cursor position: the answer would be
+    /// read as keys.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         let size = self.terminal.size()?;
         self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
-    /// Gives the terminal back, stops like any program at Ctrl-Z, and takes it over again when continued.
+    /// Restores the terminal, stops like any program at Ctrl-Z, and takes over the terminal again when continued.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         give_back();
         raise(Signal::SIGTSTP)?;
@@ -89,7 +91,7 @@ fn take() -> io::Result<()> {
         .inspect_err(|_| give_back())
 }
 
-/// Each step for itself: a terminal that is gone takes none of them.
+/// Each step separately: all of them fail if the terminal is gone.
 fn give_back() {
     let _ = execute!(io::stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
     let _ = disable_raw_mode();

@@ -3,10 +3,10 @@
 use super::escape::{bytes, hex};
 use super::wrap::{words, wrapped};
 
-/// More of a value than this is not laid out; what is left is said.
+/// Longer values are cut when they are laid out; the rest is reported.
 const SHOWN: usize = 1 << 16;
 
-/// How a value is shown.
+/// The display mode of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// As text, line by line.
@@ -37,10 +37,10 @@ impl Mode {
     }
 }
 
-/// A value laid out.
+/// A value, laid out.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// How many of the first lines say why it is not shown as was asked.
+    /// How many of the first lines explain why the requested mode is not used.
     pub(super) remarks: usize,
     pub(super) lines: Vec<String>,
 }
@@ -78,8 +78,8 @@ fn dumped(value: &[u8], width: usize) -> Vec<String> {
     shown.chunks(fits).enumerate().map(|(line, bytes)| hex(line * fits, bytes, fits)).collect()
 }
 
-/// JSON with a line for each member and element. Only blanks are changed: numbers keep all their digits, and
-/// members their order.
+/// JSON with a line for each member and element. Only white space changes: numbers keep all their digits, and members their
+/// order.
 fn indented(json: &str) -> String {
     let mut out = String::new();
     let mut depth = 0_usize;

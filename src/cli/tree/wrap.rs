@@ -1,10 +1,10 @@
-//! Text broken into lines that fit. Pure.
+//! Breaks text into lines that fit. Pure.
 
 use unicode_width::UnicodeWidthStr;
 
 use super::escape::push;
 
-/// Lines no wider than `width`, broken where they are full: what is shown may be no words at all.
+/// Lines no wider than `width`, broken anywhere, because the text may not consist of words.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut shown = String::new();
@@ -29,7 +29,7 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Lines of whole words; a word that is wider than a line is broken where that is full.
+/// Lines of whole words; a word that is wider than a line is broken.
 pub(in crate::cli) fn words(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! What was typed after `twitcher watch` as definitions of watches. Pure.
+//! Converts the arguments of `twitcher watch` to definitions of watches. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ use crate::watch::{
     Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
-/// What a run has of who calls.
+/// What a run inherits from the caller.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) cwd: PathBuf,
     pub(super) account: Account,
     pub(super) umask: u32,
-    /// Where it runs.
+    /// The current directory.
     pub(super) machine: Arc<Machine>,
     /// The store as it was typed.
     pub(super) store: String,
@@ -52,7 +52,7 @@ fn watch(
     number: u32,
     key: &Key,
 ) -> Result<WatchSpec, String> {
-    // A key may have characters that no name has, and no key has the form of the other name.
+    // A key may contain characters that are not allowed in names; the generated names cannot equal a key.
     let name = WatchName::new(key.as_str())
         .or_else(|_| WatchName::new(&format!("watch-{number}")))
         .map_err(|error| error.to_string())?;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_typed_has_the_documented_meaning() {
+    fn missing_options_have_the_documented_defaults() {
         let watch = one("/git/head -- cat -n");
         assert_eq!(watch.name.as_str(), "/git/head");
         assert_eq!(watch.target.watch_type, WatchType::Data);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_is_meant() {
+    fn options_have_their_documented_meaning() {
         let watch = one("/a --tree --settle 200ms --run-mode restart --timeout 3s --format yaml -- x");
         assert_eq!((watch.target.watch_type, watch.format), (WatchType::Tree, Format::Yaml));
         assert_eq!(watch.policy.settle_max, Duration::from_secs(2));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn several_keys_are_several_watches() {
+    fn several_keys_become_several_watches() {
         let watches = lowered("/a /b=c /d -- x").unwrap();
         let names: Vec<&str> = watches.iter().map(|watch| watch.name.as_str()).collect();
         assert_eq!(names, ["/a", "watch-2", "/d"]);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn contradictory_options_are_refused() {
         for line in [
             "/a",
             "-- x",

@@ -1,7 +1,7 @@
 //! `twitcher watch`: no configuration; a command runs with each stable state of a key.
 //!
-//! What is typed is lowered to the same definition that a watch file gives ([`lower`]), and lives as in the
-//! daemon. Runs have twitcher's own environment, directory and output.
+//! The arguments are lowered to the same definition that a watch file produces ([`lower`]), which lives as in the daemon. Runs
+//! inherit twitcher's own environment, directory and output.
 
 mod lower;
 
@@ -19,7 +19,7 @@ use crate::daemon::{AdHoc, AdHocEnd};
 use crate::log::{Destination, LogLevel};
 use crate::watch::{Format, Key, OnDelete, Outcome, Retries, State, WatchSpec};
 
-/// How `timeout(1)` and shells tell that a command was ended by its time limit, and that it was not found.
+/// The exit statuses of `timeout(1)` and shells for a command that hit its time limit, and for one that was not found.
 const TIMED_OUT: u8 = 124;
 const NOT_STARTED: u8 = 127;
 /// How shells tell that a command is there and cannot be executed.
@@ -156,7 +156,7 @@ fn machine() -> std::sync::Arc<crate::watch::Machine> {
 fn limit(text: &str) -> Result<Duration, String> {
     let limit = super::duration(text)?;
     if limit.is_zero() {
-        return Err("nothing ends in no time at all; leave it out for no limit".to_owned());
+        return Err("a time limit must be above zero; leave it out for no limit".to_owned());
     }
     Ok(limit)
 }
@@ -224,7 +224,7 @@ fn banner(text: &str) {
 fn is_there(command: &[OsString], cwd: &Path) -> Result<(), Failure> {
     let Some(program) = command.first() else { return Ok(()) };
     let path = std::env::var_os("PATH").unwrap_or_else(|| crate::process::DEFAULT_PATH.into());
-    crate::process::look_up(program, &path, cwd).map_err(|fault| {
+    crate::process::look_up(program, &path, cwd).map(drop).map_err(|fault| {
         let status = if fault.is_missing() { NOT_STARTED } else { NOT_EXECUTABLE };
         Failure::with_status(status, format!("cannot run the command: {fault}"))
     })
@@ -244,7 +244,7 @@ fn directory() -> Result<PathBuf, Failure> {
 
 fn account() -> Result<crate::watch::Account, Failure> {
     crate::config::accounts::of_caller()
-        .map_err(|error| Failure::new(format!("cannot find out who calls: {error}")))
+        .map_err(|error| Failure::new(format!("cannot look up the calling user: {error}")))
 }
 
 /// The caller's umask(2), which can only be read by setting it.
@@ -259,13 +259,13 @@ fn after_signal(number: i32) -> u8 {
     u8::try_from(number).unwrap_or(0).saturating_add(128)
 }
 
-/// The exit status that an outcome is passed on as.
+/// The exit status for an outcome.
 fn status(outcome: &Outcome) -> u8 {
     let exited = |code: i32| u8::try_from(code).unwrap_or(u8::MAX);
     match outcome {
         Outcome::Exited(code) => exited(*code),
         Outcome::Killed(signal) | Outcome::TimedOut { signal: Some(signal), .. } => after_signal(signal.0),
-        // That it could end well after TERM does not make it a success.
+        // A clean exit after TERM is not a success.
         Outcome::TimedOut { exit_code: Some(code), signal: None } if *code != 0 => exited(*code),
         Outcome::TimedOut { .. } => TIMED_OUT,
         Outcome::NotStarted(_) => NOT_STARTED,

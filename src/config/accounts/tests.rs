@@ -1,4 +1,4 @@
-//! Every combination of `uid` and `gid`, on a fake account data base.
+//! Every combination of `uid` and `gid`, on a fake account database.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +82,7 @@ fn a_group_alone_keeps_the_user_and_not_the_groups_that_the_daemon_was_started_w
 fn a_number_without_account_needs_a_group_beside_it() {
     assert_eq!(
         who(0, Some(&number(7)), None),
-        "Uid: user 7 has no account on this machine, so its group cannot be known; give `gid` too"
+        "Uid: user 7 has no account on this machine, so its group is unknown; set `gid` too"
     );
     assert_eq!(who(0, Some(&number(7)), Some(&number(8))), "7:8 Some([8]) 7 / /bin/sh");
 }

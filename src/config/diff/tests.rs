@@ -25,7 +25,7 @@ pub(in crate::config) fn watches(text: &str) -> Watches {
         lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
     let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "file", &mut context);
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
-    watches.into_iter().map(|(spec, _)| (spec.name.clone(), Arc::new(spec))).collect()
+    watches.into_iter().map(|placed| (placed.spec.name.clone(), Arc::new(placed.spec))).collect()
 }
 
 fn one(line: &str) -> Watches {
@@ -47,16 +47,17 @@ fn comments_order_and_spelling_mean_nothing() {
 /// Fields that do not decide when or how the action runs.
 const OUTSIDE_IDENTITY: &[&str] = &["name", "description", "enabled"];
 
-/// What else has to be written for a field to do anything.
+/// Other fields that a field needs to have an effect.
 fn needed_by(field: &str) -> &'static str {
     match field {
         "max_parallel" => "run_mode = 'parallel'",
         "settle_max" => "settle = '1s'",
+        "min_entries" | "max_shrink" => "watch_type = 'tree'",
         _ => "",
     }
 }
 
-/// Goes through the table of fields, so that none can be forgotten.
+/// Uses the table of fields, so that none can be forgotten.
 #[test]
 fn every_field_is_part_of_the_definition_and_of_its_identity() {
     for field in WATCH {
@@ -193,6 +194,10 @@ fn every_default_is_that_of_the_contract() {
             success_codes: [
                 0,
             ],
+            guard: Guard {
+                min_entries: 0,
+                max_shrink: None,
+            },
         },
     }
     "#);

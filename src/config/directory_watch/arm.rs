@@ -1,14 +1,13 @@
-//! Which directories have to be watched, and watching them.
+//! Determines which directories must be watched, and watches them.
 //!
-//! Each directory is watched by its real path, before it is read: what is put into it later makes an event. Every
-//! place is armed again after every event; that costs a system call and does nothing where it is armed already,
-//! and it finds what was deleted and made again under the same name.
+//! Each directory is watched by its real path before it is read, so that later additions cause an event. All places are
+//! armed again after every event; for an armed one that costs one system call, and it finds directories that were deleted
+//! and created again under the same name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -17,22 +16,21 @@ use notify::{INotifyWatcher, RecursiveMode, Watcher};
 
 use super::Heard;
 use super::complaint::complaint;
-use crate::config::files::{is_ignored, is_watch_file};
+use crate::config::files;
+use crate::config::stall::Progress;
+use crate::config::trust::{Trust, TrustedOpen};
 
-/// As deep as files are looked for.
-const DEEPEST: usize = 32;
-
-/// What counts among the events of the watched directories.
+/// Which events of the watched directories count.
 #[derive(Debug, Default)]
 pub(super) struct Interest {
-    /// Directories of which everything counts.
+    /// Directories in which every event counts.
     whole: BTreeSet<PathBuf>,
-    /// Directories on the way, of which only these entries count.
+    /// Directories on the way, in which only these entries count.
     entries: BTreeMap<PathBuf, BTreeSet<OsString>>,
 }
 
 impl Interest {
-    /// Whether an event of this path counts.
+    /// Whether an event with this path counts.
     pub(super) fn is_in(&self, path: &Path) -> bool {
         let whole = self.whole.contains(path) || self.entries.contains_key(path);
         whole
@@ -50,6 +48,7 @@ impl Interest {
 /// The watches of a directory.
 pub(super) struct Armed {
     root: PathBuf,
+    trust: Trust,
     heard: Arc<Heard>,
     watcher: Option<INotifyWatcher>,
     /// What is watched, by device and inode.
@@ -58,10 +57,10 @@ pub(super) struct Armed {
 
 impl Armed {
     pub(super) fn new(root: PathBuf, heard: Arc<Heard>) -> Self {
-        Self { root, heard, watcher: None, places: BTreeMap::new() }
+        Self { root, trust: Trust::of_process(), heard, watcher: None, places: BTreeMap::new() }
     }
 
-    /// Watches everything that has to be watched now. Says what is in the way, if something is.
+    /// Watches everything that must be watched now. Returns what prevents it, if anything.
     pub(super) fn arm(&mut self) -> Option<String> {
         if self.watcher.is_none() {
             let heard = Arc::clone(&self.heard);
@@ -73,7 +72,7 @@ impl Armed {
         let mut arming = Arming { armed: self, interest: Interest::default(), failure: None };
         arming.way();
         let root = arming.armed.root.clone();
-        arming.descend(&root, &mut Vec::new());
+        arming.below(&root);
         let Arming { interest, failure, .. } = arming;
         self.forget(&interest);
         *self.heard.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
@@ -86,7 +85,7 @@ impl Armed {
         self.places.retain(|place, _| {
             let keep = wanted.contains(place);
             if let (false, Some(watcher)) = (keep, watcher.as_mut()) {
-                // It may be gone by itself.
+                // It may be gone already.
                 let _ = watcher.unwatch(place);
             }
             keep
@@ -101,8 +100,8 @@ struct Arming<'a> {
 }
 
 impl Arming<'_> {
-    /// The directories on the way to the root, of which the next step counts: it may come, go, or be a link that
-    /// is pointed elsewhere.
+    /// The directories on the way to the root. Only the next step in each counts: it may appear, disappear, or be a link that
+    /// is changed.
     fn way(&mut self) {
         let mut path = self.armed.root.clone();
         while let Some(name) = path.file_name().map(OsString::from) {
@@ -120,36 +119,26 @@ impl Arming<'_> {
         self.place(directory);
     }
 
-    fn descend(&mut self, path: &Path, above: &mut Vec<(u64, u64)>) {
-        let Ok(directory) = fs::canonicalize(path) else { return };
-        if above.len() >= DEEPEST {
-            return;
-        }
-        self.publish(|interest| {
-            interest.whole.insert(directory.clone());
-        });
-        let Some(identity) = self.place(&directory) else { return };
-        if above.contains(&identity) {
-            return;
-        }
-        above.push(identity);
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_dir() && !is_ignored(name.as_bytes()) {
-                self.descend(&entry.path(), above);
-            } else if kind.is_symlink() && !is_ignored(name.as_bytes()) {
-                match fs::metadata(entry.path()) {
-                    Ok(found) if found.is_dir() => self.descend(&entry.path(), above),
-                    Ok(_) | Err(_) if is_watch_file(&name) => self.linked_file(&entry.path()),
-                    Ok(_) | Err(_) => {}
-                }
+    /// Watches each directory before it is read. One that the loader refuses is not watched: when it is put right, its
+    /// parent says so.
+    fn below(&mut self, root: &Path) {
+        let mut open = TrustedOpen::new(self.armed.trust);
+        let listing = files::list(root, &Progress::default(), &mut |directory| {
+            open.enter(directory)?;
+            if let Ok(directory) = fs::canonicalize(directory) {
+                self.publish(|interest| {
+                    interest.whole.insert(directory.clone());
+                });
+                self.place(&directory);
             }
+            Ok(())
+        });
+        for file in listing.files.iter().filter(|file| file.is_symlink()) {
+            self.linked_file(file);
         }
-        above.pop();
     }
 
-    /// A file that is a link is changed where it really is.
+    /// A file that is a link is changed at its real path.
     fn linked_file(&mut self, path: &Path) {
         let Ok(real) = fs::canonicalize(path) else { return };
         if let Some((directory, name)) = real.parent().zip(real.file_name()) {
@@ -157,17 +146,17 @@ impl Arming<'_> {
         }
     }
 
-    /// Tells the event thread what counts, before it is watched. It only grows until everything is armed.
+    /// Tells the event thread what counts before it is watched. The set only grows until everything is armed.
     fn publish(&mut self, add: impl Fn(&mut Interest)) {
         add(&mut self.interest);
         add(&mut self.armed.heard.interest.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn place(&mut self, directory: &Path) -> Option<(u64, u64)> {
-        let watcher = self.armed.watcher.as_mut()?;
+    fn place(&mut self, directory: &Path) {
+        let Some(watcher) = self.armed.watcher.as_mut() else { return };
         let found = match fs::metadata(directory) {
             Ok(found) if found.is_dir() => found,
-            Ok(_) | Err(_) => return None,
+            Ok(_) | Err(_) => return,
         };
         let identity = (found.dev(), found.ino());
         let before = self.armed.places.get(directory);
@@ -185,11 +174,10 @@ impl Arming<'_> {
                 }
             }
         }
-        Some(identity)
     }
 }
 
-/// Whether a directory went away while it was armed: its parent says so.
+/// Whether a directory disappeared while it was armed: its parent shows that.
 fn is_gone(error: &notify::Error) -> bool {
     match &error.kind {
         notify::ErrorKind::PathNotFound => true,

@@ -1,8 +1,8 @@
-//! Why changes are not seen at once, and which limit to raise.
+//! Why changes are not noticed immediately, and which limit to raise.
 
 use notify::ErrorKind;
 
-/// Words an error of `notify`.
+/// The message for an error of `notify`.
 pub(super) fn complaint(error: &notify::Error) -> String {
     let what = error.paths.first().map_or_else(String::new, |path| format!(" of {}", path.display()));
     let number = match &error.kind {
@@ -26,7 +26,7 @@ pub(super) fn complaint(error: &notify::Error) -> String {
     } else {
         error.to_string()
     };
-    format!("changes{what} are not seen at once, only looked for every few seconds: {why}")
+    format!("changes{what} are only polled for every few seconds: {why}")
 }
 
 /// For a directory on a mount that does not answer.
@@ -36,7 +36,7 @@ pub(super) fn unanswered() -> String {
 
 /// For the directory as a whole.
 pub(super) fn late(why: &str) -> String {
-    format!("changes are not seen at once, only looked for every few seconds: {why}")
+    format!("changes are only polled for every few seconds: {why}")
 }
 
 #[cfg(test)]
@@ -46,11 +46,11 @@ mod tests {
     #[test]
     fn a_limit_is_named_with_the_setting_that_raises_it() {
         let full = notify::Error::new(ErrorKind::MaxFilesWatch).add_path("/etc/twitcher/a".into());
-        insta::assert_snapshot!(complaint(&full), @"changes of /etc/twitcher/a are not seen at once, only looked for every few seconds: this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d");
+        insta::assert_snapshot!(complaint(&full), @"changes of /etc/twitcher/a are only polled for every few seconds: this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d");
         let instances = notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EMFILE));
-        insta::assert_snapshot!(complaint(&instances), @"changes are not seen at once, only looked for every few seconds: this user has no inotify instance left; raise it, for example `sysctl fs.inotify.max_user_instances=1024`, and write that to a file in /etc/sysctl.d");
+        insta::assert_snapshot!(complaint(&instances), @"changes are only polled for every few seconds: this user has no inotify instance left; raise it, for example `sysctl fs.inotify.max_user_instances=1024`, and write that to a file in /etc/sysctl.d");
         let denied =
             notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EACCES)).add_path("/x".into());
-        insta::assert_snapshot!(complaint(&denied), @"changes of /x are not seen at once, only looked for every few seconds: Permission denied (os error 13)");
+        insta::assert_snapshot!(complaint(&denied), @"changes of /x are only polled for every few seconds: Permission denied (os error 13)");
     }
 }

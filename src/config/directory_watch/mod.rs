@@ -1,8 +1,8 @@
-//! A hint to look again: something changed in a directory, below it, or on the way to it.
+//! A hint to read again: something changed in a directory, below it, or on the way to it.
 //!
-//! An event of inotify is only a hint: reading finds out what changed ([`Loader`](super::Loader)). This room keeps the
-//! set of watched directories up to date and debounces events. Where watching fails, a hint comes every
-//! [`Timing::degraded`], with the reason and what to do about it.
+//! An inotify event is only a hint: reading finds out what changed ([`Loader`](super::Loader)). This room keeps the set of
+//! watched directories up to date and debounces events. Where watching fails, hints come every [`Timing::degraded`], with
+//! the reason and what to do about it.
 
 mod arm;
 mod complaint;
@@ -23,18 +23,18 @@ use complaint::complaint;
 /// Something may have changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hint {
-    /// Why changes are not seen at once, as long as that holds.
+    /// Why changes are not noticed immediately, while that holds.
     pub complaint: Option<String>,
 }
 
-/// How long to gather, and how often to look without being told.
+/// Debounce times, and the poll interval where watching fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// A hint comes when no event came for this long …
+    /// A hint follows when no event came for this long …
     pub quiet: Duration,
-    /// … or this long after the first one.
+    /// … or this long after the first event.
     pub longest: Duration,
-    /// How often to look, and to try again, where watching fails.
+    /// How often to poll, and to try again, where watching fails.
     pub degraded: Duration,
 }
 
@@ -61,8 +61,8 @@ impl Drop for DirectoryWatch {
 }
 
 impl DirectoryWatch {
-    /// Starts to watch. The first hint comes when all is armed: whoever reads the directory after it misses
-    /// nothing. The directory need not exist. Needs a tokio runtime.
+    /// Starts to watch. The first hint comes when everything is armed: reading the directory after it misses no change. The
+    /// directory need not exist. Needs a tokio runtime.
     pub fn start(root: impl Into<PathBuf>) -> (Self, mpsc::Receiver<Hint>) {
         Self::start_with(root, Timing::default())
     }
@@ -77,7 +77,7 @@ impl DirectoryWatch {
     }
 }
 
-/// What the thread of `notify` tells the task.
+/// Messages from the thread of `notify` to the task.
 #[derive(Debug, Default)]
 struct Heard {
     interest: Mutex<Interest>,
@@ -86,7 +86,7 @@ struct Heard {
 }
 
 impl Heard {
-    /// Takes an event. Reading the directory makes events of access itself: only the end of a write counts.
+    /// Takes an event. Reading the directory causes access events: of those only the end of a write counts.
     fn take(&self, event: notify::Result<notify::Event>) {
         match event {
             Ok(event) if event.need_rescan() => self.something.notify_one(),
@@ -145,8 +145,8 @@ async fn watch(root: PathBuf, timing: Timing, hints: mpsc::Sender<Hint>) {
     }
 }
 
-/// Arms on a thread of its own, which a dead mount may block, and returns what is in the way. Until it is done, hints
-/// come at every [`Timing::degraded`]. `None` where nobody takes the hints any more.
+/// Arms on a separate thread, which a dead mount may block, and returns what prevents it. Until that is done, hints come
+/// every [`Timing::degraded`]. `None` if the receiver of the hints is gone.
 async fn arm(
     armed: &Arc<Mutex<Armed>>,
     timing: Timing,
@@ -155,7 +155,7 @@ async fn arm(
     loop {
         let (results, mut result) = oneshot::channel();
         let armed = Arc::clone(armed);
-        // Sending fails only where the directory is not watched any more.
+        // Sending fails only if the directory is no longer watched.
         let work = move || drop(results.send(armed.lock().unwrap_or_else(PoisonError::into_inner).arm()));
         let thread = std::thread::Builder::new().name("directory watch".to_owned()).spawn(work);
         let complaint = match &thread {

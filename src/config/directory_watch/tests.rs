@@ -1,4 +1,4 @@
-//! Hot reload on real directories with real inotify: every way in which files come, change and go.
+//! Hot reload on real directories with real inotify: every way in which files appear, change and disappear.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,13 +14,13 @@ use crate::config::{Loader, Trust};
 const QUICK: Timing = Timing {
     quiet: Duration::from_millis(20),
     longest: Duration::from_millis(200),
-    // Nothing may be found only because it was looked for anyway.
+    // A poll must not find what an event should have announced.
     degraded: Duration::from_hours(1),
 };
 /// The machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A directory that is watched, and the loader that reads it at every hint, as the daemon does.
+/// A watched directory, and the loader that reads it at every hint, as the daemon does.
 struct Site {
     top: tempfile::TempDir,
     loader: Loader,
@@ -29,7 +29,7 @@ struct Site {
 }
 
 impl Site {
-    /// Watches `conf` in a directory of its own, where `prepare` put something first.
+    /// Watches `conf` in a new directory, which `prepare` fills first.
     async fn new(prepare: impl FnOnce(&Path)) -> Self {
         let top = tempfile::tempdir().unwrap();
         prepare(top.path());
@@ -191,7 +191,7 @@ async fn a_directory_that_is_a_link_is_followed_when_it_is_swapped() {
     site.until("a=2").await;
     site.write("v2/sub/a.toml", &watch(3));
     site.until("a=3").await;
-    // Not in one step, as `ln -sfn` does it.
+    // Not atomically, as `ln -sfn` does it.
     fs::remove_file(site.path("conf")).unwrap();
     symlink("v1", site.path("conf")).unwrap();
     site.until("a=1").await;
@@ -263,7 +263,7 @@ async fn reading_makes_no_hint_and_neither_does_what_is_beside_the_directory() {
     let mut site = Site::new(conf).await;
     site.write("conf/a.toml", &watch(1));
     site.until("a=1").await;
-    // Whatever is on its way comes first; after it, silence.
+    // Pending events come first; after them, silence.
     while tokio::time::timeout(Duration::from_millis(500), site.hints.recv()).await.is_ok() {}
     for _ in 0..3 {
         let _ = site.loader.reload();

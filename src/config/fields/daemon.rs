@@ -10,8 +10,8 @@ const LOGS: &[Word] = &[
     Word::new("json", "standard error, one JSON object a line"),
 ];
 const LEVELS: &[Word] = &[
-    Word::new("error", "what needs somebody"),
-    Word::new("warn", "what may need somebody"),
+    Word::new("error", "what needs attention"),
+    Word::new("warn", "what may need attention"),
     Word::new("info", "what was done"),
     Word::new("debug", "why it was done"),
     Word::new("trace", "everything"),
@@ -42,7 +42,7 @@ pub const DAEMON: &[Field] = &[
         Kind::Path,
         r#""/var/lib/twitcher""#,
         r#""/var/lib/twitcher""#,
-        "Directory of the ledger, and of keys/ for the store `local`. The daemon makes it if it is not there.",
+        "Directory of the ledger, and of keys/ for the store `local`. The daemon creates it if it is missing.",
     ),
     field(
         "control_socket",
@@ -66,6 +66,14 @@ pub const DAEMON: &[Field] = &[
         "64",
         "Actions running at once, all watches together. The rest wait; watches with fewer running actions go first. \
          One watch uses at most half, all watches of one account three quarters.",
+    ),
+    field(
+        "history_bytes",
+        Kind::Integer { least: 16_384, most: 67_108_864 },
+        "262144",
+        "1048576",
+        "How much is kept on disk of the last runs of each watch with their output, in bytes. Of one run at most 64 KiB of \
+         output are kept.",
     ),
     field(
         "shutdown_grace",
@@ -113,6 +121,20 @@ pub const STORE: &[Field] = &[
         r#""10s""#,
         r#""30s""#,
         "Session time-out to ask of a ZooKeeper server, from 1 s to 10 m. The server may choose another.",
+    ),
+    field(
+        "max_tree_bytes",
+        Kind::Integer { least: 1, most: 1 << 40 },
+        "268435456",
+        "1073741824",
+        "Bytes of the values of a tree, at most. A watch of a larger one runs nothing and says so; a sparse file counts with its size.",
+    ),
+    field(
+        "max_tree_entries",
+        Kind::Integer { least: 1, most: 1_000_000_000 },
+        "1000000",
+        "100000",
+        "Entries of a tree, at most: keys, nodes, files and directories. A watch of a larger one runs nothing and says so.",
     ),
 ];
 

@@ -1,13 +1,15 @@
-//! The one table of every field: name, type, default, example and text for people.
+//! The only table of all fields: name, type, default, example and description.
 //!
-//! Reading, messages, manual pages and the JSON schema all come from here. What a value then means is `lower`'s.
+//! Parsing, messages, manual pages and the JSON schema all use it. `lower` gives the values their meaning.
 
 mod daemon;
 mod fleet;
+mod synonyms;
 mod watch;
 
 pub use daemon::{DAEMON, LOCAL, STORE, TLS};
 pub use fleet::{FLEET, FLEET_SETTINGS};
+pub use synonyms::synonym;
 pub use watch::{NOT_DEFAULTS, WATCH};
 
 pub(crate) use crate::watch::Word;
@@ -15,28 +17,28 @@ pub(crate) use crate::watch::Word;
 /// A field of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
-    /// As it is written.
+    /// Its name in the file.
     pub name: &'static str,
-    /// Another name that means the same.
+    /// An alias.
     pub alias: Option<&'static str>,
-    /// What may stand there.
+    /// The allowed values.
     pub kind: Kind,
-    /// What holds where it is not written, for people; `None` where it must be written.
+    /// The default, for people; `None` if the field is required.
     pub default: Option<&'static str>,
-    /// A correct value, as TOML.
+    /// A valid value, as TOML.
     pub example: &'static str,
     /// Whether `${name}` in it stands for `host` or a name of `[vars]`.
     pub expands: bool,
-    /// What it means: plain sentences.
+    /// Its meaning, in plain sentences.
     pub doc: &'static str,
 }
 
-/// What may stand in a field.
+/// The allowed values of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A string without NUL.
     Text,
-    /// A string that is not empty and has no control character.
+    /// A non-empty string without control characters.
     Line,
     /// The name of a watch or store.
     Name,
@@ -48,25 +50,25 @@ pub enum Kind {
     FlagOr(&'static [Word]),
     /// One of these words.
     Choice(&'static [Word]),
-    /// A whole number in this range, ends included.
+    /// A whole number in this range, inclusive.
     Integer {
-        /// The least.
+        /// The minimum.
         least: i64,
-        /// The most.
+        /// The maximum.
         most: i64,
     },
     /// The same, or a word.
     IntegerOr {
-        /// The least.
+        /// The minimum.
         least: i64,
-        /// The most.
+        /// The maximum.
         most: i64,
-        /// The word that may stand there instead.
+        /// The word that is allowed instead.
         word: Word,
     },
-    /// A length of time, at most a year.
+    /// A duration of at most a year.
     Duration {
-        /// Whether nothing at all may be asked for.
+        /// Whether zero is allowed.
         zero: bool,
     },
     /// A signal by name, with or without `SIG`, or number.
@@ -81,6 +83,8 @@ pub enum Kind {
     Path,
     /// A file mode creation mask: octal digits in a string, or a number written `0o…`.
     Mask,
+    /// A percentage below 100, as `"30%"`.
+    Percent,
     /// A table of environment variables.
     Variables,
     /// A table of resource limits.
@@ -104,7 +108,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What may stand there, in words that end "expected …".
+    /// The allowed values, to complete "expected …".
     pub fn expected(&self) -> String {
         let listed = |words: &[Word]| {
             words.iter().map(|word| format!("`\"{}\"`", word.word)).collect::<Vec<_>>().join(", ")
@@ -131,6 +135,7 @@ impl Kind {
             Self::Account => "a name or a number".into(),
             Self::Path => "an absolute path".into(),
             Self::Mask => "octal digits in quotes, such as `\"022\"`".into(),
+            Self::Percent => "a percentage from `\"0%\"` to `\"99%\"`".into(),
             Self::Variables => "a table of environment variables, all strings".into(),
             Self::Limits => "a table of resource limits, whole numbers or `\"unlimited\"`".into(),
             Self::ExitCodes => "an array of exit codes, 0 to 255, that is not empty".into(),
@@ -153,7 +158,7 @@ impl Kind {
 }
 
 impl Field {
-    /// A correct line: `timeout = "30s"`.
+    /// A valid line: `timeout = "30s"`.
     pub fn sample(&self) -> String {
         format!("{} = {}", self.name, self.example)
     }
@@ -163,7 +168,7 @@ impl Field {
         Self { expands: true, ..self }
     }
 
-    /// Whether this is what the field, or its other name, is called.
+    /// Whether this is the field's name or alias.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.alias == Some(name)
     }
@@ -180,7 +185,7 @@ const fn field(
     Field { name, alias: None, kind, default: Some(default), example, expands: false, doc }
 }
 
-/// A field that must be written.
+/// A required field.
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Field {
     Field { name, alias: None, kind, default: None, example, expands: false, doc }
 }

@@ -6,7 +6,7 @@ use crate::watch::{Choice as _, Format, LogOutput, OnDelete, OnFailure, RunModeN
 const RUN_ON_LOAD: &[Word] =
     &[Word::new("changed", "only where the ledger says this state was not applied yet")];
 
-/// The fields of a `[[watch]]` table, in the order in which they are explained.
+/// The fields of a `[[watch]]` table, in the order of the documentation.
 pub const WATCH: &[Field] = &[
     field(
         "name",
@@ -230,6 +230,20 @@ pub const WATCH: &[Field] = &[
     ),
     field("success_codes", Kind::ExitCodes, "[0]", "[0, 3]", "Exit codes that mean success."),
     field(
+        "min_entries",
+        Kind::Integer { least: 0, most: 1_000_000_000 },
+        "0",
+        "1",
+        "For watch_type = \"children\" or \"tree\": a state with fewer entries is held, so that an emptied store empties nothing else. A key that does not exist has none. Entries are the names of children; of a tree the leaves, and the inner nodes with a value.",
+    ),
+    field(
+        "max_shrink",
+        Kind::Percent,
+        "none",
+        r#""50%""#,
+        "For watch_type = \"children\" or \"tree\": a state that has more than this much fewer entries than the last applied one is held. twitcher release applies a held state.",
+    ),
+    field(
         "verify_interval",
         Kind::Duration { zero: false },
         "5m",
@@ -255,7 +269,7 @@ pub const WATCH: &[Field] = &[
         Kind::Hosts,
         "all hosts",
         r#"["web-*", "!web-1"]"#,
-        "The hosts that the watch is for: globs (*, ?, [a-z]) on the whole host name, case-sensitive. ! before one excludes; only exclusions mean all others. On other hosts the watch is not there.",
+        "The hosts that the watch is for: globs (*, ?, [a-z]) on the whole host name, case-sensitive. ! before one excludes; only exclusions mean all others. On other hosts the watch does not exist.",
     ),
     field(
         "mutex",
@@ -266,5 +280,5 @@ pub const WATCH: &[Field] = &[
     ),
 ];
 
-/// The fields that `[defaults]` of `twitcher.conf` cannot set, because they are about one watch.
+/// The fields that `[defaults]` of `twitcher.conf` cannot set, because they describe a single watch.
 pub const NOT_DEFAULTS: [&str; 6] = ["name", "description", "key", "action", "script", "hosts"];

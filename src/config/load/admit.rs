@@ -1,4 +1,4 @@
-//! Which of the definitions that were read hold: each name once, and a file as a whole or not at all. Pure.
+//! Decides which definitions take effect: each name once, and a file as a whole or not at all. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use crate::config::problem::{Place, Problem};
 use crate::watch::fleet::{FleetSettings, GroupName};
 use crate::watch::{StoreName, WatchName};
 
-/// A file that wants in.
+/// A file that offers its watches.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
-    /// Its watches; `None` where it is broken or refused, when what runs of it stays.
+    /// Its watches; `None` if it is broken or refused, and then its current watches stay in effect.
     pub(super) offer: Option<Vec<LoadedWatch>>,
-    /// What is said about it.
+    /// Its problems.
     pub(super) report: FileReport,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn admit(
         if conflicts.is_empty() {
             break;
         }
-        // Who loses one name may be in the way of nobody after that: first those who lose to a file that stays.
+        // A file that loses one name frees its other names, so begin with files that lose to one that stays.
         let losers: BTreeSet<usize> = conflicts.iter().map(|conflict| conflict.loser).collect();
         let cyclic = conflicts.iter().all(|conflict| losers.contains(&conflict.winner));
         for conflict in conflicts {

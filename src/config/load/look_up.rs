@@ -1,8 +1,8 @@
-//! Account look-ups on threads of their own: a name service that does not answer holds up only the files that name
-//! its accounts.
+//! Account look-ups on threads of their own: a name service that does not answer delays only the files that name its
+//! accounts.
 //!
-//! Definite answers are remembered until the next refresh. A failure for a passing reason is not: the last definite
-//! answer stays in effect, and the account is looked up again at the next reading.
+//! Definite answers are remembered until the next refresh. A temporary failure is not: the last definite answer stays in
+//! effect, and the account is looked up again at the next reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::watch::Account;
 
 /// `uid` and `gid` as written.
 type Key = (Option<AccountName>, Option<AccountName>);
-type Answer = Result<Account, AccountProblem>;
+type Resolved = Result<Account, AccountProblem>;
 
-/// How long look-ups may take.
+/// Time limits of look-ups.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// All unanswered look-ups of one reading together.
@@ -35,16 +35,16 @@ impl Default for Patience {
     }
 }
 
-/// Looks accounts up, and remembers what it learned.
+/// Looks up accounts, and remembers the answers.
 pub(super) struct LookUps {
     accounts: Arc<dyn Accounts>,
     patience: Patience,
-    /// What is left of `patience.whole` in this reading.
+    /// The rest of `patience.whole` in this reading.
     left: Duration,
-    remembered: BTreeMap<Key, Answer>,
-    /// Look-ups that have not been answered yet; each blocks a thread.
-    pending: BTreeMap<Key, Receiver<Answer>>,
-    /// Accounts whose last look-up failed for a passing reason.
+    remembered: BTreeMap<Key, Resolved>,
+    /// Look-ups without an answer yet; each blocks a thread.
+    pending: BTreeMap<Key, Receiver<Resolved>>,
+    /// Accounts whose last look-up failed temporarily.
     failed: BTreeSet<Key>,
 }
 
@@ -60,19 +60,24 @@ impl LookUps {
         }
     }
 
+    /// Looks up the same accounts, and remembers nothing yet.
+    pub(super) fn anew(&self) -> Self {
+        Self::new(Arc::clone(&self.accounts), self.patience)
+    }
+
     /// Whether a file named a user or a group.
     pub(super) fn names_accounts(&self) -> bool {
         let named = |(uid, gid): &Key| uid.is_some() || gid.is_some();
         self.remembered.keys().chain(self.pending.keys()).any(named)
     }
 
-    /// Whether a look-up has to be tried again.
+    /// Whether a look-up must be tried again.
     pub(super) fn has_failed(&self) -> bool {
         !self.failed.is_empty()
     }
 
-    /// Begins a reading: takes late answers, and tries failed look-ups again where an earlier answer is in effect.
-    /// Returns whether a remembered answer changed.
+    /// Begins a reading: takes late answers, and retries failed look-ups that have an earlier answer in effect. Returns whether
+    /// a remembered answer changed.
     pub(super) fn begin(&mut self) -> bool {
         self.left = self.patience.whole;
         let mut late = Vec::new();
@@ -91,7 +96,7 @@ impl LookUps {
         self.ask_again(again) || changed
     }
 
-    /// Looks every remembered account up again. Returns whether an answer changed.
+    /// Looks up every remembered account again. Returns whether an answer changed.
     pub(super) fn refresh(&mut self) -> bool {
         self.ask_again(self.remembered.keys().cloned().collect())
     }
@@ -103,8 +108,8 @@ impl LookUps {
         })
     }
 
-    /// The account that these fields mean.
-    pub(super) fn account(&mut self, uid: Option<&AccountName>, gid: Option<&AccountName>) -> Answer {
+    /// The account that these fields name.
+    pub(super) fn account(&mut self, uid: Option<&AccountName>, gid: Option<&AccountName>) -> Resolved {
         let key = (uid.cloned(), gid.cloned());
         if let Some(answer) = self.remembered.get(&key) {
             return answer.clone();
@@ -115,7 +120,7 @@ impl LookUps {
     }
 
     /// Remembers a definite answer. Returns whether it differs from the remembered one.
-    fn remember(&mut self, key: Key, answer: &Answer) -> bool {
+    fn remember(&mut self, key: Key, answer: &Resolved) -> bool {
         if answer.as_ref().is_err_and(|problem| problem.is_passing) {
             self.failed.insert(key);
             return false;
@@ -125,8 +130,8 @@ impl LookUps {
         before.is_some_and(|before| before != *answer)
     }
 
-    /// Looks an account up, or waits for the look-up that is under way.
-    fn ask(&mut self, key: &Key) -> Answer {
+    /// Looks up an account, or waits for the look-up in progress.
+    fn ask(&mut self, key: &Key) -> Resolved {
         if !self.pending.contains_key(key) {
             if self.pending.len() >= self.patience.pending {
                 return Err(unanswered(key, "the name service has not answered earlier look-ups yet"));
@@ -135,7 +140,7 @@ impl LookUps {
             let (accounts, wanted) = (Arc::clone(&self.accounts), key.clone());
             let look_up = move || {
                 let (uid, gid) = &wanted;
-                // Fails only where the loader is gone.
+                // Fails only if the loader is gone.
                 let _ = answers.send(accounts::resolve(&*accounts, uid.as_ref(), gid.as_ref()));
             };
             if let Err(error) = thread::Builder::new().name("look-up".to_owned()).spawn(look_up) {
@@ -157,7 +162,7 @@ impl LookUps {
             Err(RecvTimeoutError::Timeout) => Err(unanswered(key, "the name service does not answer")),
             Err(RecvTimeoutError::Disconnected) => {
                 self.pending.remove(key);
-                Err(unanswered(key, "the look-up met a fault in twitcher"))
+                Err(unanswered(key, "the look-up failed through a bug in twitcher"))
             }
         }
     }

@@ -7,9 +7,11 @@
 //! Whatever may block is done on threads of their own: a file system or a name service that does not answer costs the
 //! files that depend on it, and a bounded delay.
 
+mod actions;
 mod admit;
 mod look_up;
 mod read;
+mod server_names;
 mod store_files;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +26,8 @@ use super::raw::{self, AccountName, Local, RawLocal};
 use super::stall::{self, Progress, ReadingThreads, UNANSWERED};
 use super::trust::TrustedOpen;
 use super::{Diff, Settings, Trust, Watches, lower};
-use crate::watch::{Machine, WatchName, WatchSpec};
+use crate::watch::hosts::Elsewhere;
+use crate::watch::{Machine, StoreName, WatchName, WatchSpec};
 use admit::Candidate;
 use look_up::LookUps;
 use read::Unread;
@@ -76,16 +79,25 @@ pub struct FileReport {
     /// Its errors and warnings; a loaded file may have warnings.
     pub problems: Vec<Problem>,
     /// Its watches that are for other hosts.
-    pub elsewhere: Vec<WatchName>,
+    pub elsewhere: Vec<Elsewhere>,
     /// How many of its watches are for this host.
     pub here: usize,
     /// What its fleets come to: a line a watch.
     pub notes: Vec<String>,
+    /// Whether it is a configuration file: not a directory, nor a file that is passed over.
+    pub is_configuration: bool,
 }
 
 impl FileReport {
+    /// Problems of something else than a file that was read.
+    pub fn beside(problem: Problem) -> Self {
+        let path = Arc::clone(&problem.file);
+        Self { is_configuration: false, ..Self::new(&path, FileState::Loaded, vec![problem]) }
+    }
+
     fn new(path: &Arc<Path>, state: FileState, problems: Vec<Problem>) -> Self {
-        Self { path: Arc::clone(path), state, problems, elsewhere: Vec::new(), here: 0, notes: Vec::new() }
+        let (elsewhere, here, is_configuration) = (Vec::new(), 0, true);
+        Self { path: Arc::clone(path), state, problems, elsewhere, here, notes: Vec::new(), is_configuration }
     }
 
     /// Whether all its watches are for other hosts.
@@ -134,8 +146,10 @@ pub struct Loader {
     is_elsewhere: bool,
     threads: ReadingThreads,
     look_ups: LookUps,
-    /// Whether the files of the stores are read too, to report what is wrong with them.
-    checks_store_files: bool,
+    /// It is asked what is wrong, and nothing is run: what only makes runs or connections fail is reported too.
+    is_check: bool,
+    /// Programs, scripts and directories that were looked at, with what is wrong with them.
+    looked_at: actions::LookedAt,
     /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
     known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
     shared: lower::Shared,
@@ -163,7 +177,7 @@ impl Loader {
     pub fn for_check(root: impl Into<PathBuf>) -> Self {
         let accounts = Arc::new(SystemAccounts::as_root());
         let look_ups = LookUps::new(accounts, look_up::Patience::default());
-        Self { look_ups, checks_store_files: true, ..Self::new(root) }
+        Self { look_ups, is_check: true, ..Self::new(root) }
     }
 
     /// A loader that reads as the daemon on another machine does: under this host name, with these `[vars]` instead of
@@ -185,6 +199,7 @@ impl Loader {
             look_ups: LookUps::new(accounts, look_up::Patience::default()),
             local: Some(local),
             is_elsewhere: true,
+            is_check: true,
             ..Self::new(root)
         })
     }
@@ -204,7 +219,8 @@ impl Loader {
             is_elsewhere: false,
             threads: ReadingThreads::new(stall::Patience::default()),
             look_ups: LookUps::new(accounts.into(), look_up::Patience::default()),
-            checks_store_files: false,
+            is_check: false,
+            looked_at: actions::LookedAt::default(),
             known: BTreeMap::new(),
             shared: lower::Shared::default(),
             settings_reports: Vec::new(),
@@ -241,6 +257,30 @@ impl Loader {
         self.read_watches()
     }
 
+    /// What [`Loader::reload`] would find now. Nothing of it takes effect.
+    pub fn rehearse(&self) -> Reload {
+        let mut loader = Self {
+            root: self.root.clone(),
+            trust: self.trust,
+            hostname: self.hostname.clone(),
+            local: self.local.clone(),
+            is_elsewhere: self.is_elsewhere,
+            threads: ReadingThreads::new(stall::Patience::default()),
+            look_ups: self.look_ups.anew(),
+            is_check: self.is_check,
+            looked_at: self.looked_at.clone(),
+            known: BTreeMap::new(),
+            shared: lower::Shared::default(),
+            settings_reports: Vec::new(),
+            settings_blocked: false,
+            configured: self.configured.clone(),
+            settings: self.settings.clone(),
+            watches: Arc::clone(&self.watches),
+            emptied: self.emptied.clone(),
+        };
+        loader.reload()
+    }
+
     /// Reads `twitcher.conf` only, for commands that need a store and no watches. An error holds all its problems.
     pub fn reload_settings(&mut self) -> Result<Arc<Settings>, Vec<Problem>> {
         self.read_settings();
@@ -257,6 +297,15 @@ impl Loader {
             .daemon
             .path("control_socket")
             .map(|at| at.value)
+    }
+
+    /// Where a store's URL is written; no place where it is not.
+    pub fn store_place(&mut self, store: &StoreName) -> (Arc<Path>, Option<Place>) {
+        let path = self.settings_path();
+        let Ok(text) = self.text(&path) else { return (path, None) };
+        let raw = raw::settings(Arc::clone(&path), &text, &Local::named(&self.hostname));
+        let place = raw.stores.get(store).map(|store| raw.source.place(store.table.span("url").start));
+        (path, place)
     }
 
     /// Reads the watch files only: after a change in the directory.
@@ -280,6 +329,9 @@ impl Loader {
             .collect();
         let unreadable: Vec<&Path> = listing.unreadable.iter().map(|(path, _)| path.as_path()).collect();
 
+        if self.is_check {
+            reports.extend(listing.lookalikes.iter().map(|path| lookalike(path)));
+        }
         self.known.retain(|path, _| texts.contains_key(path));
         let mut candidates = Vec::new();
         for (path, text) in texts {
@@ -411,10 +463,13 @@ impl Loader {
             Ok(text) => {
                 let raw = raw::settings(Arc::clone(path), &text, local);
                 let (settings, mut problems) = lower::settings(&raw);
-                if self.checks_store_files {
-                    problems.extend(self.store_files(&raw));
-                    problems.sort_by_key(|problem| problem.place);
+                if self.is_check {
+                    problems.extend(server_names::problems(&raw));
                 }
+                if self.judges_this_machine() {
+                    problems.extend(self.store_files(&raw));
+                }
+                problems.sort_by_key(|problem| problem.place);
                 (report(path, problems), settings)
             }
         }
@@ -453,6 +508,39 @@ impl Loader {
         found
             .flat_map(|(file, findings)| findings.into_iter().map(move |finding| problem((file, finding))))
             .collect()
+    }
+
+    /// Whether programs, accounts and files of this machine are judged.
+    fn judges_this_machine(&self) -> bool {
+        self.is_check && !self.is_elsewhere
+    }
+
+    /// What is wrong with the programs, scripts and directories that the watches of a file name.
+    fn actions(&mut self, raw: &raw::RawWatchFile, watches: &[lower::Placed]) -> Vec<Problem> {
+        let named: Vec<actions::Named> = watches
+            .iter()
+            .filter(|placed| placed.spec.enabled)
+            .filter_map(|placed| Some(actions::named(&placed.spec, raw.watches.get(placed.table)?)))
+            .flatten()
+            .collect();
+        let mut wanted: Vec<actions::Claim> = named.iter().map(|named| named.claim.clone()).collect();
+        wanted.retain(|claim| !self.looked_at.contains_key(claim));
+        wanted.sort();
+        wanted.dedup();
+        let asked = wanted.clone();
+        let look = move |progress: &Progress| -> Vec<_> {
+            asked.iter().map(|claim| actions::fault(claim, progress)).collect()
+        };
+        // What cannot be looked at is not judged.
+        let faults: Vec<Option<actions::Fault>> = self.threads.run(look).unwrap_or_default();
+        self.looked_at.extend(wanted.into_iter().zip(faults));
+        let problem = |named: &actions::Named| {
+            let fault = self.looked_at.get(&named.claim)?.as_ref()?;
+            let problem =
+                raw.source.problem(named.span.clone(), fault.message(named.field)).with_help(fault.help());
+            Some(if fault.is_certain() { problem } else { problem.into_warning() })
+        };
+        named.iter().filter_map(problem).collect()
     }
 
     /// Parses and lowers a file, unless its text is unchanged.
@@ -498,19 +586,24 @@ impl Loader {
         };
         let lower::Lowered { watches, elsewhere, mut problems, notes } =
             lower::watches(&raw, &stem, &mut context);
-        if self.configured.is_none() && !watches.is_empty() {
+        // A check says it once, of that file.
+        if self.configured.is_none() && !watches.is_empty() && !self.is_check {
             problems.push(Problem::of_file(
                 path,
                 "not loaded, because twitcher.conf or local.conf has errors and the stores are not known",
                 "correct that file first",
             ));
         }
-        let report = FileReport { elsewhere, here: watches.len(), notes, ..report(path, problems) };
+        let mut report = FileReport { elsewhere, here: watches.len(), notes, ..report(path, problems) };
+        if self.judges_this_machine() {
+            report.problems.extend(self.actions(&raw, &watches));
+            report.problems.sort_by_key(|problem| problem.place);
+        }
         let offer = (report.state == FileState::Loaded).then(|| {
-            let loaded = |(spec, span): lower::Placed| LoadedWatch {
-                spec: Arc::new(spec),
+            let loaded = |placed: lower::Placed| LoadedWatch {
+                spec: Arc::new(placed.spec),
                 file: Arc::clone(path),
-                place: raw.source.place(span.start),
+                place: raw.source.place(placed.span.start),
             };
             watches.into_iter().map(loaded).collect()
         });
@@ -622,14 +715,33 @@ fn refused_directory(path: &Path, why: &str) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let help = "what was loaded from it before stays in effect";
     let problem = Problem::of_file(&path, format!("this directory is not read: {why}"), help);
-    FileReport::new(&path, FileState::Refused, vec![problem])
+    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Refused, vec![problem]) }
 }
 
 fn missing(path: &Path) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let problem =
         Problem::of_file(&path, "there is no such directory", "watches are read as soon as it is there");
-    FileReport::new(&path, FileState::Broken, vec![problem])
+    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Broken, vec![problem]) }
+}
+
+/// A file that is passed over because of its name.
+fn lookalike(path: &Path) -> FileReport {
+    let path: Arc<Path> = Arc::from(path);
+    let shown = super::problem::escaped(&path.to_string_lossy());
+    let is_old = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("twc"));
+    let help = if is_old {
+        format!(
+            "it looks like a configuration of the Python Twitcher: `twitcher convert '{shown}'` prints the watch file that it becomes"
+        )
+    } else {
+        format!(
+            "rename it, for example `mv '{shown}' '{}'`",
+            super::problem::escaped(&path.with_extension("toml").to_string_lossy())
+        )
+    };
+    let problem = Problem::of_file(&path, "not read: a watch file ends with `.toml`", help).into_warning();
+    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Loaded, vec![problem]) }
 }
 
 fn specs(watches: &BTreeMap<WatchName, LoadedWatch>) -> Watches {

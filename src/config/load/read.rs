@@ -1,4 +1,4 @@
-//! Reading the files of a directory: trusted, bounded in size, as text. A file that cannot be read costs that file.
+//! Reads the files of a directory: trusted, bounded in size, as text. A file that cannot be read affects only itself.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -11,15 +11,15 @@ use crate::config::problem::{Problem, Source};
 use crate::config::stall::{Progress, UNANSWERED};
 use crate::config::trust::{OpenError, TrustedOpen};
 
-/// A configuration file is at most that long, in bytes.
+/// The longest configuration file, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
-/// Why there is no text.
+/// Why a file has no text.
 #[derive(Debug)]
 pub(super) enum Unread {
-    /// Nothing is there.
+    /// It does not exist.
     Missing,
-    /// An account other than root could change it: why, and what to do.
+    /// An account other than root could change it: the reason, and what to do.
     Distrusted(String, String),
     /// It is too large, not a regular file, or the system reported an error.
     Failed(String),
@@ -77,7 +77,7 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> 
             "it has {size} bytes, and a configuration file has at most {LARGEST}"
         )));
     }
-    // An editor's line ends are not part of an action or a script.
+    // An editor's line endings are not part of an action or a script.
     let line_ends = |text: String| if text.contains('\r') { text.replace("\r\n", "\n") } else { text };
     String::from_utf8(bytes).map(line_ends).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
@@ -91,9 +91,10 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> 
 pub(super) type Texts = BTreeMap<Arc<Path>, Result<String, Unread>>;
 
 /// Reads every watch file below a directory. A directory that changes meanwhile is read again, so that a file
-/// that is being renamed is not mistaken for a removed one.
+/// that is being renamed is not mistaken for a removed one. One that others could change is refused before it is read,
+/// once instead of each of its files.
 pub(super) fn all(root: &Path, open: &mut TrustedOpen, progress: &Progress) -> (Listing, Texts) {
-    let mut listing = files::list(root, progress);
+    let mut listing = files::list(root, progress, &mut |directory| open.enter(directory));
     let mut texts = Texts::new();
     for _ in 0..MOST_READINGS {
         texts = listing
@@ -101,32 +102,13 @@ pub(super) fn all(root: &Path, open: &mut TrustedOpen, progress: &Progress) -> (
             .iter()
             .map(|path| (Arc::from(path.as_path()), text(open, path, progress)))
             .collect();
-        let after = files::list(root, progress);
+        let after = files::list(root, progress, &mut |directory| open.enter(directory));
         if after == listing {
             break;
         }
         listing = after;
     }
-    // A path that is in only one of the last two listings has just come or gone.
+    // A path in only one of the last two listings has just appeared or disappeared.
     texts.retain(|path, _| listing.files.contains(&**path));
-    refuse_directories(&mut listing, &mut texts, open, progress);
     (listing, texts)
-}
-
-/// Refuses a directory that others could change once, instead of each of its files.
-fn refuse_directories(listing: &mut Listing, texts: &mut Texts, open: &mut TrustedOpen, progress: &Progress) {
-    for directory in &listing.directories {
-        if listing.unreadable.iter().any(|(above, _)| directory.starts_with(above)) {
-            continue;
-        }
-        if !progress.may_touch(directory) {
-            listing.unreadable.push((directory.clone(), UNANSWERED.to_owned()));
-            continue;
-        }
-        if let Err(OpenError::Refused(why)) = open.directory(directory) {
-            listing.unreadable.push((directory.clone(), format!("{why}; {}", why.help)));
-        }
-    }
-    let refused = |path: &Path| listing.unreadable.iter().any(|(above, _)| path.starts_with(above));
-    texts.retain(|path, _| !refused(path));
 }

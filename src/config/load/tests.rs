@@ -94,6 +94,7 @@ fn an_empty_directory_has_the_default_settings_and_nothing_else() {
         log: Auto,
         log_level: Info,
         max_processes: 256,
+        history_bytes: 262144,
         shutdown_grace: 20s,
         http_listen: None,
         machine: Machine {
@@ -128,6 +129,10 @@ fn an_empty_directory_has_the_default_settings_and_nothing_else() {
                 credentials: None,
                 tls: None,
                 session_timeout: 10s,
+                tree_limits: TreeLimits {
+                    bytes: 268435456,
+                    entries: 1000000,
+                },
             },
         },
     }
@@ -194,7 +199,7 @@ fn a_warning_keeps_no_file_out() {
     assert!(
         reload.files[0].problems[0]
             .to_string()
-            .contains("git.toml:5:16: warning: `max_parallel` does nothing")
+            .contains("git.toml:5:16: warning: `max_parallel` has no effect")
     );
 }
 
@@ -554,7 +559,8 @@ fn files_for_other_hosts_are_loaded_and_told_apart() {
     let elsewhere: Vec<_> = reload.files.iter().filter(|file| file.is_elsewhere()).collect();
     assert_eq!(elsewhere.len(), 1);
     assert!(elsewhere[0].path.ends_with("db.toml") && elsewhere[0].state == FileState::Loaded);
-    assert_eq!(elsewhere[0].elsewhere[0].as_str(), "db");
+    let watch = &elsewhere[0].elsewhere[0];
+    assert_eq!((watch.name.as_str(), watch.hosts.as_str()), ("db", "db-*"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! What was written becomes what is meant: defaults, names, accounts, and what goes together and what does not.
+//! Gives parsed values their meaning: defaults, names, accounts, and which fields can be combined.
 //!
-//! Pure over what it is given; nothing is read here.
+//! Pure over its arguments; nothing is read here.
 
 mod fleet;
 mod settings;

@@ -10,7 +10,8 @@ use super::store_name::unknown_store;
 use crate::config::problem::{Problem, Source};
 use crate::config::raw::{Local, RawFleet, RawSettings, RawStore, RawTable};
 use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
-use crate::store::{Credentials, StoreSpec, StoreUrl, Tls};
+use crate::ledger::HISTORY_BYTES;
+use crate::store::{Credentials, StoreSpec, StoreUrl, Tls, TreeLimits};
 use crate::watch::StoreName;
 
 const LOCAL: &str = "local";
@@ -19,13 +20,13 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// `sun_path` of unix(7), with its NUL.
 const LONGEST_SOCKET: usize = 107;
 
-/// The settings that hold without a `twitcher.conf`.
+/// The settings without a `twitcher.conf`.
 pub(in crate::config) fn fallback(local: &Local) -> Option<Settings> {
     let raw = crate::config::raw::settings(Path::new("twitcher.conf").into(), "", local);
     lower(&raw).0
 }
 
-/// Lowers what was written. The settings are there exactly if no problem is in the way.
+/// Lowers the parsed file. Returns settings exactly if no error prevents it.
 pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Problem>) {
     let RawSettings { source, daemon, machine, fleet, defaults, .. } = raw;
     let mut problems = raw.problems.clone();
@@ -39,14 +40,7 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
     let Ok(local) = StoreName::new(LOCAL) else { return (None, problems) };
     if !raw.stores.contains_key(&local) {
         let url = StoreUrl::Dir { root: state_dir.join("keys") };
-        let spec = StoreSpec {
-            name: local.clone(),
-            url,
-            credentials: None,
-            tls: None,
-            session_timeout: SESSION_TIMEOUT,
-        };
-        stores.insert(local.clone(), spec);
+        stores.insert(local.clone(), StoreSpec::new(local.clone(), url));
     }
     let default_store = default_store(raw, &local, &mut problems);
     if let Some(at) = defaults.text("store")
@@ -99,6 +93,10 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
             .number("max_processes")
             .and_then(|at| u32::try_from(at.value).ok())
             .unwrap_or(256),
+        history_bytes: daemon
+            .number("history_bytes")
+            .and_then(|at| u64::try_from(at.value).ok())
+            .unwrap_or(HISTORY_BYTES),
         shutdown_grace: daemon.duration("shutdown_grace").map_or(Duration::from_secs(20), |at| at.value),
         http_listen: daemon.address("http_listen").map(|at| at.value),
         machine: Arc::clone(machine),
@@ -147,7 +145,7 @@ fn lower_store(
             only(source, table, problems, "a `dir`", &unused);
             if let Some(tls) = tls {
                 let problem = source.problem(tls.head.clone(), "a `dir` store has no TLS");
-                problems.push(problem.with_help("take the table out"));
+                problems.push(problem.with_help("remove the table"));
             }
         }
     }
@@ -159,7 +157,7 @@ fn lower_store(
         && !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&at.value)
     {
         let problem = source.problem(at.span.clone(), "`session_timeout` must be from 1 s to 10 m");
-        problems.push(problem.with_help("servers take 2 to 20 times their tickTime, mostly 4 s to 40 s"));
+        problems.push(problem.with_help("servers take 2 to 20 times their tickTime, usually 4 s to 40 s"));
     }
     let secure = match &url {
         StoreUrl::Etcd { tls, .. } | StoreUrl::ZooKeeper { tls, .. } => *tls,
@@ -182,7 +180,19 @@ fn lower_store(
         credentials,
         tls: secure.then(|| files.unwrap_or_default()),
         session_timeout: session_timeout.map_or(SESSION_TIMEOUT, |at| at.value),
+        tree_limits: tree_limits(table),
     })
+}
+
+fn tree_limits(table: &RawTable) -> TreeLimits {
+    let mut limits = TreeLimits::default();
+    if let Some(bytes) = table.number("max_tree_bytes").and_then(|at| u64::try_from(at.value).ok()) {
+        limits.bytes = bytes;
+    }
+    if let Some(entries) = table.number("max_tree_entries").and_then(|at| usize::try_from(at.value).ok()) {
+        limits.entries = entries;
+    }
+    limits
 }
 
 /// Refuses one of two fields without the other.
@@ -190,15 +200,15 @@ fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one:
     for (one, other) in [(one, other), (other, one)] {
         if table.has(one) && !table.has(other) {
             let problem = source.problem(table.span(one), format!("`{one}` needs `{other}` beside it"));
-            problems.push(problem.with_help("write both or none of them"));
+            problems.push(problem.with_help("set both or neither"));
         }
     }
 }
 
-/// Refuses the fields that another kind of store has.
+/// Refuses the fields of other kinds of stores.
 fn only(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
     for field in unused.iter().filter(|field| table.holds(field)) {
         let problem = source.problem(table.span(field), format!("{kind} store has no `{field}`"));
-        problems.push(problem.with_help("take it out, or see `url`"));
+        problems.push(problem.with_help("remove it, or check `url`"));
     }
 }

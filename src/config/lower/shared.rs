@@ -1,4 +1,4 @@
-//! Equal parts of definitions, kept once: of thousands of watches, most run as the same user in the same way.
+//! Shares equal parts of definitions: of thousands of watches, most run as the same user in the same way.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::watch::{PolicySpec, Surroundings};
 
-/// What the watches that hold have in common.
+/// The parts shared by the watches in effect.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Shared {
     surroundings: HashSet<Arc<Surroundings>>,
@@ -22,7 +22,7 @@ impl Shared {
         share(&mut self.policies, policy)
     }
 
-    /// Drops what no watch has any more.
+    /// Drops parts that no watch uses any more.
     pub(in crate::config) fn forget_unused(&mut self) {
         self.surroundings.retain(|shared| Arc::strong_count(shared) > 1);
         self.policies.retain(|shared| Arc::strong_count(shared) > 1);

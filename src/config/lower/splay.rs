@@ -1,11 +1,10 @@
-//! The wait that keeps a fleet from starting at once: the same for a host and watch every time.
+//! The delay that keeps a fleet from starting at once: always the same for a host and watch.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-/// Draws from 0..=`most` by host and watch, evenly. The way it is drawn never changes, so that an upgrade moves
-/// nobody's start.
+/// Draws from 0..=`most` by host and watch, evenly. The algorithm never changes, so that an upgrade moves no start.
 pub(super) fn draw(host: &str, watch: &str, most: Duration) -> Duration {
     let mut hash = Sha256::new();
     hash.update(host.as_bytes());

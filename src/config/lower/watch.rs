@@ -12,36 +12,44 @@ use super::splay;
 use super::store_name::unknown_store;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
-use crate::config::problem::{Problem, Source, word};
+use crate::config::problem::{Problem, Source, nearest, word};
 use crate::config::raw::{AccountName, At, RawFleet, RawTable, RawWatchFile};
 use crate::store::StoreUrl;
+use crate::watch::hosts::Elsewhere;
 use crate::watch::{
-    Account, Action, FleetSpec, Format, LogOutput, MutexName, PolicySpec, Retries, RunMode, RunModeName,
+    Account, Action, FleetSpec, Format, Guard, LogOutput, Machine, MutexName, PolicySpec, Retries, RunMode,
+    RunModeName,
     RunOnLoad, StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
 type ResolveAccount<'a> =
     dyn FnMut(Option<&AccountName>, Option<&AccountName>) -> Result<Account, AccountProblem> + 'a;
 
-/// What a watch file is lowered against.
+/// The context in which a watch file is lowered.
 pub(in crate::config) struct Context<'a> {
-    /// Settings and stores; `None` while `twitcher.conf` cannot be read, when no store is known.
+    /// Settings and stores; `None` while `twitcher.conf` cannot be read, so that no store is known.
     pub(in crate::config) settings: Option<&'a Settings>,
-    /// Finds out who an action runs as.
+    /// Resolves the account of an action.
     pub(in crate::config) resolve: &'a mut ResolveAccount<'a>,
-    /// Keeps equal parts once.
+    /// Shares equal parts.
     pub(in crate::config) shared: &'a mut Shared,
 }
 
 /// A watch and where it was written.
-pub(in crate::config) type Placed = (WatchSpec, Range<usize>);
+#[derive(Debug)]
+pub(in crate::config) struct Placed {
+    pub(in crate::config) spec: WatchSpec,
+    pub(in crate::config) span: Range<usize>,
+    /// Its table, by the number in the file.
+    pub(in crate::config) table: usize,
+}
 
-/// What a file means.
+/// The meaning of a file.
 pub(in crate::config) struct Lowered {
     /// Its watches for this host.
     pub(in crate::config) watches: Vec<Placed>,
     /// Its watches for other hosts.
-    pub(in crate::config) elsewhere: Vec<WatchName>,
+    pub(in crate::config) elsewhere: Vec<Elsewhere>,
     /// What is wrong with it.
     pub(in crate::config) problems: Vec<Problem>,
     /// What its fleets come to, for `check`: a line a watch.
@@ -66,7 +74,8 @@ pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Con
         let name = lowering.name(stem, index);
         if table.elsewhere {
             // The same name may stand for another watch on each host.
-            elsewhere.extend(name.map(|(name, _)| name));
+            let hosts = table.hosts("hosts").map(|at| at.value.to_string()).unwrap_or_default();
+            elsewhere.extend(name.map(|(name, _)| Elsewhere { name, hosts }));
             continue;
         }
         if let Some((name, span)) = &name {
@@ -87,7 +96,7 @@ pub(in crate::config) fn lower(raw: &RawWatchFile, stem: &str, context: &mut Con
             if let Some(settings) = context.settings {
                 lowering.lone_group(&spec, &watches, settings);
             }
-            watches.push((spec, span));
+            watches.push(Placed { spec, span, table: index });
         }
     }
     problems.sort_by_key(|problem| problem.place);
@@ -135,7 +144,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// The watch, where nothing of it is wrong. What is wrong by itself was said when it was read.
+    /// The watch, if it has no error. Errors in single values were reported when the file was parsed.
     fn watch(&mut self, name: WatchName, context: &mut Context<'_>) -> Option<WatchSpec> {
         let target = self.target(context.settings);
         let action = self.action();
@@ -245,11 +254,8 @@ impl Lowering<'_> {
     /// Refuses a second watch of one group: there is one record a host.
     fn lone_group(&mut self, spec: &WatchSpec, others: &[Placed], settings: &Settings) {
         let group = settings.fleet.group_of(spec);
-        let Some((other, span)) =
-            others.iter().find(|(other, _)| group.is_some() && settings.fleet.group_of(other) == group)
-        else {
-            return;
-        };
+        let in_group = |other: &&Placed| group.is_some() && settings.fleet.group_of(&other.spec) == group;
+        let Some(Placed { spec: other, span, .. }) = others.iter().find(in_group) else { return };
         let (place, group) = (self.source.place(span.start), group.map_or("", |(_, group)| group.as_key()));
         let at = match &self.table.fleet {
             RawFleet::Written(table) => table.span("group"),
@@ -284,13 +290,43 @@ impl Lowering<'_> {
             self.wrong(key.span, format!("{fault}, and this is `{}`", word(key.value.as_str())), help);
             return None;
         }
+        self.warn_of_shell_variable(key.value.as_str(), settings.map(|settings| &*settings.machine));
         Some(Target { store, key: key.value, watch_type: self.watch_type() })
+    }
+
+    /// `$HOST` in a key is most likely meant to be `${host}`.
+    fn warn_of_shell_variable(&mut self, key: &str, machine: Option<&Machine>) {
+        let name = |after: &str| -> String {
+            after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+        };
+        let mut names = key.split('$').skip(1).map(name);
+        let Some(written) = names.find(|name| name.starts_with(|c: char| c.is_ascii_alphabetic())) else {
+            return;
+        };
+        let known = machine.into_iter().flat_map(Machine::names);
+        let meant = match nearest(&written, known) {
+            Some(near) => near,
+            None if written.to_lowercase().starts_with("host") => Machine::HOST,
+            None => "name",
+        };
+        self.warn(
+            "key",
+            &format!("`${written}` in the key is taken as it is written"),
+            &format!(
+                "`${{{meant}}}` stands for {}",
+                match meant {
+                    Machine::HOST => "the host's name",
+                    "name" => "a value of [vars]",
+                    _ => "its value in [vars]",
+                }
+            ),
+        );
     }
 
     fn store(&mut self, settings: Option<&Settings>) -> Option<StoreName> {
         let given = self.table.text("store");
         let Some(settings) = settings else {
-            // The caller says once that nothing is loaded, and throws the watch away.
+            // The caller reports once that nothing is loaded, and drops the watch.
             return StoreName::new("unknown").ok();
         };
         let Some(at) = given else {
@@ -311,11 +347,15 @@ impl Lowering<'_> {
             (true, false) => table.action("action").map(|at| at.value),
             (false, true) => table.action("script").map(|at| at.value),
             (true, true) => {
-                self.wrong(table.span("script"), "`script` stands beside `action`", "keep one of them");
+                self.wrong(
+                    table.span("script"),
+                    "`script` and `action` cannot be combined",
+                    "keep one of them",
+                );
                 None
             }
             (false, false) => {
-                // After a syntax error it may only have been lost.
+                // After a syntax error it may only seem to be missing.
                 if !self.incomplete {
                     self.wrong(
                         table.head.clone(),
@@ -366,20 +406,21 @@ impl Lowering<'_> {
         if table.writes("max_parallel") && !matches!(run_mode, RunMode::Parallel { .. }) {
             self.warn(
                 "max_parallel",
-                "`max_parallel` does nothing here",
-                "it goes with `run_mode = \"parallel\"`",
+                "`max_parallel` has no effect here",
+                "it needs `run_mode = \"parallel\"`",
             );
         }
         if table.writes("notify_signal") && run_mode != RunMode::Queue {
             self.warn(
                 "notify_signal",
-                "`notify_signal` does nothing here",
-                "it goes with `run_mode = \"queue\"`",
+                "`notify_signal` has no effect here",
+                "it needs `run_mode = \"queue\"`",
             );
         }
         let (settle, settle_max) = self.settle();
         let (retry_delay, retry_delay_max) = self.retry_delay();
         let default = PolicySpec::default();
+        let guard = self.guard();
         PolicySpec {
             run_on_load: match (table.flag("run_on_load"), table.word("run_on_load")) {
                 (_, Some(_)) => RunOnLoad::Changed,
@@ -412,6 +453,29 @@ impl Lowering<'_> {
             retry_delay_max,
             on_failure: table.chosen("on_failure").unwrap_or(default.on_failure),
             success_codes: table.codes("success_codes").map_or(default.success_codes, |at| at.value),
+            guard,
+        }
+    }
+
+    fn guard(&mut self) -> Guard {
+        let table = self.table;
+        let fits = match self.watch_type() {
+            WatchType::Data => false,
+            WatchType::Children | WatchType::Tree => true,
+        };
+        for field in ["min_entries", "max_shrink"] {
+            if !fits && table.writes(field) {
+                self.wrong(
+                    table.span(field),
+                    format!("`{field}` counts entries, and a single value has none"),
+                    "it goes with `watch_type = \"tree\"` or `\"children\"`; leave it out here",
+                );
+            }
+        }
+        let number = |field| table.number(field).filter(|_| fits).map(|at| at.value);
+        Guard {
+            min_entries: number("min_entries").and_then(|least| u64::try_from(least).ok()).unwrap_or(0),
+            max_shrink: number("max_shrink").and_then(|percent| u8::try_from(percent).ok()),
         }
     }
 
@@ -424,9 +488,9 @@ impl Lowering<'_> {
         };
         if settle.is_zero() {
             if written && !self.table.has("settle") {
-                self.warn("settle_max", "`settle_max` does nothing without `settle`", "write `settle` too");
+                self.warn("settle_max", "`settle_max` has no effect without `settle`", "set `settle` too");
             }
-            // Nothing is waited for: equal to a watch without it.
+            // There is nothing to wait for: equal to a watch without it.
             return (settle, Duration::ZERO);
         }
         if most.value < settle {
@@ -454,7 +518,7 @@ impl Lowering<'_> {
                 "write at least `retry_delay`",
             );
         }
-        // One of the two is a default: what the watch itself says is in effect.
+        // One of the two is a default: the watch's own value is in effect.
         let delay = if self.table.writes("retry_delay") { first } else { most.value };
         (delay, delay)
     }

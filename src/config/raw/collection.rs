@@ -1,4 +1,4 @@
-//! Values of several parts: a command, variables, limits, exit codes. Each part is looked at, to the last one.
+//! Values with several parts: a command, variables, limits, exit codes. Every part is checked.
 
 use std::collections::BTreeMap;
 
@@ -50,8 +50,11 @@ impl Reading<'_> {
         let variables = each(table.iter().map(|(name, value)| {
             let shown = word(name.get_ref());
             if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
-                return Err(fault(&name.span(), format!("`{shown}` is no name of an environment variable"))
-                    .help("a name is not empty and has no `=` or NUL in it"));
+                return Err(fault(
+                    &name.span(),
+                    format!("`{shown}` is not a name of an environment variable"),
+                )
+                .help("a name must not be empty or contain `=` or NUL"));
             }
             if name.get_ref().starts_with("TWITCHER_") {
                 return Err(fault(&name.span(), format!("`{shown}` is one of the daemon's own variables"))
@@ -90,8 +93,11 @@ impl Reading<'_> {
                     match number(integer).and_then(|number| u64::try_from(number).ok()) {
                         Some(most) => Some(most),
                         None => {
-                            return Err(fault(&value.span(), format!("the limit `{shown}` is not negative"))
-                                .help("write a whole number or `\"unlimited\"`"));
+                            return Err(fault(
+                                &value.span(),
+                                format!("the limit `{shown}` must not be negative"),
+                            )
+                            .help("write a whole number or `\"unlimited\"`"));
                         }
                     }
                 }

@@ -1,14 +1,14 @@
-//! Refuses names of very many parts before they are parsed: each part is a table inside of a table, and the tree
-//! that the parser would make of `a.a.a.…` is too deep to be walked and dropped on a thread's stack.
+//! Refuses names of very many parts before parsing: each part is a nested table, and the tree that the parser would build
+//! for `a.a.a.…` is too deep to be walked and dropped on a thread's stack.
 
 use std::ops::Range;
 
 use crate::tree::document::unquoted;
 
-/// Names of our fields have at most three: `store.main.tls`.
+/// Field names have at most three parts: `store.main.tls`.
 pub(super) const MOST_PARTS: usize = 8;
 
-/// Where a name has more than [`MOST_PARTS`] parts, if one does.
+/// The offset of a name with more than [`MOST_PARTS`] parts, if there is one.
 pub(super) fn too_deep(text: &str) -> Option<Range<usize>> {
     let (mut dots, mut begin) = (0, 0);
     for (at, byte) in unquoted(text) {

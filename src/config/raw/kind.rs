@@ -1,8 +1,8 @@
-//! What a TOML value is, in words.
+//! The names of TOML types.
 
 use toml::de::DeValue;
 
-/// What a value is, with its article.
+/// The type of a value, with its article.
 pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

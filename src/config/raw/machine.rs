@@ -1,4 +1,4 @@
-//! `host` and `[vars]`: out of `local.conf`, `twitcher.conf` and the command line, what this machine is.
+//! `host` and `[vars]`: the identity of this machine, from `local.conf`, `twitcher.conf` and the command line.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,10 +11,10 @@ use super::value::without_nul;
 use crate::config::problem::{nearest, word};
 use crate::watch::{Machine, variable};
 
-/// What is known of this machine before `twitcher.conf` is read, and wins over it.
+/// What is known of this machine before `twitcher.conf` is read; it takes precedence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::config) struct Local {
-    /// What the system calls it; anything that is written wins over that.
+    /// The system's host name; any configured name takes precedence.
     pub(in crate::config) hostname: String,
     /// `host`.
     pub(in crate::config) host: Option<String>,
@@ -28,7 +28,7 @@ impl Local {
         Self { hostname: hostname.to_owned(), ..Self::default() }
     }
 
-    /// The machine, by what `twitcher.conf` says where nothing here does.
+    /// The machine, completed by `twitcher.conf`.
     pub(super) fn machine(&self, daemon: &RawTable, mut vars: BTreeMap<String, String>) -> Machine {
         let host = self.host.clone().or_else(|| daemon.text("host").map(|at| at.value));
         vars.extend(self.vars.clone());
@@ -91,7 +91,7 @@ fn var(
     }
 }
 
-/// Whether a name may stand in `[vars]`.
+/// Whether `[vars]` may define this name.
 pub(in crate::config) fn check_name(name: &str) -> Result<(), String> {
     let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
     let good = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(rest);

@@ -1,8 +1,11 @@
-//! A file's text read into typed values by the table of fields: all its problems at once, each with its place.
+//! Parses a file into typed values by the table of fields: all its problems at once, each with its position.
 //!
-//! What a value means, what goes together and what holds where nothing is written is `lower`'s.
+//! `lower` decides the meaning of values, their combinations and defaults.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "DeValue is TOML's: what is not expected there is wrong")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "DeValue is the TOML crate's: any other type is an error"
+)]
 
 mod collection;
 mod depth;
@@ -30,20 +33,20 @@ use crate::watch::{Machine, StoreName};
 use kind::kind_of;
 use table::{FLEET_TABLE, Reader};
 
-/// More problems than that of one file help nobody.
+/// More problems of one file are not helpful.
 const MOST_PROBLEMS: usize = 50;
 
-/// A watch file as written.
+/// A parsed watch file.
 #[derive(Debug)]
 pub(super) struct RawWatchFile {
     pub(super) source: Source,
     pub(super) problems: Vec<Problem>,
     pub(super) watches: Vec<RawTable>,
-    /// The syntax is broken: what seems to be missing may only not have been understood.
+    /// The syntax is broken: a field that seems to be missing may only be unparsed.
     pub(super) incomplete: bool,
 }
 
-/// `twitcher.conf` as written.
+/// A parsed `twitcher.conf`.
 #[derive(Debug)]
 pub(super) struct RawSettings {
     pub(super) source: Source,
@@ -57,7 +60,7 @@ pub(super) struct RawSettings {
     pub(super) defaults: RawTable,
 }
 
-/// `local.conf` as written.
+/// A parsed `local.conf`.
 pub(super) struct RawLocal {
     pub(super) host: Option<String>,
     pub(super) vars: BTreeMap<String, String>,
@@ -71,7 +74,7 @@ pub(super) struct RawStore {
     pub(super) tls: Option<RawTable>,
 }
 
-/// Reads a watch file. Without a site, while `twitcher.conf` is broken, `${name}` is accepted and means nothing.
+/// Parses a watch file. Without a site, while `twitcher.conf` is broken, `${name}` is accepted and left unexpanded.
 pub(super) fn watch_file(path: Arc<Path>, text: &str, site: Option<&Site>) -> RawWatchFile {
     let source = Source::new(path, text);
     let (watches, problems, incomplete) = read(&source, |reader, root| {
@@ -105,7 +108,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str, site: Option<&Site>) -> Ra
                 ),
                 (other, written) if !written.is_table() && WATCH.iter().any(|field| field.is_called(other)) => reader.doubtful(
                     span,
-                    format!("`{}` stands outside of a watch", word(other)),
+                    format!("`{}` is outside of a watch", word(other)),
                     "write a line `[[watch]]` above it",
                 ),
                 (FLEET_TABLE, _) => reader.wrong(
@@ -130,7 +133,7 @@ pub(super) fn watch_file(path: Arc<Path>, text: &str, site: Option<&Site>) -> Ra
     RawWatchFile { watches: watches.unwrap_or_default(), problems, source, incomplete }
 }
 
-/// Reads `twitcher.conf` of a machine.
+/// Parses `twitcher.conf` for a machine.
 pub(super) fn settings(path: Arc<Path>, text: &str, local: &Local) -> RawSettings {
     let source = Source::of_settings(path, text);
     let (tables, problems, _) = read(&source, |reader, root| {
@@ -152,7 +155,7 @@ pub(super) fn settings(path: Arc<Path>, text: &str, local: &Local) -> RawSetting
     RawSettings { source, problems, daemon, stores, machine, fleet, defaults }
 }
 
-/// Reads `local.conf`.
+/// Parses `local.conf`.
 pub(super) fn local(path: Arc<Path>, text: &str) -> RawLocal {
     let source = Source::new(path, text);
     let (tables, problems, _) = read(&source, |reader, root| {
@@ -178,7 +181,8 @@ fn read_defaults(reader: &mut Reader<'_>, root: &DeTable<'_>) -> RawTable {
         WATCH.iter().find(|field| field.is_called(name)).filter(|field| NOT_DEFAULTS.contains(&field.name))
     };
     for (name, _) in fields.iter().filter(|(name, _)| own(name.get_ref()).is_some()) {
-        let message = format!("`{}` is about one watch and has no default for all", word(name.get_ref()));
+        let message =
+            format!("`{}` describes a single watch and cannot have a default", word(name.get_ref()));
         reader.wrong(name.span(), message, "write it in the watch's own table");
     }
     let others =
@@ -222,7 +226,7 @@ fn read_stores(
     };
     for (name, value) in tables {
         let DeValue::Table(fields) = value.get_ref() else {
-            reader.wrong(name.span(), format!("the store `{}` is no table", word(name.get_ref())), help);
+            reader.wrong(name.span(), format!("the store `{}` is not a table", word(name.get_ref())), help);
             continue;
         };
         let store = match StoreName::new(name.get_ref()) {
@@ -232,6 +236,8 @@ fn read_stores(
                 continue;
             }
         };
+        let url = fields.iter().find(|(name, _)| name.get_ref() == "url");
+        reader.set_store(store.as_str(), url.and_then(|(_, url)| url.get_ref().as_str()));
         let others = fields.iter().filter(|(name, _)| name.get_ref() != "tls");
         let table = reader.entries(others, value.span(), STORE, "store");
         let tls =
@@ -250,15 +256,15 @@ fn read_stores(
     }
 }
 
-/// Parses the text and walks the tree. Where the syntax is broken, what the walk says about the same lines and
-/// about what is missing is only a consequence, and left out.
+/// Parses the text and walks the tree. If the syntax is broken, problems of the walk on the same lines and missing fields
+/// are only consequences, and are dropped.
 fn read<T>(
     source: &Source,
     walk: impl FnOnce(&mut Reader<'_>, &DeTable<'_>) -> T,
 ) -> (Option<T>, Vec<Problem>, bool) {
     if let Some(span) = depth::too_deep(source.text()) {
         let problem = source
-            .problem(span, "a name of too many parts")
+            .problem(span, "a name with too many parts")
             .with_help(format!("a dotted name has at most {} parts", depth::MOST_PARTS));
         return (None, vec![problem], true);
     }
@@ -283,7 +289,7 @@ fn read<T>(
         problems.push(Problem::of_file(
             &source.path,
             format!("and {rest} more problems"),
-            "solve these first",
+            "correct these first",
         ));
     }
     (Some(read), problems, !lines.is_empty())
@@ -297,8 +303,18 @@ fn syntax(source: &Source, span: Range<usize>, message: &str) -> Problem {
         "keep one of them; several watches each begin with `[[watch]]`"
     } else if message.contains("string values must be quoted") {
         "write text between quotes, as in `key = \"/git/head\"`"
+    } else if message.contains("leading zero") {
+        let place = source.text()[..source.floor(span.start)].rfind('\n').map_or(0, |newline| newline + 1);
+        if source.text()[place..].trim_start().starts_with("umask") {
+            "a umask is written in quotes, as in `umask = \"022\"`"
+        } else {
+            "write the number without the zero in front; an octal one begins with `0o`"
+        }
+    } else if message.contains("missing escaped value") {
+        "between double quotes a backslash begins an escape: write the text between single quotes, as in `'\\d+'`, or \
+         two backslashes"
     } else if message.contains("recurs") {
-        "arrays and tables stand in each other at most 80 deep"
+        "arrays and tables may be nested at most 80 deep"
     } else {
         "the file is TOML: `name = value` lines, text between quotes, tables below `[[watch]]`"
     };

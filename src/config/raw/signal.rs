@@ -1,4 +1,4 @@
-//! Signals as people write them: `"HUP"`, `"SIGHUP"` or `1`.
+//! Signals as users write them: `"HUP"`, `"SIGHUP"` or `1`.
 
 use std::str::FromStr;
 
@@ -6,14 +6,14 @@ use nix::sys::signal::Signal;
 
 use crate::watch::SignalNumber;
 
-/// Reads a signal's name, with or without `SIG`, in any case.
+/// Parses a signal's name, with or without `SIG`, in any case.
 pub(super) fn from_name(text: &str) -> Option<SignalNumber> {
     let name = text.trim().to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
     Signal::from_str(&format!("SIG{name}")).ok().map(|signal| SignalNumber(signal as i32))
 }
 
-/// Reads a number: those of signal(7) without 32 and 33, which the C library keeps for itself.
+/// Parses a number: those of signal(7) without 32 and 33, which the C library reserves.
 pub(super) fn from_number(number: i64) -> Option<SignalNumber> {
     match number {
         1..=31 | 34..=64 => i32::try_from(number).ok().map(SignalNumber),

@@ -1,4 +1,4 @@
-//! Reading a table by its list of fields, and getting the values out again by name.
+//! Parses a table by its list of fields, and returns the values by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,32 +11,35 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::kind::kind_of;
 use super::value::Value;
-use crate::config::fields::{FLEET, FLEET_SETTINGS, Field, Kind, WATCH};
+use crate::config::fields::{
+    DAEMON, FLEET, FLEET_SETTINGS, Field, Kind, NOT_DEFAULTS, STORE, TLS, WATCH, synonym,
+};
 use crate::config::problem::{Problem, Source, nearest, word};
+use crate::store::url::example_like;
 use crate::watch::Machine;
 use crate::watch::fleet::HostGlobs;
 use crate::watch::fleet::terms::Share;
 
-/// Something and where it stands.
+/// A value with its position.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct At<T> {
     pub(in crate::config) value: T,
     pub(in crate::config) span: Range<usize>,
 }
 
-/// A table with the values that could be read.
+/// A table with the values that could be parsed.
 #[derive(Debug, Default)]
 pub(in crate::config) struct RawTable {
-    /// Where it begins.
+    /// Its position.
     pub(in crate::config) head: Range<usize>,
     values: BTreeMap<&'static str, At<Value>>,
-    /// Fields that are there and wrong: nothing more is said about them.
+    /// Fields that are present but invalid: nothing more is reported about them.
     broken: BTreeSet<&'static str>,
-    /// Fields that a wrong name most likely meant.
+    /// Fields that an unknown name most likely meant.
     meant: BTreeSet<&'static str>,
-    /// Fields that are only there because `[defaults]` says so.
+    /// Fields that come only from `[defaults]`.
     inherited: BTreeSet<&'static str>,
-    /// A watch that is for other hosts.
+    /// A watch for other hosts.
     pub(in crate::config) elsewhere: bool,
     /// `fleet` of a watch or of `[defaults]`.
     pub(in crate::config) fleet: RawFleet,
@@ -56,7 +59,7 @@ pub(in crate::config) enum RawFleet {
     Inherited(Box<RawTable>),
 }
 
-/// What `[defaults]` says.
+/// The values of `[defaults]`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::config) struct Defaults {
     values: BTreeMap<&'static str, Value>,
@@ -66,7 +69,7 @@ pub(in crate::config) struct Defaults {
 
 impl Eq for Defaults {}
 
-/// What the watch files of a machine are read against.
+/// The context in which a machine's watch files are parsed.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct Site {
     pub(in crate::config) machine: Arc<Machine>,
@@ -125,17 +128,17 @@ impl RawTable {
         }
     }
 
-    /// Whether a right value is written in the table itself.
+    /// Whether the table itself contains a valid value.
     pub(in crate::config) fn writes(&self, field: &str) -> bool {
         self.holds(field) && !self.inherited.contains(field)
     }
 
-    /// Whether something was written there, right or wrong or by a wrong name.
+    /// Whether the table contains the field, valid or not, or under a wrong name.
     pub(in crate::config) fn has(&self, field: &str) -> bool {
         self.is_written(field) || self.meant.contains(field)
     }
 
-    /// Whether a value is there, and right by itself.
+    /// Whether there is a value that is valid by itself.
     pub(in crate::config) fn holds(&self, field: &str) -> bool {
         self.values.contains_key(field)
     }
@@ -144,7 +147,7 @@ impl RawTable {
         self.values.contains_key(field) || self.broken.contains(field)
     }
 
-    /// Where a field's value stands; the table's head where it is not there.
+    /// The position of a field's value, or of the table's head if it is missing.
     pub(in crate::config) fn span(&self, field: &str) -> Range<usize> {
         self.values.get(field).map_or_else(|| self.head.clone(), |at| at.span.clone())
     }
@@ -166,9 +169,10 @@ impl RawTable {
         shares: Shares -> Vec<Share>;
         address: Address -> std::net::SocketAddr;
         url: Url -> crate::store::StoreUrl;
+        hosts: Hosts -> crate::watch::hosts::Hosts;
     }
 
-    /// A flag, where one is written and not a word.
+    /// A flag, if the value is one and not a word.
     pub(in crate::config) fn flag(&self, field: &str) -> Option<bool> {
         if let Value::Flag(flag) = &self.values.get(field)?.value { Some(*flag) } else { None }
     }
@@ -178,7 +182,7 @@ impl RawTable {
         T::from_word(self.word(field)?)
     }
 
-    /// A word, where one is written and not a flag, number or log server.
+    /// A word, if the value is one and not a flag, number or log server.
     pub(in crate::config) fn word(&self, field: &str) -> Option<&'static str> {
         if let Value::Word(word) = &self.values.get(field)?.value { Some(word) } else { None }
     }
@@ -198,25 +202,27 @@ impl RawTable {
 /// The table of the fleet: in a watch, in `[defaults]`, and of the machine.
 pub(super) const FLEET_TABLE: &str = "fleet";
 
-/// Names by which secrets are written into the table of a store by mistake.
+/// Field names under which users put secrets into a store's table by mistake.
 const SECRETS: [&str; 6] = ["password", "passwd", "pass", "digest", "secret", "token"];
 
-/// Reads tables and collects what is wrong with them.
+/// Parses tables and collects their problems.
 pub(super) struct Reader<'s> {
     source: &'s Source,
     found: Vec<Problem>,
-    /// What is missing, or out of place: it may only not have been understood.
+    /// Missing or misplaced fields: they may only be unparsed.
     missing: Vec<Problem>,
+    /// The URL of the store that is being read, right or wrong; else its name. Examples are of the same kind.
+    store_like: String,
     /// What `${name}` stands for; `None` where that is not known and does not matter.
     machine: Option<Arc<Machine>>,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, found: Vec::new(), missing: Vec::new(), machine: None }
+        Self { source, found: Vec::new(), missing: Vec::new(), store_like: String::new(), machine: None }
     }
 
-    /// Something that may only be there because the syntax is broken elsewhere.
+    /// A problem that may be a consequence of broken syntax elsewhere.
     pub(super) fn doubtful(
         &mut self,
         span: Range<usize>,
@@ -230,16 +236,21 @@ impl<'s> Reader<'s> {
         self.found.push(self.source.problem(span, message).with_help(help));
     }
 
-    /// What is wrong, and what is missing.
+    /// Invalid and missing values.
     pub(super) fn into_problems(self) -> (Vec<Problem>, Vec<Problem>) {
         (self.found, self.missing)
+    }
+
+    /// Begins to read a store.
+    pub(super) fn set_store(&mut self, name: &str, url: Option<&str>) {
+        url.unwrap_or(name).clone_into(&mut self.store_like);
     }
 
     pub(super) fn set_machine(&mut self, machine: Option<Arc<Machine>>) {
         self.machine = machine;
     }
 
-    /// Reads a `[[watch]]` table. In one that is for other hosts names of `[vars]` may be unknown here.
+    /// Parses a `[[watch]]` table. For a watch of other hosts, names of `[vars]` may be unknown here.
     pub(super) fn watch(&mut self, table: &DeTable<'_>, head: Range<usize>, site: Option<&Site>) -> RawTable {
         let included = |site: &&Site| is_for(table, &site.machine.host);
         let here = site.filter(included);
@@ -297,16 +308,21 @@ impl<'s> Reader<'s> {
     ) -> RawTable {
         let read = self.optional(entries, head.clone(), fields, what);
         for field in fields.iter().filter(|field| field.default.is_none() && !read.has(field.name)) {
+            let sample = if field.kind == Kind::Url {
+                format!("{} = \"{}\"", field.name, example_like(&self.store_like))
+            } else {
+                field.sample()
+            };
             let problem = self
                 .source
                 .problem(head.clone(), format!("this {what} has no `{}`", field.name))
-                .with_help(format!("write for example `{}`", field.sample()));
+                .with_help(format!("write for example `{sample}`"));
             self.missing.push(problem);
         }
         read
     }
 
-    /// The same where no field must be there.
+    /// The same without required fields.
     pub(super) fn optional<'t, 'i: 't>(
         &mut self,
         entries: impl Iterator<Item = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)>,
@@ -317,7 +333,7 @@ impl<'s> Reader<'s> {
         let mut read = RawTable::empty(head);
         for (name, value) in entries {
             let Some(field) = fields.iter().find(|field| field.is_called(name.get_ref())) else {
-                read.meant.extend(self.unknown(name, fields, what));
+                read.meant.extend(self.unknown(name, value.get_ref(), fields, what));
                 continue;
             };
             if read.is_written(field.name) {
@@ -348,25 +364,31 @@ impl<'s> Reader<'s> {
         read
     }
 
-    /// Says that a field is not known, and finds the one that was meant.
+    /// Reports an unknown field, and finds the one that was meant.
     fn unknown(
         &mut self,
         name: &Spanned<DeString<'_>>,
+        value: &DeValue<'_>,
         fields: &'static [Field],
         what: &str,
     ) -> Option<&'static str> {
         let given = name.get_ref();
+        if let Some((message, help)) = misplaced(given, what) {
+            self.wrong(name.span(), message, help);
+            return None;
+        }
         let known = fields.iter().flat_map(|field| [Some(field.name), field.alias]).flatten();
-        let near = nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near)));
+        let near = synonym(given, fields).or_else(|| {
+            nearest(given, known).and_then(|near| fields.iter().find(|field| field.is_called(near)))
+        });
+        let table =
+            value.as_table().filter(|_| what == "setting").and_then(|table| table_meant(given, table));
         let help = match near {
             _ if what == "setting" && given == "watch" => {
                 "watches belong in files `*.toml` beside this one".to_owned()
             }
-            _ if what == "store" && SECRETS.contains(&given.as_ref()) => {
-                "secrets come from files only, of mode 0600: write `password_file = \"/etc/twitcher/etcd.password\"` \
-                 (etcd) or `digest_file = \"/etc/twitcher/zk.digest\"` (ZooKeeper)"
-                    .to_owned()
-            }
+            _ if table.is_some() => format!("did you mean `[{}]`?", table.unwrap_or_default()),
+            _ if what == "store" && SECRETS.contains(&given.as_ref()) => self.secret_help().to_owned(),
             _ if what == "local setting" => {
                 "local.conf holds `host` and `[vars]` and nothing else; all other settings belong in twitcher.conf".to_owned()
             }
@@ -379,6 +401,9 @@ impl<'s> Reader<'s> {
             }
             None if matches!(what, "watch" | "defaults") && nearest(given, [FLEET_TABLE]).is_some() => {
                 format!("did you mean the table `[{what}.fleet]`?")
+            }
+            Some(field) if field.kind == Kind::Url => {
+                format!("did you mean `{}`? for example `url = \"{}\"`", field.name, example_like(&self.store_like))
             }
             Some(field) => format!("did you mean `{}`? for example `{}`", field.name, field.sample()),
             None => {
@@ -396,9 +421,64 @@ impl<'s> Reader<'s> {
         self.wrong(name.span(), format!("unknown {what} `{}`", word(given)), help);
         near.map(|field| field.name)
     }
+
+    /// Where the secret of the store belongs that is being read.
+    fn secret_help(&self) -> &'static str {
+        let example = example_like(&self.store_like);
+        if example.starts_with("zookeeper") {
+            "secrets come from files only, of mode 0600: write `digest_file = \"/etc/twitcher/zk.digest\"`, and \
+             `user:password` into that file"
+        } else if example.starts_with("dir") {
+            "a `dir` store has no users: take it out"
+        } else {
+            "secrets come from files only, of mode 0600: write `password_file = \"/etc/twitcher/etcd.password\"` beside \
+             `username`"
+        }
+    }
 }
 
-/// Whether a watch is for this host. One whose `hosts` is wrong is, so that it is said.
+/// The head of the table that another name most likely means.
+fn table_meant(given: &str, table: &DeTable<'_>) -> Option<String> {
+    let near = nearest(given, ["store", "vars", "defaults"])?;
+    if near != "store" {
+        return Some(near.to_owned());
+    }
+    let first = table.iter().next().map_or("main", |(name, _)| name.get_ref().as_ref());
+    Some(format!("store.{}", word(first)))
+}
+
+/// What is said of a field that belongs in another place: in TOML, everything below a line in brackets is in that table.
+fn misplaced(given: &str, what: &str) -> Option<(String, &'static str)> {
+    let is_in = |fields: &[Field]| fields.iter().any(|field| field.is_called(given));
+    let shown = word(given);
+    match what {
+        "store" | "tls" | "defaults" if is_in(DAEMON) => Some((
+            format!("`{shown}` is a setting of the daemon: move it above the first line in brackets"),
+            "everything below a line in brackets belongs to that table",
+        )),
+        "store" if is_in(TLS) => Some((
+            format!("`{shown}` is about certificates: move it below a line `[store.NAME.tls]`"),
+            "everything below a line in brackets belongs to that table",
+        )),
+        "tls" if is_in(STORE) => Some((
+            format!("`{shown}` is a field of the store: move it above the line `[store.NAME.tls]`"),
+            "everything below a line in brackets belongs to that table",
+        )),
+        "setting" if is_in(STORE) => Some((
+            format!("`{shown}` is a field of a store: move it below a line such as `[store.main]`"),
+            "everything below a line in brackets belongs to that table",
+        )),
+        "setting" if is_in(WATCH) && !NOT_DEFAULTS.contains(&given) && given != "watch" => Some((
+            format!(
+                "`{shown}` is a field of a watch: write it in a watch file, or for all watches below `[defaults]`"
+            ),
+            "everything below a line in brackets belongs to that table",
+        )),
+        _ => None,
+    }
+}
+
+/// Whether a watch is for this host. With an invalid `hosts` it is, so that the error is reported.
 fn is_for(table: &DeTable<'_>, host: &str) -> bool {
     let field = WATCH.iter().find(|field| field.kind == Kind::Hosts);
     let Some((field, (_, value))) = field.zip(table.iter().find(|(name, _)| name.get_ref() == "hosts"))

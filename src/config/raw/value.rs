@@ -1,4 +1,4 @@
-//! One value of one field: of the right type and in its range, or what is wrong with it.
+//! One value of one field: of the right type and in range, or the reason why not.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use crate::config::fields::{Field, Kind, Word};
 use crate::config::problem::{nearest, word};
 use crate::config::template::{self, InvalidTemplate};
 use crate::log::{InvalidLogServer, LogServer};
+use crate::store::url::{example_like, suggested};
 use crate::store::{InvalidStoreUrl, StoreUrl};
 use crate::watch::fleet::HostGlobs;
 use crate::watch::fleet::terms::Share;
@@ -24,7 +25,7 @@ use crate::watch::{Action, Key, Limit, Machine, SignalNumber, StoreName};
 /// Linux refuses to execute with a longer argument or variable: `MAX_ARG_STRLEN` of execve(2), with its NUL.
 const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
 
-/// A value of the right type. Its meaning is not known here.
+/// A value of the right type. Its meaning is decided elsewhere.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::config) enum Value {
     Text(String),
@@ -57,7 +58,7 @@ pub(in crate::config) enum AccountName {
     Number(u32),
 }
 
-/// What is wrong with a value, and where. Without help of its own a correct example is shown.
+/// Why a value is invalid, and its position. Without help of its own a valid example is shown.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) span: Range<usize>,
@@ -77,9 +78,9 @@ impl Fault {
 }
 
 impl Value {
-    /// Reads what stands in a field.
+    /// Parses the value of a field.
     ///
-    /// Without a machine `${name}` is not known, and stands for `/` so that what is around it can be judged.
+    /// Without a machine `${name}` is unknown, and stands for `/` so that the text around it can be checked.
     pub(super) fn read(
         field: &Field,
         value: &DeValue<'_>,
@@ -111,6 +112,7 @@ impl Value {
             | Kind::Path
             | Kind::Mask
             | Kind::Share(_)
+            | Kind::Percent
             | Kind::Address
             | Kind::Url
             | Kind::Log(_) => one.single(value).map_err(|fault| vec![fault]),
@@ -119,7 +121,7 @@ impl Value {
 }
 
 impl Value {
-    /// Takes over variables and limits that are not there.
+    /// Adds missing variables and limits.
     pub(super) fn fill_up(&mut self, default: &Self) {
         if let (Self::Variables(own), Self::Variables(default)) = (&mut *self, default) {
             for (name, value) in default {
@@ -133,7 +135,7 @@ impl Value {
     }
 }
 
-/// The field and place that a value is read for.
+/// The field and position that a value is parsed for.
 pub(super) struct Reading<'f> {
     pub(super) field: &'f Field,
     pub(super) span: Range<usize>,
@@ -178,18 +180,25 @@ impl Reading<'_> {
             Kind::Account => self.account(value).map(Value::Account),
             Kind::Path => self.path(value).map(Value::Path),
             Kind::Mask => self.mask(value).map(Value::Mask),
+            Kind::Percent => self.percent(value).map(Value::Number),
             Kind::Address => {
                 let text = self.text(value)?;
                 text.parse().map(Value::Address).map_err(|_| {
                     self.fault(format!(
-                        "`{}` is no address with a port; a host name is not looked up",
+                        "`{}` is not an address with a port; host names are not resolved",
                         word(&text)
                     ))
                 })
             }
             Kind::Url => {
                 let text = self.text(value)?;
-                let refused = |invalid: InvalidStoreUrl| self.fault(invalid.to_string());
+                let refused = |invalid: InvalidStoreUrl| {
+                    let help = match suggested(&text) {
+                        Some(url) => format!("did you mean `{} = \"{url}\"`?", self.field.name),
+                        None => format!("for example `{} = \"{}\"`", self.field.name, example_like(&text)),
+                    };
+                    self.fault(invalid.to_string()).help(help)
+                };
                 text.parse().map(Value::Url).map_err(refused)
             }
             Kind::Log(words) => match value {
@@ -230,7 +239,7 @@ impl Reading<'_> {
     pub(super) fn expand(&self, text: &str, span: &Range<usize>) -> Result<String, Fault> {
         let Some(machine) = self.machine else { return Ok(template::expand_blindly(text)) };
         template::expand(text, machine).map_err(|InvalidTemplate { at, message, help }| {
-            // Where the quotes are the only thing beside the text, the place in it is known.
+            // If the text is only surrounded by quotes, the position in it is known.
             let plain = span.len() == text.len() + 2;
             let place = if plain { span.start + 1 + at..span.end - 1 } else { span.clone() };
             fault(&place, message).help(help)
@@ -288,7 +297,7 @@ impl Reading<'_> {
                 format!("leave `{name}` out for its default, {}", self.field.default.unwrap_or("none")),
             )),
             Ok(duration) => Ok(Value::Duration(duration)),
-            Err(invalid) => Err(self.fault(format!("`{name}` is no duration: {invalid}"))),
+            Err(invalid) => Err(self.fault(format!("`{name}` is not a duration: {invalid}"))),
         }
     }
 
@@ -327,7 +336,7 @@ impl Reading<'_> {
         match value {
             DeValue::String(text) if text.is_empty() => Err(self.fault(format!("`{name}` is empty"))),
             DeValue::String(text) => Ok(AccountName::Name(without_nul(text, &self.span)?.to_owned())),
-            // The highest number means "leave as it is" to setresuid(2).
+            // The highest number means "leave unchanged" to setresuid(2).
             DeValue::Integer(integer) => number(integer)
                 .and_then(|number| u32::try_from(number).ok())
                 .filter(|number| *number != u32::MAX)
@@ -348,6 +357,29 @@ impl Reading<'_> {
             Ok(PathBuf::from(text))
         } else {
             Err(self.fault(format!("`{}` must be an absolute path of less than 4096 bytes", self.field.name)))
+        }
+    }
+
+    fn percent(&self, value: &DeValue<'_>) -> Result<i64, Fault> {
+        let name = self.field.name;
+        match value {
+            DeValue::String(text) => {
+                let digits =
+                    text.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+                digits.and_then(|digits| digits.parse().ok()).filter(|percent| *percent < 100).ok_or_else(
+                    || {
+                        self.fault(format!(
+                            "`{name}` is `\"{}\"`, expected {}",
+                            word(text),
+                            self.field.kind.expected()
+                        ))
+                    },
+                )
+            }
+            DeValue::Integer(integer) => Err(self
+                .type_of(value)
+                .help(format!("write it in quotes, as a percentage: `{name} = \"{}%\"`", integer.as_str()))),
+            _ => Err(self.type_of(value)),
         }
     }
 
@@ -372,7 +404,7 @@ impl Reading<'_> {
     }
 }
 
-/// All values, or all faults.
+/// All values, or all problems.
 pub(super) fn each<T>(items: impl Iterator<Item = Result<T, Fault>>) -> Result<Vec<T>, Vec<Fault>> {
     let (mut good, mut faults) = (Vec::new(), Vec::new());
     for item in items {
@@ -391,7 +423,7 @@ pub(super) fn number(integer: &DeInteger<'_>) -> Option<i64> {
 pub(super) fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t str, Fault> {
     if text.contains('\0') {
         return Err(fault(span, "a NUL character would end this text early in every program that reads it")
-            .help("take the NUL character out"));
+            .help("remove the NUL character"));
     }
     Ok(text)
 }

@@ -72,5 +72,5 @@ fn a_slow_reading_that_makes_progress_is_waited_for() {
 #[test]
 fn a_panic_is_an_error() {
     let read = ReadingThreads::new(Patience::default()).run(|_| -> () { panic!("in the test") });
-    assert!(read.unwrap_err().contains("fault in twitcher"));
+    assert!(read.unwrap_err().contains("bug in twitcher"));
 }

@@ -9,7 +9,7 @@ fn here() -> Trust {
     Trust::Owner(nix::unistd::geteuid().as_raw())
 }
 
-/// A private directory; what is above it belongs to root.
+/// A private directory, whose parents belong to root.
 fn private() -> tempfile::TempDir {
     let top = tempfile::tempdir().unwrap();
     mode(top.path(), 0o755);
@@ -20,7 +20,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Why a file is refused; empty where it is not.
+/// Why a file is refused; empty if it is accepted.
 fn why(trust: Trust, path: &Path) -> String {
     match TrustedOpen::new(trust).file(path) {
         Ok(_) => String::new(),
@@ -78,7 +78,7 @@ fn a_path_through_a_directory_that_others_can_write_is_refused() {
 
 #[test]
 fn what_belongs_to_another_user_is_refused() {
-    // Whoever runs the tests, user 1 is somebody else, and only root may make files of others.
+    // User 1 is never the user who runs the tests, and only root can create files of others.
     let top = private();
     let path = file(top.path().join("a"));
     if nix::unistd::geteuid().is_root() {
@@ -147,7 +147,7 @@ fn in_a_sticky_directory_each_file_is_judged_by_its_owner() {
     }
 }
 
-/// Mounts, which needs root; an ordinary user has the two other cases.
+/// Needs root to mount; an ordinary user tests the two other cases.
 #[test]
 fn a_mode_on_a_read_only_mount_does_not_count() {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};

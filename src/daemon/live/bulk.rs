@@ -1,15 +1,15 @@
-//! Work that takes long for a large state: done where it holds up no other watch.
+//! Runs work on large states where it delays no other watch.
 
 use crate::process;
 use crate::watch::Content;
 
-/// Rendering or marking this much takes a fraction of a millisecond.
+/// Rendering or hashing this much takes a fraction of a millisecond.
 const LARGE_BYTES: usize = 64 << 10;
-/// The same for what has many parts.
+/// The same limit for states with many parts.
 const LARGE_PARTS: usize = 512;
 
-/// Does some work on a state: here if it is short, otherwise off the runtime's workers, on which thousands
-/// of watches live.
+/// Runs a closure on a state: here if it is short, otherwise off the runtime's workers, on which thousands of watches
+/// live.
 pub(super) fn with<T>(content: &Content, work: impl FnOnce() -> T) -> T {
     if is_large(content) { process::blocking(work) } else { work() }
 }
@@ -51,7 +51,7 @@ mod tests {
         }
     }
 
-    /// With a single worker: what is done here waits for another task, which only another thread can run.
+    /// With a single worker: the closure waits for another task, which only another thread can run.
     #[test]
     fn other_tasks_go_on_meanwhile() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();

@@ -1,4 +1,4 @@
-//! Operators' requests to a live watch, and the sentences that answer them.
+//! Operators' requests to a live watch, and the answers.
 
 use std::time::Instant;
 
@@ -6,11 +6,13 @@ use super::bulk;
 use super::remembered::wall_clock;
 use super::task::Task;
 use crate::ledger::{Applied, Paused};
-use crate::policy::{Answer, Control, Input, Refusal};
-use crate::watch::WatchName;
+use crate::policy::{Answer, Control, Input, Phase, Refusal};
+use crate::process::RunDetails;
+use crate::status::Preview;
+use crate::watch::{OnDelete, Reason, RunId, WatchName};
 
 impl Task {
-    /// The newest state, if nothing is left to do about it.
+    /// The newest state, if it needs no run.
     fn settled(&self) -> Option<Applied> {
         let newest = self.machine.newest().filter(|_| self.machine.unserved().is_none());
         newest.map(|newest| bulk::with(&newest.content, || Applied::new(&self.spec.target, newest)))
@@ -29,6 +31,50 @@ impl Task {
         })
     }
 
+    /// Why nothing can be triggered now, whatever the key holds.
+    pub(super) fn suspension(&self) -> Option<String> {
+        let name = &self.spec.name;
+        match self.machine.phase() {
+            Phase::Paused => Some(refusal(name, Refusal::Paused)),
+            Phase::Stopped => Some(refusal(name, Refusal::Stopped)),
+            Phase::Idle
+            | Phase::Settling
+            | Phase::Splaying
+            | Phase::Waiting
+            | Phase::Running
+            | Phase::Retrying
+            | Phase::Held
+            | Phase::Failed => None,
+        }
+    }
+
+    /// What a trigger would run with the state that is known now; `cached` is said in it.
+    pub(super) fn preview(&self, cached: bool) -> Result<Preview, String> {
+        let spec = &self.spec;
+        let newest = self.machine.newest().ok_or_else(|| refusal(&spec.name, Refusal::NoState))?;
+        let on_delete = spec.policy.on_delete;
+        if newest.content.is_absent() && on_delete == OnDelete::Ignore {
+            return Err(refusal(&spec.name, Refusal::Absent));
+        }
+        let verified = self.subscription.freshness().verified.filter(|_| cached);
+        let details = RunDetails {
+            run: RunId("a-new-id-for-each-run".into()),
+            reason: Reason::Trigger,
+            version: newest.version,
+            attempt: 1,
+            coalesced: 0,
+            permit: None,
+        };
+        let input = spec.pipe_stdin.then(|| self.rendered(newest));
+        let previewed = self.runs.shared().preview(spec, &details, input);
+        let preview = previewed.map_err(|error| format!("{} cannot be run: {error}", spec.name))?;
+        Ok(Preview {
+            refused: self.suspension(),
+            verified_seconds: verified.map(|at| at.elapsed().as_secs()),
+            ..preview
+        })
+    }
+
     /// Does what an operator asks. Returns the result as a sentence.
     pub(super) fn controlled(&mut self, control: Control) -> Result<String, String> {
         let name = self.spec.name.clone();
@@ -37,7 +83,7 @@ impl Task {
             (Some(Answer::Accepted), Control::Trigger) => Ok(format!("{name} runs with the current state")),
             (Some(Answer::Accepted), Control::Pause { until }) => {
                 let length = until.map(|until| until.saturating_duration_since(Instant::now()));
-                // Rounded up: no pause ends early by that.
+                // Rounded up, so that no pause ends early.
                 let seconds = length.map(|length| length.as_secs().saturating_add(1));
                 let until = until.and_then(wall_clock);
                 let paused = Paused { until, seconds, settled: self.settled() };
@@ -48,12 +94,22 @@ impl Task {
                     None => format!("{name} is paused until `twitcher resume {name}`"),
                 })
             }
+            (Some(Answer::Accepted), Control::Release) => {
+                tracing::info!(watch = %name, "released");
+                Ok(match self.machine.newest() {
+                    Some(newest) if newest.content.is_absent() => {
+                        format!("{name} goes on without its key")
+                    }
+                    Some(newest) => format!("{name} goes on with version {}", newest.version),
+                    None => format!("{name} goes on"),
+                })
+            }
             (Some(Answer::Accepted), Control::Resume) => {
                 tracing::info!(watch = %name, "resumed");
                 Ok(format!("{name} goes on; nothing starts before the store has been read"))
             }
             (Some(Answer::Refused(why)), _) => Err(refusal(&name, why)),
-            (None, _) => Err(format!("{name} did not answer; this is a fault in twitcher")),
+            (None, _) => Err(format!("{name} did not answer; this is a bug in twitcher")),
         }
     }
 }
@@ -68,6 +124,15 @@ fn refusal(name: &WatchName, why: Refusal) -> String {
         }
         Refusal::Absent => format!("the key of {name} does not exist, and on_delete = \"ignore\""),
         Refusal::Running => format!("{name} is running, and run_mode = \"discard\""),
+        Refusal::Held => {
+            format!(
+                "{name} is not run: its newest state is held; `twitcher explain {name}` says why, and \
+                 `twitcher release {name}` lets it through"
+            )
+        }
+        Refusal::NotHeld => {
+            format!("{name} has no held state to release; `twitcher explain {name}` says what it does")
+        }
         Refusal::NothingToResume => format!("{name} is neither paused nor stopped"),
     }
 }

@@ -27,6 +27,7 @@ impl Task {
         }
         because.extend(self.last_sentence());
         because.extend(facts.newest.map(|newest| newest_sentence(&newest, &self.spec)));
+        because.extend(self.guard_words().map(|words| words + "."));
         because.extend(ledger_sentence(&facts));
         self.live_sentences(&facts, now, &mut because);
         let suspended = |obstacle: &Obstacle| {
@@ -66,6 +67,11 @@ impl Task {
         Some(match newest.disposition {
             Disposition::Absent => format!("nothing runs until {key} exists."),
             Disposition::Applied if !self.machine.gave_up() => format!("nothing runs until {key} changes."),
+            Disposition::Held(_) => {
+                format!(
+                    "nothing runs until a state of {key} passes or somebody says `twitcher release {name}`."
+                )
+            }
             Disposition::Applied
             | Disposition::Open
             | Disposition::SeenAtLoad
@@ -88,6 +94,11 @@ impl Task {
         for live in &facts.live {
             let whose = if live.adopted { ", started by a former daemon and adopted" } else { "" };
             let ending = match live.course {
+                Course::Terminated { .. } | Course::Killed if self.runs.refuses_signals(&live.run) => {
+                    "; the system refused to send it a signal, because its processes run as another account \
+                     (sudo?): it goes on until they end by themselves"
+                        .to_owned()
+                }
                 Course::Running { term_at: Some(at) } => {
                     format!("; it is ended by TERM in {}", ahead(at, now))
                 }
@@ -223,7 +234,7 @@ fn ledger_sentence(facts: &policy::Explanation) -> Option<String> {
 
 pub(super) fn resting_words(until: Instant, now: Instant) -> String {
     format!(
-        "it met a fault in twitcher itself, which the log tells, and looks at its store again in {}",
+        "it failed through a bug in twitcher, see the log; it watches its store again in {}",
         ahead(until, now)
     )
 }
@@ -235,6 +246,7 @@ fn newest_sentence(newest: &NewestState, spec: &WatchSpec) -> String {
             Disposition::Open => format!("{key} does not exist; its deletion is to be run."),
             Disposition::Applied => format!("{key} does not exist; its deletion was run."),
             Disposition::GivenUp => format!("{key} does not exist; the run of its deletion failed."),
+            Disposition::Held(_) => format!("{key} does not exist, and the guard holds that back."),
             Disposition::Absent
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown
@@ -249,6 +261,7 @@ fn newest_sentence(newest: &NewestState, spec: &WatchSpec) -> String {
         Disposition::Discarded => "it came while the action ran, and run_mode = \"discard\"",
         Disposition::Absent => "there is nothing to run for it",
         Disposition::GivenUp => "its last retry failed",
+        Disposition::Held(_) => "the guard holds it back",
     };
     format!("the newest version of {key} is {version}: {word}.")
 }

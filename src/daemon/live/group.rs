@@ -64,6 +64,8 @@ impl Task {
             | Effect::Signal { .. }
             | Effect::Skip { .. }
             | Effect::Applied { .. }
+            | Effect::Held { .. }
+            | Effect::Recognised(_)
             | Effect::GaveUp { .. }
             | Effect::Stopped { .. }
             | Effect::Revived
@@ -104,6 +106,7 @@ impl Task {
             Disposition::Applied => return Some(Stand::Applied(id)),
             Disposition::Absent | Disposition::GivenUp => return None,
             Disposition::Open
+            | Disposition::Held(_)
             | Disposition::SeenAtLoad
             | Disposition::ChangedWhileDown
             | Disposition::Discarded => {}
@@ -112,6 +115,7 @@ impl Task {
         match self.machine.phase() {
             Phase::Paused => behind(BehindWhy::Paused),
             Phase::Stopped => behind(BehindWhy::Stopped),
+            Phase::Held => behind(BehindWhy::Held),
             // One write for each version.
             _ if reports_only => None,
             Phase::Settling => behind(BehindWhy::Settling),

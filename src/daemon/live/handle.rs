@@ -21,12 +21,12 @@ pub(in crate::daemon) struct Live {
 }
 
 impl Live {
-    /// Tells the watch. One that has just ended drops the event.
+    /// Sends an event. A watch that has just ended drops it.
     pub(in crate::daemon) fn tell(&self, event: Event) {
         self.mailbox.put(event);
     }
 
-    /// Asks without waiting, so that many can be asked at once.
+    /// Sends a request without waiting, so that many watches can be asked at once.
     pub(in crate::daemon) fn begin_ask<T>(
         &self,
         event: impl FnOnce(oneshot::Sender<T>) -> Event,
@@ -39,7 +39,7 @@ impl Live {
 
 #[cfg(test)]
 impl Live {
-    /// One that only answers [`Event::Look`], as long as the runtime lives.
+    /// A watch that only answers [`Event::Look`], as long as the runtime lives.
     pub(in crate::daemon) fn answering(spec: Arc<WatchSpec>, file: Arc<Path>, runs: &Arc<Runs>) -> Self {
         let live = Self { spec, file, mailbox: Arc::new(Mailbox::default()) };
         let (asked, runs) = (live.clone(), Arc::clone(runs));

@@ -1,18 +1,18 @@
-//! Where a live watch finds what it is told. Small, because there are thousands of them, each almost always
-//! empty: a channel of tokio keeps room for 32 messages from the start.
+//! The event queue of a live watch. Small, because there are thousands, almost always empty: a tokio channel allocates
+//! room for 32 messages from the start.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Messages in order, from many to one.
+/// Messages in order, from many senders to one receiver.
 pub(super) struct Mailbox<T>(Mutex<Inside<T>>);
 
 struct Inside<T> {
-    /// None while there is nothing, as almost always.
-    #[expect(clippy::box_collection, reason = "an empty one takes four words, ten thousand times")]
+    /// `None` while it is empty, as almost always.
+    #[expect(clippy::box_collection, reason = "an empty deque takes four words, times ten thousand watches")]
     waiting: Option<Box<VecDeque<T>>>,
-    /// Nobody is there to take them any more.
+    /// The receiver is gone.
     closed: bool,
     reader: Option<Waker>,
 }
@@ -24,7 +24,7 @@ impl<T> Default for Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// Puts a message, which is dropped where nobody will take it: who waits for an answer to it is told so.
+    /// Adds a message, or drops it if the receiver is gone: then the sender's channel for the answer closes.
     pub(super) fn put(&self, message: T) {
         let reader = {
             let mut inside = self.inside();
@@ -51,14 +51,14 @@ impl<T> Mailbox<T> {
         Poll::Ready(message)
     }
 
-    /// Drops what waits and whatever is put from now on.
+    /// Drops waiting messages, and all further ones.
     pub(super) fn close(&self) {
         let waiting = {
             let mut inside = self.inside();
             inside.closed = true;
             inside.waiting.take()
         };
-        // Not under the lock: what is dropped may wake whoever asked.
+        // Not under the lock: dropping a message may wake its sender.
         drop(waiting);
     }
 

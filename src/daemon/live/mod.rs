@@ -1,7 +1,7 @@
 //! One live watch: a task that feeds its machine and performs what the machine decides.
 //!
 //! The task waits only for its own inputs: states, ended runs, a slot, the clock, and events from the daemon.
-//! Nothing that it does can hold up another watch.
+//! Nothing that it does can delay another watch.
 
 mod alarm;
 mod bulk;
@@ -10,6 +10,7 @@ mod event;
 mod explain;
 mod group;
 mod handle;
+mod held;
 mod mailbox;
 mod party;
 mod perform;

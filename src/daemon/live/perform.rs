@@ -1,6 +1,8 @@
-//! Performs what the machine decides: slots, starts, signals, the ledger.
+//! Performs the machine's effects: slots, starts, signals, the ledger.
 
 use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::bulk;
 use super::task::Task;
@@ -12,7 +14,7 @@ use crate::tree::document;
 use crate::watch::{Output, Retries, RunId, State};
 
 impl Task {
-    /// Gives the machine an input and performs its effects, until nothing more follows from it.
+    /// Gives the machine an input and performs its effects, until there are no further ones.
     pub(super) fn decide(&mut self, input: Input) {
         let _ = self.decide_and_answer(input);
     }
@@ -21,7 +23,7 @@ impl Task {
         let mut answer = None;
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            for effect in self.machine.handle(Instant::now(), input) {
+            for effect in self.handle(input) {
                 match effect {
                     Effect::Acquire => self.runs.acquire(&self.spec),
                     Effect::Release => self.runs.release(),
@@ -45,6 +47,8 @@ impl Task {
                         self.applied(&run);
                         inputs.extend(self.retire_if_once());
                     }
+                    Effect::Held { version, hold } => self.held(version, hold),
+                    Effect::Recognised(state) => self.recognised(&state),
                     Effect::GaveUp { attempts } => {
                         self.gave_up(attempts);
                         inputs.extend(self.retire_if_once());
@@ -67,11 +71,33 @@ impl Task {
         answer
     }
 
+    /// Whatever the machine has to count in a large state holds up no other watch.
+    fn handle(&mut self, input: Input) -> Vec<Effect> {
+        let now = Instant::now();
+        let judged = match &input {
+            Input::State { state, .. } => Some(state),
+            Input::Slot
+            | Input::Permit(_)
+            | Input::Claimed { .. }
+            | Input::Refused(_)
+            | Input::PermitLost(_)
+            | Input::Offline
+            | Input::Ended(_)
+            | Input::Wakeup
+            | Input::Control(_)
+            | Input::Retire { .. }
+            | Input::Stop { .. } => self.machine.newest(),
+        };
+        let guarded = judged.filter(|_| self.spec.policy.guard.is_on());
+        match guarded.map(|state| state.content.clone()) {
+            Some(content) => bulk::with(&content, || self.machine.handle(now, input)),
+            None => self.machine.handle(now, input),
+        }
+    }
+
     /// Starts a run. One that does not start has ended at once.
     fn start(&mut self, state: State, details: RunDetails) -> Option<Input> {
-        let format = self.spec.format;
-        let render = || bulk::with(&state.content, || document::render(&state.content, format));
-        let input = self.spec.pipe_stdin.then(render);
+        let input = self.spec.pipe_stdin.then(|| self.rendered(&state));
         let run = details.run.clone();
         let granted = self.party.as_mut().and_then(|party| party.starting());
         let (permit, fence) = granted.unzip();
@@ -79,6 +105,11 @@ impl Task {
         let end = self.runs.start(&self.spec, Plan { details, input, state, permit })?;
         self.has_ended(&end);
         Some(Input::Ended(RunEnd { run, verdict: end.verdict }))
+    }
+
+    /// A state as it is written on standard input.
+    pub(super) fn rendered(&self, state: &State) -> Bytes {
+        bulk::with(&state.content, || document::render(&state.content, self.spec.format))
     }
 
     /// A run has ended.
@@ -109,6 +140,12 @@ impl Task {
 
     fn applied(&self, run: &RunId) {
         let Some(state) = self.runs.given(run) else { return };
+        let (book, spec) = (self.runs.shared().book(), &self.spec);
+        bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
+    }
+
+    /// What is there now was applied under another version.
+    fn recognised(&self, state: &State) {
         let (book, spec) = (self.runs.shared().book(), &self.spec);
         bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
     }
@@ -154,7 +191,7 @@ impl Task {
         }
     }
 
-    /// Takes over the runs of a former daemon that still live (promise P3).
+    /// Adopts the live runs of a former daemon (promise P3).
     pub(super) fn adopt(&mut self) {
         let Self { runs, party, machine, spec, .. } = self;
         let mut first: Option<(LivePermit, u32)> = None;

@@ -1,16 +1,16 @@
-//! What waits until the key has been read: a trigger, and every start after a pause, a stop or a reload.
+//! Operations that wait until the key has been read: a trigger, and every start after a pause, a stop or a reload.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::reading::{CONNECTED_WITHIN, Over, Proof, READ_WITHIN, Trigger};
+use super::reading::{CONNECTED_WITHIN, Over, Proof, READ_WITHIN, Trigger, Wanted};
 use super::task::Task;
 use crate::policy::Control;
 
 impl Task {
-    /// Starts nothing until the store has been read: what is known may be outdated.
+    /// Starts nothing until the store has been read: the known state may be outdated.
     pub(super) fn read_before_starts(&mut self) {
         let proof: Proof = Box::pin(self.subscription.prove());
         self.readings.get_or_insert_default().hold = Some(proof);
@@ -22,21 +22,30 @@ impl Task {
         self.readings.as_ref().is_some_and(|readings| readings.hold.is_some())
     }
 
-    /// Reads the key, and then runs the action.
+    /// Reads the key, and then runs the action. A watch that would refuse whatever the key holds does so at once.
     pub(super) fn trigger(&mut self, answer: oneshot::Sender<Result<String, String>>) {
-        let proof: Proof = Box::pin(self.subscription.prove());
-        let asked = Instant::now();
-        self.readings.get_or_insert_default().triggers.push(Trigger { proof, asked, answer });
+        if let Some(why) = self.suspension() {
+            let _ = answer.send(Err(why));
+            return;
+        }
+        self.read_for(Wanted::Run(answer));
     }
 
-    /// The subscription is another one: what the former one was asked is asked again.
+    /// Reads the key, and then does what is wanted.
+    pub(super) fn read_for(&mut self, wanted: Wanted) {
+        let proof: Proof = Box::pin(self.subscription.prove());
+        let asked = Instant::now();
+        self.readings.get_or_insert_default().triggers.push(Trigger { proof, asked, wanted });
+    }
+
+    /// The subscription is a new one: repeat the requests made to the former one.
     pub(super) fn read_again(&mut self) {
         if let Some(readings) = &mut self.readings {
             readings.renew(&self.subscription);
         }
     }
 
-    /// Performs readings that are over. Ready when one was.
+    /// Handles finished readings. Ready when there was one.
     pub(super) fn poll_readings(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(readings) = &mut self.readings else { return Poll::Pending };
         let freshness = self.subscription.freshness();
@@ -47,19 +56,25 @@ impl Task {
         };
         let trigger = match over {
             Over::Hold => None,
-            Over::Trigger { at, read } => Some((readings.triggers.remove(at).answer, read)),
+            Over::Trigger { at, read } => Some((readings.triggers.remove(at).wanted, read)),
         };
         self.readings.take_if(|readings| readings.is_empty());
-        // What was written before the reading is here, and is to be seen first.
+        // Writes from before the reading have arrived, and must be processed first.
         while let Some(update) = self.subscription.try_next() {
             self.see(update);
         }
         match trigger {
             None => self.runs.release_starts(&self.spec),
-            Some((answer, true)) => {
+            Some((Wanted::Run(answer), true)) => {
                 let _ = answer.send(self.controlled(Control::Trigger));
             }
-            Some((answer, false)) => {
+            Some((Wanted::Run(answer), false)) => {
+                let _ = answer.send(Err(self.unread_words(freshness.error.as_deref())));
+            }
+            Some((Wanted::Preview(answer), true)) => {
+                let _ = answer.send(self.preview(false));
+            }
+            Some((Wanted::Preview(answer), false)) => {
                 let _ = answer.send(Err(self.unread_words(freshness.error.as_deref())));
             }
         }

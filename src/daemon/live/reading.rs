@@ -1,4 +1,4 @@
-//! Readings of the key: those under way, each until the store has proved what is there now.
+//! Readings of the key in progress, each until the store has proved its current state.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,40 +6,49 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::status::Preview;
 use crate::store::Subscription;
 
-/// How long `trigger` waits for a store that is connected.
+/// How long `trigger` waits for a connected store.
 pub(in crate::daemon) const READ_WITHIN: Duration = Duration::from_secs(5);
-/// How long it waits for one that is not.
+/// How long it waits for a disconnected one.
 pub(super) const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Ready once everything that was written before is among the states that the subscription has.
+/// Ready once the subscription includes every earlier write.
 pub(super) type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The readings under way. Almost always there is none.
+/// The readings in progress. Almost always there is none.
 #[derive(Default)]
 pub(super) struct Readings {
-    /// What every start waits for.
+    /// The reading that every start waits for.
     pub(super) hold: Option<Proof>,
-    /// `trigger`s, in the order in which they were asked.
+    /// `trigger`s, in the order in which they were asked; dry runs among them.
     pub(super) triggers: Vec<Trigger>,
 }
 
-/// A `trigger` whose reading is under way.
+/// A `trigger` whose reading is in progress.
 pub(super) struct Trigger {
     pub(super) proof: Proof,
     pub(super) asked: Instant,
-    pub(super) answer: oneshot::Sender<Result<String, String>>,
+    pub(super) wanted: Wanted,
 }
 
-/// What became of the first reading that is over.
+/// What is done with the state that was read, and who is told.
+pub(super) enum Wanted {
+    /// It is run; answered with a sentence.
+    Run(oneshot::Sender<Result<String, String>>),
+    /// The run is only shown.
+    Preview(oneshot::Sender<Result<Preview, String>>),
+}
+
+/// The result of the first reading that is over.
 pub(super) enum Over {
     Hold,
     Trigger { at: usize, read: bool },
 }
 
 impl Readings {
-    /// When to look whether a `trigger` has waited long enough.
+    /// When the next `trigger` times out.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let limits = [CONNECTED_WITHIN, READ_WITHIN];
         let deadlines = self.triggers.iter().flat_map(|trigger| limits.map(|limit| trigger.asked + limit));
@@ -50,7 +59,7 @@ impl Readings {
         self.hold.is_none() && self.triggers.is_empty()
     }
 
-    /// Asks a new subscription what the former one was asked.
+    /// Repeats for a new subscription the requests made to the former one.
     pub(super) fn renew(&mut self, subscription: &Subscription) {
         for proof in self.hold.iter_mut().chain(self.triggers.iter_mut().map(|trigger| &mut trigger.proof)) {
             *proof = Box::pin(subscription.prove());

@@ -1,4 +1,4 @@
-//! How a watch stood when the daemon last ended: its machine, paused or stopped as the ledger says.
+//! Restores a watch's state from the ledger: its machine, paused or stopped as recorded.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::ledger::Paused;
 use crate::policy::{Entropy, Machine, Pause, Suspension};
 use crate::watch::{RunId, WatchSpec};
 
-/// Ids of runs, and chance.
+/// Ids of runs, and randomness.
 pub(super) struct RunSource(Arc<Runs>);
 
 impl Entropy for RunSource {
@@ -21,16 +21,24 @@ impl Entropy for RunSource {
     }
 }
 
-/// The machine of a watch that has seen nothing yet.
+/// The machine of a watch that has seen no state yet.
 pub(super) fn machine(spec: &WatchSpec, runs: &Arc<Runs>) -> Machine<RunSource> {
     let stopped = runs.book().is_stopped(spec);
     let paused = runs.ledger().read(spec.name.as_str(), |entry| entry.paused.as_ref().map(pause));
     let suspension = Suspension { paused, stopped };
-    Machine::new(Arc::clone(&spec.policy), RunSource(Arc::clone(runs)), suspension)
+    let mut machine = Machine::new(Arc::clone(&spec.policy), RunSource(Arc::clone(runs)), suspension);
+    let entries = runs.ledger().read(spec.name.as_str(), |entry| {
+        let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
+        applied.and_then(|applied| applied.entries)
+    });
+    if let Some(entries) = entries {
+        machine.remember_entries(entries);
+    }
+    machine
 }
 
-/// A recorded pause on the clock that decisions are made by. It lasts no longer than it was set for, in case the
-/// wall clock was wrong at boot.
+/// A recorded pause on the monotonic clock. It lasts no longer than it was set for, in case the wall clock was wrong at
+/// boot.
 fn pause(paused: &Paused) -> Pause {
     let longest = paused.seconds.and_then(|length| Instant::now().checked_add(Duration::from_secs(length)));
     let until = paused.until.map(monotonic);

@@ -13,7 +13,7 @@ use super::bulk;
 use super::event::{Circumstances, Event, Handover};
 use super::mailbox::{Mailbox, Reader};
 use super::party::Party;
-use super::reading::Readings;
+use super::reading::{Readings, Wanted};
 use super::remembered::{self, RunSource};
 use crate::daemon::runs::{OwnRuns, Runs};
 use crate::policy::{Baseline, Input, Machine, Past, Predecessor};
@@ -31,9 +31,9 @@ pub(super) struct Task {
     /// What is known before the first state; judged when that arrives.
     before: Option<Before>,
     alarm: Alarm,
-    /// Until when it does not look at its store, after a fault in twitcher itself.
+    /// Until when it ignores its store, after a bug in twitcher.
     rest: Option<Box<Instant>>,
-    /// How long a run for another target may go on.
+    /// How long a run for another target may continue.
     pub(super) grace: Duration,
     /// Its first run, with the retries of that, is its only one, and its outcomes go here.
     pub(super) once: Option<mpsc::UnboundedSender<Outcome>>,
@@ -113,7 +113,7 @@ impl Task {
         Handover { spec, newest: self.machine.newest().cloned(), unserved, fleet }
     }
 
-    /// The next of all that it waits for.
+    /// Waits for the next of its inputs.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if let Poll::Ready(event) = self.mailbox.0.poll_take(context) {
             return Poll::Ready(Next::Event(event));
@@ -143,7 +143,7 @@ impl Task {
         self.subscription.poll_next(context).map(Next::Update)
     }
 
-    /// Until when it does not look at its store.
+    /// Until when it ignores its store.
     pub(super) fn resting(&self) -> Option<Instant> {
         self.rest.as_deref().copied().filter(|until| *until > Instant::now())
     }
@@ -156,6 +156,10 @@ impl Task {
             Event::Trigger(answer) => self.trigger(answer),
             Event::TriggerCached(answer) => {
                 let _ = answer.send(self.trigger_cached());
+            }
+            Event::Preview { cached: false, answer } => self.read_for(Wanted::Preview(answer)),
+            Event::Preview { cached: true, answer } => {
+                let _ = answer.send(self.preview(true));
             }
             Event::Look(answer) => {
                 let _ = answer.send(self.view());
@@ -204,15 +208,23 @@ impl Task {
         }
         let last = self.machine.newest();
         if last.is_some_and(|last| is_same(last.as_seen(), state.as_seen())) {
-            // A new subscription, after a new configuration of the store, begins with a known state.
+            // A new subscription, after a new configuration of the store, starts with a known state.
             return;
         }
         state.seq = Seq(last.map_or(1, |last| last.seq.0 + 1));
         let baseline = match self.before.take() {
             Some(before) => self.judge(&state, before.handover.as_deref()),
+            None if self.machine.held().is_some() && self.is_back_at(&state) => Baseline::Applied,
             None => Baseline::Unknown,
         };
         self.decide(Input::State { state, updates, baseline });
+    }
+
+    /// Whether a state has the content that was last applied.
+    fn is_back_at(&self, state: &State) -> bool {
+        let (ledger, spec) = (self.runs.shared().ledger(), &self.spec);
+        let Some(entry) = ledger.entry(spec.name.as_str()) else { return false };
+        bulk::with(&state.content, || entry.is_back_at(&spec.target, state))
     }
 
     /// What is known about the first state.
@@ -239,8 +251,8 @@ impl Task {
     }
 }
 
-/// Written by hand: the future of an `async` function with a `select!` is several times as large, and there are
-/// thousands of tasks.
+/// Written by hand: the future of an `async` function with a `select!` is several times as large, and there are thousands
+/// of tasks.
 impl Future for Task {
     type Output = Box<Handover>;
 
@@ -287,8 +299,8 @@ pub(in crate::daemon) fn subscribed(spec: &WatchSpec) -> Subscribe {
     Subscribe {
         key: spec.target.key.clone(),
         watch_type: spec.target.watch_type,
-        // Also if the action does not read it: a restored store may use a version a second time, and then only the
-        // value shows that something changed.
+        // Also if the action does not read it: a restored store may use a version a second time, and then only the value shows
+        // that something changed.
         detail: Detail::Values,
         every,
         verify_interval: spec.verify_interval,

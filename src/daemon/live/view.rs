@@ -14,10 +14,9 @@ use crate::store::Freshness;
 use crate::watch::{WatchSpec, WatchType};
 
 /// Of a watch whose task does not answer.
-pub(in crate::daemon) const HANGS: &str =
-    "it does not answer: something that it waits for hangs, as a file system does whose server went away";
+pub(in crate::daemon) const HANGS: &str = "it does not answer: an operation that it waits for hangs, for example on a network file system without its server";
 
-/// What can be said of a watch without asking it. Its task answers at once, unless what it does just now hangs.
+/// The status of a watch that does not answer. A task answers at once unless an operation hangs.
 pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
     let (applied, runs, failures, last, last_success) = ledger.read(spec.name.as_str(), |entry| {
         let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
@@ -48,6 +47,8 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
         paused_until: None,
         verified_seconds: None,
         error: Some(HANGS.to_owned()),
+        held: false,
+        guard: None,
         running: Vec::new(),
         runs,
         failures,
@@ -59,7 +60,7 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
     }
 }
 
-/// What is shown of a disabled watch: what the ledger knows.
+/// What is shown of a disabled watch: the ledger's record.
 pub(in crate::daemon) fn disabled(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
     WatchStatus {
         state: WatchState::Disabled,
@@ -99,6 +100,8 @@ impl Task {
             paused_until: self.machine.paused_until().and_then(wall_clock),
             verified_seconds: freshness.verified.map(|at| at.elapsed().as_secs_f64()),
             error: resting.or(freshness.error),
+            held: self.machine.held().is_some(),
+            guard: self.guard_words(),
             running: running.collect(),
             fleet: self.fleet_status(),
             outcomes: self
@@ -111,7 +114,7 @@ impl Task {
         }
     }
 
-    /// Connected, but the store has not told this key yet.
+    /// Connected, but the store has not shown this key yet.
     fn newest_missing(&self, freshness: &Freshness) -> bool {
         self.machine.newest().is_none() && freshness.verified.is_none()
     }
@@ -121,6 +124,7 @@ fn state(phase: Phase, unreachable: bool, has_foreign: bool) -> WatchState {
     match phase {
         // The machine does not know runs for another target.
         Phase::Idle
+        | Phase::Held
         | Phase::Settling
         | Phase::Splaying
         | Phase::Waiting
@@ -130,6 +134,7 @@ fn state(phase: Phase, unreachable: bool, has_foreign: bool) -> WatchState {
         {
             WatchState::Running
         }
+        Phase::Held => WatchState::Held,
         // The machine does not know whether its store is reachable.
         Phase::Failed => WatchState::Failed,
         Phase::Idle if unreachable => WatchState::Unreachable,

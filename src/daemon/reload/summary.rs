@@ -1,14 +1,14 @@
-//! The sentence of the log that names the watches which a reload added, changed and removed. Pure.
+//! The log line that names the watches which a reload added, changed and removed. Pure.
 
 use std::path::Path;
 
 use crate::config::Diff;
 use crate::watch::WatchName;
 
-/// How many names one list has; the rest is counted.
+/// Most names in one list; the rest is counted.
 const MOST_NAMES: usize = 20;
 
-/// As in `reloaded: changed git (git.toml); removed nope`; `file` knows the file that defines a watch now.
+/// As in `reloaded: changed git (git.toml); removed nope`; `file` returns the file that defines a watch now.
 pub(super) fn summary<'a>(diff: &Diff, file: impl Fn(&WatchName) -> Option<&'a Path>) -> String {
     let with_file = |name: &WatchName| match file(name).and_then(Path::file_name) {
         Some(file) => format!("{name} ({})", file.display()),

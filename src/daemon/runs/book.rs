@@ -1,7 +1,7 @@
-//! The book of runs: the only place that writes run records into the ledger.
+//! The book of runs: the only code that writes run records into the ledger.
 //!
-//! Each run is written down when its process exists (`started`), and struck out by exactly one of `ended` and
-//! `interrupted`. The state of a successful run becomes what is `applied`.
+//! Each run is recorded when its process exists (`started`), and its record ends with exactly one of `ended` and
+//! `interrupted`. The state of a successful run becomes `applied`.
 
 use super::end::{End, Facts};
 use crate::ledger::{Applied, Entry, Ledger, LivePermit, LiveRun, described};
@@ -22,7 +22,7 @@ impl Book {
         &self.ledger
     }
 
-    /// What is remembered of a watch.
+    /// The record of a watch.
     pub(super) fn entry(&self, watch: &WatchName) -> Entry {
         self.ledger.entry(watch.as_str()).unwrap_or_default()
     }
@@ -54,14 +54,14 @@ impl Book {
         live
     }
 
-    /// A run of this watch was found in `/proc`; the daemon that started it was killed before it wrote it down.
+    /// A run of this watch was found in `/proc`; the daemon that started it was killed before it recorded the run.
     pub(super) fn found(&self, spec: &WatchSpec, found: FoundRun) -> LiveRun {
         let FoundRun { run, store, key, version, identity, .. } = found;
         let target = &spec.target;
         let own = store == target.store.as_str() && key == target.key.as_str();
         let live = LiveRun {
             run,
-            // Of another target, its type is not known.
+            // For another target, the watch type is unknown.
             target: if own { described(target) } else { format!("{store} ? {key}") },
             definition: Fingerprint::default(),
             mutex: spec.mutex.as_ref().map(ToString::to_string),
@@ -93,17 +93,17 @@ impl Book {
         }
     }
 
-    /// A run is over and its outcome is lost, or does not count: it is to be repeated.
+    /// A run is over and its outcome is lost, or does not count: it must be repeated.
     pub(super) fn interrupted(&self, watch: &WatchName, live: &LiveRun) {
         self.ledger.interrupted(watch, &live.run, &live.target);
     }
 
-    /// A run of one watch is that of another from now on, because the watch was renamed.
+    /// Moves a run to another watch, because the watch was renamed.
     pub(super) fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
         self.ledger.renamed(from, to, live);
     }
 
-    /// A run that was given this state succeeded, and it is the newest that did.
+    /// A run with this state succeeded, and no newer state has been applied.
     pub(in crate::daemon) fn applied(&self, watch: &WatchName, target: &Target, state: &State) {
         self.ledger.applied(watch, Applied::new(target, state));
     }
@@ -113,13 +113,13 @@ impl Book {
         self.ledger.stop(&spec.name, Some(spec.fingerprint()));
     }
 
-    /// The watch is not stopped any more.
+    /// The watch is no longer stopped.
     pub(in crate::daemon) fn revive(&self, watch: &WatchName) {
         self.ledger.stop(watch, None);
     }
 
-    /// Whether the watch is stopped. A stop ends when the definition changes; one that version 0.1.0 recorded
-    /// counts as under this definition.
+    /// Whether the watch is stopped. A change of the definition ends a stop; one recorded by version 0.1.0 counts as under this
+    /// definition.
     pub(in crate::daemon) fn is_stopped(&self, spec: &WatchSpec) -> bool {
         self.ledger.renew_fingerprints(spec);
         let Some(stopped) = self.ledger.read(spec.name.as_str(), |entry| entry.stopped.clone()) else {

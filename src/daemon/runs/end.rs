@@ -1,4 +1,4 @@
-//! How a run ended: judged by the watch's `success_codes`, and logged.
+//! Judges the end of a run by the watch's `success_codes`, and logs it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::watch::{Outcome, Reason, RunId, RunRecord, Verdict, WatchName};
 /// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::daemon) struct End {
-    /// What became of its process.
+    /// The outcome of its process.
     pub(in crate::daemon) outcome: Outcome,
-    /// What that means.
+    /// What the outcome means.
     pub(in crate::daemon) verdict: Verdict,
     /// The outcome in one word.
     pub(in crate::daemon) word: &'static str,
@@ -20,7 +20,7 @@ pub(in crate::daemon) struct End {
     pub(super) output_tail: String,
     /// How long it took.
     pub(super) took: Duration,
-    /// It is not counted as done, but repeated at the next start of the daemon.
+    /// The run does not count as ended, but is repeated at the next start of the daemon.
     pub(super) repeat_at_next_start: bool,
 }
 

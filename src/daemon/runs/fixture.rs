@@ -69,7 +69,7 @@ pub(super) fn plan(runs: &Runs) -> Plan {
     Plan { details, input: None, state, permit: None }
 }
 
-/// Processes that exist in memory only. The daemon may be replaced while they live.
+/// Processes that exist only in memory. The daemon may be replaced while they live.
 #[derive(Default)]
 pub(super) struct Fake {
     inside: Mutex<Inside>,
@@ -79,7 +79,7 @@ pub(super) struct Fake {
 struct Inside {
     last_pid: i32,
     live: BTreeMap<i32, RunTask>,
-    /// In `/proc`, and to be found there.
+    /// Visible in `/proc`.
     found: Vec<FoundRun>,
     refuse: bool,
 }
@@ -90,7 +90,7 @@ impl Fake {
         self.inside.lock().unwrap().refuse = true;
     }
 
-    /// Shows a process of a killed daemon, which has no record.
+    /// Adds a process of a killed daemon, which has no record.
     pub(super) fn show(&self, found: FoundRun) {
         let mut inside = self.inside.lock().unwrap();
         let (_, task) = Running::new(found.identity.clone(), Instant::now());
@@ -108,7 +108,7 @@ impl Fake {
         task.end(Ended { outcome, output_tail: "tail".to_owned() });
     }
 
-    /// The next command that a process is sent, in whatever time.
+    /// Waits for the next command to a process.
     pub(super) async fn command(&self, pid: i32) -> RunCommand {
         std::future::poll_fn(|context| {
             self.inside.lock().unwrap().live.get_mut(&pid).unwrap().commands.poll_recv(context)
@@ -122,7 +122,7 @@ impl Processes for Fake {
     fn start(&self, _: &Launch, _: OutputSink) -> Result<Running, SpawnError> {
         let mut inside = self.inside.lock().unwrap();
         if inside.refuse {
-            // The only way to such an error from here: a plan that cannot be.
+            // The only way to such an error from here: an impossible plan.
             let none = WatchSpec { action: Action::Program(Vec::new()), ..spec("none", "/none") };
             let details = RunDetails {
                 run: RunId("l-0-0".into()),
@@ -159,10 +159,10 @@ impl Processes for Fake {
 }
 
 pub(super) fn identity(pid: i32) -> ProcessIdentity {
-    ProcessIdentity { pid, start_ticks: 1, boot_id: "boot".into(), output_pipe: None }
+    ProcessIdentity { pid, start_ticks: 1, boot_id: "boot".into(), output_pipe: None, errors_pipe: None }
 }
 
-/// The runs of one daemon after another, with the same processes and the same ledger.
+/// The runs of successive daemons, with the same processes and the same ledger.
 pub(super) fn runs(fake: &Arc<Fake>, ledger: &Ledger, start: i64) -> Arc<Runs> {
     let started = jiff::Timestamp::from_second(start).unwrap();
     let nowhere = std::path::Path::new("/nonexistent");

@@ -1,4 +1,4 @@
-//! Runs of a former daemon that only `/proc` knows, because it was killed between their start and their record.
+//! Runs of a former daemon that are only known from `/proc`, because it was killed between their start and their record.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -18,10 +18,9 @@ impl Found {
 
     /// The found run of a watch that the ledger does not know.
     ///
-    /// It is a process with the mark of a leader; or an unmarked one that is newer than every recorded run. Any
-    /// other process is a service that an ended action left running: to wait for that would be to wait for ever,
-    /// which is worse than to start beside an action that could not be marked. Only a process of the watch's own
-    /// user is believed, because anybody can set a variable.
+    /// It is a process with the mark of a leader, or an unmarked one that is newer than every recorded run. Any other process is
+    /// a service that an ended action left running: waiting for it would never end, which is worse than starting beside an
+    /// action that could not be marked. Only a process of the watch's own user counts, because anyone can set a variable.
     pub(super) fn claim(&self, spec: &WatchSpec, entry: &Entry) -> Option<FoundRun> {
         let known: BTreeSet<&RunId> = entry.live.iter().map(|live| &live.run).collect();
         let newest = entry.newest_run.as_ref();
@@ -35,7 +34,7 @@ impl Found {
     }
 }
 
-/// A run's place in the order of starting: the daemon's start, and the run's number in it.
+/// A run's position in start order: the daemon's start, and the run's number in it.
 fn started(run: &RunId) -> Option<(i64, u64)> {
     let mut parts = run.0.rsplit('-');
     let number = parts.next()?.parse().ok()?;
@@ -48,7 +47,7 @@ mod tests {
     use crate::daemon::runs::fixture;
     use crate::watch::ProcessIdentity;
 
-    /// What is found of a watch whose last recorded run is `l-5-5`.
+    /// The found run of a watch whose last recorded run is `l-5-5`.
     #[test]
     fn a_lost_run_is_told_from_a_service() {
         let spec = fixture::spec("a", "/a");
@@ -59,7 +58,13 @@ mod tests {
             store: spec.target.store.to_string(),
             key: spec.target.key.to_string(),
             version: "1".to_owned(),
-            identity: ProcessIdentity { pid: 1, start_ticks: 1, boot_id: "b".into(), output_pipe: None },
+            identity: ProcessIdentity {
+                pid: 1,
+                start_ticks: 1,
+                boot_id: "b".into(),
+                output_pipe: None,
+                errors_pipe: None,
+            },
             marked,
             uid,
         };

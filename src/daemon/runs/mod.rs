@@ -1,5 +1,5 @@
-//! Runs from their start or adoption to their last record (promises P3 and P5). Knows processes, the ledger and
-//! slots; when to run is decided above.
+//! Runs from their start or adoption to their last record (promises P3 and P5). Uses processes, the ledger and slots; the
+//! room above decides when to run.
 //!
 //! | file | has |
 //! |---|---|
@@ -34,6 +34,7 @@ use bytes::Bytes;
 
 use crate::ledger::{Ledger, LivePermit, described};
 use crate::process::{self, Ended, FoundRun, Launch, OutputSink, RunDetails, Scripts, SpawnError, Spawner};
+use crate::status::Preview;
 use crate::watch::{Action, RunId, State, WatchName, WatchSpec};
 pub(super) use book::Book;
 pub(super) use end::End;
@@ -45,16 +46,16 @@ use processes::Processes;
 use run::{Count, Origin, Run};
 use slots::{Slot, Slots};
 
-/// How long a start may be held up by processes that do not show their environment.
+/// How long processes that do not show their environment may delay a start.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);
 
-/// All that runs need, shared by every watch.
+/// The dependencies of runs, shared by every watch.
 pub(super) struct Runs {
     book: Book,
     processes: Arc<dyn Processes>,
     scripts: Scripts,
     slots: Arc<Slots>,
-    /// This start of the daemon, in the ids of its runs.
+    /// This start of the daemon, as part of the ids of its runs.
     start: String,
     last_number: AtomicU64,
     found: Found,
@@ -62,19 +63,19 @@ pub(super) struct Runs {
     live: Count,
 }
 
-/// A run that is to be started.
+/// A run to be started.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) details: RunDetails,
-    /// What it reads on standard input; `None` is `/dev/null`.
+    /// Its standard input; `None` is `/dev/null`.
     pub(super) input: Option<Bytes>,
-    /// The state that it is given.
+    /// Its state.
     pub(super) state: State,
     /// The permit of its fleet's group.
     pub(super) permit: Option<LivePermit>,
 }
 
-/// A run that has no process, and why.
+/// A run without a process, and why.
 #[derive(Debug)]
 struct NotStarted {
     details: RunDetails,
@@ -82,12 +83,12 @@ struct NotStarted {
     error: SpawnError,
 }
 
-/// The runs of a watch that a former daemon started and that still live.
+/// The live runs of a watch that a former daemon started.
 #[derive(Debug, Default)]
 struct Adopted {
-    /// For what the watch looks at.
+    /// For the current target.
     mine: Vec<Run>,
-    /// For another target, which the watch looked at before.
+    /// For a former target of the watch.
     foreign: Vec<Run>,
 }
 
@@ -104,7 +105,7 @@ impl Runs {
         Self::with(Arc::new(spawner), ledger, state_dir, slots, started)
     }
 
-    /// Without a state directory: nothing is remembered, no script is written, and any number runs at once.
+    /// Without a state directory: nothing is recorded, no script is written, and the number of runs is unlimited.
     pub(super) fn ad_hoc(started: jiff::Timestamp) -> Self {
         let nowhere = Path::new("/nonexistent");
         let slots = Slots::unlimited();
@@ -131,7 +132,7 @@ impl Runs {
         }
     }
 
-    /// What is remembered. Records of runs are written by the book alone.
+    /// The ledger. Only the book writes records of runs.
     pub(super) fn ledger(&self) -> &Ledger {
         self.book.ledger()
     }
@@ -140,7 +141,7 @@ impl Runs {
         &self.book
     }
 
-    /// How many are live.
+    /// Number of live runs.
     pub(super) fn count(&self) -> u64 {
         self.live.get()
     }
@@ -150,7 +151,7 @@ impl Runs {
         self.slots.resize(usize::try_from(max).unwrap_or(usize::MAX));
     }
 
-    /// Deletes the script files of watches that are not among these.
+    /// Deletes the script files of watches other than these.
     pub(super) fn retain_scripts<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
         let kept: BTreeSet<PathBuf> = watches
             .filter_map(|spec| match &spec.action {
@@ -167,13 +168,17 @@ impl Runs {
         RunId(format!("{}-{}-{number}", self.ledger().id(), self.start).into())
     }
 
-    /// Looks for runs of a former daemon that was killed between their start and their record, for their watches
-    /// to adopt (promise P3), and goes on reading the output of what ended runs left running.
+    /// Looks for runs of a former daemon that was killed between their start and their record, so that their watches adopt them
+    /// (promise P3), and keeps reading the output of processes that ended runs left running.
     pub(super) async fn find(&self) {
         let processes = Arc::clone(&self.processes);
         let prefix = format!("{}-", self.ledger().id());
         let live = self.ledger().live_runs();
-        let adopted: BTreeSet<u64> = live.iter().filter_map(|(_, live)| live.process.output_pipe).collect();
+        let adopted: BTreeSet<u64> = live
+            .iter()
+            .flat_map(|(_, live)| [live.process.output_pipe, live.process.errors_pipe])
+            .flatten()
+            .collect();
         // Reading another process's environment may block.
         let look = tokio::task::spawn_blocking(move || {
             let left = processes.drain_leftovers(&prefix, &adopted);
@@ -184,13 +189,13 @@ impl Runs {
             return;
         };
         if left > 0 {
-            tracing::info!("reading on the output of {left} processes that former actions left running");
+            tracing::info!("reading the output of {left} processes that former actions left running");
         }
         self.found.set(found);
     }
 
-    /// Lets the runs of a former daemon hold their mutexes, before any watch begins: each is adopted by its own watch,
-    /// and another could start first. A run that only `/proc` knows has the mutex that its watch has now.
+    /// Lets the runs of a former daemon hold their mutexes before any watch starts: each is adopted by its own watch, and
+    /// another watch could start first. A run that is only known from `/proc` gets its watch's current mutex.
     pub(super) fn hold_mutexes<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
         for (watch, live) in self.ledger().live_runs() {
             self.slots.hold(&watch, &live);
@@ -206,6 +211,20 @@ impl Runs {
         tracing::info!(watch = %spec.name, run = %found.run, "found process {}", found.identity.pid);
         let live = self.book.found(spec, found);
         self.slots.hold(&spec.name, &live);
+    }
+
+    /// What a run would be. No file is written and no process made.
+    pub(super) fn preview(
+        &self,
+        spec: &WatchSpec,
+        details: &RunDetails,
+        input: Option<Bytes>,
+    ) -> Result<Preview, SpawnError> {
+        let script = match &spec.action {
+            Action::Script(text) => Some(self.scripts.path(text, &spec.surroundings.account)),
+            Action::Shell(_) | Action::Program(_) => None,
+        };
+        Ok(Launch::new(spec, details, input, script.as_deref())?.preview(&spec.name))
     }
 
     /// Starts a run and writes it down.
@@ -241,9 +260,8 @@ impl Runs {
         }
     }
 
-    /// Adopts the runs of a former daemon that still live (promise P3): those under the watch's name, and those of
-    /// a watch that it replaces because it means the same under another name. A run that does not live any more
-    /// was interrupted.
+    /// Adopts the live runs of a former daemon (promise P3): those of the watch's name, and those of a watch that it replaces
+    /// under another name with the same definition. A run that is no longer alive was interrupted.
     fn adopt(&self, spec: &WatchSpec, sink: impl Fn(&RunId) -> OutputSink) -> Adopted {
         if let Some(found) = self.found.claim(spec, &self.book.entry(&spec.name)) {
             self.record_found(spec, found);
@@ -260,9 +278,8 @@ impl Runs {
             } else if let Some(running) = self.processes.adopt(&live.process, sink(&live.run)) {
                 Some(Run::adopted(live, running, origin, self.live.one_more()))
             } else {
-                let then =
-                    if mine { "; it is repeated" } else { ", and the watch looks at something else now" };
-                tracing::warn!(watch = %spec.name, run = %live.run, "the run did not outlive the daemon{then}");
+                let then = if mine { "; it is repeated" } else { "; the watch has another target now" };
+                tracing::warn!(watch = %spec.name, run = %live.run, "the run ended with the daemon{then}");
                 self.book.interrupted(&spec.name, &live);
                 self.slots.release(&live);
                 None
@@ -291,7 +308,7 @@ impl Runs {
         claimed.collect()
     }
 
-    /// Takes over the live runs of all watches that are not `defined`.
+    /// Adopts the live runs of all watches that are not `defined`.
     pub(super) fn adopt_orphans(&self, defined: impl Fn(&WatchName) -> bool) {
         let live_runs = self.ledger().live_runs();
         for (watch, live) in live_runs.into_iter().filter(|(watch, _)| !defined(watch)) {
@@ -300,7 +317,7 @@ impl Runs {
                 tracing::warn!(
                     watch = %watch,
                     run = %live.run,
-                    "waiting for process {} of a watch that is not defined any more",
+                    "waiting for process {} of a watch that is no longer defined",
                     live.process.pid
                 );
                 let run = Run::adopted(live, running, Origin::Adopted, self.live.one_more());
@@ -309,7 +326,7 @@ impl Runs {
                 tracing::warn!(
                     watch = %watch,
                     run = %live.run,
-                    "the run did not outlive the daemon, and its watch is not defined any more"
+                    "the run ended with the daemon, and its watch is no longer defined"
                 );
                 self.book.interrupted(&watch, &live);
                 self.slots.release(&live);
@@ -317,7 +334,7 @@ impl Runs {
         }
     }
 
-    /// Waits until a run of a watch that is not defined ends, and writes it off. Never resolves while there is none.
+    /// Waits until a run of an undefined watch ends, and records that. Never resolves while there is none.
     pub(super) async fn turn(&self) {
         let (Orphan { watch, run }, ended) = self.orphans.ended().await;
         self.write_off(&watch, &run, ended);
@@ -325,25 +342,25 @@ impl Runs {
 
     fn write_off(&self, watch: &WatchName, run: &Run, ended: Ended) {
         let took = run.since.elapsed();
-        // Only a parent is told how a process ended, so there is no exit code that could mean success.
+        // Only a parent learns how a process ended, so there is no exit code that could mean success.
         let end = End { repeat_at_next_start: true, ..End::judge(ended, took, &[], true) };
         tracing::warn!(
             watch = %watch,
             run = %run.live.run,
             outcome = end.word,
-            "ended after {:.3} s; its watch is not defined any more",
+            "ended after {:.3} s; its watch is no longer defined",
             took.as_secs_f64()
         );
         self.book.ended(watch, &run.live, &end);
         self.slots.release(&run.live);
     }
 
-    /// Ends the runs of watches that are not defined at the deadline.
+    /// Ends the runs of undefined watches at the deadline.
     pub(super) fn stop_orphans(&self, deadline: Instant) {
         self.orphans.stop(deadline);
     }
 
-    /// Whether there is no live run of a watch that is not defined.
+    /// Whether no run of an undefined watch lives.
     pub(super) fn has_no_orphans(&self) -> bool {
         self.orphans.is_empty()
     }

@@ -1,5 +1,5 @@
-//! Live runs of a former daemon whose watches are not defined now: waited for, or handed to their watch if it is
-//! defined again meanwhile.
+//! Live runs of a former daemon whose watches are not defined now: waited for, or passed to their watch if it is defined
+//! again meanwhile.
 
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::run::Run;
 use crate::process::{Ended, Leftovers};
 use crate::watch::WatchName;
 
-/// How long after TERM such a run gets KILL: the default of `kill_after`, since its definition is not known.
+/// Delay of KILL after TERM for such a run: the default of `kill_after`, because its definition is unknown.
 pub(in crate::daemon) const KILL_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
@@ -30,12 +30,12 @@ impl Orphans {
         self.runs().push(orphan);
     }
 
-    /// Takes out all for which `its` holds.
+    /// Removes and returns all for which `its` holds.
     pub(super) fn claim(&self, its: impl Fn(&Orphan) -> bool) -> Vec<Orphan> {
         self.runs().extract_if(.., |orphan| its(orphan)).collect()
     }
 
-    /// Takes out the next that ends. Never resolves while there is none.
+    /// Removes and returns the next one that ends. Never resolves while there is none.
     pub(super) async fn ended(&self) -> (Orphan, Ended) {
         std::future::poll_fn(|context| {
             let mut runs = self.runs();

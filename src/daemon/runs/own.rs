@@ -1,4 +1,4 @@
-//! The runs of one watch, and the slot for its next: what its task holds.
+//! The runs of one watch, and the slot for the next one, held by the watch's task.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -18,18 +18,18 @@ pub(in crate::daemon) struct OwnRuns {
     shared: Arc<Runs>,
     /// The file that defines the watch, for the log.
     file: Arc<Path>,
-    /// In the order of their starts. Foreign ones are first, because nothing starts beside them.
+    /// In start order. Foreign ones are first, because nothing starts beside them.
     live: Vec<Run>,
     slot: Option<Slot>,
-    /// A slot is wanted, and not asked for while a foreign run lives.
+    /// A slot is wanted, but not requested while a foreign run lives.
     wants_slot: bool,
     /// Nothing is started before the store has been read.
     held: bool,
-    /// How often each outcome came, by its word.
+    /// Number of runs by outcome word.
     outcomes: Vec<(&'static str, u64)>,
-    /// Made with the first run.
+    /// Created with the first run.
     leftovers: OnceCell<Leftovers>,
-    /// The daemon stops: a run that fails now is repeated at the next start.
+    /// The daemon is stopping: a run that fails now is repeated at the next start.
     stopping: bool,
 }
 
@@ -70,8 +70,8 @@ impl OwnRuns {
         self.live.iter().any(Run::is_foreign)
     }
 
-    /// Adopts what a former daemon left running. Foreign runs get TERM after the watch's `timeout`, or else after
-    /// `grace`. Returns the others, for the machine to decide about.
+    /// Adopts the runs of a former daemon. Foreign runs get TERM after the watch's `timeout`, or else after `grace`. Returns the
+    /// others, for the machine.
     pub(in crate::daemon) fn adopt(&mut self, spec: &WatchSpec, grace: Duration) -> &[Run] {
         let Adopted { mine, foreign } = self.shared.adopt(spec, |run| self.sink(spec, run));
         let now = Instant::now();
@@ -90,7 +90,7 @@ impl OwnRuns {
         self.live.get(foreign..).unwrap_or_default()
     }
 
-    /// Asks for a slot.
+    /// Requests a slot.
     pub(in crate::daemon) fn acquire(&mut self, spec: &WatchSpec) {
         self.wants_slot = true;
         self.ask_for_slot(spec);
@@ -104,7 +104,7 @@ impl OwnRuns {
         }
     }
 
-    /// Starts nothing until [`OwnRuns::release_starts`]: a slot that was asked for is given back meanwhile.
+    /// Starts nothing until [`OwnRuns::release_starts`]; a requested slot is given back meanwhile.
     pub(in crate::daemon) fn hold_starts(&mut self) {
         self.held = true;
         // One that is held is in use: a permit is claimed in it, and what follows from that waits for the reading.
@@ -117,13 +117,13 @@ impl OwnRuns {
         self.ask_for_slot(spec);
     }
 
-    /// Gives the slot back, or leaves the queue for one.
+    /// Gives the slot back, or withdraws the request.
     pub(in crate::daemon) fn release(&mut self) {
         self.wants_slot = false;
         self.slot = None;
     }
 
-    /// Ready when the slot that was asked for is granted.
+    /// Ready when the requested slot is granted.
     pub(in crate::daemon) fn poll_slot(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.slot.as_mut().map_or(Poll::Pending, |slot| slot.poll_granted(context))
     }
@@ -138,7 +138,7 @@ impl OwnRuns {
         self.slot.as_ref().and_then(Slot::warn_at)
     }
 
-    /// Warns of a wait for a slot that has become long.
+    /// Warns if the wait for a slot has become long.
     pub(in crate::daemon) fn warn(&mut self, spec: &WatchSpec, now: Instant) {
         if self.slot.as_mut().is_some_and(|slot| slot.is_overdue(now)) {
             let why = if let Some((mutex, holder)) = self.waits_for_mutex() {
@@ -191,8 +191,8 @@ impl OwnRuns {
         ended.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Logs and records the end of a run, and frees its slot and mutex. The run stays for [`OwnRuns::given`] until it is
-    /// [forgotten](OwnRuns::forget).
+    /// Logs and records the end of a run, and frees its slot and mutex. The run stays available to [`OwnRuns::given`] until
+    /// [`OwnRuns::forget`].
     pub(in crate::daemon) fn ended(
         &mut self,
         spec: &WatchSpec,
@@ -211,7 +211,7 @@ impl OwnRuns {
         Some(if foreign { Concluded::Foreign } else { Concluded::Own(end) })
     }
 
-    /// The state that a run of this daemon was given.
+    /// The state of a run of this daemon.
     pub(in crate::daemon) fn given(&self, run: &RunId) -> Option<&State> {
         let run = self.live.iter().find(|other| other.live.run == *run)?;
         match &run.origin {
@@ -224,7 +224,7 @@ impl OwnRuns {
     pub(in crate::daemon) fn forget(&mut self, spec: &WatchSpec, run: &RunId) {
         self.live.retain(|other| other.live.run != *run);
         if self.live.is_empty() {
-            // Ten thousand idle watches hold no buffer each.
+            // Ten thousand idle watches should hold no buffers.
             self.live = Vec::new();
         }
         self.ask_for_slot(spec);
@@ -240,6 +240,11 @@ impl OwnRuns {
         run.commands.send(command);
     }
 
+    /// Whether the system refused to send a run a signal.
+    pub(in crate::daemon) fn refuses_signals(&self, run: &RunId) -> bool {
+        self.live.iter().any(|other| other.live.run == *run && other.refuses_signals())
+    }
+
     /// The definition was changed or removed: foreign runs of a watch without a `timeout` end at the deadline too.
     pub(in crate::daemon) fn retire(&self, spec: &WatchSpec, deadline: Option<Instant>) {
         if let Some(deadline) = deadline.filter(|_| spec.policy.timeout.is_none()) {
@@ -247,7 +252,7 @@ impl OwnRuns {
         }
     }
 
-    /// The daemon stops: foreign runs end at the deadline.
+    /// The daemon is stopping: foreign runs end at the deadline.
     pub(in crate::daemon) fn stop(&mut self, spec: &WatchSpec, deadline: Instant) {
         self.stopping = true;
         self.end_foreign(spec, deadline);
@@ -259,7 +264,7 @@ impl OwnRuns {
         }
     }
 
-    /// Sends KILL to every run, whatever grace it has left.
+    /// Sends KILL to every run, whatever grace is left.
     pub(in crate::daemon) fn kill(&mut self) {
         for run in &mut self.live {
             run.dismissed = true;
@@ -282,7 +287,7 @@ impl OwnRuns {
 /// The end of a run, for the watch's task.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::daemon) enum Concluded {
-    /// The machine is to be told.
+    /// The machine must learn of it.
     Own(End),
     /// It was for another target: the machine does not know it.
     Foreign,

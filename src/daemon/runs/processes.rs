@@ -1,11 +1,11 @@
-//! What runs need of the operating system, so that tests can have a fake one.
+//! The operations on processes that runs need, as a trait, so that tests can use a fake.
 
 use std::collections::BTreeSet;
 
 use crate::process::{FoundRun, Launch, OutputSink, Running, SpawnError, Spawner};
 use crate::watch::ProcessIdentity;
 
-/// Starts and finds processes. See [`Spawner`], which does it for real.
+/// Starts and finds processes. [`Spawner`] is the real implementation.
 pub(in crate::daemon) trait Processes: Send + Sync {
     /// [`Spawner::start`].
     fn start(&self, launch: &Launch, sink: OutputSink) -> Result<Running, SpawnError>;

@@ -1,4 +1,4 @@
-//! One live run, whoever decides about it: what is written of it, and what signals it.
+//! One live run of any origin: its record, and the handle that signals it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,14 +12,14 @@ use crate::watch::State;
 /// A run that has a process and has not ended.
 #[derive(Debug)]
 pub(in crate::daemon) struct Run {
-    /// What the ledger says of it.
+    /// Its record in the ledger.
     pub(in crate::daemon) live: LiveRun,
     /// When its process began.
     pub(in crate::daemon) since: Instant,
     pub(super) commands: RunCommands,
     pub(super) ended: Ending,
     pub(super) origin: Origin,
-    /// Twitcher ended it for a reason of its own, so how it ends is no failure of the action.
+    /// Twitcher ended it for a reason of its own, so its end does not count as a failure of the action.
     pub(super) dismissed: bool,
     /// Given back when the run ends. An adopted run has none.
     pub(super) slot: Option<Slot>,
@@ -27,14 +27,14 @@ pub(in crate::daemon) struct Run {
     _counted: Counted,
 }
 
-/// Where a run comes from.
+/// The origin of a run.
 #[derive(Debug)]
 pub(super) enum Origin {
     /// This daemon started it with this state.
     Started(Box<State>),
-    /// A former daemon, or this one before a fault, started it for what the watch looks at.
+    /// A former daemon, or this one before a panic, started it for the current target.
     Adopted,
-    /// The same, for another target: the watch waits for its end and repeats nothing.
+    /// The same for another target: the watch waits for its end and repeats nothing.
     Foreign,
 }
 
@@ -66,17 +66,22 @@ impl Run {
         }
     }
 
-    /// An orphan that goes to its watch.
+    /// An orphan passed to its watch.
     pub(super) fn claimed(self, live: LiveRun, origin: Origin) -> Self {
         Self { live, origin, ..self }
     }
 
-    /// Whether it is for another target than what its watch looks at now.
+    /// Whether it is for another target than the watch's current one.
     pub(in crate::daemon) fn is_foreign(&self) -> bool {
         match self.origin {
             Origin::Foreign => true,
             Origin::Started(_) | Origin::Adopted => false,
         }
+    }
+
+    /// Whether the system refused to send it a signal.
+    pub(super) fn refuses_signals(&self) -> bool {
+        self.commands.were_refused()
     }
 
     /// Sends TERM at the deadline, and KILL so long after it. For runs that no machine decides about.
@@ -98,7 +103,7 @@ impl Run {
     }
 }
 
-/// How many runs are live.
+/// Counts the live runs.
 #[derive(Debug, Default)]
 pub(super) struct Count(Arc<AtomicU64>);
 
@@ -114,7 +119,7 @@ impl Count {
     }
 }
 
-/// A live run, counted as long as this lives.
+/// A live run, counted while this lives.
 #[derive(Debug)]
 pub(super) struct Counted(Arc<AtomicU64>);
 

@@ -1,11 +1,11 @@
-//! `max_processes` and `mutex`: which of the waiting watches may start its action next.
+//! `max_processes` and `mutex`: decides which waiting watch may start its action next.
 //!
-//! [`Queue`] decides, and is pure; [`Slots`] shares it among the watches' tasks and wakes them. Of `max` slots one
-//! watch has at most half and all watches of one account at most three quarters, each at least one. Of those that
-//! may start, the watch with the fewest live runs is first, then the one that asked first.
+//! [`Queue`] decides, and is pure; [`Slots`] shares it among the watches' tasks and wakes them. Of `max` slots one watch
+//! gets at most half and all watches of one account at most three quarters, each at least one. Among the requests that may
+//! be granted, the watch with the fewest live runs is first, then the earliest request.
 //!
-//! A slot and the mutex of its watch are granted together, so that nobody holds the one while waiting for the other.
-//! Whoever waits for a mutex does not stand in the way of others.
+//! A slot and the mutex of its watch are granted together, so that neither is held while waiting for the other. A watch
+//! that waits for a mutex does not block others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use crate::ledger::LiveRun;
 use crate::watch::{MutexName, RunId, WatchName};
 
-/// A run that waits this long for a slot is worth a warning.
+/// A wait for a slot this long is worth a warning.
 const LONG_WAIT: Duration = Duration::from_mins(1);
 
 /// A request for a slot. Later requests have higher numbers.
 type Ticket = u64;
 
-/// Who asks: the account that the action runs as, the watch, and its mutex.
+/// The requester: the account that the action runs as, the watch, and its mutex.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Owner {
     uid: u32,
@@ -29,7 +29,7 @@ struct Owner {
     mutex: Option<MutexName>,
 }
 
-/// What keeps a mutex.
+/// A holder of a mutex.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Holder {
     /// A slot that was granted.
@@ -38,28 +38,28 @@ enum Holder {
     Run(RunId),
 }
 
-/// The holders of each mutex that is held. There is more than one while the slot of a started run is held beside the
-/// run, and for runs that were started under a definition with another mutex.
+/// The holders of each held mutex. There may be several: the slot of a started run beside the run itself, and runs that were
+/// started under a definition with another mutex.
 type Mutexes = BTreeMap<MutexName, BTreeMap<Holder, WatchName>>;
 
-/// One watch's share.
+/// One watch's slots and requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Share {
     held: usize,
     waiting: BTreeSet<Ticket>,
 }
 
-/// One account's share.
+/// One account's slots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Account {
     held: usize,
     watches: BTreeMap<Owner, Share>,
-    /// The first ticket of every watch that waits, with the number of slots that the watch holds: in the order in
-    /// which they are served. By mutex, so that a thousand watches that wait for one are passed over at once.
+    /// The first ticket of every waiting watch with the number of slots that the watch holds, in the order of service. By mutex,
+    /// so that a thousand watches waiting for one mutex are skipped at once.
     next: BTreeMap<Option<MutexName>, BTreeSet<(usize, Ticket)>>,
 }
 
-/// Who holds slots and who waits for one.
+/// The holders of slots, and the requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Queue {
     max: usize,
@@ -91,7 +91,7 @@ impl Queue {
         (self.max - self.max.div_ceil(4)).max(1)
     }
 
-    /// Changes `max`. Holders keep their slots, so that there may be more of them than `max` for a while.
+    /// Changes `max`. Holders keep their slots, so there may temporarily be more of them than `max`.
     fn resize(&mut self, max: usize) {
         self.max = max.max(1);
     }
@@ -124,7 +124,7 @@ impl Queue {
         }
     }
 
-    /// Keeps a mutex for a holder that has it anyway: a process that lives already waits for nobody.
+    /// Registers a holder that has the mutex in any case: a process that already lives.
     fn hold(&mut self, mutex: MutexName, holder: Holder, watch: WatchName) {
         self.mutexes.entry(mutex).or_default().insert(holder, watch);
     }
@@ -138,7 +138,7 @@ impl Queue {
         }
     }
 
-    /// Grants a slot, and the mutex with it, to the request that is next, if there is a free slot that it may have.
+    /// Grants a slot, with the mutex, to the next request, if a free slot is available to it.
     fn grant(&mut self) -> Option<(Ticket, Owner)> {
         if self.held >= self.max {
             return None;
@@ -166,7 +166,7 @@ impl Queue {
         Some((ticket, owner))
     }
 
-    /// Changes a watch's share, and keeps the account's sums and order right.
+    /// Changes a watch's share, and updates the account's sums and the order.
     fn change(&mut self, owner: &Owner, change: impl FnOnce(&mut Share)) {
         let account = self.accounts.entry(owner.uid).or_default();
         let share = account.watches.entry(owner.clone()).or_default();
@@ -199,7 +199,7 @@ pub(in crate::daemon) struct Slots(Mutex<Inside>);
 #[derive(Debug)]
 struct Inside {
     queue: Queue,
-    /// Granted, and not yet noticed by the task that asked.
+    /// Granted, and not yet noticed by the requesting task.
     granted: BTreeSet<Ticket>,
     wakers: BTreeMap<Ticket, Waker>,
 }
@@ -210,18 +210,18 @@ impl Slots {
         Arc::new(Self(Mutex::new(Inside { queue, granted: BTreeSet::new(), wakers: BTreeMap::new() })))
     }
 
-    /// As many slots as anybody asks for.
+    /// Unlimited slots.
     pub(in crate::daemon) fn unlimited() -> Arc<Self> {
         Self::new(usize::MAX)
     }
 
-    /// Changes how many actions may run at once. Those that run go on; if there are fewer slots now, fewer start.
+    /// Changes how many actions may run at once. Running ones continue; if there are fewer slots now, fewer start.
     pub(in crate::daemon) fn resize(&self, max: usize) {
         self.change(|queue| queue.resize(max));
     }
 
-    /// Asks for a slot for a run of this watch, as this user, and for its mutex. Dropping the slot withdraws the
-    /// request or gives both back.
+    /// Requests a slot for a run of this watch, as this user, and its mutex. Dropping the slot withdraws the request or gives
+    /// both back.
     pub(in crate::daemon) fn ask(
         self: &Arc<Self>,
         watch: &WatchName,
@@ -234,8 +234,8 @@ impl Slots {
         Slot { slots: Arc::clone(self), owner, progress }
     }
 
-    /// Lets a run hold the mutex of the definition that it was started under until [`Slots::release`], whatever
-    /// becomes of its slot and of the task of its watch.
+    /// Lets a run hold the mutex of the definition that it was started under until [`Slots::release`], independent of its slot
+    /// and of its watch's task.
     pub(super) fn hold(&self, watch: &WatchName, live: &LiveRun) {
         if let Some(mutex) = live.mutex() {
             let (holder, watch) = (Holder::Run(live.run.clone()), watch.clone());
@@ -251,7 +251,7 @@ impl Slots {
         }
     }
 
-    /// Changes the queue, and wakes the tasks of the requests that are granted by that.
+    /// Changes the queue, and wakes the tasks of the requests that this grants.
     fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
         let mut woken = Vec::new();
         let mut inside = self.lock();
@@ -270,7 +270,7 @@ impl Slots {
     }
 }
 
-/// A slot that was asked for: first waited for, then held.
+/// A requested slot: first waited for, then held.
 #[derive(Debug)]
 pub(in crate::daemon) struct Slot {
     slots: Arc<Slots>,
@@ -285,7 +285,7 @@ enum Progress {
 }
 
 impl Slot {
-    /// Ready once: when the slot that it waits for is granted.
+    /// Ready once: when the slot is granted.
     pub(in crate::daemon) fn poll_granted(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Progress::Waiting { ticket, .. } = self.progress else { return Poll::Pending };
         let mut inside = self.slots.lock();
@@ -306,7 +306,7 @@ impl Slot {
         }
     }
 
-    /// When the wait is worth a warning.
+    /// When the wait becomes worth a warning.
     pub(in crate::daemon) fn warn_at(&self) -> Option<Instant> {
         match self.progress {
             Progress::Waiting { since, warned: false, .. } => since.checked_add(LONG_WAIT),
@@ -328,7 +328,7 @@ impl Slot {
         }
     }
 
-    /// Whether a warning is due now: once a wait.
+    /// Whether a warning is due now: once for each wait.
     pub(in crate::daemon) fn is_overdue(&mut self, now: Instant) -> bool {
         let due = self.warn_at().is_some_and(|at| at <= now);
         if let Progress::Waiting { warned, .. } = &mut self.progress {

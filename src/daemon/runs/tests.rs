@@ -1,5 +1,5 @@
-//! The life of a run with a fake spawner (promises P3 and P5): whatever happens to the daemon, each run is written
-//! down once, waited for, and struck out once.
+//! The life of a run with a fake spawner (promises P3 and P5): whatever happens to the daemon, each run is recorded once,
+//! waited for, and concluded once.
 
 use std::task::Context;
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl Scene {
         Self { fake, ledger, runs }
     }
 
-    /// Another daemon takes the place of this one, which was killed.
+    /// Replaces this daemon, as if it had been killed, by the next one.
     async fn next_daemon(&mut self) {
         self.runs = runs(&self.fake, &self.ledger, 2);
         self.runs.find().await;
@@ -46,7 +46,7 @@ impl Scene {
     }
 }
 
-/// Waits for the end of a run and concludes it; how.
+/// Waits for the end of a run and concludes it; returns how.
 async fn concluded(own: &mut OwnRuns, spec: &WatchSpec) -> Concluded {
     let (run, ended) = std::future::poll_fn(|context| own.poll_ended(context)).await;
     let concluded = own.ended(spec, &run, ended).unwrap();
@@ -72,7 +72,7 @@ async fn a_run_is_written_down_while_it_lives_and_recorded_when_it_ends() {
     let (spec, mut own) = (spec("a", "/a"), scene.own());
     slot(&mut own, &spec).await;
     assert_eq!(own.start(&spec, plan(&scene.runs)), None);
-    let [live] = &scene.live("a")[..] else { panic!("it is written down") };
+    let [live] = &scene.live("a")[..] else { panic!("it is recorded") };
     assert_eq!((live.attempt, live.coalesced, live.process.pid), (2, 3, 1));
     assert_eq!((scene.runs.count(), own.live().len()), (1, 1));
 
@@ -124,7 +124,7 @@ async fn a_run_is_adopted_by_the_next_daemon_and_its_unseen_end_is_repeated() {
     let [run] = own.adopt(&spec, Duration::ZERO) else { panic!("it is its own") };
     assert_eq!((run.live.process.pid, run.live.version.as_str()), (1, "1"));
     assert!(!own.has_foreign());
-    assert_eq!(scene.live("a").len(), 1, "written down once");
+    assert_eq!(scene.live("a").len(), 1, "recorded once");
 
     scene.fake.end(1, Outcome::Unknown);
     assert_eq!(verdict(concluded(&mut own, &spec).await), Verdict::Unknown);
@@ -149,7 +149,7 @@ async fn a_run_that_died_with_the_daemon_is_interrupted() {
     assert_eq!(entry.interrupted, Some(described(&spec.target)));
 }
 
-/// The watch looks at another key now.
+/// The watch has another key now.
 #[tokio::test(start_paused = true)]
 async fn a_foreign_run_holds_up_the_next_start_and_gets_term_and_kill() {
     let mut scene = Scene::new();
@@ -290,7 +290,7 @@ async fn kill_reaches_every_run() {
 async fn slots_are_those_of_live_runs() {
     let scene = Scene::new();
     let (spec, mut own) = (spec("a", "/a"), scene.own());
-    // Half of eight is one watch's.
+    // Half of eight is one watch's limit.
     for _ in 0..4 {
         slot(&mut own, &spec).await;
         assert_eq!(own.start(&spec, plan(&scene.runs)), None);
@@ -308,7 +308,7 @@ fn with_mutex(name: &str, mutex: &str) -> WatchSpec {
     WatchSpec { mutex: Some(crate::watch::MutexName::new(mutex).unwrap()), ..spec(name, "/a") }
 }
 
-/// Whether the slot that was asked for is granted by now.
+/// Whether the requested slot has been granted.
 fn is_granted(own: &mut OwnRuns) -> bool {
     own.poll_slot(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
 }
@@ -336,7 +336,7 @@ async fn an_adopted_run_holds_the_mutex_that_it_was_started_under() {
         }
         drop(own);
         scene.next_daemon().await;
-        // Only what was written down tells that a definition had another mutex.
+        // Only the record shows that a definition had another mutex.
         let a = if written { with_mutex("a", "other") } else { before };
         let b = with_mutex("b", "m");
         scene.runs.hold_mutexes([&a, &b].into_iter());
@@ -383,7 +383,7 @@ async fn a_run_that_died_with_the_daemon_and_one_without_a_watch_free_their_mute
     }
 }
 
-/// As after a panic in the task of a watch: its process is still there.
+/// As after a panic in the task of a watch: its process still exists.
 #[tokio::test]
 async fn a_task_that_is_gone_leaves_the_mutex_to_its_run() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! What the supervisor makes of faults in twitcher itself; all else is tested on the whole daemon.
+//! How the supervisor handles panics; everything else is tested on the whole daemon.
 
 use super::*;
 use crate::config::Loader;
@@ -10,7 +10,7 @@ pub(in crate::daemon) fn definition() -> Definition {
     written(scene.path(), "true").1
 }
 
-/// Settings and a watch of this action, in files below a directory.
+/// Settings and a watch with this action, in files below a directory.
 fn written(place: &std::path::Path, action: &str) -> (Arc<crate::config::Settings>, Definition) {
     let write = |name: &str, text: String| std::fs::write(place.join(name), text).unwrap();
     std::fs::create_dir(place.join("keys")).unwrap();
@@ -48,13 +48,13 @@ impl Scene {
         std::fs::write(self.place.path().join("keys/a"), value).unwrap();
     }
 
-    /// Turns until the watch is as it should be.
+    /// Runs the supervisor until the watch satisfies a condition.
     async fn until(&mut self, holds: impl Fn(&WatchStatus) -> bool) -> WatchStatus {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             assert!(Instant::now() < deadline, "waited in vain");
             let look = self.live().begin_ask(Event::Look);
-            // Answered, or refused: never left open.
+            // Answered or refused, but never left open.
             let looked = tokio::time::timeout(Duration::from_mins(1), look).await.unwrap();
             if let Ok(status) = looked
                 && holds(&status)
@@ -73,10 +73,10 @@ async fn a_fault_is_followed_by_a_rest_that_is_seen_and_by_what_was_missed() {
     scene.live().tell(Event::Fault);
     let resting = scene.until(|watch| watch.error.is_some()).await;
     assert_eq!(resting.state, WatchState::Unreachable);
-    assert!(resting.error.unwrap().contains("a fault in twitcher itself"));
+    assert!(resting.error.unwrap().contains("a bug in twitcher"));
     let explained = scene.live().begin_ask(Event::Explain).await.unwrap();
-    assert!(explained.because[0].contains("looks at its store again in"), "{explained:?}");
-    // It comes while nobody looks.
+    assert!(explained.because[0].contains("it watches its store again in"), "{explained:?}");
+    // The change comes while the watch ignores its store.
     scene.put("2");
     let after = scene.until(|watch| watch.error.is_none() && watch.converged).await;
     assert_eq!(after.runs, 1, "though run_on_load = false");

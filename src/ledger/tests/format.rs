@@ -1,10 +1,10 @@
-//! The journal is a format on disk: golden lines, which later versions must go on reading and writing.
+//! The journal is a format on disk: golden lines, which later versions must keep reading and writing.
 
 use super::*;
 use crate::ledger::journal::{encode_all, parse};
 use crate::watch::Subtree;
 
-/// An entry in which nothing is left out, and an empty one.
+/// An entry with every field set, and an empty one.
 fn entries() -> BTreeMap<WatchName, Entry> {
     let mut entry = Entry {
         applied: Some(applied()),
@@ -23,17 +23,20 @@ fn entries() -> BTreeMap<WatchName, Entry> {
         ..Entry::default()
     };
     entry.remember(record("l-1-1"));
-    BTreeMap::from([(name("a"), entry), (name("b"), Entry::default())])
+    let tree = Applied { target: "main Tree /a".into(), entries: Some(12), ..applied() };
+    let counted = Entry { applied: Some(tree), ..Entry::default() };
+    BTreeMap::from([(name("a"), entry), (name("b"), Entry::default()), (name("c"), counted)])
 }
 
 const GOLDEN: &str = r#"{"ledger":"l"}
-{"watch":{"name":"a","applied":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"live":[{"run":"l-1-2","target":"main Data /a","definition":"d","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3},{"run":"l-1-3","target":"main Data /a","definition":"d","mutex":"nginx","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3}],"newest_run":"l-1-2","interrupted":"main Tree /a","paused":{"until":"1970-01-01T00:00:00Z","seconds":60,"settled":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"stopped":"0123456789abcdef0123456789abcdef","ended":2,"failed":1,"succeeded":"1970-01-01T00:00:00Z"}}
+{"watch":{"name":"a","applied":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"live":[{"run":"l-1-2","target":"main Data /a","definition":"d","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3},{"run":"l-1-3","target":"main Data /a","definition":"d","mutex":"nginx","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3}],"newest_run":"l-1-2","interrupted":"main Tree /a","paused":{"until":"1970-01-01T00:00:00Z","seconds":60,"settled":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"stopped":"0123456789abcdef0123456789abcdef","ended":2,"failed":1,"succeeded":"1970-01-01T00:00:00Z"}}
 {"run":{"watch":"a","record":{"run":"l-1-1","reason":"change","version":"7","attempt":1,"coalesced":1,"started":"1970-01-01T00:00:00Z","seconds":0.5,"outcome":"succeeded","exit_code":0,"signal":null,"output":"done 🦀\nline"}}}
 {"watch":{"name":"b","ended":0,"failed":0}}
+{"watch":{"name":"c","applied":{"target":"main Tree /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9","entries":12},"ended":0,"failed":0}}
 "#;
 
 #[test]
-fn a_journal_is_written_and_read_as_it_always_was() {
+fn the_format_of_the_journal_is_fixed() {
     let entries = entries();
     let written = String::from_utf8(encode_all("l", entries.iter())).unwrap();
     assert_eq!(written, GOLDEN);
@@ -41,6 +44,32 @@ fn a_journal_is_written_and_read_as_it_always_was() {
     assert_eq!((read.id.as_deref(), read.damaged), (Some("l"), 0));
     assert_eq!(read.entries, entries);
     assert!(parse(b"{\"watch\":{\"name\":\"b\"}}\n{\"forget\":\"b\"}\n").entries.is_empty());
+}
+
+/// A run of version 0.2.0 has one pipe for both streams.
+#[test]
+fn a_run_with_one_pipe_is_still_read() {
+    let old = GOLDEN.replace(",\"errors_pipe\":10", "");
+    let mut expected = entries();
+    for live in expected.values_mut().flat_map(|entry| &mut entry.live) {
+        live.process.errors_pipe = None;
+    }
+    assert_eq!(parse(old.as_bytes()).entries, expected);
+    assert_eq!(String::from_utf8(encode_all("l", expected.iter())).unwrap(), old);
+}
+
+#[test]
+fn the_count_of_entries_is_recorded_for_children_and_trees_alone() {
+    let target = |watch_type| Target {
+        store: StoreName::new("main").unwrap(),
+        key: crate::watch::Key::new("/a").unwrap(),
+        watch_type,
+    };
+    let state = |content| State { seq: Seq(1), version: Version::Revision(7), content };
+    let children = state(Content::Children(["a".into(), "b".into()].into()));
+    assert_eq!(Applied::new(&target(WatchType::Children), &children).entries, Some(2));
+    assert_eq!(Applied::new(&target(WatchType::Tree), &state(Content::Absent)).entries, Some(0));
+    assert_eq!(Applied::new(&target(WatchType::Data), &state(Content::Value("x".into()))).entries, None);
 }
 
 #[test]
@@ -61,7 +90,7 @@ fn targets_have_the_words_of_version_0_1_0() {
 }
 
 #[test]
-fn reasons_and_outcomes_have_one_word_everywhere() {
+fn reasons_and_outcomes_have_the_same_word_in_ledger_and_history() {
     let reasons =
         [Reason::Load, Reason::Change, Reason::Delete, Reason::Retry, Reason::Trigger, Reason::Recovery];
     for (reason, word) in
@@ -97,8 +126,8 @@ fn digests_are_stable_and_tell_contents_apart() {
     }
 }
 
-/// The ledger stores what these rooms write into it: entries, identities, and why a run did not start. Debug output
-/// is nobody's format, and may change with any compiler.
+/// The ledger stores what these rooms write into it: entries, identities, and why a run did not start. The output of
+/// Debug is not a defined format and may change with any compiler.
 #[test]
 fn nothing_on_disk_is_debug_output() {
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

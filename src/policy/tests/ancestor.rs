@@ -1,4 +1,4 @@
-//! The faults of the twitcher of 2010 that were faults of deciding, each with the test that it would fail.
+//! Wrong decisions of the twitcher of 2010, each with a test that it would fail.
 
 use super::fixture::{Story, policy, run, seconds, start};
 use crate::policy::{Effect, Sent, SkipReason};
@@ -6,7 +6,7 @@ use crate::watch::{PolicySpec, Reason, RunMode, Seq, SignalNumber, Verdict};
 
 #[test]
 fn kill_follows_term() {
-    // It forgot that TERM was sent, so that KILL never followed.
+    // It forgot that TERM was sent, so KILL never followed.
     let timeout = Some(seconds(30));
     let mut story = Story::after_load(PolicySpec { timeout, ..policy(RunMode::Discard) });
     drop(story.state(2));
@@ -17,7 +17,7 @@ fn kill_follows_term() {
 
 #[test]
 fn a_discarded_update_is_discarded_once() {
-    // It remembered the discarded update and took it up again at every exit.
+    // It remembered the discarded update and ran it again at every exit.
     let mut story = Story::after_load(policy(RunMode::Discard));
     drop(story.state(2));
     drop(story.slot());
@@ -43,7 +43,7 @@ fn an_update_runs_once() {
 
 #[test]
 fn a_process_that_ended_is_not_signalled() {
-    // It signalled process numbers that were somebody else's by then.
+    // It signalled pids that belonged to other processes by then.
     let notify_signal = Some(SignalNumber(1));
     let timeout = Some(seconds(30));
     let mut story = Story::after_load(PolicySpec { notify_signal, timeout, ..policy(RunMode::Queue) });

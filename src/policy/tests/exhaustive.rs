@@ -1,7 +1,7 @@
-//! Every input sequence, for every run mode and each option that decides, as deep as some seconds allow.
+//! Every input sequence, for every run mode and each option, as deep as a few seconds allow.
 //!
-//! Breadth first, one second at a time; a situation that was met before (in normal form) is not explored
-//! again. Every input is judged, and from every situation the watch must end well.
+//! Breadth first, one second at a time; a situation that was met before (in normal form) is not explored again. Every input
+//! is judged, and from every situation the watch must end well.
 //!
 //! `TWITCHER_POLICY_SITUATIONS=20000 cargo test policy::tests::exhaustive` searches that many situations a scene.
 
@@ -14,7 +14,7 @@ use super::judge::{FleetSeen, Judge, LiveSeen};
 use super::normal::fingerprint;
 use crate::policy::{Adopted, Baseline, Control, Grant, Input, Machine, Pause, RunEnd, Suspension};
 use crate::watch::{
-    OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
+    Guard, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
 };
 
 pub(super) const MODES: [RunMode; 5] = [
@@ -36,6 +36,7 @@ struct Alphabet {
     pauses: bool,
     closing: bool,
     permits: bool,
+    guard: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -44,11 +45,11 @@ struct Scene {
     policy: Arc<PolicySpec>,
     alphabet: Alphabet,
     standing: Suspension,
-    /// The order of the state that an adopted run was given.
+    /// The sequence number of an adopted run's state.
     adopted: Option<u64>,
 }
 
-/// One step of a sequence: the clock goes on without the machine being told, or the machine is told.
+/// One step of a sequence: the clock advances without an input, or there is an input.
 #[derive(Clone)]
 enum Step {
     Tick,
@@ -93,7 +94,7 @@ impl Step {
 struct Situation {
     machine: Machine<Counter>,
     judge: Judge,
-    /// The clock went on since the machine was last told something.
+    /// The clock advanced since the last input.
     ticked: bool,
     path: Vec<Step>,
     begin: Instant,
@@ -107,6 +108,9 @@ impl Situation {
     fn begin(scene: &Scene, now: Instant) -> Self {
         let mut machine = Machine::new(Arc::clone(&scene.policy), Counter::default(), scene.standing);
         let mut judge = Judge::of(Arc::clone(&scene.policy), now);
+        if scene.policy.guard.max_shrink.is_some() {
+            machine.remember_entries(1);
+        }
         judge.paused = scene.standing.paused;
         judge.stopped = scene.standing.stopped;
         let permit = scene.alphabet.permits.then(|| {
@@ -145,16 +149,20 @@ impl Situation {
                 Baseline::Interrupted,
                 Baseline::Pending,
             ][..]
+        } else if alphabet.guard && judge.newest.is_some_and(|newest| newest.held) {
+            &[Baseline::Unknown, Baseline::Applied][..]
         } else {
             &[Baseline::Unknown][..]
         };
-        // More of them wait like these do, and each makes all that follows longer.
+        // More waiting entries behave like these, and lengthen every sequence.
         let baselines = if judge.unfated.len() < 4 { baselines } else { &[] };
         for baseline in baselines {
             let mut tell =
                 |state| steps.push(Step::Tell(Input::State { state, updates: 1, baseline: *baseline }));
             tell(present(next));
-            if alphabet.deletions {
+            // What was applied last, in these scenes, is something.
+            let again = judge.newest.is_some() && *baseline == Baseline::Applied;
+            if alphabet.deletions && !again {
                 tell(absent(next));
             }
         }
@@ -172,6 +180,9 @@ impl Situation {
         }
         if alphabet.triggers {
             steps.push(Step::Tell(Input::Control(Control::Trigger)));
+        }
+        if alphabet.guard {
+            steps.push(Step::Tell(Input::Control(Control::Release)));
         }
         if alphabet.pauses {
             for until in [None, Some(now + seconds(2))] {
@@ -248,7 +259,7 @@ impl Situation {
             if self.judge.asked || self.ticked {
                 return Ok(());
             }
-            // Late: a slot nobody asked for, an end of nothing, a state of before.
+            // Late: a slot that was not requested, the end of an unknown run, an old state.
             let mut machine = self.machine.clone();
             let slot = machine.handle(self.judge.now, Input::Slot);
             let end = RunEnd { run: run(77), verdict: Verdict::Failed };
@@ -301,6 +312,59 @@ fn explore(scene: &Scene, budget: usize) -> Result<Explored, String> {
     Ok(Explored { situations: met.len(), depth, complete: frontier.is_empty() })
 }
 
+/// Scenes with a guard that wants one entry, which every value is and a deletion is not.
+fn guard_scenes(
+    plain: &PolicySpec,
+    retrying: &PolicySpec,
+    settling: &PolicySpec,
+    timed: &PolicySpec,
+    add: &mut impl FnMut(&str, PolicySpec, Alphabet),
+) {
+    let (none, on_delete) = (Alphabet::default(), OnDelete::Run);
+    let held = Alphabet { deletions: true, guard: true, ..none };
+    let guarded = PolicySpec { guard: Guard { min_entries: 1, max_shrink: None }, ..plain.clone() };
+    for run_on_load in [RunOnLoad::Always, RunOnLoad::Never, RunOnLoad::Changed] {
+        for on_delete in [OnDelete::Ignore, OnDelete::Run] {
+            let policy = PolicySpec { run_on_load, on_delete, ..guarded.clone() };
+            let alphabet = Alphabet { baselines: true, ..held };
+            add(&format!("guard, load {run_on_load:?} {on_delete:?}"), policy, alphabet);
+        }
+    }
+    add("guard, triggered", guarded.clone(), Alphabet { triggers: true, ..held });
+    add(
+        "guard, all but time",
+        PolicySpec { on_delete, ..guarded.clone() },
+        Alphabet { triggers: true, pauses: true, closing: true, ..held },
+    );
+    add(
+        "guard of what shrinks",
+        PolicySpec { guard: Guard { min_entries: 0, max_shrink: Some(50) }, ..plain.clone() },
+        Alphabet { triggers: true, pauses: true, ..held },
+    );
+    let guard = guarded.guard;
+    add("guard, retried", PolicySpec { guard, ..retrying.clone() }, Alphabet { losses: true, ..held });
+    add(
+        "guard, stops",
+        PolicySpec { guard, on_failure: OnFailure::Stop, on_delete, ..plain.clone() },
+        Alphabet { pauses: true, ..held },
+    );
+    add(
+        "guard, settle",
+        PolicySpec { guard, splay: seconds(1), on_delete, ..settling.clone() },
+        Alphabet { triggers: true, ..held },
+    );
+    add(
+        "guard, settle, ignored",
+        PolicySpec { guard, ..settling.clone() },
+        Alphabet { pauses: true, ..held },
+    );
+    add(
+        "guard, notify",
+        PolicySpec { guard, on_delete, notify_signal: Some(SignalNumber(1)), ..timed.clone() },
+        held,
+    );
+}
+
 /// One option after the other over a plain policy, each with the inputs that it matters for.
 fn scenes(run_mode: RunMode) -> Vec<Scene> {
     let plain = policy(run_mode);
@@ -308,13 +372,8 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
     let mut scenes = Vec::new();
     let mut add = |name: &str, policy: PolicySpec, alphabet| {
         let name = format!("{run_mode:?}: {name}");
-        scenes.push(Scene {
-            name,
-            policy: Arc::new(policy),
-            alphabet,
-            standing: Suspension::default(),
-            adopted: None,
-        });
+        let (policy, standing) = (Arc::new(policy), Suspension::default());
+        scenes.push(Scene { name, policy, alphabet, standing, adopted: None });
     };
     let deletions = Alphabet { deletions: true, ..none };
     let triggers = Alphabet { triggers: true, ..none };
@@ -341,6 +400,8 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
         PolicySpec { on_delete, ..plain.clone() },
         Alphabet { deletions: true, triggers: true, pauses: true, closing: true, ..none },
     );
+    guard_scenes(&plain, &retrying, &settling, &timed, &mut add);
+    let guard = Guard { min_entries: 1, max_shrink: None };
     add("losses", retrying.clone(), Alphabet { losses: true, deletions: true, ..none });
     add("retries", retrying.clone(), Alphabet { deletions: true, triggers: true, ..none });
     add("retries paused", retrying.clone(), pauses);
@@ -394,9 +455,13 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
     for (seq, run_on_load) in [(1, RunOnLoad::Always), (50, RunOnLoad::Always), (50, RunOnLoad::Never)] {
         let policy = PolicySpec { timeout: Some(seconds(1)), run_on_load, ..retrying.clone() };
         let alphabet = Alphabet { deletions: true, baselines: true, triggers: true, closing: true, ..none };
-        let name = format!("{run_mode:?}: adopts a run of state {seq}, {run_on_load:?}");
-        let (policy, standing, adopted) = (Arc::new(policy), Suspension::default(), Some(seq));
-        scenes.push(Scene { name, policy, alphabet, standing, adopted });
+        let (standing, adopted) = (Suspension::default(), Some(seq));
+        for guard in [Guard::default(), guard] {
+            let name = format!("{run_mode:?}: adopts a run of state {seq}, {run_on_load:?}, {guard:?}");
+            let alphabet = Alphabet { guard: guard.is_on(), ..alphabet };
+            let policy = Arc::new(PolicySpec { guard, ..policy.clone() });
+            scenes.push(Scene { name, policy, alphabet, standing, adopted });
+        }
     }
     scenes
 }

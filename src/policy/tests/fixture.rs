@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::policy::{Baseline, Effect, Entropy, Input, Machine, RunEnd, Suspension};
 use crate::watch::{
-    Content, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Seq, State,
+    Content, Guard, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Seq, State,
     Verdict, Version,
 };
 
@@ -15,7 +15,7 @@ pub(in crate::policy) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Everything off: what starts, starts at once.
+/// Every option off: a start happens at once.
 pub(in crate::policy) fn policy(run_mode: RunMode) -> PolicySpec {
     PolicySpec {
         run_on_load: RunOnLoad::Always,
@@ -33,6 +33,7 @@ pub(in crate::policy) fn policy(run_mode: RunMode) -> PolicySpec {
         retry_delay_max: seconds(60),
         on_failure: OnFailure::Keep,
         success_codes: vec![0],
+        guard: Guard::default(),
     }
 }
 
@@ -69,7 +70,7 @@ pub(in crate::policy) fn absent(seq: u64) -> State {
     State { content: Content::Absent, ..present(seq) }
 }
 
-/// A machine with a clock, for tests that read like a story.
+/// A machine with a clock, for readable tests.
 pub(in crate::policy) struct Story {
     pub(in crate::policy) machine: Machine<Counter>,
     pub(in crate::policy) begin: Instant,
@@ -121,13 +122,13 @@ impl Story {
         self.input(Input::Ended(RunEnd { run: run(number), verdict }))
     }
 
-    /// Time goes on to so many seconds after the begin; the machine is told.
+    /// Advances the time to this many seconds after the begin, with a wake-up.
     pub(in crate::policy) fn at(&mut self, seconds: u64) -> Vec<Effect> {
         self.now = self.begin + Duration::from_secs(seconds);
         self.input(Input::Wakeup)
     }
 
-    /// In so many seconds after the begin it wants to be woken up.
+    /// In how many seconds after the begin it wants to be woken up.
     pub(in crate::policy) fn wakes(&self) -> Option<u64> {
         self.machine.poll_timeout().map(|at| at.duration_since(self.begin).as_secs())
     }
@@ -154,7 +155,7 @@ pub(in crate::policy) fn applied(number: u32, seq: u64) -> Effect {
 
 #[test]
 fn a_machine_is_small() {
-    // Ten thousand of them are to leave room in 40 MB for everything else.
+    // Ten thousand of them should leave room in 40 MB for everything else.
     let size = size_of::<Machine<Counter>>();
     assert!(size <= 640, "{size}");
 }

@@ -10,7 +10,7 @@ fn skip(seq: u64, why: SkipReason) -> Effect {
     Effect::Skip { seq: Seq(seq), why }
 }
 
-/// What a first state comes to: the reason that it is started for, or why it is skipped.
+/// The result for a first state: the reason of its start, or of its skip.
 fn judged(
     run_on_load: RunOnLoad,
     on_delete: OnDelete,

@@ -1,6 +1,6 @@
-//! Which situations are the same but for the time of day, the names of runs and the count of states.
+//! Normal form: situations that differ only in the time of day, the names of runs and the count of states are equal.
 //!
-//! Two situations with the same normal form have the same future, so that only one need be explored.
+//! Two situations with the same normal form have the same future, so only one must be explored.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +18,7 @@ use crate::policy::runs::LiveRun;
 use crate::policy::waiting::Wait;
 use crate::watch::{PermitId, RunId, Seq, State};
 
-/// More updates than that are alike.
+/// Higher numbers of updates are treated as equal.
 const MANY: u64 = 3;
 
 struct Frame {
@@ -38,6 +38,7 @@ impl Frame {
         orders.extend(judge.last_start.map(|(seq, _)| seq));
         orders.extend(judge.last_applied);
         orders.extend(judge.lapse.and_then(|lapse| lapse.seq));
+        orders.extend(judge.released.map(|released| released.seq));
         orders.extend(machine.waiting.iter().map(|entry| entry.state.seq.0));
         orders.extend(machine.history.applied.map(|(seq, _)| seq.0));
         let fleet = judge.fleet.as_ref();
@@ -56,12 +57,12 @@ impl Frame {
         self.orders.get(&seq).copied().unwrap_or(0)
     }
 
-    /// A moment to come, relative to now; moments gone by are alike.
+    /// A future time, relative to now; all past times are equal.
     fn ahead(&self, at: Instant) -> Instant {
         self.anchor + at.saturating_duration_since(self.now)
     }
 
-    /// A moment gone by; those longer ago than `horizon` are alike.
+    /// A past time; all that are longer ago than `horizon` are equal.
     fn ago(&self, at: Instant, horizon: Duration) -> Instant {
         self.anchor + self.now.saturating_duration_since(at).min(horizon)
     }
@@ -89,7 +90,7 @@ impl Frame {
         LiveRun {
             run: self.runs[&live.run].clone(),
             seq: live.seq.map(|seq| Seq(self.seq(seq.0))),
-            // A version counts only until it is recognised.
+            // A version matters only until it is recognised.
             version: live.version.filter(|_| live.seq.is_none()),
             coalesced: live.coalesced.min(MANY),
             started: self.anchor,
@@ -199,6 +200,10 @@ impl Frame {
         }
         normal.close = judge.close.map(|close| self.ahead(close));
         normal.fleet = judge.fleet.as_ref().map(|fleet| self.fleet(fleet));
+        if let Some(released) = &mut normal.released {
+            released.seq = self.seq(released.seq);
+            released.updates = released.updates.min(MANY);
+        }
         if let Some(lapse) = &mut normal.lapse {
             lapse.seq = lapse.seq.map(|seq| self.seq(seq));
             lapse.at = self.ago(lapse.at, policy.retry_delay_max);
@@ -217,7 +222,7 @@ impl Frame {
     }
 }
 
-/// Hashes the normal form of a situation. `anchor` is one moment for all that are to be compared.
+/// Hashes the normal form of a situation. `anchor` must be the same for all situations that are compared.
 pub(super) fn fingerprint(machine: &Machine<Counter>, judge: &Judge, anchor: Instant) -> u64 {
     let frame = Frame::of(machine, judge, judge.now, anchor);
     let mut hasher = DefaultHasher::new();

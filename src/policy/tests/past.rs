@@ -1,4 +1,4 @@
-//! Every past that a first state can have: its baseline, and what the machine makes of it.
+//! Every possible past of a first state: its baseline, and the machine's decision.
 
 use super::fixture::{Story, absent, policy, present};
 use crate::ledger::{Applied, Entry, Paused, described};
@@ -16,7 +16,7 @@ fn target(key: &str) -> Target {
     }
 }
 
-/// One past in words: for each source, every case that can make a difference.
+/// One past: for each source, every case that can make a difference.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     first_absent: bool,
@@ -89,7 +89,7 @@ impl Case {
         if self.first_absent { absent(1) } else { present(1) }
     }
 
-    /// What was there before the first state; never the same.
+    /// The state before the first one; never the same.
     fn older(self) -> State {
         let older = if self.first_absent { present(0) } else { absent(0) };
         assert!(!is_same(older.as_seen(), self.first().as_seen()));
@@ -133,7 +133,7 @@ impl Case {
         Past { ledger: &ledger, predecessor, fault: self.fault }.baseline(&own, &self.first())
     }
 
-    /// The predecessor watched the same and did not deal with the first state.
+    /// The predecessor watched the same target and did not apply the first state.
     fn is_left(self) -> bool {
         self.predecessor
             .is_some_and(|left| !left.elsewhere && (left.unserved || left.newest == Some(Whose::Older)))
@@ -151,7 +151,7 @@ impl Case {
         self.stopped || self.paused.is_some_and(|settled| settled != Settled::First)
     }
 
-    /// The rules of the contract, each by itself.
+    /// The specified rules, independently.
     fn expected(self) -> Baseline {
         let applied_before = self.applied.is_some_and(|whose| whose != Whose::Elsewhere);
         if self.is_left() {
@@ -187,7 +187,7 @@ fn runs(case: Case, run_on_load: RunOnLoad, on_delete: OnDelete) -> bool {
     }
 }
 
-/// What promises P2 and P3 say of a first state, whatever else is known.
+/// What promises P2 and P3 require of a first state, whatever else is known.
 #[test]
 fn a_state_that_is_owed_runs_under_every_policy_and_an_applied_one_never_twice() {
     for case in Case::all() {

@@ -9,15 +9,17 @@ use super::exhaustive::MODES;
 use super::fixture::{Counter, absent, policy, present, run};
 use super::judge::Judge;
 use crate::policy::{Baseline, Control, Input, Machine, RunEnd, Suspension};
-use crate::watch::{OnDelete, OnFailure, PolicySpec, Retries, RunMode, RunOnLoad, SignalNumber, Verdict};
+use crate::watch::{
+    Guard, OnDelete, OnFailure, PolicySpec, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
+};
 
-/// Something that happens, chosen before it is known what can.
+/// An event, chosen before it is known what is possible.
 #[derive(Debug, Clone)]
 enum Event {
-    /// So many updates, seen as one state; `true`: the key is gone.
+    /// This many updates, seen as one state; `true`: the key is deleted.
     State(u64, bool),
     Slot,
-    /// One of the live runs, counted round.
+    /// One of the live runs, by index modulo their number.
     End(usize, Verdict),
     Clock(u64),
     WakeOnTime,
@@ -41,6 +43,7 @@ fn events() -> impl Strategy<Value = Event> {
         2 => Just(Event::Control(Control::Pause { until: None })),
         2 => (0..9_000_u64).prop_map(Event::PauseFor),
         4 => Just(Event::Control(Control::Resume)),
+        2 => Just(Event::Control(Control::Release)),
         1 => Just(Event::Stranger),
     ]
 }
@@ -70,6 +73,7 @@ prop_compose! {
         settle_max in waits(9_000),
         splay in waits(3_000),
         min_interval in waits(6_000),
+        min_entries in 0..2_u64,
         retry_delay in (1..2_000_u64).prop_map(Duration::from_millis),
     ) -> PolicySpec {
         let notify_signal = notify.then_some(SignalNumber(1));
@@ -77,6 +81,7 @@ prop_compose! {
         PolicySpec {
             run_on_load, on_delete, notify_signal, timeout, kill_after, settle, settle_max, splay, min_interval,
             retries, retry_delay, retry_delay_max, on_failure,
+            guard: Guard { min_entries, max_shrink: None },
             ..policy(run_mode)
         }
     }
@@ -160,7 +165,7 @@ proptest! {
 
 #[test]
 fn the_same_inputs_have_the_same_effects() {
-    // No hidden state: two machines told the same say the same, and a copy goes on like its original.
+    // No hidden state: two machines with the same inputs behave the same, and so does a copy.
     let told = |machine: &mut Machine<Counter>, now: Instant| {
         let mut effects = Vec::new();
         for seq in 1..20_u64 {

@@ -10,40 +10,45 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::content::{NOTHING, read_file, value_version};
+use super::content::{NOTHING, read_file, size, value_version};
 use super::engine::is_key;
 use super::place::{KeyPath, join, key_name};
 use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look, refused};
 use super::root_of;
 use super::target::open_root;
 use super::threads::Threads;
-use super::tree::{MOST_ENTRIES, too_many_entries};
 use super::write::{Locked, admit, admit_root, delete, lock, put, require};
 use crate::store::access::{Change, Condition, Entry, Listing, Reached};
 use crate::store::error::time;
-use crate::store::{StoreError, StoreSpec};
+use crate::store::{StoreError, StoreSpec, TreeLimits};
 use crate::watch::{Key, Spelling, Version};
 
-/// Requests at once; more wait, and those that the system holds for ever cost no more threads than this.
+/// Requests at once; further requests wait. Requests that the kernel never finishes occupy at most this many threads.
 const AT_ONCE: usize = 4;
 
-/// What a thread needs to say that the time is over.
+/// Tells a thread when its time is over.
 const SAYING_SO: Duration = Duration::from_millis(500);
 
-/// A directory to read and write. Nothing is held open; each request is answered within the time limit, and waits
-/// as long for the lock that writers share.
+/// A directory for reading and writing. No descriptor stays open; each request is answered within the time limit, which
+/// also limits the wait for the writers' lock.
 #[derive(Debug, Clone)]
 pub struct Access {
     root: PathBuf,
     limit: Duration,
+    tree_limits: TreeLimits,
     threads: Threads,
 }
 
 impl Access {
-    /// Accepts a `dir` store. Its root may be missing: then there are no keys, and a write makes it.
+    /// Accepts a `dir` store. Its root may be missing: then there are no keys, and a write creates it.
     #[expect(clippy::unused_async, reason = "every kind of store is opened in the same way")]
     pub async fn open(spec: &StoreSpec, limit: Duration) -> Result<Self, StoreError> {
-        Ok(Self { root: root_of(spec)?, limit, threads: Threads::new(AT_ONCE) })
+        Ok(Self {
+            root: root_of(spec)?,
+            limit,
+            tree_limits: spec.tree_limits,
+            threads: Threads::new(AT_ONCE),
+        })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -52,7 +57,7 @@ impl Access {
     ) -> Result<T, StoreError> {
         let (root, deadline) = (self.root.clone(), Instant::now() + self.limit);
         let answer = self.threads.run(&self.root, self.limit, move || work(&root, deadline));
-        // The lock is waited for as long, and says so by itself.
+        // The wait for the lock has the same limit and its own error.
         match timeout(self.limit + SAYING_SO, answer).await {
             Ok(answer) => answer?,
             Err(_) => Err(StoreError::Unavailable {
@@ -65,7 +70,7 @@ impl Access {
         }
     }
 
-    /// Does a write under the lock that writers share. What is late once that is held may have been done.
+    /// Does a write under the writers' lock. A timeout while the lock is held means that the write may have been done.
     async fn locked<T: Send + 'static>(
         &self,
         write: impl FnOnce(&Locked) -> Result<T, StoreError> + Send + 'static,
@@ -81,12 +86,12 @@ impl Access {
         if begun.load(Ordering::Relaxed) { written.map_err(StoreError::after_sending) } else { written }
     }
 
-    /// Whether the root is a directory, or one that a write makes.
+    /// Whether the root is a directory, or can be created by a write.
     pub async fn has_root(&self, writing: bool) -> Result<(), StoreError> {
         self.blocking(move |root, _| admit_root(root, writing)).await
     }
 
-    /// Many keys, one after the other.
+    /// Reads many keys, one after the other.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
         let places = keys.iter().map(KeyPath::of).collect::<Result<Vec<_>, _>>()?;
         self.blocking(move |root, _| {
@@ -96,7 +101,7 @@ impl Access {
         .await
     }
 
-    /// One key; `None` where it does not exist.
+    /// Reads one key; `None` if it does not exist.
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         let place = KeyPath::of(key)?;
         self.blocking(move |root, _| match open_root(root)? {
@@ -106,19 +111,19 @@ impl Access {
         .await
     }
 
-    /// Sets a value, making the directories above it.
+    /// Sets a value, creating the directories above it.
     pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
         let key = key.clone();
         self.locked(move |lock| put(lock, &key, &value, condition)).await
     }
 
-    /// Deletes a file or an empty directory; whether it was there.
+    /// Deletes a file or an empty directory; returns whether it existed.
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         let key = key.clone();
         self.locked(move |lock| delete(lock, &key, condition)).await
     }
 
-    /// The names directly below a key, sorted; `None` where it does not exist, none below a file.
+    /// The names directly below a key, sorted; `None` if it does not exist, empty for a file.
     pub async fn children(&self, key: &Key) -> Result<Option<Vec<String>>, StoreError> {
         let place = KeyPath::of(key)?;
         self.blocking(move |root, _| {
@@ -126,7 +131,7 @@ impl Access {
             let directory = match look(&root, place.steps())? {
                 Found::Directory(directory) => directory,
                 Found::File(_) => return Ok(Some(Vec::new())),
-                // A device or the like is no key.
+                // A device or the like is not a key.
                 Found::Missing | Found::Special(_) => return Ok(None),
             };
             let mut names = Vec::new();
@@ -141,25 +146,25 @@ impl Access {
         .await
     }
 
-    /// A key and all below it, read one after the other.
+    /// Reads a key and everything below it, one entry after the other.
     pub async fn tree(&self, key: &Key) -> Result<Listing, StoreError> {
-        let place = KeyPath::of(key)?;
+        let (place, limits) = (KeyPath::of(key)?, self.tree_limits);
         self.blocking(move |root, _| match open_root(root)? {
-            Some(root) => gather(look(&root, place.steps())?),
+            Some(root) => Gathering::new(limits).gather(look(&root, place.steps())?),
             None => Ok(Listing::default()),
         })
         .await
     }
 
-    /// Makes one write while requirements hold, under one lock. A directory has no transactions: more than one write is
-    /// refused. A tenure changes nothing, because a directory has one member, whose keys stay.
+    /// Makes one write under one lock while requirements hold. A directory has no transactions: more than one write is
+    /// refused. A tenure has no effect, because a directory has a single member, whose keys stay.
     pub async fn transact(&self, changes: &[Change]) -> Result<Vec<Version>, StoreError> {
         let (required, writes): (Vec<Change>, Vec<Change>) =
             changes.iter().cloned().partition(|change| matches!(change, Change::Require { .. }));
         if writes.len() > 1 {
             return Err(StoreError::Refused {
                 what: format!("make {} changes in one transaction", changes.len()),
-                why: "a directory has no transactions: one of them writes one key".to_owned(),
+                why: "a directory has no transactions: only one key can be written at once".to_owned(),
             });
         }
         self.locked(move |lock| {
@@ -179,8 +184,8 @@ impl Access {
         .await
     }
 
-    /// Writes in order under one lock, telling before and after each how many there are. A directory has no
-    /// transactions: an error leaves what was done before it, but what a directory cannot hold is found before.
+    /// Writes in order under one lock and reports progress before and after each write. A directory has no transactions: an
+    /// error leaves the earlier writes in place, but changes that a directory cannot hold are refused before the first one.
     pub async fn apply(
         &self,
         changes: &[Change],
@@ -211,7 +216,7 @@ impl Access {
     }
 }
 
-/// What a walk found, as a key.
+/// A result of a walk, as an entry.
 fn entry(found: Found) -> Result<Option<Entry>, StoreError> {
     let spelling = Spelling::Slashed;
     match found {
@@ -240,7 +245,7 @@ fn told(metadata: &Metadata) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A directory that is still to be read: where it is, who it is, and the directories above it, to notice a circle.
+/// A directory that is still to be read: its path and identity, and its ancestors, to detect a circle.
 struct Ahead {
     at: String,
     path: PathBuf,
@@ -255,71 +260,79 @@ struct Above {
 }
 
 impl Above {
-    /// Whether a directory is this or one above it: a symbolic link that leads back up.
+    /// Whether a directory is this one or an ancestor: a symbolic link that leads back up.
     fn is_circle(above: Option<&Arc<Self>>, identity: Identity) -> bool {
         let above = std::iter::successors(above, |at| at.above.as_ref());
         above.into_iter().any(|at| at.identity == identity)
     }
 }
 
-/// Reads a tree from what its key stands for. A list and no recursion: the depth is the store's.
-fn gather(found: Found) -> Result<Listing, StoreError> {
-    let mut listing = Listing::default();
-    let mut ahead = Vec::new();
-    add("", found, None, &mut listing, &mut ahead)?;
-    while let Some(next) = ahead.pop() {
-        if let Err(error) = gather_directory(&next, &mut listing, &mut ahead) {
-            left_out(&next.at, error, &mut listing)?;
-        }
-    }
-    Ok(listing)
+/// A tree that is being read.
+struct Gathering {
+    limits: TreeLimits,
+    listing: Listing,
+    /// Bytes of the values in the listing.
+    bytes: u64,
+    /// Directories that are still to be read. A list and no recursion: their depth is the store's.
+    ahead: Vec<Ahead>,
 }
 
-fn gather_directory(next: &Ahead, listing: &mut Listing, ahead: &mut Vec<Ahead>) -> Result<(), ResolveError> {
-    let Some(directory) = FoundDirectory::again(&next.path, next.identity)? else { return Ok(()) };
-    let above = Some(Arc::new(Above { identity: next.identity, above: next.above.clone() }));
-    for (name, _) in directory.list()? {
-        let Some(key) = key_name(&name) else { continue };
-        let at = join(&next.at, key);
-        if listing.entries.len() >= MOST_ENTRIES {
-            return Err(ResolveError::Failed(too_many_entries()));
-        }
-        let added = look(&directory, [name.as_os_str()])
-            .and_then(|found| add(&at, found, above.clone(), listing, ahead));
-        if let Err(error) = added {
-            left_out(&at, error, listing).map_err(ResolveError::Failed)?;
-        }
+impl Gathering {
+    fn new(limits: TreeLimits) -> Self {
+        Self { limits, listing: Listing::default(), bytes: 0, ahead: Vec::new() }
     }
-    Ok(())
-}
 
-fn add(
-    at: &str,
-    found: Found,
-    above: Option<Arc<Above>>,
-    listing: &mut Listing,
-    ahead: &mut Vec<Ahead>,
-) -> Result<(), ResolveError> {
-    if let Found::Directory(directory) = &found {
-        let (path, identity) = (directory.path.clone(), directory.identity()?);
-        if !Above::is_circle(above.as_ref(), identity) {
-            ahead.push(Ahead { at: at.to_owned(), path, identity, above });
+    /// Reads a tree from what its key stands for.
+    fn gather(mut self, found: Found) -> Result<Listing, StoreError> {
+        self.add("", found, None)?;
+        while let Some(next) = self.ahead.pop() {
+            let read = self.directory(&next);
+            self.or_left_out(&next.at, read)?;
         }
+        Ok(self.listing)
     }
-    if let Some(entry) = entry(found).map_err(ResolveError::Failed)? {
-        listing.entries.insert(at.to_owned(), Entry { metadata: Vec::new(), ..entry });
-    }
-    Ok(())
-}
 
-/// What stands in the way of one entry costs that entry, as in a watch of the tree.
-fn left_out(at: &str, error: ResolveError, listing: &mut Listing) -> Result<(), StoreError> {
-    match error {
-        ResolveError::Blocked(error) if !at.is_empty() => {
-            listing.unreadable.push(error.to_string());
-            Ok(())
+    fn directory(&mut self, next: &Ahead) -> Result<(), ResolveError> {
+        let Some(directory) = FoundDirectory::again(&next.path, next.identity)? else { return Ok(()) };
+        let above = Some(Arc::new(Above { identity: next.identity, above: next.above.clone() }));
+        for (name, _) in directory.list()? {
+            let Some(key) = key_name(&name) else { continue };
+            let at = join(&next.at, key);
+            let added = look(&directory, [name.as_os_str()]);
+            let added = added.and_then(|found| self.add(&at, found, above.clone()));
+            self.or_left_out(&at, added).map_err(ResolveError::Failed)?;
         }
-        ResolveError::Blocked(error) | ResolveError::Failed(error) => Err(error),
+        Ok(())
+    }
+
+    fn add(&mut self, at: &str, found: Found, above: Option<Arc<Above>>) -> Result<(), ResolveError> {
+        if let Found::Directory(directory) = &found {
+            let (path, identity) = (directory.path.clone(), directory.identity()?);
+            if !Above::is_circle(above.as_ref(), identity) {
+                self.ahead.push(Ahead { at: at.to_owned(), path, identity, above });
+            }
+        }
+        if let Found::File(file) = &found {
+            self.bytes = self.bytes.saturating_add(size(file).map_err(ResolveError::Failed)?);
+        }
+        // Before a byte of it is read.
+        self.limits.admit(self.bytes, self.listing.entries.len() + 1).map_err(ResolveError::Failed)?;
+        if let Some(entry) = entry(found).map_err(ResolveError::Failed)? {
+            self.listing.entries.insert(at.to_owned(), Entry { metadata: Vec::new(), ..entry });
+        }
+        Ok(())
+    }
+
+    /// What stands in the way of one entry costs that entry, as in a watch of the tree.
+    fn or_left_out(&mut self, at: &str, read: Result<(), ResolveError>) -> Result<(), StoreError> {
+        match read {
+            Ok(()) => Ok(()),
+            Err(ResolveError::Blocked(error)) if !at.is_empty() => {
+                self.listing.unreadable.push(error.to_string());
+                Ok(())
+            }
+            Err(ResolveError::Blocked(error) | ResolveError::Failed(error)) => Err(error),
+        }
     }
 }
 
@@ -328,9 +341,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_directory_that_hangs_is_an_error_in_time_and_its_threads_are_few() {
+    async fn a_hanging_directory_is_an_error_within_the_limit_and_holds_few_threads() {
         let threads = Threads::new(1);
-        let access = Access { root: "/nowhere".into(), limit: Duration::from_secs(5), threads };
+        let access = Access {
+            root: "/nowhere".into(),
+            limit: Duration::from_secs(5),
+            tree_limits: TreeLimits::default(),
+            threads,
+        };
         let (release, held) = std::sync::mpsc::channel::<()>();
         let hung = access.blocking(move |_, _| Ok(held.recv().is_ok())).await.unwrap_err();
         assert!(hung.to_string().contains("no answer within 5 s;"), "{hung}");

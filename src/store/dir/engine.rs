@@ -1,7 +1,7 @@
-//! Looks, and looks again at what was touched: the blocking half of a session.
+//! Reads targets, and reads them again when they change: the blocking half of a session.
 //!
-//! The order that leaves no gap: watch a directory, then read it; read, then take the events that came
-//! meanwhile, and report only what none of them touched.
+//! The order that leaves no gap: watch a directory, then read it; after reading, take the events that arrived meanwhile,
+//! and report only targets that none of them touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -17,24 +17,25 @@ use super::place::{KeyPath, key_name};
 use super::resolve::{Found, FoundDirectory, Kind, ResolveError, names_of, resolve};
 use super::threads::Pulse;
 use super::tree::Tree;
-use crate::store::StoreError;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, TargetId};
+use crate::store::{StoreError, TreeLimits};
 use crate::watch::{Content, Detail, Version, WatchType};
 
-/// Targets that are looked at between two looks at the event queue.
+/// Targets read between two checks of the event queue.
 const AT_ONCE: usize = 256;
 
-/// How often a reading that was touched while it was made is made again, before it is reported all the same:
-/// a file that is written without pause must not be silent for ever.
+/// How often a reading that changed while it was made is repeated, before it is reported anyway: a file that is written
+/// continuously must not be silent forever.
 const MOST_LOOKS: u8 = 8;
 
-/// Rounds before commands are looked at again.
+/// Rounds before commands are checked again.
 const MOST_ROUNDS: u32 = 64;
 
-/// All targets of a session, and what they depend on.
+/// All targets of a session, and their dependences.
 #[derive(Debug)]
 pub(super) struct Engine {
     root: PathBuf,
+    limits: TreeLimits,
     interests: Interests,
     targets: BTreeMap<TargetId, Watched>,
     touched: Touched,
@@ -48,40 +49,40 @@ struct Watched {
     shape: Shape,
     /// The version last reported.
     reported: Option<Version>,
-    /// A report is owed, whether or not anything changed.
+    /// A report is due, whether or not anything changed.
     owed: bool,
 }
 
 #[derive(Debug)]
 enum Shape {
-    /// A value or a list of names, always read whole.
+    /// A value or a list of names, always read as a whole.
     Whole(Vec<Hold>),
-    /// A tree, read again in parts.
+    /// A tree, whose changed parts are read again.
     Tree(Box<Tree>),
 }
 
-/// How a step ended.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Everything is reported; wait for an event or a command.
     Quiet,
-    /// There is more to look at.
+    /// There is more to read.
     Busy,
-    /// Nobody listens any more.
+    /// The receiver of reports is gone.
     Unheard,
 }
 
 impl Engine {
-    pub(super) fn new(root: PathBuf, interests: Interests, pulse: Pulse) -> Self {
-        Self { root, interests, targets: BTreeMap::new(), touched: Touched::default(), pulse }
+    pub(super) fn new(root: PathBuf, limits: TreeLimits, interests: Interests, pulse: Pulse) -> Self {
+        Self { root, limits, interests, targets: BTreeMap::new(), touched: Touched::default(), pulse }
     }
 
-    /// When the next step is due although nothing happens.
+    /// When the next step is due without an event.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.interests.next_look()
     }
 
-    /// Does what is asked, and reports what changed.
+    /// Carries out commands, and reports changes.
     pub(super) fn step(
         &mut self,
         commands: Vec<Command>,
@@ -108,7 +109,7 @@ impl Engine {
                 let looked = looks.entry(id).or_default();
                 *looked += 1;
                 if self.touched.places.contains_key(&id) && *looked < MOST_LOOKS {
-                    // Read while it changed: perhaps half of each. The next round reads it again.
+                    // It changed while it was read, so the result may mix old and new. The next round reads it again.
                     continue;
                 }
                 *looked = 0;
@@ -148,9 +149,12 @@ impl Engine {
                         Ok(place) => {
                             let shape = match arm.watch_type {
                                 WatchType::Data | WatchType::Children => Shape::Whole(Vec::new()),
-                                WatchType::Tree => {
-                                    Shape::Tree(Box::new(Tree::new(id, arm.detail, self.pulse.clone())))
-                                }
+                                WatchType::Tree => Shape::Tree(Box::new(Tree::new(
+                                    id,
+                                    arm.detail,
+                                    self.limits,
+                                    self.pulse.clone(),
+                                ))),
                             };
                             let watched = Watched { arm, place, shape, reported: None, owed: true };
                             self.targets.insert(id, watched);
@@ -207,14 +211,14 @@ impl Engine {
         }
     }
 
-    /// Reads a target, or the touched parts of it; `None` where it is not armed any more.
+    /// Reads a target, or its touched parts; `None` if it is no longer armed.
     fn look(&mut self, id: TargetId, places: &BTreeSet<Arc<str>>) -> Option<Result<Reading, StoreError>> {
         self.pulse.beat();
         let watched = self.targets.get_mut(&id)?;
         let seen = match &mut watched.shape {
             Shape::Whole(holds) => {
-                // The new dependences are taken before the old are given back, so that a directory both
-                // have in common stays watched without a gap.
+                // Take the new dependences before releasing the old ones, so that a directory common to both stays watched without a
+                // gap.
                 let old = std::mem::take(holds);
                 let found = find(&mut self.interests, &self.root, &whole(id), holds, &watched.place);
                 let seen = found.and_then(|found| match watched.arm.watch_type {
@@ -223,13 +227,16 @@ impl Engine {
                         children(&mut self.interests, &whole(id), holds, found)
                     }
                 });
-                let old = old.into_iter().filter(|hold| !holds.contains(hold)).collect();
+                // Thousands of links may lead through the same directories.
+                holds.sort_unstable();
+                holds.dedup();
+                let old = old.into_iter().filter(|hold| holds.binary_search(hold).is_err()).collect();
                 self.interests.release(&whole(id), old);
                 seen
             }
             Shape::Tree(tree) => {
                 let done = if places.contains("") {
-                    // Given back first: the walk takes some of the same dependences anew.
+                    // Release them first: the walk takes some of the same dependences again.
                     tree.release(&mut self.interests);
                     let mut holds = Vec::new();
                     let found = find(&mut self.interests, &self.root, &whole(id), &mut holds, &watched.place);
@@ -244,7 +251,7 @@ impl Engine {
     }
 }
 
-/// Nobody receives reports any more.
+/// The receiver of reports is gone.
 #[derive(Debug)]
 struct Unheard;
 
@@ -334,7 +341,7 @@ fn children(
     Ok((names_version(names.iter().map(|name| &**name)), Content::Children(names.into())))
 }
 
-/// Whether a name stands for a key: a file, a directory, or a link that leads to one.
+/// Whether a name is a key: a file, a directory, or a link to one.
 pub(super) fn is_key(
     directory: &FoundDirectory,
     name: &OsStr,
@@ -346,7 +353,7 @@ pub(super) fn is_key(
         Kind::Special => Ok(false),
         Kind::Link => match resolve(directory, [name], before) {
             Ok(Found::File(_) | Found::Directory(_)) => Ok(true),
-            // A circle, or what may not be read, has no value that could be asked for.
+            // A circle of links, or an entry without permission, has no value.
             Ok(Found::Missing | Found::Special(_)) | Err(ResolveError::Blocked(_)) => Ok(false),
             Err(error @ ResolveError::Failed(_)) => Err(error),
         },

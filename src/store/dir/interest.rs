@@ -1,8 +1,8 @@
-//! Who depends on which directory: one inotify watch a directory, however many targets look into it.
+//! Tracks which targets depend on which directory: one inotify watch for each directory, however many targets use it.
 //!
-//! Watches are known by descriptor and not by path: a directory that is removed and made again at the same
-//! path, or that is reached by two paths, is then never taken for another. What an event means for a target is
-//! decided in `engine`.
+//! Watches are identified by descriptor and not by path, so that a directory that is removed and created again at the
+//! same path, or that two paths lead to, is never confused with another. `engine` decides what an event means for a
+//! target.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -21,44 +21,43 @@ use super::unfinished::{Stamp, Unfinished};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
 
-/// A place in a target that is looked at again when what it depends on changes: `""` is all of it, `a/b` an
-/// entry of a tree.
+/// The part of a target that is read again when its dependence changes: `""` is all of it, `a/b` an entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Dependent {
     pub(super) target: TargetId,
     pub(super) at: Arc<str>,
 }
 
-/// What of a directory somebody depends on.
+/// Which part of a directory a target depends on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
-    /// One name in it: what it is and what it holds.
+    /// One name in it: its type and content.
     Name(OsString),
     /// Which keys are in it.
     Keys,
-    /// Which keys are in it and what they hold; a change of one touches that entry of the tree.
+    /// Which keys are in it and their content; a change of one touches that entry of the tree.
     Entries,
 }
 
-/// What a walk may leave unwatched.
+/// Which directories a walk may leave unwatched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// Directories above the store that may be passed but not read: as common as `/root`, and hardly
-    /// ever renamed. The regular verification covers them.
+    /// Directories above the store that may be traversed but not read, such as `/root`: they are hardly ever renamed, and
+    /// periodic verification covers them.
     Tolerated,
-    /// Nothing: a change would be missed.
+    /// None: a change would be missed.
     Refused,
 }
 
-/// A dependence that has to be given back.
+/// A dependence that must be released.
 pub(super) type Hold = (WatchDescriptor, Scope);
 
-/// What has to be looked at again.
+/// The parts that must be read again.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
     /// Everything: events were lost.
     pub(super) all: bool,
-    /// Places by target.
+    /// Parts by target.
     pub(super) places: BTreeMap<TargetId, BTreeSet<Arc<str>>>,
 }
 
@@ -85,14 +84,14 @@ struct Directory {
 pub(super) struct Interests {
     inotify: Inotify,
     directories: BTreeMap<WatchDescriptor, Directory>,
-    /// Watches made since the last [`drain`](Self::drain). A path stands for the same directory at least until
-    /// the event that says otherwise is taken from the queue.
+    /// Watches added since the last [`drain`](Self::drain). A path refers to the same directory at least until the event that
+    /// says otherwise is taken from the queue.
     fresh: BTreeMap<PathBuf, WatchDescriptor>,
     unfinished: Unfinished<(WatchDescriptor, OsString)>,
 }
 
 impl Interests {
-    /// Opens an inotify instance. The error says what to raise where the system's limit is reached.
+    /// Opens an inotify instance. The error names the limit to raise.
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(|errno| {
             StoreError::Unavailable {
@@ -142,8 +141,8 @@ impl Interests {
         Ok(descriptor)
     }
 
-    /// Makes `dependent` depend on `scope` of a directory, from now on: what is read after this and changes
-    /// later is told. `Ok(false)`: the directory is gone.
+    /// Makes `dependent` depend on `scope` of a directory from now on: a change of anything read after this call produces an
+    /// event. `Ok(false)`: the directory is gone.
     pub(super) fn depend(
         &mut self,
         path: &Path,
@@ -189,7 +188,7 @@ impl Interests {
         }
     }
 
-    /// Gives dependences back; a directory that nobody depends on is no longer watched.
+    /// Releases dependences; a directory without dependents is no longer watched.
     pub(super) fn release(&mut self, dependent: &Dependent, holds: Vec<Hold>) {
         for (descriptor, scope) in holds {
             let Some(directory) = self.directories.get_mut(&descriptor) else { continue };
@@ -208,7 +207,7 @@ impl Interests {
         }
     }
 
-    /// Takes all events there are, and looks at the files that were not finished.
+    /// Takes all queued events, and checks unfinished files.
     pub(super) fn drain(&mut self, now: Instant, touched: &mut Touched) -> Result<(), Errno> {
         self.fresh.clear();
         loop {
@@ -229,7 +228,7 @@ impl Interests {
         Ok(())
     }
 
-    /// When a file that was not finished has to be looked at again.
+    /// When an unfinished file must be checked again.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.unfinished.next_look()
     }
@@ -240,7 +239,7 @@ impl Interests {
             return;
         }
         if event.mask.contains(AddWatchFlags::IN_IGNORED) {
-            // The watch is gone with its directory; descriptors are not used twice.
+            // The watch is gone with its directory; descriptors are not reused.
             if let Some(directory) = self.directories.remove(&event.wd) {
                 touched.add_all(directory.dependents.values().flatten());
             }
@@ -256,7 +255,7 @@ impl Interests {
                 }
             }
             Some(name) => {
-                // A file that was just created is read when its writer closes it, and not half written.
+                // A newly created file is read when its writer closes it, not half written.
                 let created = event.mask.contains(AddWatchFlags::IN_CREATE);
                 let place = (event.wd, name.clone());
                 if created && let Some(stamp) = directory.being_written(name) {
@@ -282,11 +281,11 @@ impl Directory {
         if comes_or_goes {
             self.listed(name, touched);
         }
-        // What a directory's own attributes are is of no interest to the tree that holds it.
+        // The attributes of a directory itself do not matter to the tree that contains it.
         self.changed(name, comes_or_goes || !mask.contains(AddWatchFlags::IN_ISDIR), touched);
     }
 
-    /// A name came or went.
+    /// A name was created or removed.
     fn listed(&self, name: &OsStr, touched: &mut Touched) {
         if key_name(name).is_some()
             && let Some(dependents) = self.dependents.get(&Scope::Keys)
@@ -295,7 +294,7 @@ impl Directory {
         }
     }
 
-    /// What a name stands for is, or holds, something else.
+    /// A name's type or content changed.
     fn changed(&self, name: &OsStr, for_trees: bool, touched: &mut Touched) {
         if let Some(dependents) = self.dependents.get(&Scope::Name(name.to_owned())) {
             touched.add_all(dependents);
@@ -307,8 +306,8 @@ impl Directory {
         }
     }
 
-    /// Whether a name is a file that somebody may have opened to write, and how it looks: everything but a symbolic
-    /// link, and a second hard link of a finished file.
+    /// Whether a name may be a file that is open for writing, and its state: anything but a symbolic link, or a second hard
+    /// link of a finished file.
     fn being_written(&self, name: &OsStr) -> Option<Stamp> {
         let found = self.path.join(name).symlink_metadata().ok()?;
         (found.is_file() && found.nlink() == 1).then(|| Stamp::of(&found))

@@ -1,12 +1,11 @@
 //! The `dir` store: a directory's files as keys, with real file events.
 //!
-//! A key is a path below the root; names that begin with a dot are no keys. A file is a value. A directory has
-//! children and no value: as `data` it is absent. Reading follows symbolic links, also out of the root; writing stays in
-//! the root, and a deletion follows none. Versions are content hashes, so a file that is rewritten with the same bytes
-//! did not change.
+//! A key is a path below the root; names that begin with a dot are not keys. A file is a value. A directory has children
+//! and no value: as `data` it is absent. Reading follows symbolic links, even out of the root; writing stays in the root,
+//! and a deletion follows none. Versions are content hashes, so rewriting a file with the same bytes is not a change.
 //!
-//! A session is an async task that waits, and an `engine` that it hands to a thread which may block, the only
-//! one of the store: while it is held, there is no other session.
+//! A session is an async task that waits, and an `engine` that it passes to the store's only blocking thread: while that
+//! thread hangs, there is no other session.
 
 mod access;
 mod content;
@@ -39,37 +38,37 @@ use self::engine::{Engine, Step};
 use self::interest::Interests;
 use self::threads::Pulse;
 use super::session::{Command, Report, Session};
-use super::{StoreError, StoreSpec, StoreUrl};
+use super::{StoreError, StoreSpec, StoreUrl, TreeLimits};
 use crate::watch::Key;
 
 /// Commands received per batch.
 const COMMANDS: usize = 64;
 
-/// The thread is free within this, or held.
+/// Time limit for the thread to become free.
 const FREE: Duration = Duration::from_secs(1);
 
-/// Within this the root is looked at for the first time.
+/// Time limit of the first read of the root.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
-/// Between two reports that work goes on.
+/// Interval of progress reports.
 const AT_WORK: Duration = Duration::from_secs(5);
 
-/// Fails where no file can be a key of this form.
+/// Fails if no file can be a key of this form.
 pub(super) fn admits(key: &Key) -> Result<(), StoreError> {
     place::KeyPath::of(key).map(drop)
 }
 
-/// Starts watching a directory with the store's only thread. A root that does not exist yet is waited for.
+/// Starts watching a directory on the store's only thread. Waits for a root that does not exist yet.
 pub fn session(spec: &StoreSpec, threads: &Threads) -> Session {
-    let root = root_of(spec);
+    let (root, limits) = (root_of(spec), spec.tree_limits);
     let threads = threads.clone();
     Session::start(move |commands, reports| async move {
         let lost = match root {
-            Ok(root) => serve(root, &threads, commands, &reports).await,
+            Ok(root) => serve(root, limits, &threads, commands, &reports).await,
             Err(error) => Err(error),
         };
         if let Err(error) = lost {
-            // Nobody may be left to hear it.
+            // The receiver may be gone.
             let _unheard = reports.send(Report::Lost(error)).await;
         }
     })
@@ -88,6 +87,7 @@ fn root_of(spec: &StoreSpec) -> Result<PathBuf, StoreError> {
 
 async fn serve(
     root: PathBuf,
+    limits: TreeLimits,
     threads: &Threads,
     mut commands: mpsc::UnboundedReceiver<Command>,
     reports: &mpsc::Sender<Report>,
@@ -99,14 +99,14 @@ async fn serve(
     let interests = Interests::open(&root)?;
     let events =
         interests.descriptor().and_then(readable).map_err(|error| failed("watch", error.to_string()))?;
-    // One that hangs is not called ready.
+    // A directory that hangs is not reported as ready.
     let path = root.clone();
     let look = threads.run(&root, FREE, move || drop(path.symlink_metadata()));
     timeout(FIRST_LOOK, look)
         .await
         .map_err(|_| failed("look at", format!("no answer within {} seconds", FIRST_LOOK.as_secs())))??;
     let pulse = Pulse::default();
-    let mut engine = Engine::new(root.clone(), interests, pulse.clone());
+    let mut engine = Engine::new(root.clone(), limits, interests, pulse.clone());
     if reports.send(Report::Ready { server: root.display().to_string() }).await.is_err() {
         return Ok(());
     }
@@ -120,7 +120,7 @@ async fn serve(
                         return Ok(());
                     }
                 }
-                // Forgotten before the events are taken: one that comes meanwhile sets it again.
+                // Clear it before taking the events: an event that arrives meanwhile sets it again.
                 ready = events.readable() => match ready {
                     Ok(mut ready) => ready.clear_ready(),
                     Err(error) => return Err(failed("watch", error.to_string())),
@@ -150,7 +150,7 @@ async fn serve(
     }
 }
 
-/// Tells now and then that work goes on, if it does.
+/// Reports progress from time to time, if there is any.
 async fn tell_of(pulse: &Pulse, reports: &mpsc::Sender<Report>) -> Infallible {
     let mut told = pulse.count();
     loop {
@@ -158,7 +158,7 @@ async fn tell_of(pulse: &Pulse, reports: &mpsc::Sender<Report>) -> Infallible {
         let count = pulse.count();
         if count != told {
             told = count;
-            // Where there is no room, reports wait that say as much.
+            // If the channel is full, the reports in it show progress as well.
             let _full = reports.try_send(Report::Progress);
         }
     }
@@ -190,17 +190,11 @@ mod tests {
     use crate::watch::{Content, Key, StoreName, WatchType};
 
     fn spec(root: &std::path::Path) -> StoreSpec {
-        StoreSpec {
-            name: StoreName::new("test").unwrap(),
-            url: StoreUrl::Dir { root: root.to_path_buf() },
-            credentials: None,
-            tls: None,
-            session_timeout: Duration::from_secs(10),
-        }
+        StoreSpec::new(StoreName::new("test").unwrap(), StoreUrl::Dir { root: root.to_path_buf() })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_is_told_of_and_waiting_is_not() {
+    async fn work_is_reported_as_progress_and_waiting_is_not() {
         let pulse = Pulse::default();
         let (reports, mut told) = mpsc::channel(8);
         let mut count = async |pulse: &Pulse| {
@@ -224,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_directory_that_hangs_costs_one_thread_however_often_it_is_tried() {
+    async fn a_hanging_directory_holds_one_thread_despite_repeated_attempts() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "x").unwrap();
         let threads = Threads::new(1);
@@ -241,7 +235,7 @@ mod tests {
             })
         };
         start.await.unwrap();
-        // Who asked has gone; the system call has not come back.
+        // The caller has gone; the system call has not returned.
         hung.abort();
         let opener = threads.clone();
         let store = Store::open_with(spec(folder.path()), Box::new(move |spec, _| session(spec, &opener)));

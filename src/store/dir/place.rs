@@ -1,11 +1,11 @@
-//! Where a key is: its names below the store's root. Nothing is looked at here.
+//! Splits a key into names below the store's root. Touches no file.
 
 use std::ffi::OsStr;
 
 use crate::store::StoreError;
 use crate::watch::Key;
 
-/// A key's names from the root down; none for the root itself.
+/// A key's names from the root down; empty for the root itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeyPath {
     names: Vec<String>,
@@ -14,8 +14,8 @@ pub(super) struct KeyPath {
 impl KeyPath {
     /// Splits a key. Slashes at either end do not count.
     ///
-    /// Names that begin with a dot are no keys: `.` and `..` would lead out of the store, and hidden files are
-    /// what editors, `put` and Kubernetes (`..data`) keep beside the real ones.
+    /// Names that begin with a dot are not keys: `.` and `..` would lead out of the store, and editors, `put` and Kubernetes
+    /// (`..data`) use hidden files beside the real ones.
     pub(super) fn of(key: &Key) -> Result<Self, StoreError> {
         let inner = key.as_str().trim_matches('/');
         if inner.is_empty() {
@@ -26,7 +26,7 @@ impl KeyPath {
             let why = if name.is_empty() {
                 "it has an empty name between two slashes; write one slash"
             } else if name.starts_with('.') {
-                "a name that begins with a dot is no key of a directory; rename the file"
+                "a name that begins with a dot is not a key of a directory; rename the file"
             } else if name.len() > 255 {
                 "a file name has at most 255 bytes"
             } else {
@@ -42,7 +42,7 @@ impl KeyPath {
         &self.names
     }
 
-    /// The same, as a walk takes them.
+    /// The same, as a queue for a walk.
     pub(super) fn steps(&self) -> impl Iterator<Item = &OsStr> {
         self.names.iter().map(OsStr::new)
     }
@@ -53,12 +53,12 @@ pub(super) fn key_name(name: &OsStr) -> Option<&str> {
     name.to_str().filter(|name| !name.starts_with('.') && !name.is_empty())
 }
 
-/// `name` below `at`, where `""` is the top.
+/// The path of `name` below `at`, where `""` is the top.
 pub(super) fn join(at: &str, name: &str) -> String {
     if at.is_empty() { name.to_owned() } else { format!("{at}/{name}") }
 }
 
-/// What is above `at`, and its last name; `None` for the top.
+/// The parent of `at`, and its last name; `None` for the top.
 pub(super) fn split(at: &str) -> Option<(&str, &str)> {
     match at.rsplit_once('/') {
         Some(pair) => Some(pair),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn slashes_at_the_ends_do_not_count() {
+    fn slashes_at_either_end_do_not_count() {
         let expected = Some(vec!["git".to_owned(), "head".to_owned()]);
         for key in ["/git/head", "git/head", "/git/head/", "//git/head"] {
             assert_eq!(names(key), expected, "{key}");

@@ -1,9 +1,9 @@
-//! From names to open files, one name at a time, by descriptor: what was judged is what is read, whatever is swapped
+//! Opens files name by name, by descriptor: the file that was checked is the file that is read, even if names are swapped
 //! meanwhile.
 //!
-//! Symbolic links are followed by hand, because each hop has to be watched and judged. A root daemon follows a link of
-//! another account only to what belongs to the link's owner: else whoever may create a link below the store would
-//! read, through the daemon, what only root may read.
+//! Symbolic links are followed by hand, because each hop must be watched and checked. A root daemon follows a link of
+//! another account only to files of the link's owner: otherwise anyone who may create a link below the store could use
+//! the daemon to read files that only root may read.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -15,25 +15,24 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::geteuid;
 
 use crate::store::StoreError;
 
-/// As many links as Linux follows on one path (`path_resolution(7)`).
+/// The number of links that Linux follows on one path (`path_resolution(7)`).
 const MOST_LINKS: u32 = 40;
 
 /// Device and inode.
 pub(super) type Identity = (u64, u64);
 
-/// Why something cannot be resolved.
+/// Why a path cannot be resolved.
 #[derive(Debug)]
 pub(super) enum ResolveError {
-    /// What is in the way belongs to this entry alone: its rights, its owner, its length, a circle of links. A tree is
-    /// read without it.
+    /// The problem is this entry's own: its permissions, owner, size, or a circle of links. A tree is read without it.
     Blocked(StoreError),
-    /// Anything else, which may soon be over: nothing is concluded from it.
+    /// Any other error, which may be temporary: it proves nothing.
     Failed(StoreError),
 }
 
@@ -58,13 +57,13 @@ impl From<ResolveError> for StoreError {
 /// What names lead to.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// Nothing, or something above is not a directory.
+    /// Nothing, or a parent is not a directory.
     Missing,
     /// A regular file, open for reading.
     File(FoundFile),
     /// A directory.
     Directory(FoundDirectory),
-    /// A socket, a device, a FIFO: no key.
+    /// A socket, a device, a FIFO: not a key.
     Special(PathBuf),
 }
 
@@ -75,14 +74,14 @@ pub(super) struct FoundFile {
     pub(super) path: PathBuf,
 }
 
-/// An open directory and its path without symbolic links, as far as that is true of a moment.
+/// An open directory and its path without symbolic links, valid at the moment of opening.
 #[derive(Debug)]
 pub(super) struct FoundDirectory {
     fd: OwnedFd,
     pub(super) path: PathBuf,
 }
 
-/// A name in a directory, by what `lstat` says of it.
+/// The type of a directory entry, by `lstat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A regular file.
@@ -117,9 +116,26 @@ impl FoundDirectory {
         }
     }
 
-    /// Opens a directory again by its path, in which no symbolic link is followed; `None` where another directory, or
-    /// none, is there now.
+    /// Reopens a directory by its path without following symbolic links; `None` if the path is now another directory or
+    /// missing.
     pub(super) fn again(path: &Path, identity: Identity) -> Result<Option<Self>, ResolveError> {
+        // One system call: in a deep tree, one for each name would make the whole reading quadratic.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let at = match openat2(AT_FDCWD, path, how) {
+            Ok(fd) => Some(Self { fd, path: path.to_path_buf() }),
+            Err(errno) if is_gone(errno) => None,
+            // Linux before 5.6, a sandbox that forbids the call, or a path too long for one.
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::ENAMETOOLONG) => Self::again_by_names(path)?,
+            Err(errno) => return Err(ResolveError::of(path, errno)),
+        };
+        match at {
+            Some(at) => Ok((at.identity()? == identity).then_some(at)),
+            None => Ok(None),
+        }
+    }
+
+    fn again_by_names(path: &Path) -> Result<Option<Self>, ResolveError> {
         let mut at = Self::top()?;
         for name in names_of(path) {
             match at.open_name(name)? {
@@ -127,27 +143,27 @@ impl FoundDirectory {
                 Some(_) | None => return Ok(None),
             }
         }
-        Ok((at.identity()? == identity).then_some(at))
+        Ok(Some(at))
     }
 
-    /// What tells it from all others.
+    /// Its unique identity.
     pub(super) fn identity(&self) -> Result<Identity, ResolveError> {
         let stat = self.stat()?;
         Ok((stat.st_dev, stat.st_ino))
     }
 
-    /// What `fstat` says of it.
+    /// Its `fstat`.
     pub(super) fn stat(&self) -> Result<FileStat, ResolveError> {
         fstat(&self.fd).map_err(|errno| ResolveError::of(&self.path, errno))
     }
 
-    /// The same, as the standard library has it.
+    /// The same in the standard library's type.
     pub(super) fn metadata(&self) -> Result<Metadata, ResolveError> {
         let failed = |error: io::Error| ResolveError::Failed(refused(&self.path, &error));
         File::from(self.fd.try_clone().map_err(failed)?).metadata().map_err(failed)
     }
 
-    /// The names in it, sorted, and what they stand for.
+    /// The sorted names in it with their types.
     pub(super) fn list(&self) -> Result<Vec<(OsString, Kind)>, ResolveError> {
         let failed = |errno| ResolveError::of(&self.path, errno);
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -164,7 +180,7 @@ impl FoundDirectory {
                 Some(Type::Directory) => Kind::Directory,
                 Some(Type::Symlink) => Kind::Link,
                 Some(Type::Fifo | Type::CharacterDevice | Type::BlockDevice | Type::Socket) => Kind::Special,
-                // Some file systems do not say.
+                // Some file systems do not report the type.
                 None => match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
                     Ok(stat) => Kind::of(&stat),
                     Err(Errno::ENOENT) => continue,
@@ -177,9 +193,9 @@ impl FoundDirectory {
         Ok(names)
     }
 
-    /// Opens a name that `lstat` says is a regular file; `None` where that is not so any more.
+    /// Opens a name that was a regular file by `lstat`; `None` if it no longer is.
     pub(super) fn open_file(&self, name: &OsStr) -> Result<Option<FoundFile>, ResolveError> {
-        // Not blocking: a FIFO that took the file's place must not hold the thread.
+        // Non-blocking: a FIFO that replaced the file must not block the thread.
         let flags =
             OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let path = self.path.join(name);
@@ -194,7 +210,7 @@ impl FoundDirectory {
         }
     }
 
-    /// Opens what has a name, as a reference that neither reads nor follows it.
+    /// Opens a name as a reference (`O_PATH`) that neither reads nor follows it.
     pub(super) fn open_name(&self, name: &OsStr) -> Result<Option<(OwnedFd, FileStat)>, ResolveError> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let opened =
@@ -206,7 +222,7 @@ impl FoundDirectory {
         }
     }
 
-    /// Goes to a directory in it.
+    /// Enters a directory in it.
     pub(super) fn descend(&mut self, fd: OwnedFd, name: &OsStr) {
         self.fd = fd;
         self.path.push(name);
@@ -232,10 +248,10 @@ impl FoundDirectory {
     }
 }
 
-/// What is still to be walked.
+/// A remaining step of a walk.
 enum Step {
     Name(OsString),
-    /// A link's target is reached: may it be followed?
+    /// The target of a link is reached: check whether the link may be followed.
     Judge(Link),
 }
 
@@ -246,12 +262,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// What was opened as a link, and where it leads; `None` where that cannot be read any more.
+    /// Opens a link and reads its target; `None` if it is gone.
     pub(super) fn read(
         path: PathBuf,
         (fd, stat): &(OwnedFd, FileStat),
     ) -> Result<Option<(Self, PathBuf)>, ResolveError> {
-        // Its own descriptor: owner and target belong to the same link.
+        // Its own descriptor, so that owner and target belong to the same link.
         match readlinkat(fd, "") {
             Ok(target) => Ok(Some((Self { path, owner: stat.st_uid }, target.into()))),
             Err(errno) if is_gone(errno) => Ok(None),
@@ -259,7 +275,7 @@ impl Link {
         }
     }
 
-    /// Whether it may be followed to what is open.
+    /// Whether it may be followed to the open file.
     pub(super) fn judge(&self, target: &FileStat) -> Result<(), ResolveError> {
         if !geteuid().is_root() || self.owner == 0 || self.owner == target.st_uid {
             return Ok(());
@@ -280,7 +296,7 @@ impl Link {
 pub(super) struct LinkCount(u32);
 
 impl LinkCount {
-    /// Another link is followed.
+    /// Counts one more followed link.
     pub(super) fn add(&mut self, path: &Path) -> Result<(), ResolveError> {
         self.0 += 1;
         if self.0 <= MOST_LINKS {
@@ -293,8 +309,8 @@ impl LinkCount {
     }
 }
 
-/// Walks `names` from `start`. `before` is called with a directory's path and the name that is looked up in it next,
-/// and says whether the directory is still there.
+/// Walks `names` from `start`. Before each lookup, `before` gets the directory's path and the name, and returns whether the
+/// directory still exists.
 pub(super) fn resolve<'a>(
     start: &FoundDirectory,
     names: impl IntoIterator<Item = &'a OsStr>,
@@ -343,7 +359,7 @@ pub(super) fn resolve<'a>(
     Ok(Found::Directory(at))
 }
 
-/// Opens a regular file at the end of a walk, and judges the links that led to it.
+/// Opens a regular file at the end of a walk, and checks the links that led to it.
 fn file(at: &FoundDirectory, name: &OsStr, ahead: VecDeque<Step>) -> Result<Found, ResolveError> {
     let Some(file) = at.open_file(name)? else { return Ok(Found::Missing) };
     let stat = fstat(&file.file).map_err(|errno| ResolveError::of(&file.path, errno))?;
@@ -357,7 +373,7 @@ fn file(at: &FoundDirectory, name: &OsStr, ahead: VecDeque<Step>) -> Result<Foun
     Ok(Found::File(file))
 }
 
-/// Walks where nothing has to be watched.
+/// Walks without watching anything.
 pub(super) fn look<'a>(
     start: &FoundDirectory,
     names: impl IntoIterator<Item = &'a OsStr>,
@@ -365,15 +381,16 @@ pub(super) fn look<'a>(
     resolve(start, names, |_, _| Ok(true))
 }
 
-/// Whether an error says that something else, or nothing, has the name now: never an answer, always a second look.
+/// Whether an error means that the name now refers to something else or nothing: look again instead of concluding anything.
 fn is_gone(errno: Errno) -> bool {
     matches!(errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO | Errno::ESTALE)
 }
 
-/// Why a path cannot be read, and what would help.
+/// Why a path cannot be read, and what to do.
 pub(super) fn refused(path: &Path, error: &io::Error) -> StoreError {
     let why = if error.kind() == io::ErrorKind::PermissionDenied {
-        "permission denied; a key's file must be readable, and the directory that holds it too".to_owned()
+        "permission denied; a key's file must be readable, and so must the directory that contains it"
+            .to_owned()
     } else {
         error.to_string()
     };

@@ -1,7 +1,7 @@
-//! Where a write goes: never out of the root, whatever links say, and by descriptor, whatever is swapped meanwhile.
+//! Finds the target of a write: never outside the root, whatever links say, and by descriptor, so that swapped names have no effect.
 //!
-//! `put` follows links that stay in the root, so that a link stays one. A deletion follows none: the entry goes, and
-//! what is behind a link belongs to somebody else.
+//! `put` follows links that stay in the root, so that a link stays a link. A deletion follows none: it removes the entry,
+//! because the target of a link belongs to another key.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -17,19 +17,19 @@ use super::resolve::{Found, FoundDirectory, Kind, Link, LinkCount, look, names_o
 use crate::store::StoreError;
 use crate::watch::Key;
 
-/// Opens the store's root; `None` where it does not exist.
+/// Opens the store's root; `None` if it does not exist.
 pub(super) fn open_root(root: &Path) -> Result<Option<FoundDirectory>, StoreError> {
     match look(&FoundDirectory::top()?, names_of(root))? {
         Found::Directory(directory) => Ok(Some(directory)),
         Found::Missing => Ok(None),
         Found::File(_) | Found::Special(_) => Err(StoreError::Refused {
             what: format!("use directory {}", root.display()),
-            why: "it is not a directory, and a store is one".to_owned(),
+            why: "it is not a directory".to_owned(),
         }),
     }
 }
 
-/// What has a name.
+/// The type of an entry.
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) kind: Kind,
@@ -38,29 +38,29 @@ pub(super) struct Named {
 
 /// An entry of a directory.
 #[derive(Debug)]
-pub(super) struct Target {
-    /// The directory that holds it.
+pub(super) struct WriteTarget {
+    /// The directory that contains it.
     pub(super) directory: FoundDirectory,
-    /// Its name in there.
+    /// Its name in that directory.
     pub(super) name: OsString,
-    /// What is there now.
+    /// Its current type.
     pub(super) named: Option<Named>,
 }
 
-impl Target {
+impl WriteTarget {
     pub(super) fn path(&self) -> PathBuf {
         self.directory.path.join(&self.name)
     }
 }
 
-/// What becomes of directories that are missing on the way.
+/// What to do about missing directories on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MissingDirectory {
     Make,
     Leave,
 }
 
-/// What is still to be walked.
+/// A remaining step of a walk.
 enum Step {
     Name(OsString),
     /// The end of a link's target.
@@ -70,7 +70,7 @@ enum Step {
 /// A walk that never leaves the root.
 struct Walk<'a> {
     root: &'a FoundDirectory,
-    /// The directories from below the root down; the last is where the walk is.
+    /// The directories from below the root down; the last one is the current one.
     below: Vec<FoundDirectory>,
     ahead: VecDeque<Step>,
     links: LinkCount,
@@ -100,7 +100,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Puts a link's target before what is still to be walked.
+    /// Puts the names of a link's target before the remaining ones.
     fn follow(&mut self, key: &Key, path: PathBuf, opened: &(OwnedFd, FileStat)) -> Result<(), StoreError> {
         self.links.add(&path)?;
         let Some((link, target)) = Link::read(path.clone(), opened)? else {
@@ -121,13 +121,13 @@ impl Walk<'_> {
     }
 }
 
-/// Walks to the entry that `put` writes; `None` where a directory on the way is missing, or the key is the root.
+/// Walks to the entry that `put` writes; `None` if a directory on the way is missing, or the key is the root.
 pub(super) fn to_write(
     root: &FoundDirectory,
     key: &Key,
     place: &KeyPath,
     missing: MissingDirectory,
-) -> Result<Option<Target>, StoreError> {
+) -> Result<Option<WriteTarget>, StoreError> {
     let ahead = place.steps().map(|name| Step::Name(name.to_owned())).collect();
     let mut walk = Walk { root, below: Vec::new(), ahead, links: LinkCount::default() };
     let mut last = None;
@@ -154,13 +154,13 @@ pub(super) fn to_write(
             }
             if !walk.has_names() {
                 let directory = walk.at().try_clone()?;
-                return Ok(Some(Target { directory, name, named: None }));
+                return Ok(Some(WriteTarget { directory, name, named: None }));
             }
             match missing {
                 MissingDirectory::Leave => return Ok(None),
                 MissingDirectory::Make => make_directory(walk.at(), &name)?,
             }
-            // Looked at again, because another may have been faster.
+            // Check again, because another process may have been faster.
             walk.ahead.push_front(Step::Name(name));
             continue;
         };
@@ -170,7 +170,7 @@ pub(super) fn to_write(
                 let directory = walk.at().try_clone()?;
                 let (fd, stat) = opened;
                 walk.descend(fd, &name)?;
-                last = Some(Target { directory, name, named: Some(Named { kind, stat }) });
+                last = Some(WriteTarget { directory, name, named: Some(Named { kind, stat }) });
             }
             Kind::Link => walk.follow(key, path, &opened)?,
             Kind::File | Kind::Special if walk.has_names() => return Err(below_a_file(key)),
@@ -182,13 +182,13 @@ pub(super) fn to_write(
                     }
                 }
                 let directory = walk.at().try_clone()?;
-                return Ok(Some(Target { directory, name, named: Some(Named { kind, stat }) }));
+                return Ok(Some(WriteTarget { directory, name, named: Some(Named { kind, stat }) }));
             }
         }
     }
     match last {
         Some(target) => Ok(Some(target)),
-        // The root, or what a link says is the root.
+        // The root, or a link that leads to the root.
         None => Err(is_a_directory(key)),
     }
 }
@@ -196,15 +196,15 @@ pub(super) fn to_write(
 /// An entry that a deletion removes.
 #[derive(Debug)]
 pub(super) enum ToDelete {
-    /// It is there.
-    There(Target),
-    /// It is not.
+    /// It exists.
+    There(WriteTarget),
+    /// It does not exist.
     Missing,
-    /// It is reached through a symbolic link, which has so many of the key's names.
+    /// It is behind a symbolic link, at this many of the key's names.
     BehindLink(usize, PathBuf),
 }
 
-/// Walks to the entry of a key, following no link.
+/// Walks to the entry of a key without following links.
 pub(super) fn to_delete(root: &FoundDirectory, place: &KeyPath) -> Result<ToDelete, StoreError> {
     let mut at = root.try_clone()?;
     let depth = place.names().len();
@@ -213,12 +213,12 @@ pub(super) fn to_delete(root: &FoundDirectory, place: &KeyPath) -> Result<ToDele
         let kind = Kind::of(&stat);
         if index + 1 == depth {
             let named = Some(Named { kind, stat });
-            return Ok(ToDelete::There(Target { directory: at, name: name.to_owned(), named }));
+            return Ok(ToDelete::There(WriteTarget { directory: at, name: name.to_owned(), named }));
         }
         match kind {
             Kind::Directory => at.descend(fd, name),
             Kind::Link => return Ok(ToDelete::BehindLink(index + 1, at.path.join(name))),
-            // Below a file there is nothing to delete.
+            // There is nothing below a file.
             Kind::File | Kind::Special => return Ok(ToDelete::Missing),
         }
     }
@@ -228,7 +228,7 @@ pub(super) fn to_delete(root: &FoundDirectory, place: &KeyPath) -> Result<ToDele
 fn make_directory(at: &FoundDirectory, name: &OsStr) -> Result<(), StoreError> {
     match mkdirat(at.fd(), name, Mode::from_bits_truncate(0o777)) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(failed("make directory", &at.path.join(name), &io::Error::from(errno))),
+        Err(errno) => Err(failed("create directory", &at.path.join(name), &io::Error::from(errno))),
     }
 }
 
@@ -236,7 +236,7 @@ pub(super) fn below_a_file(key: &Key) -> StoreError {
     refused(
         "write",
         key,
-        "a key above it is a file, and a file has no children; remove that one first".to_owned(),
+        "a key above it is a file, and a file has no children; remove that file first".to_owned(),
     )
 }
 
@@ -247,8 +247,8 @@ pub(super) fn is_a_directory(key: &Key) -> StoreError {
 
 pub(super) fn behind_link(key: &Key, link: &Path) -> StoreError {
     let why = format!(
-        "it is behind the symbolic link {}, and a deletion follows no link; delete the link, or the file where it \
-         leads",
+        "it is behind the symbolic link {}, and a deletion follows no link; delete the link, or the file that it \
+         points to",
         link.display()
     );
     refused("delete", key, why)
@@ -256,7 +256,7 @@ pub(super) fn behind_link(key: &Key, link: &Path) -> StoreError {
 
 fn leaves(key: &Key, link: &Path) -> StoreError {
     let why = format!(
-        "the symbolic link {} leads out of the store; write the file where it leads, or remove the link",
+        "the symbolic link {} leads out of the store; write the file that it points to, or remove the link",
         link.display()
     );
     refused("write", key, why)
@@ -264,7 +264,7 @@ fn leaves(key: &Key, link: &Path) -> StoreError {
 
 fn dangling(key: &Key, link: &Path) -> StoreError {
     let why =
-        format!("the symbolic link {} leads to nothing; remove it, or make what it leads to", link.display());
+        format!("the symbolic link {} leads to nothing; remove it, or create its target", link.display());
     refused("write", key, why)
 }
 
@@ -276,9 +276,9 @@ fn refused(what: &str, key: &Key, why: String) -> StoreError {
     StoreError::Refused { what: format!("{what} {key}"), why }
 }
 
-/// An error of a system call, as a store's.
+/// An error of a system call as a store error.
 pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
-    // Not `Denied`: a directory has no user and no password that could be looked at.
+    // Not `Denied`: a directory has no user or password to check.
     let why = if error.kind() == io::ErrorKind::PermissionDenied {
         "this user may not write there; run it as the user that the directory belongs to".to_owned()
     } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {

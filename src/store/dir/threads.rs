@@ -1,8 +1,8 @@
-//! Threads for work that the kernel may hold for ever: a network file system whose server is gone answers no
-//! system call, and a thread that waits for one cannot be called back.
+//! Threads for system calls that the kernel may never finish: a network file system without its server answers no call,
+//! and a thread that waits for one cannot be cancelled.
 //!
-//! They are few, and the store's own: those that the runtime keeps for such work are everybody's, and would be
-//! lost one after the other.
+//! They are few, and belong to the store: the runtime's blocking threads are shared by everything, and would be lost one
+//! after the other.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use tokio::time::timeout;
 
 use crate::store::StoreError;
 
-/// So many threads at most, however much is asked for.
+/// Maximum number of threads, however many requests there are.
 #[derive(Debug, Clone)]
 pub struct Threads {
     free: Arc<Semaphore>,
 }
 
 impl Threads {
-    /// None is started before there is work for it.
+    /// The first one starts with the first request.
     pub fn new(most: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(most)) }
     }
 
-    /// Does something with a directory as soon as a thread is free, which has to be within `wait`. Dropping the
-    /// future leaves the work to itself.
+    /// Runs a closure about a directory as soon as a thread is free, which must happen within `wait`. Dropping the future does
+    /// not stop the closure.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         root: &Path,
@@ -47,29 +47,27 @@ impl Threads {
         let (answer, answered) = oneshot::channel();
         let thread = thread::Builder::new().name("dir store".to_owned()).spawn(move || {
             let done = work();
-            // First: who gets the answer may come with more work at once.
+            // Release the slot first: the receiver of the answer may send more work at once.
             drop(free);
-            // Nobody may be left to hear it.
+            // The receiver may be gone.
             let _unheard = answer.send(done);
         });
         thread.map_err(|error| failed(format!("no thread can be started: {error}")))?;
-        answered
-            .await
-            .map_err(|_| failed("its thread ended early; this is a fault of the program".to_owned()))
+        answered.await.map_err(|_| failed("its thread ended early; this is a bug in twitcher".to_owned()))
     }
 }
 
-/// Counts what was done, so that somebody else can tell work from waiting.
+/// Counts completed steps, so that an observer can distinguish work from waiting.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pulse(Arc<AtomicU64>);
 
 impl Pulse {
-    /// Something was done.
+    /// Counts a step.
     pub(super) fn beat(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How much was done so far.
+    /// Steps so far.
     pub(super) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! A subtree of a directory as it was last seen, kept up to date entry by entry.
+//! A subtree of a directory as last seen, kept up to date entry by entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -6,23 +6,20 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::content::{NOTHING, entry_mark, read_file};
+use super::content::{NOTHING, entry_mark, read_file, size};
 use super::interest::{Dependent, Hold, Interests, Scope, Unreadable};
 use super::place::{join, key_name, split};
 use super::resolve::{Found, FoundDirectory, Identity, Kind, ResolveError, resolve};
 use super::threads::Pulse;
-use crate::store::StoreError;
 use crate::store::session::TargetId;
+use crate::store::{StoreError, TreeLimits};
 use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
-
-/// Entries that one tree may have: a link to `/` by mistake must not fill the memory.
-pub(super) const MOST_ENTRIES: usize = 1_000_000;
 
 /// Entries that are left out, one line each, at once.
 const MOST_TOLD: usize = 5;
 
-/// A directory that was read, or is about to be: no descriptor is kept, because a tree may have more directories than
-/// a process has descriptors.
+/// A directory that was read or is about to be. No descriptor is kept: a tree may have more directories than a process may
+/// have descriptors.
 #[derive(Debug, Clone)]
 struct KnownDirectory {
     path: PathBuf,
@@ -34,38 +31,43 @@ impl KnownDirectory {
         Ok(Self { path: directory.path.clone(), identity: directory.identity()? })
     }
 
-    /// `None` where another directory, or none, is there now: an event that says so is on its way.
+    /// `None` if another directory, or none, is there now: its event is on the way.
     fn open(&self) -> Result<Option<FoundDirectory>, ResolveError> {
         FoundDirectory::again(&self.path, self.identity)
     }
 }
 
-/// What is known of a subtree.
+/// The known state of a subtree.
 #[derive(Debug)]
 pub(super) struct Tree {
     target: TargetId,
     detail: Detail,
+    limits: TreeLimits,
     /// The values; where those are not wanted, the mark of each entry in its place.
     entries: Subtree,
     sum: u128,
+    /// Bytes of the values that are held.
+    bytes: u64,
     directories: BTreeMap<Arc<str>, KnownDirectory>,
-    /// Directories that are still to be read. A list and no recursion: their depth is the store's.
+    /// Directories still to be read. A list instead of recursion: the store determines the depth.
     ahead: Vec<(Arc<str>, KnownDirectory)>,
-    /// Entries that are left out, and why.
+    /// Omitted entries, and why.
     blocked: BTreeMap<Arc<str>, StoreError>,
-    /// Of these, what the log knows.
+    /// Those that have been logged.
     told: BTreeSet<Arc<str>>,
     holds: BTreeMap<Arc<str>, Vec<Hold>>,
     pulse: Pulse,
 }
 
 impl Tree {
-    pub(super) fn new(target: TargetId, detail: Detail, pulse: Pulse) -> Self {
+    pub(super) fn new(target: TargetId, detail: Detail, limits: TreeLimits, pulse: Pulse) -> Self {
         Self {
             target,
             detail,
+            limits,
             entries: Subtree::new(),
             sum: 0,
+            bytes: 0,
             directories: BTreeMap::new(),
             ahead: Vec::new(),
             blocked: BTreeMap::new(),
@@ -75,7 +77,7 @@ impl Tree {
         }
     }
 
-    /// The state as it is known now.
+    /// The currently known state.
     pub(super) fn state(&self) -> (Version, Content) {
         if self.entries.is_empty() {
             return (NOTHING, Content::Absent);
@@ -87,7 +89,7 @@ impl Tree {
         (Version::Hash(ContentHash::new(self.sum)), content)
     }
 
-    /// Reads everything, after a [`release`](Self::release), from what the walk to its key found.
+    /// Reads everything, after a [`release`](Self::release), starting at the result of the walk to its key.
     pub(super) fn rebuild(
         &mut self,
         interests: &mut Interests,
@@ -100,7 +102,7 @@ impl Tree {
         self.read_ahead(interests)
     }
 
-    /// Looks again at entries; those below another one of them are covered by it.
+    /// Reads entries again; an entry below another one of them is covered by it.
     pub(super) fn refresh(
         &mut self,
         interests: &mut Interests,
@@ -112,7 +114,7 @@ impl Tree {
                 continue;
             }
             let Some((above, name)) = split(at) else { continue };
-            // An entry whose directory is not known went with it, or comes with it.
+            // An entry in an unknown directory was removed or will be read with that directory.
             if let Some(directory) = self.directories.get(above).cloned() {
                 self.forget(interests, at);
                 let examined = match directory.open() {
@@ -128,7 +130,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Looks at an entry that is a link, or of which nothing is known.
+    /// Reads an entry that is a link, or unknown.
     fn examine(
         &mut self,
         interests: &mut Interests,
@@ -155,6 +157,9 @@ impl Tree {
         match found {
             Found::Missing | Found::Special(_) => Ok(()),
             Found::File(file) => {
+                // Before a byte of it is read.
+                let bytes = self.bytes.saturating_add(size(&file).map_err(ResolveError::Failed)?);
+                self.limits.admit(bytes, self.entries.len()).map_err(ResolveError::Failed)?;
                 let value = read_file(&file).map_err(ResolveError::Failed)?;
                 self.insert(at, Some(&value)).map_err(ResolveError::Failed)
             }
@@ -165,7 +170,7 @@ impl Tree {
         }
     }
 
-    /// A directory that no link leads to: it cannot be one of those above.
+    /// A directory reached without a link, which cannot be an ancestor.
     fn take_directory(
         &mut self,
         above: &FoundDirectory,
@@ -191,7 +196,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Reads one directory; those in it are left for later.
+    /// Reads one directory; its subdirectories are queued.
     fn scan(
         &mut self,
         interests: &mut Interests,
@@ -209,7 +214,7 @@ impl Tree {
             let Some(key) = key_name(&name) else { continue };
             let below: Arc<str> = join(at, key).into();
             let taken = match kind {
-                // The usual entry depends on nothing but the directory that is watched already.
+                // An ordinary entry depends only on the directory, which is already watched.
                 Kind::File => match directory.open_file(&name) {
                     Ok(Some(file)) => self.take(&below, Found::File(file)),
                     Ok(None) => Ok(()),
@@ -224,7 +229,7 @@ impl Tree {
         Ok(())
     }
 
-    /// What stands in the way of one entry costs that entry.
+    /// An error about one entry omits that entry.
     fn or_left_out(&mut self, at: &Arc<str>, taken: Result<(), ResolveError>) -> Result<(), StoreError> {
         match taken {
             Ok(()) => Ok(()),
@@ -242,7 +247,7 @@ impl Tree {
         for (count, (_, error)) in unknown.enumerate() {
             if count == MOST_TOLD {
                 tracing::warn!(
-                    "more entries of the tree are left out; `twitcher ls --tree` shows what is there"
+                    "more entries of the tree are left out; `twitcher ls --tree` lists the others"
                 );
                 break;
             }
@@ -251,7 +256,7 @@ impl Tree {
         self.told = self.blocked.keys().cloned().collect();
     }
 
-    /// Whether a directory is one of those above: a symbolic link that leads back up.
+    /// Whether a directory is an ancestor: a symbolic link that leads back up.
     fn is_circle(&self, at: &str, identity: Identity) -> bool {
         let mut place = at;
         while let Some((above, _)) = split(place) {
@@ -269,19 +274,20 @@ impl Tree {
 
     fn insert(&mut self, at: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
         self.pulse.beat();
-        if self.entries.len() >= MOST_ENTRIES {
-            return Err(too_many_entries());
-        }
+        self.limits.admit(self.bytes, self.entries.len() + 1)?;
         let mark = entry_mark(at, value);
         self.sum = self.sum.wrapping_add(mark);
         match self.detail {
-            Detail::Values => self.entries.insert(at, value),
+            Detail::Values => {
+                self.bytes += value.map_or(0, |value| value.len() as u64);
+                self.entries.insert(at, value);
+            }
             Detail::Versions => self.entries.insert(at, Some(&mark.to_le_bytes())),
         }
         Ok(())
     }
 
-    /// What an entry was counted with.
+    /// An entry's contribution to the version.
     fn mark(&self, at: &str, held: Option<&[u8]>) -> u128 {
         match (self.detail, held.map(<[u8; 16]>::try_from)) {
             (Detail::Versions, Some(Ok(mark))) => u128::from_le_bytes(mark),
@@ -289,14 +295,19 @@ impl Tree {
         }
     }
 
-    /// Forgets an entry and all below it.
+    /// Forgets an entry and everything below it.
     fn forget(&mut self, interests: &mut Interests, at: &str) {
         let entries = self.entries.from(at).take_while(|(path, _)| path.starts_with(at));
-        let gone: Vec<(Arc<str>, u128)> = entries
+        let held = |value: Option<&[u8]>| match self.detail {
+            Detail::Values => value.map_or(0, |value| value.len() as u64),
+            Detail::Versions => 0,
+        };
+        let gone: Vec<(Arc<str>, u128, u64)> = entries
             .filter(|(path, _)| is_below(path, at))
-            .map(|(path, value)| (path.into(), self.mark(path, value)))
+            .map(|(path, value)| (path.into(), self.mark(path, value), held(value)))
             .collect();
-        for (path, mark) in gone {
+        for (path, mark, bytes) in gone {
+            self.bytes = self.bytes.saturating_sub(bytes);
             self.sum = self.sum.wrapping_sub(mark);
             self.entries.remove(&path);
         }
@@ -314,18 +325,9 @@ impl Tree {
         }
     }
 
-    /// Forgets everything and gives all dependences back.
+    /// Forgets everything and releases all dependences.
     pub(super) fn release(&mut self, interests: &mut Interests) {
         self.forget(interests, "");
-    }
-}
-
-pub(super) fn too_many_entries() -> StoreError {
-    StoreError::Refused {
-        what: "read the tree".to_owned(),
-        why: format!(
-            "it has more than {MOST_ENTRIES} entries; does a symbolic link in it lead somewhere large?"
-        ),
     }
 }
 
@@ -333,13 +335,13 @@ fn is_below(at: &str, above: &str) -> bool {
     above.is_empty() || at.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The keys at and below a place. What sorts between `a` and `a/b` (`a-`, `a!`) is passed over.
+/// The keys at and below a path. Keys that sort between `a` and `a/b` (`a-`, `a!`) are skipped.
 fn keys_from<V>(map: &BTreeMap<Arc<str>, V>, at: &str) -> Vec<Arc<str>> {
     if at.is_empty() {
         return map.keys().cloned().collect();
     }
     let mut keys: Vec<Arc<str>> = map.get_key_value(at).map(|(key, _)| key.clone()).into_iter().collect();
-    // `0` follows `/` in ASCII, and so ends the range of what begins with `at/`.
+    // `0` follows `/` in ASCII, and so ends the range of keys that begin with `at/`.
     let (from, to) = (format!("{at}/"), format!("{at}0"));
     let range = (Bound::Included(from.as_str()), Bound::Excluded(to.as_str()));
     keys.extend(map.range::<str, _>(range).map(|(key, _)| key.clone()));
@@ -351,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_covers_itself_and_what_is_below_but_no_neighbour() {
+    fn a_path_covers_itself_and_its_descendants_but_no_sibling() {
         let map: BTreeMap<Arc<str>, u8> =
             ["a", "a!", "a-b", "a/b", "a/b/c", "a0", "ab"].into_iter().map(|at| (at.into(), 0)).collect();
         let keys: Vec<String> = keys_from(&map, "a").iter().map(ToString::to_string).collect();

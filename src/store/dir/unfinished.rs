@@ -1,20 +1,20 @@
-//! Files that came into being and may still be written. Pure: time and what is found are arguments.
+//! Tracks files that were just created and may still be written. Pure: time and file states are arguments.
 //!
-//! Most are made empty, written, and read when their writer closes them. A file that was finished under another
-//! name, or under none, and then linked to this one (`link` and `unlink`, `O_TMPFILE` and `linkat`) looks the
-//! same when it comes, and nobody ever closes it. So what stays as it is for a while is taken for finished.
+//! Most files are created empty, written, and read when their writer closes them. A file that was finished under another
+//! name, or without one, and then linked here (`link` and `unlink`, `O_TMPFILE` and `linkat`) produces the same event,
+//! but no close follows. So a file that stays unchanged for a while counts as finished.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-/// A file whose status was changed after its content, as a new link does it, is hardly being written.
+/// For a file whose status changed after its content, as a new link causes it: it is unlikely to be open for writing.
 const LINKED: Duration = Duration::from_millis(250);
-/// Any other may have a writer that is only slow.
+/// For any other file, which may have a slow writer.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// What a write changes in a file.
+/// The attributes that a write changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     inode: u64,
@@ -33,14 +33,14 @@ impl Stamp {
         }
     }
 
-    /// How long it has to stay as it is; `None`: it was just made to be written, as by `curl … > key` before the
-    /// first byte, and will be closed.
+    /// How long it must stay unchanged; `None`: it was just created for writing, as by `curl … > key` before the first byte,
+    /// and will be closed.
     fn patience(&self) -> Option<Duration> {
         if self.changed > self.modified { Some(LINKED) } else { (self.size > 0).then_some(QUIET) }
     }
 }
 
-/// Files by place, each as it was at the last look.
+/// Files by place, each with its state at the last check.
 #[derive(Debug)]
 pub(super) struct Unfinished<KeyPath> {
     files: BTreeMap<KeyPath, (Stamp, Instant)>,
@@ -51,7 +51,7 @@ impl<KeyPath: Ord> Unfinished<KeyPath> {
         Self { files: BTreeMap::new() }
     }
 
-    /// A file came, and looks so.
+    /// A file was created, in this state.
     pub(super) fn came(&mut self, place: KeyPath, stamp: Stamp, now: Instant) {
         self.files.remove(&place);
         if let Some(patience) = stamp.patience() {
@@ -59,18 +59,18 @@ impl<KeyPath: Ord> Unfinished<KeyPath> {
         }
     }
 
-    /// It was finished, or went.
+    /// It was closed or removed.
     pub(super) fn is_settled(&mut self, place: &KeyPath) {
         self.files.remove(place);
     }
 
-    /// When to look again.
+    /// When to check again.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.files.values().map(|(_, look)| *look).min()
     }
 
-    /// Looks again at those whose time has come. What looks as before is taken for finished; so is, by `None`, what
-    /// is no file any more.
+    /// Checks the files that are due. A file that has not changed counts as finished, and so does, by `None`, a name that is
+    /// no longer a file.
     pub(super) fn finished(
         &mut self,
         now: Instant,
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_linked_file_is_finished_soon_and_one_that_may_be_written_when_it_was_quiet() {
+    fn a_linked_file_is_finished_soon_and_a_possibly_open_one_after_a_quiet_time() {
         let began = Instant::now();
         let mut files = Unfinished::new();
         let (linked, written) = (stamp(3, 10, 11), stamp(3, 10, 10));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn who_still_writes_is_waited_for() {
+    fn a_file_that_is_still_written_is_waited_for() {
         let began = Instant::now();
         let mut files = Unfinished::new();
         files.came("slow", stamp(1, 10, 10), began);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_closed_or_went_is_not_looked_at_again() {
+    fn a_closed_or_removed_file_is_not_checked_again() {
         let began = Instant::now();
         let mut files = Unfinished::new();
         files.came("closed", stamp(1, 10, 10), began);

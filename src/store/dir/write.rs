@@ -1,4 +1,4 @@
-//! Writing one key: whole or not at all, under the store's lock where a condition has to hold.
+//! Writes one key atomically, under the store's lock if it has a condition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions, TryLockError};
@@ -16,25 +16,25 @@ use super::content::{NOTHING, read_file, value_version};
 use super::place::KeyPath;
 use super::resolve::{Found, FoundDirectory, Kind, ResolveError, look};
 use super::target::{
-    MissingDirectory, Target, ToDelete, behind_link, below_a_file, failed, is_a_directory, open_root,
+    MissingDirectory, ToDelete, WriteTarget, behind_link, below_a_file, failed, is_a_directory, open_root,
     to_delete, to_write,
 };
 use crate::store::StoreError;
 use crate::store::access::{Change, Condition};
 use crate::watch::{Key, Version};
 
-/// The file whose lock (flock(2)) every write of this program holds, so that a condition still holds when its
-/// write is done. Editors and other programs do not know it; `Absent` alone is kept against them too.
+/// The file whose lock (flock(2)) every write of this program holds, so that a condition still holds when its write is
+/// done. Editors and other programs ignore it; only `Absent` is enforced against them too.
 const LOCK: &str = ".twitcher.lock";
 
-/// Between two tries to get the lock.
+/// Pause between two attempts to get the lock.
 const LOCK_PACE: Duration = Duration::from_millis(5);
 
-/// The open root and its lock, which is given back when this is dropped.
+/// The open root and its lock, which is released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Locked {
     root: FoundDirectory,
-    #[expect(dead_code, reason = "held for its lock, which goes with the file")]
+    #[expect(dead_code, reason = "held for its lock, which is released with the file")]
     file: File,
 }
 
@@ -45,19 +45,19 @@ impl Locked {
     }
 }
 
-/// Whether the root is a directory, or one that a write makes: its last name, and not a whole path that was mistyped.
+/// Whether the root is a directory, or can be created by a write: only its last name may be missing, so that a mistyped path is noticed.
 pub(super) fn admit_root(root: &Path, writing: bool) -> Result<(), StoreError> {
     let why = match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
-        Ok(_) => "it is not a directory, and a store is one".to_owned(),
+        Ok(_) => "it is not a directory".to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !writing => {
-            "it does not exist; is --store right? The first `put` or `load` makes it".to_owned()
+            "it does not exist; is --store right? The first `put` or `load` creates it".to_owned()
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if root.parent().is_none_or(Path::is_dir) {
                 return Ok(());
             }
-            "it does not exist, and neither does the directory above it; is --store right? If so, make that one"
+            "it does not exist, and neither does the directory above it; is --store right? If so, create that directory"
                 .to_owned()
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -68,19 +68,19 @@ pub(super) fn admit_root(root: &Path, writing: bool) -> Result<(), StoreError> {
     Err(StoreError::Refused { what: format!("use directory {}", root.display()), why })
 }
 
-/// Gets the store's lock, making the root where it is missing.
+/// Gets the store's lock, creating the root if it is missing.
 pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError> {
     admit_root(root, true)?;
     match fs::create_dir(root) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed("make directory", root, &error)),
+        Err(error) => return Err(failed("create directory", root, &error)),
     }
     let Some(opened) = open_root(root)? else {
         return Err(failed("open directory", root, &io::ErrorKind::NotFound.into()));
     };
     let path = opened.path.join(LOCK);
-    // Not blocking: a FIFO of this name must not hold the thread.
+    // Non-blocking: a FIFO of this name must not block the thread.
     let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = match openat(opened.fd(), LOCK, flags, Mode::from_bits_truncate(0o600)) {
         Ok(fd) => File::from(fd),
@@ -104,7 +104,7 @@ pub(super) fn lock(root: &Path, deadline: Instant) -> Result<Locked, StoreError>
     }
 }
 
-/// Checks a condition against what is there now.
+/// Checks a condition against the current state.
 fn check(key: &Key, found: Option<Version>, condition: Condition) -> Result<(), StoreError> {
     let expected = match condition {
         Condition::Any => return Ok(()),
@@ -122,7 +122,7 @@ pub(super) fn require(lock: &Locked, key: &Key, condition: Condition) -> Result<
     check(key, version(&lock.root, &KeyPath::of(key)?)?, condition)
 }
 
-/// The version of what a key stands for, read as a watch reads it.
+/// The version of a key, read as a watch reads it.
 fn version(root: &FoundDirectory, place: &KeyPath) -> Result<Option<Version>, StoreError> {
     match look(root, place.steps())? {
         Found::Missing | Found::Special(_) => Ok(None),
@@ -131,8 +131,8 @@ fn version(root: &FoundDirectory, place: &KeyPath) -> Result<Option<Version>, St
     }
 }
 
-/// Whether all of these changes can be made, before any is: what a directory cannot hold is no half of a load. Returns
-/// which of the changes are made by another: what is behind a symbolic link goes with the link.
+/// Checks all changes before the first one is made, so that changes which a directory cannot hold leave no half of a load.
+/// Returns which changes another one implies: keys behind a symbolic link are deleted with the link.
 pub(super) fn admit(root: &FoundDirectory, changes: &[Change]) -> Result<Vec<bool>, StoreError> {
     let (mut gone, mut files) = (BTreeSet::new(), BTreeMap::new());
     let mut places = Vec::new();
@@ -161,7 +161,7 @@ pub(super) fn admit(root: &FoundDirectory, changes: &[Change]) -> Result<Vec<boo
                 before.insert(names);
             }
             Change::Put { .. } => {
-                // What is deleted before makes room.
+                // Earlier deletions make room.
                 if !(1..=names.len()).any(|end| before.contains(&names[..end])) {
                     writable(key, to_write(root, key, place, MissingDirectory::Leave)?.as_ref())?;
                 }
@@ -174,7 +174,7 @@ pub(super) fn admit(root: &FoundDirectory, changes: &[Change]) -> Result<Vec<boo
         for end in 1..names.len() {
             if let Some(above) = files.get(&names[..end]) {
                 let why = format!(
-                    "{above} is to have a value, which makes it a file, and a file has nothing below it"
+                    "{above} would get a value, which makes it a file, and a file cannot have children"
                 );
                 return Err(StoreError::Refused { what: format!("write {key}"), why });
             }
@@ -183,8 +183,8 @@ pub(super) fn admit(root: &FoundDirectory, changes: &[Change]) -> Result<Vec<boo
     Ok(implied)
 }
 
-/// Whether a file may be put where a target is.
-fn writable(key: &Key, target: Option<&Target>) -> Result<(), StoreError> {
+/// Whether the entry can be replaced by a file.
+fn writable(key: &Key, target: Option<&WriteTarget>) -> Result<(), StoreError> {
     match target.and_then(|target| target.named.as_ref()).map(|named| named.kind) {
         None | Some(Kind::File) => Ok(()),
         Some(Kind::Directory) => Err(is_a_directory(key)),
@@ -196,7 +196,7 @@ fn writable(key: &Key, target: Option<&Target>) -> Result<(), StoreError> {
     }
 }
 
-/// Sets a value. Readers see the old one or the new one, also after a power failure.
+/// Sets a value. Readers see the old one or the new one, even after a power failure.
 pub(super) fn put(
     lock: &Locked,
     key: &Key,
@@ -224,7 +224,7 @@ pub(super) fn put(
         .map_err(|error| failed(&format!("write {key} as a new file in"), &directory.path, &error))
         .and_then(|()| move_into_place(key, &temporary, &target, condition));
     if written.is_err() {
-        // What could not be written may not exist.
+        // The temporary file may not exist.
         let _missing = unlinkat(directory.fd(), temporary.as_str(), UnlinkatFlags::NoRemoveDir);
     }
     written?;
@@ -241,7 +241,7 @@ fn write_beside(
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mut file = File::from(openat(directory.fd(), temporary, flags, Mode::from_bits_truncate(0o644))?);
     if let Some(like) = like {
-        // Only root may give files away; for all others the owner stays who writes.
+        // Only root may change the owner; otherwise the writer becomes the owner.
         let _not_root = fchown(&file, Some(like.st_uid), Some(like.st_gid));
         file.set_permissions(Permissions::from_mode(like.st_mode & 0o7777))?;
     }
@@ -252,7 +252,7 @@ fn write_beside(
 fn move_into_place(
     key: &Key,
     temporary: &str,
-    target: &Target,
+    target: &WriteTarget,
     condition: Condition,
 ) -> Result<(), StoreError> {
     let (directory, name) = (target.directory.fd(), target.name.as_os_str());
@@ -263,8 +263,8 @@ fn move_into_place(
     if condition != Condition::Absent {
         return replace();
     }
-    // Only where no name is, whoever made it. Not link(2) and unlink(2): whoever is told of the new name when
-    // the old one is gone cannot tell it from a file that is still being written.
+    // Only if the name does not exist, whoever created it. Not link(2) and unlink(2): a watcher that sees the new name after
+    // the old one is gone cannot distinguish it from a file that is still being written.
     match renameat2(&directory, temporary, &directory, name, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => Ok(()),
         Err(Errno::EEXIST) => Err(StoreError::Conflict {
@@ -272,13 +272,13 @@ fn move_into_place(
             expected: "no key".to_owned(),
             found: "one that was just made".to_owned(),
         }),
-        // Some file systems cannot; there the lock has to do.
+        // Some file systems do not support this; there the lock must suffice.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => replace(),
         Err(errno) => Err(failed("write", &target.path(), &errno.into())),
     }
 }
 
-/// Deletes one key; whether it was there. A directory goes when it is empty; of a symbolic link the link goes.
+/// Deletes one key; returns whether it existed. A directory must be empty; of a symbolic link the link is deleted.
 pub(super) fn delete(lock: &Locked, key: &Key, condition: Condition) -> Result<bool, StoreError> {
     let place = KeyPath::of(key)?;
     if place.names().is_empty() {
@@ -300,7 +300,7 @@ pub(super) fn delete(lock: &Locked, key: &Key, condition: Condition) -> Result<b
         Some(Kind::File) => UnlinkatFlags::NoRemoveDir,
         Some(Kind::Directory) => UnlinkatFlags::RemoveDir,
         Some(Kind::Link) => match look(&target.directory, [target.name.as_os_str()]) {
-            // It stands for no key.
+            // It is not a key.
             Ok(Found::Missing | Found::Special(_)) => return Ok(false),
             Ok(Found::File(_) | Found::Directory(_)) | Err(ResolveError::Blocked(_)) => {
                 UnlinkatFlags::NoRemoveDir

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_begin_anew_after_success() {
+    fn waits_double_up_to_the_longest_and_restart_after_success() {
         let first = Duration::from_millis(50);
         let longest = Duration::from_secs(5);
         let mut rng = fastrand::Rng::with_seed(7);

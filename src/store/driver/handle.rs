@@ -30,13 +30,13 @@ use crate::watch::{Detail, Key, WatchType};
 /// let mut states = store.subscribe(Subscribe::new(key.clone(), WatchType::Data));
 /// assert_eq!(states.next().await.state.content, Content::Absent);
 ///
-/// // Compare and set: of two who have read the same, one writes.
+/// Compare and set: if two clients have read the same version, one of them fails.
 /// let version = store.put(&key, "4b825dc6", Condition::Absent).await?;
 /// store.put(&key, "9c1185a5", Condition::Version(version)).await?;
 /// let late = store.put(&key, "e69de29b", Condition::Version(version)).await;
 /// assert!(matches!(late, Err(StoreError::Conflict { .. })));
 ///
-/// // The newest state comes, however often and however fast it changed.
+/// The newest state arrives, however often and fast it changed.
 /// while states.next().await.state.content != Content::Value("9c1185a5".into()) {}
 /// # Ok(())
 /// # }
@@ -69,7 +69,7 @@ pub struct Subscribe {
     pub key: Key,
     /// How much of it.
     pub watch_type: WatchType,
-    /// Whether values are wanted.
+    /// Whether values are needed.
     pub detail: Detail,
     /// Deliver every update that the store distinguishes, or only the newest state.
     pub every: bool,
@@ -167,12 +167,12 @@ impl Store {
         Self { spec, driver, next: Arc::default(), requester: Arc::default() }
     }
 
-    /// Where it is.
+    /// Its address.
     pub fn spec(&self) -> &StoreSpec {
         &self.spec
     }
 
-    /// Begins to watch. Returns at once; the first state follows after the first read.
+    /// Starts a subscription. Returns at once; the first state follows after the first read.
     pub fn subscribe(&self, subscribe: Subscribe) -> Subscription {
         let Subscribe { key, watch_type, detail, every, verify_interval } = subscribe;
         let (shortest, longest) = VERIFY_INTERVAL;
@@ -204,7 +204,7 @@ impl Subscription {
         self.slot.poll_take(context)
     }
 
-    /// Takes what is there, without waiting.
+    /// Takes the waiting state, without waiting for one.
     pub fn try_next(&mut self) -> Option<Update> {
         self.slot.try_take()
     }

@@ -22,7 +22,7 @@ pub enum LinkState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// How it stands.
+    /// The state of the connection.
     pub state: LinkState,
     /// Since when.
     pub since: SystemTime,
@@ -36,7 +36,7 @@ pub struct Health {
 
 #[cfg(feature = "daemon")]
 impl Health {
-    /// Since when, as it is shown. A clock beyond the year 9999 counts as that.
+    /// Since when, for display. A clock beyond the year 9999 counts as that.
     pub(crate) fn since(&self) -> jiff::Timestamp {
         self.since.try_into().unwrap_or(jiff::Timestamp::MAX)
     }
@@ -54,7 +54,7 @@ impl Default for Health {
     }
 }
 
-/// The driver's end of the health of its store: publishes, and logs each change of state once.
+/// The driver's end of its store's health: publishes it, and logs each change once.
 #[derive(Debug)]
 pub(super) struct HealthKeeper {
     store: String,
@@ -97,7 +97,7 @@ impl HealthKeeper {
         });
     }
 
-    /// The session was closed because nothing is subscribed any more.
+    /// The session was closed because there are no subscriptions.
     pub(super) fn closed(&mut self) {
         self.entered = false;
         self.health.send_modify(|health| {

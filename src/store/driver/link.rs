@@ -1,5 +1,5 @@
-//! The driver's task: opens sessions, carries requests in and reports out, and never waits for anybody
-//! who consumes states.
+//! The driver's task: opens sessions, sends requests to them and receives their reports, and never waits for a consumer of
+//! states.
 //!
 //! A panic in it counts as a lost session: everything is armed again in a new one.
 
@@ -16,10 +16,11 @@ use super::backoff::Backoff;
 use super::health::HealthKeeper;
 use super::table::{Observed, Table};
 use super::target::{Subscriber, SubscriberId, Wanted};
-use crate::store::session::{Command, Report, Session, TargetId, sleep_until};
+use crate::store::session::{Command, Reading, Report, Session, TargetId, sleep_until};
 use crate::store::{StoreError, StoreSpec};
+use crate::watch::Content;
 
-/// Opens a session: the store, and how many were opened before it (moves on among its servers).
+/// Opens a session, given the store and the number of earlier attempts, which rotates among its servers.
 pub(in crate::store) type Open = Box<dyn Fn(&StoreSpec, u64) -> Session + Send>;
 
 /// First and longest wait between two attempts to open a session.
@@ -37,15 +38,15 @@ const BATCH: usize = 1024;
 pub(super) enum Request {
     Join(Wanted, Subscriber),
     Leave(SubscriberId),
-    /// To be told after a read that covers earlier writes.
+    /// Notified after a read that covers earlier writes.
     Prove(SubscriberId, oneshot::Sender<()>),
 }
 
 #[derive(Debug)]
 enum SessionPhase {
-    /// Nothing is subscribed to.
+    /// There are no subscriptions.
     Idle,
-    /// The next attempt comes then.
+    /// When the next attempt is due.
     Waiting { until: Instant },
     /// A session was started and is not ready yet.
     Entering { session: Session, since: Instant },
@@ -105,14 +106,14 @@ impl Link {
         }
     }
 
-    /// A panic may have interrupted any step, so only the subscriptions and their last states are kept: the session
-    /// is closed, and the next one arms everything anew.
+    /// A panic may have interrupted any step, so only the subscriptions and their last states are kept: the session is closed,
+    /// and the next one arms everything again.
     fn recover(&mut self, panic: &(dyn Any + Send)) {
         let message = panic.downcast_ref::<&str>().copied();
         let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let what = format!("watch the store {}", self.spec.name);
         let why = format!(
-            "the program panicked ({}); connecting anew. This is a fault of the program: please report it",
+            "the program panicked ({}); reconnecting. This is a bug in twitcher: please report it",
             message.unwrap_or("without a message")
         );
         let error = StoreError::Unavailable { what, why };
@@ -158,7 +159,7 @@ impl Link {
                 }
                 Woken::SessionEnded => {
                     let what = format!("watch the store {}", self.spec.name);
-                    let why = "its session ended without a reason; this is a fault of the program".to_owned();
+                    let why = "its session ended without a reason; this is a bug in twitcher".to_owned();
                     self.lost(&StoreError::Unavailable { what, why }, now);
                 }
                 Woken::Deadline => {}
@@ -192,18 +193,35 @@ impl Link {
         match report {
             Report::Ready { server } => self.enter(server, now),
             Report::State { id, reading, proof } => {
-                if let Observed::Recovered(wanted) = self.table.observe(id, reading, proof, now) {
+                if let Err(error) = self.admit(&reading) {
+                    // Not followed any further: the session drops what it holds of it.
+                    self.command(Command::Disarm(vec![id]));
+                    self.refused(id, &error, now);
+                } else if let Observed::Recovered(wanted) = self.table.observe(id, reading, proof, now) {
                     tracing::info!(store = %self.spec.name, key = %wanted.key, "the key can be watched again");
                 }
             }
-            Report::Refused { id, error } => {
-                let refused = self.table.refuse(id, error.to_string(), now, &mut self.rng);
-                if let Observed::NewlyRefused(wanted) = refused {
-                    tracing::warn!(store = %self.spec.name, key = %wanted.key, "the key cannot be watched: {error}");
-                }
-            }
+            Report::Refused { id, error } => self.refused(id, &error, now),
             Report::Progress => self.table.progress(now),
             Report::Lost(error) => self.lost(&error, now),
+        }
+    }
+
+    /// Fails where a reading is a tree larger than the store's limits, however it grew.
+    fn admit(&self, reading: &Reading) -> Result<(), StoreError> {
+        match &reading.content {
+            Content::Tree(tree) => {
+                let bytes = u64::try_from(tree.value_bytes()).unwrap_or(u64::MAX);
+                self.spec.tree_limits.admit(bytes, tree.len())
+            }
+            Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) => Ok(()),
+        }
+    }
+
+    fn refused(&mut self, id: TargetId, error: &StoreError, now: Instant) {
+        let refused = self.table.refuse(id, error.to_string(), now, &mut self.rng);
+        if let Observed::NewlyRefused(wanted) = refused {
+            tracing::warn!(store = %self.spec.name, key = %wanted.key, "the key cannot be watched: {error}");
         }
     }
 
@@ -282,7 +300,7 @@ impl Link {
 
     fn unanswered(&mut self, why: &str, now: Instant) {
         let what = format!("watch {} keys of the store {}", self.table.len(), self.spec.name);
-        let why = format!("{why} in time; connecting anew");
+        let why = format!("{why} in time; reconnecting");
         self.lost(&StoreError::Unavailable { what, why }, now);
     }
 
@@ -295,7 +313,7 @@ impl Link {
 
     fn command(&mut self, command: Command) {
         match &self.phase {
-            // A session that has ended has said so, or its reports end: that is noticed there.
+            // If the session has ended, its reports end, which is handled there.
             SessionPhase::Serving { session, .. } => drop(session.commands.send(command)),
             SessionPhase::Idle | SessionPhase::Waiting { .. } | SessionPhase::Entering { .. } => {}
         }

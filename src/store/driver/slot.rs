@@ -1,5 +1,5 @@
-//! The states that a subscriber has not taken yet: the driver puts them in, the subscriber takes them out, and
-//! neither ever waits for the other.
+//! The states that a subscriber has not taken yet: the driver puts them in, the subscriber takes them out, and neither
+//! waits for the other.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,13 +16,13 @@ const MOST_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Update {
-    /// What is there now (or, for a subscriber who wants every update, was there next).
+    /// The newest state (or, for a subscriber to every update, the next one).
     pub state: State,
     /// How many updates it stands for since the last one that was taken; at least 1.
     pub updates: u64,
 }
 
-/// There are thousands of subscriptions, most of them without a waiting state: a slot is as small as it can be then.
+/// There are thousands of subscriptions, most of them without a waiting state, so an empty slot is as small as possible.
 #[derive(Debug)]
 pub(super) struct Slot(Mutex<Inside>);
 
@@ -43,7 +43,7 @@ struct Waiting {
     queue: VecDeque<(Update, usize)>,
 }
 
-/// When the target's state was last verified, and why its changes are not seen at the moment.
+/// When the target's state was last verified, and why its changes are not seen at present.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shown {
     pub(super) verified: Option<Instant>,
@@ -55,7 +55,7 @@ impl Slot {
         Self(Mutex::new(Inside { every, waiting: None, shown: Shown::default(), reader: None }))
     }
 
-    /// Puts a state in. If there is no room, it replaces the newest waiting one, which it then counts for.
+    /// Puts a state in. If there is no room, it replaces the newest waiting one and counts for both.
     pub(super) fn put(&self, state: State) {
         let reader = {
             let mut inside = self.lock();
@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(taken.iter().map(|u| u.updates).sum::<u64>(), puts);
             assert!(taken.windows(2).all(|two| two[0].state.seq < two[1].state.seq));
             assert_eq!(taken.last().map(|u| u.state.seq), Some(Seq(puts)));
-            assert!(slot.lock().waiting.is_none(), "the memory of a burst is not kept");
+            assert!(slot.lock().waiting.is_none(), "the memory of a burst is released");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The driver against sessions that the test plays itself, in time that the test moves.
+//! The driver against sessions that the test plays itself, with a simulated clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::store::session::{Arm, Command, Proof, Reading, Report, Session, Targe
 use crate::store::{StoreError, StoreSpec, StoreUrl};
 use crate::watch::{Content, Detail, Key, StoreName, Version, WatchType};
 
-/// The other end of a session.
+/// The test's end of a session.
 struct Played {
     attempt: u64,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -41,13 +41,8 @@ impl Stage {
                 std::future::pending()
             })
         };
-        let spec = StoreSpec {
-            name: StoreName::new("played").unwrap(),
-            url: StoreUrl::Dir { root: "/nowhere".into() },
-            credentials: None,
-            tls: None,
-            session_timeout: Duration::from_secs(10),
-        };
+        let spec =
+            StoreSpec::new(StoreName::new("played").unwrap(), StoreUrl::Dir { root: "/nowhere".into() });
         Self { store: Store::open_with(spec, Box::new(open)), opened }
     }
 
@@ -131,14 +126,14 @@ fn text(update: &Update) -> String {
     }
 }
 
-/// Waits longer than anything that would come by itself.
+/// Waits longer than anything that would happen by itself.
 async fn nothing_from(subscription: &mut Subscription) {
     let waited = timeout(Duration::from_millis(1), subscription.next()).await;
     assert!(waited.is_err(), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_connects_with_its_first_subscription_and_disconnects_after_its_last() {
+async fn a_store_connects_on_its_first_subscription_and_disconnects_after_its_last() {
     let mut stage = Stage::new();
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert!(stage.opened.try_recv().is_err());
@@ -167,7 +162,7 @@ async fn equal_targets_share_one_watch_and_a_new_subscriber_gets_the_state_at_on
     let mut other = stage.subscribe("/a", true);
     assert_eq!(text(&second.next().await), "x");
     let arms_of_every = session.arms().await;
-    assert_eq!(arms_of_every.len(), 1, "only what is not watched yet is armed");
+    assert_eq!(arms_of_every.len(), 1, "only targets that are not watched yet are armed");
     nothing_from(&mut other).await;
 
     session.show(arms[0].id, 8, "y", Proof::Event).await;
@@ -212,7 +207,7 @@ async fn after_a_lost_session_everything_is_armed_again_and_only_new_states_are_
     session.show(again[0].id, 3, "restored", Proof::Read).await;
     let update = slot.next().await;
     assert_eq!((text(&update).as_str(), update.updates), ("restored", 1));
-    assert!(update.state.seq > before, "restored is newer by definition");
+    assert!(update.state.seq > before, "a restored state is newer by definition");
     assert_eq!(stage.store.health().borrow().reconnects, 1);
 }
 
@@ -248,7 +243,7 @@ async fn silent_targets_are_verified_in_one_batch_after_the_shortest_interval() 
         session.show(arm.id, 1, "x", Proof::Read).await;
     }
     let began = tokio::time::Instant::now();
-    assert_eq!(session.verifies().await.len(), 2, "what is nearly due is verified along");
+    assert_eq!(session.verifies().await.len(), 2, "a target that is nearly due is verified too");
     let waited = began.elapsed();
     assert!((58..=61).contains(&waited.as_secs()), "{waited:?}");
     let verified = long.freshness().verified.unwrap();
@@ -278,7 +273,7 @@ async fn prove_waits_for_a_read_that_starts_after_the_call() {
     let subscription = stage.subscribe("/a", false);
     let mut session = stage.ready().await;
     let id = session.arms().await[0].id;
-    // The first reading may be older than the demand.
+    // The first reading may be older than the request.
     let mut early = tokio::spawn(subscription.prove());
     tokio::time::sleep(Duration::from_millis(1)).await;
     session.show(id, 1, "x", Proof::Read).await;
@@ -290,14 +285,17 @@ async fn prove_waits_for_a_read_that_starts_after_the_call() {
     session.show(id, 2, "y", Proof::Read).await;
     early.await.unwrap();
     assert_eq!(session.verifies().await, [id]);
-    assert!(timeout(Duration::from_millis(1), &mut late).await.is_err(), "it came after that was asked for");
-    // What a new session reads is newer than all that was demanded in the old one.
+    assert!(
+        timeout(Duration::from_millis(1), &mut late).await.is_err(),
+        "that read was sent before the request"
+    );
+    // A new session's reads are newer than all requests to the old one.
     session.lose().await;
     let mut session = stage.ready().await;
     let id = session.arms().await[0].id;
     session.show(id, 2, "y", Proof::Read).await;
     late.await.unwrap();
-    assert!(session.commands.try_recv().is_err(), "nothing more is asked for");
+    assert!(session.commands.try_recv().is_err(), "no further read is requested");
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,7 +310,7 @@ async fn an_event_counts_as_proof_of_life() {
         session.show(id, version, "x", Proof::Event).await;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(session.commands.try_recv().is_err(), "nothing had to be asked");
+    assert!(session.commands.try_recv().is_err(), "no read was needed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -392,7 +390,7 @@ async fn a_missing_answer_is_noticed_although_others_arrive() {
             }
             session.show(id, 1, "x", Proof::Read).await;
         }
-        assert!(began.elapsed() < Duration::from_mins(10), "nobody misses it");
+        assert!(began.elapsed() < Duration::from_mins(10), "the missing answer was not noticed");
     }
     assert!(forgotten.freshness().error.is_some());
     assert!(began.elapsed() >= Duration::from_mins(5), "{:?}", began.elapsed());
@@ -486,7 +484,7 @@ async fn a_panic_in_the_driver_is_a_lost_session_and_everything_is_armed_again()
     let late = stage.subscribe("/late", false);
     let mut session = stage.ready().await;
     let mut again = session.arms().await;
-    assert_eq!(again.len(), 3, "the subscription that came meanwhile is armed too");
+    assert_eq!(again.len(), 3, "the subscription added meanwhile is armed too");
     assert_eq!(again[1].resume.as_ref().unwrap().version, Version::Revision(7));
     for arm in again.drain(..) {
         session.show(arm.id, 8, "y", Proof::Read).await;
@@ -510,7 +508,7 @@ async fn a_subscription_during_which_the_driver_panics_is_served_afterwards() {
     let id = session.arms().await[0].id;
     session.show(id, 7, "x", Proof::Read).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
-    // The driver is told of it while it is being woken for the state that is there already.
+    // The driver receives it while it delivers the state that already exists.
     let mut second = stage.subscribe("/a", false);
     let planted = Waker::from(Arc::new(PanicsOnce::default()));
     assert!(second.poll_next(&mut Context::from_waker(&planted)).is_pending());

@@ -10,7 +10,6 @@ use etcd_client::{Compare, CompareOp, Error, GetOptions, PutOptions, Txn, TxnOp}
 
 use super::connect::{Connection, Entrance, late};
 use super::explain::{Kind, explain, kind};
-use super::jobs::probe;
 use super::keys::Scope;
 use super::read::Pages;
 use crate::log::escape;
@@ -37,7 +36,7 @@ impl Access {
         Self::open_with(spec, limit, &StoreFiles::default()).await
     }
 
-    /// The same with the threads that read the store's files given.
+    /// The same with given threads for reading the store's files.
     pub(in crate::store) async fn open_with(
         spec: &StoreSpec,
         limit: Duration,
@@ -50,12 +49,7 @@ impl Access {
         for turn in 0..entrance.members() {
             let left = limit.saturating_sub(began.elapsed());
             let share = left / u32::try_from(entrance.members() - turn).unwrap_or(u32::MAX).max(1);
-            let opening = async {
-                let connection = entrance.connect(first + turn).await?;
-                probe(&connection, &entrance.space).await?;
-                Ok(connection)
-            };
-            match tokio::time::timeout(share, opening).await {
+            match tokio::time::timeout(share, entrance.enter(first + turn)).await {
                 Ok(Ok(connection)) => return Ok(Self { connection, entrance, limit }),
                 Ok(Err(error @ StoreError::Unavailable { .. })) => failure = Some(error),
                 Ok(Err(error)) => return Err(error),
@@ -75,7 +69,7 @@ impl Access {
         Ok(response.0.kvs.into_iter().next().map(entry))
     }
 
-    /// Reads many keys, as many at once as the server answers at once.
+    /// Reads many keys, as many per request as the server answers.
     pub async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
         let mut found = Vec::with_capacity(keys.len());
         let mut most = MOST_IN_TRANSACTION;
@@ -128,14 +122,14 @@ impl Access {
         Ok((TenureId(granted.id()), ttl))
     }
 
-    /// Renews a lease, within `limit`. Whether the server still knows it.
+    /// Renews a lease, within `limit`. Returns whether the server still knows it.
     pub(in crate::store) async fn renew(&self, id: TenureId, limit: Duration) -> Result<bool, StoreError> {
         let what = || format!("renew lease {id} at {}", self.connection.server);
         let mut leases = self.connection.leases();
         match tokio::time::timeout(limit, leases.keep_alive(id.0)).await {
             Err(_) => Err(late(what(), limit)),
             Ok(Ok(_)) => Ok(true),
-            // The server does not know it, or the request could not be sent: the server is asked which.
+            // The server does not know the lease, or the request could not be sent: ask the server which.
             Ok(Err(Error::LeaseKeepAliveError(_))) => {
                 let left = self.within(what(), leases.time_to_live(id.0, None)).await?;
                 if left.ttl() < 0 {
@@ -147,7 +141,7 @@ impl Access {
         }
     }
 
-    /// Ends a lease, and deletes its keys with it. One that is unknown has ended already.
+    /// Revokes a lease, which deletes its keys. An unknown lease has ended already.
     pub(in crate::store) async fn revoke(&self, id: TenureId) -> Result<(), StoreError> {
         let mut leases = self.connection.leases();
         let revoking = async {
@@ -179,7 +173,7 @@ impl Access {
         if names.is_empty() {
             match self.get(key).await {
                 Ok(Some(_)) => {}
-                // A role on the prefix `KEY/` may list it, and does not cover `KEY` itself.
+                // A role with the prefix `KEY/` may list it, but may not read `KEY` itself.
                 Ok(None) | Err(StoreError::Denied { .. }) => return Ok(None),
                 Err(error) => return Err(error),
             }
@@ -227,15 +221,15 @@ impl Access {
                 btree_map::Entry::Vacant(place) => {
                     place.insert(Entry { spelling: Spelling::Plain, ..entry });
                 }
-                // As in a watch, the one with a slash is shown.
+                // As in a watch, the key with a leading slash is shown.
                 btree_map::Entry::Occupied(place) => left_out.push(escape::line(place.key().as_bytes())),
             }
         }
         Ok(Listing { entries, revision, left_out, unreadable: Vec::new() })
     }
 
-    /// Makes changes in order: as many as fit into a transaction at once, so that either all of those are
-    /// made or none. `progress` is told of each transaction before and after it.
+    /// Makes changes in order, as many per transaction as fit, so that either all of those are made or none. `progress` is
+    /// called before and after each transaction.
     pub async fn apply(
         &self,
         changes: &[Change],
@@ -269,8 +263,8 @@ impl Access {
         Ok(())
     }
 
-    /// Detects a value over the server's limit before anything is written, with a transaction whose condition never holds:
-    /// the server refuses it all the same.
+    /// Detects a value over the server's limit before anything is written, with a transaction whose condition never holds: the
+    /// server refuses it anyway.
     async fn admit(&self, change: &Change) -> Result<(), StoreError> {
         let Change::Put { key, value, .. } = change else { return Ok(()) };
         if value.len() <= HEAVIEST_TRANSACTION {
@@ -322,7 +316,7 @@ impl Access {
         Err(conflict(what, changes, found))
     }
 
-    /// Bounds a request by the time limit, and puts its failure in words.
+    /// Applies the time limit to a request, and converts its error.
     async fn within<T>(
         &self,
         what: String,
@@ -335,7 +329,7 @@ impl Access {
     }
 }
 
-/// What a transaction has done.
+/// The result of a transaction.
 struct Committed {
     revision: i64,
     deleted: i64,
@@ -385,7 +379,7 @@ fn compare(what: &str, key: &[u8], condition: Condition) -> Result<Option<Compar
         }
         Condition::Version(version @ Version::Hash(_)) => Err(StoreError::Refused {
             what: what.to_owned(),
-            why: format!("etcd's versions are revisions, numbers such as 1042; {version} is none"),
+            why: format!("etcd's versions are revisions, numbers such as 1042; {version} is not one"),
         }),
     }
 }

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Identity, KvClient, LeaseClient, TlsOptions, WatchClient,
+    Certificate, Client, ConnectOptions, GetOptions, Identity, KvClient, LeaseClient, TlsOptions, WatchClient,
 };
 
 use super::LARGEST_MESSAGE;
-use super::explain::explain;
+use super::explain::{explain, is_permission};
 use super::keys::KeySpace;
 use crate::store::error::time;
 use crate::store::files::{Certificates, FileKind};
+use crate::store::listener::{self, Expected, explained};
 use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls};
+use crate::watch::Key;
 
 /// Time limit for the response headers of a request.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -24,6 +26,8 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::fro
 pub(super) struct Entrance {
     endpoints: Vec<String>,
     pub(super) space: KeySpace,
+    /// The path of the store's URL.
+    path: String,
     tls: bool,
     certificates: Tls,
     credentials: Option<Credentials>,
@@ -45,6 +49,7 @@ impl Entrance {
             StoreUrl::Etcd { endpoints, prefix, tls } => Ok(Self {
                 endpoints: endpoints.clone(),
                 space: KeySpace::new(prefix),
+                path: prefix.clone(),
                 tls: *tls || spec.tls.is_some(),
                 certificates: spec.tls.clone().unwrap_or_default(),
                 credentials: spec.credentials.clone(),
@@ -61,10 +66,34 @@ impl Entrance {
         self.endpoints.len() as u64
     }
 
+    /// Connects to the member whose turn it is, and proves that it serves. A failure says what listens there, if that
+    /// is no etcd.
+    pub(super) async fn enter(&self, attempt: u64) -> Result<Connection, StoreError> {
+        // Boxed: it is part of every request's future.
+        let entering = Box::pin(async {
+            let connection = self.connect(attempt).await?;
+            probe(&connection, &self.space).await?;
+            Ok(connection)
+        });
+        match entering.await {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                let Some(server) = self.turn(attempt) else { return Err(error) };
+                let expected = Expected { kind: listener::Kind::Etcd, tls: self.tls, path: &self.path };
+                Err(explained(error, server, expected).await)
+            }
+        }
+    }
+
+    /// The member whose turn it is.
+    fn turn(&self, attempt: u64) -> Option<&String> {
+        let turn = usize::try_from(attempt % self.members().max(1)).unwrap_or(0);
+        self.endpoints.get(turn)
+    }
+
     /// Connects to the member whose turn it is.
     pub(super) async fn connect(&self, attempt: u64) -> Result<Connection, StoreError> {
-        let turn = usize::try_from(attempt % self.members().max(1)).unwrap_or(0);
-        let Some(server) = self.endpoints.get(turn) else {
+        let Some(server) = self.turn(attempt) else {
             let what = "connect to etcd".to_owned();
             return Err(StoreError::Refused { what, why: "the store's URL names no server".to_owned() });
         };
@@ -141,6 +170,18 @@ impl Connection {
     pub(super) async fn renew_login(&self) -> Result<(), StoreError> {
         let refreshed = self.client.refresh_token().await;
         refreshed.map_err(|error| explain(format!("log in to etcd at {}", self.server), &error))
+    }
+}
+
+/// Sends a linearizable read, which only a member with a quorum can answer: one that is cut off accepts connections and
+/// serves nothing. A denied read counts as an answer.
+async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), StoreError> {
+    let what = || format!("read from etcd at {}", reader.server);
+    let Ok(top) = Key::new("/") else { return Ok(()) };
+    match reader.kv().get(space.exact(&top), Some(GetOptions::new().with_keys_only())).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_permission(&error) => Ok(()),
+        Err(error) => Err(explain(what(), &error)),
     }
 }
 

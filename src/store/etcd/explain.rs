@@ -1,12 +1,12 @@
-//! Classifies errors of the etcd client and puts them into words for an operator. Pure.
+//! Classifies errors of the etcd client and words them for an operator. Pure.
 
 use etcd_client::Error;
 
 use super::LARGEST_MESSAGE;
 use crate::store::StoreError;
 
-/// How to treat a failed request. Codes tell no more than this: a broken connection shows as Unknown, Cancelled or
-/// Unavailable alike.
+/// How to treat a failed request. Status codes distinguish no more than this: a broken connection shows as Unknown,
+/// Cancelled or Unavailable alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The user may not do this.
@@ -19,17 +19,22 @@ pub(super) enum Kind {
     NoHistory,
     /// The lease is not known: it has expired or was revoked.
     NoLease,
-    /// Anything else: the connection or the member may be broken.
+    /// Any other error: the connection or the member may be broken.
     Doubt,
 }
 
-// Numbers of gRPC's status codes, as its specification has them.
+// gRPC's status codes.
 const INVALID_ARGUMENT: i32 = 3;
 const NOT_FOUND: i32 = 5;
 const PERMISSION_DENIED: i32 = 7;
 const RESOURCE_EXHAUSTED: i32 = 8;
+const FAILED_PRECONDITION: i32 = 9;
 const OUT_OF_RANGE: i32 = 11;
 const UNAUTHENTICATED: i32 = 16;
+
+/// etcd's words for a login where there are no users, and for a request without a login where one is needed.
+const NOT_ENABLED: &str = "authentication is not enabled";
+const NO_USER: &str = "user name is empty";
 
 pub(super) fn kind(error: &Error) -> Kind {
     let Error::GRpcStatus(status) = error else { return Kind::Doubt };
@@ -37,6 +42,7 @@ pub(super) fn kind(error: &Error) -> Kind {
     match i32::from(status.code()) {
         PERMISSION_DENIED | UNAUTHENTICATED => Kind::Denied,
         INVALID_ARGUMENT if says_denied(message) => Kind::Denied,
+        FAILED_PRECONDITION if message.contains(NOT_ENABLED) => Kind::Denied,
         INVALID_ARGUMENT if message.contains("too large") => Kind::TooLarge,
         INVALID_ARGUMENT if message.contains("too many operations") => Kind::TooMany,
         NOT_FOUND if message.contains("lease not found") => Kind::NoLease,
@@ -62,10 +68,20 @@ pub(super) fn says_denied(message: &str) -> bool {
 pub(super) fn explain(what: impl Into<String>, error: &Error) -> StoreError {
     let (what, why) = (what.into(), deepest(error));
     match kind(error) {
+        Kind::Denied if why.contains(NOT_ENABLED) => {
+            let help = "this etcd has no users: take `username` and `password_file` out of the store, or turn \
+                        authentication on (`etcdctl auth enable`)";
+            StoreError::Denied { what, why: format!("{why}; {help}") }
+        }
+        Kind::Denied if why.contains(NO_USER) => {
+            let help =
+                "this etcd wants a user: write `username` and `password_file` into a store of twitcher.conf";
+            StoreError::Denied { what, why: format!("{why}; {help}") }
+        }
         Kind::Denied => StoreError::Denied { what, why },
         Kind::TooLarge => StoreError::Refused { what, why: format!("{why}; {}", limit(error)) },
         Kind::TooMany => {
-            let why = format!("{why}; the server's --max-txn-ops says how many it takes");
+            let why = format!("{why}; the server's --max-txn-ops sets the limit");
             StoreError::Refused { what, why }
         }
         Kind::NoLease => {
@@ -79,16 +95,16 @@ pub(super) fn explain(what: impl Into<String>, error: &Error) -> StoreError {
 fn limit(error: &Error) -> String {
     let is_ours = matches!(error, Error::GRpcStatus(status) if i32::from(status.code()) == OUT_OF_RANGE);
     if is_ours {
-        // Several values are read in smaller parts until each comes alone.
+        // Several values are read in smaller parts until each is alone.
         format!("a value of more than {} MiB cannot be read", LARGEST_MESSAGE >> 20)
     } else {
-        "the server's --max-request-bytes says how much it takes, 1.5 MiB unless it is set: store less under one key, or \
+        "the server's --max-request-bytes sets the limit, 1.5 MiB by default: store less under one key, or \
          raise it"
             .to_owned()
     }
 }
 
-/// The innermost cause: what lies around it ("transport error") says nothing.
+/// The innermost cause: the outer ones ("transport error") carry no information.
 fn deepest(error: &Error) -> String {
     let mut cause: &dyn std::error::Error = match error {
         Error::GRpcStatus(status) => {

@@ -17,7 +17,7 @@ use super::read::{Mark, Wanted, left_by, read_history};
 use crate::store::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::{Content, Detail, Key, Spelling, Target, WatchType};
 
-/// A stream is open, and a question answered, within this.
+/// Time limit for opening a stream, and for one request.
 const OPEN: Duration = Duration::from_secs(10);
 
 /// etcd sends past events in batches of this many revisions. A batch that is not full is complete up to the revision in
@@ -51,20 +51,20 @@ pub enum Begin {
     Newest(u32),
 }
 
-/// What the history tells.
+/// An event of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// A stream is open.
     Opened {
-        /// The revision that the store had reached.
+        /// The store's current revision.
         present: i64,
         /// The highest revision of a key that exists, where [`Begin::Newest`] asked; 0 if there is none.
         newest: i64,
     },
     /// Changes in order.
     Changes(Vec<Happened>),
-    /// All changes up to the opening of the stream were delivered. Omitted where that cannot be known: if there were
-    /// none, or the last batch was full.
+    /// All changes up to the opening of the stream were delivered. Omitted if that is unknown: there were none, or the last
+    /// batch was full.
     Present,
     /// The requested revisions before this one are compacted; the history continues from here.
     Compacted {
@@ -75,7 +75,7 @@ pub enum Told {
     Ahead {
         /// The revision that was asked for.
         asked: i64,
-        /// The revision that the store has reached.
+        /// The store's current revision.
         present: i64,
     },
     /// The store was restored or replaced; the new history is delivered from here on.
@@ -97,13 +97,13 @@ pub struct History {
     cluster: u64,
     /// The highest revision that the store has shown.
     highest: i64,
-    /// The revision that the store had reached when the stream was opened, while it is not told up to there.
+    /// The store's revision when the stream was opened, until the history has been delivered up to it.
     present: Option<i64>,
-    /// The revision up to which each watch has told everything.
+    /// The revision up to which each watch has delivered everything.
     complete: Vec<i64>,
     attempt: u64,
     stream: Option<WatchStream>,
-    /// The parts of a response whose rest is still to come.
+    /// Fragments of a response whose rest has not arrived yet.
     held: Vec<PbEvent>,
 }
 
@@ -166,8 +166,8 @@ impl History {
             }
             let events = std::mem::take(&mut self.held);
             let last = events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).max();
-            // A response without events is a progress notification: everything up to its revision was delivered. The
-            // response to a new watch is not, because past events follow it.
+            // A response without events is a progress notification: everything up to its revision was delivered. That does not hold
+            // for the response to a new watch, because past events follow it.
             let told = last.or((!response.created).then_some(revision));
             if let (Some(told), Some(next)) = (told, watch.and_then(|watch| self.next.get_mut(watch))) {
                 *next = (*next).max(told + 1);
@@ -201,7 +201,7 @@ impl History {
         if let (true, Begin::At(asked)) = (self.next.is_empty(), self.begin)
             && asked > mark.revision + 1
         {
-            // Waiting for that revision would skip the ones before it, silently.
+            // Waiting for that revision would silently skip the ones before it.
             self.begin = Begin::At(mark.revision + 1);
             return Ok(Told::Ahead { asked, present: mark.revision });
         }
@@ -217,7 +217,7 @@ impl History {
                     let revisions = newest_revisions(&connection, &self.scope, count).await?;
                     newest = revisions.first().copied().unwrap_or(0);
                     let enough = revisions.len() >= usize::try_from(count).unwrap_or(usize::MAX);
-                    // The last of so many keys: since then, each of them was changed at least once.
+                    // The last of that many keys: since then, each of them was changed at least once.
                     if enough { revisions.last().copied().unwrap_or(1) } else { 1 }
                 }
             };
@@ -275,7 +275,7 @@ impl History {
         if says_denied(&reason) {
             if !self.split && self.scope.watches(true).len() > 1 {
                 self.split = true;
-                return Err(self.lost(format!("{reason}; trying without the keys beside it")));
+                return Err(self.lost(format!("{reason}; trying again with exactly the keys of the subtree")));
             }
             return Err(StoreError::Denied { what: format!("watch {}", self.scope), why: reason });
         }
@@ -367,7 +367,7 @@ async fn newest_revisions(
     Ok(revisions)
 }
 
-/// The revision up to which a watch is told with this response of a store at this revision.
+/// The revision up to which a watch is complete after this response, given the store's revision.
 fn complete_up_to(events: &[PbEvent], revision: i64) -> i64 {
     let mut revisions: Vec<i64> =
         events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).collect();

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use etcd_client::{GetOptions, KvClient};
+use etcd_client::KvClient;
 
-use super::connect::Connection;
-use super::explain::{Kind, explain, kind};
-use super::keys::{KeySpace, Scope};
+use super::keys::Scope;
 use super::read::{Outcome, Wanted, read_history, read_keys, read_range};
 use crate::store::StoreError;
 use crate::store::session::{Reading, TargetId};
-use crate::watch::Key;
 
-/// A read can be ahead of the events of a watch. A watch that still delivers none after this time is taken for deaf.
+/// A read can be ahead of a watch's events. A watch that delivers none within this time counts as deaf.
 pub(super) const EVENTS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
 /// Why targets are read.
@@ -55,9 +52,9 @@ pub(super) struct Job {
 /// A job's end.
 pub(super) struct FinishedJob {
     pub(super) job: Job,
-    /// The highest revision that was known when the job began.
+    /// The highest revision known when the job began.
     pub(super) not_below: i64,
-    /// One for each that was asked, in order.
+    /// One for each target, in order.
     pub(super) outcomes: Vec<Outcome>,
 }
 
@@ -119,16 +116,4 @@ async fn read_one(
         Purpose::Arm | Purpose::Verify | Purpose::Recheck => {}
     }
     read_range(kv, wanted, part).await
-}
-
-/// Sends a linearizable read, which only a member with a quorum can answer: one that is cut off accepts connections and
-/// serves nothing. A denied read counts as an answer.
-pub(super) async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), StoreError> {
-    let what = || format!("read from etcd at {}", reader.server);
-    let Ok(top) = Key::new("/") else { return Ok(()) };
-    match reader.kv().get(space.exact(&top), Some(GetOptions::new().with_keys_only())).await {
-        Ok(_) => Ok(()),
-        Err(error) if kind(&error) == Kind::Denied && super::explain::is_permission(&error) => Ok(()),
-        Err(error) => Err(explain(what(), &error)),
-    }
 }

@@ -1,9 +1,9 @@
 //! Which etcd keys belong to a target, and their paths within it. Pure.
 //!
-//! The top of a store holds the keys that begin with its prefix and a slash; without a prefix, all keys. A key that
-//! begins with no slash then has itself as its path, and `/a` and `a` have the same one: which of them is shown is
-//! [`shown`](super::shown)'s. A key that can have no path belongs to no target: one that is not UTF-8 or has a NUL
-//! character, and `/a//`.
+//! The top of a store holds the keys that begin with its prefix and a slash; without a prefix, all keys. A key without a
+//! leading slash is then its own path, and `/a` and `a` have the same path: [`shown`](super::shown) decides which of them
+//! is shown. A key that cannot have a path belongs to no target: one that is not UTF-8 or contains a NUL character, and
+//! `/a//`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,22 +33,22 @@ pub(super) enum Scope {
     Children(Vec<u8>),
     /// A base without a slash at its end, and everything below it and a slash.
     Tree(Vec<u8>),
-    /// The same without the key that is called like the base, for a user who may not read that one.
+    /// The same without the key equal to the base, for a user who may not read that one.
     Below(Vec<u8>),
     /// Everything below a base, the store's prefix, and a slash: the tree of `/`.
     Top(Vec<u8>),
-    /// What all keys begin with: the children of `/` of a store without a prefix.
+    /// The first segments of all keys: the children of `/` of a store without a prefix.
     AllChildren(Sight),
     /// All keys: the tree of `/` of a store without a prefix.
     All(Sight),
 }
 
-/// How much of all keys is read and watched.
+/// Which keys of the whole cluster are read and watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sight {
-    /// Each.
+    /// All.
     Whole,
-    /// Those that begin with a slash, for a user who may not see each.
+    /// Those with a leading slash, for a user who may not read all.
     Slashed,
 }
 
@@ -57,7 +57,7 @@ impl KeySpace {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// The etcd key of a key as configured.
+    /// The etcd key of a configured key.
     pub(super) fn exact(&self, key: &Key) -> Vec<u8> {
         self.within(key.as_str())
     }
@@ -82,7 +82,7 @@ impl KeySpace {
         self.prefix.is_empty() && key.base().is_empty()
     }
 
-    /// A slash separates the prefix from the key, also if the key was written without one.
+    /// A slash separates the prefix from the key, even if the key was written without one.
     fn within(&self, key: &str) -> Vec<u8> {
         let slash = if self.prefix.is_empty() || key.is_empty() || key.starts_with('/') { "" } else { "/" };
         [&self.prefix, slash, key].concat().into_bytes()
@@ -94,7 +94,7 @@ impl Range {
         Self { start: key.to_vec(), end: None }
     }
 
-    /// etcd's way to say "all keys". It has no empty one.
+    /// etcd's notation for "all keys". It has no empty key.
     fn whole() -> Self {
         Self { start: vec![0], end: Some(vec![0]) }
     }
@@ -125,7 +125,7 @@ impl Scope {
         }
     }
 
-    /// What a user may still read of it who may not read all of it.
+    /// The part that a user who may not read all of it may still read.
     pub(super) fn narrower(&self) -> Option<Self> {
         match self {
             Self::Tree(base) => Some(Self::Below(base.clone())),
@@ -150,9 +150,9 @@ impl Scope {
         }
     }
 
-    /// What is watched. A tree is one range that also covers keys between the base and what is below it
-    /// (`/a-b` lies between `/a` and `/a/b`), so that a transaction's changes come as one: foreign keys
-    /// are left out by [`Scope::path`]. `split`: as two exact watches, for a user who may not see the rest.
+    /// The ranges to watch. A tree is one range that also covers keys between the base and its descendants (`/a-b` lies between
+    /// `/a` and `/a/b`), so that a transaction's changes arrive together; [`Scope::path`] drops foreign keys. `split`: two
+    /// exact watches instead, for a user who may not read the keys between.
     pub(super) fn watches(&self, split: bool) -> Vec<Range> {
         match self {
             Self::Tree(base) if !split => {
@@ -169,8 +169,8 @@ impl Scope {
         }
     }
 
-    /// What a key is called inside of the target: the path in a tree, the name of the child in children,
-    /// empty for the target itself; `None` for keys that do not belong to it.
+    /// A key's name within the target: the path in a tree, the name of the child in children, empty for the target itself;
+    /// `None` for keys that do not belong to it.
     pub(super) fn path(&self, key: &[u8]) -> Option<Arc<str>> {
         let rest = std::str::from_utf8(self.rest(key)?).ok()?;
         match (self, rest) {
@@ -178,7 +178,7 @@ impl Scope {
             (Self::Children(_) | Self::AllChildren(_), rest) => {
                 rest.split('/').next().filter(|name| !name.contains('\0')).map(Arc::from)
             }
-            // The key `/a/` is not the key `/a`, and that leaves no path for `/a//`.
+            // The key `/a/` is not the key `/a`, which leaves no path for `/a//`.
             (Self::Tree(_) | Self::Below(_) | Self::Top(_) | Self::All(_), "" | "/") => Some(rest.into()),
             (Self::Tree(_) | Self::Below(_) | Self::Top(_) | Self::All(_), "//") => None,
             (Self::Tree(_) | Self::Below(_) | Self::Top(_) | Self::All(_), rest) if rest.contains('\0') => {
@@ -189,7 +189,7 @@ impl Scope {
         }
     }
 
-    /// How a key of the target is written: what its path does not say.
+    /// The spelling of a key of the target, which its path does not determine.
     pub(super) fn spelling(&self, key: &[u8]) -> Spelling {
         match self {
             Self::AllChildren(_) | Self::All(_) if !key.starts_with(b"/") => Spelling::Plain,
@@ -203,7 +203,7 @@ impl Scope {
         }
     }
 
-    /// Whether a key belongs to the target but can have no path.
+    /// Whether a key belongs to the target but cannot have a path.
     pub(super) fn leaves_out(&self, key: &[u8]) -> bool {
         self.rest(key).is_some() && self.path(key).is_none()
     }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_put_behind_the_prefix() {
+    fn keys_are_appended_to_the_prefix() {
         for (prefix, key, etcd_key) in [
             ("", "/a", "/a"),
             ("", "a", "a"),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_knows_its_keys_from_its_neighbours() {
+    fn a_target_distinguishes_its_keys_from_neighbours() {
         let tree = scope("", "/a", WatchType::Tree);
         let children = scope("", "/a", WatchType::Children);
         let names = scope("", "/", WatchType::Children);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_belongs_to_no_target_and_is_known_for_it() {
+    fn keys_without_a_path_belong_to_no_target_and_are_recognised() {
         let odd = b"/a/b/\xff";
         for (key, watch_type) in [
             ("/a", WatchType::Tree),
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_cover_what_belongs_to_the_target() {
+    fn ranges_cover_the_keys_of_the_target() {
         let range = |start: &str, end: &str| Range { start: start.into(), end: Some(end.into()) };
         let tree = scope("", "/a", WatchType::Tree);
         assert_eq!(tree.reads(), [Range::single(b"/a"), range("/a/", "/a0")]);

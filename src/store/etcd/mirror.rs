@@ -26,7 +26,7 @@ pub(super) struct Seen {
 #[derive(Debug, Clone)]
 pub(super) struct Mirror {
     detail: Detail,
-    /// The highest revision that was seen in it.
+    /// The highest revision seen in it.
     revision: i64,
     /// The revision up to which it is complete.
     as_of: i64,
@@ -39,7 +39,7 @@ pub(super) struct Mirror {
 #[derive(Debug)]
 pub(super) struct Filling {
     mirror: Mirror,
-    /// Keys without a slash that are read before those with one, which they may be [behind](super::shown).
+    /// Keys without a leading slash that were read before those with one, which may [hide](super::shown) them.
     early: Vec<Seen>,
 }
 
@@ -171,7 +171,7 @@ impl Mirror {
         }
     }
 
-    /// The highest revision that was seen of any key, shown or not.
+    /// The highest revision seen of any key, shown or hidden.
     fn highest(&self) -> i64 {
         match &self.shape {
             Shape::Data(_) | Shape::Children(_) => self.revision,
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn data_without_values_says_only_that_there_is_one() {
+    fn data_without_values_shows_only_presence() {
         let (scope, mut mirror) = mirror(WatchType::Data, Detail::Versions, &[("/a", 7, "")]);
         assert_eq!(mirror.reading().content, Content::Unread);
         let reading = mirror.follow(&scope, [put("/a", 51, "x", false)]).unwrap();
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_tells_whether_the_watch_missed_an_event() {
+    fn a_read_shows_whether_the_watch_missed_an_event() {
         let heard = |watch_type, keys: Keys<'_>| mirror(watch_type, Detail::Values, keys).1;
         let table: [(WatchType, Keys<'_>, Keys<'_>, bool); 8] = [
             (WatchType::Data, &[("/a", 7, "x")], &[("/a", 7, "")], true),
@@ -351,10 +351,10 @@ mod tests {
         let (scope, mut ahead) = mirror(WatchType::Data, Detail::Values, &[]);
         ahead.follow(&scope, [put("/a", 60, "x", true)]);
         let (_, overtaken) = mirror(WatchType::Data, Detail::Values, &[("/a", 8, "")]);
-        assert!(ahead.agrees(&overtaken, 50), "the read is older than what was told");
+        assert!(ahead.agrees(&overtaken, 50), "the read is older than the delivered events");
     }
 
-    /// What is in the store: keys with their revision and value.
+    /// The content of the store: keys with their revision and value.
     type Store = BTreeMap<String, (i64, u8)>;
 
     fn read(scope: &Scope, store: &Store, revision: i64) -> Mirror {
@@ -390,7 +390,7 @@ mod tests {
                 let (ours, theirs) = (followed.reading(), read.reading());
                 prop_assert_eq!(&ours.content, &theirs.content);
                 prop_assert!(followed.agrees(&read, revision));
-                // What was deleted is in no read.
+                // A deleted key is in no read.
                 prop_assert!(theirs.content.is_absent() || !ours.version.is_before(theirs.version));
                 match told {
                     Some(told) => prop_assert_eq!(told, ours),

@@ -1,7 +1,7 @@
 //! etcd (API v3): sessions for the driver, and single requests.
 //!
-//! Not here: any repetition. One session talks to one member; which one is the driver's count of
-//! attempts, because a channel over several members would keep calling the dead one.
+//! Nothing is retried here. One session talks to one member; the driver's attempt counter selects it, because a channel
+//! over several members would keep calling a dead one.
 
 mod access;
 mod connect;
@@ -21,6 +21,6 @@ pub use history::{Begin, Happened, History, Told, state_at};
 pub use newest::{Newest, QUIET, newest_changes};
 pub use session::session;
 
-/// The largest answer that is accepted. etcd's own limit for a value is 1.5 MiB, but a range of many keys is one
+/// The largest response that is accepted. etcd's own limit for a value is 1.5 MiB, but a range of many keys is one
 /// message, and so are the events that a watch catches up with.
 const LARGEST_MESSAGE: usize = 64 << 20;

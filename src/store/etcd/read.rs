@@ -20,8 +20,8 @@ const MOST_IN_TRANSACTION: usize = 128;
 /// Keys in a first transaction.
 const FIRST_IN_TRANSACTION: usize = 64;
 /// Keys in the first page and in the largest one. Pages grow while they arrive fast, because the server walks over all
-/// remaining keys for each of them, and shrink when they arrive slowly, so that large values on a slow link are not
-/// mistaken for silence.
+/// remaining keys for each page, and shrink when they arrive slowly, so that large values on a slow link are not mistaken
+/// for silence.
 const FIRST_PAGE: usize = 512;
 const LARGEST_PAGE: usize = 1 << 15;
 /// What a page should hold at most, in bytes.
@@ -42,7 +42,7 @@ pub(super) struct Mark {
 
 /// The outcome of reading one target.
 pub(super) enum Outcome {
-    /// The state as it is.
+    /// The current state.
     Read {
         mirror: Mirror,
         mark: Mark,
@@ -205,7 +205,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// The moment is that of the first page unless a revision is given.
+    /// At the revision of the first page unless one is given.
     pub(super) fn new(kv: KvClient, scope: Scope, without_values: bool, at: Option<i64>) -> Self {
         let left = scope.reads();
         Self { kv, scope, without_values, left, at, mark: None, size: FIRST_PAGE, most: LARGEST_PAGE }
@@ -216,7 +216,7 @@ impl Pages {
         self.left.is_empty()
     }
 
-    /// The next page, with the mark of the first one.
+    /// The next page, with the cluster and revision of the first one.
     pub(super) async fn next(&mut self) -> Result<(Mark, Vec<PbKeyValue>), Error> {
         let began = Instant::now();
         let (mark, ranges) = loop {
@@ -235,7 +235,7 @@ impl Pages {
                 answer => break answer?,
             }
         };
-        // The following pages show the revision of the first.
+        // The following pages are read at the revision of the first.
         self.at = self.at.or(Some(mark.revision));
         let mark = *self.mark.get_or_insert(mark);
         let mut page = Vec::new();
@@ -275,7 +275,7 @@ fn next_page(size: usize, took: Duration, bytes_each: usize) -> usize {
     }
 }
 
-/// A transaction of reads only: one linearizable moment.
+/// A transaction of reads only, at one linearizable moment.
 async fn transaction(kv: &KvClient, gets: Vec<TxnOp>) -> Result<(Mark, Vec<PbRangeResponse>), Error> {
     let response = kv.clone().txn(Txn::new().and_then(gets)).await?.0;
     let mark = response.header.map_or(Mark { cluster: 0, revision: 0 }, |header| Mark {
@@ -303,7 +303,7 @@ fn get(range: &Range, without_values: bool, page: Option<(usize, Option<i64>)>) 
         options = options.with_keys_only();
     }
     if let Some((limit, at)) = page {
-        // Keys come in their order unasked; one that asks for an order makes the server read everything first.
+        // Keys arrive in order by default; requesting an order makes the server read everything first.
         options = options.with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
         if let Some(at) = at {
             options = options.with_revision(at);
@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_as_large_as_they_come_fast() {
+    fn pages_grow_while_they_arrive_fast() {
         let (fast, even, slow) = (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(9));
         let sizes = |took: Duration, bytes_each: usize, from: usize| {
             let mut size = from;

@@ -1,7 +1,7 @@
-//! One connected life of an etcd store: reads what is armed, watches from exactly there, tells the driver.
+//! One session with etcd: reads armed targets, watches from exactly there, and reports to the driver.
 //!
-//! Reads and watches have connections of their own, because streams that wait to be read can fill a
-//! connection. Every doubt ends the session, but what concerns one target alone.
+//! Reads and watches have separate connections, because streams that wait to be read can fill a connection. Any doubt
+//! ends the session, unless it concerns a single target.
 
 mod watches;
 
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::connect::{Connection, Entrance};
 use super::explain::explain;
 use super::history::FIRST_REVISION;
-use super::jobs::{Asked, EVENTS_ON_THEIR_WAY, FinishedJob, Job, Purpose, probe};
+use super::jobs::{Asked, EVENTS_ON_THEIR_WAY, FinishedJob, Job, Purpose};
 use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
 use super::read::{Mark, Outcome, Wanted};
@@ -34,15 +34,15 @@ const KEYS_IN_JOB: usize = 512;
 /// Commands received per batch.
 const COMMANDS: usize = 64;
 
-/// Opens a session with the member whose turn it is. With `since`, a target that has nothing to resume from is shown as
-/// of that revision, followed by every later update.
+/// Opens a session with the next member in rotation. With `since`, a target without an update to resume from is shown as of
+/// that revision, followed by every later update.
 pub fn session(spec: &StoreSpec, attempt: u64, since: Option<i64>, files: &StoreFiles) -> Session {
     let entrance = Entrance::new(spec, files);
     Session::start(move |commands, reports| async move {
         let served = Box::pin(async {
             let entrance = entrance?;
-            let (reader, watcher) = futures::try_join!(entrance.connect(attempt), entrance.connect(attempt))?;
-            probe(&reader, &entrance.space).await?;
+            let (reader, watcher) = futures::join!(entrance.enter(attempt), entrance.connect(attempt));
+            let (reader, watcher) = (reader?, watcher?);
             let ready = Report::Ready { server: reader.server.clone() };
             let since = since.map(|revision| revision.max(FIRST_REVISION));
             let serving = Serving::new(entrance, reader, watcher, reports.clone(), since);
@@ -74,7 +74,7 @@ struct Serving {
     /// How many of the reads in flight are ranges.
     ranges: usize,
     to_read: VecDeque<Job>,
-    /// Re-checks that are not due yet. They wait here so that they take no read slot.
+    /// Re-checks that are not due yet. They wait here so that they occupy no read slot.
     rechecks: VecDeque<(Instant, Vec<Job>)>,
     last_number: i64,
     last_epoch: u64,
@@ -384,7 +384,8 @@ impl Serving {
         self.begin(id, read, scope);
     }
 
-    /// Watches from the last delivered update on. The read that the driver waits for is reported once it agrees with
+    /// Watches from the last delivered update on. The read that the driver waits for is reported once it agrees with the
+    /// events since.
     /// the events since.
     fn resume(&mut self, id: TargetId, history: Mirror, scope: Scope) {
         let Some(target) = self.targets.get_mut(&id) else { return };
@@ -405,13 +406,16 @@ impl Serving {
             if heard.is_none() {
                 return false;
             }
-            tracing::info!(server, "what the user may see is another: from here on, {scope}");
+            tracing::info!(server, "the user's permissions changed: from now on, {scope}");
             self.begin(id, read, scope);
         } else if mirror.agrees(&read, mark.revision) {
             let reading = mirror.reading();
             self.out.push_back(Report::State { id, reading, proof: Proof::Read });
         } else if heard == Some(mirror.as_of()) {
-            tracing::warn!(server, "a watch did not tell of a change; it is made anew from what was read");
+            tracing::warn!(
+                server,
+                "a watch missed a change; it is created again from the state that was read"
+            );
             self.begin(id, read, scope);
         } else {
             return false;

@@ -1,5 +1,5 @@
-//! Decides which of the two keys `/a` and `a`, which have the same path, is shown: the one with the slash, if it exists.
-//! Pure. Costs nothing unless there are keys without a leading slash.
+//! Decides which of the keys `/a` and `a`, which have the same path, is shown: the one with the slash, if it exists. Pure.
+//! Costs nothing unless there are keys without a leading slash.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use crate::watch::{Origin, Spelling, Subtree};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shown {
     tree: Subtree,
-    /// From the first key without a slash on.
+    /// The first key without a leading slash, and all after it.
     behind: Option<Box<Behind>>,
 }
 
-/// Keys without a slash that stand behind the same with one.
+/// Keys without a leading slash that the same key with one hides.
 #[derive(Debug, Clone, Default)]
 struct Behind {
     values: BTreeMap<Arc<str>, (Bytes, i64)>,
-    /// The highest revision of any of them, also of those that are gone.
+    /// The highest revision of any of them, including deleted ones.
     newest: i64,
 }
 
-/// What a write makes of the keys that are shown.
+/// The effect of a write on the shown keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Nothing: the key is behind another one.
+    /// None: the key is hidden.
     Behind,
-    /// It is shown. `hides`: in the place of the same key without a slash.
+    /// The key is shown. `hides`: instead of the same key without a leading slash.
     Shown { hides: bool },
 }
 
@@ -76,11 +76,11 @@ impl Shown {
         }
     }
 
-    /// A key was deleted. Returns whether that shows.
+    /// A key was deleted. Returns whether the deletion is visible.
     pub(super) fn delete(&mut self, path: &str, spelling: Spelling) -> bool {
         let behind = self.behind.as_mut().and_then(|behind| behind.values.remove(path));
         match (spelling, behind) {
-            // It was behind, or the other one is.
+            // It was hidden, or the other one still exists.
             (Spelling::Plain, Some(_)) => false,
             (Spelling::Slashed, Some((value, revision))) => {
                 let origin = Origin { spelling: Spelling::Plain, revision };
@@ -94,14 +94,14 @@ impl Shown {
         }
     }
 
-    /// Whether there are the same keys, shown and behind.
+    /// Whether the same keys are shown and hidden.
     pub(super) fn has_keys_of(&self, other: &Self) -> bool {
         self.tree.len() == other.tree.len()
             && self.keys().eq(other.keys())
             && self.behind().eq(other.behind())
     }
 
-    /// The highest revision of a key that is behind another one.
+    /// The highest revision of a hidden key.
     pub(super) fn newest_behind(&self) -> i64 {
         self.behind.as_ref().map_or(0, |behind| behind.newest)
     }
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// A key and what becomes of it.
+    /// A key and its next value.
     type Step = (Spelling, Arc<str>, Option<u8>);
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -130,7 +130,7 @@ mod tests {
         prop::collection::vec((spelling, path, prop::option::weighted(0.6, any::<u8>())), 0..60)
     }
 
-    /// Every key of the store, and what of it is to be shown.
+    /// Every key of the store, and the expected shown keys.
     #[derive(Default)]
     struct Model(BTreeMap<(Spelling, Arc<str>), (Bytes, i64)>);
 
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_key_with_a_slash_is_shown_while_it_is_there(steps in steps()) {
+        fn the_key_with_a_slash_is_shown_while_it_exists(steps in steps()) {
             let (mut shown, mut model) = (Shown::default(), Model::default());
             for ((spelling, path, value), revision) in steps.into_iter().zip(1..) {
                 let before = model.shown();
@@ -180,7 +180,7 @@ mod tests {
         }
 
         #[test]
-        fn where_every_key_has_a_slash_there_is_nothing_beside_the_tree(steps in steps()) {
+        fn without_unslashed_keys_there_is_no_extra_state(steps in steps()) {
             let mut shown = Shown::default();
             for (_, path, value) in steps {
                 match value {

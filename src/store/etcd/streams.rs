@@ -24,15 +24,15 @@ const OPEN: Duration = Duration::from_secs(10);
 /// One watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Watch {
-    /// Ours, above zero: the server's own first number is zero, which a refused watch carries too.
+    /// Our own number, above zero: the server's first number is zero, which a refused watch has too.
     pub(super) number: i64,
     pub(super) target: TargetId,
     pub(super) range: Range,
-    /// The first revision that is of interest.
+    /// The first revision to deliver.
     pub(super) from: i64,
 }
 
-/// What came on which stream.
+/// A response and its stream.
 type Told = (u64, Result<PbWatchResponse, Error>);
 
 #[derive(Debug)]
@@ -44,10 +44,10 @@ enum Ask {
 /// All watch streams of one session.
 pub(super) struct Streams {
     answers: SelectAll<BoxStream<'static, Told>>,
-    /// The newest takes new watches. The others are full or have an old token, and keep the watches they have.
+    /// The newest one takes new watches. The others are full or have an old token, and keep the watches they have.
     open: BTreeMap<u64, Stream>,
     opened: u64,
-    watches: BTreeMap<i64, Place>,
+    watches: BTreeMap<i64, Placement>,
 }
 
 struct Stream {
@@ -60,12 +60,12 @@ struct Stream {
     answers: AbortHandle,
 }
 
-struct Place {
+struct Placement {
     stream: u64,
     target: TargetId,
 }
 
-/// A stream that was just opened, with its first watch.
+/// A newly opened stream, with its first watch.
 pub(super) struct Opened {
     first: Watch,
     asks: mpsc::UnboundedSender<Ask>,
@@ -116,7 +116,7 @@ async fn forward(mut asks: mpsc::UnboundedReceiver<Ask>, mut sender: WatchReques
             Ask::Watch(watch) => sender.watch(watch.range.start.clone(), Some(watch.options())).await,
             Ask::Cancel(number) => sender.cancel(number).await,
         };
-        // The stream's end is noticed where its answers are read.
+        // The end of the stream is noticed by its reader.
         if sent.is_err() {
             return;
         }
@@ -132,8 +132,8 @@ impl Streams {
     pub(super) fn watch(&mut self, watch: Watch) -> Option<Watch> {
         match self.open.last_entry() {
             Some(mut newest) if !newest.get().retired && newest.get().watches < MOST_ON_STREAM => {
-                let place = Place { stream: *newest.key(), target: watch.target };
-                self.watches.insert(watch.number, place);
+                let placement = Placement { stream: *newest.key(), target: watch.target };
+                self.watches.insert(watch.number, placement);
                 newest.get_mut().watches += 1;
                 newest.get_mut().unacknowledged.push_back(watch.number);
                 let _ = newest.get().asks.send(Ask::Watch(watch));
@@ -179,9 +179,9 @@ impl Streams {
     pub(super) fn add(&mut self, opened: Opened) {
         let before = self.open.last_key_value().map(|(newest, _)| *newest);
         self.opened += 1;
-        let place = Place { stream: self.opened, target: opened.first.target };
-        self.watches.insert(opened.first.number, place);
-        // The end of a stream is an error: we end none.
+        let placement = Placement { stream: self.opened, target: opened.first.target };
+        self.watches.insert(opened.first.number, placement);
+        // The end of a stream is an error: this side never ends one.
         let end = futures::stream::once(async {
             Err(Error::WatchError("the server ended the watch stream".to_owned()))
         });
@@ -197,7 +197,7 @@ impl Streams {
         }
     }
 
-    /// The next answer on any stream, under the number of the watch that it is about.
+    /// The next response on any stream, with the number of its watch.
     pub(super) async fn next(&mut self) -> Result<PbWatchResponse, Error> {
         let Some((stream, answer)) = self.answers.next().await else { return std::future::pending().await };
         let mut response = answer?;
@@ -205,7 +205,7 @@ impl Streams {
             && let Some(stream) = self.open.get_mut(&stream)
         {
             let asked = stream.unacknowledged.pop_front();
-            // etcd before 3.5 refuses a watch under no number.
+            // etcd before 3.5 refuses a watch without a number.
             if response.watch_id <= 0 {
                 response.watch_id = asked.unwrap_or(response.watch_id);
             }

@@ -1,4 +1,4 @@
-//! Every kind of file, right and wrong, and a file that is never read to its end.
+//! Every kind of file, valid and invalid, and a file whose read never ends.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ fn certified() -> (String, String) {
     (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
-/// What a file with this text is read as.
+/// The result of reading a file with this text.
 async fn told(text: impl AsRef<[u8]>, kind: FileKind) -> Result<String, String> {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("file");
@@ -40,7 +40,7 @@ async fn secrets_are_one_line_and_not_empty() {
 }
 
 #[tokio::test]
-async fn certificates_and_keys_are_looked_at() {
+async fn certificates_and_keys_are_checked() {
     use FileKind::{Authorities, Certificate, Key};
     let (cert, key) = certified();
     for kind in [Authorities, Certificate] {
@@ -55,7 +55,7 @@ async fn certificates_and_keys_are_looked_at() {
 }
 
 #[tokio::test]
-async fn what_is_no_regular_file_or_too_large_is_refused() {
+async fn irregular_and_oversized_files_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("pipe");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
@@ -74,7 +74,7 @@ async fn what_is_no_regular_file_or_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_answered_blocks_one_thread_however_often_it_is_read() {
+async fn a_hanging_file_blocks_one_thread_despite_repeated_reads() {
     let files = StoreFiles { patience: Duration::from_millis(20), ..StoreFiles::default() };
     let (release, released) = std::sync::mpsc::channel::<()>();
     let blocks = move |_: &Path| {
@@ -96,7 +96,7 @@ async fn a_file_that_is_not_answered_blocks_one_thread_however_often_it_is_read(
 }
 
 #[tokio::test]
-async fn half_an_identity_is_refused_by_name() {
+async fn a_certificate_without_its_key_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let (cert, _) = certified();
     let ca = place.path().join("ca");

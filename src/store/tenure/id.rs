@@ -4,12 +4,12 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
-/// What a store calls a tenure: etcd's lease id, ZooKeeper's session id; hexadecimal as text.
+/// The store's id of a tenure: etcd's lease id, ZooKeeper's session id; hexadecimal as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenureId(pub(in crate::store) i64);
 
 impl TenureId {
-    /// The one member of a directory.
+    /// The single member of a directory.
     pub(super) const OF_DIRECTORY: Self = Self(0);
 }
 
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_as_it_is_written() {
+    fn an_id_is_parsed_from_its_text() {
         for id in [0, 1, 0x694d_7e1b_b0a4_1d0f, i64::MAX, i64::MIN, -1] {
             assert_eq!(TenureId(id).to_string().parse(), Ok(TenureId(id)));
         }

@@ -72,14 +72,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_reported_before_the_whole_tree_was_read() {
+    fn nothing_is_reported_before_the_whole_tree_is_read() {
         let (mut it, now) = (Announcement::default(), Instant::now());
         it.owe();
         it.change(true);
         assert_eq!(it.take(now, true, true), None);
         it.load();
         assert_eq!(it.take(now, true, true), Some(Proof::Read));
-        assert_eq!(it.take(now, true, true), None, "told already");
+        assert_eq!(it.take(now, true, true), None, "reported already");
         it.change(true);
         it.unload();
         assert_eq!(it.take(now, true, true), None);
@@ -108,7 +108,7 @@ mod tests {
         it.load();
         it.owe();
         assert_eq!(it.take(now, true, false), None);
-        assert_eq!(it.held(), None, "there is nothing to be told");
+        assert_eq!(it.held(), None, "there is nothing to report");
         it.change(true);
         assert_eq!(it.take(now, true, false), Some(Proof::Event));
         assert_eq!(it.take(now, false, true), None);

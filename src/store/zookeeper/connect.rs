@@ -9,6 +9,7 @@ use zookeeper_client::{Client, Connector, Error, TlsOptions};
 
 use crate::store::error::time;
 use crate::store::files::{Certificates, FileKind, Identity};
+use crate::store::listener::{self, Expected, explained};
 use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls, install_crypto};
 
 /// Time limit for probing why a server refused the connection.
@@ -33,7 +34,7 @@ impl Entrance {
                 why: format!("its URL is {}", spec.url),
             });
         };
-        // A server that is down is tried again by the driver, not here.
+        // The driver retries a server that is down, not this room.
         let mut connector =
             Client::connector().with_session_timeout(spec.session_timeout).with_fail_eagerly();
         match &spec.credentials {
@@ -44,7 +45,7 @@ impl Entrance {
             }
             Some(Credentials::Password { .. }) => {
                 return Err(StoreError::Refused {
-                    what: format!("enter store {}", spec.name),
+                    what: format!("log in to store {}", spec.name),
                     why: "ZooKeeper takes `digest_file`, not `username` and `password_file`".to_owned(),
                 });
             }
@@ -70,12 +71,12 @@ impl Entrance {
         self.servers.join(",")
     }
 
-    /// The session time-out that is asked for.
+    /// The requested session time-out.
     pub(super) fn session_timeout(&self) -> Duration {
         self.limit
     }
 
-    /// The words for a connection that is gone.
+    /// The error for a lost connection.
     pub(super) async fn lost(&self, why: String) -> StoreError {
         self.explain(why).await
     }
@@ -97,7 +98,7 @@ impl Entrance {
         self
     }
 
-    /// Opens a session within the session time-out, or `limit` where that is shorter.
+    /// Opens a session within the session time-out, or `limit` if that is shorter.
     pub(super) async fn open(self, limit: Option<Duration>) -> Result<Client, StoreError> {
         let limit = limit.map_or(self.limit, |limit| limit.min(self.limit));
         let cluster = format!("{}{}", self.servers(), self.chroot);
@@ -117,14 +118,19 @@ impl Entrance {
                     why: "authentication failed".to_owned(),
                 });
             }
-            // None was left to be tried.
+            // There was no server left to try.
             Ok(Err(Error::NoHosts | Error::Timeout)) => {
                 format!("no server gave a session, after {}", time(began.elapsed()))
             }
             Err(_) => format!("no session within {}", time(limit)),
             Ok(Err(error)) => error.to_string(),
         };
-        Err(self.explain(why).await)
+        let error = self.explain(why).await;
+        let expected = Expected { kind: listener::Kind::ZooKeeper, tls: self.tls, path: &self.chroot };
+        match self.servers.first() {
+            Some(server) => Err(explained(error, server, expected).await),
+            None => Err(error),
+        }
     }
 
     /// The library only says that connecting failed; a TCP connection to each server tells why.
@@ -231,7 +237,7 @@ pub(super) fn meaning(error: &Error) -> Meaning {
     }
 }
 
-/// After this many consecutive connection losses while reading one node, the node is taken for their cause.
+/// After this many consecutive connection losses while reading one node, the node counts as their cause.
 pub(super) const MOST_LOSSES: u32 = 5;
 
 /// The connection was lost at a node too often.
@@ -251,7 +257,9 @@ pub(super) fn failed(what: impl Into<String>, error: &Error) -> StoreError {
     match meaning(error) {
         Meaning::Denied => StoreError::Denied {
             what,
-            why: "ZooKeeper says: not authorized (the node's ACL does not let this session do it)".to_owned(),
+            why: "ZooKeeper says: not authorized (the node's ACL does not let this session do it; `digest_file` of the store \
+                  logs it in)"
+                .to_owned(),
         },
         Meaning::Refused => StoreError::Refused { what, why: in_words(error) },
         Meaning::Broken | Meaning::Over => StoreError::Unavailable { what, why: error.to_string() },

@@ -104,9 +104,9 @@ mod tests {
         add(&mut due, "a");
         assert_eq!(due.take(9), [place("a")]);
         add(&mut due, "a");
-        assert!(due.take(9).is_empty(), "it is on its way");
+        assert!(due.take(9).is_empty(), "its read is in flight");
         looked(&mut due, "a");
-        assert_eq!(due.take(9), [place("a")], "what was heard meanwhile is looked at too");
+        assert_eq!(due.take(9), [place("a")], "an event meanwhile causes another read");
         looked(&mut due, "a");
         assert!(due.is_empty());
         add(&mut due, "a");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_are_taken() {
+    fn at_most_this_many_are_taken() {
         let mut due = Due::default();
         for at in ["c", "a", "b"] {
             add(&mut due, at);
@@ -151,7 +151,7 @@ mod tests {
         due.end_walk();
         assert!(due.is_proved(), "nothing was due");
 
-        // One waits, one is on its way, and of one something was heard since it is.
+        // One waits, one is being read, and one had an event during its read.
         for at in ["again", "looking", "waiting"] {
             add(&mut due, at);
         }
@@ -165,7 +165,7 @@ mod tests {
         }
         due.take(9);
         looked(&mut due, "waiting");
-        assert!(!due.is_proved(), "one has to be looked at again");
+        assert!(!due.is_proved(), "one must be read again");
         // What is heard from now on belongs to no proof, however often it is.
         add(&mut due, "again");
         add(&mut due, "later");

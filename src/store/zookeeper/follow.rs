@@ -157,7 +157,7 @@ impl Following {
                 Some(looked) = self.looks.next() => self.looked(looked)?,
                 () = sleep_until(self.announcement.held()) => {}
             }
-            // What was told before an answer came is older than the answer.
+            // Events from before an answer are older than the answer.
             for _ in 0..TOGETHER {
                 let Some(heard) = event.take().or_else(|| watcher.changed().now_or_never()) else { break };
                 if self.heard(&heard)? == Connection::Lost {
@@ -180,10 +180,10 @@ impl Following {
         self.due.begin_walk();
         let (client, top) = (self.client.clone(), Arc::clone(&self.asked.top));
         let (requests, reports) = (Arc::clone(&self.asked.requests), self.asked.reports.clone());
-        // What is too large together may be read alone.
+        // Nodes that are too large together may be read one by one.
         let most = (MOST_NODES >> (2 * self.losses)).max(1);
         let found = async move {
-            // What is read after this is not older than what anybody was told to have written before.
+            // Reads after this are not older than any acknowledged write.
             client.sync(&top).await.map_err(|error| failed(format!("sync {top}"), &error))?;
             let mut found = Found::default();
             let request = |paths: Vec<Arc<str>>| {
@@ -191,7 +191,7 @@ impl Following {
                 async move {
                     let _permit = requests.acquire().await;
                     let nodes = read_nodes(client, &paths).await;
-                    // Where reports wait already, the driver has enough to do.
+                    // If the driver is behind, it has enough to do.
                     let _ = reports.try_send(Report::Progress);
                     nodes
                 }
@@ -215,7 +215,7 @@ impl Following {
                 }
                 Ok(())
             }
-            // What breaks is the connection: with the next one, everything is read again.
+            // The connection breaks; on the next one everything is read again.
             Err(StoreError::Unavailable { what, why }) => {
                 self.losses += 1;
                 if self.losses < MOST_LOSSES {
@@ -278,7 +278,7 @@ impl Following {
             return Ok(if lost { Connection::Lost } else { Connection::Kept });
         }
         let Some(at) = place_in(&self.asked.top, &event.path) else { return Ok(Connection::Kept) };
-        // Of a node that is gone only its parent knows when.
+        // Only the parent's zxid shows when a node was deleted.
         if event.event_type == EventType::NodeDeleted
             && let Some(parent) = parent(at)
         {
@@ -309,7 +309,7 @@ enum Connection {
     Lost,
 }
 
-/// What a walk found; never, while there is none.
+/// The result of the running walk; pending forever while there is none.
 async fn under_way(walk: &mut Option<Walk>) -> Result<Found, StoreError> {
     match walk {
         Some(walk) => (&mut walk.found).await,

@@ -36,7 +36,7 @@ pub(super) async fn look(
     path: Arc<str>,
     want: Want,
 ) -> Result<(Seen, OneshotWatcher), Error> {
-    // Kept until the next watch is set, so that it takes nothing away from it.
+    // Kept until the next watch is set, so that dropping it does not remove that one.
     let mut _existence = None;
     loop {
         let seen = match want {
@@ -58,7 +58,7 @@ pub(super) async fn look(
         match (client.check_and_watch_stat(&path).await?, want) {
             ((None, watcher), _) => return Ok((Seen::Absent, watcher)),
             ((Some(stat), watcher), Want::Stat) => return Ok((Seen::Stat(stat), watcher)),
-            // It was made between the two requests.
+            // It was created between the two requests.
             ((Some(_), watcher), Want::Value | Want::Children) => _existence = Some(watcher),
         }
     }

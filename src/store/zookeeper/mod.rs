@@ -1,10 +1,10 @@
 //! The `zookeeper` store: nodes as keys; one-shot watches for nodes, recursive ones for trees.
 //!
-//! A node that exists has a value, which may be empty. Versions are zxids: `mzxid` of a value, `pzxid` of children,
-//! the highest of both for a tree. `ZooKeeper` tells that something changed and not what, so of updates in
-//! quick succession only the last is certain to be seen.
+//! A node that exists has a value, which may be empty. Versions are zxids: `mzxid` of a value, `pzxid` of children, the
+//! highest of both for a tree. `ZooKeeper` reports that something changed and not what, so of updates in quick succession
+//! only the last is certain to be seen.
 //!
-//! A session here is made of as many sessions there as its watches need (see `pool`).
+//! A session here uses as many ZooKeeper sessions as its watches need (see `pool`).
 
 mod access;
 mod announce;
@@ -34,18 +34,18 @@ use super::session::{Command, Report, Session};
 use super::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::Key;
 
-/// Fails where no node can have this key.
+/// Fails if no node can have this key.
 pub(super) fn admits(key: &Key) -> Result<(), StoreError> {
     path_of(key).map(drop)
 }
 
-/// Starts a session. Which server is tried first is chosen by chance at each attempt.
+/// Starts a session. Each attempt begins with a random server.
 pub fn session(spec: &StoreSpec, files: &StoreFiles) -> Session {
     let (spec, files) = (spec.clone(), files.clone());
     Session::start(move |commands, reports| async move {
         match serve(&spec, &files, commands, &reports).await {
             SessionEnd::Unheard => {}
-            // Nobody may be left to hear it.
+            // The receiver may be gone.
             SessionEnd::Lost(error) => drop(reports.send(Report::Lost(error)).await),
         }
     })

@@ -91,7 +91,7 @@ pub(super) async fn read_many(
     Ok(nodes)
 }
 
-/// The nodes at these paths with the names of their children; `None` where there is none.
+/// The nodes at these paths with the names of their children; `None` if a node does not exist.
 pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Vec<Option<Node>>, StoreError> {
     let mut nodes = read_values(client, paths).await?;
     let mut reader = client.new_multi_reader();
@@ -106,7 +106,7 @@ pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Ve
     for (place, answer) in parents.into_iter().zip(answers) {
         match (answer, &mut nodes[place]) {
             (MultiReadResult::Children { children }, Some(node)) => node.names = children,
-            // It went meanwhile.
+            // It was deleted meanwhile.
             (MultiReadResult::Error { err: Error::NoNode }, node) => *node = None,
             (MultiReadResult::Error { err }, _) => {
                 return Err(failed(format!("list {}", paths[place]), &err));
@@ -117,7 +117,7 @@ pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Ve
     Ok(nodes)
 }
 
-/// The nodes at these paths, without names of children; `None` where there is none.
+/// The nodes at these paths, without names of children; `None` if a node does not exist.
 pub(super) async fn read_values(
     client: &Client,
     paths: &[Arc<str>],
@@ -150,7 +150,7 @@ fn answers(
 fn unexpected(path: &str) -> StoreError {
     StoreError::Refused {
         what: format!("read {path}"),
-        why: "the server answered something else than what it was asked".to_owned(),
+        why: "the server's answer does not match the request".to_owned(),
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
         Node { value: vec![0; bytes], stat, names }
     }
 
-    /// A walk through a top with a thousand children of so many bytes: what was found, and how much at once.
+    /// A walk through a top with a thousand children of this size: what it found, and the size of its requests.
     fn walked(bytes: usize, most: usize) -> (BTreeMap<String, usize>, Vec<usize>) {
         let (batches, mut found) = (RefCell::new(Vec::new()), BTreeMap::new());
         let request = |paths: Vec<Arc<str>>| {
@@ -201,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_finds_what_is_there_and_asks_for_as_much_as_an_answer_may_hold() {
+    fn a_walk_finds_every_node_with_requests_of_bounded_size() {
         for (bytes, most, largest, fitting) in
             [(10, 64, 64, 64), (100 << 10, 64, 64, 10), (2 << 20, 64, 64, 1), (10, 1, 1, 1)]
         {
             let (found, batches) = walked(bytes, most);
-            assert_eq!(found.len(), 1000, "the top, and all but the one that went");
+            assert_eq!(found.len(), 1000, "the top, and all children but the deleted one");
             assert!(found.iter().all(|(at, held)| *held == if at.is_empty() { 0 } else { bytes }));
             assert_eq!(batches.iter().sum::<usize>(), 1001);
             assert_eq!(batches.iter().max(), Some(&largest), "{bytes}");

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use crate::store::StoreError;
 use crate::watch::Key;
 
-/// The path of a key's node. A slash at the end does not count; one at the start may be left out.
+/// The path of a key's node. A slash at the end does not count; the one at the start is optional.
 pub(super) fn path_of(key: &Key) -> Result<Arc<str>, StoreError> {
     let inner = key.base().trim_start_matches('/');
     for name in inner.split('/') {
         let why = if name.is_empty() && !inner.is_empty() {
             "it has an empty name between two slashes; write one slash"
         } else if name == "." || name == ".." {
-            "ZooKeeper has no `.` and `..` in paths"
+            "ZooKeeper allows no `.` and `..` in paths"
         } else if let Some(c) = name.chars().find(|c| !allowed(*c)) {
             let why = format!("ZooKeeper allows no character U+{:04X} in paths", u32::from(c));
             return Err(StoreError::Refused { what: format!("use key {key}"), why });
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn places_lie_below_their_top() {
+    fn relative_paths_lie_below_their_top() {
         assert_eq!(&*below(&"/".into(), ""), "/");
         assert_eq!(&*below(&"/".into(), "a/b"), "/a/b");
         assert_eq!(&*below(&"/x".into(), ""), "/x");

@@ -27,7 +27,7 @@ pub(super) enum Manner {
     Trees,
 }
 
-/// A session and what is known of it.
+/// A session and its state.
 #[derive(Debug)]
 pub(super) struct Joined {
     /// `None` until it is connected.
@@ -53,9 +53,9 @@ pub(super) struct Pool {
 /// The session that has room for a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// One that is open or being opened.
+    /// An open session, or one that is being opened.
     Known(Member),
-    /// One that must be opened.
+    /// A session that must be opened.
     New(Member),
 }
 
@@ -139,7 +139,7 @@ mod tests {
         let all: usize = bytes.values().sum();
         assert!(bytes.values().all(|bytes| *bytes <= MOST_BYTES));
         assert_eq!(opened, bytes.len());
-        assert!(opened <= all / (MOST_BYTES - 64) + 1, "no session is opened without need: {opened}");
+        assert!(opened <= all / (MOST_BYTES - 64) + 1, "a session was opened without need: {opened}");
     }
 
     #[test]

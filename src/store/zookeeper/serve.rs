@@ -72,8 +72,8 @@ struct Synced {
     result: Result<(), Error>,
 }
 
-/// The state of a session. Fields are dropped in this order: clients before watches, or each watch would first send a
-/// request to remove itself.
+/// The state of a session. Fields are dropped in this order: clients before watches, because otherwise each watch would
+/// first send a request to remove itself.
 pub(super) struct Serving {
     entrance: Entrance,
     looks: FuturesUnordered<BoxFuture<'static, Looked>>,
@@ -147,7 +147,7 @@ impl Serving {
                 Some(looked) = self.looks.next() => self.looked(looked).await,
                 Some(left) = self.trees.next() => self.left(left).await,
                 () = sleep_until(patience) => {
-                    // The library would go on until the session has expired for sure; a new one is opened sooner.
+                    // The library would wait until the session has certainly expired; a new one can be opened sooner.
                     let why = format!("no connection for {:?}", self.entrance.session_timeout());
                     Err(self.entrance.lost(why).await.into())
                 }
@@ -262,7 +262,7 @@ impl Serving {
         match result {
             Ok(()) => joined.synced = joined.synced.max(asking),
             Err(error) => match meaning(&error) {
-                // Asked again below; it waits in the client for the next connection.
+                // The request below waits in the client for the next connection.
                 Meaning::Broken => {}
                 Meaning::Over | Meaning::Refused | Meaning::Denied => {
                     return Err(failed(format!("sync with {}", self.entrance.servers()), &error).into());
@@ -299,8 +299,8 @@ impl Serving {
         if !self.pool.is_connected() {
             return Err(error.into());
         }
-        // The others live: not the store is at fault but the number of sessions, and only what needs
-        // this one has to do without.
+        // The other sessions live: the number of sessions is the problem, not the store, so only targets that need this one are
+        // refused.
         self.pool.remove(member);
         self.cannot_follow(member, &error);
         for id in self.unsynced.remove(&member).unwrap_or_default() {

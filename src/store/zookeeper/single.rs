@@ -115,9 +115,9 @@ mod tests {
         let mut single = single();
         let proof = |report: Option<(Reading, Proof)>| report.map(|(_, proof)| proof);
         assert_eq!(proof(single.see(Seen::Absent, 1)), Some(Proof::Read));
-        assert_eq!(proof(single.see(Seen::Absent, 1)), None, "nothing new");
+        assert_eq!(proof(single.see(Seen::Absent, 1)), None, "no change");
         (single.since, single.owed) = (5, true);
-        assert_eq!(proof(single.see(Seen::Absent, 4)), None, "seen before it was asked for");
+        assert_eq!(proof(single.see(Seen::Absent, 4)), None, "seen before the request");
         assert_eq!(proof(single.see(Seen::Absent, 5)), Some(Proof::Read));
         assert!(!single.owed);
     }

@@ -17,7 +17,7 @@ pub(super) fn fitting(changes: &[Change]) -> usize {
     let mut bytes = 0;
     let fits = changes.iter().take(TRANSACTION_CHANGES).take_while(|change| {
         bytes += match change {
-            // 64 bytes for what is around them, and the same again for each node above that may be made.
+            // 64 bytes of overhead, and the same again for each missing parent.
             Change::Put { key, value, .. } => {
                 let nodes = key.as_str().matches('/').count().max(1);
                 value.len() + nodes * (key.as_str().len() + 64)
@@ -30,13 +30,13 @@ pub(super) fn fitting(changes: &[Change]) -> usize {
     fits.count().max(1)
 }
 
-/// Whether a transaction fits into one request, with what is sent beside the values.
+/// Whether a transaction fits into one request, including its overhead.
 pub(super) fn fits(changes: &[Change]) -> bool {
     changes.len() <= fitting(changes)
 }
 
-/// A server drops the connection on a request that is too large, without a reason. So a failed write that is over the
-/// default limit is explained by its size.
+/// A server drops the connection on a request that is too large, without giving a reason. So the error of a write over the
+/// default limit mentions its size.
 pub(super) fn too_large(changes: &[Change]) -> Option<StoreError> {
     let [Change::Put { key, value, .. }] = changes else { return None };
     (value.len() > SMALLER_THAN_LIMIT).then(|| StoreError::Refused {

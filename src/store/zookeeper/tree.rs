@@ -7,9 +7,9 @@ use zookeeper_client::Stat;
 
 use crate::watch::{Content, Node, Origin, Spelling, Subtree};
 
-/// What is shown of a tree of nodes.
+/// The displayed tree of nodes.
 ///
-/// A node without bytes as its value is shown as empty while nothing is below it, and as none when something is.
+/// A node with an empty value is shown as empty if it has no children, and as having no value otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     entries: Subtree,
@@ -149,7 +149,7 @@ fn shown(value: &[u8], has_below: bool) -> Option<&[u8]> {
     (!(value.is_empty() && has_below)).then_some(value)
 }
 
-/// The place above a place; `""` is the top, which has none.
+/// The parent of a place; `""` is the top, which has none.
 pub(super) fn parent(at: &str) -> Option<&str> {
     if at.is_empty() { None } else { Some(at.rsplit_once('/').map_or("", |(parent, _)| parent)) }
 }
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// What is in a store: the nodes with their values, everything above each of them included.
+    /// The content of a store: the nodes with their values, including all parents.
     type Nodes = BTreeMap<String, Vec<u8>>;
 
     fn stat(mzxid: i64, pzxid: i64) -> Stat {
@@ -226,14 +226,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_looked_at_first_the_last_state_is_shown(
+        fn the_last_state_is_shown_in_any_order_of_reads(
             before in nodes(), after in nodes(), order in any::<u64>(), walked in prop::collection::vec(any::<bool>(), 64),
         ) {
             let mut tree = Tree::default();
             prop_assert!(tree.take(&found(&before), &BTreeSet::new()));
             prop_assert_eq!(shown(&tree), expected(&before));
-            prop_assert!(!tree.take(&found(&before), &BTreeSet::new()), "nothing new");
-            // Some of the places are looked at in any order, the others are left to a walk that is blind for those.
+            prop_assert!(!tree.take(&found(&before), &BTreeSet::new()), "no change");
+            // Some of the places are read in any order; a walk that ignores those reads the others.
             let mut places: Vec<&String> = before.keys().chain(after.keys()).collect();
             places.sort();
             places.dedup();
@@ -284,24 +284,24 @@ mod tests {
         assert!(!tree.see("", Some((&stat(4, 3), b"v"))));
         let mut found = Found::default();
         found.add(String::new(), &stat(5, 3), b"v".to_vec());
-        assert!(tree.take(&found, &BTreeSet::new()), "what no event told");
+        assert!(tree.take(&found, &BTreeSet::new()), "a change without an event");
         assert_eq!(tree.highest, 5);
         let Content::Tree(entries) = tree.content() else { panic!("a tree") };
         assert_eq!(entries.origin(""), Some(written(5)));
     }
 
     #[test]
-    fn its_version_is_that_up_to_which_everything_was_seen() {
+    fn its_version_is_the_zxid_up_to_which_it_is_complete() {
         let mut tree = Tree::default();
         let mut found = Found::default();
         for (at, mzxid, pzxid) in [("", 3, 5), ("a", 9, 9), ("b", 4, 4)] {
             found.add(at.to_owned(), &stat(mzxid, pzxid), b"v".to_vec());
         }
         tree.take(&found, &BTreeSet::new());
-        assert_eq!(tree.whole(), 5, "what was written to b at 7 may have come after it was read");
+        assert_eq!(tree.whole(), 5, "b may have been read before the write at 7");
         tree.rest();
         assert_eq!(tree.whole(), 9);
-        // A deletion is known by the parent alone.
+        // Only the parent shows a deletion.
         tree.see("b", None);
         tree.see("", Some((&stat(3, 11), b"v")));
         assert_eq!(tree.whole(), 9);

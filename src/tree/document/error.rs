@@ -7,43 +7,41 @@ use crate::tree::place::quoted;
 /// A document that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct DocumentError {
-    /// Line and column from 1, where the syntax's parser tells them.
+    /// Line and column from 1, if the syntax's parser reports them.
     pub position: Option<(usize, usize)>,
-    /// The path of the object or value, where it is known: `""` is the root.
+    /// The path of the object or value, if known: `""` is the root.
     pub path: Option<String>,
-    /// What is wrong there.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What is wrong.
+/// What is wrong with a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Nothing but white space: more likely an accident than an empty tree.
+    /// Only white space: more likely an accident than an empty tree.
     #[error("the document is empty; an empty tree is written as {{}}")]
     Empty,
-    /// The document as a whole is no text.
+    /// The document as a whole is not text.
     #[error("the document is not UTF-8; write such values as {{\"base64\": \"…\"}}")]
     NotUtf8,
     /// The syntax is broken.
     #[error("{0}")]
     Syntax(String),
-    /// More levels than any key needs.
+    /// More levels of nesting than are read.
     #[error(
         "more than {} levels of nesting; the rest of a key can be one name, as in \"a/b/c\"",
         super::DEEPEST_READ
     )]
     TooDeep,
     /// An array.
-    #[error(
-        "an array has no place among keys; its members can be read as the keys 0, 1, 2… (--arrays index)"
-    )]
+    #[error("a key cannot hold an array; --arrays index reads its members as the keys 0, 1, 2…")]
     Array,
-    /// Null, or a YAML key with nothing behind it.
+    /// Null, or a YAML key without a value.
     #[error(
-        "there is no value; write \"\" for an empty one, {{}} for a node without one, \"null\" for the word"
+        "the value is missing; write \"\" for an empty one, {{}} for a node without one, \"null\" for the word"
     )]
     Null,
-    /// The same key twice.
+    /// A key given twice.
     #[error("this key is given twice")]
     Duplicate,
     /// `{"base64": "…"}` with something else in it.
@@ -51,14 +49,14 @@ pub enum Problem {
     Base64(String),
     /// The name `""` holds an object.
     #[error(
-        "the name \"\" holds the value of the object around it, which is no object; a segment without characters is named \"/\""
+        "the name \"\" holds the value of the object around it, which cannot be an object; an empty segment is named \"/\""
     )]
     OwnValue,
     /// A YAML alias.
-    #[error("aliases are not read; write the value itself")]
+    #[error("aliases are not supported; write the value itself")]
     Alias,
-    /// A YAML tag that means something else than text, bytes or a mapping.
-    #[error("the tag {0} is not read; write the value as text")]
+    /// A YAML tag other than text, bytes or a mapping.
+    #[error("the tag {0} is not supported; write the value as text")]
     Tag(String),
     /// A YAML mapping or sequence as a name.
     #[error("a name must be text")]
@@ -68,10 +66,10 @@ pub enum Problem {
     SecondDocument,
 }
 
-/// The same before its place is counted in lines, which takes long in a long text.
+/// The same before its offset is converted to a line, which is slow in a long text.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// A byte of the text.
+    /// A byte offset in the text.
     pub(super) at: Option<usize>,
     pub(super) path: Option<String>,
     pub(super) problem: Problem,

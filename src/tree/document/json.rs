@@ -1,4 +1,4 @@
-//! JSON: written by hand around `serde_json`'s strings, read through its parser.
+//! JSON: written by our own code with `serde_json`'s strings, read through its parser.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use super::lower::{Kind, Member, Value};
 use super::shape::Shape;
 use super::{DEEPEST_READ, Problem, unquoted};
 
-/// How it looks.
+/// The layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     OneLine,
@@ -61,7 +61,7 @@ fn line(out: &mut String, layout: Layout, depth: usize) {
 
 /// Appends a JSON string.
 pub(super) fn string(out: &mut String, text: &str) {
-    // The display of a JSON string cannot fail, other than its serialization by type.
+    // Displaying a JSON string cannot fail, although the signature of its serialization says so.
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
@@ -73,7 +73,7 @@ pub(super) fn read(text: &str) -> Result<Value, Fault> {
     }
 }
 
-/// Where more is open than is read.
+/// Where the nesting exceeds the limit.
 fn too_deep(text: &str) -> Option<usize> {
     let mut open = 0_usize;
     for (at, byte) in unquoted(text) {
@@ -87,17 +87,17 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-/// A document of which each part is parsed as a piece of the text: `serde_json` tells nobody where it is, but a piece
-/// has a place.
+/// A document whose parts are parsed as slices of the text: `serde_json` reports no positions, but a slice has an
+/// offset.
 struct Source<'a> {
     text: &'a str,
 }
 
-/// The names and values of an object, all of them, in their order.
+/// All names and values of an object, in order.
 struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'a> Source<'a> {
-    /// Recursion is bounded by what [`too_deep`] lets through.
+    /// The limit that [`too_deep`] enforces bounds the recursion.
     fn value(&self, piece: &'a RawValue) -> Result<Value, Fault> {
         let written = piece.get();
         let kind = match written.as_bytes().first() {
@@ -115,7 +115,7 @@ impl<'a> Source<'a> {
             }
             Some(b'"') => Kind::Text(self.parse(written)?),
             Some(b'n') => Kind::Null,
-            // A number or a truth value.
+            // A number or a boolean.
             Some(_) | None => Kind::Text(written.to_owned()),
         };
         Ok(Value { at: Some(self.place(written)), kind })
@@ -131,7 +131,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Where a piece of the text begins in it.
+    /// The offset of a slice of the text.
     fn place(&self, piece: &str) -> usize {
         piece.as_ptr().addr() - self.text.as_ptr().addr()
     }

@@ -1,4 +1,4 @@
-//! Converts a parsed document to paths and values; what names mean is decided here for all three syntaxes.
+//! Converts a parsed document to paths and values; the meaning of names is decided here for all three syntaxes.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{DEEPEST_READ, Problem, path_of};
 /// How to treat arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Arrays {
-    /// They are an error.
+    /// An error.
     #[default]
     Refuse,
     /// Their members become the children 0, 1, 2….
@@ -23,7 +23,7 @@ pub enum Arrays {
 /// A byte offset in the text.
 pub(super) type At = Option<usize>;
 
-/// What stands in a document.
+/// A value in a document.
 #[derive(Debug)]
 pub(super) struct Value {
     pub(super) at: At,
@@ -41,7 +41,7 @@ pub(super) enum Kind {
     Object(Vec<Member>),
 }
 
-/// A name, where it stands, and what it names.
+/// A name, its offset, and its value.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: String,
@@ -61,7 +61,7 @@ struct Lowering {
 }
 
 impl Lowering {
-    /// `named`: where the name of the value stands, if it has one.
+    /// `named`: the offset of the value's name, if it has one.
     fn value(
         &mut self,
         value: Value,
@@ -147,7 +147,7 @@ fn only_base64(members: &[Member]) -> Option<&str> {
     }
 }
 
-/// Under the name `""` stands a value, or `{}` to say that there is none.
+/// The name `""` holds the value, or `{}` if there is none.
 fn own_value(kind: &Kind) -> Result<(), Problem> {
     match kind {
         Kind::Text(_) | Kind::Base64(_) | Kind::Null => Ok(()),
@@ -157,7 +157,7 @@ fn own_value(kind: &Kind) -> Result<(), Problem> {
 }
 
 fn bytes(text: &str, path: &[Arc<str>], at: At) -> Result<Bytes, Fault> {
-    // Line breaks within are usual where people or YAML's `!!binary` write it.
+    // Line breaks within base64 are usual when people write it, and in YAML's `!!binary`.
     let dense: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     STANDARD.decode(dense).map(Bytes::from).map_err(|_| Fault {
         at,

@@ -1,23 +1,22 @@
 //! Subtrees as documents: JSON, YAML and TOML, for standard input of actions, `dump` and `load`.
 //!
-//! The shape is the same in all three. A key's segments, split at `/`, are the names of nested objects;
-//! every value is a string, also where it looks like a number. What would be ambiguous is not:
+//! The shape is the same in all three. A key's segments, split at `/`, are the names of nested objects; every value is
+//! a string, even if it looks like a number. Ambiguous cases are resolved like this:
 //!
-//! - a value of something that also has children stands under the name `""`;
-//! - a value that is not UTF-8 is an object with the one name `base64`;
+//! - the value of a key that also has children is stored under the name `""`;
+//! - a value that is not UTF-8 is an object with the single name `base64`;
 //! - a node without value and children (`ZooKeeper`, a directory) is an empty object;
-//! - a name with a slash is a path, and a slash at its beginning says no more than that. So `/` is a
-//!   segment without characters (as in `/a//b`), and `/base64` is a key named base64 that stands alone;
-//! - below [`DEEPEST_RENDERED`] levels the rest of a key is one name such as `/a/b/c`, because every
-//!   parser gives up at some depth.
+//! - a name that contains a slash is a path; a slash at its beginning adds nothing. So `/` is an empty segment (as in
+//!   `/a//b`), and `/base64` is a key named base64 that stands alone;
+//! - below [`DEEPEST_RENDERED`] levels the rest of a key is one name such as `/a/b/c`, because every parser has a depth
+//!   limit.
 //!
-//! Any document written here is read back as the same subtree, except that a node without value which
-//! has something below it is not mentioned: it is there because of what is below it. A tree with nothing
-//! in it is read as a root without a value.
+//! Every document written here is read back as the same subtree, except that a node without a value that has something
+//! below it is not mentioned: its descendants imply it. An empty tree is read as a root without a value.
 //!
-//! Read but never written: numbers and booleans, taken as their text as it stands in the document. What is
-//! no value at all (`null`), an array (unless its members are to become the children 0, 1, 2…), a name
-//! given twice, an alias, and anything deeper than [`DEEPEST_READ`] levels is an error that names the place.
+//! Read but never written: numbers and booleans, taken as their text in the document. `null`, an array (unless its
+//! members become the children 0, 1, 2…), a name given twice, an alias, and nesting deeper than [`DEEPEST_READ`] levels
+//! are errors that name the place.
 
 mod error;
 mod json;
@@ -43,7 +42,7 @@ pub use lower::Arrays;
 pub use stdin::render;
 pub(crate) use unquoted::unquoted;
 
-/// Levels of objects that are written before the rest of a key becomes one name. The usual parsers read 64 and more.
+/// Levels of objects that are written before the rest of a key becomes one name. Common parsers read 64 and more.
 pub const DEEPEST_RENDERED: usize = 60;
 
 /// Levels of objects that are read.
@@ -67,7 +66,7 @@ pub fn write<'a>(entries: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
     }
 }
 
-/// Reads a document: paths relative to the root (`""` itself), `None` for a node without value.
+/// Reads a document: paths relative to the root (`""` itself), `None` for a node without a value.
 pub fn parse(
     text: &[u8],
     syntax: Syntax,
@@ -87,8 +86,8 @@ pub fn parse(
     value.and_then(|value| lower::lower(value, arrays)).map_err(|fault| fault.in_text(text))
 }
 
-/// The segments of a relative path, of which the last of `most` holds the rest: none for the root; one without
-/// characters for `/`.
+/// The segments of a relative path, of which the last of `most` holds the rest: none for the root; one empty segment for
+/// `/`.
 fn segments(path: &str, most: usize) -> impl Iterator<Item = &str> {
     let (path, most) = match path {
         "" => (path, 0),

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{DEEPEST_RENDERED, segments};
 
-/// What is written.
+/// What is written for a node.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Shape<'a> {
     Text(Cow<'a, str>),
@@ -35,7 +35,7 @@ impl<'a> Shape<'a> {
         root.shape()
     }
 
-    /// A value alone.
+    /// Only a value.
     pub(super) fn of_value(value: &'a [u8]) -> Self {
         match std::str::from_utf8(value) {
             Ok(text) => Self::Text(text.into()),
@@ -45,7 +45,7 @@ impl<'a> Shape<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The child at a segment. Paths come in order, or nearly: it is the last one, or comes behind it.
+    /// The child at a segment. Paths come almost in order: the child is the last one, or comes after it.
     fn child(&mut self, segment: &'a str) -> &mut Self {
         let found = match self.children.last().map(|(last, _)| (*last).cmp(segment)) {
             Some(Ordering::Equal) => Ok(self.children.len() - 1),
@@ -80,7 +80,7 @@ impl<'a> Node<'a> {
 fn name(segment: &str) -> Cow<'_, str> {
     match segment {
         "" => "/".into(),
-        // Of a path that is deeper than can be rendered.
+        // A path that is deeper than can be rendered.
         rest if rest.contains('/') => format!("/{rest}").into(),
         segment => segment.into(),
     }

@@ -8,7 +8,7 @@ use super::shape::Shape;
 use super::{json, toml, yaml};
 use crate::watch::{Content, Format, Subtree};
 
-/// Writes a state in a format. What is absent, or was not read, is empty.
+/// Writes a state in a format. Absent or unread content is written as nothing.
 ///
 /// | | value | children | tree |
 /// |---|---|---|---|
@@ -72,7 +72,7 @@ fn render_children(names: &[std::sync::Arc<str>], format: Format) -> Bytes {
     text.into()
 }
 
-/// Writes a name so that it is one line, whoever chose it.
+/// Writes a name as one line, whatever characters it has.
 fn escape_name(out: &mut String, name: &str) {
     for c in name.chars() {
         match c {

@@ -1,4 +1,4 @@
-//! TOML: a table for every object. A root that is a value alone is written under the name `""`.
+//! TOML: a table for every object. A root that is only a value is written under the name `""`.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub(super) fn write(shape: &Shape) -> String {
     out
 }
 
-/// First what is assigned in one line, then the tables below: TOML knows no way back.
+/// First the assignments of one line, then the tables below: in TOML a table cannot be resumed.
 fn table(out: &mut String, entries: &[Entry], header: &str) {
     let mut tables = Vec::new();
     for (name, shape) in entries {
@@ -76,9 +76,9 @@ fn key(name: &str) -> String {
     TomlKeyBuilder::new(name).as_default().to_toml_key()
 }
 
-/// A TOML string, in whichever of the four notations reads best.
+/// A TOML string, in the most readable of the four notations.
 pub(super) fn string(text: &str) -> String {
-    // A multi-line string may hold a bare carriage return nowhere, and its readers may change CR LF.
+    // A multi-line string may not contain a bare carriage return, and readers may change CR LF.
     let builder = TomlStringBuilder::new(text);
     if text.contains('\r') { builder.as_basic() } else { builder.as_default() }.to_toml_value()
 }
@@ -98,8 +98,8 @@ pub(super) fn read(text: &str) -> Result<Value, Fault> {
     Ok(Value { at: None, kind: object(table.into_inner(), text) })
 }
 
-/// Where more levels than are read begin: those of a table's header, or those of a name and all within its value. The
-/// parser bounds brackets and the parts of a name, each alone, and so not the tree that it makes.
+/// Where the nesting exceeds the limit: levels of a table's header, or of a name and everything within its value. The
+/// parser limits brackets and the parts of a name separately, but not the depth of the resulting tree.
 fn too_deep(text: &str) -> Option<usize> {
     struct Open {
         /// The levels around the bracket, and within it.
@@ -133,7 +133,7 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-/// Recursion is bounded by what [`too_deep`] lets through.
+/// The limit that [`too_deep`] enforces bounds the recursion.
 fn value(value: Spanned<DeValue>, text: &str) -> Value {
     let span = value.span();
     let at = Some(span.start);

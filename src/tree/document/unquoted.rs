@@ -1,7 +1,7 @@
-//! What of a TOML or JSON text stands outside of its strings and comments: names, dots and brackets can be counted
-//! there before a parser makes a tree of them.
+//! The characters of a TOML or JSON text outside its strings and comments: names, dots and brackets can be counted there
+//! before a parser builds a tree.
 
-/// The bytes outside of strings and comments, each with its place.
+/// The bytes outside of strings and comments, each with its offset.
 pub(crate) fn unquoted(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -24,7 +24,7 @@ fn length_until(bytes: &[u8], end: impl Fn(u8) -> bool) -> usize {
     bytes.iter().position(|byte| end(*byte)).unwrap_or(bytes.len())
 }
 
-/// How long the string is that begins here, quotes included.
+/// The length of the string that begins here, quotes included.
 fn string(bytes: &[u8], quote: u8) -> usize {
     let long = bytes.starts_with(&[quote; 3]);
     let mut at = if long { 3 } else { 1 };
@@ -34,7 +34,7 @@ fn string(bytes: &[u8], quote: u8) -> usize {
             b'\n' if !long => return at,
             byte if byte == quote && !long => return at + 1,
             byte if byte == quote && bytes[at..].starts_with(&[quote; 3]) => {
-                // Up to two quotes of the text itself may stand right before the closing three.
+                // The text may end with up to two quotes right before the closing three.
                 let quotes = length_until(&bytes[at..], |byte| byte != quote);
                 return at + quotes.min(5);
             }

@@ -1,5 +1,5 @@
-//! YAML 1.2: written in block style; read from the parser's events, so that a plain scalar is the text that
-//! stands there, whatever type a schema would give it.
+//! YAML 1.2: written in block style; read from the parser's events, so that a plain scalar keeps its text, whatever type
+//! a schema would give it.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::lower::{At, Kind, Member, Value};
 use super::shape::Shape;
 use super::{DEEPEST_READ, Problem, json};
 
-/// Names longer than this are written with `? `: YAML reads at most 1024 characters in search of a colon.
+/// Names longer than this are written with `? `: YAML searches at most 1024 characters for a colon.
 const LONGEST_SIMPLE_KEY: usize = 400;
 
 pub(super) fn write(shape: &Shape) -> String {
@@ -49,7 +49,7 @@ fn mapping(out: &mut String, entries: &[(std::borrow::Cow<str>, Shape)], depth: 
     }
 }
 
-/// A value, as a literal block where that shows its lines as they are.
+/// A value, as a literal block if that shows its lines as they are.
 fn scalar(out: &mut String, text: &str, depth: usize) {
     if !reads_well_as_block(text) {
         line(out, text);
@@ -76,7 +76,7 @@ fn reads_well_as_block(text: &str) -> bool {
         && text.split('\n').all(clear)
 }
 
-/// One line: plain where nobody could take it for anything but text, else in double quotes.
+/// One line: plain if no parser can read it as anything but text, else in double quotes.
 pub(super) fn line(out: &mut String, text: &str) {
     if is_plain(text) {
         out.push_str(text);
@@ -84,7 +84,7 @@ pub(super) fn line(out: &mut String, text: &str) {
     }
     let mut quoted = String::new();
     json::string(&mut quoted, text);
-    // JSON strings are YAML, but for characters that YAML wants escaped and JSON does not.
+    // JSON strings are valid YAML, except for characters that YAML requires to be escaped and JSON does not.
     for c in quoted.chars() {
         if is_printable(c) {
             out.push(c);
@@ -101,7 +101,7 @@ fn is_printable(c: char) -> bool {
 }
 
 fn is_plain(text: &str) -> bool {
-    // Words that some version of YAML takes for a boolean, a null or a number.
+    // Words that some version of YAML reads as a boolean, a null or a number.
     const TAKEN: [&str; 10] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan"];
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:@+=, ()*&%".contains(&byte))
@@ -114,7 +114,7 @@ fn is_plain(text: &str) -> bool {
 struct Open {
     at: At,
     kind: Kind,
-    /// The name that waits for its value, in a mapping, and where it stands.
+    /// In a mapping, the name that waits for its value, and its offset.
     name: Option<(String, At)>,
 }
 
@@ -187,7 +187,7 @@ fn begin(open: &mut Vec<Open>, at: At, kind: Kind) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A finished node becomes a name, a value or a member of what is open around it.
+/// A finished node becomes a name, a value or a member of the innermost open collection.
 fn put(into: &mut Open, done: Value) -> Result<(), Fault> {
     match &mut into.kind {
         Kind::Array(members) => members.push(done),
@@ -196,7 +196,7 @@ fn put(into: &mut Open, done: Value) -> Result<(), Fault> {
                 members.push(Member { name, at, value: Value { at: done.at, kind } });
             }
             (None, Kind::Text(name)) => into.name = Some((name, done.at)),
-            // `null` and an empty name are hardly meant.
+            // `null` as a name and an empty name are probably mistakes.
             (None, Kind::Null | Kind::Base64(_) | Kind::Array(_) | Kind::Object(_)) => {
                 return Err(Fault::at(done.at, Problem::Name));
             }

@@ -27,19 +27,19 @@ pub enum Mode {
 
 /// What a key of a store can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
+pub enum KeyModel {
     /// A node, with a value that may be empty and children beside it (`ZooKeeper`).
     Nodes {
-        /// Whether the top is that of the server, and not a node below it that is used as the top.
+        /// Whether the top is the server's root, not a chroot below it.
         whole: bool,
     },
-    /// A value; what is below it is nothing to it, and what has no value is only there because of what is below (etcd).
+    /// A value, independent of the keys below it; a key without a value exists only through the keys below it (etcd).
     Values,
-    /// A file with a value, or a directory with what is below it (directories).
+    /// A file with a value, or a directory of entries.
     Files,
 }
 
-impl Ground {
+impl KeyModel {
     /// Whether a key belongs to the server and users cannot write it: `/zookeeper` and everything below it.
     pub fn owns(self, key: &Key) -> bool {
         match self {
@@ -70,7 +70,7 @@ impl Ground {
 pub struct Step {
     /// The key.
     pub key: Key,
-    /// Its value in the store: `None` for a key that does not exist, or has none.
+    /// Its value in the store: `None` for a key that does not exist or has no value.
     pub before: Option<Bytes>,
     /// Its value in the document: `None` for a key that is deleted.
     pub after: Option<Bytes>,
@@ -80,16 +80,16 @@ pub struct Step {
 /// The writes of a load, in an order in which they are possible.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The differences: deletions that make room for a file or a directory, then writes from the root down, then all
-    /// other deletions; deletions from the leaves up.
+    /// The differences: deletions that make room for a file or a directory, then writes from the root down, then all other
+    /// deletions from the leaves up.
     pub steps: Vec<Step>,
     /// Keys that already match the document.
     pub equal: usize,
-    /// Nodes without a value, which this kind of store does not keep by themselves.
+    /// Nodes without a value, which this kind of store cannot hold.
     pub bare: usize,
 }
 
-/// A path that is no key of any store.
+/// A path that cannot be a key of any store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {problem}", quoted(path))]
 pub struct NoKey {
@@ -103,18 +103,18 @@ pub fn plan(
     document: &Document,
     present: &BTreeMap<String, Entry>,
     mode: Mode,
-    ground: Ground,
+    model: KeyModel,
 ) -> Result<Plan, NoKey> {
     let key = |path: &str, old: Option<&Entry>| {
         let spelling = old.map(|old| old.spelling).unwrap_or_default();
         key_read(at, path, spelling).map_err(|problem| NoKey { path: path.to_owned(), problem })
     };
-    let in_the_way: BTreeSet<&str> = match (mode, ground) {
-        (Mode::Replace, Ground::Files) => {
+    let in_the_way: BTreeSet<&str> = match (mode, model) {
+        (Mode::Replace, KeyModel::Files) => {
             let found = present.iter().filter(|(path, old)| is_in_the_way(document, path, old));
             found.map(|(path, _)| path.as_str()).collect()
         }
-        (Mode::Replace, Ground::Nodes { .. } | Ground::Values) | (Mode::Merge, _) => BTreeSet::new(),
+        (Mode::Replace, KeyModel::Nodes { .. } | KeyModel::Values) | (Mode::Merge, _) => BTreeSet::new(),
     };
     let unwanted = |path: &str| match mode {
         Mode::Merge => false,
@@ -125,29 +125,31 @@ pub fn plan(
     for (path, old) in present.iter().rev().filter(|(path, _)| unwanted(path)) {
         let (key, in_the_way) = (key(path, Some(old))?, in_the_way.contains(path.as_str()));
         let held = has_below(document, path) && !in_the_way;
-        let after = match (&old.value, ground) {
-            _ if ground.owns(&key) => continue,
-            // It stays, and can only lose its value.
-            (Some(value), Ground::Nodes { .. }) if held || ground.is_top(&key) => {
+        let after = match (&old.value, model) {
+            _ if model.owns(&key) => continue,
+            // The node stays, and can only lose its value.
+            (Some(value), KeyModel::Nodes { .. }) if held || model.is_top(&key) => {
                 if value.is_empty() {
                     continue;
                 }
                 Some(Bytes::new())
             }
-            (None, Ground::Nodes { .. } | Ground::Values | Ground::Files) if held || ground.is_top(&key) => {
+            (None, KeyModel::Nodes { .. } | KeyModel::Values | KeyModel::Files)
+                if held || model.is_top(&key) =>
+            {
                 continue;
             }
-            (Some(_) | None, Ground::Nodes { .. } | Ground::Values | Ground::Files) => None,
+            (Some(_) | None, KeyModel::Nodes { .. } | KeyModel::Values | KeyModel::Files) => None,
         };
         let step = Step { key, before: old.value.clone(), after, condition: unchanged(Some(old)) };
         if in_the_way { plan.steps.push(step) } else { deletions.push(step) }
     }
     for (path, value) in document {
-        // What is in the way is deleted by then.
+        // Whatever was in the way has been deleted by then.
         let old = present.get(path).filter(|_| !in_the_way.contains(path.as_str()));
         let after = match value {
             Some(value) => value.clone(),
-            None if !ground.has_bare() => {
+            None if !model.has_bare() => {
                 plan.bare += 1;
                 continue;
             }
@@ -159,7 +161,7 @@ pub fn plan(
         };
         let before = match old {
             // A node that has children and an empty value.
-            Some(Entry { value: None, .. }) if ground.has_bare() => Some(Bytes::new()),
+            Some(Entry { value: None, .. }) if model.has_bare() => Some(Bytes::new()),
             Some(Entry { value, .. }) => value.clone(),
             None => None,
         };
@@ -174,7 +176,8 @@ pub fn plan(
     Ok(plan)
 }
 
-/// Whether a file is where the document has something below, or anything where, or below where, it has a file.
+/// Whether an entry must be deleted first: a file where the document has something below, or anything at or below a path
+/// where the document has a file.
 fn is_in_the_way(document: &Document, path: &str, old: &Entry) -> bool {
     let is_file = |path: &str| document.get(path).is_some_and(Option::is_some);
     let above = path.match_indices('/').map(|(end, _)| &path[..end]);
@@ -187,7 +190,7 @@ fn has_below(document: &Document, path: &str) -> bool {
     below(document, path).next().is_some()
 }
 
-/// What a document says of all that is below a path.
+/// The entries of a document below a path.
 fn below<'a>(document: &'a Document, path: &str) -> impl Iterator<Item = &'a Option<Bytes>> {
     let above = if path.is_empty() { String::new() } else { format!("{path}/") };
     let from = document.range((Bound::Excluded(above.clone()), Bound::Unbounded));

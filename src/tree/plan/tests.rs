@@ -1,4 +1,4 @@
-//! Plans are carried out on a model of each kind of store, which refuses what the store would refuse.
+//! Plans are carried out on a model of each kind of store, which refuses what the real store refuses.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn document() -> impl Strategy<Value = Document> {
     prop::collection::btree_map("[ab](/[ab]){0,2}", value, 0..6)
 }
 
-const GROUNDS: [Ground; 3] = [Ground::Nodes { whole: true }, Ground::Values, Ground::Files];
+const KEY_MODELS: [KeyModel; 3] = [KeyModel::Nodes { whole: true }, KeyModel::Values, KeyModel::Files];
 
 fn above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(end, _)| &path[..end])
@@ -28,32 +28,32 @@ fn is_held<T>(present: &BTreeMap<String, T>, path: &str) -> bool {
     present.keys().any(|other| above(other).any(|above| above == path))
 }
 
-/// What a store holds after it was given these values, in their order.
-fn present(document: Document, ground: Ground) -> Present {
+/// The content of a store after these values are written in order.
+fn present(document: Document, model: KeyModel) -> Present {
     let mut present = Present::new();
     for (path, value) in document {
-        if value.is_none() && !ground.has_bare() {
+        if value.is_none() && !model.has_bare() {
             continue;
         }
-        // A file keeps out what would be below it.
-        if ground == Ground::Files
+        // A file prevents entries below it.
+        if model == KeyModel::Files
             && above(&path).any(|above| present.get(above).is_some_and(|old| old.value.is_some()))
         {
             continue;
         }
         let value = value.unwrap_or_default();
-        make_room(&mut present, &path, ground, 7);
+        make_room(&mut present, &path, model, 7);
         present.insert(path, entry(Some(std::str::from_utf8(&value).unwrap()), 7));
     }
-    listed(present, ground)
+    listed(present, model)
 }
 
-/// Makes what has to be above a path.
-fn make_room(present: &mut Present, path: &str, ground: Ground, version: i64) {
-    let made = match ground {
-        Ground::Nodes { .. } => Some(""),
-        Ground::Files => None,
-        Ground::Values => return,
+/// Creates the parents of a path.
+fn make_room(present: &mut Present, path: &str, model: KeyModel, version: i64) {
+    let made = match model {
+        KeyModel::Nodes { .. } => Some(""),
+        KeyModel::Files => None,
+        KeyModel::Values => return,
     };
     for above in above(path) {
         present.entry(above.to_owned()).or_insert_with(|| entry(made, version));
@@ -61,8 +61,8 @@ fn make_room(present: &mut Present, path: &str, ground: Ground, version: i64) {
 }
 
 /// As the store lists it: a node with an empty value and children is one without a value.
-fn listed(mut present: Present, ground: Ground) -> Present {
-    if let Ground::Nodes { .. } = ground {
+fn listed(mut present: Present, model: KeyModel) -> Present {
+    if let KeyModel::Nodes { .. } = model {
         let held: Vec<String> = present.keys().filter(|path| is_held(&present, path)).cloned().collect();
         for (path, entry) in &mut present {
             let value = entry.value.take().unwrap_or_default();
@@ -72,8 +72,8 @@ fn listed(mut present: Present, ground: Ground) -> Present {
     present
 }
 
-/// Carries a plan out as a store does, which refuses what it cannot hold and what is not as it was read.
-fn carried_out(mut present: Present, plan: &Plan, ground: Ground) -> Present {
+/// Carries out a plan as a store does, which refuses impossible writes and writes to a changed key.
+fn carried_out(mut present: Present, plan: &Plan, model: KeyModel) -> Present {
     for step in &plan.steps {
         let path = step.key.as_str().strip_prefix("/at/").unwrap().to_owned();
         let old = present.get(&path);
@@ -84,23 +84,23 @@ fn carried_out(mut present: Present, plan: &Plan, ground: Ground) -> Present {
         }
         match step.change() {
             Change::Put { value, .. } => {
-                if ground == Ground::Files {
+                if model == KeyModel::Files {
                     let is_file = |path| present.get(path).is_some_and(|old: &Entry| old.value.is_some());
                     assert!(!above(&path).any(is_file), "{step} is below a file");
                     assert!(!is_held(&present, &path), "{step} is a directory");
                 }
-                make_room(&mut present, &path, ground, 8);
+                make_room(&mut present, &path, model, 8);
                 let version = Version::Revision(9);
                 present.insert(path, Entry { value: Some(value), version, ..entry(None, 0) });
             }
             Change::Require { .. } => panic!("{step} writes nothing"),
             Change::Delete { .. } => {
-                assert!(ground == Ground::Values || !is_held(&present, &path), "{step} has children");
+                assert!(model == KeyModel::Values || !is_held(&present, &path), "{step} has children");
                 present.remove(&path);
             }
         }
     }
-    listed(present, ground)
+    listed(present, model)
 }
 
 fn values(present: &Present) -> Document {
@@ -108,19 +108,19 @@ fn values(present: &Present) -> Document {
 }
 
 /// Whether a store of this kind can hold all of these at once.
-fn fits(documents: &[&Document], ground: Ground) -> bool {
+fn fits(documents: &[&Document], model: KeyModel) -> bool {
     let all = || documents.iter().copied().flatten();
     let files: BTreeSet<&str> =
         all().filter(|(_, value)| value.is_some()).map(|(path, _)| path.as_str()).collect();
-    ground != Ground::Files || !all().any(|(path, _)| above(path).any(|above| files.contains(above)))
+    model != KeyModel::Files || !all().any(|(path, _)| above(path).any(|above| files.contains(above)))
 }
 
-/// What is to be there afterwards.
-fn expected(document: &Document, before: &Present, mode: Mode, ground: Ground) -> Document {
+/// The expected content afterwards.
+fn expected(document: &Document, before: &Present, mode: Mode, model: KeyModel) -> Document {
     let mut expected: Present = match mode {
         Mode::Merge => before.clone(),
-        // A directory of which the document says something stays.
-        Mode::Replace if ground == Ground::Files => before
+        // A directory that the document mentions stays.
+        Mode::Replace if model == KeyModel::Files => before
             .iter()
             .filter(|(path, old)| old.value.is_none() && is_held(document, path))
             .map(owned)
@@ -132,16 +132,16 @@ fn expected(document: &Document, before: &Present, mode: Mode, ground: Ground) -
     for (path, value) in document {
         let entry = match (value, before.get(path)) {
             (Some(value), _) => entry(Some(std::str::from_utf8(value).unwrap()), 9),
-            (None, _) if ground == Ground::Files && is_held(&files, path) => entry(None, 8),
-            // A node without value in the document leaves one that is there as it is.
+            (None, _) if model == KeyModel::Files && is_held(&files, path) => entry(None, 8),
+            // A node without a value in the document leaves an existing one unchanged.
             (None, Some(old)) => old.clone(),
-            (None, None) if ground.has_bare() => entry(Some(""), 9),
+            (None, None) if model.has_bare() => entry(Some(""), 9),
             (None, None) => continue,
         };
-        make_room(&mut expected, path, ground, 8);
+        make_room(&mut expected, path, model, 8);
         expected.insert(path.clone(), entry);
     }
-    values(&listed(expected, ground))
+    values(&listed(expected, model))
 }
 
 fn owned<T: Clone>((path, value): (&String, &T)) -> (String, T) {
@@ -152,38 +152,38 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn a_plan_makes_the_store_what_the_document_says(
-        document in document(), before in document(), ground in prop::sample::select(GROUNDS.to_vec()), replace in any::<bool>(),
+    fn a_plan_makes_the_store_equal_to_the_document(
+        document in document(), before in document(), model in prop::sample::select(KEY_MODELS.to_vec()), replace in any::<bool>(),
     ) {
         let mode = if replace { Mode::Replace } else { Mode::Merge };
-        let before = present(before, ground);
-        prop_assume!(fits(&[&document], ground));
-        prop_assume!(replace || fits(&[&document, &values(&before)], ground));
+        let before = present(before, model);
+        prop_assume!(fits(&[&document], model));
+        prop_assume!(replace || fits(&[&document, &values(&before)], model));
         let at = Key::new("/at").unwrap();
-        let first = plan(&at, &document, &before, mode, ground).unwrap();
-        let after = carried_out(before.clone(), &first, ground);
-        prop_assert_eq!(values(&after), expected(&document, &before, mode, ground), "{:#?}", first.steps);
-        let second = plan(&at, &document, &after, mode, ground).unwrap();
+        let first = plan(&at, &document, &before, mode, model).unwrap();
+        let after = carried_out(before.clone(), &first, model);
+        prop_assert_eq!(values(&after), expected(&document, &before, mode, model), "{:#?}", first.steps);
+        let second = plan(&at, &document, &after, mode, model).unwrap();
         prop_assert!(second.steps.is_empty(), "{:?}", second.steps);
     }
 }
 
 #[test]
-fn differences_are_shown_in_a_line() {
+fn each_difference_is_shown_in_one_line() {
     let at = Key::new("/at").unwrap();
     let document = [("new", "a\nb"), ("other", "2"), ("same", "x")];
     let document = document.map(|(path, value)| (path.to_owned(), Some(value.to_owned().into()))).into();
     let present = [("gone", None), ("other", Some("1")), ("same", Some("x"))];
     let present = present.map(|(path, value)| (path.to_owned(), entry(value, 3))).into();
-    let plan = plan(&at, &document, &present, Mode::Replace, Ground::Values).unwrap();
+    let plan = plan(&at, &document, &present, Mode::Replace, KeyModel::Values).unwrap();
     let shown: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["+ /at/new = \"a\\nb\"", "~ /at/other = \"1\" -> \"2\"", "- /at/gone"]);
     assert_eq!(plan.equal, 1);
 }
 
-/// What is always there, and what the server keeps for itself, is no key to delete.
+/// The root and the server's own nodes are never deleted.
 #[test]
-fn the_top_of_a_store_and_what_is_its_own_stay() {
+fn the_root_and_the_servers_own_nodes_stay() {
     let nothing = Document::new();
     let document = Document::from([("new".to_owned(), Some("1".into()))]);
     let entries = [("", "own"), ("a", "1"), ("zookeeper", ""), ("zookeeper/config", ""), ("zookeepers", "")];
@@ -192,48 +192,48 @@ fn the_top_of_a_store_and_what_is_its_own_stay() {
             (path.to_owned(), entry(Some(value).filter(|value| *value != "own" || path.is_empty()), 3))
         })
         .into();
-    let shown = |document: &Document, ground| {
-        let plan = plan(&Key::new("/").unwrap(), document, &present, Mode::Replace, ground).unwrap();
+    let shown = |document: &Document, model| {
+        let plan = plan(&Key::new("/").unwrap(), document, &present, Mode::Replace, model).unwrap();
         plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let gone = ["- /zookeepers = \"\"", "- /a = \"1\"", "~ / = \"own\" -> \"\""];
-    assert_eq!(shown(&nothing, Ground::Nodes { whole: true }), gone);
+    assert_eq!(shown(&nothing, KeyModel::Nodes { whole: true }), gone);
     assert_eq!(
-        shown(&document, Ground::Nodes { whole: true }),
+        shown(&document, KeyModel::Nodes { whole: true }),
         ["+ /new = \"1\""].into_iter().chain(gone).collect::<Vec<_>>()
     );
-    assert_eq!(shown(&nothing, Ground::Nodes { whole: false }).len(), 5);
-    assert_eq!(shown(&nothing, Ground::Values).len(), 5);
+    assert_eq!(shown(&nothing, KeyModel::Nodes { whole: false }).len(), 5);
+    assert_eq!(shown(&nothing, KeyModel::Values).len(), 5);
     let below = plan(
         &Key::new("/zookeeper").unwrap(),
         &nothing,
         &Present::from([("quota".to_owned(), entry(Some(""), 3))]),
         Mode::Replace,
-        Ground::Nodes { whole: true },
+        KeyModel::Nodes { whole: true },
     );
     assert!(below.unwrap().steps.is_empty());
     let directory = Present::from([(String::new(), entry(None, 3)), ("a".to_owned(), entry(Some("1"), 3))]);
-    let plan = plan(&Key::new("/").unwrap(), &nothing, &directory, Mode::Replace, Ground::Files).unwrap();
+    let plan = plan(&Key::new("/").unwrap(), &nothing, &directory, Mode::Replace, KeyModel::Files).unwrap();
     assert_eq!(plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["- /a = \"1\""]);
 }
 
-/// A key with a newline in it is one line, and cannot pass for another.
+/// A key that contains a newline is shown in one line, and cannot look like another key.
 #[test]
-fn a_difference_is_one_line_whatever_its_key() {
+fn a_difference_of_any_key_is_one_line() {
     let document = Document::from([("a\n- /etc\u{1b}[2J".to_owned(), Some("1".into()))]);
     let plan =
-        plan(&Key::new("/").unwrap(), &document, &Present::new(), Mode::Merge, Ground::Values).unwrap();
+        plan(&Key::new("/").unwrap(), &document, &Present::new(), Mode::Merge, KeyModel::Values).unwrap();
     assert_eq!(plan.steps[0].to_string(), "+ /a\\n- /etc\\x1b[2J = \"1\"");
 }
 
 #[test]
-fn what_is_written_is_the_key_that_was_read() {
+fn a_write_goes_to_the_spelling_that_was_read() {
     let bare = |version| Entry { spelling: Spelling::Plain, ..entry(Some("1"), version) };
     let present = [("a", bare(3)), ("b", bare(4)), ("c", entry(Some("1"), 5))];
     let present = present.map(|(path, entry)| (path.to_owned(), entry)).into();
     let document = [("a", "2"), ("c", "2"), ("d", "2")];
     let document = document.map(|(path, value)| (path.to_owned(), Some(value.to_owned().into()))).into();
-    let plan = plan(&Key::new("/").unwrap(), &document, &present, Mode::Replace, Ground::Values).unwrap();
+    let plan = plan(&Key::new("/").unwrap(), &document, &present, Mode::Replace, KeyModel::Values).unwrap();
     let keys: Vec<&str> = plan.steps.iter().map(|step| step.key.as_str()).collect();
     assert_eq!(keys, ["a", "/c", "/d", "b"]);
 }

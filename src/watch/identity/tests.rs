@@ -1,4 +1,4 @@
-//! The identity is a format on disk: golden texts, and what must not change them.
+//! The identity is a format on disk: golden texts, and the changes that must not affect it.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::watch::{
     Key, Machine, MutexName, OnDelete, OnFailure, Output, SignalNumber, StoreName, WatchName, WatchType,
 };
 
-/// A watch that writes only what it must.
+/// A watch with only the required fields.
 fn minimal() -> WatchSpec {
     WatchSpec {
         name: WatchName::new("git").unwrap(),
@@ -49,7 +49,7 @@ fn minimal() -> WatchSpec {
     }
 }
 
-/// A watch in which no field has its default.
+/// A watch in which every field differs from its default.
 fn full() -> WatchSpec {
     let ms = Duration::from_millis;
     WatchSpec {
@@ -107,6 +107,7 @@ fn full() -> WatchSpec {
             retry_delay_max: ms(60_000),
             on_failure: OnFailure::Stop,
             success_codes: vec![0, 3],
+            guard: Guard { min_entries: 3, max_shrink: Some(30) },
         }),
     }
 }
@@ -119,7 +120,7 @@ fn a_minimal_watch_is_only_its_target_and_action() {
 }
 
 #[test]
-fn every_field_is_written_as_it_always_was() {
+fn the_format_of_every_field_is_fixed() {
     let expected = r#"store = "main"
 key = "/a \"b\"\\\nc é"
 watch_type = tree
@@ -156,12 +157,14 @@ retry_delay = 1000000000ns
 retry_delay_max = 60000000000ns
 on_failure = stop
 success_codes = [0, 3]
+min_entries = 3
+max_shrink = 30%
 "#;
     assert_eq!(full().identity(), expected);
 }
 
 #[test]
-fn other_ways_to_write_a_field_have_a_form_of_their_own() {
+fn every_variant_of_a_field_has_its_own_form() {
     let mut spec = minimal();
     spec.action = Action::Script("#!/bin/sh\nexit 0\n".into());
     spec.policy = Arc::new(PolicySpec {
@@ -173,7 +176,7 @@ fn other_ways_to_write_a_field_have_a_form_of_their_own() {
     let expected = "store = \"main\"\nkey = \"/git/head\"\nscript = \"#!/bin/sh\\nexit 0\\n\"\n\
                     run_on_load = false\nrun_mode = restart\nretries = 0\n";
     assert_eq!(spec.identity(), expected);
-    // A string for the shell, and a program of one word.
+    // A string for the shell differs from a program of one word.
     let (mut line, mut program) = (minimal(), minimal());
     line.action = Action::Shell("[\"true\"]".into());
     program.action = Action::Program(vec!["true".into()]);
@@ -181,7 +184,7 @@ fn other_ways_to_write_a_field_have_a_form_of_their_own() {
 }
 
 #[test]
-fn defaults_that_follow_another_field_are_left_out_too() {
+fn defaults_that_depend_on_another_field_are_omitted_too() {
     let mut spec = minimal();
     spec.target.watch_type = WatchType::Children;
     spec.format = Format::Lines;
@@ -200,7 +203,7 @@ fn defaults_that_follow_another_field_are_left_out_too() {
 }
 
 #[test]
-fn text_for_people_and_what_this_machine_knows_are_no_part_of_it() {
+fn the_identity_excludes_descriptions_and_facts_of_the_machine() {
     let mut spec = full();
     spec.name = WatchName::new("other").unwrap();
     spec.description = "other".into();
@@ -240,7 +243,7 @@ fn terms_of_a_fleet_are_no_part_of_it_and_its_group_only_where_it_has_a_name_of_
 
 /// A later version's field, with its default for every watch of today.
 #[test]
-fn a_field_that_is_added_changes_no_fingerprint_while_it_has_its_default() {
+fn an_added_field_with_its_default_changes_no_fingerprint() {
     for spec in [minimal(), full()] {
         let mut identity = Identity(spec.identity());
         identity.unless_default("added", "true", "true");

@@ -18,14 +18,13 @@ use super::Spelling;
 pub use origin::Origin;
 use page::{Entry, Page};
 
-/// The values of a subtree by path relative to its root: `""` for the root itself, `"a/b"` below it.
-/// A value that is not there is `None`: a ZooKeeper node or a directory that only has children.
+/// The values of a subtree by path relative to its root: `""` for the root itself, `"a/b"` below it. `None` is a node
+/// without a value: a ZooKeeper node or a directory that only has children.
 ///
-/// Cloning is cheap, so that every state of a large tree can be handed out: what two of them have in common is
-/// there once.
+/// Cloning is cheap, so that every state of a large tree can be handed out: states share the pages that are equal.
 #[derive(Clone, Default)]
 pub struct Subtree {
-    /// A page holds what is not before its boundary, and before the next one. The first boundary is `""`.
+    /// A page holds the paths from its boundary up to the next one. The first boundary is `""`.
     pages: OrdMap<Arc<str>, Arc<Page>>,
     len: usize,
 }
@@ -34,26 +33,26 @@ pub struct Subtree {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Node<'a> {
-    /// Its value; `None` where it has none.
+    /// Its value; `None` if it has none.
     pub value: Option<&'a [u8]>,
-    /// What else is known of it.
+    /// Its spelling and revision.
     pub origin: Origin,
 }
 
-/// A path that was written, also if with the same value, or where something came or went: what was there, what is there.
+/// A path that was written, even if with the same value, or that was created or deleted: old and new node.
 pub type Written<'a> = (&'a str, Option<Node<'a>>, Option<Node<'a>>);
 
-/// A path whose value is another one, or that of another key: the path, what was there, what is there. `Some(None)` is
-/// a node without a value, `None` no node.
+/// A path whose value or key changed: the path, the old and the new value. `Some(None)` is a node without a value, `None`
+/// no node.
 pub type Different<'a> = (&'a str, Option<Option<&'a [u8]>>, Option<Option<&'a [u8]>>);
 
 impl Subtree {
-    /// Nothing.
+    /// An empty subtree.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many paths there are.
+    /// Number of paths.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -63,17 +62,17 @@ impl Subtree {
         self.len == 0
     }
 
-    /// What is at a path: `Some(None)` for a node without a value, `None` for no node.
+    /// The value at a path: `Some(None)` for a node without a value, `None` for no node.
     pub fn get(&self, path: &str) -> Option<Option<&[u8]>> {
         self.entry(path).map(|entry| entry.value)
     }
 
-    /// How the key of a path is written; `None` for no node.
+    /// The spelling of the key of a path; `None` for no node.
     pub fn spelling(&self, path: &str) -> Option<Spelling> {
         self.origin(path).map(|origin| origin.spelling)
     }
 
-    /// What is known of the node at a path beside its value; `None` for no node.
+    /// Spelling and revision of the node at a path; `None` for no node.
     pub fn origin(&self, path: &str) -> Option<Origin> {
         self.entry(path).map(|entry| entry.origin)
     }
@@ -88,13 +87,13 @@ impl Subtree {
         self.get(path).is_some()
     }
 
-    /// Puts a node in its place, which may be that of another one.
+    /// Inserts or replaces a node.
     pub fn insert(&mut self, path: &str, value: Option<&[u8]>) {
         self.insert_from(path, value, Origin::default());
     }
 
-    /// A subtree of these nodes, whose paths come in order and each once. Packs each page once, where inserting one
-    /// node after the other would pack it again for each of its nodes.
+    /// A subtree of these nodes, whose paths are distinct and in order. Packs each page once; inserting the nodes one by one
+    /// would pack a page again for each of its nodes.
     pub(crate) fn from_sorted<'a>(nodes: impl Iterator<Item = (&'a str, Node<'a>)>) -> Self {
         let entries = nodes.map(|(path, Node { value, origin })| Entry { path, value, origin });
         let mut subtree = Self::new();
@@ -106,7 +105,7 @@ impl Subtree {
         subtree
     }
 
-    /// The same with what else is known of it.
+    /// The same with spelling and revision.
     pub fn insert_from(&mut self, path: &str, value: Option<&[u8]>, origin: Origin) {
         let entry = Entry { path, value, origin };
         let (boundary, page) = match self.pages.get_prev(path) {
@@ -118,7 +117,7 @@ impl Subtree {
         self.put(boundary, page);
     }
 
-    /// Removes a node alone, and says whether it was there.
+    /// Removes one node; returns whether it existed.
     pub fn remove(&mut self, path: &str) -> bool {
         let Some((boundary, page)) = self.pages.get_prev(path) else { return false };
         let Ok(index) = page.find(path) else { return false };
@@ -160,7 +159,7 @@ impl Subtree {
         self.iter().map(|(path, _)| path)
     }
 
-    /// Every path in order, with what is known of its node beside the value.
+    /// Every path in order, with spelling and revision of its node.
     pub fn origins(&self) -> impl Iterator<Item = (&str, Origin)> {
         self.pages.values().flat_map(|page| page.from(0)).map(|entry| (entry.path, entry.origin))
     }
@@ -175,6 +174,11 @@ impl Subtree {
         entries.map(|entry| (entry.path, entry.value))
     }
 
+    /// Bytes of all values. Costs a step for each page.
+    pub(crate) fn value_bytes(&self) -> usize {
+        self.pages.values().map(|page| page.value_bytes()).sum()
+    }
+
     /// Bytes of the pages of this one that a later one does not share. Costs as much as there is different.
     pub fn bytes_beside(&self, later: &Self) -> usize {
         let pages = self.pages.diff(&later.pages).map(|item| match item {
@@ -185,7 +189,7 @@ impl Subtree {
         pages.sum()
     }
 
-    /// What is different in a later one, in order. Costs as much as there is different.
+    /// The differences to a later subtree, in order. The cost is proportional to the difference.
     pub fn differences<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = Different<'a>> {
         let shown = |node: Option<Node<'a>>| node.map(|node| (node.value, node.origin.spelling));
         let written = self.written(later).filter(move |(_, before, after)| shown(*before) != shown(*after));
@@ -193,8 +197,7 @@ impl Subtree {
             .map(|(path, before, after)| (path, before.map(|node| node.value), after.map(|node| node.value)))
     }
 
-    /// What was written until a later one, in order, also where the same value was written again. Costs as much as
-    /// there is.
+    /// The writes up to a later subtree, in order, including those of the same value. The cost is proportional to the size.
     pub fn written<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = Written<'a>> {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for item in self.pages.diff(&later.pages) {
@@ -240,7 +243,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Revisions do not count: it is the same subtree when the same values were written again.
+/// Revisions do not count: rewriting the same values gives an equal subtree.
 impl PartialEq for Subtree {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.differences(other).next().is_none()

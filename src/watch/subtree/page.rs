@@ -1,16 +1,16 @@
-//! Some neighbouring entries of a subtree, packed: an entry costs twelve bytes beside its path and
-//! value, and eight more where the store has revisions.
+//! Neighbouring entries of a subtree, packed: an entry costs twelve bytes beside its path and value, and eight more if
+//! the store has revisions.
 
 use std::mem::size_of;
 
 use super::origin::Origin;
 use crate::watch::Spelling;
 
-/// More entries, or more bytes of paths and values, than this are two pages. What an update copies is a page.
+/// A page with more entries, or more bytes of paths and values, is split. An update copies one page.
 const MOST_ENTRIES: usize = 64;
 const MOST_BYTES: usize = 4096;
 
-/// One of them. Its value is `None` for a node that has none.
+/// One entry. Its value is `None` for a node that has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
     pub(super) path: &'a str,
@@ -24,11 +24,11 @@ pub(super) struct Page {
     paths: Box<str>,
     values: Box<[u8]>,
     ends: Box<[End]>,
-    /// None where no entry has one.
+    /// `None` if no entry has one.
     revisions: Box<[i64]>,
 }
 
-/// Where an entry's path and value end. They begin where those of the entry before end.
+/// Where an entry's path and value end. They begin where those of the previous entry end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct End {
     path: u32,
@@ -40,7 +40,7 @@ struct End {
 const _: () = assert!(size_of::<End>() == 12);
 
 impl Page {
-    /// Packs entries, which come in order.
+    /// Packs entries, which must be in order.
     pub(super) fn pack<'a>(entries: impl Iterator<Item = Entry<'a>> + Clone) -> Self {
         let count = entries.clone().count();
         let bytes = |of: fn(Entry<'a>) -> usize| entries.clone().map(of).sum();
@@ -65,7 +65,7 @@ impl Page {
         self.ends.len()
     }
 
-    /// The first path in it.
+    /// Its first path.
     pub(super) fn first(&self) -> Option<&str> {
         self.entry(0).map(|entry| entry.path)
     }
@@ -81,7 +81,7 @@ impl Page {
         Some(Entry { path, value: (!end.bare).then_some(value), origin })
     }
 
-    /// Where a path is, or where it would be.
+    /// The index of a path, or where it would be inserted.
     pub(super) fn find(&self, path: &str) -> Result<usize, usize> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -100,7 +100,7 @@ impl Page {
         (index..self.len()).filter_map(|index| self.entry(index))
     }
 
-    /// The same with this entry, in the place of the one with this path if there is one.
+    /// A copy with this entry inserted, or replaced if the path exists.
     pub(super) fn with<'a>(&'a self, entry: Entry<'a>) -> Self {
         let (at, rest) = match self.find(entry.path) {
             Ok(index) => (index, index + 1),
@@ -109,12 +109,12 @@ impl Page {
         Self::pack(self.from(0).take(at).chain([entry]).chain(self.from(rest)))
     }
 
-    /// The same without the entry at an index.
+    /// A copy without the entry at an index.
     pub(super) fn without(&self, index: usize) -> Self {
         Self::pack(self.from(0).take(index).chain(self.from(index + 1)))
     }
 
-    /// Packs entries, which come in order, into as few pages as hold them.
+    /// Packs entries, which must be in order, into as few pages as possible.
     pub(super) fn pack_all<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Vec<Self> {
         let (mut pages, mut some, mut bytes) = (Vec::new(), Vec::new(), 0);
         for entry in entries {
@@ -133,7 +133,7 @@ impl Page {
         pages
     }
 
-    /// Two pages in the place of one that is too large: half of the bytes in each, as far as entries allow.
+    /// Splits a page that is too large: half of the bytes in each, as far as entries allow.
     pub(super) fn split(&self) -> Option<(Self, Self)> {
         let bytes = self.bytes();
         if self.len() < 2 || fits(self.len(), bytes) {
@@ -144,7 +144,7 @@ impl Page {
         Some((Self::pack(self.from(0).take(middle)), Self::pack(self.from(middle))))
     }
 
-    /// One page in the place of two neighbours that are so small that it is half full at most.
+    /// Joins two neighbours that together fill at most half a page.
     pub(super) fn join(&self, next: &Self) -> Option<Self> {
         let small =
             self.len() + next.len() <= MOST_ENTRIES / 2 && self.bytes() + next.bytes() <= MOST_BYTES / 2;
@@ -155,13 +155,18 @@ impl Page {
         self.paths.len() + self.values.len()
     }
 
+    /// Bytes of the values.
+    pub(super) fn value_bytes(&self) -> usize {
+        self.values.len()
+    }
+
     /// Bytes of memory that it takes.
     pub(super) fn size(&self) -> usize {
         size_of::<Self>() + self.bytes() + size_of_val(&*self.ends) + size_of_val(&*self.revisions)
     }
 }
 
-/// Whether one page holds so many entries of so many bytes. One entry is a page, however large it is.
+/// Whether one page may hold this many entries and bytes. A single entry is a page, however large it is.
 fn fits(entries: usize, bytes: usize) -> bool {
     entries <= MOST_ENTRIES && bytes <= MOST_BYTES
 }

@@ -1,4 +1,4 @@
-//! A subtree is a sorted map, whatever was done to it.
+//! A subtree behaves like a sorted map under any sequence of operations.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use super::*;
 
 type Model = BTreeMap<String, Option<Vec<u8>>>;
 
-/// Values that fill pages fast, so that they are split and joined all the time.
+/// Values that fill pages fast, so that pages are split and joined all the time.
 fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
     prop::option::of((any::<u8>(), prop_oneof![0..4usize, 500..1500usize, Just(5000)]))
         .prop_map(|value| value.map(|(byte, len)| vec![byte; len]))
 }
 
-/// What is done at a path.
+/// An operation at a path.
 #[derive(Debug, Clone)]
 enum Step {
     Put(String, Option<Vec<u8>>),
@@ -66,7 +66,7 @@ fn check(subtree: &Subtree, model: &Model) {
 
 proptest! {
     #[test]
-    fn it_is_a_sorted_map_and_old_states_stay(first in steps(), then in steps(), from in "[ab!é]?(/[ab!é])?") {
+    fn a_subtree_is_a_sorted_map_and_old_states_stay(first in steps(), then in steps(), from in "[ab!é]?(/[ab!é])?") {
         let (mut subtree, mut model) = (Subtree::new(), Model::new());
         go(&mut subtree, &mut model, &first);
         check(&subtree, &model);
@@ -101,7 +101,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_emptied_keeps_no_pages() {
+fn an_emptied_subtree_keeps_no_pages() {
     let paths: Vec<String> = (0..5000).map(|number| format!("{number:05}")).collect();
     let full: Subtree = paths.iter().map(|path| (path, Some("value"))).collect();
     let orders: [Vec<&String>; 2] = [paths.iter().collect(), paths.iter().rev().collect()];
@@ -116,7 +116,7 @@ fn what_is_emptied_keeps_no_pages() {
 }
 
 #[test]
-fn the_key_of_a_path_may_become_another_one() {
+fn the_spelling_of_a_path_may_change() {
     let mut subtree: Subtree = [("a", Some("x")), ("b", Some("x"))].into_iter().collect();
     let before = subtree.clone();
     let plain = Origin { spelling: Spelling::Plain, revision: 0 };
@@ -134,7 +134,7 @@ fn the_key_of_a_path_may_become_another_one() {
 }
 
 #[test]
-fn what_is_written_again_is_the_same_and_yet_written() {
+fn a_rewrite_of_the_same_value_is_equal_but_counts_as_written() {
     let dated = |revision| Origin { spelling: Spelling::Slashed, revision };
     let mut subtree: Subtree = [("a", Some("x")), ("b", Some("x")), ("c", Some("x"))].into_iter().collect();
     subtree.insert_from("b", Some(b"x"), dated(7));
@@ -144,7 +144,7 @@ fn what_is_written_again_is_the_same_and_yet_written() {
     assert_eq!(before.differences(&subtree).next(), None);
     let node = |revision| Some(Node { value: Some(b"x".as_slice()), origin: dated(revision) });
     assert!(before.written(&subtree).eq([("b", node(7), node(9))]));
-    // Those beside it keep theirs.
+    // Their neighbours keep their revisions.
     assert_eq!(subtree.origin("a"), Some(dated(0)));
     subtree.insert_from("a", None, dated(11));
     assert!(subtree.remove("c"));
@@ -152,7 +152,7 @@ fn what_is_written_again_is_the_same_and_yet_written() {
 }
 
 #[test]
-fn it_is_shown_as_a_map() {
+fn debug_output_is_a_map() {
     let subtree: Subtree = [("", None), ("a", Some("x\0"))].into_iter().collect();
     assert_eq!(format!("{subtree:?}"), r#"{"": None, "a": Some(b"x\0")}"#);
 }

@@ -1,4 +1,4 @@
-//! What a user of the library writes: `Store`, `Tree` and `Subscribers`, with nothing but public items.
+//! A program that uses the library: `Store`, `Tree` and `Subscribers`, with public items only.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub async fn claim(store: &Store, key: &Key, value: &'static str) -> Result<Stri
     }
 }
 
-/// Adds one to a port of a tree, and returns it once the mirror has it.
+/// Increments a port in a tree, and returns it once the mirror has it.
 pub async fn next_port(tree: &Tree) -> Result<u16> {
     tree.loaded().await;
     let port = tree.get::<u16>("port")?.unwrap_or(8080) + 1;
@@ -29,7 +29,7 @@ pub async fn next_port(tree: &Tree) -> Result<u16> {
     Ok(port)
 }
 
-/// Waits until a subscriber is given a value.
+/// Waits until a subscriber gets a value.
 pub async fn hear(subscribers: &Subscribers, topic: &Topic, value: &'static str) -> Result<()> {
     let mut heard = subscribers.channel("consumer", topic)?;
     subscribers.publish(&topic.key, value).await?;
@@ -41,21 +41,21 @@ pub async fn hear(subscribers: &Subscribers, topic: &Topic, value: &'static str)
     Err("unregistered".into())
 }
 
-/// A store with settings that a URL does not hold.
+/// A store with settings that a URL cannot contain.
 pub fn open(url: &str, session_timeout: Duration) -> Result<Store> {
     let mut spec = StoreSpec::new(StoreName::new("main")?, url.parse::<StoreUrl>()?);
     spec.session_timeout = session_timeout;
     Ok(Store::open(spec))
 }
 
-/// The first state of a key, as a subscription with this interval gets it.
+/// The first state of a key, from a subscription with this interval.
 pub async fn first_state(store: &Store, key: &Key, verify_interval: Duration) -> Content {
     let mut subscribe = Subscribe::new(key.clone(), WatchType::Data);
     subscribe.verify_interval = verify_interval;
     store.subscribe(subscribe).next().await.state.content
 }
 
-/// How many differences the next change of a tree has.
+/// The number of differences in the next change of a tree.
 pub async fn next_change(tree: &Tree, settle: Duration, longest: Duration) -> Option<usize> {
     let mut changes = tree.changes("", Scope::Below, settle, longest);
     changes.next().await.map(|changed| changed.differences.len())
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_public_items_are_enough_for_a_program() {
+    async fn a_program_can_be_written_with_public_items_only() {
         let (_directory, url) = directory();
         let store = Store::connect(&url).await.unwrap();
         let owner = Key::new("/nginx/owner").unwrap();
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn durations_of_any_length_are_accepted() {
+    async fn durations_of_any_length_are_clamped() {
         let (_directory, url) = directory();
         let key = Key::new("/a").unwrap();
         for any in [Duration::ZERO, Duration::MAX] {
@@ -95,10 +95,10 @@ mod tests {
             assert_eq!(first_state(&store, &key, any).await, Content::Value("1".into()));
             let tree = Tree::open(&store, Key::new("/").unwrap());
             tree.loaded().await;
-            // What ends the wait is `longest`, and then `settle`: the other one is out of range.
+            // `longest` ends the wait, and then `settle`; the other duration is out of range.
             for (key, settle, longest) in [("b", any, Duration::ZERO), ("c", Duration::ZERO, any)] {
                 let told = next_change(&tree, settle, longest);
-                // Joined in this order, the changes are watched before the write.
+                // Joined in this order, so that the changes are watched before the write.
                 let write = async {
                     tree.at(key).set(format!("{any:?}")).await.unwrap();
                 };

@@ -1,4 +1,4 @@
-//! Actions that outlive the daemon that started them.
+//! Actions that survive the daemon that started them.
 
 use std::io::BufRead as _;
 use std::process::{Command, Stdio};
@@ -39,7 +39,7 @@ fn an_action_of_a_killed_daemon_is_found_and_waited_for() {
                 }
                 By::Term => {
                     running.commands.send(term(true));
-                    // A child of it ignores TERM, and the number of the leader is collected by init.
+                    // A child of it ignores TERM, and init collects the leader.
                     until(|| (!lives(first.pid)).then_some(())).await;
                     running.commands.send(RunCommand::Kill);
                     Outcome::TimedOut { exit_code: None, signal: None }
@@ -85,7 +85,7 @@ async fn be_the_first_daemon(prefix: &str) {
     std::future::pending::<()>().await;
 }
 
-/// Starts it, waits until its action runs, and kills it as no daemon can prevent.
+/// Starts a daemon, waits until its action runs, and kills the daemon with SIGKILL.
 fn spawn_the_first_daemon(prefix: &str) -> ProcessIdentity {
     let mut daemon = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", TEST, "--nocapture"])
@@ -104,11 +104,12 @@ fn spawn_the_first_daemon(prefix: &str) -> ProcessIdentity {
         start_ticks: start_ticks.parse().unwrap(),
         boot_id: boot_id.into(),
         output_pipe: None,
+        errors_pipe: None,
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_exactly_that_process_is_adopted() {
+async fn a_process_with_a_reused_pid_is_not_adopted() {
     let spawner = Spawner::new();
     let (running, _) = start(&shell("sleep 1000"), None).unwrap();
     let identity = running.identity.clone();

@@ -1,4 +1,4 @@
-//! How runs end: by themselves, by orders, with and without company.
+//! How runs end: by themselves, by commands, with and without other processes in the group.
 
 use twitcher::internals::watch::SignalNumber;
 
@@ -11,7 +11,7 @@ async fn printed_pid(lines: &Lines, name: &str) -> i32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_to_end_by_itself_is_told() {
+async fn every_way_to_exit_is_reported() {
     for (command, outcome) in [
         ("exit 0", Outcome::Exited(0)),
         ("exit 77", Outcome::Exited(77)),
@@ -25,7 +25,7 @@ async fn every_way_to_end_by_itself_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn input_and_output_arrive_whole() {
+async fn input_and_output_arrive_complete() {
     let big = Bytes::from((0u8..=255).cycle().take(3 * 512 * 1024).collect::<Vec<u8>>());
     let (ended, lines) = run(&program(&["md5sum"]), Some(big.clone())).await;
     assert_eq!(ended.outcome, Outcome::Exited(0));
@@ -50,7 +50,7 @@ async fn not_reading_input_is_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn output_null_goes_nowhere() {
+async fn output_null_is_discarded() {
     let mut spec = shell("readlink /proc/self/fd/1 >&2; test \"$(readlink /proc/self/fd/2)\" = /dev/null");
     spec.output = Output::Null;
     let (ended, lines) = run(&spec, None).await;
@@ -70,7 +70,7 @@ async fn a_timeout_ends_the_whole_group() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exit_after_term_is_told_by_its_code() {
+async fn an_exit_after_term_is_reported_by_its_code() {
     for (timed_out, outcome) in
         [(true, Outcome::TimedOut { exit_code: Some(3), signal: None }), (false, Outcome::Exited(3))]
     {
@@ -83,14 +83,14 @@ async fn an_exit_after_term_is_told_by_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grandchild_that_ignores_term_holds_the_run_until_kill() {
+async fn a_grandchild_that_ignores_term_keeps_the_run_alive_until_kill() {
     let command = "sh -c 'trap \"\" TERM; echo grandchild $$; while :; do sleep 1; done' & wait";
     let (mut running, lines) = start(&shell(command), None).unwrap();
     let grandchild = printed_pid(&lines, "grandchild").await;
     running.commands.send(term(true));
     let leader = running.identity.pid;
     until(|| (!lives(leader)).then_some(())).await;
-    // The leader is gone; the run is not, for as long as one may care to look.
+    // The leader is gone; the run continues.
     let early = tokio::time::timeout(Duration::from_millis(500), &mut running.ended).await;
     assert!(early.is_err() && lives(grandchild), "{early:?}");
     running.commands.send(RunCommand::Kill);
@@ -100,7 +100,7 @@ async fn a_grandchild_that_ignores_term_holds_the_run_until_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_process_hears_term() {
+async fn a_stopped_process_receives_term() {
     let (running, lines) = start(&shell("echo ready; kill -STOP $$; sleep 1000"), None).unwrap();
     lines.find(|line| line == "ready").await;
     running.commands.send(term(false));
@@ -108,7 +108,7 @@ async fn a_stopped_process_hears_term() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_forks_without_end_is_killed() {
+async fn a_group_that_keeps_forking_is_killed() {
     let command = "trap '' TERM; i=0; while [ $i -lt 20 ]; do (while :; do (sleep 0.01 & ); done) & i=$((i+1)); done; echo ready; wait";
     let (running, lines) = start(&shell(command), None).unwrap();
     lines.find(|line| line == "ready").await;
@@ -120,7 +120,7 @@ async fn a_group_that_forks_without_end_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_notice_goes_to_the_leader_alone() {
+async fn notify_signal_goes_to_the_leader_only() {
     let command = "trap 'echo leader noticed' HUP; \
                    sh -c 'trap \"echo child noticed\" HUP; echo ready; while :; do sleep 0.01; done' & \
                    while :; do sleep 0.01; done";
@@ -134,7 +134,7 @@ async fn a_notice_goes_to_the_leader_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_left_running_is_left_alone_and_holds_nothing_back() {
+async fn processes_left_running_survive_and_delay_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let go = directory.path().join("go");
     let command = format!(
@@ -145,7 +145,7 @@ async fn what_a_run_left_running_is_left_alone_and_holds_nothing_back() {
     let commands = running.commands.clone();
     assert_eq!(end(running).await.outcome, Outcome::Exited(0));
     let left = printed_pid(&lines, "left").await;
-    // An order that comes too late reaches nobody.
+    // A command after the end has no effect.
     commands.send(RunCommand::Kill);
     std::fs::write(&go, "").unwrap();
     until(|| std::fs::read_to_string(&go).ok().filter(|text| text == "survived\n")).await;
@@ -155,7 +155,7 @@ async fn what_a_run_left_running_is_left_alone_and_holds_nothing_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_several_runs_left_running_goes_on_writing() {
+async fn processes_left_by_several_runs_can_keep_writing() {
     let leftovers = Leftovers::default();
     let spawner = Spawner::new();
     let spec = shell("(while echo tick; do sleep 0.01; done) 2>/dev/null & echo left $!");
@@ -175,7 +175,7 @@ async fn what_several_runs_left_running_goes_on_writing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_goes_on_and_is_collected_when_nobody_waits_for_it() {
+async fn a_run_continues_and_is_collected_after_its_handle_is_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let done = directory.path().join("done");
     let (running, _) = start(&shell(&format!("sleep 0.2; touch {}", done.display())), None).unwrap();

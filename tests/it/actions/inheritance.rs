@@ -1,4 +1,4 @@
-//! What an action gets from the daemon, and what it must not get.
+//! What an action inherits from the daemon, and what it must not inherit.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -8,7 +8,7 @@ use twitcher::internals::process::{Scripts, Step};
 
 use super::*;
 
-/// `name` of a `/proc/self/status` that was printed.
+/// The field `name` of a printed `/proc/self/status`.
 fn status<'a>(lines: &'a [String], name: &str) -> &'a str {
     let value = lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.expect("a line of /proc/self/status").trim()
@@ -26,8 +26,8 @@ fn user(uid: u32, gid: u32, groups: &[u32]) -> Account {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_and_groups_are_the_accounts_and_none_of_roots() {
-    // What `uid` and `gid` by name, by number, alone and together become when they are read.
+async fn ids_and_groups_are_those_of_the_account_and_not_roots() {
+    // `uid` and `gid` by name, by number, alone and together, as they are resolved.
     for account in
         [user(33, 33, &[33]), user(12345, 54321, &[4, 33, 54321]), user(0, 33, &[0, 33]), user(33, 0, &[])]
     {
@@ -55,7 +55,7 @@ async fn the_daemons_own_account_keeps_its_groups() {
     assert_eq!(status(&lines, "Groups"), status(&own, "Groups"));
 }
 
-// One thread, so that what is blocked here is blocked where the clone happens.
+// A single thread, so that the signals blocked here are blocked in the thread that clones.
 #[tokio::test(flavor = "current_thread")]
 async fn no_signal_is_blocked_or_ignored() {
     // SIGPIPE is ignored in every Rust program, this test included.
@@ -79,7 +79,7 @@ async fn no_signal_is_blocked_or_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_descriptor_but_three() {
+async fn an_action_inherits_only_three_descriptors() {
     let leak = std::fs::File::open("/dev/null").unwrap();
     fcntl(&leak, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let (_, lines) = run(&program(&["/bin/ls", "/proc/self/fd"]), Some(Bytes::from_static(b"x"))).await;
@@ -89,7 +89,7 @@ async fn no_descriptor_but_three() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_environment_is_exactly_the_documented_one() {
+async fn an_action_gets_exactly_the_documented_environment() {
     let mut spec = program(&["env"]);
     around(&mut spec).env.insert("COLOUR".into(), "a b\tc".into());
     let vars = BTreeMap::from([("db-host".into(), "db 1".into())]);
@@ -120,7 +120,7 @@ async fn the_environment_is_exactly_the_documented_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn directory_mask_niceness_and_limits_are_the_watchs() {
+async fn directory_umask_niceness_and_limits_are_set_as_configured() {
     let mut spec = shell("pwd; umask; cat /proc/self/limits; exec cat /proc/self/stat");
     around(&mut spec).account = user(33, 33, &[33]);
     around(&mut spec).cwd = "/usr/lib".into();
@@ -161,14 +161,14 @@ async fn the_directory_is_entered_as_the_actions_user() {
     let error = start(&spec, None).err().unwrap();
     assert_eq!(error.step(), Some(Step::Directory));
     let expected = format!(
-        "enter directory {}: permission denied; it is entered as the action's user, who may not",
+        "enter directory {}: permission denied; the action's user has no permission to enter it",
         directory.path().display()
     );
     assert_eq!(error.to_string(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_start_says_which_step_and_why() {
+async fn a_failed_start_names_the_step_and_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let file = |name: &str, text: &str, mode: u32| {
@@ -201,7 +201,7 @@ async fn what_does_not_start_says_which_step_and_why() {
                 ..shell("true")
             },
             Step::Directory,
-            "enter directory /nonexistent: no such file or directory; make it",
+            "enter directory /nonexistent: no such file or directory; create it",
         ),
         (
             WatchSpec {
@@ -239,15 +239,17 @@ async fn the_program_is_looked_up_as_the_actions_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn standard_streams_can_be_opened_again_by_any_user() {
+async fn standard_streams_can_be_reopened_by_any_user() {
     let mut spec = shell("cat /dev/stdin; echo err > /dev/stderr; echo out > /dev/stdout");
     around(&mut spec).account = user(33, 33, &[33]);
-    let (ended, lines) = run(&spec, Some(Bytes::from_static(b"in\n"))).await;
-    assert_eq!((ended.outcome, lines), (Outcome::Exited(0), vec!["in".into(), "err".into(), "out".into()]));
+    let (ended, mut lines) = run(&spec, Some(Bytes::from_static(b"in\n"))).await;
+    // The order between the two streams is not kept.
+    lines.sort_unstable();
+    assert_eq!((ended.outcome, lines), (Outcome::Exited(0), vec!["err".into(), "in".into(), "out".into()]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_script_is_its_users_own_and_is_run_by_its_first_line() {
+async fn a_script_belongs_to_its_user_and_runs_by_its_interpreter_line() {
     let state = tempfile::tempdir().unwrap();
     std::fs::set_permissions(state.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
     let scripts = Scripts::new(state.path());
@@ -265,7 +267,7 @@ async fn a_script_is_its_users_own_and_is_run_by_its_first_line() {
     assert_eq!(end(running).await.outcome, Outcome::Exited(0));
     assert_eq!(lines.all().join("\n") + "\n", text);
 
-    // Its owner may make it writable and change it; it is made right again before the next run.
+    // Its owner may make it writable and change it; it is restored before the next run.
     std::fs::write(script.path(), "#!/bin/sh\nexit 9\n").unwrap();
     assert_eq!(scripts.ensure(text, account).unwrap().path(), script.path());
     assert_eq!(std::fs::read_to_string(script.path()).unwrap(), text);
@@ -278,7 +280,7 @@ async fn a_script_is_its_users_own_and_is_run_by_its_first_line() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn scripts_written_while_others_start_are_never_busy() {
+async fn a_script_written_during_other_starts_is_never_busy() {
     let state = tempfile::tempdir().unwrap();
     let scripts = Scripts::new(state.path());
     let workers: Vec<_> = (0..4)

@@ -1,11 +1,11 @@
-//! A daemon that was killed while actions ran, and files that were changed before the next one started: what
-//! becomes of actions that nobody defines any more.
+//! A daemon that was killed while actions ran, with watch files that changed before the next start: what happens to
+//! actions whose watch no longer exists.
 
 use crate::fixture::daemon::{Daemon, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// An action that writes down its beginning and its end, and waits in between until `gate` is there.
+/// An action that records its start and end, and waits in between until `gate` exists.
 fn gated(daemon: &Daemon) -> String {
     let (out, gate) = (daemon.path("out").display().to_string(), daemon.path("gate").display().to_string());
     let top = daemon.config().display();
@@ -18,7 +18,7 @@ fn watch(key: &str, more: &str, action: &str) -> String {
     format!("[[watch]]\nkey='{key}'\n{more}\naction='{action}'\n")
 }
 
-/// A daemon that was killed while its one action, which is returned, runs on.
+/// Starts and kills a daemon whose single action, which is returned, keeps running.
 fn killed_at_work(more: &str) -> (Daemon, Pid) {
     let mut daemon = Daemon::prepare("shutdown_grace = '1h'");
     daemon.put("/a", "1");
@@ -28,7 +28,7 @@ fn killed_at_work(more: &str) -> (Daemon, Pid) {
     daemon.until_file("out", |text| text == "start /a load\n");
     let watch = daemon.until_watch("a", |watch| watch["running"][0]["pid"].is_number());
     let pid = i32::try_from(watch["running"][0]["pid"].as_i64().unwrap()).unwrap();
-    until("the run to be written down", || remembered_as_live(&daemon).then_some(()));
+    until("the run to be recorded", || remembered_as_live(&daemon).then_some(()));
     daemon.kill();
     (daemon, Pid::from_raw(pid))
 }
@@ -40,26 +40,26 @@ fn remembered_as_live(daemon: &Daemon) -> bool {
 }
 
 #[test]
-fn the_action_of_a_removed_watch_is_waited_for_and_written_off() {
+fn the_action_of_a_removed_watch_is_waited_for_and_recorded() {
     let (mut daemon, _pid) = killed_at_work("");
     daemon.remove("a.toml");
     daemon.run();
-    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    daemon.until_file("log", |log| log.contains("of a watch that is no longer defined"));
     assert!(remembered_as_live(&daemon));
     std::fs::write(daemon.path("gate"), "").unwrap();
-    // Somebody reads what it says, so that it does not stop at a full pipe.
+    // Its output is still read, so that it does not block on a full pipe.
     daemon.until_file("log", |log| log.contains("last words"));
-    until("the run to be written off", || (!remembered_as_live(&daemon)).then_some(()));
+    until("the end of the run to be recorded", || (!remembered_as_live(&daemon)).then_some(()));
     assert_eq!(daemon.read("out"), "start /a load\nend\n");
 }
 
 #[test]
-fn a_watch_that_comes_back_takes_over_its_action() {
+fn a_watch_that_comes_back_adopts_its_action() {
     let (mut daemon, pid) = killed_at_work("run_mode='discard'");
     let (there, away) = (daemon.path("config/a.toml"), daemon.path("a.toml"));
     std::fs::rename(&there, &away).unwrap();
     daemon.run();
-    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    daemon.until_file("log", |log| log.contains("of a watch that is no longer defined"));
     std::fs::rename(&away, &there).unwrap();
     let watch = daemon.until_watch("a", |watch| watch["state"] == "running");
     assert_eq!(watch["running"][0]["pid"], pid.as_raw(), "the same process");
@@ -71,7 +71,7 @@ fn a_watch_that_comes_back_takes_over_its_action() {
 }
 
 #[test]
-fn a_watch_that_was_renamed_takes_over_its_action() {
+fn a_renamed_watch_adopts_its_action() {
     let (mut daemon, pid) = killed_at_work("");
     std::fs::rename(daemon.path("config/a.toml"), daemon.path("config/b.toml")).unwrap();
     daemon.run();
@@ -85,29 +85,29 @@ fn a_watch_that_was_renamed_takes_over_its_action() {
 }
 
 #[test]
-fn an_action_that_died_with_its_removed_watch_is_written_off_at_once() {
+fn a_dead_action_of_a_removed_watch_is_recorded_at_once() {
     let (mut daemon, pid) = killed_at_work("");
     kill(pid, Signal::SIGKILL).unwrap();
     daemon.remove("a.toml");
     daemon.run();
-    until("the run to be written off", || (!remembered_as_live(&daemon)).then_some(()));
+    until("the end of the run to be recorded", || (!remembered_as_live(&daemon)).then_some(()));
 }
 
 #[test]
-fn a_stop_ends_the_action_of_a_removed_watch_too() {
+fn a_stop_also_ends_the_action_of_a_removed_watch() {
     let (mut daemon, pid) = killed_at_work("");
     daemon.remove("a.toml");
     let settings = daemon.read("config/twitcher.conf").replace("'1h'", "'100ms'");
     daemon.write("twitcher.conf", &settings);
     daemon.run();
-    daemon.until_file("log", |log| log.contains("of a watch that is not defined"));
+    daemon.until_file("log", |log| log.contains("of a watch that is no longer defined"));
     assert!(daemon.stop().success());
-    assert!(!std::fs::exists(format!("/proc/{pid}/exe")).unwrap(), "it is left");
+    assert!(!std::fs::exists(format!("/proc/{pid}/exe")).unwrap(), "it still runs");
 }
 
-/// The watch looks elsewhere now: its old action ends first, and what comes then is no recovery of it.
+/// The watch has another target now: the old action ends first, and the next run is not a recovery.
 #[test]
-fn an_action_of_another_target_is_waited_for_and_not_repeated() {
+fn an_action_of_the_old_target_is_waited_for_and_not_repeated() {
     for more in ["", "run_mode='discard'", "run_mode='restart'", "run_mode='parallel'"] {
         let (mut daemon, pid) = killed_at_work(more);
         daemon.write("a.toml", &watch("/b", more, &gated(&daemon)));
@@ -122,7 +122,7 @@ fn an_action_of_another_target_is_waited_for_and_not_repeated() {
 }
 
 #[test]
-fn an_interrupted_run_is_not_made_good_with_another_target() {
+fn an_interrupted_run_is_not_repeated_for_another_target() {
     let (mut daemon, pid) = killed_at_work("");
     kill(pid, Signal::SIGKILL).unwrap();
     std::fs::write(daemon.path("gate"), "").unwrap();
@@ -132,13 +132,13 @@ fn an_interrupted_run_is_not_made_good_with_another_target() {
     daemon.put("/b", "2");
     daemon.until_converged("a");
     assert_eq!(daemon.read("out"), "start /a load\nstart /b change\nend\n");
-    // Back where it was cut short: that is made good now, because nothing was applied there since.
+    // Back at the target of the interrupted run: it is repeated now, because nothing has been applied there since.
     daemon.write("a.toml", &watch("/a", "run_on_load='changed'", &gated(&daemon)));
     daemon.until_watch("a", |watch| watch["key"] == "/a" && watch["converged"] == true);
     assert_eq!(daemon.read("out").matches("start /a").count(), 2);
 }
 
-/// Whatever became of the wall clock, an adopted run is ended by its timeout and not by a guess.
+/// The timeout of an adopted run does not depend on the wall clock.
 #[test]
 fn the_timeout_of_an_adopted_run_does_not_follow_the_wall_clock() {
     for year in ["1999", "2199"] {

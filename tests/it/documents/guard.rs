@@ -1,5 +1,5 @@
-//! What somebody else changes between the reading of a load and its writing is a conflict: never overwritten, and said.
-//! The proxy holds back what the load sends once it has the answer to its reading.
+//! A concurrent change between the reading of a load and its writing is a conflict: it is reported, never overwritten.
+//! The proxy holds back the load's requests once the load has the answers to its reads.
 
 use crate::fixture::etcd::Etcd;
 use crate::fixture::program::{Program, good, run};
@@ -7,7 +7,7 @@ use crate::fixture::proxy::Proxy;
 use crate::fixture::server::wait_for;
 use crate::fixture::zookeeper::ZooKeeper;
 
-/// Answers to reading `/top` are larger than this, with one value that is, and all before them smaller.
+/// Answers to reading `/top` are larger than this, because of one value; all earlier ones are smaller.
 const ANSWER: usize = 30 << 10;
 
 /// A load that has read, and has not written.
@@ -21,12 +21,12 @@ struct Held {
 type Place = (&'static str, u16);
 
 impl Held {
-    /// Starts to load a document at `/top`, where the large value is beside what a test has put there.
+    /// Starts to load a document at `/top`, where the large value is beside the test's own keys.
     fn start(place: Place, args: &[&str], document: &str) -> Self {
         Self::start_deep(place, args, document, "zzz")
     }
 
-    /// The same with a path for the large value, which has to be among the last that are read.
+    /// The same with a path for the large value, which must be among the last that are read.
     fn start_deep((scheme, port): Place, args: &[&str], document: &str, path: &str) -> Self {
         let direct = format!("{scheme}://127.0.0.1:{port}");
         let large = "x".repeat(40 << 10);
@@ -35,7 +35,7 @@ impl Held {
         proxy.hold_after_answer(ANSWER);
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("document.yaml");
-        // Where the rest is deleted, it may go as well.
+        // If the rest is deleted, it may go as well.
         let same = if args.is_empty() { format!("{path}: {large}\n") } else { String::new() };
         std::fs::write(&file, format!("{document}{same}")).unwrap();
         let url = format!("{scheme}://127.0.0.1:{}", proxy.port());
@@ -46,13 +46,13 @@ impl Held {
         Self { direct, proxy, load }
     }
 
-    /// What another does meanwhile.
+    /// A concurrent change.
     fn meanwhile(self, args: &[&str]) -> Self {
         good(&self.direct, args);
         self
     }
 
-    /// Lets the load write; what it says when that fails.
+    /// Lets the load write; returns its error.
     #[track_caller]
     fn fails(mut self) -> String {
         self.proxy.heal();
@@ -63,13 +63,13 @@ impl Held {
     }
 }
 
-/// What is at a key: `None` where nothing is.
+/// The value of a key; `None` if it does not exist.
 fn value(url: &str, key: &str) -> Option<String> {
     let output = run(url, &["get", key]);
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
 }
 
-/// What another does while `/top/a`, `/top/b` and `/top/new` are loaded, or `/top/b` is deleted.
+/// Concurrent changes while `/top/a`, `/top/b` and `/top/new` are loaded, or `/top/b` is deleted.
 fn nothing_of_others_is_overwritten(place: Place) {
     let url = format!("{}://127.0.0.1:{}", place.0, place.1);
     let merge: (&[&str], _) = (&[], "a: mine\nb: mine\nnew: mine\n");
@@ -87,14 +87,14 @@ fn nothing_of_others_is_overwritten(place: Place) {
         }
         run(&url, &["del", "/top/new"]);
         let said = Held::start(place, args, document).meanwhile(meanwhile).fails();
-        assert!(said.contains(&format!("{key} was changed by somebody else")), "{meanwhile:?}: {said}");
+        assert!(said.contains(&format!("{key} was changed meanwhile")), "{meanwhile:?}: {said}");
         assert!(said.contains("; nothing was changed"), "{meanwhile:?}: {said}");
         assert_eq!(value(&url, key).as_deref(), theirs, "{meanwhile:?}");
         assert_eq!(value(&url, "/top/a").as_deref(), Some("old"), "{meanwhile:?}: half of it was written");
     }
 }
 
-/// What has nothing to do with the document is in nobody's way.
+/// Keys that are not in the document do not interfere.
 fn what_is_beside_it_may_change(place: Place) {
     let url = format!("{}://127.0.0.1:{}", place.0, place.1);
     for key in ["/top/a", "/top/b", "/top/c"] {
@@ -110,22 +110,22 @@ fn what_is_beside_it_may_change(place: Place) {
 }
 
 #[test]
-fn a_load_overwrites_nothing_of_others_in_etcd() {
+fn a_load_overwrites_no_concurrent_change_in_etcd() {
     let etcd = Etcd::start();
     nothing_of_others_is_overwritten(("etcd", etcd.port()));
     what_is_beside_it_may_change(("etcd", etcd.port()));
 }
 
 #[test]
-fn a_load_overwrites_nothing_of_others_in_zookeeper() {
+fn a_load_overwrites_no_concurrent_change_in_zookeeper() {
     let server = ZooKeeper::start();
     nothing_of_others_is_overwritten(("zookeeper", server.port()));
     what_is_beside_it_may_change(("zookeeper", server.port()));
 }
 
-/// A directory is read without its lock, and written with it: who waits for the lock has read.
+/// A directory is read without its lock and written with it: a load that waits for the lock has read.
 #[test]
-fn a_load_overwrites_nothing_of_others_in_a_directory() {
+fn a_load_overwrites_no_concurrent_change_in_a_directory() {
     let (_place, url) = super::directory();
     let root = std::path::Path::new(url.strip_prefix("dir://").unwrap());
     good(&url, &["put", "/a", "old"]);
@@ -147,7 +147,7 @@ fn a_load_overwrites_nothing_of_others_in_a_directory() {
             &[["load", file.to_str().unwrap(), "--timeout", "60s"].as_slice(), args].concat(),
         );
         wait_for("the load to wait for the lock", || load.has_open(&lock));
-        // Whoever does not know the lock, as an editor.
+        // A writer that does not use the lock, such as an editor.
         match theirs {
             Some(theirs) => std::fs::write(root.join("b"), theirs).unwrap(),
             None => std::fs::remove_file(root.join("b")).unwrap(),
@@ -155,11 +155,11 @@ fn a_load_overwrites_nothing_of_others_in_a_directory() {
         held.unlock().unwrap();
         let (code, said) = (load.code(), load.err());
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("/b was changed by somebody else"), "{said}");
+        assert!(said.contains("/b was changed meanwhile"), "{said}");
         assert_eq!(std::fs::read_to_string(root.join("b")).ok().as_deref(), theirs);
         let left = match args {
             [] => {
-                "what was made before it stays: 1 of 2 changes, the last to /a; `--dry-run` shows what is left"
+                "the changes before it are kept: 1 of 2 changes, the last to /a; `--dry-run` shows what is left"
             }
             _ => "nothing was changed",
         };
@@ -168,9 +168,9 @@ fn a_load_overwrites_nothing_of_others_in_a_directory() {
     }
 }
 
-/// A node that has children and an empty value may get one of somebody else's, and a node that is to be deleted a child.
+/// A node with children and an empty value may get a value meanwhile, and a node that is to be deleted a child.
 #[test]
-fn a_load_overwrites_no_node_that_had_no_value_in_zookeeper() {
+fn a_load_overwrites_no_concurrent_change_of_an_empty_node_in_zookeeper() {
     let server = ZooKeeper::start();
     let place = ("zookeeper", server.port());
     let url = server.url();
@@ -178,20 +178,20 @@ fn a_load_overwrites_no_node_that_had_no_value_in_zookeeper() {
     let merge = || Held::start_deep(place, &[], "a: {\"\": mine}\n", "a/zzz");
     let replace = || Held::start_deep(place, &["--replace"], "x: 1\n", "a/zzz");
     let said = merge().meanwhile(&["put", "/top/a", "theirs"]).fails();
-    assert!(said.contains("/top/a was changed by somebody else"), "{said}");
+    assert!(said.contains("/top/a was changed meanwhile"), "{said}");
     assert_eq!(value(&url, "/top/a").as_deref(), Some("theirs"));
 
     let said = replace().meanwhile(&["put", "/top/a", "again"]).fails();
-    assert!(said.contains("/top/a was changed by somebody else"), "{said}");
+    assert!(said.contains("/top/a was changed meanwhile"), "{said}");
     let said = replace().meanwhile(&["put", "/top/a/c", "theirs"]).fails();
     assert!(said.contains("/top/a has children") && said.contains("nothing was changed"), "{said}");
     assert_eq!(value(&url, "/top/a/b").as_deref(), Some("old"));
     assert_eq!(value(&url, "/top/a/c").as_deref(), Some("theirs"));
 }
 
-/// The first chunk is made before the second meets the conflict: of that one nothing is.
+/// The first chunk is made before the second meets the conflict: nothing of the second is made.
 #[test]
-fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_etcd() {
+fn a_conflict_in_a_later_chunk_reports_what_was_written_in_etcd() {
     let etcd = Etcd::start();
     let url = etcd.url();
     let document = |value: &str| -> String {
@@ -205,8 +205,8 @@ fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_etcd() {
         .meanwhile(&["put", "/top/k150", "theirs"])
         .fails();
     assert!(said.contains("loaded 128 of 200, to /top/k127\n"), "{said}");
-    assert!(said.contains("/top/k150 was changed by somebody else"), "{said}");
-    let left = "what was made before it stays: 128 of 200 changes, the last to /top/k127; `--dry-run` shows what is left";
+    assert!(said.contains("/top/k150 was changed meanwhile"), "{said}");
+    let left = "the changes before it are kept: 128 of 200 changes, the last to /top/k127; `--dry-run` shows what is left";
     assert!(said.contains(left), "{said}");
     for (key, expected) in [
         ("k000", "mine"),
@@ -221,7 +221,7 @@ fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_etcd() {
 }
 
 #[test]
-fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_zookeeper() {
+fn a_conflict_in_a_later_chunk_reports_what_was_written_in_zookeeper() {
     let server = ZooKeeper::start();
     let url = server.url();
     for key in ["/top/a", "/top/b", "/top/c"] {
@@ -231,19 +231,19 @@ fn what_a_conflict_in_a_later_chunk_leaves_is_said_in_zookeeper() {
     let said = Held::start(("zookeeper", server.port()), &[], &format!("a: {half}\nb: {half}\nc: mine\n"))
         .meanwhile(&["put", "/top/c", "theirs"])
         .fails();
-    assert!(said.contains("/top/c was changed by somebody else"), "{said}");
+    assert!(said.contains("/top/c was changed meanwhile"), "{said}");
     assert!(said.contains("loaded 1 of 3, to /top/a\n"), "{said}");
     let left =
-        "what was made before it stays: 1 of 3 changes, the last to /top/a; `--dry-run` shows what is left";
+        "the changes before it are kept: 1 of 3 changes, the last to /top/a; `--dry-run` shows what is left";
     assert!(said.contains(left), "{said}");
     for (key, expected) in [("/top/a", half.as_str()), ("/top/b", "old"), ("/top/c", "theirs")] {
         assert!(value(&url, key).as_deref() == Some(expected), "{key}");
     }
 }
 
-/// A server that goes away without an answer may have made the changes.
+/// A server that disappears without an answer may have made the changes.
 #[test]
-fn what_may_have_been_made_is_not_denied_in_etcd() {
+fn an_unanswered_change_is_not_called_undone_in_etcd() {
     let mut etcd = Etcd::start();
     let held = Held::start(("etcd", etcd.port()), &[], "a: mine\nb: mine\n");
     etcd.kill();
@@ -253,7 +253,7 @@ fn what_may_have_been_made_is_not_denied_in_etcd() {
 }
 
 #[test]
-fn what_may_have_been_made_is_not_denied_in_zookeeper() {
+fn an_unanswered_change_is_not_called_undone_in_zookeeper() {
     let mut server = ZooKeeper::start();
     let held = Held::start(("zookeeper", server.port()), &[], "a: mine\nb: mine\n");
     server.kill();

@@ -22,14 +22,14 @@ fn logging(url: &str, work: impl FnOnce(&Guard)) {
 }
 
 #[test]
-fn fields_arrive_as_structured_data_and_two_lines_as_one_message() {
+fn fields_arrive_as_structured_data_and_a_newline_stays_in_its_message() {
     let server = Rsyslog::start();
     for scheme in SCHEMES {
         logging(&format!("{scheme}://127.0.0.1:{}", server.port()), |guard| {
             tracing::warn!(target: OURS, watch = %"git", run = %"a-1", outcome = "failed", exit_code = 3, "{scheme}\nit failed");
             tracing::info!(target: OURS, "{scheme} again");
             assert!(guard.flush(PATIENCE));
-            // A message that begins where another ends would show that the lengths are wrong.
+            // A message that begins where another ends would show a wrong length.
             let plain = server.message(&format!("{scheme} again"));
             assert!(plain.starts_with("30 "), "{plain}");
             assert!(
@@ -49,7 +49,7 @@ fn fields_arrive_as_structured_data_and_two_lines_as_one_message() {
 }
 
 #[test]
-fn a_datagram_is_cut_at_8_kib_and_says_so_and_tcp_is_not_cut_there() {
+fn a_udp_message_is_cut_at_8_kib_with_a_note_and_a_tcp_message_is_not() {
     let server = Rsyslog::start();
     logging(&format!("syslog://127.0.0.1:{}", server.port()), |_| {
         tracing::info!(target: OURS, watch = %"git", "{}", "x".repeat(10_000));
@@ -66,16 +66,16 @@ fn a_datagram_is_cut_at_8_kib_and_says_so_and_tcp_is_not_cut_there() {
 }
 
 #[test]
-fn what_is_logged_while_the_server_is_away_arrives_when_it_is_back() {
+fn messages_logged_while_the_server_is_down_arrive_afterwards() {
     let mut server = Rsyslog::start();
     for scheme in SCHEMES {
-        // By a name, so that connecting again resolves it again.
+        // By a name, so that reconnecting resolves it again.
         logging(&format!("{scheme}://localhost:{}", server.port()), |guard| {
             for round in 1..=2 {
                 tracing::info!(target: OURS, "{scheme} {round}: there");
                 server.message(&format!("{scheme} {round}: there"));
                 server.stop();
-                // UDP learns from this one that the server is away; it is the one that may be lost.
+                // UDP learns from this datagram that the server is away; it is the one that may be lost.
                 tracing::info!(target: OURS, "{scheme} {round}: first");
                 guard.flush(Duration::from_millis(500));
                 for number in 1..=20 {
@@ -96,7 +96,7 @@ fn what_is_logged_while_the_server_is_away_arrives_when_it_is_back() {
 }
 
 #[test]
-fn a_server_that_cannot_be_found_blocks_neither_a_change_of_the_destination_nor_the_end() {
+fn an_unresolvable_server_blocks_neither_a_new_destination_nor_exit() {
     let server = Rsyslog::start();
     let (subscriber, guard) = log::subscriber(&settings("syslog+tcp://does-not-exist.invalid:514"));
     with_default(subscriber, || {

@@ -1,5 +1,5 @@
-//! Clients that connect and say nothing, or half of it: they cost the daemon few descriptors and keep nobody out
-//! for long (promise P4).
+//! Clients that connect and send nothing, or half a request: they cost the daemon few descriptors and block other clients
+//! only briefly (promise P4).
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -34,7 +34,7 @@ fn listening() -> (Port, Daemon) {
 }
 
 #[test]
-fn slow_scrapers_take_few_descriptors_and_leave_room_for_others() {
+fn slow_scrapers_hold_few_descriptors_and_do_not_block_others() {
     let (port, daemon) = listening();
     let before = descriptors(&daemon);
     let mut crowd: Vec<TcpStream> =
@@ -42,16 +42,16 @@ fn slow_scrapers_take_few_descriptors_and_leave_room_for_others() {
     for stream in &mut crowd {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nx-slow: ").unwrap();
     }
-    until("a full house", || (descriptors(&daemon) >= before + 60).then_some(()));
+    until("all connections to be in use", || (descriptors(&daemon) >= before + 60).then_some(()));
     assert!(descriptors(&daemon) < before + 70);
-    // The watches notice nothing.
+    // The watches are not affected.
     daemon.put("/a", "x");
     daemon.until_converged("a");
     assert!(get(port.number(), "/healthz").starts_with("HTTP/1.0 200"), "its turn came");
     for stream in &mut crowd {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut rest = Vec::new();
-        // Cut off, with a word or without.
+        // Disconnected, with or without an answer.
         let _ = stream.read_to_end(&mut rest);
         assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
     }
@@ -59,7 +59,7 @@ fn slow_scrapers_take_few_descriptors_and_leave_room_for_others() {
 }
 
 #[test]
-fn a_scraper_that_keeps_its_connection_is_told_that_it_ends() {
+fn a_keep_alive_request_is_answered_with_connection_close() {
     let (port, daemon) = listening();
     let before = descriptors(&daemon);
     let mut stream = TcpStream::connect(("127.0.0.1", port.number())).unwrap();
@@ -72,7 +72,7 @@ fn a_scraper_that_keeps_its_connection_is_told_that_it_ends() {
 }
 
 #[test]
-fn silent_clients_of_the_control_socket_are_sent_away() {
+fn silent_clients_of_the_control_socket_are_disconnected() {
     let daemon = at_rest("");
     let before = descriptors(&daemon);
     let mut crowd: Vec<UnixStream> =
@@ -80,7 +80,7 @@ fn silent_clients_of_the_control_socket_are_sent_away() {
     for stream in &mut crowd {
         stream.write_all(b"{\"status\":").unwrap();
     }
-    until("a full house", || (descriptors(&daemon) >= before + 28).then_some(()));
+    until("all connections to be in use", || (descriptors(&daemon) >= before + 28).then_some(()));
     assert!(descriptors(&daemon) < before + 40);
     daemon.status();
     for stream in &mut crowd {
@@ -108,7 +108,7 @@ fn spent(daemon: &Daemon) -> u64 {
 }
 
 #[test]
-fn without_descriptors_nobody_is_let_in_and_nothing_spins() {
+fn without_descriptors_connections_wait_and_nothing_spins() {
     let (port, daemon) = listening();
     // No number below three is free.
     limit_descriptors(&daemon, "3:1024");
@@ -116,12 +116,12 @@ fn without_descriptors_nobody_is_let_in_and_nothing_spins() {
     let _http = TcpStream::connect(("127.0.0.1", port.number())).unwrap();
     let _control = UnixStream::connect(daemon.path("control.sock")).unwrap();
     daemon.until_file("log", |log| {
-        log.contains("http_listen cannot take") && log.contains("the control socket cannot take")
+        log.contains("http_listen cannot accept") && log.contains("the control socket cannot accept")
     });
     stays_silent_for(Duration::from_secs(3), "it spins: a second of processor time", || {
         spent(&daemon) - before < 100
     });
-    assert_eq!(daemon.log().matches("cannot take a connection").count(), 2, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("cannot accept a connection").count(), 2, "{}", daemon.log());
     limit_descriptors(&daemon, "1024:1024");
     until("an answer", || get(port.number(), "/healthz").starts_with("HTTP/1.0 200").then_some(()));
     daemon.status();

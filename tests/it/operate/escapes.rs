@@ -1,12 +1,12 @@
-//! Names that others chose do not steer the terminal of whoever asks.
+//! Names that others chose contain no escape sequences when they reach a terminal.
 
 use crate::fixture::daemon::Daemon;
 
 #[test]
-fn nothing_that_is_shown_of_a_watch_steers_a_terminal() {
+fn no_output_about_a_watch_contains_terminal_escapes() {
     let mut daemon = Daemon::prepare("");
     let keys = daemon.path("keys");
-    // The store's error names the link, which is a stranger's choice.
+    // The store's error names the link, whose name another user chose.
     let link = "round\u{1b}]0;owned\u{7}\u{9b}31m";
     std::os::unix::fs::symlink(link, keys.join(link)).unwrap();
     let name = "k\u{1b}[31m";

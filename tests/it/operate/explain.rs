@@ -1,4 +1,4 @@
-//! `twitcher explain` and `twitcher history`: why, what now, and what was.
+//! `twitcher explain`: why, and what now.
 
 use serde_json::Value;
 
@@ -63,26 +63,18 @@ fn explain_knows_broken_files() {
 }
 
 #[test]
-fn history_is_chosen_by_number_time_and_run() {
-    let mut daemon = Daemon::prepare("");
-    daemon.put("/a", "1");
-    daemon.write("a.toml", "[[watch]]\nkey = '/a'\naction = 'cat'\n");
-    daemon.run();
-    daemon.until_runs("a", 1);
-    for run in 2..=4 {
-        daemon.say(&["trigger", "a"]);
-        daemon.until_runs("a", run);
+fn explain_knows_watches_of_other_hosts() {
+    let watch = "[[watch]]\nname = 'git'\nkey = '/a'\naction = 'true'\nhosts = ['web-*', '!web-9']\n";
+    let daemon = Daemon::start("host = 'db-1'", &[("a.toml", watch)]);
+    for command in ["explain", "status", "history", "trigger"] {
+        let output = daemon.ask(&[command, "git"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{command}: {error}");
+        assert!(error.contains("git is for hosts web-*, !web-9: this host is db-1 ("), "{command}: {error}");
+        assert!(error.contains("/config/a.toml)"), "{command}: {error}");
     }
-    let runs = |args: &[&str]| {
-        let text = daemon.say(&[&["history", "a", "--json"], args].concat());
-        serde_json::from_str::<Value>(&text).unwrap()["runs"].as_array().unwrap().clone()
-    };
-    assert_eq!((runs(&[]).len(), runs(&["-n", "2"]).len(), runs(&["--since", "1h"]).len()), (4, 2, 4));
-    assert!(runs(&["--since", "2199-01-01T00:00"]).is_empty());
-    let id = runs(&["-n", "1"])[0]["run"].as_str().unwrap().to_owned();
-    assert_eq!(runs(&["--run", &id])[0]["run"], id.as_str());
-    assert_eq!(daemon.say(&["history", "a", "--run", &id]).lines().count(), 2);
-    let missing = daemon.ask(&["history", "a", "--run", "x"]);
-    assert!(missing.status.code() == Some(1));
-    assert_eq!(daemon.ask(&["history", "a", "--since", "yesterday"]).status.code(), Some(2));
+    // The same name may stand for another watch here.
+    daemon.write("b.toml", "[[watch]]\nname = 'git'\nkey = '/a'\naction = 'true'\nhosts = ['db-*']\n");
+    daemon.until_watch("git", |watch| !watch.is_null());
+    assert!(daemon.say(&["explain", "git"]).contains("/a does not exist"));
 }

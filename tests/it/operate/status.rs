@@ -1,4 +1,4 @@
-//! `twitcher status` as a person, a script and a monitoring system read it.
+//! `twitcher status` for a person, a script and a monitoring system.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ fn in_columns(daemon: &Daemon, columns: &str, args: &[&str]) -> String {
 }
 
 #[test]
-fn a_watch_that_gave_up_is_failed_and_the_log_says_once_what_starts_it_again() {
+fn a_watch_that_gave_up_is_failed_and_logs_once_how_to_continue() {
     let daemon = Daemon::prepare("");
     let mut daemon = daemon;
     daemon.put("/a", "1");
@@ -57,7 +57,7 @@ fn a_watch_that_gave_up_is_failed_and_the_log_says_once_what_starts_it_again() {
     assert!(line.starts_with("TWITCHER CRITICAL - ") && line.contains("bad failed"), "{line}");
     assert_eq!(daemon.ask(&["status", "--check=nagios", "g*"]).status.code(), Some(0));
 
-    // A new state ends it, and only that one is judged.
+    // A new state ends the failure, and only the new state counts.
     daemon.write("bad.toml", &FAILING.replace("exit 3", "test $(cat) = 2"));
     daemon.put("/a", "2");
     let watch = daemon.until_converged("bad");
@@ -67,7 +67,7 @@ fn a_watch_that_gave_up_is_failed_and_the_log_says_once_what_starts_it_again() {
 }
 
 #[test]
-fn a_retry_and_a_pause_say_until_when() {
+fn a_retry_and_a_pause_show_their_end() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     daemon.write("bad.toml", &FAILING.replace("50ms", "10m").replace("= 1", "= 9"));
@@ -82,7 +82,7 @@ fn a_retry_and_a_pause_say_until_when() {
 }
 
 #[test]
-fn globs_select_and_one_that_matches_nothing_is_named() {
+fn globs_select_watches_and_one_without_a_match_is_named() {
     let daemon = Daemon::start("", &[("web-1.toml", WELL), ("web-2.toml", WELL), ("db.toml", WELL)]);
     let names = |args: &[&str]| {
         let status: serde_json::Value =
@@ -122,7 +122,7 @@ fn a_store_that_is_down_makes_its_watches_unreachable_and_not_converged() {
 }
 
 #[test]
-fn follow_gives_one_object_a_line_to_programs() {
+fn follow_with_json_prints_one_object_a_line() {
     use std::io::{BufRead, BufReader};
     let daemon = Daemon::start("", &[("a.toml", WELL)]);
     let mut child = Command::new(env!("CARGO_BIN_EXE_twitcher"))

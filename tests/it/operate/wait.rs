@@ -21,7 +21,7 @@ fn waiting(daemon: &Daemon, args: &[&str]) -> Child {
 }
 
 #[test]
-fn wait_returns_when_watches_have_converged_and_when_they_cannot() {
+fn wait_returns_when_watches_converge_or_cannot() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     daemon.write("good.toml", WATCH);
@@ -46,7 +46,7 @@ fn wait_returns_when_watches_have_converged_and_when_they_cannot() {
     std::fs::write(daemon.path("go"), "").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
-    // In a directory, a version is exactly that one.
+    // In a directory, a version means exactly that one.
     let applied = daemon.watch("good")["applied"].as_str().unwrap().to_owned();
     exits(&daemon, &["good", "--version", &applied], 0, "");
     exits(&daemon, &["good", "--version", &"0".repeat(32), "--timeout", "100ms"], 4, "");
@@ -76,7 +76,7 @@ fn pause_and_resume_take_globs_and_all() {
     assert_eq!(paused(), ["db", "web-1", "web-2"]);
     daemon.say(&["resume", "web-1", "db"]);
     assert_eq!(paused(), ["web-2"]);
-    // Only what is paused or stopped is resumed by a glob; by its name it is refused with the reason.
+    // A glob resumes only paused or stopped watches; a single name is refused with the reason.
     let said = daemon.say(&["resume", "web-*"]);
     assert!(said.contains("web-2") && !said.contains("web-1"), "{said}");
     let refused = daemon.ask(&["resume", "web-1"]);

@@ -1,4 +1,4 @@
-//! `docs/containers.md`: its configuration is one that the program takes.
+//! `docs/containers.md`: its configuration is valid.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ fn documents() -> Vec<Value> {
 }
 
 #[test]
-fn the_configuration_of_the_page_is_taken() {
+fn the_configuration_of_the_page_is_valid() {
     let place = tempfile::Builder::new().prefix("twitcher-page.").tempdir().unwrap();
     let [config, _] = documents().try_into().unwrap();
     let secret = place.path().join("password");

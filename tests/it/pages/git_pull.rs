@@ -1,4 +1,4 @@
-//! `docs/git-pull.md`: ten machines follow a repository, through a failing git server and a daemon that was down.
+//! `docs/git-pull.md`: ten machines follow a repository, despite a failing git server and a daemon that was down.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ const EVERY_MACHINE: &str = "## 2. On every machine";
 const PUSH: &str = "## 3. Push";
 const MACHINES: usize = 10;
 
-/// One of the machines: what is typed there, and its daemon.
+/// One of the machines: its shell, and its daemon.
 struct Web {
     machine: Machine,
     daemon: Daemon,
 }
 
 impl Web {
-    /// With the package installed, as far as a test may: the daemon runs on the configuration that comes along.
+    /// With the package installed, as far as a test can: the daemon runs on the packaged configuration.
     fn start(number: usize, everywhere: impl Fn(Machine) -> Machine) -> Self {
         let mut daemon = Daemon::prepare(&format!("host = \"web-{number}\"\nshutdown_grace = \"5s\""));
         daemon.run();
@@ -31,16 +31,16 @@ impl Web {
             .with("/etc/twitcher", top.join("config").display())
             .with("/srv/site", top.join("site").display())
             .with("/usr/share/twitcher/examples", top.display())
-            // Where this daemon keeps its state and its socket stays as it is.
+            // The daemon's own state directory and socket stay unchanged.
             .with("default_store = \"main\"\n", format!("default_store = \"main\"\n{own}"));
         install(&machine, &top.join("config"));
-        // The example as a file of this machine: it names places, too.
+        // The example as a file of this machine: it contains paths, too.
         std::fs::write(top.join("git-pull.toml"), machine.here(EXAMPLE)).unwrap();
         Self { machine, daemon }
     }
 
     fn commit(&self) -> String {
-        // Fails as long as there is no commit at all.
+        // Fails until the first commit.
         let output = self.machine.shell("git -C /srv/site rev-parse HEAD").output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -53,7 +53,7 @@ impl Web {
     }
 }
 
-/// The programs that the page uses and that must not touch this machine.
+/// Stubs for programs of the page that must not touch this machine.
 fn install(machine: &Machine, config: &Path) {
     // There is one user here, who may do everything; the daemon of the page answers only root.
     let rooted =
@@ -72,7 +72,7 @@ fn commit_and_push(author: &Machine, text: &str) -> String {
 }
 
 #[test]
-fn the_example_is_the_watch_file_of_the_page() {
+fn the_packaged_example_equals_the_watch_file_of_the_page() {
     assert_eq!(fenced(PAGE, "toml"), [EXAMPLE]);
 }
 
@@ -82,7 +82,7 @@ fn ten_machines_follow_a_repository() {
     let place = tempfile::Builder::new().prefix("twitcher-git.").tempdir().unwrap();
     let top = place.path();
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
-    // The git server as the machines see it: a link, so that it can be out of reach while it takes a push.
+    // The git server as the machines see it: a link, so that it can be unreachable for them while it accepts a push.
     let reachable = top.join("site.git");
     let repository = top.join("git/site.git");
     let reach = || std::os::unix::fs::symlink(&repository, &reachable).unwrap();
@@ -116,7 +116,7 @@ fn ten_machines_follow_a_repository() {
     }
     server.types("git init -q -b main work; git -C work remote add origin /srv/git/site.git");
 
-    // Everybody has it.
+    // All machines have it.
     let first = commit_and_push(&server, "first");
     for web in &webs {
         web.until_at(&first);
@@ -127,7 +127,7 @@ fn ten_machines_follow_a_repository() {
     assert!(shown.contains(&first[..7]) && shown.contains("succeeded"), "{shown}");
     assert_eq!(typed, fenced(PAGE, "sh").len(), "a block of the page is under a heading that is not run");
 
-    // The git server fails twice, and everybody has it all the same.
+    // The git server fails twice, and still all machines get the commit.
     std::fs::remove_file(&reachable).unwrap();
     let second = commit_and_push(&server, "second");
     for web in &webs {
@@ -142,7 +142,7 @@ fn ten_machines_follow_a_repository() {
         assert!(last["last"]["attempt"].as_u64() >= Some(3), "{last:#}");
     }
 
-    // One is down for a push, and catches up.
+    // One daemon is down during a push, and catches up.
     assert!(webs[0].daemon.stop().success());
     let third = commit_and_push(&server, "third");
     for web in &webs[1..] {

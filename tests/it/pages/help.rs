@@ -1,4 +1,4 @@
-//! The examples of `--help` and of the manual pages: each is typed as it stands there.
+//! The examples of `--help` and of the manual pages, run word for word.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -15,13 +15,13 @@ use super::super::fixture::program::good;
 use super::super::fixture::zookeeper::ZooKeeper;
 use super::{Machine, TWITCHER};
 
-/// What an example does.
+/// The effect of an example.
 enum Does {
-    /// Ends well, and has printed this.
+    /// Succeeds with this output.
     Prints(&'static str),
-    /// Ends well, and then a key has this value.
+    /// Succeeds, and then a key has this value.
     Sets(&'static str, &'static str),
-    /// Goes on, and shows this after the new value of a key.
+    /// Keeps running, and prints this after a key gets the new value.
     Follows(&'static str, &'static str, &'static str),
     /// The same, on a terminal.
     Draws(&'static str),
@@ -29,7 +29,10 @@ enum Does {
 use Does::{Draws, Follows, Prints, Sets};
 
 const EXAMPLES: &[(&str, Does)] = &[
-    ("twitcher check", Prints("twitcher.conf: ok")),
+    ("twitcher check", Prints("2 files, 1 watch: no problems")),
+    ("twitcher check --online --timeout 10s", Prints("2 files, 1 watch: no problems")),
+    ("twitcher check --host web-17 --var role=web", Prints("twitcher.conf: ok")),
+    ("twitcher check --strict --output-format github", Prints("2 files, 1 watch: no problems")),
     ("twitcher status", Prints("1 watch: 1 ok")),
     ("twitcher status --failed --follow", Draws("no watch")),
     ("twitcher status 'web-*'", Prints("web-server")),
@@ -40,6 +43,18 @@ const EXAMPLES: &[(&str, Does)] = &[
     ("twitcher history web-server --since 1h", Prints("version ")),
     ("twitcher history web-server --follow", Draws("attempt 1")),
     ("twitcher history web-server --json | jq '.runs[] | select(.outcome != \"succeeded\")'", Prints("")),
+    ("twitcher explain web-server", Prints("nothing runs until /web/server changes.")),
+    ("twitcher trigger web-server --dry-run", Prints("directory   /")),
+    ("twitcher trigger web-server", Prints("web-server runs")),
+    ("twitcher put /web/server on && twitcher wait web-server --timeout 2m", Prints("")),
+    ("twitcher pause web-server --for 1h", Prints("is paused until")),
+    ("twitcher pause 'web-*'", Prints("is paused until")),
+    ("twitcher resume --all", Prints("web-server goes on")),
+    ("twitcher reload --dry-run", Prints("unchanged: 1")),
+    ("twitcher reload", Prints("unchanged: 1")),
+    ("twitcher check --host web-17 --var role=web", Prints("web.toml: ok")),
+    ("twitcher version", Prints("twitcher ")),
+    ("twitcher generate ~/.local/share", Prints("")),
     ("twitcher watch /git/head -- cat", Follows("/git/head", "77be0d2", "77be0d2")),
     (
         "twitcher watch /nginx --tree -- sh -c 'cat > nginx.json && nginx -s reload'",
@@ -85,7 +100,7 @@ fn help(words: &[&str]) -> String {
 }
 
 #[test]
-fn every_example_is_known_here() {
+fn every_example_has_a_test() {
     let top = help(&[]);
     let mut found = examples(&top);
     let commands = top.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
@@ -94,13 +109,13 @@ fn every_example_is_known_here() {
     }
     assert!(found.len() >= 20, "{found:?}");
     for example in found {
-        // Here some go on with a command that shows what the example did.
+        // Some continue with a command that shows the effect of the example.
         let known = EXAMPLES.iter().any(|(known, _)| known.split("; ").next() == Some(&*example));
-        assert!(known, "nobody tries the example `{example}`");
+        assert!(known, "no test runs the example `{example}`");
     }
 }
 
-/// A shell with all that it starts.
+/// A shell and everything that it starts.
 struct Group(Child);
 
 impl Drop for Group {
@@ -111,7 +126,7 @@ impl Drop for Group {
     }
 }
 
-/// Starts a block that goes on, with what it prints in a file.
+/// Starts a block that keeps running, with its output in a file.
 fn start(mut shell: Command, output: &Path) -> Group {
     let file = std::fs::File::create(output).unwrap();
     shell.stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
@@ -129,7 +144,7 @@ fn every_example_works() {
     let home = tempfile::Builder::new().prefix("twitcher-help.").tempdir().unwrap();
     let at = |name: &str| home.path().join(name);
     for (example, does) in EXAMPLES {
-        // Every example finds the same.
+        // Every example starts from the same keys.
         let _ = Command::new(TWITCHER).args(["del", "/leader", "--store", &store]).output();
         for (key, value) in [
             ("/git/head", "4f2a91c"),
@@ -158,7 +173,7 @@ fn every_example_works() {
             &format!("exec '{TWITCHER}' -c '{}' \"$@\"", daemon.path("config").display()),
         );
         machine.program("less", "exec cat");
-        // It shows each line at once, as on a terminal.
+        // Shows each line at once, as on a terminal.
         machine.program("jq", "exec /usr/bin/jq --unbuffered \"$@\"");
         machine.program("nginx", "echo nginx \"$@\"");
         executable::copy(at("programs/less"), &at("regenerate"));
@@ -184,7 +199,7 @@ fn every_example_works() {
             }
             Follows(key, value, text) => {
                 let _running = start(shell(example), &at("shown"));
-                // Changed again until it is seen: when a command listens does not show. Seldom enough to settle.
+                // Changed again until it is seen: there is no sign that a command listens. Rarely enough to settle.
                 let mut changed: Option<Instant> = None;
                 until((example, "an answer"), || {
                     if changed.is_none_or(|at| at.elapsed() > Duration::from_secs(3)) {

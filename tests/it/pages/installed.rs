@@ -1,4 +1,4 @@
-//! `make install`: what other packagers get, for the packages' own prefix and for another one.
+//! `make install`: what packagers get, for the packages' prefix and for another one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,14 +54,14 @@ impl Installed {
     }
 }
 
-/// The links of a page that lead to a file.
+/// The links of a page to files.
 fn links(page: &str) -> impl Iterator<Item = &str> {
     let targets = page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
     targets.filter(|target| !target.contains("://") && !target.starts_with('#'))
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn every_link_has_a_target() {
     let installed = Installed::below("/usr");
     let sources = Path::new(SOURCES);
     let mut pages: Vec<PathBuf> = vec![sources.join("README.md")];
@@ -85,7 +85,7 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn every_command_has_a_page_and_every_page_is_there() {
+fn every_command_has_an_installed_manual_page() {
     let installed = Installed::below("/usr");
     let help = String::from_utf8(Command::new(TWITCHER).arg("--help").output().unwrap().stdout).unwrap();
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
@@ -101,11 +101,29 @@ fn every_command_has_a_page_and_every_page_is_there() {
     let pages = installed.names("share/man/man1");
     assert_eq!(pages, expected);
     let all = pages.iter().map(|name| format!("share/man/man1/{name}"));
-    for name in
-        all.chain(["twitcher.conf.5.gz", "twitcher-watch.5.gz"].map(|n| format!("share/man/man5/{n}")))
-    {
+    let others =
+        ["man5/twitcher.conf.5", "man5/twitcher-watch.5", "man7/twitcher-json.7", "man7/twitcher-metrics.7"];
+    for name in all.chain(others.map(|name| format!("share/man/{name}.gz"))) {
         let page = installed.read(&name).replace("\\-", "-");
-        for (at, _) in page.match_indices("(1)").chain(page.match_indices("(5)")) {
+        assert!(
+            page.contains(".SH EXAMPLE") && page.contains(".SH SYNOPSIS") != name.contains("man7"),
+            "{name}:\n{page}"
+        );
+        if name.contains("man1") {
+            let command = name.rsplit('/').next().unwrap().trim_end_matches(".1.gz").replacen('-', " ", 1);
+            assert!(
+                page.contains(&format!(".SH SYNOPSIS\n{command} ")),
+                "{name} has another synopsis:\n{page}"
+            );
+            assert!(
+                page.contains(".SH \"EXIT STATUS\"") && page.contains(".SH ENVIRONMENT"),
+                "{name}:\n{page}"
+            );
+            let example = page.split(".SH EXAMPLES\n.nf\n").nth(1).unwrap_or_default();
+            assert!(example.starts_with("  twitcher") || example.starts_with("twitcher"), "{name}:\n{page}");
+        }
+        let sections = ["(1)", "(5)", "(7)"];
+        for (at, _) in sections.iter().flat_map(|section| page.match_indices(section)) {
             let referred =
                 page[..at].rsplit(|c: char| !c.is_alphanumeric() && !"-._".contains(c)).next().unwrap();
             let section = &page[at + 1..at + 2];
@@ -120,7 +138,7 @@ fn every_command_has_a_page_and_every_page_is_there() {
 }
 
 #[test]
-fn everything_is_below_the_prefix_but_etc() {
+fn everything_but_etc_is_installed_below_the_prefix() {
     for prefix in ["/usr", "/opt/twitcher"] {
         let installed = Installed::below(prefix);
         let top = installed.root().join(prefix.split('/').nth(1).unwrap());
@@ -176,7 +194,7 @@ fn the_manual_explains_every_field_with_its_default() {
         };
         for (field, about) in table.as_object().unwrap() {
             let title = format!("\\fB{field}\\fR");
-            // A table of twitcher.conf is explained as such.
+            // A table of twitcher.conf is explained as a table.
             if about["type"] == "object" && !page.contains(&title) {
                 assert!(
                     [format!("[{field}]"), format!("[{field}.")].iter().any(|table| page.contains(table)),

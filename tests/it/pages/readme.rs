@@ -18,7 +18,7 @@ fn machine(home: &Path) -> Machine {
     machine
 }
 
-/// Types the quick start in `home`, with its daemon as a server of this test: a person waits until it is there.
+/// Runs the quick start in `home`, with its daemon as a server of this test; waits for the daemon as a person would.
 fn quick_start(machine: &Machine, home: &Path) -> Server {
     let page = blocks(README, QUICK_START, "sh");
     let [prepare, run, change] = page.as_slice() else {
@@ -38,7 +38,7 @@ fn quick_start(machine: &Machine, home: &Path) -> Server {
     daemon
 }
 
-/// Waits until the action has said so, in the log.
+/// Waits until the action's output is in the log.
 fn said(home: &Path, greeting: &str) {
     until(greeting, || {
         let log = std::fs::read_to_string(home.join("log")).unwrap();
@@ -81,19 +81,23 @@ fn one_line(scheme: &str, page: &str, here: &str) {
     let machine = machine(home.path()).with(page, here);
     let _daemon = quick_start(&machine, home.path());
     let blocks = blocks(README, ONE_LINE, "sh");
+    assert!(
+        blocks.iter().any(|block| block.trim() == "kill %1\nrm -r demo"),
+        "nobody ends the demo: {blocks:?}"
+    );
     let block = blocks.iter().find(|block| block.contains(&format!("{scheme}://"))).unwrap();
     machine.types(block);
     said(home.path(), &format!("hello, {scheme}"));
 }
 
 #[test]
-fn one_line_points_it_at_etcd() {
+fn the_quick_start_works_on_etcd_with_one_changed_line() {
     let etcd = Etcd::start();
     one_line("etcd", "127.0.0.1:2379", &format!("127.0.0.1:{}", etcd.port()));
 }
 
 #[test]
-fn one_line_points_it_at_zookeeper() {
+fn the_quick_start_works_on_zookeeper_with_one_changed_line() {
     let zookeeper = ZooKeeper::start();
     one_line("zookeeper", "127.0.0.1:2181", &zookeeper.address());
 }

@@ -1,11 +1,11 @@
-//! `docs/templates.md`: its watches, as they stand there, write the files that it promises.
+//! `docs/templates.md`: its watches, word for word, write the files as described.
 
 use super::super::fixture::daemon::Daemon;
 use super::{Machine, TWITCHER, blocks, fenced};
 
 const PAGE: &str = include_str!("../../../docs/templates.md");
 
-/// A daemon with the page's only watch below a heading, and the machine that its commands are typed on.
+/// A daemon with the only watch below a heading of the page, and the machine for its commands.
 fn follow(heading: &str) -> (Daemon, Machine) {
     let mut daemon = Daemon::prepare("");
     let machine = Machine::new(daemon.place.path()).with("/etc/myapp", daemon.path("etc").display());
@@ -21,7 +21,7 @@ fn follow(heading: &str) -> (Daemon, Machine) {
 }
 
 #[test]
-fn a_tree_becomes_a_file_and_a_bad_one_does_not_replace_it() {
+fn a_tree_is_rendered_to_a_file_and_a_failed_render_keeps_the_old_one() {
     let (daemon, machine) = follow("## A list of hosts, with jq");
     daemon.until_file("etc/hosts", |text| text == "10.0.0.1\tweb1\n10.0.0.2\tweb2\n");
     machine.types("twitcher del /hosts/web1");
@@ -34,7 +34,7 @@ fn a_tree_becomes_a_file_and_a_bad_one_does_not_replace_it() {
 }
 
 #[test]
-fn a_value_becomes_a_file() {
+fn a_value_is_written_to_a_file() {
     let (daemon, machine) = follow("## A file that is the value of one key");
     daemon.until_file("etc/motd", |text| text == "maintenance at noon");
     machine.types("twitcher put /files/motd over");
@@ -42,6 +42,6 @@ fn a_value_becomes_a_file() {
 }
 
 #[test]
-fn the_page_has_no_block_that_is_not_run() {
+fn every_block_of_the_page_is_run() {
     assert_eq!((fenced(PAGE, "toml").len(), fenced(PAGE, "sh").len()), (2, 2));
 }

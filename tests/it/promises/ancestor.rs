@@ -1,6 +1,6 @@
-//! The defects of the old Twitcher, each as a test that fails where it comes back.
+//! The defects of the old Twitcher, each as a test that fails if it returns.
 //!
-//! That a list of children is not changed while it is walked is a matter of ownership, and needs no test.
+//! Its defect of modifying a list of children while iterating is ruled out by ownership and needs no test.
 
 use crate::fixture::daemon::{Daemon, until};
 
@@ -14,7 +14,7 @@ fn daemon(action: &str, fields: &str) -> Daemon {
     daemon
 }
 
-/// "TERM was sent" was never remembered, so that KILL never followed.
+/// The old program forgot that TERM was sent, so KILL never followed.
 #[test]
 fn term_is_followed_by_kill() {
     let action = "trap '' TERM; echo $$ >> OUT; while :; do sleep 0.1; done";
@@ -27,7 +27,7 @@ fn term_is_followed_by_kill() {
 
 /// Only the leader was signalled.
 #[test]
-fn a_grandchild_dies_of_the_timeout_too() {
+fn the_timeout_also_kills_a_grandchild() {
     let action = "(trap '' TERM; sh -c 'echo $PPID' >> OUT; while :; do sleep 0.1; done) & wait";
     let daemon = daemon(action, "timeout = '500ms'\nkill_after = '100ms'\nretries = 0");
     let watch = daemon.until_runs("a", 1);
@@ -40,9 +40,9 @@ fn a_grandchild_dies_of_the_timeout_too() {
     });
 }
 
-/// A discarded update registered one more watch at each exit, so that later updates ran more than once.
+/// A discarded update registered another watch at each exit, so that later updates ran more than once.
 #[test]
-fn a_discarded_update_has_one_fate() {
+fn a_discarded_update_runs_nothing_later() {
     let daemon = daemon(
         "cat >> OUT; echo >> OUT; until test -e OUT.gate; do sleep 0.02; done",
         "run_mode = 'discard'",
@@ -65,7 +65,7 @@ fn a_discarded_update_has_one_fate() {
     assert_eq!(daemon.until_runs("a", 6)["runs"], 6);
 }
 
-/// Without a value to fetch, an update ran once at once and once more when the value came.
+/// Without a value to fetch, an update ran once immediately and again when the value arrived.
 #[test]
 fn without_standard_input_an_update_still_runs_once() {
     let daemon = daemon("echo $TWITCHER_REASON [$(cat)] >> OUT", "pipe_stdin = false");
@@ -78,9 +78,9 @@ fn without_standard_input_an_update_still_runs_once() {
     assert_eq!(daemon.read("out"), format!("load []\n{change}"));
 }
 
-/// A fetch that failed ended the watch for good.
+/// A failed fetch ended the watch for good.
 #[test]
-fn a_key_that_cannot_be_read_for_a_while_is_not_lost() {
+fn a_temporarily_unreadable_key_is_watched_again() {
     let daemon = daemon("cat >> OUT; echo >> OUT", "verify_interval = '1s'");
     daemon.until_runs("a", 1);
     let path = daemon.path("keys/a");
@@ -94,7 +94,7 @@ fn a_key_that_cannot_be_read_for_a_while_is_not_lost() {
     daemon.until_watch("a", |watch| watch["error"].is_null() && watch["converged"] == true);
 }
 
-/// Root's groups stayed, and an uid of 0 was passed over.
+/// Root's groups stayed, and uid 0 was ignored.
 #[test]
 fn an_action_has_the_ids_and_groups_of_its_user() {
     for (fields, ids, groups) in [
@@ -117,9 +117,9 @@ fn an_action_has_the_ids_and_groups_of_its_user() {
     }
 }
 
-/// An account was looked up when the action ran, and a failure was a line in the log.
+/// An account was looked up when the action ran, and a failure was only a line in the log.
 #[test]
-fn an_unknown_user_is_a_problem_of_the_file() {
+fn an_unknown_user_is_a_problem_of_its_file() {
     let daemon = Daemon::start("", &[("a.toml", "[[watch]]\nkey = '/a'\naction = 'true'\nuid = 'nobdy'\n")]);
     let status = daemon.status();
     let problem = status["files"].to_string();

@@ -1,4 +1,4 @@
-//! A state directory on a full disk, and on one that became read-only: the daemon goes on and says so.
+//! A state directory on a full disk, and on one that became read-only: the daemon continues and reports it.
 
 use std::path::{Path, PathBuf};
 
@@ -32,10 +32,10 @@ impl Disk {
         std::fs::remove_file(self.filler()).unwrap();
     }
 
-    /// Refused for a moment while somebody writes.
+    /// Refused briefly while a file is being written.
     fn make_read_only(&self, read_only: bool) {
         let flags = if read_only { MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY } else { MsFlags::MS_REMOUNT };
-        until("the file system to be mounted anew", || {
+        until("the file system to be remounted", || {
             mount(None::<&str>, &self.path, None::<&str>, flags, None::<&str>).ok()
         });
     }
@@ -55,7 +55,7 @@ fn note(out: &Path) -> String {
     format!("[[watch]]\nkey = '/a'\naction = 'echo $TWITCHER_REASON $(cat) >> {}'\n", out.display())
 }
 
-/// Puts values until the ledger cannot be written; each is run all the same.
+/// Puts values until the ledger cannot be written; each one still runs.
 fn until_complaint(daemon: &Daemon, words: &str) {
     for number in 0..2000 {
         let value = format!("{words} {number}").replace(' ', "-");
@@ -66,11 +66,11 @@ fn until_complaint(daemon: &Daemon, words: &str) {
             return;
         }
     }
-    panic!("nobody complained of {words:?}");
+    panic!("no complaint contains {words:?}");
 }
 
 #[test]
-fn a_full_disk_and_a_read_only_one_are_said_and_outlived() {
+fn a_full_and_a_read_only_disk_are_reported_and_survived() {
     let mut daemon = Daemon::prepare("");
     let disk = Disk::under(&daemon);
     daemon.put("/a", "first");
@@ -86,7 +86,7 @@ fn a_full_disk_and_a_read_only_one_are_said_and_outlived() {
     daemon.kill();
     daemon.run();
     until_complaint(&daemon, "No space left");
-    // And one that had files open when it became read-only.
+    // A daemon that had files open when it became read-only.
     disk.make_read_only(true);
     until_complaint(&daemon, "Read-only file system");
     daemon.kill();
@@ -98,7 +98,7 @@ fn a_full_disk_and_a_read_only_one_are_said_and_outlived() {
     disk.free();
     until("the complaint to be withdrawn", || (complaints(&daemon) == "[]").then_some(()));
     assert!(daemon.log().contains("is written again"), "{}", daemon.log());
-    // What was kept in memory is on the disk.
+    // Changes kept in memory are on the disk now.
     daemon.kill();
     daemon.run();
     let watch = daemon.until_watch("a", |watch| watch["runs"].as_u64() > Some(runs));
@@ -106,7 +106,7 @@ fn a_full_disk_and_a_read_only_one_are_said_and_outlived() {
 }
 
 #[test]
-fn an_action_is_adopted_though_nothing_could_ever_be_written() {
+fn an_action_is_adopted_even_if_the_ledger_was_never_writable() {
     let mut daemon = Daemon::prepare("");
     let disk = Disk::under(&daemon);
     disk.make_read_only(true);
@@ -127,16 +127,16 @@ fn an_action_is_adopted_though_nothing_could_ever_be_written() {
     daemon.put("/a", "2");
     daemon.run();
     let watch = daemon.until_watch("a", |watch| watch["state"] == "running" && watch["version"].is_string());
-    assert_eq!(watch["running"][0]["pid"], pid, "the same process, adopted");
+    assert_eq!(watch["running"][0]["pid"], pid, "the same process must be adopted");
     assert_eq!(watch["running"].as_array().map(Vec::len), Some(1), "nothing runs beside it");
     std::fs::write(&gate, "").unwrap();
     daemon.until_file("out", |text| text == "1\n2\n");
     daemon.until_converged("a");
 }
 
-/// As an NFS server does that went away: here a pipe that nobody reads.
+/// A disk that hangs, such as an NFS server that went away; here a pipe that nobody reads.
 #[test]
-fn a_disk_that_hangs_holds_up_no_action_and_not_the_end() {
+fn a_hanging_disk_delays_neither_actions_nor_shutdown() {
     let mut daemon = Daemon::prepare("");
     std::fs::create_dir(daemon.path("state")).unwrap();
     nix::unistd::mkfifo(&daemon.path("state/ledger.new"), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -149,5 +149,5 @@ fn a_disk_that_hangs_holds_up_no_action_and_not_the_end() {
     daemon.until_converged("a");
     assert!(daemon.stop().success());
     let log = daemon.log();
-    assert!(log.contains("what was last known of 1 watches (a) is not in the ledger"), "{log}");
+    assert!(log.contains("the latest state of 1 watches (a) is not in the ledger"), "{log}");
 }

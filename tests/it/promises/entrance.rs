@@ -1,4 +1,4 @@
-//! What stands in the way at the start: a socket that was left over or is in use, a wrong password.
+//! Problems at start: a control socket that is stale or in use, and a wrong password.
 
 use super::witness::Scene;
 use super::writer::Writer;
@@ -9,11 +9,11 @@ use crate::fixture::etcd::Etcd;
 fn a_control_socket_left_by_a_killed_daemon_is_replaced() {
     let mut daemon = Daemon::start("", &[]);
     daemon.kill();
-    assert!(daemon.path("control.sock").exists(), "what a killed daemon leaves");
+    assert!(daemon.path("control.sock").exists(), "a killed daemon leaves its socket");
     daemon.run();
     daemon.status();
     assert!(daemon.stop().success());
-    assert!(!daemon.path("control.sock").exists(), "one that stops takes it along");
+    assert!(!daemon.path("control.sock").exists(), "a stopped daemon removes its socket");
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_control_socket_in_use_is_not_taken_away() {
 }
 
 #[test]
-fn a_wrong_password_is_told_and_a_mended_one_needs_no_reload() {
+fn a_wrong_password_is_reported_and_a_corrected_one_needs_no_reload() {
     let etcd = Etcd::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! etcd killed, frozen, cut off, compacted, restored, without a leader, and not there: P1 to P3 on the daemon.
+//! etcd killed, frozen, cut off, compacted, restored, without a leader, and not started: P1 to P3 on the daemon.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ fn scene(etcd: &Etcd) -> Scene {
     Scene::start(&etcd.url(), "", "", Writer::etcd(&[etcd.port()]))
 }
 
-/// The daemon's way leads through the proxy, the test's does not.
+/// The daemon connects through the proxy, the test directly.
 fn behind(proxy: &Proxy, etcd: &Etcd) -> Scene {
     Scene::start(&format!("etcd://127.0.0.1:{}", proxy.port()), "", "", Writer::etcd(&[etcd.port()]))
 }
 
 #[test]
-fn a_killed_etcd_costs_nothing() {
+fn a_killed_etcd_loses_no_update() {
     let mut etcd = Etcd::start();
     let mut scene = scene(&etcd);
     for _ in 0..2 {
@@ -32,7 +32,7 @@ fn a_killed_etcd_costs_nothing() {
 }
 
 #[test]
-fn an_etcd_frozen_for_longer_than_keep_alives_costs_nothing() {
+fn an_etcd_frozen_longer_than_keep_alives_loses_no_update() {
     let etcd = Etcd::start();
     let mut scene = scene(&etcd);
     scene.step();
@@ -45,7 +45,7 @@ fn an_etcd_frozen_for_longer_than_keep_alives_costs_nothing() {
 }
 
 #[test]
-fn a_partition_and_resets_cost_nothing() {
+fn a_partition_and_resets_lose_no_update() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut scene = behind(&proxy, &etcd);
@@ -67,11 +67,11 @@ fn a_partition_and_resets_cost_nothing() {
 }
 
 #[test]
-fn a_compaction_behind_the_watchs_back_costs_nothing() {
+fn a_compaction_during_an_interruption_loses_no_newest_state() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut scene = behind(&proxy, &etcd);
-    // Once with connections that break, once with connections that only hold everything back.
+    // Once with connections that break, once with connections that only stall.
     for breaks in [true, false] {
         if breaks {
             proxy.cut();
@@ -105,7 +105,7 @@ fn an_etcd_restored_from_an_older_backup_is_newer_by_definition() {
     etcd.restore(&backup);
     scene.witnesses.number = then;
     scene.prove();
-    // Also where the backup is put back while the daemon is not there; the ledger knows the later history.
+    // Also if the backup is restored while the daemon is down; the ledger knows the later history.
     scene.witnesses.number = now;
     scene.step();
     scene.prove();
@@ -118,7 +118,7 @@ fn an_etcd_restored_from_an_older_backup_is_newer_by_definition() {
 }
 
 #[test]
-fn the_loss_of_the_leader_costs_nothing() {
+fn the_loss_of_the_leader_loses_no_update() {
     let mut cluster = Cluster::start(3);
     let ports: Vec<u16> = cluster.members.iter().map(Etcd::port).collect();
     let mut scene = Scene::start(&cluster.url(), "", "", Writer::etcd(&ports));
@@ -134,12 +134,12 @@ fn the_loss_of_the_leader_costs_nothing() {
 }
 
 #[test]
-fn an_etcd_that_comes_after_the_daemon_is_waited_for() {
+fn an_etcd_that_starts_after_the_daemon_is_waited_for() {
     let mut etcd = Etcd::start();
     etcd.kill();
     let writer = Writer::etcd(&[etcd.port()]);
     let mut scene = Scene::prepare(&etcd.url(), "", "", writer);
-    // Another store of the same daemon does not notice.
+    // Another store of the same daemon is not affected.
     scene.daemon.write("dir.toml", "[[watch]]\nkey = '/a'\nstore = 'local'\naction = 'true'\n");
     scene.daemon.run();
     let why = scene.until_down();
@@ -149,7 +149,7 @@ fn an_etcd_that_comes_after_the_daemon_is_waited_for() {
     scene.daemon.until_converged("dir");
     let explained = scene.daemon.say(&["explain", "main-queue"]);
     assert!(explained.contains("refused"), "{explained}");
-    // Longer than the longest wait between two attempts, which is 5 s.
+    // Longer than the longest back-off, which is 5 s.
     let attempts = || scene.daemon.log().matches("the store cannot be reached").count();
     let told = attempts();
     let why = "one line for one change of state, not for each attempt";
@@ -159,9 +159,9 @@ fn an_etcd_that_comes_after_the_daemon_is_waited_for() {
     scene.prove();
 }
 
-/// The way to the store is changed in twitcher.conf, to a cluster whose revisions are lower.
+/// The store's URL in twitcher.conf is changed to a cluster whose revisions are lower.
 #[test]
-fn a_store_that_is_pointed_elsewhere_is_followed() {
+fn a_changed_store_url_is_followed() {
     let (first, second) = (Etcd::start(), Etcd::start());
     let mut scene = scene(&first);
     for _ in 0..20 {

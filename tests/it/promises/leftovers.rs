@@ -23,7 +23,7 @@ fn runs(daemon: &Daemon, name: &str) -> u64 {
     daemon.watch(name)["runs"].as_u64().unwrap()
 }
 
-/// Puts values until each of these watches has run so many times more.
+/// Puts values until each of these watches has run this many times more.
 fn run_often(daemon: &Daemon, names: &[&str], times: u64) {
     let goals: Vec<(&str, u64)> = names.iter().map(|name| (*name, runs(daemon, name) + times)).collect();
     let mut number = 0_u64;
@@ -41,7 +41,7 @@ fn run_often(daemon: &Daemon, names: &[&str], times: u64) {
 }
 
 #[test]
-fn hundreds_of_runs_leave_no_descriptor_no_zombie_and_no_memory() {
+fn hundreds_of_runs_leak_no_descriptor_zombie_or_memory() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "0");
     daemon.write(
@@ -65,7 +65,7 @@ fn hundreds_of_runs_leave_no_descriptor_no_zombie_and_no_memory() {
 }
 
 #[test]
-fn lost_connections_leave_no_descriptor() {
+fn lost_connections_leak_no_descriptor() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let url = format!("etcd://127.0.0.1:{}", proxy.port());
@@ -85,7 +85,7 @@ fn no_member_of_a_killed_group_survives() {
     let mut daemon = Daemon::prepare("shutdown_grace = '100ms'");
     daemon.put("/a", "0");
     let pids = daemon.path("pids").display().to_string();
-    // Grandchildren that ignore TERM, one of which makes more of them.
+    // Grandchildren that ignore TERM, one of which keeps forking.
     let action = format!(
         "trap \"\" TERM; for n in 1 2 3; do (echo $n >> {pids}; while :; do sleep 0.1; done) & done; cat >> {pids}.seen; wait"
     );
@@ -100,13 +100,13 @@ fn no_member_of_a_killed_group_survives() {
         daemon.put("/a", round.to_string());
     }
     daemon.until_file("pids", |text| text.lines().count() == 18);
-    // The shell, three loops with a sleep each, and the `cat` that may not have come to its end.
+    // The shell, three loops with a sleep each, and the `cat` that may not have ended.
     until("only the last group to live", || (super::witness::processes_of(&daemon).len() <= 8).then_some(()));
     assert!(daemon.stop().success());
-    assert_eq!(super::witness::processes_of(&daemon), [0; 0], "nor that one after a stop");
+    assert_eq!(super::witness::processes_of(&daemon), [0; 0], "nothing is left after a stop");
 }
 
-/// A daemon whose action, run for the value "first", started a service and ended; and the service.
+/// A daemon whose action, run for the value "first", started a service and ended; and the service's pid.
 fn with_a_service() -> (Daemon, Pid) {
     let mut daemon = Daemon::prepare("");
     let pid = daemon.path("pid").display().to_string();
@@ -121,7 +121,7 @@ fn with_a_service() -> (Daemon, Pid) {
     (daemon, Pid::from_raw(service.trim().parse().unwrap()))
 }
 
-/// A new daemon runs the next value, and the service has nothing to do with that.
+/// A new daemon runs the next value, and leaves the service alone.
 fn nobody_waits_for(daemon: &mut Daemon, service: Pid) {
     daemon.put("/a", "last");
     daemon.run();
@@ -131,8 +131,8 @@ fn nobody_waits_for(daemon: &mut Daemon, service: Pid) {
     kill(service, Signal::SIGKILL).unwrap();
 }
 
-/// A service that an action restarted is no run: a daemon that comes after a killed one must not wait for it,
-/// even when the run that started it is long forgotten.
+/// A service that an action restarted is not a run: a daemon that starts after a killed one must not wait for it, even if
+/// the run that started it is long forgotten.
 #[test]
 fn a_service_left_running_on_purpose_is_not_adopted() {
     let (mut daemon, service) = with_a_service();
@@ -145,7 +145,7 @@ fn a_service_left_running_on_purpose_is_not_adopted() {
 }
 
 #[test]
-fn a_service_left_running_on_purpose_is_not_adopted_where_the_ledger_was_lost() {
+fn a_service_left_running_on_purpose_is_not_adopted_if_the_ledger_was_lost() {
     let (mut daemon, service) = with_a_service();
     daemon.kill();
     std::fs::remove_file(daemon.path("state/ledger")).unwrap();

@@ -1,8 +1,8 @@
-//! The promises of the contract, proven on the whole daemon against real servers and real faults.
+//! The promises of the contract, tested on the whole daemon against real servers and real faults.
 //!
-//! Every scene has a set of witnesses: watches whose actions write down what they saw. In the end each of them
-//! must have seen the store's last value (P1), never an older one after a newer one (P2), and never two at once
-//! (P3). Faults of a single room are tested beside that room.
+//! Every scene has a set of witnesses: watches whose actions record what they saw. In the end each of them must have seen
+//! the store's last value (P1), never an older one after a newer one (P2), and never two at once (P3). Faults of a single
+//! room are tested in that room.
 
 mod ancestor;
 mod disk;

@@ -1,4 +1,4 @@
-//! Everything at once, in an order that a seed decides: faults of stores and of the daemon, reloads, puts, deletes.
+//! All faults at once, in an order that a seed determines: stores, the daemon, reloads, puts, deletes.
 //!
 //! `TWITCHER_SEED` repeats a run; `TWITCHER_FAULTS` makes it longer.
 
@@ -17,17 +17,17 @@ use crate::fixture::zookeeper::ZooKeeper;
 
 const SEED: u64 = 20_100_401;
 const LENGTH: usize = 240;
-/// One in five runs fails, and is tried again.
+/// One run in five fails and is retried.
 const REST: &str = "sleep 0.0$(($$ % 7)); test $(($$ % 5)) -ne 0";
 const FIELDS: &str = "retries = 'unlimited'\nretry_delay = '20ms'\nretry_delay_max = '50ms'";
 
-/// One of the stores by number, or a witness of it.
+/// A store by number, or one of its witnesses.
 type Store = usize;
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Step(Store),
-    /// As fast as the store takes them.
+    /// As fast as the store accepts them.
     Burst(Store),
     Delete(Store),
     Reset(Store),
@@ -35,19 +35,19 @@ enum Event {
     Stall(Store),
     Heal(Store),
     KillServer(Store),
-    /// For so many milliseconds.
+    /// For this many milliseconds.
     FreezeServer(Store, u64),
     KillDaemon,
-    /// And all actions with it: what a machine does that loses its power.
+    /// With all of its actions, as when a machine loses power.
     KillEverything,
     StopDaemon,
     /// Its actions are left to the next daemon.
     HandOver,
-    /// For so many milliseconds: sessions end, and queues fill.
+    /// For this many milliseconds: sessions end, and queues fill.
     FreezeDaemon(u64),
-    /// The same meaning in other words.
+    /// The same definition in other words.
     Rewrite(Store, usize),
-    /// Another meaning.
+    /// A changed definition.
     Redefine(Store, usize),
     Trigger(Store, usize),
     PauseAndResume(Store, usize),
@@ -88,7 +88,7 @@ struct World {
     daemon: Daemon,
     etcd: Etcd,
     zookeeper: ZooKeeper,
-    /// Before etcd and `ZooKeeper`.
+    /// In front of etcd and `ZooKeeper`.
     proxies: [Proxy; 2],
     /// `dir`, etcd, `ZooKeeper`.
     stores: Vec<Witnesses>,
@@ -197,7 +197,7 @@ impl World {
                 let settle = self.redefinitions % 50;
                 self.write(store, kind, &format!("settle = '{settle}ms'"), "");
             }
-            // Refused where there is nothing to run yet.
+            // Refused if there is no state to run yet.
             Event::Trigger(store, kind) => drop(self.daemon.ask(&["trigger", &self.name(store, kind)])),
             Event::PauseAndResume(store, kind) => {
                 let name = self.name(store, kind);
@@ -218,7 +218,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_happens_the_newest_wins_once_and_in_order() {
+fn under_random_faults_the_newest_state_wins_once_and_in_order() {
     let seed = number("TWITCHER_SEED").unwrap_or(SEED);
     let length = number("TWITCHER_FAULTS").map_or(LENGTH, |length| usize::try_from(length).unwrap());
     println!("TWITCHER_SEED={seed} TWITCHER_FAULTS={length}");
@@ -231,7 +231,7 @@ fn whatever_happens_the_newest_wins_once_and_in_order() {
         println!("{event:?}");
         world.happen(event);
     }
-    // What was put last must be run, though nobody puts anything after the faults.
+    // The last value must run, although no put follows the faults.
     for store in &mut world.stores {
         store.step();
     }
@@ -245,7 +245,7 @@ fn whatever_happens_the_newest_wins_once_and_in_order() {
     assert!(world.daemon.stop().success());
     until("no action to be left", || processes_of(&world.daemon).is_empty().then_some(()));
     let log = world.daemon.log();
-    assert!(!log.contains("fault in twitcher") && !log.contains("panicked"), "{log}");
+    assert!(!log.contains("bug in twitcher") && !log.contains("panicked"), "{log}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `trigger`, `resume` and `reload` use what is there now, not what is remembered.
+//! `trigger`, `resume` and `reload` use the current state, not the remembered one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::fixture::etcd::Etcd;
 use crate::fixture::proxy::Proxy;
 use crate::fixture::zookeeper::ZooKeeper;
 
-/// A watch of `/a` behind a proxy, whose action writes down each value that it is given.
+/// A watch of `/a` behind a proxy, whose action records each value.
 struct Scene {
     daemon: Daemon,
     proxy: Proxy,

@@ -1,4 +1,4 @@
-//! P8: a watch that hears nothing is read again, and how long ago that was can be seen.
+//! P8: a silent watch is read again, and the time since its last verification can be seen.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ fn age(watch: &Value) -> f64 {
     watch["verified_seconds"].as_f64().unwrap_or(f64::INFINITY)
 }
 
-/// The proof of life grows old while nothing comes through, and is renewed when something does.
+/// The proof of life ages while no data gets through, and is renewed afterwards.
 fn grows_and_drops(scene: &mut Scene, proxy: &Proxy) {
     for _ in 0..2 {
         proxy.stall();
@@ -31,24 +31,24 @@ fn grows_and_drops(scene: &mut Scene, proxy: &Proxy) {
 }
 
 #[test]
-fn a_deaf_etcd_watch_is_found_out() {
+fn a_deaf_etcd_watch_is_detected() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let url = format!("etcd://127.0.0.1:{}", proxy.port());
     let mut scene = Scene::start(&url, "", OFTEN, Writer::etcd(&[etcd.port()]));
-    // The connection that was made last carries the watches; reads have another.
+    // The newest connection carries the watches; reads use another one.
     proxy.stall_newest();
     scene.step();
     scene.witnesses.until_seen(&scene.daemon, |kind| kind != "discard");
     let log = scene.daemon.log();
-    assert!(log.contains("a watch did not tell of a change"), "{log}");
+    assert!(log.contains("a watch missed a change"), "{log}");
     proxy.heal();
     scene.prove();
     grows_and_drops(&mut scene, &proxy);
 }
 
 #[test]
-fn a_silent_zookeeper_is_seen_to_be_silent() {
+fn the_silence_of_zookeeper_shows_in_status() {
     let server = ZooKeeper::start();
     let proxy = Proxy::start(server.port());
     let url = format!("zookeeper://127.0.0.1:{}", proxy.port());
@@ -57,9 +57,9 @@ fn a_silent_zookeeper_is_seen_to_be_silent() {
     grows_and_drops(&mut scene, &proxy);
 }
 
-/// Nothing changes, and yet the age never grows far: it is renewed again and again.
+/// Nothing changes, and yet the age never grows far: it is renewed periodically.
 #[test]
-fn a_quiet_directory_is_looked_at_again() {
+fn a_quiet_directory_is_verified_again() {
     let mut daemon = crate::fixture::daemon::Daemon::prepare("");
     daemon.put("/a", "1");
     daemon.write("a.toml", &format!("[[watch]]\nkey = '/a'\naction = 'true'\n{OFTEN}\n"));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::writer::Writer;
 use crate::fixture::daemon::{Daemon, PATIENCE, until};
 
-/// Name and further fields of each watch. Between them: every run mode, every watch type, and the ledger.
+/// Name and further fields of each watch. Together they cover every run mode, every watch type, and the ledger.
 pub(super) const KINDS: [(&str, &str); 7] = [
     ("queue", "key = '/n'"),
     ("changed", "key = '/n'\nrun_on_load = 'changed'"),
@@ -19,17 +19,17 @@ pub(super) const KINDS: [(&str, &str); 7] = [
     ("children", "key = '/kids'\nwatch_type = 'children'"),
 ];
 
-/// One store's witnesses on a daemon. The values are numbers that only grow.
+/// One store's witnesses on a daemon. The values are rising numbers.
 pub(super) struct Witnesses {
     pub(super) store: String,
     pub(super) writer: Writer,
     /// The last number that was put.
     pub(super) number: u64,
-    /// Lines of each witness from before the store began a new order.
+    /// Lines of each witness from before the store was restored.
     before: BTreeMap<String, usize>,
 }
 
-/// A run: its id in the order of starting, why, and the number that it saw (none: an empty state).
+/// A run: its id in start order, its reason, and the number that it saw (`None`: an empty state).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seen {
     pub(super) start: u64,
@@ -39,8 +39,8 @@ pub(super) struct Seen {
 }
 
 impl Witnesses {
-    /// Writes the watch files of a store. `fields` are further ones of every watch; `rest` is what an action does
-    /// when it has told what it saw.
+    /// Writes the watch files of a store. `fields` are added to every watch; `rest` is what an action does after recording
+    /// what it saw.
     pub(super) fn prepare(daemon: &Daemon, store: &str, writer: Writer, fields: &str, rest: &str) -> Self {
         for (kind, own) in KINDS {
             daemon
@@ -53,7 +53,7 @@ impl Witnesses {
         KINDS.iter().map(|(kind, _)| format!("{}-{kind}", self.store))
     }
 
-    /// Puts the next number where every witness looks.
+    /// Puts the next number at every witness's key.
     pub(super) fn step(&mut self) {
         self.number += 1;
         let text = self.number.to_string();
@@ -62,8 +62,8 @@ impl Witnesses {
         self.writer.put(&format!("/kids/{text}"), "");
     }
 
-    /// Waits until every witness, but the one that may discard, has seen the last number, without another put;
-    /// then shows that all of them still look, and that none saw anything twice at once or backwards.
+    /// Waits until every witness, except the one that may discard, has seen the last number without another put; then checks
+    /// that all of them still work, and that none ran twice at once or went backwards.
     #[track_caller]
     pub(super) fn prove(&mut self, daemon: &Daemon) {
         self.until_seen(daemon, |kind| kind != "discard");
@@ -116,12 +116,12 @@ impl Witnesses {
         });
     }
 
-    /// Forgets what was seen so far: the store begins a new order.
+    /// Forgets what was seen so far, because the store was restored.
     pub(super) fn begin_anew(&mut self, daemon: &Daemon) {
         self.before = self.names().map(|name| (name.clone(), daemon.read(&name).lines().count())).collect();
     }
 
-    /// P2 and P3 of everything seen so far.
+    /// Checks P2 and P3 for everything seen so far.
     #[track_caller]
     pub(super) fn check(&self, daemon: &Daemon) {
         for name in self.names() {
@@ -148,7 +148,7 @@ impl Witnesses {
     }
 }
 
-/// Processes that actions of a daemon's witnesses have begun, and that live.
+/// Live processes that actions of a daemon's witnesses started.
 pub(super) fn processes_of(daemon: &Daemon) -> Vec<i32> {
     let mark = format!("SCENE={}", daemon.config().display()).into_bytes();
     let pids = std::fs::read_dir("/proc").unwrap().flatten();
@@ -160,7 +160,7 @@ pub(super) fn processes_of(daemon: &Daemon) -> Vec<i32> {
     .collect()
 }
 
-/// The daemon's children that ended and that it did not collect.
+/// The daemon's ended children that it has not collected.
 pub(super) fn zombies_of(daemon: &Daemon) -> Vec<String> {
     let stats = std::fs::read_dir("/proc").unwrap().flatten();
     let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
@@ -168,7 +168,7 @@ pub(super) fn zombies_of(daemon: &Daemon) -> Vec<String> {
     stats.filter(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(&parent))).collect()
 }
 
-/// A watch file of one witness. The lock goes with the last process that holds it, however that ends.
+/// A watch file of one witness. The lock is released with the last process that holds it, however that ends.
 pub(super) fn definition(
     daemon: &Daemon,
     store: &str,
@@ -194,7 +194,7 @@ fn parse(line: &str) -> Seen {
     let mut parts = run.split('-').skip(1);
     let start = u64::from_str_radix(parts.next().unwrap(), 16).unwrap();
     let place = parts.next().unwrap().parse().unwrap();
-    // Of a tree or a list of children: its newest part.
+    // For a tree or a list of children: its newest part.
     let numbers = state.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok());
     Seen { start, place, reason: reason.to_owned(), number: numbers.max() }
 }
@@ -232,7 +232,7 @@ impl Scene {
         self.witnesses.prove(&self.daemon);
     }
 
-    /// A watch that runs on deletion sees one that happens while nothing comes through.
+    /// A watch that runs on deletion sees a deletion that happens while the connection is cut.
     #[track_caller]
     pub(super) fn prove_deletion(&mut self, breaks: impl Fn(), heals: impl Fn()) {
         let out = self.daemon.path("deletion");
@@ -254,14 +254,14 @@ impl Scene {
         self.daemon.until_file("deletion", |text| text.ends_with("delete []\nchange [again]\n"));
     }
 
-    /// What `status` says of the store.
+    /// The store in `status`.
     #[track_caller]
     pub(super) fn store(&self) -> Value {
         let status = self.daemon.status();
         status["stores"].as_array().unwrap().iter().find(|store| store["name"] == "main").cloned().unwrap()
     }
 
-    /// Waits until `status` says that the store is down; returns why.
+    /// Waits until `status` shows the store as down; returns why.
     #[track_caller]
     pub(super) fn until_down(&self) -> String {
         until("the store to be down", || {

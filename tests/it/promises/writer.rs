@@ -1,4 +1,4 @@
-//! The test's own hand in a store: puts and deletes, again and again until the store says that it is done.
+//! The test's own client of a store: repeats puts and deletes until the store confirms them.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use zookeeper_client::Error as ZooKeeperError;
 use crate::fixture::server::LONG;
 use crate::fixture::zookeeper::OPEN;
 
-/// One attempt may take this long before it is made anew, in a new connection.
+/// Time limit of one attempt before it is repeated in a new connection.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// Writes to one store, around any proxy.
+/// Writes to one store, bypassing any proxy.
 pub(super) struct Writer {
     runtime: Runtime,
     store: Hand,
@@ -41,17 +41,17 @@ impl Writer {
     }
 
     fn new(store: Hand) -> Self {
-        // A thread of its own keeps sessions alive between two requests.
+        // A separate thread keeps sessions alive between two requests.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Self { runtime: runtime.unwrap(), store }
     }
 
-    /// Sets a key, made if it is missing.
+    /// Sets a key, creating it if it is missing.
     pub(super) fn put(&mut self, key: &str, value: &str) {
         self.insist(key, Some(value));
     }
 
-    /// Deletes a key, if it is there.
+    /// Deletes a key, if it exists.
     pub(super) fn delete(&mut self, key: &str) {
         self.insist(key, None);
     }
@@ -126,7 +126,7 @@ impl Hand {
     }
 }
 
-/// Replaces exactly what is there: a lost attempt that reaches the server late must not undo a later one.
+/// Replaces exactly the current value: a lost attempt that reaches the server late must not undo a later one.
 async fn set(client: &zookeeper_client::Client, path: &str, value: &[u8]) -> Result<(), ZooKeeperError> {
     if let Some(stat) = client.check_stat(path).await? {
         return client.set_data(path, value, Some(stat.version)).await.map(drop);

@@ -5,7 +5,7 @@ use super::writer::Writer;
 use crate::fixture::proxy::Proxy;
 use crate::fixture::zookeeper::{Ensemble, ZooKeeper};
 
-/// Sessions that a test can wait for the end of.
+/// Short sessions, so that a test can wait for their end.
 const IMPATIENT: &str = "session_timeout = '2s'";
 
 fn scene(server: &ZooKeeper) -> Scene {
@@ -13,7 +13,7 @@ fn scene(server: &ZooKeeper) -> Scene {
 }
 
 #[test]
-fn a_killed_zookeeper_costs_nothing() {
+fn a_killed_zookeeper_loses_no_update() {
     let mut server = ZooKeeper::start();
     let mut scene = scene(&server);
     scene.step();
@@ -25,7 +25,7 @@ fn a_killed_zookeeper_costs_nothing() {
 }
 
 #[test]
-fn expired_sessions_cost_nothing() {
+fn expired_sessions_lose_no_update() {
     let server = ZooKeeper::start();
     let mut scene = scene(&server);
     for _ in 0..2 {
@@ -39,7 +39,7 @@ fn expired_sessions_cost_nothing() {
 }
 
 #[test]
-fn partitions_stalls_and_resets_cost_nothing() {
+fn partitions_stalls_and_resets_lose_no_update() {
     let server = ZooKeeper::start();
     let proxy = Proxy::start(server.port());
     let url = format!("zookeeper://127.0.0.1:{}", proxy.port());
@@ -58,7 +58,7 @@ fn partitions_stalls_and_resets_cost_nothing() {
         scene.prove();
     }
     for _ in 0..10 {
-        // Too short to be a loss: the session goes on in another connection.
+        // Too short to be a loss: the session continues on another connection.
         proxy.reset_all();
         scene.step();
     }
@@ -77,14 +77,14 @@ fn a_wiped_zookeeper_is_newer_by_definition() {
     server.wipe();
     scene.daemon.until_watch("main-queue", |watch| watch["version"].is_null() && watch["state"] == "idle");
     scene.witnesses.begin_anew(&scene.daemon);
-    // All its counters begin with zero again, and so do the numbers.
+    // All its counters restart from zero, and so do the numbers.
     scene.witnesses.number = 0;
     scene.step();
     scene.prove();
 }
 
 #[test]
-fn the_loss_of_the_leader_and_of_the_quorum_cost_nothing() {
+fn the_loss_of_leader_and_quorum_loses_no_update() {
     let mut ensemble = Ensemble::start();
     let servers: Vec<String> = ensemble.members.iter().map(ZooKeeper::address).collect();
     let url = format!("zookeeper://{}", servers.join(","));
@@ -103,7 +103,7 @@ fn the_loss_of_the_leader_and_of_the_quorum_cost_nothing() {
 }
 
 #[test]
-fn a_zookeeper_that_comes_after_the_daemon_is_waited_for() {
+fn a_zookeeper_that_starts_after_the_daemon_is_waited_for() {
     let mut server = ZooKeeper::start();
     server.kill();
     let writer = Writer::zookeeper(&[server.address()]);

@@ -1,4 +1,4 @@
-//! A file system that does not answer, in the configuration directory: it costs what lies on it, and nothing else.
+//! A hanging file system in the configuration directory affects only the files on it.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -12,8 +12,7 @@ use crate::fixture::daemon::{Daemon, until};
 
 const WATCH: &str = "[[watch]]\nkey = '/a'\naction = 'true'\n";
 
-/// A FUSE mount whose server never answers: system calls on it block, as on an NFS mount whose server is gone. Needs
-/// root.
+/// A FUSE mount whose server never answers: system calls on it block, as on an NFS mount whose server is gone. Needs root.
 struct DeadMount {
     path: PathBuf,
     server: Option<File>,
@@ -48,7 +47,7 @@ fn problems(daemon: &Daemon) -> String {
 }
 
 #[test]
-fn a_daemon_starts_and_reloads_beside_a_directory_that_does_not_answer() {
+fn a_daemon_starts_and_reloads_beside_a_hanging_directory() {
     let mut daemon = Daemon::prepare("");
     daemon.put("/a", "1");
     daemon.write("a.toml", WATCH);
@@ -68,14 +67,14 @@ fn a_daemon_starts_and_reloads_beside_a_directory_that_does_not_answer() {
 }
 
 #[test]
-fn watches_of_a_directory_that_stops_answering_stay_and_others_are_reloaded() {
+fn watches_of_a_hanging_directory_stay_and_others_are_reloaded() {
     let daemon = Daemon::start("", &[("sub/a.toml", WATCH), ("b.toml", WATCH)]);
     daemon.put("/a", "1");
     daemon.until_converged("a");
     let _dead = DeadMount::at(daemon.path("config/sub"));
     let reload = daemon.ask(&["reload"]);
     assert!(
-        String::from_utf8_lossy(&reload.stdout).contains("the file system does not answer"),
+        String::from_utf8_lossy(&reload.stderr).contains("the file system does not answer"),
         "{reload:?}"
     );
     daemon.remove("b.toml");
@@ -85,7 +84,7 @@ fn watches_of_a_directory_that_stops_answering_stay_and_others_are_reloaded() {
 }
 
 #[test]
-fn pipes_in_place_of_files_are_refused_at_once() {
+fn named_pipes_instead_of_files_are_refused_at_once() {
     let mut daemon = Daemon::start("", &[("a.toml", WATCH)]);
     daemon.put("/a", "1");
     let pipe = |name: &str| {
@@ -96,11 +95,11 @@ fn pipes_in_place_of_files_are_refused_at_once() {
     pipe("pipe.toml");
     pipe("directory");
     let reload = daemon.ask(&["reload"]);
-    let told = String::from_utf8_lossy(&reload.stdout).into_owned();
+    let told = String::from_utf8_lossy(&reload.stderr).into_owned();
     assert!(told.contains("pipe.toml: error: cannot be read: it is not a regular file"), "{told}");
     daemon.write("b.toml", WATCH);
     daemon.until_converged("b");
-    // Commands find the control socket in this file, so that the log has to tell.
+    // Commands find the control socket in this file, so the log must report it.
     pipe("twitcher.conf");
     daemon.signal(Signal::SIGHUP);
     let refused = "twitcher.conf: error: cannot be read: it is not a regular file";

@@ -1,5 +1,5 @@
-//! Symbolic links: a deletion unlinks them, a write stays below the root, and root follows a stranger's only to what is
-//! the stranger's.
+//! Symbolic links: a deletion unlinks them, a write stays below the root, and root follows another user's link only to that
+//! user's files.
 
 use std::fs;
 use std::os::unix::fs::{chown, lchown, symlink};
@@ -15,7 +15,7 @@ use crate::fixture::program::{good, run};
 
 const STRANGER: u32 = 4321;
 
-/// A store in a directory beside another one that is not its own.
+/// A store in a directory beside one that does not belong to it.
 struct Place {
     top: TempDir,
     url: String,
@@ -55,7 +55,7 @@ impl Place {
 }
 
 #[test]
-fn deleting_a_tree_unlinks_its_links_and_leaves_what_they_lead_to() {
+fn deleting_a_tree_unlinks_links_and_keeps_their_targets() {
     for target in ["../../outside", "../inside", "ABSOLUTE"] {
         let place = Place::new();
         fs::create_dir(place.at("keys/inside")).unwrap();
@@ -72,7 +72,7 @@ fn deleting_a_tree_unlinks_its_links_and_leaves_what_they_lead_to() {
 }
 
 #[test]
-fn loading_with_replace_unlinks_links_and_leaves_what_they_lead_to() {
+fn loading_with_replace_unlinks_links_and_keeps_their_targets() {
     let place = Place::new();
     let document = place.at("document.yaml");
     fs::write(&document, "kept: 1\n").unwrap();
@@ -81,18 +81,18 @@ fn loading_with_replace_unlinks_links_and_leaves_what_they_lead_to() {
     assert!(fs::symlink_metadata(place.at("keys/app/link")).is_err());
     assert_eq!(fs::read_to_string(place.at("keys/app/kept")).unwrap(), "1");
     place.is_untouched();
-    // The document keeps a part of what is behind the link, so that the link stays and nothing behind it may go.
+    // The document keeps a part of the link's target, so that the link stays and nothing behind it may be deleted.
     fs::write(place.at("outside/other"), "also precious").unwrap();
     place.link("../../outside", "app/link");
     fs::write(&document, "link: {file: precious}\n").unwrap();
     let load = ["load", document.to_str().unwrap(), "--at", "/app", "--replace"];
     place.refused(&load, "a deletion follows no link");
     assert_eq!(fs::read_to_string(place.at("outside/other")).unwrap(), "also precious");
-    assert!(place.at("keys/app/kept").exists(), "nothing of a load that cannot be made is made");
+    assert!(place.at("keys/app/kept").exists(), "an impossible load changes nothing");
 }
 
 #[test]
-fn a_single_deletion_takes_the_link_and_never_what_is_behind_it() {
+fn a_deletion_removes_the_link_and_never_its_target() {
     let place = Place::new();
     place.link("../../outside", "app/link");
     place.link("../../outside/file", "app/file-link");
@@ -104,7 +104,7 @@ fn a_single_deletion_takes_the_link_and_never_what_is_behind_it() {
 }
 
 #[test]
-fn a_write_follows_links_in_the_store_and_none_out_of_it() {
+fn a_write_follows_only_links_that_stay_in_the_store() {
     let place = Place::new();
     fs::create_dir(place.at("keys/inside")).unwrap();
     fs::write(place.at("keys/inside/file"), "old").unwrap();
@@ -142,14 +142,14 @@ fn a_write_follows_links_in_the_store_and_none_out_of_it() {
     place.is_untouched();
 }
 
-/// Gives a path, and not what a link leads to, to the stranger.
+/// Gives a path, not the target of a link, to the other user.
 fn give_away(path: &Path) {
     assert!(nix::unistd::geteuid().is_root(), "these tests change owners: run them as root");
     lchown(path, Some(STRANGER), Some(STRANGER)).unwrap();
 }
 
 #[tokio::test]
-async fn root_follows_the_link_of_a_stranger_only_to_what_is_the_strangers() {
+async fn root_follows_another_users_link_only_to_that_users_files() {
     let place = Place::new();
     fs::write(place.at("secret"), "root's own").unwrap();
     fs::create_dir(place.at("secrets")).unwrap();
@@ -172,7 +172,7 @@ async fn root_follows_the_link_of_a_stranger_only_to_what_is_the_strangers() {
         place.link(target, &format!("app/{name}"));
         give_away(&place.at("keys/app").join(name));
     }
-    // Root's own link leads anywhere, whoever owns the directory.
+    // Root's own link may point anywhere, whoever owns the directory.
     place.link("../../secret", "app/by-root");
 
     let mut seen = open(&place.at("keys"));
@@ -215,21 +215,21 @@ async fn root_follows_the_link_of_a_stranger_only_to_what_is_the_strangers() {
             assert!(output.stdout.is_empty(), "{args:?}");
         }
     }
-    // In the store, so that only the owner speaks against it.
+    // Inside the store, so that only the owner is a reason to refuse.
     fs::write(place.at("keys/roots"), "root's own").unwrap();
     place.link("../roots", "app/inner");
     give_away(&place.at("keys/app/inner"));
     place.refused(&["put", "/app/inner", "overwritten"], "belongs to user 4321");
     assert_eq!(fs::read_to_string(place.at("keys/roots")).unwrap(), "root's own");
     assert_eq!(fs::read_to_string(place.at("secret")).unwrap(), "root's own");
-    // The link itself may go.
+    // The link itself may be deleted.
     good(&place.url, &["del", "/app/file"]);
     assert!(fs::symlink_metadata(place.at("keys/app/file")).is_err() && place.at("secret").exists());
 }
 
-/// A stranger swaps a file for a link to a secret, and back, as fast as it can be done.
+/// Another user swaps a file for a link to a secret, and back, as fast as possible.
 #[tokio::test]
-async fn what_is_swapped_between_the_look_and_the_opening_is_never_read() {
+async fn a_file_swapped_between_check_and_open_is_never_read() {
     let place = Place::new();
     fs::write(place.at("secret"), "root's own").unwrap();
     fs::create_dir(place.at("secrets")).unwrap();

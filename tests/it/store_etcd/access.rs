@@ -29,7 +29,7 @@ async fn keys_are_written_read_compared_and_deleted() {
     assert!(matches!(conflict, StoreError::Conflict { .. }), "{conflict}");
     assert_eq!(
         conflict.to_string(),
-        format!("/a was changed by somebody else: expected no such key, found version {first}")
+        format!("/a was changed meanwhile: expected no such key, found version {first}")
     );
     let second = access.put(&a, "2".into(), Condition::Version(first)).await.unwrap();
     let conflict = access.put(&a, "3".into(), Condition::Version(first)).await.unwrap_err();
@@ -89,9 +89,9 @@ async fn subtrees_are_listed_at_one_revision_and_written_in_transactions() {
     assert_eq!(access.get(&key("/t/1/1")).await.unwrap(), None);
 }
 
-/// From what came first, the next page would be all the rest, which is more than one page may hold.
+/// By the size of the first page, the next one would contain all the rest, which is more than a page may hold.
 #[tokio::test]
-async fn a_tree_whose_values_grow_on_the_way_is_read_whole() {
+async fn a_tree_with_growing_values_is_read_completely() {
     let etcd = Etcd::start();
     let access = Access::open(&spec(&[etcd.port()], ""), LONG).await.unwrap();
     let put = |path: String, size: usize| Change::put(key(&path), vec![b'x'; size], Condition::Any);
@@ -113,7 +113,7 @@ async fn a_tree_whose_values_grow_on_the_way_is_read_whole() {
 }
 
 #[tokio::test]
-async fn a_request_has_a_time_limit_and_a_dead_member_is_passed_over() {
+async fn a_request_has_a_time_limit_and_a_frozen_member_is_passed_over() {
     let cluster = Cluster::start(3);
     let ports: Vec<u16> = cluster.members.iter().map(Etcd::port).collect();
     let mut cluster = cluster;

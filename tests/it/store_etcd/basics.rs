@@ -1,4 +1,4 @@
-//! A healthy member: what data, children and trees show.
+//! A healthy member: data, children and trees.
 
 use etcd_client::{Client, Txn, TxnOp};
 use twitcher::store::{Store, Subscribe};
@@ -17,7 +17,7 @@ pub(super) async fn delete(client: &mut Client, key: &str) {
 }
 
 #[tokio::test]
-async fn a_value_is_shown_created_changed_and_deleted() {
+async fn creation_change_and_deletion_of_a_value_are_shown() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     let store = store(etcd.port());
@@ -39,7 +39,7 @@ async fn a_value_is_shown_created_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn the_prefix_is_put_before_every_key() {
+async fn the_prefix_is_prepended_to_every_key() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put(&mut client, "/prod/a", "inside").await;
@@ -49,7 +49,7 @@ async fn the_prefix_is_put_before_every_key() {
     data(&store, "/a").until("inside").await;
     data(&store, "a").until("inside").await;
     children(&store, "/").until("a").await;
-    // What is called like the prefix cannot be named behind it.
+    // A key that equals the prefix cannot be named below it.
     tree(&store, "/").until("a=inside").await;
 }
 
@@ -100,7 +100,7 @@ async fn a_tree_shows_each_transaction_as_one_state() {
 }
 
 #[tokio::test]
-async fn the_tree_of_the_top_is_everything_that_can_be_named() {
+async fn the_tree_of_the_root_contains_every_key_with_a_path() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put(&mut client, "/a/b", "1").await;
@@ -130,7 +130,7 @@ async fn the_tree_of_the_top_is_everything_that_can_be_named() {
     let update = seen.next().await;
     assert_eq!(show(&update.state.content), "a/b=still behind a/c=4 b/c=5 bare=2 \u{ff}=3");
     assert_eq!(update.state.version, Version::Revision(revision + 1));
-    // One change shows one, and hides the other.
+    // One change shows one key, and hides the other.
     let both = Txn::new().and_then([TxnOp::delete("b/c", None), TxnOp::put("/a/b", "1", None)]);
     client.txn(both).await.unwrap();
     assert_eq!(show(&seen.next().await.state.content), "a/b=1 a/c=4 bare=2 \u{ff}=3");
@@ -142,7 +142,7 @@ async fn the_tree_of_the_top_is_everything_that_can_be_named() {
 }
 
 #[tokio::test]
-async fn who_wants_versions_only_is_told_of_every_change_without_values() {
+async fn a_subscription_to_versions_gets_every_change_without_values() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     let revision = put(&mut client, "/a", "a large value").await;
@@ -163,7 +163,7 @@ async fn who_wants_versions_only_is_told_of_every_change_without_values() {
 }
 
 #[tokio::test]
-async fn who_wants_every_update_gets_every_one_of_ten_thousand() {
+async fn a_subscription_to_every_update_gets_all_ten_thousand() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put(&mut client, "/n", "0").await;

@@ -19,7 +19,7 @@ fn store(cluster: &Cluster) -> Store {
     Store::open(spec)
 }
 
-/// The member that the store's session is on.
+/// The member that the store's session is connected to.
 async fn served_by(store: &Store, cluster: &Cluster) -> usize {
     let mut health = store.health();
     let connected = health.wait_for(|health| health.state == LinkState::Connected);
@@ -39,13 +39,13 @@ pub(super) async fn put_once_led(client: &mut Client, key: &str, value: &str) {
 }
 
 #[tokio::test]
-async fn whichever_member_is_killed_the_others_are_found() {
+async fn after_any_member_is_killed_the_others_are_used() {
     let mut cluster = Cluster::start(3);
     let store = store(&cluster);
     let mut seen = data(&store, "/n");
     seen.until("-").await;
     for round in 0..4 {
-        // First the leader, then the one that the session is on.
+        // First the leader, then the member that the session is connected to.
         let victim = if round % 2 == 0 { cluster.leader().await } else { served_by(&store, &cluster).await };
         let other = (victim + 1) % 3;
         let mut client = cluster.members[other].client().await;
@@ -58,7 +58,7 @@ async fn whichever_member_is_killed_the_others_are_found() {
 }
 
 #[tokio::test]
-async fn a_member_that_freezes_is_left() {
+async fn a_frozen_member_is_abandoned() {
     let cluster = Cluster::start(3);
     let store = store(&cluster);
     let mut seen = data(&store, "/n");
@@ -75,7 +75,7 @@ async fn a_member_that_freezes_is_left() {
 }
 
 #[tokio::test]
-async fn a_member_without_a_quorum_is_not_believed() {
+async fn a_member_without_a_quorum_is_not_used() {
     let cluster = Cluster::start(3);
     let store = store(&cluster);
     let mut seen = data(&store, "/n");
@@ -96,7 +96,7 @@ async fn a_member_without_a_quorum_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_member_that_is_cut_off_from_the_others_is_left_for_one_that_is_not() {
+async fn a_partitioned_member_is_abandoned_for_a_healthy_one() {
     let cluster = Cluster::start(3);
     let store = store(&cluster);
     let mut seen = data(&store, "/n");
@@ -104,7 +104,7 @@ async fn a_member_that_is_cut_off_from_the_others_is_left_for_one_that_is_not() 
     seen.until("-").await;
     all.until("-").await;
     for round in 0..2 {
-        // First the leader, with whom the others lose theirs; then one that only follows.
+        // First the leader, whose loss affects the others; then a follower.
         let alone = loop {
             let alone = served_by(&store, &cluster).await;
             let wanted = (alone + round) % 3;
@@ -123,7 +123,7 @@ async fn a_member_that_is_cut_off_from_the_others_is_left_for_one_that_is_not() 
         seen.until(&new).await;
         all.until(&format!("n={new}")).await;
         assert_ne!(served_by(&store, &cluster).await, alone);
-        // It lives, and whoever believed it would still see the old state.
+        // It lives, and a client that used it would still see the old state.
         let mut left = cluster.members[alone].client().await;
         let believing = Some(GetOptions::new().with_serializable());
         let stale = left.get("/n", believing).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_member_that_is_cut_off_from_the_others_is_left_for_one_that_is_not() 
 }
 
 #[tokio::test]
-async fn a_member_that_dies_in_the_middle_of_a_first_read_costs_nothing() {
+async fn a_member_that_dies_during_a_first_read_loses_nothing() {
     const COUNT: usize = 20_000;
     let mut cluster = Cluster::start(3);
     put_many(&mut cluster.members[0].client().await, "/tree/", COUNT, "x").await;

@@ -1,4 +1,4 @@
-//! Who may enter and see what: users, tokens that age, certificates.
+//! Authentication and permissions: users, expiring tokens, certificates.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::fixture::etcd::Etcd;
 use crate::fixture::proxy::Proxy;
 use crate::fixture::server::LONG;
 
-/// A member with users: `root`, and `reader`, who may read `/app/` and what is below, and `/k`.
+/// A member with users: `root`, and `reader`, who may read `/k`, `/app/` and everything below.
 struct Guarded {
     etcd: Etcd,
     root: Client,
@@ -57,7 +57,7 @@ impl Guarded {
 }
 
 #[tokio::test]
-async fn one_forbidden_key_is_refused_and_disturbs_no_other() {
+async fn one_forbidden_key_is_refused_and_affects_no_other() {
     let mut guarded = guarded(300).await;
     let store = guarded.store();
     let mut allowed: Vec<_> = (0..300).map(|number| data(&store, &format!("/app/{number}"))).collect();
@@ -87,7 +87,7 @@ async fn one_forbidden_key_is_refused_and_disturbs_no_other() {
 
 /// The usual role, `--prefix /t/`, covers everything below `/t` and not the key `/t` itself.
 #[tokio::test]
-async fn a_role_on_a_prefix_may_read_the_tree_above_which_it_lies() {
+async fn a_role_on_a_prefix_can_read_the_tree_of_that_prefix() {
     let mut guarded = guarded(300).await;
     guarded.root.role_grant_permission("app", Permission::read("/t/").with_prefix()).await.unwrap();
     put(&mut guarded.root, "/t", "not for this user").await;
@@ -134,9 +134,9 @@ async fn a_role_on_a_prefix_may_read_the_tree_above_which_it_lies() {
     assert_eq!(store.health().borrow().reconnects, 0);
 }
 
-/// A reconnect resumes the stream where it was left, with what this user may see.
+/// A reconnect resumes the stream where it stopped, with the keys that this user may read.
 #[tokio::test]
-async fn who_may_see_what_begins_with_a_slash_gets_every_update_of_it() {
+async fn a_user_with_a_role_on_slash_gets_every_update_below_it() {
     let mut guarded = guarded(300).await;
     guarded.root.role_grant_permission("app", Permission::read("/").with_prefix()).await.unwrap();
     put(&mut guarded.root, "plain", "x").await;
@@ -164,12 +164,12 @@ async fn who_may_see_what_begins_with_a_slash_gets_every_update_of_it() {
 }
 
 #[tokio::test]
-async fn a_token_that_has_aged_is_renewed() {
+async fn an_expired_token_is_renewed() {
     let mut guarded = guarded(2).await;
     let store = guarded.store();
     let mut first = data(&store, "/app/1");
     first.until("-").await;
-    // Only time ages a token.
+    // Only time expires a token.
     tokio::time::sleep(Duration::from_secs(6)).await;
     put(&mut guarded.root, "/app/1", "x").await;
     first.until("x").await;
@@ -190,7 +190,7 @@ async fn a_token_that_has_aged_is_renewed() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_said_and_the_right_one_is_found_in_the_file() {
+async fn a_wrong_password_is_reported_and_a_corrected_file_is_used() {
     let guarded = guarded(300).await;
     let file = guarded.password_file("wrong");
     let mut spec = spec(&[guarded.etcd.port()], "");
@@ -210,7 +210,7 @@ async fn a_wrong_password_is_said_and_the_right_one_is_found_in_the_file() {
 }
 
 #[tokio::test]
-async fn who_does_not_log_in_where_it_is_needed_is_told() {
+async fn a_missing_login_is_reported() {
     let guarded = guarded(300).await;
     let store = super::store(guarded.etcd.port());
     let seen = data(&store, "/k");
@@ -219,7 +219,7 @@ async fn who_does_not_log_in_where_it_is_needed_is_told() {
 }
 
 #[tokio::test]
-async fn certificates_prove_both_sides() {
+async fn both_sides_verify_certificates() {
     let certificates = Certificates::new("etcd.example", "twitcher");
     let path = |file: PathBuf| file.to_str().unwrap().to_owned();
     let etcd = Etcd::start_with(&[

@@ -1,4 +1,4 @@
-//! A member that is killed, frozen, away, or behind a network that fails.
+//! A member that is killed, frozen, down, or behind a failing network.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::fixture::etcd::Etcd;
 use crate::fixture::proxy::Proxy;
 
 #[tokio::test]
-async fn a_member_killed_again_and_again_costs_no_last_update() {
+async fn repeated_kills_of_a_member_lose_no_last_update() {
     let mut etcd = Etcd::start();
     let store = store(etcd.port());
     let mut value = data(&store, "/n");
@@ -21,7 +21,7 @@ async fn a_member_killed_again_and_again_costs_no_last_update() {
         let mut client = etcd.client().await;
         put(&mut client, "/n", &format!("{}", number * 10)).await;
         if number % 2 == 1 {
-            // Not waited for: the kill comes at any moment.
+            // Not awaited: the kill comes at any moment.
             value.until(&format!("{}", number * 10)).await;
         }
         etcd.kill();
@@ -37,7 +37,7 @@ async fn a_member_killed_again_and_again_costs_no_last_update() {
 }
 
 #[tokio::test]
-async fn a_restart_without_a_change_shows_nothing_new() {
+async fn a_restart_without_a_change_delivers_nothing() {
     let mut etcd = Etcd::start();
     let mut client = etcd.client().await;
     put(&mut client, "/n", "1").await;
@@ -54,7 +54,7 @@ async fn a_restart_without_a_change_shows_nothing_new() {
     names.until("a gone").await;
     below.until("a=x gone=x").await;
     counted.until("1").await;
-    // The last thing that happens is a deletion: nothing that is left carries its revision.
+    // The last event is a deletion: no remaining key carries its revision.
     client.delete("/c/gone", None).await.unwrap();
     names.until("a").await;
     below.until("a=x").await;
@@ -70,7 +70,7 @@ async fn a_restart_without_a_change_shows_nothing_new() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_at_the_start_is_waited_for() {
+async fn a_store_that_is_down_at_start_is_waited_for() {
     let mut etcd = Etcd::start();
     put(&mut etcd.client().await, "/n", "1").await;
     etcd.kill();
@@ -86,7 +86,7 @@ async fn a_store_that_is_down_at_the_start_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_frozen_member_is_noticed_and_what_it_missed_is_seen() {
+async fn a_frozen_member_is_noticed_and_missed_changes_arrive() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put(&mut client, "/n", "1").await;
@@ -94,7 +94,7 @@ async fn a_frozen_member_is_noticed_and_what_it_missed_is_seen() {
     let mut value = data(&store, "/n");
     value.until("1").await;
     etcd.freeze();
-    // By keep-alive: nothing else would tell.
+    // By keep-alive: there is no other sign.
     down(&store).await;
     etcd.thaw();
     put(&mut client, "/n", "2").await;
@@ -103,7 +103,7 @@ async fn a_frozen_member_is_noticed_and_what_it_missed_is_seen() {
 }
 
 #[tokio::test]
-async fn a_network_that_swallows_everything_is_noticed() {
+async fn a_network_that_drops_every_packet_is_noticed() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -121,7 +121,7 @@ async fn a_network_that_swallows_everything_is_noticed() {
 }
 
 #[tokio::test]
-async fn connections_that_are_reset_and_cut_are_made_anew() {
+async fn reset_and_cut_connections_are_reopened() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -144,7 +144,7 @@ async fn connections_that_are_reset_and_cut_are_made_anew() {
 }
 
 #[tokio::test]
-async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
+async fn silence_is_verified_and_a_dead_member_is_not_mistaken_for_it() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put(&mut client, "/n", "1").await;
@@ -176,9 +176,9 @@ async fn silence_is_verified_and_a_dead_member_is_not_taken_for_silent() {
     assert_eq!(show(&all[0].next().await.state.content), "2");
 }
 
-/// Reads go through and the watch is silent, as if nothing had happened: P8 in its purest form.
+/// Reads get through and the watch is silent, as if nothing had happened: P8 in its purest form.
 #[tokio::test]
-async fn a_watch_that_went_deaf_is_found_out_and_made_anew() {
+async fn a_deaf_watch_is_detected_and_created_again() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -190,7 +190,7 @@ async fn a_watch_that_went_deaf_is_found_out_and_made_anew() {
     );
     value.until("1").await;
     put(&mut client, "/n", "2").await;
-    // An event: the watch is made, on the connection that was made last.
+    // An event: the watch was created, on the newest connection.
     value.until("2").await;
     proxy.stall_newest();
     put(&mut client, "/n", "3").await;

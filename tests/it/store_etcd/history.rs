@@ -1,4 +1,4 @@
-//! A store whose history is not what it was: compacted, restored, wiped.
+//! A store with a changed history: compacted, restored, wiped.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::fixture::etcd::Etcd;
 use crate::fixture::proxy::Proxy;
 
 #[tokio::test]
-async fn who_wants_every_update_gets_those_made_during_an_interruption() {
+async fn every_update_during_an_interruption_is_delivered() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -41,7 +41,7 @@ async fn who_wants_every_update_gets_those_made_during_an_interruption() {
 }
 
 #[tokio::test]
-async fn a_deletion_during_an_interruption_is_an_update_like_any_other() {
+async fn a_deletion_during_an_interruption_is_delivered() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -66,7 +66,7 @@ async fn a_deletion_during_an_interruption_is_an_update_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_compaction_during_an_interruption_costs_only_what_it_removed() {
+async fn a_compaction_during_an_interruption_loses_only_compacted_updates() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -91,9 +91,9 @@ async fn a_compaction_during_an_interruption_costs_only_what_it_removed() {
     newest.until("51").await;
 }
 
-/// The server cancels a watch that lags behind a compaction: in an answer like any other.
+/// The server cancels a watch that lags behind a compaction, in an ordinary response.
 #[tokio::test]
-async fn a_watch_that_is_compacted_while_it_lags_reads_again() {
+async fn a_lagging_watch_reads_again_after_a_compaction() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -145,7 +145,7 @@ async fn a_store_restored_from_an_older_backup_is_newer_by_definition() {
     below.until("-").await;
     kept.verified_since(before).await;
     kept.nothing_within(Duration::from_millis(100)).await;
-    // Their revisions are far below those that were seen before.
+    // Their revisions are far below those seen before.
     let mut client = etcd.client().await;
     put(&mut client, "/n", "new").await;
     put(&mut client, "/kept", "changed").await;
@@ -154,9 +154,9 @@ async fn a_store_restored_from_an_older_backup_is_newer_by_definition() {
     kept.until("changed").await;
 }
 
-/// The treacherous case: when the daemon is back, the other history has grown beyond what it knew.
+/// The treacherous case: when the daemon reconnects, the new history has grown beyond the old one.
 #[tokio::test]
-async fn a_restored_store_that_has_caught_up_is_still_told_from_the_old_one() {
+async fn a_restored_store_with_a_higher_revision_is_still_recognised() {
     let mut etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -185,7 +185,7 @@ async fn a_restored_store_that_has_caught_up_is_still_told_from_the_old_one() {
 }
 
 #[tokio::test]
-async fn a_wiped_store_has_nothing() {
+async fn a_wiped_store_is_empty() {
     let mut etcd = Etcd::start();
     let mut client = etcd.client().await;
     put(&mut client, "/n", "1").await;

@@ -27,7 +27,7 @@ pub(super) async fn put_many(client: &mut Client, prefix: &str, count: usize, va
 }
 
 #[tokio::test]
-async fn ten_thousand_watches_are_armed_together_and_each_is_heard() {
+async fn ten_thousand_watches_are_armed_together_and_deliver_events() {
     const COUNT: usize = 10_000;
     let _alone = alone();
     let etcd = Etcd::start();
@@ -71,7 +71,7 @@ async fn ten_thousand_watches_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn values_as_large_as_etcd_takes_are_carried() {
+async fn values_of_the_largest_size_are_delivered() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     let large = |letter: &str| letter.repeat((3 << 19) - 1024);
@@ -94,9 +94,9 @@ async fn values_as_large_as_etcd_takes_are_carried() {
     assert_eq!(whole.get("7").unwrap().unwrap(), large("b").as_bytes());
 }
 
-/// What is caught up with comes as one message unless it is asked for in fragments.
+/// The backlog arrives as one message unless it is requested in fragments.
 #[tokio::test]
-async fn a_backlog_of_large_values_is_caught_up_with() {
+async fn a_watch_catches_up_with_a_backlog_of_large_values() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let mut client = etcd.client().await;
@@ -121,7 +121,7 @@ async fn a_backlog_of_large_values_is_caught_up_with() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_small_transactions_is_asked_with_small_ones() {
+async fn a_server_with_small_transaction_limits_gets_small_transactions() {
     let etcd = Etcd::start_with(&["--max-txn-ops=32"]);
     let store = store(etcd.port());
     let mut all: Vec<Seen> = (0..200).map(|number| data(&store, &format!("/many/{number}"))).collect();
@@ -138,7 +138,7 @@ async fn a_server_that_takes_small_transactions_is_asked_with_small_ones() {
 }
 
 #[tokio::test]
-async fn a_key_does_not_wait_for_large_trees() {
+async fn a_single_key_does_not_wait_for_large_trees() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put_many(&mut client, "/tree/", 5000, "x").await;
@@ -148,13 +148,13 @@ async fn a_key_does_not_wait_for_large_trees() {
     arms.push(arm(0, "/key", WatchType::Data));
     seen.arm(arms);
     seen.until("the key", |seen| seen.count(0) == 1).await;
-    // Some that are read at the same time may be answered before it.
+    // Some that are read at the same time may be answered first.
     assert!(seen.states.len() < 12, "{} trees came first", seen.states.len() - 1);
     seen.until("all trees", |seen| seen.states.len() == 25).await;
 }
 
 #[tokio::test]
-async fn reads_of_many_requests_tell_that_they_are_at_work() {
+async fn reads_of_many_requests_report_progress() {
     let etcd = Etcd::start();
     let mut client = etcd.client().await;
     put_many(&mut client, "/tree/", 5000, "x").await;

@@ -1,7 +1,7 @@
 //! The driver and the etcd back end against real servers, healthy and not.
 //!
-//! Every test ends in the same demand: the last state that was seen is the store's last value, and no state
-//! was older than one before it.
+//! Every test ends with the same check: the last state that was seen is the store's last value, and no state was older
+//! than one before it.
 
 mod access;
 mod basics;
@@ -21,7 +21,7 @@ use twitcher::watch::{Content, Key, Seq, StoreName, WatchType};
 use crate::fixture::server::LONG;
 
 pub(super) fn spec(endpoints: &[u16], prefix: &str) -> StoreSpec {
-    // What the driver logs is printed with a test that fails.
+    // A failing test prints what the driver logs.
     let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     let endpoints = endpoints.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let url = StoreUrl::Etcd { endpoints, prefix: prefix.to_owned(), tls: false };
@@ -36,7 +36,7 @@ pub(super) fn key(text: &str) -> Key {
     Key::new(text).unwrap()
 }
 
-/// A subscription that checks order as it goes.
+/// A subscription that checks the order of states.
 pub(super) struct Seen {
     subscription: Subscription,
     last: Seq,
@@ -82,7 +82,7 @@ impl Seen {
         &self.subscription
     }
 
-    /// Reads on until this is shown. Where values are numbers, none is lower than one before it.
+    /// Reads until this state. If values are numbers, none is lower than an earlier one.
     pub(super) async fn until(&mut self, wanted: &str) {
         let mut highest = i64::MIN;
         let mut shown = Vec::new();
@@ -103,13 +103,13 @@ impl Seen {
         assert!(done.is_ok(), "waited for {wanted:?}, saw {shown:?}");
     }
 
-    /// That nothing new is shown, though the store had all the time to show it.
+    /// Checks that nothing new arrives within a time that would suffice.
     pub(super) async fn nothing_within(&mut self, time: Duration) {
         let waited = timeout(time, self.subscription.next()).await;
         assert!(waited.is_err(), "{waited:?}");
     }
 
-    /// Waits until the driver had proof of the state that came after this moment.
+    /// Waits until the driver has verified the state after this moment.
     pub(super) async fn verified_since(&self, moment: Instant) {
         let verified = async {
             while self.subscription.freshness().verified.is_none_or(|verified| verified < moment) {
@@ -119,7 +119,7 @@ impl Seen {
         timeout(LONG, verified).await.expect("a verification in time");
     }
 
-    /// Waits until the subscription says what is wrong.
+    /// Waits until the subscription reports an error.
     pub(super) async fn error(&self) -> String {
         let error = async {
             loop {
@@ -142,7 +142,7 @@ impl Seen {
     }
 }
 
-/// A state in one line: `-` where nothing is.
+/// A state in one line: `-` if absent.
 pub(super) fn show(content: &Content) -> String {
     match content {
         Content::Absent => "-".to_owned(),

@@ -1,12 +1,12 @@
-//! What a tool leaves out is named and makes it fail; what it would delete by mistake is asked for; and a key that no
-//! watch can name is not written by accident.
+//! A tool names what it leaves out and fails; it asks before a probably mistaken deletion; and it does not write a key that
+//! no watch can name by accident.
 
 use super::{Tool, said};
 use crate::fixture::etcd::Etcd;
 use crate::fixture::zookeeper::ZooKeeper;
 
 #[test]
-fn a_dump_names_what_it_lacks_and_fails_unless_that_is_accepted() {
+fn a_partial_dump_names_the_missing_keys_and_fails_without_partial() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let etcd = Etcd::start();
     let tool = Tool { url: etcd.url() };
@@ -33,7 +33,7 @@ fn a_dump_names_what_it_lacks_and_fails_unless_that_is_accepted() {
 }
 
 #[test]
-fn one_value_takes_the_place_of_a_tree_only_when_that_is_confirmed() {
+fn a_single_value_replaces_a_tree_only_after_confirmation() {
     let dir = tempfile::tempdir().unwrap();
     let (etcd, zookeeper) = (Etcd::start(), ZooKeeper::start());
     for url in [etcd.url(), zookeeper.url(), format!("dir://{}/keys", dir.path().display())] {
@@ -49,7 +49,7 @@ fn one_value_takes_the_place_of_a_tree_only_when_that_is_confirmed() {
             "{error}"
         );
         assert_eq!(tool.text(&["get", "/a/c/d"]), "v");
-        // A tree replaces a tree without a question, and one value one value.
+        // A tree replaces a tree without a question, and a value replaces a value.
         tool.good(&load, b"b: w\n");
         tool.good(&["load", "-", "--at", "/a/b", "--replace"], b"x\n");
         assert_eq!(tool.text(&["get", "/a/b"]), "x");
@@ -59,7 +59,7 @@ fn one_value_takes_the_place_of_a_tree_only_when_that_is_confirmed() {
 }
 
 #[test]
-fn a_key_that_no_watch_can_name_is_refused_with_the_one_that_was_meant() {
+fn a_key_that_no_watch_can_name_is_refused_with_a_suggestion() {
     let dir = tempfile::tempdir().unwrap();
     let zookeeper = ZooKeeper::start();
     for url in [zookeeper.url(), format!("dir://{}/keys", dir.path().display())] {
@@ -75,11 +75,11 @@ fn a_key_that_no_watch_can_name_is_refused_with_the_one_that_was_meant() {
         }
         assert_eq!(tool.text(&["ls", "/"]).lines().filter(|name| *name != "zookeeper").count(), 1);
     }
-    // A directory takes slashes at either end for nothing.
+    // A directory ignores slashes at either end.
     let tool = Tool { url: format!("dir://{}/keys", dir.path().display()) };
     tool.good(&["put", "--raw-key", "git/raw", "v"], b"");
     assert_eq!(tool.text(&["get", "/git/raw"]), "v");
-    // Any bytes are a key of etcd, and a watch can name it.
+    // An etcd key may be any bytes, and a watch can name it.
     let etcd = Etcd::start();
     let tool = Tool { url: etcd.url() };
     tool.good(&["put", "git/head", "v"], b"");

@@ -1,4 +1,4 @@
-//! A directory that is not there, or is none, is said; and of what lies in it, only keys are listed.
+//! A missing or invalid store directory is reported; and only keys in it are listed.
 
 use std::os::unix::fs::symlink;
 
@@ -15,7 +15,7 @@ const QUESTIONS: [&[&str]; 7] = [
 ];
 
 #[test]
-fn a_directory_that_is_none_is_said() {
+fn a_missing_or_invalid_store_directory_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "x").unwrap();
@@ -34,7 +34,7 @@ fn a_directory_that_is_none_is_said() {
 }
 
 #[test]
-fn only_the_last_name_of_a_store_is_made_by_what_is_put_into_it() {
+fn a_put_creates_only_the_last_directory_of_a_store() {
     let dir = tempfile::tempdir().unwrap();
     let url = |name: &str| format!("dir://{}", dir.path().join(name).display());
     for args in QUESTIONS {
@@ -54,7 +54,7 @@ fn only_the_last_name_of_a_store_is_made_by_what_is_put_into_it() {
 }
 
 #[test]
-fn what_is_no_key_is_not_listed() {
+fn only_keys_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let url = format!("dir://{}", dir.path().display());

@@ -1,4 +1,4 @@
-//! What is typed means what it says: options that do not exist, values of any bytes, and where a value comes from.
+//! Arguments mean what they say: unknown options, values of any bytes, and the source of a value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ fn directory() -> (tempfile::TempDir, String) {
     (dir, url)
 }
 
-/// Standard error of what must end with this status and leave standard output empty.
+/// Standard error of a command that must exit with this status and leave standard output empty.
 #[track_caller]
 fn bad(status: i32, output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -24,7 +24,7 @@ fn bad(status: i32, output: &Output) -> String {
 }
 
 #[test]
-fn an_option_that_does_not_exist_is_no_value() {
+fn an_unknown_option_is_not_taken_as_a_value() {
     let (_dir, url) = directory();
     for option in ["--if-absnt", "-x", "--5"] {
         let said = bad(2, &run(&url, &["put", "/k", option]));
@@ -44,7 +44,7 @@ fn an_option_that_does_not_exist_is_no_value() {
 }
 
 #[test]
-fn a_value_is_any_bytes() {
+fn a_value_may_be_any_bytes() {
     let (dir, url) = directory();
     let mut command = Command::new(program());
     command.env("TWITCHER_STORE", &url).args(["put", "/k"]).arg(OsStr::from_bytes(b"\xff\xfe x"));
@@ -59,7 +59,7 @@ fn shell(url: &str, line: &str, input: Stdio) -> Output {
 }
 
 #[test]
-fn what_nobody_gives_is_not_an_empty_value() {
+fn a_missing_value_is_not_an_empty_value() {
     let (dir, url) = directory();
     let key = dir.path().join("k");
     let is = |value: &str| assert_eq!(std::fs::read_to_string(&key).unwrap(), value);
@@ -94,7 +94,7 @@ fn what_nobody_gives_is_not_an_empty_value() {
 }
 
 #[test]
-fn a_directory_of_settings_that_is_named_has_to_exist() {
+fn a_configuration_directory_that_is_named_must_exist() {
     let (dir, url) = directory();
     std::fs::write(dir.path().join("file"), "").unwrap();
     for name in ["nowhere", "file"] {
@@ -107,11 +107,11 @@ fn a_directory_of_settings_that_is_named_has_to_exist() {
             assert!(said.contains(path) && said.contains("-c"), "{said}");
         }
     }
-    // What is not named may be missing.
+    // One that is not named may be missing.
     good(&url, &["ls"]);
 }
 
-/// What a version looks like is another thing in each kind of store, and none is that of a key that does not exist.
+/// The form of a version differs between kinds of stores, and a key that does not exist has none.
 fn versions_are_of_their_kind(url: &str, good_version: &str, wrong: &str, kind: &str) {
     for args in [["put", "/k", "x"].as_slice(), &["del", "/k"]] {
         let with = |version: &str| run(url, &[args, &["--if-version", version]].concat());
@@ -126,25 +126,25 @@ fn versions_are_of_their_kind(url: &str, good_version: &str, wrong: &str, kind: 
 const HASH: &str = "ba7816bf8f01cfea414140de5dae2223";
 
 #[test]
-fn versions_are_of_their_kind_in_etcd() {
+fn versions_of_another_kind_are_refused_in_etcd() {
     let etcd = Etcd::start();
     versions_are_of_their_kind(&etcd.url(), "7", HASH, "numbers such as 1042");
 }
 
 #[test]
-fn versions_are_of_their_kind_in_zookeeper() {
+fn versions_of_another_kind_are_refused_in_zookeeper() {
     let server = ZooKeeper::start();
     versions_are_of_their_kind(&server.url(), "7", HASH, "numbers such as 1042");
 }
 
 #[test]
-fn versions_are_of_their_kind_in_a_directory() {
+fn versions_of_another_kind_are_refused_in_a_directory() {
     let (_dir, url) = directory();
     versions_are_of_their_kind(&url, HASH, "1042", "32 hexadecimal digits");
 }
 
 #[test]
-fn what_needs_a_terminal_is_wrong_usage_without_one() {
+fn commands_that_need_a_terminal_are_wrong_usage_without_one() {
     let (_dir, url) = directory();
     let said = bad(2, &run(&url, &["tree", "/"]));
     assert!(said.contains("--once"), "{said}");

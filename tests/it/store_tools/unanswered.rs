@@ -1,5 +1,5 @@
-//! A write that was sent and whose answer never came may have been done: that is said, and never the contrary.
-//! The proxy passes the request on, and loses the answer.
+//! A write that was sent and not answered may have been done: the tools say so, and never claim the contrary. The proxy
+//! passes the request on, and drops the answer.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::fixture::program::{Program, good, run};
 use crate::fixture::proxy::Proxy;
 use crate::fixture::zookeeper::ZooKeeper;
 
-/// What a command says whose answer is lost: for as long as its time limit, or with its connection.
+/// The error of a command whose answer is lost: until its time limit, or with its connection.
 fn said((scheme, port): (&str, u16), args: &[&str], mark: (&'static str, u64), connection: bool) -> String {
     let proxy = Proxy::start(port);
     proxy.lose_answers(mark.0, mark.1);
@@ -58,31 +58,31 @@ fn what_may_have_been_done_is_said(place: (&str, u16), put: u64, delete: u64) {
 }
 
 #[test]
-fn what_may_have_been_done_is_said_of_etcd() {
+fn an_unanswered_write_is_reported_as_unknown_by_etcd() {
     let etcd = Etcd::start();
     what_may_have_been_done_is_said(("etcd", etcd.port()), 1, 1);
 }
 
 #[test]
-fn what_may_have_been_done_is_said_of_zookeeper() {
+fn an_unanswered_write_is_reported_as_unknown_by_zookeeper() {
     let server = ZooKeeper::start();
-    // A node is looked for twice before it is deleted.
+    // A node is looked up twice before it is deleted.
     what_may_have_been_done_is_said(("zookeeper", server.port()), 1, 3);
 }
 
 #[test]
-fn what_was_not_sent_was_not_done() {
+fn a_write_that_was_not_sent_is_not_reported_as_unknown() {
     let server = ZooKeeper::start();
     good(&server.url(), &["put", "/key", "old"]);
-    // The answer to a look at the node before its change.
+    // The answer to the read of the node before its change.
     let text = said(("zookeeper", server.port()), &["put", "/key", "new"], ("/key", 1), true);
     assert!(!text.contains("is not known"), "{text}");
     assert_eq!(good(&server.url(), &["get", "/key"]), "old");
 }
 
-/// The lock that another holds is waited for in vain: what is sure is not called doubtful.
+/// Waiting for a lock that another process holds fails: that outcome is certain and must not be called unknown.
 #[test]
-fn a_directory_that_is_locked_was_not_written() {
+fn a_write_to_a_locked_directory_is_not_reported_as_unknown() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("dir://{}", dir.path().display());
     good(&url, &["put", "/key", "old"]);

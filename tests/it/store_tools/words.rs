@@ -1,4 +1,4 @@
-//! What the tools say: of nodes without children, of odd names, and when something fails.
+//! The output of the tools: for nodes without children, odd names, and errors.
 
 use std::process::Output;
 
@@ -35,7 +35,7 @@ fn a_node_of_zookeeper_always_has_a_value() {
 }
 
 #[test]
-fn a_name_is_raw_for_programs_and_escaped_for_people() {
+fn ls_prints_names_raw_into_a_pipe_and_escaped_on_a_terminal() {
     let (dir, url) = directory();
     let name = "red\x1b[31m\u{202e}\nline";
     std::fs::write(dir.path().join(name), "x").unwrap();
@@ -56,7 +56,7 @@ fn a_name_is_raw_for_programs_and_escaped_for_people() {
 }
 
 #[test]
-fn a_failure_says_what_was_tried() {
+fn an_error_says_what_was_tried() {
     for scheme in ["etcd", "zookeeper"] {
         let closed = Port::claim();
         let url = format!("{scheme}://127.0.0.1:{closed}");
@@ -73,9 +73,9 @@ fn a_failure_says_what_was_tried() {
     }
 }
 
-/// A server that accepts and says nothing: the time limit as it was typed.
+/// A server that accepts and never answers: the error shows the time limit as it was typed.
 #[test]
-fn a_time_limit_is_said_as_people_say_it() {
+fn an_error_shows_the_time_limit_in_readable_units() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for scheme in ["etcd", "zookeeper"] {
         let url = format!("{scheme}://{}", silent.local_addr().unwrap());
@@ -84,9 +84,9 @@ fn a_time_limit_is_said_as_people_say_it() {
     }
 }
 
-/// Who cannot write is told so, with the key and what helps. Only as another user than root.
+/// A user without write permission gets an error with the key and a hint. Only as another user than root.
 #[test]
-fn a_directory_that_may_not_be_written_is_said() {
+fn an_unwritable_directory_is_reported() {
     use std::os::unix::fs::PermissionsExt;
     let (dir, url) = directory();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -108,7 +108,7 @@ fn a_directory_that_may_not_be_written_is_said() {
 }
 
 #[test]
-fn what_is_deleted_is_told() {
+fn del_reports_what_it_deleted() {
     let etcd = Etcd::start();
     let url = etcd.url();
     for key in ["/a", "/b", "/b/c"] {
@@ -121,9 +121,9 @@ fn what_is_deleted_is_told() {
     assert!(said.contains("nothing was deleted") && !said.contains("overwritten"), "{said}");
 }
 
-/// Many children are asked for together: one by one would be a request each.
+/// Many children are read together: one by one would take a request each.
 #[test]
-fn a_long_list_is_not_asked_for_key_by_key() {
+fn a_long_list_is_read_with_few_requests() {
     let etcd = Etcd::start();
     let server = ZooKeeper::start();
     let lines: Vec<String> = (0..3000).map(|n| format!("n{n:04}: \"{n}\"\n")).collect();

@@ -53,7 +53,7 @@ async fn values_are_written_read_and_deleted_under_conditions() {
 }
 
 #[tokio::test]
-async fn many_changes_are_made_in_order_and_a_chunk_whole_or_not_at_all() {
+async fn many_changes_are_made_in_order_in_atomic_chunks() {
     let server = ZooKeeper::start();
     let access = open(&server, "").await;
     let put = |path: String, value: &'static str, condition| Change::put(key(&path), value, condition);
@@ -82,7 +82,7 @@ async fn many_changes_are_made_in_order_and_a_chunk_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn of_many_writers_that_compare_none_is_lost() {
+async fn concurrent_compare_and_set_writes_lose_none() {
     let server = ZooKeeper::start();
     let access = open(&server, "").await;
     access.put(&key("/n"), "0".into(), Condition::Absent).await.unwrap();
@@ -113,12 +113,12 @@ async fn of_many_writers_that_compare_none_is_lost() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_made_again_meanwhile_is_not_taken_for_the_old_one() {
+async fn a_recreated_node_is_not_mistaken_for_the_old_one() {
     const ATTEMPTS: usize = 3000;
     let server = ZooKeeper::start();
     let access = open(&server, "").await;
     let client = server.client().await;
-    // Nodes that are deleted and made again without pause; each was changed zero times. When each was made.
+    // Nodes that are deleted and created again continuously; each was changed zero times. Records when each was created.
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let maker = tokio::spawn(async move {
         let mut made = Vec::new();
@@ -143,7 +143,7 @@ async fn a_node_that_is_made_again_meanwhile_is_not_taken_for_the_old_one() {
     stop.send(()).unwrap();
     let made = maker.await.unwrap();
     println!("{} nodes were made; {} writes, and {reported} reported", made.len(), written.len());
-    // The node that was there at a moment is the one that was made last before it.
+    // The node that existed at a moment is the last one created before it.
     let node = |zxid: i64| made.partition_point(|czxid| *czxid <= zxid);
     for (asked, done) in written {
         assert_eq!(node(asked), node(done), "asked for the node of {asked}, wrote to another at {done}");
@@ -151,7 +151,7 @@ async fn a_node_that_is_made_again_meanwhile_is_not_taken_for_the_old_one() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_answer_is_an_error_in_time() {
+async fn a_server_that_does_not_answer_is_an_error_within_the_limit() {
     let mut server = ZooKeeper::start();
     let spec = server.spec("");
     // Long enough to open it on a slow machine.

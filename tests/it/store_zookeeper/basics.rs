@@ -1,4 +1,4 @@
-//! What a healthy server shows, spoken to without the driver.
+//! A healthy server, without the driver.
 
 use twitcher::internals::store::session::{Command, Proof, TargetId};
 
@@ -52,7 +52,7 @@ async fn values_children_and_trees_are_followed() {
 }
 
 #[tokio::test]
-async fn a_kill_and_a_restart_lose_nothing() {
+async fn a_kill_and_a_restart_lose_no_change() {
     let mut server = ZooKeeper::start();
     let mut client = server.client().await;
     client.create("/a", b"0", &OPEN).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_kill_and_a_restart_lose_nothing() {
 }
 
 #[tokio::test]
-async fn the_last_value_of_a_fast_writer_is_the_one_that_stays() {
+async fn the_last_value_of_a_fast_writer_arrives() {
     let server = ZooKeeper::start();
     let client = server.client().await;
     client.create("/n", b"0", &OPEN).await.unwrap();
@@ -109,7 +109,7 @@ async fn the_last_value_of_a_fast_writer_is_the_one_that_stays() {
 }
 
 #[tokio::test]
-async fn deleted_and_made_again_with_the_same_value_is_a_change() {
+async fn recreation_with_the_same_value_is_a_change() {
     let server = ZooKeeper::start();
     let client = server.client().await;
     client.create("/a", b"same", &OPEN).await.unwrap();
@@ -125,7 +125,7 @@ async fn deleted_and_made_again_with_the_same_value_is_a_change() {
 }
 
 #[tokio::test]
-async fn without_values_a_large_node_is_not_read_and_a_chroot_need_not_exist() {
+async fn large_values_are_not_read_without_need_and_a_chroot_may_be_missing() {
     let server = ZooKeeper::start();
     let client = server.client().await;
     let mut seen = open(&server.spec("/top/app"));
@@ -156,7 +156,7 @@ async fn without_values_a_large_node_is_not_read_and_a_chroot_need_not_exist() {
 }
 
 #[tokio::test]
-async fn disarmed_targets_are_silent_and_may_be_armed_again() {
+async fn disarmed_targets_are_silent_and_can_be_armed_again() {
     let server = ZooKeeper::start();
     let client = server.client().await;
     client.create("/a", b"0", &OPEN).await.unwrap();
@@ -176,7 +176,7 @@ async fn disarmed_targets_are_silent_and_may_be_armed_again() {
 }
 
 #[tokio::test]
-async fn keys_that_no_node_can_have_are_refused_and_hurt_no_other() {
+async fn invalid_keys_are_refused_and_affect_no_other() {
     let server = ZooKeeper::start();
     let mut seen = open(&server.spec(""));
     seen.arm(vec![arm(1, "/a//b", Data), arm(2, "/../a", Tree), arm(3, "/a", Data)]);

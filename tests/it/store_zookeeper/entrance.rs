@@ -1,4 +1,4 @@
-//! Who may enter: digests and ACLs, certificates.
+//! Authentication: digests and ACLs, certificates.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn with_digest(mut spec: StoreSpec, file: &Path) -> StoreSpec {
 }
 
 #[tokio::test]
-async fn a_node_that_may_not_be_read_is_refused_alone() {
+async fn a_denied_node_is_refused_and_affects_no_other() {
     let server = ZooKeeper::start();
     let owner =
         Client::connector().with_auth("digest", b"me:secret").connect(&server.address()).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_node_that_may_not_be_read_is_refused_alone() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_are_named() {
+async fn unusable_credential_files_are_named() {
     let server = ZooKeeper::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("digest");
@@ -102,7 +102,7 @@ impl Certificates {
 }
 
 #[tokio::test]
-async fn tls_asks_for_the_right_certificates_on_both_sides() {
+async fn both_sides_of_tls_verify_certificates() {
     let (certificates, others) = (Certificates::new(), Certificates::new());
     let port = Port::claim();
     let server = ZooKeeper::start_with(&[

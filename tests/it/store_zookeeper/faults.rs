@@ -1,4 +1,4 @@
-//! Through the driver: whatever happens to the servers, the last value arrives.
+//! Through the driver: under any fault of the servers, the last value arrives.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn impatient(mut spec: StoreSpec) -> StoreSpec {
 }
 
 #[tokio::test]
-async fn a_session_that_expires_is_replaced() {
+async fn an_expired_session_is_replaced() {
     let server = ZooKeeper::start();
     let writer = server.client().await;
     writer.create("/a", b"0", &OPEN).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_session_that_expires_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_while_a_tree_is_armed_costs_nothing() {
+async fn a_session_that_ends_while_a_tree_is_armed_loses_nothing() {
     const COUNT: usize = 20_000;
     let server = ZooKeeper::start();
     let writer = server.client().await;
@@ -51,7 +51,7 @@ async fn a_session_that_ends_while_a_tree_is_armed_costs_nothing() {
     for round in 1..=2 {
         let store = Store::open(impatient(server.spec("")));
         let (mut key, mut whole) = (data(&store, "/t/7"), tree(&store, "/t"));
-        // The key is seen first: its node is looked at long before the last of the tree.
+        // The key arrives first: its node is read long before the last of the tree.
         key.next().await;
         server.freeze();
         down(&store).await;
@@ -70,7 +70,7 @@ async fn a_session_that_ends_while_a_tree_is_armed_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_network_that_loses_everything_is_noticed_and_outlived() {
+async fn a_network_that_drops_everything_is_noticed_and_survived() {
     let server = ZooKeeper::start();
     let writer = server.client().await;
     writer.create("/a", b"0", &OPEN).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_network_that_loses_everything_is_noticed_and_outlived() {
     proxy.heal();
     a.until("2").await;
     for n in 3..=12 {
-        // Too short to be a loss: the session goes on in another connection.
+        // Too short to be a loss: the session continues on another connection.
         proxy.reset_all();
         writer.set_data("/a", n.to_string().as_bytes(), None).await.unwrap();
         a.until(&n.to_string()).await;
@@ -98,7 +98,7 @@ async fn a_network_that_loses_everything_is_noticed_and_outlived() {
 }
 
 #[tokio::test]
-async fn a_server_that_lost_its_data_is_believed() {
+async fn a_server_that_lost_its_data_is_followed() {
     let mut server = ZooKeeper::start();
     let mut writer = server.client().await;
     for n in 0..200 {
@@ -121,7 +121,7 @@ async fn a_server_that_lost_its_data_is_believed() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_waited_for() {
+async fn an_unreachable_store_is_waited_for() {
     let mut server = ZooKeeper::start();
     server.kill();
     let store = Store::open(impatient(server.spec("")));
@@ -136,7 +136,7 @@ async fn a_store_that_is_down_is_waited_for() {
 }
 
 #[tokio::test]
-async fn the_loss_of_the_leader_is_outlived() {
+async fn the_loss_of_the_leader_is_survived() {
     let mut ensemble = Ensemble::start();
     let writer = ensemble.client().await;
     writer.create("/a", b"0", &OPEN).await.unwrap();

@@ -1,7 +1,7 @@
 //! The `zookeeper` store against real servers, healthy and not.
 //!
-//! Every test ends in the same demand: the last state that was seen is the store's last value, and no state was
-//! older than one before it.
+//! Every test ends with the same check: the last state that was seen is the store's last value, and no state was older than
+//! one before it.
 
 mod access;
 mod basics;

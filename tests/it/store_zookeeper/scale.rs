@@ -12,7 +12,7 @@ use crate::fixture::gate::alone;
 use crate::fixture::zookeeper::{OPEN, ZooKeeper};
 
 #[tokio::test]
-async fn ten_thousand_single_keys() {
+async fn ten_thousand_single_keys_are_followed() {
     let _alone = alone();
     let server = ZooKeeper::start();
     let client = server.client().await;
@@ -42,7 +42,7 @@ async fn ten_thousand_single_keys() {
     }
 }
 
-/// Above 128 KiB of paths, one session of the client library never comes back from a reconnect.
+/// Above 128 KiB of paths, one session of the client library never recovers from a reconnect.
 #[tokio::test]
 async fn more_paths_than_one_session_can_watch_survive_a_kill() {
     let _alone = alone();
@@ -63,7 +63,7 @@ async fn more_paths_than_one_session_can_watch_survive_a_kill() {
         server.start_again();
         client = server.client().await;
         let text = round.to_string();
-        // Written while the sessions are on their way back, or already there.
+        // Written while the sessions are reconnecting, or already connected.
         set_all(&client, &present, text.as_bytes()).await;
         for id in 0..3000 {
             seen.until_is(id, &value(&text)).await;
@@ -77,7 +77,7 @@ async fn more_paths_than_one_session_can_watch_survive_a_kill() {
 }
 
 #[tokio::test]
-async fn a_tree_of_fifty_thousand_nodes() {
+async fn a_tree_of_fifty_thousand_nodes_is_followed() {
     let _alone = alone();
     let server = ZooKeeper::start();
     let client = server.client().await;
@@ -94,7 +94,7 @@ async fn a_tree_of_fifty_thousand_nodes() {
     seen.until("the whole tree", |seen| sized(seen, 50_501)).await;
     println!("a tree of 50,501 nodes read and armed in {:?}", began.elapsed());
     assert_eq!(seen.count(1), 1, "no part of it was shown as the whole");
-    assert!(seen.parts > 10, "it told that it was at work {} times", seen.parts);
+    assert!(seen.parts > 10, "it reported progress {} times", seen.parts);
     for round in 1..=20 {
         let (path, text) = (format!("d{}/n{round}", round * 7), round.to_string());
         client.set_data(&format!("/t/{path}"), text.as_bytes(), None).await.unwrap();

@@ -1,4 +1,4 @@
-//! Trees: one watch for all of it, which neither a lost connection nor another target may make deaf.
+//! Trees: one watch for all nodes, which neither a lost connection nor another target may make deaf.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn shows(seen: &Conversation, at: &str, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_tree_takes_one_session_however_large_it_is() {
+async fn a_tree_of_any_size_uses_one_session() {
     let server = ZooKeeper::start();
     let client = server.client().await;
     let top = format!("/{}", "long".repeat(25));
@@ -37,11 +37,11 @@ async fn a_tree_takes_one_session_however_large_it_is() {
     let said = server.says("srvr");
     let connections = said.lines().find_map(|line| line.strip_prefix("Connections: "));
     let connections: usize = connections.and_then(|count| count.trim().parse().ok()).expect(&said);
-    assert!(connections <= 3, "the writer's, the tree's and that of the question, not {connections}");
+    assert!(connections <= 3, "expected those of the writer, the tree and this query, not {connections}");
 }
 
 #[tokio::test]
-async fn what_happens_while_the_connection_is_lost_is_seen_and_what_happens_after_it_too() {
+async fn changes_during_and_after_a_lost_connection_are_seen() {
     let server = ZooKeeper::start();
     let writer = server.client().await;
     fill(&writer, ["/t", "/t/kept", "/t/old", "/t/old/below"].map(str::to_owned)).await;
@@ -75,7 +75,7 @@ async fn what_happens_while_the_connection_is_lost_is_seen_and_what_happens_afte
 }
 
 #[tokio::test]
-async fn a_tree_that_never_rests_is_verified_and_shows_what_was_written_before() {
+async fn a_constantly_changing_tree_is_verified_and_includes_earlier_writes() {
     let server = ZooKeeper::start();
     let client = server.client().await;
     fill(&client, ["/t".to_owned(), "/t/mark".to_owned()]).await;
@@ -98,14 +98,14 @@ async fn a_tree_that_never_rests_is_verified_and_shows_what_was_written_before()
         let text = n.to_string();
         client.set_data("/t/mark", text.as_bytes(), None).await.unwrap();
         seen.verify(1).await;
-        assert!(shows(&seen, "mark", &text), "what was read is older than what was written before: {n}");
+        assert!(shows(&seen, "mark", &text), "the read is older than an earlier write: {n}");
     }
     done.store(true, Ordering::Relaxed);
     restless.await.unwrap();
 }
 
 #[tokio::test]
-async fn targets_on_the_same_node_take_nothing_from_each_other() {
+async fn targets_on_the_same_node_do_not_steal_watches() {
     let server = ZooKeeper::start();
     let client = server.client().await;
     fill(&client, ["/t".to_owned(), "/t/a".to_owned()]).await;
@@ -121,7 +121,7 @@ async fn targets_on_the_same_node_take_nothing_from_each_other() {
         ]
     };
     for round in 1..=10 {
-        // Without waiting: watches are set and taken while others are on their way.
+        // Without waiting: watches are set and removed while others are in flight.
         for _ in 0..round {
             seen.arm(all());
             seen.ask(Command::Disarm(vec![TargetId(4), TargetId(5), TargetId(6)]));
@@ -141,9 +141,9 @@ async fn targets_on_the_same_node_take_nothing_from_each_other() {
     assert!(seen.refused.is_empty() && seen.lost.is_none());
 }
 
-/// Before 3.9 a server remembers of a session and a path only the last manner of watching.
+/// Before 3.9 a server remembers only the last kind of watch of a session on a path.
 #[tokio::test]
-async fn a_node_may_be_watched_alone_and_with_what_is_below_it() {
+async fn a_node_can_be_watched_as_data_and_as_a_tree() {
     let server = ZooKeeper::start();
     let client = server.client().await;
     fill(&client, ["/t".to_owned(), "/t/a".to_owned()]).await;
@@ -166,7 +166,7 @@ async fn a_node_may_be_watched_alone_and_with_what_is_below_it() {
     }
 }
 
-/// Makes so many changes to a small tree, by chance.
+/// Makes this many random changes to a small tree.
 async fn disturb(writer: &Client, random: &mut fastrand::Rng, changes: u32) {
     for n in 0..changes {
         let depth = random.usize(1..=3);
@@ -174,7 +174,7 @@ async fn disturb(writer: &Client, random: &mut fastrand::Rng, changes: u32) {
             .chain((0..depth).map(|_| format!("/{}", random.u8(0..4))))
             .collect();
         let text = random.choice([String::new(), n.to_string()]).unwrap();
-        // What cannot be done, is not.
+        // Impossible changes are skipped.
         match random.u8(0..3) {
             0 => drop(writer.create(&path, text.as_bytes(), &OPEN).await),
             1 => drop(writer.set_data(&path, text.as_bytes(), None).await),
@@ -184,7 +184,7 @@ async fn disturb(writer: &Client, random: &mut fastrand::Rng, changes: u32) {
 }
 
 #[tokio::test]
-async fn whatever_happens_the_last_state_is_shown_and_no_version_before_an_older_one() {
+async fn under_random_faults_the_last_state_arrives_and_versions_never_fall() {
     let server = ZooKeeper::start();
     let writer = server.client().await;
     fill(&writer, ["/t".to_owned()]).await;

@@ -1,4 +1,4 @@
-//! Transactions with conditions on other keys than those that are written, against real servers.
+//! Transactions with conditions on keys other than those written, against real servers.
 
 mod tenures;
 
@@ -51,7 +51,7 @@ async fn answered(store: &Store, changes: &[Change]) -> Result<Vec<Version>, Sto
     timeout(LONG, asked).await.expect("an answer in time")
 }
 
-/// A transaction that requires a version of a key which the store does not have writes nothing.
+/// A transaction that requires a version that a key does not have writes nothing.
 async fn refuses_a_claim(store: &Store, required: &str, version: Version) {
     let claim = [require(required, Condition::Version(version)), put("/claimed", "late", Condition::Any)];
     let conflict = answered(store, &claim).await;
@@ -109,7 +109,7 @@ async fn whole_or_not_at_all(store: &Store) {
         assert!(matches!(&refused, StoreError::Conflict { key, .. } if key == conflicting), "{refused}");
         assert_eq!(value(store, "/f/c").await, None, "{changes:?}");
     }
-    // One transaction writes a key that it requires as well.
+    // One transaction also writes a key that it requires.
     let changes = [require("/f/fence", Condition::Version(raised)), put("/f/fence", "3", Condition::Any)];
     store.transact(&changes).await.unwrap();
     assert_eq!(value(store, "/f/fence").await.as_deref(), Some("3"));
@@ -129,7 +129,7 @@ async fn whole_or_not_at_all(store: &Store) {
 }
 
 #[tokio::test]
-async fn a_transaction_is_made_whole_or_not_at_all() {
+async fn a_transaction_is_atomic() {
     let etcd = Etcd::start();
     whole_or_not_at_all(&Store::open(store_etcd::spec(&[etcd.port()], "/prod"))).await;
     let server = ZooKeeper::start();
@@ -137,7 +137,7 @@ async fn a_transaction_is_made_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_directory_makes_one_write_under_requirements_and_refuses_more() {
+async fn a_directory_accepts_one_write_with_requirements_and_refuses_more() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::connect(&format!("dir://{}", dir.path().display())).await.unwrap();
     let fence = store.put(&key("/fence"), "1", Condition::Absent).await.unwrap();
@@ -156,8 +156,8 @@ async fn a_directory_makes_one_write_under_requirements_and_refuses_more() {
     tenure.revoke().await.unwrap();
 }
 
-/// Somebody raises the fence all the time. What was written under one of its versions is older than the next one:
-/// the server compares, in the same step as it writes.
+/// The fence is raised continuously. A write under one of its versions is older than the next version: the server compares
+/// in the same step as it writes.
 async fn fenced(store: &Store, rival: &Store) {
     const WRITES: usize = 200;
     let first = store.put(&key("/fence"), "0", Condition::Absent).await.unwrap();
@@ -195,7 +195,7 @@ async fn fenced(store: &Store, rival: &Store) {
 }
 
 #[tokio::test]
-async fn what_is_required_is_compared_by_the_server() {
+async fn requirements_are_checked_by_the_server() {
     let etcd = Etcd::start();
     let open = || Store::open(store_etcd::spec(&[etcd.port()], ""));
     fenced(&open(), &open()).await;
@@ -204,7 +204,7 @@ async fn what_is_required_is_compared_by_the_server() {
     fenced(&open(), &open()).await;
 }
 
-/// The answer to a transaction is lost after it was made. Sent again, it finds what it has made and makes nothing.
+/// The answer to a transaction is lost after it was made. Sent again, it finds its own result and changes nothing.
 async fn unanswered(store: &Store, proxy: &Proxy, mark: (&'static str, u64)) {
     let fence = store.put(&key("/fence"), "1", Condition::Absent).await.unwrap();
     let changes = [
@@ -232,7 +232,7 @@ async fn unanswered(store: &Store, proxy: &Proxy, mark: (&'static str, u64)) {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_makes_nothing_twice() {
+async fn a_repeated_transaction_is_not_applied_twice() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     unanswered(&etcd_through(&proxy).await, &proxy, ("first", 1)).await;
@@ -242,7 +242,7 @@ async fn an_answer_that_is_lost_makes_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_node_of_its_creator_is_changed_by_nobody_else() {
+async fn a_node_owned_by_its_creator_cannot_be_changed_by_others() {
     let server = ZooKeeper::start();
     let dir = tempfile::tempdir().unwrap();
     let identified = |name: &str| {
@@ -268,7 +268,7 @@ async fn a_node_of_its_creator_is_changed_by_nobody_else() {
         assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
     }
     tenure.revoke().await.unwrap();
-    // A node that inherits takes what its parent has.
+    // An inheriting node gets the access list of its parent.
     let parent = Change::Put {
         key: key("/p"),
         value: "".into(),
@@ -286,7 +286,7 @@ async fn a_node_of_its_creator_is_changed_by_nobody_else() {
     let denied = other.put(&key("/p/child"), "2", Condition::Any).await.unwrap_err();
     assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
     owner.put(&key("/p/child"), "2", Condition::Any).await.unwrap();
-    // The access list of the node above decides who deletes it.
+    // The access list of the parent decides who may delete it.
     for deletion in [Condition::Any, Condition::Version(version(&other, "/p/child").await)] {
         let denied = other.delete(&key("/p/child"), deletion).await.unwrap_err();
         assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");

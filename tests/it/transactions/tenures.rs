@@ -20,7 +20,7 @@ pub(super) fn put_for(tenure: TenureId, text: &str, value: &str, condition: Cond
     Change::Put { key: key(text), value: value.to_owned().into(), condition, options }
 }
 
-/// Waits, through times without an answer, until a key is gone.
+/// Waits, despite unanswered requests, until a key is gone.
 async fn until_gone(store: &Store, text: &str) {
     let gone = async {
         while !matches!(store.get(&key(text)).await, Ok(None)) {
@@ -65,18 +65,18 @@ async fn ends_with_its_tenure(store: &Store) {
 }
 
 #[tokio::test]
-async fn keys_end_with_their_tenure_and_can_be_taken_over_before() {
+async fn keys_expire_with_their_tenure_and_can_be_taken_over_earlier() {
     let etcd = Etcd::start();
     ends_with_its_tenure(&Store::open(store_etcd::spec(&[etcd.port()], "/prod"))).await;
     let server = ZooKeeper::start();
     ends_with_its_tenure(&Store::open(server.spec("/chroot"))).await;
 }
 
-/// The way to the server is cut for longer than the time to live.
+/// The connection to the server is cut for longer than the time to live.
 async fn expires(store: &Store, proxy: &Proxy, witness: &Store) {
     let tenure = store.tenure(Duration::from_secs(2)).await.unwrap();
     let alive = store.transact(&[put_for(tenure.id(), "/alive", "me", Condition::Absent)]).await.unwrap()[0];
-    // It is kept for longer than its time to live as long as there is a way.
+    // While connected, it is kept for longer than its time to live.
     tokio::time::sleep(tenure.ttl() * 2).await;
     assert_eq!(version(witness, "/alive").await, alive);
     proxy.cut();
@@ -90,7 +90,7 @@ async fn expires(store: &Store, proxy: &Proxy, witness: &Store) {
 }
 
 #[tokio::test]
-async fn a_tenure_that_expires_meanwhile_is_lost_and_claims_nothing() {
+async fn an_expired_tenure_is_lost_and_claims_nothing() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let witness = Store::open(store_etcd::spec(&[etcd.port()], ""));
@@ -100,7 +100,7 @@ async fn a_tenure_that_expires_meanwhile_is_lost_and_claims_nothing() {
     expires(&zookeeper_through(&proxy).await, &proxy, &Store::open(server.spec(""))).await;
 }
 
-/// The owner sleeps: a claim is under way when the tenure ends, and arrives afterwards.
+/// The owner is suspended: a claim is in flight when the tenure ends, and arrives afterwards.
 async fn sleeps(store: &Store, proxy: &Proxy, witness: &Store) {
     let tenure = store.tenure(Duration::from_secs(2)).await.unwrap();
     let alive = store.transact(&[put_for(tenure.id(), "/alive", "me", Condition::Absent)]).await.unwrap()[0];
@@ -121,7 +121,7 @@ async fn sleeps(store: &Store, proxy: &Proxy, witness: &Store) {
 }
 
 #[tokio::test]
-async fn a_claim_that_arrives_after_the_tenure_has_ended_is_refused() {
+async fn a_claim_after_the_end_of_its_tenure_is_refused() {
     let etcd = Etcd::start();
     let proxy = Proxy::start(etcd.port());
     let witness = Store::open(store_etcd::spec(&[etcd.port()], ""));
@@ -131,7 +131,7 @@ async fn a_claim_that_arrives_after_the_tenure_has_ended_is_refused() {
     sleeps(&zookeeper_through(&proxy).await, &proxy, &Store::open(server.spec(""))).await;
 }
 
-/// An owner whose key is to stay, and a fence that somebody has raised once.
+/// An owner whose key must stay, and a fence that was raised once.
 struct Owner {
     store: Store,
     tenure: Tenure,
@@ -151,7 +151,7 @@ impl Owner {
         Self { store, tenure, alive, stale, fence }
     }
 
-    /// For as long as it would take to expire, the key stays, and claims are made and refused as they should.
+    /// For as long as expiry would take, the key stays, and claims are accepted and refused correctly.
     async fn holds(&self, what: &str) {
         let until = Instant::now() + self.tenure.ttl() + Duration::from_secs(2);
         let alive = || require("/alive", Condition::Version(self.alive));
@@ -177,7 +177,7 @@ impl Owner {
 }
 
 #[tokio::test]
-async fn a_lease_outlives_members_that_are_killed_frozen_and_cut_off() {
+async fn a_lease_survives_killed_frozen_and_partitioned_members() {
     let mut cluster = Cluster::start(3);
     let ports: Vec<u16> = cluster.members.iter().map(Etcd::port).collect();
     let owner = Owner::begin(Store::open(store_etcd::spec(&ports, ""))).await;
@@ -198,7 +198,7 @@ async fn a_lease_outlives_members_that_are_killed_frozen_and_cut_off() {
 }
 
 #[tokio::test]
-async fn a_session_outlives_members_that_are_killed_and_frozen() {
+async fn a_session_survives_killed_and_frozen_members() {
     let mut ensemble = Ensemble::start();
     let owner = Owner::begin(Store::open(ensemble.spec())).await;
     for place in 0..3 {
@@ -214,7 +214,7 @@ async fn a_session_outlives_members_that_are_killed_and_frozen() {
 }
 
 #[tokio::test]
-async fn a_session_outlives_members_that_it_is_cut_off_from() {
+async fn a_session_survives_a_partition_from_members() {
     let ensemble = Ensemble::start();
     let proxies: Vec<Proxy> = ensemble.members.iter().map(|member| Proxy::start(member.port())).collect();
     let ways: Vec<String> = proxies.iter().map(|proxy| format!("127.0.0.1:{}", proxy.port())).collect();
@@ -228,7 +228,7 @@ async fn a_session_outlives_members_that_it_is_cut_off_from() {
     owner.ends().await;
 }
 
-/// After a restore the fence is older than the one that was required last.
+/// After a restore the fence is older than the last required version.
 async fn knows_nothing_younger(store: &Store, restore: impl FnOnce()) {
     let raised = store.put(&key("/fence"), "2", Condition::Any).await.unwrap();
     let tenure = store.tenure(Duration::from_secs(6)).await.unwrap();
@@ -241,7 +241,7 @@ async fn knows_nothing_younger(store: &Store, restore: impl FnOnce()) {
 }
 
 #[tokio::test]
-async fn a_store_that_was_restored_knows_no_tenure_and_no_fence_that_is_younger() {
+async fn a_restored_store_has_no_younger_tenure_or_fence() {
     let mut etcd = Etcd::start();
     let store = Store::open(store_etcd::spec(&[etcd.port()], ""));
     store.put(&key("/fence"), "1", Condition::Absent).await.unwrap();

@@ -1,5 +1,5 @@
-//! The schemas against what the program itself says: they let pass what it reads, and find what can be seen
-//! without the machine and its stores.
+//! The schemas against the program: they accept what it accepts, and report errors that are visible without the machine and
+//! its stores.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ fn validator(schema: &Value) -> Validator {
     jsonschema::draft7::new(schema).unwrap()
 }
 
-/// What the schema says against a document, in the order of the document.
+/// What the schema reports about a document, in order.
 fn problems(schema: &Validator, toml: &str) -> Vec<String> {
     let document: toml::Table = toml.parse().unwrap();
     let document = serde_json::to_value(document).unwrap();
@@ -76,7 +76,7 @@ fn every_file_that_we_bring_is_valid() {
         seen += 1;
     }
     assert!(seen >= 9, "{seen}");
-    // What is commented out in the settings is a setting, too.
+    // Commented-out settings are settings, too.
     let settings_shown: String = include_str!("../../../../etc/twitcher.conf")
         .lines()
         .filter_map(|line| line.strip_prefix('#'))
@@ -86,7 +86,7 @@ fn every_file_that_we_bring_is_valid() {
     assert_eq!(problems(&settings, &settings_shown), [""; 0]);
 }
 
-/// What the program makes of a watch file by itself.
+/// The program's result for a watch file by itself.
 fn program_reads(toml: &str) -> bool {
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("w.toml"), toml).unwrap();
@@ -97,13 +97,13 @@ fn program_reads(toml: &str) -> bool {
     report.state == FileState::Loaded
 }
 
-/// Program and schema agree on what is wrong in itself, and on the forms that a value may have.
+/// Program and schema agree on errors within a file, and on the forms of values.
 #[test]
 fn the_schema_says_what_the_program_says() {
     let schema = validator(&watch());
     let good = ["key = '/a'", "action = 'true'"];
     let with = |more: &str| format!("[[watch]]\n{}\n{more}\n", good.join("\n"));
-    // Only root may run an action as somebody else.
+    // Only root may run an action as another user.
     let uid = format!("uid = {}", nix::unistd::geteuid());
     let gid = format!("gid = {}", nix::unistd::getegid());
     let right = [

@@ -1,4 +1,4 @@
-//! What is said above the value: its key, version, size and age, and the ways to show it.
+//! The facts above the value: key, version, size and age, and the display modes.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::cli::tree::nodes::{Change, Holds};
 use crate::cli::tree::value::Mode;
 use crate::watch::{ContentHash, Version};
 
-/// Where the names of the ways to show a value are.
+/// The positions of the display modes' names.
 pub(super) fn tabs(areas: &ValueAreas) -> [(Mode, Rect); 3] {
     let about = areas.about;
     let y = about.y + about.height.min(4).saturating_sub(1);
@@ -67,7 +67,7 @@ pub(super) fn draw(buffer: &mut Buffer, areas: &ValueAreas, screen: Rect, view: 
         let x = last.1.right() + 2;
         let room = about.right().saturating_sub(x);
         let facts: Vec<String> = version(view, false).into_iter().chain(rest(view)).collect();
-        // As many as there is room for: the rest is seen on a wider screen.
+        // As many as fit; a wider screen shows the rest.
         let mut shown = String::new();
         for fact in facts {
             let more = if shown.is_empty() { fact } else { format!("{shown} · {fact}") };
@@ -93,7 +93,7 @@ fn version(view: &View, room: bool) -> Option<String> {
     }
 }
 
-/// What else is known of it, the most telling first.
+/// Further facts, the most important first.
 fn rest(view: &View) -> Vec<String> {
     let size = match &view.nodes.node(view.selected()).holds {
         Holds::Value(value) => Some(bytes(value.len())),
@@ -103,7 +103,7 @@ fn rest(view: &View) -> Vec<String> {
     age(view).into_iter().chain(size).collect()
 }
 
-/// A hash is known by its beginning where there is no room; a directory's is nothing.
+/// A hash is cut if there is no room; a directory has none.
 fn short(version: Version, room: bool) -> Option<String> {
     let text = version.to_string();
     match (version, room) {
@@ -114,7 +114,7 @@ fn short(version: Version, room: bool) -> Option<String> {
     }
 }
 
-/// How long ago the key came to what it is: as seen here, else as the store says.
+/// The age of the key's state: as observed here, else as the store reports.
 fn age(view: &View) -> Option<String> {
     let node = view.nodes.node(view.selected());
     if let Some((change, at)) = node.changed {
@@ -129,7 +129,7 @@ fn age(view: &View) -> Option<String> {
     if let Some(written) = told.written {
         return Some(format!("written {}", ago(written + view.now.saturating_sub(*at))));
     }
-    // The store keeps no time. It is as old as it was seen to be unchanged, or older.
+    // The store records no time: it is at least as old as it was seen unchanged.
     let seen = view.now.saturating_sub(view.read_at).as_secs();
     (seen > 0 && told.version != Ok(None)).then(|| format!("over {} old", span_of(seen)))
 }

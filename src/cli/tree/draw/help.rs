@@ -1,4 +1,4 @@
-//! Draws what every key does, in a window that scrolls if it does not fit.
+//! Draws the help window, which scrolls if it does not fit.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Rect};

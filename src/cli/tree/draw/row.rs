@@ -33,7 +33,7 @@ fn age(at: Duration, now: Duration) -> Option<Age> {
     }
 }
 
-/// The column of a row's arrow, where the tree is moved so many columns to the left.
+/// The column of a row's arrow if the tree is scrolled this many columns to the left.
 pub(in crate::cli::tree) fn arrow_at(depth: usize, shift: usize) -> usize {
     2 + (2 * depth).saturating_sub(shift)
 }
@@ -47,7 +47,7 @@ pub(super) fn line(view: &View, id: NodeId, depth: usize, width: u16, theme: The
         (_, false) => "▸ ",
     };
     let (indent, shift, room) = (2 * depth, view.shift(), usize::from(width).saturating_sub(2));
-    // Enough of it that what is cut is seen to be.
+    // Enough of it to show that it is cut.
     let enough = room + shift + 1;
     let name = if id == TOP {
         escape::one_line(view.key.as_str(), enough)
@@ -83,13 +83,13 @@ pub(super) fn line(view: &View, id: NodeId, depth: usize, width: u16, theme: The
         Holds::Gone => spans.push(Span::styled(" (deleted)", faint())),
         Holds::Prefix | Holds::NoValue => {}
     }
-    // The mark stays where it is, whatever is moved.
+    // The mark does not scroll.
     let mut line = Line::from(vec![Span::styled(sign, marked.unwrap_or_default()), Span::raw(" ")]);
     line.extend(window(&Line::from(spans), shift.saturating_sub(indent), room).spans);
     line
 }
 
-/// The sign before a row, and how it is shown while it fades.
+/// The sign before a row, and its style while it fades.
 fn mark(view: &View, id: NodeId, theme: Theme) -> (&'static str, Option<Style>) {
     let node = view.nodes.node(id);
     let own = node.changed.and_then(|(change, at)| Some((change, age(at, view.now)?)));

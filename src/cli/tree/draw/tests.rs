@@ -120,7 +120,7 @@ fn a_small_terminal() {
 }
 
 #[test]
-fn a_lost_connection_is_said() {
+fn a_lost_connection_is_shown() {
     let mut view = sample((80, 10));
     let lost = |why: &str| Link::Lost { why: why.to_owned(), since: "12:03:11".to_owned() };
     view.handle(seconds(3), Input::Link(lost("cannot reach etcd://localhost:2379")));
@@ -130,7 +130,7 @@ fn a_lost_connection_is_said() {
     view.handle(seconds(3), Input::Size(40, 12));
     let shown = text(&view, (40, 12));
     assert!(shown.starts_with(" /top ") && shown.contains("NOT CONNECTED since 12:03:11"), "{shown}");
-    // However long the reason is: where one is, and as much of it as three lines hold.
+    // However long the reason is, it takes at most three lines.
     for (width, height) in [(80, 24), (40, 12), (20, 6)] {
         view.handle(seconds(3), Input::Size(width, height));
         view.handle(seconds(3), Input::Link(lost(&"every word of it ".repeat(20))));
@@ -141,7 +141,7 @@ fn a_lost_connection_is_said() {
 }
 
 #[test]
-fn a_refused_subtree_is_said_apart_from_the_connection() {
+fn a_refused_subtree_is_shown_separately_from_the_connection() {
     let refused = || Input::Link(Link::Refused("read /top from etcd: permission denied".to_owned()));
     for size in [(40, 12), (80, 24), (200, 50)] {
         let mut view = sample(size);
@@ -160,7 +160,7 @@ fn a_refused_subtree_is_said_apart_from_the_connection() {
 }
 
 #[test]
-fn what_is_cut_ends_with_a_sign() {
+fn cut_text_ends_with_a_sign() {
     let long = "0123456789".repeat(30);
     let mut view = view((40, 12), &[(&long, "x"), ("k", &long), ("kk", "a = b")]);
     let shown = text(&view, (40, 12));
@@ -171,9 +171,9 @@ fn what_is_cut_ends_with_a_sign() {
     assert!(text(&view, (40, 12)).lines().filter(|line| line.ends_with('…')).count() == 2);
 }
 
-/// The name of the selected key is seen at any depth, and its place below the others.
+/// The name of the selected key is visible at any depth, indented below its parents.
 #[test]
-fn deep_trees_are_moved_instead_of_flattened() {
+fn deep_trees_scroll_sideways() {
     let path: Vec<String> = (0..60).map(|depth| format!("n{depth}")).collect();
     let mut view = view((40, 12), &[(&path.join("/"), "deepest")]);
     view.open_all();
@@ -188,7 +188,7 @@ fn deep_trees_are_moved_instead_of_flattened() {
     let column = |line: &str, text| line.find(text).map(|at| line[..at].chars().count());
     assert!(lines[above + 1].contains("n59 = deepest"), "{shown}");
     assert_eq!(column(lines[above], "n58").map(|at| at + 2), column(lines[above + 1], "n59"), "{shown}");
-    // A click on the arrow that is seen is one on the arrow.
+    // A click on the visible arrow works.
     keys(&mut view, "g");
     assert!(text(&view, (40, 12)).contains("▾ /top"));
 }
@@ -214,7 +214,7 @@ fn the_help_is_read_to_its_end_on_any_screen() {
 }
 
 #[test]
-fn the_age_is_known_from_when_it_was_read_where_the_store_keeps_none() {
+fn without_a_time_in_the_store_the_age_counts_from_the_first_read() {
     let mut view = view((80, 24), &[("a", "1")]);
     keys(&mut view, "↓");
     let told =
@@ -225,12 +225,12 @@ fn the_age_is_known_from_when_it_was_read_where_the_store_keeps_none() {
 }
 
 #[test]
-fn nothing_yet_is_said() {
+fn an_empty_view_says_why() {
     let mut empty = View::new(crate::watch::Key::new("/a").unwrap(), "dir:///k".to_owned(), (60, 10));
     assert!(text(&empty, (60, 10)).contains("Connecting to dir:///k"));
     empty.handle(seconds(1), Input::Link(Link::Connected));
     assert!(text(&empty, (60, 10)).contains("Reading dir:///k … 1s"));
-    // It is seen that it goes on, a few times a second and no more.
+    // Progress is visible, a few times a second and no more.
     let before = text(&empty, (60, 10));
     assert!(empty.lasts() >= Duration::from_millis(200) && empty.lasts() < seconds(1));
     empty.tick(seconds(1) + empty.lasts());

@@ -1,4 +1,4 @@
-//! What things look like, wherever they are drawn.
+//! The styles of the view.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -8,7 +8,7 @@ use ratatui::widgets::{Scrollbar, ScrollbarOrientation, ScrollbarState};
 /// What marks things on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
-    /// Whether there may be colours; bold, faint and reversed text there always is.
+    /// Whether to use colours; bold, faint and reversed text are always used.
     pub colours: bool,
 }
 
@@ -22,12 +22,12 @@ impl Theme {
     }
 }
 
-/// The usual colour, dimmed: a grey of its own is the background's in some palettes.
+/// The default colour, dimmed: some palettes use an explicit grey for the background.
 pub(super) fn faint() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
 
-/// A bar at the right edge that shows what part is on the screen.
+/// A scroll bar at the right edge.
 pub(super) fn bar(buffer: &mut Buffer, area: Rect, last: usize, at: usize, height: usize) {
     use ratatui::widgets::StatefulWidget;
     let mut state = ScrollbarState::new(last + 1).position(at).viewport_content_length(height);

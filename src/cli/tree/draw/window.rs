@@ -1,11 +1,11 @@
-//! What of a line can be seen through a window, with a sign where something is cut. Pure.
+//! The visible part of a line through a window, with a sign where it is cut. Pure.
 
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthChar;
 
 use super::theme::faint;
 
-/// The columns of a line from `skip` on, as many as `width`. What is cut at an edge is said by `…` there.
+/// The columns of a line from `skip` on, at most `width`. `…` marks a cut at either edge.
 pub(super) fn window(line: &Line<'_>, skip: usize, width: usize) -> Line<'static> {
     let characters = || {
         line.spans.iter().flat_map(|span| span.content.chars()).filter_map(|one| Some((one, one.width()?)))
@@ -30,7 +30,7 @@ pub(super) fn window(line: &Line<'_>, skip: usize, width: usize) -> Line<'static
                 part.push(character);
                 begun = true;
             } else if wide > 1 && column < to && column + wide > from {
-                // Half of it would be seen.
+                // Only half of it would be visible.
                 part.push(' ');
             }
             column += wide;
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_said() {
+    fn a_cut_is_marked() {
         assert_eq!(seen("abcdef", 0, 6), "abcdef");
         assert_eq!(seen("abcdef", 0, 5), "abcd…");
         assert_eq!(seen("abcdef", 1, 5), "…cdef");

@@ -1,4 +1,4 @@
-//! What keys and the mouse do to the view.
+//! The effects of keys and the mouse on the view.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
@@ -11,7 +11,7 @@ use crate::cli::tree::search::{Direction, Search, find, without_last_word};
 
 /// Rows that one step of the wheel moves.
 const WHEEL: usize = 3;
-/// Lines of the help that a page moves: half of what the lowest usual screen shows.
+/// Lines of the help in one page: half of what the lowest common screen shows.
 const HELP_PAGE: usize = 8;
 
 impl View {
@@ -84,7 +84,7 @@ impl View {
         let at = Position::new(event.column, event.row);
         let areas = self.areas();
         let over_value = areas.value.is_some_and(|value| value.whole.contains(at));
-        #[expect(clippy::wildcard_enum_match_arm, reason = "moves and releases mean nothing here")]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "moves and releases have no meaning here")]
         match event.kind {
             MouseEventKind::Down(_) if self.help.is_some() => self.help = None,
             MouseEventKind::ScrollUp if self.help.is_some() => {
@@ -120,13 +120,13 @@ impl View {
         }
     }
 
-    /// Moves in the pane that keys act on: from where it is, by a page, or to the end.
+    /// Moves in the focused pane: by a row, by a page, or to the end.
     fn step(&mut self, to: impl Fn(usize, usize, usize) -> usize) {
         let areas = self.areas();
         match (self.focus, areas.value) {
             (Pane::Value, Some(value)) => {
                 let page = usize::from(value.text.height).max(1);
-                // Beyond the end is brought back when it is fitted to the screen.
+                // A position beyond the end is corrected when it is fitted to the screen.
                 self.line = to(self.line, page, self.lines.lines.len());
             }
             (Pane::Tree, _) | (Pane::Value, None) => {
@@ -144,7 +144,7 @@ impl View {
         }
     }
 
-    /// Scrolls the tree; what is selected goes along where it would leave the screen.
+    /// Scrolls the tree; the selection moves along if it would leave the screen.
     fn scroll(&mut self, first: usize) {
         let height = usize::from(self.areas().tree.height).max(1);
         self.first = first.min(self.rows.len().saturating_sub(height));
@@ -202,7 +202,7 @@ impl View {
         };
     }
 
-    /// Does what was asked for while nothing was there yet.
+    /// Carries out what was requested before anything was read.
     pub(super) fn do_awaited(&mut self) {
         if let Some(open) = self.awaited.take() {
             self.set_below(open);
@@ -252,7 +252,7 @@ impl View {
         }
     }
 
-    /// Selects a node and opens all above it. Returns what was not open.
+    /// Selects a node and expands its parents. Returns those that were closed.
     fn reveal(&mut self, id: NodeId) -> Vec<NodeId> {
         let mut opened = Vec::new();
         let mut above = self.nodes.above(id);
@@ -274,7 +274,7 @@ impl View {
 
 /// The first line of the help after a key, or `None`: it is closed.
 fn read_on(act: Act, line: usize) -> Option<usize> {
-    // Beyond the end is brought back when it is fitted to the screen.
+    // A position beyond the end is corrected when it is fitted to the screen.
     match act {
         Act::Up => Some(line.saturating_sub(1)),
         Act::Down => Some(line + 1),

@@ -1,4 +1,4 @@
-//! What keys, changes and time do to the view.
+//! The effects of keys, changes and time on the view.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ pub(in crate::cli::tree) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Types each character; the marked ones are keys without a character.
+/// Types each character; the marked ones stand for keys without a character.
 pub(in crate::cli::tree) fn keys(view: &mut View, keys: &str) -> Option<Effect> {
     let mut effect = None;
     for key in keys.chars() {
@@ -112,7 +112,7 @@ fn an_erased_search_is_as_if_it_had_not_been() {
         assert_eq!(view.search.typing, erase == "⌫");
         keys(&mut view, "⎋");
     }
-    // What was found and accepted stays open.
+    // A search result that was accepted stays expanded.
     keys(&mut view, "/e⏎⎋");
     assert_eq!(selected(&view), "/c/d/e");
 }
@@ -155,7 +155,7 @@ fn changes_are_marked_for_their_time_and_the_deleted_goes_then() {
     view.tick(seconds(10) + FADE);
     assert_eq!(shown(&view), ["", "/a", "/a/x", "/b", "/z"]);
     assert!(view.marked.is_empty());
-    // When it changed is still known.
+    // The time of its change is still known.
     assert_eq!(marks(&view), [mark("/a/x", altered), mark("/z", added)]);
 }
 
@@ -182,7 +182,7 @@ fn the_selection_stays_on_its_key_and_on_its_place() {
     view.tick(seconds(60));
     assert_eq!(shown(&view), ["", "/c", "/c/d", "/c/d/e", "/c/d/f"]);
     assert_eq!(selected(&view), "/c/d/e");
-    // It falls to the next when its own is gone, and to the one before at the end.
+    // It moves to the next row when its own disappears, and to the previous one at the end.
     view.handle(seconds(61), Input::Shown(snapshot(&SAMPLE[4..])));
     view.tick(seconds(70));
     assert_eq!(selected(&view), "/c/d/f");
@@ -207,7 +207,7 @@ fn the_mouse_selects_opens_and_scrolls() {
     assert_eq!(view.first, 1);
     mouse(&mut view, MouseEventKind::ScrollUp, 3, 3);
     assert_eq!(view.first, 0);
-    // A click on a row that is none, and on the names of the ways to show a value.
+    // A click below the rows, and on the names of the display modes.
     mouse(&mut view, left, 3, 7);
     assert_eq!(selected(&view), "/a");
     let json = crate::cli::tree::draw::mode_at(&view, ratatui::layout::Position::new(64, 4));
@@ -257,8 +257,8 @@ fn a_version_is_asked_for_once_and_again_after_a_change() {
 }
 
 proptest! {
-    /// Whatever is typed and whatever comes and goes: what is selected is there and on the screen, and the
-    /// nodes are exactly what the store holds and what was deleted lately.
+    /// Whatever is typed and whatever changes: the selection exists and is on the screen, and the nodes are exactly the store's
+    /// keys and the recently deleted ones.
     #[test]
     fn any_keys_and_changes_leave_it_whole(
         steps in prop::collection::vec((

@@ -1,4 +1,4 @@
-//! Names that several files want.
+//! Names that several files define.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn broken(path: &str) -> Candidate {
     Candidate { offer: None, ..file(path, &[], 0) }
 }
 
-/// `name@file` of what holds, and `file: …` of what is said.
+/// `name@file` of the definitions in effect, and `file: …` of the problems.
 fn result(
     running: &BTreeMap<WatchName, LoadedWatch>,
     candidates: Vec<Candidate>,

@@ -1,4 +1,4 @@
-//! Look-ups in a data base that answers when the test wants.
+//! Look-ups in a database that answers when the test lets it.
 
 use std::io;
 use std::sync::Mutex;

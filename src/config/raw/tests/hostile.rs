@@ -1,4 +1,4 @@
-//! Text that no person wrote: nothing may panic or overflow.
+//! Text that no person would write: nothing may panic or overflow.
 
 use super::{load, printed, said_of_settings};
 use crate::config::raw::MOST_PROBLEMS;

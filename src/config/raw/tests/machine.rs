@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::watch::{Limit, RunMode};
+use crate::watch::{Guard, Limit, RunMode};
 
 const VARS: &str = "[vars]\nrole = \"web\"\ndb-host = \"db 1\"\n";
 
@@ -45,7 +45,7 @@ fn an_unknown_name_is_an_error_at_its_place() {
     let text = printed(&problems);
     assert!(text.starts_with("/etc/twitcher/git.toml:2:11: error: there is no `rol` in [vars]"), "{text}");
     assert!(text.contains("did you mean `${role}`?"), "{text}");
-    // A path that does not begin with `/` once it is expanded.
+    // A path that does not begin with `/` after expansion.
     let (_, problems) = load_with(VARS, &watch("cwd = \"${role}\""));
     assert!(printed(&problems).contains("`cwd` must be an absolute path"), "{problems:?}");
 }
@@ -79,7 +79,7 @@ fn defaults_are_for_every_watch_that_does_not_say_otherwise() {
     assert_eq!(spec.surroundings.limits, BTreeMap::from([(Limit::Core, Some(0)), (Limit::Nofile, Some(6))]));
 }
 
-/// One that is written in the watch is an error or a warning instead.
+/// In the watch itself such a field is an error or a warning instead.
 #[test]
 fn a_default_that_does_not_fit_is_skipped() {
     let conf = "[defaults]\nmax_parallel = 2\nnotify_signal = \"HUP\"\nsettle_max = \"1s\"\nretry_delay_max = \"1s\"\n";
@@ -88,13 +88,17 @@ fn a_default_that_does_not_fit_is_skipped() {
     assert_eq!(spec.policy.settle_max, Duration::from_secs(20));
     assert_eq!(spec.policy.retry_delay, Duration::from_secs(3));
     assert_eq!(one("[defaults]\nsettle_max = \"1s\"\n", &watch("")).policy.settle, Duration::ZERO);
+    let conf = "[defaults]\nmin_entries = 2\nmax_shrink = \"30%\"\n";
+    assert_eq!(one(conf, &watch("")).policy.guard, Guard::default());
+    let spec = one(conf, &watch("watch_type = \"tree\"\nmin_entries = 1"));
+    assert_eq!(spec.policy.guard, Guard { min_entries: 1, max_shrink: Some(30) });
 }
 
 #[test]
 fn what_is_about_one_watch_has_no_default() {
     for line in ["name = \"a\"", "description = \"a\"", "key = \"/a\"", "znode = \"/a\"", "hosts = [\"a\"]"] {
         let said = said_of_settings(&format!("[defaults]\n{line}\n"));
-        assert!(said.contains("is about one watch and has no default for all"), "{said}");
+        assert!(said.contains("describes a single watch and cannot have a default"), "{said}");
     }
     let said = said_of_settings("[defaults]\ntimeuot = \"5m\"\nstore = \"mian\"\nretries = -1\n");
     for expected in ["did you mean `timeout`?", "there is no store `mian`", "`retries` is -1"] {
@@ -107,9 +111,9 @@ fn a_watch_for_other_hosts_is_not_there_and_is_not_judged_by_this_one() {
     let text = "[[watch]]\nname = \"a\"\nkey = \"/${unknown}\"\naction = \"true\"\nuid = \"nobody-here\"\nhosts = [\"db-*\"]\n\
                 [[watch]]\nname = \"a\"\nkey = \"/here\"\naction = \"true\"\nhosts = [\"!db-*\"]\n";
     assert_eq!(one("", text).target.key.as_str(), "/here");
-    // What is wrong on every host is said.
+    // Errors that hold on every host are reported.
     let (_, problems) = load_with("", &watch("hosts = [\"db\"]\ntimeout = \"x\""));
-    assert!(printed(&problems).contains("`timeout` is no duration"), "{problems:?}");
+    assert!(printed(&problems).contains("`timeout` is not a duration"), "{problems:?}");
     for (hosts, expected) in [
         ("[]", "`hosts` names no host"),
         ("\"a\"", "`hosts` is a string, expected an array of patterns"),

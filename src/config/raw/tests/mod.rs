@@ -1,4 +1,4 @@
-//! What is said about bad files: one message of each kind, as it is printed. Watches are lowered too, as a file is.
+//! The messages about bad files: one of each kind, as printed. Watches are also lowered, as for a real file.
 
 use std::path::Path;
 
@@ -32,19 +32,19 @@ fn load_with(conf: &str, text: &str) -> (Vec<WatchSpec>, Vec<Problem>) {
     let mut context =
         lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
     let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "git", &mut context);
-    (watches.into_iter().map(|(spec, _)| spec).collect(), problems)
+    (watches.into_iter().map(|placed| placed.spec).collect(), problems)
 }
 
 fn printed(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
-/// What is said about a watch file.
+/// The messages about a watch file.
 fn said(text: &str) -> String {
     printed(&load(text).1)
 }
 
-/// What is said about a line of an otherwise good watch: its first line and its help.
+/// The messages about one line of an otherwise valid watch: first line and help.
 fn about(line: &str) -> String {
     let text = format!("[[watch]]\nkey = \"/git/head\"\naction = \"true\"\n{line}\n");
     let problems = load(&text).1;
@@ -56,7 +56,7 @@ fn about(line: &str) -> String {
     problems.iter().map(short).collect::<Vec<_>>().join("\n")
 }
 
-/// What is said about twitcher.conf.
+/// The messages about twitcher.conf.
 fn said_of_settings(text: &str) -> String {
     let conf = settings(Path::new("twitcher.conf").into(), text, &Local::named("host"));
     printed(&lower::settings(&conf).1)
@@ -79,6 +79,7 @@ fn every_example_of_every_field_is_correct() {
             "action" | "script" => "key = '/a'",
             "max_parallel" => "key = '/a'\naction = 'true'\nrun_mode = 'parallel'",
             "settle_max" => "key = '/a'\naction = 'true'\nsettle = '1s'",
+            "min_entries" | "max_shrink" => "key = '/a'\naction = 'true'\nwatch_type = 'tree'",
             "uid" => continue,
             _ => "key = '/a'\naction = 'true'",
         };
@@ -135,7 +136,7 @@ action = ["echo", 5]
       | ^^^^^^
       = help: did you mean `action`? for example `action = ["systemctl", "reload", "nginx"]`
 
-    /etc/twitcher/git.toml:4:11: error: `timeout` is no duration: a duration is not negative
+    /etc/twitcher/git.toml:4:11: error: `timeout` is not a duration: a duration must not be negative
       |
     4 | timeout = -1
       |           ^^
@@ -182,7 +183,7 @@ fn a_syntax_error_hides_no_other_problem() {
       | ^^^^^^
       = help: did you mean `action`? for example `action = ["systemctl", "reload", "nginx"]`
 
-    /etc/twitcher/git.toml:4:10: error: `settle` is no duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
+    /etc/twitcher/git.toml:4:10: error: `settle` is not a duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
       |
     4 | settle = "1 day"
       |          ^^^^^^^
@@ -214,7 +215,7 @@ fn a_syntax_error_hides_no_other_problem() {
 #[test]
 fn what_does_not_belong_into_a_watch_file_is_said() {
     insta::assert_snapshot!(said("key = \"/a\"\n[watch]\n[store.main]\n[[watches]]\n"), @r#"
-    /etc/twitcher/git.toml:1:1: error: `key` stands outside of a watch
+    /etc/twitcher/git.toml:1:1: error: `key` is outside of a watch
       |
     1 | key = "/a"
       | ^^^

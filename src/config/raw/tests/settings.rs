@@ -1,4 +1,4 @@
-//! What is said about a bad `twitcher.conf`.
+//! The messages about a bad `twitcher.conf`.
 
 use super::said_of_settings;
 
@@ -32,7 +32,7 @@ state_dir = "x"
       |       ^^^^^^
       = help: for example `log = "journald"`
 
-    twitcher.conf:5:15: error: `localhost:1` is no address with a port; a host name is not looked up
+    twitcher.conf:5:15: error: `localhost:1` is not an address with a port; host names are not resolved
       |
     5 | http_listen = "localhost:1"
       |               ^^^^^^^^^^^^^
@@ -65,9 +65,70 @@ state_dir = "x"
 }
 
 #[test]
+fn what_stands_in_the_wrong_table_is_sent_to_the_right_one() {
+    for (text, says) in [
+        (
+            "[store.main]\nurl = 'etcd://a'\nlog_level = 'debug'\n",
+            ":3:1: error: `log_level` is a setting of the daemon: move it above the first line in brackets",
+        ),
+        (
+            "[store.main]\nurl = 'etcd://a'\n[store.main.tls]\nhttp_listen = '127.0.0.1:1'\n",
+            ":4:1: error: `http_listen` is a setting of the daemon: move it above the first line in brackets",
+        ),
+        (
+            "[store.main]\nurl = 'etcd://a'\n[store.main.tls]\nusername = 'x'\n",
+            ":4:1: error: `username` is a field of the store: move it above the line `[store.NAME.tls]`",
+        ),
+        (
+            "[store.main]\nurl = 'etcd://a'\nca = '/x'\n",
+            ":3:1: error: `ca` is about certificates: move it below a line `[store.NAME.tls]`",
+        ),
+        (
+            "url = 'etcd://a'\n",
+            ":1:1: error: `url` is a field of a store: move it below a line such as `[store.main]`",
+        ),
+        (
+            "retries = 3\n",
+            ":1:1: error: `retries` is a field of a watch: write it in a watch file, or for all",
+        ),
+        ("[stores.zk]\nurl = 'zookeeper://a'\n", "did you mean `[store.zk]`?"),
+        ("[default]\nretries = 3\n", "did you mean `[defaults]`?"),
+    ] {
+        let said = said_of_settings(text);
+        assert!(said.contains(says), "{text}: {said}");
+        assert_eq!(said.matches(": error: ").count(), 1, "{said}");
+    }
+}
+
+/// The example is of the kind of store that is written.
+#[test]
+fn the_help_is_for_the_store_at_hand() {
+    for (text, says) in [
+        ("[store.a]\nurl = 'zk://a'\n", "did you mean `zookeeper://`?"),
+        (
+            "[store.a]\nurl = 'zk://a'\n",
+            "for example `url = \"zookeeper://zk1:2181,zk2:2181,zk3:2181/chroot\"`",
+        ),
+        ("[store.a]\nurl = 'http://a:2379'\n", "did you mean `etcd://`?"),
+        ("[store.a]\nurl = 'https://a:2379'\n", "for example `url = \"etcd+tls://"),
+        ("[store.a]\nurl = 'file:///keys'\n", "for example `url = \"dir:///var/lib/twitcher/keys\"`"),
+        ("[store.a]\nurl = '/keys'\n", "did you mean `url = \"dir:///keys\"`?"),
+        ("[store.a]\nurl = 'zk1:2181,zk2:2181'\n", "did you mean `url = \"zookeeper://zk1:2181,zk2:2181\"`?"),
+        ("[store.zk]\nsession_timeout = '5s'\n", "write for example `url = \"zookeeper://"),
+        ("[store.a]\nurl = 'zookeeper://a'\npassword = 'x'\n", "write `digest_file = "),
+        ("[store.a]\nurl = 'etcd://a'\npassword = 'x'\n", "write `password_file = "),
+        ("[store.a]\nurl = 'dir:///a'\npassword = 'x'\n", "a `dir` store has no users"),
+        ("[store.a]\nendpoints = ['a']\n", "did you mean `url`?"),
+    ] {
+        let said = said_of_settings(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+}
+
+#[test]
 fn log_servers_are_explained() {
     for (url, says) in [
-        ("syslog://logs", "the URL of the log server names no port; syslog servers mostly listen on 514"),
+        ("syslog://logs", "the URL of the log server names no port; most syslog servers listen on 514"),
         ("syslog+tls://logs:6514", "that forwards over TLS"),
         ("syslog://::1:514", r#"for example `log = "syslog://[2001:db8::1]:514"`"#),
         ("tcp://logs:514", r#"for example `log = "syslog+tcp://logs.example:514"`"#),
@@ -105,32 +166,32 @@ tls = {}
 [store]
 x = 1
 "#), @r#"
-    twitcher.conf:3:7: error: a store URL holds no user or password; write `username` and `password_file` (etcd) or `digest_file` (ZooKeeper) in the store's table of twitcher.conf
+    twitcher.conf:3:7: error: a store URL must not contain a user or password; write `username` and `password_file` (etcd) or `digest_file` (ZooKeeper) in the store's table of twitcher.conf
      = help: for example `url = "etcd://etcd1:2379,etcd2:2379/prod"`
 
     twitcher.conf:6:12: error: `username` needs `password_file` beside it
-     = help: write both or none of them
+     = help: set both or neither
 
     twitcher.conf:7:15: error: an etcd store has no `digest_file`
-     = help: take it out, or see `url`
+     = help: remove it, or check `url`
 
     twitcher.conf:8:1: error: unknown field of a store table `sesion_timeout`
      = help: did you mean `session_timeout`? for example `session_timeout = "30s"`
 
     twitcher.conf:10:8: error: `cert` needs `key` beside it
-     = help: write both or none of them
+     = help: set both or neither
 
     twitcher.conf:13:17: error: a ZooKeeper store has no `password_file`
-     = help: take it out, or see `url`
+     = help: remove it, or check `url`
 
     twitcher.conf:14:19: error: `session_timeout` must be from 1 s to 10 m
-     = help: servers take 2 to 20 times their tickTime, mostly 4 s to 40 s
+     = help: servers take 2 to 20 times their tickTime, usually 4 s to 40 s
 
     twitcher.conf:17:12: error: a `dir` store has no `username`
-     = help: take it out, or see `url`
+     = help: remove it, or check `url`
 
     twitcher.conf:18:7: error: a `dir` store has no TLS
-     = help: take the table out
+     = help: remove the table
 
     twitcher.conf:19:1: error: this store has no `url`
        |
@@ -144,7 +205,7 @@ x = 1
        |        ^^^^^
        = help: write each store below a line such as `[store.main]`
 
-    twitcher.conf:22:1: error: the store `x` is no table
+    twitcher.conf:22:1: error: the store `x` is not a table
      = help: write each store below a line such as `[store.main]`
     "#);
     assert!(!said_of_settings("[store.main]\nurl = \"etcd://root:hunter2@a\"\n").contains("hunter2"));

@@ -1,4 +1,4 @@
-//! Values that are wrong by themselves, and those that do not go together.
+//! Values that are invalid by themselves, and invalid combinations.
 
 use super::{about, said};
 
@@ -58,6 +58,34 @@ fn a_wrong_value_is_shown_with_what_is_expected() {
 }
 
 #[test]
+fn what_other_programs_call_a_field_is_understood() {
+    for (line, meant) in [
+        ("command = 'x'", "action"),
+        ("exec = 'x'", "action"),
+        ("user = 'nobody'", "uid"),
+        ("group = 'nogroup'", "gid"),
+        ("path = '/x'", "key"),
+        ("workdir = '/x'", "cwd"),
+        ("environment = {}", "env"),
+    ] {
+        let said = about(line);
+        assert!(said.contains(&format!("unknown field `{}`", line.split(' ').next().unwrap())), "{said}");
+        assert!(said.contains(&format!("did you mean `{meant}`?")), "{said}");
+    }
+}
+
+/// TOML's own words say nothing of what to write.
+#[test]
+fn slips_of_toml_are_explained() {
+    let mask = about("umask = 022");
+    assert!(mask.contains("a umask is written in quotes, as in `umask = \"022\"`"), "{mask}");
+    let number = about("retries = 03");
+    assert!(number.contains("without the zero in front"), "{number}");
+    let backslash = about(r#"description = "\d+""#);
+    assert!(backslash.contains(r"write the text between single quotes, as in `'\d+'`"), "{backslash}");
+}
+
+#[test]
 fn durations_signals_and_accounts_are_explained() {
     insta::assert_snapshot!([
         "timeout = 0",
@@ -82,19 +110,19 @@ fn durations_signals_and_accounts_are_explained() {
     ].map(about).join("\n"), @r#"
     4:11: error: `timeout` must be above zero
       leave `timeout` out for its default, none
-    4:11: error: `timeout` is no duration: a duration is not negative
+    4:11: error: `timeout` is not a duration: a duration must not be negative
       for example `timeout = "30s"`
-    4:11: error: `timeout` is no duration: a duration is not negative
+    4:11: error: `timeout` is not a duration: a duration must not be negative
       for example `timeout = "30s"`
-    4:11: error: `timeout` is no duration: a duration without a unit is written without quotes and counts seconds
+    4:11: error: `timeout` is not a duration: a duration without a unit is written without quotes and counts seconds
       for example `timeout = "30s"`
-    4:11: error: `timeout` is no duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
+    4:11: error: `timeout` is not a duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
       for example `timeout = "30s"`
     4:11: error: `timeout` is a boolean, expected a duration such as `"250ms"`, `"30s"`, `"1h30m"`, `"1d"` or a number of seconds
       for example `timeout = "30s"`
-    4:11: error: `timeout` is no duration: a duration is at most a year
+    4:11: error: `timeout` is not a duration: a duration is at most a year
       for example `timeout = "30s"`
-    4:11: error: `timeout` is no duration: a duration is at most a year
+    4:11: error: `timeout` is not a duration: a duration is at most a year
       for example `timeout = "30s"`
     4:19: error: `verify_interval` must be above zero
       leave `verify_interval` out for its default, 5m
@@ -112,8 +140,8 @@ fn durations_signals_and_accounts_are_explained() {
       `getent passwd` lists them; after adding it, run `twitcher reload`
     4:7: error: `uid` is empty
       for example `uid = "www-data"`
-    4:7: error: user 77 has no account on this machine, so its group cannot be known
-      give `gid` too
+    4:7: error: user 77 has no account on this machine, so its group is unknown
+      set `gid` too
     4:7: error: there is no group `wheel` on this machine
       `getent group` lists them; after adding it, run `twitcher reload`
     4:7: error: `gid` is a boolean, expected a name or a number
@@ -134,19 +162,19 @@ fn tables_and_arrays_are_checked_to_their_last_entry() {
     ].map(about).join("\n"), @r#"
     4:13: error: the variable `A` is a whole number, expected a string
       write it between quotes
-    4:16: error: `B=` is no name of an environment variable
-      a name is not empty and has no `=` or NUL in it
+    4:16: error: `B=` is not a name of an environment variable
+      a name must not be empty or contain `=` or NUL
     4:28: error: `TWITCHER_KEY` is one of the daemon's own variables
       names that begin with `TWITCHER_` are set for each run; take another name
-    4:48: error: `` is no name of an environment variable
-      a name is not empty and has no `=` or NUL in it
+    4:48: error: `` is not a name of an environment variable
+      a name must not be empty or contain `=` or NUL
     4:13: error: a NUL character would end this text early in every program that reads it
-      take the NUL character out
+      remove the NUL character
     4:7: error: `env` is an array, expected a table of environment variables, all strings
       for example `env = { BRANCH = "main" }`
     4:12: error: unknown limit `nofiles`
       did you mean `nofile`?
-    4:32: error: the limit `core` is not negative
+    4:32: error: the limit `core` must not be negative
       write a whole number or `"unlimited"`
     4:42: error: the limit `cpu` is a string, expected a whole number or `"unlimited"`
       for example `limits = { nofile = 1024, core = "unlimited" }`
@@ -157,7 +185,7 @@ fn tables_and_arrays_are_checked_to_their_last_entry() {
     4:26: error: an exit code is a whole number from 0 to 255
       for example `success_codes = [0, 3]`
     4:15: error: a NUL character would end this text early in every program that reads it
-      take the NUL character out
+      remove the NUL character
     "#);
 }
 
@@ -173,25 +201,36 @@ fn what_does_not_go_together_is_said() {
         "znode = \"/b\"",
         "store = \"man\"",
         "store = \"nowhere\"",
+        "min_entries = 2\nmax_shrink = \"30%\"",
+        "watch_type = \"tree\"\nmax_shrink = \"100%\"",
+        "watch_type = \"tree\"\nmax_shrink = 30",
     ].map(about).join("\n"), @r#"
-    4:10: error: `script` stands beside `action`
+    4:10: error: `script` and `action` cannot be combined
       keep one of them
     5:14: error: `settle_max` is shorter than `settle`
       write at least `settle`, for example 10 times as much
-    4:14: warning: `settle_max` does nothing without `settle`
-      write `settle` too
+    4:14: warning: `settle_max` has no effect without `settle`
+      set `settle` too
     5:19: error: `retry_delay_max` is shorter than `retry_delay`
       write at least `retry_delay`
-    4:16: warning: `max_parallel` does nothing here
-      it goes with `run_mode = "parallel"`
-    5:17: warning: `notify_signal` does nothing here
-      it goes with `run_mode = "queue"`
+    4:16: warning: `max_parallel` has no effect here
+      it needs `run_mode = "parallel"`
+    5:17: warning: `notify_signal` has no effect here
+      it needs `run_mode = "queue"`
     4:1: error: `key` is written twice: `znode` is another name for it
       keep one of them
     4:9: error: there is no store `man` in twitcher.conf
       did you mean `main`?
     4:9: error: there is no store `nowhere` in twitcher.conf
       known are local, main, zk; write `[store.nowhere]` with its `url`
+    4:15: error: `min_entries` counts entries, and a single value has none
+      it goes with `watch_type = "tree"` or `"children"`; leave it out here
+    5:14: error: `max_shrink` counts entries, and a single value has none
+      it goes with `watch_type = "tree"` or `"children"`; leave it out here
+    5:14: error: `max_shrink` is `"100%"`, expected a percentage from `"0%"` to `"99%"`
+      for example `max_shrink = "50%"`
+    5:14: error: `max_shrink` is a whole number, expected a percentage from `"0%"` to `"99%"`
+      write it in quotes, as a percentage: `max_shrink = "30%"`
     "#);
 }
 
@@ -237,7 +276,7 @@ fn an_action_is_there_and_can_be_executed() {
       |
     3 | action = ['a', "b\u0000"]
       |                ^^^^^^^^^
-      = help: take the NUL character out
+      = help: remove the NUL character
     /etc/twitcher/git.toml:3:10: error: a script begins with a `#!` line that names its interpreter by an absolute path
       |
     3 | script = 'echo'
@@ -285,7 +324,7 @@ fn a_key_is_one_that_its_store_can_have() {
     3 | key = "/a//b"
       |       ^^^^^^^
       = help: a key is written like `/nginx/upstream`, and the top of the store is `/`
-    /etc/twitcher/git.toml:3:7: error: a key is not empty; the top of a store is `/`
+    /etc/twitcher/git.toml:3:7: error: a key must not be empty; the top of a store is `/`
       |
     3 | key = ""
       |       ^^
@@ -294,7 +333,7 @@ fn a_key_is_one_that_its_store_can_have() {
       |
     3 | key = "a\u0000"
       |       ^^^^^^^^^
-      = help: take the NUL character out
+      = help: remove the NUL character
     "#);
     assert!(with(("main", &"x".repeat(10_000))).contains("this one has 10000"));
 }

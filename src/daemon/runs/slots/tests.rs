@@ -23,7 +23,7 @@ fn owners_with_a_mutex() -> [Owner; 3] {
     [Owner { mutex: Some(mutex()), ..a }, b, Owner { mutex: Some(mutex()), ..c }]
 }
 
-/// The queue as the contract puts it: no order is kept, everything is counted anew.
+/// The queue as specified: no order is maintained, everything is counted again each time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Plain {
     max: usize,
@@ -76,7 +76,7 @@ fn steps(plain: &Plain, owners: &[Owner; 3]) -> Vec<Step> {
         steps.extend(owners.clone().map(Step::Ask));
     }
     steps.extend(plain.waiting.iter().map(|(ticket, _)| Step::Withdraw(*ticket)));
-    // Of the slots of one watch it does not matter which.
+    // It does not matter which slot of a watch.
     let held: BTreeMap<_, _> = plain.held.iter().map(|(ticket, owner)| (owner, *ticket)).collect();
     steps.extend(held.into_iter().map(|(owner, ticket)| Step::GiveBack(ticket, owner.clone())));
     if owners.iter().any(|owner| owner.mutex.is_some()) {

@@ -1,4 +1,4 @@
-//! What the contract demands after each input and of the end of a run.
+//! The requirements after each input and after the end of a run.
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest};
 use crate::policy::tests::fixture::Counter;
@@ -6,7 +6,7 @@ use crate::policy::{Effect, Machine, Phase, Sent};
 use crate::watch::{OnFailure, RunMode, Verdict};
 
 impl Judge {
-    /// What the end of a run must have led to.
+    /// The required effect of the end of a run.
     pub(super) fn concluded(&mut self, verdict: Verdict, live: &LiveSeen, effects: &[Effect]) -> Checked {
         if verdict == Verdict::Succeeded && live.seq.is_some() && self.newest.is_some() {
             demand!(self.last_applied >= live.seq, "a success was not told");
@@ -52,13 +52,15 @@ impl Judge {
         Ok(())
     }
 
-    /// What an update must have led to while the action runs.
+    /// The required effect of an update while the action runs.
     pub(super) fn updated(&self, effects: &[Effect]) -> Checked {
-        let Some(newest) = self.newest.filter(|newest| self.unfated.contains_key(&newest.seq)) else {
-            return Ok(());
-        };
+        let unfated = |newest: &Newest| self.unfated.contains_key(&newest.seq);
+        let Some(newest) = self.newest.filter(unfated) else { return Ok(()) };
         let mut running = self.live.iter().filter(|live| live.term.is_none());
+        // A state that a guard has to judge signals nothing yet; the aftermath says when it must.
+        let judged = !self.policy.guard.is_on() || newest.passed;
         match self.policy.run_mode {
+            RunMode::Queue | RunMode::Restart if !judged => {}
             RunMode::Queue => {
                 let told = |live: &LiveSeen| {
                     effects.contains(&Effect::Signal { run: live.run.clone(), sent: Sent::Notify })
@@ -66,7 +68,7 @@ impl Judge {
                 demand!(self.policy.notify_signal.is_none() || running.all(told), "{newest:?}: not notified");
             }
             RunMode::Discard => {
-                demand!(self.live.is_empty() || self.resumed, "{newest:?}: not discarded");
+                demand!(self.live.is_empty() || self.resumed || newest.void, "{newest:?}: not discarded");
             }
             RunMode::Restart => {
                 let waits = self.held() || !self.may_exchange();
@@ -96,12 +98,26 @@ impl Judge {
             let asks = self.asked || self.fleet.is_some();
             demand!(ready > self.now || !spaced || asks, "nothing in its way, and it does not ask");
         }
+        let waiting = self.unfated.len() + usize::from(self.released.is_some());
         demand!(
-            !free || self.triggered.is_empty() || self.asked || self.unfated.len() > 1 || self.seeks(None),
+            !free || self.triggered.is_empty() || self.asked || waiting > 1 || self.seeks(None),
             "a trigger waits for nothing"
         );
         self.permits_in_order()?;
+        let undisturbed = self.live.iter().any(|live| live.term.is_none());
+        if undisturbed && !self.held() && !self.retiring && !self.newest_fails() {
+            let passed = self.unfated.values().any(|fresh| self.quiet(fresh) <= self.now);
+            let restart = self.policy.run_mode == RunMode::Restart;
+            demand!(!passed || !restart || !self.may_exchange(), "the old run goes on");
+            let notifies = self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some();
+            let told = self.newest.is_some_and(|newest| newest.notified);
+            demand!(!passed || !notifies || told, "what passed notifies nobody");
+        }
         let told = machine.explain(self.now);
+        let held = self.newest.is_some_and(|newest| newest.held);
+        demand!(held == machine.held().is_some(), "it tells otherwise what is held");
+        demand!(!held || !machine.converged(), "held, and converged");
+        demand!(told.phase != Phase::Held || held, "it tells to hold what is not held");
         demand!(told.live.len() == self.live.len(), "it tells of other runs");
         demand!(told.waiting.is_none() || !told.obstacles.is_empty(), "waits, and cannot tell for what");
         demand!(self.unfated.is_empty() || told.waiting.is_some(), "a state without a fate is not waiting");

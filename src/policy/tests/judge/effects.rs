@@ -1,8 +1,8 @@
-//! What the contract says of single effects: starts, signals, skips.
+//! The requirements for single effects: starts, signals, skips.
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest, Turn, Unfated};
 use crate::policy::{Answer, Baseline, Control, Effect, Input, Sent, SkipReason};
-use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, Verdict};
+use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Verdict};
 use std::time::Instant;
 
 impl Judge {
@@ -36,10 +36,9 @@ impl Judge {
             | Effect::Claim { .. }
             | Effect::Report { .. }
             | Effect::Return { .. } => self.hear_permits(effect, turn)?,
-            Effect::Signal { run, sent } => self.signalled(run, *sent, turn.update)?,
+            Effect::Signal { run, sent } => self.signalled(run, *sent, turn)?,
             Effect::Skip { seq, why } => {
-                let behind = matches!(turn.input, Input::State { baseline: Baseline::Changed, .. });
-                self.skipped(seq.0, *why, behind)?;
+                self.skipped(seq.0, *why, turn)?;
             }
             Effect::Applied { run, seq, .. } => {
                 let seq = Some(seq.0);
@@ -48,6 +47,22 @@ impl Judge {
                 demand!(fits, "applied without success");
                 demand!(self.last_applied <= seq, "applied backwards");
                 self.last_applied = seq;
+            }
+            Effect::Held { version, .. } => {
+                demand!(self.newest_fails(), "held back what passes");
+                if let Some(newest) = &mut self.newest {
+                    demand!(*version == super::super::fixture::version(newest.seq), "held {version}");
+                    demand!(!newest.held, "held twice");
+                    (newest.held, newest.claim) = (true, Claim::Nothing);
+                    let seq = newest.seq;
+                    self.triggered.remove(&seq);
+                }
+            }
+            Effect::Recognised(state) => {
+                let newest = self.newest.map(|newest| newest.seq);
+                demand!(turn.back && newest == Some(state.seq.0), "recognised a strange state");
+                turn.back = false;
+                self.last_applied = newest;
             }
             Effect::GaveUp { attempts } => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
@@ -126,6 +141,8 @@ impl Judge {
         demand!(self.last_start.is_none_or(|(last, _)| last <= seq), "started backwards");
         demand!(self.live.iter().all(|live| live.run != *run), "a run id was used twice");
         demand!(!absent || self.policy.on_delete == OnDelete::Run, "ran an ignored deletion");
+        let released = self.newest.is_some_and(|newest| newest.seq == seq && newest.passed);
+        demand!(!self.fails(absent) || released, "ran what the guard holds back");
         let newest = self.newest.ok_or("started what was never seen")?;
         let urgent = reason == Reason::Trigger;
         if let (false, Some((_, last))) = (urgent, self.last_start) {
@@ -156,6 +173,9 @@ impl Judge {
         } else {
             demand!(seq == newest.seq, "repeated an outdated state");
             self.repeated(reason, attempt)?;
+            if let Some(released) = self.released.take() {
+                demand!(coalesced == released.updates.max(1), "released for {coalesced} updates");
+            }
         }
         if urgent {
             demand!(self.triggered.remove(&seq), "triggered unasked");
@@ -182,19 +202,19 @@ impl Judge {
         Ok(())
     }
 
-    /// When `settle` lets a state go that came then.
+    /// When `settle` releases a state that came then.
     pub(super) fn quiet(&self, fresh: &Unfated) -> Instant {
         (fresh.at + self.policy.settle).min(fresh.first + self.policy.settle_max)
     }
 
-    /// A state that had its fate runs (again): by what right?
+    /// A state that was started or skipped runs (again): checks that it may.
     pub(super) fn repeated(&self, reason: Reason, attempt: u32) -> Checked {
         match (reason, self.lapse) {
             (Reason::Retry, Some(lapse)) => {
                 demand!(lapse.verdict == Verdict::Failed, "a retry without a failure");
                 demand!(!self.exhausted(lapse.attempt), "one retry too many");
                 demand!(attempt == lapse.attempt + 1, "attempt {attempt} after {}", lapse.attempt);
-                // The tests' source draws the whole delay.
+                // The tests' entropy draws the whole delay.
                 let doubled = self.policy.retry_delay.saturating_mul(2_u32.saturating_pow(lapse.attempt - 1));
                 let delay = doubled.min(self.policy.retry_delay_max);
                 demand!(self.now >= lapse.at + delay, "a retry before its delay");
@@ -206,7 +226,7 @@ impl Judge {
             (Reason::Trigger, _) => {}
             (Reason::Change | Reason::Delete, _) => {
                 demand!(self.resumed, "an old state ran by itself");
-                // The ledger's word does not count where a load of it failed.
+                // The ledger's record does not count if a load of that state failed.
                 let applied = self.last_applied == self.newest.map(|newest| newest.seq);
                 demand!(!applied, "resumed with what is applied");
             }
@@ -217,8 +237,24 @@ impl Judge {
         Ok(())
     }
 
-    pub(super) fn signalled(&mut self, run: &RunId, sent: Sent, update: bool) -> Checked {
+    /// Whether the guard has let the newest state pass just now, so that the live runs are to be told of it.
+    fn has_just_passed(&self, newest: Newest, turn: &Turn<'_>) -> bool {
+        let quiet = match self.unfated.get(&newest.seq) {
+            Some(fresh) => {
+                let hurried = matches!(turn.input, Input::Control(Control::Trigger));
+                let known = newest.passed && turn.update;
+                hurried || known || self.triggered.contains(&newest.seq) || self.quiet(fresh) <= self.now
+            }
+            // It had its fate: it was discarded or held before.
+            None => !turn.update,
+        };
+        quiet && !newest.notified && !self.newest_fails()
+    }
+
+    fn signalled(&mut self, run: &RunId, sent: Sent, turn: &Turn<'_>) -> Checked {
         let newest = self.newest;
+        let (guarded, fails) = (self.policy.guard.is_on(), self.newest_fails());
+        let passed = newest.is_some_and(|newest| self.has_just_passed(newest, turn));
         let due = |live: &LiveSeen, policy: &PolicySpec| {
             policy.timeout.map(|timeout| live.started + timeout).into_iter().chain(self.close).min()
         };
@@ -230,7 +266,7 @@ impl Judge {
         };
         match sent {
             Sent::Notify => {
-                demand!(update, "notified without an update");
+                demand!(if guarded { passed } else { turn.update }, "notified without an update");
                 demand!(
                     self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some(),
                     "notified in this mode"
@@ -244,8 +280,9 @@ impl Judge {
             Sent::Term => {
                 demand!(live.term.is_none(), "TERM twice");
                 let overdue = due(live, &self.policy).is_some_and(|at| at <= self.now);
-                let newer =
-                    restart && (asked || newest.is_some_and(|n| live.seq.is_none_or(|seq| seq < n.seq)));
+                let newer = restart
+                    && !fails
+                    && (asked || newest.is_some_and(|n| live.seq.is_none_or(|seq| seq < n.seq)));
                 demand!(overdue || newer, "TERM without cause");
                 live.term = Some(self.now);
             }
@@ -259,7 +296,7 @@ impl Judge {
         Ok(())
     }
 
-    pub(super) fn skipped(&mut self, seq: u64, why: SkipReason, behind: bool) -> Checked {
+    fn skipped(&mut self, seq: u64, why: SkipReason, turn: &Turn<'_>) -> Checked {
         let Some(skipped) = self.unfated.remove(&seq) else {
             return Err(format!("a second fate for {seq}: {why:?}"));
         };
@@ -273,12 +310,36 @@ impl Judge {
                     next.surplus += skipped.own + skipped.surplus;
                     next.first = skipped.first;
                 }
-                None => return Err(format!("{seq} superseded by nothing")),
+                // A released state had its fate, and now stands for those before it.
+                None => match &mut self.released {
+                    Some(released) if released.seq > seq => {
+                        if self.triggered.remove(&seq) {
+                            self.triggered.insert(released.seq);
+                        }
+                        released.updates += skipped.own + skipped.surplus;
+                    }
+                    Some(_) | None => return Err(format!("{seq} superseded by nothing")),
+                },
             }
             return Ok(());
         }
+        if why == SkipReason::Held {
+            // What is not to be run on load waits for nothing, nor does a deletion in discard mode during a run.
+            let first = turn.update && turn.first;
+            let loading = self.policy.run_on_load == RunOnLoad::Never && first;
+            let discarding = self.policy.run_mode == RunMode::Discard && newest.void;
+            let hurried = matches!(turn.input, Input::Control(Control::Trigger));
+            let settled = hurried
+                || loading
+                || discarding
+                || self.triggered.contains(&seq)
+                || self.now >= self.quiet(&skipped);
+            demand!(settled, "judged before it was quiet");
+            demand!(self.newest_fails() && seq == newest.seq, "held back what passes");
+            self.carried += skipped.own;
+        }
         self.carried += skipped.surplus;
-        // What was asked for goes with the state that it was asked for.
+        // A request ends with the state that it was made for.
         self.triggered.remove(&seq);
         demand!(self.retiring || seq == newest.seq, "{why:?} for an old state");
         let claim = match why {
@@ -286,7 +347,11 @@ impl Judge {
             SkipReason::OnLoad => {
                 demand!(self.last_start.is_none(), "on load after a start");
                 // It differs from what was applied: somebody may want it yet.
-                if behind { Claim::Resumable } else { Claim::Nothing }
+                if matches!(turn.input, Input::State { baseline: Baseline::Changed, .. }) {
+                    Claim::Resumable
+                } else {
+                    Claim::Nothing
+                }
             }
             SkipReason::Discarded => {
                 demand!(
@@ -297,9 +362,10 @@ impl Judge {
             }
             SkipReason::Absent => {
                 demand!(newest.absent, "absent, though it is there");
-
+                demand!(!self.newest_fails(), "absent, and the guard was not asked");
                 Claim::Nothing
             }
+            SkipReason::Held => Claim::Nothing,
             SkipReason::Retiring => {
                 demand!(self.retiring, "skipped as retiring while it serves");
                 newest.claim

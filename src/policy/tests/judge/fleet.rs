@@ -217,6 +217,8 @@ impl Judge {
             | Effect::Signal { .. }
             | Effect::Skip { .. }
             | Effect::Applied { .. }
+            | Effect::Held { .. }
+            | Effect::Recognised(_)
             | Effect::GaveUp { .. }
             | Effect::Stopped { .. }
             | Effect::Revived

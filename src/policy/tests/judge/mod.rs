@@ -1,6 +1,6 @@
-//! The judge: watches a machine from outside and knows what the contract allows and demands.
+//! The judge: observes a machine from outside and knows what the contract allows and requires.
 //!
-//! It follows inputs and effects only, with bookkeeping of its own that shares no code with the machine.
+//! It follows only inputs and effects, with bookkeeping of its own that shares no code with the machine.
 
 macro_rules! demand {
     ($holds:expr, $($message:tt)+) => {
@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::fixture::Counter;
-use crate::policy::{Baseline, Control, Effect, Input, Machine, Pause, Refusal};
-use crate::watch::{OnDelete, PolicySpec, RunId, RunMode, Verdict};
+use crate::policy::{Baseline, Control, Effect, Input, Machine, Pause, Refusal, Sent, SkipReason};
+use crate::watch::{OnDelete, PolicySpec, RunId, RunMode, State, Verdict};
 pub(super) use fleet::{FleetSeen, Held};
 
 type Checked = Result<(), String>;
@@ -29,10 +29,10 @@ type Checked = Result<(), String>;
 /// A state that was observed and neither started nor skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Unfated {
-    /// Its own updates, and those of states that it took the place of.
+    /// Its own updates, and those of the states that it replaced.
     pub(super) own: u64,
     pub(super) surplus: u64,
-    /// When it came, and when the first update came that it serves.
+    /// When it came, and when the first update that it covers came.
     pub(super) at: Instant,
     pub(super) first: Instant,
 }
@@ -48,26 +48,35 @@ pub(super) struct LiveSeen {
     pub(super) adopted: bool,
 }
 
-/// What the newest state's fate entitles it to.
+/// What may still happen to the newest state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Claim {
     /// To be applied.
     Applying,
-    /// Nothing until somebody resumes.
+    /// Nothing until an operator resumes.
     Resumable,
     /// Nothing at all.
     Nothing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known of a state, each by itself")]
 pub(super) struct Newest {
     pub(super) seq: u64,
     pub(super) absent: bool,
     pub(super) claim: Claim,
-    /// A run of it succeeded, or the ledger says so.
+    /// A run with it succeeded, or the ledger records it as applied.
     pub(super) applied: bool,
-    /// Came after the machine was told to retire.
+    /// Came after the machine was retired.
     pub(super) late_first: bool,
+    /// Need not be judged by the guard: released, or applied by the ledger.
+    pub(super) passed: bool,
+    /// The guard holds it back.
+    pub(super) held: bool,
+    /// Gone, and that runs nothing.
+    pub(super) void: bool,
+    /// The live runs were told of it.
+    pub(super) notified: bool,
 }
 
 impl Newest {
@@ -80,7 +89,7 @@ impl Newest {
     }
 }
 
-/// A run that ended without success: what a repetition must match.
+/// A run that ended without success: a repetition must match it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Lapse {
     pub(super) seq: Option<u64>,
@@ -110,27 +119,41 @@ pub(super) struct Judge {
     pub(super) drained: bool,
     /// When TERM is due because of Retire or Stop.
     pub(super) close: Option<Instant>,
-    /// States that somebody asked to run.
+    /// States that an operator requested to run.
     pub(super) triggered: BTreeSet<u64>,
     pub(super) resumed: bool,
     pub(super) loaded: bool,
     pub(super) lapse: Option<Lapse>,
     /// `None`: it takes no part in a fleet.
     pub(super) fleet: Option<FleetSeen>,
+    pub(super) released: Option<Released>,
+}
+
+/// A state that was held, released and not started since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Released {
+    pub(super) seq: u64,
+    /// What its run stands for.
+    pub(super) updates: u64,
 }
 
 /// One input while its effects are heard.
+#[expect(clippy::struct_excessive_bools, reason = "what is known of an input, each by itself")]
 struct Turn<'a> {
     input: &'a Input,
     /// The run that it ended.
     ended: Option<LiveSeen>,
     /// It shows a newer state.
     update: bool,
+    /// The first one.
+    first: bool,
     /// What it must be refused for.
     refusal: Option<Refusal>,
     /// It granted a slot, not yet used or given back.
     slot: bool,
     answers: u32,
+    /// It shows what was last applied, after a held state.
+    back: bool,
     /// How often time alone may end a pause in it.
     resumptions: u32,
 }
@@ -158,7 +181,23 @@ impl Judge {
             loaded: false,
             lapse: None,
             fleet: None,
+            released: None,
         }
+    }
+
+    /// Whether the guard holds such a state back: in all scenes it wants one entry, which every value is.
+    pub(super) fn fails(&self, absent: bool) -> bool {
+        absent && self.policy.guard.is_on()
+    }
+
+    pub(super) fn newest_fails(&self) -> bool {
+        self.newest.is_some_and(|newest| self.fails(newest.absent) && !newest.passed)
+    }
+
+    fn is_back(&self, input: &Input) -> bool {
+        let back = matches!(input, Input::State { baseline: Baseline::Applied, .. });
+        let held = self.newest.is_some_and(|newest| newest.held);
+        back && held && !self.retiring && self.live.is_empty() && self.unfated.is_empty()
     }
 
     pub(super) fn held(&self) -> bool {
@@ -176,20 +215,14 @@ impl Judge {
         }
     }
 
-    /// Feeds one input to the machine, and judges what it answers.
+    /// Feeds one input to the machine, and judges its effects.
     pub(super) fn feed(
         &mut self,
         machine: &mut Machine<Counter>,
         input: &Input,
     ) -> Result<Vec<Effect>, String> {
-        let position = if let Input::Ended(ended) = input {
-            self.live.iter().position(|live| live.run == ended.run)
-        } else {
-            None
-        };
-        let ended = position.map(|at| self.live.remove(at));
         let newest = self.newest.map(|newest| newest.seq);
-        // Before the input counts, time alone may end a pause.
+        // Before the input takes effect, time alone may end a pause.
         let until = self.paused.and_then(|pause| pause.until);
         let due = !self.retiring && until.is_some_and(|until| until <= self.now);
         if due {
@@ -199,23 +232,31 @@ impl Judge {
         }
         let mut turn = Turn {
             update: matches!(input, Input::State { state, .. } if newest < Some(state.seq.0)),
-            refusal: self.expected_refusal(input),
+            first: newest.is_none(),
+            refusal: None,
             slot: matches!(input, Input::Slot),
             answers: 0,
+            back: false,
             resumptions: u32::from(due),
             input,
-            ended,
+            ended: None,
         };
+        let all = machine.handle(self.now, input.clone());
+        let of_time = all.iter().take_while(|effect| self.is_of_time(effect, due)).count();
+        let (of_time, effects) = all.split_at(of_time);
+        self.hear_all(of_time, &mut turn)?;
+        if let Input::Ended(ended) = input {
+            let position = self.live.iter().position(|live| live.run == ended.run);
+            turn.ended = position.map(|at| self.live.remove(at));
+        }
+        (turn.refusal, turn.back) = (self.expected_refusal(input), self.is_back(input));
         self.note(input, turn.ended.as_ref());
         self.note_permits(input);
-        let effects = machine.handle(self.now, input.clone());
         if turn.slot && !self.asked {
             demand!(effects.first() == Some(&Effect::Release), "an unasked slot was kept");
             self.asked = true;
         }
-        for effect in &effects {
-            self.hear(effect, &mut turn)?;
-        }
+        self.hear_all(effects, &mut turn)?;
         demand!(!turn.slot, "a granted slot was neither used nor given back");
         let asked = matches!(input, Input::Control(_));
         demand!(turn.answers == u32::from(asked), "{} answers", turn.answers);
@@ -223,16 +264,59 @@ impl Judge {
             self.claim_again();
         }
         if let (Input::Ended(e), Some(live)) = (input, &turn.ended) {
-            self.concluded(e.verdict, live, &effects)?;
+            self.concluded(e.verdict, live, effects)?;
         }
         if turn.update {
-            self.updated(&effects)?;
+            self.updated(effects)?;
         }
         self.aftermath(machine)?;
-        Ok(effects)
+        Ok(all)
     }
 
-    /// Somebody resumed, or a pause ended: what was passed over is to be applied.
+    fn hear_all(&mut self, effects: &[Effect], turn: &mut Turn<'_>) -> Checked {
+        for effect in effects {
+            self.hear(effect, turn)?;
+        }
+        let notified = |effect: &Effect| matches!(effect, Effect::Signal { sent: Sent::Notify, .. });
+        if let Some(newest) = &mut self.newest {
+            newest.notified |= effects.iter().any(notified);
+        }
+        Ok(())
+    }
+
+    /// Whether an effect follows from the time alone, before the input counts: the end of a pause, and the guard's
+    /// judgement of the state that was the newest until now.
+    fn is_of_time(&self, effect: &Effect, due: bool) -> bool {
+        let Some(newest) = self.newest else { return due && *effect == Effect::Resumed };
+        match effect {
+            Effect::Resumed => due,
+            Effect::Skip { seq, why: SkipReason::Held } => seq.0 == newest.seq,
+            Effect::Held { version, .. } => *version == super::fixture::version(newest.seq),
+            Effect::Signal { sent: Sent::Notify, .. } => {
+                let fresh = self.unfated.get(&newest.seq).filter(|_| !self.newest_fails());
+                self.policy.guard.is_on() && fresh.is_some_and(|fresh| self.quiet(fresh) <= self.now)
+            }
+            Effect::Acquire
+            | Effect::Release
+            | Effect::Start { .. }
+            | Effect::Signal { .. }
+            | Effect::Skip { .. }
+            | Effect::Applied { .. }
+            | Effect::Recognised(_)
+            | Effect::GaveUp { .. }
+            | Effect::Stopped { .. }
+            | Effect::Revived
+            | Effect::Answer(_)
+            | Effect::Drained
+            | Effect::Ask { .. }
+            | Effect::Withdraw
+            | Effect::Claim { .. }
+            | Effect::Report { .. }
+            | Effect::Return { .. } => false,
+        }
+    }
+
+    /// An operator resumed, or a pause ended: skipped states must be applied.
     fn claim_again(&mut self) {
         if !self.held()
             && let Some(newest) = &mut self.newest
@@ -248,9 +332,10 @@ impl Judge {
             return Some(Refusal::Retiring);
         }
         match (control, &self.newest) {
-            (Control::Trigger, _) if self.stopped => Some(Refusal::Stopped),
-            (Control::Trigger, _) if self.paused.is_some() => Some(Refusal::Paused),
+            (Control::Trigger | Control::Release, _) if self.stopped => Some(Refusal::Stopped),
+            (Control::Trigger | Control::Release, _) if self.paused.is_some() => Some(Refusal::Paused),
             (Control::Trigger, None) => Some(Refusal::NoState),
+            (Control::Trigger, Some(_)) if self.newest_fails() => Some(Refusal::Held),
             (Control::Trigger, Some(newest))
                 if newest.absent && self.policy.on_delete == OnDelete::Ignore =>
             {
@@ -260,55 +345,18 @@ impl Judge {
                 let busy = self.policy.run_mode == RunMode::Discard && !self.live.is_empty();
                 busy.then_some(Refusal::Running)
             }
+            (Control::Release, newest) => {
+                (!newest.is_some_and(|newest| newest.held)).then_some(Refusal::NotHeld)
+            }
             (Control::Resume, _) => (!self.held()).then_some(Refusal::NothingToResume),
             (Control::Pause { .. }, _) => None,
         }
     }
 
-    /// What an input means, whatever the machine makes of it.
+    /// The meaning of an input, independent of the machine.
     fn note(&mut self, input: &Input, ended: Option<&LiveSeen>) {
         match input {
-            Input::State { state, updates, baseline } => {
-                let seq = state.seq.0;
-                if self.newest.is_some_and(|newest| seq <= newest.seq) {
-                    return;
-                }
-                let absent = state.content.is_absent();
-                let first = self.newest.is_none();
-                // Asked to run again: now with this one. What never ran keeps its own run.
-                let moved = self.triggered.iter().any(|asked| !self.unfated.contains_key(asked));
-                if moved {
-                    self.triggered.retain(|asked| self.unfated.contains_key(asked));
-                    self.triggered.insert(seq);
-                }
-                // A lapse before any state is that of an adopted run.
-                let owed =
-                    matches!(baseline, Baseline::Interrupted | Baseline::Pending) || self.lapse.is_some();
-                let mut known = false;
-                if first {
-                    for live in self.live.iter_mut().filter(|live| live.adopted) {
-                        // The fixtures adopt runs of state 1 or of one that never shows up.
-                        if live.seq == Some(seq) && (!absent || self.policy.on_delete == OnDelete::Run) {
-                            known = true;
-                        } else {
-                            live.seq = None;
-                        }
-                    }
-                }
-                self.gave_up = false;
-                self.newest = Some(Newest {
-                    seq,
-                    absent,
-                    claim: Claim::Applying,
-                    applied: first && *baseline == Baseline::Applied,
-                    late_first: first && self.retiring && !owed && !known,
-                });
-                if !known {
-                    let surplus = std::mem::take(&mut self.carried);
-                    let (at, first) = (self.now, self.now);
-                    self.unfated.insert(seq, Unfated { own: *updates, surplus, at, first });
-                }
-            }
+            Input::State { state, updates, baseline } => self.note_state(input, state, *updates, *baseline),
             Input::Control(control) => {
                 if self.expected_refusal(input).is_some() {
                     return;
@@ -324,6 +372,17 @@ impl Judge {
                     }
                     Control::Pause { until } => self.paused = Some(Pause { until: *until }),
                     Control::Resume => {}
+                    Control::Release => {
+                        if let Some(newest) = &mut self.newest {
+                            (newest.held, newest.passed) = (false, true);
+                            if !newest.void {
+                                newest.claim = Claim::Applying;
+                                self.resumed = true;
+                                let updates = std::mem::take(&mut self.carried);
+                                self.released = Some(Released { seq: newest.seq, updates });
+                            }
+                        }
+                    }
                 }
             }
             Input::Retire { deadline } => {
@@ -341,7 +400,7 @@ impl Judge {
                     let Verdict::Succeeded = ending.verdict else {
                         let newest = self.newest.map(|newest| newest.seq);
                         let outdated = live.seq.is_some() && newest.is_some() && live.seq != newest;
-                        // One whose state is not known does not undo the retry of the newest.
+                        // A run whose state is unknown does not undo the retry of the newest.
                         let known = self.lapse.is_some_and(|lapse| lapse.seq == newest);
                         let vague = live.seq.is_none() && newest.is_some() && known;
                         if (outdated || vague) && self.parallel() {
@@ -370,6 +429,62 @@ impl Judge {
             | Input::Refused(_)
             | Input::PermitLost(_)
             | Input::Offline => {}
+        }
+    }
+
+    fn note_state(&mut self, input: &Input, state: &State, updates: u64, baseline: Baseline) {
+        let seq = state.seq.0;
+        if self.newest.is_some_and(|newest| seq <= newest.seq) {
+            return;
+        }
+        let absent = state.content.is_absent();
+        let first = self.newest.is_none();
+        let back = self.is_back(input);
+        let nothing_before = match self.newest {
+            None => matches!(baseline, Baseline::Unknown | Baseline::Applied) && self.lapse.is_none(),
+            Some(before) => before.absent && before.claim == Claim::Nothing && !before.held,
+        };
+        let void = absent && (self.policy.on_delete == OnDelete::Ignore || nothing_before);
+        // Asked to run again: now with this one. What never ran keeps its own run.
+        let moved = self.triggered.iter().any(|asked| !self.unfated.contains_key(asked));
+        if moved {
+            self.triggered.retain(|asked| self.unfated.contains_key(asked));
+            self.triggered.insert(seq);
+        }
+        // A lapse before any state is that of an adopted run.
+        let owed = matches!(baseline, Baseline::Interrupted | Baseline::Pending) || self.lapse.is_some();
+        let mut known = false;
+        if first {
+            for live in self.live.iter_mut().filter(|live| live.adopted) {
+                // The fixtures adopt runs of state 1 or of one that never shows up.
+                if live.seq == Some(seq) && (!absent || self.policy.on_delete == OnDelete::Run) {
+                    known = true;
+                } else {
+                    live.seq = None;
+                }
+            }
+        }
+        self.gave_up = false;
+        self.newest = Some(Newest {
+            seq,
+            absent,
+            claim: Claim::Applying,
+            applied: (first && baseline == Baseline::Applied) || back,
+            late_first: first && self.retiring && !owed && !known,
+            passed: known || back || (first && baseline == Baseline::Applied),
+            held: false,
+            void,
+            notified: false,
+        });
+        if back {
+            self.carried = 0;
+        } else if !known {
+            let released = self.released.take().map_or(0, |released| released.updates);
+            let surplus = std::mem::take(&mut self.carried) + released;
+            let (at, first) = (self.now, self.now);
+            // A deletion that runs nothing is no update that a later run stands for.
+            let own = if void { 0 } else { updates };
+            self.unfated.insert(seq, Unfated { own, surplus, at, first });
         }
     }
 }

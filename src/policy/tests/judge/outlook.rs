@@ -1,4 +1,4 @@
-//! What must come of a situation: waking up in time, and a good end.
+//! What a situation must lead to: waking up in time, and a good end.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::policy::{Control, Input, Machine, RunEnd};
 use crate::watch::Verdict;
 
 impl Judge {
-    /// That the machine wakes up exactly when it must. To be asked right after an input.
+    /// Checks that the machine wakes up exactly when it must, right after an input.
     pub(in crate::policy::tests) fn punctual(&self, machine: &Machine<Counter>) -> Checked {
         let stays = |at: Instant| {
             let mut woken = machine.clone();
@@ -33,7 +33,7 @@ impl Judge {
         }
     }
 
-    /// Everything goes well from here on: does the watch end where it must?
+    /// If everything goes well from here on, does the watch end correctly?
     pub(in crate::policy::tests) fn ends_well(&self, machine: &Machine<Counter>) -> Checked {
         let (mut judge, mut machine) = (self.clone(), machine.clone());
         if !judge.retiring && !judge.held() {
@@ -52,16 +52,16 @@ impl Judge {
         }
         judge.run_dry(&mut machine)?;
         demand!(judge.drained, "retired and never drained");
-        let owed = judge
-            .newest
-            .filter(|newest| newest.claim == Claim::Applying && !newest.applied && !newest.late_first);
+        let owed = judge.newest.filter(|newest| {
+            (newest.claim == Claim::Applying || newest.held) && !newest.applied && !newest.late_first
+        });
         let told = machine.unserved().map(|state| state.seq.0);
         let stopped = judge.stopped && told.is_some();
         demand!(stopped || owed.map(|newest| newest.seq) == told, "owes {owed:?}, tells {told:?}");
         Ok(())
     }
 
-    /// Grants slots, lets runs succeed and time pass until nothing is left to happen.
+    /// Grants slots, lets runs succeed and time pass until nothing more happens.
     fn run_dry(&mut self, machine: &mut Machine<Counter>) -> Checked {
         for _ in 0..200 {
             let input = if self.asked {

@@ -1,4 +1,4 @@
-//! The watches of a session: created on streams, followed, and created again after the server cancelled one.
+//! The watches of a session: created on streams, followed, and created again if the server cancels one.
 
 use std::collections::VecDeque;
 

@@ -8,7 +8,7 @@ use crate::store::zookeeper::pool::Member;
 
 /// A tree that is followed.
 pub(super) struct Followed {
-    /// Which time it is followed.
+    /// Counts how often it was armed.
     pub(super) turn: u64,
     /// Requests a verification. Dropping it ends the following.
     pub(super) demands: mpsc::UnboundedSender<()>,

@@ -15,7 +15,7 @@ impl Serving {
     pub(super) fn look_again(&mut self, id: TargetId) {
         let Some(single) = self.singles.get_mut(&id) else { return };
         match single.phase {
-            // A read in flight that began before the request is repeated when it is back.
+            // A read in flight that began before the request is repeated afterwards.
             LookPhase::Waiting | LookPhase::Looking { .. } => {}
             LookPhase::Armed => {
                 single.phase = LookPhase::Waiting;
@@ -46,7 +46,7 @@ impl Serving {
                 continue;
             }
             if joined.synced < single.since {
-                // Asked for once more since it was put here.
+                // It was requested again since it was queued.
                 self.queue(id);
                 continue;
             }
@@ -65,7 +65,7 @@ impl Serving {
         let Some(single) = self.singles.get_mut(&id) else { return Ok(()) };
         let synced = match single.phase {
             LookPhase::Looking { turn: under_way, synced } if under_way == turn => synced,
-            // It was asked for anew meanwhile.
+            // It was armed again meanwhile.
             LookPhase::Looking { .. } | LookPhase::Waiting | LookPhase::Armed => return Ok(()),
         };
         let (seen, watcher) = match result {
@@ -89,7 +89,7 @@ impl Serving {
                 }
             },
         };
-        // The new watch first: it takes over from the old one without a gap.
+        // Set the new watch first: it takes over from the old one without a gap.
         let waiting = Waiting { id, turn, event: watcher.changed().boxed() };
         let (watch, handle) = futures::future::abortable(waiting);
         self.watches.push(watch);

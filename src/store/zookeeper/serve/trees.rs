@@ -19,7 +19,7 @@ impl Serving {
         let member = self.place(Manner::Trees, bytes);
         let (to, client) = oneshot::channel();
         match self.pool.get(member).and_then(|joined| joined.client.clone()) {
-            // It was made just now, and is waited for below.
+            // It was just started, and is handled below.
             Some(client) => drop(to.send(Ok(client))),
             None => self.awaited.entry(member).or_default().push(to),
         }
@@ -34,7 +34,7 @@ impl Serving {
 
     pub(super) fn verify_tree(&mut self, id: TargetId) {
         if let Some(followed) = self.followed.get(&id) {
-            // One that has just ended is refused, and armed again.
+            // A tree that has just ended is refused, and armed again.
             let _ = followed.demands.send(());
         }
     }
@@ -45,7 +45,7 @@ impl Serving {
         match how {
             Stopped::Unasked => Ok(()),
             Stopped::Session(ended) => Err(ended),
-            // It was asked for anew meanwhile.
+            // It was armed again meanwhile.
             Stopped::Refused(_) if self.followed.get(&id).is_none_or(|followed| followed.turn != turn) => {
                 Ok(())
             }
@@ -53,7 +53,7 @@ impl Serving {
         }
     }
 
-    /// Tells the trees waiting for a session that it could not be opened.
+    /// Reports to the trees waiting for a session that it could not be opened.
     pub(super) fn cannot_follow(&mut self, member: Member, error: &StoreError) {
         for waiting in self.awaited.remove(&member).unwrap_or_default() {
             let _ = waiting.send(Err(error.clone()));

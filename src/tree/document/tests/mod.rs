@@ -1,5 +1,5 @@
-//! What is written is read back, by us and, where they can, by everybody else's parsers; what is wrong is
-//! refused at its place (`refusals.rs`).
+//! Documents are read back, by this program and, where possible, by other parsers; faulty documents are refused with
+//! their position (`refusals.rs`).
 
 mod refusals;
 
@@ -23,7 +23,7 @@ fn all_segments(path: &str) -> Vec<&str> {
     segments(path, usize::MAX).collect()
 }
 
-/// A tree as its documents say it: what only has something below it is not mentioned.
+/// A tree as its documents show it: a node that only has something below it is not mentioned.
 fn normal(mut entries: Entries) -> Entries {
     let all: Vec<_> = entries.keys().cloned().collect();
     let above = |path: &str| {
@@ -62,7 +62,7 @@ fn path() -> impl Strategy<Value = String> {
     ]
     .prop_map(|segments| {
         let path = segments.join("/");
-        // One segment without characters is the path `/`, two of them are no path: see `segments`.
+        // One empty segment is the path `/`, two of them are no path: see `segments`.
         if segments.len() == 1 && path.is_empty() { "/".to_owned() } else { path }
     })
 }
@@ -135,14 +135,14 @@ proptest! {
             let text = written(&tree, syntax);
             let read = parse(text.as_bytes(), syntax, Arrays::Refuse);
             prop_assert_eq!(read.as_ref(), Ok(&normal(tree.clone())), "{:?}\n{}", syntax, text);
-            // Arrays that are allowed change nothing of what was written.
+            // Allowing arrays changes nothing in a document that was written here.
             prop_assert_eq!(parse(text.as_bytes(), syntax, Arrays::Index), read);
         }
     }
 
-    /// Nothing here is only understood by ourselves: the usual readers see the same objects in all three.
+    /// Common parsers of all three syntaxes read the same objects.
     #[test]
-    fn everybody_reads_the_same(tree in tree()) {
+    fn other_parsers_read_the_same_objects(tree in tree()) {
         let mut json: serde_json::Value = serde_json::from_str(&written(&tree, Syntax::Json)).unwrap();
         let yaml: serde_json::Value = serde_saphyr::from_str(&written(&tree, Syntax::Yaml))
             .map_err(|error| TestCaseError::fail(format!("{error}\n{}", written(&tree, Syntax::Yaml))))?;
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn what_programs_read_on_standard_input_is_the_same_document(tree in tree()) {
+    fn standard_input_is_the_same_document(tree in tree()) {
         let subtree: Subtree = tree.iter().map(|(path, value)| (path, value.as_ref())).collect();
         for (format, syntax) in [(Format::Json, Syntax::Json), (Format::Yaml, Syntax::Yaml), (Format::Toml, Syntax::Toml)] {
             let text = render(&Content::Tree(subtree.clone()), format);
@@ -177,7 +177,7 @@ proptest! {
 }
 
 #[test]
-fn a_name_of_a_child_is_one_line_whoever_chose_it() {
+fn any_name_of_a_child_is_written_as_one_line() {
     let names =
         ["plain ä", "two\nlines", "return\r", "esc\u{1b}[31m", "back\\slash", "c1\u{9b}", "tab\t", "a=b"];
     let children = Content::Children(names.map(std::sync::Arc::from).to_vec().into());
@@ -188,7 +188,7 @@ fn a_name_of_a_child_is_one_line_whoever_chose_it() {
 }
 
 #[test]
-fn the_shape_is_as_the_contract_says() {
+fn the_shape_is_the_specified_one() {
     let mut tree = entries(&[
         ("", Some("root")),
         ("web/port", Some("80")),
@@ -301,7 +301,7 @@ fn values_and_children_have_a_form_in_every_format() {
 }
 
 #[test]
-fn many_members_in_one_line_are_read_in_time() {
+fn a_long_line_of_members_is_read_in_linear_time() {
     let members: Vec<String> = (0..200_000).map(|n| format!("\"k{n}\": 1.50")).collect();
     let json = format!("{{{}}}", members.join(","));
     let read = parse(json.as_bytes(), Syntax::Json, Arrays::Refuse).unwrap();
@@ -310,7 +310,7 @@ fn many_members_in_one_line_are_read_in_time() {
 }
 
 #[test]
-fn documents_of_people_are_read_as_they_mean_it() {
+fn hand_written_documents_are_read() {
     let read = |syntax, text: &str| parse(text.as_bytes(), syntax, Arrays::Index).unwrap();
     let expected = entries(&[
         ("port", Some("8080")),
@@ -332,9 +332,9 @@ fn documents_of_people_are_read_as_they_mean_it() {
     assert_eq!(binary.get("a").unwrap().as_deref(), Some(b"\xff\0".as_slice()));
 }
 
-/// A byte order mark and the line ends of other systems change nothing; what TOML calls a date is its text.
+/// A byte order mark and the line ends of other systems change nothing; a TOML date is its text.
 #[test]
-fn documents_of_other_systems_are_read_as_they_mean_it() {
+fn documents_of_other_systems_are_read() {
     for (syntax, text) in [
         (
             Syntax::Yaml,

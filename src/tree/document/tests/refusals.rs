@@ -1,8 +1,8 @@
-//! What is wrong with a document is said with its place: as a list for each language, and where it is too deep.
+//! Errors in documents have their position: as a list for each syntax, and for excessive depth.
 
 use super::*;
 
-/// What is said of a document, behind it.
+/// A document followed by its error.
 fn said_of(syntax: Syntax, documents: &[&[u8]]) -> String {
     let said = |text: &&[u8]| match parse(text, syntax, Arrays::Refuse) {
         Ok(entries) => panic!("{} is read: {entries:?}", text.escape_ascii()),
@@ -12,7 +12,7 @@ fn said_of(syntax: Syntax, documents: &[&[u8]]) -> String {
 }
 
 #[test]
-fn what_is_wrong_with_json_is_said_with_its_place() {
+fn errors_in_json_have_their_position() {
     insta::assert_snapshot!(said_of(
         Syntax::Json,
         &[
@@ -42,7 +42,7 @@ fn what_is_wrong_with_json_is_said_with_its_place() {
 }
 
 #[test]
-fn what_is_wrong_with_yaml_is_said_with_its_place() {
+fn errors_in_yaml_have_their_position() {
     insta::assert_snapshot!(said_of(
         Syntax::Yaml,
         &[
@@ -75,7 +75,7 @@ fn what_is_wrong_with_yaml_is_said_with_its_place() {
 }
 
 #[test]
-fn what_is_wrong_with_toml_is_said_with_its_place() {
+fn errors_in_toml_have_their_position() {
     insta::assert_snapshot!(said_of(
         Syntax::Toml,
         &[
@@ -98,7 +98,7 @@ fn what_is_wrong_with_toml_is_said_with_its_place() {
 }
 
 #[test]
-fn depth_is_an_error_with_its_place_and_not_a_crash() {
+fn excessive_depth_is_an_error_with_its_position() {
     let deep = 10_000;
     let name = "a.".repeat(78) + "a";
     let tables = format!("{{ {name} = ").repeat(79) + "1" + &" }".repeat(79);
@@ -114,7 +114,7 @@ fn depth_is_an_error_with_its_place_and_not_a_crash() {
         (Syntax::Toml, "b = 1.5\n".to_owned() + &"a.".repeat(deep) + "a = 1", (2, 160)),
         (Syntax::Toml, "[".to_owned() + &"a.".repeat(deep) + "a]", (1, 159)),
         (Syntax::Toml, "a = ".to_owned() + &"[".repeat(deep), (1, 84)),
-        // Each name and all brackets are within their bounds, and not what they make together.
+        // The name and the brackets are each within their limits, but not together.
         (Syntax::Toml, format!("{name} = {tables}\n"), (1, 164)),
         (Syntax::Toml, format!("{name} = {arrays}\n"), (1, 162)),
         (Syntax::Toml, format!("[{name}]\nb = 1\n{name} = 1\n"), (3, 3)),
@@ -124,7 +124,7 @@ fn depth_is_an_error_with_its_place_and_not_a_crash() {
         assert_eq!(error.position, Some(place), "{syntax:?} {}: {error}", &text[..20]);
         assert!(error.to_string().len() < 400, "{error}");
     }
-    // What looks deep and is not.
+    // Text that only looks deeply nested.
     let numbers = format!("a = [{}]\nb = {{ c = 1.5, d = [[1.5], [2.5]] }}\n", "1.5, ".repeat(deep));
     assert_eq!(parse(numbers.as_bytes(), Syntax::Toml, Arrays::Index).unwrap().len(), deep + 3);
     let tables = "a.b = { c.d = 1, e.f = { g.h = 1 } }\n[x.y]\n[x.z]\n[[l]]\n".to_owned();
