@@ -50,6 +50,8 @@ pub(super) struct EntryLine {
     paused: Option<Paused>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stopped: Option<Fingerprint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reported: Option<Applied>,
     #[serde(default)]
     ended: u64,
     #[serde(default)]
@@ -66,6 +68,7 @@ impl EntryLine {
             interrupted: entry.interrupted.clone(),
             paused: entry.paused.clone(),
             stopped: entry.stopped.clone(),
+            reported: entry.reported.clone(),
             ended: entry.ended,
             failed: entry.failed,
         }
@@ -78,6 +81,7 @@ impl EntryLine {
         entry.interrupted = self.interrupted;
         entry.paused = self.paused;
         entry.stopped = self.stopped;
+        entry.reported = self.reported;
         entry.ended = self.ended;
         entry.failed = self.failed;
     }

@@ -60,6 +60,7 @@ impl WatchSpec {
             verify_interval,
             splay,
             mutex,
+            on_give_up,
             machine: _,
             policy,
         } = self;
@@ -68,7 +69,7 @@ impl WatchSpec {
         identity.text("store", store.as_str());
         identity.text("key", key.as_str());
         identity.unless_default("watch_type", watch_type.word(), "data");
-        identity.action(action);
+        identity.action("action", action);
         identity.surroundings(surroundings);
         identity.unless_default("pipe_stdin", flag(*pipe_stdin), "true");
         identity.unless_default("format", format.word(), Format::default_for(*watch_type).word());
@@ -77,6 +78,9 @@ impl WatchSpec {
         identity.duration("splay", *splay, Duration::ZERO);
         if let Some(mutex) = mutex {
             identity.text("mutex", mutex.as_str());
+        }
+        if let Some(hook) = on_give_up {
+            identity.action("on_give_up", hook);
         }
         identity.policy(policy);
         identity.0
@@ -112,12 +116,12 @@ impl Identity {
         }
     }
 
-    fn action(&mut self, action: &Action) {
+    fn action(&mut self, field: &str, action: &Action) {
         match action {
-            Action::Shell(line) => self.text("action", line),
+            Action::Shell(line) => self.text(field, line),
             Action::Program(arguments) => {
                 let quoted: Vec<String> = arguments.iter().map(|word| quoted(word.as_bytes())).collect();
-                self.line("action", &format!("[{}]", quoted.join(", ")));
+                self.line(field, &format!("[{}]", quoted.join(", ")));
             }
             Action::Script(text) => self.text("script", text),
         }

@@ -35,6 +35,8 @@ pub struct WatchSpec {
     pub splay: Duration,
     /// Of all watches of this machine with the same mutex, at most one run lives at a time.
     pub mutex: Option<MutexName>,
+    /// Run once when the last retry of a state failed, or a guard holds it back. Boxed: most watches have none.
+    pub on_give_up: Option<Box<Action>>,
     /// Where it runs, for the environment of the action. Shared by all watches.
     pub machine: Arc<Machine>,
     /// When it is run. Shared among watches with equal policies.
@@ -63,6 +65,7 @@ impl WatchSpec {
             verify_interval,
             splay,
             mutex,
+            on_give_up,
             machine: _,
             policy,
         } = self;
@@ -70,7 +73,7 @@ impl WatchSpec {
             == (&other.name, &other.target, &other.action, &other.surroundings)
             && (pipe_stdin, format, output) == (&other.pipe_stdin, &other.format, &other.output)
             && (verify_interval, splay, policy) == (&other.verify_interval, &other.splay, &other.policy)
-            && (enabled, mutex) == (&other.enabled, &other.mutex)
+            && (enabled, mutex, on_give_up) == (&other.enabled, &other.mutex, &other.on_give_up)
     }
 }
 

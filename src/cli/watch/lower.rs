@@ -70,6 +70,7 @@ fn watch(
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
         mutex: None,
+        on_give_up: None,
         machine: Arc::clone(&caller.machine),
         policy: Arc::new(policy(args)),
     })

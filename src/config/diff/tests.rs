@@ -146,6 +146,7 @@ fn every_default_is_that_of_the_contract() {
         verify_interval: 300s,
         splay: 0ns,
         mutex: None,
+        on_give_up: None,
         machine: Machine {
             host: "host",
             vars: {},

@@ -48,6 +48,7 @@ pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
         verify_interval: Duration::from_mins(5),
         splay: Duration::ZERO,
         mutex: None,
+        on_give_up: None,
         machine: Arc::default(),
         policy: Arc::default(),
     }

@@ -42,6 +42,7 @@ fn minimal() -> WatchSpec {
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
         mutex: None,
+        on_give_up: None,
         machine: Arc::default(),
         policy: Arc::default(),
     }
@@ -87,6 +88,7 @@ fn full() -> WatchSpec {
         verify_interval: ms(60_000),
         splay: ms(90_000),
         mutex: Some(MutexName::new("nginx").unwrap()),
+        on_give_up: Some(Box::new(Action::Program(vec!["mail".into(), "ops".into()]))),
         machine: Arc::default(),
         policy: Arc::new(PolicySpec {
             run_on_load: RunOnLoad::Changed,
@@ -138,6 +140,7 @@ output = null
 verify_interval = 60000000000ns
 splay = 90000000000ns
 mutex = "nginx"
+on_give_up = ["mail", "ops"]
 run_on_load = changed
 run_mode = parallel
 max_parallel = 4
