@@ -174,6 +174,7 @@ fn spec(action: Action) -> WatchSpec {
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
         mutex: None,
+        on_give_up: None,
         machine: Arc::default(),
         policy: Arc::default(),
     }
