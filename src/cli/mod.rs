@@ -24,6 +24,7 @@ mod put;
 mod release;
 mod run;
 mod select;
+mod since;
 mod span;
 mod status;
 mod store_name;

@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use super::live::{self, Circumstances, Event, Handover, Live};
 use super::runs::Runs;
 use super::signals::{Received, Signals};
-use crate::store::{LinkState, Store, StoreFiles, StoreSpec, StoreUrl, etcd};
+use crate::store::etcd::Begin;
+use crate::store::{LinkState, Store, StoreError, StoreFiles, StoreSpec, etcd};
 use crate::watch::{Outcome, RunMode, SignalNumber, State, Target, Version, WatchSpec};
 
 /// How long is waited before etcd is asked again for an old revision.
@@ -28,15 +29,17 @@ pub struct AdHoc {
     pub store: StoreSpec,
     /// End when each watch has had its first run.
     pub once: bool,
-    /// What was seen before: a first state that is no other is not run. Watches in parallel mode run every update
-    /// since, where the store is an etcd.
-    pub from: Option<Version>,
+    /// Where in etcd's history they begin. [`Begin::Now`]: with the state that is there. Otherwise a first state that
+    /// is older is not run, and watches in parallel mode run every update since.
+    pub begin: Begin,
+    /// Called with the first state of each watch, before anything runs for it.
+    pub announce: fn(&WatchSpec, &State),
 }
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Every watch had its one run; the outcomes in the order of their ends.
+    /// Every watch had its one run, and the retries of that; the last outcome of each, in the order of the watches.
     Ran(Vec<Outcome>),
     /// A signal ended it, after every run was ended.
     Signalled(SignalNumber),
@@ -45,10 +48,12 @@ pub enum End {
 /// Watches until it ends. Standard output and error are the actions'; the log must be set up already.
 pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
     let mut signals = Signals::of_watch()?;
-    let (outcomes_out, mut outcomes) = mpsc::unbounded_channel();
-    let once = ad_hoc.once.then_some(outcomes_out);
     let runs = Arc::new(Runs::ad_hoc(jiff::Timestamp::now()));
-    let replayed = replayed(&ad_hoc);
+    let seen = tokio::select! {
+        seen = seen_before(&ad_hoc) => seen,
+        signal = signals.next() => return Ok(End::Signalled(signal.number)),
+    };
+    let replayed = seen.filter(|_| ad_hoc.watches.iter().all(runs_every_update));
     let store = match replayed {
         Some(revision) => Store::open_since(ad_hoc.store, revision),
         None => Store::open(ad_hoc.store),
@@ -56,18 +61,25 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
     let _reports = Reports(tokio::spawn(report_recovery(store.clone())));
 
     let mut lives: Vec<Live> = Vec::new();
+    let mut outcomes = Vec::new();
     let mut tasks = JoinSet::new();
     for spec in ad_hoc.watches {
         let spec = Arc::new(spec);
-        let handover = match ad_hoc.from {
+        let handover = match seen {
             None => None,
             Some(_) if replayed.is_some() => None,
-            Some(version) => tokio::select! {
-                handover = before(&store, &spec, version) => Some(Box::new(handover)),
+            Some(revision) => tokio::select! {
+                handover = before(&store, &spec, revision) => Some(Box::new(handover)),
                 signal = signals.next() => return Ok(End::Signalled(signal.number)),
             },
         };
-        let circumstances = Circumstances { handover, once: once.clone(), ..Circumstances::default() };
+        let once = ad_hoc.once.then(|| {
+            let (ends, ended) = mpsc::unbounded_channel();
+            outcomes.push(ended);
+            ends
+        });
+        let announce = Some(ad_hoc.announce);
+        let circumstances = Circumstances { handover, once, announce, ..Circumstances::default() };
         let (live, task) = live::begin(spec, Path::new("").into(), &store, &runs, circumstances);
         lives.push(live);
         tasks.spawn(task);
@@ -97,23 +109,58 @@ pub async fn watch(ad_hoc: AdHoc) -> std::io::Result<End> {
     if let Some(number) = signalled {
         return Ok(End::Signalled(number));
     }
-    outcomes.close();
-    let mut ran = Vec::new();
-    while let Some(outcome) = outcomes.recv().await {
-        ran.push(outcome);
-    }
-    Ok(End::Ran(ran))
+    // A failed run may have been retried: the last outcome counts.
+    let last = |mut ended: mpsc::UnboundedReceiver<Outcome>| {
+        std::iter::from_fn(move || ended.try_recv().ok()).last()
+    };
+    Ok(End::Ran(outcomes.into_iter().filter_map(last).collect()))
 }
 
-/// The revision since which every update is run, where that is wanted and the store can tell.
-fn replayed(ad_hoc: &AdHoc) -> Option<i64> {
-    let every = |watch: &WatchSpec| matches!(watch.policy.run_mode, RunMode::Parallel { .. });
-    match (&ad_hoc.store.url, ad_hoc.from) {
-        (StoreUrl::Etcd { .. }, Some(Version::Revision(revision))) => {
-            ad_hoc.watches.iter().all(every).then_some(revision)
-        }
-        (StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. }, _) => None,
+fn runs_every_update(watch: &WatchSpec) -> bool {
+    match watch.policy.run_mode {
+        RunMode::Parallel { .. } => true,
+        RunMode::Queue | RunMode::Discard | RunMode::Restart => false,
     }
+}
+
+/// The revision whose state, and every one before it, runs nothing. Waits for the store where it has to be asked.
+async fn seen_before(ad_hoc: &AdHoc) -> Option<i64> {
+    let count = match ad_hoc.begin {
+        Begin::Now => return None,
+        Begin::At(revision) => return Some(revision.saturating_sub(1)),
+        Begin::Newest(count) => count,
+    };
+    let mut told = false;
+    loop {
+        match before_newest(ad_hoc, count).await {
+            Ok(revision) => return Some(revision),
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!("cannot ask for the newest changes, and try again: {error}");
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+/// The revision before the newest changes of all watches together.
+async fn before_newest(ad_hoc: &AdHoc, count: u32) -> Result<i64, StoreError> {
+    let (mut revisions, mut present, mut cut_at) = (Vec::new(), 0, None);
+    for watch in &ad_hoc.watches {
+        let Target { key, watch_type, .. } = &watch.target;
+        let newest = etcd::newest_changes(&ad_hoc.store, key, *watch_type, count).await?;
+        revisions.extend(newest.changes().map(|change| change.revision));
+        present = present.max(newest.past());
+        cut_at = cut_at.max(newest.cut_at());
+    }
+    revisions.sort_unstable_by(|a, b| b.cmp(a));
+    revisions.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    if let Some(oldest) = cut_at {
+        let known = revisions.len();
+        tracing::warn!("etcd was compacted: only {known} changes are known, those since revision {oldest}");
+    }
+    Ok(revisions.last().map_or(present, |first| first - 1))
 }
 
 /// Whether somebody at a terminal sends it: twice, where waiting took too long.
@@ -147,18 +194,11 @@ async fn report_recovery(store: Store) {
     }
 }
 
-/// What somebody who saw `version` has not seen yet. Waits for the store.
-async fn before(store: &Store, spec: &Arc<WatchSpec>, version: Version) -> Handover {
+/// What somebody who saw everything up to `revision` has not seen yet. Waits for the store.
+async fn before(store: &Store, spec: &Arc<WatchSpec>, revision: i64) -> Handover {
     let mut subscription = live::subscribe(spec, store);
     let state = subscription.next().await.state;
-    let unserved = match (&store.spec().url, version) {
-        (StoreUrl::Etcd { .. }, Version::Revision(revision)) => {
-            changed_since(store.spec(), &spec.target, revision, &state).await
-        }
-        (StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. }, version) => {
-            state.version != version
-        }
-    };
+    let unserved = changed_since(store.spec(), &spec.target, revision, &state).await;
     Handover { spec: Arc::clone(spec), newest: Some(state), unserved }
 }
 
@@ -174,8 +214,10 @@ async fn changed_since(store: &StoreSpec, target: &Target, revision: i64, state:
             Ok(Some(content)) => return content != state.content,
             Ok(None) => {
                 tracing::warn!(
-                    "etcd does not know revision {revision} (any more, or yet): {} is taken as unchanged if its version is not newer",
-                    target.key
+                    "etcd does not know the changes of {} since revision {} (any more, or yet): it counts as unchanged \
+                     if its version is older",
+                    target.key,
+                    revision.saturating_add(1)
                 );
                 return false;
             }

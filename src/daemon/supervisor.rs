@@ -210,7 +210,7 @@ impl Supervisor {
     ) -> Option<Place> {
         let store = self.store(&definition.spec.target.store)?;
         let Definition { spec, file } = definition;
-        let circumstances = Circumstances { handover, rest, grace: self.grace, once: None };
+        let circumstances = Circumstances { handover, rest, grace: self.grace, ..Circumstances::default() };
         let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);
         let task = self.tasks.spawn(task).id();
         Some(Place { live, task, retiring: false, next: None })

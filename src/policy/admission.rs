@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::effect::{Effect, SkipReason};
-use super::guard::Yardstick;
+use super::hold::Yardstick;
 use super::input::Baseline;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine, Newest};
 use super::waiting::{Entry, Passage, Wait};
@@ -278,7 +278,7 @@ impl<S: Entropy> Machine<S> {
         self.gave_up = false;
         let reason = if newest.state.content.is_absent() { Reason::Delete } else { Reason::Change };
         let wait = Wait::Ready;
-        let entry = Entry::again(now, newest, reason, 1, repeated.max(1), wait);
+        let entry = newest.again(now, reason, 1, repeated.max(1), wait);
         self.waiting.push_back(entry);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::effect::{Answer, Effect, Refusal, SkipReason};
 use super::input::{Control, Pause};
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
-use super::waiting::{Entry, Wait};
+use super::waiting::Wait;
 use crate::watch::{OnDelete, Reason, RunMode};
 
 impl<S: Entropy> Machine<S> {
@@ -103,7 +103,7 @@ impl<S: Entropy> Machine<S> {
                 newest.disposition = Disposition::Open;
             }
         }
-        let mut entry = Entry::again(now, newest, Reason::Trigger, 1, 0, Wait::Ready);
+        let mut entry = newest.again(now, Reason::Trigger, 1, 0, Wait::Ready);
         entry.hurry();
         self.waiting.push_back(entry);
     }

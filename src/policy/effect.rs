@@ -1,6 +1,6 @@
 //! Effects: what the machine asks its task to do, in order.
 
-use super::guard::Hold;
+use super::hold::Hold;
 use crate::watch::{Reason, RunId, Seq, State, Version};
 
 /// One thing to do. The watch's task performs effects in order.

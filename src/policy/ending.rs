@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::effect::Effect;
-use super::guard::Yardstick;
+use super::hold::Yardstick;
 use super::input::RunEnd;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::runs::LiveRun;
-use super::waiting::{Entry, Wait, later};
+use super::waiting::{Wait, later};
 use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, Verdict};
 
 /// How long to wait before the run after the `failed`th failure in a row (1, 2, …): doubling from
@@ -74,7 +74,7 @@ impl<S: Entropy> Machine<S> {
             let until = later(now, retry_delay(&self.policy, live.attempt, self.source.jitter()));
             let (attempt, repeated) = (live.attempt.saturating_add(1), live.coalesced + self.discarded);
             let wait = Wait::Retrying { until };
-            self.waiting.push_back(Entry::again(now, newest, Reason::Retry, attempt, repeated, wait));
+            self.waiting.push_back(newest.again(now, Reason::Retry, attempt, repeated, wait));
         } else {
             if newest.disposition != Disposition::Applied {
                 newest.disposition = Disposition::GivenUp;
@@ -113,7 +113,7 @@ impl<S: Entropy> Machine<S> {
             Wait::Retrying { until }
         };
         let repeated = live.coalesced + self.discarded;
-        self.waiting.push_back(Entry::again(now, newest, Reason::Recovery, live.attempt, repeated, wait));
+        self.waiting.push_back(newest.again(now, Reason::Recovery, live.attempt, repeated, wait));
     }
 
     /// Whether a run that did not succeed is to be repeated: nothing newer waits or runs, and there is

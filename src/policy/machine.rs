@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::effect::{Effect, SkipReason};
-use super::guard::{Hold, Yardstick};
 use super::history::History;
+use super::hold::{Hold, Yardstick};
 use super::input::{Adopted, Input, Pause, Suspension};
 use super::runs::{Course, LiveRun};
-use super::waiting::{Entry, Wait, later};
+use super::waiting::{Entry, Passage, Wait, later};
 use crate::watch::{PolicySpec, Reason, RunId, RunMode, Seq, State};
 
 /// Where run ids and chance come from.
@@ -58,8 +58,20 @@ impl Newest {
     /// Its run after an operator released it.
     pub(super) fn released(&self, now: Instant, fresh: u64) -> Entry {
         let reason = if self.state.content.is_absent() { Reason::Delete } else { Reason::Change };
-        let entry = Entry::again(now, self, reason, 1, 1, Wait::Ready);
-        Entry { fresh, ..entry }
+        Entry { fresh, ..self.again(now, reason, 1, 1, Wait::Ready) }
+    }
+
+    /// Its run again after it had its fate, `repeated` updates strong.
+    pub(super) fn again(
+        &self,
+        now: Instant,
+        reason: Reason,
+        attempt: u32,
+        repeated: u64,
+        wait: Wait,
+    ) -> Entry {
+        let entry = Entry::again(now, self.state.clone(), reason, attempt, repeated, wait);
+        Entry { passage: Passage::of(self.passed), void: self.void, ..entry }
     }
 }
 

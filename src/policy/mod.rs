@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `machine` | the order of steps inside one `handle`; when to wake up |
 //! | `admission` | what a state does: by run mode; the first one also by `run_on_load` |
-//! | `guard` | which states are held back |
+//! | `guard`, `hold` | which states are held back, and why |
 //! | `waiting` | how long an entry waits: settle, splay, interval |
 //! | `runs` | live runs: TERM and KILL |
 //! | `ending` | what the end of a run leads to: applied, retry, recovery, stop |
@@ -42,6 +42,7 @@ mod ending;
 mod explain;
 mod guard;
 mod history;
+mod hold;
 mod input;
 mod machine;
 mod past;
@@ -52,7 +53,7 @@ mod waiting;
 
 pub use effect::{Answer, Effect, Refusal, Sent, SkipReason};
 pub use explain::{Explanation, NewestState, Obstacle, Phase};
-pub use guard::{Hold, Yardstick};
+pub use hold::{Hold, Yardstick};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
 pub use past::{Past, Predecessor};

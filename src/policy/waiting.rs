@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::machine::Newest;
 use crate::watch::{PolicySpec, Reason, State};
 
 /// A moment so far off that nobody waits for it; for durations that no clock can hold.
@@ -117,21 +116,21 @@ impl Entry {
     /// A run again of the newest state, which had its fate, `repeated` updates strong.
     pub(super) fn again(
         now: Instant,
-        newest: &Newest,
+        state: State,
         reason: Reason,
         attempt: u32,
         repeated: u64,
         wait: Wait,
     ) -> Self {
         Self {
-            state: newest.state.clone(),
+            state,
             reason,
             attempt,
             fresh: 0,
             repeated,
             fated: true,
-            passage: Passage::of(newest.passed),
-            void: newest.void,
+            passage: Passage::Passed,
+            void: false,
             urgent: false,
             wait,
             limit: now,

@@ -141,7 +141,7 @@ fn environment(
 
 /// The files that a program's name may mean, in the order of PATH. They are tried in the child, as the
 /// action's user, because the daemon can see files that the user cannot.
-fn candidates(program: &OsStr, path: &OsStr) -> Vec<OsString> {
+pub(super) fn candidates(program: &OsStr, path: &OsStr) -> Vec<OsString> {
     if program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }

@@ -9,11 +9,13 @@
 mod adopt;
 mod children;
 mod failure;
+mod foreground;
 mod guard;
 mod launch;
 mod lines;
 mod output;
 mod procfs;
+mod program;
 mod reap;
 mod run;
 mod scripts;
@@ -25,9 +27,11 @@ mod tests;
 
 pub use adopt::FoundRun;
 pub use failure::SpawnError;
+pub use foreground::check_terminal;
 pub use launch::{DEFAULT_PATH, Launch, RunDetails};
 pub use lines::{Allowance, FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate, TAIL_BYTES};
 pub use output::{Leftovers, OutputSink};
+pub use program::{ProgramFault, interpreter_of, look_up, script_fault};
 pub use run::{Ended, Ending, RunCommand, RunCommands, RunTask, Running};
 pub use scripts::{Script, Scripts};
 pub use spawn::{keep_freed_memory, keep_one_heap, take_over_signals};

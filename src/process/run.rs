@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::OutputSink;
 use super::children::OwnChild;
+use super::foreground::Foreground;
 use super::output::{Drained, drain, drain_now};
 use super::procfs::Groups;
 use super::spawn::{self, Status};
@@ -257,6 +258,8 @@ pub(super) struct Run {
     feed: Option<Feed>,
     pipe: Option<pipe::Receiver>,
     sink: Option<OutputSink>,
+    /// Taken back when the run has ended.
+    _foreground: Option<Foreground>,
 }
 
 impl Run {
@@ -267,7 +270,12 @@ impl Run {
         output: Option<(pipe::Receiver, OutputSink)>,
     ) -> Self {
         let (pipe, sink) = output.unzip();
-        Self { leader, groups, feed, pipe, sink }
+        Self { leader, groups, feed, pipe, sink, _foreground: None }
+    }
+
+    /// The same for a run that has the terminal.
+    pub(super) fn with_terminal(self, foreground: Option<Foreground>) -> Self {
+        Self { _foreground: foreground, ..self }
     }
 
     pub(super) fn start(self, since: Instant) -> Running {

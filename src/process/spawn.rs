@@ -7,8 +7,10 @@
 //!
 //! The order in the child, and why:
 //!
-//! 1. `setsid`: a session and group of its own, before anything that can take time.
-//! 2. Descriptors 0, 1, 2, then close-on-exec for all others: before limits, which could forbid it.
+//! 1. `setsid`: a session and group of its own, before anything that can take time. With a terminal only a group of
+//!    its own: the terminal belongs to the caller's session.
+//! 2. Descriptors 0, 1, 2, then close-on-exec for all others: before limits, which could forbid it. With a terminal,
+//!    its foreground: every signal is blocked, so that the kernel does not stop this process for asking (TTOU).
 //! 3. Niceness and limits: raising them is root's privilege (setpriority(2), setrlimit(2)). Then the mark that
 //!    tells a run's leader from its descendants.
 //! 4. Groups, group, user: in this order, because each takes away the right to do the one before. Raw
@@ -34,6 +36,8 @@ use super::step::Step;
 pub(super) struct Plan {
     /// Standard input, output and error. None of them is numbered below 3.
     pub(super) stdio: [OwnedFd; 3],
+    /// Standard input is a terminal, whose foreground the action takes.
+    pub(super) terminal: bool,
     /// Niceness, where it is changed.
     pub(super) nice: Option<c_int>,
     /// `RLIMIT_…` with soft and hard value.
@@ -231,13 +235,23 @@ macro_rules! call {
 /// Turns this process into the action; returns only where that failed.
 unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
     let plan = shared.plan;
-    if let Err(errno) = call!(libc::SYS_setsid) {
+    let apart = if plan.terminal {
+        call!(libc::SYS_setpgid, 0 as c_int, 0 as c_int)
+    } else {
+        call!(libc::SYS_setsid)
+    };
+    if let Err(errno) = apart {
         return (Step::Session, 0, errno);
     }
     for (target, source) in (0 as c_int..).zip(&plan.stdio) {
         if let Err(errno) = call!(libc::SYS_dup3, source.as_raw_fd(), target, 0 as c_int) {
             return (Step::Descriptors, 0, errno);
         }
+    }
+    if plan.terminal
+        && let Err(errno) = take_foreground()
+    {
+        return (Step::Foreground, 0, errno);
     }
     if let Err(errno) = close_on_exec(plan.close_range) {
         return (Step::CloseOnExec, 0, errno);
@@ -273,7 +287,7 @@ unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
         return (Step::Directory, 0, errno);
     }
     let _ = call!(libc::SYS_umask, plan.umask);
-    default_signals();
+    default_signals(plan.terminal);
     (Step::Execute, 0, execute(shared))
 }
 
@@ -312,13 +326,26 @@ fn execute(shared: &Shared<'_>) -> c_int {
     worst
 }
 
+/// Makes this process's group the foreground of the terminal that standard input is.
+fn take_foreground() -> Result<(), c_int> {
+    let group = c_int::try_from(call!(libc::SYS_getpid)?).unwrap_or(0);
+    call!(libc::SYS_ioctl, 0 as c_int, libc::TIOCSPGRP, &raw const group).map(drop)
+}
+
 /// Every disposition to its default, then an empty mask. A sigaction of zeros means default on every
 /// machine; the two signals that cannot be changed answer EINVAL.
-fn default_signals() {
+///
+/// With a terminal TSTP is ignored: nobody would continue an action that Ctrl-Z has stopped.
+fn default_signals(terminal: bool) {
     let default = [0u64; 4];
     for signal in 1 as c_int..=64 {
         let old = ptr::null_mut::<u64>();
         let _ = call!(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>());
+    }
+    if terminal {
+        let ignore = [libc::SIG_IGN as u64, 0, 0, 0];
+        let old = ptr::null_mut::<u64>();
+        let _ = call!(libc::SYS_rt_sigaction, libc::SIGTSTP, ignore.as_ptr(), old, size_of::<u64>());
     }
     let none = 0u64;
     // SAFETY: `none` has the size of a signal set; the old mask is not wanted.

@@ -16,6 +16,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::children::Children;
 use super::failure::{SpawnError, reason};
+use super::foreground::Foreground;
 use super::guard::StartGuard;
 use super::procfs::{self, Groups};
 use super::run::{Feed, Leader, Run, Running};
@@ -59,7 +60,14 @@ impl Spawner {
     /// with several threads no other task.
     pub fn start(&self, launch: &Launch, sink: OutputSink) -> Result<Running, SpawnError> {
         let shown = launch.shown();
-        let (stdio, feed, output) = streams(launch)
+        let foreground = match launch.output {
+            Output::Terminal => {
+                let lent = Foreground::lend();
+                Some(lent.map_err(|why| SpawnError::before(format!("give the terminal to {shown}"), why))?)
+            }
+            Output::Log | Output::Null | Output::Inherit => None,
+        };
+        let (stdio, feed, output) = streams(launch, foreground.as_ref())
             .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
         let plan = plan(launch, stdio);
         let since = Instant::now();
@@ -79,7 +87,8 @@ impl Spawner {
             output_pipe: output.as_ref().and_then(|pipe| fstat(pipe).ok()).map(|stat| stat.st_ino),
         };
         let leader = Leader::child(identity, child.pidfd, own);
-        Ok(Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink))).start(since))
+        let run = Run::new(leader, self.groups.clone(), feed, output.map(|pipe| (pipe, sink)));
+        Ok(run.with_terminal(foreground).start(since))
     }
 }
 
@@ -116,7 +125,7 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
 type Streams = ([OwnedFd; 3], Option<Feed>, Option<pipe::Receiver>);
 
 /// The child's standard streams and our ends of them.
-fn streams(launch: &Launch) -> io::Result<Streams> {
+fn streams(launch: &Launch, foreground: Option<&Foreground>) -> io::Result<Streams> {
     let owner = &launch.account;
     let foreign = owner.uid != geteuid().as_raw();
     // An action may open `/dev/stdin` or `/dev/stderr` again, which asks who owns the pipe.
@@ -127,15 +136,16 @@ fn streams(launch: &Launch) -> io::Result<Streams> {
         }
         Ok((read, write))
     };
-    let (input, feed) = match launch.input.clone() {
-        None => (File::open("/dev/null")?.into(), None),
-        Some(bytes) => {
+    let (input, feed) = match (foreground, launch.input.clone()) {
+        (Some(foreground), _) => (foreground.input()?.into(), None),
+        (None, None) => (File::open("/dev/null")?.into(), None),
+        (None, Some(bytes)) => {
             let (read, write) = make_pipe()?;
             (read, feed(write, bytes)?)
         }
     };
     let (written, drained) = match launch.output {
-        Output::Inherit => {
+        Output::Inherit | Output::Terminal => {
             // Copies, and never under the numbers 0, 1 and 2.
             let out = io::stdout().as_fd().try_clone_to_owned()?;
             let errors = io::stderr().as_fd().try_clone_to_owned()?;
@@ -189,6 +199,7 @@ fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
 fn plan(launch: &Launch, stdio: [OwnedFd; 3]) -> Plan {
     Plan {
         stdio,
+        terminal: launch.output == Output::Terminal,
         nice: launch.nice,
         limits: launch.limits.iter().map(|(limit, value)| (resource(*limit), rlimit(*value))).collect(),
         groups: launch.account.groups.clone(),
@@ -235,6 +246,7 @@ fn explain(launch: &Launch, failure: Failure) -> SpawnError {
         Step::Clone => format!("make a process for {}", launch.shown()),
         Step::Session => "begin a session".to_owned(),
         Step::Descriptors => "set up standard input and output".to_owned(),
+        Step::Foreground => "take the foreground of the terminal".to_owned(),
         Step::CloseOnExec => "keep the daemon's files from the action".to_owned(),
         Step::Niceness => format!("set niceness {}", launch.nice.unwrap_or_default()),
         Step::Limit => launch.limits.get(failure.index).map_or_else(

@@ -10,6 +10,8 @@ pub enum Step {
     Session,
     /// dup3(2) to 0, 1 or 2.
     Descriptors,
+    /// tcsetpgrp(3): the foreground of the terminal.
+    Foreground,
     /// Close-on-exec for the others.
     CloseOnExec,
     /// setpriority(2).
@@ -31,9 +33,10 @@ pub enum Step {
 }
 
 impl Step {
-    pub(super) const IN_CHILD: [Self; 10] = [
+    pub(super) const IN_CHILD: [Self; 11] = [
         Self::Session,
         Self::Descriptors,
+        Self::Foreground,
         Self::CloseOnExec,
         Self::Niceness,
         Self::Limit,

@@ -74,6 +74,7 @@ fn sleepers(nice: Option<i32>) -> (Plan, File) {
     let null: OwnedFd = File::open("/dev/null").unwrap().into();
     let own = nix::unistd::geteuid().as_raw();
     let plan = Plan {
+        terminal: false,
         stdio: [null, output.try_clone().unwrap().into(), output.try_clone().unwrap().into()],
         nice,
         limits: Vec::new(),
@@ -142,6 +143,7 @@ fn descriptors_are_closed_on_kernels_without_close_range() {
             output.try_clone().unwrap().into(),
         ];
         let plan = Plan {
+            terminal: false,
             stdio,
             nice: None,
             limits: Vec::new(),

@@ -288,6 +288,8 @@ pub enum Output {
     Null,
     /// To twitcher's own standard output and error, untouched. No watch file can ask for it.
     Inherit,
+    /// The same, and the terminal as standard input, in the foreground. No watch file can ask for it.
+    Terminal,
 }
 
 impl Output {
@@ -297,6 +299,7 @@ impl Output {
             Self::Log => LogOutput::Log.word(),
             Self::Null => LogOutput::Null.word(),
             Self::Inherit => "inherit",
+            Self::Terminal => "terminal",
         }
     }
 }

@@ -61,6 +61,9 @@ fn changes_of_zookeeper_are_told() {
     let output = run(&server.url(), &["monitor", "/m", "--from", "-3"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("keeps no history; only etcd does"));
+    let output = run(&server.url(), &["monitor", "/m", "--after", "3"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--after: "));
 }
 
 #[test]
@@ -214,6 +217,10 @@ fn the_past_is_told_as_far_as_etcd_remembers() {
     assert_eq!(told.len(), 8, "{told:?}");
     assert_eq!(told[0], "put /m/1 4");
     assert_eq!(json(&all.out())[0]["time"], Value::Null, "nobody knows when that was");
+
+    let mut after = Program::start(store, &["monitor", "/m", "--json", "--after", "5"]);
+    after.says("delete");
+    assert_eq!(events(&after.out()), told[1..]);
 
     let mut newest = Program::start(store, &["monitor", "/m", "--json", "--from", "-3"]);
     newest.says("delete");

@@ -1,6 +1,5 @@
 //! Changes of etcd: its history, change by change, none lost or doubled across connections.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::line::{Event, Line, Printer};
@@ -8,7 +7,7 @@ use super::note;
 use crate::cli::Failure;
 use crate::cli::stores::failure;
 use crate::store::driver::Backoff;
-use crate::store::etcd::{Begin, Happened, History, Told};
+use crate::store::etcd::{Begin, Happened, History, Newest, QUIET, Told};
 use crate::store::{StoreError, StoreSpec};
 use crate::tree::place::key_text;
 use crate::watch::{Key, Version};
@@ -17,31 +16,18 @@ use crate::watch::{Key, Version};
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Where nothing tells that all of the past was told, that long without a word does. etcd catches up in steps of
-/// 100 ms.
-const QUIET: Duration = Duration::from_secs(1);
-
 pub(super) async fn follow(
     spec: &StoreSpec,
     key: &Key,
-    from: Option<i64>,
+    begin: Begin,
     printer: Printer,
 ) -> Result<(), Failure> {
-    let begin = match from {
-        None => Begin::Now,
-        Some(revision) if revision < 0 => {
-            Begin::Newest(u32::try_from(revision.unsigned_abs()).unwrap_or(u32::MAX))
-        }
-        Some(revision) => Begin::At(revision),
-    };
     let history = History::new(spec, key, begin).map_err(failure)?;
-    let wanted = match begin {
-        Begin::Newest(count) => Some(usize::try_from(count).unwrap_or(usize::MAX)),
+    let newest = match begin {
+        Begin::Newest(count) => Some(Newest::new(count)),
         Begin::Now | Begin::At(_) => None,
     };
-    Following { spec, key, history, printer, past: 0, newest: wanted.map(Newest::new), began: false }
-        .run()
-        .await
+    Following { spec, key, history, printer, past: 0, newest, began: false }.run().await
 }
 
 struct Following<'a> {
@@ -56,33 +42,6 @@ struct Following<'a> {
     began: bool,
 }
 
-/// The newest changes of those that were told so far.
-struct Newest {
-    count: usize,
-    changes: VecDeque<Happened>,
-    /// The highest revision of any key that exists: it is told before all is.
-    known: i64,
-    /// Whether that was told.
-    seen: bool,
-    oldest: Option<i64>,
-}
-
-impl Newest {
-    fn new(count: usize) -> Self {
-        Self { count, changes: VecDeque::new(), known: 0, seen: false, oldest: None }
-    }
-
-    fn take(&mut self, changes: Vec<Happened>) {
-        for change in changes {
-            self.seen |= change.revision >= self.known;
-            self.changes.push_back(change);
-            if self.changes.len() > self.count {
-                self.changes.pop_front();
-            }
-        }
-    }
-}
-
 impl Following<'_> {
     async fn run(mut self) -> Result<(), Failure> {
         let mut rng = fastrand::Rng::new();
@@ -90,7 +49,7 @@ impl Following<'_> {
         let mut down = false;
         loop {
             // Deletions after the newest key's change have no key that would tell of them.
-            let patient = self.newest.as_ref().is_some_and(|newest| newest.seen);
+            let patient = self.newest.as_ref().is_some_and(Newest::may_be_all);
             let told = tokio::select! {
                 told = self.history.next() => told,
                 () = tokio::time::sleep(QUIET), if patient => {
@@ -119,36 +78,27 @@ impl Following<'_> {
     }
 
     fn told(&mut self, told: Told) -> Result<(), Failure> {
+        if let Told::Opened { present, .. } = told
+            && !std::mem::replace(&mut self.began, true)
+        {
+            self.past = present;
+            super::note_watching(self.key, self.spec);
+        }
         match told {
-            Told::Opened { present, newest: known } => {
-                if !std::mem::replace(&mut self.began, true) {
-                    self.past = present;
-                    super::note_watching(self.key, self.spec);
-                }
-                if let Some(newest) = &mut self.newest {
-                    newest.known = newest.known.max(known);
-                    // Nothing exists: only deletions can be told.
-                    newest.seen |= newest.known == 0;
+            Told::Opened { .. } | Told::Changes(_) | Told::Present | Told::Compacted { .. }
+                if self.newest.is_some() =>
+            {
+                if self.newest.as_mut().is_some_and(|newest| newest.take(told)) {
+                    return self.tell_newest();
                 }
                 Ok(())
             }
-            Told::Changes(changes) => {
-                let Some(newest) = &mut self.newest else { return self.print(&changes) };
-                let present = changes.iter().any(|change| change.revision >= self.past);
-                newest.take(changes);
-                if present { self.tell_newest() } else { Ok(()) }
-            }
-            Told::Present => self.tell_newest(),
+            Told::Opened { .. } | Told::Present => Ok(()),
+            Told::Changes(changes) => self.print(&changes),
             Told::Compacted { oldest } => {
-                if let Some(newest) = &mut self.newest {
-                    newest.oldest = Some(oldest);
-                    // What exists may be older than all that is known.
-                    newest.seen |= newest.known < oldest;
-                } else {
-                    note(&format!(
-                        "etcd was compacted: what changed before revision {oldest} is forgotten, and the rest follows"
-                    ));
-                }
+                note(&format!(
+                    "etcd was compacted: what changed before revision {oldest} is forgotten, and the rest follows"
+                ));
                 Ok(())
             }
             Told::Ahead { asked, present } => {
@@ -168,16 +118,14 @@ impl Following<'_> {
 
     fn tell_newest(&mut self) -> Result<(), Failure> {
         let Some(newest) = self.newest.take() else { return Ok(()) };
-        if let Some(oldest) = newest.oldest
-            && newest.changes.len() < newest.count
-        {
+        if let Some(oldest) = newest.cut_at() {
             note(&format!(
                 "etcd was compacted: only {} changes are known, those since revision {oldest}",
-                newest.changes.len()
+                newest.changes().count()
             ));
         }
-        self.print(newest.changes.as_slices().0)?;
-        self.print(newest.changes.as_slices().1)
+        let changes: Vec<Happened> = newest.changes().cloned().collect();
+        self.print(&changes)
     }
 
     fn print(&self, changes: &[Happened]) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap_complete::ArgValueCompleter;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::since::Since;
 use super::stores::{StoreArgs, failure, key};
 use super::{Common, Failure, complete};
 use crate::store::StoreSpec;
@@ -34,9 +35,8 @@ pub(super) struct Args {
     /// The key; what is below it is meant, too
     #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     key: Key,
-    /// Begin with what this revision changed; negative: with the newest N changes. Only etcd knows its past
-    #[arg(long, value_name = "VERSION", allow_negative_numbers = true, value_parser = revision)]
-    from: Option<i64>,
+    #[command(flatten)]
+    since: Since,
     /// One JSON object a line, with the whole value
     #[arg(long)]
     json: bool,
@@ -47,20 +47,14 @@ pub(super) struct Args {
 /// Watches until nobody reads any more.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let spec = args.store.spec(common)?;
-    let of_etcd = spec.url.kind().facts().keeps_history;
-    if let (Some(_), false) = (args.from, of_etcd) {
-        return Err(Failure::usage(format!(
-            "--from: {} keeps no history; only etcd does. Leave it out to see what changes from now on",
-            spec.url
-        )));
-    }
+    let begin = args.since.begin(&spec.url)?;
     // A store that is not there at all is said at once; one that goes later is waited for. So is what may not be read.
     let opened = args.store.open(common).await?;
     opened.access.admits(&args.key).map_err(failure)?;
     drop(opened);
     let printer = Printer::new(args.json);
-    if of_etcd {
-        history::follow(&spec, &args.key, args.from, printer).await
+    if spec.url.kind().facts().keeps_history {
+        history::follow(&spec, &args.key, begin, printer).await
     } else {
         states::follow(spec, args.key, printer).await
     }
@@ -94,10 +88,4 @@ async fn unread() {
             return;
         }
     }
-}
-
-fn revision(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| {
-        "a version of etcd is a number such as 1042, and -20 means the newest 20 changes".to_owned()
-    })
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Args, ModeName};
+use crate::log::escape;
 use crate::watch::{
-    Account, Action, Format, Key, Machine, Output, PolicySpec, Retries, RunMode, RunOnLoad, StoreName,
-    Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
+    Account, Action, Format, Key, Machine, Output, PolicySpec, RunMode, RunOnLoad, StoreName, Surroundings,
+    Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
 };
 
 /// What a run has of who calls.
@@ -21,6 +22,8 @@ pub(super) struct Caller {
     pub(super) machine: Arc<Machine>,
     /// The store as it was typed.
     pub(super) store: String,
+    /// Where that is.
+    pub(super) url: String,
 }
 
 /// One watch for each key.
@@ -28,6 +31,15 @@ pub(super) fn lower(args: &Args, store: &StoreName, caller: &Caller) -> Result<V
     let mut seen = BTreeSet::new();
     if let Some(twice) = args.keys.iter().find(|key| !seen.insert(*key)) {
         return Err(format!("`{twice}` is named twice; each key is one watch"));
+    }
+    if args.tty {
+        if args.keys.len() > 1 {
+            return Err("--tty: only one run at a time can have the terminal; name one key".to_owned());
+        }
+        if args.run_mode == Some(ModeName::Parallel) {
+            return Err("--tty: only one run at a time can have the terminal; leave out --run-mode parallel"
+                .to_owned());
+        }
     }
     let watches = (1..).zip(&args.keys).map(|(number, key)| watch(args, store, caller, number, key));
     watches.collect()
@@ -51,7 +63,7 @@ fn watch(
     };
     Ok(WatchSpec {
         name,
-        description: String::new(),
+        description: described(key, watch_type, &caller.url),
         enabled: true,
         target: Target { store: store.clone(), key: key.clone(), watch_type },
         action: Action::Program(args.command.clone()),
@@ -64,9 +76,9 @@ fn watch(
             nice: None,
             limits: BTreeMap::new(),
         }),
-        pipe_stdin: true,
+        pipe_stdin: !args.tty,
         format: args.format.map_or(Format::default_for(watch_type), Format::from),
-        output: Output::Inherit,
+        output: if args.tty { Output::Terminal } else { Output::Inherit },
         verify_interval: VERIFY_INTERVAL,
         splay: Duration::ZERO,
         mutex: None,
@@ -76,15 +88,27 @@ fn watch(
     })
 }
 
+/// What is watched, for people.
+fn described(key: &Key, watch_type: WatchType, url: &str) -> String {
+    let key = escape::line(key.as_str().as_bytes());
+    match watch_type {
+        WatchType::Data => format!("{key} in {url}"),
+        WatchType::Children => format!("the names below {key} in {url}"),
+        WatchType::Tree => format!("{key} and below in {url}"),
+    }
+}
+
 fn policy(args: &Args) -> PolicySpec {
     let settle = if args.no_settle { Duration::ZERO } else { args.settle };
     PolicySpec {
-        run_on_load: if args.from.is_some() { RunOnLoad::Never } else { RunOnLoad::Always },
+        run_on_load: if args.since.is_given() { RunOnLoad::Never } else { RunOnLoad::Always },
         run_mode: match args.run_mode {
             // Every update, one after the other.
             None if args.no_settle => RunMode::Parallel { max: 1 },
             None | Some(ModeName::Queue) => RunMode::Queue,
             Some(ModeName::Discard) => RunMode::Discard,
+            // One run and its retries.
+            Some(ModeName::Parallel) if args.once => RunMode::Parallel { max: 1 },
             Some(ModeName::Parallel) => RunMode::Parallel { max: RunMode::MAX_PARALLEL },
             Some(ModeName::Restart) => RunMode::Restart,
         },
@@ -92,8 +116,10 @@ fn policy(args: &Args) -> PolicySpec {
         timeout: args.timeout,
         settle,
         settle_max: args.settle_max.unwrap_or(PolicySpec::settle_max_of(settle)),
-        // Somebody looks on: a failure is shown, and the next change is the next try.
-        retries: Retries::AtMost(0),
+        // By default somebody looks on: a failure is shown, and the next change is the next try.
+        retries: args.retries,
+        retry_delay: args.retry_delay,
+        retry_delay_max: PolicySpec::retry_delay_max_of(args.retry_delay),
         ..PolicySpec::default()
     }
 }
@@ -103,7 +129,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::watch::OnDelete;
+    use crate::watch::{OnDelete, Retries};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -128,6 +154,7 @@ mod tests {
             umask: 0o027,
             machine: Arc::default(),
             store: "etcd://a,b".into(),
+            url: "etcd://a:2379,b:2379".into(),
         };
         lower(&args, &StoreName::new("command-line").unwrap(), &caller)
     }
@@ -173,7 +200,17 @@ mod tests {
         assert_eq!(one("/a --no-settle -- x").policy.run_mode, RunMode::Parallel { max: 1 });
         assert_eq!(one("/a --no-settle --run-mode queue -- x").policy.run_mode, RunMode::Queue);
         assert_eq!(one("/a --on-delete run -- x").policy.on_delete, OnDelete::Run);
-        assert_eq!(one("/a --from 17 -- x").policy.run_on_load, RunOnLoad::Never);
+        for since in ["--from 17", "--from -3", "--after 17"] {
+            assert_eq!(one(&format!("/a {since} -- x")).policy.run_on_load, RunOnLoad::Never);
+        }
+        let policy = one("/a --retries 4 --retry-delay 200ms -- x").policy;
+        assert_eq!((policy.retries, policy.retry_delay), (Retries::AtMost(4), Duration::from_millis(200)));
+        assert_eq!(one("/a --retries unlimited -- x").policy.retries, Retries::Unlimited);
+        let watch = one("/a --tty -- x");
+        assert_eq!((watch.output, watch.pipe_stdin), (Output::Terminal, false));
+        assert_eq!(one("/a -- x").description, "/a in etcd://a:2379,b:2379");
+        assert_eq!(one("/a --tree -- x").description, "/a and below in etcd://a:2379,b:2379");
+        assert_eq!(one("/a --children -- x").description, "the names below /a in etcd://a:2379,b:2379");
     }
 
     #[test]
@@ -192,6 +229,12 @@ mod tests {
             "/a --tree --children -- x",
             "/a --no-settle --settle 1s -- x",
             "/a --from x -- x",
+            "/a --after -3 -- x",
+            "/a --from 3 --after 3 -- x",
+            "/a --retries x -- x",
+            "/a --tty --format json -- x",
+            "/a /b --tty -- x",
+            "/a --tty --run-mode parallel -- x",
             "/a --run-mode often -- x",
             "/a --format xml -- x",
             "/a --settle 1y -- x",

@@ -6,37 +6,41 @@
 mod lower;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use clap_complete::ArgValueCompleter;
 
+use super::since::Since;
 use super::stores::{StoreChoice, key};
 use super::{Common, Failure, complete};
 use crate::daemon::{AdHoc, AdHocEnd};
 use crate::log::{Destination, LogLevel};
-use crate::store::StoreUrl;
-use crate::watch::{Format, Key, OnDelete, Outcome, Version};
+use crate::watch::{Format, Key, OnDelete, Outcome, Retries, State, WatchSpec};
 
 /// How `timeout(1)` and shells tell that a command was ended by its time limit, and that it was not found.
 const TIMED_OUT: u8 = 124;
 const NOT_STARTED: u8 = 127;
+/// How shells tell that a command is there and cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
 
 /// Run a command with each stable state of a key on standard input
 ///
-/// Runs as the caller, in the current directory, with the caller's environment and the variables `TWITCHER_KEY`,
-/// `TWITCHER_VERSION`, `TWITCHER_REASON` and the others of a watch. Its output is passed on as it is. A command
-/// that fails is reported on standard error, and the next change runs it again. An unreachable store is reported
-/// and waited for. Several keys are several watches: the runs of one key never overlap, those of two may. A key that
+/// Says on standard error what is watched, once the store has shown it. The command runs as the caller, in the current
+/// directory, with the caller's environment and the variables `TWITCHER_KEY`, `TWITCHER_VERSION`, `TWITCHER_REASON` and
+/// the others of a watch. Its output is passed on as it is. A command that fails is reported on standard error, and the
+/// next change runs it again; `--retries` repeats it before that. A program that is not there at the start is exit
+/// status 127. An unreachable store is reported and waited for. Several keys are several watches: the runs of one key never overlap, those of two may. A key that
 /// is deleted runs nothing, unless `--on-delete run` says so.
 /// SIGINT, SIGQUIT, SIGTERM and SIGHUP end the command (TERM, then KILL after 5 s) and then the watch; a second SIGINT
 /// or SIGQUIT sends KILL at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     twitcher watch /git/head -- cat\n  \
-    twitcher watch /nginx --tree -- sh -c './regenerate && nginx -s reload'\n  \
-    twitcher watch /ready --once -- true")]
+    twitcher watch /nginx --tree -- sh -c 'cat > nginx.json && nginx -s reload'\n  \
+    twitcher watch /ready --once -- true\n  \
+    twitcher watch /jobs --no-settle --from -10 -- cat")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
     /// What is watched
@@ -73,11 +77,21 @@ pub(super) struct Args {
     /// Run for the first stable state, and exit with the command's status (128 + N if signal N ended it)
     #[arg(long)]
     once: bool,
-    /// Only what is newer than this version. etcd: what was changed after that revision; with --no-settle (and no
-    /// other --run-mode than parallel) each of these updates out of etcd's history. ZooKeeper and directories have no
-    /// history: the newest state, if its version is another
-    #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
-    from: Option<Version>,
+    #[command(flatten)]
+    since: Since,
+    /// How often a command that failed is run again, with the newest state: a number or `unlimited`. A newer state ends
+    /// the retries
+    #[arg(long, value_name = "N", default_value = "0", value_parser = retries, allow_negative_numbers = true)]
+    retries: Retries,
+    /// Wait before the first retry; it doubles from retry to retry, up to 5m
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = super::duration,
+        allow_negative_numbers = true)]
+    retry_delay: Duration,
+    /// Give the terminal to the command as its standard input, so that it can ask, as ssh, sudo and editors do. The
+    /// state is not on standard input then: `twitcher get "$TWITCHER_KEY"` reads it. Ctrl-C reaches the command alone
+    /// while it runs. Only one run at a time can have the terminal
+    #[arg(long, conflicts_with = "format")]
+    tty: bool,
     /// End the command with TERM after that long, and with KILL 5 s later
     #[arg(long, value_name = "DURATION", value_parser = limit, allow_negative_numbers = true)]
     timeout: Option<Duration>,
@@ -152,25 +166,28 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     crate::process::take_over_signals();
     let store = args.store.spec(common)?;
     let typed = args.store.store.clone().unwrap_or_else(|| store.name.to_string());
-    if let Some(from) = args.from {
-        is_of(from, &store.url).map_err(Failure::usage)?;
-    }
-    let from = args.from;
+    let begin = args.since.begin(&store.url)?;
     let caller = lower::Caller {
         cwd: directory()?,
         account: account()?,
         umask: umask(),
         machine: machine(),
         store: typed,
+        url: store.url.to_string(),
     };
     let watches = lower::lower(&args, &store.name, &caller).map_err(Failure::usage)?;
+    is_there(&args.command, &caller.cwd)?;
+    if args.tty {
+        crate::process::check_terminal().map_err(|why| Failure::new(format!("--tty: {why}")))?;
+    }
+    let announce = if args.since.is_given() { announce } else { announce_with_existence };
     let settings = crate::log::Settings {
         destination: Destination::Stderr,
         level: LogLevel::Warn,
         ..crate::log::Settings::default()
     };
     let log = crate::log::init(&settings).map_err(|error| Failure::new(error.to_string()))?;
-    let end = crate::daemon::watch(AdHoc { watches, store, once: args.once, from }).await;
+    let end = crate::daemon::watch(AdHoc { watches, store, once: args.once, begin, announce }).await;
     drop(log);
     match end {
         Ok(AdHocEnd::Ran(outcomes)) => match outcomes.iter().map(status).find(|status| *status != 0) {
@@ -183,18 +200,41 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     }
 }
 
-/// Whether a version can be one of this kind of store.
-fn is_of(version: Version, url: &StoreUrl) -> Result<(), String> {
-    match (version, url) {
-        (Version::Revision(_), StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. })
-        | (Version::Hash(_), StoreUrl::Dir { .. }) => Ok(()),
-        (Version::Hash(_), StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. }) => {
-            Err(format!("--from {version}: versions are numbers such as 1042 in {url}"))
-        }
-        (Version::Revision(_), StoreUrl::Dir { .. }) => Err(format!(
-            "--from {version}: versions are 32 hexadecimal digits in {url}, as `get --json` shows them"
-        )),
+/// Says what is watched. Its first state may be one out of the past, which says nothing about what exists.
+fn announce(spec: &WatchSpec, _: &State) {
+    banner(&spec.description);
+}
+
+/// The same with the first state being the newest.
+fn announce_with_existence(spec: &WatchSpec, state: &State) {
+    if state.content.is_absent() {
+        banner(&format!("{}; it does not exist yet", spec.description));
+    } else {
+        banner(&spec.description);
     }
+}
+
+fn banner(text: &str) {
+    use std::io::Write as _;
+    // Standard error may be closed.
+    let _ = writeln!(std::io::stderr().lock(), "twitcher: watching {text}");
+}
+
+/// Fails where the program of a command is not there, or cannot be executed: 127 and 126, as a shell.
+fn is_there(command: &[OsString], cwd: &Path) -> Result<(), Failure> {
+    let Some(program) = command.first() else { return Ok(()) };
+    let path = std::env::var_os("PATH").unwrap_or_else(|| crate::process::DEFAULT_PATH.into());
+    crate::process::look_up(program, &path, cwd).map_err(|fault| {
+        let status = if fault.is_missing() { NOT_STARTED } else { NOT_EXECUTABLE };
+        Failure::with_status(status, format!("cannot run the command: {fault}"))
+    })
+}
+
+fn retries(text: &str) -> Result<Retries, String> {
+    if text == "unlimited" {
+        return Ok(Retries::Unlimited);
+    }
+    text.parse().map(Retries::AtMost).map_err(|_| "write a number such as 3, or `unlimited`".to_owned())
 }
 
 fn directory() -> Result<PathBuf, Failure> {

@@ -52,6 +52,7 @@ fn needed_by(field: &str) -> &'static str {
     match field {
         "max_parallel" => "run_mode = 'parallel'",
         "settle_max" => "settle = '1s'",
+        "min_entries" | "max_shrink" => "watch_type = 'tree'",
         _ => "",
     }
 }

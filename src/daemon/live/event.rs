@@ -47,8 +47,10 @@ pub(in crate::daemon) struct Circumstances {
     pub(in crate::daemon) rest: Option<Instant>,
     /// How long a run for another target may go on if the watch has no `timeout`.
     pub(in crate::daemon) grace: Duration,
-    /// Its first run is its only one, whose outcome goes here.
+    /// Its first run, with the retries of that, is its only one, and its outcomes go here.
     pub(in crate::daemon) once: Option<mpsc::UnboundedSender<Outcome>>,
+    /// Called with its first state, before anything runs for it.
+    pub(in crate::daemon) announce: Option<fn(&WatchSpec, &State)>,
 }
 
 /// What a retired watch leaves to its successor of the same name.

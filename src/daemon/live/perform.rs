@@ -8,7 +8,7 @@ use crate::daemon::runs::{Concluded, Plan};
 use crate::policy::{Adopted, Answer, Effect, Input, RunEnd, Sent};
 use crate::process::{Ended, RunCommand, RunDetails};
 use crate::tree::document;
-use crate::watch::{Outcome, RunId, State};
+use crate::watch::{Outcome, Output, Retries, RunId, State};
 
 impl Task {
     /// Gives the machine an input and performs its effects, until nothing more follows from it.
@@ -27,16 +27,23 @@ impl Task {
                     Effect::Start { state, reason, attempt, coalesced, run } => {
                         let details = RunDetails { run, reason, version: state.version, attempt, coalesced };
                         inputs.extend(self.start(state, details));
-                        inputs.extend(self.once.is_some().then_some(Input::Retire { deadline: None }));
+                        let is_last = self.spec.policy.retries == Retries::AtMost(0);
+                        inputs.extend(self.retire_if_once().filter(|_| is_last));
                     }
                     Effect::Signal { run, sent } => self.signal(&run, sent),
                     Effect::Skip { seq, why } => {
                         tracing::debug!(watch = %self.spec.name, "state {} is not run: {why:?}", seq.0);
                     }
-                    Effect::Applied { run, .. } => self.applied(&run),
+                    Effect::Applied { run, .. } => {
+                        self.applied(&run);
+                        inputs.extend(self.retire_if_once());
+                    }
                     Effect::Held { version, hold } => self.held(version, hold),
                     Effect::Recognised(state) => self.recognised(&state),
-                    Effect::GaveUp { attempts } => self.gave_up(attempts),
+                    Effect::GaveUp { attempts } => {
+                        self.gave_up(attempts);
+                        inputs.extend(self.retire_if_once());
+                    }
                     Effect::Stopped { attempts } => self.stopped(attempts),
                     Effect::Revived => {
                         self.runs.shared().book().revive(&self.spec.name);
@@ -96,6 +103,11 @@ impl Task {
         self.runs.forget(&self.spec, run);
     }
 
+    /// What ends a watch whose one run is over.
+    fn retire_if_once(&self) -> Option<Input> {
+        self.once.is_some().then_some(Input::Retire { deadline: None })
+    }
+
     fn tell_outcome(&self, outcome: &Outcome) {
         if let Some(once) = &self.once {
             let _ = once.send(outcome.clone());
@@ -116,6 +128,15 @@ impl Task {
 
     fn gave_up(&self, attempts: u32) {
         let (name, key) = (&self.spec.name, &self.spec.target.key);
+        match self.spec.output {
+            Output::Log | Output::Null => {}
+            // Without a daemon; the failure of a run without retries is said already.
+            Output::Inherit | Output::Terminal if attempts == 1 => return,
+            Output::Inherit | Output::Terminal => {
+                tracing::error!(watch = %name, "gave up after {}: nothing runs until {key} changes", tries(attempts));
+                return;
+            }
+        }
         tracing::error!(
             watch = %name,
             "gave up after {}: nothing runs until {key} changes or somebody says `twitcher trigger {name}`",

@@ -34,8 +34,10 @@ pub(super) struct Task {
     rest: Option<Box<Instant>>,
     /// How long a run for another target may go on.
     pub(super) grace: Duration,
-    /// Its first run is its only one, whose outcome goes here.
+    /// Its first run, with the retries of that, is its only one, and its outcomes go here.
     pub(super) once: Option<mpsc::UnboundedSender<Outcome>>,
+    /// Called with the first state, before anything runs for it.
+    announce: Option<fn(&WatchSpec, &State)>,
     /// Boxed: none takes one word, ten thousand times.
     pub(super) readings: Option<Box<Readings>>,
     /// It has looked for runs of a former daemon.
@@ -67,7 +69,7 @@ impl Task {
         circumstances: Circumstances,
         mailbox: Arc<Mailbox<Event>>,
     ) -> Self {
-        let Circumstances { handover, rest, grace, once } = circumstances;
+        let Circumstances { handover, rest, grace, once, announce } = circumstances;
         let subscription = subscribe(&spec, store);
         let machine = remembered::machine(&spec, &runs);
         let mut own = OwnRuns::new(runs);
@@ -84,6 +86,7 @@ impl Task {
             rest: rest.map(Box::new),
             grace,
             once,
+            announce,
             readings: None,
             begun: false,
             drained: false,
@@ -170,6 +173,9 @@ impl Task {
     /// Gives the machine a state of the subscription, with the watch's own sequence number.
     pub(super) fn see(&mut self, update: Update) {
         let Update { mut state, updates } = update;
+        if let Some(announce) = self.announce.take() {
+            announce(&self.spec, &state);
+        }
         let last = self.machine.newest();
         if last.is_some_and(|last| is_same(last.as_seen(), state.as_seen())) {
             // A new subscription, after a new configuration of the store, begins with a known state.

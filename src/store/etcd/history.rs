@@ -85,7 +85,7 @@ pub enum Told {
     },
 }
 
-/// The history of a subtree.
+/// The history of a key or a subtree.
 pub struct History {
     entrance: Entrance,
     scope: Scope,
@@ -108,10 +108,15 @@ pub struct History {
 }
 
 impl History {
-    /// Nothing is asked yet.
+    /// The history of a key and of everything below it. Nothing is asked yet.
     pub fn new(spec: &StoreSpec, key: &Key, begin: Begin) -> Result<Self, StoreError> {
+        Self::of(spec, key, WatchType::Tree, begin)
+    }
+
+    /// The history of all keys that decide what a watch of this type shows.
+    pub fn of(spec: &StoreSpec, key: &Key, watch_type: WatchType, begin: Begin) -> Result<Self, StoreError> {
         let entrance = Entrance::new(spec, &StoreFiles::default())?;
-        let scope = entrance.space.scope(key, WatchType::Tree);
+        let scope = entrance.space.scope(key, watch_type);
         let attempt = fastrand::u64(..u64::from(u32::MAX));
         Ok(Self {
             entrance,

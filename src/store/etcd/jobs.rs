@@ -103,9 +103,17 @@ async fn read_one(
             if let Some((mirror, mark)) = read_history(kv.clone(), wanted, *revision, part).await? {
                 return Ok(Outcome::Read { mirror, mark });
             }
+            // The first update that is wanted may be the oldest that is not compacted.
+            let first = revision.saturating_add(1);
+            if let Some((mirror, mark)) = read_history(kv.clone(), wanted, first, part).await? {
+                return Ok(Outcome::Oldest { mirror, mark, asked: *revision });
+            }
             return Ok(match read_range(kv, wanted, part).await? {
                 Outcome::Read { mirror, mark } => Outcome::Forgotten { mirror, mark, asked: *revision },
-                other @ (Outcome::Resumed { .. } | Outcome::Forgotten { .. } | Outcome::Refused(_)) => other,
+                other @ (Outcome::Resumed { .. }
+                | Outcome::Oldest { .. }
+                | Outcome::Forgotten { .. }
+                | Outcome::Refused(_)) => other,
             });
         }
         Purpose::Arm | Purpose::Verify | Purpose::Recheck => {}

@@ -10,6 +10,7 @@ mod history;
 mod jobs;
 mod keys;
 mod mirror;
+mod newest;
 mod read;
 mod session;
 mod shown;
@@ -17,6 +18,7 @@ mod streams;
 
 pub use access::Access;
 pub use history::{Begin, Happened, History, Told, state_at};
+pub use newest::{Newest, QUIET, newest_changes};
 pub use session::session;
 
 /// The largest answer that is accepted. etcd's own limit for a value is 1.5 MiB, but a range of many keys is one

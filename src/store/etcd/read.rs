@@ -52,6 +52,12 @@ pub(super) enum Outcome {
         mirror: Mirror,
         mark: Mark,
     },
+    /// The state right after the requested revision, which is compacted: every later update is known.
+    Oldest {
+        mirror: Mirror,
+        mark: Mark,
+        asked: i64,
+    },
     /// The current state, because the requested revision is compacted or not reached yet.
     Forgotten {
         mirror: Mirror,

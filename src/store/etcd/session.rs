@@ -300,6 +300,15 @@ impl Serving {
                 }
                 Outcome::Forgotten { mirror, mark, asked } => {
                     self.check(mark, not_below)?;
+                    tracing::warn!(
+                        "etcd does not know the changes of {scope} since revision {} (any more, or yet): only what is \
+                         there now is shown",
+                        asked.saturating_add(1)
+                    );
+                    self.begin_after(id, mirror, scope, asked);
+                }
+                Outcome::Oldest { mirror, mark, asked } => {
+                    self.check(mark, not_below)?;
                     self.begin_after(id, mirror, scope, asked);
                 }
                 Outcome::Read { mirror, mark } => {
@@ -365,12 +374,9 @@ impl Serving {
         }
     }
 
-    /// Like [`begin`](Self::begin), but the requested revision is compacted or not reached yet. If the current state is
-    /// newer, first reports the key as absent at that revision, so that the current state is delivered as an update.
+    /// Like [`begin`](Self::begin), but the requested revision is compacted or not reached yet. If the state that was
+    /// read is newer, first reports the key as absent at that revision, so that this state is delivered as an update.
     fn begin_after(&mut self, id: TargetId, read: Mirror, scope: Scope, asked: i64) {
-        tracing::warn!(
-            "etcd does not know revision {asked} of {scope} (any more, or yet): what came since is not told, only what is there now"
-        );
         if Version::Revision(asked).is_before(read.reading().version) {
             let reading = Reading { version: Version::Revision(asked), content: Content::Absent };
             self.out.push_back(Report::State { id, reading, proof: Proof::Read });

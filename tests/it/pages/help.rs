@@ -42,10 +42,11 @@ const EXAMPLES: &[(&str, Does)] = &[
     ("twitcher history web-server --json | jq '.runs[] | select(.outcome != \"succeeded\")'", Prints("")),
     ("twitcher watch /git/head -- cat", Follows("/git/head", "77be0d2", "77be0d2")),
     (
-        "twitcher watch /nginx --tree -- sh -c './regenerate && nginx -s reload'",
+        "twitcher watch /nginx --tree -- sh -c 'cat > nginx.json && nginx -s reload'",
         Follows("/nginx/port", "9090", "nginx -s reload"),
     ),
     ("twitcher watch /ready --once -- true", Prints("")),
+    ("twitcher watch /jobs --no-settle --from -10 -- cat", Follows("/jobs", "tidy up", "tidy up")),
     ("twitcher get /nginx/port", Prints("8080")),
     ("twitcher get /nginx/port --json | jq -r .version", Prints("1042")),
     ("twitcher get /certs/web > web.pem; cat web.pem", Prints("CERTIFICATE")),

@@ -53,6 +53,28 @@ fn the_quick_start_works() {
     let _daemon = quick_start(&machine, home.path());
 }
 
+/// `twitcher watch` as the page has it: the greeting that is there, and each later one.
+#[test]
+fn a_watch_without_configuration_works_as_it_stands() {
+    let home = tempfile::Builder::new().prefix("twitcher-readme.").tempdir().unwrap();
+    let machine = machine(home.path());
+    let _daemon = quick_start(&machine, home.path());
+    let blocks = blocks(README, ONE_LINE, "sh");
+    let block = blocks.iter().find(|block| block.starts_with("twitcher watch")).unwrap();
+    let mut shell = machine.shell(&format!("exec {block}"));
+    let place = home.path().join("watched");
+    let mut watch = shell.stdout(std::fs::File::create(&place).unwrap()).spawn().unwrap();
+    let shows = |text: &str| {
+        until(text, || std::fs::read_to_string(&place).unwrap().contains(text).then_some(()));
+    };
+    shows("hello, world");
+    machine.types("twitcher -c demo/config put /greeting 'hello again'");
+    shows("hello again");
+    let watching = nix::unistd::Pid::from_raw(i32::try_from(watch.id()).unwrap());
+    nix::sys::signal::kill(watching, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(watch.wait().unwrap().code(), Some(130));
+}
+
 /// The block of a store, on the server that stands for the one of the page.
 fn one_line(scheme: &str, page: &str, here: &str) {
     let home = tempfile::Builder::new().prefix("twitcher-readme.").tempdir().unwrap();

@@ -77,6 +77,7 @@ fn every_example_of_every_field_is_correct() {
             "action" | "script" => "key = '/a'",
             "max_parallel" => "key = '/a'\naction = 'true'\nrun_mode = 'parallel'",
             "settle_max" => "key = '/a'\naction = 'true'\nsettle = '1s'",
+            "min_entries" | "max_shrink" => "key = '/a'\naction = 'true'\nwatch_type = 'tree'",
             "uid" => continue,
             _ => "key = '/a'\naction = 'true'",
         };
