@@ -96,6 +96,7 @@ impl Daemon {
             self.runs.ledger().forget(|name| names.contains(name), forgotten);
         }
         self.runs.hold_mutexes(self.watches.values().map(|watch| &*watch.spec).filter(|spec| spec.enabled));
+        self.runs.end_old_hooks(self.watches.values().map(|watch| &*watch.spec));
         self.runs.adopt_orphans(enabled);
         tracing::info!("{} watches", names.len());
         self.supervisor.begin_all(self.watches.values().map(definition));

@@ -200,7 +200,7 @@ impl Supervisor {
             place.next = None;
             place.live.tell(Event::Stop { deadline });
         }
-        self.runs.stop_orphans(deadline);
+        self.runs.stop(deadline);
         let grace = self.watches.values().map(|place| place.live.spec.policy.kill_after).max();
         let grace = grace.unwrap_or_default().max(KILL_AFTER);
         deadline.checked_add(grace).unwrap_or(deadline)
@@ -208,7 +208,7 @@ impl Supervisor {
 
     /// Whether no watch lives any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.watches.is_empty() && self.runs.has_no_orphans()
+        self.watches.is_empty() && self.runs.is_empty()
     }
 
     fn begin(&mut self, definition: Definition, handover: Option<Box<Handover>>, rest: Option<Instant>) {

@@ -28,6 +28,8 @@ pub struct Entry {
     pub paused: Option<Paused>,
     /// Stopped after its last retry: the fingerprint of the definition that failed.
     pub stopped: Option<Fingerprint>,
+    /// The state for which `on_give_up` was run last: it is not run again for that.
+    pub reported: Option<Applied>,
     /// The last runs that ended, oldest first, at most [`HISTORY`].
     pub history: VecDeque<RunRecord>,
     /// The last tenure in the store of its fleet's group, as text.

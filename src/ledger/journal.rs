@@ -52,6 +52,7 @@ pub(super) struct EntryLine {
     stopped: Option<Fingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenure: Option<String>,
+    reported: Option<Applied>,
     #[serde(default)]
     ended: u64,
     #[serde(default)]
@@ -71,6 +72,7 @@ impl EntryLine {
             paused: entry.paused.clone(),
             stopped: entry.stopped.clone(),
             tenure: entry.tenure.clone(),
+            reported: entry.reported.clone(),
             ended: entry.ended,
             failed: entry.failed,
             succeeded: entry.succeeded,
@@ -85,6 +87,7 @@ impl EntryLine {
         entry.paused = self.paused;
         entry.stopped = self.stopped;
         entry.tenure = self.tenure;
+        entry.reported = self.reported;
         entry.ended = self.ended;
         entry.failed = self.failed;
         entry.succeeded = self.succeeded;

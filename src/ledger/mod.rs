@@ -210,6 +210,11 @@ impl Ledger {
         self.change(watch, |entry| entry.stopped = stopped);
     }
 
+    /// Records that `on_give_up` was run for this state.
+    pub fn reported(&self, watch: &WatchName, state: Applied) {
+        self.change(watch, |entry| entry.reported = Some(state));
+    }
+
     /// Replaces the fingerprints of version 0.1.0 by that of the current definition. The two cannot be compared, and an
     /// upgrade must not lift a stop, so the definition counts as unchanged.
     pub fn renew_fingerprints(&self, spec: &WatchSpec) {

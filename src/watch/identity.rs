@@ -61,6 +61,7 @@ impl WatchSpec {
             splay,
             mutex,
             fleet,
+            on_give_up,
             machine: _,
             policy,
         } = self;
@@ -69,7 +70,7 @@ impl WatchSpec {
         identity.text("store", store.as_str());
         identity.text("key", key.as_str());
         identity.unless_default("watch_type", watch_type.word(), "data");
-        identity.action(action);
+        identity.action("action", action);
         identity.surroundings(surroundings);
         identity.unless_default("pipe_stdin", flag(*pipe_stdin), "true");
         identity.unless_default("format", format.word(), Format::default_for(*watch_type).word());
@@ -84,6 +85,9 @@ impl WatchSpec {
             && group.to_string() != name.as_str()
         {
             identity.line("fleet.group", group.as_key());
+        }
+        if let Some(hook) = on_give_up {
+            identity.action("on_give_up", hook);
         }
         identity.policy(policy);
         identity.0
@@ -119,12 +123,12 @@ impl Identity {
         }
     }
 
-    fn action(&mut self, action: &Action) {
+    fn action(&mut self, field: &str, action: &Action) {
         match action {
-            Action::Shell(line) => self.text("action", line),
+            Action::Shell(line) => self.text(field, line),
             Action::Program(arguments) => {
                 let quoted: Vec<String> = arguments.iter().map(|word| quoted(word.as_bytes())).collect();
-                self.line("action", &format!("[{}]", quoted.join(", ")));
+                self.line(field, &format!("[{}]", quoted.join(", ")));
             }
             Action::Script(text) => self.text("script", text),
         }

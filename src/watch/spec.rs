@@ -39,6 +39,8 @@ pub struct WatchSpec {
     pub mutex: Option<MutexName>,
     /// How it takes part in a fleet. Boxed: most watches take no part.
     pub fleet: Option<Box<FleetSpec>>,
+    /// Run once when the last retry of a state failed, or a guard holds it back. Boxed: most watches have none.
+    pub on_give_up: Option<Box<Action>>,
     /// Where it runs, for the environment of the action. Shared by all watches.
     pub machine: Arc<Machine>,
     /// When it is run. Shared among watches with equal policies.
@@ -69,6 +71,7 @@ impl WatchSpec {
             splay,
             mutex,
             fleet,
+            on_give_up,
             machine: _,
             policy,
         } = self;
@@ -80,7 +83,8 @@ impl WatchSpec {
             == (&other.name, &other.target, &other.action, &other.surroundings)
             && (pipe_stdin, format, output) == (&other.pipe_stdin, &other.format, &other.output)
             && (verify_interval, splay, policy) == (&other.verify_interval, &other.splay, &other.policy)
-            && (enabled, mutex, part(fleet)) == (&other.enabled, &other.mutex, part(&other.fleet))
+            && (enabled, mutex, on_give_up) == (&other.enabled, &other.mutex, &other.on_give_up)
+            && part(fleet) == part(&other.fleet)
     }
 }
 

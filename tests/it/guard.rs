@@ -1,5 +1,6 @@
 //! The guard of a watch (`min_entries`, `max_shrink`): what it holds back, for how long, and what lets it go on.
 
+mod report;
 mod stores;
 
 use crate::fixture::daemon::{Daemon, stays_silent_for};

@@ -142,6 +142,11 @@ const VARIABLES: &[(&str, &str)] = &[
     ("TWITCHER_COALESCED", "how many updates this run stands for"),
     ("TWITCHER_RUN", "unique id of the run, in every log line of it"),
     ("TWITCHER_PERMIT", "number of the permit to run, which rises within a group; only with [watch.fleet]"),
+    (
+        "TWITCHER_OUTCOME, TWITCHER_EXIT_CODE",
+        "of on_give_up alone: failed, killed, timed_out, not_started or held, and the exit code of the last run if it \
+         had one",
+    ),
     ("TWITCHER_HOST", "name of this host"),
     ("TWITCHER_VAR_NAME", "the value of each name of [vars], in capitals and with _ for -"),
 ];

@@ -170,6 +170,7 @@ fn every_default_is_that_of_the_contract() {
         splay: 0ns,
         mutex: None,
         fleet: None,
+        on_give_up: None,
         machine: Machine {
             host: "host",
             vars: {},

@@ -278,6 +278,13 @@ pub const WATCH: &[Field] = &[
         r#""nginx""#,
         "Of all watches of this machine with the same mutex, at most one run lives at a time. The others wait in order, without holding one of max_processes. A run that outlives the daemon keeps its mutex.",
     ),
+    field(
+        "on_give_up",
+        Kind::Command,
+        "none",
+        r#"["mail", "-s", "twitcher gave up", "ops"]"#,
+        "What is run once for a version when its last retry failed, or a guard holds it back: written as action is, as the same user in the same surroundings, with the end of the run's output on standard input and TWITCHER_OUTCOME and TWITCHER_EXIT_CODE in its environment. It gets TERM after 60 s and KILL after kill_after, it delays no run, and its own failure is only logged.",
+    ),
 ];
 
 /// The fields that `[defaults]` of `twitcher.conf` cannot set, because they describe a single watch.

@@ -189,6 +189,7 @@ impl Lowering<'_> {
             splay,
             mutex: table.text("mutex").and_then(|at| MutexName::new(&at.value).ok()),
             fleet: fleet.map(Box::new),
+            on_give_up: self.on_give_up(&policy),
             machine,
             policy: context.shared.policy(policy),
         })
@@ -455,6 +456,18 @@ impl Lowering<'_> {
             success_codes: table.codes("success_codes").map_or(default.success_codes, |at| at.value),
             guard,
         }
+    }
+
+    fn on_give_up(&mut self, policy: &PolicySpec) -> Option<Box<Action>> {
+        let at = self.table.action("on_give_up")?;
+        if policy.retries == Retries::Unlimited && !policy.guard.is_on() && self.table.writes("on_give_up") {
+            self.warn(
+                "on_give_up",
+                "`on_give_up` never runs here, because `retries = \"unlimited\"` and no guard holds a state back",
+                "limit `retries`, or leave it out",
+            );
+        }
+        Some(Box::new(at.value))
     }
 
     fn guard(&mut self) -> Guard {

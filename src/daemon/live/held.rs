@@ -1,6 +1,8 @@
 //! What the guard of a watch holds back: told to the log, to `status` and to `explain`.
 
+use super::bulk;
 use super::task::Task;
+use crate::daemon::runs::Report;
 use crate::policy::{Hold, Yardstick};
 use crate::watch::Version;
 
@@ -13,6 +15,22 @@ impl Task {
             "version {version} is held: {}; if it is right, say `twitcher release {name}`",
             held_words(hold)
         );
+        self.report(Report::held());
+    }
+
+    /// The last retry failed: its `on_give_up` is run.
+    pub(super) fn report_failure(&self) {
+        let ledger = self.runs.shared().ledger();
+        let last = ledger.read(self.spec.name.as_str(), |entry| entry.history.back().cloned());
+        if let Some(last) = last {
+            self.report(Report::failed(last));
+        }
+    }
+
+    fn report(&self, report: Report) {
+        if let Some(newest) = self.machine.newest().filter(|_| self.spec.on_give_up.is_some()) {
+            bulk::with(&newest.content, || self.runs.shared().report(&self.spec, newest, report));
+        }
     }
 
     /// What the guard holds back, or why it cannot judge yet.

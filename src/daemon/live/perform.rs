@@ -166,6 +166,7 @@ impl Task {
             "gave up after {}: nothing runs until {key} changes or somebody says `twitcher trigger {name}`",
             tries(attempts)
         );
+        self.report_failure();
     }
 
     fn stopped(&self, attempts: u32) {
@@ -177,6 +178,7 @@ impl Task {
              `twitcher resume {name}`",
             tries(attempts)
         );
+        self.report_failure();
     }
 
     fn signal(&mut self, run: &RunId, sent: Sent) {

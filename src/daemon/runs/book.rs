@@ -108,6 +108,16 @@ impl Book {
         self.ledger.applied(watch, Applied::new(target, state));
     }
 
+    /// Notes that `on_give_up` is run for this state; whether it was not before.
+    pub(super) fn report(&self, watch: &WatchName, target: &Target, state: &State) -> bool {
+        let told = |entry: &Entry| entry.reported.as_ref().is_some_and(|told| told.covers(target, state));
+        let is_new = !self.ledger.read(watch.as_str(), told);
+        if is_new {
+            self.ledger.reported(watch, Applied::new(target, state));
+        }
+        is_new
+    }
+
     /// The watch is stopped until its definition changes.
     pub(in crate::daemon) fn stop(&self, spec: &WatchSpec) {
         self.ledger.stop(&spec.name, Some(spec.fingerprint()));

@@ -7,6 +7,7 @@
 //! | `book` | the only writer of run records |
 //! | `end` | the end of a run: judged, logged, as a record |
 //! | `found` | runs that only `/proc` knows |
+//! | `hooks` | `on_give_up`: programs beside the runs |
 //! | `orphans` | runs of watches that are not defined now |
 //! | `slots` | `max_processes` and `mutex`: who may start next |
 //! | `processes` | what is asked of the operating system |
@@ -16,6 +17,7 @@ mod end;
 #[cfg(test)]
 pub(in crate::daemon) mod fixture;
 mod found;
+mod hooks;
 mod orphans;
 mod own;
 mod processes;
@@ -39,6 +41,8 @@ use crate::watch::{Action, RunId, State, WatchName, WatchSpec};
 pub(super) use book::Book;
 pub(super) use end::End;
 use found::Found;
+use hooks::Hooks;
+pub(super) use hooks::Report;
 pub(super) use orphans::KILL_AFTER;
 use orphans::{Orphan, Orphans};
 pub(super) use own::{Concluded, OwnRuns};
@@ -60,6 +64,7 @@ pub(super) struct Runs {
     last_number: AtomicU64,
     found: Found,
     orphans: Orphans,
+    hooks: Hooks,
     live: Count,
 }
 
@@ -128,6 +133,7 @@ impl Runs {
             last_number: AtomicU64::new(0),
             found: Found::default(),
             orphans: Orphans::default(),
+            hooks: Hooks::default(),
             live: Count::default(),
         }
     }
@@ -173,6 +179,7 @@ impl Runs {
     pub(super) async fn find(&self) {
         let processes = Arc::clone(&self.processes);
         let prefix = format!("{}-", self.ledger().id());
+        let hooks = hooks::prefix(self.ledger().id());
         let live = self.ledger().live_runs();
         let adopted: BTreeSet<u64> = live
             .iter()
@@ -182,9 +189,9 @@ impl Runs {
         // Reading another process's environment may block.
         let look = tokio::task::spawn_blocking(move || {
             let left = processes.drain_leftovers(&prefix, &adopted);
-            (processes.find_runs(&prefix), left)
+            (processes.find_runs(&prefix), processes.find_runs(&hooks), left)
         });
-        let Ok(Ok((found, left))) = tokio::time::timeout(LOOKING_FOR_RUNS, look).await else {
+        let Ok(Ok((found, hooks, left))) = tokio::time::timeout(LOOKING_FOR_RUNS, look).await else {
             tracing::warn!("cannot look through /proc for actions of a former daemon in time");
             return;
         };
@@ -192,6 +199,7 @@ impl Runs {
             tracing::info!("reading the output of {left} processes that former actions left running");
         }
         self.found.set(found);
+        self.hooks.found(hooks);
     }
 
     /// Lets the runs of a former daemon hold their mutexes before any watch starts: each is adopted by its own watch, and
@@ -334,10 +342,13 @@ impl Runs {
         }
     }
 
-    /// Waits until a run of an undefined watch ends, and records that. Never resolves while there is none.
+    /// Waits until a run of an undefined watch ends and records that, or until an `on_give_up` ends. Never resolves while
+    /// there is neither.
     pub(super) async fn turn(&self) {
-        let (Orphan { watch, run }, ended) = self.orphans.ended().await;
-        self.write_off(&watch, &run, ended);
+        tokio::select! {
+            (Orphan { watch, run }, ended) = self.orphans.ended() => self.write_off(&watch, &run, ended),
+            () = self.hooks.ended() => {}
+        }
     }
 
     fn write_off(&self, watch: &WatchName, run: &Run, ended: Ended) {
@@ -355,13 +366,14 @@ impl Runs {
         self.slots.release(&run.live);
     }
 
-    /// Ends the runs of undefined watches at the deadline.
-    pub(super) fn stop_orphans(&self, deadline: Instant) {
+    /// The daemon stops: ends the runs of undefined watches and every `on_give_up` at the deadline.
+    pub(super) fn stop(&self, deadline: Instant) {
         self.orphans.stop(deadline);
+        self.hooks.stop(deadline);
     }
 
-    /// Whether no run of an undefined watch lives.
-    pub(super) fn has_no_orphans(&self) -> bool {
-        self.orphans.is_empty()
+    /// Whether neither a run of an undefined watch nor an `on_give_up` lives.
+    pub(super) fn is_empty(&self) -> bool {
+        self.orphans.is_empty() && self.hooks.is_empty()
     }
 }

@@ -211,10 +211,10 @@ async fn a_run_of_a_watch_that_is_gone_is_waited_for_and_written_off() {
     drop(own);
     scene.next_daemon().await;
     scene.runs.adopt_orphans(|_| false);
-    assert!(!scene.runs.has_no_orphans());
+    assert!(!scene.runs.is_empty());
     scene.fake.end(1, Outcome::Unknown);
     scene.runs.turn().await;
-    assert!(scene.runs.has_no_orphans());
+    assert!(scene.runs.is_empty());
     let entry = scene.entry("a");
     assert_eq!((entry.live.len(), entry.ended, scene.runs.count()), (0, 1, 0));
     assert_eq!(entry.interrupted, Some(described(&spec.target)));
@@ -232,7 +232,7 @@ async fn an_orphan_goes_to_its_watch_when_that_comes_back_also_under_another_nam
         let mut own = scene.own();
         let [run] = own.adopt(&spec(name, "/a"), Duration::ZERO) else { panic!("{name}") };
         assert_eq!(run.live.process.pid, 1);
-        assert!(scene.runs.has_no_orphans());
+        assert!(scene.runs.is_empty());
         assert_eq!((scene.live(name).len(), scene.runs.count()), (1, 1));
         assert_eq!(scene.live("a").len(), usize::from(name == "a"));
     }
@@ -247,7 +247,7 @@ async fn a_stop_ends_orphans_at_the_deadline() {
     scene.next_daemon().await;
     scene.runs.adopt_orphans(|_| false);
     let begun = tokio::time::Instant::now();
-    scene.runs.stop_orphans((begun + Duration::from_secs(3)).into_std());
+    scene.runs.stop((begun + Duration::from_secs(3)).into_std());
     assert_eq!(scene.fake.command(1).await, RunCommand::Term { timed_out: false });
     assert_eq!(scene.fake.command(1).await, RunCommand::Kill);
     assert!(begun.elapsed() >= Duration::from_secs(3) + KILL_AFTER);

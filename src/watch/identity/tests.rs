@@ -44,6 +44,7 @@ fn minimal() -> WatchSpec {
         splay: Duration::ZERO,
         mutex: None,
         fleet: None,
+        on_give_up: None,
         machine: Arc::default(),
         policy: Arc::default(),
     }
@@ -90,6 +91,7 @@ fn full() -> WatchSpec {
         splay: ms(90_000),
         mutex: Some(MutexName::new("nginx").unwrap()),
         fleet: Some(Box::new(FleetSpec { group: GroupName::new("a b").unwrap(), terms: Arc::default() })),
+        on_give_up: Some(Box::new(Action::Program(vec!["mail".into(), "ops".into()]))),
         machine: Arc::default(),
         policy: Arc::new(PolicySpec {
             run_on_load: RunOnLoad::Changed,
@@ -142,6 +144,7 @@ verify_interval = 60000000000ns
 splay = 90000000000ns
 mutex = "nginx"
 fleet.group = a%20b
+on_give_up = ["mail", "ops"]
 run_on_load = changed
 run_mode = parallel
 max_parallel = 4

@@ -204,6 +204,8 @@ fn what_does_not_go_together_is_said() {
         "min_entries = 2\nmax_shrink = \"30%\"",
         "watch_type = \"tree\"\nmax_shrink = \"100%\"",
         "watch_type = \"tree\"\nmax_shrink = 30",
+        "retries = \"unlimited\"\non_give_up = \"mail ops\"",
+        "retries = \"unlimited\"\non_give_up = \"mail ops\"\nwatch_type = \"tree\"\nmin_entries = 1",
     ].map(about).join("\n"), @r#"
     4:10: error: `script` and `action` cannot be combined
       keep one of them
@@ -231,6 +233,9 @@ fn what_does_not_go_together_is_said() {
       for example `max_shrink = "50%"`
     5:14: error: `max_shrink` is a whole number, expected a percentage from `"0%"` to `"99%"`
       write it in quotes, as a percentage: `max_shrink = "30%"`
+    5:14: warning: `on_give_up` never runs here, because `retries = "unlimited"` and no guard holds a state back
+      limit `retries`, or leave it out
+
     "#);
 }
 

@@ -1,0 +1,238 @@
+//! `on_give_up`: the programs that tell somebody that a watch gave up or that its guard holds a state back.
+//!
+//! They are no runs: no slot, no mutex, no history, no retry. At most 16 run at once, the rest wait in order. Each gets
+//! TERM after 60 s or when the daemon's stop is due, and KILL after the watch's `kill_after`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::Runs;
+use super::processes::Processes;
+use crate::process::{Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunDetails, Running};
+use crate::watch::{Action, Outcome, Reason, RunId, RunRecord, State, Surroundings, WatchSpec};
+
+/// How many run at once.
+const MOST: usize = 16;
+/// How long each may take.
+const LONGEST: Duration = Duration::from_mins(1);
+/// How the ids of such processes begin. It is no ledger's id, so that no daemon takes one for a run.
+const PREFIX: &str = "on_give_up";
+
+/// How the ids of those of this ledger begin.
+pub(super) fn prefix(ledger: &str) -> String {
+    format!("{PREFIX}-{ledger}-")
+}
+
+/// What is told: how the state ended.
+#[derive(Debug)]
+pub(in crate::daemon) struct Report {
+    /// The word in `TWITCHER_OUTCOME`.
+    pub(in crate::daemon) outcome: String,
+    pub(in crate::daemon) exit_code: Option<i32>,
+    pub(in crate::daemon) reason: Reason,
+    pub(in crate::daemon) attempt: u32,
+    pub(in crate::daemon) coalesced: u64,
+    /// The last output, for standard input.
+    pub(in crate::daemon) output: String,
+}
+
+impl Report {
+    /// The last retry failed, and this was the run.
+    pub(in crate::daemon) fn failed(last: RunRecord) -> Self {
+        let RunRecord { outcome, exit_code, reason, attempt, coalesced, output, .. } = last;
+        Self { outcome, exit_code, reason, attempt, coalesced, output }
+    }
+
+    /// A guard holds the state back.
+    pub(in crate::daemon) fn held() -> Self {
+        Self {
+            outcome: "held".to_owned(),
+            exit_code: None,
+            reason: Reason::Change,
+            attempt: 1,
+            coalesced: 1,
+            output: String::new(),
+        }
+    }
+
+    /// The watch as this program sees it: the action is the program, and the outcome is in the environment.
+    fn spec(&self, spec: &WatchSpec, program: &Action) -> WatchSpec {
+        let mut surroundings = Surroundings::clone(&spec.surroundings);
+        surroundings.env.insert("TWITCHER_OUTCOME".to_owned(), self.outcome.clone());
+        if let Some(code) = self.exit_code {
+            surroundings.env.insert("TWITCHER_EXIT_CODE".to_owned(), code.to_string());
+        }
+        WatchSpec { action: program.clone(), surroundings: Arc::new(surroundings), ..spec.clone() }
+    }
+}
+
+/// The programs that run or wait for room.
+#[derive(Debug)]
+pub(super) struct Hooks {
+    room: Arc<Semaphore>,
+    live: AtomicUsize,
+    /// One has ended.
+    ended: Notify,
+    /// When the daemon's stop is due.
+    stop: watch::Sender<Option<Instant>>,
+    /// Left running by a former daemon.
+    old: Mutex<Vec<FoundRun>>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(MOST));
+        let (live, stop) = (AtomicUsize::new(0), watch::Sender::new(None));
+        Self { room, live, ended: Notify::new(), stop, old: Mutex::default() }
+    }
+}
+
+impl Hooks {
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.load(Ordering::Acquire) == 0
+    }
+
+    pub(super) fn found(&self, old: Vec<FoundRun>) {
+        *self.old.lock().unwrap_or_else(PoisonError::into_inner) = old;
+    }
+
+    /// Resolves when one has ended.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    /// None starts any more, and those that run get TERM at the deadline.
+    pub(super) fn stop(&self, deadline: Instant) {
+        self.stop.send_replace(Some(deadline));
+    }
+}
+
+impl Runs {
+    /// Runs the watch's `on_give_up` for this state, if it has one and was not run for this state before.
+    pub(in crate::daemon) fn report(self: &Arc<Self>, spec: &WatchSpec, state: &State, report: Report) {
+        let Some(program) = &spec.on_give_up else { return };
+        if !self.book.report(&spec.name, &spec.target, state) {
+            return;
+        }
+        let number = self.next_id();
+        let details = RunDetails {
+            run: RunId(format!("{PREFIX}-{number}").into()),
+            reason: report.reason,
+            version: state.version,
+            attempt: report.attempt,
+            coalesced: report.coalesced,
+            permit: None,
+        };
+        let hook = Hook { spec: report.spec(spec, program), details, output: report.output };
+        self.hooks.live.fetch_add(1, Ordering::AcqRel);
+        let runs = Arc::clone(self);
+        tokio::spawn(async move {
+            hook.live(&runs.hooks, &*runs.processes).await;
+            runs.hooks.live.fetch_sub(1, Ordering::AcqRel);
+            runs.hooks.ended.notify_one();
+        });
+    }
+
+    /// Ends the programs of this kind that a killed daemon left running: their time is not counted any more. Only a
+    /// process of the watch's own user is believed, because anybody can set a variable.
+    pub(in crate::daemon) fn end_old_hooks<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
+        let watches: Vec<&WatchSpec> = watches.filter(|spec| spec.on_give_up.is_some()).collect();
+        let old = std::mem::take(&mut *self.hooks.old.lock().unwrap_or_else(PoisonError::into_inner));
+        for found in old {
+            let its = |spec: &&&WatchSpec| {
+                spec.name == found.watch && spec.surroundings.account.uid == found.uid && found.marked
+            };
+            let Some(spec) = watches.iter().find(its) else { continue };
+            let sink = OutputSink::to_log(&Leftovers::default(), &spec.name, &found.run);
+            let Some(running) = self.processes.adopt(&found.identity, sink) else { continue };
+            tracing::warn!(watch = %spec.name, "ending the on_give_up of a former daemon");
+            let kill_after = spec.policy.kill_after;
+            tokio::spawn(async move {
+                let Running { commands, ended, .. } = running;
+                commands.send(RunCommand::Term { timed_out: false });
+                if tokio::time::timeout(kill_after, ended).await.is_err() {
+                    commands.send(RunCommand::Kill);
+                }
+            });
+        }
+    }
+}
+
+/// One program.
+struct Hook {
+    spec: WatchSpec,
+    details: RunDetails,
+    output: String,
+}
+
+impl Hook {
+    /// Waits for room, and runs it to its end.
+    async fn live(self, hooks: &Hooks, processes: &dyn Processes) {
+        let mut stop = hooks.stop.subscribe();
+        let name = self.spec.name.clone();
+        let _room = tokio::select! {
+            biased;
+            _ = stop.wait_for(Option::is_some) => {
+                tracing::warn!(watch = %name, "on_give_up is not run, because the daemon stops");
+                return;
+            }
+            room = hooks.room.acquire() => room,
+        };
+        let run = self.details.run.clone();
+        let input = Some(Bytes::from(self.output.clone()));
+        let sink = OutputSink::to_log(&Leftovers::default(), &name, &run);
+        let started = Launch::new(&self.spec, &self.details, input, None)
+            .and_then(|launch| processes.start(&launch, sink));
+        let outcome = match started {
+            Ok(running) => self.end(running, &mut stop).await,
+            Err(error) => error.outcome(),
+        };
+        match &outcome {
+            Outcome::Exited(0) => tracing::info!(watch = %name, run = %run, "on_give_up succeeded"),
+            Outcome::Exited(code) => {
+                tracing::warn!(watch = %name, run = %run, "on_give_up failed with exit code {code}");
+            }
+            Outcome::Killed(signal) => {
+                tracing::warn!(watch = %name, run = %run, "on_give_up was ended by {signal}");
+            }
+            Outcome::TimedOut { .. } => {
+                tracing::warn!(watch = %name, run = %run, "on_give_up took more than {LONGEST:?} and was ended");
+            }
+            Outcome::NotStarted(why) => {
+                tracing::warn!(watch = %name, run = %run, "on_give_up did not start: {why}");
+            }
+            Outcome::Unknown => {
+                tracing::warn!(watch = %name, run = %run, "the end of on_give_up was not seen")
+            }
+        }
+    }
+
+    /// Ends it in time.
+    async fn end(&self, running: Running, stop: &mut watch::Receiver<Option<Instant>>) -> Outcome {
+        let Running { commands, mut ended, since, .. } = running;
+        let limit = since.checked_add(LONGEST);
+        loop {
+            let due = *stop.borrow_and_update();
+            let stops_first = due.is_some_and(|due| limit.is_none_or(|limit| due < limit));
+            let at = [due, limit].into_iter().flatten().min().unwrap_or(since);
+            tokio::select! {
+                Ended { outcome, .. } = &mut ended => return outcome,
+                () = tokio::time::sleep_until(at.into()) => {
+                    commands.send(RunCommand::Term { timed_out: !stops_first });
+                    break;
+                }
+                _ = stop.changed() => {}
+            }
+        }
+        if let Ok(Ended { outcome, .. }) = tokio::time::timeout(self.spec.policy.kill_after, &mut ended).await
+        {
+            return outcome;
+        }
+        commands.send(RunCommand::Kill);
+        ended.await.outcome
+    }
+}
