@@ -145,7 +145,7 @@ pub enum WatchState {
 impl WatchState {
     /// All of them.
     #[cfg(test)]
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Idle,
         Self::Settling,
         Self::Splaying,
@@ -155,6 +155,7 @@ impl WatchState {
         Self::Failed,
         Self::Paused,
         Self::Stopped,
+        Self::Held,
         Self::Unreachable,
         Self::Disabled,
     ];

@@ -25,7 +25,7 @@ pub(super) enum Line {
     Ledger(String),
     /// The current entry of a watch.
     #[serde(rename = "watch")]
-    Watch(EntryLine),
+    Watch(Box<EntryLine>),
     /// A run that ended.
     #[serde(rename = "run")]
     Run { watch: String, record: RunRecord },
@@ -174,7 +174,7 @@ pub(super) fn encode(line: &Line) -> Vec<u8> {
 pub(super) fn encode_all<'a>(id: &str, entries: impl Iterator<Item = (&'a WatchName, &'a Entry)>) -> Vec<u8> {
     let mut bytes = encode(&Line::Ledger(id.to_owned()));
     for (name, entry) in entries {
-        bytes.extend(encode(&Line::Watch(EntryLine::of(name, entry))));
+        bytes.extend(encode(&Line::Watch(Box::new(EntryLine::of(name, entry)))));
         for record in &entry.history {
             bytes.extend(encode(&Line::Run { watch: name.to_string(), record: record.clone() }));
         }

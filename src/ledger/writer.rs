@@ -258,7 +258,7 @@ impl Journal {
                 lines.extend(journal::encode(&Line::Forget(watch.to_string())));
                 continue;
             };
-            lines.extend(journal::encode(&Line::Watch(EntryLine::of(&watch, &entry))));
+            lines.extend(journal::encode(&Line::Watch(Box::new(EntryLine::of(&watch, &entry)))));
             let kept = self.entries.entry(watch).or_default();
             let history = std::mem::take(&mut kept.history);
             *kept = Entry { history, ..entry };

@@ -90,8 +90,11 @@ impl<S: Entropy> Machine<S> {
                 permits.drop_next(needed, false, effects);
             }
         }
-        let ripe =
-            |entry: &&Entry| entry.has_passed() && entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now);
+        let ripe = |entry: &&Entry| {
+            entry.has_passed()
+                && entry.is_ready()
+                && self.interval_end(entry).is_none_or(|until| until <= now)
+        };
         let wanted = front.filter(ripe).map(|entry| entry.state.seq).filter(|_| self.may_ask());
         if permits.asked.is_some() && permits.asked != wanted {
             permits.asked = None;

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Account, Action, FleetSpec, Format, Guard, Limit, PolicySpec, Retries, RunMode, RunOnLoad, Surroundings, Target,
-    VERIFY_INTERVAL, WatchSpec,
+    Account, Action, FleetSpec, Format, Guard, Limit, PolicySpec, Retries, RunMode, RunOnLoad, Surroundings,
+    Target, VERIFY_INTERVAL, WatchSpec,
 };
 
 /// The short form of a definition's identity, as the ledger stores it.

@@ -76,6 +76,9 @@ impl<'a> Summary<'a> {
                 FileState::Broken | FileState::Refused => report.state.word(),
             };
             let _ = writeln!(names, "{}: {word}", escape::line(report.path.as_os_str().as_bytes()));
+            for note in &report.notes {
+                let _ = writeln!(names, "  {}", escape::line(note.as_bytes()));
+            }
         }
         names
     }

@@ -177,6 +177,8 @@ const JSON: &[(&str, Fields)] = &[
                 "converged",
                 "The newest state of the key was given to a run that succeeded, and the store still proves that it is the newest.",
             ),
+            ("held", "A guard holds the newest state back."),
+            ("guard", "What the guard says of the newest state, or null."),
             ("gave_up", "The last retry failed."),
             ("unreachable", "The store does not prove the state of the key now."),
             ("verified_seconds", "How long ago it did; null before the first time."),
@@ -186,6 +188,12 @@ const JSON: &[(&str, Fields)] = &[
             ("runs, failures", "How many runs ended, and how many of them did not succeed."),
             ("outcomes", "Ended runs since the daemon started, by outcome."),
             ("last", "The last run that ended, as in the history, or null."),
+            ("last_success", "When the last run that succeeded ended, or null."),
+            ("waiting_for_slot", "A run waits for its mutex or for its turn among max_processes."),
+            (
+                "fleet",
+                "Of a watch that takes part in a fleet, else null: group, permit (none, asked, granted, claiming, held, hold or lost), state and why.",
+            ),
         ],
     ),
     (

@@ -5,7 +5,8 @@ type Entry = (&'static str, &'static str);
 /// The commands that ask a store.
 const OF_STORES: [&str; 9] = ["get", "put", "del", "ls", "tree", "dump", "load", "monitor", "watch"];
 /// The commands that ask the daemon.
-const OF_DAEMON: [&str; 8] = ["status", "history", "explain", "trigger", "wait", "pause", "resume", "reload"];
+const OF_DAEMON: [&str; 9] =
+    ["status", "history", "explain", "trigger", "release", "wait", "pause", "resume", "reload"];
 
 /// The command of a page.
 fn command(page: &str) -> &str {
@@ -32,11 +33,11 @@ pub(super) fn exit_status(page: &str) -> Vec<Entry> {
             ("1 (--check)", "A watch has not converged."),
             (
                 "0 to 3 (--check=nagios)",
-                "All converged; on the way or retrying; failed, stopped or unreachable; no daemon.",
+                "All converged; on the way or retrying; failed, stopped, held or unreachable; no daemon.",
             ),
         ][..],
         "wait" => &[
-            ("3", "A watch gave up, or is stopped, paused or disabled."),
+            ("3", "A watch gave up, or is held, stopped, paused or disabled."),
             ("4", "The time of --timeout is over."),
         ],
         "watch" => &[
@@ -108,6 +109,7 @@ pub(super) fn environment(page: &str, variables: &[String]) -> Vec<Entry> {
 const MARKS: &[Entry] = &[
     ("\u{2713}", "The newest state was applied: converged."),
     ("\u{2717}", "Failed or stopped."),
+    ("\u{2298}", "Held: a guard holds the newest state back."),
     ("!", "The store does not show the key."),
     ("\u{21bb}", "Retrying."),
     ("\u{25b8}", "Running."),
@@ -129,6 +131,7 @@ const STATES: &[Entry] = &[
     ("splaying", "It waits for this host's turn."),
     ("waiting", "It waits for min_interval, a mutex, or its turn among max_processes."),
     ("retrying", "The last run failed; it waits for the next try."),
+    ("held", "A guard holds the newest state back, until the next state or twitcher release."),
     ("failed", "The last retry failed: nothing runs until the key changes or twitcher trigger."),
     ("unreachable", "The store has not shown the key yet, or does not answer."),
     ("idle", "Nothing is to be done."),

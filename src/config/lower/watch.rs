@@ -18,8 +18,8 @@ use crate::store::StoreUrl;
 use crate::watch::hosts::Elsewhere;
 use crate::watch::{
     Account, Action, FleetSpec, Format, Guard, LogOutput, Machine, MutexName, PolicySpec, Retries, RunMode,
-    RunModeName,
-    RunOnLoad, StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec, WatchType,
+    RunModeName, RunOnLoad, StoreName, Surroundings, Target, VERIFY_INTERVAL, WatchName, WatchSpec,
+    WatchType,
 };
 
 type ResolveAccount<'a> =

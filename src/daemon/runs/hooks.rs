@@ -206,7 +206,7 @@ impl Hook {
                 tracing::warn!(watch = %name, run = %run, "on_give_up did not start: {why}");
             }
             Outcome::Unknown => {
-                tracing::warn!(watch = %name, run = %run, "the end of on_give_up was not seen")
+                tracing::warn!(watch = %name, run = %run, "the end of on_give_up was not seen");
             }
         }
     }

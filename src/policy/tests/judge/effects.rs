@@ -3,9 +3,30 @@
 use super::{Checked, Claim, Judge, LiveSeen, Newest, Turn, Unfated};
 use crate::policy::{Answer, Baseline, Control, Effect, Input, Sent, SkipReason};
 use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Verdict};
+use crate::watch::{State, Version};
 use std::time::Instant;
 
 impl Judge {
+    fn held_back(&mut self, version: Version) -> Checked {
+        demand!(self.newest_fails(), "held back what passes");
+        if let Some(newest) = &mut self.newest {
+            demand!(version == super::super::fixture::version(newest.seq), "held {version}");
+            demand!(!newest.held, "held twice");
+            (newest.held, newest.claim) = (true, Claim::Nothing);
+            let seq = newest.seq;
+            self.triggered.remove(&seq);
+        }
+        Ok(())
+    }
+
+    fn recognised(&mut self, state: &State, turn: &mut Turn<'_>) -> Checked {
+        let newest = self.newest.map(|newest| newest.seq);
+        demand!(turn.back && newest == Some(state.seq.0), "recognised a strange state");
+        turn.back = false;
+        self.last_applied = newest;
+        Ok(())
+    }
+
     pub(super) fn hear(&mut self, effect: &Effect, turn: &mut Turn<'_>) -> Checked {
         // What comes late is given back, skipped or answered.
         let late = matches!(
@@ -48,22 +69,8 @@ impl Judge {
                 demand!(self.last_applied <= seq, "applied backwards");
                 self.last_applied = seq;
             }
-            Effect::Held { version, .. } => {
-                demand!(self.newest_fails(), "held back what passes");
-                if let Some(newest) = &mut self.newest {
-                    demand!(*version == super::super::fixture::version(newest.seq), "held {version}");
-                    demand!(!newest.held, "held twice");
-                    (newest.held, newest.claim) = (true, Claim::Nothing);
-                    let seq = newest.seq;
-                    self.triggered.remove(&seq);
-                }
-            }
-            Effect::Recognised(state) => {
-                let newest = self.newest.map(|newest| newest.seq);
-                demand!(turn.back && newest == Some(state.seq.0), "recognised a strange state");
-                turn.back = false;
-                self.last_applied = newest;
-            }
+            Effect::Held { version, .. } => self.held_back(*version)?,
+            Effect::Recognised(state) => self.recognised(state, turn)?,
             Effect::GaveUp { attempts } => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
                 let counted = turn.ended.as_ref().is_some_and(|live| live.attempt == *attempts);
