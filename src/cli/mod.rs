@@ -199,7 +199,10 @@ impl Common {
             // A directory that exists but cannot be read is reported when it is read.
             Ok(_) | Err(_) => return Ok(()),
         };
-        Err(Failure::new(format!("cannot use the configuration directory {}: {why}", self.config.display())))
+        Err(Failure::new(format!(
+            "cannot use the configuration directory {}: {why}. Name another with -c or TWITCHER_CONFIG",
+            self.config.display()
+        )))
     }
 
     /// Asks the daemon that serves this configuration.
