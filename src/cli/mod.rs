@@ -10,6 +10,7 @@ mod convert;
 mod del;
 mod document;
 mod failure;
+mod fleet;
 mod generate;
 mod get;
 mod history;
@@ -76,6 +77,7 @@ enum Command {
     /// Run the action of a watch now, with the current state, under its run mode
     Trigger(operate::Trigger),
     Wait(wait::Args),
+    Fleet(fleet::Args),
     /// Let watches start nothing, also across a restart of the daemon; they keep looking
     Pause(operate::Pause),
     /// Let paused or stopped watches go on, with the newest state if that was not applied
@@ -136,6 +138,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Resume(args) => block_on(operate::resume(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
         Command::Wait(args) => block_on(wait::run(args, common)),
+        Command::Fleet(args) => block_on(fleet::run(args, common)),
         Command::Watch(args) => block_on(watch::run(args, common)),
         Command::Get(args) => block_on(get::run(args, common)),
         Command::Put(args) => block_on(put::run(args, common)),

@@ -23,6 +23,7 @@ mod completion;
 mod crash;
 mod documents;
 mod fixture_promises;
+mod fleet_commands;
 mod logging;
 mod machines;
 mod monitor;
