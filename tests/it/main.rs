@@ -26,6 +26,7 @@ mod fixture_promises;
 mod logging;
 mod machines;
 mod monitor;
+mod monitoring;
 mod nginx;
 mod operate;
 mod pages;
