@@ -2,7 +2,7 @@
 
 CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
-TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq rsyslog tmux zsh fish
+TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq rsyslog tmux zsh fish prometheus
 
 .PHONY: help run test test-library test-repeat test-all check bench soak setup setup-test clean
 

@@ -96,9 +96,12 @@ impl Page {
         }
     }
 
+    /// A disabled watch has no samples: an alert on what is not converged does not mean it.
     fn watches(&mut self, status: &Status) {
+        let watches: Vec<_> =
+            status.watches.iter().filter(|watch| watch.state != WatchState::Disabled).collect();
         self.family("twitcher_watch_runs_total", "counter", "Runs since the daemon started, by outcome.");
-        for watch in &status.watches {
+        for watch in &watches {
             for outcome in ["succeeded", "failed", "killed", "timed_out", "not_started", "unknown"] {
                 let count = watch.outcomes.get(outcome).copied().unwrap_or(0);
                 self.sample(
@@ -108,42 +111,72 @@ impl Page {
                 );
             }
         }
-        self.family("twitcher_watch_last_run_seconds", "gauge", "How long the last run took.");
-        for watch in &status.watches {
-            if let Some(last) = &watch.last {
-                self.sample("twitcher_watch_last_run_seconds", &[("watch", &watch.name)], last.seconds);
+        for Measure { name, help, value } in MEASURES {
+            self.family(name, "gauge", help);
+            for watch in &watches {
+                if let Some(value) = value(watch) {
+                    self.sample(name, &[("watch", &watch.name)], value);
+                }
             }
         }
-        self.family(
-            "twitcher_watch_verified_seconds",
-            "gauge",
-            "Seconds since the store proved what the watch knows; +Inf before the first time.",
-        );
-        for watch in &status.watches {
-            let seconds = watch.verified_seconds.map_or_else(|| "+Inf".to_owned(), |s| s.to_string());
-            self.sample("twitcher_watch_verified_seconds", &[("watch", &watch.name)], seconds);
-        }
-        let gauges: [Gauge; 5] = [
-            ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |w| {
-                w.converged
-            }),
-            ("twitcher_watch_running", "1 while an action of the watch runs.", |w| !w.running.is_empty()),
-            ("twitcher_watch_paused", "1 while the watch is paused.", |w| w.state == WatchState::Paused),
-            ("twitcher_watch_gave_up", "1 after the last retry failed, until the key changes.", |w| {
-                w.gave_up
-            }),
-            ("twitcher_watch_stopped", "1 when the watch was stopped after its last retry.", |w| {
-                w.state == WatchState::Stopped
-            }),
-        ];
-        for (name, help, holds) in gauges {
+        for (name, help, holds) in GAUGES {
             self.family(name, "gauge", help);
-            for watch in &status.watches {
+            for watch in &watches {
                 self.sample(name, &[("watch", &watch.name)], u8::from(holds(watch)));
             }
         }
     }
 }
+
+/// A number about a watch, which not every watch has.
+struct Measure {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&WatchStatus) -> Option<String>,
+}
+
+const MEASURES: [Measure; 4] = [
+    Measure {
+        name: "twitcher_watch_last_run_seconds",
+        help: "How long the last run took.",
+        value: |watch| watch.last.as_ref().map(|last| last.seconds.to_string()),
+    },
+    Measure {
+        name: "twitcher_watch_verified_seconds",
+        help: "Seconds since the store proved what the watch knows; +Inf before the first time.",
+        value: |watch| {
+            Some(watch.verified_seconds.map_or_else(|| "+Inf".to_owned(), |seconds| seconds.to_string()))
+        },
+    },
+    Measure {
+        name: "twitcher_watch_last_success_timestamp_seconds",
+        help: "When the last run that succeeded ended, Unix time.",
+        value: |watch| watch.last_success.map(|at| at.as_duration().as_secs_f64().to_string()),
+    },
+    Measure {
+        name: "twitcher_watch_applied_version",
+        help: "The version that was last applied, where the store's versions are numbers.",
+        // The version of a directory is a hash, and some hashes have no letter.
+        value: |watch| watch.applied.clone().filter(|version| version.parse::<i64>().is_ok()),
+    },
+];
+
+const GAUGES: [Gauge; 6] = [
+    ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |watch| {
+        watch.converged
+    }),
+    ("twitcher_watch_running", "1 while an action of the watch runs.", |watch| !watch.running.is_empty()),
+    ("twitcher_watch_waiting_for_slot", "1 while a run waits for its mutex or max_processes.", |watch| {
+        watch.waiting_for_slot
+    }),
+    ("twitcher_watch_paused", "1 while the watch is paused.", |watch| watch.state == WatchState::Paused),
+    ("twitcher_watch_gave_up", "1 after the last retry failed, until the key changes.", |watch| {
+        watch.gave_up
+    }),
+    ("twitcher_watch_stopped", "1 when the watch was stopped after its last retry.", |watch| {
+        watch.state == WatchState::Stopped
+    }),
+];
 
 /// A label's value: backslash, quote and newline are escaped, as the format asks.
 fn escape(text: &str) -> String {

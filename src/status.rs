@@ -148,6 +148,7 @@ impl WatchState {
 
 /// One watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own of a documented format")]
 pub struct WatchStatus {
     /// Its name.
     pub name: String,
@@ -204,6 +205,12 @@ pub struct WatchStatus {
     pub outcomes: std::collections::BTreeMap<String, u64>,
     /// The last run that ended.
     pub last: Option<RunRecord>,
+    /// When the last run that succeeded ended.
+    #[serde(default)]
+    pub last_success: Option<jiff::Timestamp>,
+    /// A run is ready and waits for its mutex or for one of `max_processes`.
+    #[serde(default)]
+    pub waiting_for_slot: bool,
 }
 
 /// A run that goes on.

@@ -125,33 +125,6 @@ impl fmt::Display for StateId {
     }
 }
 
-/// A permit of a group: `EPOCH-N`. Never used twice; a later one is greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PermitId {
-    /// Which takeover of the conductor's role granted it.
-    pub epoch: u64,
-    /// The number within the epoch.
-    pub number: u64,
-}
-
-text_id!(PermitId, "a permit such as 7-12");
-
-impl PermitId {
-    fn read(text: &str) -> Option<Self> {
-        let (epoch, number) = text.split_once('-')?;
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        (digits(epoch) && digits(number)).then_some(())?;
-        Some(Self { epoch: epoch.parse().ok()?, number: number.parse().ok()? })
-    }
-}
-
-impl fmt::Display for PermitId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.number)
-    }
-}
-
 /// The store's mark of the last write of a key: etcd's `mod_revision`, `ZooKeeper`'s `mzxid`. Rises with each write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Revision(pub i64);
@@ -203,12 +176,6 @@ mod tests {
         {
             assert!(wrong.parse::<StateId>().is_err(), "{wrong:?}");
         }
-        let permit = PermitId { epoch: 7, number: 12 };
-        assert_eq!((permit.to_string().as_str(), "7-12".parse()), ("7-12", Ok(permit)));
-        for wrong in ["", "7", "7-", "-7", "7-1-2", "+7-1", "99999999999999999999-1"] {
-            assert!(wrong.parse::<PermitId>().is_err(), "{wrong:?}");
-        }
-        assert!(PermitId { epoch: 2, number: 1 } > PermitId { epoch: 1, number: 9 });
     }
 
     #[test]

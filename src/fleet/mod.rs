@@ -23,10 +23,11 @@ pub mod terms;
 pub mod transaction;
 pub mod view;
 
-pub use id::{BootTime, Identity, PermitId, Revision, StateId, TenureId};
+pub use id::{BootTime, Identity, Revision, StateId, TenureId};
 pub use keys::GroupKey;
 pub use transaction::{Entry, Outcome, Transaction, Value, Write};
 
+pub(crate) use crate::watch::PermitId;
 pub use crate::watch::fleet::{GroupName, HostName, glob, name};
 
 use std::time::Duration;

@@ -34,6 +34,8 @@ pub struct Entry {
     pub ended: u64,
     /// How many of them did not succeed.
     pub failed: u64,
+    /// When the last run that succeeded ended; `None` also in what version 0.1.0 wrote.
+    pub succeeded: Option<jiff::Timestamp>,
 }
 
 impl Entry {
@@ -42,6 +44,7 @@ impl Entry {
         self.ended += 1;
         if succeeded {
             self.interrupted = None;
+            self.succeeded = record.ended();
         } else {
             self.failed += 1;
         }

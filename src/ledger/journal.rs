@@ -54,6 +54,8 @@ pub(super) struct EntryLine {
     ended: u64,
     #[serde(default)]
     failed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    succeeded: Option<jiff::Timestamp>,
 }
 
 impl EntryLine {
@@ -68,6 +70,7 @@ impl EntryLine {
             stopped: entry.stopped.clone(),
             ended: entry.ended,
             failed: entry.failed,
+            succeeded: entry.succeeded,
         }
     }
 
@@ -80,6 +83,7 @@ impl EntryLine {
         entry.stopped = self.stopped;
         entry.ended = self.ended;
         entry.failed = self.failed;
+        entry.succeeded = self.succeeded;
     }
 }
 

@@ -63,7 +63,7 @@ impl<S: Entropy> Machine<S> {
     /// What waits already serves the trigger too; else the newest state is run again.
     ///
     /// In parallel mode the trigger is the last to start of what waits, since no start goes backwards.
-    fn trigger(&mut self, now: Instant) {
+    pub(super) fn trigger(&mut self, now: Instant) {
         if let Some(last) = self.waiting.back_mut() {
             last.hurry();
             return;

@@ -1,6 +1,7 @@
 //! Effects: what the machine asks its task to do, in order.
 
-use crate::watch::{Reason, RunId, Seq, State, Version};
+use super::permit::After;
+use crate::watch::{PermitId, Reason, RunId, Seq, State, Version};
 
 /// One thing to do. The watch's task performs effects in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,40 @@ pub enum Effect {
     Acquire,
     /// Return the slot, or leave the queue for one: there is nothing to start now.
     Release,
+    /// Ask the fleet for a permit for this state; answered by [`Input::Permit`](super::Input::Permit). An open ask
+    /// for another state was withdrawn before.
+    Ask {
+        /// The state's order.
+        order: Seq,
+        /// A run of an older state is ended for it once the permit is there.
+        swap: bool,
+    },
+    /// No permit is asked for any more.
+    Withdraw,
+    /// Confirm in the store that the permit holds, for a start in the slot that was granted; answered by
+    /// [`Input::Claimed`](super::Input::Claimed) or [`Input::Refused`](super::Input::Refused).
+    Claim {
+        /// Which.
+        permit: PermitId,
+        /// The attempt that is to start: 1, 2, …
+        attempt: u32,
+    },
+    /// A run with a permit has ended.
+    Report {
+        /// Which.
+        run: RunId,
+        /// Its permit.
+        permit: PermitId,
+        /// What becomes of the permit.
+        then: After,
+    },
+    /// The permit is not needed: it is unused, its deadline has passed, or it was kept long enough.
+    Return {
+        /// Which.
+        permit: PermitId,
+        /// Its deadline has passed: this counts as a failure.
+        failed: bool,
+    },
     /// Start the action in the slot. Its end, also a failed start, comes back as
     /// [`Input::Ended`](super::Input::Ended).
     Start {

@@ -31,6 +31,7 @@ impl<S: Entropy> Machine<S> {
             Verdict::Failed => self.fail(now, &live, effects),
             Verdict::Unknown => self.lose(now, &live),
         }
+        self.report(now, &live, ended.verdict, effects);
     }
 
     fn succeed(&mut self, live: &LiveRun, effects: &mut Vec<Effect>) {

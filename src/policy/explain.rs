@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::effect::SkipReason;
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
+use super::permit::PermitStage;
 use super::runs::LiveRun;
 use super::waiting::Wait;
 use crate::watch::{Reason, RunId, Seq, Verdict, Version};
@@ -69,6 +70,8 @@ pub enum Obstacle {
         /// When that is over.
         until: Instant,
     },
+    /// The fleet does not let it start yet.
+    Permit(PermitStage),
     /// The daemon runs `max_processes` actions already.
     Slot,
 }
@@ -211,6 +214,9 @@ impl<S: Entropy> Machine<S> {
         }
         if !self.has_room() {
             obstacles.push(Obstacle::Running { live: self.live.len() });
+        }
+        if let Some(stage) = self.permit_stage().filter(|_| !self.has_permit()) {
+            obstacles.push(Obstacle::Permit(stage));
         }
         if self.asked {
             obstacles.push(Obstacle::Slot);

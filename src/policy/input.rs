@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::watch::{Reason, RunId, State, Verdict, Version};
+use super::permit::Grant;
+use crate::watch::{PermitId, Reason, RunId, State, Verdict, Version};
 
 /// What is already settled when a machine begins, so that a first state can be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +23,7 @@ pub enum Baseline {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "no watch needs permits yet, so nothing is heard of one"))]
 pub enum Input {
     /// The store shows a state. The first one is judged by the baseline, given with it.
     ///
@@ -36,6 +38,22 @@ pub enum Input {
     },
     /// A slot to run in was granted (the machine had asked with [`Effect::Acquire`](super::Effect::Acquire)).
     Slot,
+    /// The fleet grants a permit (the machine had asked with [`Effect::Ask`](super::Effect::Ask)), or one whose claim
+    /// it refused can be claimed again.
+    Permit(Grant),
+    /// The store has confirmed the claim: a start may happen until then.
+    Claimed {
+        /// Which.
+        permit: PermitId,
+        /// A start at this moment or later needs another claim.
+        fresh_until: Instant,
+    },
+    /// The store has refused the claim: nothing starts now.
+    Refused(PermitId),
+    /// The permit is gone: what runs under it goes on, and nothing more starts under it.
+    PermitLost(PermitId),
+    /// The store does not answer the claim that is under way.
+    Offline,
     /// A run ended, or could not be started. Its slot is free again: whoever performs effects gives it back.
     Ended(RunEnd),
     /// Time passed; nothing else happened.
@@ -109,4 +127,6 @@ pub struct Adopted {
     pub coalesced: u64,
     /// When it began: its `timeout` counts from there.
     pub started: Instant,
+    /// The permit under which it was started. The order in it is not known yet.
+    pub permit: Option<Grant>,
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::effect::{Effect, SkipReason};
 use super::history::History;
 use super::input::{Adopted, Input, Pause, Suspension};
+use super::permit::{Acting, Permits};
 use super::runs::{Course, LiveRun};
 use super::waiting::{Entry, Wait, later};
 use crate::watch::{PolicySpec, RunId, RunMode, Seq, State};
@@ -72,6 +73,8 @@ pub struct Machine<S> {
     pub(super) live: Vec<LiveRun>,
     /// A slot was asked for and neither granted nor given back.
     pub(super) asked: bool,
+    /// `None`: it takes no part in a fleet, or one without permits.
+    pub(super) permits: Option<Box<Permits>>,
     pub(super) paused: Option<Pause>,
     pub(super) stopped: bool,
     /// The last retry with the newest state failed, and nobody has asked for another run since.
@@ -97,6 +100,7 @@ impl<S: Entropy> Machine<S> {
             waiting: VecDeque::new(),
             live: Vec::new(),
             asked: false,
+            permits: None,
             paused: standing.paused,
             stopped: standing.stopped,
             gave_up: false,
@@ -112,7 +116,10 @@ impl<S: Entropy> Machine<S> {
     /// A run of a former daemon is still alive: the machine waits for it, and ends it by the same timeout.
     /// To be told before any input. Ask [`Machine::poll_timeout`] afterwards: the timeout may be over.
     pub fn adopt(&mut self, adopted: Adopted) {
-        let Adopted { run, version, reason, attempt, coalesced, started } = adopted;
+        let Adopted { run, version, reason, attempt, coalesced, started, permit } = adopted;
+        if let (Some(permits), Some(grant)) = (&mut self.permits, permit) {
+            permits.acting = Some(Acting { grant, run: run.clone(), lost: false });
+        }
         self.last_start = self.last_start.max(Some(started));
         let course = Course::Running { term_at: self.policy.timeout.map(|timeout| later(started, timeout)) };
         let seq = None;
@@ -131,6 +138,11 @@ impl<S: Entropy> Machine<S> {
                 self.observe(now, state, updates.max(1), baseline, &mut effects);
             }
             Input::Slot => self.take_slot(now, &mut effects),
+            Input::Permit(grant) => self.grant(now, grant, &mut effects),
+            Input::Claimed { permit, fresh_until } => self.claimed(now, permit, fresh_until, &mut effects),
+            Input::Refused(permit) => self.refused(permit, &mut effects),
+            Input::PermitLost(permit) => self.lose_permit(permit, &mut effects),
+            Input::Offline => self.offline(&mut effects),
             Input::Ended(ended) => self.end(now, &ended, &mut effects),
             Input::Wakeup => {}
             Input::Control(control) => self.control(now, control, &mut effects),
@@ -138,6 +150,7 @@ impl<S: Entropy> Machine<S> {
             Input::Stop { deadline } => self.stop(now, deadline, &mut effects),
         }
         self.pass_time(now, &mut effects);
+        self.seek_permit(now, &mut effects);
         self.end_overdue(now, &mut effects);
         self.ask_for_slot(now, &mut effects);
         self.drain(&mut effects);
@@ -154,9 +167,10 @@ impl<S: Entropy> Machine<S> {
         let ripe = first.and_then(|entry| entry.wait.deadline());
         let settled = last.and_then(|entry| entry.wait.deadline());
         let interval = first
-            .filter(|entry| entry.is_ready() && self.has_room() && !self.asked)
+            .filter(|entry| entry.is_ready() && self.awaits_interval())
             .and_then(|entry| self.interval_end(entry));
-        [ends, pause, ripe, settled, interval].into_iter().flatten().min()
+        let permit = self.permit_deadline();
+        [ends, pause, ripe, settled, interval, permit].into_iter().flatten().min()
     }
 
     /// What pauses, settling, splay and retry delays come to.
@@ -184,14 +198,17 @@ impl<S: Entropy> Machine<S> {
     fn take_slot(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let granted = std::mem::replace(&mut self.asked, false);
         if granted && self.wants_slot(now) {
-            self.start(now, effects);
+            if !self.claim(effects) {
+                self.start(now, effects);
+            }
         } else {
             effects.push(Effect::Release);
         }
     }
 
-    fn start(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(entry) = self.waiting.pop_front() else { return };
+    /// Starts the front entry in the slot that is held.
+    pub(super) fn start(&mut self, now: Instant, effects: &mut Vec<Effect>) -> Option<RunId> {
+        let entry = self.waiting.pop_front()?;
         if self.waiting.is_empty() {
             // Ten thousand idle machines hold no buffer each.
             self.waiting = VecDeque::new();
@@ -214,12 +231,15 @@ impl<S: Entropy> Machine<S> {
         });
         self.history.started(&entry, coalesced);
         let Entry { state, reason, attempt, .. } = entry;
-        effects.push(Effect::Start { state, reason, attempt, coalesced, run });
+        effects.push(Effect::Start { state, reason, attempt, coalesced, run: run.clone() });
+        Some(run)
     }
 
     fn end_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let restart =
-            matches!(self.policy.run_mode, RunMode::Restart) && self.may_start() && !self.waiting.is_empty();
+        let restart = matches!(self.policy.run_mode, RunMode::Restart)
+            && self.may_start()
+            && !self.waiting.is_empty()
+            && self.has_permit();
         for live in &mut self.live {
             live.advance(now, restart, self.policy.kill_after, effects);
         }
@@ -243,6 +263,7 @@ impl<S: Entropy> Machine<S> {
     fn wants_slot(&self, now: Instant) -> bool {
         self.may_start()
             && self.has_room()
+            && self.has_permit()
             && self.waiting.front().is_some_and(|entry| {
                 entry.is_ready() && self.interval_end(entry).is_none_or(|until| until <= now)
             })
@@ -292,6 +313,11 @@ impl<S: Entropy> Machine<S> {
     /// Whether the last retry failed: nothing runs until a new state comes or an operator asks.
     pub fn gave_up(&self) -> bool {
         self.gave_up || self.stopped
+    }
+
+    /// Whether a run is ready and waits for its mutex or for one of the processes that the daemon may have.
+    pub fn waits_for_slot(&self) -> bool {
+        self.asked
     }
 
     /// When a failed run is repeated, while that is what is waited for.

@@ -4,8 +4,8 @@
 //! [`Input`]. [`Machine::poll_timeout`] says when to call again if nothing happens.
 //!
 //! Before it starts, a state waits in this order: `settle`, `splay`, `min_interval`, room beside the live runs
-//! (run mode), a slot among the daemon's `max_processes`. The newest state is the one that starts. One file
-//! per concern:
+//! (run mode), a permit of the fleet, a slot among the daemon's `max_processes`, the store's answer to the claim of
+//! the permit. The newest state is the one that starts. One file per concern:
 //!
 //! | file | decides |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | `waiting` | how long an entry waits: settle, splay, interval |
 //! | `runs` | live runs: TERM and KILL |
 //! | `ending` | what the end of a run leads to: applied, retry, recovery, stop |
+//! | `asking`, `permit` | the permit that a fleet grants: ask, claim, return |
 //! | `control` | trigger, pause, resume, retire, stop |
 //! | `past` | what is known about a first state: ledger, predecessor, fault |
 //! | `explain`, `history` | facts for people |
@@ -30,6 +31,7 @@
 //! - A retry or a recovery covers the updates of the run that it repeats.
 
 mod admission;
+mod asking;
 mod control;
 mod effect;
 mod ending;
@@ -38,6 +40,7 @@ mod history;
 mod input;
 mod machine;
 mod past;
+mod permit;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -48,4 +51,6 @@ pub use explain::{Explanation, NewestState, Obstacle, Phase};
 pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
 pub use past::{Past, Predecessor};
+#[cfg(test)]
+pub use permit::{After, Grant};
 pub use runs::Course;

@@ -16,6 +16,8 @@ pub(crate) mod name;
 #[cfg(feature = "daemon")]
 pub(crate) mod outcome;
 #[cfg(feature = "daemon")]
+mod permit;
+#[cfg(feature = "daemon")]
 pub(crate) mod run;
 #[cfg(feature = "daemon")]
 pub(crate) mod spec;
@@ -37,6 +39,8 @@ pub use name::{InvalidName, StoreName};
 pub(crate) use name::{MutexName, WatchName};
 #[cfg(feature = "daemon")]
 pub(crate) use outcome::{Outcome, SignalNumber, Verdict};
+#[cfg(feature = "daemon")]
+pub(crate) use permit::PermitId;
 #[cfg(feature = "daemon")]
 pub(crate) use run::{ProcessIdentity, Reason, RunId, RunRecord};
 #[cfg(feature = "daemon")]

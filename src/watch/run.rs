@@ -94,3 +94,11 @@ pub struct RunRecord {
     /// The last lines that it wrote; for a run that did not start, why.
     pub output: String,
 }
+
+impl RunRecord {
+    /// When it ended; `None` where that is no time that can be written, as a damaged record may have it.
+    pub fn ended(&self) -> Option<jiff::Timestamp> {
+        let took = jiff::SignedDuration::try_from_secs_f64(self.seconds).ok()?;
+        self.started.checked_add(took).ok()
+    }
+}

@@ -27,6 +27,7 @@ mod fleet_commands;
 mod logging;
 mod machines;
 mod monitor;
+mod monitoring;
 mod nginx;
 mod operate;
 mod pages;

@@ -159,6 +159,7 @@ impl Task {
             Obstacle::Interval { until } => {
                 format!("it waits {} because of min_interval.", ahead(*until, now))
             }
+            Obstacle::Permit(stage) => format!("it waits for its permit ({}).", stage.word()),
             Obstacle::Slot if self.is_unread() => {
                 let (key, store) = (&self.spec.target.key, &self.spec.target.store);
                 format!("nothing starts before store {store} has shown what {key} is now.")

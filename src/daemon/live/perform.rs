@@ -24,6 +24,12 @@ impl Task {
                 match effect {
                     Effect::Acquire => self.runs.acquire(&self.spec),
                     Effect::Release => self.runs.release(),
+                    // No watch needs permits.
+                    Effect::Ask { .. }
+                    | Effect::Withdraw
+                    | Effect::Claim { .. }
+                    | Effect::Report { .. }
+                    | Effect::Return { .. } => {}
                     Effect::Start { state, reason, attempt, coalesced, run } => {
                         let details = RunDetails { run, reason, version: state.version, attempt, coalesced };
                         inputs.extend(self.start(state, details));
@@ -150,6 +156,7 @@ impl Task {
                 attempt: run.live.attempt,
                 coalesced: run.live.coalesced,
                 started: run.since,
+                permit: None,
             });
         }
     }

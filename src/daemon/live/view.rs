@@ -19,9 +19,15 @@ pub(in crate::daemon) const HANGS: &str =
 
 /// What can be said of a watch without asking it. Its task answers at once, unless what it does just now hangs.
 pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger) -> WatchStatus {
-    let (applied, runs, failures, last) = ledger.read(spec.name.as_str(), |entry| {
+    let (applied, runs, failures, last, last_success) = ledger.read(spec.name.as_str(), |entry| {
         let applied = entry.applied.as_ref().filter(|applied| applied.is_of(&spec.target));
-        (applied.map(|a| a.version.clone()), entry.ended, entry.failed, entry.history.back().cloned())
+        (
+            applied.map(|a| a.version.clone()),
+            entry.ended,
+            entry.failed,
+            entry.history.back().cloned(),
+            entry.succeeded,
+        )
     });
     WatchStatus {
         name: spec.name.to_string(),
@@ -47,6 +53,8 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
         failures,
         outcomes: BTreeMap::new(),
         last,
+        last_success,
+        waiting_for_slot: false,
     }
 }
 
@@ -84,6 +92,7 @@ impl Task {
                 .map(|n| n.version.to_string()),
             converged: self.machine.converged() && !unreachable,
             gave_up: self.machine.gave_up(),
+            waiting_for_slot: self.machine.waits_for_slot() && !self.is_unread(),
             unreachable,
             next_retry: self.machine.next_retry().and_then(wall_clock),
             paused_until: self.machine.paused_until().and_then(wall_clock),

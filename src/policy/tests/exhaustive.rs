@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fixture::{Counter, absent, policy, present, run, seconds, version};
-use super::judge::{Judge, LiveSeen};
+use super::judge::{FleetSeen, Judge, LiveSeen};
 use super::normal::fingerprint;
-use crate::policy::{Adopted, Baseline, Control, Input, Machine, Pause, RunEnd, Suspension};
+use crate::policy::{Adopted, Baseline, Control, Grant, Input, Machine, Pause, RunEnd, Suspension};
 use crate::watch::{
     OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
 };
@@ -35,6 +35,7 @@ struct Alphabet {
     triggers: bool,
     pauses: bool,
     closing: bool,
+    permits: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +70,21 @@ impl Step {
             }
             Self::Tell(Input::Retire { deadline }) => format!("retire by {:?}", deadline.as_ref().map(at)),
             Self::Tell(Input::Stop { deadline }) => format!("stop by {}", at(deadline)),
-            Self::Tell(input @ (Input::Slot | Input::Wakeup | Input::Control(_))) => format!("{input:?}"),
+            Self::Tell(Input::Permit(grant)) => {
+                let retry = if grant.retry { ", retry" } else { "" };
+                format!("permit {} for {} to {}{retry}", grant.permit, grant.order.0, at(&grant.deadline))
+            }
+            Self::Tell(Input::Claimed { permit, fresh_until }) => {
+                format!("claimed {permit} to {}", at(fresh_until))
+            }
+            Self::Tell(
+                input @ (Input::Slot
+                | Input::Wakeup
+                | Input::Control(_)
+                | Input::Refused(_)
+                | Input::PermitLost(_)
+                | Input::Offline),
+            ) => format!("{input:?}"),
         }
     }
 }
@@ -94,6 +109,11 @@ impl Situation {
         let mut judge = Judge::of(Arc::clone(&scene.policy), now);
         judge.paused = scene.standing.paused;
         judge.stopped = scene.standing.stopped;
+        let permit = scene.alphabet.permits.then(|| {
+            machine.need_permits();
+            judge.fleet = Some(FleetSeen::default());
+            judge.grant_of(0, seconds(3), seconds(1))
+        });
         if let Some(seq) = scene.adopted {
             let (run, started, attempt) = (run(1000), now, 1);
             machine.adopt(Adopted {
@@ -103,7 +123,9 @@ impl Situation {
                 attempt,
                 coalesced: 1,
                 started,
+                permit,
             });
+            judge.fleet = permit.map(|grant| FleetSeen::adopting(run.clone(), grant));
             let seq = Some(seq).filter(|seq| *seq == 1);
             let (term, killed, adopted) = (None, false, true);
             judge.live.push(LiveSeen { run, seq, started, attempt, term, killed, adopted });
@@ -162,12 +184,45 @@ impl Situation {
             steps.push(Step::Tell(Input::Stop { deadline: now + seconds(1) }));
             steps.push(Step::Tell(Input::Stop { deadline: now }));
         }
+        steps.extend(self.permits().into_iter().map(Step::Tell));
         // Up to one second late; and on, where only the interval still matters.
         let interval = judge.last_start.is_some_and(|(_, at)| now < at + judge.policy.min_interval);
         if interval || self.machine.poll_timeout().is_some_and(|at| now < at + seconds(1)) {
             steps.push(Step::Tick);
         }
         steps
+    }
+
+    /// What the fleet may answer.
+    fn permits(&self) -> Vec<Input> {
+        let (judge, now) = (&self.judge, self.judge.now);
+        let Some(fleet) = &judge.fleet else { return Vec::new() };
+        let mut inputs = Vec::new();
+        if let Some(order) = fleet.asked {
+            let refused = fleet.next().filter(|next| next.refused);
+            let (short, long) = (seconds(2), Duration::from_hours(1));
+            for (lasts, hold) in [(long, Duration::ZERO), (short, seconds(1))] {
+                let grant = judge.grant_of(order, lasts, hold);
+                match refused {
+                    Some(next) => inputs.push(Input::Permit(Grant { permit: next.permit, ..grant })),
+                    None => inputs.push(Input::Permit(grant)),
+                }
+            }
+        }
+        let order = judge.newest.map_or(0, |newest| newest.seq);
+        let other = judge.grant_of(order + 7, seconds(2), Duration::ZERO);
+        let retry = Grant { retry: true, ..judge.grant_of(order, seconds(2), Duration::ZERO) };
+        inputs.extend(
+            [Input::Permit(other), Input::Permit(retry)].into_iter().filter(|_| fleet.asked.is_none()),
+        );
+        if let Some(permit) = fleet.claim {
+            inputs.push(Input::Claimed { permit, fresh_until: now + seconds(10) });
+            inputs.push(Input::Claimed { permit, fresh_until: now });
+            inputs.push(Input::Refused(permit));
+            inputs.push(Input::Offline);
+        }
+        inputs.extend(fleet.held.iter().filter(|held| !held.lost).map(|held| Input::PermitLost(held.permit)));
+        inputs
     }
 
     fn take(&self, step: &Step) -> Result<Self, String> {
@@ -346,14 +401,50 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
     scenes
 }
 
+/// Every start needs a permit.
+fn scenes_with_permits(run_mode: RunMode) -> Vec<Scene> {
+    let permits = Alphabet { permits: true, ..Alphabet::default() };
+    let plain = policy(run_mode);
+    let retrying = PolicySpec {
+        retries: Retries::AtMost(1),
+        retry_delay: seconds(1),
+        retry_delay_max: seconds(4),
+        ..plain.clone()
+    };
+    let all = Alphabet { deletions: true, triggers: true, pauses: true, closing: true, ..permits };
+    let mut scenes = Vec::new();
+    let mut add = |name: &str, policy: PolicySpec, alphabet, adopted| {
+        let name = format!("{:?}, with permits: {name}", policy.run_mode);
+        let (policy, standing) = (Arc::new(policy), Suspension::default());
+        scenes.push(Scene { name, policy, alphabet, standing, adopted });
+    };
+    add("all but time", PolicySpec { on_delete: OnDelete::Run, ..plain.clone() }, all, None);
+    add("plain", plain.clone(), permits, None);
+    add("retries", retrying.clone(), Alphabet { losses: true, ..permits }, None);
+    add("retries, triggered", retrying.clone(), Alphabet { triggers: true, ..permits }, None);
+    add("retries, closing", retrying.clone(), Alphabet { pauses: true, closing: true, ..permits }, None);
+    let stopping = PolicySpec { on_failure: OnFailure::Stop, ..retrying.clone() };
+    add("stops", stopping, Alphabet { pauses: true, ..permits }, None);
+    let timed = PolicySpec { timeout: Some(seconds(1)), kill_after: seconds(1), ..retrying.clone() };
+    add("timeout", timed, permits, None);
+    add("settle", PolicySpec { settle: seconds(1), settle_max: seconds(2), ..plain.clone() }, permits, None);
+    add("interval", PolicySpec { min_interval: seconds(2), ..retrying.clone() }, permits, None);
+    add("splay", PolicySpec { splay: seconds(1), ..plain }, Alphabet { pauses: true, ..permits }, None);
+    for seq in [1, 50] {
+        let alphabet = Alphabet { baselines: true, closing: true, ..permits };
+        add(&format!("adopts a run of state {seq}"), retrying.clone(), alphabet, Some(seq));
+    }
+    scenes
+}
+
 /// Situations a scene, unless more are asked for. The option that needs most to get `SHALLOWEST` deep decides.
 const BUDGET: usize = 300;
 const SHALLOWEST: usize = 3;
 
-fn explore_mode(run_mode: RunMode) {
+fn explore_all(scenes: Vec<Scene>) {
     let budget = std::env::var("TWITCHER_POLICY_SITUATIONS").ok();
     let budget = budget.and_then(|budget| budget.parse().ok()).unwrap_or(BUDGET);
-    for scene in scenes(run_mode) {
+    for scene in scenes {
         match explore(&scene, budget) {
             Ok(Explored { situations, depth, complete }) => {
                 let all = if complete { ", all there are" } else { "" };
@@ -367,25 +458,35 @@ fn explore_mode(run_mode: RunMode) {
 
 #[test]
 fn every_sequence_in_queue_mode() {
-    explore_mode(MODES[0]);
+    explore_all(scenes(MODES[0]));
 }
 
 #[test]
 fn every_sequence_in_discard_mode() {
-    explore_mode(MODES[1]);
+    explore_all(scenes(MODES[1]));
 }
 
 #[test]
 fn every_sequence_in_restart_mode() {
-    explore_mode(MODES[2]);
+    explore_all(scenes(MODES[2]));
 }
 
 #[test]
 fn every_sequence_in_parallel_mode_one_at_a_time() {
-    explore_mode(MODES[3]);
+    explore_all(scenes(MODES[3]));
 }
 
 #[test]
 fn every_sequence_in_parallel_mode() {
-    explore_mode(MODES[4]);
+    explore_all(scenes(MODES[4]));
+}
+
+#[test]
+fn every_sequence_in_queue_mode_with_permits() {
+    explore_all(scenes_with_permits(RunMode::Queue));
+}
+
+#[test]
+fn every_sequence_in_restart_mode_with_permits() {
+    explore_all(scenes_with_permits(RunMode::Restart));
 }

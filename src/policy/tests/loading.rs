@@ -110,6 +110,7 @@ fn adopting(run_mode: RunMode, given: u64) -> Story {
         attempt: 2,
         coalesced: 3,
         started: story.now,
+        permit: None,
     });
     story
 }
@@ -172,7 +173,15 @@ fn an_adopted_run_is_held_to_timeout_and_interval() {
     let started = story.now;
     story.now += seconds(4);
     let (run, version, reason) = (run(99), Some(version(1)), Reason::Change);
-    story.machine.adopt(Adopted { run: run.clone(), version, reason, attempt: 1, coalesced: 1, started });
+    story.machine.adopt(Adopted {
+        run: run.clone(),
+        version,
+        reason,
+        attempt: 1,
+        coalesced: 1,
+        started,
+        permit: None,
+    });
     assert_eq!(story.first(present(1), Baseline::Interrupted), []);
     assert_eq!(story.wakes(), Some(10), "counted from its start");
     assert_eq!(story.at(10), [Effect::Signal { run, sent: Sent::Term }]);
@@ -188,7 +197,7 @@ fn a_watch_that_is_stopped_is_not_stopped_again_by_its_adopted_run() {
     let mut story = Story::standing(PolicySpec { on_failure: OnFailure::Stop, ..policy(QUEUE) }, stopped);
     let (run, started, reason) = (run(99), story.now, Reason::Change);
     let version = Some(version(1));
-    story.machine.adopt(Adopted { run, version, reason, attempt: 1, coalesced: 1, started });
+    story.machine.adopt(Adopted { run, version, reason, attempt: 1, coalesced: 1, started, permit: None });
     assert_eq!(story.first(present(1), Baseline::Interrupted), []);
     assert_eq!(story.ends(99, Verdict::Failed), []);
 }

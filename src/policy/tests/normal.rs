@@ -8,13 +8,15 @@ use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use super::fixture::{Counter, run, version};
-use super::judge::{Judge, LiveSeen};
+use super::judge::{FleetSeen, Held, Judge, LiveSeen};
 use crate::policy::Course;
+use crate::policy::Grant;
 use crate::policy::Machine;
 use crate::policy::history::History;
+use crate::policy::permit::{Acting, Next, Permits};
 use crate::policy::runs::LiveRun;
 use crate::policy::waiting::Wait;
-use crate::watch::{RunId, Seq, State};
+use crate::watch::{PermitId, RunId, Seq, State};
 
 /// More updates than that are alike.
 const MANY: u64 = 3;
@@ -24,6 +26,7 @@ struct Frame {
     anchor: Instant,
     orders: BTreeMap<u64, u64>,
     runs: BTreeMap<RunId, RunId>,
+    permits: BTreeMap<PermitId, PermitId>,
 }
 
 impl Frame {
@@ -37,11 +40,16 @@ impl Frame {
         orders.extend(judge.lapse.and_then(|lapse| lapse.seq));
         orders.extend(machine.waiting.iter().map(|entry| entry.state.seq.0));
         orders.extend(machine.history.applied.map(|(seq, _)| seq.0));
+        let fleet = judge.fleet.as_ref();
+        orders.extend(fleet.and_then(|fleet| fleet.asked));
+        orders.extend(fleet.iter().flat_map(|fleet| fleet.held.iter().map(|held| held.order)));
         orders.sort_unstable();
         orders.dedup();
         let orders = orders.into_iter().zip(1..).collect();
         let runs = machine.live.iter().zip(1..).map(|(live, rank)| (live.run.clone(), run(rank))).collect();
-        Self { now, anchor, orders, runs }
+        let rank = |(held, number): (&Held, u64)| (held.permit, PermitId { epoch: 0, number });
+        let permits = fleet.iter().flat_map(|fleet| fleet.held.iter()).zip(1..).map(rank).collect();
+        Self { now, anchor, orders, runs, permits }
     }
 
     fn seq(&self, seq: u64) -> u64 {
@@ -90,6 +98,47 @@ impl Frame {
         }
     }
 
+    fn grant(&self, grant: &Grant) -> Grant {
+        Grant {
+            permit: self.permits[&grant.permit],
+            order: Seq(self.seq(grant.order.0)),
+            deadline: self.ahead(grant.deadline),
+            retry: false,
+            ..*grant
+        }
+    }
+
+    fn permits(&self, permits: &Permits) -> Permits {
+        Permits {
+            asked: permits.asked.map(|order| Seq(self.seq(order.0))),
+            next: permits.next.map(|next| Next { grant: self.grant(&next.grant), ..next }),
+            acting: permits.acting.as_ref().map(|acting| Acting {
+                grant: self.grant(&acting.grant),
+                run: self.runs[&acting.run].clone(),
+                lost: acting.lost,
+            }),
+            hold: permits.hold.map(|(permit, until)| (self.permits[&permit], self.ahead(until))),
+        }
+    }
+
+    fn fleet(&self, fleet: &FleetSeen) -> FleetSeen {
+        let held = fleet.held.iter().map(|held| Held {
+            permit: self.permits[&held.permit],
+            order: self.seq(held.order),
+            deadline: self.ahead(held.deadline),
+            run: held.run.as_ref().map(|run| self.runs[run].clone()),
+            until: held.until.map(|until| self.ahead(until)),
+            ..held.clone()
+        });
+        FleetSeen {
+            asked: fleet.asked.map(|order| self.seq(order)),
+            held: held.collect(),
+            claim: fleet.claim.map(|permit| self.permits[&permit]),
+            slot: fleet.slot,
+            ..FleetSeen::default()
+        }
+    }
+
     fn machine(&self, machine: &Machine<Counter>) -> Machine<Counter> {
         let interval = machine.policy.min_interval;
         let mut normal = machine.clone();
@@ -112,6 +161,7 @@ impl Frame {
         if let Some(pause) = &mut normal.paused {
             pause.until = pause.until.map(|until| self.ahead(until));
         }
+        normal.permits = machine.permits.as_deref().map(|permits| Box::new(self.permits(permits)));
         normal.carried = machine.carried.min(MANY);
         normal.discarded = machine.discarded.min(MANY);
         normal.last_start =
@@ -148,6 +198,7 @@ impl Frame {
             pause.until = pause.until.map(|until| self.ahead(until));
         }
         normal.close = judge.close.map(|close| self.ahead(close));
+        normal.fleet = judge.fleet.as_ref().map(|fleet| self.fleet(fleet));
         if let Some(lapse) = &mut normal.lapse {
             lapse.seq = lapse.seq.map(|seq| self.seq(seq));
             lapse.at = self.ago(lapse.at, policy.retry_delay_max);

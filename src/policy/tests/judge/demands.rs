@@ -69,7 +69,8 @@ impl Judge {
                 demand!(self.live.is_empty() || self.resumed, "{newest:?}: not discarded");
             }
             RunMode::Restart => {
-                demand!(self.held() || running.next().is_none(), "{newest:?}: the old run goes on");
+                let waits = self.held() || !self.may_exchange();
+                demand!(waits || running.next().is_none(), "{newest:?}: the old run goes on");
             }
             RunMode::Parallel { .. } => {}
         }
@@ -92,12 +93,14 @@ impl Judge {
         if let (true, Some((_, eldest))) = (free, self.unfated.iter().next()) {
             let ready = self.quiet(eldest) + self.policy.splay;
             let spaced = self.last_start.is_none_or(|(_, at)| at + self.policy.min_interval <= self.now);
-            demand!(ready > self.now || !spaced || self.asked, "nothing in its way, and it does not ask");
+            let asks = self.asked || self.fleet.is_some();
+            demand!(ready > self.now || !spaced || asks, "nothing in its way, and it does not ask");
         }
         demand!(
-            !free || self.triggered.is_empty() || self.asked || self.unfated.len() > 1,
+            !free || self.triggered.is_empty() || self.asked || self.unfated.len() > 1 || self.seeks(None),
             "a trigger waits for nothing"
         );
+        self.permits_in_order()?;
         let told = machine.explain(self.now);
         demand!(told.live.len() == self.live.len(), "it tells of other runs");
         demand!(told.waiting.is_none() || !told.obstacles.is_empty(), "waits, and cannot tell for what");

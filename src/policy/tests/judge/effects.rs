@@ -7,7 +7,11 @@ use std::time::Instant;
 
 impl Judge {
     pub(super) fn hear(&mut self, effect: &Effect, turn: &mut Turn<'_>) -> Checked {
-        let late = matches!(effect, Effect::Release | Effect::Skip { .. } | Effect::Answer(_));
+        // What comes late is given back, skipped or answered.
+        let late = matches!(
+            effect,
+            Effect::Release | Effect::Return { .. } | Effect::Skip { .. } | Effect::Answer(_)
+        );
         demand!(!self.drained || late, "{effect:?} after Drained");
         match effect {
             Effect::Acquire => {
@@ -16,15 +20,22 @@ impl Judge {
                 self.asked = true;
             }
             Effect::Release => {
-                demand!(self.asked, "released what it never asked for");
+                let claiming = self.fleet.as_mut().is_some_and(|fleet| std::mem::take(&mut fleet.slot));
+                demand!(self.asked || claiming, "released what it never asked for");
                 self.asked = false;
                 turn.slot = false;
             }
             Effect::Start { state, reason, attempt, coalesced, run } => {
-                demand!(turn.slot && self.asked, "started without a slot");
+                demand!(turn.slot && self.asked || self.fleet.is_some(), "started without a slot");
                 (turn.slot, self.asked) = (false, false);
+                self.started_with_permit(state.seq.0, run)?;
                 self.started(state.seq.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
             }
+            Effect::Ask { .. }
+            | Effect::Withdraw
+            | Effect::Claim { .. }
+            | Effect::Report { .. }
+            | Effect::Return { .. } => self.hear_permits(effect, turn)?,
             Effect::Signal { run, sent } => self.signalled(run, *sent, turn.update)?,
             Effect::Skip { seq, why } => {
                 let behind = matches!(turn.input, Input::State { baseline: Baseline::Changed, .. });
@@ -212,6 +223,7 @@ impl Judge {
             policy.timeout.map(|timeout| live.started + timeout).into_iter().chain(self.close).min()
         };
         let restart = self.policy.run_mode == RunMode::Restart && !self.held() && !self.retiring;
+        let restart = restart && self.may_exchange();
         let asked = !self.triggered.is_empty() || self.resumed;
         let Some(live) = self.live.iter_mut().find(|live| live.run == *run) else {
             return Err(format!("{sent:?} to {run}, which is not live"));

@@ -12,6 +12,7 @@ macro_rules! demand {
 
 mod demands;
 mod effects;
+mod fleet;
 mod outlook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use std::time::Instant;
 use super::fixture::Counter;
 use crate::policy::{Baseline, Control, Effect, Input, Machine, Pause, Refusal};
 use crate::watch::{OnDelete, PolicySpec, RunId, RunMode, Verdict};
+pub(super) use fleet::{FleetSeen, Held};
 
 type Checked = Result<(), String>;
 
@@ -113,6 +115,8 @@ pub(super) struct Judge {
     pub(super) resumed: bool,
     pub(super) loaded: bool,
     pub(super) lapse: Option<Lapse>,
+    /// `None`: it takes no part in a fleet.
+    pub(super) fleet: Option<FleetSeen>,
 }
 
 /// One input while its effects are heard.
@@ -153,6 +157,7 @@ impl Judge {
             resumed: false,
             loaded: false,
             lapse: None,
+            fleet: None,
         }
     }
 
@@ -202,6 +207,7 @@ impl Judge {
             ended,
         };
         self.note(input, turn.ended.as_ref());
+        self.note_permits(input);
         let effects = machine.handle(self.now, input.clone());
         if turn.slot && !self.asked {
             demand!(effects.first() == Some(&Effect::Release), "an unasked slot was kept");
@@ -357,7 +363,13 @@ impl Judge {
                     }
                 }
             }
-            Input::Slot | Input::Wakeup => {}
+            Input::Slot
+            | Input::Wakeup
+            | Input::Permit(_)
+            | Input::Claimed { .. }
+            | Input::Refused(_)
+            | Input::PermitLost(_)
+            | Input::Offline => {}
         }
     }
 }

@@ -66,6 +66,8 @@ impl Judge {
         for _ in 0..200 {
             let input = if self.asked {
                 Input::Slot
+            } else if let Some(answer) = self.good_answer() {
+                answer
             } else if let Some(live) = self.live.first() {
                 Input::Ended(RunEnd { run: live.run.clone(), verdict: Verdict::Succeeded })
             } else if let Some(at) = machine.poll_timeout() {
@@ -81,6 +83,7 @@ impl Judge {
 
     fn at_rest(&self, machine: &Machine<Counter>, resumed: bool) -> Checked {
         demand!(self.unfated.is_empty(), "a state was forgotten");
+        demand!(self.fleet.as_ref().is_none_or(|fleet| fleet.held.is_empty()), "a permit was forgotten");
         demand!(
             self.triggered.is_empty() || self.newest.is_some_and(|newest| newest.ignored()),
             "a trigger was forgotten"
