@@ -259,7 +259,18 @@ mod tests {
 
     #[test]
     fn a_group_is_shown_as_the_contract_has_it() {
-        insta::assert_snapshot!(one(&sample(), at(0), Some(80), Paint(false)), @"");
+        insta::assert_snapshot!(one(&sample(), at(0), Some(80), Paint(false)), @r"
+    git  main /git/head                                       version 1042, since 4m
+    rolling, wave 3 of 3 (all): 412 of 1000 converged               conductor web-07
+      web-31 is silent and may still run: it counts as failed until it is back
+      acting 10 of 10 asking 570 behind 7 (4 silent) failed 1 over 1
+      terms: max_parallel 1 · stop at 1 failures · soak 0s · web-31 says another
+        max_parallel
+    failed web-31\x1b[2J exit code 1, attempt 4, 2m ago
+    silent db-3 since 2h
+    name web-1 is also claimed by m2
+    before 1041 done after 11m
+    ");
     }
 
     #[test]
