@@ -12,7 +12,7 @@ use twitcher::internals::fleet::record::{
     Rest, Rollout, RolloutState,
 };
 use twitcher::internals::fleet::terms::{InForce, MaxParallel, Share, Terms};
-use twitcher::internals::fleet::{HostName, PermitId, Revision, StateId, TenureId};
+use twitcher::internals::fleet::{HostName, Revision, StateId, TenureId};
 use twitcher::store::{Condition, Store};
 use twitcher::watch::{Content, Key, Version};
 
@@ -49,7 +49,8 @@ impl Fleet {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let store = runtime.block_on(Store::connect(&url)).unwrap();
         let put = |value: &str| {
-            let written = store.put(&key("/git/head"), Bytes::from(value.to_owned()), Condition::Any);
+            let head = key("/git/head");
+            let written = store.put(&head, Bytes::from(value.to_owned()), Condition::Any);
             let version = runtime.block_on(written).unwrap();
             StateId::new(version, &Content::Value(Bytes::from(value.to_owned())))
         };
@@ -79,7 +80,7 @@ impl Fleet {
             }
             if state == HostState::Running {
                 let permit = Permit {
-                    id: PermitId { epoch: 1, number: number as u64 },
+                    id: format!("1-{number}").parse().unwrap(),
                     state: id,
                     control: Some(Revision(0)),
                     retry: false,
@@ -129,7 +130,7 @@ impl Fleet {
 
     fn host(&self, number: usize, state: HostState, applied: Option<StateId>) {
         let failed = state == HostState::Failed;
-        let permit = (state == HostState::Running).then_some(PermitId { epoch: 1, number: number as u64 });
+        let permit = (state == HostState::Running).then(|| format!("1-{number}").parse().unwrap());
         let terms = Terms { max_parallel: MaxParallel::Share(Share::Percent(10)), ..Terms::default() };
         let record = HostRecord {
             inst: inst(),
