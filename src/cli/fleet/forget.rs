@@ -1,5 +1,6 @@
 //! `twitcher fleet forget`: drops the records of hosts that are gone.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::super::span::spent;
@@ -48,13 +49,13 @@ async fn forget(args: &Args, place: &Place) -> Result<String, Failure> {
     for host in &hosts {
         let name = escape::line(host.to_string().as_bytes());
         match one(&picture, host, args, place).await {
-            Ok(()) => text += &format!("forgot {name}\n"),
-            Err(failure) if args.silent.is_some() => text += &format!("kept {name}: {failure}\n"),
+            Ok(()) => drop(writeln!(text, "forgot {name}")),
+            Err(failure) if args.silent.is_some() => drop(writeln!(text, "kept {name}: {failure}")),
             Err(failure) => return Err(failure.to(&format!("forget {name}"))),
         }
     }
     if hosts.is_empty() {
-        text = "no host is silent for so long\n".to_owned();
+        text.push_str("no host is silent for so long\n");
     }
     Ok(text)
 }

@@ -123,11 +123,11 @@ impl Place {
             [] => Ok(Found::None),
             [one] => Ok(Found::Group(one.clone())),
             several => {
-                let names: Vec<String> = several.iter().map(shown).collect();
+                let listed: Vec<String> = several.iter().map(shown).collect();
                 Err(Failure::usage(format!(
                     "several groups watch {}: {}; name one of them",
                     escape::line(named.as_bytes()),
-                    names.join(", ")
+                    listed.join(", ")
                 )))
             }
         }

@@ -59,10 +59,10 @@ pub(super) fn table(
     titled: bool,
 ) -> String {
     const GAP: usize = 2;
-    let titles = ["HOST", "STATE", "VERSION", "SINCE", "WHY"].map(str::to_owned);
+    let head = ["HOST", "STATE", "VERSION", "SINCE", "WHY"].map(str::to_owned);
     let mut rows: Vec<[String; 5]> = hosts.iter().map(|host| cells(host, now)).collect();
     if titled {
-        rows.insert(0, titles);
+        rows.insert(0, head);
     }
     let mut widths = [0; 5];
     for row in &rows {
