@@ -251,7 +251,7 @@ pub struct WatchStatus {
     #[serde(default)]
     pub waiting_for_slot: bool,
     /// How it stands in its fleet's group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub fleet: Option<FleetStatus>,
 }
 

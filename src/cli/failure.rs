@@ -27,6 +27,11 @@ impl Failure {
         Self { message: Some(message.into()), status: 2 }
     }
 
+    /// Whether the command line asks for something that makes no sense.
+    pub(super) fn is_usage(&self) -> bool {
+        self.status == 2
+    }
+
     /// Exit status 128 plus the number of the signal that ended it, as in a shell.
     pub fn signalled(number: i32, message: impl Into<String>) -> Self {
         let status = u8::try_from(number).unwrap_or(0).saturating_add(128);

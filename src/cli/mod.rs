@@ -10,6 +10,7 @@ mod convert;
 mod del;
 mod document;
 mod failure;
+mod fleet;
 mod generate;
 mod get;
 mod history;
@@ -89,6 +90,7 @@ enum Command {
     )]
     Trigger(operate::Trigger),
     Wait(wait::Args),
+    Fleet(fleet::Args),
     /// Let watches start nothing, also across a restart of the daemon; they keep looking
     #[command(after_help = "Examples:\n  twitcher pause web-server --for 1h\n  twitcher pause 'web-*'")]
     Pause(operate::Pause),
@@ -168,6 +170,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Release(args) => block_on(release::run(args, common)),
         Command::Reload(args) => block_on(operate::reload(args, common)),
         Command::Wait(args) => block_on(wait::run(args, common)),
+        Command::Fleet(args) => block_on(fleet::run(args, common)),
         Command::Watch(args) => block_on(watch::run(args, common)),
         Command::Get(args) => block_on(get::run(args, common)),
         Command::Put(args) => block_on(put::run(args, common)),

@@ -12,9 +12,13 @@ pub mod conduct;
 pub mod id;
 pub mod keys;
 pub mod member;
+pub mod picture;
 pub mod record;
+pub mod report;
 #[cfg(test)]
 mod simulate;
+pub mod stored;
+pub mod target;
 pub mod terms;
 pub mod transaction;
 pub mod view;

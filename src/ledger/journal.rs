@@ -52,6 +52,7 @@ pub(super) struct EntryLine {
     stopped: Option<Fingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenure: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reported: Option<Applied>,
     #[serde(default)]
     ended: u64,

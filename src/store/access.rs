@@ -223,6 +223,14 @@ impl Access {
         }
     }
 
+    /// Ends the connection. A `ZooKeeper` session ends with it, where the server answers within a second.
+    pub async fn close(self) {
+        match self {
+            Self::Etcd(_) | Self::Dir(_) => {}
+            Self::ZooKeeper(access) => access.close().await,
+        }
+    }
+
     /// Fails if no key of this form can exist in this kind of store.
     pub fn admits(&self, key: &Key) -> Result<(), StoreError> {
         let kind = match self {

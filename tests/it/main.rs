@@ -24,6 +24,7 @@ mod crash;
 mod documents;
 mod fixture_promises;
 mod fleet;
+mod fleet_commands;
 mod guard;
 mod logging;
 mod machines;

@@ -34,11 +34,6 @@ pub(super) fn watch() -> String {
          has one watch of a group. A tree or children that hold the fleet's own keys cannot be watched with this table. \
          Changed fields take effect at once; only another group is another watch.",
     );
-    paragraph(
-        &mut page,
-        "This version of twitcher reads and checks the table, but does not load a watch that has one: its daemon does \
-         not perform it yet.",
-    );
     fields(&mut page, FLEET);
     page.control("SH", ["ENVIRONMENT OF AN ACTION"]);
     paragraph(

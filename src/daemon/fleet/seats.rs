@@ -10,11 +10,11 @@ use super::wire::{self, Keys};
 use crate::daemon::live;
 use crate::fleet::member::{Input, Profile};
 use crate::fleet::record::Instance;
-use crate::fleet::{DRIFT, FRESH, HostName, Identity};
+use crate::fleet::{DRIFT, FRESH, HostName, Identity, target};
 use crate::ledger::Ledger;
 use crate::store::{NodeAcl, Store, StoreUrl};
 use crate::watch::fleet::{FleetAcl, FleetSettings};
-use crate::watch::{StoreName, WatchSpec, WatchType};
+use crate::watch::{StoreName, WatchSpec};
 
 /// What every membership of this daemon has in common.
 #[derive(Debug)]
@@ -87,10 +87,10 @@ impl Seats {
         let policy = &spec.policy;
         let entry = self.ledger.entry(spec.name.as_str()).unwrap_or_default();
         let former = entry.tenure.and_then(|tenure| tenure.parse().ok()).map(wire::from_store);
-        let watch_type = match spec.target.watch_type {
-            WatchType::Data => "data",
-            WatchType::Children => "children",
-            WatchType::Tree => "tree",
+        let prefix = match &watched.spec().url {
+            StoreUrl::Etcd { prefix, .. } => prefix,
+            StoreUrl::ZooKeeper { chroot, .. } => chroot,
+            StoreUrl::Dir { .. } => "",
         };
         let profile = Profile {
             host: HostName::new(&spec.machine.host).ok()?,
@@ -98,7 +98,7 @@ impl Seats {
             machine: self.machine.clone(),
             former,
             terms: Arc::clone(&fleet.terms),
-            target: format!("{watch_type} {}", spec.target.key).into(),
+            target: target::text(spec.target.watch_type, prefix, &spec.target.key),
             identity: Identity::of(spec.target.watch_type),
             limit: policy.timeout.unwrap_or_default() + policy.kill_after + FRESH + DRIFT,
             ttl: settings.ttl,

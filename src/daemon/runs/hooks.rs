@@ -10,17 +10,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::Runs;
 use super::processes::Processes;
 use crate::process::{Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunDetails, Running};
-use crate::watch::{Action, Outcome, Reason, RunId, RunRecord, State, Surroundings, WatchSpec};
+use crate::watch::{Action, Outcome, Reason, RunRecord, Surroundings, WatchSpec};
 
 /// How many run at once.
 const MOST: usize = 16;
 /// How long each may take.
 const LONGEST: Duration = Duration::from_mins(1);
 /// How the ids of such processes begin. It is no ledger's id, so that no daemon takes one for a run.
-const PREFIX: &str = "on_give_up";
+pub(super) const PREFIX: &str = "on_give_up";
 
 /// How the ids of those of this ledger begin.
 pub(super) fn prefix(ledger: &str) -> String {
@@ -60,7 +59,7 @@ impl Report {
     }
 
     /// The watch as this program sees it: the action is the program, and the outcome is in the environment.
-    fn spec(&self, spec: &WatchSpec, program: &Action) -> WatchSpec {
+    pub(super) fn spec(&self, spec: &WatchSpec, program: &Action) -> WatchSpec {
         let mut surroundings = Surroundings::clone(&spec.surroundings);
         surroundings.env.insert("TWITCHER_OUTCOME".to_owned(), self.outcome.clone());
         if let Some(code) = self.exit_code {
@@ -74,9 +73,9 @@ impl Report {
 #[derive(Debug)]
 pub(super) struct Hooks {
     room: Arc<Semaphore>,
-    live: AtomicUsize,
+    pub(super) live: AtomicUsize,
     /// One has ended.
-    ended: Notify,
+    pub(super) ended: Notify,
     /// When the daemon's stop is due.
     stop: watch::Sender<Option<Instant>>,
     /// Left running by a former daemon.
@@ -100,6 +99,11 @@ impl Hooks {
         *self.old.lock().unwrap_or_else(PoisonError::into_inner) = old;
     }
 
+    /// Those that a former daemon left running, once.
+    pub(super) fn take_old(&self) -> Vec<FoundRun> {
+        std::mem::take(&mut *self.old.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Resolves when one has ended.
     pub(super) async fn ended(&self) {
         self.ended.notified().await;
@@ -111,67 +115,16 @@ impl Hooks {
     }
 }
 
-impl Runs {
-    /// Runs the watch's `on_give_up` for this state, if it has one and was not run for this state before.
-    pub(in crate::daemon) fn report(self: &Arc<Self>, spec: &WatchSpec, state: &State, report: Report) {
-        let Some(program) = &spec.on_give_up else { return };
-        if !self.book.report(&spec.name, &spec.target, state) {
-            return;
-        }
-        let number = self.next_id();
-        let details = RunDetails {
-            run: RunId(format!("{PREFIX}-{number}").into()),
-            reason: report.reason,
-            version: state.version,
-            attempt: report.attempt,
-            coalesced: report.coalesced,
-            permit: None,
-        };
-        let hook = Hook { spec: report.spec(spec, program), details, output: report.output };
-        self.hooks.live.fetch_add(1, Ordering::AcqRel);
-        let runs = Arc::clone(self);
-        tokio::spawn(async move {
-            hook.live(&runs.hooks, &*runs.processes).await;
-            runs.hooks.live.fetch_sub(1, Ordering::AcqRel);
-            runs.hooks.ended.notify_one();
-        });
-    }
-
-    /// Ends the programs of this kind that a killed daemon left running: their time is not counted any more. Only a
-    /// process of the watch's own user is believed, because anybody can set a variable.
-    pub(in crate::daemon) fn end_old_hooks<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
-        let watches: Vec<&WatchSpec> = watches.filter(|spec| spec.on_give_up.is_some()).collect();
-        let old = std::mem::take(&mut *self.hooks.old.lock().unwrap_or_else(PoisonError::into_inner));
-        for found in old {
-            let its = |spec: &&&WatchSpec| {
-                spec.name == found.watch && spec.surroundings.account.uid == found.uid && found.marked
-            };
-            let Some(spec) = watches.iter().find(its) else { continue };
-            let sink = OutputSink::to_log(&Leftovers::default(), &spec.name, &found.run);
-            let Some(running) = self.processes.adopt(&found.identity, sink) else { continue };
-            tracing::warn!(watch = %spec.name, "ending the on_give_up of a former daemon");
-            let kill_after = spec.policy.kill_after;
-            tokio::spawn(async move {
-                let Running { commands, ended, .. } = running;
-                commands.send(RunCommand::Term { timed_out: false });
-                if tokio::time::timeout(kill_after, ended).await.is_err() {
-                    commands.send(RunCommand::Kill);
-                }
-            });
-        }
-    }
-}
-
 /// One program.
-struct Hook {
-    spec: WatchSpec,
-    details: RunDetails,
-    output: String,
+pub(super) struct Hook {
+    pub(super) spec: WatchSpec,
+    pub(super) details: RunDetails,
+    pub(super) output: String,
 }
 
 impl Hook {
     /// Waits for room, and runs it to its end.
-    async fn live(self, hooks: &Hooks, processes: &dyn Processes) {
+    pub(super) async fn live(self, hooks: &Hooks, processes: &dyn Processes) {
         let mut stop = hooks.stop.subscribe();
         let name = self.spec.name.clone();
         let _room = tokio::select! {

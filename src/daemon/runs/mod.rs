@@ -21,6 +21,7 @@ mod hooks;
 mod orphans;
 mod own;
 mod processes;
+mod report;
 mod run;
 mod slots;
 #[cfg(test)]

@@ -46,6 +46,11 @@ impl Member {
         if self.keys.record.is_some() || self.keys.unreadable { self.record_at } else { Revision::ABSENT }
     }
 
+    /// The revision of its permit that a transaction can require, also of one that cannot be read.
+    pub fn permit_revision(&self) -> Revision {
+        if self.keys.permit.is_some() || self.garbled { self.permit_at } else { Revision::ABSENT }
+    }
+
     /// Whether it holds a permit that it has given back, or one that nobody can read.
     pub fn has_returned(&self) -> bool {
         if self.garbled {

@@ -111,6 +111,21 @@ impl Access {
         Ok(Self { client, chroot, servers, limit })
     }
 
+    /// Ends the session, so that the server need not wait for its time-out.
+    pub async fn close(self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let mut states = self.client.state_watcher();
+        drop(self);
+        let closed = async {
+            let mut state = states.state();
+            while !state.is_terminated() {
+                state = states.changed().await;
+            }
+        };
+        // A server that does not answer ends the session by itself.
+        let _ = timeout(PATIENCE, closed).await;
+    }
+
     /// The session as a tenure, and the time-out that the server has granted.
     pub(in crate::store) fn tenure(&self) -> (TenureId, Duration) {
         (TenureId(self.client.session_id().0), self.client.session_timeout())

@@ -1,0 +1,167 @@
+//! Where the keys of a group are, and reading them.
+
+use super::super::stores::{StoreChoice, failure};
+use super::super::{Common, Failure};
+use crate::config::Loader;
+use crate::fleet::picture::Picture;
+use crate::fleet::{Entry, GroupKey, GroupName, Revision, stored};
+use crate::log::escape;
+use crate::store::{Access, StoreSpec, StoreUrl};
+use crate::watch::fleet::FleetSettings;
+use crate::watch::{Key, Version};
+use std::time::Duration;
+
+/// How long connecting, and then each request, may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A store of fleets.
+pub(super) struct Place {
+    pub(super) access: Access,
+    pub(super) spec: StoreSpec,
+    prefix: Key,
+    /// `[fleet] store` is written: what is watched may be elsewhere.
+    pub(super) is_apart: bool,
+}
+
+/// A group that was named.
+pub(super) enum Found {
+    Group(GroupName),
+    /// None is called so or watches this key.
+    None,
+}
+
+/// The store, and below which key its fleets are. Nothing is connected.
+pub(super) fn whereabouts(choice: &StoreChoice, common: &Common) -> Result<(StoreSpec, Key, bool), Failure> {
+    let settings = Loader::new(&common.config).reload_settings().ok();
+    let fleet = settings.as_ref().map(|settings| &settings.fleet);
+    let of_fleet = fleet.and_then(|fleet| fleet.store.clone());
+    let prefix = match fleet {
+        Some(fleet) => fleet.prefix.clone(),
+        None => Key::new(FleetSettings::PREFIX).map_err(|error| Failure::new(error.to_string()))?,
+    };
+    let spec = match (&choice.store, &of_fleet, &settings) {
+        (None, Some(name), Some(settings)) => settings.stores.get(name).cloned(),
+        _ => None,
+    };
+    let spec = match spec {
+        Some(spec) => spec,
+        None => choice.spec(common)?,
+    };
+    if let StoreUrl::Dir { .. } = spec.url {
+        return Err(Failure::new(format!(
+            "store {} is a directory of this machine, a fleet of one: `twitcher status` and `twitcher wait` show it; \
+             name the fleet's store with --store or in [fleet] of twitcher.conf",
+            spec.name
+        )));
+    }
+    Ok((spec, prefix, of_fleet.is_some()))
+}
+
+impl Place {
+    /// Connects.
+    pub(super) async fn open(choice: &StoreChoice, common: &Common) -> Result<Self, Failure> {
+        let (spec, prefix, is_apart) = whereabouts(choice, common)?;
+        Self::connect(spec, prefix, is_apart).await
+    }
+
+    pub(super) async fn connect(spec: StoreSpec, prefix: Key, is_apart: bool) -> Result<Self, Failure> {
+        let access = Access::open(&spec, PATIENCE).await.map_err(failure)?;
+        Ok(Self { access, spec, prefix, is_apart })
+    }
+
+    /// Ends the connection, so that the server keeps no session of it.
+    pub(super) async fn close(self) {
+        self.access.close().await;
+    }
+
+    /// A key of a group.
+    pub(super) fn key(&self, group: &GroupName, key: &GroupKey) -> Result<Key, Failure> {
+        let text = format!("{}/{}/{key}", self.prefix.base(), group.as_key());
+        Key::new(&text).map_err(|error| Failure::new(error.to_string()))
+    }
+
+    /// The groups that there are. What is no group's name is left out.
+    pub(super) async fn groups(&self) -> Result<Vec<GroupName>, Failure> {
+        let names = self.access.children(&self.prefix).await.map_err(failure)?.unwrap_or_default();
+        Ok(names.iter().filter_map(|name| GroupName::from_key(name).ok()).collect())
+    }
+
+    /// All keys of a group; `None` where there are none.
+    pub(super) async fn read(&self, group: &GroupName) -> Result<Option<Picture>, Failure> {
+        let top = Key::new(&format!("{}/{}", self.prefix.base(), group.as_key()))
+            .map_err(|error| Failure::new(error.to_string()))?;
+        let listing = self.access.tree(&top).await.map_err(failure)?;
+        let entries: Vec<(GroupKey, Entry)> = listing
+            .entries
+            .iter()
+            .filter_map(|(path, entry)| {
+                let key = GroupKey::parse(path)?;
+                let value = stored::decode(&key, entry.value.as_deref()?);
+                let Version::Revision(at) = entry.version else { return None };
+                Some((key, Entry { at: Revision(at), value: Some(value) }))
+            })
+            .collect();
+        Ok((!entries.is_empty()).then(|| Picture::new(group.clone(), &entries)))
+    }
+
+    /// The group of this name, or the one that watches this key.
+    pub(super) async fn find(&self, named: &str) -> Result<Found, Failure> {
+        let groups = self.groups().await?;
+        if let Ok(name) = GroupName::new(named)
+            && groups.contains(&name)
+        {
+            return Ok(Found::Group(name));
+        }
+        let mut found = Vec::new();
+        for group in groups {
+            let watched = self.read(&group).await?.and_then(|picture| picture.target());
+            if watched.is_some_and(|(_, key)| key.as_str() == named) {
+                found.push(group);
+            }
+        }
+        match found.as_slice() {
+            [] => Ok(Found::None),
+            [one] => Ok(Found::Group(one.clone())),
+            several => {
+                let listed: Vec<String> = several.iter().map(shown).collect();
+                Err(Failure::usage(format!(
+                    "several groups watch {}: {}; name one of them",
+                    escape::line(named.as_bytes()),
+                    listed.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// The same where there must be one.
+    pub(super) async fn picture(&self, named: &str) -> Result<Picture, Failure> {
+        if let Found::Group(group) = self.find(named).await?
+            && let Some(picture) = self.read(&group).await?
+        {
+            return Ok(picture);
+        }
+        Err(self.unknown(named).await)
+    }
+
+    /// The failure of a name that no group has.
+    pub(super) async fn unknown(&self, named: &str) -> Failure {
+        let groups = self.groups().await.unwrap_or_default();
+        let known: Vec<String> = groups.iter().take(20).map(shown).collect();
+        let known = if known.is_empty() {
+            "there is none".to_owned()
+        } else {
+            format!("known are {}", known.join(", "))
+        };
+        Failure::new(format!(
+            "no group of a fleet is called {} or watches it, in store {} below {}: {known}",
+            escape::line(named.as_bytes()),
+            self.spec.name,
+            self.prefix
+        ))
+    }
+}
+
+/// A name of a group for people: one line.
+pub(super) fn shown(name: &GroupName) -> String {
+    escape::line(name.to_string().as_bytes())
+}

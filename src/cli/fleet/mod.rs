@@ -1,0 +1,57 @@
+//! `twitcher fleet`: what the machines of a group are doing, and orders to all of them. No daemon is asked: the keys of
+//! the fleet are read from their store.
+
+mod forget;
+mod group;
+mod hosts;
+mod order;
+mod status;
+mod wait;
+
+use super::{Common, Failure};
+
+/// Look at groups of machines that act together, wait for them, and give them orders
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Status(status::Args),
+    Hosts(hosts::Args),
+    Wait(wait::Args),
+    /// Let nothing new start in a group; what runs ends by itself
+    Pause(order::Reasoned),
+    /// Let a paused or stopped group go on; failures so far are forgiven
+    Resume(order::Reasoned),
+    /// Let a version never start again on any host; what runs ends by itself
+    Abort(order::Abort),
+    /// Skip canaries, waves and soaks for the newest version
+    Promote(order::Reasoned),
+    /// Let failed hosts try again
+    Retry(order::Retry),
+    /// Let another number of hosts act at once than they say themselves
+    Set(order::Set),
+    /// End what was set
+    Unset(order::Unset),
+    Forget(forget::Args),
+}
+
+/// Does what was typed.
+pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
+    match args.command {
+        Command::Status(args) => status::run(args, common).await,
+        Command::Hosts(args) => hosts::run(args, common).await,
+        Command::Wait(args) => wait::run(args, common).await,
+        Command::Pause(args) => order::pause(args, common).await,
+        Command::Resume(args) => order::resume(args, common).await,
+        Command::Abort(args) => order::abort(args, common).await,
+        Command::Promote(args) => order::promote(args, common).await,
+        Command::Retry(args) => order::retry(args, common).await,
+        Command::Set(args) => order::set(args, common).await,
+        Command::Unset(args) => order::unset(args, common).await,
+        Command::Forget(args) => forget::run(args, common).await,
+    }
+}

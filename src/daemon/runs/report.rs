@@ -1,0 +1,59 @@
+//! Starts the `on_give_up` of a watch, once for each state, and ends those that a killed daemon left running.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Runs;
+use super::hooks::{Hook, PREFIX, Report};
+use crate::process::{Leftovers, OutputSink, RunCommand, RunDetails, Running};
+use crate::watch::{RunId, State, WatchSpec};
+
+impl Runs {
+    /// Runs the watch's `on_give_up` for this state, if it has one and was not run for this state before.
+    pub(in crate::daemon) fn report(self: &Arc<Self>, spec: &WatchSpec, state: &State, report: Report) {
+        let Some(program) = &spec.on_give_up else { return };
+        if !self.book.report(&spec.name, &spec.target, state) {
+            return;
+        }
+        let number = self.next_id();
+        let details = RunDetails {
+            run: RunId(format!("{PREFIX}-{number}").into()),
+            reason: report.reason,
+            version: state.version,
+            attempt: report.attempt,
+            coalesced: report.coalesced,
+            permit: None,
+        };
+        let hook = Hook { spec: report.spec(spec, program), details, output: report.output };
+        self.hooks.live.fetch_add(1, Ordering::AcqRel);
+        let runs = Arc::clone(self);
+        tokio::spawn(async move {
+            hook.live(&runs.hooks, &*runs.processes).await;
+            runs.hooks.live.fetch_sub(1, Ordering::AcqRel);
+            runs.hooks.ended.notify_one();
+        });
+    }
+
+    /// Ends the programs of this kind that a killed daemon left running: their time is not counted any more. Only a
+    /// process of the watch's own user is believed, because anybody can set a variable.
+    pub(in crate::daemon) fn end_old_hooks<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
+        let watches: Vec<&WatchSpec> = watches.filter(|spec| spec.on_give_up.is_some()).collect();
+        for found in self.hooks.take_old() {
+            let its = |spec: &&&WatchSpec| {
+                spec.name == found.watch && spec.surroundings.account.uid == found.uid && found.marked
+            };
+            let Some(spec) = watches.iter().find(its) else { continue };
+            let sink = OutputSink::to_log(&Leftovers::default(), &spec.name, &found.run);
+            let Some(running) = self.processes.adopt(&found.identity, sink) else { continue };
+            tracing::warn!(watch = %spec.name, "ending the on_give_up of a former daemon");
+            let kill_after = spec.policy.kill_after;
+            tokio::spawn(async move {
+                let Running { commands, ended, .. } = running;
+                commands.send(RunCommand::Term { timed_out: false });
+                if tokio::time::timeout(kill_after, ended).await.is_err() {
+                    commands.send(RunCommand::Kill);
+                }
+            });
+        }
+    }
+}

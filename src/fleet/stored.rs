@@ -1,0 +1,43 @@
+//! Values of the fleet's keys as a reader finds them.
+
+use std::sync::Arc;
+
+use super::record::{Record, Unreadable};
+use super::{GroupKey, Value};
+
+/// Reads the value of a key. What is no record of ours is a value as well.
+pub fn decode(key: &GroupKey, value: &[u8]) -> Value {
+    fn read<R: Record>(value: &[u8], wrap: impl FnOnce(Arc<R>) -> Value) -> Value {
+        match R::decode(value) {
+            Ok(record) => wrap(Arc::new(record)),
+            Err(Unreadable::Later(_)) => Value::Later,
+            Err(Unreadable::TooLong(..) | Unreadable::Garbage(_)) => Value::Unreadable,
+        }
+    }
+    match key {
+        GroupKey::Host(_) => read(value, Value::Host),
+        GroupKey::Alive(_) => read(value, Value::Alive),
+        GroupKey::Permit(_) => read(value, Value::Permit),
+        GroupKey::Twin(..) => read(value, Value::Twin),
+        GroupKey::Rollout => read(value, Value::Rollout),
+        GroupKey::Summary => read(value, Value::Summary),
+        GroupKey::Conductor => read(value, Value::Conductor),
+        GroupKey::Control => read(value, Value::Control),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::record::Control;
+
+    #[test]
+    fn a_value_is_a_record_or_says_that_it_is_none() {
+        let control = Arc::new(Control::default());
+        assert_eq!(decode(&GroupKey::Control, br#"{"format":1}"#), Value::Control(control));
+        assert_eq!(decode(&GroupKey::Control, br#"{"format":2}"#), Value::Later);
+        for wrong in [&b"garbage"[..], &vec![b' '; 1 << 20], br#"{"format":1}"#] {
+            assert_eq!(decode(&GroupKey::Rollout, wrong), Value::Unreadable);
+        }
+    }
+}
