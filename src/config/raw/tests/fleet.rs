@@ -111,9 +111,9 @@ fn fields_that_are_wrong_by_themselves_are_explained() {
       a number of hosts has no quotes: `5`; a percentage has its sign: `"5%"`
     10:26: error: a wave is a number with a fraction, expected a number of hosts from 1 to 1000000, or a percentage from `"1%"` to `"100%"`
       for example `waves = [1, "10%"]`
-    11:8: error: `soak` is no duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
+    11:8: error: `soak` is not a duration: a duration is numbers with the units `d`, `h`, `m`, `s`, `ms`, for example `30s` or `1h30m`
       for example `soak = "10m"`
-    12:8: error: `hold` is no duration: a duration is not negative
+    12:8: error: `hold` is not a duration: a duration must not be negative
       for example `hold = "30s"`
     13:12: error: `deadline` must be above zero
       leave `deadline` out for its default, 10m, or twice timeout and kill_after together if that is longer
