@@ -12,6 +12,9 @@ use super::{Common, Failure};
 
 /// Look at groups of machines that act together, wait for them, and give them orders
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  twitcher fleet status\n  twitcher fleet status --json | jq -r '.groups[].group'"
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

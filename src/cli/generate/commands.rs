@@ -38,6 +38,7 @@ fn page(name: &str, command: Command) -> io::Result<Vec<u8>> {
         .collect();
     let has_commands = command.get_subcommands().any(|command| !command.is_hide_set());
     // The version is at the foot of the page, and what follows the options gets headings of its own.
+    let below = below(name, &command);
     let command = command.after_help(Resettable::Reset).version(Resettable::Reset);
     let man = Man::new(command)
         .title(name)
@@ -53,11 +54,26 @@ fn page(name: &str, command: Command) -> io::Result<Vec<u8>> {
     page.extend_from_slice(synopsis.to_roff().as_bytes());
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    if has_commands {
+    if name == "twitcher" {
         man.render_subcommands_section(&mut page)?;
+    } else if has_commands {
+        page.extend_from_slice(below.to_roff().as_bytes());
     }
     page.extend_from_slice(rest(name, &more, &variables).to_roff().as_bytes());
     Ok(page)
+}
+
+/// The commands below a command: they have no pages of their own.
+fn below(name: &str, command: &Command) -> Roff {
+    let mut below = Roff::new();
+    below.control("SH", ["COMMANDS"]);
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        below.control("TP", []);
+        below.text([bold(format!("{} {}", name.replacen('-', " ", 1), command.get_name()))]);
+        below.text([roman(about)]);
+    }
+    below
 }
 
 /// What follows the options.

@@ -47,6 +47,8 @@ const EXAMPLES: &[(&str, Does)] = &[
     ("twitcher trigger web-server --dry-run", Prints("directory   /")),
     ("twitcher trigger web-server", Prints("web-server runs")),
     ("twitcher put /web/server on && twitcher wait web-server --timeout 2m", Prints("")),
+    ("twitcher fleet status", Prints("no group of a fleet is in store")),
+    ("twitcher fleet status --json | jq -r '.groups[].group'", Prints("")),
     ("twitcher pause web-server --for 1h", Prints("is paused until")),
     ("twitcher pause 'web-*'", Prints("is paused until")),
     ("twitcher resume --all", Prints("web-server goes on")),
