@@ -30,13 +30,13 @@ use crate::watch::{Detail, Key, WatchType};
 /// let mut states = store.subscribe(Subscribe::new(key.clone(), WatchType::Data));
 /// assert_eq!(states.next().await.state.content, Content::Absent);
 ///
-/// Compare and set: if two clients have read the same version, one of them fails.
+/// // Compare and set: if two clients have read the same version, one of them fails.
 /// let version = store.put(&key, "4b825dc6", Condition::Absent).await?;
 /// store.put(&key, "9c1185a5", Condition::Version(version)).await?;
 /// let late = store.put(&key, "e69de29b", Condition::Version(version)).await;
 /// assert!(matches!(late, Err(StoreError::Conflict { .. })));
 ///
-/// The newest state arrives, however often and fast it changed.
+/// // The newest state arrives, however often and fast it changed.
 /// while states.next().await.state.content != Content::Value("9c1185a5".into()) {}
 /// # Ok(())
 /// # }
