@@ -2,7 +2,37 @@
 
 use std::fmt;
 
-use super::HostName;
+use super::{GroupName, HostName};
+use crate::watch::Key;
+
+/// The keys of one group in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupKeys {
+    top: Key,
+}
+
+impl GroupKeys {
+    /// Those of a group below a prefix that does not end with a slash. `None`: the prefix is too long for any key.
+    pub fn new(prefix: &Key, group: &GroupName) -> Option<Self> {
+        Key::new(&format!("{}/{}", prefix.base(), group.as_key())).ok().map(|top| Self { top })
+    }
+
+    /// The key above all of them.
+    pub fn top(&self) -> &Key {
+        &self.top
+    }
+
+    /// A key of the group.
+    pub fn of(&self, key: &GroupKey) -> Key {
+        self.at(&key.to_string())
+    }
+
+    /// The key of a path below the group's.
+    pub fn at(&self, path: &str) -> Key {
+        // The configuration refuses a prefix that leaves no room for the longest path.
+        Key::new(&format!("{}/{path}", self.top)).unwrap_or_else(|_| self.top.clone())
+    }
+}
 
 /// A key of a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -24,7 +24,7 @@ pub mod transaction;
 pub mod view;
 
 pub use id::{BootTime, Identity, Revision, StateId, TenureId};
-pub use keys::GroupKey;
+pub use keys::{GroupKey, GroupKeys};
 pub use transaction::{Entry, Outcome, Transaction, Value, Write};
 
 pub(crate) use crate::watch::PermitId;

@@ -3,7 +3,23 @@
 use std::sync::Arc;
 
 use super::record::{Record, Unreadable};
-use super::{GroupKey, Value};
+use super::{Entry, GroupKey, Revision, Value};
+use crate::watch::Version;
+
+/// The revision of a version. Fleets are in stores whose versions are revisions.
+pub fn revision(version: Version) -> Revision {
+    match version {
+        Version::Revision(revision) => Revision(revision),
+        Version::Hash(_) => Revision::ABSENT,
+    }
+}
+
+/// Reads a key of a listing of the group, by its path below the group. `None`: not a key of ours.
+pub fn listed(path: &str, value: Option<&[u8]>, version: Version) -> Option<(GroupKey, Entry)> {
+    let key = GroupKey::parse(path)?;
+    let value = decode(&key, value?);
+    Some((key, Entry { at: revision(version), value: Some(value) }))
+}
 
 /// Reads the value of a key. What is no record of ours is a value as well.
 pub fn decode(key: &GroupKey, value: &[u8]) -> Value {

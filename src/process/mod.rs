@@ -33,6 +33,7 @@ pub use kept::KEPT_BYTES;
 pub use launch::{DEFAULT_PATH, Launch, RunDetails};
 pub use lines::{Allowance, FREE_BYTES, FREE_LINES, LINE_BYTES, LINES_PER_SECOND, LineGate};
 pub use output::{Leftovers, OutputSink, Stream};
+pub(crate) use procfs::boot_id;
 pub use program::{ProgramFault, interpreter_of, look_up, script_fault};
 pub use run::{Ended, Ending, RunCommand, RunCommands, RunTask, Running};
 pub use scripts::{Script, Scripts};

@@ -106,7 +106,7 @@ fn ticks(number: u64) -> Option<Duration> {
 }
 
 /// The id of this boot; empty if there is none, and then equal to no recorded id.
-pub(super) fn boot_id() -> Arc<str> {
+pub(crate) fn boot_id() -> Arc<str> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().into()
 }

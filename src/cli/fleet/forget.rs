@@ -85,23 +85,22 @@ async fn one(picture: &Picture, host: &HostName, args: &Args, place: &Place) -> 
     if has_permit && !args.force {
         return Err(Failure::new("it holds a permit, and may still run; --force frees that"));
     }
-    let key = |key| place.key(&picture.name, &key);
+    let keys = place.keys(&picture.name)?;
+    let key = |key| keys.of(&key);
     let mut changes = Vec::new();
     if !args.force {
         changes
-            .push(Change::Require { key: key(GroupKey::Alive(host.clone()))?, condition: Condition::Absent });
-        changes.push(Change::Require {
-            key: key(GroupKey::Permit(host.clone()))?,
-            condition: Condition::Absent,
-        });
+            .push(Change::Require { key: key(GroupKey::Alive(host.clone())), condition: Condition::Absent });
+        changes
+            .push(Change::Require { key: key(GroupKey::Permit(host.clone())), condition: Condition::Absent });
     } else if has_permit {
         let condition = Condition::Version(Version::Revision(member.permit_revision().0));
-        changes.push(Change::Delete { key: key(GroupKey::Permit(host.clone()))?, condition });
+        changes.push(Change::Delete { key: key(GroupKey::Permit(host.clone())), condition });
     }
     let at = member.record_revision().0;
     if at > 0 {
         let condition = Condition::Version(Version::Revision(at));
-        changes.push(Change::Delete { key: key(GroupKey::Host(host.clone()))?, condition });
+        changes.push(Change::Delete { key: key(GroupKey::Host(host.clone())), condition });
     }
     match place.access.transact(&changes).await {
         Ok(_) => Ok(()),

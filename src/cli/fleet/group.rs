@@ -4,11 +4,11 @@ use super::super::stores::{StoreChoice, failure};
 use super::super::{Common, Failure};
 use crate::config::Loader;
 use crate::fleet::picture::Picture;
-use crate::fleet::{Entry, GroupKey, GroupName, Revision, stored};
+use crate::fleet::{GroupKeys, GroupName, stored};
 use crate::log::escape;
 use crate::store::{Access, StoreSpec, StoreUrl};
+use crate::watch::Key;
 use crate::watch::fleet::FleetSettings;
-use crate::watch::{Key, Version};
 use std::time::Duration;
 
 /// How long connecting, and then each request, may take.
@@ -21,13 +21,6 @@ pub(super) struct Place {
     prefix: Key,
     /// `[fleet] store` is written: what is watched may be elsewhere.
     pub(super) is_apart: bool,
-}
-
-/// A group that was named.
-pub(super) enum Found {
-    Group(GroupName),
-    /// None is called so or watches this key.
-    None,
 }
 
 /// The store, and below which key its fleets are. Nothing is connected.
@@ -74,10 +67,15 @@ impl Place {
         self.access.close().await;
     }
 
-    /// A key of a group.
-    pub(super) fn key(&self, group: &GroupName, key: &GroupKey) -> Result<Key, Failure> {
-        let text = format!("{}/{}/{key}", self.prefix.base(), group.as_key());
-        Key::new(&text).map_err(|error| Failure::new(error.to_string()))
+    /// The keys of a group.
+    pub(super) fn keys(&self, group: &GroupName) -> Result<GroupKeys, Failure> {
+        GroupKeys::new(&self.prefix, group).ok_or_else(|| {
+            Failure::new(format!(
+                "no key of group {} fits behind {}: give [fleet] a shorter prefix in twitcher.conf",
+                shown(group),
+                self.prefix
+            ))
+        })
     }
 
     /// The groups that there are. What is no group's name is left out.
@@ -88,29 +86,21 @@ impl Place {
 
     /// All keys of a group; `None` where there are none.
     pub(super) async fn read(&self, group: &GroupName) -> Result<Option<Picture>, Failure> {
-        let top = Key::new(&format!("{}/{}", self.prefix.base(), group.as_key()))
-            .map_err(|error| Failure::new(error.to_string()))?;
-        let listing = self.access.tree(&top).await.map_err(failure)?;
-        let entries: Vec<(GroupKey, Entry)> = listing
-            .entries
-            .iter()
-            .filter_map(|(path, entry)| {
-                let key = GroupKey::parse(path)?;
-                let value = stored::decode(&key, entry.value.as_deref()?);
-                let Version::Revision(at) = entry.version else { return None };
-                Some((key, Entry { at: Revision(at), value: Some(value) }))
-            })
+        let listing = self.access.tree(self.keys(group)?.top()).await.map_err(failure)?;
+        let entries = listing.entries.iter();
+        let entries: Vec<_> = entries
+            .filter_map(|(path, entry)| stored::listed(path, entry.value.as_deref(), entry.version))
             .collect();
         Ok((!entries.is_empty()).then(|| Picture::new(group.clone(), &entries)))
     }
 
     /// The group of this name, or the one that watches this key.
-    pub(super) async fn find(&self, named: &str) -> Result<Found, Failure> {
+    pub(super) async fn find(&self, named: &str) -> Result<Option<GroupName>, Failure> {
         let groups = self.groups().await?;
         if let Ok(name) = GroupName::new(named)
             && groups.contains(&name)
         {
-            return Ok(Found::Group(name));
+            return Ok(Some(name));
         }
         let mut found = Vec::new();
         for group in groups {
@@ -120,8 +110,8 @@ impl Place {
             }
         }
         match found.as_slice() {
-            [] => Ok(Found::None),
-            [one] => Ok(Found::Group(one.clone())),
+            [] => Ok(None),
+            [one] => Ok(Some(one.clone())),
             several => {
                 let listed: Vec<String> = several.iter().map(shown).collect();
                 Err(Failure::usage(format!(
@@ -135,7 +125,7 @@ impl Place {
 
     /// The same where there must be one.
     pub(super) async fn picture(&self, named: &str) -> Result<Picture, Failure> {
-        if let Found::Group(group) = self.find(named).await?
+        if let Some(group) = self.find(named).await?
             && let Some(picture) = self.read(&group).await?
         {
             return Ok(picture);

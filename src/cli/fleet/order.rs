@@ -242,7 +242,7 @@ async fn write(
 ) -> Result<String, Failure> {
     let mut picture = place.picture(&args.group).await?;
     let name = picture.name.clone();
-    let key = place.key(&name, &GroupKey::Control)?;
+    let key = place.keys(&name)?.of(&GroupKey::Control);
     for _ in 0..ATTEMPTS {
         let entry = place.access.get(&key).await.map_err(failure)?;
         let value = entry.as_ref().and_then(|entry| entry.value.clone()).unwrap_or_default();

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::stores::StoreChoice;
 use super::super::{Common, Failure, print};
-use super::group::{Found, Place, shown, whereabouts};
+use super::group::{Place, shown, whereabouts};
 use crate::fleet::picture::{GroupState, Picture};
 use crate::fleet::{Identity, StateId};
 use crate::log::escape;
@@ -270,7 +270,7 @@ async fn look(
     place: &Place,
     wanted: &mut Option<Wanted>,
 ) -> Result<Option<(Picture, Verdict)>, Failure> {
-    let Found::Group(group) = place.find(&args.group).await? else { return Ok(None) };
+    let Some(group) = place.find(&args.group).await? else { return Ok(None) };
     let Some(picture) = place.read(&group).await? else { return Ok(None) };
     if wanted.is_none() {
         *wanted = match newest(place, &picture).await {

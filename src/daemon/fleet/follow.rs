@@ -1,28 +1,21 @@
 //! Follows keys of a group by subscription, each change with a revision above that of the one before.
 
-use super::wire::{Keys, decode};
-use crate::fleet::{Entry, GroupKey, Revision};
+use crate::fleet::stored::{decode, revision};
+use crate::fleet::{Entry, GroupKey, GroupKeys, Revision};
 use crate::store::{Store, Subscribe, Subscription, Update};
-use crate::watch::{Content, Subtree, Version, WatchType};
-
-fn revision(version: Version) -> i64 {
-    match version {
-        Version::Revision(revision) => revision,
-        Version::Hash(_) => 0,
-    }
-}
+use crate::watch::{Content, Subtree, WatchType};
 
 /// One key.
 pub(super) struct One {
     key: GroupKey,
     subscription: Subscription,
-    last: i64,
+    last: Revision,
 }
 
 impl One {
-    pub(super) fn new(store: &Store, keys: &Keys, key: GroupKey) -> Self {
+    pub(super) fn new(store: &Store, keys: &GroupKeys, key: GroupKey) -> Self {
         let subscription = store.subscribe(Subscribe::new(keys.of(&key), WatchType::Data));
-        Self { key, subscription, last: 0 }
+        Self { key, subscription, last: Revision::ABSENT }
     }
 
     /// Waits for its next state. Cancel-safe.
@@ -31,11 +24,12 @@ impl One {
         let shown = revision(state.version);
         if let Content::Value(value) = &state.content {
             self.last = shown;
-            return Entry { at: Revision(shown), value: Some(decode(&self.key, value)) };
+            return Entry { at: shown, value: Some(decode(&self.key, value)) };
         }
         // ZooKeeper does not say when a node was deleted: it was after its last write.
-        self.last = if shown > self.last || self.last == 0 { shown } else { self.last + 1 };
-        Entry { at: Revision(self.last), value: None }
+        let is_told = shown > self.last || self.last == Revision::ABSENT;
+        self.last = if is_told { shown } else { Revision(self.last.0 + 1) };
+        Entry { at: self.last, value: None }
     }
 }
 
@@ -46,7 +40,7 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    pub(super) fn new(store: &Store, keys: &Keys) -> Self {
+    pub(super) fn new(store: &Store, keys: &GroupKeys) -> Self {
         let subscription = store.subscribe(Subscribe::new(keys.top().clone(), WatchType::Tree));
         Self { subscription, seen: Subtree::new() }
     }

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::membership::{Membership, Place};
-use super::wire::Keys;
 use super::word::{AdoptedRun, Listener, Shown, ToMember};
-use crate::fleet::{StateId, member};
+use crate::fleet::{GroupKeys, StateId, member};
 use crate::store::Store;
 use crate::watch::StoreName;
 
@@ -18,7 +17,7 @@ pub(in crate::daemon) struct Handle {
     sender: mpsc::UnboundedSender<ToMember>,
     shown: Arc<Mutex<Shown>>,
     store: StoreName,
-    keys: Keys,
+    keys: GroupKeys,
     target: Arc<str>,
 }
 

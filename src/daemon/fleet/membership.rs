@@ -15,14 +15,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::follow::{Mirror, One};
 use super::read;
-use super::wire::{self, Keys};
+use super::wire;
 use super::word::{Listener, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
 use crate::fleet::member::{self, Member, Own, Profile};
 use crate::fleet::record::{HostState, Summary};
 use crate::fleet::{
-    BootTime, Entry, GroupKey, GroupName, HostName, Outcome, PermitId, Revision, StateId, TenureId,
-    Transaction, Value, Write,
+    BootTime, Entry, GroupKey, GroupKeys, GroupName, HostName, Outcome, PermitId, Revision, StateId,
+    TenureId, Transaction, Value, Write,
 };
 use crate::ledger::Ledger;
 use crate::store::{NodeAcl, Store, Subscribe, Subscription, Tenure, Update};
@@ -41,7 +41,7 @@ const TARGET_WITHIN: Duration = Duration::from_secs(10);
 pub(in crate::daemon) struct Place {
     /// Where the group's keys are.
     pub(in crate::daemon) store: Store,
-    pub(in crate::daemon) keys: Keys,
+    pub(in crate::daemon) keys: GroupKeys,
     pub(in crate::daemon) group: GroupName,
     pub(in crate::daemon) profile: Profile,
     /// The watch that takes part, and its key.
@@ -547,7 +547,7 @@ fn open(store: Store, ttl: Duration) -> BoxFuture<'static, Answer> {
 }
 
 /// Reads our keys; where the store is away, says so and tries again.
-fn read_own(store: Store, keys: Keys, host: HostName, wait: Duration) -> BoxFuture<'static, Answer> {
+fn read_own(store: Store, keys: GroupKeys, host: HostName, wait: Duration) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         match read::own(&store, &keys, &host).await {
             Ok(own) => Answer::Own(Box::new(own)),

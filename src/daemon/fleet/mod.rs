@@ -5,7 +5,7 @@
 //! | `membership` | the task: performs what the pure member and conductor decide |
 //! | `handle` | what a live watch holds of it |
 //! | `word` | what the two tell each other |
-//! | `wire`, `read`, `follow` | keys, values and transactions in the words of a store |
+//! | `wire`, `read`, `follow` | values and transactions in the words of a store |
 //! | `seats` | which watch takes part in what, by the settings |
 
 mod follow;

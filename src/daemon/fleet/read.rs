@@ -3,18 +3,11 @@
 //! etcd tells the revision at which a key is absent. ZooKeeper does not: there it is that of the last creation or
 //! deletion among the nodes beside it, read before the key itself.
 
-use super::wire::{Keys, decode};
 use crate::fleet::member::Own;
-use crate::fleet::{Entry, GroupKey, HostName, Revision, Value};
+use crate::fleet::stored::{decode, listed, revision};
+use crate::fleet::{Entry, GroupKey, GroupKeys, HostName, Revision, Value};
 use crate::store::{Store, StoreError, StoreUrl};
-use crate::watch::{Key, Version};
-
-fn revision(version: Version) -> Revision {
-    match version {
-        Version::Revision(revision) => Revision(revision),
-        Version::Hash(_) => Revision::ABSENT,
-    }
-}
+use crate::watch::Key;
 
 /// The last write of a ZooKeeper node, or of the list of its children.
 async fn last_write(store: &Store, key: &Key) -> Result<i64, StoreError> {
@@ -25,7 +18,7 @@ async fn last_write(store: &Store, key: &Key) -> Result<i64, StoreError> {
 }
 
 /// One key.
-async fn one(store: &Store, keys: &Keys, key: GroupKey) -> Result<Entry, StoreError> {
+async fn one(store: &Store, keys: &GroupKeys, key: GroupKey) -> Result<Entry, StoreError> {
     let place = keys.of(&key);
     match &store.spec().url {
         StoreUrl::Etcd { .. } => {
@@ -53,7 +46,7 @@ async fn one(store: &Store, keys: &Keys, key: GroupKey) -> Result<Entry, StoreEr
 }
 
 /// The keys of our host.
-pub(super) async fn own(store: &Store, keys: &Keys, host: &HostName) -> Result<Own, StoreError> {
+pub(super) async fn own(store: &Store, keys: &GroupKeys, host: &HostName) -> Result<Own, StoreError> {
     let host = || host.clone();
     // Boxed: the future of one request is large, and each of many memberships would hold four of them.
     let read = |key| Box::pin(one(store, keys, key));
@@ -67,19 +60,19 @@ pub(super) async fn own(store: &Store, keys: &Keys, host: &HostName) -> Result<O
 }
 
 /// `summary`.
-pub(super) async fn summary(store: &Store, keys: &Keys) -> Result<Option<Value>, StoreError> {
+pub(super) async fn summary(store: &Store, keys: &GroupKeys) -> Result<Option<Value>, StoreError> {
     Ok(one(store, keys, GroupKey::Summary).await?.value)
 }
 
 /// `alive/HOST`.
-pub(super) async fn alive(store: &Store, keys: &Keys, host: HostName) -> Result<Entry, StoreError> {
+pub(super) async fn alive(store: &Store, keys: &GroupKeys, host: HostName) -> Result<Entry, StoreError> {
     one(store, keys, GroupKey::Alive(host)).await
 }
 
 /// Every key of the group, and a revision that none of its later changes is before.
 pub(super) async fn all(
     store: &Store,
-    keys: &Keys,
+    keys: &GroupKeys,
 ) -> Result<(Vec<(GroupKey, Entry)>, Revision), StoreError> {
     let mut before = 0;
     if let StoreUrl::ZooKeeper { .. } = &store.spec().url {
@@ -90,10 +83,9 @@ pub(super) async fn all(
     }
     let listing = store.list(keys.top()).await?;
     let at = Revision(listing.revision.unwrap_or(before));
-    let entries = listing.entries.iter().filter_map(|(path, entry)| {
-        let key = GroupKey::parse(path)?;
-        let value = decode(&key, entry.value.as_deref()?);
-        Some((key, Entry { at: revision(entry.version), value: Some(value) }))
-    });
+    let entries = listing
+        .entries
+        .iter()
+        .filter_map(|(path, entry)| listed(path, entry.value.as_deref(), entry.version));
     Ok((entries.collect(), at))
 }

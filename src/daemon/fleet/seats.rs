@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::handle::Handle;
 use super::membership::Place;
-use super::wire::{self, Keys};
+use super::wire;
+use crate::config::hostname;
 use crate::daemon::live;
 use crate::fleet::member::{Input, Profile};
 use crate::fleet::record::Instance;
-use crate::fleet::{DRIFT, FRESH, HostName, Identity, target};
+use crate::fleet::{DRIFT, FRESH, GroupKeys, HostName, Identity, target};
 use crate::ledger::Ledger;
+use crate::process::boot_id;
 use crate::store::{NodeAcl, Store, StoreUrl};
 use crate::watch::fleet::{FleetAcl, FleetSettings};
 use crate::watch::{StoreName, WatchSpec};
@@ -28,15 +30,14 @@ pub(in crate::daemon) struct Seats {
 impl Seats {
     /// Those of a daemon with this ledger.
     pub(in crate::daemon) fn new(ledger: Ledger, state_dir: &Path) -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let inode = std::fs::metadata(state_dir).map(|found| format!("{}:{}", found.dev(), found.ino()));
         let inst = Instance {
             ledger: ledger.id().to_owned(),
-            boot: read("/proc/sys/kernel/random/boot_id"),
+            boot: boot_id().to_string(),
             inode: inode.unwrap_or_default(),
             nonce: format!("{:016x}", fastrand::u64(..)),
         };
-        let machine = read("/proc/sys/kernel/hostname").chars().take(64).collect();
+        let machine = hostname().chars().take(64).collect();
         Self { ledger, inst, machine, settings: None }
     }
 
@@ -83,7 +84,7 @@ impl Seats {
             StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } => {}
             StoreUrl::Dir { .. } => return None,
         }
-        let keys = Keys::new(&settings.prefix, &fleet.group)?;
+        let keys = GroupKeys::new(&settings.prefix, &fleet.group)?;
         let policy = &spec.policy;
         let entry = self.ledger.entry(spec.name.as_str()).unwrap_or_default();
         let former = entry.tenure.and_then(|tenure| tenure.parse().ok()).map(wire::from_store);

@@ -1,63 +1,11 @@
-//! The fleet's keys, values and transactions in the words of a store.
+//! The fleet's values and transactions in the words of a store.
 
 use bytes::Bytes;
 
-use crate::fleet::record::{
-    Alive, ConductorRecord, Control, HostRecord, Permit, Record, Rollout, Summary, Twin, Unreadable,
-};
-use crate::fleet::{GroupKey, GroupName, Outcome, Revision, TenureId, Transaction, Value, Write};
+use crate::fleet::record::Record;
+use crate::fleet::{GroupKey, GroupKeys, Outcome, Revision, TenureId, Transaction, Value, Write, stored};
 use crate::store::{Change, Condition, NodeAcl, PutOptions, Store, StoreError, TenureId as StoreTenureId};
-use crate::watch::{Key, Version};
-
-/// The keys of one group in a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::daemon) struct Keys {
-    top: Key,
-}
-
-impl Keys {
-    /// Of a group below a prefix that does not end with a slash. `None`: the prefix is too long for any key.
-    pub(in crate::daemon) fn new(prefix: &Key, group: &GroupName) -> Option<Self> {
-        Key::new(&format!("{}/{}", prefix.base(), group.as_key())).ok().map(|top| Self { top })
-    }
-
-    /// The key above all of them.
-    pub(super) fn top(&self) -> &Key {
-        &self.top
-    }
-
-    /// A key of the group.
-    pub(super) fn of(&self, key: &GroupKey) -> Key {
-        self.at(&key.to_string())
-    }
-
-    /// The key of a path below the group's.
-    pub(super) fn at(&self, path: &str) -> Key {
-        // A prefix that leaves no room for the longest of them was refused before.
-        Key::new(&format!("{}/{path}", self.top)).unwrap_or_else(|_| self.top.clone())
-    }
-}
-
-/// Reads the value of a key.
-pub(super) fn decode(key: &GroupKey, bytes: &[u8]) -> Value {
-    fn of<T: Record>(bytes: &[u8], value: impl FnOnce(std::sync::Arc<T>) -> Value) -> Value {
-        match T::decode(bytes) {
-            Ok(record) => value(std::sync::Arc::new(record)),
-            Err(Unreadable::Later(_)) => Value::Later,
-            Err(Unreadable::TooLong(..) | Unreadable::Garbage(_)) => Value::Unreadable,
-        }
-    }
-    match key {
-        GroupKey::Host(_) => of::<HostRecord>(bytes, Value::Host),
-        GroupKey::Alive(_) => of::<Alive>(bytes, Value::Alive),
-        GroupKey::Permit(_) => of::<Permit>(bytes, Value::Permit),
-        GroupKey::Twin(..) => of::<Twin>(bytes, Value::Twin),
-        GroupKey::Rollout => of::<Rollout>(bytes, Value::Rollout),
-        GroupKey::Summary => of::<Summary>(bytes, Value::Summary),
-        GroupKey::Conductor => of::<ConductorRecord>(bytes, Value::Conductor),
-        GroupKey::Control => of::<Control>(bytes, Value::Control),
-    }
-}
+use crate::watch::Version;
 
 /// `None`: it cannot be written, because it is too long or is none of ours.
 fn encode(value: &Value) -> Option<Bytes> {
@@ -97,7 +45,7 @@ fn condition(at: Revision) -> Condition {
 }
 
 /// The changes of a transaction. A requirement on a key that is written goes with the write.
-fn changes(keys: &Keys, transaction: &Transaction, acl: NodeAcl) -> Option<Vec<Change>> {
+fn changes(keys: &GroupKeys, transaction: &Transaction, acl: NodeAcl) -> Option<Vec<Change>> {
     let required = |key: &GroupKey| transaction.require.iter().find(|(required, _)| required == key);
     let mut changes = Vec::new();
     for (key, at) in &transaction.require {
@@ -122,7 +70,12 @@ fn changes(keys: &Keys, transaction: &Transaction, acl: NodeAcl) -> Option<Vec<C
 }
 
 /// Sends a transaction.
-pub(super) async fn commit(store: &Store, keys: &Keys, transaction: &Transaction, acl: NodeAcl) -> Outcome {
+pub(super) async fn commit(
+    store: &Store,
+    keys: &GroupKeys,
+    transaction: &Transaction,
+    acl: NodeAcl,
+) -> Outcome {
     let Some(changes) = changes(keys, transaction, acl) else { return Outcome::Refused };
     match store.transact(&changes).await {
         Ok(versions) => Outcome::Applied(applied_at(&versions, transaction)),
@@ -141,23 +94,21 @@ pub(super) async fn commit(store: &Store, keys: &Keys, transaction: &Transaction
 /// The revision of an applied transaction. Deletions are answered without one: it is later than all that they required,
 /// and what is written next is later still.
 fn applied_at(versions: &[Version], transaction: &Transaction) -> Revision {
-    let revision = |version: &Version| match version {
-        Version::Revision(revision) => *revision,
-        Version::Hash(_) => 0,
-    };
-    let written = versions.iter().map(revision).max();
+    let written = versions.iter().map(|version| stored::revision(*version)).max();
     let required = transaction.require.iter().map(|(_, at)| at.0).max().unwrap_or_default();
-    Revision(written.unwrap_or(required + 1))
+    written.unwrap_or(Revision(required + 1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::HostName;
+    use crate::fleet::{GroupName, HostName};
+    use crate::watch::Key;
 
     #[test]
     fn a_requirement_goes_with_the_write_of_its_key() {
-        let keys = Keys::new(&Key::new("/twitcher/fleet").unwrap(), &GroupName::new("git").unwrap()).unwrap();
+        let keys =
+            GroupKeys::new(&Key::new("/twitcher/fleet").unwrap(), &GroupName::new("git").unwrap()).unwrap();
         let host = || HostName::new("a").unwrap();
         let transaction = Transaction {
             require: vec![(GroupKey::Permit(host()), Revision(7)), (GroupKey::Control, Revision::ABSENT)],
