@@ -40,9 +40,10 @@ pub(super) fn filled(text: String, width: usize) -> String {
     text
 }
 
-/// Lines of whole words that fit. The first keeps its own indentation, up to that of the other lines.
+/// Lines of whole words that fit: the text as it is where one line has room for it. Of several lines the first keeps
+/// its own indentation, up to that of the other lines.
 pub(super) fn folded(text: &str, width: Option<usize>, indent: usize) -> Vec<String> {
-    let Some(width) = width else { return vec![text.to_owned()] };
+    let Some(width) = width.filter(|width| text.width() > *width) else { return vec![text.to_owned()] };
     let indent = indent.min(width / 2);
     let trimmed = text.trim_start_matches(' ');
     let own = (text.len() - trimmed.len()).min(indent);
@@ -73,6 +74,7 @@ mod tests {
         let text = "connect to a-very-long-host-name.example.org:2379: connection refused (os error 111)";
         assert_eq!(folded(text, None, 2), [text]);
         assert_eq!(folded("  one two", Some(8), 4), ["  one", "    two"]);
+        assert_eq!(folded("one   two", Some(9), 2), ["one   two"]);
         for width in 4..100 {
             let lines = folded(text, Some(width), 2);
             assert!(lines.iter().all(|line| line.width() <= width), "{width}: {lines:?}");

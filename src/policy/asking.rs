@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::effect::Effect;
+use super::effect::{Effect, PermitEffect};
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::permit::{Acting, After, Grant, Next, PermitStage, Permits, Step};
 use super::runs::LiveRun;
@@ -21,13 +21,13 @@ impl Permits {
             effects.push(Effect::Release);
         }
         if !gone {
-            effects.push(Effect::Return { permit: grant.permit, failed });
+            effects.push(PermitEffect::Return { permit: grant.permit, failed }.into());
         }
     }
 
     fn drop_hold(&mut self, effects: &mut Vec<Effect>) {
         if let Some((permit, _)) = self.hold.take() {
-            effects.push(Effect::Return { permit, failed: false });
+            effects.push(PermitEffect::Return { permit, failed: false }.into());
         }
     }
 }
@@ -98,12 +98,12 @@ impl<S: Entropy> Machine<S> {
         let wanted = front.filter(ripe).map(|entry| entry.state.seq).filter(|_| self.may_ask());
         if permits.asked.is_some() && permits.asked != wanted {
             permits.asked = None;
-            effects.push(Effect::Withdraw);
+            effects.push(PermitEffect::Withdraw.into());
         }
         if let Some(order) = wanted.filter(|_| permits.asked.is_none() && permits.next.is_none()) {
             permits.drop_hold(effects);
             permits.asked = Some(order);
-            effects.push(Effect::Ask { order, swap: !self.live.is_empty() });
+            effects.push(PermitEffect::Ask { order, swap: !self.live.is_empty() }.into());
         }
         self.permits = Some(permits);
     }
@@ -111,14 +111,14 @@ impl<S: Entropy> Machine<S> {
     /// A permit was granted, or one that had been refused can be claimed again.
     pub(super) fn grant(&mut self, now: Instant, grant: Grant, effects: &mut Vec<Effect>) {
         let retries = grant.retry && self.may_be_retried(grant.order);
-        let unused = Effect::Return { permit: grant.permit, failed: false };
-        let Some(permits) = &mut self.permits else { return effects.push(unused) };
+        let unused = PermitEffect::Return { permit: grant.permit, failed: false };
+        let Some(permits) = &mut self.permits else { return effects.push(unused.into()) };
         if permits.knows(grant.permit) {
             return;
         }
         if permits.asked != Some(grant.order) && !retries {
             permits.next.take_if(|next| next.grant.permit == grant.permit);
-            return effects.push(unused);
+            return effects.push(unused.into());
         }
         let former = permits.next.filter(|next| next.grant.permit == grant.permit);
         // The deadline counts from when the permit was seen first.
@@ -146,7 +146,7 @@ impl<S: Entropy> Machine<S> {
         let Some(permits) = &mut self.permits else { return false };
         if let (Some(next), Some(entry)) = (&mut permits.next, self.waiting.front()) {
             next.step = Step::Claiming;
-            effects.push(Effect::Claim { permit: next.grant.permit, attempt: entry.attempt });
+            effects.push(PermitEffect::Claim { permit: next.grant.permit, attempt: entry.attempt }.into());
         }
         true
     }
@@ -197,7 +197,7 @@ impl<S: Entropy> Machine<S> {
         next.step = Step::Refused;
         let order = next.grant.order;
         permits.asked = Some(order);
-        effects.push(Effect::Ask { order, swap });
+        effects.push(PermitEffect::Ask { order, swap }.into());
     }
 
     /// The permit is gone: what runs goes on, and nothing starts under it.
@@ -249,6 +249,6 @@ impl<S: Entropy> Machine<S> {
             }
             Some(_) | None => After::Return,
         };
-        effects.push(Effect::Report { run: live.run.clone(), permit: grant.permit, then });
+        effects.push(PermitEffect::Report { run: live.run.clone(), permit: grant.permit, then }.into());
     }
 }

@@ -13,40 +13,8 @@ pub enum Effect {
     Acquire,
     /// Give back the slot, or withdraw the request: there is nothing to start now.
     Release,
-    /// Ask the fleet for a permit for this state; answered by [`Input::Permit`](super::Input::Permit). An open ask
-    /// for another state was withdrawn before.
-    Ask {
-        /// The state's order.
-        order: Seq,
-        /// A run of an older state is ended for it once the permit is there.
-        swap: bool,
-    },
-    /// No permit is asked for any more.
-    Withdraw,
-    /// Confirm in the store that the permit holds, for a start in the slot that was granted; answered by
-    /// [`Input::Claimed`](super::Input::Claimed) or [`Input::Refused`](super::Input::Refused).
-    Claim {
-        /// Which.
-        permit: PermitId,
-        /// The attempt that is to start: 1, 2, …
-        attempt: u32,
-    },
-    /// A run with a permit has ended.
-    Report {
-        /// Which.
-        run: RunId,
-        /// Its permit.
-        permit: PermitId,
-        /// What becomes of the permit.
-        then: After,
-    },
-    /// The permit is not needed: it is unused, its deadline has passed, or it was kept long enough.
-    Return {
-        /// Which.
-        permit: PermitId,
-        /// Its deadline has passed: this counts as a failure.
-        failed: bool,
-    },
+    /// Tell the fleet's group something about the watch's permits.
+    Permit(PermitEffect),
     /// Start the action in the slot. Its end, also a failed start, comes back as
     /// [`Input::Ended`](super::Input::Ended).
     Start {
@@ -115,6 +83,52 @@ pub enum Effect {
     Answer(Answer),
     /// After Retire or Stop the last run has ended. Only a late `Release`, `Skip` or `Answer` may follow.
     Drained,
+}
+
+/// An effect that only a watch of a fleet has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "an effect that is not performed is a permit that nobody returns"]
+pub enum PermitEffect {
+    /// Ask the fleet for a permit for this state; answered by [`Input::Permit`](super::Input::Permit). An open ask
+    /// for another state was withdrawn before.
+    Ask {
+        /// The state's order.
+        order: Seq,
+        /// A run of an older state is ended for it once the permit is there.
+        swap: bool,
+    },
+    /// No permit is asked for any more.
+    Withdraw,
+    /// Confirm in the store that the permit holds, for a start in the slot that was granted; answered by
+    /// [`Input::Claimed`](super::Input::Claimed) or [`Input::Refused`](super::Input::Refused).
+    Claim {
+        /// Which.
+        permit: PermitId,
+        /// The attempt that is to start: 1, 2, …
+        attempt: u32,
+    },
+    /// A run with a permit has ended.
+    Report {
+        /// Which.
+        run: RunId,
+        /// Its permit.
+        permit: PermitId,
+        /// What becomes of the permit.
+        then: After,
+    },
+    /// The permit is not needed: it is unused, its deadline has passed, or it was kept long enough.
+    Return {
+        /// Which.
+        permit: PermitId,
+        /// Its deadline has passed: this counts as a failure.
+        failed: bool,
+    },
+}
+
+impl From<PermitEffect> for Effect {
+    fn from(effect: PermitEffect) -> Self {
+        Self::Permit(effect)
+    }
 }
 
 /// The signal to a run.

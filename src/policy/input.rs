@@ -38,7 +38,7 @@ pub enum Input {
     },
     /// A slot was granted (the machine had requested it with [`Effect::Acquire`](super::Effect::Acquire)).
     Slot,
-    /// The fleet grants a permit (the machine had asked with [`Effect::Ask`](super::Effect::Ask)), or one whose claim
+    /// The fleet grants a permit (the machine had asked with [`PermitEffect::Ask`](super::PermitEffect::Ask)), or one whose claim
     /// it refused can be claimed again.
     Permit(Grant),
     /// The store has confirmed the claim: a start may happen until then.

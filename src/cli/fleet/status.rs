@@ -59,6 +59,12 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default() + "\n"
 }
 
+/// The word that a value has in records and in JSON.
+fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 fn name(text: &str) -> String {
     escape::line(text.as_bytes())
 }
@@ -128,8 +134,7 @@ pub(super) fn one(status: &GroupStatus, now: jiff::Timestamp, width: Option<usiz
     }
     for failure in status.failures.iter().take(5) {
         let code = failure.exit_code.map(|code| format!("exit code {code}, ")).unwrap_or_default();
-        let what = serde_json::to_value(failure.outcome).ok().and_then(|v| v.as_str().map(str::to_owned));
-        let what = what.filter(|what| what != "failed").unwrap_or_else(|| "failed".to_owned());
+        let what = word(&failure.outcome);
         let host = name(&failure.host);
         fold(
             &format!("{what}  {host}   {code}attempt {}, {} ago", failure.attempt, ago(failure.at)),
@@ -154,11 +159,9 @@ pub(super) fn one(status: &GroupStatus, now: jiff::Timestamp, width: Option<usiz
             .rollouts
             .iter()
             .map(|past| {
-                let result =
-                    serde_json::to_value(past.result).ok().and_then(|v| v.as_str().map(str::to_owned));
                 #[expect(clippy::cast_precision_loss, reason = "shown in two digits")]
                 let took = span(past.seconds as f64);
-                format!("{} {} after {took}", past.version, result.unwrap_or_default())
+                format!("{} {} after {took}", past.version, word(&past.result))
             })
             .collect();
         fold(&format!("before  {}", before.join(" · ")), 8, false);
@@ -171,16 +174,16 @@ fn terms(status: &GroupStatus) -> Option<String> {
     let terms = serde_json::to_value(status.terms.as_ref()?).ok()?;
     let spelled =
         |field: &str| terms.get(field).map(|value| value.to_string().replace('"', "")).unwrap_or_default();
+    let failures = spelled("stop_on_failures");
+    let failures = if failures == "1" { "1 failure".to_owned() } else { format!("{failures} failures") };
     let mut text = format!("max_parallel {}", spelled("max_parallel"));
     if status.permits.limit.is_some() {
-        let _ =
-            write!(text, " · stop at {} failures · soak {}", spelled("stop_on_failures"), spelled("soak"));
+        let _ = write!(text, " · stop at {failures} · soak {}", spelled("soak"));
     }
     if let Some(first) = status.disagree.first() {
         let more = status.disagree.len() - 1;
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let field = serde_json::to_value(first.field).ok()?;
-        let _ = write!(text, " · {} says another {}{more}", name(&first.host), field.as_str()?);
+        let _ = write!(text, " · {} says another {}{more}", name(&first.host), word(&first.field));
     }
     Some(text)
 }
@@ -265,13 +268,13 @@ mod tests {
     git  main /git/head                                       version 1042, since 4m
     rolling, wave 3 of 3 (all): 412 of 1000 converged               conductor web-07
       web-31 is silent and may still run: it counts as failed until it is back
-      acting 10 of 10 asking 570 behind 7 (4 silent) failed 1 over 1
-      terms: max_parallel 1 · stop at 1 failures · soak 0s · web-31 says another
+      acting 10 of 10   asking 570   behind 7 (4 silent)   failed 1   over 1
+      terms: max_parallel 1 · stop at 1 failure · soak 0s · web-31 says another
         max_parallel
-    failed web-31\x1b[2J exit code 1, attempt 4, 2m ago
-    silent db-3 since 2h
-    name web-1 is also claimed by m2
-    before 1041 done after 11m
+    failed  web-31\x1b[2J   exit code 1, attempt 4, 2m ago
+    silent  db-3   since 2h
+    name    web-1 is also claimed by m2
+    before  1041 done after 11m
     ");
     }
 

@@ -9,7 +9,7 @@ use crate::daemon::fleet::{ToWatch, boot_time};
 use crate::fleet::StateId;
 use crate::fleet::member::{Input as Told, Then};
 use crate::fleet::record::{BehindWhy, Last, LastOutcome};
-use crate::policy::{After, Disposition, Effect, Input, PermitStage, Phase};
+use crate::policy::{After, Disposition, Input, PermitEffect, PermitStage, Phase};
 use crate::status::FleetStatus;
 
 /// Hosts that see a change at the same moment ask within so long of each other.
@@ -30,21 +30,21 @@ impl Task {
         }
     }
 
-    /// Performs an effect that concerns the group.
-    pub(super) fn tell_group(&mut self, effect: &Effect) {
+    /// Tells the group what the machine says of its permits.
+    pub(super) fn tell_group(&mut self, effect: &PermitEffect) {
         let newest = self.newest_id();
         let Some(party) = self.party.as_mut() else { return };
         let told = match effect {
-            Effect::Ask { order: _, swap } => {
+            PermitEffect::Ask { order: _, swap } => {
                 let Some(state) = newest else { return };
                 Told::Ask { state, swap: *swap, within: SPREAD }
             }
-            Effect::Withdraw => Told::Withdraw,
-            Effect::Claim { permit, attempt } => {
+            PermitEffect::Withdraw => Told::Withdraw,
+            PermitEffect::Claim { permit, attempt } => {
                 party.claimed = Some(*permit);
                 Told::Claim { permit: *permit, attempt: *attempt }
             }
-            Effect::Report { run: _, permit, then } => {
+            PermitEffect::Report { run: _, permit, then } => {
                 let Some(granted) = party.permits.iter().find(|granted| granted.permit == *permit) else {
                     return;
                 };
@@ -57,21 +57,7 @@ impl Task {
                 let (permit, state) = (*permit, granted.state);
                 Told::Ended { permit, state, last: party.last.take().unwrap_or(failed), then }
             }
-            Effect::Return { permit, failed } => Told::Return { permit: *permit, failed: *failed },
-            Effect::Acquire
-            | Effect::Release
-            | Effect::Start { .. }
-            | Effect::Signal { .. }
-            | Effect::Skip { .. }
-            | Effect::Applied { .. }
-            | Effect::Held { .. }
-            | Effect::Recognised(_)
-            | Effect::GaveUp { .. }
-            | Effect::Stopped { .. }
-            | Effect::Revived
-            | Effect::Resumed
-            | Effect::Answer(_)
-            | Effect::Drained => return,
+            PermitEffect::Return { permit, failed } => Told::Return { permit: *permit, failed: *failed },
         };
         party.membership.tell(told);
     }

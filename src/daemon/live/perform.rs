@@ -27,11 +27,7 @@ impl Task {
                 match effect {
                     Effect::Acquire => self.runs.acquire(&self.spec),
                     Effect::Release => self.runs.release(),
-                    Effect::Ask { .. }
-                    | Effect::Withdraw
-                    | Effect::Claim { .. }
-                    | Effect::Report { .. }
-                    | Effect::Return { .. } => self.tell_group(&effect),
+                    Effect::Permit(effect) => self.tell_group(&effect),
                     Effect::Start { state, reason, attempt, coalesced, run } => {
                         let version = state.version;
                         let details = RunDetails { run, reason, version, attempt, coalesced, permit: None };
@@ -44,11 +40,13 @@ impl Task {
                         tracing::debug!(watch = %self.spec.name, "state {} is not run: {why:?}", seq.0);
                     }
                     Effect::Applied { run, .. } => {
-                        self.applied(&run);
+                        if let Some(state) = self.runs.given(&run) {
+                            self.record_applied(state);
+                        }
                         inputs.extend(self.retire_if_once());
                     }
                     Effect::Held { version, hold } => self.held(version, hold),
-                    Effect::Recognised(state) => self.recognised(&state),
+                    Effect::Recognised(state) => self.record_applied(&state),
                     Effect::GaveUp { attempts } => {
                         self.gave_up(attempts);
                         inputs.extend(self.retire_if_once());
@@ -138,14 +136,7 @@ impl Task {
         }
     }
 
-    fn applied(&self, run: &RunId) {
-        let Some(state) = self.runs.given(run) else { return };
-        let (book, spec) = (self.runs.shared().book(), &self.spec);
-        bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
-    }
-
-    /// What is there now was applied under another version.
-    fn recognised(&self, state: &State) {
+    fn record_applied(&self, state: &State) {
         let (book, spec) = (self.runs.shared().book(), &self.spec);
         bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
     }

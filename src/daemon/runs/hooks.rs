@@ -11,7 +11,9 @@ use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::processes::Processes;
-use crate::process::{Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunDetails, Running};
+use crate::process::{
+    Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunCommands, RunDetails, Running,
+};
 use crate::watch::{Action, Outcome, Reason, RunRecord, Surroundings, WatchSpec};
 
 /// How many run at once.
@@ -181,11 +183,19 @@ impl Hook {
                 _ = stop.changed() => {}
             }
         }
-        if let Ok(Ended { outcome, .. }) = tokio::time::timeout(self.spec.policy.kill_after, &mut ended).await
-        {
-            return outcome;
-        }
-        commands.send(RunCommand::Kill);
-        ended.await.outcome
+        kill_after(self.spec.policy.kill_after, &commands, ended).await
     }
+}
+
+/// Waits for a process that was sent TERM; after `patience` it gets KILL.
+pub(super) async fn kill_after(
+    patience: Duration,
+    commands: &RunCommands,
+    mut ended: impl Future<Output = Ended> + Unpin,
+) -> Outcome {
+    if let Ok(Ended { outcome, .. }) = tokio::time::timeout(patience, &mut ended).await {
+        return outcome;
+    }
+    commands.send(RunCommand::Kill);
+    ended.await.outcome
 }

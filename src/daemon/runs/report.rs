@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Runs;
-use super::hooks::{Hook, PREFIX, Report};
+use super::hooks::{Hook, PREFIX, Report, kill_after};
 use crate::process::{Leftovers, OutputSink, RunCommand, RunDetails, Running};
 use crate::watch::{RunId, State, WatchSpec};
 
@@ -46,13 +46,11 @@ impl Runs {
             let sink = OutputSink::to_log(&Leftovers::default(), &spec.name, &found.run);
             let Some(running) = self.processes.adopt(&found.identity, sink) else { continue };
             tracing::warn!(watch = %spec.name, "ending the on_give_up of a former daemon");
-            let kill_after = spec.policy.kill_after;
+            let patience = spec.policy.kill_after;
             tokio::spawn(async move {
                 let Running { commands, ended, .. } = running;
                 commands.send(RunCommand::Term { timed_out: false });
-                if tokio::time::timeout(kill_after, ended).await.is_err() {
-                    commands.send(RunCommand::Kill);
-                }
+                kill_after(patience, &commands, ended).await;
             });
         }
     }

@@ -1,7 +1,7 @@
 //! The requirements for single effects: starts, signals, skips.
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest, Turn, Unfated};
-use crate::policy::{Answer, Baseline, Control, Effect, Input, Sent, SkipReason};
+use crate::policy::{Answer, Baseline, Control, Effect, Input, PermitEffect, Sent, SkipReason};
 use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Verdict};
 use crate::watch::{State, Version};
 use std::time::Instant;
@@ -31,7 +31,10 @@ impl Judge {
         // What comes late is given back, skipped or answered.
         let late = matches!(
             effect,
-            Effect::Release | Effect::Return { .. } | Effect::Skip { .. } | Effect::Answer(_)
+            Effect::Release
+                | Effect::Permit(PermitEffect::Return { .. })
+                | Effect::Skip { .. }
+                | Effect::Answer(_)
         );
         demand!(!self.drained || late, "{effect:?} after Drained");
         match effect {
@@ -52,11 +55,7 @@ impl Judge {
                 self.started_with_permit(state.seq.0, run)?;
                 self.started(state.seq.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
             }
-            Effect::Ask { .. }
-            | Effect::Withdraw
-            | Effect::Claim { .. }
-            | Effect::Report { .. }
-            | Effect::Return { .. } => self.hear_permits(effect, turn)?,
+            Effect::Permit(effect) => self.hear_permits(effect, turn)?,
             Effect::Signal { run, sent } => self.signalled(run, *sent, turn)?,
             Effect::Skip { seq, why } => {
                 self.skipped(seq.0, *why, turn)?;

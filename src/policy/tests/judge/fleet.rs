@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Checked, Claim, Judge, Turn};
-use crate::policy::{After, Effect, Grant, Input};
+use crate::policy::{After, Grant, Input, PermitEffect};
 use crate::watch::{PermitId, RunId, RunMode, Seq, Verdict};
 
 /// A permit that was granted, and neither returned nor lost.
@@ -147,14 +147,14 @@ impl Judge {
     }
 
     /// An effect that only a fleet has.
-    pub(super) fn hear_permits(&mut self, effect: &Effect, turn: &mut Turn<'_>) -> Checked {
+    pub(super) fn hear_permits(&mut self, effect: &PermitEffect, turn: &mut Turn<'_>) -> Checked {
         let (held, retiring, room) = (self.held(), self.retiring, self.room());
         let restart = self.policy.run_mode == RunMode::Restart;
         let running = !self.live.is_empty();
         let newest = self.newest.map(|newest| newest.seq);
         let Some(fleet) = &mut self.fleet else { return Err(format!("{effect:?} without a fleet")) };
         match effect {
-            Effect::Ask { order, swap } => {
+            PermitEffect::Ask { order, swap } => {
                 demand!(fleet.asked.is_none(), "asked for a second permit");
                 demand!(!held && !retiring && (room || restart), "asked for a permit it cannot use");
                 demand!(Some(order.0) == newest, "asked for an old state");
@@ -163,10 +163,10 @@ impl Judge {
                 demand!(next.is_none_or(|next| next.refused && next.order == order.0), "asked for another");
                 fleet.asked = Some(order.0);
             }
-            Effect::Withdraw => {
+            PermitEffect::Withdraw => {
                 demand!(fleet.asked.take().is_some(), "withdrew what it never asked for");
             }
-            Effect::Claim { permit, .. } => {
+            PermitEffect::Claim { permit, .. } => {
                 demand!(turn.slot && self.asked || fleet.slot, "claimed without a slot");
                 demand!(fleet.claim.is_none(), "claimed while a claim is under way");
                 let held = fleet.next().filter(|held| held.permit == *permit && !held.refused);
@@ -176,7 +176,7 @@ impl Judge {
                     (turn.slot, self.asked, fleet.slot) = (false, false, true);
                 }
             }
-            Effect::Report { run, permit, then } => {
+            PermitEffect::Report { run, permit, then } => {
                 let ended = turn.ended.as_ref().filter(|live| live.run == *run);
                 let Some(ended) = ended else { return Err("reported what has not ended".into()) };
                 let order = ended.seq;
@@ -201,7 +201,7 @@ impl Judge {
                     }
                 }
             }
-            Effect::Return { permit, failed } => {
+            PermitEffect::Return { permit, failed } => {
                 let now = self.now;
                 let Some(held) = fleet.find(*permit) else {
                     return Err(format!("returned {permit}, which it does not have"));
@@ -211,20 +211,6 @@ impl Judge {
                 fleet.remove(*permit);
                 fleet.unwanted.take_if(|unwanted| unwanted == permit);
             }
-            other @ (Effect::Acquire
-            | Effect::Release
-            | Effect::Start { .. }
-            | Effect::Signal { .. }
-            | Effect::Skip { .. }
-            | Effect::Applied { .. }
-            | Effect::Held { .. }
-            | Effect::Recognised(_)
-            | Effect::GaveUp { .. }
-            | Effect::Stopped { .. }
-            | Effect::Revived
-            | Effect::Resumed
-            | Effect::Answer(_)
-            | Effect::Drained) => return Err(format!("{other:?} is not of the fleet")),
         }
         Ok(())
     }

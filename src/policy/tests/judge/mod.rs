@@ -308,11 +308,7 @@ impl Judge {
             | Effect::Revived
             | Effect::Answer(_)
             | Effect::Drained
-            | Effect::Ask { .. }
-            | Effect::Withdraw
-            | Effect::Claim { .. }
-            | Effect::Report { .. }
-            | Effect::Return { .. } => false,
+            | Effect::Permit(_) => false,
         }
     }
 
