@@ -6,7 +6,7 @@ use crate::config::Loader;
 use crate::fleet::picture::Picture;
 use crate::fleet::{GroupKeys, GroupName, stored};
 use crate::log::escape;
-use crate::store::{Access, StoreSpec, StoreUrl};
+use crate::store::{Access, StoreError, StoreSpec, StoreUrl};
 use crate::watch::Key;
 use crate::watch::fleet::FleetSettings;
 use std::time::Duration;
@@ -50,6 +50,11 @@ pub(super) fn whereabouts(choice: &StoreChoice, common: &Common) -> Result<(Stor
     Ok((spec, prefix, of_fleet.is_some()))
 }
 
+/// The failure of a reading.
+fn unread(spec: &StoreSpec, prefix: &Key, error: StoreError) -> Failure {
+    failure(error).to(&format!("read the fleet's keys below {prefix} in store {}", spec.name))
+}
+
 impl Place {
     /// Connects.
     pub(super) async fn open(choice: &StoreChoice, common: &Common) -> Result<Self, Failure> {
@@ -58,7 +63,7 @@ impl Place {
     }
 
     pub(super) async fn connect(spec: StoreSpec, prefix: Key, is_apart: bool) -> Result<Self, Failure> {
-        let access = Access::open(&spec, PATIENCE).await.map_err(failure)?;
+        let access = Access::open(&spec, PATIENCE).await.map_err(|error| unread(&spec, &prefix, error))?;
         Ok(Self { access, spec, prefix, is_apart })
     }
 
@@ -80,13 +85,22 @@ impl Place {
 
     /// The groups that there are. What is no group's name is left out.
     pub(super) async fn groups(&self) -> Result<Vec<GroupName>, Failure> {
-        let names = self.access.children(&self.prefix).await.map_err(failure)?.unwrap_or_default();
+        let names = self
+            .access
+            .children(&self.prefix)
+            .await
+            .map_err(|error| unread(&self.spec, &self.prefix, error))?;
+        let names = names.unwrap_or_default();
         Ok(names.iter().filter_map(|name| GroupName::from_key(name).ok()).collect())
     }
 
     /// All keys of a group; `None` where there are none.
     pub(super) async fn read(&self, group: &GroupName) -> Result<Option<Picture>, Failure> {
-        let listing = self.access.tree(self.keys(group)?.top()).await.map_err(failure)?;
+        let listing = self
+            .access
+            .tree(self.keys(group)?.top())
+            .await
+            .map_err(|error| unread(&self.spec, &self.prefix, error))?;
         let entries = listing.entries.iter();
         let entries: Vec<_> = entries
             .filter_map(|(path, entry)| stored::listed(path, entry.value.as_deref(), entry.version))
