@@ -8,35 +8,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::follow::{Mirror, One};
-use super::read;
+use super::requests::{self, All, Answer, Request};
 use super::wire;
 use super::word::{Listener, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
-use crate::fleet::member::{self, Member, Own, Profile};
-use crate::fleet::record::{HostState, Summary};
+use crate::fleet::member::{self, Member, Profile};
+use crate::fleet::record::HostState;
 use crate::fleet::{
-    BootTime, Entry, GroupKey, GroupKeys, GroupName, HostName, Outcome, PermitId, Revision, StateId,
-    TenureId, Transaction, Value, Write,
+    BootTime, Entry, GroupKey, GroupKeys, GroupName, HostName, Outcome, PermitId, StateId, TenureId,
+    Transaction, Value,
 };
 use crate::ledger::Ledger;
 use crate::store::{NodeAcl, Store, Subscribe, Subscription, Tenure, Update};
 use crate::watch::{Content, OnDelete, WatchName};
 
-/// Waits between attempts at what has to succeed before anything else can happen.
-const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// The clock that goes on while the machine sleeps is looked at this often.
 const LOOK: Duration = Duration::from_secs(20);
 /// How long the end of the daemon waits for the store to know.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
-/// How long the watched key may take to be read.
-const TARGET_WITHIN: Duration = Duration::from_secs(10);
-
 /// What a membership is made of.
 pub(in crate::daemon) struct Place {
     /// Where the group's keys are.
@@ -57,28 +51,6 @@ pub(in crate::daemon) struct Place {
     pub(in crate::daemon) after: Option<oneshot::Receiver<()>>,
 }
 
-/// The answer to a request.
-enum Answer {
-    Tenure(Tenure),
-    Revoked,
-    Own(Box<Own>),
-    Away(BoxFuture<'static, Answer>),
-    Member(u64, Outcome),
-    Conductor(u64, Outcome),
-    All(Option<All>),
-    Summary(Option<Arc<Summary>>),
-    /// The request has failed, and another one follows by itself.
-    Nothing,
-}
-
-/// The whole group, read.
-struct All {
-    entries: Vec<(GroupKey, Entry)>,
-    at: Revision,
-    /// The watched key was read.
-    proved: bool,
-}
-
 /// The task.
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Membership {
@@ -89,7 +61,7 @@ pub(super) struct Membership {
     member: Member,
     conductor: Option<Conductor>,
     tenure: Option<Tenure>,
-    requests: FuturesUnordered<BoxFuture<'static, Answer>>,
+    requests: FuturesUnordered<Request>,
     permit: One,
     /// The revision at which each permit was seen first.
     fences: HashMap<PermitId, i64>,
@@ -303,13 +275,8 @@ impl Membership {
         }
         if self.verify_at <= now {
             self.verify_at = now + self.place.verify_interval;
-            let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
-            let host = self.place.profile.host.clone();
-            self.requests.push(Box::pin(async move {
-                read::own(&store, &keys, &host)
-                    .await
-                    .map_or(Answer::Nothing, |own| Answer::Own(Box::new(own)))
-            }));
+            let (store, keys, host) = self.own_keys();
+            self.requests.push(requests::verify_own(store, keys, host));
             let freshness = self.target.freshness();
             if self.seen && freshness.error.is_some() {
                 self.seen = false;
@@ -396,12 +363,12 @@ impl Membership {
                     if self.tenure.take().is_some() {
                         self.conductor(conduct::Input::Tenure(None));
                     }
-                    self.requests.push(open(self.place.store.clone(), self.place.profile.ttl));
+                    self.requests.push(requests::open(self.place.store.clone(), self.place.profile.ttl));
                 }
                 member::Effect::Revoke(tenure) => self.revoke(tenure),
                 member::Effect::ReadOwn => {
-                    let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
-                    self.requests.push(read_own(store, keys, self.place.profile.host.clone(), RETRY.0));
+                    let (store, keys, host) = self.own_keys();
+                    self.requests.push(requests::read_own(store, keys, host));
                 }
                 member::Effect::Commit(ticket, transaction) => {
                     let commit = self.commit(transaction);
@@ -451,23 +418,13 @@ impl Membership {
             }));
             return;
         }
-        let (store, keys, acl) = (self.place.store.clone(), self.place.keys.clone(), self.place.acl);
-        let host = self.place.profile.host.clone();
-        self.requests.push(Box::pin(async move {
-            let entry = read::alive(&store, &keys, host.clone()).await;
-            if let Ok(entry) = entry
-                && let Some(Value::Alive(alive)) = &entry.value
-                && alive.tenure == tenure
-            {
-                let key = GroupKey::Alive(host);
-                let transaction = Transaction {
-                    require: vec![(key.clone(), entry.revision())],
-                    write: vec![Write::Delete { key }],
-                };
-                wire::commit(&store, &keys, &transaction, acl).await;
-            }
-            Answer::Revoked
-        }));
+        let (store, keys, host) = self.own_keys();
+        self.requests.push(requests::take_name(store, keys, host, tenure, self.place.acl));
+    }
+
+    /// Where the keys of this host are.
+    fn own_keys(&self) -> (Store, GroupKeys, HostName) {
+        (self.place.store.clone(), self.place.keys.clone(), self.place.profile.host.clone())
     }
 
     fn conductor(&mut self, input: conduct::Input) {
@@ -477,32 +434,11 @@ impl Membership {
             match effect {
                 conduct::Effect::ReadAll => {
                     let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
-                    let proof = self.target.prove();
-                    self.requests.push(Box::pin(async move {
-                        let proved = tokio::time::timeout(TARGET_WITHIN, proof).await.is_ok();
-                        if let Ok((entries, at)) = read::all(&store, &keys).await {
-                            return Answer::All(Some(All { entries, at, proved }));
-                        }
-                        tokio::time::sleep(RETRY.0 + RETRY.0.mul_f64(fastrand::f64())).await;
-                        Answer::All(None)
-                    }));
+                    self.requests.push(requests::read_all(store, keys, self.target.prove()));
                 }
                 conduct::Effect::ReadSummary => {
                     let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
-                    self.requests.push(Box::pin(async move {
-                        let mut wait = RETRY.0;
-                        let summary = loop {
-                            match read::summary(&store, &keys).await {
-                                Ok(summary) => break summary,
-                                Err(_) => tokio::time::sleep(wait).await,
-                            }
-                            wait = (wait * 2).min(RETRY.1);
-                        };
-                        Answer::Summary(match summary {
-                            Some(Value::Summary(summary)) => Some(summary),
-                            Some(_) | None => None,
-                        })
-                    }));
+                    self.requests.push(requests::read_summary(store, keys));
                 }
                 conduct::Effect::Commit(ticket, transaction) => {
                     let commit = self.commit(transaction);
@@ -527,37 +463,6 @@ impl Membership {
         shown.state = state_word(self.member.record().state);
         shown.conducts = self.conductor.as_ref().is_some_and(Conductor::conducts);
     }
-}
-
-/// Opens a tenure, however long that takes.
-fn open(store: Store, ttl: Duration) -> BoxFuture<'static, Answer> {
-    Box::pin(async move {
-        let mut wait = RETRY.0;
-        loop {
-            match store.tenure(ttl).await {
-                Ok(tenure) => return Answer::Tenure(tenure),
-                Err(error) => {
-                    tracing::debug!(store = %store.spec().name, "no tenure: {error}");
-                    tokio::time::sleep(wait).await;
-                }
-            }
-            wait = (wait * 2).min(RETRY.1);
-        }
-    })
-}
-
-/// Reads our keys; where the store is away, says so and tries again.
-fn read_own(store: Store, keys: GroupKeys, host: HostName, wait: Duration) -> BoxFuture<'static, Answer> {
-    Box::pin(async move {
-        match read::own(&store, &keys, &host).await {
-            Ok(own) => Answer::Own(Box::new(own)),
-            Err(error) => {
-                tracing::debug!(store = %store.spec().name, "the host's own record is not read: {error}");
-                tokio::time::sleep(wait).await;
-                Answer::Away(read_own(store, keys, host, (wait * 2).min(RETRY.1)))
-            }
-        }
-    })
 }
 
 /// The word for a record's state in `status`.

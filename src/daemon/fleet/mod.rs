@@ -3,6 +3,7 @@
 //! | file | has |
 //! |---|---|
 //! | `membership` | the task: performs what the pure member and conductor decide |
+//! | `requests` | what the task asks of its store |
 //! | `handle` | what a live watch holds of it |
 //! | `word` | what the two tell each other |
 //! | `wire`, `read`, `follow` | values and transactions in the words of a store |
@@ -12,6 +13,7 @@ mod follow;
 mod handle;
 mod membership;
 mod read;
+mod requests;
 mod seats;
 mod wire;
 mod word;

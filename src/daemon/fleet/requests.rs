@@ -1,0 +1,143 @@
+//! The requests of a membership to its store. Each is a future that resolves to an [`Answer`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::{read, wire};
+use crate::fleet::member::Own;
+use crate::fleet::record::Summary;
+use crate::fleet::{
+    Entry, GroupKey, GroupKeys, HostName, Outcome, Revision, TenureId, Transaction, Value, Write,
+};
+use crate::store::{NodeAcl, Store, Tenure};
+
+/// First and longest wait between attempts.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// Longest time to wait for the watched key to be read.
+const TARGET_WITHIN: Duration = Duration::from_secs(10);
+
+/// A request in flight.
+pub(super) type Request = BoxFuture<'static, Answer>;
+
+/// The answer to a request.
+pub(super) enum Answer {
+    Tenure(Tenure),
+    Revoked,
+    Own(Box<Own>),
+    Away(Request),
+    Member(u64, Outcome),
+    Conductor(u64, Outcome),
+    All(Option<All>),
+    Summary(Option<Arc<Summary>>),
+    /// The request has failed, and another one follows by itself.
+    Nothing,
+}
+
+/// The whole group, read.
+pub(super) struct All {
+    pub(super) entries: Vec<(GroupKey, Entry)>,
+    pub(super) at: Revision,
+    /// The watched key was read.
+    pub(super) proved: bool,
+}
+
+/// Opens a tenure, however long that takes.
+pub(super) fn open(store: Store, ttl: Duration) -> Request {
+    Box::pin(async move {
+        let mut wait = RETRY.0;
+        loop {
+            match store.tenure(ttl).await {
+                Ok(tenure) => return Answer::Tenure(tenure),
+                Err(error) => {
+                    tracing::debug!(store = %store.spec().name, "no tenure: {error}");
+                    tokio::time::sleep(wait).await;
+                }
+            }
+            wait = (wait * 2).min(RETRY.1);
+        }
+    })
+}
+
+/// Reads this host's keys; reports [`Answer::Away`] and retries while the store is unreachable.
+pub(super) fn read_own(store: Store, keys: GroupKeys, host: HostName) -> Request {
+    read_own_after(store, keys, host, RETRY.0)
+}
+
+fn read_own_after(store: Store, keys: GroupKeys, host: HostName, wait: Duration) -> Request {
+    Box::pin(async move {
+        match read::own(&store, &keys, &host).await {
+            Ok(own) => Answer::Own(Box::new(own)),
+            Err(error) => {
+                tracing::debug!(store = %store.spec().name, "the host's own record is not read: {error}");
+                tokio::time::sleep(wait).await;
+                Answer::Away(read_own_after(store, keys, host, (wait * 2).min(RETRY.1)))
+            }
+        }
+    })
+}
+
+/// Reads this host's keys once, to verify them.
+pub(super) fn verify_own(store: Store, keys: GroupKeys, host: HostName) -> Request {
+    Box::pin(async move {
+        let own = read::own(&store, &keys, &host).await;
+        own.map_or(Answer::Nothing, |own| Answer::Own(Box::new(own)))
+    })
+}
+
+/// Deletes `alive/HOST` of a former tenure of this host. Its lease or session lives on without a key.
+pub(super) fn take_name(
+    store: Store,
+    keys: GroupKeys,
+    host: HostName,
+    tenure: TenureId,
+    acl: NodeAcl,
+) -> Request {
+    Box::pin(async move {
+        if let Ok(entry) = read::alive(&store, &keys, host.clone()).await
+            && let Some(Value::Alive(alive)) = &entry.value
+            && alive.tenure == tenure
+        {
+            let key = GroupKey::Alive(host);
+            let require = vec![(key.clone(), entry.revision())];
+            let transaction = Transaction { require, write: vec![Write::Delete { key }] };
+            wire::commit(&store, &keys, &transaction, acl).await;
+        }
+        Answer::Revoked
+    })
+}
+
+/// Reads the whole group, after the watched key was read (`proof`) or did not answer in time.
+pub(super) fn read_all(
+    store: Store,
+    keys: GroupKeys,
+    proof: impl Future<Output = impl Send> + Send + 'static,
+) -> Request {
+    Box::pin(async move {
+        let proved = tokio::time::timeout(TARGET_WITHIN, proof).await.is_ok();
+        if let Ok((entries, at)) = read::all(&store, &keys).await {
+            return Answer::All(Some(All { entries, at, proved }));
+        }
+        tokio::time::sleep(RETRY.0 + RETRY.0.mul_f64(fastrand::f64())).await;
+        Answer::All(None)
+    })
+}
+
+/// Reads `summary`, with retries until the store answers.
+pub(super) fn read_summary(store: Store, keys: GroupKeys) -> Request {
+    Box::pin(async move {
+        let mut wait = RETRY.0;
+        let summary = loop {
+            match read::summary(&store, &keys).await {
+                Ok(summary) => break summary,
+                Err(_) => tokio::time::sleep(wait).await,
+            }
+            wait = (wait * 2).min(RETRY.1);
+        };
+        Answer::Summary(match summary {
+            Some(Value::Summary(summary)) => Some(summary),
+            Some(_) | None => None,
+        })
+    })
+}
