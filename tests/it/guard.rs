@@ -29,6 +29,16 @@ fn four(fields: &str) -> Daemon {
     daemon
 }
 
+/// Takes /web away with all that is in it, in one step: of several, the daemon may see and judge each.
+fn take_away(daemon: &Daemon) {
+    std::fs::rename(daemon.path("keys/web"), daemon.path("keys/.web")).unwrap();
+}
+
+/// Puts back what was taken away.
+fn put_back(daemon: &Daemon) {
+    std::fs::rename(daemon.path("keys/.web"), daemon.path("keys/web")).unwrap();
+}
+
 fn runs(daemon: &Daemon) -> usize {
     daemon.read("seen").lines().count()
 }
@@ -59,8 +69,7 @@ fn a_state_that_shrank_is_held_until_it_is_back_or_released() {
     daemon.until_converged("w");
     let before = runs(&daemon);
 
-    daemon.delete("/web/c");
-    daemon.delete("/web/d");
+    take_away(&daemon);
     let watch = until_held(&daemon);
     let why = watch["guard"].as_str().unwrap();
     assert!(why.ends_with("2 were applied last, and max_shrink is 50%"), "{why}");
@@ -76,14 +85,12 @@ fn a_state_that_shrank_is_held_until_it_is_back_or_released() {
     refused(&daemon, &["trigger", "--cached", "w"], "twitcher release w");
 
     // Back to what was applied: nothing is left to do.
-    daemon.put("/web/c", "c");
-    daemon.put("/web/d", "d");
+    put_back(&daemon);
     daemon.until_converged("w");
     refused(&daemon, &["release", "w"], "no held state");
     assert_eq!(runs(&daemon), before, "{}", daemon.read("seen"));
 
-    daemon.delete("/web/c");
-    daemon.delete("/web/d");
+    take_away(&daemon);
     until_held(&daemon);
     daemon.say(&["pause", "w"]);
     refused(&daemon, &["release", "w"], "paused");
@@ -148,7 +155,7 @@ fn an_emptied_key_ends_the_retries_of_what_was_there_and_is_held() {
     let failing = watch(&daemon, "min_entries = 1\nretries = 'unlimited'\nretry_delay = '50ms'");
     daemon.write("w.toml", &failing.replace("seen'''", "seen; exit 1'''"));
     daemon.until_watch("w", |watch| watch["state"] == "retrying");
-    std::fs::remove_dir_all(daemon.path("keys/web")).unwrap();
+    take_away(&daemon);
     until_held(&daemon);
     let before = runs(&daemon);
     stays_silent_for(Duration::from_millis(300), "a held state was run", || runs(&daemon) == before);

@@ -1,6 +1,6 @@
 //! `on_give_up`: run once for a version that gave up or is held, as the action is, and in nobody's way.
 
-use super::{Daemon, until_held};
+use super::{Daemon, take_away, until_held};
 use crate::fixture::daemon::{stays_silent_for, until};
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn a_held_state_is_told_and_a_program_that_fails_or_hangs_delays_nothing() {
     daemon.run();
     daemon.until_converged("w");
     daemon.until_converged("hangs");
-    std::fs::remove_dir_all(daemon.path("keys/web")).unwrap();
+    take_away(&daemon);
     until_held(&daemon);
     daemon.until_file("told", |text| text == "held none w mine \n");
     let pid: i32 = daemon.until_file("pid", |text| text.ends_with('\n')).trim().parse().unwrap();
