@@ -20,7 +20,8 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// Five daemons whose watch of `/git/head` has these terms. `action` runs between the two lines of the witness.
+    /// Five daemons whose watch of `/git/head` has these terms. `action` runs between the two lines of the witness, whose
+    /// file it calls `WITNESS`.
     fn start(url: &str, terms: &str, action: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let mut fleet = Self { daemons: Vec::new(), url: url.to_owned(), place };
@@ -40,6 +41,7 @@ impl Fleet {
             )
         };
         let (start, end) = (line("start"), line("end"));
+        let action = action.replace("WITNESS", &witness);
         format!(
             "[[watch]]\nname = 'git'\nstore = 'main'\nkey = '/git/head'\naction = '''\n{start}\n{action}\ncode=$?\n{end}\nexit $code\n'''\n\
              timeout = '20s'\nretries = 0\nkill_after = '1s'\n[watch.fleet]\n{terms}\n"
@@ -111,8 +113,11 @@ impl Fleet {
 }
 
 fn at_most(url: &str, limit: usize) {
-    let fleet =
-        Fleet::start(url, &format!("max_parallel = {limit}"), "sleep 0.3; test $TWITCHER_PERMIT -gt 0");
+    // The first goes on only when as many as may have started.
+    let action = format!(
+        "until test $(grep -c ^start WITNESS) -ge {limit}; do sleep 0.05; done; test $TWITCHER_PERMIT -gt 0"
+    );
+    let fleet = Fleet::start(url, &format!("max_parallel = {limit}"), &action);
     for value in ["second", "third"] {
         let version = fleet.put(value);
         fleet.until_all_have(&version);
