@@ -1,4 +1,4 @@
-//! Follows keys of a group by subscription, each change with a revision above that of the one before.
+//! Subscriptions to keys of a group. The revisions of successive changes rise.
 
 use crate::fleet::stored::{decode, revision};
 use crate::fleet::{Entry, GroupKey, GroupKeys, Revision};

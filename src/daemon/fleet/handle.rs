@@ -11,7 +11,7 @@ use crate::fleet::{GroupKeys, StateId, member};
 use crate::store::Store;
 use crate::watch::StoreName;
 
-/// A membership; cheap to clone. Its task ends when it has finished, or with the last of these.
+/// A handle on a membership; cheap to clone. The task ends when it has finished, or when the last handle is dropped.
 #[derive(Clone)]
 pub(in crate::daemon) struct Handle {
     sender: mpsc::UnboundedSender<ToMember>,
@@ -49,12 +49,12 @@ impl Handle {
         self.send(ToMember::Begin { applied, adopted });
     }
 
-    /// What the group says goes there from now on.
+    /// Replaces the listener for messages from the group.
     pub(in crate::daemon) fn listen(&self, listener: Listener) {
         self.send(ToMember::Listen(listener));
     }
 
-    /// Tells the member.
+    /// Sends an input to the member.
     pub(in crate::daemon) fn tell(&self, input: member::Input) {
         self.send(ToMember::Input(input));
     }
@@ -73,13 +73,13 @@ impl Handle {
         finished
     }
 
-    /// How the host stands.
+    /// The host's state in the group.
     pub(in crate::daemon) fn shown(&self) -> Shown {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn send(&self, message: ToMember) {
-        // A membership that has finished says nothing either.
+        // The task may have finished.
         let _ = self.sender.send(message);
     }
 }

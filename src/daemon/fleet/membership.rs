@@ -1,7 +1,7 @@
 //! One host's membership of one group: performs what the pure member and conductor decide, on a real store.
 //!
-//! It waits for the store, for the live watch and for the clock; nobody waits for it. Requests go on side by side, and
-//! each answer is an input of the machine that asked.
+//! The task waits for the store, the live watch and the clock. Requests run concurrently, and each answer is an input of
+//! the machine that made the request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,18 +27,18 @@ use crate::ledger::Ledger;
 use crate::store::{NodeAcl, Store, Subscribe, Subscription, Tenure, Update};
 use crate::watch::{Content, OnDelete, WatchName};
 
-/// The clock that goes on while the machine sleeps is looked at this often.
+/// Longest sleep. A timer stands still while the machine is suspended, CLOCK_BOOTTIME does not.
 const LOOK: Duration = Duration::from_secs(20);
-/// How long the end of the daemon waits for the store to know.
+/// Longest time that a shutdown waits for the last write to the store.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
-/// What a membership is made of.
+/// The parameters of a membership.
 pub(in crate::daemon) struct Place {
     /// Where the group's keys are.
     pub(in crate::daemon) store: Store,
     pub(in crate::daemon) keys: GroupKeys,
     pub(in crate::daemon) group: GroupName,
     pub(in crate::daemon) profile: Profile,
-    /// The watch that takes part, and its key.
+    /// The watch that is a member, and its key.
     pub(in crate::daemon) watch: WatchName,
     pub(in crate::daemon) watched: (Store, Subscribe),
     pub(in crate::daemon) on_delete: OnDelete,
@@ -47,7 +47,7 @@ pub(in crate::daemon) struct Place {
     pub(in crate::daemon) conduct: bool,
     pub(in crate::daemon) acl: NodeAcl,
     pub(in crate::daemon) ledger: Ledger,
-    /// A former membership of this host, which leaves first.
+    /// Resolves when a former membership of this host has left the group.
     pub(in crate::daemon) after: Option<oneshot::Receiver<()>>,
 }
 
@@ -63,19 +63,19 @@ pub(super) struct Membership {
     tenure: Option<Tenure>,
     requests: FuturesUnordered<Request>,
     permit: One,
-    /// The revision at which each permit was seen first.
+    /// The revision at which each permit was first seen.
     fences: HashMap<PermitId, i64>,
     seat: Option<One>,
     mirror: Option<Mirror>,
     target: Subscription,
     /// The newest state of the watched key.
     newest: Option<StateId>,
-    /// The watched key was shown.
+    /// The store has shown the watched key.
     seen: bool,
     verify_at: Instant,
     asked: bool,
     finish: Option<(oneshot::Sender<()>, Instant)>,
-    /// Our own tenure is being ended: nothing follows.
+    /// The own tenure is being revoked; the task ends after that.
     leaving: bool,
     gone: bool,
 }
@@ -91,7 +91,7 @@ enum Happened {
     Time,
 }
 
-/// The clock of this machine that goes on while it sleeps.
+/// CLOCK_BOOTTIME, which includes the time that the machine was suspended.
 pub(in crate::daemon) fn boot_time() -> BootTime {
     BootTime(clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default())
 }
@@ -100,7 +100,7 @@ fn moment() -> Moment {
     Moment { boot: boot_time(), wall: jiff::Timestamp::now(), chance: fastrand::u64(..) }
 }
 
-/// Waits for one of what may not be there.
+/// Waits for a future; for ever if there is none.
 async fn optional<T>(future: Option<impl Future<Output = T>>) -> T {
     match future {
         Some(future) => future.await,
@@ -109,7 +109,7 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> T {
 }
 
 impl Membership {
-    /// Runs until it has left, the daemon has stopped, or nobody speaks to it any more.
+    /// Runs until the host has left the group, the daemon has stopped, or the last handle is dropped.
     pub(super) async fn run(
         mut place: Place,
         mut inbox: mpsc::UnboundedReceiver<ToMember>,
@@ -176,7 +176,7 @@ impl Membership {
         }
     }
 
-    /// When something is due though nothing happens.
+    /// The next deadline.
     fn due(&self) -> Instant {
         let now = Instant::now();
         let boot = boot_time();
@@ -205,7 +205,7 @@ impl Membership {
     fn take(&mut self, happened: Happened) {
         match happened {
             Happened::Told(Some(message)) => self.told(message),
-            // The watch is gone, and did not say how: what is written stays until its tenure is over.
+            // The last handle was dropped without a farewell: the keys stay until the tenure expires.
             Happened::Told(None) => self.gone = true,
             Happened::Answered(answer) => self.answered(answer),
             Happened::Permit(entry) => {
@@ -228,7 +228,7 @@ impl Membership {
         }
     }
 
-    /// Remembers the revision at which a permit was seen first.
+    /// Records the revision at which a permit was first seen.
     fn note_fence(&mut self, entry: &Entry) {
         if let Some(Value::Permit(permit)) = &entry.value {
             let back = self.member.record().back;
@@ -259,7 +259,7 @@ impl Membership {
             ToMember::Finish { leaves, done } => {
                 self.finish = Some((done, Instant::now() + FINISH_WITHIN));
                 if self.conductor.as_ref().is_some_and(Conductor::conducts) {
-                    // Gives the seat up, so that another one takes it at once.
+                    // Resigns, so that another member can take over at once.
                     self.conductor(conduct::Input::Blind);
                 }
                 self.member(if leaves { member::Input::Leave } else { member::Input::Stop });
@@ -294,7 +294,7 @@ impl Membership {
         }
     }
 
-    /// The watched key has another state. An ignored deletion leaves the last one.
+    /// The watched key changed. With `on_delete = "ignore"` a deletion leaves the last state in effect.
     fn shown_target(&mut self, update: Update) {
         let state = update.state;
         let ignored = state.content == Content::Absent && self.place.on_delete == OnDelete::Ignore;
@@ -407,7 +407,7 @@ impl Membership {
         async move { wire::commit(&store, &keys, &transaction, acl).await }
     }
 
-    /// Ends our own tenure, or takes the name from a former one of ours: that lease or session lives on, without a key.
+    /// Revokes the own tenure, or deletes the key of a former one, whose lease or session expires by itself.
     fn revoke(&mut self, tenure: TenureId) {
         if let Some(own) = self.tenure.take_if(|own| wire::from_store(own.id()) == tenure) {
             self.conductor(conduct::Input::Tenure(None));
@@ -422,7 +422,7 @@ impl Membership {
         self.requests.push(requests::take_name(store, keys, host, tenure, self.place.acl));
     }
 
-    /// Where the keys of this host are.
+    /// What a request for this host's keys needs.
     fn own_keys(&self) -> (Store, GroupKeys, HostName) {
         (self.place.store.clone(), self.place.keys.clone(), self.place.profile.host.clone())
     }

@@ -1,4 +1,4 @@
-//! Which watch takes part in which group, by `[fleet]` and `[watch.fleet]`.
+//! Maps `[fleet]` and `[watch.fleet]` to memberships.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::store::{NodeAcl, Store, StoreUrl};
 use crate::watch::fleet::{FleetAcl, FleetSettings};
 use crate::watch::{StoreName, WatchSpec};
 
-/// What every membership of this daemon has in common.
+/// What all memberships of this daemon share.
 #[derive(Debug)]
 pub(in crate::daemon) struct Seats {
     ledger: Ledger,
@@ -28,7 +28,7 @@ pub(in crate::daemon) struct Seats {
 }
 
 impl Seats {
-    /// Those of a daemon with this ledger.
+    /// For a daemon with this ledger.
     pub(in crate::daemon) fn new(ledger: Ledger, state_dir: &Path) -> Self {
         let inode = std::fs::metadata(state_dir).map(|found| format!("{}:{}", found.dev(), found.ino()));
         let inst = Instance {
@@ -41,12 +41,12 @@ impl Seats {
         Self { ledger, inst, machine, settings: None }
     }
 
-    /// Takes `[fleet]` over, for memberships that begin from now on.
+    /// Applies `[fleet]` to memberships that begin later.
     pub(in crate::daemon) fn configure(&mut self, settings: FleetSettings) {
         self.settings = Some(settings);
     }
 
-    /// The store of a watch's group. `None`: it takes no part.
+    /// The store of a watch's group; `None` for a watch without a group.
     pub(in crate::daemon) fn store_of<'a>(&'a self, spec: &'a WatchSpec) -> Option<&'a StoreName> {
         spec.fleet.as_ref()?;
         Some(self.settings.as_ref()?.store_of(&spec.target.store))

@@ -1,4 +1,4 @@
-//! What a live watch and its membership of a group tell each other.
+//! The messages between a live watch and its membership of a group.
 
 use std::sync::Arc;
 
@@ -8,24 +8,24 @@ use crate::fleet::record::Permit;
 use crate::fleet::{BootTime, PermitId, StateId, member};
 use crate::store::Store;
 
-/// To the live watch.
+/// A message to the live watch.
 #[derive(Debug)]
 pub(in crate::daemon) enum ToWatch {
-    /// The host may act.
+    /// A permit was granted.
     Permit {
-        /// Under this permit.
+        /// The permit.
         permit: Arc<Permit>,
-        /// The store's revision of it, which rises from permit to permit.
+        /// The store's revision at which it was first seen; rises from permit to permit.
         fence: Option<i64>,
     },
-    /// The claim stands: the action may start until then.
+    /// The claim was confirmed: the action may start before `fresh_until`.
     Claimed {
-        /// Under this permit.
+        /// The permit.
         permit: PermitId,
-        /// Not later.
+        /// The claim is stale from then on.
         fresh_until: BootTime,
     },
-    /// No start now.
+    /// The claim was refused.
     Refused(PermitId),
     /// The permit is gone.
     Lost(PermitId),
@@ -33,10 +33,10 @@ pub(in crate::daemon) enum ToWatch {
     Offline,
 }
 
-/// Where a membership sends what it has to say to the live watch.
+/// Receives the messages to the live watch.
 pub(in crate::daemon) type Listener = Arc<dyn Fn(ToWatch) + Send + Sync>;
 
-/// A run of a former daemon that goes on under its permit.
+/// An adopted run and its permit.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::daemon) struct AdoptedRun {
     pub(in crate::daemon) permit: PermitId,
@@ -44,17 +44,17 @@ pub(in crate::daemon) struct AdoptedRun {
     pub(in crate::daemon) attempt: u32,
 }
 
-/// To the membership.
+/// A message to the membership.
 pub(super) enum ToMember {
-    /// The first message: what the ledger knows.
+    /// The first message: what the ledger records.
     Begin { applied: Option<StateId>, adopted: Option<AdoptedRun> },
-    /// To the member, as it is.
+    /// An input for the member.
     Input(member::Input),
-    /// Another live watch takes the place of the former one.
+    /// A successor of the live watch replaces its listener.
     Listen(Listener),
     /// The store has a new configuration.
     Store(Store),
-    /// The daemon stops (or the watch was removed: `leaves`). Answered when the store knows, or does not answer.
+    /// The daemon stops, or the watch was removed (`leaves`). `done` resolves when the store was told or did not answer.
     Finish { leaves: bool, done: oneshot::Sender<()> },
 }
 

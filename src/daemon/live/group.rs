@@ -1,4 +1,4 @@
-//! What the machine of a live watch wants of its fleet's group, and what the group says to it.
+//! Passes messages between the machine of a live watch and its fleet's group.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use crate::fleet::record::{BehindWhy, Last, LastOutcome};
 use crate::policy::{After, Disposition, Input, PermitEffect, PermitStage, Phase};
 use crate::status::FleetStatus;
 
-/// Hosts that see a change at the same moment ask within so long of each other.
+/// Random delay of an ask, so that hosts that see the same change do not all write at once.
 const SPREAD: Duration = Duration::from_millis(100);
 
 impl Task {
-    /// The id of the newest state, by which all hosts name it.
+    /// The state id of the newest state, the same on all hosts.
     fn newest_id(&mut self) -> Option<StateId> {
         let newest = self.machine.newest()?;
         let party = self.party.as_mut()?;
@@ -62,7 +62,7 @@ impl Task {
         party.membership.tell(told);
     }
 
-    /// Tells the group how the watch stands while it neither asks nor acts.
+    /// Reports the watch's state while it neither asks for a permit nor runs.
     pub(super) fn tell_stand(&mut self) {
         if self.party.is_none() {
             return;
@@ -80,7 +80,7 @@ impl Task {
         }
     }
 
-    /// `None`: the group knows by itself.
+    /// `None`: nothing to report, the member knows the state from permits.
     fn stand(&mut self) -> Option<Stand> {
         match self.machine.permit_stage() {
             Some(PermitStage::None) | None => {}
@@ -102,7 +102,7 @@ impl Task {
             Phase::Paused => behind(BehindWhy::Paused),
             Phase::Stopped => behind(BehindWhy::Stopped),
             Phase::Held => behind(BehindWhy::Held),
-            // One write for each version.
+            // An unlimited group gets one write for each version.
             _ if reports_only => None,
             Phase::Settling => behind(BehindWhy::Settling),
             Phase::Splaying => behind(BehindWhy::Splaying),
@@ -112,7 +112,7 @@ impl Task {
         }
     }
 
-    /// The group says something.
+    /// Handles a message of the group.
     pub(super) fn hear_group(&mut self, word: ToWatch) {
         self.newest_id();
         let Some(party) = self.party.as_mut() else { return };
@@ -120,10 +120,10 @@ impl Task {
             ToWatch::Permit { permit, fence } => Input::Permit(party.grant(&permit, fence)),
             ToWatch::Claimed { permit, fresh_until } => {
                 if self.is_unread() {
-                    // Nothing starts before the store has been read: the slot is asked for once more afterwards.
+                    // No run starts before the store has been read: the slot is requested again after that.
                     self.decide(Input::Offline);
                 }
-                // How long it is fresh is told by the clock that goes on while the machine sleeps.
+                // Freshness counts on CLOCK_BOOTTIME, which includes the time that the machine was suspended.
                 let fresh = fresh_until.since(boot_time());
                 Input::Claimed { permit, fresh_until: Instant::now() + fresh }
             }
@@ -134,7 +134,7 @@ impl Task {
         self.decide(input);
     }
 
-    /// What `status --json` shows of the fleet.
+    /// The field `fleet` of `status --json`.
     pub(super) fn fleet_status(&self) -> Option<FleetStatus> {
         let party = self.party.as_ref()?;
         let shown = party.membership.shown();

@@ -1,4 +1,4 @@
-//! What a live watch holds of its fleet's group: its membership, and the permits that it was granted.
+//! A live watch's side of its fleet's group: the membership, and the permits that were granted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use crate::policy::Grant;
 use crate::store::Store;
 use crate::watch::{Seq, Verdict, WatchSpec};
 
-/// `deadline` of a permit that tells none.
+/// The `deadline` of a permit without one.
 const DEADLINE: Duration = Duration::from_mins(10);
-/// A watch has two permits at most: that of its run, and that of the next.
+/// Permits that are remembered. A watch uses two at most: that of its run, and that of the next.
 const PERMITS: usize = 4;
 
 /// What a live watch holds of its group.
@@ -29,15 +29,15 @@ pub(super) struct Party {
     pub(super) membership: Handle,
     pub(super) group: String,
     pub(super) identity: Identity,
-    /// It acts at once, and only reports.
+    /// `max_parallel = "unlimited"`: starts need no permit.
     pub(super) reports_only: bool,
     /// The id of the newest state.
     pub(super) newest: Option<(Seq, StateId)>,
     /// The permits that were granted lately, newest last.
     pub(super) permits: VecDeque<Granted>,
-    /// The permit that is claimed, under which the next start happens.
+    /// The claimed permit, for the next start.
     pub(super) claimed: Option<PermitId>,
-    /// How the run ended whose end the machine is being told.
+    /// The end of the run that the machine hears of next.
     pub(super) last: Option<Last>,
     pub(super) told: Option<Stand>,
     stopping: bool,
@@ -49,11 +49,11 @@ pub(super) struct Party {
 pub(super) struct Granted {
     pub(super) permit: PermitId,
     pub(super) state: StateId,
-    /// Not known of a permit that a former daemon was granted.
+    /// Unknown for the permit of an adopted run.
     fence: Option<i64>,
 }
 
-/// What the group was told of a watch that does not ask.
+/// What the group was told of a watch that asks for no permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stand {
     Applied(StateId),
@@ -83,12 +83,12 @@ impl Party {
         !self.reports_only
     }
 
-    /// What its successor takes over.
+    /// The membership, for a successor.
     pub(super) fn membership(&self) -> Handle {
         self.membership.clone()
     }
 
-    /// Registers the host, with what the ledger knows.
+    /// Registers the host, with what the ledger records.
     pub(super) fn start(&self, applied: Option<&Applied>, adopted: Option<&LivePermit>, attempt: u32) {
         let applied = applied.and_then(|applied| {
             format!("{}/{}", applied.version, applied.digest.get(..16)?).parse::<StateId>().ok()
@@ -99,7 +99,7 @@ impl Party {
         self.membership.start(applied, adopted);
     }
 
-    /// A run of a former daemon goes on under its permit, whose terms are taken for those of the watch.
+    /// The grant of an adopted run. Its terms are those of the watch file: the ledger has only the permit's id.
     pub(super) fn adopt(&mut self, live: &LiveRun, since: Instant, spec: &WatchSpec) -> Option<Grant> {
         let LivePermit { id, state } = live.permit.as_ref()?;
         let state = state.parse().ok()?;
@@ -109,7 +109,7 @@ impl Party {
         Some(Grant { permit: *id, order: Seq(0), deadline, hold: terms.hold, retry: false })
     }
 
-    /// The permit of the run that is about to start: for its record, and for its environment.
+    /// The permit of the run that starts now: for the ledger, and for `TWITCHER_PERMIT`.
     pub(super) fn starting(&mut self) -> Option<(LivePermit, Option<i64>)> {
         let claimed = self.claimed.take()?;
         let granted = self.permits.iter().find(|granted| granted.permit == claimed)?;
@@ -117,7 +117,7 @@ impl Party {
         Some((LivePermit { id: permit, state: state.to_string() }, fence))
     }
 
-    /// A run has ended, which the machine is told next.
+    /// A run ended; the machine hears of it next.
     pub(super) fn ended(&mut self, end: &End) {
         let outcome = match end.verdict {
             Verdict::Succeeded => LastOutcome::Succeeded,
@@ -126,36 +126,36 @@ impl Party {
         self.last = Some(Last { outcome, exit_code: end.outcome.exit_code() });
     }
 
-    /// The terms of the file have changed, or the text for people has.
+    /// The terms or the description in the watch file changed.
     pub(super) fn described(&self, spec: &WatchSpec) {
         if let Some(fleet) = &spec.fleet {
             self.membership.tell(Told::Terms(Arc::clone(&fleet.terms)));
         }
     }
 
-    /// The watch's store has a new configuration.
+    /// A store was configured anew.
     pub(super) fn renew(&self, store: &Store) {
         self.membership.renew(store);
     }
 
-    /// The daemon stops: the group is told once nothing runs any more.
+    /// The daemon stops: once no run is live, the group is told.
     pub(super) fn stop(&mut self) {
         self.stopping = true;
     }
 
-    /// Whether the group is to be told yet that the daemon stops.
+    /// Whether the group still has to be told that the daemon stops.
     pub(super) fn is_finishing(&self) -> bool {
         self.stopping
     }
 
-    /// Tells the group that nothing runs any more. Ready when it knows.
+    /// Tells the group that no run is live. Ready when the store was told or did not answer.
     pub(super) fn poll_finished(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let membership = &self.membership;
         let finishing = self.finishing.get_or_insert_with(|| membership.finish(false));
         std::pin::Pin::new(finishing).poll(context).map(drop)
     }
 
-    /// A grant in the words of the machine.
+    /// A permit as the machine's input.
     pub(super) fn grant(&mut self, permit: &Permit, fence: Option<i64>) -> Grant {
         let Permit { id, state, .. } = *permit;
         if !self.permits.iter().any(|granted| granted.permit == id) {
@@ -168,7 +168,7 @@ impl Party {
         let now = Instant::now();
         Grant {
             permit: id,
-            // No state has this order: the machine returns a permit for another one.
+            // No state has order 0, so the machine returns a permit for any other state.
             order: order.map_or(Seq(0), |(seq, _)| seq),
             deadline: now.checked_add(permit.deadline.unwrap_or(DEADLINE)).unwrap_or(now),
             hold: permit.hold.unwrap_or_default(),

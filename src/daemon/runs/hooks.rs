@@ -1,7 +1,7 @@
-//! `on_give_up`: the programs that tell somebody that a watch gave up or that its guard holds a state back.
+//! `on_give_up`: programs that report that a watch gave up or that its guard holds a state back.
 //!
-//! They are no runs: no slot, no mutex, no history, no retry. At most 16 run at once, the rest wait in order. Each gets
-//! TERM after 60 s or when the daemon's stop is due, and KILL after the watch's `kill_after`.
+//! They are not runs: they have no slot, mutex, history or retries. At most 16 run at once, the rest wait in order. Each
+//! gets TERM after 60 s or when the daemon's stop is due, and KILL after the watch's `kill_after`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,15 +20,15 @@ use crate::watch::{Action, Outcome, Reason, RunRecord, Surroundings, WatchSpec};
 const MOST: usize = 16;
 /// How long each may take.
 const LONGEST: Duration = Duration::from_mins(1);
-/// How the ids of such processes begin. It is no ledger's id, so that no daemon takes one for a run.
+/// Prefix of the ids of these processes. It is not a ledger's id, so that no daemon adopts one as a run.
 pub(super) const PREFIX: &str = "on_give_up";
 
-/// How the ids of those of this ledger begin.
+/// Prefix of the ids of this ledger's processes.
 pub(super) fn prefix(ledger: &str) -> String {
     format!("{PREFIX}-{ledger}-")
 }
 
-/// What is told: how the state ended.
+/// What the program is told: the outcome of the state.
 #[derive(Debug)]
 pub(in crate::daemon) struct Report {
     /// The word in `TWITCHER_OUTCOME`.
@@ -37,7 +37,7 @@ pub(in crate::daemon) struct Report {
     pub(in crate::daemon) reason: Reason,
     pub(in crate::daemon) attempt: u32,
     pub(in crate::daemon) coalesced: u64,
-    /// The last output, for standard input.
+    /// The last output of the run, for standard input.
     pub(in crate::daemon) output: String,
 }
 
@@ -60,7 +60,7 @@ impl Report {
         }
     }
 
-    /// The watch as this program sees it: the action is the program, and the outcome is in the environment.
+    /// The watch with the program as its action and the outcome in the environment.
     pub(super) fn spec(&self, spec: &WatchSpec, program: &Action) -> WatchSpec {
         let mut surroundings = Surroundings::clone(&spec.surroundings);
         surroundings.env.insert("TWITCHER_OUTCOME".to_owned(), self.outcome.clone());
@@ -71,7 +71,7 @@ impl Report {
     }
 }
 
-/// The programs that run or wait for room.
+/// The programs that run or wait.
 #[derive(Debug)]
 pub(super) struct Hooks {
     room: Arc<Semaphore>,
@@ -80,7 +80,7 @@ pub(super) struct Hooks {
     pub(super) ended: Notify,
     /// When the daemon's stop is due.
     stop: watch::Sender<Option<Instant>>,
-    /// Left running by a former daemon.
+    /// Those that a killed daemon left running.
     old: Mutex<Vec<FoundRun>>,
 }
 
@@ -111,7 +111,7 @@ impl Hooks {
         self.ended.notified().await;
     }
 
-    /// None starts any more, and those that run get TERM at the deadline.
+    /// Starts no further program; live ones get TERM at the deadline.
     pub(super) fn stop(&self, deadline: Instant) {
         self.stop.send_replace(Some(deadline));
     }
@@ -166,7 +166,7 @@ impl Hook {
         }
     }
 
-    /// Ends it in time.
+    /// Waits for its end; sends TERM when its time is over or the daemon's stop is due.
     async fn end(&self, running: Running, stop: &mut watch::Receiver<Option<Instant>>) -> Outcome {
         let Running { commands, mut ended, since, .. } = running;
         let limit = since.checked_add(LONGEST);

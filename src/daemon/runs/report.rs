@@ -9,7 +9,7 @@ use crate::process::{Leftovers, OutputSink, RunCommand, RunDetails, Running};
 use crate::watch::{RunId, State, WatchSpec};
 
 impl Runs {
-    /// Runs the watch's `on_give_up` for this state, if it has one and was not run for this state before.
+    /// Runs the watch's `on_give_up` for this state, unless it was run for this state before.
     pub(in crate::daemon) fn report(self: &Arc<Self>, spec: &WatchSpec, state: &State, report: Report) {
         let Some(program) = &spec.on_give_up else { return };
         if !self.book.report(&spec.name, &spec.target, state) {
@@ -34,8 +34,8 @@ impl Runs {
         });
     }
 
-    /// Ends the programs of this kind that a killed daemon left running: their time is not counted any more. Only a
-    /// process of the watch's own user is believed, because anybody can set a variable.
+    /// Ends the programs that a killed daemon left running, because their time limit is unknown. Only a process of the
+    /// watch's own user counts: any account can set `TWITCHER_RUN`.
     pub(in crate::daemon) fn end_old_hooks<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
         let watches: Vec<&WatchSpec> = watches.filter(|spec| spec.on_give_up.is_some()).collect();
         for found in self.hooks.take_old() {
