@@ -44,7 +44,7 @@ impl Fleet {
         let action = action.replace("WITNESS", &witness);
         format!(
             "[[watch]]\nname = 'git'\nstore = 'main'\nkey = '/git/head'\naction = '''\n{start}\n{action}\ncode=$?\n{end}\nexit $code\n'''\n\
-             timeout = '20s'\nretries = 0\nkill_after = '1s'\n[watch.fleet]\n{terms}\n"
+             timeout = '60s'\nretries = 0\nkill_after = '1s'\n[watch.fleet]\n{terms}\n"
         )
     }
 
@@ -52,9 +52,20 @@ impl Fleet {
         self.place.path().join("witness")
     }
 
+    /// Lets the action of a host go on, if it waits as [`HELD`] does.
+    fn let_go_on(&self, host: usize) {
+        let file = self.witness().with_file_name(format!("witness.go-h{host}"));
+        std::fs::write(file, "").unwrap();
+    }
+
     /// Puts a value. Returns its version.
     fn put(&self, value: &str) -> String {
         program::good(&self.url, &["put", "/git/head", value]);
+        self.version()
+    }
+
+    /// The version of the value that is there.
+    fn version(&self) -> String {
         let entry = program::good(&self.url, &["get", "--json", "/git/head"]);
         let entry: Value = serde_json::from_str(&entry).unwrap();
         entry["version"].as_str().map_or_else(|| entry["version"].to_string(), str::to_owned)
@@ -164,15 +175,29 @@ fn a_killed_holder_keeps_its_permit() {
     assert_eq!(fleet.overlap(), 1);
 }
 
+/// The action of each host waits until it may go on.
+const HELD: &str = "until test -e WITNESS.go-$TWITCHER_HOST; do sleep 0.05; done";
+
 #[test]
 fn another_one_conducts_where_the_conductor_is_killed() {
     let etcd = Etcd::start();
-    let mut fleet = Fleet::start(&etcd.url(), "", "sleep 0.3");
-    let version = fleet.put("second");
-    until("an action", || (fleet.started(&version) > 0).then_some(()));
+    let mut fleet = Fleet::start(&etcd.url(), "", HELD);
+    let acting = |fleet: &Fleet| {
+        until("an action", || {
+            let lines = fleet.lines(&fleet.version());
+            lines.last().filter(|(word, _)| word == "start").map(|(_, host)| host.clone())
+        })
+    };
     let conductor = fleet.conductor();
+    // Its own action would be lost with it, and a lost action stops the rollout.
+    if acting(&fleet) == format!("h{conductor}") {
+        fleet.let_go_on(conductor);
+        until("another host's action", || (acting(&fleet) != format!("h{conductor}")).then_some(()));
+    }
     let mut killed = fleet.daemons.remove(conductor);
     killed.kill();
+    (0..HOSTS).for_each(|host| fleet.let_go_on(host));
+    let version = fleet.version();
     fleet.until_all_have(&version);
     killed.run();
     fleet.daemons.push(killed);
@@ -183,15 +208,15 @@ fn another_one_conducts_where_the_conductor_is_killed() {
 #[test]
 fn nothing_starts_while_the_store_is_away() {
     let mut etcd = Etcd::start();
-    let fleet = Fleet::start(&etcd.url(), "", "sleep 1");
-    let version = fleet.put("second");
+    let fleet = Fleet::start(&etcd.url(), "", HELD);
+    let version = fleet.version();
     until("an action", || (fleet.started(&version) > 0).then_some(()));
     etcd.kill();
+    (0..HOSTS).for_each(|host| fleet.let_go_on(host));
     let ended = |lines: &[(String, String)]| lines.iter().filter(|(word, _)| word == "end").count();
     until("that action to end", || (ended(&fleet.lines(&version)) > 0).then_some(()));
-    let started = fleet.started(&version);
     crate::fixture::daemon::stays_silent_for(std::time::Duration::from_secs(3), "an action started", || {
-        fleet.started(&version) == started
+        fleet.started(&version) == 1
     });
     etcd.start_again();
     fleet.until_all_have(&version);
