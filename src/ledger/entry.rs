@@ -34,6 +34,8 @@ pub struct Entry {
     pub history: VecDeque<RunRecord>,
     /// The last tenure in the store of its fleet's group, as text.
     pub tenure: Option<String>,
+    /// The permit that was granted last: a run that is only found in `/proc` was started under it.
+    pub granted: Option<LivePermit>,
     /// Number of runs that ended.
     pub ended: u64,
     /// Number of them that failed.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Applied, Entry, LiveRun, Paused};
+use super::entry::{Applied, Entry, LivePermit, LiveRun, Paused};
 use super::state_dir;
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName};
 
@@ -53,6 +53,8 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenure: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    granted: Option<LivePermit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reported: Option<Applied>,
     #[serde(default)]
     ended: u64,
@@ -73,6 +75,7 @@ impl EntryLine {
             paused: entry.paused.clone(),
             stopped: entry.stopped.clone(),
             tenure: entry.tenure.clone(),
+            granted: entry.granted.clone(),
             reported: entry.reported.clone(),
             ended: entry.ended,
             failed: entry.failed,
@@ -88,6 +91,7 @@ impl EntryLine {
         entry.paused = self.paused;
         entry.stopped = self.stopped;
         entry.tenure = self.tenure;
+        entry.granted = self.granted;
         entry.reported = self.reported;
         entry.ended = self.ended;
         entry.failed = self.failed;

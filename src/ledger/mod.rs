@@ -200,6 +200,16 @@ impl Ledger {
         self.change(watch, |entry| entry.tenure = Some(tenure.to_owned()));
     }
 
+    /// Records the permit under which the next run starts.
+    pub fn granted(&self, watch: &WatchName, permit: LivePermit) {
+        self.change(watch, |entry| entry.granted = Some(permit));
+    }
+
+    /// Whether a change of this watch is still on its way to the disk; not where the disk refuses it.
+    pub fn is_being_written(&self, watch: &WatchName) -> bool {
+        self.shared.disk.as_ref().is_some_and(|disk| disk.writer.is_writing(watch))
+    }
+
     /// Records that the watch is paused, or resumed (`None`).
     pub fn pause(&self, watch: &WatchName, paused: Option<Paused>) {
         self.change(watch, |entry| entry.paused = paused);

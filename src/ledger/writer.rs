@@ -135,6 +135,13 @@ impl Writer {
         self.channel.changed.notify_all();
     }
 
+    /// Whether a change of this watch is queued or being written.
+    pub(super) fn is_writing(&self, watch: &WatchName) -> bool {
+        let queue = self.channel.lock();
+        let is_pending = queue.entries.contains_key(watch) || queue.taken.contains(watch);
+        is_pending && queue.complaint.is_none() && !queue.over
+    }
+
     pub(super) fn complaint(&self) -> Option<String> {
         self.channel.lock().complaint.clone()
     }

@@ -161,22 +161,53 @@ fn two_at_a_time_on_zookeeper() {
     at_most(&zookeeper.url(), 2);
 }
 
-/// Its action goes on, and is adopted by the next daemon: nobody acts beside it.
-#[test]
-fn a_killed_holder_keeps_its_permit() {
-    let etcd = Etcd::start();
-    let mut fleet = Fleet::start(&etcd.url(), "", "sleep 1");
-    let version = fleet.put("second");
-    let host = until("an action", || fleet.lines(&version).first().map(|(_, host)| host.clone()));
-    let host: usize = host.trim_start_matches('h').parse().unwrap();
-    fleet.daemons[host].kill();
-    fleet.daemons[host].run();
-    fleet.until_all_have(&version);
-    assert_eq!(fleet.overlap(), 1);
-}
-
 /// The action of each host waits until it may go on.
 const HELD: &str = "until test -e WITNESS.go-$TWITCHER_HOST; do sleep 0.05; done";
+
+/// Its action goes on, and the next daemon adopts it: nobody acts beside it, also where the daemon was killed before the
+/// start was in its ledger.
+#[test]
+fn a_killed_holder_keeps_its_permit() {
+    for is_recorded in [true, false] {
+        let etcd = Etcd::start();
+        let mut fleet = Fleet::start(&etcd.url(), "", HELD);
+        let version = fleet.version();
+        let host = until("an action", || fleet.lines(&version).first().map(|(_, host)| host.clone()));
+        let host: usize = host.trim_start_matches('h').parse().unwrap();
+        let ledger = fleet.daemons[host].path("state/ledger");
+        until("the record of the start", || {
+            std::fs::read_to_string(&ledger).unwrap().contains("\"live\"").then_some(())
+        });
+        fleet.daemons[host].kill();
+        if !is_recorded {
+            std::fs::write(&ledger, without_live(&std::fs::read_to_string(&ledger).unwrap())).unwrap();
+        }
+        fleet.daemons[host].run();
+        fleet.daemons[host].until_watch("git", |watch| watch["state"] == "running");
+        // Long enough for every other host to be granted a permit that nobody holds.
+        crate::fixture::daemon::stays_silent_for(
+            std::time::Duration::from_secs(3),
+            "another host acted",
+            || fleet.started(&version) == 1,
+        );
+        (0..HOSTS).for_each(|host| fleet.let_go_on(host));
+        fleet.until_all_have(&version);
+        assert_eq!(fleet.overlap(), 1);
+    }
+}
+
+/// A journal as it was before a start was recorded.
+fn without_live(journal: &str) -> String {
+    let lines = journal.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        if let Some(watch) = line["watch"].as_object_mut() {
+            watch.remove("live");
+            watch.remove("newest_run");
+        }
+        line.to_string() + "\n"
+    });
+    lines.collect()
+}
 
 #[test]
 fn another_one_conducts_where_the_conductor_is_killed() {

@@ -9,6 +9,7 @@ use crate::daemon::fleet::{ToWatch, boot_time};
 use crate::fleet::StateId;
 use crate::fleet::member::{Input as Told, Then};
 use crate::fleet::record::{BehindWhy, Last, LastOutcome};
+use crate::ledger::LivePermit;
 use crate::policy::{After, Disposition, Input, PermitEffect, PermitStage, Phase};
 use crate::status::FleetStatus;
 
@@ -117,10 +118,16 @@ impl Task {
         self.newest_id();
         let Some(party) = self.party.as_mut() else { return };
         let input = match word {
-            ToWatch::Permit { permit, fence } => Input::Permit(party.grant(&permit, fence)),
+            ToWatch::Permit { permit, fence } => {
+                let (ledger, name) = (self.runs.shared().ledger(), &self.spec.name);
+                ledger.granted(name, LivePermit { id: permit.id, state: permit.state.to_string() });
+                Input::Permit(party.grant(&permit, fence))
+            }
             ToWatch::Claimed { permit, fresh_until } => {
-                if self.is_unread() {
-                    // No run starts before the store has been read: the slot is requested again after that.
+                let ledger = self.runs.shared().ledger();
+                if self.is_unread() || ledger.is_being_written(&self.spec.name) {
+                    // No run starts before the store has been read, nor before the permit is in the ledger: a daemon that
+                    // finds the run after a crash must know its permit. The slot is requested again, and then the claim.
                     self.decide(Input::Offline);
                 }
                 // Freshness counts on CLOCK_BOOTTIME, which includes the time that the machine was suspended.

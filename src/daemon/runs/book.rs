@@ -58,6 +58,8 @@ impl Book {
     pub(super) fn found(&self, spec: &WatchSpec, found: FoundRun) -> LiveRun {
         let FoundRun { run, store, key, version, identity, .. } = found;
         let target = &spec.target;
+        let is_for = |permit: &LivePermit| permit.state.split_once('/').is_some_and(|(of, _)| of == version);
+        let permit = self.ledger.read(spec.name.as_str(), |entry| entry.granted.clone()).filter(is_for);
         let own = store == target.store.as_str() && key == target.key.as_str();
         let live = LiveRun {
             run,
@@ -71,7 +73,7 @@ impl Book {
             version,
             attempt: 1,
             coalesced: 1,
-            permit: None,
+            permit,
         };
         self.ledger.started(&spec.name, live.clone());
         live

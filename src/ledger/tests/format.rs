@@ -18,6 +18,7 @@ fn entries() -> BTreeMap<WatchName, Entry> {
         }),
         stopped: Some(fingerprint("0123456789abcdef0123456789abcdef")),
         tenure: Some("7587862094".into()),
+        granted: Some(LivePermit { id: "3-14".parse().unwrap(), state: "7/d6be327b0e9ed88a".into() }),
         reported: Some(applied()),
         ended: 2,
         failed: 1,
@@ -31,7 +32,7 @@ fn entries() -> BTreeMap<WatchName, Entry> {
 }
 
 const GOLDEN: &str = r#"{"ledger":"l"}
-{"watch":{"name":"a","applied":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"live":[{"run":"l-1-2","target":"main Data /a","definition":"d","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3},{"run":"l-1-3","target":"main Data /a","definition":"d","mutex":"nginx","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3}],"newest_run":"l-1-2","interrupted":"main Tree /a","paused":{"until":"1970-01-01T00:00:00Z","seconds":60,"settled":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"stopped":"0123456789abcdef0123456789abcdef","tenure":"7587862094","reported":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"ended":2,"failed":1,"succeeded":"1970-01-01T00:00:00Z"}}
+{"watch":{"name":"a","applied":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"live":[{"run":"l-1-2","target":"main Data /a","definition":"d","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3},{"run":"l-1-3","target":"main Data /a","definition":"d","mutex":"nginx","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3}],"newest_run":"l-1-2","interrupted":"main Tree /a","paused":{"until":"1970-01-01T00:00:00Z","seconds":60,"settled":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"stopped":"0123456789abcdef0123456789abcdef","tenure":"7587862094","granted":{"id":"3-14","state":"7/d6be327b0e9ed88a"},"reported":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"ended":2,"failed":1,"succeeded":"1970-01-01T00:00:00Z"}}
 {"run":{"watch":"a","record":{"run":"l-1-1","reason":"change","version":"7","attempt":1,"coalesced":1,"started":"1970-01-01T00:00:00Z","seconds":0.5,"outcome":"succeeded","exit_code":0,"signal":null,"output":"done 🦀\nline"}}}
 {"watch":{"name":"b","ended":0,"failed":0}}
 {"watch":{"name":"c","applied":{"target":"main Tree /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9","entries":12},"ended":0,"failed":0}}
