@@ -27,7 +27,7 @@ use crate::ledger::Ledger;
 use crate::store::{NodeAcl, Store, Subscribe, Subscription, Tenure, Update};
 use crate::watch::{Content, OnDelete, WatchName};
 
-/// Longest sleep. A timer stands still while the machine is suspended, CLOCK_BOOTTIME does not.
+/// Longest sleep. A timer stands still while the machine is suspended, `CLOCK_BOOTTIME` does not.
 const LOOK: Duration = Duration::from_secs(20);
 /// Longest time that a shutdown waits for the last write to the store.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
@@ -91,7 +91,7 @@ enum Happened {
     Time,
 }
 
-/// CLOCK_BOOTTIME, which includes the time that the machine was suspended.
+/// `CLOCK_BOOTTIME`, which includes the time that the machine was suspended.
 pub(in crate::daemon) fn boot_time() -> BootTime {
     BootTime(clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default())
 }
