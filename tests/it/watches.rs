@@ -167,8 +167,7 @@ fn restart_ends_the_old_run_and_its_group() {
     );
     daemon.run();
     let pid = daemon.until_file("out.pid1", |text| text.ends_with('\n'));
-    daemon.put("/a", "2");
-    daemon.until_converged("a");
+    daemon.converges_on("a", "/a", "2");
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     assert!(stat.is_empty() || stat.contains(") Z "), "the grandchild lives: {stat}");
     // An end that `restart` caused is not a failure, and is reported as what it was.

@@ -129,8 +129,7 @@ fn an_interrupted_run_is_not_repeated_for_another_target() {
     daemon.write("a.toml", &watch("/b", "run_on_load=false", &gated(&daemon)));
     daemon.run();
     daemon.until_watch("a", |watch| watch["version"].is_string() && watch["state"] == "idle");
-    daemon.put("/b", "2");
-    daemon.until_converged("a");
+    daemon.converges_on("a", "/b", "2");
     assert_eq!(daemon.read("out"), "start /a load\nstart /b change\nend\n");
     // Back at the target of the interrupted run: it is repeated now, because nothing has been applied there since.
     daemon.write("a.toml", &watch("/a", "run_on_load='changed'", &gated(&daemon)));

@@ -52,8 +52,7 @@ fn a_held_state_is_told_and_a_program_that_fails_or_hangs_delays_nothing() {
     daemon.until_file("told", |text| text == "held none w mine \n");
     let pid: i32 = daemon.until_file("pid", |text| text.ends_with('\n')).trim().parse().unwrap();
     // It runs on, and what passes is applied meanwhile.
-    daemon.put("/web/b", "1");
-    daemon.until_converged("hangs");
+    daemon.converges_on("hangs", "/web/b", "1");
     let lives = || std::path::Path::new(&format!("/proc/{pid}")).exists();
     assert!(lives());
     // It ends with the daemon, by KILL because it ignores TERM.

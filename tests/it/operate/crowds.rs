@@ -21,8 +21,7 @@ fn descriptors(daemon: &Daemon) -> usize {
 fn at_rest(settings: &str) -> Daemon {
     let daemon = Daemon::start(settings, &[("a.toml", WATCH)]);
     // The first start opens what later ones use too: the start guard's timer.
-    daemon.put("/a", "first");
-    daemon.until_converged("a");
+    daemon.converges_on("a", "/a", "first");
     daemon.until_watch("a", |watch| watch["state"] == "idle");
     daemon
 }
@@ -45,8 +44,7 @@ fn slow_scrapers_hold_few_descriptors_and_do_not_block_others() {
     until("all connections to be in use", || (descriptors(&daemon) >= before + 60).then_some(()));
     assert!(descriptors(&daemon) < before + 70);
     // The watches are not affected.
-    daemon.put("/a", "x");
-    daemon.until_converged("a");
+    daemon.converges_on("a", "/a", "x");
     assert!(get(port.number(), "/healthz").starts_with("HTTP/1.0 200"), "its turn came");
     for stream in &mut crowd {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -75,6 +75,8 @@ fn a_trigger_without_a_store_is_refused(scene: &mut Scene) {
     scene.daemon.until_file("seen", |seen| seen == "one\none\n");
     scene.proxy.heal();
     scene.writer.put("/a", "two");
+    // Else the trigger is the first to see the change, and its run is the only one.
+    scene.daemon.until_file("seen", |seen| seen == "one\none\ntwo\n");
     scene.daemon.until_converged("a");
     scene.daemon.say(&["trigger", "a"]);
     scene.daemon.until_file("seen", |seen| seen.ends_with("two\ntwo\n"));
