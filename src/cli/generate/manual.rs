@@ -111,6 +111,11 @@ pub(super) fn conf() -> String {
          trees until /foo is gone. A key that is not UTF-8 or has a NUL character is left out of trees and of the names \
          of children. What is left out is never deleted with a tree.",
     );
+    paragraph(
+        &mut page,
+        "Before each release the tests of the stores run on etcd 3.4.23 and 3.5.1, and on ZooKeeper 3.6.3, 3.8.0 and \
+         3.9.4.",
+    );
     page.control("SH", ["TLS"]);
     paragraph(&mut page, "The table [store.NAME.tls], for etcd and ZooKeeper, turns TLS on.");
     fields(&mut page, TLS);
