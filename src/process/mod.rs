@@ -19,6 +19,7 @@ mod output;
 mod procfs;
 mod program;
 mod reap;
+mod record;
 mod run;
 mod scripts;
 mod spawn;

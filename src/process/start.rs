@@ -20,9 +20,9 @@ use super::foreground::Foreground;
 use super::guard::StartGuard;
 use super::output::Pipes;
 use super::procfs::{self, Groups};
+use super::record;
 use super::run::{Feed, Leader, Run, Running};
 use super::spawn::{self, Child, Failure, Plan};
-use super::starts;
 use super::step::Step;
 use super::{Launch, OutputSink};
 use crate::watch::{Limit, Output, ProcessIdentity};
@@ -71,7 +71,8 @@ impl Spawner {
         };
         let (stdio, feed, output) = streams(launch, foreground.as_ref())
             .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
-        let plan = plan(launch, stdio, starts::record(launch).and_then(|record| above_standard(record).ok()));
+        let plan =
+            plan(launch, stdio, record::written(launch).and_then(|record| above_standard(record).ok()));
         let since = Instant::now();
         let limit = launch.timeout.map_or(LONGEST_START, |timeout| timeout.min(LONGEST_START));
         let starting = self.children.starting();

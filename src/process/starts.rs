@@ -1,52 +1,26 @@
-//! The record of a start: how a daemon finds the children that a former daemon left between their clone and their exec.
+//! How a daemon finds the children that a former daemon left between their clone and their exec.
 //!
 //! Such a child has closed all other descriptors, so it holds no lock; it still shows the daemon's program and
 //! environment, and its own account may have stopped it. It has not run a single instruction of the action, so it is
 //! killed and its run is repeated.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::adopt::{FoundRun, variable};
 use super::procfs::{self, Stat};
-use super::{Launch, Spawner, spawn};
+use super::record::{ACCOUNT, SHOWN};
+use super::{Spawner, spawn};
 
-/// The name of a record, and how `/proc/PID/fd` shows it.
-const NAME: &std::ffi::CStr = c"twitcher-start";
-const SHOWN: &str = "/memfd:twitcher-start (deleted)";
-/// The account of the action, beside the variables that describe its run.
-const ACCOUNT: &str = "TWITCHER_UID";
-const DESCRIBING: [&str; 5] =
-    ["TWITCHER_RUN", "TWITCHER_WATCH", "TWITCHER_STORE", "TWITCHER_KEY", "TWITCHER_VERSION"];
 /// Records are smaller.
 const LONGEST: u64 = 64 << 10;
 /// How long to wait for the end of a killed process: one in a system call on a hanging file system ends later, and
 /// without executing anything.
 const LAST_BREATH: u16 = 1000;
-
-/// Writes the record of a start. `None` where the system has no memfd_create(2) or no memory: that start cannot be found.
-pub(super) fn record(launch: &Launch) -> Option<OwnedFd> {
-    let sealed = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
-    // Kernels before 6.3 do not know the flag; later ones may require it.
-    let memory = memfd_create(NAME, sealed).or_else(|_| memfd_create(NAME, MFdFlags::MFD_CLOEXEC)).ok()?;
-    let mut file = File::from(memory);
-    let mut text = format!("{ACCOUNT}={}\0", launch.account.uid).into_bytes();
-    for assignment in &launch.env {
-        let assignment = assignment.to_bytes();
-        let name = assignment.split(|byte| *byte == b'=').next().unwrap_or_default();
-        if DESCRIBING.iter().any(|known| known.as_bytes() == name) {
-            text.extend_from_slice(assignment);
-            text.push(0);
-        }
-    }
-    file.write_all(&text).ok()?;
-    Some(file.into())
-}
 
 impl Spawner {
     /// Kills every process that a former daemon cloned for a run with one of these prefixes and that has not executed its

@@ -11,7 +11,7 @@ pub(in crate::process) const RECORD: c_int = 3;
 pub(in crate::process) struct Plan {
     /// Standard input, output and error. None of them is numbered below 3.
     pub(in crate::process) stdio: [OwnedFd; 3],
-    /// The record of the start (see `starts`), by which the next daemon finds this child if this one dies before the exec.
+    /// The record of the start, by which the next daemon finds this child if this one dies before the exec.
     pub(in crate::process) record: Option<OwnedFd>,
     /// Standard input is a terminal, whose foreground the action takes.
     pub(in crate::process) terminal: bool,
