@@ -5,6 +5,8 @@
 //! and after a power failure no action runs any more, so that the worst case is a repeated run.
 
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod history;
 mod journal;
 mod lock;
