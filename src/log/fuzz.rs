@@ -24,8 +24,9 @@ pub(crate) fn formats(bytes: &[u8]) {
         ],
     };
     let zone = TimeZone::UTC;
+    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
     let syslog = Form::Syslog.bytes(&record, &zone, 1);
-    assert!(syslog.len() <= SYSLOG_BYTES && !syslog.iter().any(u8::is_ascii_control), "{syslog:?}");
+    assert!(syslog.len() <= SYSLOG_BYTES && !syslog.iter().any(is_control), "{syslog:?}");
     let shown = String::from_utf8(Form::Text.bytes(&record, &zone, 1)).expect("text");
     assert!(shown.ends_with('\n') && shown.lines().skip(1).all(|line| line.starts_with("    ")), "{shown:?}");
     let json = Form::Json.bytes(&record, &zone, 1);
