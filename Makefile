@@ -4,7 +4,7 @@ CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
 TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq rsyslog tmux zsh fish prometheus
 
-.PHONY: help run test test-library test-versions test-repeat test-all check bench soak setup setup-test clean
+.PHONY: help run test test-library test-versions test-repeat test-all check deny fuzz mutants bench soak setup setup-test clean
 
 help:
 	@echo 'make run    build, and see a watch at work on samples; Ctrl-C ends it'
@@ -13,11 +13,14 @@ help:
 	@echo 'make bench  speed and memory, as ratios within one run'
 	@echo 'make soak   100,000 runs, looking for what is left behind'
 	@echo 'make check  formatting and lints; with make test, this is what CI runs'
+	@echo 'make fuzz   half a minute of changed inputs for each reader of text from outside'
+	@echo 'make mutants    changes the pure decisions, and lists changes that no test notices; takes hours'
+	@echo 'make deny   licences and sources of everything that is linked in'
 	@echo 'make deb rpm install   packages; see docs/CONTRIBUTING.md'
 	@echo 'make test-packages     boots a Debian with systemd and installs them; needs root'
 	@echo 'make test-reproducible builds them once more elsewhere: the same bytes'
 	@echo 'make test-versions     the suites of the stores on etcd 3.5, ZooKeeper 3.6 and 3.9'
-	@echo 'make test-all          test, test-versions, test-packages and test-reproducible: before a release'
+	@echo 'make test-all          test, deny, fuzz, test-versions, test-packages and test-reproducible: before a release'
 
 run: setup
 	$(CARGO) build --release --locked --target-dir target
@@ -56,12 +59,25 @@ LOAD ?= 10
 test-repeat: setup-test
 	@.ci/repeat-test $(RUNS) $(LOAD)
 
-test-all: test test-versions test-packages test-reproducible
+test-all: test deny fuzz test-versions test-packages test-reproducible
 
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+
+# `make test` has a few hundred inputs of each; with coverage: `cargo fuzz run TARGET fuzz/seeds/TARGET`, see fuzz/Cargo.toml.
+fuzz: setup
+	TWITCHER_FUZZ_SECONDS=$${FUZZ_SECONDS:-30} $(CARGO) test --locked --lib fuzz:: -- --test-threads=2 --nocapture
+
+deny:
+	PATH="$$(.ci/tool cargo-deny 0.20.2):$$PATH" $(CARGO) deny --locked check licenses bans sources
+
+# What must not change unnoticed: the pure decisions. FILE=src/policy/past.rs: of one file only.
+FILE ?= src/policy/**/*.rs src/store/driver/**/*.rs src/config/diff.rs
+mutants: setup
+	PATH="$$(.ci/tool cargo-mutants 27.1.0):$$PATH" $(CARGO) mutants --config .config/mutants.toml \
+		--output target/mutants $(foreach file,$(FILE),--file '$(file)')
 
 bench: setup-test
 	$(CARGO) bench --locked --bench speed -- $(BENCH)

@@ -19,6 +19,10 @@ pub mod fleet {
     pub use crate::fleet::*;
 }
 
+/// What can be fuzzed.
+#[cfg(all(feature = "daemon", any(test, fuzzing)))]
+pub mod fuzz;
+
 /// The log.
 #[cfg(feature = "daemon")]
 pub mod log {

@@ -11,6 +11,8 @@ mod directory_watch;
 pub(crate) mod duration;
 pub mod fields;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod load;
 mod lower;
 mod problem;

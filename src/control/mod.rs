@@ -5,6 +5,8 @@
 
 mod client;
 mod connection_limit;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod server;
 
 use std::time::Duration;

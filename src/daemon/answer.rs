@@ -282,7 +282,11 @@ impl Daemon {
         let http = self.http.as_ref().and_then(super::http::Http::complaint);
         let control = self.control.as_ref().and_then(crate::control::Server::complaint);
         let complaints = [ledger, self.blindness.clone(), loader, control, http];
-        complaints.into_iter().flatten().collect()
+        let polls = self.supervisor.stores().filter_map(|(name, store)| {
+            let why = store.health().borrow().polls.clone()?;
+            Some(format!("store {name}: {why}"))
+        });
+        complaints.into_iter().flatten().chain(polls).collect()
     }
 
     fn stores(&self) -> Vec<StoreStatus> {

@@ -5,8 +5,11 @@
 //! and after a power failure no action runs any more, so that the worst case is a repeated run.
 
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod history;
 mod journal;
+mod lock;
 mod state_dir;
 mod unwritten;
 mod writer;
@@ -14,11 +17,10 @@ mod writer;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -26,14 +28,10 @@ use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
 pub use entry::{Applied, Entry, LivePermit, LiveRun, Paused, described, digest};
 pub use history::HISTORY_BYTES;
+pub use lock::Holder;
+use lock::{Lock, Refusal};
 pub use unwritten::Unwritten;
 use writer::Writer;
-
-/// How long a start waits for the lock on the state directory. An action that a killed daemon was just starting holds
-/// the lock until its exec; once the lock is free, every such action can be found in `/proc`.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-/// Pause between two attempts.
-const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// Why a ledger cannot be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -83,26 +81,22 @@ struct Shared {
 struct Disk {
     writer: Writer,
     history: history::Files,
-    /// Holds the lock on the state directory for as long as the ledger lives.
-    _lock: File,
+    /// For as long as the ledger lives.
+    _lock: Lock,
 }
 
 impl Ledger {
     /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with a
     /// warning in the log; a journal that cannot be written stays in memory and is retried. Blocks for up to 5 s while
-    /// another process holds the lock.
-    pub fn open(directory: &Path) -> Result<Self, LedgerError> {
+    /// another process holds the lock. `look` tells who holds an exclusive lock on the directory.
+    pub fn open(directory: &Path, look: impl FnMut(&File) -> Holder) -> Result<Self, LedgerError> {
         let unusable = |error| LedgerError::Directory { path: directory.to_owned(), error };
-        // Lock the directory itself, not a file in it: that works on a read-only file system too.
-        let lock = state_dir::open(directory).map_err(unusable)?;
-        if let Err(errno) = lock_exclusively(&lock) {
-            let in_use = errno == nix::errno::Errno::EWOULDBLOCK;
-            return Err(if in_use {
-                LedgerError::InUse(directory.to_owned())
-            } else {
-                unusable(errno.into())
-            });
-        }
+        let opened = state_dir::open(directory).map_err(unusable)?;
+        let new_id = first_id(&opened);
+        let lock = lock::take(directory, opened, look).map_err(|refusal| match refusal {
+            Refusal::InUse => LedgerError::InUse(directory.to_owned()),
+            Refusal::Impossible(error) => unusable(error),
+        })?;
         let path = directory.join("ledger");
         let journal::Contents { id, entries, damaged } =
             journal::read(&path).map_err(|error| LedgerError::Unreadable { path: path.clone(), error })?;
@@ -112,7 +106,7 @@ impl Ledger {
                 path.display()
             );
         }
-        let id = id.unwrap_or_else(|| first_id(&lock));
+        let id = id.unwrap_or(new_id);
         let history = history::Files::below(directory);
         let writer = Writer::start(path, history.clone(), &id, entries.clone());
         let disk = Some(Disk { writer, history, _lock: lock });
@@ -320,22 +314,6 @@ fn first_id(directory: &File) -> String {
 /// 64 random bits: the standard library seeds its hashers from the system's random source.
 fn random_id() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
-}
-
-/// Takes the advisory lock of flock(2), which the kernel drops whenever and however the process ends.
-fn lock_exclusively(file: &File) -> nix::Result<()> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        // nix's owning `Flock` would hide the file that the ledger keeps; the call is the same.
-        #[expect(deprecated, reason = "the lock lives exactly as long as the file that is kept beside it")]
-        let locked = nix::fcntl::flock(file.as_raw_fd(), nix::fcntl::FlockArg::LockExclusiveNonblock);
-        match locked {
-            Err(nix::errno::Errno::EWOULDBLOCK) if Instant::now() < deadline => {
-                std::thread::sleep(LOCK_RETRY);
-            }
-            Ok(()) | Err(_) => return locked,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,10 @@ fn fingerprint(text: &str) -> Fingerprint {
     serde_json::from_value(text.into()).unwrap()
 }
 
+pub(super) fn open(directory: &Path) -> Result<Ledger, LedgerError> {
+    Ledger::open(directory, |_| Holder::Unknown)
+}
+
 pub(super) fn name(text: &str) -> WatchName {
     WatchName::new(text).unwrap()
 }
@@ -64,7 +68,7 @@ fn applied() -> Applied {
 #[test]
 fn records_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(dir.path()).unwrap();
+    let ledger = open(dir.path()).unwrap();
     let (a, b) = (name("a"), name("b"));
     ledger.started(&a, live("r1"));
     ledger.ended(&a, record("r1"), true);
@@ -74,14 +78,14 @@ fn records_survive_a_restart() {
     ledger.stop(&a, Some(fingerprint("print")));
     let before = (ledger.id().to_owned(), ledger.entry("a"), ledger.entry("b"));
     drop(ledger);
-    let again = Ledger::open(dir.path()).unwrap();
+    let again = open(dir.path()).unwrap();
     assert_eq!(before, (again.id().to_owned(), again.entry("a"), again.entry("b")));
     assert_eq!(again.live_runs(), [(b.clone(), live("r2"))]);
     again.interrupted(&b, &RunId("r2".into()), "main Data /a");
     assert!(again.live_runs().is_empty());
     again.forget(|name| name.as_str() == "a", jiff::Timestamp::UNIX_EPOCH);
     drop(again);
-    let third = Ledger::open(dir.path()).unwrap();
+    let third = open(dir.path()).unwrap();
     assert_eq!(third.entry("b"), None);
     assert_eq!(third.entry("a").unwrap().history.len(), 1);
 }
@@ -89,23 +93,23 @@ fn records_survive_a_restart() {
 #[test]
 fn a_second_daemon_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Ledger::open(dir.path()).unwrap();
-    let error = Ledger::open(dir.path()).unwrap_err().to_string();
+    let first = open(dir.path()).unwrap();
+    let error = open(dir.path()).unwrap_err().to_string();
     assert!(error.contains("another twitcher daemon uses the state directory"), "{error}");
     drop(first);
-    Ledger::open(dir.path()).unwrap();
+    open(dir.path()).unwrap();
 }
 
 /// An action that a killed daemon was just starting holds the lock slightly longer than the daemon.
 #[test]
 fn a_start_waits_for_a_lock_that_briefly_outlives_its_daemon() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Ledger::open(dir.path()).unwrap();
+    let first = open(dir.path()).unwrap();
     let (opened_out, opened) = std::sync::mpsc::channel();
     let path = dir.path().to_owned();
     let second = std::thread::spawn(move || {
         opened_out.send(()).unwrap();
-        Ledger::open(&path).unwrap();
+        open(&path).unwrap();
     });
     opened.recv().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(100));
@@ -117,7 +121,7 @@ fn a_start_waits_for_a_lock_that_briefly_outlives_its_daemon() {
 #[test]
 fn every_prefix_of_a_journal_is_readable() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(dir.path()).unwrap();
+    let ledger = open(dir.path()).unwrap();
     for run in 0..3 {
         ledger.started(&name("a"), live(&format!("r{run}")));
         let _written = ledger.flush(PATIENCE);
@@ -138,7 +142,7 @@ fn every_prefix_of_a_journal_is_readable() {
 #[test]
 fn damage_costs_only_the_damaged_lines() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(dir.path()).unwrap();
+    let ledger = open(dir.path()).unwrap();
     ledger.ended(&name("a"), record("r1"), true);
     ledger.applied(&name("a"), applied());
     ledger.ended(&name("b"), record("r2"), false);
@@ -148,7 +152,7 @@ fn damage_costs_only_the_damaged_lines() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.extend(b"\0\0\0\xff garbage\n{\"watch\":{\"name\":\"c\"");
     std::fs::write(&path, bytes).unwrap();
-    let again = Ledger::open(dir.path()).unwrap();
+    let again = open(dir.path()).unwrap();
     assert_eq!(again.id(), id);
     assert!(again.entry("a").unwrap().applied.is_some());
     assert_eq!(again.entry("b").unwrap().failed, 1);
@@ -157,7 +161,7 @@ fn damage_costs_only_the_damaged_lines() {
 #[test]
 fn a_journal_does_not_grow_with_the_number_of_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(dir.path()).unwrap();
+    let ledger = open(dir.path()).unwrap();
     for run in 0..5_000 {
         ledger.started(&name("a"), live(&format!("r{run}")));
         ledger.ended(&name("a"), record(&format!("r{run}")), true);
@@ -173,7 +177,7 @@ fn a_journal_does_not_grow_with_the_number_of_runs() {
 fn a_removed_ledger_is_written_again_or_reported() {
     let place = tempfile::tempdir().unwrap();
     let (state, away) = (place.path().join("state"), place.path().join("away"));
-    let ledger = Ledger::open(&state).unwrap();
+    let ledger = open(&state).unwrap();
     ledger.ended(&name("a"), record("r1"), true);
     ledger.flush(PATIENCE).unwrap();
     std::fs::remove_file(state.join("ledger")).unwrap();
@@ -193,7 +197,7 @@ fn a_removed_ledger_is_written_again_or_reported() {
 fn a_hanging_disk_blocks_neither_a_flush_nor_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     nix::unistd::mkfifo(&dir.path().join("ledger.new"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let ledger = Ledger::open(dir.path()).unwrap();
+    let ledger = open(dir.path()).unwrap();
     ledger.applied(&name("a"), applied());
     ledger.pause(&name("b"), None);
     assert!(ledger.wait_until_written(Duration::from_millis(1)).is_err());
@@ -208,7 +212,7 @@ fn a_hanging_disk_blocks_neither_a_flush_nor_shutdown() {
 #[test]
 fn a_flush_reports_unwritten_changes_after_any_number_of_failed_attempts() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(dir.path()).unwrap();
+    let ledger = open(dir.path()).unwrap();
     ledger.flush(PATIENCE).unwrap();
     std::fs::remove_file(dir.path().join("ledger")).unwrap();
     let in_the_way = dir.path().join("ledger.new");
@@ -245,7 +249,7 @@ fn a_full_disk_is_reported_and_survived() {
     let dir = tempfile::tempdir().unwrap();
     mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some("size=64k"))
         .expect("mount a tmpfs");
-    let ledger = Ledger::open(dir.path()).unwrap();
+    let ledger = open(dir.path()).unwrap();
     ledger.ended(&name("a"), record("r1"), true);
     ledger.applied(&name("a"), applied());
     let _written = ledger.flush(PATIENCE);
@@ -281,7 +285,7 @@ mod format;
 fn an_invalid_id_is_replaced_and_the_records_are_kept() {
     for id in ["a\0b".to_owned(), "x".repeat(2 << 20), String::new(), "../..".to_owned(), "a b".to_owned()] {
         let dir = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(dir.path()).unwrap();
+        let ledger = open(dir.path()).unwrap();
         ledger.applied(&name("a"), applied());
         ledger.flush(PATIENCE).unwrap();
         let old = ledger.id().to_owned();
@@ -290,7 +294,7 @@ fn an_invalid_id_is_replaced_and_the_records_are_kept() {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replacen(&old, serde_json::to_string(&id).unwrap().trim_matches('"'), 1))
             .unwrap();
-        let ledger = Ledger::open(dir.path()).unwrap();
+        let ledger = open(dir.path()).unwrap();
         assert_eq!(ledger.id(), old, "derived again from the directory");
         assert!(ledger.entry("a").unwrap().applied.is_some());
     }
@@ -300,9 +304,9 @@ fn an_invalid_id_is_replaced_and_the_records_are_kept() {
 #[test]
 fn a_lost_ledger_gets_the_same_id_again() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Ledger::open(dir.path()).unwrap().id().to_owned();
+    let first = open(dir.path()).unwrap().id().to_owned();
     std::fs::remove_file(dir.path().join("ledger")).unwrap();
-    assert_eq!(Ledger::open(dir.path()).unwrap().id(), first);
+    assert_eq!(open(dir.path()).unwrap().id(), first);
     let other = tempfile::tempdir().unwrap();
-    assert_ne!(Ledger::open(other.path()).unwrap().id(), first);
+    assert_ne!(open(other.path()).unwrap().id(), first);
 }

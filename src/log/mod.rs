@@ -14,6 +14,8 @@
 mod destination;
 pub mod escape;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lookup;
 mod queue;
 mod record;

@@ -105,34 +105,52 @@ impl Spawner {
         if stat.pid == 1 {
             return None;
         }
-        let directory = format!("/proc/{}", stat.pid);
-        let uid = procfs::only_uid(&std::fs::read(format!("{directory}/status")).ok()?)?;
-        let environ = std::fs::read(format!("{directory}/environ")).ok()?;
-        let variable = |name: &str| {
-            let assigned = environ
-                .split(|byte| *byte == 0)
-                .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-            std::str::from_utf8(assigned).ok()
-        };
-        let run = variable("TWITCHER_RUN").filter(|run| run.starts_with(prefix))?;
-        let identity = ProcessIdentity {
+        let uid = procfs::uid(stat.pid)?;
+        let environ = std::fs::read(format!("/proc/{}/environ", stat.pid)).ok()?;
+        FoundRun::described(&environ, prefix, self.identity(stat), spawn::is_marked_leader(stat.pid), uid)
+    }
+
+    pub(super) fn identity(&self, stat: Stat) -> ProcessIdentity {
+        ProcessIdentity {
             pid: stat.pid,
             start_ticks: stat.start_ticks,
             boot_id: self.boot_id.clone(),
             output_pipe: None,
             errors_pipe: None,
-        };
-        Some(FoundRun {
+        }
+    }
+}
+
+impl FoundRun {
+    /// The run that these variables describe, if its id begins with `prefix`.
+    pub(super) fn described(
+        variables: &[u8],
+        prefix: &str,
+        identity: ProcessIdentity,
+        marked: bool,
+        uid: u32,
+    ) -> Option<Self> {
+        let variable = |name| variable(variables, name);
+        let run = variable("TWITCHER_RUN").filter(|run| run.starts_with(prefix))?;
+        Some(Self {
             run: RunId(run.into()),
             watch: WatchName::new(variable("TWITCHER_WATCH")?).ok()?,
             store: variable("TWITCHER_STORE")?.to_owned(),
             key: variable("TWITCHER_KEY")?.to_owned(),
             version: variable("TWITCHER_VERSION")?.to_owned(),
             identity,
-            marked: spawn::is_marked_leader(stat.pid),
+            marked,
             uid,
         })
     }
+}
+
+/// The value of a variable in a list of `NAME=value`, each of which ends with a NUL.
+pub(super) fn variable<'a>(variables: &'a [u8], name: &str) -> Option<&'a str> {
+    let assigned = variables
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    std::str::from_utf8(assigned).ok()
 }
 
 /// Our ends of the pipes that a process writes its output into, opened anew. A run of an earlier version has one for

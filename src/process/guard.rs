@@ -131,6 +131,7 @@ mod tests {
         let programs = std::iter::repeat_n(c"/nonexistent/program".to_owned(), missing);
         Plan {
             stdio: [null(), null(), null()],
+            record: None,
             terminal: false,
             nice: None,
             limits: Vec::new(),

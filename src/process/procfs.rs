@@ -1,6 +1,7 @@
 //! Reads `/proc`: start times, the boot id, and which process groups live.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ pub(super) struct Stat {
     pub(super) group: i32,
     /// Session.
     pub(super) session: i32,
+    /// Number of threads.
+    pub(super) threads: i64,
     /// Start in clock ticks since boot.
     pub(super) start_ticks: u64,
     /// Not a zombie: at least one of its threads can still run.
@@ -43,6 +46,7 @@ pub(super) fn parse_stat(text: &str) -> Option<Stat> {
         parent: field(4)?.parse().ok()?,
         group: field(5)?.parse().ok()?,
         session: field(6)?.parse().ok()?,
+        threads,
         start_ticks: field(22)?.parse().ok()?,
         alive: !dead,
     })
@@ -64,6 +68,26 @@ pub(super) fn only_uid(status: &[u8]) -> Option<u32> {
     match ids[..] {
         [real, effective, saved, file_system] if [effective, saved, file_system] == [real; 3] => Some(real),
         [..] => None,
+    }
+}
+
+/// [`only_uid`] of a process.
+pub(super) fn uid(pid: i32) -> Option<u32> {
+    only_uid(&std::fs::read(format!("/proc/{pid}/status")).ok()?)
+}
+
+/// Whether a process executes the program that this one does, or another version of it in the same place.
+pub(super) fn is_our_program(pid: i32) -> bool {
+    let place = |process: &str| {
+        let link = format!("/proc/{process}/exe");
+        let found = std::fs::metadata(&link).ok()?;
+        let shown = std::fs::read_link(&link).ok()?.into_os_string().into_encoded_bytes();
+        let name = shown.strip_suffix(b" (deleted)").unwrap_or(&shown).to_vec();
+        Some(((found.dev(), found.ino()), name))
+    };
+    match (place("self"), place(&pid.to_string())) {
+        (Some(own), Some(other)) => own.0 == other.0 || own.1 == other.1,
+        (_, _) => false,
     }
 }
 
@@ -176,12 +200,14 @@ mod tests {
         let line = |name: &str, state: &str, threads: u32| {
             format!("42 ({name}) {state} 1 40 39 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 98765 1 1")
         };
-        let expected = Stat { pid: 42, parent: 1, group: 40, session: 39, start_ticks: 98765, alive: true };
+        let expected =
+            Stat { pid: 42, parent: 1, group: 40, session: 39, threads: 1, start_ticks: 98765, alive: true };
         for name in ["sh", "a b", "x) S 1 2 3", "((", ""] {
             assert_eq!(parse_stat(&line(name, "S", 1)), Some(expected), "{name}");
         }
         assert_eq!(parse_stat(&line("sh", "Z", 1)), Some(Stat { alive: false, ..expected }));
-        assert_eq!(parse_stat(&line("sh", "Z", 3)), Some(expected), "only its first thread has ended");
+        let headless = Stat { threads: 3, ..expected };
+        assert_eq!(parse_stat(&line("sh", "Z", 3)), Some(headless), "only its first thread has ended");
         for bad in ["", "42", "42 (sh)", "x (sh) S 1 2 3", "42 (sh) S 1"] {
             assert_eq!(parse_stat(bad), None, "{bad:?}");
         }

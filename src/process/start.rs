@@ -20,6 +20,7 @@ use super::foreground::Foreground;
 use super::guard::StartGuard;
 use super::output::Pipes;
 use super::procfs::{self, Groups};
+use super::record;
 use super::run::{Feed, Leader, Run, Running};
 use super::spawn::{self, Child, Failure, Plan};
 use super::step::Step;
@@ -70,7 +71,8 @@ impl Spawner {
         };
         let (stdio, feed, output) = streams(launch, foreground.as_ref())
             .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
-        let plan = plan(launch, stdio);
+        let plan =
+            plan(launch, stdio, record::written(launch).and_then(|record| above_standard(record).ok()));
         let since = Instant::now();
         let limit = launch.timeout.map_or(LONGEST_START, |timeout| timeout.min(LONGEST_START));
         let starting = self.children.starting();
@@ -210,9 +212,10 @@ fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 { Ok(fd) } else { fd.try_clone() }
 }
 
-fn plan(launch: &Launch, stdio: [OwnedFd; 3]) -> Plan {
+fn plan(launch: &Launch, stdio: [OwnedFd; 3], record: Option<OwnedFd>) -> Plan {
     Plan {
         stdio,
+        record,
         terminal: launch.output == Output::Terminal,
         nice: launch.nice,
         limits: launch.limits.iter().map(|(limit, value)| (resource(*limit), rlimit(*value))).collect(),
@@ -261,7 +264,7 @@ fn explain(launch: &Launch, failure: Failure) -> SpawnError {
         Step::Session => "start a session".to_owned(),
         Step::Descriptors => "set up standard input and output".to_owned(),
         Step::Foreground => "take the foreground of the terminal".to_owned(),
-        Step::CloseOnExec => "keep the daemon's files from the action".to_owned(),
+        Step::Close => "keep the daemon's files from the action".to_owned(),
         Step::Niceness => format!("set niceness {}", launch.nice.unwrap_or_default()),
         Step::Limit => launch.limits.get(failure.index).map_or_else(
             || "set a limit".to_owned(),

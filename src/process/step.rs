@@ -12,8 +12,8 @@ pub enum Step {
     Descriptors,
     /// tcsetpgrp(3): the foreground of the terminal.
     Foreground,
-    /// Close-on-exec for the others.
-    CloseOnExec,
+    /// close_range(2) for the others.
+    Close,
     /// setpriority(2).
     Niceness,
     /// setrlimit(2).
@@ -37,7 +37,7 @@ impl Step {
         Self::Session,
         Self::Descriptors,
         Self::Foreground,
-        Self::CloseOnExec,
+        Self::Close,
         Self::Niceness,
         Self::Limit,
         Self::Groups,

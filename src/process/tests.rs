@@ -77,6 +77,7 @@ fn sleepers(nice: Option<i32>) -> (Plan, File) {
     let own = nix::unistd::geteuid().as_raw();
     let plan = Plan {
         terminal: false,
+        record: None,
         stdio: [null, output.try_clone().unwrap().into(), output.try_clone().unwrap().into()],
         nice,
         limits: Vec::new(),
@@ -146,6 +147,7 @@ fn descriptors_are_closed_on_kernels_without_close_range() {
         ];
         let plan = Plan {
             terminal: false,
+            record: None,
             stdio,
             nice: None,
             limits: Vec::new(),

@@ -89,6 +89,8 @@ pub enum Report {
         /// Why.
         error: StoreError,
     },
+    /// Why changes of some targets are only polled for; `None`: of none any more.
+    Polls(Option<String>),
     /// The session is over.
     Lost(StoreError),
 }

@@ -1,6 +1,7 @@
 //! The daemon killed at the worst moments: adoption, recovery, and the record of applied states (P1, P3, ledger).
 
 mod orphans;
+mod starts;
 
 use crate::fixture::daemon::Daemon;
 use nix::sys::signal::{Signal, kill};

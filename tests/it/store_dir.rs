@@ -2,6 +2,9 @@
 
 mod deep;
 mod links;
+mod mesh;
+mod mounts;
+mod polled;
 
 use std::fs;
 use std::os::unix::fs::symlink;

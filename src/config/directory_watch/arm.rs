@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::SystemTime;
 
 use notify::{INotifyWatcher, RecursiveMode, Watcher};
 
@@ -25,6 +26,8 @@ use crate::config::trust::{Trust, TrustedOpen};
 pub(super) struct Interest {
     /// Directories in which every event counts.
     whole: BTreeSet<PathBuf>,
+    /// Files that are watched by themselves.
+    files: BTreeSet<PathBuf>,
     /// Directories on the way, in which only these entries count.
     entries: BTreeMap<PathBuf, BTreeSet<OsString>>,
 }
@@ -32,16 +35,17 @@ pub(super) struct Interest {
 impl Interest {
     /// Whether an event with this path counts.
     pub(super) fn is_in(&self, path: &Path) -> bool {
-        let whole = self.whole.contains(path) || self.entries.contains_key(path);
-        whole
+        let itself =
+            self.whole.contains(path) || self.entries.contains_key(path) || self.files.contains(path);
+        itself
             || path.parent().zip(path.file_name()).is_some_and(|(parent, name)| {
                 self.whole.contains(parent)
                     || self.entries.get(parent).is_some_and(|entries| entries.contains(name))
             })
     }
 
-    fn directories(&self) -> impl Iterator<Item = &PathBuf> {
-        self.whole.iter().chain(self.entries.keys())
+    fn places(&self) -> impl Iterator<Item = &PathBuf> {
+        self.whole.iter().chain(self.entries.keys()).chain(&self.files)
     }
 }
 
@@ -51,8 +55,25 @@ pub(super) struct Armed {
     trust: Trust,
     heard: Arc<Heard>,
     watcher: Option<INotifyWatcher>,
-    /// What is watched, by device and inode.
-    places: BTreeMap<PathBuf, (u64, u64)>,
+    /// What is watched.
+    places: BTreeMap<PathBuf, Identity>,
+}
+
+/// Files that are watched by themselves, at most.
+const MOST_FILES: usize = 10_000;
+
+/// Tells a directory or file from a later one in the same place: inodes are used again.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    born: Option<SystemTime>,
+}
+
+impl Identity {
+    fn of(found: &fs::Metadata) -> Self {
+        Self { device: found.dev(), inode: found.ino(), born: found.created().ok() }
+    }
 }
 
 impl Armed {
@@ -80,7 +101,7 @@ impl Armed {
     }
 
     fn forget(&mut self, interest: &Interest) {
-        let wanted: BTreeSet<&PathBuf> = interest.directories().collect();
+        let wanted: BTreeSet<&PathBuf> = interest.places().collect();
         let watcher = &mut self.watcher;
         self.places.retain(|place, _| {
             let keep = wanted.contains(place);
@@ -133,8 +154,14 @@ impl Arming<'_> {
             }
             Ok(())
         });
-        for file in listing.files.iter().filter(|file| file.is_symlink()) {
-            self.linked_file(file);
+        // Each file by itself, too: a directory does not show what is written through another hard link, or through the source
+        // of a file that is mounted there.
+        for (count, file) in listing.files.iter().enumerate() {
+            if file.is_symlink() {
+                self.linked_file(file);
+            } else if count < MOST_FILES {
+                self.file(file);
+            }
         }
     }
 
@@ -143,6 +170,28 @@ impl Arming<'_> {
         let Ok(real) = fs::canonicalize(path) else { return };
         if let Some((directory, name)) = real.parent().zip(real.file_name()) {
             self.entry(directory, name);
+            self.file(&real);
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        self.publish(|interest| {
+            interest.files.insert(path.to_owned());
+        });
+        let Some(watcher) = self.armed.watcher.as_mut() else { return };
+        let Ok(identity) = fs::metadata(path).map(|found| Identity::of(&found)) else { return };
+        let before = self.armed.places.get(path);
+        if before == Some(&identity) {
+            return;
+        }
+        if before.is_some() {
+            let _ = watcher.unwatch(path);
+        }
+        // Its directory is watched and shows most changes, so that a failure needs no complaint.
+        if watcher.watch(path, RecursiveMode::NonRecursive).is_ok() {
+            self.armed.places.insert(path.to_owned(), identity);
+        } else {
+            self.armed.places.remove(path);
         }
     }
 
@@ -158,7 +207,7 @@ impl Arming<'_> {
             Ok(found) if found.is_dir() => found,
             Ok(_) | Err(_) => return,
         };
-        let identity = (found.dev(), found.ino());
+        let identity = Identity::of(&found);
         let before = self.armed.places.get(directory);
         if before.is_some_and(|before| *before != identity) {
             let _ = watcher.unwatch(directory);

@@ -7,12 +7,15 @@
 mod arm;
 mod complaint;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::store::dir::{Mounts, await_on, happens};
 use notify::EventKind;
 use notify::event::{AccessKind, AccessMode};
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -112,9 +115,43 @@ impl Heard {
     }
 }
 
+/// Mounts over what is watched: nothing in a directory tells of them.
+struct Remounts {
+    mounts: Mounts,
+    changes: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Remounts {
+    fn open() -> Self {
+        let mounts = Mounts::open();
+        let changes = mounts.descriptor().and_then(Result::ok);
+        // Without it, what is mounted later is found at the next reload.
+        let changes = changes.and_then(|list| await_on(list, tokio::io::Interest::PRIORITY).ok());
+        Self { mounts, changes }
+    }
+
+    /// Waits until a mount that counts comes or goes.
+    async fn concern(&mut self, heard: &Heard) {
+        loop {
+            if happens(self.changes.as_ref(), tokio::io::Interest::PRIORITY).await.is_err() {
+                self.changes = None;
+            }
+            let changed = self.mounts.changed();
+            let counts = {
+                let interest = heard.interest.lock().unwrap_or_else(PoisonError::into_inner);
+                changed.iter().any(|point| interest.is_in(point))
+            };
+            if counts {
+                return;
+            }
+        }
+    }
+}
+
 async fn watch(root: PathBuf, timing: Timing, hints: mpsc::Sender<Hint>) {
     let heard = Arc::new(Heard::default());
     let armed = Arc::new(Mutex::new(Armed::new(root, Arc::clone(&heard))));
+    let mut remounts = Remounts::open();
     loop {
         // Arm before the hint, so that no change falls between a reading and the watch.
         let Some(failure) = arm(&armed, timing, &hints).await else { return };
@@ -126,12 +163,14 @@ async fn watch(root: PathBuf, timing: Timing, hints: mpsc::Sender<Hint>) {
         if failure.is_some() {
             tokio::select! {
                 () = heard.something.notified() => {}
+                () = remounts.concern(&heard) => {}
                 () = tokio::time::sleep(timing.degraded) => continue,
                 () = hints.closed() => return,
             }
         } else {
             tokio::select! {
                 () = heard.something.notified() => {}
+                () = remounts.concern(&heard) => {}
                 () = hints.closed() => return,
             }
         }

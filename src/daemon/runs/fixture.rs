@@ -150,6 +150,10 @@ impl Processes for Fake {
         Some(running)
     }
 
+    fn kill_starts(&self, _: &[&str]) -> Vec<FoundRun> {
+        Vec::new()
+    }
+
     fn find_runs(&self, _: &str) -> Vec<FoundRun> {
         self.inside.lock().unwrap().found.clone()
     }

@@ -189,8 +189,20 @@ impl Runs {
             .collect();
         // Reading another process's environment may block.
         let look = tokio::task::spawn_blocking(move || {
+            // First: what executes its action meanwhile is found below.
+            let mut found = processes.kill_starts(&[&prefix, &hooks]);
+            for start in &found {
+                let pid = start.identity.pid;
+                tracing::warn!(
+                    watch = %start.watch,
+                    run = %start.run,
+                    "killed process {pid}, which a former daemon made and which had not executed the action yet"
+                );
+            }
+            found.retain(|start| start.run.0.starts_with(&prefix));
             let left = processes.drain_leftovers(&prefix, &adopted);
-            (processes.find_runs(&prefix), processes.find_runs(&hooks), left)
+            found.extend(processes.find_runs(&prefix));
+            (found, processes.find_runs(&hooks), left)
         });
         let Ok(Ok((found, hooks, left))) = tokio::time::timeout(LOOKING_FOR_RUNS, look).await else {
             tracing::warn!("cannot look through /proc for actions of a former daemon in time");

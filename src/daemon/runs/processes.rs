@@ -11,6 +11,8 @@ pub(in crate::daemon) trait Processes: Send + Sync {
     fn start(&self, launch: &Launch, sink: OutputSink) -> Result<Running, SpawnError>;
     /// [`Spawner::adopt`].
     fn adopt(&self, process: &ProcessIdentity, sink: OutputSink) -> Option<Running>;
+    /// [`Spawner::kill_starts`].
+    fn kill_starts(&self, prefixes: &[&str]) -> Vec<FoundRun>;
     /// [`Spawner::find_runs`].
     fn find_runs(&self, prefix: &str) -> Vec<FoundRun>;
     /// [`Spawner::drain_leftovers`].
@@ -24,6 +26,10 @@ impl Processes for Spawner {
 
     fn adopt(&self, process: &ProcessIdentity, sink: OutputSink) -> Option<Running> {
         Spawner::adopt(self, process, sink)
+    }
+
+    fn kill_starts(&self, prefixes: &[&str]) -> Vec<FoundRun> {
+        Spawner::kill_starts(self, prefixes)
     }
 
     fn find_runs(&self, prefix: &str) -> Vec<FoundRun> {

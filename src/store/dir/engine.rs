@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::content::{NOTHING, names_version, read_file, value_version};
-use super::interest::{Dependent, Hold, Interests, Scope, Touched, Unreadable};
+use super::interest::{Among, Dependent, Hold, Interests, Scope, Touched, Unreadable};
 use super::place::{KeyPath, key_name};
 use super::resolve::{Found, FoundDirectory, Kind, ResolveError, names_of, resolve};
 use super::threads::Pulse;
@@ -31,6 +33,9 @@ const MOST_LOOKS: u8 = 8;
 /// Rounds before commands are checked again.
 const MOST_ROUNDS: u32 = 64;
 
+/// How long a tree is read before other targets and commands have their turn.
+const SLICE: Duration = Duration::from_millis(50);
+
 /// All targets of a session, and their dependences.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -38,8 +43,12 @@ pub(super) struct Engine {
     limits: TreeLimits,
     interests: Interests,
     targets: BTreeMap<TargetId, Watched>,
+    /// Trees of which a part has not been read yet.
+    unread: BTreeSet<TargetId>,
     touched: Touched,
     pulse: Pulse,
+    /// Why changes are polled for, as last reported.
+    complaint: Option<String>,
 }
 
 #[derive(Debug)]
@@ -74,7 +83,16 @@ pub(super) enum Step {
 
 impl Engine {
     pub(super) fn new(root: PathBuf, limits: TreeLimits, interests: Interests, pulse: Pulse) -> Self {
-        Self { root, limits, interests, targets: BTreeMap::new(), touched: Touched::default(), pulse }
+        Self {
+            root,
+            limits,
+            interests,
+            targets: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            touched: Touched::default(),
+            pulse,
+            complaint: None,
+        }
     }
 
     /// When the next step is due without an event.
@@ -93,10 +111,38 @@ impl Engine {
                 return Ok(Step::Unheard);
             }
         }
+        let began = Instant::now();
+        let due = self.interests.due(began);
+        let polls = !due.is_empty();
+        for id in due {
+            self.owe(id);
+        }
+        let step = self.rounds(reports)?;
+        if polls {
+            let now = Instant::now();
+            self.interests.polled().read(now - began, now);
+        }
+        let complaint = self.interests.polled().complaint();
+        if complaint == self.complaint {
+            return Ok(step);
+        }
+        self.complaint.clone_from(&complaint);
+        Ok(if send(reports, Report::Polls(complaint)).is_ok() { step } else { Step::Unheard })
+    }
+
+    fn rounds(&mut self, reports: &mpsc::Sender<Report>) -> Result<Step, StoreError> {
         let mut looks: BTreeMap<TargetId, u8> = BTreeMap::new();
         for _ in 0..MOST_ROUNDS {
             self.drain()?;
-            let Some((id, places)) = self.touched.places.pop_first() else { return Ok(Step::Quiet) };
+            let Some((id, places)) = self.touched.places.pop_first() else {
+                let Some(id) = self.unread.pop_first() else { return Ok(Step::Quiet) };
+                let reading = self.look(id, &BTreeSet::new());
+                self.drain()?;
+                // Otherwise it changed while it was read, and the next round reads that again.
+                let unheard =
+                    !self.touched.places.contains_key(&id) && self.report(id, reading, reports).is_err();
+                return Ok(if unheard { Step::Unheard } else { Step::Busy });
+            };
             let mut due = vec![(id, places)];
             while due.len() < AT_ONCE
                 && let Some(next) = self.touched.places.pop_first()
@@ -119,6 +165,21 @@ impl Engine {
             }
         }
         Ok(Step::Busy)
+    }
+
+    /// The list of mounts has changed.
+    pub(super) fn remounted(&mut self) {
+        self.interests.remounted(&mut self.touched);
+    }
+
+    /// What to wait on for events; `None` while the system refuses it.
+    pub(super) fn descriptor(&self) -> Option<io::Result<OwnedFd>> {
+        self.interests.descriptor()
+    }
+
+    /// What to wait on for a change of the mounts.
+    pub(super) fn mounts(&self) -> Option<io::Result<OwnedFd>> {
+        self.interests.mounts().descriptor()
     }
 
     fn drain(&mut self) -> Result<(), StoreError> {
@@ -167,18 +228,25 @@ impl Engine {
             Command::Disarm(ids) => ids.into_iter().for_each(|id| self.disarm(id)),
             Command::Verify(ids) => {
                 for id in ids {
-                    if let Some(watched) = self.targets.get_mut(&id) {
-                        watched.owed = true;
-                        self.touch(id);
-                    }
+                    self.owe(id);
                 }
             }
         }
         Ok(())
     }
 
+    /// Reads a target again and reports it in any case.
+    fn owe(&mut self, id: TargetId) {
+        if let Some(watched) = self.targets.get_mut(&id) {
+            watched.owed = true;
+            self.touch(id);
+        }
+    }
+
     fn disarm(&mut self, id: TargetId) {
+        self.unread.remove(&id);
         self.touched.places.remove(&id);
+        self.interests.polled().remove(id);
         match self.targets.remove(&id).map(|watched| watched.shape) {
             Some(Shape::Whole(holds)) => self.interests.release(&whole(id), holds),
             Some(Shape::Tree(mut tree)) => tree.release(&mut self.interests),
@@ -211,9 +279,10 @@ impl Engine {
         }
     }
 
-    /// Reads a target, or its touched parts; `None` if it is no longer armed.
+    /// Reads a target, or its touched parts; `None` if it is no longer armed, or a tree that is not read completely yet.
     fn look(&mut self, id: TargetId, places: &BTreeSet<Arc<str>>) -> Option<Result<Reading, StoreError>> {
         self.pulse.beat();
+        let until = Instant::now() + SLICE;
         let watched = self.targets.get_mut(&id)?;
         let seen = match &mut watched.shape {
             Shape::Whole(holds) => {
@@ -221,6 +290,9 @@ impl Engine {
                 // gap.
                 let old = std::mem::take(holds);
                 let found = find(&mut self.interests, &self.root, &whole(id), holds, &watched.place);
+                if let (WatchType::Data, Ok(Found::File(file))) = (watched.arm.watch_type, &found) {
+                    self.interests.depend_on_file(file, Among::Few, &whole(id), holds);
+                }
                 let seen = found.and_then(|found| match watched.arm.watch_type {
                     WatchType::Data => data(found, watched.arm.detail),
                     WatchType::Children | WatchType::Tree => {
@@ -240,10 +312,15 @@ impl Engine {
                     tree.release(&mut self.interests);
                     let mut holds = Vec::new();
                     let found = find(&mut self.interests, &self.root, &whole(id), &mut holds, &watched.place);
-                    tree.rebuild(&mut self.interests, holds, found)
+                    tree.rebuild(&mut self.interests, holds, found, until)
                 } else {
-                    tree.refresh(&mut self.interests, places)
+                    tree.refresh(&mut self.interests, places, until)
                 };
+                if done.is_ok() && !tree.is_read() {
+                    self.unread.insert(id);
+                    return None;
+                }
+                self.unread.remove(&id);
                 done.map(|()| tree.state())
             }
         };

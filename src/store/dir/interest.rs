@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +15,12 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use nix::sys::statfs::{Statfs, fstatfs, statfs};
 
+use super::mounts::Mounts;
 use super::place::{join, key_name};
-use super::resolve::ResolveError;
+use super::polled::{Polled, remote};
+use super::resolve::{FoundDirectory, FoundFile, ResolveError};
 use super::unfinished::{Stamp, Unfinished};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
@@ -37,6 +41,20 @@ pub(super) enum Scope {
     Keys,
     /// Which keys are in it and their content; a change of one touches that entry of the tree.
     Entries,
+    /// Its own content: it is a file.
+    Itself,
+}
+
+/// What a file is followed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Among {
+    /// The value of a single key.
+    Few,
+    /// An entry of a tree.
+    Some,
+    /// An entry of a tree with so many that each has a watch of its own only where something suggests that it is written under
+    /// another name.
+    Many,
 }
 
 /// Which directories a walk may leave unwatched.
@@ -73,49 +91,94 @@ impl Touched {
     }
 }
 
+/// A directory, or a file of its own.
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
+    is_file: bool,
+    /// The name of its file system, if changes of that cause no events.
+    remote: Option<&'static str>,
     dependents: BTreeMap<Scope, BTreeSet<Dependent>>,
 }
 
 /// The inotify instance and all dependences.
 #[derive(Debug)]
 pub(super) struct Interests {
-    inotify: Inotify,
+    /// `None` if the system refuses one.
+    inotify: Option<Inotify>,
     directories: BTreeMap<WatchDescriptor, Directory>,
     /// Watches added since the last [`drain`](Self::drain). A path refers to the same directory at least until the event that
     /// says otherwise is taken from the queue.
     fresh: BTreeMap<PathBuf, WatchDescriptor>,
     unfinished: Unfinished<(WatchDescriptor, OsString)>,
+    mounts: Mounts,
+    polled: Polled,
+    /// Why there is no instance.
+    blindness: &'static str,
+}
+
+const NO_WATCH: &str = "this user has no inotify watch left; raise it, for example \
+    `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d";
+const NO_INSTANCE: &str = "no inotify instance or file descriptor is left; raise sysctl \
+    fs.inotify.max_user_instances or the limit of open files (LimitNOFILE)";
+
+/// A path of an open file, without symbolic links and short.
+fn short(file: &impl AsFd) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()).into()
+}
+
+fn number(found: &Statfs) -> i64 {
+    // The type differs between architectures.
+    #[expect(clippy::useless_conversion, reason = "it is an i64 on this one")]
+    i64::from(found.filesystem_type().0)
 }
 
 impl Interests {
-    /// Opens an inotify instance. The error names the limit to raise.
-    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(|errno| {
-            StoreError::Unavailable {
-                what: format!("watch directory {}", root.display()),
-                why: if errno == Errno::EMFILE {
-                    "no inotify instance or file descriptor is left; raise sysctl \
-                        fs.inotify.max_user_instances or the limit of open files (LimitNOFILE)"
-                        .to_owned()
-                } else {
-                    errno.desc().to_owned()
-                },
-            }
-        })?;
-        Ok(Self {
-            inotify,
+    /// Opens an inotify instance; without one, every target is polled.
+    pub(super) fn open() -> Self {
+        let mut interests = Self {
+            inotify: None,
             directories: BTreeMap::new(),
             fresh: BTreeMap::new(),
             unfinished: Unfinished::new(),
-        })
+            mounts: Mounts::open(),
+            polled: Polled::default(),
+            blindness: "",
+        };
+        interests.open_inotify();
+        interests
     }
 
-    /// A second descriptor of the instance, to wait on.
-    pub(super) fn descriptor(&self) -> std::io::Result<OwnedFd> {
-        self.inotify.as_fd().try_clone_to_owned()
+    fn open_inotify(&mut self) {
+        match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
+            Ok(inotify) => self.inotify = Some(inotify),
+            Err(Errno::EMFILE) => self.blindness = NO_INSTANCE,
+            Err(errno) => self.blindness = errno.desc(),
+        }
+    }
+
+    /// A second descriptor of the instance, to wait on; `None` while there is no instance.
+    pub(super) fn descriptor(&self) -> Option<io::Result<OwnedFd>> {
+        self.inotify.as_ref().map(|inotify| inotify.as_fd().try_clone_to_owned())
+    }
+
+    /// The list of mounts.
+    pub(super) fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
+
+    /// The targets that are polled.
+    pub(super) fn polled(&mut self) -> &mut Polled {
+        &mut self.polled
+    }
+
+    /// Takes the targets that are due to be polled, and tries again to follow them by events.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<TargetId> {
+        let due = self.polled.take(now);
+        if !due.is_empty() && self.inotify.is_none() {
+            self.open_inotify();
+        }
+        due
     }
 
     /// Watches a directory whose path has no symbolic link.
@@ -133,10 +196,21 @@ impl Interests {
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR
             | AddWatchFlags::IN_DONT_FOLLOW;
-        let descriptor = self.inotify.add_watch(path, mask)?;
-        self.directories
-            .entry(descriptor)
-            .or_insert_with(|| Directory { path: path.to_path_buf(), dependents: BTreeMap::new() });
+        let Some(inotify) = &self.inotify else { return Err(Errno::ENOSPC) };
+        let descriptor = match inotify.add_watch(path, mask) {
+            // Its descriptor has a short name.
+            Err(Errno::ENAMETOOLONG) => {
+                let Ok(Some(directory)) = FoundDirectory::by_names(path) else { return Err(Errno::ENOENT) };
+                inotify.add_watch(&short(&directory.fd()), mask - AddWatchFlags::IN_DONT_FOLLOW)?
+            }
+            added => added?,
+        };
+        self.directories.entry(descriptor).or_insert_with(|| Directory {
+            path: path.to_path_buf(),
+            remote: statfs(path).ok().and_then(|found| remote(number(&found))),
+            is_file: false,
+            dependents: BTreeMap::new(),
+        });
         self.fresh.insert(path.to_path_buf(), descriptor);
         Ok(descriptor)
     }
@@ -161,16 +235,74 @@ impl Interests {
                 return Err(ResolveError::Blocked(unwatched(path, errno.desc())));
             }
             Err(Errno::ENOSPC) => {
-                let why = "no inotify watch is left; raise sysctl fs.inotify.max_user_watches";
-                return Err(ResolveError::Failed(unwatched(path, why)));
+                let why = self.exhausted();
+                self.polled.add(dependent.target, || why.to_owned(), Instant::now());
+                return Ok(true);
             }
             Err(errno) => return Err(ResolveError::Failed(unwatched(path, errno.desc()))),
         };
+        self.add(descriptor, scope, dependent, holds);
+        Ok(true)
+    }
+
+    fn add(
+        &mut self,
+        descriptor: WatchDescriptor,
+        scope: Scope,
+        dependent: &Dependent,
+        holds: &mut Vec<Hold>,
+    ) {
         if let Some(directory) = self.directories.get_mut(&descriptor) {
+            if let Some(name) = directory.remote {
+                let why = || format!("{} is on {name}, which tells of no change", directory.path.display());
+                self.polled.add(dependent.target, why, Instant::now());
+            }
             directory.dependents.entry(scope.clone()).or_default().insert(dependent.clone());
         }
         holds.push((descriptor, scope));
-        Ok(true)
+    }
+
+    /// Makes `dependent` depend on the content of an open file, whatever its name: it may also be written through another
+    /// hard link, or be mounted over another file, which its directory does not show.
+    pub(super) fn depend_on_file(
+        &mut self,
+        found: &FoundFile,
+        among: Among,
+        dependent: &Dependent,
+        holds: &mut Vec<Hold>,
+    ) {
+        let linked = found.file.metadata().is_ok_and(|metadata| metadata.nlink() > 1);
+        let only_here = !linked && !self.mounts.is_point(&found.path);
+        if among == Among::Many && only_here {
+            return;
+        }
+        let added = match &self.inotify {
+            Some(inotify) => inotify.add_watch(&short(&found.file), AddWatchFlags::IN_CLOSE_WRITE),
+            None => Err(Errno::ENOSPC),
+        };
+        match added {
+            Ok(descriptor) => {
+                self.directories.entry(descriptor).or_insert_with(|| {
+                    let remote = (!only_here || among == Among::Few)
+                        .then(|| fstatfs(&found.file).ok().and_then(|found| remote(number(&found))))
+                        .flatten();
+                    Directory { path: found.path.clone(), remote, is_file: true, dependents: BTreeMap::new() }
+                });
+                self.add(descriptor, Scope::Itself, dependent, holds);
+            }
+            // An ordinary entry of a tree is followed well enough by its directory.
+            Err(_) if among == Among::Some && only_here => {}
+            Err(Errno::ENOSPC) => {
+                let why = self.exhausted();
+                self.polled.add(dependent.target, || why.to_owned(), Instant::now());
+            }
+            // It is read by permission of another account, or /proc is not there: its directory tells of most changes.
+            Err(_) => {}
+        }
+    }
+
+    fn exhausted(&self) -> &'static str {
+        if self.inotify.is_some() { NO_WATCH } else { self.blindness }
     }
 
     /// The same for one name in a directory.
@@ -202,7 +334,7 @@ impl Interests {
                 self.fresh.retain(|_, known| *known != descriptor);
                 self.directories.remove(&descriptor);
                 // The directory may be gone already, and its watch with it.
-                let _gone = self.inotify.rm_watch(descriptor);
+                let _gone = self.inotify.as_ref().map(|inotify| inotify.rm_watch(descriptor));
             }
         }
     }
@@ -210,8 +342,8 @@ impl Interests {
     /// Takes all queued events, and checks unfinished files.
     pub(super) fn drain(&mut self, now: Instant, touched: &mut Touched) -> Result<(), Errno> {
         self.fresh.clear();
-        loop {
-            match self.inotify.read_events() {
+        while let Some(inotify) = &self.inotify {
+            match inotify.read_events() {
                 Ok(events) => events.iter().for_each(|event| self.event(event, now, touched)),
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
@@ -228,9 +360,22 @@ impl Interests {
         Ok(())
     }
 
-    /// When an unfinished file must be checked again.
+    /// Looks at the mounts again: what is in the place of one that came or went is another entry now.
+    pub(super) fn remounted(&mut self, touched: &mut Touched) {
+        let changed = self.mounts.changed();
+        if changed.is_empty() {
+            return;
+        }
+        for directory in self.directories.values().filter(|directory| !directory.is_file) {
+            for name in changed.iter().filter(|point| point.parent() == Some(&directory.path)) {
+                directory.named(name.file_name().unwrap_or_default(), AddWatchFlags::IN_CREATE, touched);
+            }
+        }
+    }
+
+    /// When an unfinished file must be checked again, or targets are polled.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.unfinished.next_look()
+        self.unfinished.next_look().into_iter().chain(self.polled.due()).min()
     }
 
     fn event(&mut self, event: &InotifyEvent, now: Instant, touched: &mut Touched) {
@@ -240,8 +385,11 @@ impl Interests {
         }
         if event.mask.contains(AddWatchFlags::IN_IGNORED) {
             // The watch is gone with its directory; descriptors are not reused.
-            if let Some(directory) = self.directories.remove(&event.wd) {
-                touched.add_all(directory.dependents.values().flatten());
+            match self.directories.remove(&event.wd) {
+                // The name that it had has an event of its own.
+                Some(Directory { is_file: true, .. }) => {}
+                Some(directory) => touched.add_all(directory.dependents.values().flatten()),
+                None => {}
             }
             return;
         }
@@ -250,7 +398,7 @@ impl Interests {
             None => {
                 let of_itself =
                     AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_UNMOUNT;
-                if event.mask.intersects(of_itself) {
+                if directory.is_file || event.mask.intersects(of_itself) {
                     touched.add_all(directory.dependents.values().flatten());
                 }
             }

@@ -11,7 +11,10 @@ mod access;
 mod content;
 mod engine;
 mod interest;
+mod mounts;
 mod place;
+mod polled;
+mod ready;
 mod resolve;
 mod target;
 mod threads;
@@ -23,15 +26,17 @@ use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use access::Access;
 pub(crate) use content::{NOTHING, value_version};
+pub(crate) use mounts::Mounts;
+pub(crate) use ready::{await_on, happens};
 pub use threads::Threads;
 
 use self::engine::{Engine, Step};
@@ -96,9 +101,7 @@ async fn serve(
         what: format!("{what} directory {}", root.display()),
         why,
     };
-    let interests = Interests::open(&root)?;
-    let events =
-        interests.descriptor().and_then(readable).map_err(|error| failed("watch", error.to_string()))?;
+    let interests = Interests::open();
     // A directory that hangs is not reported as ready.
     let path = root.clone();
     let look = threads.run(&root, FREE, move || drop(path.symlink_metadata()));
@@ -107,12 +110,23 @@ async fn serve(
         .map_err(|_| failed("look at", format!("no answer within {} seconds", FIRST_LOOK.as_secs())))??;
     let pulse = Pulse::default();
     let mut engine = Engine::new(root.clone(), limits, interests, pulse.clone());
+    let awaited = |descriptor: Option<io::Result<OwnedFd>>, interest| {
+        let descriptor = descriptor.map(|descriptor| descriptor.and_then(|file| await_on(file, interest)));
+        descriptor.transpose().map_err(|error| failed("watch", error.to_string()))
+    };
+    // A change of the mounts is an exceptional condition.
+    let mounts = awaited(engine.mounts(), Interest::PRIORITY)?;
+    let mut events = None;
     if reports.send(Report::Ready { server: root.display().to_string() }).await.is_err() {
         return Ok(());
     }
     let mut step = Step::Quiet;
+    let mut telling = pin!(tell_of(&pulse, reports));
     loop {
         let mut batch = Vec::new();
+        if events.is_none() {
+            events = awaited(engine.descriptor(), Interest::READABLE)?;
+        }
         match step {
             Step::Quiet => tokio::select! {
                 received = commands.recv_many(&mut batch, COMMANDS) => {
@@ -120,11 +134,13 @@ async fn serve(
                         return Ok(());
                     }
                 }
-                // Clear it before taking the events: an event that arrives meanwhile sets it again.
-                ready = events.readable() => match ready {
-                    Ok(mut ready) => ready.clear_ready(),
-                    Err(error) => return Err(failed("watch", error.to_string())),
-                },
+                ready = happens(events.as_ref(), Interest::READABLE) => {
+                    ready.map_err(|error| failed("watch", error.to_string()))?;
+                }
+                ready = happens(mounts.as_ref(), Interest::PRIORITY) => {
+                    ready.map_err(|error| failed("watch the mounts around", error.to_string()))?;
+                    engine.remounted();
+                }
                 () = moment(engine.next_look()) => {}
             },
             Step::Busy => {
@@ -143,7 +159,7 @@ async fn serve(
         });
         let (back, done) = tokio::select! {
             done = work => done?,
-            never = tell_of(&pulse, reports) => match never {},
+            never = &mut telling => match never {},
         };
         engine = back;
         step = done?;
@@ -169,14 +185,6 @@ async fn moment(look: Option<std::time::Instant>) {
         Some(look) => sleep_until(Instant::from_std(look)).await,
         None => std::future::pending().await,
     }
-}
-
-#[expect(
-    deprecated,
-    reason = "the replacement is unsafe, for types whose descriptor may be closed under them; an OwnedFd's may not"
-)]
-fn readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl FoundDirectory {
             Ok(fd) => Some(Self { fd, path: path.to_path_buf() }),
             Err(errno) if is_gone(errno) => None,
             // Linux before 5.6, a sandbox that forbids the call, or a path too long for one.
-            Err(Errno::ENOSYS | Errno::EPERM | Errno::ENAMETOOLONG) => Self::again_by_names(path)?,
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::ENAMETOOLONG) => Self::by_names(path)?,
             Err(errno) => return Err(ResolveError::of(path, errno)),
         };
         match at {
@@ -135,7 +135,8 @@ impl FoundDirectory {
         }
     }
 
-    fn again_by_names(path: &Path) -> Result<Option<Self>, ResolveError> {
+    /// Opens a directory name by name, without following symbolic links.
+    pub(super) fn by_names(path: &Path) -> Result<Option<Self>, ResolveError> {
         let mut at = Self::top()?;
         for name in names_of(path) {
             match at.open_name(name)? {

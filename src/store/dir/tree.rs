@@ -5,9 +5,10 @@ use std::ffi::OsStr;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::content::{NOTHING, entry_mark, read_file, size};
-use super::interest::{Dependent, Hold, Interests, Scope, Unreadable};
+use super::interest::{Among, Dependent, Hold, Interests, Scope, Unreadable};
 use super::place::{join, key_name, split};
 use super::resolve::{Found, FoundDirectory, Identity, Kind, ResolveError, resolve};
 use super::threads::Pulse;
@@ -17,6 +18,10 @@ use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
 
 /// Entries that are left out, one line each, at once.
 const MOST_TOLD: usize = 5;
+
+/// Files of a tree that have an inotify watch of their own although nothing suggests that they are written under another
+/// name.
+const MOST_FILES: usize = 4096;
 
 /// A directory that was read or is about to be. No descriptor is kept: a tree may have more directories than a process may
 /// have descriptors.
@@ -56,6 +61,8 @@ pub(super) struct Tree {
     /// Those that have been logged.
     told: BTreeSet<Arc<str>>,
     holds: BTreeMap<Arc<str>, Vec<Hold>>,
+    /// How many of them are of files.
+    files: usize,
     pulse: Pulse,
 }
 
@@ -73,6 +80,7 @@ impl Tree {
             blocked: BTreeMap::new(),
             told: BTreeSet::new(),
             holds: BTreeMap::new(),
+            files: 0,
             pulse,
         }
     }
@@ -95,18 +103,25 @@ impl Tree {
         interests: &mut Interests,
         holds: Vec<Hold>,
         found: Result<Found, StoreError>,
+        until: Instant,
     ) -> Result<(), StoreError> {
         let top: Arc<str> = "".into();
         self.holds.insert(top.clone(), holds);
-        self.take(&top, found?)?;
-        self.read_ahead(interests)
+        self.take(interests, &top, found?)?;
+        self.read_ahead(interests, until)
     }
 
-    /// Reads entries again; an entry below another one of them is covered by it.
+    /// Whether everything has been read. Reading stops at a given time, so that a large tree delays no other target.
+    pub(super) fn is_read(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
+    /// Reads entries again, and goes on with what has not been read yet. An entry below another one of them is covered by it.
     pub(super) fn refresh(
         &mut self,
         interests: &mut Interests,
         places: &BTreeSet<Arc<str>>,
+        until: Instant,
     ) -> Result<(), StoreError> {
         let mut done: Option<&Arc<str>> = None;
         for at in places {
@@ -123,11 +138,10 @@ impl Tree {
                     Err(error) => Err(error),
                 };
                 self.or_left_out(at, examined)?;
-                self.read_ahead(interests)?;
                 done = Some(at);
             }
         }
-        Ok(())
+        self.read_ahead(interests, until)
     }
 
     /// Reads an entry that is a link, or unknown.
@@ -150,16 +164,25 @@ impl Tree {
         {
             return self.insert(at, None).map_err(ResolveError::Failed);
         }
-        self.take(at, found)
+        self.take(interests, at, found)
     }
 
-    fn take(&mut self, at: &Arc<str>, found: Found) -> Result<(), ResolveError> {
+    fn take(&mut self, interests: &mut Interests, at: &Arc<str>, found: Found) -> Result<(), ResolveError> {
         match found {
             Found::Missing | Found::Special(_) => Ok(()),
             Found::File(file) => {
                 // Before a byte of it is read.
                 let bytes = self.bytes.saturating_add(size(&file).map_err(ResolveError::Failed)?);
                 self.limits.admit(bytes, self.entries.len()).map_err(ResolveError::Failed)?;
+                let dependent = self.dependent(at);
+                let holds = self.holds.entry(at.clone()).or_default();
+                let among = if self.files < MOST_FILES { Among::Some } else { Among::Many };
+                let before = holds.len();
+                interests.depend_on_file(&file, among, &dependent, holds);
+                self.files += holds.len() - before;
+                if holds.is_empty() {
+                    self.holds.remove(at);
+                }
                 let value = read_file(&file).map_err(ResolveError::Failed)?;
                 self.insert(at, Some(&value)).map_err(ResolveError::Failed)
             }
@@ -187,10 +210,13 @@ impl Tree {
         Ok(())
     }
 
-    fn read_ahead(&mut self, interests: &mut Interests) -> Result<(), StoreError> {
+    fn read_ahead(&mut self, interests: &mut Interests, until: Instant) -> Result<(), StoreError> {
         while let Some((at, known)) = self.ahead.pop() {
             let scanned = self.scan(interests, &at, &known);
             self.or_left_out(&at, scanned)?;
+            if Instant::now() >= until && !self.is_read() {
+                return Ok(());
+            }
         }
         self.tell_of_blocked();
         Ok(())
@@ -216,7 +242,7 @@ impl Tree {
             let taken = match kind {
                 // An ordinary entry depends only on the directory, which is already watched.
                 Kind::File => match directory.open_file(&name) {
-                    Ok(Some(file)) => self.take(&below, Found::File(file)),
+                    Ok(Some(file)) => self.take(interests, &below, Found::File(file)),
                     Ok(None) => Ok(()),
                     Err(error) => Err(error),
                 },
@@ -320,6 +346,7 @@ impl Tree {
         self.ahead.retain(|(ahead, _)| !is_below(ahead, at));
         for gone in keys_from(&self.holds, at) {
             if let Some(holds) = self.holds.remove(&gone) {
+                self.files -= holds.iter().filter(|(_, scope)| *scope == Scope::Itself).count();
                 interests.release(&self.dependent(&gone), holds);
             }
         }

@@ -32,6 +32,8 @@ pub struct Health {
     pub reconnects: u64,
     /// The server of the open session.
     pub server: Option<String>,
+    /// Why changes of some keys are only polled for, if so.
+    pub polls: Option<String>,
 }
 
 #[cfg(feature = "daemon")]
@@ -50,6 +52,7 @@ impl Default for Health {
             error: None,
             reconnects: 0,
             server: None,
+            polls: None,
         }
     }
 }
@@ -77,6 +80,7 @@ impl HealthKeeper {
                 error: None,
                 reconnects: health.reconnects + u64::from(again),
                 server: Some(server),
+                polls: None,
             };
         });
     }
@@ -92,9 +96,19 @@ impl HealthKeeper {
                 health.state = LinkState::Down;
                 health.since = SystemTime::now();
                 health.server = None;
+                health.polls = None;
             }
             health.error = Some(error);
         });
+    }
+
+    /// Changes are only polled for, or, by `None`, no longer.
+    pub(super) fn polls(&mut self, why: Option<String>) {
+        match &why {
+            Some(why) => tracing::warn!(store = self.store, "{why}"),
+            None => tracing::info!(store = self.store, "changes are noticed at once again"),
+        }
+        self.health.send_modify(|health| health.polls = why);
     }
 
     /// The session was closed because there are no subscriptions.

@@ -203,6 +203,7 @@ impl Link {
             }
             Report::Refused { id, error } => self.refused(id, &error, now),
             Report::Progress => self.table.progress(now),
+            Report::Polls(why) => self.health.polls(why),
             Report::Lost(error) => self.lost(&error, now),
         }
     }

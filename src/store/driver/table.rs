@@ -203,13 +203,14 @@ impl Table {
         now: Instant,
         rng: &mut fastrand::Rng,
     ) -> Observed {
+        let took = self.owed.get(&id).map_or(Duration::ZERO, |since| now - *since);
         self.answer(id, now);
         self.unschedule(id);
         let Some(target) = self.targets.get_mut(&id) else { return Observed::Nothing };
         if let Some(retry) = target.refused.as_ref().and_then(|refusal| refusal.retry) {
             self.retries.remove(&(retry, id));
         }
-        let news = target.refuse(error, now, rng);
+        let news = target.refuse(error, took, now, rng);
         if let Some(retry) = target.refused.as_ref().and_then(|refusal| refusal.retry) {
             self.retries.insert((retry, id));
         }

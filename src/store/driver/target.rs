@@ -10,6 +10,10 @@ use crate::watch::{Detail, Key, Seq, State, Version, WatchType, is_same};
 
 /// First and longest wait before a refused target is tried again.
 const REFUSED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
+/// The share of the time that the attempts may take is one in this many …
+const REFUSED_SHARE: u32 = 50;
+/// … but there is an attempt that often.
+const RAREST: Duration = Duration::from_mins(10);
 
 /// What makes two subscriptions the same target, and one watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,13 +128,21 @@ impl WatchedTarget {
         true
     }
 
-    /// Records a refusal. Returns whether its message is new.
-    pub(super) fn refuse(&mut self, error: String, now: Instant, rng: &mut fastrand::Rng) -> bool {
+    /// Records a refusal, which the store found out in so much time. Returns whether its message is new.
+    pub(super) fn refuse(
+        &mut self,
+        error: String,
+        took: Duration,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> bool {
         let news = self.refused.as_ref().is_none_or(|refusal| refusal.error != error);
         let (first, longest) = REFUSED;
         let mut backoff =
             self.refused.take().map_or_else(|| Backoff::new(first, longest), |refusal| refusal.backoff);
-        let retry = now + first + backoff.next(rng);
+        // What takes long, such as reading a tree up to its limit, is done rarely.
+        let rare = took.saturating_mul(REFUSED_SHARE).min(RAREST);
+        let retry = now + (first + backoff.next(rng)).max(rare);
         self.refused = Some(Box::new(Refusal { error, backoff, retry: Some(retry) }));
         self.show();
         news

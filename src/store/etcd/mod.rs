@@ -6,6 +6,8 @@
 mod access;
 mod connect;
 mod explain;
+#[cfg(all(feature = "daemon", any(test, fuzzing)))]
+pub(crate) mod fuzz;
 mod history;
 mod jobs;
 mod keys;

@@ -19,6 +19,8 @@
 //! are errors that name the place.
 
 mod error;
+#[cfg(all(feature = "daemon", any(test, fuzzing)))]
+pub(crate) mod fuzz;
 mod json;
 mod lower;
 mod shape;

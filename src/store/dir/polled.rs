@@ -1,0 +1,128 @@
+//! Targets that are read again from time to time, because no event tells of a change: their file system is a network's,
+//! or the system has no inotify watch left.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::store::session::TargetId;
+
+/// How often they are read, unless that takes long.
+const PAUSE: Duration = Duration::from_secs(10);
+/// The share of the time that reading them may take is one in this many.
+const SHARE: u32 = 10;
+
+/// File systems that other machines or a server process change without an event here, with their numbers (statfs(2)).
+const REMOTE: [(i64, &str); 17] = [
+    (0x6969, "NFS"),
+    (0x517B, "SMB"),
+    (0xFF53_4D42, "CIFS"),
+    (0xFE53_4D42, "SMB"),
+    (0x0102_1997, "9P"),
+    (0x6573_5546, "FUSE"),
+    (0x00C3_6400, "Ceph"),
+    (0x5346_414F, "AFS"),
+    (0x6B41_4653, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x0BD0_0BD0, "Lustre"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636F, "OCFS2"),
+    (0x4750_4653, "GPFS"),
+    (0x786F_4256, "VirtualBox shared folder"),
+    (0xBACB_ACBC, "VMware shared folder"),
+    (0x2001_1014, "OrangeFS"),
+];
+
+/// The name of a file system whose changes cause no event here, by its number.
+pub(super) fn remote(number: i64) -> Option<&'static str> {
+    // Some architectures have a signed number of 32 bits.
+    REMOTE.into_iter().find(|(known, _)| (*known ^ number) & 0xFFFF_FFFF == 0).map(|(_, name)| name)
+}
+
+/// Which targets are polled, why, and when next.
+#[derive(Debug, Default)]
+pub(super) struct Polled {
+    targets: BTreeMap<TargetId, String>,
+    due: Option<Instant>,
+}
+
+impl Polled {
+    /// A target cannot be followed by events.
+    pub(super) fn add(&mut self, target: TargetId, why: impl FnOnce() -> String, now: Instant) {
+        self.targets.entry(target).or_insert_with(why);
+        self.due.get_or_insert(now + PAUSE);
+    }
+
+    pub(super) fn remove(&mut self, target: TargetId) {
+        self.targets.remove(&target);
+        if self.targets.is_empty() {
+            self.due = None;
+        }
+    }
+
+    /// When they are read next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Takes all targets if they are due: reading them finds out which cannot be followed still.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<TargetId> {
+        if self.due.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        self.due = None;
+        std::mem::take(&mut self.targets).into_keys().collect()
+    }
+
+    /// They were read, which took so long.
+    pub(super) fn read(&mut self, took: Duration, now: Instant) {
+        if let Some(due) = &mut self.due {
+            *due = now + PAUSE.max(took.saturating_mul(SHARE));
+        }
+    }
+
+    /// Why changes are not noticed at once; `None` if they are.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let why = self.targets.values().next()?;
+        let of = match self.targets.len() {
+            1 => "1 key".to_owned(),
+            count => format!("{count} keys"),
+        };
+        Some(format!("changes of {of} are only polled for every few seconds: {why}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_polled_is_due_after_a_pause_that_follows_from_its_cost() {
+        let now = Instant::now();
+        let mut polled = Polled::default();
+        assert_eq!((polled.due(), polled.complaint()), (None, None));
+        polled.add(TargetId(1), || "a".to_owned(), now);
+        polled.add(TargetId(2), || "b".to_owned(), now + PAUSE);
+        polled.add(TargetId(1), || panic!("it is known"), now);
+        assert_eq!(polled.due(), Some(now + PAUSE));
+        assert_eq!(polled.complaint().unwrap(), "changes of 2 keys are only polled for every few seconds: a");
+        assert!(polled.take(now).is_empty());
+        let later = now + PAUSE;
+        assert_eq!(polled.take(later), [TargetId(1), TargetId(2)]);
+        assert_eq!(polled.due(), None, "found out by reading them");
+        polled.add(TargetId(2), || "b".to_owned(), later);
+        polled.read(Duration::from_secs(3), later);
+        assert_eq!(polled.due(), Some(later + Duration::from_secs(30)));
+        polled.read(Duration::from_millis(3), later);
+        assert_eq!(polled.due(), Some(later + PAUSE));
+        polled.remove(TargetId(2));
+        assert_eq!((polled.due(), polled.complaint()), (None, None));
+    }
+
+    #[test]
+    fn network_file_systems_are_known_by_either_sign() {
+        assert_eq!(remote(0x6969), Some("NFS"));
+        assert_eq!(remote(i64::from(0xFF53_4D42_u32.cast_signed())), Some("CIFS"));
+        assert_eq!(remote(0xEF53), None, "ext4");
+        assert_eq!(remote(0x0102_1994), None, "tmpfs");
+    }
+}
