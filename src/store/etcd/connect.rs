@@ -7,11 +7,11 @@ use etcd_client::{
 };
 
 use super::LARGEST_MESSAGE;
-use super::explain::{explain, is_permission};
+use super::explain::{explain, is_permission, is_silence};
 use super::keys::KeySpace;
 use crate::store::error::time;
 use crate::store::files::{Certificates, FileKind};
-use crate::store::listener::{self, Expected, explained};
+use crate::store::listener::{self, ConnectError, Expected, explained};
 use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls};
 use crate::watch::Key;
 
@@ -71,14 +71,14 @@ impl Entrance {
     pub(super) async fn enter(&self, attempt: u64) -> Result<Connection, StoreError> {
         // Boxed: it is part of every request's future.
         let entering = Box::pin(async {
-            let connection = self.connect(attempt).await?;
+            let connection = self.open(attempt).await?;
             probe(&connection, &self.space).await?;
-            Ok(connection)
+            Ok::<_, ConnectError>(connection)
         });
         match entering.await {
             Ok(connection) => Ok(connection),
             Err(error) => {
-                let Some(server) = self.turn(attempt) else { return Err(error) };
+                let Some(server) = self.turn(attempt) else { return Err(error.into()) };
                 let expected = Expected { kind: listener::Kind::Etcd, tls: self.tls, path: &self.path };
                 Err(explained(error, server, expected).await)
             }
@@ -93,9 +93,14 @@ impl Entrance {
 
     /// Connects to the member whose turn it is.
     pub(super) async fn connect(&self, attempt: u64) -> Result<Connection, StoreError> {
+        Ok(self.open(attempt).await?)
+    }
+
+    async fn open(&self, attempt: u64) -> Result<Connection, ConnectError> {
         let Some(server) = self.turn(attempt) else {
             let what = "connect to etcd".to_owned();
-            return Err(StoreError::Refused { what, why: "the store's URL names no server".to_owned() });
+            let why = "the store's URL names no server".to_owned();
+            return Err(StoreError::Refused { what, why }.into());
         };
         let (interval, timeout) = KEEP_ALIVE;
         let mut options = ConnectOptions::new()
@@ -118,8 +123,8 @@ impl Entrance {
         let what = || format!("connect to etcd at {server}");
         let connecting = Client::connect([format!("{scheme}://{server}")], Some(options));
         let client = match tokio::time::timeout(CONNECT + ANSWER, connecting).await {
-            Ok(connected) => connected.map_err(|error| explain(what(), &error))?,
-            Err(_) => return Err(late(what(), CONNECT + ANSWER)),
+            Ok(connected) => connected.map_err(|error| failed(what(), &error))?,
+            Err(_) => return Err(ConnectError::Silent(late(what(), CONNECT + ANSWER))),
         };
         Ok(Connection { server: server.clone(), has_login: self.credentials.is_some(), client })
     }
@@ -175,14 +180,19 @@ impl Connection {
 
 /// Sends a linearizable read, which only a member with a quorum can answer: one that is cut off accepts connections and
 /// serves nothing. A denied read counts as an answer.
-async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), StoreError> {
+async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), ConnectError> {
     let what = || format!("read from etcd at {}", reader.server);
     let Ok(top) = Key::new("/") else { return Ok(()) };
     match reader.kv().get(space.exact(&top), Some(GetOptions::new().with_keys_only())).await {
         Ok(_) => Ok(()),
         Err(error) if is_permission(&error) => Ok(()),
-        Err(error) => Err(explain(what(), &error)),
+        Err(error) => Err(failed(what(), &error)),
     }
+}
+
+fn failed(what: String, error: &etcd_client::Error) -> ConnectError {
+    let explained = explain(what, error);
+    if is_silence(error) { ConnectError::Silent(explained) } else { ConnectError::Answered(explained) }
 }
 
 pub(super) fn late(what: String, limit: Duration) -> StoreError {
