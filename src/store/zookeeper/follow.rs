@@ -24,7 +24,7 @@ use super::due::Due;
 use super::nodes::{MOST_NODES, Node, Unread, read_nodes, read_values, walk};
 use super::path::{below, place_in};
 use super::session_end::SessionEnd;
-use super::tree::{Compared, Found, Tree, parent};
+use super::tree::{Found, Tree, parent};
 use crate::store::StoreError;
 use crate::store::session::{Reading, Report, TargetId, sleep_until};
 use crate::watch::Version;
@@ -298,7 +298,7 @@ impl Following {
                     let is_new = !self.tree.contains(at);
                     self.announcement.change(self.tree.see(at, seen));
                     let stat = node.as_ref().map(|node| &node.stat);
-                    if is_new && self.tree.compare(at, stat) == Compared::Children {
+                    if is_new && stat.is_some_and(|stat| !self.tree.knows_children(at, stat)) {
                         self.with_unknown_children.push(Arc::clone(at));
                     }
                 }

@@ -150,8 +150,12 @@ impl Tree {
         if (stat.mzxid, stat.aversion) != (known.revision, acl) {
             return Compared::Node;
         }
-        let children = usize::try_from(stat.num_children).unwrap_or_default();
-        if children == self.children(at) { Compared::Same } else { Compared::Children }
+        if self.knows_children(at, stat) { Compared::Same } else { Compared::Children }
+    }
+
+    /// Whether as many children of a node are known as it has.
+    pub(super) fn knows_children(&self, at: &str, stat: &Stat) -> bool {
+        usize::try_from(stat.num_children).unwrap_or_default() == self.children(at)
     }
 
     fn children(&self, at: &str) -> usize {

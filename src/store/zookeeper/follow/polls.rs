@@ -80,6 +80,9 @@ impl Following {
                         self.due.add(&parent.into());
                     }
                     self.due.add(&at);
+                    // Made again, with other children.
+                    let stat = stat.filter(|stat| !self.tree.knows_children(&at, stat));
+                    unknown |= stat.is_some() && !self.is_touched(&at);
                 }
                 Compared::Children => unknown |= !self.is_touched(&at),
             }
