@@ -46,12 +46,35 @@ pub(super) struct Expected<'a> {
     pub(super) path: &'a str,
 }
 
+/// A connection that could not be made.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// Nothing came within the time limit. Another kind of server hangs up; one that keeps silent is most likely frozen.
+    Silent(StoreError),
+    /// The server hung up, or answered something else.
+    Answered(StoreError),
+}
+
+impl From<StoreError> for ConnectError {
+    fn from(error: StoreError) -> Self {
+        Self::Answered(error)
+    }
+}
+
+impl From<ConnectError> for StoreError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Silent(error) | ConnectError::Answered(error) => error,
+        }
+    }
+}
+
 /// The same failure, with what listens at `server` (`host:port`) where that is not what the store expects.
-pub(super) async fn explained(error: StoreError, server: &str, expected: Expected<'_>) -> StoreError {
+pub(super) async fn explained(error: ConnectError, server: &str, expected: Expected<'_>) -> StoreError {
     match error {
-        // Another kind of server hangs up; one that keeps silent is most likely frozen, and costs no more time.
-        StoreError::Unavailable { what, why } if is_silence(&why) => StoreError::Unavailable { what, why },
-        StoreError::Unavailable { what, why } => {
+        // To ask it would cost more time.
+        ConnectError::Silent(error) => error,
+        ConnectError::Answered(StoreError::Unavailable { what, why }) => {
             // Boxed: a failure is rare, and its future large.
             let listener = Box::pin(identify(server)).await;
             let told = listener.and_then(|listener| expected.disappointed_by(&listener, server));
@@ -63,17 +86,14 @@ pub(super) async fn explained(error: StoreError, server: &str, expected: Expecte
             let why = told.map_or(why.clone(), |told| format!("{told} ({why})"));
             StoreError::Unavailable { what, why }
         }
-        other @ (StoreError::Unanswered { .. }
-        | StoreError::Denied { .. }
-        | StoreError::Refused { .. }
-        | StoreError::Conflict { .. }
-        | StoreError::File { .. }) => other,
+        ConnectError::Answered(
+            other @ (StoreError::Unanswered { .. }
+            | StoreError::Denied { .. }
+            | StoreError::Refused { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::File { .. }),
+        ) => other,
     }
-}
-
-/// Whether the words of a failure are those of a time limit.
-fn is_silence(why: &str) -> bool {
-    ["no answer within", "imeout expired", "timed out", "eadline"].iter().any(|words| why.contains(words))
 }
 
 impl Expected<'_> {

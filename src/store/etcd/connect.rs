@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use etcd_client::{
-    Certificate, Client, ConnectOptions, GetOptions, Identity, KvClient, LeaseClient, TlsOptions, WatchClient,
+    Certificate, Channel, Client, ConnectOptions, GetOptions, Identity, KvClient, LeaseClient, TlsOptions,
+    WatchClient,
 };
+use tonic::transport::Endpoint;
 
 use super::LARGEST_MESSAGE;
-use super::explain::{explain, is_permission};
+use super::explain::{explain, is_permission, is_silence};
 use super::keys::KeySpace;
+use super::paced::PacedConnector;
 use crate::store::error::time;
 use crate::store::files::{Certificates, FileKind};
-use crate::store::listener::{self, Expected, explained};
+use crate::store::listener::{self, ConnectError, Expected, explained};
 use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls};
 use crate::watch::Key;
 
@@ -25,6 +28,7 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::fro
 #[derive(Debug, Clone)]
 pub(super) struct Entrance {
     endpoints: Vec<String>,
+    connector: PacedConnector,
     pub(super) space: KeySpace,
     /// The path of the store's URL.
     path: String,
@@ -48,6 +52,7 @@ impl Entrance {
         match &spec.url {
             StoreUrl::Etcd { endpoints, prefix, tls } => Ok(Self {
                 endpoints: endpoints.clone(),
+                connector: PacedConnector::new(spec.name.as_str()),
                 space: KeySpace::new(prefix),
                 path: prefix.clone(),
                 tls: *tls || spec.tls.is_some(),
@@ -71,14 +76,14 @@ impl Entrance {
     pub(super) async fn enter(&self, attempt: u64) -> Result<Connection, StoreError> {
         // Boxed: it is part of every request's future.
         let entering = Box::pin(async {
-            let connection = self.connect(attempt).await?;
+            let connection = self.open(attempt).await?;
             probe(&connection, &self.space).await?;
-            Ok(connection)
+            Ok::<_, ConnectError>(connection)
         });
         match entering.await {
             Ok(connection) => Ok(connection),
             Err(error) => {
-                let Some(server) = self.turn(attempt) else { return Err(error) };
+                let Some(server) = self.turn(attempt) else { return Err(error.into()) };
                 let expected = Expected { kind: listener::Kind::Etcd, tls: self.tls, path: &self.path };
                 Err(explained(error, server, expected).await)
             }
@@ -93,35 +98,49 @@ impl Entrance {
 
     /// Connects to the member whose turn it is.
     pub(super) async fn connect(&self, attempt: u64) -> Result<Connection, StoreError> {
+        Ok(self.open(attempt).await?)
+    }
+
+    async fn open(&self, attempt: u64) -> Result<Connection, ConnectError> {
         let Some(server) = self.turn(attempt) else {
             let what = "connect to etcd".to_owned();
-            return Err(StoreError::Refused { what, why: "the store's URL names no server".to_owned() });
+            let why = "the store's URL names no server".to_owned();
+            return Err(StoreError::Refused { what, why }.into());
         };
-        let (interval, timeout) = KEEP_ALIVE;
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(CONNECT)
-            .with_timeout(ANSWER)
-            .with_keep_alive(interval, timeout)
-            .with_keep_alive_while_idle(true)
-            .with_require_leader(true)
-            .with_auto_token_refresh(true);
-        let scheme = if self.tls {
-            crate::store::install_crypto();
-            options = options.with_tls(self.tls_options().await?);
-            "https"
-        } else {
-            "http"
-        };
+        let what = || format!("connect to etcd at {server}");
+        let mut options = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
         if let Some((username, password)) = self.login().await? {
             options = options.with_user(username, password);
         }
-        let what = || format!("connect to etcd at {server}");
-        let connecting = Client::connect([format!("{scheme}://{server}")], Some(options));
+        let channel =
+            Channel::Tonic(self.endpoint(server).await?.connect_with_connector_lazy(self.connector.clone()));
+        let connecting = Client::from_channel(channel, Some(options));
         let client = match tokio::time::timeout(CONNECT + ANSWER, connecting).await {
-            Ok(connected) => connected.map_err(|error| explain(what(), &error))?,
-            Err(_) => return Err(late(what(), CONNECT + ANSWER)),
+            Ok(connected) => connected.map_err(|error| failed(what(), &error))?,
+            Err(_) => return Err(ConnectError::Silent(late(what(), CONNECT + ANSWER))),
         };
         Ok(Connection { server: server.clone(), has_login: self.credentials.is_some(), client })
+    }
+
+    async fn endpoint(&self, server: &str) -> Result<Endpoint, StoreError> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let unusable = |error: tonic::transport::Error| StoreError::Refused {
+            what: format!("connect to etcd at {server}"),
+            why: std::error::Error::source(&error).unwrap_or(&error).to_string(),
+        };
+        let (interval, patience) = KEEP_ALIVE;
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{server}")).map_err(unusable)?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER)
+            .http2_keep_alive_interval(interval)
+            .keep_alive_timeout(patience)
+            .keep_alive_while_idle(true);
+        if !self.tls {
+            return Ok(endpoint);
+        }
+        crate::store::install_crypto();
+        endpoint.tls_config(self.tls_options().await?).map_err(unusable)
     }
 
     /// User and password, if the store has them. The file is read at each login.
@@ -175,14 +194,19 @@ impl Connection {
 
 /// Sends a linearizable read, which only a member with a quorum can answer: one that is cut off accepts connections and
 /// serves nothing. A denied read counts as an answer.
-async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), StoreError> {
+async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), ConnectError> {
     let what = || format!("read from etcd at {}", reader.server);
     let Ok(top) = Key::new("/") else { return Ok(()) };
     match reader.kv().get(space.exact(&top), Some(GetOptions::new().with_keys_only())).await {
         Ok(_) => Ok(()),
         Err(error) if is_permission(&error) => Ok(()),
-        Err(error) => Err(explain(what(), &error)),
+        Err(error) => Err(failed(what(), &error)),
     }
+}
+
+fn failed(what: String, error: &etcd_client::Error) -> ConnectError {
+    let explained = explain(what, error);
+    if is_silence(error) { ConnectError::Silent(explained) } else { ConnectError::Answered(explained) }
 }
 
 pub(super) fn late(what: String, limit: Duration) -> StoreError {

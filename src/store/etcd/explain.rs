@@ -24,7 +24,9 @@ pub(super) enum Kind {
 }
 
 // gRPC's status codes.
+const CANCELLED: i32 = 1;
 const INVALID_ARGUMENT: i32 = 3;
+const DEADLINE_EXCEEDED: i32 = 4;
 const NOT_FOUND: i32 = 5;
 const PERMISSION_DENIED: i32 = 7;
 const RESOURCE_EXHAUSTED: i32 = 8;
@@ -56,6 +58,20 @@ pub(super) fn kind(error: &Error) -> Kind {
 /// Whether the login is valid and only the permission is missing.
 pub(super) fn is_permission(error: &Error) -> bool {
     matches!(error, Error::GRpcStatus(status) if i32::from(status.code()) == PERMISSION_DENIED)
+}
+
+/// Whether the server kept silent until the end of a time limit: of the connection, or of the request, which the client
+/// then cancels itself.
+pub(super) fn is_silence(error: &Error) -> bool {
+    if let Error::GRpcStatus(status) = error
+        && matches!(i32::from(status.code()), CANCELLED | DEADLINE_EXCEEDED)
+    {
+        return true;
+    }
+    let outermost: &dyn std::error::Error = error;
+    std::iter::successors(Some(outermost), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// Whether etcd's words, as in the reason of a cancelled watch, are about permission.

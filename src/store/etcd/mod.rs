@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod mirror;
 mod newest;
+mod paced;
 mod read;
 mod session;
 mod shown;

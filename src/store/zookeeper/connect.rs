@@ -1,5 +1,6 @@
 //! Opens one ZooKeeper session: servers, credentials, certificates, and error messages.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -9,7 +10,7 @@ use zookeeper_client::{Client, Connector, Error, TlsOptions};
 
 use crate::store::error::time;
 use crate::store::files::{Certificates, FileKind, Identity};
-use crate::store::listener::{self, Expected, explained};
+use crate::store::listener::{self, ConnectError, Expected, explained};
 use crate::store::{Credentials, StoreError, StoreFiles, StoreSpec, StoreUrl, Tls, install_crypto};
 
 /// Time limit for probing why a server refused the connection.
@@ -78,7 +79,7 @@ impl Entrance {
 
     /// The error for a lost connection.
     pub(super) async fn lost(&self, why: String) -> StoreError {
-        self.explain(why).await
+        self.explain(why).await.into()
     }
 
     /// Bytes that the chroot adds to each path.
@@ -129,20 +130,23 @@ impl Entrance {
         let expected = Expected { kind: listener::Kind::ZooKeeper, tls: self.tls, path: &self.chroot };
         match self.servers.first() {
             Some(server) => Err(explained(error, server, expected).await),
-            None => Err(error),
+            None => Err(error.into()),
         }
     }
 
     /// The library only says that connecting failed; a TCP connection to each server tells why.
-    async fn explain(&self, why: String) -> StoreError {
+    async fn explain(&self, why: String) -> ConnectError {
         for server in &self.servers {
             let address = if server.contains(':') { server.clone() } else { format!("{server}:2181") };
-            let reason = match timeout(PROBE, TcpStream::connect(&address)).await {
+            let failed = |why| StoreError::Unavailable { what: format!("connect to {server}"), why };
+            return match timeout(PROBE, TcpStream::connect(&address)).await {
                 Ok(Ok(_)) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer".to_owned(),
+                Ok(Err(error)) if error.kind() == ErrorKind::TimedOut => {
+                    ConnectError::Silent(failed(error.to_string()))
+                }
+                Ok(Err(error)) => ConnectError::Answered(failed(error.to_string())),
+                Err(_) => ConnectError::Silent(failed("no answer".to_owned())),
             };
-            return StoreError::Unavailable { what: format!("connect to {server}"), why: reason };
         }
         let hint = if self.tls {
             "it accepts connections: is this its TLS port, and is its certificate from the `ca`?"
@@ -150,10 +154,10 @@ impl Entrance {
             "it accepts connections: has the ensemble a leader, and is this not its TLS port? A server also \
              hangs up on more than `maxClientCnxns` connections of one host (60 by default)"
         };
-        StoreError::Unavailable {
+        ConnectError::Answered(StoreError::Unavailable {
             what: format!("connect to {}", self.servers()),
             why: format!("{why}; {hint}"),
-        }
+        })
     }
 }
 
@@ -212,7 +216,11 @@ pub(super) fn meaning(error: &Error) -> Meaning {
         Meaning::Denied
     } else if matches!(
         error,
-        Error::SessionExpired | Error::AuthFailed | Error::ClientClosed | Error::NoHosts
+        Error::SessionExpired
+            | Error::AuthFailed
+            | Error::ClientClosed
+            | Error::NoHosts
+            | Error::BoundExceeded(_)
     ) {
         Meaning::Over
     } else if matches!(

@@ -3,14 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// What a place takes up beside its bytes.
+const OVERHEAD: usize = 64;
+
+fn cost(at: &str) -> usize {
+    at.len() + OVERHEAD
+}
+
 /// Nodes to re-read, and nodes whose result from a running full walk must be ignored because an event arrived meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     waiting: BTreeSet<Arc<str>>,
+    /// Memory that those take up.
+    waiting_bytes: usize,
     /// Requests in flight, and whether an event for the node arrived since.
     looking: BTreeMap<Arc<str>, bool>,
     /// Nodes that were due at any time during the walk: its result for them may be stale.
     walking: Option<BTreeSet<Arc<str>>>,
+    /// Memory that the places added by events take up.
+    walking_bytes: usize,
     /// How many more answers per node the last walk's proof depends on.
     proof: BTreeMap<Arc<str>, u8>,
 }
@@ -19,11 +30,13 @@ impl Due {
     /// An event arrived for a node.
     pub(super) fn add(&mut self, at: &Arc<str>) {
         if let Some(places) = &mut self.walking {
-            places.insert(Arc::clone(at));
+            if places.insert(Arc::clone(at)) {
+                self.walking_bytes += cost(at);
+            }
         }
         match self.looking.get_mut(at) {
             Some(again) => *again = true,
-            None => drop(self.waiting.insert(Arc::clone(at))),
+            None => self.wait(Arc::clone(at)),
         }
     }
 
@@ -32,6 +45,7 @@ impl Due {
         let places: Vec<Arc<str>> = self.waiting.iter().take(most).cloned().collect();
         for at in &places {
             self.waiting.remove(at);
+            self.waiting_bytes -= cost(at);
             self.looking.insert(Arc::clone(at), false);
         }
         places
@@ -40,7 +54,7 @@ impl Due {
     /// A node was read.
     pub(super) fn looked(&mut self, at: &Arc<str>) {
         if self.looking.remove(at) == Some(true) {
-            self.waiting.insert(Arc::clone(at));
+            self.wait(Arc::clone(at));
         }
         if let Some(left) = self.proof.get_mut(at) {
             *left -= 1;
@@ -54,11 +68,24 @@ impl Due {
     pub(super) fn failed(&mut self, at: Arc<str>) {
         self.looking.remove(&at);
         self.proof.entry(Arc::clone(&at)).and_modify(|left| *left = 1);
-        self.waiting.insert(at);
+        self.wait(at);
+    }
+
+    fn wait(&mut self, at: Arc<str>) {
+        let bytes = cost(&at);
+        if self.waiting.insert(at) {
+            self.waiting_bytes += bytes;
+        }
+    }
+
+    /// Memory that the nodes take up that wait to be read, or for the end of the walk.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting_bytes + self.walking_bytes
     }
 
     /// A walk begins and replaces the previous one.
     pub(super) fn begin_walk(&mut self) {
+        self.walking_bytes = 0;
         self.walking = Some(self.waiting.iter().chain(self.looking.keys()).cloned().collect());
     }
 
@@ -67,6 +94,7 @@ impl Due {
         let waiting = self.waiting.iter().map(|at| (Arc::clone(at), 1));
         let looking = self.looking.iter().map(|(at, again)| (Arc::clone(at), 1 + u8::from(*again)));
         self.proof = waiting.chain(looking).collect();
+        self.walking_bytes = 0;
         self.walking.take().unwrap_or_default()
     }
 
@@ -121,7 +149,11 @@ mod tests {
         for at in ["c", "a", "b"] {
             add(&mut due, at);
         }
+        assert_eq!(due.bytes(), 3 * cost("a"));
+        add(&mut due, "a");
+        assert_eq!(due.bytes(), 3 * cost("a"), "it waits already");
         assert_eq!(due.take(2), [place("a"), place("b")]);
+        assert_eq!(due.bytes(), cost("c"));
         assert_eq!(due.take(2), [place("c")]);
         assert!(!due.is_empty());
     }

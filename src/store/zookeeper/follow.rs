@@ -3,6 +3,9 @@
 //! The client library loses such a watch when it reconnects, and the server loses the events in between
 //! (ZOOKEEPER-4698). So the watch is set and everything is read again on every connection.
 
+mod polls;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -14,10 +17,11 @@ use zookeeper_client::{
     AddWatchMode, Client, Error, EventType, PersistentWatcher, SessionState, WatchedEvent,
 };
 
+use self::polls::Polls;
 use super::announce::Announcement;
 use super::connect::{MOST_LOSSES, Meaning, failed, lost_at, meaning};
 use super::due::Due;
-use super::nodes::{MOST_NODES, Node, read_nodes, read_values, walk};
+use super::nodes::{MOST_NODES, Node, Unread, read_nodes, read_values, walk};
 use super::path::{below, place_in};
 use super::session_end::SessionEnd;
 use super::tree::{Found, Tree, parent};
@@ -31,12 +35,22 @@ const LOOKS: usize = 4;
 /// Queued events taken per batch, before anything is read or reported.
 const TOGETHER: usize = 1000;
 
+/// Memory for changed nodes that wait to be read. A server that reports more has not answered for long.
+const MOST_DUE_BYTES: usize = 64 << 20;
+
 /// Why a tree is no longer followed.
 pub(super) enum Stopped {
     /// Nobody asks for it.
     Unasked,
     /// The tree cannot be read or watched; the session continues.
     Refused(StoreError),
+    /// The server denies reading one of its nodes; the session continues.
+    Denied {
+        /// The path of that node.
+        path: Arc<str>,
+        /// As the store's error.
+        error: StoreError,
+    },
     /// The session is over.
     Session(SessionEnd),
 }
@@ -47,7 +61,16 @@ impl From<SessionEnd> for Stopped {
     }
 }
 
-type Looked = (Vec<Arc<str>>, Result<Vec<Option<Node>>, StoreError>);
+impl From<Unread> for Stopped {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Denied { path, error } => Self::Denied { path, error },
+            Unread::Failed(error) => Self::Refused(error),
+        }
+    }
+}
+
+type Looked = (Vec<Arc<str>>, Result<Vec<Option<Node>>, Unread>);
 
 /// Inputs for following a tree.
 pub(super) struct Asked {
@@ -79,6 +102,9 @@ pub(super) async fn follow(mut asked: Asked) -> Stopped {
         walk: None,
         looks: FuturesUnordered::new(),
         losses: 0,
+        polls: Polls::new(),
+        touched: Some(BTreeSet::new()),
+        with_unknown_children: Vec::new(),
     };
     match following.run().await {
         Ok(never) => match never {},
@@ -88,7 +114,7 @@ pub(super) async fn follow(mut asked: Asked) -> Stopped {
 
 /// A running walk.
 struct Walk {
-    found: BoxFuture<'static, Result<Found, StoreError>>,
+    found: BoxFuture<'static, Result<Found, Unread>>,
     /// Whether another one was requested after this one had begun.
     again: bool,
 }
@@ -104,6 +130,12 @@ struct Following {
     looks: FuturesUnordered<BoxFuture<'static, Looked>>,
     /// Consecutive connection losses before a walk was complete.
     losses: u32,
+    polls: Polls,
+    /// Parents of nodes that came or went, as events told, and may not have been read: their number of children proves
+    /// nothing. `None`: too many to remember, so that no number proves anything.
+    touched: Option<BTreeSet<Arc<str>>>,
+    /// Nodes that were read for the first time and have children that are not known.
+    with_unknown_children: Vec<Arc<str>>,
 }
 
 impl Following {
@@ -114,6 +146,8 @@ impl Following {
             self.until_disconnected(&mut watcher).await?;
             self.walk = None;
             self.looks.clear();
+            self.polls.in_flight = None;
+            self.touched = Some(BTreeSet::new());
             self.due = Due::default();
             self.announcement.unload();
             watcher = self.watch().await?;
@@ -145,7 +179,8 @@ impl Following {
     async fn until_disconnected(&mut self, watcher: &mut PersistentWatcher) -> Result<(), Stopped> {
         loop {
             self.begin_looks();
-            let mut event = None;
+            let (mut event, mut polled) = (None, None);
+            let poll_due = self.poll_due();
             tokio::select! {
                 biased;
                 demand = self.asked.demands.recv() => match demand {
@@ -155,7 +190,9 @@ impl Following {
                 heard = watcher.changed() => event = Some(heard),
                 found = under_way(&mut self.walk) => self.walked(found)?,
                 Some(looked) = self.looks.next() => self.looked(looked)?,
+                done = polls::in_flight(&mut self.polls) => polled = Some(done),
                 () = sleep_until(self.announcement.held()) => {}
+                () = sleep_until(poll_due) => self.poll(),
             }
             // Events from before an answer are older than the answer.
             for _ in 0..TOGETHER {
@@ -164,6 +201,10 @@ impl Following {
                     return Ok(());
                 }
             }
+            if let Some(polled) = polled {
+                self.polled(polled);
+            }
+            self.check_new();
             self.report().await?;
         }
     }
@@ -178,6 +219,8 @@ impl Following {
 
     fn begin_walk(&mut self) {
         self.due.begin_walk();
+        // What it compares with is about to be replaced.
+        self.polls.in_flight = None;
         let (client, top) = (self.client.clone(), Arc::clone(&self.asked.top));
         let (requests, reports) = (Arc::clone(&self.asked.requests), self.asked.reports.clone());
         // Nodes that are too large together may be read one by one.
@@ -202,7 +245,7 @@ impl Following {
         self.walk = Some(Walk { found: found.boxed(), again: false });
     }
 
-    fn walked(&mut self, found: Result<Found, StoreError>) -> Result<(), Stopped> {
+    fn walked(&mut self, found: Result<Found, Unread>) -> Result<(), Stopped> {
         let again = self.walk.take().is_some_and(|walk| walk.again);
         match found {
             Ok(found) => {
@@ -216,7 +259,7 @@ impl Following {
                 Ok(())
             }
             // The connection breaks; on the next one everything is read again.
-            Err(StoreError::Unavailable { what, why }) => {
+            Err(Unread::Failed(StoreError::Unavailable { what, why })) => {
                 self.losses += 1;
                 if self.losses < MOST_LOSSES {
                     return Ok(());
@@ -224,7 +267,7 @@ impl Following {
                 let path = what.strip_prefix("read ").unwrap_or(&self.asked.top);
                 Err(Stopped::Refused(lost_at(path, &why)))
             }
-            Err(error) => Err(Stopped::Refused(error)),
+            Err(unread) => Err(unread.into()),
         }
     }
 
@@ -252,17 +295,22 @@ impl Following {
                 for (at, node) in places.iter().zip(nodes) {
                     self.due.looked(at);
                     let seen = node.as_ref().map(|node| (&node.stat, &*node.value));
+                    let is_new = !self.tree.contains(at);
                     self.announcement.change(self.tree.see(at, seen));
+                    let stat = node.as_ref().map(|node| &node.stat);
+                    if is_new && stat.is_some_and(|stat| !self.tree.knows_children(at, stat)) {
+                        self.with_unknown_children.push(Arc::clone(at));
+                    }
                 }
                 Ok(())
             }
-            Err(StoreError::Unavailable { .. }) => {
+            Err(Unread::Failed(StoreError::Unavailable { .. })) => {
                 for at in places {
                     self.due.failed(at);
                 }
                 Ok(())
             }
-            Err(error) => Err(Stopped::Refused(error)),
+            Err(unread) => Err(unread.into()),
         }
     }
 
@@ -271,20 +319,31 @@ impl Following {
             let state = event.session_state;
             if state.is_terminated() {
                 let what = format!("watch {} and everything below it", self.asked.top);
-                let why = format!("the session ended: {state:?}");
+                let why = match self.client.failure() {
+                    Some(failure) => failure.to_owned(),
+                    None => format!("the session ended: {state:?}"),
+                };
                 return Err(SessionEnd::Lost(StoreError::Unavailable { what, why }).into());
             }
             let lost = state == SessionState::Disconnected;
             return Ok(if lost { Connection::Lost } else { Connection::Kept });
         }
         let Some(at) = place_in(&self.asked.top, &event.path) else { return Ok(Connection::Kept) };
-        // Only the parent's zxid shows when a node was deleted.
-        if event.event_type == EventType::NodeDeleted
-            && let Some(parent) = parent(at)
-        {
-            self.due.add(&parent.into());
+        let comes_or_goes = matches!(event.event_type, EventType::NodeCreated | EventType::NodeDeleted);
+        if comes_or_goes && let Some(parent) = parent(at) {
+            let parent = parent.into();
+            // Only the parent's zxid shows when a node was deleted.
+            if event.event_type == EventType::NodeDeleted {
+                self.due.add(&parent);
+            }
+            self.touch(parent);
         }
         self.due.add(&at.into());
+        if self.due.bytes() > MOST_DUE_BYTES {
+            let what = format!("watch {} and everything below it", self.asked.top);
+            let why = "the server sends events faster than it answers reads: more than 64 MiB of them wait";
+            return Err(SessionEnd::Lost(StoreError::Unavailable { what, why: why.to_owned() }).into());
+        }
         Ok(Connection::Kept)
     }
 
@@ -310,7 +369,7 @@ enum Connection {
 }
 
 /// The result of the running walk; pending forever while there is none.
-async fn under_way(walk: &mut Option<Walk>) -> Result<Found, StoreError> {
+async fn under_way(walk: &mut Option<Walk>) -> Result<Found, Unread> {
     match walk {
         Some(walk) => (&mut walk.found).await,
         None => std::future::pending().await,

@@ -15,6 +15,7 @@ mod follow;
 mod look;
 mod nodes;
 mod path;
+mod poll;
 mod pool;
 mod serve;
 mod session_end;

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use zookeeper_client::{Client, Error, MultiReadResult, Stat};
 
-use super::connect::failed;
+use super::connect::{Meaning, failed, meaning};
 use super::path::{below, join};
 use crate::store::StoreError;
 
@@ -24,6 +24,44 @@ pub(super) struct Node {
     pub(super) value: Vec<u8>,
     pub(super) stat: Stat,
     pub(super) names: Vec<String>,
+}
+
+/// Why nodes cannot be read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The server denies reading this node.
+    Denied {
+        /// Its path.
+        path: Arc<str>,
+        /// As the store's error.
+        error: StoreError,
+    },
+    /// For another reason.
+    Failed(StoreError),
+}
+
+impl Unread {
+    fn of(what: &str, path: &Arc<str>, error: &Error) -> Self {
+        let failed = failed(format!("{what} {path}"), error);
+        match meaning(error) {
+            Meaning::Denied => Self::Denied { path: Arc::clone(path), error: failed },
+            Meaning::Broken | Meaning::Over | Meaning::Refused => Self::Failed(failed),
+        }
+    }
+}
+
+impl From<StoreError> for Unread {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unread> for StoreError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Denied { error, .. } | Unread::Failed(error) => error,
+        }
+    }
 }
 
 /// Adapts the number of nodes per request to the sizes seen so far.
@@ -47,14 +85,14 @@ impl Sizes {
 
 /// Reads a node and everything below it, with at most this many nodes per request. Calls `found` for every node with its
 /// relative path, parents first. Nodes created or deleted meanwhile may be missing.
-pub(super) async fn walk<R>(
+pub(super) async fn walk<R, E>(
     top: &Arc<str>,
     most: usize,
     request: impl Fn(Vec<Arc<str>>) -> R,
     mut found: impl FnMut(String, Node),
-) -> Result<(), StoreError>
+) -> Result<(), E>
 where
-    R: Future<Output = Result<Vec<Option<Node>>, StoreError>>,
+    R: Future<Output = Result<Vec<Option<Node>>, E>>,
 {
     let mut sizes = Sizes::default();
     let mut places = VecDeque::from([String::new()]);
@@ -92,7 +130,7 @@ pub(super) async fn read_many(
 }
 
 /// The nodes at these paths with the names of their children; `None` if a node does not exist.
-pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Vec<Option<Node>>, StoreError> {
+pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Vec<Option<Node>>, Unread> {
     let mut nodes = read_values(client, paths).await?;
     let mut reader = client.new_multi_reader();
     let mut parents = Vec::new();
@@ -109,19 +147,16 @@ pub(super) async fn read_nodes(client: &Client, paths: &[Arc<str>]) -> Result<Ve
             // It was deleted meanwhile.
             (MultiReadResult::Error { err: Error::NoNode }, node) => *node = None,
             (MultiReadResult::Error { err }, _) => {
-                return Err(failed(format!("list {}", paths[place]), &err));
+                return Err(Unread::of("list", &paths[place], &err));
             }
-            _ => return Err(unexpected(&paths[place])),
+            _ => return Err(unexpected(&paths[place]).into()),
         }
     }
     Ok(nodes)
 }
 
 /// The nodes at these paths, without names of children; `None` if a node does not exist.
-pub(super) async fn read_values(
-    client: &Client,
-    paths: &[Arc<str>],
-) -> Result<Vec<Option<Node>>, StoreError> {
+pub(super) async fn read_values(client: &Client, paths: &[Arc<str>]) -> Result<Vec<Option<Node>>, Unread> {
     let mut reader = client.new_multi_reader();
     for path in paths {
         reader.add_get_data(path).map_err(|error| failed(format!("read {path}"), &error))?;
@@ -130,8 +165,8 @@ pub(super) async fn read_values(
     let node = |(path, answer): (&Arc<str>, MultiReadResult)| match answer {
         MultiReadResult::Data { data, stat } => Ok(Some(Node { value: data, stat, names: Vec::new() })),
         MultiReadResult::Error { err: Error::NoNode } => Ok(None),
-        MultiReadResult::Error { err } => Err(failed(format!("read {path}"), &err)),
-        MultiReadResult::Children { .. } | _ => Err(unexpected(path)),
+        MultiReadResult::Error { err } => Err(Unread::of("read", path, &err)),
+        MultiReadResult::Children { .. } | _ => Err(unexpected(path).into()),
     };
     paths.iter().zip(answers).map(node).collect()
 }
@@ -190,7 +225,7 @@ mod tests {
                 "/top/7" => None,
                 _ => Some(node(bytes, Vec::new())),
             };
-            std::future::ready(Ok(paths.iter().map(answer).collect()))
+            std::future::ready(Ok::<_, StoreError>(paths.iter().map(answer).collect()))
         };
         let top = "/top".into();
         let walk = walk(&top, most, request, |at, node| {

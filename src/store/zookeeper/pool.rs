@@ -110,6 +110,11 @@ impl Pool {
         self.members.values().any(|joined| joined.client.is_some() && joined.down.is_none())
     }
 
+    /// Why the client closed one of the sessions: the server exceeded a bound.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.members.values().find_map(|joined| joined.client.as_ref()?.failure())
+    }
+
     /// When the session that has been disconnected longest lost its connection.
     pub(super) fn down_since(&self) -> Option<Instant> {
         self.members.values().filter_map(|joined| joined.down).min()

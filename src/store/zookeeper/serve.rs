@@ -3,6 +3,7 @@
 //! Nothing here waits for an answer: every request, watch and tree is a future in one of a few sets.
 
 mod followed;
+mod polls;
 mod singles;
 mod trees;
 
@@ -19,9 +20,11 @@ use tokio::time::Instant;
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
 use self::followed::{Followed, Left};
+use self::polls::{Barred, Polled};
 use super::connect::{Entrance, Meaning, failed, meaning};
 use super::look::{Seen, Want};
 use super::path::path_of;
+use super::poll::interval;
 use super::pool::{Manner, Member, Pool, Room};
 use super::session_end::SessionEnd;
 use super::single::Single;
@@ -83,9 +86,16 @@ pub(super) struct Serving {
     pool: Pool,
     states: FuturesUnordered<BoxFuture<'static, NextState>>,
     watches: FuturesUnordered<Abortable<Waiting>>,
+    /// The poll in flight; at most one.
+    polls: FuturesUnordered<BoxFuture<'static, Polled>>,
     /// Boxed, because the nodes of a `BTreeMap` are half empty.
     singles: BTreeMap<TargetId, Box<Single>>,
     followed: BTreeMap<TargetId, Followed>,
+    /// Trees that are refused because of one node.
+    barred: BTreeMap<TargetId, Barred>,
+    /// When the next batch is polled, and the last target of the batch before.
+    next_poll: Instant,
+    last_polled: TargetId,
     /// Single nodes that can be read now.
     due: VecDeque<TargetId>,
     /// Single nodes waiting for their session to open or to `sync`.
@@ -111,8 +121,12 @@ impl Serving {
             pool: Pool::default(),
             states: FuturesUnordered::new(),
             watches: FuturesUnordered::new(),
+            polls: FuturesUnordered::new(),
             singles: BTreeMap::new(),
             followed: BTreeMap::new(),
+            barred: BTreeMap::new(),
+            next_poll: Instant::now() + interval(0).mul_f64(fastrand::f64()),
+            last_polled: TargetId(0),
             due: VecDeque::new(),
             unsynced: BTreeMap::new(),
             awaited: BTreeMap::new(),
@@ -132,6 +146,7 @@ impl Serving {
         loop {
             self.start_looks();
             let patience = self.pool.down_since().map(|since| since + self.entrance.session_timeout());
+            let poll_due = self.poll_due();
             let done = tokio::select! {
                 biased;
                 received = commands.recv_many(&mut asked, TOGETHER) => {
@@ -146,6 +161,14 @@ impl Serving {
                 Some((member, client)) = self.openings.next() => self.opened(member, client).await,
                 Some(looked) = self.looks.next() => self.looked(looked).await,
                 Some(left) = self.trees.next() => self.left(left).await,
+                Some(polled) = self.polls.next() => {
+                    self.polled(polled);
+                    Ok(())
+                }
+                () = sleep_until(poll_due) => {
+                    self.poll();
+                    Ok(())
+                }
                 () = sleep_until(patience) => {
                     // The library would wait until the session has certainly expired; a new one can be opened sooner.
                     let why = format!("no connection for {:?}", self.entrance.session_timeout());
@@ -194,7 +217,7 @@ impl Serving {
             Err(error) => return self.send(Report::Refused { id, error }).await,
         };
         match Want::of(arm.watch_type, arm.detail) {
-            None => self.follow(id, path),
+            None => self.follow(id, path, None),
             Some(want) => {
                 let bytes = self.entrance.chroot_bytes() + path.len();
                 let member = self.place(Manner::Nodes, bytes);
@@ -216,6 +239,7 @@ impl Serving {
 
     fn disarm(&mut self, id: TargetId) {
         self.followed.remove(&id);
+        self.barred.remove(&id);
         let Some(single) = self.singles.remove(&id) else { return };
         self.pool.leave(single.member, single.bytes);
         if let Some(watch) = single.watch {
@@ -328,10 +352,12 @@ impl Serving {
     }
 
     fn ended(&self, how: &str) -> StoreError {
-        StoreError::Unavailable {
-            what: format!("stay connected to {}", self.entrance.servers()),
-            why: format!("the session ended: {how}"),
-        }
+        let what = format!("stay connected to {}", self.entrance.servers());
+        let why = match self.pool.failure() {
+            Some(failure) => failure.to_owned(),
+            None => format!("the session ended: {how}"),
+        };
+        StoreError::Unavailable { what, why }
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::future::AbortHandle;
 
 use super::look::{Seen, Want};
+use super::poll::Fingerprint;
 use super::pool::Member;
 use crate::store::session::{Proof, Reading};
 use crate::watch::{Content, Detail, Version, WatchType};
@@ -29,6 +30,8 @@ pub(super) struct Single {
     pub(super) since: u64,
     /// Whether the driver waits for a report, even if nothing changed.
     pub(super) owed: bool,
+    /// What polls are compared with: the node when it was last read; of a denied one, when it was last polled.
+    pub(super) fingerprint: Option<Fingerprint>,
     highest: i64,
     /// The last reported zxid, and whether the node was absent.
     reported: Option<(i64, bool)>,
@@ -43,6 +46,8 @@ pub(super) enum LookPhase {
     Looking { turn: u64, synced: u64 },
     /// It was read and is watched.
     Armed,
+    /// The server denied reading it. It is polled, and read again once its ACL or the node changes.
+    Denied,
 }
 
 impl Want {
@@ -71,13 +76,34 @@ impl Single {
             losses: 0,
             since,
             owed: true,
+            fingerprint: None,
             highest: 0,
             reported: None,
         }
     }
 
+    /// Records that the server denied reading it. The next report needs a read whose `sync` starts after this command
+    /// counter, because until then nothing is known about the node.
+    pub(super) fn deny(&mut self, since: u64) {
+        self.phase = LookPhase::Denied;
+        self.watch = None;
+        self.losses = 0;
+        (self.since, self.owed, self.reported) = (since, true, None);
+    }
+
+    /// Compares a poll with what was last seen. Returns whether the node must be read again.
+    pub(super) fn polled(&mut self, now: Fingerprint) -> bool {
+        match self.phase {
+            // A read is under way, and newer.
+            LookPhase::Waiting | LookPhase::Looking { .. } => false,
+            LookPhase::Armed => self.fingerprint != Some(now),
+            LookPhase::Denied => self.fingerprint.replace(now) != Some(now),
+        }
+    }
+
     /// Records the result of a read whose `sync` covers this command counter. Returns what to report.
     pub(super) fn see(&mut self, seen: Seen, synced: u64) -> Option<(Reading, Proof)> {
+        self.fingerprint = Some(Fingerprint::seen(self.want, &seen));
         let (zxid, content) = match seen {
             // An absence has no zxid of its own; it follows the last one seen.
             Seen::Absent => (self.highest, Content::Absent),
@@ -120,6 +146,37 @@ mod tests {
         assert_eq!(proof(single.see(Seen::Absent, 4)), None, "seen before the request");
         assert_eq!(proof(single.see(Seen::Absent, 5)), Some(Proof::Read));
         assert!(!single.owed);
+    }
+
+    #[test]
+    fn a_poll_that_differs_from_the_last_read_asks_for_another_read() {
+        let mut single = single();
+        let node = |zxid, acl| Fingerprint::Node { zxid, acl };
+        assert!(!single.polled(node(1, 0)), "it is about to be read");
+        single.see(Seen::Absent, 1);
+        single.phase = LookPhase::Armed;
+        assert!(!single.polled(Fingerprint::Absent));
+        assert!(single.polled(node(1, 0)), "its creation was missed");
+        single.fingerprint = Some(node(1, 0));
+        for (poll, differs) in
+            [(node(1, 0), false), (node(2, 0), true), (node(1, 1), true), (Fingerprint::Absent, true)]
+        {
+            assert_eq!(single.polled(poll), differs, "{poll:?}");
+            assert_eq!(single.fingerprint, Some(node(1, 0)), "only a read replaces what was seen");
+        }
+    }
+
+    #[test]
+    fn a_denied_node_is_read_once_for_each_change_that_a_poll_shows() {
+        let mut single = single();
+        single.see(Seen::Absent, 1);
+        single.deny(4);
+        let node = |acl| Fingerprint::Node { zxid: 1, acl };
+        assert!(single.polled(node(0)));
+        assert!(!single.polled(node(0)));
+        assert!(single.polled(node(1)), "its ACL changed");
+        let report = single.see(Seen::Absent, 4);
+        assert_eq!(report.map(|(_, proof)| proof), Some(Proof::Read), "also what was reported before");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Tree {
     highest: i64,
     /// The zxid up to which it is complete.
     whole: i64,
+    /// ACL versions, of nodes whose ACL was changed since they were created: very few.
+    acls: BTreeMap<Arc<str>, i32>,
 }
 
 /// The result of a full walk. Its nodes were read at different moments.
@@ -24,9 +26,21 @@ pub(super) struct Tree {
 pub(super) struct Found {
     /// With their mzxid.
     values: BTreeMap<String, (Vec<u8>, i64)>,
+    acls: BTreeMap<Arc<str>, i32>,
     highest: i64,
     /// The highest zxid of the first node read: the walk includes everything up to it.
     first: i64,
+}
+
+/// What a poll says about a node of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// It is as it was read.
+    Same,
+    /// It was written, created or deleted, or its ACL changed.
+    Node,
+    /// It has more or fewer children.
+    Children,
 }
 
 impl Found {
@@ -35,6 +49,9 @@ impl Found {
         self.highest = self.highest.max(stat.mzxid).max(stat.pzxid);
         if self.values.is_empty() {
             self.first = self.highest;
+        }
+        if stat.aversion != 0 {
+            self.acls.insert(at.as_str().into(), stat.aversion);
         }
         self.values.insert(at, (value, stat.mzxid));
     }
@@ -67,9 +84,13 @@ impl Tree {
     /// Records the result of reading a node; `None`: it does not exist. Returns whether the state changed; rewriting the
     /// same value is a change.
     pub(super) fn see(&mut self, at: &str, seen: Option<(&Stat, &[u8])>) -> bool {
+        self.acls.remove(at);
         match seen {
             None => self.remove(at),
             Some((stat, value)) => {
+                if stat.aversion != 0 {
+                    self.acls.insert(at.into(), stat.aversion);
+                }
                 self.highest = self.highest.max(stat.mzxid).max(stat.pzxid);
                 self.put(at, value, written(stat.mzxid))
             }
@@ -82,6 +103,9 @@ impl Tree {
         let mut changed = found.highest > self.highest;
         self.highest = self.highest.max(found.highest);
         self.whole = self.whole.max(found.first);
+        self.acls.retain(|at, _| but_for.contains(at));
+        let acls = found.acls.iter().filter(|(at, _)| !but_for.contains(*at));
+        self.acls.extend(acls.map(|(at, acl)| (Arc::clone(at), *acl)));
         let found = found.entries();
         if self.entries.is_empty() && but_for.is_empty() {
             changed |= !found.is_empty();
@@ -96,6 +120,49 @@ impl Tree {
             };
         }
         changed
+    }
+
+    /// The places to poll after this one, at most so many; from the first one on if `None`. Of an empty tree, the top.
+    pub(super) fn places_after(&self, last: Option<&str>, most: usize) -> Vec<Arc<str>> {
+        if self.entries.is_empty() {
+            return vec!["".into()];
+        }
+        let places = self.entries.from(last.unwrap_or_default()).map(|(at, _)| at);
+        places.filter(|at| last != Some(at)).take(most).map(Arc::from).collect()
+    }
+
+    /// The number of nodes, at least the top.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len().max(1)
+    }
+
+    pub(super) fn contains(&self, at: &str) -> bool {
+        self.entries.contains(at)
+    }
+
+    /// Compares a node with what was read of it.
+    pub(super) fn compare(&self, at: &str, stat: Option<&Stat>) -> Compared {
+        let known = self.entries.origin(at);
+        let (Some(stat), Some(known)) = (stat, known) else {
+            return if stat.is_none() == known.is_none() { Compared::Same } else { Compared::Node };
+        };
+        let acl = self.acls.get(at).copied().unwrap_or_default();
+        if (stat.mzxid, stat.aversion) != (known.revision, acl) {
+            return Compared::Node;
+        }
+        if self.knows_children(at, stat) { Compared::Same } else { Compared::Children }
+    }
+
+    /// Whether as many children of a node are known as it has.
+    pub(super) fn knows_children(&self, at: &str, stat: &Stat) -> bool {
+        usize::try_from(stat.num_children).unwrap_or_default() == self.children(at)
+    }
+
+    fn children(&self, at: &str) -> usize {
+        let below = if at.is_empty() { String::new() } else { format!("{at}/") };
+        let places = self.entries.from(&below).map(|(place, _)| place);
+        let names = places.map_while(|place| place.strip_prefix(&below)).filter(|name| !name.is_empty());
+        names.filter(|name| !name.contains('/')).count()
     }
 
     fn put(&mut self, at: &str, value: &[u8], origin: Origin) -> bool {
@@ -159,6 +226,39 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_poll_is_compared_with_what_was_read() {
+        let mut tree = Tree::default();
+        assert_eq!(tree.places_after(None, 9), ["".into()], "its creation may be missed");
+        assert_eq!(tree.compare("", None), Compared::Same);
+        assert_eq!(tree.compare("", Some(&stat(1, 1))), Compared::Node);
+        let of = |mzxid, num_children, aversion| Stat { num_children, aversion, ..stat(mzxid, 1) };
+        let mut found = Found::default();
+        for (at, node) in [("", of(1, 2, 0)), ("a", of(2, 1, 3)), ("a/x", of(3, 0, 0)), ("ab", of(4, 0, 0))] {
+            found.add(at.to_owned(), &node, Vec::new());
+        }
+        tree.take(&found, &BTreeSet::new());
+        for (at, node, expected) in [
+            ("", of(1, 2, 0), Compared::Same),
+            ("", of(1, 3, 0), Compared::Children),
+            ("a", of(2, 1, 3), Compared::Same),
+            ("a", of(2, 1, 4), Compared::Node),
+            ("a", of(2, 0, 3), Compared::Children),
+            ("a/x", of(3, 0, 0), Compared::Same),
+            ("a/x", of(9, 0, 0), Compared::Node),
+            ("ab", of(4, 0, 1), Compared::Node),
+            ("ab", of(4, 1, 0), Compared::Children),
+        ] {
+            assert_eq!(tree.compare(at, Some(&node)), expected, "{at} {node:?}");
+        }
+        assert_eq!(tree.compare("ab", None), Compared::Node);
+        tree.see("a", Some((&of(2, 1, 0), b"")));
+        assert_eq!(tree.compare("a", Some(&of(2, 1, 0))), Compared::Same);
+        assert_eq!(tree.places_after(Some("a"), 9), ["a/x".into(), "ab".into()]);
+        assert_eq!(tree.places_after(None, 2), ["".into(), "a".into()]);
+        assert!(tree.places_after(Some("ab"), 9).is_empty());
+    }
 
     /// The content of a store: the nodes with their values, including all parents.
     type Nodes = BTreeMap<String, Vec<u8>>;

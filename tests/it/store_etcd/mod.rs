@@ -8,6 +8,7 @@ mod basics;
 mod cluster;
 mod entrance;
 mod faults;
+mod flood;
 mod history;
 mod load;
 

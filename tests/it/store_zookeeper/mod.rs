@@ -7,7 +7,9 @@ mod access;
 mod basics;
 mod entrance;
 mod faults;
+mod hostile;
 mod scale;
+mod swallowed;
 mod trees;
 
 use twitcher::internals::store::{StoreFiles, StoreSpec, zookeeper};

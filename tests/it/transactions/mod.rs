@@ -5,7 +5,7 @@ mod tenures;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use twitcher::store::{Change, Condition, NodeAcl, PutOptions};
+use twitcher::store::{Change, Condition, Entry, NodeAcl, PutOptions};
 use twitcher::store::{Credentials, Store, StoreError, StoreSpec};
 use twitcher::watch::{Key, Version};
 
@@ -27,13 +27,26 @@ fn require(text: &str, condition: Condition) -> Change {
     Change::Require { key: key(text), condition }
 }
 
+/// A key as it is, read until there is an answer: a cluster may have no leader at this moment.
+async fn read(store: &Store, text: &str) -> Option<Entry> {
+    let read = async {
+        loop {
+            match store.get(&key(text)).await {
+                Err(StoreError::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+                answer => return answer.unwrap(),
+            }
+        }
+    };
+    timeout(LONG, read).await.expect("an answer in time")
+}
+
 async fn value(store: &Store, text: &str) -> Option<String> {
-    let entry = store.get(&key(text)).await.unwrap()?;
+    let entry = read(store, text).await?;
     Some(String::from_utf8(entry.value.unwrap_or_default().to_vec()).unwrap())
 }
 
 async fn version(store: &Store, text: &str) -> Version {
-    store.get(&key(text)).await.unwrap().expect("a key").version
+    read(store, text).await.expect("a key").version
 }
 
 /// The answer to a transaction, which is sent until there is one.

@@ -1,9 +1,12 @@
 //! A tree that a session follows, and one that it no longer follows.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use crate::store::session::TargetId;
 use crate::store::zookeeper::follow::Stopped;
+use crate::store::zookeeper::poll::Fingerprint;
 use crate::store::zookeeper::pool::Member;
 
 /// A tree that is followed.
@@ -12,11 +15,14 @@ pub(super) struct Followed {
     pub(super) turn: u64,
     /// Requests a verification. Dropping it ends the following.
     pub(super) demands: mpsc::UnboundedSender<()>,
+    /// The node because of which it was refused before, as it was then.
+    pub(super) barred: Option<(Arc<str>, Fingerprint)>,
 }
 
 /// A tree that is no longer followed.
 pub(super) struct Left {
     pub(super) id: TargetId,
+    pub(super) top: Arc<str>,
     pub(super) turn: u64,
     pub(super) member: Member,
     pub(super) bytes: usize,

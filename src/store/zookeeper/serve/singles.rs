@@ -17,7 +17,7 @@ impl Serving {
         match single.phase {
             // A read in flight that began before the request is repeated afterwards.
             LookPhase::Waiting | LookPhase::Looking { .. } => {}
-            LookPhase::Armed => {
+            LookPhase::Armed | LookPhase::Denied => {
                 single.phase = LookPhase::Waiting;
                 self.queue(id);
             }
@@ -66,7 +66,9 @@ impl Serving {
         let synced = match single.phase {
             LookPhase::Looking { turn: under_way, synced } if under_way == turn => synced,
             // It was armed again meanwhile.
-            LookPhase::Looking { .. } | LookPhase::Waiting | LookPhase::Armed => return Ok(()),
+            LookPhase::Looking { .. } | LookPhase::Waiting | LookPhase::Armed | LookPhase::Denied => {
+                return Ok(());
+            }
         };
         let (seen, watcher) = match result {
             Ok(done) => done,
@@ -83,9 +85,18 @@ impl Serving {
                     return self.refuse(id, error).await;
                 }
                 Meaning::Over => return Err(self.ended(&error.to_string()).into()),
-                Meaning::Refused | Meaning::Denied => {
+                Meaning::Refused => {
                     let error = failed(format!("read {}", single.path), &error);
                     return self.refuse(id, error).await;
+                }
+                Meaning::Denied => {
+                    let error = failed(format!("read {}", single.path), &error);
+                    self.asking += 1;
+                    if let Some(watch) = single.watch.take() {
+                        watch.abort();
+                    }
+                    single.deny(self.asking);
+                    return self.send(Report::Refused { id, error }).await;
                 }
             },
         };

@@ -7,14 +7,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Serving;
 use super::followed::{Followed, Left};
+use super::polls::Barred;
 use crate::store::StoreError;
 use crate::store::session::TargetId;
 use crate::store::zookeeper::follow::{Asked, Stopped, follow};
+use crate::store::zookeeper::poll::Fingerprint;
 use crate::store::zookeeper::pool::{Manner, Member};
 use crate::store::zookeeper::session_end::SessionEnd;
 
 impl Serving {
-    pub(super) fn follow(&mut self, id: TargetId, top: Arc<str>) {
+    /// Follows a tree; `barred`: the node because of which it was refused, as it is now.
+    pub(super) fn follow(&mut self, id: TargetId, top: Arc<str>, barred: Option<(Arc<str>, Fingerprint)>) {
         let bytes = self.entrance.chroot_bytes() + top.len();
         let member = self.place(Manner::Trees, bytes);
         let (to, client) = oneshot::channel();
@@ -27,9 +30,9 @@ impl Serving {
         self.next_turn += 1;
         let turn = self.next_turn;
         let (requests, reports) = (Arc::clone(&self.tree_requests), self.reports.clone());
-        let following = follow(Asked { id, top, client, requests, reports, demands: demanded });
-        self.trees.push(following.map(move |how| Left { id, turn, member, bytes, how }).boxed());
-        self.followed.insert(id, Followed { turn, demands });
+        let asked = Asked { id, top: Arc::clone(&top), client, requests, reports, demands: demanded };
+        self.trees.push(follow(asked).map(move |how| Left { id, top, turn, member, bytes, how }).boxed());
+        self.followed.insert(id, Followed { turn, demands, barred });
     }
 
     pub(super) fn verify_tree(&mut self, id: TargetId) {
@@ -40,16 +43,25 @@ impl Serving {
     }
 
     pub(super) async fn left(&mut self, left: Left) -> Result<(), SessionEnd> {
-        let Left { id, turn, member, bytes, how } = left;
+        let Left { id, top, turn, member, bytes, how } = left;
         self.pool.leave(member, bytes);
         match how {
             Stopped::Unasked => Ok(()),
             Stopped::Session(ended) => Err(ended),
             // It was armed again meanwhile.
-            Stopped::Refused(_) if self.followed.get(&id).is_none_or(|followed| followed.turn != turn) => {
+            Stopped::Refused(_) | Stopped::Denied { .. }
+                if self.followed.get(&id).is_none_or(|followed| followed.turn != turn) =>
+            {
                 Ok(())
             }
             Stopped::Refused(error) => self.refuse(id, error).await,
+            Stopped::Denied { path, error } => {
+                let before = self.followed.remove(&id).and_then(|followed| followed.barred);
+                let fingerprint = before.filter(|(barred, _)| *barred == path).map(|(_, before)| before);
+                self.refuse(id, error).await?;
+                self.barred.insert(id, Barred { top, member, path, fingerprint });
+                Ok(())
+            }
         }
     }
 

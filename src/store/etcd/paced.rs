@@ -1,0 +1,211 @@
+//! A connection to an etcd member that is read no faster than a share of one core can handle.
+//!
+//! HTTP/2 lets a server send frames that cost it nothing and carry nothing (PING, SETTINGS, WINDOW_UPDATE), and the client
+//! library answers as many as arrive. The frames cannot be told apart here, below TLS; what it costs to handle them can:
+//! the CPU time between one read and the next.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hyper_util::rt::TokioIo;
+use nix::time::{ClockId, clock_gettime};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tonic::codegen::Service;
+use tonic::transport::Uri;
+
+/// CPU time that may be spent at once: enough for a hundred megabytes of values.
+const BURST: Duration = Duration::from_millis(500);
+/// The share of one core that may be spent all the time: one of so many parts.
+const SHARE: u32 = 4;
+/// What one read can cost at most. More is other work of the same thread.
+const MOST_PER_READ: Duration = Duration::from_millis(20);
+
+/// The CPU time that the connections of one session may spend. Pure.
+#[derive(Debug)]
+struct Budget {
+    left: Duration,
+    at: Instant,
+    /// Whether it was exhausted, which is said once.
+    said: bool,
+}
+
+impl Budget {
+    fn new(now: Instant) -> Self {
+        Self { left: BURST, at: now, said: false }
+    }
+
+    /// Spends CPU time; what to wait before the next read. Time that was not spent is saved, up to the burst.
+    fn spend(&mut self, spent: Duration, now: Instant) -> Duration {
+        self.left = (self.left + now.saturating_duration_since(self.at) / SHARE).min(BURST);
+        self.at = now;
+        match self.left.checked_sub(spent) {
+            Some(left) => {
+                self.left = left;
+                Duration::ZERO
+            }
+            None => {
+                let missing = spent - self.left;
+                self.left = Duration::ZERO;
+                missing * SHARE
+            }
+        }
+    }
+}
+
+/// Opens paced connections, which share one budget.
+#[derive(Debug, Clone)]
+pub(super) struct PacedConnector {
+    store: Arc<str>,
+    budget: Arc<Mutex<Budget>>,
+}
+
+impl PacedConnector {
+    pub(super) fn new(store: &str) -> Self {
+        Self { store: store.into(), budget: Arc::new(Mutex::new(Budget::new(Instant::now()))) }
+    }
+
+    fn spend(&self, spent: Duration) -> Duration {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = budget.spend(spent, Instant::now());
+        if !wait.is_zero() && !std::mem::replace(&mut budget.said, true) {
+            tracing::warn!(
+                store = &*self.store,
+                "the server sends more than a quarter of a core can handle; it is read more slowly"
+            );
+        }
+        wait
+    }
+}
+
+impl Service<Uri> for PacedConnector {
+    type Response = TokioIo<PacedStream>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, server: Uri) -> Self::Future {
+        let connector = self.clone();
+        async move {
+            let host = server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+            let port = server.port_u16().ok_or_else(|| io::Error::other("the address has no port"))?;
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(TokioIo::new(PacedStream { stream, connector, read: None, rest: None }))
+        }
+        .boxed()
+    }
+}
+
+/// A connection whose reader waits while the budget is exhausted.
+pub(super) struct PacedStream {
+    stream: TcpStream,
+    connector: PacedConnector,
+    /// The thread's CPU time when bytes were last handed out.
+    read: Option<(std::thread::ThreadId, Duration)>,
+    rest: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+/// The CPU time of this thread so far.
+fn cpu_time() -> (std::thread::ThreadId, Duration) {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from);
+    (std::thread::current().id(), time)
+}
+
+impl AsyncRead for PacedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some((thread, before)) = self.read.take() {
+            let (now_on, now) = cpu_time();
+            let since = now.saturating_sub(before).min(MOST_PER_READ);
+            let spent = if now_on == thread { since } else { Duration::ZERO };
+            let wait = self.connector.spend(spent);
+            if !wait.is_zero() {
+                self.rest = Some(Box::pin(tokio::time::sleep(wait)));
+            }
+        }
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(context));
+            self.rest = None;
+        }
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        if buffer.filled().len() > before {
+            self.read = Some(cpu_time());
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for PacedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_one_core_is_spent_after_a_burst() {
+        let began = Instant::now();
+        let (mut budget, mut now, mut spent) = (Budget::new(began), began, Duration::ZERO);
+        let read = Duration::from_millis(2);
+        while now.duration_since(began) < Duration::from_mins(1) {
+            now += read;
+            spent += read;
+            now += budget.spend(read, now);
+        }
+        let allowed = BURST + Duration::from_mins(1) / SHARE;
+        assert!(spent.abs_diff(allowed) < Duration::from_secs(1), "{spent:?} were spent of {allowed:?}");
+    }
+
+    #[test]
+    fn who_spends_little_never_waits() {
+        let mut now = Instant::now();
+        let mut budget = Budget::new(now);
+        for _ in 0..10_000 {
+            now += Duration::from_millis(10);
+            assert_eq!(budget.spend(Duration::from_millis(2), now), Duration::ZERO);
+        }
+        now += Duration::from_hours(1);
+        assert_eq!(budget.spend(BURST, now), Duration::ZERO, "the burst is there again");
+        assert!(budget.spend(BURST, now) > Duration::ZERO, "and no more than it");
+    }
+}

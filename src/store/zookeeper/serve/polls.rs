@@ -1,0 +1,103 @@
+//! Polls the single nodes of a session, and the node that bars each refused tree, for changes without an event.
+
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::join_all;
+use tokio::time::{Instant, sleep_until};
+use zookeeper_client::{Client, Stat};
+
+use super::Serving;
+use crate::store::session::TargetId;
+use crate::store::zookeeper::look::Want;
+use crate::store::zookeeper::poll::{Fingerprint, PACE, batch, interval};
+use crate::store::zookeeper::pool::Member;
+
+/// A tree that is refused because the server denies reading one of its nodes. Nothing else of it is read until then.
+pub(super) struct Barred {
+    pub(super) top: Arc<str>,
+    pub(super) member: Member,
+    /// The denied node.
+    pub(super) path: Arc<str>,
+    /// That node when it was last polled.
+    pub(super) fingerprint: Option<Fingerprint>,
+}
+
+/// Nodes that were polled; without those whose poll failed.
+pub(super) type Polled = Vec<(TargetId, Option<Stat>)>;
+
+impl Serving {
+    /// When the next batch is due; `None` while one is in flight or there is nothing to poll.
+    pub(super) fn poll_due(&self) -> Option<Instant> {
+        let idle = self.singles.is_empty() && self.barred.is_empty();
+        (self.polls.is_empty() && !idle).then_some(self.next_poll)
+    }
+
+    /// Polls the next batch, once the process's pace allows it.
+    pub(super) fn poll(&mut self) {
+        let now = Instant::now();
+        let nodes = self.singles.len() + self.barred.len();
+        self.next_poll = now + interval(nodes);
+        let most = batch(nodes);
+        let mut ids = self.after(self.last_polled, most);
+        if ids.len() < most {
+            ids.extend(self.after(TargetId(0), most - ids.len()));
+        }
+        let Some(last) = ids.last() else { return };
+        self.last_polled = *last;
+        let asked: Vec<(TargetId, Arc<str>, Client)> =
+            ids.into_iter().filter_map(|id| self.ask(id)).collect();
+        let start = PACE.reserve(asked.len(), now);
+        let polls = async move {
+            sleep_until(start).await;
+            let polls = asked.into_iter().map(|(id, path, client)| async move {
+                // A lost connection ends the session or re-registers its watches; a later round polls the node again.
+                client.check_stat(&path).await.ok().map(|stat| (id, stat))
+            });
+            join_all(polls).await.into_iter().flatten().collect()
+        };
+        self.polls.push(polls.boxed());
+    }
+
+    /// The targets after this one, at most this many.
+    fn after(&self, last: TargetId, most: usize) -> Vec<TargetId> {
+        let after = (Excluded(last), Unbounded);
+        let singles = self.singles.range(after).map(|(&id, _)| id).take(most);
+        let barred = self.barred.range(after).map(|(&id, _)| id).take(most);
+        let mut ids: Vec<TargetId> = singles.chain(barred).collect();
+        ids.sort_unstable();
+        ids.truncate(most);
+        ids
+    }
+
+    fn ask(&self, id: TargetId) -> Option<(TargetId, Arc<str>, Client)> {
+        let single = self.singles.get(&id).map(|single| (&single.path, single.member));
+        let (path, member) =
+            single.or_else(|| self.barred.get(&id).map(|barred| (&barred.path, barred.member)))?;
+        let joined = self.pool.get(member)?;
+        if joined.down.is_some() {
+            return None;
+        }
+        Some((id, Arc::clone(path), joined.client.clone()?))
+    }
+
+    pub(super) fn polled(&mut self, polled: Polled) {
+        for (id, stat) in polled {
+            if let Some(single) = self.singles.get_mut(&id) {
+                let now = Fingerprint::of(single.want, stat.as_ref());
+                if single.polled(now) {
+                    tracing::debug!(path = &*single.path, "a change came without an event; reading the node");
+                    self.look_again(id);
+                }
+            } else if let Some(barred) = self.barred.get_mut(&id) {
+                let now = Fingerprint::of(Want::Value, stat.as_ref());
+                if barred.fingerprint.replace(now) != Some(now)
+                    && let Some(Barred { top, path, .. }) = self.barred.remove(&id)
+                {
+                    self.follow(id, top, Some((path, now)));
+                }
+            }
+        }
+    }
+}
