@@ -7,6 +7,7 @@
 mod entry;
 mod history;
 mod journal;
+pub mod remembered;
 mod state_dir;
 mod unwritten;
 mod writer;

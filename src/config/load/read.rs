@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{FileReport, FileState, MOST_READINGS};
+use super::report::{FileReport, FileState};
 use crate::config::files::{self, Listing};
 use crate::config::problem::{Problem, Source};
 use crate::config::stall::{Progress, UNANSWERED};
@@ -13,6 +13,9 @@ use crate::config::trust::{OpenError, TrustedOpen};
 
 /// The longest configuration file, in bytes.
 const LARGEST: u64 = 1024 * 1024;
+
+/// How often a directory that changes while it is read is read again before it is taken as it is.
+const MOST_READINGS: usize = 5;
 
 /// Why a file has no text.
 #[derive(Debug)]
