@@ -71,6 +71,10 @@ pub(super) fn files(page: &str) -> Vec<Entry> {
     }
     if matches!(command, "" | "run") {
         files.push(("/var/lib/twitcher/ledger", "What was applied, runs and is paused; below state_dir."));
+        files.push((
+            "/var/lib/twitcher/settings",
+            "The last valid settings, for a start with a bad twitcher.conf; below state_dir.",
+        ));
     }
     if OF_STORES.contains(&command) {
         files.push(("/var/lib/twitcher/keys/", "The store that is used where none is configured."));

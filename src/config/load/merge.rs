@@ -143,15 +143,18 @@ impl Known {
         self.parts.get(&Part::Setting(setting))?.as_str()
     }
 
-    /// What `local.conf` and `twitcher.conf` said of the machine.
-    pub(super) fn local(&self, hostname: &str) -> Local {
+    /// What `local.conf` and `twitcher.conf` said of the machine, where that is known.
+    pub(super) fn local(&self, hostname: &str) -> Option<Local> {
+        if self.is_unknown(Machine::HOST) || self.unknown.contains(&Part::Vars) {
+            return None;
+        }
         let vars = self.parts.get(&Part::Vars).and_then(|vars| vars.as_table());
         let var = |(name, value): (&String, &toml::Value)| Some((name.clone(), value.as_str()?.to_owned()));
-        Local {
+        Some(Local {
             hostname: hostname.to_owned(),
             host: self.text(Machine::HOST).map(ToOwned::to_owned),
             vars: vars.into_iter().flatten().filter_map(var).collect(),
-        }
+        })
     }
 
     /// Whether a part that is not known has its default.

@@ -22,6 +22,8 @@ const MOST_READINGS: usize = 5;
 pub(super) enum Unread {
     /// It does not exist.
     Missing,
+    /// It is a symbolic link to nothing: what should be there is not.
+    Dangling,
     /// An account other than root could change it: the reason, and what to do.
     Distrusted(String, String),
     /// It is too large, not a regular file, or the system reported an error.
@@ -33,7 +35,7 @@ pub(super) enum Unread {
 impl Unread {
     pub(super) fn report(&self, path: &Arc<Path>) -> FileReport {
         let (state, problem) = match self {
-            Self::Missing => {
+            Self::Missing | Self::Dangling => {
                 let help =
                     "a symbolic link may point to nothing; what was loaded from it before stays in effect";
                 (FileState::Broken, Problem::of_file(path, "cannot be read: there is no such file", help))
@@ -60,9 +62,10 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> 
     if !progress.may_touch(path) {
         return Err(Unread::Failed(UNANSWERED.to_owned()));
     }
-    let failed = |error: &io::Error| {
-        let missing = error.kind() == io::ErrorKind::NotFound;
-        if missing { Unread::Missing } else { Unread::Failed(error.to_string()) }
+    let failed = |error: &io::Error| match error.kind() {
+        io::ErrorKind::NotFound if path.symlink_metadata().is_ok() => Unread::Dangling,
+        io::ErrorKind::NotFound => Unread::Missing,
+        _ => Unread::Failed(error.to_string()),
     };
     let (file, found) = match open.file(path) {
         Ok(opened) => opened,

@@ -110,21 +110,26 @@ impl Loader {
             Ok(text) => File::of(path, text, &local),
             Err(Unread::Missing) => File::default(),
             Err(Unread::NotText(before)) => File::of(path, before, &local).torn(),
-            Err(Unread::Distrusted(..) | Unread::Failed(_)) => File::unread(),
+            Err(Unread::Dangling | Unread::Distrusted(..) | Unread::Failed(_)) => File::unread(),
         };
         if self.values.is_none() {
             self.values = self.recall(&file);
         }
         let last = self.values.as_ref();
-        let recalled = last.map(|last| last.local(&self.hostname));
-        let (local, file) = match (&self.local, recalled) {
-            (Some(local), _) => (local.clone(), file),
-            // `local.conf` never was valid since the start: its last valid values are in those of twitcher.conf.
-            (None, Some(recalled)) => (recalled, file),
-            (None, None) => (local, file.without(Part::Setting(Machine::HOST)).without(Part::Vars)),
+        if self.local.is_none() {
+            // `local.conf` never was valid since the start: its last valid values are among those that were remembered.
+            self.local = last.and_then(|last| last.local(&self.hostname));
+        }
+        let (local, file) = match &self.local {
+            Some(local) => (local.clone(), file),
+            None => (local, file.without(Part::Setting(Machine::HOST)).without(Part::Vars)),
         };
-        let Merged { settings, known, kept } = merge(path, &file, last, &local);
+        let Merged { settings, known, kept } = merge(path, &file, self.values.as_ref(), &local);
         self.gaps = known.gaps();
+        if known.is_unknown("state_dir") {
+            // The daemon does not start: the watch files are only checked.
+            self.gaps.total.get_or_insert_with(|| Part::Setting("state_dir").to_string());
+        }
         self.lacks_control_socket = known.is_unknown("control_socket");
         self.shortfall = Some(shortfall(&known, &kept));
         self.configured = settings.filter(|_| !known.is_unknown("state_dir"));
@@ -318,7 +323,7 @@ fn shortfall(known: &Known, kept: &BTreeSet<Part>) -> String {
     }
     let nothing = list(&mut known.unknown().filter(|part| !has_default(part)));
     if !nothing.is_empty() {
-        told.push(format!("there is no valid value, and none from before, for {nothing}"));
+        told.push(format!("no valid value is known for {nothing}"));
     }
     if told.is_empty() { "the rest is in effect".to_owned() } else { told.join("; ") }
 }

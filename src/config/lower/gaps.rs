@@ -36,10 +36,3 @@ pub(in crate::config) struct Gaps {
     /// `[store.NAME]`.
     pub(in crate::config) stores: Missing,
 }
-
-impl Gaps {
-    /// Whether nothing is missing.
-    pub(in crate::config) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}

@@ -68,7 +68,7 @@ impl Lowering<'_> {
             }
             if gaps.default_store {
                 self.withhold("`default_store`");
-            } else if gaps.stores.may_be(settings.default_store.as_str()) {
+            } else if !settings.stores.contains_key(&settings.default_store) {
                 self.withhold(format!("[store.{}], the default store", settings.default_store));
             }
             return Some(settings.default_store.clone());

@@ -143,7 +143,38 @@ mod tests {
         let written = parts.text();
         assert_eq!(Parts::of(&written).unwrap(), parts, "{written}");
         assert_eq!(Parts::of(&written).unwrap().text(), written);
-        insta::assert_snapshot!(written);
+        insta::assert_snapshot!(written, @r##"
+        default_store = "main"
+        state_dir = "/srv/its"
+        shutdown_grace = 1.5
+
+        [vars]
+        role = """
+        a
+        'b'"c\u0001"""
+
+        [defaults]
+        success_codes = [0, 3]
+
+        [defaults.env]
+        "A B" = "c"
+        D = "${role}"
+
+        [defaults.fleet]
+        waves = [1, "10%"]
+
+        [fleet]
+        ttl = "20s"
+
+        [store."a@b:c/d"]
+        url = "dir:///a"
+
+        [store.main]
+        url = "etcd://a"
+
+        [store.main.tls]
+        ca = "/ca.pem"
+        "##);
         assert_eq!(Parts::default().text(), "");
     }
 }

@@ -51,7 +51,10 @@ fn a_broken_store_takes_only_its_own_watches_with_it() {
     assert_eq!(site.names(), "both main");
     assert_eq!(Site::withheld(&reload), "both-2: [store.other]; other: [store.other]");
     assert_eq!(reload.withheld, 2);
-    insta::assert_snapshot!(reload.complaints.join("\n"), @"");
+    insta::assert_snapshot!(reload.complaints.join("\n"), @r"
+    twitcher.conf has errors (twitcher.conf:5:7: `rid://` is no kind of store; there are `etcd://`, `etcd+tls://`, `zookeeper://`, `zookeeper+tls://`, `dir://`): no valid value is known for [store.other]
+    2 watches are not loaded until twitcher.conf is corrected and `twitcher reload` is run: 2 for want of [store.other]
+    ");
     assert!(told(&reload).contains("wrong.toml:5:9: there is no store `nope`"), "{}", told(&reload));
     // Corrected, they are there, and what ran goes on.
     site.conf("[store.main]\nurl = 'dir:///a'\n[store.other]\nurl = 'dir:///b'\n");
@@ -96,6 +99,11 @@ fn a_start_with_a_bad_file_goes_on_with_the_remembered_settings() {
         assert!(reload.settings.is_none() && reload.watches.is_empty());
         assert_eq!(reload.withheld, 3);
     }
+    // A link to nothing is no file that was left out on purpose.
+    site.remove("twitcher.conf");
+    symlink("nowhere", site.path("twitcher.conf")).unwrap();
+    assert!(site.restart().settings.is_none());
+    site.remove("twitcher.conf");
     // Of one that is text only at its beginning, that counts.
     let conf = format!("state_dir = '{}'\n# \n", site.path("state").display());
     site.write("twitcher.conf", [conf.as_bytes(), b"\xe4"].concat());
@@ -167,7 +175,8 @@ fn a_file_that_breaks_later_changes_nothing() {
             "{:?}",
             reload.complaints
         );
-        assert!(site.loader.reload_settings().is_err(), "commands that need a store say what is wrong");
+        let mut command = Loader::with(site.top.path(), Trust::Anyone, Box::new(FakeAccounts(0)), "host");
+        assert!(command.reload_settings().is_err(), "commands that need a store say what is wrong");
     }
 }
 
@@ -179,8 +188,8 @@ fn a_definition_that_cannot_be_understood_now_leaves_the_running_one() {
     let _ = site.restart();
     assert_eq!(site.names(), "a");
     site.write("a.toml", format!("{}store = 'main'\ntimeout = 1\n[watch.fleet]\n", watch(2)));
-    assert_eq!(site.reload(), "");
-    assert_eq!(site.loader.reload().withheld, 1);
+    let reload = site.loader.reload();
+    assert_eq!((reload.diff.is_empty(), reload.withheld), (true, 1));
     // The rest of the file is not correct yet, and the store is broken now, too: it keeps its value.
     site.conf("[fleet]\nttl = 1\n[store.main]\nurl = 'x'\n");
     assert_eq!(Site::withheld(&site.loader.reload()), "a: [fleet]");
@@ -197,7 +206,25 @@ fn valid_settings_are_remembered_with_the_machine_and_without_secrets() {
     site.write("local.conf", "host = 'web-7'\n[vars]\nrole = 'db'\n");
     let _ = site.restart();
     site.remember();
-    insta::assert_snapshot!(site.remembered(), @"");
+    insta::assert_snapshot!(site.remembered(), @r#"
+    # The last valid settings, kept by twitcher for a start with a bad twitcher.conf. Do not edit.
+    state_dir = "STATE"
+    http_listen = "127.0.0.1:9464"
+    host = "web-7"
+
+    [vars]
+    rack = "3"
+    role = "db"
+
+    [defaults.env]
+    A = "${role}"
+
+    [store.main]
+    url = "dir:///a"
+
+    [store.other]
+    url = "dir:///b"
+    "#);
     // A bad file is not remembered: neither one that says a password …
     let before = site.remembered();
     site.conf("[store.main]\nurl = 'etcd://u:hunter2@a'\npassword = 'hunter2'\n");
@@ -224,7 +251,10 @@ fn a_complaint_is_short_however_many_files_there_are() {
         site.write(&format!("w{number}.toml"), watch(1));
     }
     let reload = site.restart();
-    insta::assert_snapshot!(reload.complaints.join("\n"), @"");
+    insta::assert_snapshot!(reload.complaints.join("\n"), @r"
+    twitcher.conf has errors (twitcher.conf:3:5: `a` is a whole number, expected a string, and 2 more): no valid value is known for [vars], [store.x]
+    300 watches are not loaded until twitcher.conf is corrected and `twitcher reload` is run: 300 for want of [vars]
+    ");
     let with_problems = reload.files.iter().filter(|report| !report.problems.is_empty()).count();
     assert_eq!((reload.withheld, with_problems), (300, 1));
 }
