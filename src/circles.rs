@@ -13,10 +13,6 @@ type Module = Vec<String>;
 /// Circles that are left, each with the reason.
 const LEFT: &[(&[&str], &str)] = &[
     (&["config/directory_watch", "config/directory_watch/arm"], "`Heard` is to move to a file of its own"),
-    (
-        &["config/load", "config/load/admit", "config/load/read"],
-        "the reports are to move to a file of their own",
-    ),
     (&["fleet/conduct", "fleet/conduct/seat"], "`Conductor` is to move to a file of its own"),
     (&["fleet/member", "fleet/member/register"], "`Member` is to move to a file of its own"),
 ];

@@ -13,6 +13,10 @@ pub struct Own {
     pub running: u64,
     /// Log lines lost because their reader was too slow.
     pub log_lines_lost: u64,
+    /// `twitcher.conf` or `local.conf` has errors.
+    pub settings_broken: bool,
+    /// Watches that are not loaded for want of settings.
+    pub watches_not_loaded: u64,
     /// Resident memory in bytes, /proc/self/status.
     pub resident_bytes: u64,
     /// Open descriptors.
@@ -74,6 +78,18 @@ impl Page {
             "gauge",
             "Problems of the daemon itself.",
             daemon.complaints.len(),
+        );
+        self.single(
+            "twitcher_settings_broken",
+            "gauge",
+            "1 while twitcher.conf or local.conf has errors and its last valid settings are in effect.",
+            u8::from(own.settings_broken),
+        );
+        self.single(
+            "twitcher_watches_not_loaded",
+            "gauge",
+            "Watches that are not loaded, because what they depend on in twitcher.conf never was valid.",
+            own.watches_not_loaded,
         );
         self.family("twitcher_files", "gauge", "Watch files by state.");
         for (word, state) in

@@ -97,6 +97,9 @@ pub struct FileStatus {
     pub state: FileState,
     /// One line each.
     pub problems: Vec<String>,
+    /// Its watches that are not loaded, because `twitcher.conf` has errors in what they depend on.
+    #[serde(default)]
+    pub not_loaded: Vec<String>,
 }
 
 /// How a watch stands in its fleet's group.

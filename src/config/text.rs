@@ -18,8 +18,10 @@ pub fn mistakes(text: &str) -> Vec<Problem> {
         home: PathBuf::from("/"),
         shell: PathBuf::from("/bin/sh"),
     };
+    let gaps = lower::Gaps::default();
     let mut context = lower::Context {
         settings: settings.as_ref(),
+        gaps: &gaps,
         resolve: &mut |_, _| Ok(anybody()),
         shared: &mut lower::Shared::default(),
     };

@@ -220,6 +220,13 @@ impl Daemon {
             let (hosts, host, path) = (hosts.join(" or "), &self.settings.machine.host, file.path.display());
             return format!("{name} is for hosts {hosts}: this host is {host} ({path})");
         }
+        let withheld =
+            |file: &&crate::config::FileReport| file.withheld.iter().any(|watch| watch.name.as_str() == name);
+        if let Some(file) = self.files.iter().find(withheld)
+            && let Some(why) = not_loaded(file).find(|line| line.contains(&format!("`{name}`")))
+        {
+            return format!("{why} ({})", file.path.display());
+        }
         let broken = self.files.iter().filter(|file| file.state != Loaded::Loaded);
         for file in broken {
             let stem = file.path.file_stem().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
@@ -281,12 +288,14 @@ impl Daemon {
         let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
         let http = self.http.as_ref().and_then(super::http::Http::complaint);
         let control = self.control.as_ref().and_then(crate::control::Server::complaint);
-        let complaints = [ledger, self.blindness.clone(), loader, control, http];
+        let no_control = (self.control.is_none() && self.lacks_control_socket)
+            .then(|| "no command reaches the daemon, because no valid `control_socket` is known".to_owned());
+        let complaints = [ledger, self.blindness.clone(), loader, control, no_control, http];
         let polls = self.supervisor.stores().filter_map(|(name, store)| {
             let why = store.health().borrow().polls.clone()?;
             Some(format!("store {name}: {why}"))
         });
-        complaints.into_iter().flatten().chain(polls).collect()
+        self.shortcomings.iter().cloned().chain(complaints.into_iter().flatten()).chain(polls).collect()
     }
 
     fn stores(&self) -> Vec<StoreStatus> {
@@ -318,6 +327,8 @@ impl Daemon {
             reloads: self.reloads,
             running: self.runs.count(),
             log_lines_lost: self.log.lost(),
+            settings_broken: !self.shortcomings.is_empty(),
+            watches_not_loaded: self.withheld as u64,
             resident_bytes: kilobytes * 1024,
             open_descriptors: open as u64,
         }
@@ -344,12 +355,28 @@ fn file_status(file: &crate::config::FileReport) -> FileStatus {
     FileStatus {
         path: file.path.display().to_string(),
         state: match file.state {
+            // Some of its watches are not there.
+            Loaded::Loaded if !file.withheld.is_empty() => FileState::Refused,
             Loaded::Loaded => FileState::Loaded,
             Loaded::Broken => FileState::Broken,
             Loaded::Refused => FileState::Refused,
         },
-        problems: file.problems.iter().map(told).collect(),
+        problems: file.problems.iter().map(told).chain(not_loaded(file)).collect(),
+        not_loaded: file.withheld.iter().map(|watch| watch.name.to_string()).collect(),
     }
+}
+
+/// A line for each watch that is not loaded for want of settings.
+fn not_loaded(file: &crate::config::FileReport) -> impl Iterator<Item = String> {
+    let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+    file.withheld.iter().map(move |watch| {
+        let (line, column) = (watch.place.line, watch.place.column);
+        format!(
+            "{name}:{line}:{column}: the watch `{}` is not loaded, because no valid value is known for {} (correct \
+             twitcher.conf)",
+            watch.name, watch.why
+        )
+    })
 }
 
 fn told(problem: &crate::config::Problem) -> String {

@@ -3,6 +3,7 @@
 //! Requests that arrive during a reading share the next one. Files that could not be read for a temporary reason are read
 //! again every few seconds.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(super) enum Extent {
 enum Ask {
     /// A reading that takes effect.
     Read { extent: Extent, answer: Option<oneshot::Sender<Reply>> },
+    /// From now on the valid settings in effect are kept in this directory.
+    Remember { directory: PathBuf },
     /// A reading of everything that changes nothing.
     Rehearse { answer: oneshot::Sender<Reply> },
 }
@@ -66,6 +69,11 @@ impl Loading {
         let _ = self.asks.send(Ask::Read { extent, answer });
     }
 
+    /// Keeps the valid settings in effect in this directory, for a start with a bad `twitcher.conf`.
+    pub(super) fn remember_in(&self, directory: &Path) {
+        let _ = self.asks.send(Ask::Remember { directory: directory.to_owned() });
+    }
+
     /// Asks for a reading that changes nothing.
     pub(super) fn rehearse(&self, answer: oneshot::Sender<Reply>) {
         let _ = self.asks.send(Ask::Rehearse { answer });
@@ -84,6 +92,8 @@ fn serve(
     retry: Duration,
 ) {
     let mut is_partial = false;
+    let mut memory: Option<PathBuf> = None;
+    let mut complaint = None;
     loop {
         let again = Ask::Read { extent: Extent::WatchFiles, answer: None };
         let first = if is_partial {
@@ -105,6 +115,7 @@ fn serve(
                     extent = extent.max(Some(more));
                     answers.extend(answer);
                 }
+                Ask::Remember { directory } => memory = Some(directory),
                 Ask::Rehearse { answer } => rehearsals.push(answer),
             }
         }
@@ -117,6 +128,13 @@ fn serve(
             if results.send(Loaded { reload, answers, is_rehearsal: false }).is_err() {
                 return;
             }
+        }
+        if let Some(directory) = &memory {
+            let now = loader.remember_in(directory).err();
+            if let Some(why) = now.as_ref().filter(|_| now != complaint) {
+                tracing::warn!("{why}");
+            }
+            complaint = now;
         }
         if !rehearsals.is_empty() {
             let reload = loader.rehearse();

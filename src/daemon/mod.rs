@@ -94,12 +94,19 @@ struct Daemon {
     files: Vec<FileReport>,
     runs: Arc<Runs>,
     supervisor: Supervisor,
+    /// While `twitcher.conf` or `local.conf` has errors: what is in effect instead, and what is not loaded.
+    shortcomings: Vec<String>,
+    /// How many watches are not loaded for want of settings.
+    withheld: usize,
+    /// There is no valid `control_socket`.
+    lacks_control_socket: bool,
     /// Why changes in the configuration directory are not noticed immediately, while that holds.
     blindness: Option<String>,
     /// The loader's thread has panicked: nothing can be reloaded any more.
     loader_is_gone: bool,
-    /// `None` once the daemon is stopping.
+    /// `None` once the daemon is stopping, and while no valid `control_socket` is known.
     control: Option<Server>,
+    requests: mpsc::Sender<Asked>,
     http: Option<Http>,
     reloads: u64,
     log: crate::log::Guard,
@@ -128,7 +135,12 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let seats = fleet::Seats::new(ledger.clone(), &settings.state_dir);
     ledger.set_history_bytes(settings.history_bytes);
     let (asked_out, asked) = mpsc::channel(16);
-    let control = Server::open(&settings.control_socket, asked_out).await?;
+    let lacks_control_socket = first.reload.lacks_control_socket;
+    let control = if lacks_control_socket {
+        None
+    } else {
+        Some(Server::open(&settings.control_socket, asked_out.clone()).await?)
+    };
     let (probes_out, probes) = mpsc::channel(16);
     let http = settings.http_listen.map(|listen| Http::start(listen, probes_out.clone()));
     let max_processes = usize::try_from(settings.max_processes).unwrap_or(usize::MAX);
@@ -144,13 +156,18 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
         files: Vec::new(),
         supervisor: Supervisor::new(Arc::clone(&runs)),
         runs,
+        shortcomings: Vec::new(),
+        withheld: 0,
+        lacks_control_socket,
         blindness: None,
         loader_is_gone: false,
-        control: Some(control),
+        control,
+        requests: asked_out,
         http,
         reloads: 0,
         log,
     };
+    daemon.loading.remember_in(&daemon.settings.state_dir);
     daemon.supervisor.take_part(seats);
     daemon.begin(first);
     service::ready(&daemon.summary());
@@ -185,7 +202,10 @@ impl Daemon {
                     }
                     Asks::Nothing => {}
                 },
-                loaded = self.loading.next(), if !self.loader_is_gone => self.loaded(loaded),
+                loaded = self.loading.next(), if !self.loader_is_gone => {
+                    self.loaded(loaded);
+                    self.open_control().await;
+                }
                 Some(hint) = hints.recv() => self.hinted(hint),
                 Some(asked) = asked.recv() => self.answer(asked),
                 Some(probe) = probes.recv() => self.probed(probe),
@@ -215,6 +235,21 @@ impl Daemon {
             tracing::error!("{LOADER_IS_GONE}");
         }
         service::ready(&self.summary());
+    }
+
+    /// Opens the control socket as soon as it is known where it is.
+    async fn open_control(&mut self) {
+        if self.control.is_some() || self.lacks_control_socket {
+            return;
+        }
+        match Server::open(&self.settings.control_socket, self.requests.clone()).await {
+            Ok(control) => self.control = Some(control),
+            Err(error) => {
+                // The next valid configuration is another occasion.
+                self.lacks_control_socket = true;
+                tracing::error!("{error}");
+            }
+        }
     }
 
     async fn end(mut self, end: End, signals: &mut Signals, watchdog: &mut Watchdog) {
@@ -261,11 +296,14 @@ impl Daemon {
     fn summary(&self) -> String {
         let watches = self.supervisor.names().count();
         let broken = self.files.iter().filter(|file| file.state != crate::config::FileState::Loaded).count();
-        if broken == 0 {
-            format!("{watches} watches")
-        } else {
-            format!("{watches} watches, {broken} files with problems")
+        let mut summary = format!("{watches} watches");
+        if broken > 0 {
+            summary += &format!(", {broken} files with problems");
         }
+        if self.withheld > 0 {
+            summary += &format!(", {} watches not loaded for want of valid settings", self.withheld);
+        }
+        summary
     }
 }
 

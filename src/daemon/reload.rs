@@ -18,12 +18,24 @@ use crate::watch::WatchName;
 /// How long the record of a watch that is no longer configured is kept after its last run.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
-/// The settings of the first reading, or every problem of `twitcher.conf`.
+/// More problems of a `twitcher.conf` that keeps the daemon from starting are only counted: the service manager tries
+/// again and again.
+const MOST_PROBLEMS: usize = 3;
+
+/// The settings of the first reading, or why the daemon cannot start.
 pub(super) fn first_settings(reload: &Reload) -> Result<Arc<Settings>, String> {
     reload.settings.clone().ok_or_else(|| {
-        let problems = reload.files.iter().flat_map(|file| &file.problems);
-        problems
-            .fold("twitcher.conf cannot be used:".to_owned(), |text, problem| format!("{text}\n{problem}"))
+        let settings = |file: &&FileReport| file.path.extension().is_some_and(|extension| extension == "conf");
+        let problems: Vec<_> = reload.files.iter().filter(settings).flat_map(|file| &file.problems).collect();
+        let mut text = "twitcher.conf cannot be used:".to_owned();
+        for problem in problems.iter().take(MOST_PROBLEMS) {
+            text += &format!("\n{problem}");
+        }
+        if let Some(more) = problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
+            text += &format!("\nand {more} more problems, which `twitcher check` prints");
+        }
+        text + "\nthe daemon does not start: `state_dir` cannot be read out of the file, and /var/lib/twitcher holds no \
+                settings that name it as their state_dir; correct the file, or give it a line with `state_dir`"
     })
 }
 
@@ -78,6 +90,7 @@ impl Daemon {
     /// Takes the settings and definitions, logs new problems, and lists all of them.
     fn take_reading(&mut self, reload: &Reload) -> ReloadReport {
         self.reloads += 1;
+        self.take_shortcomings(reload);
         self.watches = Arc::clone(&reload.watches);
         let mut report = ReloadReport { unchanged: reload.diff.unchanged.len(), ..ReloadReport::default() };
         if let Some(settings) = &reload.settings {
@@ -85,7 +98,18 @@ impl Daemon {
         }
         self.log_files(&reload.files);
         list_problems(&reload.files, &mut report);
+        report.problems.extend(reload.complaints.iter().skip(1).cloned());
         report
+    }
+
+    /// Logs what is in effect instead of a bad `twitcher.conf`: once, not for each watch file.
+    fn take_shortcomings(&mut self, reload: &Reload) {
+        self.withheld = reload.withheld;
+        self.lacks_control_socket = reload.lacks_control_socket;
+        for complaint in reload.complaints.iter().filter(|complaint| !self.shortcomings.contains(complaint)) {
+            tracing::error!("{complaint}");
+        }
+        self.shortcomings.clone_from(&reload.complaints);
     }
 
     fn begin_all(&mut self, all_read: bool) {

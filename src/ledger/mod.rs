@@ -10,6 +10,7 @@ pub(crate) mod fuzz;
 mod history;
 mod journal;
 mod lock;
+pub mod remembered;
 mod state_dir;
 mod unwritten;
 mod writer;

@@ -54,6 +54,18 @@ pub(super) fn objection(found: &Metadata, own: u32) -> Option<String> {
     })
 }
 
+/// Opens the directory as it is, if no other account could change its contents.
+pub(super) fn judged(path: &Path) -> io::Result<File> {
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_DIRECTORY | nix::libc::O_CLOEXEC)
+        .open(path)?;
+    match objection(&directory.metadata()?, nix::unistd::geteuid().as_raw()) {
+        Some(why) => Err(io::Error::other(why)),
+        None => Ok(directory),
+    }
+}
+
 /// Opens a state file for reading: no symbolic link, no pipe, and nothing that another account could change.
 pub(super) fn read(path: &Path) -> io::Result<File> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;

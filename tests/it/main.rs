@@ -18,6 +18,7 @@
 mod fixture;
 
 mod actions;
+mod broken_settings;
 mod check;
 mod completion;
 mod crash;

@@ -66,6 +66,17 @@ pub(super) fn conf() -> String {
         "TOML, and optional: without it, watches look at files below /var/lib/twitcher/keys. It is read at start and \
          on twitcher reload or SIGHUP.",
     );
+    paragraph(
+        &mut page,
+        "While it has errors, twitcher reload changes nothing: the last valid version stays in effect. A daemon that starts \
+         takes what is right in it, and of the rest the last valid values, which it keeps in the file settings of \
+         state_dir (mode 0600; passwords are never in it). Where there are none, log, log_level and http_listen have their \
+         defaults, and no watch is loaded that needs what is not known: those of a broken [store.NAME]; of a broken \
+         default_store, those that name no store; of a broken [fleet], those of fleets; of anything else, all. twitcher \
+         status, the log and the metric twitcher_settings_broken say so. state_dir and control_socket are read in a line of \
+         their own even if the file is not TOML. Without a known state_dir the daemon uses /var/lib/twitcher if settings \
+         that name it are kept there; else it does not start.",
+    );
     page.control("SH", ["SETTINGS"]);
     fields(&mut page, DAEMON);
     page.control("SH", ["NAMES FOR THIS MACHINE"]);

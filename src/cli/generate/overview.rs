@@ -159,7 +159,11 @@ const JSON: &[(&str, Fields)] = &[
                 "stores",
                 "Of each store that a watch uses: name, url, state (connected, connecting or down), since, error, reconnects.",
             ),
-            ("files", "Of each file: path, state (loaded, broken or refused), problems."),
+            (
+                "files",
+                "Of each file: path, state (loaded, broken or refused), problems, not_loaded: the names of its watches that \
+                 depend on a part of twitcher.conf that has errors and no last valid value.",
+            ),
             ("watches", "Of each watch what follows."),
         ],
     ),

@@ -75,6 +75,10 @@ pub(super) fn files(page: &str) -> Vec<Entry> {
             "/var/lib/twitcher/lock",
             "Locked by the running daemon, and readable for its user alone; below state_dir.",
         ));
+        files.push((
+            "/var/lib/twitcher/settings",
+            "The last valid settings, for a start with a bad twitcher.conf; below state_dir.",
+        ));
     }
     if OF_STORES.contains(&command) {
         files.push(("/var/lib/twitcher/keys/", "The store that is used where none is configured."));

@@ -50,6 +50,8 @@ pub(super) fn table(
     for file in &status.files {
         let word = match file.state {
             FileState::Loaded => continue,
+            // A complaint counts these watches; the reason is not that of the file.
+            FileState::Refused if file.problems.len() == file.not_loaded.len() => continue,
             FileState::Broken => "broken",
             FileState::Refused => "refused",
         };

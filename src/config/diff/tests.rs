@@ -21,8 +21,13 @@ pub(in crate::config) fn watches(text: &str) -> Watches {
     let mut resolve =
         |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
     let mut shared = lower::Shared::default();
-    let mut context =
-        lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
+    let gaps = lower::Gaps::default();
+    let mut context = lower::Context {
+        settings: settings.as_ref(),
+        gaps: &gaps,
+        resolve: &mut resolve,
+        shared: &mut shared,
+    };
     let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "file", &mut context);
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
     watches.into_iter().map(|placed| (placed.spec.name.clone(), Arc::new(placed.spec))).collect()

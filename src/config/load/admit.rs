@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FileReport, FileState, LoadedWatch};
+use super::report::{FileReport, FileState, LoadedWatch};
 use crate::config::problem::{Place, Problem};
 use crate::watch::fleet::{FleetSettings, GroupName};
 use crate::watch::{StoreName, WatchName};

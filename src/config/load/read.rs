@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{FileReport, FileState, MOST_READINGS};
+use super::report::{FileReport, FileState};
 use crate::config::files::{self, Listing};
 use crate::config::problem::{Problem, Source};
 use crate::config::stall::{Progress, UNANSWERED};
@@ -14,11 +14,16 @@ use crate::config::trust::{OpenError, TrustedOpen};
 /// The longest configuration file, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
+/// How often a directory that changes while it is read is read again before it is taken as it is.
+const MOST_READINGS: usize = 5;
+
 /// Why a file has no text.
 #[derive(Debug)]
 pub(super) enum Unread {
     /// It does not exist.
     Missing,
+    /// It is a symbolic link to nothing: what should be there is not.
+    Dangling,
     /// An account other than root could change it: the reason, and what to do.
     Distrusted(String, String),
     /// It is too large, not a regular file, or the system reported an error.
@@ -30,7 +35,7 @@ pub(super) enum Unread {
 impl Unread {
     pub(super) fn report(&self, path: &Arc<Path>) -> FileReport {
         let (state, problem) = match self {
-            Self::Missing => {
+            Self::Missing | Self::Dangling => {
                 let help =
                     "a symbolic link may point to nothing; what was loaded from it before stays in effect";
                 (FileState::Broken, Problem::of_file(path, "cannot be read: there is no such file", help))
@@ -57,9 +62,10 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> 
     if !progress.may_touch(path) {
         return Err(Unread::Failed(UNANSWERED.to_owned()));
     }
-    let failed = |error: &io::Error| {
-        let missing = error.kind() == io::ErrorKind::NotFound;
-        if missing { Unread::Missing } else { Unread::Failed(error.to_string()) }
+    let failed = |error: &io::Error| match error.kind() {
+        io::ErrorKind::NotFound if path.symlink_metadata().is_ok() => Unread::Dangling,
+        io::ErrorKind::NotFound => Unread::Missing,
+        _ => Unread::Failed(error.to_string()),
     };
     let (file, found) = match open.file(path) {
         Ok(opened) => opened,

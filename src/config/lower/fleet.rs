@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gaps::Missing;
 use super::store_name::unknown_store;
 use crate::config::problem::{Problem, Source, word};
 use crate::config::raw::{At, RawFleet, RawTable};
@@ -43,6 +44,7 @@ pub(super) fn settings(
     table: Option<&RawTable>,
     defaults: &RawFleet,
     stores: &BTreeMap<StoreName, StoreSpec>,
+    missing: &Missing,
     problems: &mut Vec<Problem>,
 ) -> Option<FleetSettings> {
     let is_written = table.is_some() || matches!(defaults, RawFleet::Written(_));
@@ -70,6 +72,9 @@ pub(super) fn settings(
     };
     let store = table.text("store").and_then(|at| {
         let known = stores.get_key_value(at.value.as_str());
+        if known.is_none() && missing.may_be(&at.value) {
+            return StoreName::new(&at.value).ok();
+        }
         if known.is_none() {
             let names = stores.keys().map(StoreName::as_str);
             problems.push(unknown_store(source.problem(at.span.clone(), ""), &at.value, names));

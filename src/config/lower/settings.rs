@@ -1,21 +1,22 @@
 //! The meaning of `twitcher.conf`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::fleet;
+use super::gaps::{LOCAL, Missing};
 use super::store_name::unknown_store;
 use crate::config::problem::{Problem, Source};
-use crate::config::raw::{Local, RawFleet, RawSettings, RawStore, RawTable};
+use crate::config::raw::{Local, Part, RawFleet, RawSettings, RawStore, RawTable};
 use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 use crate::ledger::HISTORY_BYTES;
 use crate::store::{Credentials, StoreSpec, StoreUrl, Tls, TreeLimits};
 use crate::watch::StoreName;
 
-const LOCAL: &str = "local";
-const STATE_DIR: &str = "/var/lib/twitcher";
+/// `state_dir` if `twitcher.conf` names none.
+pub(in crate::config) const STATE_DIR: &str = "/var/lib/twitcher";
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// `sun_path` of unix(7), with its NUL.
 const LONGEST_SOCKET: usize = 107;
@@ -28,23 +29,49 @@ pub(in crate::config) fn fallback(local: &Local) -> Option<Settings> {
 
 /// Lowers the parsed file. Returns settings exactly if no error prevents it.
 pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Problem>) {
+    let Lowered { settings, problems, blamed: _ } = lower_parts(raw, &Missing::default());
+    (settings, problems)
+}
+
+/// What became of a parsed file.
+pub(in crate::config) struct Lowered {
+    /// There are some exactly if there is no problem.
+    pub(in crate::config) settings: Option<Settings>,
+    pub(in crate::config) problems: Vec<Problem>,
+    /// The parts with errors.
+    pub(in crate::config) blamed: BTreeSet<Part>,
+}
+
+/// The same of a file in which these stores are missing.
+pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lowered {
     let RawSettings { source, daemon, machine, fleet, defaults, .. } = raw;
     let mut problems = raw.problems.clone();
+    let mut blamed = raw.blamed.clone();
+    let mut said = problems.len();
+    let mut blame = |part: Part, problems: &Vec<Problem>| {
+        if std::mem::replace(&mut said, problems.len()) < problems.len() {
+            blamed.insert(part);
+        }
+    };
     let state_dir = daemon.path("state_dir").map_or_else(|| PathBuf::from(STATE_DIR), |at| at.value);
     let mut stores = BTreeMap::new();
     for (name, store) in &raw.stores {
         if let Some(spec) = lower_store(source, name, store, &mut problems) {
             stores.insert(name.clone(), spec);
         }
+        blame(Part::Store(name.clone()), &problems);
     }
-    let Ok(local) = StoreName::new(LOCAL) else { return (None, problems) };
-    if !raw.stores.contains_key(&local) {
+    let Ok(local) = StoreName::new(LOCAL) else { return Lowered { settings: None, problems, blamed } };
+    if !raw.stores.contains_key(&local) && !missing.named.contains(&local) {
         let url = StoreUrl::Dir { root: state_dir.join("keys") };
         stores.insert(local.clone(), StoreSpec::new(local.clone(), url));
     }
-    let default_store = default_store(raw, &local, &mut problems);
+    let default_store = default_store(raw, &local, missing, &mut problems);
+    blame(Part::Setting("default_store"), &problems);
     if let Some(at) = defaults.text("store")
-        && !stores.keys().any(|known| known.as_str() == at.value)
+        && !raw.stores.contains_key(at.value.as_str())
+        && at.value != LOCAL
+        && !missing.may_be(&at.value)
     {
         let names = stores.keys().map(StoreName::as_str);
         problems.push(unknown_store(source.problem(at.span, ""), &at.value, names));
@@ -54,9 +81,10 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
             problems.push(source.problem(fault.span, fault.message).with_help(fault.help));
         }
     }
-    let Some(fleet) = fleet::settings(source, fleet.as_ref(), &defaults.fleet, &stores, &mut problems) else {
-        return (None, problems);
-    };
+    blame(Part::Defaults, &problems);
+    let fleet = fleet::settings(source, fleet.as_ref(), &defaults.fleet, &stores, missing, &mut problems);
+    blame(Part::Fleet, &problems);
+    let Some(fleet) = fleet else { return Lowered { settings: None, problems, blamed } };
     let control_socket =
         daemon.path("control_socket").map_or_else(|| PathBuf::from(CONTROL_SOCKET), |at| at.value);
     if control_socket.as_os_str().len() > LONGEST_SOCKET {
@@ -69,6 +97,7 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
                 .with_help("choose a shorter one, for example below /run"),
         );
     }
+    blame(Part::Setting("control_socket"), &problems);
     let settings = Settings {
         default_store,
         state_dir,
@@ -105,12 +134,18 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
         stores,
     };
     problems.sort_by_key(|problem| problem.place);
-    (problems.is_empty().then_some(settings), problems)
+    Lowered { settings: problems.is_empty().then_some(settings), problems, blamed }
 }
 
-fn default_store(raw: &RawSettings, local: &StoreName, problems: &mut Vec<Problem>) -> StoreName {
+fn default_store(
+    raw: &RawSettings,
+    local: &StoreName,
+    missing: &Missing,
+    problems: &mut Vec<Problem>,
+) -> StoreName {
     let Some(at) = raw.daemon.text("default_store") else { return local.clone() };
-    let known = |name: &StoreName| name == local || raw.stores.contains_key(name);
+    let known =
+        |name: &StoreName| name == local || raw.stores.contains_key(name) || missing.may_be(name.as_str());
     match StoreName::new(&at.value) {
         Ok(name) if known(&name) => name,
         Ok(_) | Err(_) => {

@@ -6,7 +6,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::kind::kind_of;
-use super::table::{RawTable, Reader};
+use super::part::Part;
+use super::table::{RawTable, Reader, VARS};
 use super::value::without_nul;
 use crate::config::problem::{nearest, word};
 use crate::watch::{Machine, variable};
@@ -36,8 +37,6 @@ impl Local {
     }
 }
 
-pub(super) const VARS: &str = "vars";
-
 /// The table `[vars]`, if there is one.
 pub(super) fn vars_of(reader: &mut Reader<'_>, root: &DeTable<'_>) -> BTreeMap<String, String> {
     let Some((_, value)) = root.iter().find(|(name, _)| name.get_ref() == VARS) else {
@@ -53,6 +52,9 @@ pub(super) fn vars_of(reader: &mut Reader<'_>, root: &DeTable<'_>) -> BTreeMap<S
     };
     let mut vars: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in table {
+        if name.get_ref() == Machine::HOST {
+            reader.blame([Part::Setting(Machine::HOST)]);
+        }
         match var(name.get_ref(), name.span(), value.get_ref(), value.span(), &vars) {
             Ok(text) => drop(vars.insert(name.get_ref().to_string(), text)),
             Err((span, message, help)) => reader.wrong(span, message, help),

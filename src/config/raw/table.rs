@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::kind::kind_of;
+use super::part::Part;
 use super::value::Value;
 use crate::config::fields::{
     DAEMON, FLEET, FLEET_SETTINGS, Field, Kind, NOT_DEFAULTS, STORE, TLS, WATCH, synonym,
@@ -143,6 +144,11 @@ impl RawTable {
         self.values.contains_key(field)
     }
 
+    /// The fields that have errors, or that an unknown name most likely meant.
+    pub(super) fn faulty(&self) -> impl Iterator<Item = &'static str> {
+        self.broken.union(&self.meant).copied()
+    }
+
     fn is_written(&self, field: &str) -> bool {
         self.values.contains_key(field) || self.broken.contains(field)
     }
@@ -199,6 +205,8 @@ impl RawTable {
     }
 }
 
+/// The table of names for this machine.
+pub(super) const VARS: &str = "vars";
 /// The table of the fleet: in a watch, in `[defaults]`, and of the machine.
 pub(super) const FLEET_TABLE: &str = "fleet";
 
@@ -215,11 +223,65 @@ pub(super) struct Reader<'s> {
     store_like: String,
     /// What `${name}` stands for; `None` where that is not known and does not matter.
     machine: Option<Arc<Machine>>,
+    blamed: BTreeSet<Part>,
+    hides_stores: bool,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, found: Vec::new(), missing: Vec::new(), store_like: String::new(), machine: None }
+        Self {
+            source,
+            found: Vec::new(),
+            missing: Vec::new(),
+            store_like: String::new(),
+            machine: None,
+            blamed: BTreeSet::new(),
+            hides_stores: false,
+        }
+    }
+
+    /// Reads a part of `twitcher.conf`. It is blamed if it has a problem.
+    pub(super) fn part<T>(&mut self, part: Part, read: impl FnOnce(&mut Self) -> T) -> T {
+        let count = |reader: &Self| reader.found.len() + reader.missing.len();
+        let before = count(self);
+        let value = read(self);
+        if count(self) > before {
+            self.blamed.insert(part);
+        }
+        value
+    }
+
+    /// These parts have errors.
+    pub(super) fn blame(&mut self, parts: impl IntoIterator<Item = Part>) {
+        self.blamed.extend(parts);
+    }
+
+    /// An error may concern any store.
+    pub(super) fn hide_stores(&mut self) {
+        self.hides_stores = true;
+    }
+
+    /// The parts with errors, and whether stores may be hidden by one.
+    pub(super) fn blamed(&mut self) -> (BTreeSet<Part>, bool) {
+        (std::mem::take(&mut self.blamed), self.hides_stores)
+    }
+
+    /// Blames the parts of `twitcher.conf` that an unknown name may have been meant for.
+    fn blame_meant(&mut self, given: &str, what: &str, is_table: bool) {
+        let setting = DAEMON.iter().find(|field| field.is_called(given));
+        match what {
+            "store" | "tls" | "defaults" => self.blame(setting.map(|field| Part::Setting(field.name))),
+            "setting" if is_table => match nearest(given, ["store", VARS, "defaults", FLEET_TABLE]) {
+                Some("store") => self.hide_stores(),
+                Some(VARS) => self.blame([Part::Vars]),
+                Some("defaults") => self.blame([Part::Defaults]),
+                Some(_) => self.blame([Part::Fleet]),
+                None => {}
+            },
+            "setting" if STORE.iter().any(|field| field.is_called(given)) => self.hide_stores(),
+            "setting" if WATCH.iter().any(|field| field.is_called(given)) => self.blame([Part::Defaults]),
+            _ => {}
+        }
     }
 
     /// A problem that may be a consequence of broken syntax elsewhere.
@@ -373,6 +435,7 @@ impl<'s> Reader<'s> {
         what: &str,
     ) -> Option<&'static str> {
         let given = name.get_ref();
+        self.blame_meant(given, what, value.is_table());
         if let Some((message, help)) = misplaced(given, what) {
             self.wrong(name.span(), message, help);
             return None;

@@ -296,8 +296,13 @@ fn check_is_told_what_the_tables_come_to() {
             accounts::resolve(&FakeAccounts(0), uid, gid)
         };
         let mut shared = lower::Shared::default();
-        let mut context =
-            lower::Context { settings: Some(&settings), resolve: &mut resolve, shared: &mut shared };
+        let gaps = lower::Gaps::default();
+        let mut context = lower::Context {
+            settings: Some(&settings),
+            gaps: &gaps,
+            resolve: &mut resolve,
+            shared: &mut shared,
+        };
         lower::watches(&raw, "git", &mut context).notes.join("\n")
     };
     let waves =

@@ -1,7 +1,7 @@
 //! Text that no person would write: nothing may panic or overflow.
 
 use super::{load, printed, said_of_settings};
-use crate::config::raw::MOST_PROBLEMS;
+use crate::config::raw::document::MOST_PROBLEMS;
 
 #[test]
 fn a_file_full_of_problems_is_cut() {

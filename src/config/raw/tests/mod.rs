@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::*;
 use crate::config::accounts::{self, tests::FakeAccounts};
-use crate::config::fields::FLEET;
+use crate::config::fields::{DAEMON, FLEET, FLEET_SETTINGS, STORE, TLS};
 use crate::config::lower;
-use crate::watch::WatchSpec;
+use crate::watch::{StoreName, WatchSpec};
 
 mod fleet;
 mod hostile;
@@ -29,8 +29,13 @@ fn load_with(conf: &str, text: &str) -> (Vec<WatchSpec>, Vec<Problem>) {
     let mut resolve =
         |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
     let mut shared = lower::Shared::default();
-    let mut context =
-        lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
+    let gaps = lower::Gaps::default();
+    let mut context = lower::Context {
+        settings: settings.as_ref(),
+        gaps: &gaps,
+        resolve: &mut resolve,
+        shared: &mut shared,
+    };
     let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "git", &mut context);
     (watches.into_iter().map(|placed| placed.spec).collect(), problems)
 }

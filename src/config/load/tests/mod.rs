@@ -1,12 +1,21 @@
 //! The loader on real directories.
 
+mod broken_settings;
+mod machines;
+mod settings;
+
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::watch_files::specs;
 use super::*;
+use crate::config::accounts::SystemAccounts;
 use crate::config::accounts::tests::FakeAccounts;
-use crate::watch::{RunMode, StoreName};
+use crate::config::{Diff, Problem, Trust};
+use crate::watch::{RunMode, WatchName};
 
 /// A configuration directory of the tests' own.
 struct Site {
@@ -76,68 +85,6 @@ fn told(reload: &Reload) -> String {
 
 fn watch(retries: u32) -> String {
     format!("[[watch]]\nkey = '/a'\naction = 'true'\nretries = {retries}\n")
-}
-
-#[test]
-fn an_empty_directory_has_the_default_settings_and_nothing_else() {
-    let mut site = Site::new();
-    let reload = site.loader.reload();
-    assert!(reload.settings_changed && reload.diff.is_empty() && reload.files.is_empty());
-    let settings = reload.settings.unwrap();
-    insta::assert_debug_snapshot!(settings, @r#"
-    Settings {
-        default_store: StoreName(
-            "local",
-        ),
-        state_dir: "/var/lib/twitcher",
-        control_socket: "/run/twitcher/control.sock",
-        log: Auto,
-        log_level: Info,
-        max_processes: 256,
-        history_bytes: 262144,
-        shutdown_grace: 20s,
-        http_listen: None,
-        machine: Machine {
-            host: "host",
-            vars: {},
-        },
-        fleet: FleetSettings {
-            store: None,
-            prefix: Key(
-                "/twitcher/fleet",
-            ),
-            ttl: 30s,
-            conduct: true,
-            page: Loopback,
-            acl: Open,
-            is_written: false,
-        },
-        defaults: Defaults {
-            values: {},
-            fleet: None,
-        },
-        stores: {
-            StoreName(
-                "local",
-            ): StoreSpec {
-                name: StoreName(
-                    "local",
-                ),
-                url: Dir {
-                    root: "/var/lib/twitcher/keys",
-                },
-                credentials: None,
-                tls: None,
-                session_timeout: 10s,
-                tree_limits: TreeLimits {
-                    bytes: 268435456,
-                    entries: 1000000,
-                },
-            },
-        },
-    }
-    "#);
-    assert!(!site.loader.reload().settings_changed);
 }
 
 #[test]
@@ -284,72 +231,6 @@ fn the_layout_of_a_kubernetes_config_map_works_and_its_swap_is_one_change() {
 }
 
 #[test]
-fn stores_come_from_the_settings_and_a_file_that_names_another_is_broken() {
-    let mut site = Site::new();
-    site.write("twitcher.conf", "default_store = 'main'\nhost = 'h'\n[store.main]\nurl = 'etcd://a'\n");
-    site.write("git.toml", watch(1));
-    site.write("zk.toml", format!("{}store = 'zk'\n", watch(1)));
-    assert_eq!(site.reload(), "+git [broken] zk.toml:5:9: there is no store `zk` in twitcher.conf");
-    assert_eq!(site.loader.watches()["git"].spec.target.store.as_str(), "main");
-    site.write("twitcher.conf", "[store.main]\nurl = 'etcd://a'\n[store.zk]\nurl = 'zookeeper://z'\n");
-    assert_eq!(
-        told(&site.loader.reload_watches()),
-        "[broken] zk.toml:5:9: there is no store `zk` in twitcher.conf"
-    );
-    assert_eq!(site.reload(), "+zk *git");
-    assert_eq!(site.loader.watches()["git"].spec.target.store.as_str(), "local");
-}
-
-#[test]
-fn a_store_that_a_watch_still_needs_stays_when_it_is_no_longer_configured() {
-    let mut site = Site::new();
-    site.write("twitcher.conf", "[store.main]\nurl = 'etcd://a'\n");
-    site.write("git.toml", format!("{}store = 'main'\n", watch(1)));
-    assert_eq!(site.reload(), "+git");
-    site.remove("twitcher.conf");
-    assert_eq!(site.reload(), "[broken] git.toml:5:9: there is no store `main` in twitcher.conf");
-    assert_eq!(site.names(), "git");
-    let main = StoreName::new("main").unwrap();
-    assert!(site.loader.settings().unwrap().stores.contains_key(&main));
-    site.remove("git.toml");
-    assert_eq!(site.reload(), "-git");
-    assert!(!site.loader.settings().unwrap().stores.contains_key(&main));
-}
-
-#[test]
-fn broken_settings_keep_the_last_good_ones_and_without_any_nothing_is_loaded() {
-    let mut site = Site::new();
-    site.write("twitcher.conf", "log = 'fil'\n");
-    site.write("git.toml", format!("{}store = 'main'\n", watch(1)));
-    site.write("bad.toml", "[[watch]]\nactoin = 1\n");
-    let told = site.reload();
-    assert!(told.starts_with("[broken] twitcher.conf:1:7: `log` is `\"fil\"`"), "{told}");
-    assert!(told.contains("git.toml: not loaded, because twitcher.conf or local.conf has errors"), "{told}");
-    assert!(told.contains("bad.toml:2:1: unknown field `actoin`"), "{told}");
-    assert!(site.loader.settings().is_none() && site.names().is_empty());
-    site.remove("bad.toml");
-    site.write("twitcher.conf", "log = 'stderr'\n[store.main]\nurl = 'etcd://a'\n");
-    assert_eq!(site.reload(), "+git");
-    let good = site.loader.settings().unwrap().clone();
-    site.write("twitcher.conf", "log = 'fil'\n");
-    let reload = site.loader.reload();
-    assert!(!reload.settings_changed && reload.diff.is_empty());
-    assert_eq!(site.loader.settings(), Some(&good));
-}
-
-#[test]
-fn the_local_store_follows_the_state_directory() {
-    let mut site = Site::new();
-    site.write("twitcher.conf", "state_dir = '/srv/state'\n");
-    site.reload();
-    let local = site.loader.settings().unwrap().stores["local"].url.to_string();
-    assert_eq!(local, "dir:///srv/state/keys");
-    site.write("twitcher.conf", "[store.local]\nurl = 'etcd://a'\n");
-    site.reload();
-    assert_eq!(site.loader.settings().unwrap().stores["local"].url.to_string(), "etcd://a:2379");
-}
-
-#[test]
 fn who_could_change_a_file_could_run_anything_so_it_is_refused() {
     let mut site = Site::with(Trust::Owner(nix::unistd::geteuid().as_raw()));
     let mode = |path: PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -405,30 +286,6 @@ fn the_samples_are_correct() {
     assert!(
         samples >= 5 && loader.watches().values().any(|watch| watch.spec.policy.run_mode == RunMode::Restart)
     );
-}
-
-#[test]
-fn the_settings_file_shows_every_default_as_it_is() {
-    let etc = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/twitcher.conf");
-    let text = fs::read_to_string(etc).unwrap();
-    assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "nothing is active");
-    let load =
-        |text: &str| lower::settings(&raw::settings(Path::new("c").into(), text, &Local::named("web-17")));
-    let active = |line: &&str| !line.starts_with("# ") && *line != "#";
-    let written: Vec<&str> = text.lines().filter(active).map(|line| line.trim_start_matches('#')).collect();
-    let (top, stores) = written.split_at(written.iter().position(|line| line.starts_with('[')).unwrap());
-    let (mut settings, problems) = load(&top.join("\n"));
-    assert_eq!(problems, []);
-    let mut defaults = lower::fallback(&Local::named("web-17")).unwrap();
-    defaults.http_listen = settings.as_mut().unwrap().http_listen;
-    assert_eq!(settings, Some(defaults), "what is commented out is the default");
-    assert_eq!(load(&stores.join("\n")).1, []);
-    for field in crate::config::fields::DAEMON {
-        assert!(top.iter().any(|line| line.starts_with(&format!("{} =", field.name))), "{}", field.name);
-    }
-    for field in crate::config::fields::STORE.iter().chain(crate::config::fields::TLS) {
-        assert!(stores.iter().any(|line| line.starts_with(&format!("{} =", field.name))), "{}", field.name);
-    }
 }
 
 #[test]
@@ -501,78 +358,4 @@ fn a_file_that_lost_its_watches_is_a_warning_until_it_has_some_or_is_gone() {
     assert_eq!(warnings(&mut site).len(), 1);
     site.remove("w.toml");
     assert_eq!(warnings(&mut site), Vec::<String>::new());
-}
-
-/// A site with a watch for each role, and files that are the same everywhere.
-fn fleet() -> Site {
-    let site = Site::new();
-    site.write("twitcher.conf", "[vars]\nrole = 'web'\n[defaults]\ntimeout = '5m'\n");
-    site.write("role.toml", "[[watch]]\nkey = '/${role}/${host}'\naction = 'true'\n");
-    site.write("db.toml", "[[watch]]\nkey = '/db'\naction = 'true'\nhosts = ['db-*']\n");
-    site
-}
-
-#[test]
-fn what_differs_between_machines_stands_in_local_conf() {
-    let mut site = fleet();
-    assert_eq!(site.reload(), "+role");
-    let key = |site: &Site| site.loader.watches()["role"].spec.target.key.to_string();
-    assert_eq!(key(&site), "/web/host");
-    assert_eq!(site.loader.watches()["role"].spec.policy.timeout, Some(Duration::from_mins(5)));
-    site.write("local.conf", "host = 'db-1'\n[vars]\nrole = 'db'\n");
-    assert_eq!(site.reload(), "+db *role");
-    assert_eq!(key(&site), "/db/db-1");
-    // An error in it changes nothing, and is said.
-    site.write("local.conf", "hots = 'db-2'\n");
-    let told = site.reload();
-    assert!(told.contains("local.conf:1:1: unknown setting `hots`"), "{told}");
-    assert_eq!((key(&site).as_str(), site.names().as_str()), ("/db/db-1", "db role"));
-    site.remove("local.conf");
-    assert_eq!(site.reload(), "*role -db");
-}
-
-#[test]
-fn a_local_conf_that_never_was_valid_loads_nothing() {
-    let mut site = fleet();
-    site.write("local.conf", "host = 1\n");
-    let told = site.reload();
-    assert!(told.contains("local.conf:1:8") && site.loader.settings().is_none(), "{told}");
-    assert_eq!(site.names(), "");
-}
-
-#[test]
-fn a_name_that_no_definition_uses_changes_no_watch() {
-    let mut site = fleet();
-    site.reload();
-    site.write("twitcher.conf", "[vars]\nrole = 'web'\nother = 'x'\n[defaults]\ntimeout = '5m'\n");
-    assert_eq!(site.reload(), "");
-    let vars = &site.loader.watches()["role"].spec.machine.vars;
-    assert_eq!(vars["other"], "x", "the next run is told");
-    site.write("twitcher.conf", "[vars]\nrole = 'web'\n[defaults]\ntimeout = '6m'\n");
-    assert_eq!(site.reload(), "*role");
-}
-
-#[test]
-fn files_for_other_hosts_are_loaded_and_told_apart() {
-    let mut site = fleet();
-    let reload = site.loader.reload();
-    let elsewhere: Vec<_> = reload.files.iter().filter(|file| file.is_elsewhere()).collect();
-    assert_eq!(elsewhere.len(), 1);
-    assert!(elsewhere[0].path.ends_with("db.toml") && elsewhere[0].state == FileState::Loaded);
-    let watch = &elsewhere[0].elsewhere[0];
-    assert_eq!((watch.name.as_str(), watch.hosts.as_str()), ("db", "db-*"));
-}
-
-#[test]
-fn a_check_for_another_host_leaves_this_one_out() {
-    let site = fleet();
-    site.write("local.conf", "host = 'web-1'\n");
-    site.write("user.toml", "[[watch]]\nkey = '/a'\naction = 'true'\nuid = 'only-there'\n");
-    let vars = BTreeMap::from([("role".to_owned(), "db".to_owned())]);
-    let mut loader = Loader::for_host(site.top.path(), "db-7", vars).unwrap();
-    let reload = loader.reload();
-    assert!(reload.files.iter().all(|file| file.problems.is_empty()), "{:?}", reload.files);
-    assert_eq!(loader.watches()["role"].spec.target.key.as_str(), "/db/db-7");
-    assert!(loader.watches().contains_key("db") && loader.watches().contains_key("user"));
-    assert!(Loader::for_host(site.top.path(), "a", BTreeMap::from([("A".into(), String::new())])).is_err());
 }

@@ -1,0 +1,226 @@
+//! The loader and what it remembers between readings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::actions;
+use super::admit::Candidate;
+use super::look_up::{self, LookUps};
+use super::merge::Known;
+use super::read::{self, Unread};
+use super::report::{FileReport, LoadedWatches, Reload};
+use crate::config::accounts::{Accounts, AnyAccounts, SystemAccounts};
+use crate::config::lower::Gaps;
+use crate::config::raw::{self, Local};
+use crate::config::stall::{self, Progress, ReadingThreads};
+use crate::config::trust::TrustedOpen;
+use crate::config::{Settings, Trust, lower};
+use crate::watch::Machine;
+
+/// SHA-256 of a text.
+pub(super) type Mark = [u8; 32];
+
+/// Reads a configuration directory, again and again.
+pub struct Loader {
+    pub(super) root: PathBuf,
+    pub(super) trust: Trust,
+    pub(super) hostname: String,
+    /// The last valid `local.conf`.
+    pub(super) local: Option<Local>,
+    /// It is asked what another machine would do: `local.conf` is this one's, and is not read.
+    pub(super) is_elsewhere: bool,
+    pub(super) threads: ReadingThreads,
+    pub(super) look_ups: LookUps,
+    /// It is asked what is wrong, and nothing is run: what only makes runs or connections fail is reported too.
+    pub(super) is_check: bool,
+    /// Programs, scripts and directories that were looked at, with what is wrong with them.
+    pub(super) looked_at: actions::LookedAt,
+    /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
+    pub(super) known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
+    pub(super) shared: lower::Shared,
+    /// Of `twitcher.conf` and `local.conf`, where they exist.
+    pub(super) settings_reports: Vec<FileReport>,
+    /// Whether one of them could not be read because the file system did not answer.
+    pub(super) settings_blocked: bool,
+    /// The last valid `twitcher.conf`, or what is in effect instead.
+    pub(super) configured: Option<Settings>,
+    /// The values of its parts.
+    pub(super) values: Option<Known>,
+    /// What of it is not known.
+    pub(super) gaps: Gaps,
+    /// A valid version is in effect.
+    pub(super) is_valid: bool,
+    /// There is no valid `control_socket`.
+    pub(super) lacks_control_socket: bool,
+    /// What is in effect instead of a file with errors, in words.
+    pub(super) shortfall: Option<String>,
+    /// The text that was written last to the state directory.
+    pub(super) remembered: Option<String>,
+    /// The same, and stores that watches which stayed need.
+    pub(super) settings: Option<Arc<Settings>>,
+    pub(super) watches: Arc<LoadedWatches>,
+    /// Files that had watches and have none any more.
+    pub(super) emptied: BTreeSet<Arc<Path>>,
+}
+
+impl Loader {
+    /// A loader of this directory on this machine. Nothing is read yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self::with(root, Trust::of_process(), Box::new(SystemAccounts::of_process()), hostname())
+    }
+
+    /// A loader that resolves accounts as a root daemon does, whoever runs it: to check files before they are
+    /// installed. Only for root are owners and modes of the files judged.
+    pub fn for_check(root: impl Into<PathBuf>) -> Self {
+        let accounts = Arc::new(SystemAccounts::as_root());
+        let look_ups = LookUps::new(accounts, look_up::Patience::default());
+        Self { look_ups, is_check: true, ..Self::new(root) }
+    }
+
+    /// A loader that reads as the daemon on another machine does: under this host name, with these `[vars]` instead of
+    /// a `local.conf`, and with accounts that are taken to exist. An error is a name that `[vars]` cannot have.
+    pub fn for_host(
+        root: impl Into<PathBuf>,
+        host: &str,
+        vars: BTreeMap<String, String>,
+    ) -> Result<Self, String> {
+        for name in vars.keys() {
+            raw::check_name(name)?;
+            if name == Machine::HOST {
+                return Err("`host` is not one of [vars]: name the host with --host".to_owned());
+            }
+        }
+        let accounts = Arc::new(AnyAccounts);
+        let local = Local { hostname: host.to_owned(), host: Some(host.to_owned()), vars };
+        Ok(Self {
+            look_ups: LookUps::new(accounts, look_up::Patience::default()),
+            local: Some(local),
+            is_elsewhere: true,
+            is_check: true,
+            ..Self::new(root)
+        })
+    }
+
+    /// A loader with everything given that `new` asks the machine for.
+    pub fn with(
+        root: impl Into<PathBuf>,
+        trust: Trust,
+        accounts: Box<dyn Accounts>,
+        host: impl Into<String>,
+    ) -> Self {
+        Self {
+            root: root.into(),
+            trust,
+            hostname: host.into(),
+            local: None,
+            is_elsewhere: false,
+            threads: ReadingThreads::new(stall::Patience::default()),
+            look_ups: LookUps::new(accounts.into(), look_up::Patience::default()),
+            is_check: false,
+            looked_at: actions::LookedAt::default(),
+            known: BTreeMap::new(),
+            shared: lower::Shared::default(),
+            settings_reports: Vec::new(),
+            settings_blocked: false,
+            configured: None,
+            values: None,
+            gaps: Gaps::default(),
+            is_valid: false,
+            lacks_control_socket: false,
+            shortfall: None,
+            remembered: None,
+            settings: None,
+            watches: Arc::default(),
+            emptied: BTreeSet::new(),
+        }
+    }
+
+    /// The watches in effect.
+    pub fn watches(&self) -> &LoadedWatches {
+        &self.watches
+    }
+
+    /// The settings in effect.
+    pub fn settings(&self) -> Option<&Arc<Settings>> {
+        self.settings.as_ref()
+    }
+
+    /// Whether a file names users or groups.
+    pub fn names_accounts(&self) -> bool {
+        self.look_ups.names_accounts()
+    }
+
+    /// Reads everything: `twitcher.conf`, accounts, watch files. At start, on SIGHUP and `twitcher reload`.
+    pub fn reload(&mut self) -> Reload {
+        self.read_settings();
+        let late = self.look_ups.begin();
+        if self.look_ups.refresh() || late {
+            self.known.clear();
+        }
+        self.read_watches()
+    }
+
+    /// What [`Loader::reload`] would find now. Nothing of it takes effect.
+    pub fn rehearse(&self) -> Reload {
+        let mut loader = Self {
+            root: self.root.clone(),
+            trust: self.trust,
+            hostname: self.hostname.clone(),
+            local: self.local.clone(),
+            is_elsewhere: self.is_elsewhere,
+            threads: ReadingThreads::new(stall::Patience::default()),
+            look_ups: self.look_ups.anew(),
+            is_check: self.is_check,
+            looked_at: self.looked_at.clone(),
+            known: BTreeMap::new(),
+            shared: lower::Shared::default(),
+            settings_reports: Vec::new(),
+            settings_blocked: false,
+            configured: self.configured.clone(),
+            values: self.values.clone(),
+            gaps: self.gaps.clone(),
+            is_valid: self.is_valid,
+            lacks_control_socket: self.lacks_control_socket,
+            shortfall: self.shortfall.clone(),
+            remembered: None,
+            settings: self.settings.clone(),
+            watches: Arc::clone(&self.watches),
+            emptied: self.emptied.clone(),
+        };
+        loader.reload()
+    }
+
+    /// Reads the watch files only: after a change in the directory.
+    pub fn reload_watches(&mut self) -> Reload {
+        if self.settings_blocked || (self.settings_reports.is_empty() && self.configured.is_none()) {
+            self.read_settings();
+        }
+        if self.look_ups.begin() {
+            self.known.clear();
+        }
+        self.read_watches()
+    }
+
+    /// Reads these files.
+    pub(super) fn texts(&mut self, paths: &[Arc<Path>]) -> Vec<Result<String, Unread>> {
+        let (wanted, trust) = (paths.to_vec(), self.trust);
+        let read = move |progress: &Progress| -> Vec<_> {
+            let mut open = TrustedOpen::new(trust);
+            wanted.iter().map(|path| read::text(&mut open, path, progress)).collect()
+        };
+        let failed = |why: String| paths.iter().map(|_| Err(Unread::Failed(why.clone()))).collect();
+        self.threads.run(read).unwrap_or_else(failed)
+    }
+
+    pub(super) fn text(&mut self, path: &Arc<Path>) -> Result<String, Unread> {
+        let nothing = || Err(Unread::Failed("it was not read".to_owned()));
+        self.texts(std::slice::from_ref(path)).pop().unwrap_or_else(nothing)
+    }
+}
+
+/// What the system calls this machine.
+pub(crate) fn hostname() -> String {
+    nix::unistd::gethostname()
+        .map_or_else(|_| "localhost".to_owned(), |host| host.to_string_lossy().into_owned())
+}

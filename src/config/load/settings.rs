@@ -1,0 +1,349 @@
+//! Reads `twitcher.conf` and `local.conf`, and decides which settings are in effect.
+//!
+//! A valid version stays in effect as a whole while the file has errors (promise P7). A daemon that starts has none in
+//! effect: it takes what is right, and of the rest the last valid values, which are kept in the state directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::loader::Loader;
+use super::merge::{File, Known, Merged, merge};
+use super::read::Unread;
+use super::report::{FileReport, FileState, report};
+use super::server_names;
+use crate::config::Settings;
+use crate::config::lower::{self, Gaps, STATE_DIR, Withheld};
+use crate::config::problem::{Place, Problem, Severity};
+use crate::config::raw::{self, Local, Part, RawLocal};
+use crate::config::stall::{Progress, UNANSWERED};
+use crate::ledger::remembered;
+use crate::watch::{Machine, StoreName};
+
+/// The daemon's settings, in the configuration directory.
+pub(super) const SETTINGS_FILE: &str = "twitcher.conf";
+/// What differs between machines.
+pub(super) const LOCAL_FILE: &str = "local.conf";
+/// The first line of the remembered settings.
+const REMEMBERED: &str =
+    "# The last valid settings, kept by twitcher for a start with a bad twitcher.conf. Do not edit.\n";
+/// More reasons are only counted.
+const MOST_REASONS: usize = 4;
+
+impl Loader {
+    /// Reads `twitcher.conf` only, for commands that need a store and no watches. An error holds all its problems.
+    pub fn reload_settings(&mut self) -> Result<Arc<Settings>, Vec<Problem>> {
+        self.read_settings();
+        let problems = self.settings_reports.iter().flat_map(|report| report.problems.clone()).collect();
+        self.configured.clone().filter(|_| self.is_valid).map(Arc::new).ok_or(problems)
+    }
+
+    /// The control socket of a daemon whose `twitcher.conf` has errors: the file's, or else that of the last valid settings.
+    pub fn control_socket(&mut self) -> Option<PathBuf> {
+        let path = self.settings_path();
+        let written = self.text(&path).ok().and_then(|text| {
+            let raw = raw::settings(path, &text, &Local::named(&self.hostname));
+            raw.daemon.path("control_socket").map(|at| at.value)
+        });
+        let is_known = self.values.as_ref().is_some_and(|known| !known.is_unknown("control_socket"));
+        let last = self.configured.as_ref().filter(|_| is_known);
+        written.or_else(|| last.map(|settings| settings.control_socket.clone()))
+    }
+
+    /// Where a store's URL is written; no place where it is not.
+    pub fn store_place(&mut self, store: &StoreName) -> (Arc<Path>, Option<Place>) {
+        let path = self.settings_path();
+        let Ok(text) = self.text(&path) else { return (path, None) };
+        let raw = raw::settings(Arc::clone(&path), &text, &Local::named(&self.hostname));
+        let place = raw.stores.get(store).map(|store| raw.source.place(store.table.span("url").start));
+        (path, place)
+    }
+
+    pub(super) fn settings_path(&self) -> Arc<Path> {
+        Arc::from(self.root.join(SETTINGS_FILE))
+    }
+
+    pub(super) fn read_settings(&mut self) {
+        let before = (self.configured.clone(), self.gaps.clone());
+        self.take_settings();
+        if (&self.configured, &self.gaps) != (&before.0, &before.1) {
+            // What a watch file means depends on them.
+            self.known.clear();
+        }
+    }
+
+    fn take_settings(&mut self) {
+        let (path, local_path) = (self.settings_path(), Arc::from(self.root.join(LOCAL_FILE)));
+        let mut texts = self.texts(&[Arc::clone(&path), Arc::clone(&local_path)]).into_iter();
+        let mut next = || texts.next().unwrap_or_else(|| Err(Unread::Failed("it was not read".to_owned())));
+        let (text, local_text) = (next(), next());
+        let blocked =
+            |text: &Result<String, Unread>| matches!(text, Err(Unread::Failed(why)) if why == UNANSWERED);
+        self.settings_blocked = blocked(&text) || blocked(&local_text);
+        self.settings_reports.clear();
+        let local_report = (!self.is_elsewhere).then(|| self.take_local(&local_path, local_text)).flatten();
+        let local = self.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
+        let settings = if matches!(text, Err(Unread::Missing)) {
+            lower::fallback(&local)
+        } else {
+            let (report, settings) = self.lower_settings(&path, &text, &local);
+            self.settings_reports.push(report);
+            settings
+        };
+        self.settings_reports.extend(local_report);
+        self.shortfall = None;
+        if settings.is_some() && self.local.is_some() {
+            self.configured = settings;
+            self.values = Known::valid(text.as_deref().unwrap_or_default());
+            (self.gaps, self.is_valid) = (Gaps::default(), true);
+        } else if self.is_valid {
+            self.shortfall = Some("its last valid version stays in effect".to_owned());
+        } else if !self.is_check {
+            self.take_parts(&path, &text);
+        }
+    }
+
+    /// Takes what can be relied on, because no valid version has been in effect since the start.
+    fn take_parts(&mut self, path: &Arc<Path>, text: &Result<String, Unread>) {
+        let local = self.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
+        let file = match text {
+            Ok(text) => File::of(path, text, &local),
+            Err(Unread::Missing) => File::default(),
+            Err(Unread::NotText(before)) => File::of(path, before, &local).torn(),
+            Err(Unread::Dangling | Unread::Distrusted(..) | Unread::Failed(_)) => File::unread(),
+        };
+        if self.values.is_none() {
+            self.values = self.recall(&file);
+        }
+        let last = self.values.as_ref();
+        if self.local.is_none() {
+            // `local.conf` never was valid since the start: its last valid values are among those that were remembered.
+            self.local = last.and_then(|last| last.local(&self.hostname));
+        }
+        let (local, file) = match &self.local {
+            Some(local) => (local.clone(), file),
+            None => (local, file.without(Part::Setting(Machine::HOST)).without(Part::Vars)),
+        };
+        let Merged { settings, known, kept } = merge(path, &file, self.values.as_ref(), &local);
+        self.gaps = known.gaps();
+        if known.is_unknown("state_dir") {
+            // The daemon does not start: the watch files are only checked.
+            self.gaps.total.get_or_insert_with(|| Part::Setting("state_dir").to_string());
+        }
+        self.lacks_control_socket = known.is_unknown("control_socket");
+        self.shortfall = Some(shortfall(&known, &kept));
+        self.configured = settings.filter(|_| !known.is_unknown("state_dir"));
+        // Without a state directory the daemon does not start, and the next reading looks for it again.
+        self.values = self.configured.is_some().then_some(known);
+    }
+
+    /// The settings that were remembered in the state directory.
+    fn recall(&mut self, file: &File) -> Option<Known> {
+        let usual = Path::new(STATE_DIR);
+        let (directory, is_guess) = match file.state_dir() {
+            Ok(directory) => (directory.map_or(usual, Path::new).to_owned(), false),
+            Err(()) => (usual.to_owned(), true),
+        };
+        let path: Arc<Path> = remembered::path(&directory).into();
+        let read = move |progress: &Progress| {
+            progress.may_touch(&directory).then(|| remembered::read(&directory).ok().flatten()).flatten()
+        };
+        let text = self.threads.run(read).ok().flatten()?;
+        let known = Known::remembered(&path, &text, &self.hostname)?;
+        (!is_guess || known.text("state_dir") == Some(STATE_DIR)).then_some(known)
+    }
+
+    /// The text to remember: the valid settings in effect, with what `local.conf` says. It holds no secret, because a
+    /// valid `twitcher.conf` holds none.
+    pub(super) fn valid_text(&self) -> Option<String> {
+        let (settings, values) = (self.configured.as_ref()?, self.values.as_ref().filter(|_| self.is_valid)?);
+        let mut parts = values.parts.clone();
+        let text = |text: &str| Some(toml::Value::String(text.to_owned()));
+        parts.set(Part::Setting("state_dir"), text(&settings.state_dir.to_string_lossy()));
+        if let Some(host) = self.local.as_ref().and_then(|local| local.host.as_deref()) {
+            parts.set(Part::Setting(Machine::HOST), text(host));
+        }
+        let vars: toml::Table = settings
+            .machine
+            .vars
+            .iter()
+            .map(|(name, value)| (name.clone(), toml::Value::String(value.clone())))
+            .collect();
+        parts.set(Part::Vars, (!vars.is_empty()).then_some(toml::Value::Table(vars)));
+        Some(format!("{REMEMBERED}{}", parts.text()))
+    }
+
+    /// Keeps the settings in effect in this directory, if they are valid and are not there yet.
+    pub fn remember_in(&mut self, directory: &Path) -> Result<(), String> {
+        let Some(text) = self.valid_text().filter(|text| self.remembered.as_ref() != Some(text)) else {
+            return Ok(());
+        };
+        let (wanted, place) = (text.clone(), directory.to_owned());
+        let write = move |progress: &Progress| {
+            if !progress.may_touch(&place) {
+                return Err(UNANSWERED.to_owned());
+            }
+            remembered::write(&place, &wanted).map_err(|error| error.to_string())
+        };
+        let written = self.threads.run(write).and_then(|written| written);
+        written.map_err(|why| {
+            let path = remembered::path(directory);
+            format!(
+                "cannot write {}: {why}; with a bad twitcher.conf the next start would lack the last valid settings",
+                path.display()
+            )
+        })?;
+        self.remembered = Some(text);
+        Ok(())
+    }
+
+    /// What is in effect while `twitcher.conf` or `local.conf` has errors, and what is not loaded: at most two sentences.
+    pub(super) fn complaints(&self, withheld: &[&Withheld]) -> Vec<String> {
+        let broken: Vec<&FileReport> =
+            self.settings_reports.iter().filter(|report| report.state != FileState::Loaded).collect();
+        let mut problems = broken.iter().flat_map(|report| &report.problems);
+        let errors = |problem: &&Problem| problem.severity == Severity::Error;
+        let Some(first) = problems.by_ref().find(errors).filter(|_| !self.is_check) else {
+            return Vec::new();
+        };
+        let more = match problems.filter(errors).count() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let names: Vec<String> = broken.iter().map(|report| name_of(&report.path)).collect();
+        let kept = self.shortfall.as_deref().unwrap_or("its last valid version stays in effect");
+        let mut told =
+            vec![format!("{} has errors ({}{more}): {kept}", names.join(" and "), first.one_line())];
+        if !withheld.is_empty() {
+            let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+            for watch in withheld {
+                *reasons.entry(watch.why.as_str()).or_default() += 1;
+            }
+            let mut reasons: Vec<(&str, usize)> = reasons.into_iter().collect();
+            reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            let rest: usize = reasons.iter().skip(MOST_REASONS).map(|(_, count)| count).sum();
+            let mut said: Vec<String> = reasons
+                .iter()
+                .take(MOST_REASONS)
+                .map(|(why, count)| format!("{count} for want of {}", why))
+                .collect();
+            if rest > 0 {
+                said.push(format!("{rest} for other parts"));
+            }
+            told.push(format!(
+                "{} not loaded until {} is corrected and `twitcher reload` is run: {}",
+                if withheld.len() == 1 {
+                    "1 watch is".to_owned()
+                } else {
+                    format!("{} watches are", withheld.len())
+                },
+                names.join(" and "),
+                said.join(", ")
+            ));
+        }
+        told
+    }
+
+    pub(super) fn lower_settings(
+        &mut self,
+        path: &Arc<Path>,
+        text: &Result<String, Unread>,
+        local: &Local,
+    ) -> (FileReport, Option<Settings>) {
+        match text {
+            Err(unread) => (unread.report(path), None),
+            Ok(text) => {
+                let raw = raw::settings(Arc::clone(path), text, local);
+                let (settings, mut problems) = lower::settings(&raw);
+                if self.is_check {
+                    problems.extend(server_names::problems(&raw));
+                }
+                if self.judges_this_machine() {
+                    problems.extend(self.store_files(&raw));
+                }
+                problems.sort_by_key(|problem| problem.place);
+                (report(path, problems), settings)
+            }
+        }
+    }
+
+    /// Takes over `local.conf` if it is valid.
+    pub(super) fn take_local(
+        &mut self,
+        path: &Arc<Path>,
+        text: Result<String, Unread>,
+    ) -> Option<FileReport> {
+        if matches!(text, Err(Unread::Missing)) {
+            self.local = Some(Local::named(&self.hostname));
+            return None;
+        }
+        let (report, local) = lower_local(path, text, &self.hostname);
+        if local.is_some() {
+            self.local = local;
+        }
+        Some(report)
+    }
+
+    /// The settings in effect: what is configured, and the stores that watches which stayed still need.
+    pub(super) fn settle_settings(&mut self) -> bool {
+        let mut settings = self.configured.clone();
+        if let (Some(settings), Some(before)) = (&mut settings, &self.settings) {
+            for watch in self.watches.values() {
+                let store = &watch.spec.target.store;
+                if let (false, Some(spec)) = (settings.stores.contains_key(store), before.stores.get(store)) {
+                    settings.stores.insert(store.clone(), spec.clone());
+                }
+            }
+        }
+        let changed = settings.as_ref() != self.settings.as_deref();
+        if changed {
+            self.settings = settings.map(Arc::new);
+        }
+        changed
+    }
+}
+
+/// What is in effect of a file with errors.
+fn shortfall(known: &Known, kept: &BTreeSet<Part>) -> String {
+    let list = |parts: &mut dyn Iterator<Item = &Part>| {
+        let names: Vec<String> = parts.map(ToString::to_string).collect();
+        match names.len().checked_sub(MOST_REASONS * 2).filter(|more| *more > 0) {
+            Some(more) => format!("{} and {more} more", names[..MOST_REASONS * 2].join(", ")),
+            None => names.join(", "),
+        }
+    };
+    let mut told = Vec::new();
+    if !kept.is_empty() {
+        told.push(format!("the last valid values are in effect for {}", list(&mut kept.iter())));
+    }
+    let has_default = |part: &&Part| known.has_default(part);
+    let defaults = list(&mut known.unknown().filter(has_default));
+    if !defaults.is_empty() {
+        told.push(format!("the defaults are in effect for {defaults}"));
+    }
+    let nothing = list(&mut known.unknown().filter(|part| !has_default(part)));
+    if !nothing.is_empty() {
+        told.push(format!("no valid value is known for {nothing}"));
+    }
+    if told.is_empty() { "the rest is in effect".to_owned() } else { told.join("; ") }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+pub(super) fn lower_local(
+    path: &Arc<Path>,
+    text: Result<String, Unread>,
+    hostname: &str,
+) -> (FileReport, Option<Local>) {
+    match text {
+        Err(unread) => (unread.report(path), None),
+        Ok(text) => {
+            let RawLocal { host, vars, problems } = raw::local(Arc::clone(path), &text);
+            let report = report(path, problems);
+            let is_valid = report.state == FileState::Loaded;
+            (report, is_valid.then(|| Local { hostname: hostname.to_owned(), host, vars }))
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The last valid settings in the state directory, for a start with a bad `twitcher.conf`.
+//!
+//! What they mean is not decided here.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::state_dir;
+
+const NAME: &str = "settings";
+/// A configuration file is not longer.
+const LONGEST: u64 = 2 << 20;
+
+/// Where they are.
+pub fn path(directory: &Path) -> PathBuf {
+    directory.join(NAME)
+}
+
+/// The text that was written last, if the directory and the file are the daemon's own. Nothing is created.
+pub fn read(directory: &Path) -> io::Result<Option<String>> {
+    let file = match state_dir::judged(directory).and_then(|_| state_dir::read(&path(directory))) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// Replaces the text. A crash or a power failure leaves the old one or the new one.
+pub fn write(directory: &Path, text: &str) -> io::Result<()> {
+    let (place, beside) = (path(directory), directory.join("settings.new"));
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(true).mode(0o600);
+        options
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
+            .open(&beside)
+    };
+    let put = |mut file: File| {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        std::fs::rename(&beside, &place)
+    };
+    open().and_then(put).inspect_err(|_| {
+        // On a full disk the failed attempt must not take the last free space.
+        let _ = std::fs::remove_file(&beside);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_text_is_replaced_and_only_the_daemon_can_read_it() {
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(read(place.path()).unwrap(), None);
+        assert_eq!(read(&place.path().join("none")).unwrap(), None);
+        for text in ["one", "two\n"] {
+            write(place.path(), text).unwrap();
+            assert_eq!(read(place.path()).unwrap().as_deref(), Some(text));
+        }
+        assert_eq!(fs::metadata(path(place.path())).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn no_link_is_followed_and_what_others_can_change_is_not_read() {
+        let place = tempfile::tempdir().unwrap();
+        let (outside, state) = (place.path().join("outside"), place.path().join("state"));
+        fs::create_dir(&state).unwrap();
+        fs::write(&outside, "outside").unwrap();
+        fs::set_permissions(&outside, Permissions::from_mode(0o600)).unwrap();
+        symlink(&outside, path(&state)).unwrap();
+        read(&state).unwrap_err();
+        symlink(&outside, state.join("settings.new")).unwrap();
+        write(&state, "text").unwrap_err();
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "outside");
+        // The link was removed, so that the next attempt succeeds, and replaces the other link.
+        write(&state, "text").unwrap();
+        assert_eq!(
+            (read(&state).unwrap().as_deref(), fs::read_to_string(&outside).unwrap().as_str()),
+            (Some("text"), "outside")
+        );
+        fs::set_permissions(&state, Permissions::from_mode(0o777)).unwrap();
+        read(&state).unwrap_err();
+    }
+}
