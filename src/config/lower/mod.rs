@@ -7,6 +7,7 @@ mod settings;
 mod shared;
 mod splay;
 mod store_name;
+mod validate;
 mod watch;
 
 pub(super) use settings::{fallback, lower as settings};

@@ -10,6 +10,7 @@ use super::fleet;
 use super::shared::Shared;
 use super::splay;
 use super::store_name::unknown_store;
+use super::validate;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
 use crate::config::problem::{Problem, Source, nearest, word};
@@ -189,6 +190,7 @@ impl Lowering<'_> {
             splay,
             mutex: table.text("mutex").and_then(|at| MutexName::new(&at.value).ok()),
             fleet: fleet.map(Box::new),
+            validate: validate::program(table),
             on_give_up: self.on_give_up(&policy),
             machine,
             policy: context.shared.policy(policy),
@@ -489,6 +491,7 @@ impl Lowering<'_> {
         Guard {
             min_entries: number("min_entries").and_then(|least| u64::try_from(least).ok()).unwrap_or(0),
             max_shrink: number("max_shrink").and_then(|percent| u8::try_from(percent).ok()),
+            validate: validate::judges(table, self.watch_type()),
         }
     }
 
