@@ -339,6 +339,9 @@ pub struct Preview {
     pub environment: Vec<String>,
     /// The program and its arguments.
     pub arguments: Vec<String>,
+    /// `validate` and its arguments, which judges the state before; empty: there is none, or it has judged it.
+    #[serde(default)]
+    pub validate: Vec<String>,
     /// Standard input as base64; null: `/dev/null`.
     pub input: Option<String>,
 }

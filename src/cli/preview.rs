@@ -33,6 +33,7 @@ pub(super) fn text(preview: &Preview) -> Vec<u8> {
         ("limits", &preview.limits),
         ("environment", &preview.environment),
         ("arguments", &preview.arguments),
+        ("validate", &preview.validate),
     ];
     for (label, values) in lists {
         for (at, value) in values.iter().enumerate() {
@@ -68,11 +69,13 @@ mod tests {
             limits: vec!["nofile = 1024".to_owned()],
             environment: vec!["HOME=/".to_owned(), "LANG=C".to_owned()],
             arguments: vec!["/bin/sh".to_owned(), "-c".to_owned(), "cat".to_owned()],
+            validate: vec!["nginx".to_owned(), "-t".to_owned()],
             input: Some(STANDARD.encode(b"\xff\n")),
         };
         let expected = "watch       git\nuser        deploy (1000)\ngroup       1000\ngroups      4 1000\n\
                         directory   /srv/app\numask       022\nnice        5\nlimits      nofile = 1024\n\
                         environment HOME=/\n            LANG=C\narguments   /bin/sh\n            -c\n            cat\n\
+                        validate    nginx\n            -t\n\
                         input       2 bytes:\n";
         assert_eq!(text(&preview), [expected.as_bytes(), b"\xff\n"].concat());
         let nothing =

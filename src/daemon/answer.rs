@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Daemon;
 use super::http::Probe;
-use super::live::{Event, HANGS, Live, READ_WITHIN};
+use super::live::{Event, HANGS, JUDGED_WITHIN, Live, READ_WITHIN};
 use super::report::{PATIENCE, Report, Shown};
 use super::supervisor::Definition;
 use crate::config::FileState as Loaded;
@@ -58,10 +58,10 @@ impl Daemon {
                 }
             },
             Request::Trigger { name, cached: false } => {
-                self.order(&name, READ_WITHIN + PATIENCE, Event::Trigger, answer);
+                self.order(&name, READ_WITHIN + JUDGED_WITHIN + PATIENCE, Event::Trigger, answer);
             }
             Request::Trigger { name, cached: true } => {
-                self.order(&name, PATIENCE, Event::TriggerCached, answer);
+                self.order(&name, JUDGED_WITHIN + PATIENCE, Event::TriggerCached, answer);
             }
             Request::Release { name } => self.control(&name, Control::Release, answer),
             Request::Resume { name } => self.control(&name, Control::Resume, answer),

@@ -94,7 +94,7 @@ impl<S: Entropy> Machine<S> {
                 }
                 if self.recognise(&state) {
                     let disposition = if applied { Disposition::Applied } else { Disposition::Open };
-                    self.newest = Some(Newest { state, disposition, passed: true, void: false });
+                    self.newest = Some(Newest { state, disposition, passed: true, owed: false, void: false });
                     return;
                 }
                 if applied && self.policy.guard.max_shrink.is_some() && self.yardstick == Yardstick::Missing {
@@ -114,7 +114,8 @@ impl<S: Entropy> Machine<S> {
         };
         self.gave_up = false;
         // What is applied has passed; it may have been released.
-        let passed = !self.policy.guard.is_on() || (self.newest.is_none() && baseline == Baseline::Applied);
+        let judged = self.policy.guard.judges(absent);
+        let passed = !judged || (self.newest.is_none() && baseline == Baseline::Applied);
         match judgement {
             // A deletion that runs nothing is a state like any other to the guard.
             Judgement::Skip(SkipReason::Absent, _) if !passed => {
@@ -122,7 +123,7 @@ impl<S: Entropy> Machine<S> {
                     let (state, reason) = (state.clone(), Reason::Delete);
                     self.admit(now, Arrival { state, updates: 0, reason, void: true, passed }, effects)
                 };
-                self.newest = Some(Newest { state, disposition, passed, void: true });
+                self.newest = Some(Newest { state, disposition, passed, owed: false, void: true });
             }
             Judgement::Skip(why, disposition) => {
                 if why == SkipReason::Absent {
@@ -131,9 +132,11 @@ impl<S: Entropy> Machine<S> {
                 let void = why == SkipReason::Absent;
                 let hold =
                     if passed || why != SkipReason::OnLoad { None } else { self.weigh(&state.content) };
-                let (seq, passed) = (state.seq, passed || (why == SkipReason::OnLoad && hold.is_none()));
+                let (seq, counted) = (state.seq, !passed && why == SkipReason::OnLoad && hold.is_none());
+                let owed = counted && self.policy.guard.validates(absent);
+                let passed = passed || (counted && !owed);
                 self.skip(now, seq, if hold.is_some() { SkipReason::Held } else { why }, effects);
-                self.newest = Some(Newest { state, disposition, passed, void });
+                self.newest = Some(Newest { state, disposition, passed, owed, void });
                 if let Some(hold) = hold {
                     self.carried += if void { 0 } else { updates };
                     self.hold(seq, hold, effects);
@@ -144,7 +147,7 @@ impl<S: Entropy> Machine<S> {
                     let state = state.clone();
                     self.admit(now, Arrival { state, updates, reason, void: false, passed }, effects)
                 };
-                self.newest = Some(Newest { state, disposition, passed, void: false });
+                self.newest = Some(Newest { state, disposition, passed, owed: false, void: false });
             }
         }
     }
@@ -158,11 +161,12 @@ impl<S: Entropy> Machine<S> {
     }
 
     fn take_as_applied(&mut self, state: State, effects: &mut Vec<Effect>) {
-        self.carried = 0;
+        (self.carried, self.gave_up) = (0, false);
         self.history.applied = Some((state.seq, state.version));
         self.yardstick = Yardstick::Applied(state.content.entries());
         effects.push(Effect::Recognised(state.clone()));
-        self.newest = Some(Newest { state, disposition: Disposition::Applied, passed: true, void: false });
+        self.newest =
+            Some(Newest { state, disposition: Disposition::Applied, passed: true, owed: false, void: false });
     }
 
     /// Whether an adopted run was given this first state: then it waits for that run.

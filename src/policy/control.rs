@@ -87,6 +87,12 @@ impl<S: Entropy> Machine<S> {
     pub(super) fn trigger(&mut self, now: Instant) {
         if let Some(last) = self.waiting.back_mut() {
             last.hurry();
+            if std::mem::replace(&mut last.void, false)
+                && let Some(newest) = &mut self.newest
+            {
+                // Somebody wants the deletion to be run that is being judged.
+                newest.void = false;
+            }
             return;
         }
         let Some(newest) = &mut self.newest else { return };

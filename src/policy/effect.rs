@@ -56,6 +56,18 @@ pub enum Effect {
         /// Its version.
         version: Version,
     },
+    /// Give this state to `validate`; answered by [`Input::Validated`](super::Input::Validated). At most one is with it at
+    /// a time.
+    Validate {
+        /// The state.
+        state: State,
+        /// Why it would be run.
+        reason: Reason,
+        /// How many updates its run would stand for.
+        coalesced: u64,
+    },
+    /// The state that is with `validate` is of no interest any more: end the program. No answer is heard.
+    EndValidation,
     /// The guard holds the newest state back, until it is released or another one passes.
     Held {
         /// The state's version.

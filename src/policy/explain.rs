@@ -67,6 +67,8 @@ pub enum Obstacle {
         /// Number of live runs.
         live: usize,
     },
+    /// `validate` has not judged it yet.
+    Validation,
     /// The last start was too recent.
     Interval {
         /// When the interval is over.
@@ -149,6 +151,7 @@ impl<S: Entropy> Machine<S> {
         match self.waiting.front().map(|entry| entry.wait) {
             None if self.held().is_some() => Phase::Held,
             None if self.gave_up => Phase::Failed,
+            None if self.validating.is_some() => Phase::Waiting,
             None => Phase::Idle,
             Some(Wait::Settling { .. }) => Phase::Settling,
             Some(Wait::Splaying { .. }) => Phase::Splaying,
@@ -202,6 +205,9 @@ impl<S: Entropy> Machine<S> {
         }
         if let Some(pause) = self.paused {
             obstacles.push(Obstacle::Paused { until: pause.until });
+        }
+        if self.validating.is_some() && self.waiting.front().is_none_or(|first| !first.has_passed()) {
+            obstacles.push(Obstacle::Validation);
         }
         let Some(entry) = self.waiting.front() else { return obstacles };
         // While suspended, an expired wait is not advanced.

@@ -1,13 +1,16 @@
-//! The guard: holds back a state that has lost too many entries. A state is judged once, after it has settled and
-//! before everything else that a start waits for.
+//! The guard: holds back a state that has lost too many entries, or that `validate` refuses. A state is judged once, after
+//! it has settled and before everything else that a start waits for.
+//!
+//! Entries are counted at once. `validate` takes time: one state after the other, oldest first, and only while something
+//! may start. In every mode but parallel a newer state takes the place of the one that is being judged.
 
 use std::time::Instant;
 
 use super::effect::{Effect, Sent, SkipReason};
 use super::hold::{Hold, Yardstick};
 use super::machine::{Disposition, Entropy, Machine};
-use super::waiting::Passage;
-use crate::watch::{Content, Guard, RunMode, Seq};
+use super::waiting::{Entry, Passage};
+use crate::watch::{Content, Guard, Reason, RunMode, Seq, State, Validate};
 
 /// Judges a state that has so many entries; `None`: it passes.
 pub(super) fn judge(guard: Guard, entries: u64, yardstick: Yardstick) -> Option<Hold> {
@@ -46,18 +49,24 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// Judges a state. One that passes is what the next one is compared with, where the ledger had no count.
+    /// Judges a state by its entries.
     pub(super) fn weigh(&mut self, content: &Content) -> Option<Hold> {
         let guard = self.policy.guard;
         if !guard.is_on() {
             return None;
         }
-        let entries = content.entries();
-        let hold = judge(guard, entries, self.yardstick);
-        if hold.is_none() && self.yardstick == Yardstick::Missing {
-            self.yardstick = Yardstick::First(entries);
+        let hold = judge(guard, content.entries(), self.yardstick);
+        if hold.is_none() && !guard.validates(content.is_absent()) {
+            self.compare_with(content);
         }
         hold
+    }
+
+    /// A state that passed is what the next one is compared with, where the ledger had no count.
+    fn compare_with(&mut self, content: &Content) {
+        if self.policy.guard.max_shrink.is_some() && self.yardstick == Yardstick::Missing {
+            self.yardstick = Yardstick::First(content.entries());
+        }
     }
 
     /// The entries of a state that is about to be applied, where they will be compared with.
@@ -67,56 +76,133 @@ impl<S: Entropy> Machine<S> {
 
     /// Judges the state that has settled. Only the last one waiting can be unjudged.
     pub(super) fn judge_settled(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.waiting.back().is_some_and(|last| !last.has_passed() && !last.is_settling()) {
+        if self.waiting.back().is_some_and(|last| last.is_unjudged() && !last.is_settling()) {
             self.judge_last(now, effects);
         }
     }
 
     /// Judges the newest state now if that was not done yet: somebody asks for it.
     pub(super) fn judge_newest(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.waiting.back().is_some_and(|last| !last.has_passed()) {
+        if self.waiting.back().is_some_and(Entry::is_unjudged) {
             self.judge_last(now, effects);
             return;
         }
-        if self.held().is_some() {
+        if self.held().is_some() || self.waiting.back().is_some_and(Entry::is_counted) {
             return;
         }
         let unjudged = self.newest.as_ref().filter(|newest| !newest.passed);
         let Some(state) = unjudged.map(|newest| newest.state.clone()) else { return };
         match self.weigh(&state.content) {
             Some(hold) => self.hold(state.seq, hold, effects),
+            None if self.policy.guard.validates(state.content.is_absent()) => {}
             None => self.let_pass(state.seq),
         }
     }
 
     fn judge_last(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(content) = self.waiting.back().map(|last| last.state.content.clone()) else { return };
+        let Some(at) = self.waiting.len().checked_sub(1) else { return };
+        let content = self.waiting[at].state.content.clone();
         match self.weigh(&content) {
-            Some(hold) => {
-                let Some(last) = self.waiting.pop_back() else { return };
-                self.carried += last.fresh;
-                if !last.fated {
-                    self.skip(now, last.state.seq, SkipReason::Held, effects);
-                }
-                self.hold(last.state.seq, hold, effects);
+            Some(hold) => self.hold_back(now, at, hold, effects),
+            None if self.policy.guard.validates(content.is_absent()) => {
+                self.waiting[at].passage = Passage::Counted;
             }
-            None => self.pass_last(now, effects),
+            None => self.pass(now, at, effects),
         }
     }
 
-    fn pass_last(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(last) = self.waiting.back_mut() else { return };
-        last.passage = Passage::Passed;
-        let seq = last.state.seq;
+    /// A waiting state is held.
+    fn hold_back(&mut self, now: Instant, at: usize, hold: Hold, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.waiting.remove(at) else { return };
+        self.hand_on(at, entry.fresh);
+        if !entry.fated {
+            self.skip(now, entry.state.seq, SkipReason::Held, effects);
+        }
+        self.hold(entry.state.seq, hold, effects);
+    }
+
+    /// A waiting state passes.
+    fn pass(&mut self, now: Instant, at: usize, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.waiting.get_mut(at) else { return };
+        entry.passage = Passage::Passed;
+        let (seq, void) = (entry.state.seq, entry.void);
         self.let_pass(seq);
-        if let Some(nothing) = self.waiting.pop_back_if(|last| last.void) {
-            self.carried += nothing.fresh;
-            if !nothing.fated {
-                self.skip(now, seq, SkipReason::Absent, effects);
-            }
-            self.dispose(seq, Disposition::Absent);
-        } else {
-            self.notify(effects);
+        if !void {
+            return self.notify(effects);
+        }
+        let Some(nothing) = self.waiting.remove(at) else { return };
+        self.hand_on(at, nothing.fresh);
+        if !nothing.fated {
+            self.skip(now, seq, SkipReason::Absent, effects);
+        }
+        self.dispose(seq, Disposition::Absent);
+    }
+
+    /// The next state stands for the updates of one that is not run: the one that waits there now, or the next to come.
+    fn hand_on(&mut self, at: usize, updates: u64) {
+        match self.waiting.get_mut(at) {
+            Some(next) => next.fresh += updates,
+            None => self.carried += updates,
+        }
+    }
+
+    /// Whether the newest state has yet to be judged by `validate`, which it waits for or is with.
+    pub fn is_judging(&self) -> bool {
+        let Some(newest) = self.newest.as_ref().filter(|newest| !newest.passed) else { return false };
+        newest.owed
+            || self.waiting.iter().any(|entry| entry.state.seq == newest.state.seq && entry.is_counted())
+    }
+
+    /// Gives `validate` what it has to judge next, and takes back what is of no interest any more.
+    pub(super) fn seek_validation(&mut self, effects: &mut Vec<Effect>) {
+        let next = self.to_validate();
+        let seq = next.as_ref().map(|(state, _, _)| state.seq);
+        if self.validating.is_some() && self.validating != seq {
+            self.validating = None;
+            effects.push(Effect::EndValidation);
+        }
+        if let Some((state, reason, coalesced)) = next.filter(|_| self.validating.is_none()) {
+            self.validating = seq;
+            effects.push(Effect::Validate { state, reason, coalesced });
+        }
+    }
+
+    fn to_validate(&self) -> Option<(State, Reason, u64)> {
+        if self.policy.guard.validate == Validate::Nothing || !self.may_start() {
+            return None;
+        }
+        if let Some(entry) = self.waiting.iter().find(|entry| !entry.has_passed()) {
+            let told = || (entry.state.clone(), entry.reason, entry.coalesced());
+            // A request that was refused had it counted early.
+            return (entry.is_counted() && !entry.is_settling()).then(told);
+        }
+        let owed = self.newest.as_ref().filter(|newest| newest.owed && !newest.passed)?;
+        Some((owed.state.clone(), Reason::Load, 1))
+    }
+
+    /// `validate` has judged a state.
+    pub(super) fn validated(&mut self, now: Instant, seq: Seq, valid: bool, effects: &mut Vec<Effect>) {
+        if self.validating.take_if(|open| *open == seq).is_none() {
+            return;
+        }
+        let its = |entry: &Entry| entry.state.seq == seq && entry.is_counted();
+        let at = self.waiting.iter().position(its);
+        if valid {
+            let newest = self.newest.as_ref().filter(|newest| newest.state.seq == seq);
+            let content = match at.and_then(|at| self.waiting.get_mut(at)) {
+                Some(entry) => {
+                    entry.accept(now, self.policy.splay);
+                    Some(entry.state.content.clone())
+                }
+                None => newest.map(|newest| newest.state.content.clone()),
+            };
+            content.iter().for_each(|content| self.compare_with(content));
+        }
+        match (at, valid) {
+            (Some(at), true) => self.pass(now, at, effects),
+            (Some(at), false) => self.hold_back(now, at, Hold::Invalid, effects),
+            (None, true) => self.let_pass(seq),
+            (None, false) => self.hold(seq, Hold::Invalid, effects),
         }
     }
 
@@ -145,9 +231,10 @@ impl<S: Entropy> Machine<S> {
     }
 
     pub(super) fn hold(&mut self, seq: Seq, hold: Hold, effects: &mut Vec<Effect>) {
-        if let Some(newest) = &self.newest
+        if let Some(newest) = &mut self.newest
             && newest.state.seq == seq
         {
+            newest.owed = false;
             effects.push(Effect::Held { version: newest.state.version, hold });
         }
         self.dispose(seq, Disposition::Held(hold));
@@ -157,7 +244,7 @@ impl<S: Entropy> Machine<S> {
         if let Some(newest) = &mut self.newest
             && newest.state.seq == seq
         {
-            newest.passed = true;
+            (newest.passed, newest.owed) = (true, false);
         }
     }
 
@@ -175,7 +262,7 @@ mod tests {
     use super::*;
 
     fn guard(min_entries: u64, max_shrink: Option<u8>) -> Guard {
-        Guard { min_entries, max_shrink }
+        Guard { min_entries, max_shrink, ..Guard::default() }
     }
 
     #[test]

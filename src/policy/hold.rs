@@ -19,6 +19,8 @@ pub enum Hold {
         /// `max_shrink`.
         percent: u8,
     },
+    /// `validate` did not exit 0.
+    Invalid,
 }
 
 /// What `max_shrink` compares with.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::permit::Grant;
-use crate::watch::{PermitId, Reason, RunId, State, Verdict, Version};
+use crate::watch::{PermitId, Reason, RunId, Seq, State, Verdict, Version};
 
 /// What is known when a machine starts, for judging the first state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,6 +54,13 @@ pub enum Input {
     PermitLost(PermitId),
     /// The store does not answer the claim that is under way.
     Offline,
+    /// `validate` has judged a state (the machine had given it to it with [`Effect::Validate`](super::Effect::Validate)).
+    Validated {
+        /// Its sequence number.
+        seq: Seq,
+        /// It exited 0.
+        valid: bool,
+    },
     /// A run ended, or could not be started. Its slot is free again: whoever performs effects gives it back.
     Ended(RunEnd),
     /// Time passed; nothing else happened.

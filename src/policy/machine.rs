@@ -51,6 +51,8 @@ pub(super) struct Newest {
     pub(super) disposition: Disposition,
     /// The guard let it pass, or there is none.
     pub(super) passed: bool,
+    /// `validate` is to judge it though nothing is to be run for it.
+    pub(super) owed: bool,
     /// The key does not exist, and nothing is to be run for that.
     pub(super) void: bool,
 }
@@ -116,6 +118,8 @@ pub struct Machine<S> {
     pub(super) discarded: u64,
     pub(super) last_start: Option<Instant>,
     pub(super) yardstick: Yardstick,
+    /// The state that is with `validate`.
+    pub(super) validating: Option<Seq>,
     pub(super) history: History,
 }
 
@@ -139,6 +143,7 @@ impl<S: Entropy> Machine<S> {
             discarded: 0,
             last_start: None,
             yardstick: Yardstick::Missing,
+            validating: None,
             history: History::default(),
         }
     }
@@ -184,6 +189,7 @@ impl<S: Entropy> Machine<S> {
             Input::Refused(permit) => self.refused(permit, &mut effects),
             Input::PermitLost(permit) => self.lose_permit(permit, &mut effects),
             Input::Offline => self.offline(&mut effects),
+            Input::Validated { seq, valid } => self.validated(now, seq, valid, &mut effects),
             Input::Ended(ended) => self.end(now, &ended, &mut effects),
             Input::Wakeup => {}
             Input::Control(control) => self.control(now, control, &mut effects),
@@ -191,6 +197,7 @@ impl<S: Entropy> Machine<S> {
             Input::Stop { deadline } => self.stop(now, deadline, &mut effects),
         }
         self.pass_time(now, &mut effects);
+        self.seek_validation(&mut effects);
         self.seek_permit(now, &mut effects);
         self.end_overdue(now, &mut effects);
         self.ask_for_slot(now, &mut effects);
@@ -208,7 +215,7 @@ impl<S: Entropy> Machine<S> {
         let ripe = first.and_then(|entry| entry.wait.deadline());
         let settled = last.and_then(|entry| entry.wait.deadline());
         let interval = first
-            .filter(|entry| entry.is_ready() && self.awaits_interval())
+            .filter(|entry| entry.has_passed() && entry.is_ready() && self.awaits_interval())
             .and_then(|entry| self.interval_end(entry));
         let permit = self.permit_deadline();
         [ends, pause, ripe, settled, interval, permit].into_iter().flatten().min()
@@ -229,7 +236,7 @@ impl<S: Entropy> Machine<S> {
         }
         // Only the last one can be settling, and only the first one starts.
         if let Some(last) = self.waiting.back_mut() {
-            last.settle(now, self.policy.splay);
+            last.settle(now, &self.policy);
         }
         self.judge_settled(now, effects);
         if let Some(first) = self.waiting.front_mut() {
@@ -364,6 +371,11 @@ impl<S: Entropy> Machine<S> {
     /// Whether a run is ready and waits for its mutex or for one of the processes that the daemon may have.
     pub fn waits_for_slot(&self) -> bool {
         self.asked
+    }
+
+    /// Whether it starts things: it neither retires nor stops.
+    pub fn is_serving(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Serving)
     }
 
     /// When a failed run is repeated, while that is what is waited for.

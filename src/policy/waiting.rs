@@ -50,6 +50,8 @@ impl Wait {
 pub(super) enum Passage {
     /// It was not judged yet.
     Unjudged,
+    /// It has enough entries; `validate` has not accepted it yet.
+    Counted,
     /// It passed, or there is no guard.
     Passed,
 }
@@ -205,14 +207,29 @@ impl Entry {
         self.wait = Wait::Ready;
     }
 
-    /// Ends settling if it is due.
-    pub(super) fn settle(&mut self, now: Instant, splay: Duration) {
+    /// Ends settling if it is due. What is to be given to `validate` does not splay before that has accepted it.
+    pub(super) fn settle(&mut self, now: Instant, policy: &PolicySpec) {
         if let Wait::Settling { until } = self.wait
             && until <= now
         {
-            let splayed = *self.splayed.get_or_insert(later(until, splay));
-            self.wait = if splayed > until { Wait::Splaying { until: splayed } } else { Wait::Ready };
+            if self.has_passed() || !policy.guard.validates(self.state.content.is_absent()) {
+                self.splay(until, policy.splay);
+            } else {
+                self.wait = Wait::Ready;
+            }
         }
+    }
+
+    /// `validate` has accepted it.
+    pub(super) fn accept(&mut self, now: Instant, splay: Duration) {
+        if self.is_ready() && !self.urgent && !self.fated {
+            self.splay(now, splay);
+        }
+    }
+
+    fn splay(&mut self, from: Instant, splay: Duration) {
+        let splayed = *self.splayed.get_or_insert(later(from, splay));
+        self.wait = if splayed > from { Wait::Splaying { until: splayed } } else { Wait::Ready };
     }
 
     /// Ends splay and retry delay if they are due.
@@ -226,6 +243,15 @@ impl Entry {
 
     pub(super) fn has_passed(&self) -> bool {
         matches!(self.passage, Passage::Passed)
+    }
+
+    /// Whether it waits for `validate`, or is with it.
+    pub(super) fn is_counted(&self) -> bool {
+        matches!(self.passage, Passage::Counted)
+    }
+
+    pub(super) fn is_unjudged(&self) -> bool {
+        matches!(self.passage, Passage::Unjudged)
     }
 
     pub(super) fn is_settling(&self) -> bool {

@@ -120,6 +120,7 @@ impl Launch {
             limits: self.limits.iter().map(limit).collect(),
             environment: texts(&self.env),
             arguments: texts(&self.argv),
+            validate: Vec::new(),
             input: self.input.as_ref().map(|input| STANDARD.encode(input)),
         }
     }

@@ -51,6 +51,7 @@ pub(super) fn spec(action: Action) -> WatchSpec {
         splay: Duration::ZERO,
         mutex: None,
         fleet: None,
+        validate: None,
         on_give_up: None,
         machine: Arc::default(),
         policy: Arc::default(),

@@ -61,6 +61,7 @@ impl WatchSpec {
             splay,
             mutex,
             fleet,
+            validate,
             on_give_up,
             machine: _,
             policy,
@@ -85,6 +86,9 @@ impl WatchSpec {
             && group.to_string() != name.as_str()
         {
             identity.line("fleet.group", group.as_key());
+        }
+        if let Some(program) = validate {
+            identity.action("validate", program);
         }
         if let Some(hook) = on_give_up {
             identity.action("on_give_up", hook);
@@ -182,7 +186,7 @@ impl Identity {
             retry_delay_max,
             on_failure,
             success_codes,
-            guard: Guard { min_entries, max_shrink },
+            guard: Guard { min_entries, max_shrink, validate: _ },
         } = policy;
         match run_on_load {
             RunOnLoad::Always => {}

@@ -46,7 +46,7 @@ pub(crate) use run::{ProcessIdentity, Reason, RunId, RunRecord};
 #[cfg(feature = "daemon")]
 pub(crate) use spec::{
     Format, Guard, LogOutput, OnDelete, OnFailure, Output, PolicySpec, Retries, RunMode, RunModeName,
-    RunOnLoad, VERIFY_INTERVAL, WatchSpec,
+    RunOnLoad, VERIFY_INTERVAL, Validate, WatchSpec,
 };
 pub(crate) use state::is_same;
 pub use state::{Content, ContentHash, InvalidVersion, Seq, State, Version};

@@ -39,6 +39,8 @@ pub struct WatchSpec {
     pub mutex: Option<MutexName>,
     /// How it takes part in a fleet. Boxed: most watches take no part.
     pub fleet: Option<Box<FleetSpec>>,
+    /// Judges a state before it is applied: unless it exits 0 the state is held. Boxed: most watches have none.
+    pub validate: Option<Box<Action>>,
     /// Run once when the last retry of a state failed, or a guard holds it back. Boxed: most watches have none.
     pub on_give_up: Option<Box<Action>>,
     /// Where it runs, for the environment of the action. Shared by all watches.
@@ -71,6 +73,7 @@ impl WatchSpec {
             splay,
             mutex,
             fleet,
+            validate,
             on_give_up,
             machine: _,
             policy,
@@ -83,7 +86,8 @@ impl WatchSpec {
             == (&other.name, &other.target, &other.action, &other.surroundings)
             && (pipe_stdin, format, output) == (&other.pipe_stdin, &other.format, &other.output)
             && (verify_interval, splay, policy) == (&other.verify_interval, &other.splay, &other.policy)
-            && (enabled, mutex, on_give_up) == (&other.enabled, &other.mutex, &other.on_give_up)
+            && (enabled, mutex) == (&other.enabled, &other.mutex)
+            && (validate, on_give_up) == (&other.validate, &other.on_give_up)
             && part(fleet) == part(&other.fleet)
     }
 }
@@ -135,12 +139,44 @@ pub struct Guard {
     pub min_entries: u64,
     /// A state with more than so many percent fewer entries than the last applied one is held; below 100.
     pub max_shrink: Option<u8>,
+    /// Which states are given to `validate`.
+    pub validate: Validate,
+}
+
+/// Which states the program `validate` judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Validate {
+    /// None: there is no such program.
+    #[default]
+    Nothing,
+    /// Values. A key that does not exist has none to be judged.
+    Values,
+    /// Every one: children and trees may be empty.
+    Everything,
 }
 
 impl Guard {
     /// Whether it holds anything back.
     pub fn is_on(self) -> bool {
-        let Self { min_entries, max_shrink } = self;
+        self.counts() || self.validate != Validate::Nothing
+    }
+
+    /// Whether it judges a state, which may be that the key does not exist.
+    pub fn judges(self, absent: bool) -> bool {
+        self.counts() || self.validates(absent)
+    }
+
+    /// Whether it gives such a state to `validate`.
+    pub fn validates(self, absent: bool) -> bool {
+        match self.validate {
+            Validate::Nothing => false,
+            Validate::Values => !absent,
+            Validate::Everything => true,
+        }
+    }
+
+    fn counts(self) -> bool {
+        let Self { min_entries, max_shrink, validate: _ } = self;
         min_entries > 0 || max_shrink.is_some()
     }
 }

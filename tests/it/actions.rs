@@ -176,6 +176,7 @@ fn spec(action: Action) -> WatchSpec {
         splay: Duration::ZERO,
         mutex: None,
         fleet: None,
+        validate: None,
         on_give_up: None,
         machine: Arc::default(),
         policy: Arc::default(),

@@ -2,6 +2,7 @@
 
 mod report;
 mod stores;
+mod validate;
 
 use crate::fixture::daemon::{Daemon, stays_silent_for};
 use serde_json::Value;

@@ -83,6 +83,7 @@ fn watch(
         splay: Duration::ZERO,
         mutex: None,
         fleet: None,
+        validate: None,
         on_give_up: None,
         machine: Arc::clone(&caller.machine),
         policy: Arc::new(policy(args)),

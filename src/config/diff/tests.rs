@@ -175,6 +175,7 @@ fn every_default_is_that_of_the_contract() {
         splay: 0ns,
         mutex: None,
         fleet: None,
+        validate: None,
         on_give_up: None,
         machine: Machine {
             host: "host",
@@ -203,6 +204,7 @@ fn every_default_is_that_of_the_contract() {
             guard: Guard {
                 min_entries: 0,
                 max_shrink: None,
+                validate: Nothing,
             },
         },
     }

@@ -85,36 +85,40 @@ pub(super) fn named(spec: &WatchSpec, table: &RawTable) -> Vec<Named> {
     let cwd = &spec.surroundings.cwd;
     let path: OsString = spec.surroundings.env.get("PATH").map_or(DEFAULT_PATH, String::as_str).into();
     let here = || (path.clone(), cwd.clone());
-    let action = |claim| Named { field: "action", span: table.span("action"), claim };
     let script = |claim| Named { field: "script", span: table.span("script"), claim };
     let mut named =
         vec![Named { field: "cwd", span: table.span("cwd"), claim: Claim::Directory(cwd.clone()) }];
-    match &spec.action {
-        Action::Shell(line) => {
-            named.push(action(Claim::Shell { shell: "/bin/sh", text: line.clone() }));
-            if let Some(word) = first_word(line) {
+    let others = [("validate", spec.validate.as_deref()), ("on_give_up", spec.on_give_up.as_deref())];
+    let others = others.into_iter().filter_map(|(field, program)| Some((field, program?)));
+    for (field, program) in [("action", &spec.action)].into_iter().chain(others) {
+        let mut name = |claim| named.push(Named { field, span: table.span(field), claim });
+        match program {
+            Action::Shell(line) => {
+                name(Claim::Shell { shell: "/bin/sh", text: line.clone() });
+                if let Some(word) = first_word(line) {
+                    let (path, cwd) = here();
+                    name(if word.contains('/') {
+                        Claim::Program { program: word.into(), path, cwd }
+                    } else {
+                        Claim::Word { word: word.to_owned(), path }
+                    });
+                }
+            }
+            Action::Program(words) => {
+                if let Some(program) = words.first() {
+                    let (path, cwd) = here();
+                    name(Claim::Program { program: program.clone(), path, cwd });
+                }
+                if let Some((shell, text)) = shell_command(words) {
+                    name(Claim::Shell { shell, text: text.to_owned() });
+                }
+            }
+            Action::Script(text) => {
                 let (path, cwd) = here();
-                named.push(action(if word.contains('/') {
-                    Claim::Program { program: word.into(), path, cwd }
-                } else {
-                    Claim::Word { word: word.to_owned(), path }
-                }));
-            }
-        }
-        Action::Program(words) => {
-            if let Some(program) = words.first() {
-                let (path, cwd) = here();
-                named.push(action(Claim::Program { program: program.clone(), path, cwd }));
-            }
-            if let Some((shell, text)) = shell_command(words) {
-                named.push(action(Claim::Shell { shell, text: text.to_owned() }));
-            }
-        }
-        Action::Script(text) => {
-            let (path, cwd) = here();
-            named.push(script(Claim::Interpreter { script: text.clone(), path, cwd }));
-            if let Some(shell) = interpreter_of(text).and_then(|interpreter| shell_of(&interpreter)) {
-                named.push(script(Claim::Shell { shell, text: text.clone() }));
+                named.push(script(Claim::Interpreter { script: text.clone(), path, cwd }));
+                if let Some(shell) = interpreter_of(text).and_then(|interpreter| shell_of(&interpreter)) {
+                    named.push(script(Claim::Shell { shell, text: text.clone() }));
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ mod shared;
 mod splay;
 mod store_name;
 mod target;
+mod validate;
 mod watch;
 
 pub(super) use gaps::{Gaps, Missing};

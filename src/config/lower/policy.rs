@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::lowering::Lowering;
+use super::validate;
 use crate::config::raw::At;
 use crate::watch::{Action, Guard, PolicySpec, Retries, RunMode, RunModeName, RunOnLoad, WatchType};
 
@@ -103,6 +104,7 @@ impl Lowering<'_> {
         Guard {
             min_entries: number("min_entries").and_then(|least| u64::try_from(least).ok()).unwrap_or(0),
             max_shrink: number("max_shrink").and_then(|percent| u8::try_from(percent).ok()),
+            validate: validate::judges(table, self.watch_type()),
         }
     }
 

@@ -11,6 +11,7 @@ use super::gaps::Gaps;
 use super::lowering::Lowering;
 use super::shared::Shared;
 use super::splay;
+use super::validate;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
 use crate::config::problem::{Place, Problem, word};
@@ -193,6 +194,7 @@ impl Lowering<'_> {
             splay,
             mutex: table.text("mutex").and_then(|at| MutexName::new(&at.value).ok()),
             fleet: fleet.map(Box::new),
+            validate: validate::program(table),
             on_give_up: self.on_give_up(&policy),
             machine,
             policy: context.shared.policy(policy),

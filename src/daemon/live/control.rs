@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
 use super::bulk;
+use super::reading::{JUDGED_WITHIN, Judging};
 use super::remembered::wall_clock;
 use super::task::Task;
 use crate::ledger::{Applied, Paused};
@@ -10,6 +13,9 @@ use crate::policy::{Answer, Control, Input, Phase, Refusal};
 use crate::process::RunDetails;
 use crate::status::Preview;
 use crate::watch::{OnDelete, Reason, RunId, WatchName};
+
+/// Who is told what came of a request.
+type Asker = oneshot::Sender<Result<String, String>>;
 
 impl Task {
     /// The newest state, if it needs no run.
@@ -19,16 +25,62 @@ impl Task {
     }
 
     /// Runs the action with the last known state, and says how old that is.
-    pub(super) fn trigger_cached(&mut self) -> Result<String, String> {
+    pub(super) fn trigger_cached(&mut self, answer: Asker) {
         let verified = self.subscription.freshness().verified;
-        self.controlled(Control::Trigger)?;
-        let name = &self.spec.name;
-        Ok(match verified {
-            Some(at) => {
-                format!("{name} runs with the last known state, verified {} s ago", at.elapsed().as_secs())
+        let said = self.controlled(Control::Trigger).map(|_| {
+            let name = &self.spec.name;
+            match verified {
+                Some(at) => {
+                    format!(
+                        "{name} runs with the last known state, verified {} s ago",
+                        at.elapsed().as_secs()
+                    )
+                }
+                None => format!("{name} runs with the last known state"),
             }
-            None => format!("{name} runs with the last known state"),
-        })
+        });
+        self.answer_once_judged(said, answer);
+    }
+
+    /// Answers a trigger: at once, or when `validate` has judged what it is to run.
+    pub(super) fn answer_once_judged(&mut self, said: Result<String, String>, answer: Asker) {
+        match said {
+            Ok(said) if self.machine.is_judging() => {
+                let until = Instant::now() + JUDGED_WITHIN;
+                self.readings.get_or_insert_default().judged.push(Judging { said, answer, until });
+            }
+            Ok(_) | Err(_) => {
+                let _ = answer.send(said);
+            }
+        }
+    }
+
+    /// Answers the triggers that waited for `validate`, if it has judged the newest state or will not do so.
+    pub(super) fn answer_triggers(&mut self) {
+        if self.readings.as_ref().is_none_or(|readings| readings.judged.is_empty()) {
+            return;
+        }
+        let name = &self.spec.name;
+        let refused = if !self.machine.is_serving() {
+            Some(refusal(name, Refusal::Retiring))
+        } else if self.machine.held().is_some() {
+            Some(refusal(name, Refusal::Held))
+        } else {
+            self.suspension()
+        };
+        let (now, open) = (Instant::now(), refused.is_none() && self.machine.is_judging());
+        let Some(readings) = &mut self.readings else { return };
+        for Judging { said, answer, .. } in
+            readings.judged.extract_if(.., |judging| !open || judging.until <= now)
+        {
+            let said = if open {
+                format!("{said} if validate accepts it, which has not answered yet")
+            } else {
+                said
+            };
+            let _ = answer.send(refused.clone().map_or(Ok(said), Err));
+        }
+        self.readings.take_if(|readings| readings.is_empty());
     }
 
     /// Why nothing can be triggered now, whatever the key holds.
@@ -68,9 +120,14 @@ impl Task {
         let input = spec.pipe_stdin.then(|| self.rendered(newest));
         let previewed = self.runs.shared().preview(spec, &details, input);
         let preview = previewed.map_err(|error| format!("{} cannot be run: {error}", spec.name))?;
+        let judged = self.machine.is_judging() || self.machine.held().is_some();
+        let validate = if judged { preview.validate } else { Vec::new() };
         Ok(Preview {
-            refused: self.suspension(),
+            refused: self
+                .suspension()
+                .or_else(|| self.machine.held().map(|_| refusal(&spec.name, Refusal::Held))),
             verified_seconds: verified.map(|at| at.elapsed().as_secs()),
+            validate,
             ..preview
         })
     }

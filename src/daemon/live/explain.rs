@@ -167,6 +167,7 @@ impl Task {
             Obstacle::Running { live } => {
                 format!("it waits for one of the {live} live runs to end (max_parallel).")
             }
+            Obstacle::Validation => self.validation_words() + ".",
             Obstacle::Interval { until } => {
                 format!("it waits {} because of min_interval.", ahead(*until, now))
             }
@@ -202,15 +203,8 @@ fn end_sentence(last: &RunRecord, gave_up: bool, now: jiff::Timestamp) -> String
         (_, None, Some(signal)) => format!("was ended by signal {signal}"),
         (_, None, None) => "ended, and its exit status was not seen".to_owned(),
     };
-    let line = last.output.lines().rev().find(|line| !line.trim().is_empty());
-    let quoted = line.filter(|_| last.outcome != "succeeded").map(|line| {
-        let cut: String = line.chars().take(QUOTED).collect();
-        let more = if cut.len() < line.len() { "…" } else { "" };
-        if last.outcome == "not_started" {
-            format!(": {cut}{more}")
-        } else {
-            format!(" and said: \"{cut}{more}\"")
-        }
+    let quoted = last_words(&last.output).filter(|_| last.outcome != "succeeded").map(|line| {
+        if last.outcome == "not_started" { format!(": {line}") } else { format!(" and said: \"{line}\"") }
     });
     let quoted = quoted.unwrap_or_default();
     let ago = seconds(Duration::from_secs_f64(now.duration_since(last.started).as_secs_f64().max(0.0)));
@@ -221,6 +215,14 @@ fn end_sentence(last: &RunRecord, gave_up: bool, now: jiff::Timestamp) -> String
     format!(
         "the last run ({reason}, version {version}, attempt {attempt}), started {ago} ago, {how}{quoted}."
     )
+}
+
+/// The last line of an output that says something, cut if it is long.
+pub(super) fn last_words(output: &str) -> Option<String> {
+    let line = output.lines().rev().find(|line| !line.trim().is_empty())?;
+    let cut: String = line.chars().take(QUOTED).collect();
+    let more = if cut.len() < line.len() { "…" } else { "" };
+    Some(cut + more)
 }
 
 /// Why a state that counts as applied was not run by this daemon.
@@ -270,7 +272,7 @@ fn ahead(at: Instant, now: Instant) -> String {
     seconds(at.saturating_duration_since(now))
 }
 
-fn seconds(span: Duration) -> String {
+pub(super) fn seconds(span: Duration) -> String {
     let seconds = span.as_secs_f64();
     if seconds < 10.0 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
 }

@@ -1,10 +1,11 @@
 //! What the guard of a watch holds back: told to the log, to `status` and to `explain`.
 
 use super::bulk;
+use super::explain::{last_words, seconds};
 use super::task::Task;
-use crate::daemon::runs::Report;
-use crate::policy::{Hold, Yardstick};
-use crate::watch::Version;
+use crate::daemon::runs::{self, Candidate, Judged, Report};
+use crate::policy::{Hold, Input, Yardstick};
+use crate::watch::{Outcome, Reason, State, Version};
 
 impl Task {
     /// The guard holds a state back.
@@ -13,9 +14,78 @@ impl Task {
         tracing::warn!(
             watch = %name,
             "version {version} is held: {}; if it is right, say `twitcher release {name}`",
-            held_words(hold)
+            self.held_words(hold)
         );
-        self.report(Report::held());
+        let refused = self.refused.as_ref().filter(|_| hold == Hold::Invalid);
+        self.report(refused.map_or_else(Report::held, |judged| Report::refused(judged)));
+    }
+
+    /// A state is to be given to `validate`.
+    pub(super) fn validate(&mut self, state: &State, reason: Reason, coalesced: u64) {
+        let (seq, version) = (state.seq, state.version);
+        let input = self.spec.pipe_stdin.then(|| self.rendered(state));
+        self.runs.validate(&self.spec, Candidate { seq, version, reason, coalesced, input });
+    }
+
+    /// `validate` has judged a state.
+    pub(super) fn judged(&mut self, judged: Judged) {
+        let (seq, valid, version) = (judged.seq, judged.is_valid(), judged.version);
+        let name = self.spec.name.clone();
+        if valid {
+            tracing::debug!(watch = %name, "validate accepts version {version}");
+        } else {
+            self.refused = Some(Box::new(judged));
+        }
+        let newest = self.machine.newest().is_some_and(|newest| newest.seq == seq);
+        if !valid && !newest {
+            tracing::warn!(watch = %name, "version {version} is not run: {}", self.refused_words());
+        }
+        self.decide(Input::Validated { seq, valid });
+        if self.machine.held() != Some(Hold::Invalid) {
+            self.refused = None;
+        }
+    }
+
+    /// Why `validate` did not accept a state.
+    fn refused_words(&self) -> String {
+        let Some(Judged { outcome, output, .. }) = self.refused.as_deref() else {
+            return "validate refused it".to_owned();
+        };
+        let said = last_words(output).map_or_else(String::new, |said| format!(" and said: \"{said}\""));
+        match outcome {
+            Outcome::Exited(code) => format!("validate refused it with exit code {code}{said}"),
+            Outcome::Killed(signal) => format!("validate was ended by {signal}{said}"),
+            Outcome::TimedOut { .. } => {
+                let limit = runs::validate_limit(&self.spec.policy);
+                format!("validate took more than {} s and was ended{said}", limit.as_secs_f64())
+            }
+            Outcome::NotStarted(why) => format!("validate did not start: {why}"),
+            Outcome::Unknown => "the end of validate was not seen".to_owned(),
+        }
+    }
+
+    /// What `validate` is doing for this watch.
+    pub(super) fn validation_words(&self) -> String {
+        match self.runs.judging_since() {
+            Some(since) => format!("validate has been judging it for {}", seconds(since.elapsed())),
+            None if self.runs.waits_to_validate() => {
+                "validate waits for its turn among the actions of all watches (max_processes)".to_owned()
+            }
+            None => "validate judges it next".to_owned(),
+        }
+    }
+
+    fn held_words(&self, hold: Hold) -> String {
+        match hold {
+            Hold::TooFew { entries, least } => {
+                format!("it has {}, and min_entries is {least}", counted(entries))
+            }
+            Hold::Shrunk { entries, applied, percent } => {
+                let entries = counted(entries);
+                format!("it has {entries}, {applied} were applied last, and max_shrink is {percent}%")
+            }
+            Hold::Invalid => self.refused_words(),
+        }
     }
 
     /// The last retry failed: its `on_give_up` is run.
@@ -36,7 +106,7 @@ impl Task {
     /// What the guard holds back, or why it cannot judge yet.
     pub(super) fn guard_words(&self) -> Option<String> {
         match (self.machine.held(), self.machine.yardstick()) {
-            (Some(hold), _) => Some(held_words(hold)),
+            (Some(hold), _) => Some(self.held_words(hold)),
             (None, Some(Yardstick::Missing)) => Some(
                 "max_shrink judges from the second state on: the ledger has no count of entries".to_owned(),
             ),
@@ -44,18 +114,6 @@ impl Task {
                 "max_shrink did not judge the first state, because the ledger had no count of entries; it compares with the {entries} entries of that state now"
             )),
             (None, Some(Yardstick::Applied(_)) | None) => None,
-        }
-    }
-}
-
-/// Why a state is held.
-fn held_words(hold: Hold) -> String {
-    match hold {
-        Hold::TooFew { entries, least } => {
-            format!("it has {}, and min_entries is {least}", counted(entries))
-        }
-        Hold::Shrunk { entries, applied, percent } => {
-            format!("it has {}, {applied} were applied last, and max_shrink is {percent}%", counted(entries))
         }
     }
 }

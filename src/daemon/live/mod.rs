@@ -22,6 +22,6 @@ mod view;
 
 pub(super) use event::{Circumstances, Event, Handover};
 pub(super) use handle::{Live, begin};
-pub(super) use reading::READ_WITHIN;
+pub(super) use reading::{JUDGED_WITHIN, READ_WITHIN};
 pub(super) use task::{subscribe, subscribed};
 pub(super) use view::{HANGS, disabled, unasked};

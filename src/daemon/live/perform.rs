@@ -45,6 +45,10 @@ impl Task {
                         }
                         inputs.extend(self.retire_if_once());
                     }
+                    Effect::Validate { state, reason, coalesced } => {
+                        self.validate(&state, reason, coalesced);
+                    }
+                    Effect::EndValidation => self.runs.end_validation(&self.spec),
                     Effect::Held { version, hold } => self.held(version, hold),
                     Effect::Recognised(state) => self.record_applied(&state),
                     Effect::GaveUp { attempts } => {
@@ -66,6 +70,7 @@ impl Task {
             }
         }
         self.tell_stand();
+        self.answer_triggers();
         answer
     }
 
@@ -80,6 +85,7 @@ impl Task {
             | Input::Refused(_)
             | Input::PermitLost(_)
             | Input::Offline
+            | Input::Validated { .. }
             | Input::Ended(_)
             | Input::Wakeup
             | Input::Control(_)

@@ -66,7 +66,8 @@ impl Task {
         match trigger {
             None => self.runs.release_starts(&self.spec),
             Some((Wanted::Run(answer), true)) => {
-                let _ = answer.send(self.controlled(Control::Trigger));
+                let said = self.controlled(Control::Trigger);
+                self.answer_once_judged(said, answer);
             }
             Some((Wanted::Run(answer), false)) => {
                 let _ = answer.send(Err(self.unread_words(freshness.error.as_deref())));

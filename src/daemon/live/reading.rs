@@ -13,6 +13,8 @@ use crate::store::Subscription;
 pub(in crate::daemon) const READ_WITHIN: Duration = Duration::from_secs(5);
 /// How long it waits for a disconnected one.
 pub(super) const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+/// How long it waits for `validate`.
+pub(in crate::daemon) const JUDGED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Ready once the subscription includes every earlier write.
 pub(super) type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -24,6 +26,17 @@ pub(super) struct Readings {
     pub(super) hold: Option<Proof>,
     /// `trigger`s, in the order in which they were asked; dry runs among them.
     pub(super) triggers: Vec<Trigger>,
+    /// `trigger`s whose state `validate` is judging, each with what it is told if the state passes.
+    pub(super) judged: Vec<Judging>,
+}
+
+/// A `trigger` whose state `validate` is judging.
+pub(super) struct Judging {
+    /// What it is told if the state passes.
+    pub(super) said: String,
+    pub(super) answer: oneshot::Sender<Result<String, String>>,
+    /// How long it waits.
+    pub(super) until: Instant,
 }
 
 /// A `trigger` whose reading is in progress.
@@ -52,11 +65,12 @@ impl Readings {
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let limits = [CONNECTED_WITHIN, READ_WITHIN];
         let deadlines = self.triggers.iter().flat_map(|trigger| limits.map(|limit| trigger.asked + limit));
+        let deadlines = deadlines.chain(self.judged.iter().map(|judging| judging.until));
         deadlines.filter(|deadline| *deadline > now).min()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.hold.is_none() && self.triggers.is_empty()
+        self.hold.is_none() && self.triggers.is_empty() && self.judged.is_empty()
     }
 
     /// Repeats for a new subscription the requests made to the former one.

@@ -15,7 +15,7 @@ use super::mailbox::{Mailbox, Reader};
 use super::party::Party;
 use super::reading::{Readings, Wanted};
 use super::remembered::{self, RunSource};
-use crate::daemon::runs::{OwnRuns, Runs};
+use crate::daemon::runs::{Judged, OwnRuns, Runs};
 use crate::policy::{Baseline, Input, Machine, Past, Predecessor};
 use crate::process::Ended;
 use crate::store::{Store, Subscribe, Subscription, Update};
@@ -43,6 +43,8 @@ pub(super) struct Task {
     pub(super) readings: Option<Box<Readings>>,
     /// Its part in a fleet's group.
     pub(super) party: Option<Box<Party>>,
+    /// What `validate` refused last.
+    pub(super) refused: Option<Box<Judged>>,
     /// It has looked for runs of a former daemon.
     begun: bool,
     /// The machine is done.
@@ -58,6 +60,8 @@ enum Next {
     Event(Event),
     Ended(RunId, Ended),
     Slot,
+    /// `validate` has judged a state, or has begun to.
+    Validation(Option<Judged>),
     Wakeup,
     Read,
     Update(Update),
@@ -96,6 +100,7 @@ impl Task {
             announce,
             readings: None,
             party,
+            refused: None,
             begun: false,
             drained: false,
         }
@@ -123,6 +128,9 @@ impl Task {
         }
         if self.runs.poll_slot(context).is_ready() {
             return Poll::Ready(Next::Slot);
+        }
+        if let Poll::Ready(judged) = self.runs.poll_judged(&self.spec, context) {
+            return Poll::Ready(Next::Validation(judged));
         }
         if self.alarm.poll_ring(context).is_ready() {
             return Poll::Ready(Next::Wakeup);
@@ -154,9 +162,7 @@ impl Task {
                 let _ = answer.send(self.controlled(control));
             }
             Event::Trigger(answer) => self.trigger(answer),
-            Event::TriggerCached(answer) => {
-                let _ = answer.send(self.trigger_cached());
-            }
+            Event::TriggerCached(answer) => self.trigger_cached(answer),
             Event::Preview { cached: false, answer } => self.read_for(Wanted::Preview(answer)),
             Event::Preview { cached: true, answer } => {
                 let _ = answer.send(self.preview(true));
@@ -241,7 +247,7 @@ impl Task {
     }
 
     fn has_nothing_live(&self) -> bool {
-        self.drained && !self.runs.has_foreign()
+        self.drained && !self.runs.has_foreign() && !self.runs.has_validation()
     }
 
     /// Whether nothing of it lives any more, and its group knows.
@@ -267,7 +273,9 @@ impl Future for Task {
         }
         while !self.is_over() {
             let reading = self.readings.as_ref().and_then(|readings| readings.deadline(Instant::now()));
-            let deadlines = [self.machine.poll_timeout(), self.resting(), self.runs.warn_at(), reading];
+            let validation = self.runs.validation_deadline();
+            let deadlines =
+                [self.machine.poll_timeout(), self.resting(), self.runs.warn_at(), reading, validation];
             self.alarm.set(deadlines.into_iter().flatten().min());
             match ready!(self.poll_next(context)) {
                 Next::Event(event) => self.take(event),
@@ -276,9 +284,11 @@ impl Future for Task {
                 Next::Wakeup => {
                     let Self { runs, spec, .. } = &mut *self;
                     runs.warn(spec, Instant::now());
+                    runs.hurry_validation(spec, Instant::now());
                     self.decide(Input::Wakeup);
                 }
-                Next::Read => {}
+                Next::Validation(Some(judged)) => self.judged(judged),
+                Next::Validation(None) | Next::Read => {}
                 Next::Update(update) => self.see(update),
             }
         }

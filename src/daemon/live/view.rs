@@ -94,7 +94,8 @@ impl Task {
                 .map(|n| n.version.to_string()),
             converged: self.machine.converged() && !unreachable,
             gave_up: self.machine.gave_up(),
-            waiting_for_slot: self.machine.waits_for_slot() && !self.is_unread(),
+            waiting_for_slot: (self.machine.waits_for_slot() || self.runs.waits_to_validate())
+                && !self.is_unread(),
             unreachable,
             next_retry: self.machine.next_retry().and_then(wall_clock),
             paused_until: self.machine.paused_until().and_then(wall_clock),

@@ -49,6 +49,7 @@ pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
         splay: Duration::ZERO,
         mutex: None,
         fleet: None,
+        validate: None,
         on_give_up: None,
         machine: Arc::default(),
         policy: Arc::default(),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::processes::Processes;
+use super::validate::Judged;
 use crate::process::{
     Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunCommands, RunDetails, Running,
 };
@@ -58,6 +59,11 @@ impl Report {
             coalesced: 1,
             output: String::new(),
         }
+    }
+
+    /// `validate` refused the state.
+    pub(in crate::daemon) fn refused(judged: &Judged) -> Self {
+        Self { exit_code: judged.outcome.exit_code(), output: judged.output.clone(), ..Self::held() }
     }
 
     /// The watch with the program as its action and the outcome in the environment.

@@ -10,6 +10,7 @@
 //! | `hooks` | `on_give_up`: programs beside the runs |
 //! | `orphans` | runs of watches that are not defined now |
 //! | `slots` | `max_processes` and `mutex`: who may start next |
+//! | `validate` | the program that judges states, beside the runs |
 //! | `processes` | what is asked of the operating system |
 
 mod book;
@@ -26,6 +27,7 @@ mod run;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,7 @@ pub(super) use own::{Concluded, OwnRuns};
 use processes::Processes;
 use run::{Count, Origin, Run};
 use slots::{Slot, Slots};
+pub(super) use validate::{Candidate, Judged, limit as validate_limit};
 
 /// How long processes that do not show their environment may delay a start.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);
@@ -180,7 +183,7 @@ impl Runs {
     pub(super) async fn find(&self) {
         let processes = Arc::clone(&self.processes);
         let prefix = format!("{}-", self.ledger().id());
-        let hooks = hooks::prefix(self.ledger().id());
+        let hooks = [hooks::prefix(self.ledger().id()), validate::prefix(self.ledger().id())];
         let live = self.ledger().live_runs();
         let adopted: BTreeSet<u64> = live
             .iter()
@@ -190,7 +193,7 @@ impl Runs {
         // Reading another process's environment may block.
         let look = tokio::task::spawn_blocking(move || {
             // First: what executes its action meanwhile is found below.
-            let mut found = processes.kill_starts(&[&prefix, &hooks]);
+            let mut found = processes.kill_starts(&[&prefix, &hooks[0], &hooks[1]]);
             for start in &found {
                 let pid = start.identity.pid;
                 tracing::warn!(
@@ -202,7 +205,8 @@ impl Runs {
             found.retain(|start| start.run.0.starts_with(&prefix));
             let left = processes.drain_leftovers(&prefix, &adopted);
             found.extend(processes.find_runs(&prefix));
-            (found, processes.find_runs(&hooks), left)
+            let hooks = hooks.iter().flat_map(|prefix| processes.find_runs(prefix)).collect();
+            (found, hooks, left)
         });
         let Ok(Ok((found, hooks, left))) = tokio::time::timeout(LOOKING_FOR_RUNS, look).await else {
             tracing::warn!("cannot look through /proc for actions of a former daemon in time");
@@ -245,7 +249,11 @@ impl Runs {
             Action::Script(text) => Some(self.scripts.path(text, &spec.surroundings.account)),
             Action::Shell(_) | Action::Program(_) => None,
         };
-        Ok(Launch::new(spec, details, input, script.as_deref())?.preview(&spec.name))
+        let preview = Launch::new(spec, details, input, script.as_deref())?.preview(&spec.name);
+        let Some(program) = spec.validate.as_deref() else { return Ok(preview) };
+        let validating = WatchSpec { action: program.clone(), ..spec.clone() };
+        let validate = Launch::new(&validating, details, None, None)?.preview(&spec.name).arguments;
+        Ok(Preview { validate, ..preview })
     }
 
     /// Starts a run and writes it down.

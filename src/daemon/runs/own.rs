@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use super::end::{End, Facts};
 use super::run::{Origin, Run};
 use super::slots::Slot;
+use super::validate::Validator;
 use super::{Adopted, NotStarted, Plan, Runs};
 use crate::process::{Ended, Leftovers, OutputSink, RunCommand};
 use crate::watch::{MutexName, RunId, State, WatchName, WatchSpec};
 
 pub(in crate::daemon) struct OwnRuns {
-    shared: Arc<Runs>,
+    pub(super) shared: Arc<Runs>,
     /// The file that defines the watch, for the log.
     file: Arc<Path>,
     /// In start order. Foreign ones are first, because nothing starts beside them.
@@ -24,13 +25,15 @@ pub(in crate::daemon) struct OwnRuns {
     /// A slot is wanted, but not requested while a foreign run lives.
     wants_slot: bool,
     /// Nothing is started before the store has been read.
-    held: bool,
+    pub(super) held: bool,
     /// Number of runs by outcome word.
     outcomes: Vec<(&'static str, u64)>,
     /// Created with the first run.
     leftovers: OnceCell<Leftovers>,
     /// The daemon is stopping: a run that fails now is repeated at the next start.
     stopping: bool,
+    /// `validate`, while it judges or has something to judge.
+    pub(super) validator: Option<Box<Validator>>,
 }
 
 impl OwnRuns {
@@ -45,6 +48,7 @@ impl OwnRuns {
             outcomes: Vec::new(),
             leftovers: OnceCell::new(),
             stopping: false,
+            validator: None,
         }
     }
 
@@ -115,6 +119,7 @@ impl OwnRuns {
     pub(in crate::daemon) fn release_starts(&mut self, spec: &WatchSpec) {
         self.held = false;
         self.ask_for_slot(spec);
+        self.ask_to_validate(spec);
     }
 
     /// Gives the slot back, or withdraws the request.
@@ -270,9 +275,10 @@ impl OwnRuns {
             run.dismissed = true;
             run.commands.send(RunCommand::Kill);
         }
+        self.kill_validation();
     }
 
-    fn sink(&self, spec: &WatchSpec, run: &RunId) -> OutputSink {
+    pub(super) fn sink(&self, spec: &WatchSpec, run: &RunId) -> OutputSink {
         OutputSink::to_log(self.leftovers.get_or_init(Leftovers::default), &spec.name, run)
     }
 

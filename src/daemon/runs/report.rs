@@ -1,4 +1,4 @@
-//! Starts the `on_give_up` of a watch, once for each state, and ends those that a killed daemon left running.
+//! Starts the `on_give_up` of a watch, once for each state, and ends what a killed daemon left running beside its runs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,10 +34,12 @@ impl Runs {
         });
     }
 
-    /// Ends the programs that a killed daemon left running, because their time limit is unknown. Only a process of the
+    /// Ends the `on_give_up` and `validate` that a killed daemon left running: nobody knows their time limit or waits for
+    /// their judgement. Only a process of the
     /// watch's own user counts: any account can set `TWITCHER_RUN`.
     pub(in crate::daemon) fn end_old_hooks<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
-        let watches: Vec<&WatchSpec> = watches.filter(|spec| spec.on_give_up.is_some()).collect();
+        let watches: Vec<&WatchSpec> =
+            watches.filter(|spec| spec.on_give_up.is_some() || spec.validate.is_some()).collect();
         for found in self.hooks.take_old() {
             let its = |spec: &&&WatchSpec| {
                 spec.name == found.watch && spec.surroundings.account.uid == found.uid && found.marked
@@ -45,7 +47,8 @@ impl Runs {
             let Some(spec) = watches.iter().find(its) else { continue };
             let sink = OutputSink::to_log(&Leftovers::default(), &spec.name, &found.run);
             let Some(running) = self.processes.adopt(&found.identity, sink) else { continue };
-            tracing::warn!(watch = %spec.name, "ending the on_give_up of a former daemon");
+            let what = found.run.0.split('-').next().unwrap_or_default();
+            tracing::warn!(watch = %spec.name, "ending the {what} of a former daemon");
             let patience = spec.policy.kill_after;
             tokio::spawn(async move {
                 let Running { commands, ended, .. } = running;

@@ -14,7 +14,8 @@ use super::judge::{FleetSeen, Judge, LiveSeen};
 use super::normal::fingerprint;
 use crate::policy::{Adopted, Baseline, Control, Grant, Input, Machine, Pause, RunEnd, Suspension};
 use crate::watch::{
-    Guard, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
+    Guard, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, Seq, SignalNumber, Validate,
+    Verdict,
 };
 
 pub(super) const MODES: [RunMode; 5] = [
@@ -64,6 +65,9 @@ impl Step {
             Self::Tell(Input::State { state, baseline, .. }) => {
                 let there = if state.content.is_absent() { "gone" } else { "state" };
                 format!("{there} {} ({baseline:?})", state.seq.0)
+            }
+            Self::Tell(Input::Validated { seq, valid }) => {
+                format!("{} is {}", seq.0, if *valid { "valid" } else { "invalid" })
             }
             Self::Tell(Input::Ended(ended)) => format!("{} {:?}", ended.run, ended.verdict),
             Self::Tell(Input::Control(Control::Pause { until: Some(until) })) => {
@@ -169,6 +173,10 @@ impl Situation {
         if judge.asked {
             steps.push(Step::Tell(Input::Slot));
         }
+        for valid in [true, false] {
+            let seq = judge.validating.map(Seq);
+            steps.extend(seq.map(|seq| Step::Tell(Input::Validated { seq, valid })));
+        }
         let verdicts = [Verdict::Succeeded, Verdict::Failed, Verdict::Unknown];
         for live in &judge.live {
             for verdict in &verdicts[..if alphabet.losses || live.adopted { 3 } else { 2 }] {
@@ -268,6 +276,12 @@ impl Situation {
                 let (state, baseline) = (present(newest.seq), Baseline::Unknown);
                 effects.extend(machine.handle(self.judge.now, Input::State { state, updates: 1, baseline }));
             }
+            for seq in [0, 77].into_iter().chain(self.judge.last_applied) {
+                if self.judge.validating != Some(seq) {
+                    let valid = false;
+                    effects.extend(machine.handle(self.judge.now, Input::Validated { seq: Seq(seq), valid }));
+                }
+            }
             let quiet = slot == [crate::policy::Effect::Release] && effects.is_empty();
             if quiet && machine == self.machine { Ok(()) } else { Err("late inputs did something".into()) }
         };
@@ -312,6 +326,52 @@ fn explore(scene: &Scene, budget: usize) -> Result<Explored, String> {
     Ok(Explored { situations: met.len(), depth, complete: frontier.is_empty() })
 }
 
+/// Scenes with a program that judges states.
+fn validate_scenes(
+    plain: &PolicySpec,
+    retrying: &PolicySpec,
+    settling: &PolicySpec,
+    timed: &PolicySpec,
+    add: &mut impl FnMut(&str, PolicySpec, Alphabet),
+) {
+    let (none, on_delete) = (Alphabet::default(), OnDelete::Run);
+    let held = Alphabet { guard: true, ..none };
+    let deletions = Alphabet { deletions: true, ..held };
+    for validate in [Validate::Values, Validate::Everything] {
+        let guard = Guard { validate, ..Guard::default() };
+        let judged = PolicySpec { guard, ..plain.clone() };
+        let mut add = |name: &str, policy: PolicySpec, alphabet| {
+            add(&format!("validates {validate:?}, {name}"), PolicySpec { guard, ..policy }, alphabet);
+        };
+        for run_on_load in [RunOnLoad::Always, RunOnLoad::Never] {
+            for on_delete in [OnDelete::Ignore, OnDelete::Run] {
+                let policy = PolicySpec { run_on_load, on_delete, ..judged.clone() };
+                let alphabet = Alphabet { baselines: true, triggers: true, ..deletions };
+                add(&format!("load {run_on_load:?} {on_delete:?}"), policy, alphabet);
+            }
+        }
+        add("plain", judged.clone(), held);
+        let all = Alphabet { triggers: true, pauses: true, closing: true, ..deletions };
+        add("all but time", PolicySpec { on_delete, ..judged.clone() }, all);
+        add("retried", retrying.clone(), Alphabet { losses: true, ..deletions });
+        let stops = PolicySpec { on_failure: OnFailure::Stop, on_delete, ..plain.clone() };
+        add("stops", stops, Alphabet { pauses: true, ..deletions });
+        let splaying = PolicySpec { splay: seconds(1), ..settling.clone() };
+        add("settle", PolicySpec { on_delete, ..splaying.clone() }, Alphabet { triggers: true, ..deletions });
+        add("settle, paused", splaying, Alphabet { pauses: true, ..deletions });
+        let notify = PolicySpec { on_delete, notify_signal: Some(SignalNumber(1)), ..timed.clone() };
+        add("notify", notify, deletions);
+        let interval = PolicySpec { min_interval: seconds(2), ..retrying.clone() };
+        add("interval", interval, Alphabet { triggers: true, ..held });
+    }
+    let guard = Guard { min_entries: 1, max_shrink: None, validate: Validate::Everything };
+    let both = PolicySpec { guard, on_delete, ..plain.clone() };
+    add("counts and validates", both, Alphabet { triggers: true, baselines: true, ..deletions });
+    let guard = Guard { min_entries: 0, max_shrink: Some(50), validate: Validate::Everything };
+    let both = PolicySpec { guard, ..plain.clone() };
+    add("compares and validates", both, Alphabet { pauses: true, ..deletions });
+}
+
 /// Scenes with a guard that wants one entry, which every value is and a deletion is not.
 fn guard_scenes(
     plain: &PolicySpec,
@@ -322,7 +382,7 @@ fn guard_scenes(
 ) {
     let (none, on_delete) = (Alphabet::default(), OnDelete::Run);
     let held = Alphabet { deletions: true, guard: true, ..none };
-    let guarded = PolicySpec { guard: Guard { min_entries: 1, max_shrink: None }, ..plain.clone() };
+    let guarded = PolicySpec { guard: Guard { min_entries: 1, ..Guard::default() }, ..plain.clone() };
     for run_on_load in [RunOnLoad::Always, RunOnLoad::Never, RunOnLoad::Changed] {
         for on_delete in [OnDelete::Ignore, OnDelete::Run] {
             let policy = PolicySpec { run_on_load, on_delete, ..guarded.clone() };
@@ -338,7 +398,7 @@ fn guard_scenes(
     );
     add(
         "guard of what shrinks",
-        PolicySpec { guard: Guard { min_entries: 0, max_shrink: Some(50) }, ..plain.clone() },
+        PolicySpec { guard: Guard { max_shrink: Some(50), ..Guard::default() }, ..plain.clone() },
         Alphabet { triggers: true, pauses: true, ..held },
     );
     let guard = guarded.guard;
@@ -401,7 +461,9 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
         Alphabet { deletions: true, triggers: true, pauses: true, closing: true, ..none },
     );
     guard_scenes(&plain, &retrying, &settling, &timed, &mut add);
-    let guard = Guard { min_entries: 1, max_shrink: None };
+    validate_scenes(&plain, &retrying, &settling, &timed, &mut add);
+    let validating = Guard { validate: Validate::Everything, ..Guard::default() };
+    let guard = Guard { min_entries: 1, ..Guard::default() };
     add("losses", retrying.clone(), Alphabet { losses: true, deletions: true, ..none });
     add("retries", retrying.clone(), Alphabet { deletions: true, triggers: true, ..none });
     add("retries paused", retrying.clone(), pauses);
@@ -456,7 +518,7 @@ fn scenes(run_mode: RunMode) -> Vec<Scene> {
         let policy = PolicySpec { timeout: Some(seconds(1)), run_on_load, ..retrying.clone() };
         let alphabet = Alphabet { deletions: true, baselines: true, triggers: true, closing: true, ..none };
         let (standing, adopted) = (Suspension::default(), Some(seq));
-        for guard in [Guard::default(), guard] {
+        for guard in [Guard::default(), guard, validating] {
             let name = format!("{run_mode:?}: adopts a run of state {seq}, {run_on_load:?}, {guard:?}");
             let alphabet = Alphabet { guard: guard.is_on(), ..alphabet };
             let policy = Arc::new(PolicySpec { guard, ..policy.clone() });
@@ -494,6 +556,11 @@ fn scenes_with_permits(run_mode: RunMode) -> Vec<Scene> {
     add("timeout", timed, permits, None);
     add("settle", PolicySpec { settle: seconds(1), settle_max: seconds(2), ..plain.clone() }, permits, None);
     add("interval", PolicySpec { min_interval: seconds(2), ..retrying.clone() }, permits, None);
+    let guard = Guard { validate: Validate::Everything, ..Guard::default() };
+    let validated = PolicySpec { guard, on_delete: OnDelete::Run, ..retrying.clone() };
+    let alphabet = Alphabet { deletions: true, guard: true, ..permits };
+    add("validates", validated.clone(), Alphabet { pauses: true, ..alphabet }, None);
+    add("validates, triggered", validated, Alphabet { triggers: true, closing: true, ..alphabet }, None);
     add("splay", PolicySpec { splay: seconds(1), ..plain }, Alphabet { pauses: true, ..permits }, None);
     for seq in [1, 50] {
         let alphabet = Alphabet { baselines: true, closing: true, ..permits };

@@ -40,6 +40,7 @@ impl Frame {
         orders.extend(judge.lapse.and_then(|lapse| lapse.seq));
         orders.extend(judge.released.map(|released| released.seq));
         orders.extend(machine.waiting.iter().map(|entry| entry.state.seq.0));
+        orders.extend(judge.validating);
         orders.extend(machine.history.applied.map(|(seq, _)| seq.0));
         let fleet = judge.fleet.as_ref();
         orders.extend(fleet.and_then(|fleet| fleet.asked));
@@ -163,6 +164,7 @@ impl Frame {
             pause.until = pause.until.map(|until| self.ahead(until));
         }
         normal.permits = machine.permits.as_deref().map(|permits| Box::new(self.permits(permits)));
+        normal.validating = machine.validating.map(|seq| Seq(self.seq(seq.0)));
         normal.carried = machine.carried.min(MANY);
         normal.discarded = machine.discarded.min(MANY);
         normal.last_start =
@@ -184,10 +186,13 @@ impl Frame {
             unfated.surplus = 0;
             unfated.at = self.ago(unfated.at, longest);
             unfated.first = self.ago(unfated.first, longest);
+            unfated.valid = unfated.valid.map(|at| self.ago(at, longest));
+            unfated.drawn = unfated.drawn.map(|at| self.ago(at, longest));
             normal.unfated.insert(self.seq(*seq), unfated);
         }
         normal.live = judge.live.iter().map(|live| self.live_seen(judge, live)).collect();
         normal.triggered = judge.triggered.iter().map(|seq| self.seq(*seq)).collect();
+        normal.validating = judge.validating.map(|seq| self.seq(seq));
         normal.carried = judge.carried.min(MANY);
         if let Some(newest) = &mut normal.newest {
             newest.seq = self.seq(newest.seq);

@@ -10,7 +10,7 @@ use super::fixture::{Counter, absent, policy, present, run};
 use super::judge::Judge;
 use crate::policy::{Baseline, Control, Input, Machine, RunEnd, Suspension};
 use crate::watch::{
-    Guard, OnDelete, OnFailure, PolicySpec, Retries, RunMode, RunOnLoad, SignalNumber, Verdict,
+    Guard, OnDelete, OnFailure, PolicySpec, Retries, RunMode, RunOnLoad, Seq, SignalNumber, Validate, Verdict,
 };
 
 /// An event, chosen before it is known what is possible.
@@ -19,6 +19,7 @@ enum Event {
     /// This many updates, seen as one state; `true`: the key is deleted.
     State(u64, bool),
     Slot,
+    Validated(bool),
     /// One of the live runs, by index modulo their number.
     End(usize, Verdict),
     Clock(u64),
@@ -36,6 +37,7 @@ fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         12 => (1..4_u64, proptest::bool::weighted(0.15)).prop_map(|(updates, gone)| Event::State(updates, gone)),
         16 => Just(Event::Slot),
+        8 => proptest::bool::weighted(0.7).prop_map(Event::Validated),
         12 => (0..3_usize, verdict).prop_map(|(which, verdict)| Event::End(which, verdict)),
         8 => (0..9_000_u64).prop_map(Event::Clock),
         16 => Just(Event::WakeOnTime),
@@ -74,6 +76,9 @@ prop_compose! {
         splay in waits(3_000),
         min_interval in waits(6_000),
         min_entries in 0..2_u64,
+        validate in proptest::sample::select(vec![
+            Validate::Nothing, Validate::Values, Validate::Everything, Validate::Everything,
+        ]),
         retry_delay in (1..2_000_u64).prop_map(Duration::from_millis),
     ) -> PolicySpec {
         let notify_signal = notify.then_some(SignalNumber(1));
@@ -81,7 +86,7 @@ prop_compose! {
         PolicySpec {
             run_on_load, on_delete, notify_signal, timeout, kill_after, settle, settle_max, splay, min_interval,
             retries, retry_delay, retry_delay_max, on_failure,
-            guard: Guard { min_entries, max_shrink: None },
+            guard: Guard { min_entries, max_shrink: None, validate },
             ..policy(run_mode)
         }
     }
@@ -109,6 +114,7 @@ impl Play {
                 }
                 Input::Slot
             }
+            Event::Validated(valid) => Input::Validated { seq: Seq(self.judge.validating?), valid: *valid },
             Event::End(which, verdict) => {
                 let live = &self.judge.live;
                 let ending = live.get(which % live.len().max(1))?;

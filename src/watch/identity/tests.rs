@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::*;
 use crate::watch::fleet::{GroupName, MaxParallel, Terms};
 use crate::watch::{
-    Key, Machine, MutexName, OnDelete, OnFailure, Output, SignalNumber, StoreName, WatchName, WatchType,
+    Key, Machine, MutexName, OnDelete, OnFailure, Output, SignalNumber, StoreName, Validate, WatchName,
+    WatchType,
 };
 
 /// A watch with only the required fields.
@@ -44,6 +45,7 @@ fn minimal() -> WatchSpec {
         splay: Duration::ZERO,
         mutex: None,
         fleet: None,
+        validate: None,
         on_give_up: None,
         machine: Arc::default(),
         policy: Arc::default(),
@@ -91,6 +93,7 @@ fn full() -> WatchSpec {
         splay: ms(90_000),
         mutex: Some(MutexName::new("nginx").unwrap()),
         fleet: Some(Box::new(FleetSpec { group: GroupName::new("a b").unwrap(), terms: Arc::default() })),
+        validate: Some(Box::new(Action::Shell("nginx -t".into()))),
         on_give_up: Some(Box::new(Action::Program(vec!["mail".into(), "ops".into()]))),
         machine: Arc::default(),
         policy: Arc::new(PolicySpec {
@@ -109,7 +112,7 @@ fn full() -> WatchSpec {
             retry_delay_max: ms(60_000),
             on_failure: OnFailure::Stop,
             success_codes: vec![0, 3],
-            guard: Guard { min_entries: 3, max_shrink: Some(30) },
+            guard: Guard { min_entries: 3, max_shrink: Some(30), validate: Validate::Everything },
         }),
     }
 }
@@ -144,6 +147,7 @@ verify_interval = 60000000000ns
 splay = 90000000000ns
 mutex = "nginx"
 fleet.group = a%20b
+validate = "nginx -t"
 on_give_up = ["mail", "ops"]
 run_on_load = changed
 run_mode = parallel

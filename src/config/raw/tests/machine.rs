@@ -91,7 +91,7 @@ fn a_default_that_does_not_fit_is_skipped() {
     let conf = "[defaults]\nmin_entries = 2\nmax_shrink = \"30%\"\n";
     assert_eq!(one(conf, &watch("")).policy.guard, Guard::default());
     let spec = one(conf, &watch("watch_type = \"tree\"\nmin_entries = 1"));
-    assert_eq!(spec.policy.guard, Guard { min_entries: 1, max_shrink: Some(30) });
+    assert_eq!(spec.policy.guard, Guard { min_entries: 1, max_shrink: Some(30), ..Guard::default() });
 }
 
 #[test]

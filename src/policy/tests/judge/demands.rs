@@ -58,7 +58,7 @@ impl Judge {
         let Some(newest) = self.newest.filter(unfated) else { return Ok(()) };
         let mut running = self.live.iter().filter(|live| live.term.is_none());
         // A state that a guard has to judge signals nothing yet; the aftermath says when it must.
-        let judged = !self.policy.guard.is_on() || newest.passed;
+        let judged = !self.guards(newest.absent) || newest.passed;
         match self.policy.run_mode {
             RunMode::Queue | RunMode::Restart if !judged => {}
             RunMode::Queue => {
@@ -92,21 +92,40 @@ impl Judge {
         demand!(!self.drained || self.unfated.is_empty(), "a state without a fate at the end");
         demand!(!self.asked || (!self.held() && !self.retiring), "keeps a place in the queue");
         let free = !self.held() && !self.retiring && self.room();
-        if let (true, Some((_, eldest))) = (free, self.unfated.iter().next()) {
-            let ready = self.quiet(eldest) + self.policy.splay;
+        if let (true, Some((seq, eldest))) = (free, self.unfated.iter().next()) {
+            let ready = self.splayed(eldest);
             let spaced = self.last_start.is_none_or(|(_, at)| at + self.policy.min_interval <= self.now);
             let asks = self.asked || self.fleet.is_some();
-            demand!(ready > self.now || !spaced || asks, "nothing in its way, and it does not ask");
+            if self.is_valid(*seq, eldest) {
+                demand!(ready > self.now || !spaced || asks, "nothing in its way, and it does not ask");
+            }
+        }
+        if !self.held() && !self.retiring {
+            let next = self.unfated.iter().find(|(seq, fresh)| !self.is_valid(**seq, fresh));
+            let due = next.filter(|(_, fresh)| self.quiet(fresh) <= self.now);
+            demand!(
+                due.is_none() || self.validating.is_some(),
+                "nothing in its way, and it is not validated"
+            );
+        } else {
+            demand!(self.validating.is_none(), "validates while held or retiring");
         }
         let waiting = self.unfated.len() + usize::from(self.released.is_some());
         demand!(
-            !free || self.triggered.is_empty() || self.asked || waiting > 1 || self.seeks(None),
+            !free
+                || self.triggered.is_empty()
+                || self.asked
+                || waiting > 1
+                || self.seeks(None)
+                || self.validating.is_some(),
             "a trigger waits for nothing"
         );
         self.permits_in_order()?;
         let undisturbed = self.live.iter().any(|live| live.term.is_none());
         if undisturbed && !self.held() && !self.retiring && !self.newest_fails() {
-            let passed = self.unfated.values().any(|fresh| self.quiet(fresh) <= self.now);
+            let mut unfated = self.unfated.iter();
+            let passed =
+                unfated.any(|(seq, fresh)| self.is_valid(*seq, fresh) && self.quiet(fresh) <= self.now);
             let restart = self.policy.run_mode == RunMode::Restart;
             demand!(!passed || !restart || !self.may_exchange(), "the old run goes on");
             let notifies = self.policy.run_mode == RunMode::Queue && self.policy.notify_signal.is_some();

@@ -19,6 +19,30 @@ impl Judge {
         Ok(())
     }
 
+    fn given_to_validate(&mut self, state: &State, turn: &Turn<'_>) -> Checked {
+        let (seq, absent) = (state.seq.0, state.content.is_absent());
+        demand!(self.validating.is_none(), "validates two at once");
+        demand!(!self.held() && !self.retiring, "validates while held or retiring");
+        demand!(self.validates(absent) && !self.fails(absent), "validates what needs no validation");
+        let newest = self.newest.filter(|newest| newest.seq == seq);
+        demand!(newest.is_none_or(|newest| !newest.passed && !newest.invalid), "validates what is judged");
+        match self.unfated.get(&seq) {
+            Some(fresh) => {
+                demand!(fresh.valid.is_none(), "validates {seq} again");
+                let hurried = matches!(turn.input, Input::Control(Control::Trigger));
+                let discarding = self.policy.run_mode == RunMode::Discard && absent;
+                let settled =
+                    hurried || discarding || self.triggered.contains(&seq) || self.now >= self.quiet(fresh);
+                demand!(settled, "validated before it was quiet");
+                let older = self.unfated.range(..seq).find(|(seq, fresh)| !self.is_valid(**seq, fresh));
+                demand!(older.is_none(), "validates {seq} before an older one");
+            }
+            None => demand!(newest.is_some(), "validates what is of no interest"),
+        }
+        self.validating = Some(seq);
+        Ok(())
+    }
+
     fn recognised(&mut self, state: &State, turn: &mut Turn<'_>) -> Checked {
         let newest = self.newest.map(|newest| newest.seq);
         demand!(turn.back && newest == Some(state.seq.0), "recognised a strange state");
@@ -69,6 +93,13 @@ impl Judge {
                 self.last_applied = seq;
             }
             Effect::Held { version, .. } => self.held_back(*version)?,
+            Effect::Validate { state, .. } => self.given_to_validate(state, turn)?,
+            Effect::EndValidation => {
+                let open = self.validating.take().ok_or("ended a validation that was not begun")?;
+                let wanted = self.unfated.contains_key(&open)
+                    || self.newest.is_some_and(|newest| newest.seq == open && !newest.passed);
+                demand!(self.held() || self.retiring || !wanted, "ended the validation of {open}");
+            }
             Effect::Recognised(state) => self.recognised(state, turn)?,
             Effect::GaveUp { attempts } => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
@@ -149,6 +180,8 @@ impl Judge {
         demand!(!absent || self.policy.on_delete == OnDelete::Run, "ran an ignored deletion");
         let released = self.newest.is_some_and(|newest| newest.seq == seq && newest.passed);
         demand!(!self.fails(absent) || released, "ran what the guard holds back");
+        let valid = self.unfated.get(&seq).is_some_and(|fresh| fresh.valid.is_some());
+        demand!(!self.validates(absent) || released || valid, "ran what was not validated");
         let newest = self.newest.ok_or("started what was never seen")?;
         let urgent = reason == Reason::Trigger;
         if let (false, Some((_, last))) = (urgent, self.last_start) {
@@ -213,6 +246,12 @@ impl Judge {
         (fresh.at + self.policy.settle).min(fresh.first + self.policy.settle_max)
     }
 
+    /// When its waits after the guard are over at the latest: `validate` takes time.
+    pub(super) fn splayed(&self, fresh: &Unfated) -> Instant {
+        let quiet = self.quiet(fresh);
+        [fresh.valid, fresh.drawn].into_iter().flatten().fold(quiet, Instant::max) + self.policy.splay
+    }
+
     /// A state that was started or skipped runs (again): checks that it may.
     pub(super) fn repeated(&self, reason: Reason, attempt: u32) -> Checked {
         match (reason, self.lapse) {
@@ -245,10 +284,13 @@ impl Judge {
 
     /// Whether the guard has let the newest state pass just now, so that the live runs are to be told of it.
     fn has_just_passed(&self, newest: Newest, turn: &Turn<'_>) -> bool {
+        if self.validates(newest.absent) && !newest.passed {
+            return false;
+        }
         let quiet = match self.unfated.get(&newest.seq) {
             Some(fresh) => {
                 let hurried = matches!(turn.input, Input::Control(Control::Trigger));
-                let known = newest.passed && turn.update;
+                let known = newest.passed && (turn.update || self.validates(newest.absent));
                 hurried || known || self.triggered.contains(&newest.seq) || self.quiet(fresh) <= self.now
             }
             // It had its fate: it was discarded or held before.
@@ -259,7 +301,8 @@ impl Judge {
 
     fn signalled(&mut self, run: &RunId, sent: Sent, turn: &Turn<'_>) -> Checked {
         let newest = self.newest;
-        let (guarded, fails) = (self.policy.guard.is_on(), self.newest_fails());
+        let guarded = newest.is_some_and(|newest| self.guards(newest.absent));
+        let fails = self.newest_fails() || newest.is_some_and(|n| self.validates(n.absent) && !n.passed);
         let passed = newest.is_some_and(|newest| self.has_just_passed(newest, turn));
         let due = |live: &LiveSeen, policy: &PolicySpec| {
             policy.timeout.map(|timeout| live.started + timeout).into_iter().chain(self.close).min()
@@ -315,6 +358,7 @@ impl Judge {
                     }
                     next.surplus += skipped.own + skipped.surplus;
                     next.first = skipped.first;
+                    next.drawn = next.drawn.max(skipped.valid).max(skipped.drawn);
                 }
                 // A released state had its fate, and now stands for those before it.
                 None => match &mut self.released {
@@ -329,6 +373,23 @@ impl Judge {
             }
             return Ok(());
         }
+        if turn.invalid == Some(seq) && seq != newest.seq || (why == SkipReason::Absent && seq != newest.seq)
+        {
+            demand!(
+                self.parallel() && matches!(why, SkipReason::Held | SkipReason::Absent),
+                "{why:?} of {seq}"
+            );
+            demand!(why == SkipReason::Held || skipped.valid.is_some(), "absent, and not validated");
+            demand!(why == SkipReason::Held || skipped.absent, "absent, though it is there");
+            self.triggered.remove(&seq);
+            let updates = skipped.surplus + if why == SkipReason::Held { skipped.own } else { 0 };
+            match (self.unfated.range_mut(seq..).next(), &mut self.released) {
+                (Some((_, next)), _) => next.surplus += updates,
+                (None, Some(released)) => released.updates += updates,
+                (None, None) => self.carried += updates,
+            }
+            return Ok(());
+        }
         if why == SkipReason::Held {
             // What is not to be run on load waits for nothing, nor does a deletion in discard mode during a run.
             let first = turn.update && turn.first;
@@ -338,6 +399,7 @@ impl Judge {
             let settled = hurried
                 || loading
                 || discarding
+                || turn.invalid == Some(seq)
                 || self.triggered.contains(&seq)
                 || self.now >= self.quiet(&skipped);
             demand!(settled, "judged before it was quiet");
@@ -369,6 +431,7 @@ impl Judge {
             SkipReason::Absent => {
                 demand!(newest.absent, "absent, though it is there");
                 demand!(!self.newest_fails(), "absent, and the guard was not asked");
+                demand!(!self.validates(true) || newest.passed, "absent, and validate was not asked");
                 Claim::Nothing
             }
             SkipReason::Held => Claim::Nothing,

@@ -138,6 +138,7 @@ impl Judge {
             Input::State { .. }
             | Input::Slot
             | Input::Offline
+            | Input::Validated { .. }
             | Input::Ended(_)
             | Input::Wakeup
             | Input::Control(_)
@@ -257,8 +258,8 @@ impl Judge {
             demand!(!over, "keeps a permit too long");
         }
         demand!(!self.drained || fleet.held.is_empty(), "a permit was not returned");
-        let ready = self.unfated.iter().next().filter(|(_, eldest)| {
-            let quiet = self.quiet(eldest) + self.policy.splay <= self.now;
+        let ready = self.unfated.iter().next().filter(|(seq, eldest)| {
+            let quiet = self.is_valid(**seq, eldest) && self.splayed(eldest) <= self.now;
             let spaced = self.last_start.is_none_or(|(_, at)| at + self.policy.min_interval <= self.now);
             quiet && spaced
         });

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use super::fixture::Counter;
 use crate::policy::{Baseline, Control, Effect, Input, Machine, Pause, Refusal, Sent, SkipReason};
-use crate::watch::{OnDelete, PolicySpec, RunId, RunMode, State, Verdict};
+use crate::watch::{OnDelete, PolicySpec, RunId, RunMode, State, Validate, Verdict};
 pub(super) use fleet::{FleetSeen, Held};
 
 type Checked = Result<(), String>;
@@ -29,12 +29,17 @@ type Checked = Result<(), String>;
 /// A state that was observed and neither started nor skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Unfated {
+    pub(super) absent: bool,
     /// Its own updates, and those of the states that it replaced.
     pub(super) own: u64,
     pub(super) surplus: u64,
     /// When it came, and when the first update that it covers came.
     pub(super) at: Instant,
     pub(super) first: Instant,
+    /// When `validate` accepted it.
+    pub(super) valid: Option<Instant>,
+    /// When it accepted one that this one replaced: its splay began then.
+    pub(super) drawn: Option<Instant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,6 +76,8 @@ pub(super) struct Newest {
     pub(super) late_first: bool,
     /// Need not be judged by the guard: released, or applied by the ledger.
     pub(super) passed: bool,
+    /// `validate` refused it.
+    pub(super) invalid: bool,
     /// The guard holds it back.
     pub(super) held: bool,
     /// Gone, and that runs nothing.
@@ -81,11 +88,11 @@ pub(super) struct Newest {
 
 impl Newest {
     pub(super) fn ignored(&self) -> bool {
-        self.absent && self.claim == Claim::Nothing
+        (self.absent || self.held) && self.claim == Claim::Nothing
     }
 
     fn absent_ignored(&self, policy: &PolicySpec) -> bool {
-        self.absent && (policy.on_delete == OnDelete::Ignore || self.claim == Claim::Nothing)
+        self.held || self.absent && (policy.on_delete == OnDelete::Ignore || self.claim == Claim::Nothing)
     }
 }
 
@@ -127,6 +134,8 @@ pub(super) struct Judge {
     /// `None`: it takes no part in a fleet.
     pub(super) fleet: Option<FleetSeen>,
     pub(super) released: Option<Released>,
+    /// The state that is with `validate`.
+    pub(super) validating: Option<u64>,
 }
 
 /// A state that was held, released and not started since.
@@ -156,6 +165,8 @@ struct Turn<'a> {
     back: bool,
     /// How often time alone may end a pause in it.
     resumptions: u32,
+    /// The state that it says is refused by `validate`.
+    invalid: Option<u64>,
 }
 
 impl Judge {
@@ -182,16 +193,38 @@ impl Judge {
             lapse: None,
             fleet: None,
             released: None,
+            validating: None,
         }
     }
 
-    /// Whether the guard holds such a state back: in all scenes it wants one entry, which every value is.
+    /// Whether the guard holds such a state back: where it counts, it wants one entry, which every value is.
     pub(super) fn fails(&self, absent: bool) -> bool {
-        absent && self.policy.guard.is_on()
+        let guard = self.policy.guard;
+        absent && (guard.min_entries > 0 || guard.max_shrink.is_some())
     }
 
     pub(super) fn newest_fails(&self) -> bool {
-        self.newest.is_some_and(|newest| self.fails(newest.absent) && !newest.passed)
+        self.newest.is_some_and(|newest| (self.fails(newest.absent) || newest.invalid) && !newest.passed)
+    }
+
+    /// Whether `validate` has to accept such a state.
+    pub(super) fn validates(&self, absent: bool) -> bool {
+        match self.policy.guard.validate {
+            Validate::Nothing => false,
+            Validate::Values => !absent,
+            Validate::Everything => true,
+        }
+    }
+
+    /// Whether the guard judges such a state.
+    pub(super) fn guards(&self, absent: bool) -> bool {
+        self.validates(absent) || self.fails(true)
+    }
+
+    /// Whether nothing keeps the newest state, or another one that waits, from being run but its waits.
+    pub(super) fn is_valid(&self, seq: u64, fresh: &Unfated) -> bool {
+        let known = self.newest.is_some_and(|newest| newest.seq == seq && newest.passed);
+        known || fresh.valid.is_some() || !self.validates(fresh.absent)
     }
 
     fn is_back(&self, input: &Input) -> bool {
@@ -238,6 +271,12 @@ impl Judge {
             answers: 0,
             back: false,
             resumptions: u32::from(due),
+            invalid: match input {
+                Input::Validated { seq, valid: false } => {
+                    Some(seq.0).filter(|seq| self.validating == Some(*seq))
+                }
+                _ => None,
+            },
             input,
             ended: None,
         };
@@ -290,11 +329,14 @@ impl Judge {
         let Some(newest) = self.newest else { return due && *effect == Effect::Resumed };
         match effect {
             Effect::Resumed => due,
-            Effect::Skip { seq, why: SkipReason::Held } => seq.0 == newest.seq,
-            Effect::Held { version, .. } => *version == super::fixture::version(newest.seq),
+            Effect::Skip { seq, why: SkipReason::Held } => seq.0 == newest.seq && self.fails(newest.absent),
+            Effect::Held { version, .. } => {
+                *version == super::fixture::version(newest.seq) && self.fails(newest.absent)
+            }
             Effect::Signal { sent: Sent::Notify, .. } => {
                 let fresh = self.unfated.get(&newest.seq).filter(|_| !self.newest_fails());
-                self.policy.guard.is_on() && fresh.is_some_and(|fresh| self.quiet(fresh) <= self.now)
+                let fresh = fresh.filter(|_| !self.validates(newest.absent));
+                self.guards(newest.absent) && fresh.is_some_and(|fresh| self.quiet(fresh) <= self.now)
             }
             Effect::Acquire
             | Effect::Release
@@ -303,6 +345,8 @@ impl Judge {
             | Effect::Skip { .. }
             | Effect::Applied { .. }
             | Effect::Recognised(_)
+            | Effect::Validate { .. }
+            | Effect::EndValidation
             | Effect::GaveUp { .. }
             | Effect::Stopped { .. }
             | Effect::Revived
@@ -357,10 +401,15 @@ impl Judge {
                 if self.expected_refusal(input).is_some() {
                     return;
                 }
+                let being_validated = self.newest.is_some_and(|newest| {
+                    let waits = self.unfated.contains_key(&newest.seq) && !newest.passed;
+                    waits && self.validates(newest.absent) && !self.fails(newest.absent)
+                });
                 match control {
                     Control::Trigger => {
                         if let Some(newest) = &mut self.newest {
                             self.triggered.insert(newest.seq);
+                            newest.void &= !being_validated;
                             if !newest.absent || newest.claim != Claim::Nothing {
                                 newest.claim = Claim::Applying;
                             }
@@ -391,6 +440,7 @@ impl Judge {
                 self.retiring = true;
                 self.close = self.close.into_iter().chain([*deadline]).min();
             }
+            Input::Validated { seq, valid } => self.note_validated(seq.0, *valid),
             Input::Ended(ending) => {
                 if let Some(live) = ended {
                     let Verdict::Succeeded = ending.verdict else {
@@ -468,6 +518,7 @@ impl Judge {
             applied: (first && baseline == Baseline::Applied) || back,
             late_first: first && self.retiring && !owed && !known,
             passed: known || back || (first && baseline == Baseline::Applied),
+            invalid: false,
             held: false,
             void,
             notified: false,
@@ -480,7 +531,21 @@ impl Judge {
             let (at, first) = (self.now, self.now);
             // A deletion that runs nothing is no update that a later run stands for.
             let own = if void { 0 } else { updates };
-            self.unfated.insert(seq, Unfated { own, surplus, at, first });
+            let passed = baseline == Baseline::Applied && self.newest.is_some_and(|newest| newest.passed);
+            let valid = passed.then_some(at);
+            self.unfated.insert(seq, Unfated { absent, own, surplus, at, first, valid, drawn: None });
+        }
+    }
+
+    fn note_validated(&mut self, seq: u64, valid: bool) {
+        if self.validating.take_if(|open| *open == seq).is_none() {
+            return;
+        }
+        if valid && let Some(fresh) = self.unfated.get_mut(&seq) {
+            fresh.valid = Some(self.now);
+        }
+        if let Some(newest) = self.newest.as_mut().filter(|newest| newest.seq == seq) {
+            (newest.passed, newest.invalid) = (valid, !valid);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Checked, Claim, Judge};
 use crate::policy::tests::fixture::Counter;
 use crate::policy::{Control, Input, Machine, RunEnd};
-use crate::watch::Verdict;
+use crate::watch::{Seq, Verdict};
 
 impl Judge {
     /// Checks that the machine wakes up exactly when it must, right after an input.
@@ -64,7 +64,9 @@ impl Judge {
     /// Grants slots, lets runs succeed and time pass until nothing more happens.
     fn run_dry(&mut self, machine: &mut Machine<Counter>) -> Checked {
         for _ in 0..200 {
-            let input = if self.asked {
+            let input = if let Some(seq) = self.validating {
+                Input::Validated { seq: Seq(seq), valid: true }
+            } else if self.asked {
                 Input::Slot
             } else if let Some(answer) = self.good_answer() {
                 answer

@@ -1,0 +1,242 @@
+//! `validate`: the program that judges the states of one watch before they are applied.
+//!
+//! It is no run: it has no record, no mutex and no retries. It takes a slot among `max_processes`, and judges one state at
+//! a time. A state that is of no interest any more is not waited for: its program gets TERM, and KILL after `kill_after`,
+//! and the next one begins when it has ended. It never outlives its watch's task; `report` ends what a killed daemon left.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::OwnRuns;
+use super::slots::Slot;
+use crate::process::{Ended, Launch, RunCommand, RunDetails, Running};
+use crate::watch::{Outcome, PolicySpec, Reason, RunId, Seq, Version, WatchSpec};
+
+/// How long it may take where the watch has no `timeout`.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Prefix of the ids of these processes. It is not a ledger's id, so that no daemon adopts one as a run.
+const PREFIX: &str = "validate";
+
+/// Prefix of the ids of this ledger's processes.
+pub(super) fn prefix(ledger: &str) -> String {
+    format!("{PREFIX}-{ledger}-")
+}
+
+/// How long the program of a watch may take.
+pub(in crate::daemon) fn limit(policy: &PolicySpec) -> Duration {
+    policy.timeout.unwrap_or(LONGEST)
+}
+
+/// A state to be judged.
+#[derive(Debug)]
+pub(in crate::daemon) struct Candidate {
+    pub(in crate::daemon) seq: Seq,
+    pub(in crate::daemon) version: Version,
+    pub(in crate::daemon) reason: Reason,
+    pub(in crate::daemon) coalesced: u64,
+    /// Its standard input; `None` is `/dev/null`.
+    pub(in crate::daemon) input: Option<Bytes>,
+}
+
+/// A state that was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::daemon) struct Judged {
+    pub(in crate::daemon) seq: Seq,
+    pub(in crate::daemon) version: Version,
+    pub(in crate::daemon) outcome: Outcome,
+    /// Its last lines.
+    pub(in crate::daemon) output: String,
+}
+
+impl Judged {
+    pub(in crate::daemon) fn is_valid(&self) -> bool {
+        self.outcome == Outcome::Exited(0)
+    }
+}
+
+/// What is judged, and what is to be judged next.
+#[derive(Debug, Default)]
+pub(super) struct Validator {
+    next: Option<Candidate>,
+    /// The one that `next` waits for.
+    slot: Option<Slot>,
+    live: Option<Live>,
+}
+
+#[derive(Debug)]
+struct Live {
+    /// `None`: nobody waits for its judgement.
+    seq: Option<Seq>,
+    version: Version,
+    running: Running,
+    due: Due,
+    _slot: Option<Slot>,
+}
+
+/// The next signal.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    Term(Instant),
+    Kill(Instant),
+    Nothing,
+}
+
+impl Due {
+    fn at(self) -> Option<Instant> {
+        match self {
+            Self::Term(at) | Self::Kill(at) => Some(at),
+            Self::Nothing => None,
+        }
+    }
+}
+
+impl Live {
+    fn term(&mut self, now: Instant, timed_out: bool, kill_after: Duration) {
+        self.running.commands.send(RunCommand::Term { timed_out });
+        self.due = now.checked_add(kill_after).map_or(Due::Nothing, Due::Kill);
+    }
+
+    fn kill(&mut self) {
+        self.running.commands.send(RunCommand::Kill);
+        self.due = Due::Nothing;
+    }
+}
+
+impl OwnRuns {
+    /// Judges a state. The one before was judged, or [`OwnRuns::end_validation`] was called.
+    pub(in crate::daemon) fn validate(&mut self, spec: &WatchSpec, candidate: Candidate) {
+        self.validator.get_or_insert_default().next = Some(candidate);
+        self.ask_to_validate(spec);
+    }
+
+    /// Ends what is judged: it is of no interest any more.
+    pub(in crate::daemon) fn end_validation(&mut self, spec: &WatchSpec) {
+        let Some(validator) = &mut self.validator else { return };
+        (validator.next, validator.slot) = (None, None);
+        if let Some(live) = validator.live.as_mut().filter(|live| live.seq.is_some()) {
+            live.seq = None;
+            if matches!(live.due, Due::Term(_)) {
+                live.term(Instant::now(), false, spec.policy.kill_after);
+            }
+        }
+        self.forget_validator();
+    }
+
+    /// Requests a slot for what is to be judged next, once the program before has ended and starts are not held.
+    pub(super) fn ask_to_validate(&mut self, spec: &WatchSpec) {
+        let held = self.held;
+        let Some(validator) = &mut self.validator else { return };
+        if validator.next.is_some() && validator.slot.is_none() && validator.live.is_none() && !held {
+            // Without the mutex: that is for runs, and the run that holds it may be the one that this state is to end.
+            let slot = self.shared.slots.ask(&spec.name, spec.surroundings.account.uid, None);
+            validator.slot = Some(slot);
+        }
+    }
+
+    /// Ready when something has changed, maybe with a judgement.
+    pub(in crate::daemon) fn poll_judged(
+        &mut self,
+        spec: &WatchSpec,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Judged>> {
+        let Some(validator) = &mut self.validator else { return Poll::Pending };
+        if let Some(live) = &mut validator.live {
+            let Poll::Ready(Ended { outcome, output_tail }) = Pin::new(&mut live.running.ended).poll(context)
+            else {
+                return Poll::Pending;
+            };
+            let (seq, version) = (live.seq, live.version);
+            validator.live = None;
+            self.ask_to_validate(spec);
+            self.forget_validator();
+            return Poll::Ready(seq.map(|seq| Judged { seq, version, outcome, output: output_tail }));
+        }
+        if validator.slot.as_mut().is_none_or(|slot| slot.poll_granted(context).is_pending()) {
+            return Poll::Pending;
+        }
+        let slot = validator.slot.take();
+        let Some(candidate) = validator.next.take() else { return Poll::Ready(None) };
+        Poll::Ready(self.start_validation(spec, candidate, slot))
+    }
+
+    /// Starts the program. One that does not start has refused the state.
+    fn start_validation(
+        &mut self,
+        spec: &WatchSpec,
+        candidate: Candidate,
+        slot: Option<Slot>,
+    ) -> Option<Judged> {
+        let Candidate { seq, version, reason, coalesced, input } = candidate;
+        let program = spec.validate.as_deref()?;
+        let limit = limit(&spec.policy);
+        let policy = PolicySpec { timeout: Some(limit), ..PolicySpec::clone(&spec.policy) };
+        let program = WatchSpec { action: program.clone(), policy: Arc::new(policy), ..spec.clone() };
+        let run = RunId(format!("{PREFIX}-{}", self.shared.next_id()).into());
+        let sink = self.sink(spec, &run);
+        let details = RunDetails { run, reason, version, attempt: 1, coalesced, permit: None };
+        let started = Launch::new(&program, &details, input, None)
+            .and_then(|launch| self.shared.processes.start(&launch, sink));
+        match started {
+            Ok(running) => {
+                let pid = running.identity.pid;
+                tracing::debug!(watch = %spec.name, run = %details.run, "validate judges version {version} in process {pid}");
+                let due = running.since.checked_add(limit).map_or(Due::Nothing, Due::Term);
+                let live = Live { seq: Some(seq), version, running, due, _slot: slot };
+                self.validator.get_or_insert_default().live = Some(live);
+                None
+            }
+            Err(error) => {
+                self.forget_validator();
+                Some(Judged { seq, version, outcome: error.outcome(), output: String::new() })
+            }
+        }
+    }
+
+    /// When to call [`OwnRuns::hurry_validation`].
+    pub(in crate::daemon) fn validation_deadline(&self) -> Option<Instant> {
+        self.validator.as_ref().and_then(|validator| validator.live.as_ref()?.due.at())
+    }
+
+    /// Sends the signals that are due.
+    pub(in crate::daemon) fn hurry_validation(&mut self, spec: &WatchSpec, now: Instant) {
+        let live = self.validator.as_mut().and_then(|validator| validator.live.as_mut());
+        let Some(live) = live.filter(|live| live.due.at().is_some_and(|at| at <= now)) else { return };
+        match live.due {
+            Due::Term(_) => live.term(now, true, spec.policy.kill_after),
+            Due::Kill(_) => live.kill(),
+            Due::Nothing => {}
+        }
+    }
+
+    /// Since when the program has been judging a state; `None` while it waits for its slot.
+    pub(in crate::daemon) fn judging_since(&self) -> Option<Instant> {
+        let live = self.validator.as_ref()?.live.as_ref()?;
+        live.seq.map(|_| live.running.since)
+    }
+
+    /// Whether a state waits for one of the processes that the daemon may have, to be judged.
+    pub(in crate::daemon) fn waits_to_validate(&self) -> bool {
+        self.validator.as_ref().is_some_and(|validator| validator.slot.is_some())
+    }
+
+    /// Whether a program lives, of interest or not.
+    pub(in crate::daemon) fn has_validation(&self) -> bool {
+        self.validator.as_ref().is_some_and(|validator| validator.live.is_some())
+    }
+
+    /// Sends KILL, whatever grace is left.
+    pub(super) fn kill_validation(&mut self) {
+        if let Some(live) = self.validator.as_mut().and_then(|validator| validator.live.as_mut()) {
+            live.kill();
+        }
+    }
+
+    /// Ten thousand idle watches should hold nothing.
+    fn forget_validator(&mut self) {
+        self.validator.take_if(|validator| validator.next.is_none() && validator.live.is_none());
+    }
+}
