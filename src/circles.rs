@@ -17,8 +17,6 @@ const LEFT: &[(&[&str], &str)] = &[
         &["config/load", "config/load/admit", "config/load/read"],
         "the reports are to move to a file of their own",
     ),
-    (&["fleet/conduct", "fleet/conduct/seat"], "`Conductor` is to move to a file of its own"),
-    (&["fleet/member", "fleet/member/register"], "`Member` is to move to a file of its own"),
 ];
 
 /// A `use` of something of ours.

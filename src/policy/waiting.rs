@@ -79,6 +79,8 @@ pub(super) struct Entry {
     pub(super) void: bool,
     /// Somebody asked for it: no interval.
     pub(super) urgent: bool,
+    /// Somebody asked for it without a permit of the fleet.
+    pub(super) permitless: bool,
     pub(super) wait: Wait,
     /// When settling ends in any case: `settle_max` after its first update.
     pub(super) limit: Instant,
@@ -107,6 +109,7 @@ impl Entry {
             passage: Passage::of(!policy.guard.is_on()),
             void: false,
             urgent: false,
+            permitless: false,
             wait: Wait::Settling { until },
             limit,
             splayed: None,
@@ -132,6 +135,7 @@ impl Entry {
             passage: Passage::Passed,
             void: false,
             urgent: false,
+            permitless: false,
             wait,
             limit: now,
             splayed: Some(now),

@@ -6,7 +6,7 @@ use super::bulk;
 use super::remembered::wall_clock;
 use super::task::Task;
 use crate::ledger::{Applied, Paused};
-use crate::policy::{Answer, Control, Input, Phase, Refusal};
+use crate::policy::{Answer, Control, Input, Permission, Phase, Refusal};
 use crate::process::RunDetails;
 use crate::status::Preview;
 use crate::watch::{OnDelete, Reason, RunId, WatchName};
@@ -19,9 +19,9 @@ impl Task {
     }
 
     /// Runs the action with the last known state, and says how old that is.
-    pub(super) fn trigger_cached(&mut self) -> Result<String, String> {
+    pub(super) fn trigger_cached(&mut self, permission: Permission) -> Result<String, String> {
         let verified = self.subscription.freshness().verified;
-        self.controlled(Control::Trigger)?;
+        self.controlled(Control::Trigger(permission))?;
         let name = &self.spec.name;
         Ok(match verified {
             Some(at) => {
@@ -80,7 +80,13 @@ impl Task {
         let name = self.spec.name.clone();
         let answer = self.decide_and_answer(Input::Control(control));
         match (answer, control) {
-            (Some(Answer::Accepted), Control::Trigger) => Ok(format!("{name} runs with the current state")),
+            (Some(Answer::Accepted), Control::Trigger(Permission::Waived)) if self.party.is_some() => {
+                tracing::warn!(watch = %name, "triggered without a permit of its fleet");
+                Ok(format!("{name} runs with the current state, without a permit of its fleet"))
+            }
+            (Some(Answer::Accepted), Control::Trigger(_)) => {
+                Ok(format!("{name} runs with the current state"))
+            }
             (Some(Answer::Accepted), Control::Pause { until }) => {
                 let length = until.map(|until| until.saturating_duration_since(Instant::now()));
                 // Rounded up, so that no pause ends early.

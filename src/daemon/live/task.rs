@@ -153,9 +153,9 @@ impl Task {
             Event::Control(control, answer) => {
                 let _ = answer.send(self.controlled(control));
             }
-            Event::Trigger(answer) => self.trigger(answer),
-            Event::TriggerCached(answer) => {
-                let _ = answer.send(self.trigger_cached());
+            Event::Trigger { cached: false, permission, answer } => self.trigger(permission, answer),
+            Event::Trigger { cached: true, permission, answer } => {
+                let _ = answer.send(self.trigger_cached(permission));
             }
             Event::Preview { cached: false, answer } => self.read_for(Wanted::Preview(answer)),
             Event::Preview { cached: true, answer } => {
@@ -169,9 +169,6 @@ impl Task {
             }
             Event::Store(store) => {
                 self.subscription = subscribe(&self.spec, &store);
-                if let Some(party) = &self.party {
-                    party.renew(&store);
-                }
                 self.read_again();
             }
             Event::Described { spec, file } => {

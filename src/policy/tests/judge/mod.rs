@@ -328,16 +328,16 @@ impl Judge {
             return Some(Refusal::Retiring);
         }
         match (control, &self.newest) {
-            (Control::Trigger | Control::Release, _) if self.stopped => Some(Refusal::Stopped),
-            (Control::Trigger | Control::Release, _) if self.paused.is_some() => Some(Refusal::Paused),
-            (Control::Trigger, None) => Some(Refusal::NoState),
-            (Control::Trigger, Some(_)) if self.newest_fails() => Some(Refusal::Held),
-            (Control::Trigger, Some(newest))
+            (Control::Trigger(_) | Control::Release, _) if self.stopped => Some(Refusal::Stopped),
+            (Control::Trigger(_) | Control::Release, _) if self.paused.is_some() => Some(Refusal::Paused),
+            (Control::Trigger(_), None) => Some(Refusal::NoState),
+            (Control::Trigger(_), Some(_)) if self.newest_fails() => Some(Refusal::Held),
+            (Control::Trigger(_), Some(newest))
                 if newest.absent && self.policy.on_delete == OnDelete::Ignore =>
             {
                 Some(Refusal::Absent)
             }
-            (Control::Trigger, Some(_)) => {
+            (Control::Trigger(_), Some(_)) => {
                 let busy = self.policy.run_mode == RunMode::Discard && !self.live.is_empty();
                 busy.then_some(Refusal::Running)
             }
@@ -358,7 +358,7 @@ impl Judge {
                     return;
                 }
                 match control {
-                    Control::Trigger => {
+                    Control::Trigger(_) => {
                         if let Some(newest) = &mut self.newest {
                             self.triggered.insert(newest.seq);
                             if !newest.absent || newest.claim != Claim::Nothing {
