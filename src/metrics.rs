@@ -1,5 +1,7 @@
 //! The daemon's state as Prometheus text, version 0.0.4. Values only; serving them is elsewhere.
 
+pub mod fleet;
+
 use std::fmt::Write;
 
 use crate::status::{FileState, Status, StoreState, WatchState, WatchStatus};
@@ -27,11 +29,12 @@ pub struct Own {
 type Gauge = (&'static str, &'static str, fn(&WatchStatus) -> bool);
 
 /// Renders everything.
-pub fn render(status: &Status, own: &Own) -> String {
+pub fn render(status: &Status, own: &Own, memberships: &[fleet::Membership]) -> String {
     let mut page = Page(String::with_capacity(256 * status.watches.len() + 2048));
     page.daemon(status, own);
     page.stores(status);
     page.watches(status);
+    page.fleets(status, memberships);
     page.0
 }
 
@@ -226,7 +229,7 @@ mod tests {
             files: vec![],
             watches: vec![],
         };
-        let page = render(&status, &Own::default());
+        let page = render(&status, &Own::default(), &[]);
         assert!(page.contains(r#"twitcher_info{version="0.1.0",host="a\"b\\c\n"} 1"#), "{page}");
         assert!(page.contains("twitcher_store_connected{store=\"main\"} 0\n"), "{page}");
         for line in page.lines().filter(|line| !line.starts_with('#')) {

@@ -103,7 +103,7 @@ pub struct FileStatus {
 }
 
 /// How a watch stands in its fleet's group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FleetStatus {
     /// The group.
     pub group: String,

@@ -13,9 +13,11 @@ use super::Common;
 use super::store_name::store_spec;
 use crate::config::accounts::AnyAccounts;
 use crate::config::{Loader, Trust, hostname};
-use crate::store::Access;
+use crate::fleet::{GroupKeys, GroupName, HostName};
+use crate::store::{Access, StoreSpec};
 use crate::tree::place::key_text;
 use crate::watch::Key;
+use crate::watch::fleet::FleetSettings;
 
 /// How long a store may take to answer.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -61,6 +63,62 @@ pub(super) fn keys(typed: &OsStr) -> Vec<CompletionCandidate> {
         }
         Some(candidates)
     };
+    asked(names)
+}
+
+/// The groups of the fleet's store.
+pub(super) fn groups() -> Vec<CompletionCandidate> {
+    let Some((access, prefix)) = fleet() else { return Vec::new() };
+    asked(async {
+        let names = Access::open(&access, PATIENCE).await.ok()?.children(&prefix).await.ok()??;
+        let groups = names.iter().filter_map(|name| GroupName::from_key(name).ok());
+        Some(groups.map(|group| group.to_string()).filter(|name| passes(name)).collect())
+    })
+}
+
+/// The hosts of the group that was typed before.
+pub(super) fn fleet_hosts() -> Vec<CompletionCandidate> {
+    let Some((access, prefix)) = fleet() else { return Vec::new() };
+    let Some(keys) = group_of(&words()).and_then(|group| GroupKeys::new(&prefix, &group)) else {
+        return Vec::new();
+    };
+    asked(async {
+        let names = Access::open(&access, PATIENCE).await.ok()?.children(&keys.at("hosts")).await.ok()??;
+        let hosts = names.iter().filter_map(|name| HostName::from_key(name).ok());
+        Some(hosts.map(|host| host.to_string()).filter(|name| passes(name)).collect())
+    })
+}
+
+/// Where the fleet's keys are.
+fn fleet() -> Option<(StoreSpec, Key)> {
+    let Line { common, store } = line();
+    let settings = common.settings().ok();
+    let of_fleet = settings.as_ref().and_then(|settings| settings.fleet.store.as_ref());
+    let prefix = match &settings {
+        Some(settings) => settings.fleet.prefix.clone(),
+        None => Key::new(FleetSettings::PREFIX).ok()?,
+    };
+    let named = store.or_else(|| of_fleet.map(ToString::to_string));
+    Some((store_spec(named.as_deref(), &common).ok()?, prefix))
+}
+
+/// The group of a line such as `twitcher fleet retry git `.
+fn group_of(words: &[OsString]) -> Option<GroupName> {
+    const WITH_VALUE: [&str; 7] =
+        ["-c", "--config", "--color", "--store", "--timeout", "--reason", "--silent"];
+    let mut words = words.iter().filter_map(|word| word.to_str()).skip_while(|word| *word != "fleet").skip(2);
+    while let Some(word) = words.next() {
+        if WITH_VALUE.contains(&word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            return GroupName::new(word).ok();
+        }
+    }
+    None
+}
+
+/// What a store answers in time.
+fn asked(names: impl Future<Output = Option<Vec<String>>>) -> Vec<CompletionCandidate> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return Vec::new() };
     let names = runtime.block_on(async { tokio::time::timeout(PATIENCE, names).await.ok().flatten() });
@@ -81,8 +139,12 @@ struct Line {
 }
 
 /// The completion protocol passes the words of the line after `--`.
+fn words() -> Vec<OsString> {
+    std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
+}
+
 fn line() -> Line {
-    let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    let words = words();
     Line {
         common: Common {
             config: option(&words, &["-c", "--config"])
@@ -116,6 +178,19 @@ fn option(words: &[OsString], names: &[&str]) -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_is_the_first_word_that_is_no_option() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (line, expected) in [
+            ("twitcher fleet retry git web", Some("git")),
+            ("twitcher -c /x fleet forget --store main git --force ", Some("git")),
+            ("twitcher fleet retry", None),
+            ("twitcher fleet retry --reason git", None),
+        ] {
+            assert_eq!(group_of(&words(line)), expected.map(|name| GroupName::new(name).unwrap()), "{line}");
+        }
+    }
 
     #[test]
     fn options_are_found_however_they_are_written() {

@@ -25,6 +25,7 @@ mod progress;
 mod put;
 mod release;
 mod run;
+mod screen;
 mod select;
 mod since;
 mod span;

@@ -30,6 +30,9 @@ pub(super) struct Trigger {
     /// Run with the last known state instead of reading the key, for when the store is down
     #[arg(long)]
     cached: bool,
+    /// Start without a permit of the fleet, for emergencies: more hosts than its limit may act at once then
+    #[arg(long)]
+    without_permit: bool,
     /// Show what would be run, as whom, where and with what on standard input, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -91,12 +94,12 @@ pub(super) async fn explain(args: Named, common: &Common) -> Result<(), Failure>
 
 /// `twitcher trigger NAME`.
 pub(super) async fn trigger(args: Trigger, common: &Common) -> Result<(), Failure> {
-    let Trigger { name, cached, dry_run } = args;
+    let Trigger { name, cached, without_permit, dry_run } = args;
     if dry_run {
         let asked = common.ask(&Request::Preview { name, cached }).await?;
         return print_bytes(&preview::text(&super::understand(asked)?));
     }
-    said(common.ask(&Request::Trigger { name, cached }).await?)
+    said(common.ask(&Request::Trigger { name, cached, without_permit }).await?)
 }
 
 /// `twitcher pause NAME…`.

@@ -48,6 +48,9 @@ pub enum Request {
         /// Use the last known state instead of reading the key first.
         #[serde(default)]
         cached: bool,
+        /// Start without a permit of the fleet.
+        #[serde(default)]
+        without_permit: bool,
     },
     /// Tell what [`Request::Trigger`] would run.
     Preview {

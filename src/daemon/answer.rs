@@ -8,17 +8,18 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Daemon;
-use super::http::Probe;
+use super::http::{Place, Probe};
 use super::live::{Event, HANGS, JUDGED_WITHIN, Live, READ_WITHIN};
 use super::report::{PATIENCE, Report, Shown};
 use super::supervisor::Definition;
 use crate::config::FileState as Loaded;
 use crate::control::{Answer, Asked, Reply, Request, unknown_watch};
 use crate::metrics::{self, Own};
-use crate::policy::Control;
+use crate::policy::{Control, Permission};
 use crate::status::{DaemonStatus, Explanation, FileState, FileStatus, History, StoreState, StoreStatus};
 use crate::store::LinkState;
 use crate::watch::RunRecord;
+use crate::watch::fleet::FleetPage;
 
 /// How long an answer waits for the ledger's disk.
 const KEPT: Duration = Duration::from_secs(1);
@@ -57,11 +58,12 @@ impl Daemon {
                     drop(answer.send(answered.into()));
                 }
             },
-            Request::Trigger { name, cached: false } => {
-                self.order(&name, READ_WITHIN + JUDGED_WITHIN + PATIENCE, Event::Trigger, answer);
-            }
-            Request::Trigger { name, cached: true } => {
-                self.order(&name, JUDGED_WITHIN + PATIENCE, Event::TriggerCached, answer);
+            Request::Trigger { name, cached, without_permit } => {
+                let permission = if without_permit { Permission::Waived } else { Permission::Needed };
+                let within =
+                    if cached { JUDGED_WITHIN + PATIENCE } else { READ_WITHIN + JUDGED_WITHIN + PATIENCE };
+                let event = move |answer| Event::Trigger { cached, permission, answer };
+                self.order(&name, within, event, answer);
             }
             Request::Release { name } => self.control(&name, Control::Release, answer),
             Request::Resume { name } => self.control(&name, Control::Resume, answer),
@@ -176,15 +178,28 @@ impl Daemon {
         match probe {
             Probe::Health(answer) => drop(answer.send(())),
             Probe::Ready(answer) => drop(answer.send(self.ready())),
+            Probe::Fleets(answer) => drop(answer.send(self.fleets())),
             Probe::Metrics(answer) => {
-                let own = self.own();
+                let (own, memberships) = (self.own(), self.supervisor.figures());
                 // Without a name no name can be unknown.
                 let Ok(report) = self.report(None) else { return };
                 tokio::spawn(async move {
-                    let _ = answer.send(metrics::render(&report.status().await, &own));
+                    let _ = answer.send(metrics::render(&report.status().await, &own, &memberships));
                 });
             }
         }
+    }
+
+    /// The groups of this host, where their page is served.
+    fn fleets(&self) -> Option<Vec<Place>> {
+        let served = match self.settings.fleet.page {
+            FleetPage::Everywhere => true,
+            FleetPage::Loopback => {
+                self.settings.http_listen.is_some_and(|address| address.ip().to_canonical().is_loopback())
+            }
+            FleetPage::Nowhere => false,
+        };
+        served.then(|| self.supervisor.groups().collect())
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -1,7 +1,11 @@
-//! `/metrics`, `/healthz` and `/readyz` on `http_listen`.
+//! `/metrics`, `/healthz`, `/readyz` and `/fleet` on `http_listen`.
 //!
 //! Anyone who reaches the port may connect. So only few connections are open at once, each short and for one request, and
 //! silent clients use up no descriptors that the watches need (promise P4).
+
+mod fleet;
+mod page;
+mod probe;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,9 +19,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::Instant;
 
+use self::fleet::Fleets;
+use self::probe::ask;
+pub(super) use self::probe::{Place, Probe};
 use crate::control::ConnectionLimit;
 
 /// Connections served at once; further ones wait in the kernel, where they cost no descriptor.
@@ -26,17 +33,6 @@ const CONNECTIONS: usize = 64;
 const ASKING: Duration = Duration::from_secs(5);
 /// … and how long its connection may last.
 const VISIT: Duration = Duration::from_secs(30);
-
-/// A scraper's request to the daemon's loop, so that an answer proves that the loop runs.
-#[derive(Debug)]
-pub(super) enum Probe {
-    /// The metrics page.
-    Metrics(oneshot::Sender<String>),
-    /// Why the daemon is not ready, if so.
-    Ready(oneshot::Sender<Result<(), String>>),
-    /// Whether the loop runs.
-    Health(oneshot::Sender<()>),
-}
 
 /// The longest time for which a metrics page is reused.
 const METRICS_AGE: Duration = Duration::from_secs(1);
@@ -100,7 +96,11 @@ async fn bind(listen: SocketAddr, complaint: &watch::Sender<Option<String>>) -> 
 async fn accept(listener: TcpListener, probes: mpsc::Sender<Probe>) {
     let (metrics, ready) = (probes.clone(), probes.clone());
     let last = LastMetrics::default();
+    let index = Fleets::new(probes.clone());
+    let one = index.clone();
     let router = Router::new()
+        .route("/fleet", get(move || index.clone().index()))
+        .route("/fleet/{group}", get(move |path| one.clone().one(path)))
         .route("/metrics", get(move || serve_metrics(metrics, last)))
         .route("/readyz", get(move || serve_ready(ready)))
         .route("/healthz", get(move || serve_health(probes)));
@@ -120,12 +120,6 @@ type Page = (StatusCode, [(&'static str, &'static str); 1], String);
 
 fn page(status: StatusCode, text: impl Into<String>) -> Page {
     (status, [("content-type", "text/plain; version=0.0.4; charset=utf-8")], text.into())
-}
-
-async fn ask<T>(probes: mpsc::Sender<Probe>, probe: impl FnOnce(oneshot::Sender<T>) -> Probe) -> Option<T> {
-    let (answer, answered) = oneshot::channel();
-    probes.send(probe(answer)).await.ok()?;
-    answered.await.ok()
 }
 
 /// The metrics page and when it was computed.

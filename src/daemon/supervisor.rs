@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::fleet::{Handle, Seats};
+use super::http::Place;
 use super::live::{self, Circumstances, Event, Handover, Live};
 use super::runs::{KILL_AFTER, Runs};
+use crate::metrics::fleet::Membership;
 use crate::store::{Store, StoreSpec};
 use crate::watch::fleet::FleetSettings;
 use crate::watch::{StoreName, WatchName, WatchSpec};
@@ -49,6 +51,8 @@ struct NamedWatch {
     /// It starts no more runs. When it has drained, `next` starts in its place, if there is one.
     retiring: bool,
     next: Option<Box<Definition>>,
+    /// Its membership of its fleet's group.
+    fleet: Option<Box<Handle>>,
 }
 
 impl Supervisor {
@@ -72,10 +76,22 @@ impl Supervisor {
         self.seats = Some(seats);
     }
 
-    /// Takes `[fleet]` over, for watches that begin from now on.
+    /// Applies `[fleet]`. A watch whose group's keys are elsewhere now leaves its group and joins the other one, as it
+    /// does with a changed definition.
     pub(super) fn configure_fleet(&mut self, settings: &FleetSettings) {
-        if let Some(seats) = &mut self.seats {
-            seats.configure(settings.clone());
+        let Some(seats) = &mut self.seats else { return };
+        if !seats.configure(settings) {
+            return;
+        }
+        let deadline = Some(Instant::now() + self.grace);
+        for place in self.watches.values_mut() {
+            let Live { spec, file, .. } = &place.live;
+            let Some(membership) = place.fleet.as_deref().filter(|_| !place.retiring) else { continue };
+            if !seats.reconfigure(spec, membership) {
+                place.next = Some(Box::new(Definition { spec: Arc::clone(spec), file: Arc::clone(file) }));
+                place.retiring = true;
+                place.live.tell(Event::Retire { deadline });
+            }
         }
     }
 
@@ -85,8 +101,13 @@ impl Supervisor {
         for (name, spec) in &specs {
             if self.stores.get(name).is_some_and(|store| store.spec() != spec) {
                 let store = Store::open(spec.clone());
-                for place in self.watches.values().filter(|place| place.live.spec.target.store == *name) {
-                    place.live.tell(Event::Store(store.clone()));
+                for place in self.watches.values() {
+                    if place.live.spec.target.store == *name {
+                        place.live.tell(Event::Store(store.clone()));
+                    }
+                    if let Some(fleet) = &place.fleet {
+                        fleet.renew(&store);
+                    }
                 }
                 self.stores.insert(name.clone(), store);
             }
@@ -177,6 +198,26 @@ impl Supervisor {
         self.watches().map(|live| &live.spec.name).chain(self.disabled.keys())
     }
 
+    /// The memberships of fleets' groups.
+    pub(super) fn memberships(&self) -> impl Iterator<Item = &Handle> {
+        self.watches.values().filter_map(|place| place.fleet.as_deref())
+    }
+
+    /// The groups that its watches are members of.
+    pub(super) fn groups(&self) -> impl Iterator<Item = Place> {
+        self.watches.values().filter_map(|watch| {
+            let fleet = watch.live.spec.fleet.as_ref()?;
+            let (store, keys) = watch.fleet.as_ref()?.group();
+            let store = self.stores.get(store)?.clone();
+            Some(Place { name: fleet.group.clone(), store, keys: keys.clone() })
+        })
+    }
+
+    /// What the memberships know, for metrics.
+    pub(super) fn figures(&self) -> Vec<Membership> {
+        self.memberships().map(Handle::figures).collect()
+    }
+
     /// The stores that are in use.
     pub(super) fn stores(&self) -> impl Iterator<Item = (&StoreName, &Store)> {
         self.stores.iter()
@@ -229,11 +270,16 @@ impl Supervisor {
         let mut handover = handover;
         let former = handover.as_mut().and_then(|handover| handover.fleet.take());
         let fleet = self.membership(&spec, &store, former);
-        let circumstances =
-            Circumstances { handover, rest, grace: self.grace, fleet, ..Circumstances::default() };
+        let circumstances = Circumstances {
+            handover,
+            rest,
+            grace: self.grace,
+            fleet: fleet.clone(),
+            ..Circumstances::default()
+        };
         let (live, task) = live::begin(spec, file, &store, &self.runs, circumstances);
         let task = self.tasks.spawn(task).id();
-        Some(NamedWatch { live, task, retiring: false, next: None })
+        Some(NamedWatch { live, task, retiring: false, next: None, fleet: fleet.map(Box::new) })
     }
 
     fn membership(&mut self, spec: &WatchSpec, watched: &Store, former: Option<Handle>) -> Option<Handle> {

@@ -56,6 +56,20 @@ pub enum GroupKey {
 }
 
 impl GroupKey {
+    /// What it is about: the first segment of its path.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Host(_) => "hosts",
+            Self::Alive(_) => "alive",
+            Self::Permit(_) => "permits",
+            Self::Twin(..) => "twins",
+            Self::Rollout => "rollout",
+            Self::Summary => "summary",
+            Self::Conductor => "conductor",
+            Self::Control => "control",
+        }
+    }
+
     /// Takes the part of a key after `PREFIX/GROUP/`. `None`: not a key of ours.
     pub fn parse(relative: &str) -> Option<Self> {
         let host = |text: &str| HostName::from_key(text).ok();

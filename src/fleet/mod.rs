@@ -8,6 +8,7 @@
 //!         ◄─ Permit, Claimed ────        ◄─ permits/HOST ─       (one member of the group at a time)
 //! ```
 
+pub mod bars;
 pub mod conduct;
 pub mod id;
 pub mod keys;

@@ -46,8 +46,14 @@ impl<S: Entropy> Machine<S> {
     /// Whether the next start may ask for a slot.
     pub(super) fn has_permit(&self) -> bool {
         self.permits.as_deref().is_none_or(|permits| {
-            permits.next.is_some_and(|next| matches!(next.step, Step::Granted | Step::Kept))
+            let granted = permits.next.is_some_and(|next| matches!(next.step, Step::Granted | Step::Kept));
+            granted || self.is_permitless()
         })
+    }
+
+    /// Whether an operator triggered the next start without a permit.
+    fn is_permitless(&self) -> bool {
+        self.waiting.front().is_some_and(|entry| entry.permitless)
     }
 
     /// Whether nothing but `min_interval` keeps the front entry, which is ready, from its next step.
@@ -79,10 +85,11 @@ impl<S: Entropy> Machine<S> {
     pub(super) fn seek_permit(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let Some(mut permits) = self.permits.take() else { return };
         let serving = matches!(self.lifecycle, Lifecycle::Serving);
-        if permits.hold.is_some_and(|(_, until)| until <= now || !serving) {
+        let permitless = self.is_permitless();
+        if permits.hold.is_some_and(|(_, until)| until <= now || !serving || permitless) {
             permits.drop_hold(effects);
         }
-        let front = self.waiting.front().filter(|_| self.may_start());
+        let front = self.waiting.front().filter(|_| self.may_start() && !permitless);
         if let Some(next) = permits.next {
             let needed = front.is_some_and(|entry| entry.state.seq == next.grant.order);
             let overdue = next.grant.deadline <= now;
@@ -143,6 +150,9 @@ impl<S: Entropy> Machine<S> {
 
     /// The slot is there: claims the permit in it. Returns whether a permit is needed.
     pub(super) fn claim(&mut self, effects: &mut Vec<Effect>) -> bool {
+        if self.is_permitless() {
+            return false;
+        }
         let Some(permits) = &mut self.permits else { return false };
         if let (Some(next), Some(entry)) = (&mut permits.next, self.waiting.front()) {
             next.step = Step::Claiming;

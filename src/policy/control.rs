@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::effect::{Answer, Effect, Refusal, SkipReason};
-use super::input::{Control, Pause};
+use super::input::{Control, Pause, Permission};
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::waiting::Wait;
 use crate::watch::{OnDelete, Reason, RunMode};
@@ -11,7 +11,7 @@ use crate::watch::{OnDelete, Reason, RunMode};
 impl<S: Entropy> Machine<S> {
     pub(super) fn control(&mut self, now: Instant, control: Control, effects: &mut Vec<Effect>) {
         if matches!(self.lifecycle, Lifecycle::Serving)
-            && matches!(control, Control::Trigger)
+            && matches!(control, Control::Trigger(_))
             && !self.is_suspended()
         {
             self.judge_newest(now, effects);
@@ -19,7 +19,7 @@ impl<S: Entropy> Machine<S> {
         let refusal = match self.lifecycle {
             Lifecycle::Retiring | Lifecycle::Drained => Some(Refusal::Retiring),
             Lifecycle::Serving => match control {
-                Control::Trigger => self.trigger_refusal(),
+                Control::Trigger(_) => self.trigger_refusal(),
                 Control::Pause { .. } => None,
                 Control::Release => self.release_refusal(),
                 Control::Resume => (!self.is_suspended()).then_some(Refusal::NothingToResume),
@@ -31,9 +31,16 @@ impl<S: Entropy> Machine<S> {
         }
         effects.push(Effect::Answer(Answer::Accepted));
         match control {
-            Control::Trigger => self.trigger(now),
+            Control::Trigger(permission) => {
+                self.trigger(now);
+                if let Some(last) = self.waiting.back_mut() {
+                    last.permitless |= permission == Permission::Waived;
+                }
+            }
             Control::Pause { until } => {
                 self.paused = Some(Pause { until });
+                // Nobody knows what the fleet does when the pause ends.
+                self.waiting.iter_mut().for_each(|entry| entry.permitless = false);
                 self.gather(now, effects);
             }
             Control::Resume => {

@@ -93,7 +93,7 @@ pub struct RunEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     /// Run now with the current state.
-    Trigger,
+    Trigger(Permission),
     /// Start nothing until then or until resumed.
     Pause {
         /// When it resumes by itself.
@@ -103,6 +103,15 @@ pub enum Control {
     Resume,
     /// Let the state through that the guard holds back.
     Release,
+}
+
+/// Whether a triggered run needs a permit of the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Like any other run of the watch.
+    Needed,
+    /// It starts without one. A newer state needs a permit again.
+    Waived,
 }
 
 /// A pause in effect.

@@ -59,7 +59,7 @@ mod waiting;
 pub use effect::{Answer, Effect, PermitEffect, Refusal, Sent, SkipReason};
 pub use explain::{Explanation, NewestState, Obstacle, Phase};
 pub use hold::{Hold, Yardstick};
-pub use input::{Adopted, Baseline, Control, Input, Pause, RunEnd, Suspension};
+pub use input::{Adopted, Baseline, Control, Input, Pause, Permission, RunEnd, Suspension};
 pub use machine::{Disposition, Entropy, Machine};
 pub use past::{Past, Predecessor};
 pub use permit::{After, Grant, PermitStage};

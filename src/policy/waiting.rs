@@ -81,6 +81,8 @@ pub(super) struct Entry {
     pub(super) void: bool,
     /// Somebody asked for it: no interval.
     pub(super) urgent: bool,
+    /// Somebody asked for it without a permit of the fleet.
+    pub(super) permitless: bool,
     pub(super) wait: Wait,
     /// When settling ends in any case: `settle_max` after its first update.
     pub(super) limit: Instant,
@@ -109,6 +111,7 @@ impl Entry {
             passage: Passage::of(!policy.guard.is_on()),
             void: false,
             urgent: false,
+            permitless: false,
             wait: Wait::Settling { until },
             limit,
             splayed: None,
@@ -134,6 +137,7 @@ impl Entry {
             passage: Passage::Passed,
             void: false,
             urgent: false,
+            permitless: false,
             wait,
             limit: now,
             splayed: Some(now),

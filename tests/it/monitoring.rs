@@ -76,8 +76,10 @@ fn queries() -> Vec<String> {
 #[test]
 fn alerts_fire_on_what_they_are_about_and_on_nothing_else() {
     promtool(&["check", "rules", here("packaging/usr/share/twitcher/alerts.yml").to_str().unwrap()], "");
-    promtool(&["test", "rules", here("tests/it/monitoring/alerts.yml").to_str().unwrap()], "");
-    let tested = include_str!("monitoring/alerts.yml");
+    for tests in ["tests/it/monitoring/alerts.yml", "tests/it/monitoring/fleet.yml"] {
+        promtool(&["test", "rules", here(tests).to_str().unwrap()], "");
+    }
+    let tested = [include_str!("monitoring/alerts.yml"), include_str!("monitoring/fleet.yml")].concat();
     for alert in ALERTS.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
         assert!(tested.contains(&format!("alertname: {alert}\n")), "no test lets {alert} fire");
     }
@@ -110,21 +112,44 @@ fn metrics_are_what_prometheus_reads_and_alerts_and_dashboard_ask_for() {
     daemon.write("bad.toml", "[[watch]]\nkey = '/a'\naction = 'false'\nretries = 0\n");
     daemon.write("off.toml", "[[watch]]\nkey = '/a'\naction = 'true'\nenabled = false\n");
     daemon.write("main.toml", "[[watch]]\nkey = '/a'\nstore = 'main'\naction = 'true'\n");
+    daemon.write(
+        "fleet.toml",
+        "[[watch]]\nkey = '/a'\nstore = 'main'\naction = 'true'\ntimeout = '1m'\n[watch.fleet]\n",
+    );
     etcd.ctl(&["put", "/a", "x"]);
     daemon.run();
     daemon.until_converged("a");
     daemon.until_converged("main");
+    daemon.until_converged("fleet");
     daemon.until_watch("bad", |watch| watch["gave_up"] == true);
     // The page is made at most once a second.
     let page = until("a page that knows the last run", || {
         let page = metrics(port.number());
         let ended = |page: &str| sample(page, "twitcher_watch_gave_up{watch=\"bad\"}") == Some(1.0);
         let applied = |page: &str| sample(page, "twitcher_watch_converged{watch=\"main\"}") == Some(1.0);
-        (ended(&page) && applied(&page)).then_some(page)
+        let conducted = "twitcher_fleet_hosts{group=\"fleet\",state=\"converged\"}";
+        (ended(&page) && applied(&page) && sample(&page, conducted) == Some(1.0)).then_some(page)
     });
     promtool(&["check", "metrics"], &page);
     for name in names(ALERTS).into_iter().chain(queries().iter().flat_map(|query| names(query))) {
-        assert!(page.contains(&format!("# TYPE {name} ")), "{name} is not in {page}");
+        // A histogram has one type for all of its samples.
+        let family = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(page.contains(&format!("# TYPE {family} ")), "{name} is not in {page}");
+    }
+    for (name, value) in [
+        ("twitcher_fleet_permit{watch=\"fleet\",state=\"none\"}", 1.0),
+        ("twitcher_fleet_permit_wait_seconds_count{watch=\"fleet\"}", 1.0),
+        ("twitcher_fleet_registered{store=\"main\"}", 1.0),
+        ("twitcher_fleet_claims_refused_total", 0.0),
+        ("twitcher_fleet_name_conflict{store=\"main\",group=\"fleet\"}", 0.0),
+        ("twitcher_fleet_conductor{group=\"fleet\"}", 1.0),
+        ("twitcher_fleet_permit_limit{group=\"fleet\"}", 1.0),
+        ("twitcher_fleet_state{group=\"fleet\",state=\"done\"}", 1.0),
+        ("twitcher_fleet_oldest_unconverged_seconds{group=\"fleet\"}", 0.0),
+        ("twitcher_fleet_terms_conflicts{group=\"fleet\"}", 0.0),
+        ("twitcher_fleet_writes_total{kind=\"alive\"}", 1.0),
+    ] {
+        assert_eq!(sample(&page, name), Some(value), "{name} in {page}");
     }
     let applied: f64 = daemon.watch("main")["applied"].as_str().unwrap().parse().unwrap();
     assert_eq!(sample(&page, "twitcher_watch_applied_version{watch=\"main\"}"), Some(applied));

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
+
 use super::super::span::spent;
 use super::super::stores::{StoreChoice, failure};
-use super::super::{Common, Failure, print};
+use super::super::{Common, Failure, complete, print};
 use super::group::Place;
 use crate::fleet::picture::Picture;
 use crate::fleet::{GroupKey, HostName};
@@ -17,9 +19,10 @@ use crate::watch::Version;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The group, or the key that it watches
+    #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
     /// The hosts
-    #[arg(value_name = "HOST", value_parser = super::order::host, required_unless_present = "silent", conflicts_with = "silent")]
+    #[arg(value_name = "HOST", value_parser = super::order::host, add = ArgValueCandidates::new(complete::fleet_hosts), required_unless_present = "silent", conflicts_with = "silent")]
     hosts: Vec<HostName>,
     /// All hosts that are silent or down for so long, such as 7d
     #[arg(long, value_name = "DURATION", value_parser = super::super::duration)]

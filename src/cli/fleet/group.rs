@@ -108,26 +108,24 @@ impl Place {
         Ok((!entries.is_empty()).then(|| Picture::new(group.clone(), &entries)))
     }
 
-    /// The group of this name, or the one that watches this key.
-    pub(super) async fn find(&self, named: &str) -> Result<Option<GroupName>, Failure> {
-        let groups = self.groups().await?;
+    /// The group of this name, or the one that watches this key. A member may read its own group, but not list all.
+    pub(super) async fn find(&self, named: &str) -> Result<Option<Picture>, Failure> {
         if let Ok(name) = GroupName::new(named)
-            && groups.contains(&name)
+            && let Some(picture) = self.read(&name).await?
         {
-            return Ok(Some(name));
+            return Ok(Some(picture));
         }
         let mut found = Vec::new();
-        for group in groups {
-            let watched = self.read(&group).await?.and_then(|picture| picture.target());
-            if watched.is_some_and(|(_, key)| key.as_str() == named) {
-                found.push(group);
+        for group in self.groups().await? {
+            let Some(picture) = self.read(&group).await? else { continue };
+            if picture.target().is_some_and(|(_, key)| key.as_str() == named) {
+                found.push(picture);
             }
         }
         match found.as_slice() {
-            [] => Ok(None),
-            [one] => Ok(Some(one.clone())),
+            [] | [_] => Ok(found.pop()),
             several => {
-                let listed: Vec<String> = several.iter().map(shown).collect();
+                let listed: Vec<String> = several.iter().map(|picture| shown(&picture.name)).collect();
                 Err(Failure::usage(format!(
                     "several groups watch {}: {}; name one of them",
                     escape::line(named.as_bytes()),
@@ -139,12 +137,10 @@ impl Place {
 
     /// The same where there must be one.
     pub(super) async fn picture(&self, named: &str) -> Result<Picture, Failure> {
-        if let Some(group) = self.find(named).await?
-            && let Some(picture) = self.read(&group).await?
-        {
-            return Ok(picture);
+        match self.find(named).await? {
+            Some(picture) => Ok(picture),
+            None => Err(self.unknown(named).await),
         }
-        Err(self.unknown(named).await)
     }
 
     /// The failure of a name that no group has.

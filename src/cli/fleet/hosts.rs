@@ -2,12 +2,13 @@
 
 use std::io::IsTerminal;
 
+use clap_complete::ArgValueCandidates;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::super::columns::{self, cut, filled};
 use super::super::span::{span, spent};
 use super::super::stores::StoreChoice;
-use super::super::{Common, Failure, print};
+use super::super::{Common, Failure, complete, print};
 use super::group::Place;
 use crate::fleet::report::HostStatus;
 use crate::log::escape;
@@ -20,6 +21,7 @@ const FLAGS: [&str; 3] = ["silent", "down", "over"];
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The group, or the key that it watches
+    #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
     /// Only hosts in this state, or with this flag: silent, down, over
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(STATES.into_iter().chain(FLAGS)))]

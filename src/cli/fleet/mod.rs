@@ -5,6 +5,7 @@ mod forget;
 mod group;
 mod hosts;
 mod order;
+mod screen;
 mod status;
 mod wait;
 
@@ -22,23 +23,39 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    #[command(
+        after_help = "Examples:\n  twitcher fleet status\n  twitcher fleet status git --follow\n  twitcher fleet status git --json | jq .why"
+    )]
     Status(status::Args),
+    #[command(
+        after_help = "Examples:\n  twitcher fleet hosts git --order\n  twitcher fleet hosts git --state failed"
+    )]
     Hosts(hosts::Args),
     Wait(wait::Args),
     /// Let nothing new start in a group; what runs ends by itself
+    #[command(after_help = "Example:\n  twitcher fleet pause git --reason lunch")]
     Pause(order::Reasoned),
     /// Let a paused or stopped group go on; failures so far are forgiven
+    #[command(after_help = "Example:\n  twitcher fleet resume git")]
     Resume(order::Reasoned),
     /// Let a version never start again on any host; what runs ends by itself
+    #[command(after_help = "Example:\n  twitcher fleet abort git --version 1042")]
     Abort(order::Abort),
     /// Skip canaries, waves and soaks for the newest version
+    #[command(after_help = "Example:\n  twitcher fleet promote git")]
     Promote(order::Reasoned),
     /// Let failed hosts try again
+    #[command(after_help = "Examples:\n  twitcher fleet retry git\n  twitcher fleet retry git web-31 web-77")]
     Retry(order::Retry),
     /// Let another number of hosts act at once than they say themselves
+    #[command(after_help = "Example:\n  twitcher fleet set git max_parallel=20% --for 1h")]
     Set(order::Set),
     /// End what was set
+    #[command(after_help = "Example:\n  twitcher fleet unset git max_parallel")]
     Unset(order::Unset),
+    #[command(
+        after_help = "Examples:\n  twitcher fleet forget git web-90\n  twitcher fleet forget git --silent 7d"
+    )]
     Forget(forget::Args),
 }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use clap_complete::ArgValueCandidates;
 use jiff::Timestamp;
 
 use super::super::stores::{StoreChoice, failure};
-use super::super::{Common, Failure, print};
+use super::super::{Common, Failure, complete, print};
 use super::group::{Place, shown};
 use crate::fleet::picture::{GroupState, Picture};
 use crate::fleet::record::{Control, Order, OrderSet, Record, Unreadable, VersionOrder};
@@ -23,6 +24,7 @@ const ATTEMPTS: usize = 10;
 #[derive(Debug, clap::Args)]
 pub(super) struct Reasoned {
     /// The group, or the key that it watches
+    #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
     /// Why, for whoever looks
     #[arg(long, value_name = "TEXT")]
@@ -48,7 +50,7 @@ pub(super) struct Retry {
     #[command(flatten)]
     group: Reasoned,
     /// Only these hosts
-    #[arg(value_name = "HOST", value_parser = host)]
+    #[arg(value_name = "HOST", value_parser = host, add = ArgValueCandidates::new(complete::fleet_hosts))]
     hosts: Vec<HostName>,
 }
 

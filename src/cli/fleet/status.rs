@@ -1,8 +1,10 @@
 //! `twitcher fleet status`: all groups of a store, or one in full.
 
 use std::fmt::Write;
+use std::io::{IsTerminal, Write as _};
 
 use clap::ColorChoice;
+use clap_complete::ArgValueCandidates;
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -10,8 +12,9 @@ use super::super::columns::{self, cut, folded};
 use super::super::paint::Paint;
 use super::super::span::{span, spent};
 use super::super::stores::StoreChoice;
-use super::super::{Common, Failure, print};
+use super::super::{Common, Failure, complete, print};
 use super::group::Place;
+use super::screen;
 use crate::fleet::report::GroupStatus;
 use crate::log::escape;
 
@@ -19,7 +22,12 @@ use crate::log::escape;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A group, or the key that it watches; without it, all groups
+    #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: Option<String>,
+    /// Keep it on the screen until q or Ctrl-C: one group fills it, with a bar for each wave; with --json, one object a
+    /// line
+    #[arg(short, long)]
+    follow: bool,
     /// For programs
     #[arg(long)]
     json: bool,
@@ -30,9 +38,52 @@ pub(super) struct Args {
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let place = Place::open(&args.store, common).await?;
+    if args.follow {
+        let followed = follow(&args, common, &place).await;
+        place.close().await;
+        return followed;
+    }
     let text = text(&args, common.color, &place).await;
     place.close().await;
     print(&text?)
+}
+
+/// The full screen for one group on a terminal, also for the only one there is. Otherwise the text each time that it
+/// has changed.
+async fn follow(args: &Args, common: &Common, place: &Place) -> Result<(), Failure> {
+    let is_screen = std::io::stdout().is_terminal() && !args.json;
+    if is_screen {
+        let group = match &args.group {
+            Some(named) => Some(place.picture(named).await?.name),
+            None => {
+                let mut groups = place.groups().await?;
+                groups.pop().filter(|_| groups.is_empty())
+            }
+        };
+        if let Some(group) = group {
+            return screen::run(place, &group, common).await;
+        }
+    }
+    let mut last = String::new();
+    loop {
+        let text = match text(args, common.color, place).await {
+            Ok(text) => text,
+            // The store may come back.
+            Err(failure) if is_screen => format!("{failure}\n"),
+            Err(failure) => return Err(failure),
+        };
+        if text != last {
+            if is_screen {
+                let text = text.replace('\n', "\x1b[K\n");
+                print(&format!("\x1b[H{text}\x1b[J"))?;
+            } else {
+                print(&text)?;
+            }
+            let _ = std::io::stdout().flush();
+            last = text;
+        }
+        tokio::time::sleep(screen::BEAT).await;
+    }
 }
 
 async fn text(args: &Args, color: ColorChoice, place: &Place) -> Result<String, Failure> {

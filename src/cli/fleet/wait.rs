@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
 use tokio::time::Instant;
 
 use super::super::stores::StoreChoice;
-use super::super::{Common, Failure, print};
+use super::super::{Common, Failure, complete, print};
 use super::group::{Place, shown, whereabouts};
 use crate::fleet::picture::{GroupState, Picture};
 use crate::fleet::{Identity, StateId};
@@ -31,6 +32,7 @@ const NAMED: usize = 20;
 )]
 pub(super) struct Args {
     /// The group, or the key that it watches
+    #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
     /// This version or a later one [default: the newest when asked]
     #[arg(long, value_name = "VERSION")]
@@ -270,8 +272,7 @@ async fn look(
     place: &Place,
     wanted: &mut Option<Wanted>,
 ) -> Result<Option<(Picture, Verdict)>, Failure> {
-    let Some(group) = place.find(&args.group).await? else { return Ok(None) };
-    let Some(picture) = place.read(&group).await? else { return Ok(None) };
+    let Some(picture) = place.find(&args.group).await? else { return Ok(None) };
     if wanted.is_none() {
         *wanted = match newest(place, &picture).await {
             Newest::State(id) => Some(Wanted::State(id)),
@@ -279,7 +280,7 @@ async fn look(
             Newest::Unread => {
                 eprintln!(
                     "{}: its key cannot be read: waiting for the highest version that a host has seen",
-                    shown(&group)
+                    shown(&picture.name)
                 );
                 picture.highest_seen().or(picture.rollout.id).map(Wanted::State)
             }

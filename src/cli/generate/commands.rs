@@ -19,8 +19,15 @@ pub(super) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let program = without_help(program);
     let commands: Vec<Command> =
         program.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+    let of_fleet = |command: &Command| {
+        let below = command.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+        below.filter(|command| command.get_name() != "help").collect::<Vec<_>>()
+    };
+    let below: Vec<Command> =
+        commands.iter().filter(|c| c.get_name() == "fleet").flat_map(of_fleet).collect();
     std::iter::once(program)
         .chain(commands)
+        .chain(below)
         .map(|command| {
             let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
             let page = page(&name, command)?;
@@ -63,7 +70,7 @@ fn page(name: &str, command: Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The commands below a command: they have no pages of their own.
+/// The commands below a command.
 fn below(name: &str, command: &Command) -> Roff {
     let mut below = Roff::new();
     below.control("SH", ["COMMANDS"]);

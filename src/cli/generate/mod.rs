@@ -3,6 +3,7 @@
 //! For those who build packages, or install without one.
 
 mod commands;
+mod fleet;
 mod manual;
 mod overview;
 mod reference;
@@ -78,6 +79,7 @@ fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
         pages.into_iter().map(|(name, page)| (format!("man/man1/{name}.1"), page)).collect();
     files.push(("man/man5/twitcher.conf.5".into(), manual::conf().into_bytes()));
     files.push(("man/man5/twitcher-watch.5".into(), manual::watch().into_bytes()));
+    files.push(("man/man7/twitcher-fleet.7".into(), fleet::page().into_bytes()));
     files.push(("man/man7/twitcher-json.7".into(), overview::json().into_bytes()));
     files.push(("man/man7/twitcher-metrics.7".into(), overview::metrics().into_bytes()));
     files.extend(COMPLETIONS.map(|(place, text)| (place.to_owned(), text.into())));

@@ -6,8 +6,9 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::commands::section;
 use super::manual::{VERSION, date};
+use crate::metrics::fleet::{Conducted, Membership};
 use crate::metrics::{self, Own};
-use crate::status::{DaemonStatus, Status, StoreState, StoreStatus, WatchState, WatchStatus};
+use crate::status::{DaemonStatus, FleetStatus, Status, StoreState, StoreStatus, WatchState, WatchStatus};
 use crate::watch::{Reason, RunId, RunRecord};
 
 fn start(name: &str, what: &str) -> Roff {
@@ -27,7 +28,7 @@ pub(super) fn metrics() -> String {
          Prometheus, /healthz (200 while it lives) and /readyz (200 while all stores are connected).",
     )]);
     page.control("SH", ["METRICS"]);
-    let text = metrics::render(&sample(), &Own::default());
+    let text = metrics::render(&sample(), &Own::default(), &[membership()]);
     for help in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
         let (name, about) = help.split_once(' ').unwrap_or((help, ""));
         let kind =
@@ -43,19 +44,32 @@ pub(super) fn metrics() -> String {
     page.text([roman("expr: twitcher_watch_converged == 0\nfor: 10m")]);
     page.control("fi", []);
     page.control("SH", ["SEE ALSO"]);
-    page.text([roman("twitcher(1), twitcher-status(1), twitcher.conf(5)")]);
+    page.text([roman("twitcher(1), twitcher-status(1), twitcher.conf(5), twitcher-fleet(7)")]);
     page.to_roff()
 }
 
 /// The labels of a metric, as `{watch, outcome}`.
 fn labels(text: &str, name: &str) -> String {
-    let labelled = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+    let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+    // The samples of a histogram have names of their own.
+    let labelled = of(name).or_else(|| of(&format!("{name}_count")));
     let Some(labels) = labelled.and_then(|rest| rest.split_once('}')).map(|(labels, _)| labels) else {
         return String::new();
     };
     let names: Vec<&str> =
         labels.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name).collect();
     format!("{{{}}}", names.join(", "))
+}
+
+fn membership() -> Membership {
+    let conducted = Conducted { hosts: vec![("members", 1)], limit: Some(1), ..Conducted::default() };
+    Membership {
+        watch: "git".to_owned(),
+        store: "main".to_owned(),
+        group: "git".to_owned(),
+        conducted: Some(conducted),
+        ..Membership::default()
+    }
 }
 
 /// One of everything.
@@ -102,7 +116,7 @@ fn sample() -> Status {
         last: Some(last),
         last_success: Some(now),
         waiting_for_slot: false,
-        fleet: None,
+        fleet: Some(FleetStatus { group: "git".to_owned(), ..FleetStatus::default() }),
     };
     let store = StoreStatus {
         name: "main".to_owned(),
@@ -228,6 +242,58 @@ const JSON: &[(&str, Fields)] = &[
             ("dry_run", "true: it is what a reload would do."),
         ],
     ),
+    (
+        "FLEET STATUS",
+        &[
+            (
+                "groups",
+                "Without a group: of each one what follows. twitcher fleet wait prints the same and missing: the hosts that lack the version.",
+            ),
+            (
+                "group, store, key",
+                "Its name, and where its keys and its value are; key is null before a host has registered.",
+            ),
+            ("version", "The newest version that is rolled out, or null."),
+            ("state", "One word; see twitcher-fleet(7)."),
+            ("since, started", "When it came to that state, and when the version was seen first; or null."),
+            ("conductor", "host and since, or null."),
+            (
+                "wave",
+                "number, of, and target: how many hosts may have the version while the wave is open; or null.",
+            ),
+            ("permits", "held and limit; limit is null without one."),
+            (
+                "hosts",
+                "How many: members, and of these converged, acting, asking, behind, failed, conflict; besides silent, down, over.",
+            ),
+            ("converged", "All members have the version."),
+            ("terms", "Those in force, spelled as in the file; or null."),
+            ("disagree", "Hosts whose terms are not those of most: host and field."),
+            ("failures", "host, outcome (failed, held or lost), exit_code, attempt, at."),
+            ("silent", "host and since."),
+            ("name_conflicts", "Daemons that were refused a name: host, machine, since."),
+            (
+                "rollouts",
+                "Former ones, newest first: version, result (done, stopped, aborted or superseded), converged, seconds.",
+            ),
+            ("why", "What holds the group up where its state does not say it, or null."),
+        ],
+    ),
+    (
+        "FLEET HOSTS",
+        &[
+            ("group, hosts", "Its name, and of each host what follows."),
+            ("host, state", "Its name, and one word; see twitcher-fleet(7)."),
+            ("flags", "Of silent, down, over those that apply."),
+            (
+                "version, applied",
+                "The newest version that it has seen, and the last that it applied; or null.",
+            ),
+            ("attempt, exit_code", "Of its last run; exit_code may be null."),
+            ("since", "When its state changed, or null."),
+            ("why", "Why it is in this state, or null."),
+        ],
+    ),
 ];
 
 #[cfg(test)]
@@ -269,7 +335,7 @@ mod tests {
     #[test]
     fn every_metric_is_explained_with_its_labels() {
         let page = metrics().replace("\\-", "-");
-        let text = metrics::render(&sample(), &Own::default());
+        let text = metrics::render(&sample(), &Own::default(), &[membership()]);
         for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
             assert!(page.contains(&format!("\\fB{name}\\fR")), "{name}:\n{page}");
         }

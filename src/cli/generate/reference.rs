@@ -18,6 +18,7 @@ pub(super) fn exit_status(page: &str) -> Vec<Entry> {
     let (success, failure): (&str, &str) = match command(page) {
         "check" => ("Nothing is wrong.", "A file has an error, or a store could not be read."),
         "wait" => ("The watches have converged.", "No daemon answers, or there is no such watch."),
+        "fleet-wait" => ("All members have the version, or enough of them.", "Nobody can tell."),
         "reload" => ("All files are in effect.", "A file was refused; the rest is in effect."),
         "dump" => {
             ("All of the subtree is in the document.", "It could not be read, or the document lacks keys.")
@@ -39,6 +40,11 @@ pub(super) fn exit_status(page: &str) -> Vec<Entry> {
         "wait" => &[
             ("3", "A watch gave up, or is held, stopped, paused or disabled."),
             ("4", "The time of --timeout is over."),
+        ],
+        "fleet-wait" => &[
+            ("3", "Nothing more happens by itself: stopped, aborted, or paused with nobody acting."),
+            ("4", "The time of --timeout is over."),
+            ("5", "There is nothing to wait for: no such group, no member, or no value."),
         ],
         "watch" => &[
             ("that of the command (--once)", "128 + N if signal N ended it."),
@@ -179,10 +185,13 @@ pub(super) fn see_also(page: &str) -> String {
         _ => "",
     };
     let above = if page == "twitcher" { "" } else { "twitcher(1), " };
-    let json = matches!(command, "" | "status" | "history" | "explain" | "reload");
+    let fleet = if page.contains("fleet") { ", twitcher-fleet(7)" } else { "" };
+    let own = if page.contains("fleet-") { "twitcher-fleet(1), " } else { own };
+    let json = ["", "status", "history", "explain", "reload", "fleet-status", "fleet-hosts", "fleet-wait"];
+    let json = json.contains(&command);
     let json = if json { ", twitcher-json(7)" } else { "" };
     let metrics = if matches!(command, "" | "run" | "status") { ", twitcher-metrics(7)" } else { "" };
-    format!("{above}{own}twitcher.conf(5), twitcher-watch(5){json}{metrics}")
+    format!("{above}{own}twitcher.conf(5), twitcher-watch(5){json}{metrics}{fleet}")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::value::Mode;
 
 /// A user's command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
+pub(in crate::cli) enum Act {
     Up,
     Down,
     Left,
@@ -62,7 +62,7 @@ pub(super) const HELP: [(&str, &str); 19] = [
 
 /// The meaning of a key, while a search is being typed or not.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most keys have no meaning here")]
-pub(super) fn act(event: KeyEvent, typing: bool) -> Option<Act> {
+pub(in crate::cli) fn act(event: KeyEvent, typing: bool) -> Option<Act> {
     if event.kind == KeyEventKind::Release {
         return None;
     }

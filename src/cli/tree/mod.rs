@@ -6,13 +6,12 @@
 pub mod draw;
 mod escape;
 mod help;
-mod keys;
+pub(super) mod keys;
 mod layout;
 pub mod model;
 mod nodes;
 mod outline;
 mod search;
-mod terminal;
 mod value;
 pub(super) mod wrap;
 
@@ -27,8 +26,9 @@ use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+use self::draw::{Theme, draw};
 use self::model::{Effect, Input, Link, Question, Told, View};
-use self::terminal::Screen;
+use super::screen::{self, Screen};
 use super::stores::{StoreArgs, key};
 use super::{Common, Failure, complete, print};
 use crate::store::{LinkState, Store};
@@ -62,7 +62,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     if args.once {
         return once(&args, common).await;
     }
-    if !terminal::is_there() {
+    if !screen::is_there() {
         return Err(Failure::usage("cannot show the tree in real time: no terminal: use --once"));
     }
     let spec = args.store.spec(common)?;
@@ -106,6 +106,7 @@ async fn once(args: &Args, common: &Common) -> Result<(), Failure> {
 /// Feeds the view until the user leaves.
 async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Result<()> {
     let began = Instant::now();
+    let theme = Theme { colours: screen.has_colours() };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -142,7 +143,7 @@ async fn live(tree: &Tree, mut view: View, screen: &mut Screen) -> std::io::Resu
                 // A resize event may be lost, or report an intermediate size.
                 let (width, height) = screen.size()?;
                 view.handle(began.elapsed(), Input::Size(width, height));
-                screen.draw(&view)?;
+                screen.draw(|frame| draw(frame, &view, theme))?;
                 drawn = Instant::now();
                 draw_at = drawn + view.lasts();
                 draw_at = repaint_at.map_or(draw_at, |at| draw_at.min(at));

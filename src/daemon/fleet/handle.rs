@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::membership::{Membership, Place};
-use super::word::{AdoptedRun, Listener, Shown, ToMember};
+use super::word::{AdoptedRun, Listener, Settings, Shown, ToMember};
 use crate::fleet::{GroupKeys, StateId, member};
+use crate::metrics::fleet::Membership as Figures;
 use crate::store::Store;
 use crate::watch::StoreName;
 
@@ -31,7 +32,13 @@ impl Handle {
     /// Begins a membership. It does nothing before [`Handle::start`].
     pub(in crate::daemon) fn begin(place: Place) -> Self {
         let (sender, inbox) = mpsc::unbounded_channel();
-        let shown = Arc::new(Mutex::new(Shown { state: "behind", ..Shown::default() }));
+        let figures = Figures {
+            watch: place.watch.to_string(),
+            store: place.store.spec().name.to_string(),
+            group: place.group.to_string(),
+            ..Figures::default()
+        };
+        let shown = Arc::new(Mutex::new(Shown { state: "behind", figures, ..Shown::default() }));
         let (store, keys) = (place.store.spec().name.clone(), place.keys.clone());
         let target = Arc::clone(&place.profile.target);
         tokio::spawn(Membership::run(place, inbox, Arc::clone(&shown)));
@@ -59,11 +66,19 @@ impl Handle {
         self.send(ToMember::Input(input));
     }
 
-    /// A store has a new configuration, which matters where the group's keys are in it.
+    /// A store has a new configuration, which matters where the group's keys or the watched key are in it.
     pub(in crate::daemon) fn renew(&self, store: &Store) {
-        if store.spec().name == self.store {
-            self.send(ToMember::Store(store.clone()));
-        }
+        self.send(ToMember::Store(store.clone()));
+    }
+
+    /// `[fleet]` has changed, but for where the group's keys are.
+    pub(in crate::daemon) fn configure(&self, settings: Settings) {
+        self.send(ToMember::Settings(settings));
+    }
+
+    /// Whether the group's keys are there.
+    pub(in crate::daemon) fn is_in(&self, store: &StoreName, keys: &GroupKeys) -> bool {
+        (&self.store, &self.keys) == (store, keys)
     }
 
     /// The daemon stops, or the watch `leaves` the group. Ready when the store knows, or does not answer.
@@ -76,6 +91,16 @@ impl Handle {
     /// The host's state in the group.
     pub(in crate::daemon) fn shown(&self) -> Shown {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is known of the membership, for metrics.
+    pub(in crate::daemon) fn figures(&self) -> Figures {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).figures.clone()
+    }
+
+    /// Where the group is.
+    pub(in crate::daemon) fn group(&self) -> (&StoreName, &GroupKeys) {
+        (&self.store, &self.keys)
     }
 
     fn send(&self, message: ToMember) {

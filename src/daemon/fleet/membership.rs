@@ -10,21 +10,18 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use nix::time::{ClockId, clock_gettime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::follow::{Mirror, One};
-use super::requests::{self, All, Answer, Request};
+use super::requests::{self, All, Answer, OwnRead, Request};
 use super::wire;
-use super::word::{Listener, Shown, ToMember, ToWatch};
+use super::word::{Listener, Settings, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
 use crate::fleet::member::{self, Member, Profile};
 use crate::fleet::record::HostState;
-use crate::fleet::{
-    BootTime, Entry, GroupKey, GroupKeys, GroupName, HostName, Outcome, PermitId, StateId, TenureId,
-    Transaction, Value,
-};
+use crate::fleet::{BootTime, Entry, GroupKey, GroupKeys, GroupName, Outcome, PermitId, StateId, Value};
 use crate::ledger::Ledger;
-use crate::store::{NodeAcl, Store, Subscribe, Subscription, Tenure, Update};
+use crate::store::{Health, Store, Subscribe, Subscription, Tenure, Update};
 use crate::watch::{Content, OnDelete, WatchName};
 
 /// Longest sleep. A timer stands still while the machine is suspended, `CLOCK_BOOTTIME` does not.
@@ -43,9 +40,7 @@ pub(in crate::daemon) struct Place {
     pub(in crate::daemon) watched: (Store, Subscribe),
     pub(in crate::daemon) on_delete: OnDelete,
     pub(in crate::daemon) verify_interval: Duration,
-    /// It may be the conductor.
-    pub(in crate::daemon) conduct: bool,
-    pub(in crate::daemon) acl: NodeAcl,
+    pub(in crate::daemon) settings: Settings,
     pub(in crate::daemon) ledger: Ledger,
     /// Resolves when a former membership of this host has left the group.
     pub(in crate::daemon) after: Option<oneshot::Receiver<()>>,
@@ -54,29 +49,35 @@ pub(in crate::daemon) struct Place {
 /// The task.
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Membership {
-    place: Place,
+    pub(super) place: Place,
     inbox: mpsc::UnboundedReceiver<ToMember>,
-    shown: Arc<Mutex<Shown>>,
+    pub(super) shown: Arc<Mutex<Shown>>,
     listener: Option<Listener>,
-    member: Member,
-    conductor: Option<Conductor>,
-    tenure: Option<Tenure>,
-    requests: FuturesUnordered<Request>,
+    pub(super) member: Member,
+    pub(super) conductor: Option<Conductor>,
+    pub(super) tenure: Option<Tenure>,
+    pub(super) requests: FuturesUnordered<Request>,
+    /// The tenure was lost or the store connected again since the own record was last seen there.
+    disturbed: bool,
+    /// The connection of the store, and how often it was made when the own keys were last read for that.
+    health: (watch::Receiver<Health>, u64),
     permit: One,
     /// The revision at which each permit was first seen.
-    fences: HashMap<PermitId, i64>,
-    seat: Option<One>,
-    mirror: Option<Mirror>,
-    target: Subscription,
+    pub(super) fences: HashMap<PermitId, i64>,
+    pub(super) seat: Option<One>,
+    pub(super) mirror: Option<Mirror>,
+    pub(super) target: Subscription,
     /// The newest state of the watched key.
     newest: Option<StateId>,
     /// The store has shown the watched key.
     seen: bool,
     verify_at: Instant,
-    asked: bool,
+    pub(super) asked: bool,
+    /// Since when it asks for a permit.
+    pub(super) asked_at: Option<BootTime>,
     finish: Option<(oneshot::Sender<()>, Instant)>,
     /// The own tenure is being revoked; the task ends after that.
-    leaving: bool,
+    pub(super) leaving: bool,
     gone: bool,
 }
 
@@ -88,7 +89,20 @@ enum Happened {
     Mirrored(Vec<(GroupKey, Entry)>),
     Target(Update),
     Lost,
+    Connection,
     Time,
+}
+
+impl Place {
+    fn conductor(&self) -> Conductor {
+        Conductor::new(Part {
+            group: self.group.clone(),
+            host: self.profile.host.clone(),
+            inst: self.profile.inst.clone(),
+            identity: self.profile.identity,
+            ttl: self.profile.ttl,
+        })
+    }
 }
 
 /// `CLOCK_BOOTTIME`, which includes the time that the machine was suspended.
@@ -96,7 +110,7 @@ pub(in crate::daemon) fn boot_time() -> BootTime {
     BootTime(clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default())
 }
 
-fn moment() -> Moment {
+pub(super) fn moment() -> Moment {
     Moment { boot: boot_time(), wall: jiff::Timestamp::now(), chance: fastrand::u64(..) }
 }
 
@@ -124,6 +138,10 @@ impl Membership {
                 Some(ToMember::Begin { applied, adopted }) => break (applied, adopted),
                 Some(ToMember::Listen(to)) => listener = Some(to),
                 Some(ToMember::Finish { .. }) | None => return,
+                Some(ToMember::Settings(settings)) => {
+                    place.profile.ttl = settings.ttl;
+                    place.settings = settings;
+                }
                 Some(ToMember::Input(_) | ToMember::Store(_)) => {}
             }
         };
@@ -131,17 +149,10 @@ impl Membership {
         if let Some(run) = adopted {
             member.adopt(run.permit, run.state, run.attempt);
         }
-        let profile = &place.profile;
-        let conductor = place.conduct.then(|| {
-            Conductor::new(Part {
-                group: place.group.clone(),
-                host: profile.host.clone(),
-                inst: profile.inst.clone(),
-                identity: profile.identity,
-                ttl: profile.ttl,
-            })
-        });
-        let host = profile.host.clone();
+        let conductor = place.settings.conduct.then(|| place.conductor());
+        let host = place.profile.host.clone();
+        let health = place.store.health();
+        let connections = health.borrow().reconnects;
         let (store, subscribe) = &place.watched;
         let mut task = Self {
             inbox,
@@ -150,6 +161,8 @@ impl Membership {
             member,
             tenure: None,
             requests: FuturesUnordered::new(),
+            disturbed: false,
+            health: (health, connections),
             permit: One::new(&place.store, &place.keys, GroupKey::Permit(host)),
             fences: HashMap::new(),
             seat: conductor.is_some().then(|| One::new(&place.store, &place.keys, GroupKey::Conductor)),
@@ -160,6 +173,7 @@ impl Membership {
             seen: false,
             verify_at: Instant::now() + place.verify_interval,
             asked: false,
+            asked_at: None,
             finish: None,
             leaving: false,
             gone: false,
@@ -191,13 +205,15 @@ impl Membership {
         let due = self.due();
         let lost = self.tenure.as_ref().map(Tenure::lost);
         tokio::select! {
-            told = self.inbox.recv() => Happened::Told(told),
+            // After the farewell nobody holds a handle, and the group has still to be told.
+            told = self.inbox.recv(), if self.finish.is_none() => Happened::Told(told),
             Some(answer) = self.requests.next() => Happened::Answered(answer),
             entry = self.permit.next() => Happened::Permit(entry),
             entry = optional(self.seat.as_mut().map(One::next)) => Happened::Seat(entry),
             changes = optional(self.mirror.as_mut().map(Mirror::next)) => Happened::Mirrored(changes),
             update = self.target.next() => Happened::Target(update),
             () = optional(lost) => Happened::Lost,
+            Ok(()) = self.health.0.changed() => Happened::Connection,
             () = tokio::time::sleep_until(due.into()) => Happened::Time,
         }
     }
@@ -220,11 +236,105 @@ impl Membership {
             }
             Happened::Target(update) => self.shown_target(update),
             Happened::Lost => {
+                self.disturbed = true;
                 self.tenure = None;
                 self.conductor(conduct::Input::Tenure(None));
                 self.member(member::Input::TenureLost);
             }
+            Happened::Connection => {
+                let connections = self.health.0.borrow_and_update().reconnects;
+                if connections > std::mem::replace(&mut self.health.1, connections) {
+                    // Another server may answer, or the same one after a restore.
+                    self.disturbed = true;
+                    self.verify();
+                }
+            }
             Happened::Time => self.time(),
+        }
+    }
+
+    /// The store is the same one with older keys: it was restored from a backup.
+    fn restored(&mut self) {
+        self.disturbed = false;
+        tracing::warn!(
+            store = %self.place.store.spec().name,
+            "the store was restored from a backup: group {} is read anew, and nothing starts before every run must have ended",
+            self.place.group
+        );
+        self.conductor(conduct::Input::Restored);
+        self.show_permit();
+        self.member(member::Input::Restored);
+    }
+
+    /// Shows the own permit once more, whatever its revision.
+    fn show_permit(&mut self) {
+        let host = self.place.profile.host.clone();
+        self.permit = One::new(&self.place.store, &self.place.keys, GroupKey::Permit(host));
+    }
+
+    fn follow_seat(&self) -> One {
+        One::new(&self.place.store, &self.place.keys, GroupKey::Conductor)
+    }
+
+    /// Reads the own keys, to find what the watches missed.
+    fn verify(&mut self) {
+        let (store, keys, host) = self.own_keys();
+        self.requests.push(requests::verify_own(store, keys, host, self.member.known()));
+    }
+
+    /// A store has a new configuration.
+    fn renew(&mut self, store: &Store) {
+        let name = &store.spec().name;
+        if self.place.watched.0.spec().name == *name {
+            let subscribe = self.place.watched.1.clone();
+            self.target = store.subscribe(subscribe.clone());
+            self.place.watched = (store.clone(), subscribe);
+        }
+        if self.place.store.spec().name == *name {
+            self.place.store = store.clone();
+            let health = store.health();
+            let connections = health.borrow().reconnects;
+            self.health = (health, connections);
+            self.show_permit();
+            self.seat = self.conductor.is_some().then(|| self.follow_seat());
+            if self.mirror.is_some() {
+                self.mirror = Some(Mirror::new(&self.place.store, &self.place.keys));
+            }
+            self.take(Happened::Lost);
+        }
+    }
+
+    fn take_settings(&mut self, settings: Settings) {
+        let former = std::mem::replace(&mut self.place.settings, settings);
+        if settings.ttl != former.ttl {
+            self.place.profile.ttl = settings.ttl;
+            self.conductor(conduct::Input::Ttl(settings.ttl));
+            self.member(member::Input::Ttl(settings.ttl));
+            if let Some(own) = self.tenure.take() {
+                self.requests.push(Box::pin(async move {
+                    drop(own.revoke().await);
+                    Answer::Nothing
+                }));
+                self.take(Happened::Lost);
+            }
+        }
+        match (settings.conduct, self.conductor.is_some()) {
+            (true, false) => {
+                self.conductor = Some(self.place.conductor());
+                self.seat = Some(self.follow_seat());
+                let tenure = self.tenure.as_ref().map(|tenure| wire::from_store(tenure.id()));
+                self.conductor(conduct::Input::Tenure(tenure));
+                if self.seen {
+                    self.conductor(conduct::Input::Target(self.newest));
+                }
+                self.conductor(conduct::Input::Waiting(self.asked));
+            }
+            (false, true) => {
+                // It resigns, so that another member can take over at once.
+                self.conductor(conduct::Input::Blind);
+                (self.conductor, self.seat, self.mirror) = (None, None, None);
+            }
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -242,20 +352,8 @@ impl Membership {
             ToMember::Begin { .. } => {}
             ToMember::Input(input) => self.member(input),
             ToMember::Listen(listener) => self.listener = Some(listener),
-            ToMember::Store(store) => {
-                let place = &mut self.place;
-                place.store = store;
-                let host = place.profile.host.clone();
-                self.permit = One::new(&place.store, &place.keys, GroupKey::Permit(host));
-                self.seat = self
-                    .conductor
-                    .is_some()
-                    .then(|| One::new(&place.store, &place.keys, GroupKey::Conductor));
-                if self.mirror.is_some() {
-                    self.mirror = Some(Mirror::new(&place.store, &place.keys));
-                }
-                self.take(Happened::Lost);
-            }
+            ToMember::Store(store) => self.renew(&store),
+            ToMember::Settings(settings) => self.take_settings(settings),
             ToMember::Finish { leaves, done } => {
                 self.finish = Some((done, Instant::now() + FINISH_WITHIN));
                 if self.conductor.as_ref().is_some_and(Conductor::conducts) {
@@ -275,8 +373,7 @@ impl Membership {
         }
         if self.verify_at <= now {
             self.verify_at = now + self.place.verify_interval;
-            let (store, keys, host) = self.own_keys();
-            self.requests.push(requests::verify_own(store, keys, host));
+            self.verify();
             let freshness = self.target.freshness();
             if self.seen && freshness.error.is_some() {
                 self.seen = false;
@@ -317,9 +414,12 @@ impl Membership {
             Answer::Revoked if self.leaving => self.gone = true,
             Answer::Revoked => self.member(member::Input::Revoked),
             Answer::Nothing => {}
-            Answer::Own(own) => {
+            Answer::Own(read) if read.is_restored(self.disturbed) => self.restored(),
+            Answer::Own(read) => {
+                let OwnRead { own, known: _ } = *read;
+                self.disturbed &= own.record.value.is_none();
                 self.note_fence(&own.permit);
-                self.member(member::Input::Own(*own));
+                self.member(member::Input::Own(own));
             }
             Answer::Away(again) => {
                 self.say(ToWatch::Offline);
@@ -334,7 +434,8 @@ impl Membership {
             Answer::Conductor(ticket, outcome) => {
                 self.conductor(conduct::Input::Committed(ticket, outcome));
             }
-            Answer::All(Some(All { entries, at, proved: true })) => {
+            Answer::All(Some(all)) if all.is_restored(self.disturbed) => self.restored(),
+            Answer::All(Some(All { entries, at, proved: true, fence: _ })) => {
                 while let Some(update) = self.target.try_next() {
                     self.shown_target(update);
                 }
@@ -346,113 +447,7 @@ impl Membership {
         }
     }
 
-    fn member(&mut self, input: member::Input) {
-        let effects = self.member.step([input], moment());
-        self.perform(effects);
-        let asks = self.member.record().asks();
-        if asks != self.asked {
-            self.asked = asks;
-            self.conductor(conduct::Input::Waiting(asks));
-        }
-    }
-
-    fn perform(&mut self, effects: Vec<member::Effect>) {
-        for effect in effects {
-            match effect {
-                member::Effect::OpenTenure => {
-                    if self.tenure.take().is_some() {
-                        self.conductor(conduct::Input::Tenure(None));
-                    }
-                    self.requests.push(requests::open(self.place.store.clone(), self.place.profile.ttl));
-                }
-                member::Effect::Revoke(tenure) => self.revoke(tenure),
-                member::Effect::ReadOwn => {
-                    let (store, keys, host) = self.own_keys();
-                    self.requests.push(requests::read_own(store, keys, host));
-                }
-                member::Effect::Commit(ticket, transaction) => {
-                    let commit = self.commit(transaction);
-                    self.requests.push(Box::pin(async move { Answer::Member(ticket, commit.await) }));
-                }
-                member::Effect::Permit(permit) => {
-                    let fence = self.fences.get(&permit.id).copied();
-                    self.say(ToWatch::Permit { permit, fence });
-                }
-                member::Effect::Claimed { permit, fresh_until } => {
-                    self.say(ToWatch::Claimed { permit, fresh_until });
-                }
-                member::Effect::Refused(permit) => self.say(ToWatch::Refused(permit)),
-                member::Effect::PermitLost(permit) => self.say(ToWatch::Lost(permit)),
-                member::Effect::Conflict(conflict) => self.conflict(conflict),
-            }
-        }
-    }
-
-    fn conflict(&mut self, conflict: bool) {
-        let (host, group) = (&self.place.profile.host, &self.place.group);
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if conflict {
-            tracing::error!(
-                "another daemon takes part in group {group} as host {host}: this one gets no permits; give one of them another host in twitcher.conf"
-            );
-            shown.why = Some(format!("another daemon has the name {host}"));
-        } else {
-            tracing::info!("host {host} of group {group} is this daemon's again");
-            shown.why = None;
-        }
-    }
-
-    fn commit(&self, transaction: Transaction) -> impl Future<Output = Outcome> + Send + 'static {
-        let (store, keys, acl) = (self.place.store.clone(), self.place.keys.clone(), self.place.acl);
-        async move { wire::commit(&store, &keys, &transaction, acl).await }
-    }
-
-    /// Revokes the own tenure, or deletes the key of a former one, whose lease or session expires by itself.
-    fn revoke(&mut self, tenure: TenureId) {
-        if let Some(own) = self.tenure.take_if(|own| wire::from_store(own.id()) == tenure) {
-            self.conductor(conduct::Input::Tenure(None));
-            self.leaving = true;
-            self.requests.push(Box::pin(async move {
-                drop(own.revoke().await);
-                Answer::Revoked
-            }));
-            return;
-        }
-        let (store, keys, host) = self.own_keys();
-        self.requests.push(requests::take_name(store, keys, host, tenure, self.place.acl));
-    }
-
-    /// What a request for this host's keys needs.
-    fn own_keys(&self) -> (Store, GroupKeys, HostName) {
-        (self.place.store.clone(), self.place.keys.clone(), self.place.profile.host.clone())
-    }
-
-    fn conductor(&mut self, input: conduct::Input) {
-        let Some(conductor) = &mut self.conductor else { return };
-        let effects = conductor.step(input, moment());
-        for effect in effects {
-            match effect {
-                conduct::Effect::ReadAll => {
-                    let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
-                    self.requests.push(requests::read_all(store, keys, self.target.prove()));
-                }
-                conduct::Effect::ReadSummary => {
-                    let (store, keys) = (self.place.store.clone(), self.place.keys.clone());
-                    self.requests.push(requests::read_summary(store, keys));
-                }
-                conduct::Effect::Commit(ticket, transaction) => {
-                    let commit = self.commit(transaction);
-                    self.requests.push(Box::pin(async move { Answer::Conductor(ticket, commit.await) }));
-                }
-                conduct::Effect::Mirror(true) => {
-                    self.mirror = Some(Mirror::new(&self.place.store, &self.place.keys));
-                }
-                conduct::Effect::Mirror(false) => self.mirror = None,
-            }
-        }
-    }
-
-    fn say(&self, word: ToWatch) {
+    pub(super) fn say(&self, word: ToWatch) {
         if let Some(listener) = &self.listener {
             listener(word);
         }
@@ -461,7 +456,9 @@ impl Membership {
     fn show(&self) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.state = state_word(self.member.record().state);
-        shown.conducts = self.conductor.as_ref().is_some_and(Conductor::conducts);
+        shown.figures.registered = self.member.is_registered();
+        let conductor = self.conductor.as_ref().filter(|conductor| conductor.conducts());
+        shown.figures.conducted = conductor.map(|conductor| conductor.figures(jiff::Timestamp::now()));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | file | has |
 //! |---|---|
-//! | `membership` | the task: performs what the pure member and conductor decide |
+//! | `membership`, `perform` | the task: performs what the pure member and conductor decide |
 //! | `requests` | what the task asks of its store |
 //! | `handle` | what a live watch holds of it |
 //! | `word` | what the two tell each other |
@@ -12,6 +12,7 @@
 mod follow;
 mod handle;
 mod membership;
+mod perform;
 mod read;
 mod requests;
 mod seats;
@@ -20,5 +21,6 @@ mod word;
 
 pub(super) use handle::Handle;
 pub(super) use membership::boot_time;
+pub(super) use read::group as read_group;
 pub(super) use seats::Seats;
 pub(super) use word::{AdoptedRun, ToWatch};

@@ -69,6 +69,16 @@ pub(super) async fn alive(store: &Store, keys: &GroupKeys, host: HostName) -> Re
     one(store, keys, GroupKey::Alive(host)).await
 }
 
+/// Every key of the group, for whoever looks.
+pub(in crate::daemon) async fn group(
+    store: &Store,
+    keys: &GroupKeys,
+) -> Result<Vec<(GroupKey, Entry)>, StoreError> {
+    let listing = store.list(keys.top()).await?;
+    let entries = listing.entries.iter();
+    Ok(entries.filter_map(|(path, entry)| listed(path, entry.value.as_deref(), entry.version)).collect())
+}
+
 /// Every key of the group, and a revision that none of its later changes is before.
 pub(super) async fn all(
     store: &Store,

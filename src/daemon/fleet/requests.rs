@@ -25,7 +25,7 @@ pub(super) type Request = BoxFuture<'static, Answer>;
 pub(super) enum Answer {
     Tenure(Tenure),
     Revoked,
-    Own(Box<Own>),
+    Own(Box<OwnRead>),
     Away(Request),
     Member(u64, Outcome),
     Conductor(u64, Outcome),
@@ -35,12 +35,42 @@ pub(super) enum Answer {
     Nothing,
 }
 
+/// The own keys, read.
+pub(super) struct OwnRead {
+    pub(super) own: Own,
+    /// The revisions of record and permit that were known when the read began.
+    pub(super) known: (Revision, Revision),
+}
+
+impl OwnRead {
+    /// Whether the store has older keys than it had before, or, after another server may have answered, lacks ours: it
+    /// was restored from a backup.
+    pub(super) fn is_restored(&self, disturbed: bool) -> bool {
+        let (record, permit) = self.known;
+        let vanished = disturbed && self.own.record.value.is_none() && record > Revision::ABSENT;
+        vanished || self.own.record.at < record || self.own.permit.at < permit
+    }
+}
+
 /// The whole group, read.
 pub(super) struct All {
+    /// The revision of `rollout` that was known when the read began.
+    pub(super) fence: Revision,
     pub(super) entries: Vec<(GroupKey, Entry)>,
     pub(super) at: Revision,
     /// The watched key was read.
     pub(super) proved: bool,
+}
+
+impl All {
+    /// The same of `rollout`.
+    pub(super) fn is_restored(&self, disturbed: bool) -> bool {
+        let rollout = self.entries.iter().find(|(key, _)| *key == GroupKey::Rollout);
+        match rollout {
+            Some((_, entry)) => entry.at < self.fence,
+            None => self.at < self.fence || disturbed && self.fence > Revision::ABSENT,
+        }
+    }
 }
 
 /// Opens a tenure, however long that takes.
@@ -61,28 +91,44 @@ pub(super) fn open(store: Store, ttl: Duration) -> Request {
 }
 
 /// Reads this host's keys; reports [`Answer::Away`] and retries while the store is unreachable.
-pub(super) fn read_own(store: Store, keys: GroupKeys, host: HostName) -> Request {
-    read_own_after(store, keys, host, RETRY.0)
+pub(super) fn read_own(
+    store: Store,
+    keys: GroupKeys,
+    host: HostName,
+    known: (Revision, Revision),
+) -> Request {
+    read_own_after(store, keys, host, known, RETRY.0)
 }
 
-fn read_own_after(store: Store, keys: GroupKeys, host: HostName, wait: Duration) -> Request {
+fn read_own_after(
+    store: Store,
+    keys: GroupKeys,
+    host: HostName,
+    known: (Revision, Revision),
+    wait: Duration,
+) -> Request {
     Box::pin(async move {
         match read::own(&store, &keys, &host).await {
-            Ok(own) => Answer::Own(Box::new(own)),
+            Ok(own) => Answer::Own(Box::new(OwnRead { own, known })),
             Err(error) => {
                 tracing::debug!(store = %store.spec().name, "the host's own record is not read: {error}");
                 tokio::time::sleep(wait).await;
-                Answer::Away(read_own_after(store, keys, host, (wait * 2).min(RETRY.1)))
+                Answer::Away(read_own_after(store, keys, host, known, (wait * 2).min(RETRY.1)))
             }
         }
     })
 }
 
 /// Reads this host's keys once, to verify them.
-pub(super) fn verify_own(store: Store, keys: GroupKeys, host: HostName) -> Request {
+pub(super) fn verify_own(
+    store: Store,
+    keys: GroupKeys,
+    host: HostName,
+    known: (Revision, Revision),
+) -> Request {
     Box::pin(async move {
         let own = read::own(&store, &keys, &host).await;
-        own.map_or(Answer::Nothing, |own| Answer::Own(Box::new(own)))
+        own.map_or(Answer::Nothing, |own| Answer::Own(Box::new(OwnRead { own, known })))
     })
 }
 
@@ -112,12 +158,13 @@ pub(super) fn take_name(
 pub(super) fn read_all(
     store: Store,
     keys: GroupKeys,
+    fence: Revision,
     proof: impl Future<Output = impl Send> + Send + 'static,
 ) -> Request {
     Box::pin(async move {
         let proved = tokio::time::timeout(TARGET_WITHIN, proof).await.is_ok();
         if let Ok((entries, at)) = read::all(&store, &keys).await {
-            return Answer::All(Some(All { entries, at, proved }));
+            return Answer::All(Some(All { fence, entries, at, proved }));
         }
         tokio::time::sleep(RETRY.0 + RETRY.0.mul_f64(fastrand::f64())).await;
         Answer::All(None)

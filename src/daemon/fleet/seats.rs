@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::handle::Handle;
 use super::membership::Place;
 use super::wire;
+use super::word::Settings;
 use crate::config::hostname;
 use crate::daemon::live;
 use crate::fleet::member::{Input, Profile};
@@ -41,9 +42,23 @@ impl Seats {
         Self { ledger, inst, machine, settings: None }
     }
 
-    /// Applies `[fleet]` to memberships that begin later.
-    pub(in crate::daemon) fn configure(&mut self, settings: FleetSettings) {
-        self.settings = Some(settings);
+    /// Applies `[fleet]` to memberships that begin later. Returns whether it changed anything.
+    pub(in crate::daemon) fn configure(&mut self, settings: &FleetSettings) -> bool {
+        let changed = self.settings.as_ref() != Some(settings);
+        self.settings = Some(settings.clone());
+        changed
+    }
+
+    /// Applies `[fleet]` to the membership of a watch. Returns false if its group's keys are elsewhere now, so that it
+    /// has to leave its group.
+    pub(in crate::daemon) fn reconfigure(&self, spec: &WatchSpec, membership: &Handle) -> bool {
+        let (Some(fleet), Some(settings)) = (&spec.fleet, &self.settings) else { return true };
+        let keys = GroupKeys::new(&settings.prefix, &fleet.group);
+        let stays = keys.is_some_and(|keys| membership.is_in(settings.store_of(&spec.target.store), &keys));
+        if stays {
+            membership.configure(shared(settings));
+        }
+        stays
     }
 
     /// The store of a watch's group; `None` for a watch without a group.
@@ -113,13 +128,21 @@ impl Seats {
             watched: (watched.clone(), live::subscribed(spec)),
             on_delete: policy.on_delete,
             verify_interval: spec.verify_interval,
-            conduct: settings.conduct,
-            acl: match settings.acl {
-                FleetAcl::Open => NodeAcl::Open,
-                FleetAcl::Creator => NodeAcl::Creator,
-            },
+            settings: shared(settings),
             ledger: self.ledger.clone(),
             after: None,
         })
+    }
+}
+
+/// What `[fleet]` says of every membership.
+fn shared(settings: &FleetSettings) -> Settings {
+    Settings {
+        ttl: settings.ttl,
+        conduct: settings.conduct,
+        acl: match settings.acl {
+            FleetAcl::Open => NodeAcl::Open,
+            FleetAcl::Creator => NodeAcl::Creator,
+        },
     }
 }

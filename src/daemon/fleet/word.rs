@@ -1,12 +1,14 @@
 //! The messages between a live watch and its membership of a group.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::fleet::record::Permit;
 use crate::fleet::{BootTime, PermitId, StateId, member};
-use crate::store::Store;
+use crate::metrics::fleet::Membership;
+use crate::store::{NodeAcl, Store};
 
 /// A message to the live watch.
 #[derive(Debug)]
@@ -44,6 +46,16 @@ pub(in crate::daemon) struct AdoptedRun {
     pub(in crate::daemon) attempt: u32,
 }
 
+/// What `[fleet]` says of every membership of this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::daemon) struct Settings {
+    /// How long the store keeps `alive/HOST` without hearing of this host.
+    pub(in crate::daemon) ttl: Duration,
+    /// It may be the conductor.
+    pub(in crate::daemon) conduct: bool,
+    pub(in crate::daemon) acl: NodeAcl,
+}
+
 /// A message to the membership.
 pub(super) enum ToMember {
     /// The first message: what the ledger records.
@@ -54,6 +66,8 @@ pub(super) enum ToMember {
     Listen(Listener),
     /// The store has a new configuration.
     Store(Store),
+    /// `[fleet]` has changed.
+    Settings(Settings),
     /// The daemon stops, or the watch was removed (`leaves`). `done` resolves when the store was told or did not answer.
     Finish { leaves: bool, done: oneshot::Sender<()> },
 }
@@ -65,6 +79,6 @@ pub(in crate::daemon) struct Shown {
     pub(in crate::daemon) state: &'static str,
     /// What keeps it from acting, where that is not the group's turn.
     pub(in crate::daemon) why: Option<String>,
-    /// It conducts the group.
-    pub(in crate::daemon) conducts: bool,
+    /// For metrics.
+    pub(in crate::daemon) figures: Membership,
 }

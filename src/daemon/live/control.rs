@@ -9,7 +9,7 @@ use super::reading::{JUDGED_WITHIN, Judging};
 use super::remembered::wall_clock;
 use super::task::Task;
 use crate::ledger::{Applied, Paused};
-use crate::policy::{Answer, Control, Input, Phase, Refusal};
+use crate::policy::{Answer, Control, Input, Permission, Phase, Refusal};
 use crate::process::RunDetails;
 use crate::status::Preview;
 use crate::watch::{OnDelete, Reason, RunId, WatchName};
@@ -25,9 +25,9 @@ impl Task {
     }
 
     /// Runs the action with the last known state, and says how old that is.
-    pub(super) fn trigger_cached(&mut self, answer: Asker) {
+    pub(super) fn trigger_cached(&mut self, permission: Permission, answer: Asker) {
         let verified = self.subscription.freshness().verified;
-        let said = self.controlled(Control::Trigger).map(|_| {
+        let said = self.controlled(Control::Trigger(permission)).map(|_| {
             let name = &self.spec.name;
             match verified {
                 Some(at) => {
@@ -137,7 +137,13 @@ impl Task {
         let name = self.spec.name.clone();
         let answer = self.decide_and_answer(Input::Control(control));
         match (answer, control) {
-            (Some(Answer::Accepted), Control::Trigger) => Ok(format!("{name} runs with the current state")),
+            (Some(Answer::Accepted), Control::Trigger(Permission::Waived)) if self.party.is_some() => {
+                tracing::warn!(watch = %name, "triggered without a permit of its fleet");
+                Ok(format!("{name} runs with the current state, without a permit of its fleet"))
+            }
+            (Some(Answer::Accepted), Control::Trigger(_)) => {
+                Ok(format!("{name} runs with the current state"))
+            }
             (Some(Answer::Accepted), Control::Pause { until }) => {
                 let length = until.map(|until| until.saturating_duration_since(Instant::now()));
                 // Rounded up, so that no pause ends early.

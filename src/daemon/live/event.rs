@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::daemon::fleet::{Handle, ToWatch};
-use crate::policy::Control;
+use crate::policy::{Control, Permission};
 use crate::status::{Explanation, Preview, WatchStatus};
 use crate::store::Store;
 use crate::watch::{Outcome, State, WatchSpec};
@@ -16,10 +16,8 @@ use crate::watch::{Outcome, State, WatchSpec};
 pub(in crate::daemon) enum Event {
     /// An operator's request, answered with a sentence.
     Control(Control, oneshot::Sender<Result<String, String>>),
-    /// Read the key, then run the action; answered with a sentence.
-    Trigger(oneshot::Sender<Result<String, String>>),
-    /// Run the action with the last known state; answered with a sentence.
-    TriggerCached(oneshot::Sender<Result<String, String>>),
+    /// Read the key, unless `cached`, then run the action; answered with a sentence.
+    Trigger { cached: bool, permission: Permission, answer: oneshot::Sender<Result<String, String>> },
     /// Read the key, unless `cached`, and tell what a trigger would run.
     Preview { cached: bool, answer: oneshot::Sender<Result<Preview, String>> },
     /// A request for its status.

@@ -12,6 +12,7 @@ use crate::fleet::record::{BehindWhy, Last, LastOutcome};
 use crate::ledger::LivePermit;
 use crate::policy::{After, Disposition, Input, PermitEffect, PermitStage, Phase};
 use crate::status::FleetStatus;
+use crate::watch::RunId;
 
 /// Random delay of an ask, so that hosts that see the same change do not all write at once.
 const SPREAD: Duration = Duration::from_millis(100);
@@ -110,6 +111,14 @@ impl Task {
             Phase::Idle | Phase::Waiting | Phase::Running | Phase::Retrying | Phase::Failed => {
                 behind(BehindWhy::Waiting)
             }
+        }
+    }
+
+    /// Tells the group of a run that starts without a permit.
+    pub(super) fn start_unpermitted(&mut self, run: &RunId, attempt: u32) {
+        let state = self.newest_id();
+        if let Some(party) = self.party.as_mut().filter(|party| party.needs_permits()) {
+            party.starts_unpermitted(run, state, attempt);
         }
     }
 

@@ -16,8 +16,7 @@ use crate::fleet::record::{BehindWhy, Last, LastOutcome, Permit};
 use crate::fleet::{Identity, PermitId, StateId};
 use crate::ledger::{Applied, LivePermit, LiveRun};
 use crate::policy::Grant;
-use crate::store::Store;
-use crate::watch::{Seq, Verdict, WatchSpec};
+use crate::watch::{RunId, Seq, Verdict, WatchSpec};
 
 /// The `deadline` of a permit without one.
 const DEADLINE: Duration = Duration::from_mins(10);
@@ -37,6 +36,8 @@ pub(super) struct Party {
     pub(super) permits: VecDeque<Granted>,
     /// The claimed permit, for the next start.
     pub(super) claimed: Option<PermitId>,
+    /// The run that was started without a permit, and its state.
+    pub(super) unpermitted: Option<(RunId, Option<StateId>)>,
     /// The end of the run that the machine hears of next.
     pub(super) last: Option<Last>,
     pub(super) told: Option<Stand>,
@@ -72,6 +73,7 @@ impl Party {
             newest: None,
             permits: VecDeque::new(),
             claimed: None,
+            unpermitted: None,
             last: None,
             told: None,
             stopping: false,
@@ -117,13 +119,23 @@ impl Party {
         Some((LivePermit { id: permit, state: state.to_string() }, fence))
     }
 
+    /// A run starts without a permit, as an operator ordered, or is adopted without one.
+    pub(super) fn starts_unpermitted(&mut self, run: &RunId, state: Option<StateId>, attempt: u32) {
+        self.unpermitted = Some((run.clone(), state));
+        self.membership.tell(Told::Unpermitted { state, attempt });
+    }
+
     /// A run ended; the machine hears of it next.
-    pub(super) fn ended(&mut self, end: &End) {
+    pub(super) fn ended(&mut self, run: &RunId, end: &End) {
         let outcome = match end.verdict {
             Verdict::Succeeded => LastOutcome::Succeeded,
             Verdict::Failed | Verdict::Unknown => LastOutcome::Failed,
         };
-        self.last = Some(Last { outcome, exit_code: end.outcome.exit_code() });
+        let last = Last { outcome, exit_code: end.outcome.exit_code() };
+        match self.unpermitted.take_if(|(unpermitted, _)| unpermitted == run) {
+            Some((_, state)) => self.membership.tell(Told::UnpermittedEnded { state, last }),
+            None => self.last = Some(last),
+        }
     }
 
     /// The terms or the description in the watch file changed.
@@ -131,11 +143,6 @@ impl Party {
         if let Some(fleet) = &spec.fleet {
             self.membership.tell(Told::Terms(Arc::clone(&fleet.terms)));
         }
-    }
-
-    /// A store was configured anew.
-    pub(super) fn renew(&self, store: &Store) {
-        self.membership.renew(store);
     }
 
     /// The daemon stops: once no run is live, the group is told.

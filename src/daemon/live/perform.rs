@@ -104,10 +104,13 @@ impl Task {
         let input = self.spec.pipe_stdin.then(|| self.rendered(&state));
         let run = details.run.clone();
         let granted = self.party.as_mut().and_then(|party| party.starting());
+        if granted.is_none() {
+            self.start_unpermitted(&run, details.attempt);
+        }
         let (permit, fence) = granted.unzip();
         let details = RunDetails { permit: fence.flatten(), ..details };
         let end = self.runs.start(&self.spec, Plan { details, input, state, permit })?;
-        self.has_ended(&end);
+        self.has_ended(&run, &end);
         Some(Input::Ended(RunEnd { run, verdict: end.verdict }))
     }
 
@@ -120,7 +123,7 @@ impl Task {
     pub(super) fn ended(&mut self, run: &RunId, ended: Ended) {
         match self.runs.ended(&self.spec, run, ended) {
             Some(Concluded::Own(end)) => {
-                self.has_ended(&end);
+                self.has_ended(run, &end);
                 self.decide(Input::Ended(RunEnd { run: run.clone(), verdict: end.verdict }));
             }
             Some(Concluded::Foreign) | None => {}
@@ -133,9 +136,9 @@ impl Task {
         self.once.is_some().then_some(Input::Retire { deadline: None })
     }
 
-    fn has_ended(&mut self, end: &End) {
+    fn has_ended(&mut self, run: &RunId, end: &End) {
         if let Some(party) = &mut self.party {
-            party.ended(end);
+            party.ended(run, end);
         }
         if let Some(once) = &self.once {
             let _ = once.send(end.outcome.clone());
@@ -194,9 +197,13 @@ impl Task {
     pub(super) fn adopt(&mut self) {
         let Self { runs, party, machine, spec, .. } = self;
         let mut first: Option<(LivePermit, u32)> = None;
+        let mut unpermitted = None;
         for run in runs.adopt(spec, self.grace) {
             let permit = party.as_mut().and_then(|party| party.adopt(&run.live, run.since, spec));
             first = first.or_else(|| run.live.permit.clone().map(|permit| (permit, run.live.attempt)));
+            if permit.is_none() {
+                unpermitted = Some((run.live.run.clone(), run.live.attempt));
+            }
             machine.adopt(Adopted {
                 run: run.live.run.clone(),
                 version: run.live.version.parse().ok(),
@@ -212,6 +219,9 @@ impl Task {
             let applied = entry.applied.filter(|applied| applied.is_of(&spec.target));
             let (permit, attempt) = first.unzip();
             party.start(applied.as_ref(), permit.as_ref(), attempt.unwrap_or(1));
+            if let Some((run, attempt)) = unpermitted.filter(|_| permit.is_none() && party.needs_permits()) {
+                party.starts_unpermitted(&run, None, attempt);
+            }
         }
     }
 }

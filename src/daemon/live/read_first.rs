@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::reading::{CONNECTED_WITHIN, Over, Proof, READ_WITHIN, Trigger, Wanted};
 use super::task::Task;
-use crate::policy::Control;
+use crate::policy::{Control, Permission};
 
 impl Task {
     /// Starts nothing until the store has been read: the known state may be outdated.
@@ -23,12 +23,16 @@ impl Task {
     }
 
     /// Reads the key, and then runs the action. A watch that would refuse whatever the key holds does so at once.
-    pub(super) fn trigger(&mut self, answer: oneshot::Sender<Result<String, String>>) {
+    pub(super) fn trigger(
+        &mut self,
+        permission: Permission,
+        answer: oneshot::Sender<Result<String, String>>,
+    ) {
         if let Some(why) = self.suspension() {
             let _ = answer.send(Err(why));
             return;
         }
-        self.read_for(Wanted::Run(answer));
+        self.read_for(Wanted::Run(permission, answer));
     }
 
     /// Reads the key, and then does what is wanted.
@@ -65,11 +69,11 @@ impl Task {
         }
         match trigger {
             None => self.runs.release_starts(&self.spec),
-            Some((Wanted::Run(answer), true)) => {
-                let said = self.controlled(Control::Trigger);
+            Some((Wanted::Run(permission, answer), true)) => {
+                let said = self.controlled(Control::Trigger(permission));
                 self.answer_once_judged(said, answer);
             }
-            Some((Wanted::Run(answer), false)) => {
+            Some((Wanted::Run(_, answer), false)) => {
                 let _ = answer.send(Err(self.unread_words(freshness.error.as_deref())));
             }
             Some((Wanted::Preview(answer), true)) => {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::policy::Permission;
 use crate::status::Preview;
 use crate::store::Subscription;
 
@@ -49,7 +50,7 @@ pub(super) struct Trigger {
 /// What is done with the state that was read, and who is told.
 pub(super) enum Wanted {
     /// It is run; answered with a sentence.
-    Run(oneshot::Sender<Result<String, String>>),
+    Run(Permission, oneshot::Sender<Result<String, String>>),
     /// The run is only shown.
     Preview(oneshot::Sender<Result<Preview, String>>),
 }

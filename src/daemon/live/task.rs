@@ -161,8 +161,8 @@ impl Task {
             Event::Control(control, answer) => {
                 let _ = answer.send(self.controlled(control));
             }
-            Event::Trigger(answer) => self.trigger(answer),
-            Event::TriggerCached(answer) => self.trigger_cached(answer),
+            Event::Trigger { cached: false, permission, answer } => self.trigger(permission, answer),
+            Event::Trigger { cached: true, permission, answer } => self.trigger_cached(permission, answer),
             Event::Preview { cached: false, answer } => self.read_for(Wanted::Preview(answer)),
             Event::Preview { cached: true, answer } => {
                 let _ = answer.send(self.preview(true));
@@ -175,9 +175,6 @@ impl Task {
             }
             Event::Store(store) => {
                 self.subscription = subscribe(&self.spec, &store);
-                if let Some(party) = &self.party {
-                    party.renew(&store);
-                }
                 self.read_again();
             }
             Event::Described { spec, file } => {

@@ -191,6 +191,11 @@ impl Group {
         Self { name: Some(name), ttl, ..Self::default() }
     }
 
+    /// A host is silent when its tenure was not renewed for so long.
+    pub fn set_ttl(&mut self, ttl: Duration) {
+        self.ttl = ttl;
+    }
+
     /// Takes over what a key holds, unless something later is known of it. Returns whether that changed anything.
     pub fn record(&mut self, host: &HostName, at: Revision, value: Option<&Value>, now: BootTime) -> bool {
         let record = match value {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Conductor, Moment};
+use super::input::Moment;
+use super::machine::Conductor;
 use crate::fleet::record::{Mark, Past, PastResult, REMEMBERED, Rollout, RolloutState};
 use crate::fleet::terms::{MaxParallel, Share, Terms, failures, permits};
 use crate::fleet::view::Measure;
@@ -122,7 +123,7 @@ impl Conductor {
     }
 
     /// A new version: the first wave, no failures.
-    fn begin(&mut self, id: StateId, now: Moment) {
+    pub(super) fn begin(&mut self, id: StateId, now: Moment) {
         let draft = &mut self.draft;
         if let Some(former) = draft.id {
             let result = match draft.state {

@@ -310,6 +310,10 @@ impl World {
                     self.send(n, Request::ConductorCommit(ticket, transaction));
                 }
                 conduct::Effect::Mirror(mirrors) => self.processes[n].mirrors = mirrors,
+                conduct::Effect::ShowSeat => {
+                    let seat = self.store.read(&GroupKey::Conductor);
+                    self.tell(n, &GroupKey::Conductor, seat);
+                }
             }
         }
         self.arm(n);

@@ -2,7 +2,8 @@
 
 use super::fixture::{Story, applied, policy, present, run, seconds, start, start_as};
 use crate::policy::{
-    Answer, Baseline, Control, Effect, Input, Obstacle, Pause, Phase, Refusal, Sent, SkipReason, Suspension,
+    Answer, Baseline, Control, Effect, Input, Obstacle, Pause, Permission, Phase, Refusal, Sent, SkipReason,
+    Suspension,
 };
 use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, Seq, Verdict};
 
@@ -21,7 +22,7 @@ fn skip(seq: u64, why: SkipReason) -> Effect {
 }
 
 fn trigger(story: &mut Story) -> Vec<Effect> {
-    story.input(Input::Control(Control::Trigger))
+    story.input(Input::Control(Control::Trigger(Permission::Needed)))
 }
 
 fn resume(story: &mut Story) -> Vec<Effect> {

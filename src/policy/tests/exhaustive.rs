@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use super::fixture::{Counter, absent, policy, present, run, seconds, version};
 use super::judge::{FleetSeen, Judge, LiveSeen};
 use super::normal::fingerprint;
-use crate::policy::{Adopted, Baseline, Control, Grant, Input, Machine, Pause, RunEnd, Suspension};
+use crate::policy::{
+    Adopted, Baseline, Control, Grant, Input, Machine, Pause, Permission, RunEnd, Suspension,
+};
 use crate::watch::{
     Guard, OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, Seq, SignalNumber, Validate,
     Verdict,
@@ -187,7 +189,10 @@ impl Situation {
             steps.push(Step::Tell(Input::Wakeup));
         }
         if alphabet.triggers {
-            steps.push(Step::Tell(Input::Control(Control::Trigger)));
+            steps.push(Step::Tell(Input::Control(Control::Trigger(Permission::Needed))));
+            if alphabet.permits {
+                steps.push(Step::Tell(Input::Control(Control::Trigger(Permission::Waived))));
+            }
         }
         if alphabet.guard {
             steps.push(Step::Tell(Input::Control(Control::Release)));

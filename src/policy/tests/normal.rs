@@ -137,6 +137,7 @@ impl Frame {
             held: held.collect(),
             claim: fleet.claim.map(|permit| self.permits[&permit]),
             slot: fleet.slot,
+            waived: fleet.waived.map(|order| self.seq(order)),
             ..FleetSeen::default()
         }
     }

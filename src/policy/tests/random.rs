@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::exhaustive::MODES;
 use super::fixture::{Counter, absent, policy, present, run};
 use super::judge::Judge;
-use crate::policy::{Baseline, Control, Input, Machine, RunEnd, Suspension};
+use crate::policy::{Baseline, Control, Input, Machine, Permission, RunEnd, Suspension};
 use crate::watch::{
     Guard, OnDelete, OnFailure, PolicySpec, Retries, RunMode, RunOnLoad, Seq, SignalNumber, Validate, Verdict,
 };
@@ -41,7 +41,7 @@ fn events() -> impl Strategy<Value = Event> {
         12 => (0..3_usize, verdict).prop_map(|(which, verdict)| Event::End(which, verdict)),
         8 => (0..9_000_u64).prop_map(Event::Clock),
         16 => Just(Event::WakeOnTime),
-        4 => Just(Event::Control(Control::Trigger)),
+        4 => Just(Event::Control(Control::Trigger(Permission::Needed))),
         2 => Just(Event::Control(Control::Pause { until: None })),
         2 => (0..9_000_u64).prop_map(Event::PauseFor),
         4 => Just(Event::Control(Control::Resume)),

@@ -98,11 +98,19 @@ fn every_command_has_an_installed_manual_page() {
         .collect();
     assert!(expected.len() >= 18, "{expected:?}");
     expected.insert("twitcher.1.gz".into());
+    let of_fleet =
+        ["status", "hosts", "wait", "pause", "resume", "abort", "promote", "retry", "set", "unset", "forget"];
+    expected.extend(of_fleet.map(|command| format!("twitcher-fleet-{command}.1.gz")));
     let pages = installed.names("share/man/man1");
     assert_eq!(pages, expected);
     let all = pages.iter().map(|name| format!("share/man/man1/{name}"));
-    let others =
-        ["man5/twitcher.conf.5", "man5/twitcher-watch.5", "man7/twitcher-json.7", "man7/twitcher-metrics.7"];
+    let others = [
+        "man5/twitcher.conf.5",
+        "man5/twitcher-watch.5",
+        "man7/twitcher-fleet.7",
+        "man7/twitcher-json.7",
+        "man7/twitcher-metrics.7",
+    ];
     for name in all.chain(others.map(|name| format!("share/man/{name}.gz"))) {
         let page = installed.read(&name).replace("\\-", "-");
         assert!(
@@ -110,7 +118,7 @@ fn every_command_has_an_installed_manual_page() {
             "{name}:\n{page}"
         );
         if name.contains("man1") {
-            let command = name.rsplit('/').next().unwrap().trim_end_matches(".1.gz").replacen('-', " ", 1);
+            let command = name.rsplit('/').next().unwrap().trim_end_matches(".1.gz").replace('-', " ");
             assert!(
                 page.contains(&format!(".SH SYNOPSIS\n{command} ")),
                 "{name} has another synopsis:\n{page}"

@@ -74,9 +74,10 @@ impl Judge {
                 turn.slot = false;
             }
             Effect::Start { state, reason, attempt, coalesced, run } => {
-                demand!(turn.slot && self.asked || self.fleet.is_some(), "started without a slot");
+                let slot = turn.slot && self.asked;
+                demand!(slot || self.fleet.is_some(), "started without a slot");
                 (turn.slot, self.asked) = (false, false);
-                self.started_with_permit(state.seq.0, run)?;
+                self.started_with_permit(state.seq.0, run, slot)?;
                 self.started(state.seq.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
             }
             Effect::Permit(effect) => self.hear_permits(effect, turn)?,
@@ -289,7 +290,7 @@ impl Judge {
         }
         let quiet = match self.unfated.get(&newest.seq) {
             Some(fresh) => {
-                let hurried = matches!(turn.input, Input::Control(Control::Trigger));
+                let hurried = matches!(turn.input, Input::Control(Control::Trigger(_)));
                 let known = newest.passed && (turn.update || self.validates(newest.absent));
                 hurried || known || self.triggered.contains(&newest.seq) || self.quiet(fresh) <= self.now
             }
@@ -395,7 +396,7 @@ impl Judge {
             let first = turn.update && turn.first;
             let loading = self.policy.run_on_load == RunOnLoad::Never && first;
             let discarding = self.policy.run_mode == RunMode::Discard && newest.void;
-            let hurried = matches!(turn.input, Input::Control(Control::Trigger));
+            let hurried = matches!(turn.input, Input::Control(Control::Trigger(_)));
             let settled = hurried
                 || loading
                 || discarding

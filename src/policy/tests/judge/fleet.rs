@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Checked, Claim, Judge, Turn};
-use crate::policy::{After, Grant, Input, PermitEffect};
+use crate::policy::{After, Control, Grant, Input, Permission, PermitEffect};
 use crate::watch::{PermitId, RunId, RunMode, Seq, Verdict};
 
 /// A permit that was granted, and neither returned nor lost.
@@ -35,6 +35,8 @@ pub(in crate::policy::tests) struct FleetSeen {
     pub(in crate::policy::tests) slot: bool,
     /// How many permits were granted.
     pub(in crate::policy::tests) issued: u64,
+    /// The state that an operator triggered without a permit.
+    pub(in crate::policy::tests) waived: Option<u64>,
     /// This input has confirmed the claim of this permit.
     pub(in crate::policy::tests) fresh: Option<PermitId>,
     /// This input granted a permit that nobody asked for.
@@ -83,6 +85,7 @@ impl Judge {
     /// What an input means for permits.
     pub(super) fn note_permits(&mut self, input: &Input) {
         let suspended = self.held() || self.retiring;
+        let accepted = self.expected_refusal(input).is_none();
         let idle = self.unfated.is_empty() && self.triggered.is_empty() && self.live.is_empty();
         let Some(fleet) = &mut self.fleet else { return };
         (fleet.fresh, fleet.unwanted) = (None, None);
@@ -135,15 +138,19 @@ impl Judge {
                     fleet.remove(*permit);
                 }
             }
+            Input::Control(Control::Trigger(Permission::Waived)) if accepted => {
+                fleet.waived = self.newest.map(|newest| newest.seq);
+            }
             Input::State { .. }
-            | Input::Slot
+            | Input::Control(Control::Pause { .. })
+            | Input::Retire { .. }
+            | Input::Stop { .. } => fleet.waived = None,
+            Input::Slot
             | Input::Offline
             | Input::Validated { .. }
             | Input::Ended(_)
             | Input::Wakeup
-            | Input::Control(_)
-            | Input::Retire { .. }
-            | Input::Stop { .. } => {}
+            | Input::Control(Control::Trigger(_) | Control::Resume | Control::Release) => {}
         }
     }
 
@@ -216,10 +223,15 @@ impl Judge {
         Ok(())
     }
 
-    /// A run starts: by a fresh claim of a permit for its own state.
-    pub(super) fn started_with_permit(&mut self, seq: u64, run: &RunId) -> Checked {
+    /// A run starts: by a fresh claim of a permit for its own state, or because an operator waived that.
+    pub(super) fn started_with_permit(&mut self, seq: u64, run: &RunId, slot: bool) -> Checked {
         let now = self.now;
         let Some(fleet) = &mut self.fleet else { return Ok(()) };
+        if fleet.waived.take_if(|waived| *waived == seq).is_some() {
+            demand!(slot, "started without a slot");
+            demand!(fleet.asked.is_none() && fleet.next().is_none(), "kept a permit that it does not need");
+            return Ok(());
+        }
         demand!(std::mem::take(&mut fleet.slot), "started without a slot");
         let Some(permit) = fleet.fresh.take() else { return Err("started without a fresh claim".into()) };
         let Some(held) = fleet.find(permit) else { return Err("started under a permit that is gone".into()) };
@@ -233,8 +245,10 @@ impl Judge {
     /// Whether a run may be ended for the newest state, as far as the fleet is asked.
     pub(super) fn may_exchange(&self) -> bool {
         let newest = self.newest.map(|newest| newest.seq);
-        let exchanged =
-            |fleet: &FleetSeen| fleet.next().is_some_and(|next| !next.refused && Some(next.order) == newest);
+        let exchanged = |fleet: &FleetSeen| {
+            let granted = fleet.next().is_some_and(|next| !next.refused && Some(next.order) == newest);
+            granted || fleet.waived.is_some() && fleet.waived == newest
+        };
         self.fleet.as_ref().is_none_or(exchanged)
     }
 
@@ -264,7 +278,11 @@ impl Judge {
             quiet && spaced
         });
         let may_ask = !suspended && (self.room() || self.policy.run_mode == RunMode::Restart);
-        if let Some((seq, _)) = ready.filter(|_| may_ask) {
+        let waived = fleet.waived.is_some() && fleet.waived == self.newest.map(|newest| newest.seq);
+        if waived && !suspended {
+            demand!(fleet.asked.is_none() && fleet.next().is_none(), "asks for a permit that was waived");
+            demand!(!self.room() || self.asked, "needs no permit, and does not ask for a slot");
+        } else if let Some((seq, _)) = ready.filter(|_| may_ask) {
             demand!(self.seeks(Some(*seq)), "ready, and it does not ask for a permit");
             let waits = fleet.next().is_none_or(|next| next.refused || fleet.claim == Some(next.permit));
             demand!(waits || !self.room() || self.asked, "has a permit, and does not ask for a slot");

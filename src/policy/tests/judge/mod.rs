@@ -372,16 +372,16 @@ impl Judge {
             return Some(Refusal::Retiring);
         }
         match (control, &self.newest) {
-            (Control::Trigger | Control::Release, _) if self.stopped => Some(Refusal::Stopped),
-            (Control::Trigger | Control::Release, _) if self.paused.is_some() => Some(Refusal::Paused),
-            (Control::Trigger, None) => Some(Refusal::NoState),
-            (Control::Trigger, Some(_)) if self.newest_fails() => Some(Refusal::Held),
-            (Control::Trigger, Some(newest))
+            (Control::Trigger(_) | Control::Release, _) if self.stopped => Some(Refusal::Stopped),
+            (Control::Trigger(_) | Control::Release, _) if self.paused.is_some() => Some(Refusal::Paused),
+            (Control::Trigger(_), None) => Some(Refusal::NoState),
+            (Control::Trigger(_), Some(_)) if self.newest_fails() => Some(Refusal::Held),
+            (Control::Trigger(_), Some(newest))
                 if newest.absent && self.policy.on_delete == OnDelete::Ignore =>
             {
                 Some(Refusal::Absent)
             }
-            (Control::Trigger, Some(_)) => {
+            (Control::Trigger(_), Some(_)) => {
                 let busy = self.policy.run_mode == RunMode::Discard && !self.live.is_empty();
                 busy.then_some(Refusal::Running)
             }
@@ -406,7 +406,7 @@ impl Judge {
                     waits && self.validates(newest.absent) && !self.fails(newest.absent)
                 });
                 match control {
-                    Control::Trigger => {
+                    Control::Trigger(_) => {
                         if let Some(newest) = &mut self.newest {
                             self.triggered.insert(newest.seq);
                             newest.void &= !being_validated;

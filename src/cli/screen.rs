@@ -1,4 +1,4 @@
-//! Takes over the terminal for the view, and restores it in every case.
+//! Takes over the terminal for a full-screen view, and restores it in every case.
 
 use std::io::{self, IsTerminal, Stdout};
 use std::panic;
@@ -10,20 +10,18 @@ use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
 use nix::sys::signal::{Signal, raise};
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Position, Rect};
+use ratatui::{Frame, Terminal};
 
-use super::super::paint::Paint;
-use super::draw::{Theme, draw};
-use super::model::View;
+use super::paint::Paint;
 
 /// The whole screen, until it is dropped.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     /// Whether a panic restored the terminal, so that its message can be read.
     panicked: Arc<AtomicBool>,
-    theme: Theme,
+    colours: bool,
 }
 
 /// Whether the view can be shown at all.
@@ -45,7 +43,12 @@ impl Screen {
             flag.store(true, Ordering::Relaxed);
             report(panic);
         }));
-        Ok(Self { terminal, panicked, theme: Theme { colours } })
+        Ok(Self { terminal, panicked, colours })
+    }
+
+    /// Whether it may use colours.
+    pub(super) fn has_colours(&self) -> bool {
+        self.colours
     }
 
     /// Columns and rows.
@@ -54,11 +57,11 @@ impl Screen {
     }
 
     /// Draws the differences from the last frame. Fails if the terminal is gone.
-    pub(super) fn draw(&mut self, view: &View) -> io::Result<()> {
+    pub(super) fn draw(&mut self, show: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         if self.panicked.load(Ordering::Relaxed) {
             return Err(io::Error::other("twitcher failed through a bug, see above; please report it"));
         }
-        self.terminal.draw(|frame| draw(frame, view, self.theme)).map(|_| ())
+        self.terminal.draw(show).map(|_| ())
     }
 
     /// Redraws everything next time. Not by the terminal's own `clear`, which queries the cursor position: the answer would be

@@ -1,0 +1,128 @@
+//! `/fleet`: reads groups from their stores, at most once in five seconds for all visitors together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+
+use super::page::{self, GroupPage, HOSTS};
+use super::probe::{Place, Probe, ask};
+use crate::daemon::fleet::read_group;
+use crate::fleet::GroupName;
+use crate::fleet::picture::Picture;
+use crate::fleet::report::GroupStatus;
+
+/// How long a group's page is reused.
+const AGE: Duration = Duration::from_secs(5);
+
+/// What was read of a group, or why it could not be read.
+type Read = Result<Arc<GroupPage>, String>;
+
+/// When a group was read last, and what that yielded. Whoever reads it holds the lock.
+type Last = Arc<Mutex<Option<(Instant, Read)>>>;
+
+/// The page of the fleets.
+#[derive(Clone)]
+pub(super) struct Fleets {
+    probes: mpsc::Sender<Probe>,
+    read: Arc<Mutex<HashMap<(String, GroupName), Last>>>,
+}
+
+impl Fleets {
+    pub(super) fn new(probes: mpsc::Sender<Probe>) -> Self {
+        Self { probes, read: Arc::default() }
+    }
+
+    /// The groups of this host; `None` where the page is not served.
+    async fn places(&self) -> Option<Vec<Place>> {
+        ask(self.probes.clone(), Probe::Fleets).await?
+    }
+
+    async fn group(&self, place: &Place) -> Read {
+        let id = (place.store.spec().name.to_string(), place.name.clone());
+        let last = Arc::clone(self.read.lock().await.entry(id).or_default());
+        let mut last = last.lock().await;
+        if let Some((at, read)) = last.as_ref()
+            && at.elapsed() < AGE
+        {
+            return read.clone();
+        }
+        let read = read(place).await;
+        *last = Some((Instant::now(), read.clone()));
+        read
+    }
+
+    /// `/fleet`.
+    pub(super) async fn index(self) -> Response {
+        let Some(places) = self.places().await else { return not_found() };
+        let (mut groups, mut unread): (Vec<GroupStatus>, _) = (Vec::new(), Vec::new());
+        for place in &places {
+            match self.group(place).await {
+                Ok(page) => groups.push(page.status.clone()),
+                Err(why) => unread.push((place.name.to_string(), why)),
+            }
+        }
+        html(StatusCode::OK, page::index(&groups, &unread, jiff::Timestamp::now()))
+    }
+
+    /// `/fleet/GROUP` and `/fleet/GROUP.json`.
+    pub(super) async fn one(self, Path(named): Path<String>) -> Response {
+        let Some(places) = self.places().await else { return not_found() };
+        let find = |named: &str| places.iter().find(|place| place.name.to_string() == named);
+        let bare = named.strip_suffix(".json");
+        let (place, json) = match (find(&named), bare.and_then(find)) {
+            (Some(place), _) => (place, false),
+            (None, Some(place)) => (place, true),
+            (None, None) => return not_found(),
+        };
+        match self.group(place).await {
+            Ok(page) if json => {
+                let text = serde_json::to_string(&page.status).unwrap_or_default() + "\n";
+                respond(StatusCode::OK, "application/json", text)
+            }
+            Ok(page) => html(StatusCode::OK, page::group(&page, jiff::Timestamp::now())),
+            Err(why) => respond(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", why + "\n"),
+        }
+    }
+}
+
+async fn read(place: &Place) -> Read {
+    let store = &place.store.spec().name;
+    let entries = read_group(&place.store, &place.keys)
+        .await
+        .map_err(|error| format!("cannot read the fleet's keys in store {store}: {error}"))?;
+    let picture = Picture::new(place.name.clone(), &entries);
+    let mut hosts = picture.hosts(true);
+    hosts.retain(|host| !matches!(host.state, "converged" | "hold"));
+    let more = hosts.len().saturating_sub(HOSTS);
+    hosts.truncate(HOSTS);
+    let status = picture.status(store.as_str());
+    Ok(Arc::new(GroupPage { status, bars: picture.bars(), hosts, more }))
+}
+
+fn not_found() -> Response {
+    respond(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "not found\n".to_owned())
+}
+
+fn html(status: StatusCode, text: String) -> Response {
+    respond(status, "text/html; charset=utf-8", text)
+}
+
+fn respond(status: StatusCode, kind: &'static str, text: String) -> Response {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    (status, headers, text).into_response()
+}

@@ -1,0 +1,162 @@
+//! Who conducts: the election, and how a conductor that hangs is replaced.
+
+use std::sync::Arc;
+
+use super::input::{Effect, Moment};
+use super::machine::{Conductor, Phase};
+use super::seat::{CAMPAIGN, FIRST_CAMPAIGN, fraction, look};
+use crate::fleet::record::{ConductorRecord, Rest};
+use crate::fleet::view::may_run;
+use crate::fleet::{Entry, GroupKey, Revision, Transaction, Value, Write};
+
+impl Conductor {
+    /// The key of the seat was seen. `Some`: that decided what is to be done.
+    pub(super) fn seat_changed(&mut self, entry: &Entry) -> Option<Vec<Effect>> {
+        if self.seat.entry.as_ref().is_some_and(|known| known.at >= entry.at) {
+            return None;
+        }
+        let known = self.seat.entry.replace(entry.clone());
+        self.seat.found_vacant = known.is_none() && entry.value.is_none();
+        let mine = self.has_seat().is_some();
+        self.seat.campaign_at = None;
+        self.seat.beat = None;
+        self.seat.look_at = None;
+        match self.phase {
+            Phase::Bystander if mine && self.is_eligible() => Some(self.take_seat(entry.at)),
+            Phase::Bystander | Phase::Campaigning | Phase::Resigning => None,
+            Phase::Reading | Phase::TakingOver(_) | Phase::Checking | Phase::Conducting(_) => {
+                (!mine).then(|| self.stand_down())
+            }
+        }
+    }
+
+    /// Since which revision we have the seat, by its key.
+    pub(super) fn has_seat(&self) -> Option<Revision> {
+        let entry = self.seat.entry.as_ref()?;
+        match &entry.value {
+            Some(Value::Conductor(record)) if record.inst == self.part.inst => Some(entry.at),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Campaigns for a vacant seat, after a while; looks after one that is taken.
+    pub(super) fn seek_seat(&mut self, now: Moment) -> Vec<Effect> {
+        if let Some(at) = self.has_seat() {
+            return self.take_seat(at);
+        }
+        if !self.seat.is_vacant() {
+            return self.look_after(now);
+        }
+        let most = if self.seat.found_vacant { FIRST_CAMPAIGN } else { CAMPAIGN };
+        let at = *self.seat.campaign_at.get_or_insert(now.boot.plus(fraction(most, now.chance)));
+        if at > now.boot {
+            return Vec::new();
+        }
+        self.seat.campaign_at = None;
+        let record = ConductorRecord {
+            host: self.part.host.clone(),
+            inst: self.part.inst.clone(),
+            since: now.wall,
+            rest: Rest::default(),
+        };
+        self.phase = Phase::Campaigning;
+        let transaction = Transaction {
+            require: vec![(GroupKey::Conductor, Revision::ABSENT)],
+            write: vec![Write::Put {
+                key: GroupKey::Conductor,
+                value: Value::Conductor(Arc::new(record)),
+                tenure: self.tenure,
+            }],
+        };
+        vec![self.commit(transaction)]
+    }
+
+    fn look_after(&mut self, now: Moment) -> Vec<Effect> {
+        if self.seat.entry.is_none() {
+            return Vec::new();
+        }
+        let at = *self.seat.look_at.get_or_insert(now.boot.plus(look(now, self.part.ttl)));
+        if at > now.boot {
+            return Vec::new();
+        }
+        self.seat.look_at = None;
+        vec![Effect::ReadSummary]
+    }
+
+    /// The beat stands still: if somebody waits, the seat is taken away from whoever has it.
+    pub(super) fn depose(&mut self, entries: &[(GroupKey, Entry)]) -> Vec<Effect> {
+        let waits = |(_, entry): &(GroupKey, Entry)| match &entry.value {
+            Some(Value::Host(record)) => record.asks() || may_run(record.state) || record.permit.is_some(),
+            Some(Value::Permit(_)) => true,
+            Some(Value::Rollout(rollout)) => rollout.id != self.target,
+            Some(
+                Value::Alive(_)
+                | Value::Twin(_)
+                | Value::Summary(_)
+                | Value::Conductor(_)
+                | Value::Control(_)
+                | Value::Later
+                | Value::Unreadable,
+            )
+            | None => false,
+        };
+        if self.seat.is_vacant() || !entries.iter().any(waits) {
+            return Vec::new();
+        }
+        let transaction = Transaction {
+            require: vec![(GroupKey::Conductor, self.seat.revision())],
+            write: vec![Write::Delete { key: GroupKey::Conductor }],
+        };
+        vec![self.commit(transaction)]
+    }
+
+    /// The seat is ours since this revision.
+    pub(super) fn take_seat(&mut self, at: Revision) -> Vec<Effect> {
+        if self.seat.entry.as_ref().is_none_or(|known| known.at < at) {
+            let record = ConductorRecord {
+                host: self.part.host.clone(),
+                inst: self.part.inst.clone(),
+                since: jiff::Timestamp::UNIX_EPOCH,
+                rest: Rest::default(),
+            };
+            self.seat.entry = Some(Entry { at, value: Some(Value::Conductor(Arc::new(record))) });
+        }
+        let mut effects = vec![Effect::Mirror(true)];
+        effects.extend(self.take_over_anew());
+        effects
+    }
+
+    /// Somebody else has the seat, or our tenure is gone and the seat with it.
+    pub(super) fn stand_down(&mut self) -> Vec<Effect> {
+        let mirrored = self.mirrors();
+        self.phase = Phase::Bystander;
+        self.seat.campaign_at = None;
+        if mirrored { vec![Effect::Mirror(false)] } else { Vec::new() }
+    }
+
+    /// Gives the seat up while our tenure lasts.
+    pub(super) fn resign(&mut self) -> Vec<Effect> {
+        if !self.mirrors() {
+            return Vec::new();
+        }
+        let mut effects = self.stand_down();
+        effects.extend(self.resign_seat());
+        effects
+    }
+
+    pub(super) fn resign_seat(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Resigning;
+        let transaction = Transaction {
+            require: vec![(GroupKey::Conductor, self.seat.revision())],
+            write: vec![Write::Delete { key: GroupKey::Conductor }],
+        };
+        vec![self.commit(transaction)]
+    }
+
+    fn mirrors(&self) -> bool {
+        match self.phase {
+            Phase::Reading | Phase::TakingOver(_) | Phase::Checking | Phase::Conducting(_) => true,
+            Phase::Bystander | Phase::Campaigning | Phase::Resigning => false,
+        }
+    }
+}

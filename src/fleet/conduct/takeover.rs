@@ -1,0 +1,182 @@
+//! Taking over: everything is read, `rollout` gets a new epoch, and everything is read once more.
+
+use std::sync::Arc;
+
+use super::group::Group;
+use super::input::{Effect, Moment};
+use super::machine::{Conductor, Phase};
+use super::seat::Seat;
+use crate::fleet::view::Orders;
+use crate::fleet::{
+    Entry, GroupKey, HostName, MEMBERS_MAX, Outcome, PermitId, Revision, StateId, Transaction, Value, Write,
+};
+
+impl Conductor {
+    /// Every key was read.
+    pub(super) fn read_all(
+        &mut self,
+        entries: &[(GroupKey, Entry)],
+        at: Revision,
+        target: Option<StateId>,
+        now: Moment,
+    ) -> Vec<Effect> {
+        match self.phase {
+            Phase::Bystander => return self.depose(entries),
+            Phase::Reading | Phase::Checking => {}
+            Phase::Campaigning | Phase::TakingOver(_) | Phase::Conducting(_) | Phase::Resigning => {
+                return Vec::new();
+            }
+        }
+        let hosts = entries.iter().filter(|(key, _)| matches!(key, GroupKey::Host(_))).count();
+        if hosts > MEMBERS_MAX || entries.iter().any(|(_, entry)| entry.value == Some(Value::Later)) {
+            self.barred = true;
+            return self.resign();
+        }
+        let find = |wanted: &GroupKey| entries.iter().find(|(key, _)| key == wanted).map(|(_, entry)| entry);
+        let stored = find(&GroupKey::Rollout);
+        let rollout = match stored.and_then(|entry| entry.value.as_ref()) {
+            Some(Value::Rollout(rollout)) => Some(rollout),
+            Some(_) | None => None,
+        };
+        if self.phase == Phase::Checking {
+            if stored.map(Entry::revision) != Some(self.fence) {
+                return self.take_over_anew();
+            }
+            self.read_target = target;
+            self.target = target;
+            self.load(entries, at, now);
+            self.phase = Phase::Conducting(None);
+            return self.conduct(now);
+        }
+        let mut next = rollout.map(|rollout| (**rollout).clone()).unwrap_or_default();
+        if next.epoch != self.rollout.epoch {
+            self.soaking_since = None;
+        }
+        let written = entries.iter().map(|(_, entry)| epoch_of(entry)).max().unwrap_or(0);
+        next.epoch = written.max(self.rollout.epoch) + 1;
+        let transaction = Transaction {
+            require: vec![(GroupKey::Rollout, stored.map_or(Revision::ABSENT, Entry::revision))],
+            write: vec![Write::put(GroupKey::Rollout, Value::Rollout(Arc::new(next.clone())))],
+        };
+        self.phase = Phase::TakingOver(Box::new(next));
+        vec![self.commit(transaction)]
+    }
+
+    /// Begins with exactly what was read; what came in meanwhile and is later stays.
+    fn load(&mut self, entries: &[(GroupKey, Entry)], at: Revision, now: Moment) {
+        let read: std::collections::HashSet<&GroupKey> = entries.iter().map(|(key, _)| key).collect();
+        let absent = Entry { at, value: None };
+        let known: Vec<HostName> = self.group.members.keys().cloned().collect();
+        for host in known {
+            for key in [GroupKey::Host(host.clone()), GroupKey::Alive(host.clone()), GroupKey::Permit(host)] {
+                if !read.contains(&key) {
+                    self.take_in(&key, &absent, now.boot);
+                }
+            }
+        }
+        if !read.contains(&GroupKey::Control) {
+            self.take_in(&GroupKey::Control, &absent, now.boot);
+        }
+        // Tenures first: a record read before its host's tenure would show a silent host.
+        let is_alive = |(key, _): &&(GroupKey, Entry)| matches!(key, GroupKey::Alive(_));
+        for (key, entry) in entries.iter().filter(is_alive) {
+            self.take_in(key, entry, now.boot);
+        }
+        for (key, entry) in entries {
+            self.take_in(key, entry, now.boot);
+            if let (GroupKey::Summary, Some(Value::Summary(summary))) = (key, &entry.value) {
+                self.summary = Some(Arc::clone(summary));
+            }
+        }
+        self.issued = 0;
+        self.summary_at = None;
+        self.group.watches_done = false;
+        if let Some(since) = self.restored.take() {
+            let longest = self.group.members.values().map(|member| self.group.limit(member)).max();
+            self.hold_until = Some(since.plus(longest.unwrap_or_default()));
+        }
+        self.restamp = true;
+        self.group.votes_changed = true;
+        self.restore_lost(now.boot);
+    }
+
+    pub(super) fn committed(&mut self, outcome: Outcome, now: Moment) -> Vec<Effect> {
+        match std::mem::replace(&mut self.phase, Phase::Bystander) {
+            Phase::Campaigning => match outcome {
+                Outcome::Applied(at) => self.take_seat(at),
+                // Whether it was applied is seen in the key.
+                Outcome::Refused | Outcome::Unanswered => self.turn(now),
+            },
+            Phase::TakingOver(rollout) => match outcome {
+                Outcome::Applied(at) => {
+                    self.fence = at;
+                    self.draft = (*rollout).clone();
+                    self.rollout = *rollout;
+                    self.phase = Phase::Checking;
+                    vec![Effect::ReadAll]
+                }
+                Outcome::Refused | Outcome::Unanswered => self.take_over_anew(),
+            },
+            Phase::Conducting(Some(plan)) => match outcome {
+                Outcome::Applied(at) => {
+                    self.phase = Phase::Conducting(None);
+                    self.applied(*plan, at, now);
+                    self.conduct(now)
+                }
+                Outcome::Refused | Outcome::Unanswered => self.take_over_anew(),
+            },
+            Phase::Resigning => {
+                self.seat.left(outcome);
+                self.turn(now)
+            }
+            // A bystander has deposed somebody.
+            Phase::Bystander => self.turn(now),
+            other @ (Phase::Reading | Phase::Checking | Phase::Conducting(None)) => {
+                self.phase = other;
+                Vec::new()
+            }
+        }
+    }
+
+    /// The store was restored: whatever is known of the group may never have been.
+    pub(super) fn forget_all(&mut self, now: Moment) -> Vec<Effect> {
+        let mut effects = self.stand_down();
+        self.group = Group::new(self.part.group.clone(), self.part.ttl);
+        self.orders = Orders::default();
+        self.control_at = Revision::ABSENT;
+        self.fence = Revision::ABSENT;
+        self.summary = None;
+        self.read_target = None;
+        self.seat = Seat { waiting: self.seat.waiting, ..Seat::default() };
+        // The answer to what is under way says nothing any more.
+        self.ticket += 1;
+        self.restored = Some(now.boot);
+        effects.push(Effect::ShowSeat);
+        effects
+    }
+
+    pub(super) fn take_over_anew(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Reading;
+        vec![Effect::ReadAll]
+    }
+}
+
+/// The greatest epoch that a key mentions: a new one is greater than any, also where `rollout` was lost.
+fn epoch_of(entry: &Entry) -> u64 {
+    let of = |id: Option<PermitId>| id.map_or(0, |id| id.epoch);
+    match &entry.value {
+        Some(Value::Rollout(rollout)) => rollout.epoch,
+        Some(Value::Host(record)) => of(record.permit).max(of(record.back)),
+        Some(Value::Permit(permit)) => permit.id.epoch,
+        Some(
+            Value::Alive(_)
+            | Value::Twin(_)
+            | Value::Summary(_)
+            | Value::Conductor(_)
+            | Value::Control(_)
+            | Value::Later
+            | Value::Unreadable,
+        )
+        | None => 0,
+    }
+}
