@@ -27,8 +27,13 @@ pub(crate) fn watch_file(bytes: &[u8]) {
         };
         let mut resolve = |_: Option<&_>, _: Option<&_>| Ok(account.clone());
         let mut shared = lower::Shared::default();
-        let mut context =
-            lower::Context { settings: settings.as_ref(), resolve: &mut resolve, shared: &mut shared };
+        let gaps = lower::Gaps::default();
+        let mut context = lower::Context {
+            settings: settings.as_ref(),
+            gaps: &gaps,
+            resolve: &mut resolve,
+            shared: &mut shared,
+        };
         let lowered = lower::watches(&raw, "a", &mut context);
         for problem in &lowered.problems {
             assert!(!problem.to_string().is_empty());

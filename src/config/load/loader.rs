@@ -53,6 +53,8 @@ pub struct Loader {
     pub(super) is_valid: bool,
     /// There is no valid `control_socket`.
     pub(super) lacks_control_socket: bool,
+    /// Why the settings that were remembered cannot be used.
+    pub(super) recall_fault: Option<String>,
     /// What is in effect instead of a file with errors, in words.
     pub(super) shortfall: Option<String>,
     /// The text that was written last to the state directory.
@@ -128,6 +130,7 @@ impl Loader {
             gaps: Gaps::default(),
             is_valid: false,
             lacks_control_socket: false,
+            recall_fault: None,
             shortfall: None,
             remembered: None,
             settings: None,
@@ -182,6 +185,7 @@ impl Loader {
             gaps: self.gaps.clone(),
             is_valid: self.is_valid,
             lacks_control_socket: self.lacks_control_socket,
+            recall_fault: self.recall_fault.clone(),
             shortfall: self.shortfall.clone(),
             remembered: None,
             settings: self.settings.clone(),

@@ -95,7 +95,7 @@ impl Loader {
         if settings.is_some() && self.local.is_some() {
             self.configured = settings;
             self.values = Known::valid(text.as_deref().unwrap_or_default());
-            (self.gaps, self.is_valid) = (Gaps::default(), true);
+            (self.gaps, self.is_valid, self.lacks_control_socket) = (Gaps::default(), true, false);
         } else if self.is_valid {
             self.shortfall = Some("its last valid version stays in effect".to_owned());
         } else if !self.is_check {
@@ -113,6 +113,7 @@ impl Loader {
             Err(Unread::Dangling | Unread::Distrusted(..) | Unread::Failed(_)) => File::unread(),
         };
         if self.values.is_none() {
+            self.recall_fault = None;
             self.values = self.recall(&file);
         }
         let last = self.values.as_ref();
@@ -131,7 +132,8 @@ impl Loader {
             self.gaps.total.get_or_insert_with(|| Part::Setting("state_dir").to_string());
         }
         self.lacks_control_socket = known.is_unknown("control_socket");
-        self.shortfall = Some(shortfall(&known, &kept));
+        let fault = self.recall_fault.iter().map(|fault| format!("; {fault}"));
+        self.shortfall = Some(std::iter::once(shortfall(&known, &kept)).chain(fault).collect());
         self.configured = settings.filter(|_| !known.is_unknown("state_dir"));
         // Without a state directory the daemon does not start, and the next reading looks for it again.
         self.values = self.configured.is_some().then_some(known);
@@ -146,10 +148,21 @@ impl Loader {
         };
         let path: Arc<Path> = remembered::path(&directory).into();
         let read = move |progress: &Progress| {
-            progress.may_touch(&directory).then(|| remembered::read(&directory).ok().flatten()).flatten()
+            if !progress.may_touch(&directory) {
+                return Err(UNANSWERED.to_owned());
+            }
+            remembered::read(&directory).map_err(|error| error.to_string())
         };
-        let text = self.threads.run(read).ok().flatten()?;
-        let known = Known::remembered(&path, &text, &self.hostname)?;
+        let text = self.threads.run(read).and_then(|read| read).map(|text| {
+            text.map(|text| Known::remembered(&path, &text, &self.hostname).ok_or("it is damaged".to_owned()))
+        });
+        let known = match text.and_then(Option::transpose) {
+            Ok(known) => known?,
+            Err(why) => {
+                self.recall_fault = Some(format!("{} cannot be used: {why}", path.display()));
+                return None;
+            }
+        };
         (!is_guess || known.text("state_dir") == Some(STATE_DIR)).then_some(known)
     }
 
@@ -225,7 +238,7 @@ impl Loader {
             let mut said: Vec<String> = reasons
                 .iter()
                 .take(MOST_REASONS)
-                .map(|(why, count)| format!("{count} for want of {}", why))
+                .map(|(why, count)| format!("{count} for want of {why}"))
                 .collect();
             if rest > 0 {
                 said.push(format!("{rest} for other parts"));

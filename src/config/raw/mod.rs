@@ -18,6 +18,7 @@ mod settings;
 mod share;
 mod signal;
 mod table;
+mod unknown;
 mod value;
 
 use std::path::Path;

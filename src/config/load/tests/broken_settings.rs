@@ -112,6 +112,28 @@ fn a_start_with_a_bad_file_goes_on_with_the_remembered_settings() {
 }
 
 #[test]
+fn remembered_settings_that_cannot_be_used_are_none_and_that_is_said() {
+    let mut site = two_stores("");
+    let _ = site.restart();
+    site.remember();
+    site.conf("host = 1\n");
+    let settings = site.path("state/settings");
+    for damage in [
+        |path: &Path| fs::write(path, "[[[").unwrap(),
+        |path: &Path| {
+            fs::remove_file(path).unwrap();
+            symlink("elsewhere", path).unwrap();
+        },
+    ] {
+        damage(&settings);
+        let reload = site.restart();
+        let told = format!("{} cannot be used: ", settings.display());
+        assert!(reload.complaints[0].contains(&told), "{:?}", reload.complaints);
+        assert_eq!((site.names().as_str(), reload.withheld), ("", 2));
+    }
+}
+
+#[test]
 fn without_remembered_settings_no_watch_is_loaded_that_needs_what_is_not_known() {
     let mut site = Site::new();
     site.write("plain.toml", watch(1));

@@ -29,7 +29,7 @@ impl Judge {
         match self.unfated.get(&seq) {
             Some(fresh) => {
                 demand!(fresh.valid.is_none(), "validates {seq} again");
-                let hurried = matches!(turn.input, Input::Control(Control::Trigger));
+                let hurried = matches!(turn.input, Input::Control(Control::Trigger(_)));
                 let discarding = self.policy.run_mode == RunMode::Discard && absent;
                 let settled =
                     hurried || discarding || self.triggered.contains(&seq) || self.now >= self.quiet(fresh);
