@@ -75,15 +75,7 @@ fn a_broken_part_has_its_last_valid_value_and_the_others_those_of_the_file() {
         let Merged { settings, known, kept } = merged(&broken, Some(&last));
         assert_eq!((names(kept.iter()).as_str(), names(known.unknown())), (*part, String::new()), "{wrong}");
         assert_eq!(settings.unwrap(), good, "{wrong}");
-<<<<<<< HEAD
-        let torn = Gaps {
-            stores: Missing { more: known.gaps().stores.more, ..Missing::default() },
-            ..Gaps::default()
-        };
-        assert_eq!(known.gaps(), torn, "{wrong}");
-=======
         assert_eq!(known.gaps(), Gaps::default(), "{wrong}");
->>>>>>> s6-conf
         // Of the rest, the file's values count.
         let other = broken.replace("'7s'", "'8s'").replace("zookeeper://a", "zookeeper://b");
         if *part != "`shutdown_grace`" {
