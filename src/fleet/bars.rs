@@ -1,4 +1,4 @@
-//! How far each wave of a rollout is, for whoever looks.
+//! Progress of each wave of a rollout, for display.
 
 use super::picture::Picture;
 use super::terms::Share;

@@ -1,13 +1,13 @@
 //! A member of a group: keeps its host's record, asks, claims before each start, gives back. Pure.
 //!
-//! At most one transaction is under way. What the record is to say is kept beside what the store holds; whatever
-//! differs is written with the next transaction, so that a return and the next ask are one write.
+//! At most one transaction is under way. The desired record is kept beside the stored one; any difference
+//! is written with the next transaction, so that a return and the next ask are one write.
 //!
 //! | file | has |
 //! |---|---|
 //! | `input` | what it is told, and what it wants done |
 //! | `machine` | its state, and what each input means |
-//! | `own` | what the own record is to say |
+//! | `own` | the desired content of the own record |
 //! | `permit` | the permit that the store shows |
 //! | `registration`, `register` | whether the name is ours, and how it is taken |
 //! | `send`, `answers` | transactions, and what the store answers |

@@ -85,7 +85,7 @@ pub struct FailureStatus {
     pub at: Timestamp,
 }
 
-/// A host that the store does not hear of.
+/// A host whose tenure has expired.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract")]
 pub struct SilentStatus {

@@ -77,7 +77,7 @@ pub struct InForce {
 }
 
 /// The most careful of all: smallest `max_parallel`, `stop_on_failures` and waves, longest `soak`, `hold` and
-/// `deadline`, and every canary. `"unlimited"` takes no part unless all say it. `None` where nobody lives.
+/// `deadline`, and every canary. `"unlimited"` takes no part unless all say it. `None` without a live member.
 ///
 /// Shares are compared by what they yield for `base` hosts.
 pub fn meet(votes: &[Vote<'_>], base: u32) -> Option<InForce> {
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_wrong_file_never_hurries_the_fleet() {
-        // Whoever joins, no limit grows.
+        // A member that joins never raises a limit.
         let shares =
             [Share::Count(1), Share::Count(7), Share::Percent(1), Share::Percent(33), Share::Percent(100)];
         for base in [1, 10, 100, 1000] {

@@ -1,4 +1,4 @@
-//! How a host stands to the newest version: classification and counts, for the conductor and for whoever looks.
+//! Classifies hosts by the newest version and counts them, for the conductor and for display.
 
 use std::sync::Arc;
 
@@ -111,7 +111,7 @@ pub struct Standing {
     pub failing: bool,
     /// It is live, and will act by itself, or as soon as it is let.
     pub left: bool,
-    /// It is live for a canary: nobody paused or stopped its watch.
+    /// It can act as a canary: its watch is neither paused nor stopped.
     pub ready: bool,
     /// It wants a permit that it does not have.
     pub wants: Option<Want>,
@@ -154,7 +154,7 @@ pub fn judge(host: &HostName, keys: &Keys, measure: &Measure, lost: bool, releas
     let forgiven = measure.resumed.covers(record.back);
     let failing = lost && !(keys.alive && done) || has_failed && !forgiven || is_held;
     let ready = keys.alive && !conflict && !is_suspended(record);
-    // A host that has the version asks again where somebody triggers it, or its daemon is told to run on load.
+    // A host that has the version asks again after a trigger, or if it runs on load.
     let again = record.state == HostState::Asking;
     let wants = want(host, record, current && (!done || again) && ready, permit, measure);
     let shown = if conflict {

@@ -65,6 +65,7 @@ impl Passage {
 
 /// A state on its way to a start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags are independent")]
 pub(super) struct Entry {
     pub(super) state: State,
     pub(super) reason: Reason,

@@ -59,7 +59,7 @@ enum Command {
     Forget(forget::Args),
 }
 
-/// Does what was typed.
+/// Runs the command.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     match args.command {
         Command::Status(args) => status::run(args, common).await,

@@ -26,7 +26,7 @@ pub(super) struct Reasoned {
     /// The group, or the key that it watches
     #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
-    /// Why, for whoever looks
+    /// The reason, which `fleet status` shows
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -257,7 +257,7 @@ async fn write(
                     shown(&name)
                 )));
             }
-            // What nobody can read counts as a pause, and this order takes its place.
+            // An unreadable control counts as a pause, and this order replaces it.
             Err(Unreadable::Garbage(_) | Unreadable::TooLong(..)) => Control::default(),
         };
         let said = change(&picture, &mut control, Giver::of(args))

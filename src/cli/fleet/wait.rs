@@ -93,7 +93,7 @@ impl Wanted {
         }
     }
 
-    /// Whether a member that applied this state has what is wanted. `None`: nobody can tell which is later.
+    /// Whether a member that applied this state has what is wanted. `None`: which one is later is unknown.
     fn is_met(self, applied: StateId, picture: &Picture) -> Option<bool> {
         let identity = picture.group.measure.identity;
         if let Self::State(id) = self
@@ -175,7 +175,7 @@ fn verdict(picture: &Picture, wanted: Wanted, allowed: Option<Allowance>) -> Ver
     if unclear { Verdict::Unclear } else { Verdict::OnTheWay }
 }
 
-/// Why nothing more happens by itself, once nobody acts.
+/// Why nothing more happens by itself while no host acts.
 fn stuck(picture: &Picture, wanted: Wanted) -> Option<String> {
     let counts = picture.group.sums.counts;
     let so_far = format!("{} of {}", counts.converged, counts.members);

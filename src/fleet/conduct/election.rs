@@ -10,13 +10,14 @@ use crate::fleet::view::may_run;
 use crate::fleet::{Entry, GroupKey, Revision, Transaction, Value, Write};
 
 impl Conductor {
-    /// The key of the seat was seen. `Some`: that decided what is to be done.
+    /// The key of the seat changed. `Some`: the effects, and nothing else has to be decided.
     pub(super) fn seat_changed(&mut self, entry: &Entry) -> Option<Vec<Effect>> {
         if self.seat.entry.as_ref().is_some_and(|known| known.at >= entry.at) {
             return None;
         }
         let known = self.seat.entry.replace(entry.clone());
-        self.seat.found_vacant = known.is_none() && entry.value.is_none();
+        // A restore is seen by all hosts at once, like a vacancy.
+        self.seat.found_vacant = known.is_none() && entry.value.is_none() && self.restored.is_none();
         let mine = self.has_seat().is_some();
         self.seat.campaign_at = None;
         self.seat.beat = None;
@@ -53,6 +54,8 @@ impl Conductor {
             return Vec::new();
         }
         self.seat.campaign_at = None;
+        // If it is refused, because the tenure has ended or another one was faster, the next attempt is not hurried.
+        self.seat.found_vacant = false;
         let record = ConductorRecord {
             host: self.part.host.clone(),
             inst: self.part.inst.clone(),
@@ -83,7 +86,7 @@ impl Conductor {
         vec![Effect::ReadSummary]
     }
 
-    /// The beat stands still: if somebody waits, the seat is taken away from whoever has it.
+    /// The beat stands still: if a host waits, the holder is deposed.
     pub(super) fn depose(&mut self, entries: &[(GroupKey, Entry)]) -> Vec<Effect> {
         let waits = |(_, entry): &(GroupKey, Entry)| match &entry.value {
             Some(Value::Host(record)) => record.asks() || may_run(record.state) || record.permit.is_some(),
@@ -126,7 +129,7 @@ impl Conductor {
         effects
     }
 
-    /// Somebody else has the seat, or our tenure is gone and the seat with it.
+    /// Another host has the seat, or our tenure is lost and the seat with it.
     pub(super) fn stand_down(&mut self) -> Vec<Effect> {
         let mirrored = self.mirrors();
         self.phase = Phase::Bystander;
@@ -158,5 +161,68 @@ impl Conductor {
             Phase::Reading | Phase::TakingOver(_) | Phase::Checking | Phase::Conducting(_) => true,
             Phase::Bystander | Phase::Campaigning | Phase::Resigning => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::fleet::conduct::{Input, Part};
+    use crate::fleet::record::Instance;
+    use crate::fleet::{BootTime, GroupName, HostName, Identity, TenureId};
+
+    fn now(millis: u64) -> Moment {
+        let boot = BootTime(Duration::from_millis(millis));
+        // The longest wait of all.
+        Moment { boot, wall: Timestamp::UNIX_EPOCH, chance: 4_999_999_999 }
+    }
+
+    fn vacant(at: i64) -> Input {
+        Input::Changed(GroupKey::Conductor, Entry { at: Revision(at), value: None })
+    }
+
+    fn eligible() -> Conductor {
+        let mut conductor = Conductor::new(Part {
+            group: GroupName::new("git").unwrap(),
+            host: HostName::new("a").unwrap(),
+            inst: Instance::try_from("l/b/i/n".to_owned()).unwrap(),
+            identity: Identity::Data,
+            ttl: Duration::from_secs(30),
+        });
+        for input in [Input::Tenure(Some(TenureId(1))), Input::Target(None)] {
+            assert_eq!(conductor.step(input, now(0)), []);
+        }
+        conductor
+    }
+
+    fn wait(conductor: &Conductor) -> Duration {
+        conductor.deadline().unwrap().since(now(0).boot)
+    }
+
+    #[test]
+    fn only_a_seat_that_was_found_vacant_is_sought_at_once_and_only_once() {
+        let mut conductor = eligible();
+        assert_eq!(conductor.step(vacant(1), now(0)), []);
+        assert!(wait(&conductor) <= Duration::from_millis(100), "{:?}", wait(&conductor));
+        let effects = conductor.step(Input::Wakeup, now(100));
+        assert!(matches!(effects[..], [Effect::Commit(1, _)]), "{effects:?}");
+        assert_eq!(conductor.step(Input::Committed(1, crate::fleet::Outcome::Refused), now(100)), []);
+        assert!(wait(&conductor) > Duration::from_secs(4), "the next attempt is not hurried");
+
+        let mut conductor = eligible();
+        let held = ConductorRecord {
+            host: HostName::new("b").unwrap(),
+            inst: Instance::try_from("l/b/i/m".to_owned()).unwrap(),
+            since: Timestamp::UNIX_EPOCH,
+            rest: Rest::default(),
+        };
+        let held = Entry { at: Revision(1), value: Some(Value::Conductor(Arc::new(held))) };
+        drop(conductor.step(Input::Changed(GroupKey::Conductor, held), now(0)));
+        assert_eq!(conductor.step(vacant(2), now(0)), []);
+        assert!(wait(&conductor) > Duration::from_secs(4), "all hosts have seen it become vacant");
     }
 }

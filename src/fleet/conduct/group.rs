@@ -17,14 +17,14 @@ use crate::fleet::{BootTime, GroupName, HostName, Revision, Value};
 pub struct Member {
     /// What the store has of it.
     pub keys: Keys,
-    /// The revisions of its record, tenure and permit as last heard of, also of their absence.
+    /// The revisions of its record, tenure and permit as last seen, including deletions.
     pub record_at: Revision,
     alive_at: Revision,
     /// The same of its permit.
     pub permit_at: Revision,
     /// Since when it is silent with this record, by our clock.
     pub silent_since: Option<BootTime>,
-    /// Its run must have ended by now, though nobody said so.
+    /// Its run must have ended by now, although no report came.
     pub released: bool,
     /// It went away with its permit.
     pub lost: bool,
@@ -51,7 +51,7 @@ impl Member {
         if self.keys.permit.is_some() || self.garbled { self.permit_at } else { Revision::ABSENT }
     }
 
-    /// Whether it holds a permit that it has given back, or one that nobody can read.
+    /// Whether it holds a permit that it has given back, or one that cannot be read.
     pub fn has_returned(&self) -> bool {
         if self.garbled {
             return true;
@@ -102,7 +102,7 @@ pub struct Sums {
     pub failing: u32,
     /// They will act.
     pub left: u32,
-    /// Live canaries that nobody suspended.
+    /// Live canaries whose watch is neither paused nor stopped.
     pub canaries: u32,
     /// Those of them that do not have the version.
     pub canaries_left: u32,
@@ -174,7 +174,7 @@ pub struct Group {
     /// Who is silent and holds a permit or may run something, and those that fell silent with the version while
     /// `watches_done`.
     pub suspects: BTreeSet<HostName>,
-    /// Hosts that fall silent after success count, because a wave is to prove the version.
+    /// Hosts that fall silent after success count, because a wave has to prove the version.
     pub watches_done: bool,
     /// Whether many are silent at once.
     pub silence: Silence,
@@ -186,7 +186,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Nobody yet.
+    /// An empty group.
     pub fn new(name: GroupName, ttl: Duration) -> Self {
         Self { name: Some(name), ttl, ..Self::default() }
     }
@@ -274,7 +274,7 @@ impl Group {
         }
     }
 
-    /// The terms in force among live members. `None`: nobody is live.
+    /// The terms in force among live members. `None`: no member is live.
     pub fn terms(&self, base: u32) -> Option<InForce> {
         let vote = |(terms, hosts): (&'_ Arc<Terms>, &'_ BTreeSet<HostName>)| {
             Some((Arc::clone(terms), hosts.len(), hosts.first()?.clone()))

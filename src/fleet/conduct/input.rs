@@ -74,7 +74,7 @@ pub enum Input {
     Wakeup,
 }
 
-/// What is to be done.
+/// Work for the caller.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "an effect that is not performed leaves the fleet without a conductor"]
 pub enum Effect {

@@ -15,7 +15,7 @@ use crate::fleet::{BootTime, Entry, GroupKey, Revision, StateId, TenureId, Trans
 /// How far this machine is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Phase {
-    /// Another one conducts, or nobody yet.
+    /// Another host conducts, or none yet.
     Bystander,
     /// Our transaction for the seat is under way.
     Campaigning,
@@ -23,7 +23,7 @@ pub(super) enum Phase {
     Reading,
     /// Our `rollout` of a new epoch is under way.
     TakingOver(Box<Rollout>),
-    /// Everything is being read once more, now that nobody else can change it.
+    /// Everything is read once more, now that no other conductor can change it.
     Checking,
     /// We conduct; at most one transaction is under way.
     Conducting(Option<Box<Plan>>),
@@ -51,7 +51,7 @@ pub struct Conductor {
     pub(super) control_at: Revision,
     /// What `rollout` holds.
     pub(super) rollout: Rollout,
-    /// What it is to hold.
+    /// Its next content.
     pub(super) draft: Rollout,
     /// Permits that are held may need another stamp of `control`.
     pub(super) restamp: bool,
@@ -233,7 +233,7 @@ impl Conductor {
         self.tenure.is_some() && !self.blind && !self.barred
     }
 
-    /// Takes over a key. `Some`: it decided what is to be done.
+    /// A key changed. `Some`: the effects, and nothing else has to be decided.
     pub(super) fn changed(&mut self, key: &GroupKey, entry: &Entry, now: Moment) -> Option<Vec<Effect>> {
         if *key == GroupKey::Conductor {
             return self.seat_changed(entry);

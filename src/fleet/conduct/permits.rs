@@ -9,7 +9,7 @@ use crate::fleet::record::{Failure, FailureKind, NAMED, Permit, Rest, RolloutSta
 use crate::fleet::view::{Want, may_run};
 use crate::fleet::{BootTime, Entry, GroupKey, HostName, PermitId, Revision, StateId, Write};
 
-/// What is to become of a permit after `control` or the rollout's state changed.
+/// What happens to a permit after `control` or the rollout's state changed.
 enum Stamp {
     Keep,
     /// Nothing was started under it, and nothing may.
@@ -21,7 +21,7 @@ enum Stamp {
 }
 
 impl Conductor {
-    /// Does whatever is due; one transaction at a time.
+    /// Sends the next transaction, if one is due.
     pub(super) fn conduct(&mut self, now: Moment) -> Vec<Effect> {
         self.hold_until = self.hold_until.filter(|until| *until > now.boot);
         self.release_unheld(now.boot);
@@ -84,7 +84,7 @@ impl Conductor {
         Some(member.silent_since?.plus(self.group.limit(member)))
     }
 
-    /// Suspects without a permit: nothing is to be written about them, they just stop counting.
+    /// Suspects without a permit: nothing is written for them, they only stop counting.
     fn release_unheld(&mut self, now: BootTime) {
         if self.group.silence.is_mass() {
             return;

@@ -59,7 +59,7 @@ impl Conductor {
         plan.summary = Some(next);
     }
 
-    /// Somebody waits or acts: the beat has to show that we work.
+    /// A host waits or acts: the beat has to show that this conductor works.
     fn is_busy(&self) -> bool {
         self.group.sums.counts.asking > 0 || !self.group.holders.is_empty()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::input::Moment;
 use crate::fleet::{BootTime, Entry, Outcome, Revision};
 
-/// A vacant seat is sought after a wait of up to this long, so that not all hosts try at once.
+/// Longest random delay before a campaign for a vacant seat, so that not all hosts try at once.
 pub(super) const CAMPAIGN: Duration = Duration::from_secs(5);
 
 /// A seat that is vacant when we first see it is sought sooner: no change has woken all hosts at once. So a group's
@@ -15,19 +15,19 @@ pub(super) const FIRST_CAMPAIGN: Duration = Duration::from_millis(100);
 /// `summary` is read every so many `ttl`.
 const LOOK: u32 = 2;
 
-/// A conductor whose beat stood still for so many `ttl` while somebody waits hangs.
+/// A conductor whose beat stands still for so many `ttl` while a host waits is taken to hang.
 const STILL: u32 = 3;
 
-/// Where nothing suggests that somebody waits, all records are still read once in so many `ttl`.
+/// Without a sign that a host waits, all records are still read once in so many `ttl`.
 const IDLE_LOOK: u32 = 60;
 
 /// What a bystander knows of the seat.
 #[derive(Debug, Default)]
 pub struct Seat {
-    /// As last heard of; `None`: never.
+    /// As last seen; `None`: not yet.
     pub(super) entry: Option<Entry>,
     pub(super) campaign_at: Option<BootTime>,
-    /// The seat was vacant when it was first seen, and nobody has taken it since.
+    /// The seat was vacant when it was first seen, and has not been taken since.
     pub(super) found_vacant: bool,
     /// The beat, and since when it is that.
     pub(super) beat: Option<(u64, BootTime)>,
@@ -38,7 +38,7 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// When something is to be done.
+    /// When [`Input::Wakeup`](super::Input::Wakeup) is due.
     pub(super) fn deadline(&self) -> Option<BootTime> {
         if self.is_vacant() { self.campaign_at } else { self.look_at }
     }

@@ -129,7 +129,7 @@ impl Conductor {
                 self.seat.left(outcome);
                 self.turn(now)
             }
-            // A bystander has deposed somebody.
+            // A bystander has deposed a conductor.
             Phase::Bystander => self.turn(now),
             other @ (Phase::Reading | Phase::Checking | Phase::Conducting(None)) => {
                 self.phase = other;

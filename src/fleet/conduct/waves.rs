@@ -28,12 +28,12 @@ pub(super) fn waves(terms: &Terms, base: u32) -> Vec<Wave> {
 }
 
 impl Conductor {
-    /// The terms in force; those of an empty table while nobody is live.
+    /// The terms in force; those of an empty table while no member is live.
     pub(super) fn terms(&self) -> Terms {
         self.draft.terms.as_ref().map(|in_force| in_force.terms.clone()).unwrap_or_default()
     }
 
-    /// How many permits there may be at once, of `rollout` as it is written or is to be.
+    /// How many permits there may be at once, of `rollout` as stored or as drafted.
     pub(super) fn limit_of(rollout: &Rollout) -> u32 {
         rollout.terms.as_ref().map_or(1, |in_force| permits(in_force.terms.max_parallel, rollout.base))
     }
@@ -57,7 +57,7 @@ impl Conductor {
         Self::wave_of(&self.draft)
     }
 
-    /// The open wave of `rollout` as it is written or is to be.
+    /// The open wave of `rollout` as stored or as drafted.
     pub(super) fn wave_of(rollout: &Rollout) -> Wave {
         let waves = match &rollout.terms {
             Some(in_force) => waves(&in_force.terms, rollout.base),
@@ -331,7 +331,7 @@ impl Conductor {
         }
     }
 
-    /// Whether nobody waits for a canary that is dead.
+    /// Whether the wave does not wait for a dead canary.
     fn canary_answers(&self) -> bool {
         self.wave() != Wave::Canaries || self.group.sums.canaries > 0
     }

@@ -37,13 +37,13 @@ pub struct Profile {
 pub enum Input {
     /// Answers [`Effect::OpenTenure`].
     Tenure(TenureId),
-    /// Our tenure is over, or nobody knows.
+    /// Our tenure is lost, or may be.
     TenureLost,
     /// Answers [`Effect::Revoke`].
     Revoked,
     /// Answers the [`Effect::Commit`] with this number.
     Committed(u64, Outcome),
-    /// Answers [`Effect::ReadOwn`], and comes once in each `verify_interval` besides.
+    /// Answers [`Effect::ReadOwn`], and also comes once per `verify_interval`.
     Own(Own),
     /// The store was restored from a backup: revisions may be lower than those that are known.
     Restored,
@@ -65,7 +65,7 @@ pub enum Input {
         state: StateId,
         /// It runs an older state under a permit, which it will exchange.
         swap: bool,
-        /// The ask may wait for so long at most, so that not all hosts ask at once.
+        /// Longest random delay of the ask, so that not all hosts ask at once.
         within: Duration,
     },
     /// It does not want to any more.
@@ -85,7 +85,7 @@ pub enum Input {
         state: StateId,
         /// How.
         last: Last,
-        /// What becomes of the permit.
+        /// What happens to the permit.
         then: Then,
     },
     /// A run starts without a permit: an operator ordered that, or the ledger knows of none for an adopted run.
@@ -117,7 +117,7 @@ pub enum Input {
     Wakeup,
 }
 
-/// What becomes of a permit after a run.
+/// What happens to a permit after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// It is given back.
@@ -141,7 +141,7 @@ pub struct Own {
     pub control: Revision,
 }
 
-/// What is to be done.
+/// Work for the caller.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "an effect that is not performed leaves a host without a record or a permit without an owner"]
 pub enum Effect {

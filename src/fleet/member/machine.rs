@@ -15,7 +15,7 @@ use crate::fleet::{BootTime, PermitId, Revision, StateId};
 pub struct Member {
     pub(super) profile: Profile,
     pub(super) registration: Registration,
-    /// What the record is to say.
+    /// The desired record.
     pub(super) record: HostRecord,
     /// What the store holds, and at which revision.
     pub(super) written: (Revision, Option<Arc<HostRecord>>),

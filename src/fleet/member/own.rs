@@ -1,4 +1,4 @@
-//! What the own record is to say.
+//! The desired content of the own record.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -32,7 +32,7 @@ impl Member {
         self.offer(now, effects);
     }
 
-    /// Tells the policy machine of the permit that is there, or gives back what nobody asked for.
+    /// Offers the stored permit to the policy machine, or returns one that was not asked for.
     pub(super) fn offer(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let permit = self.permit.clone().filter(|permit| Some(permit.id) > self.record.back);
         let id = permit.as_ref().map(|permit| permit.id);

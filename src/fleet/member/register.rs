@@ -96,7 +96,7 @@ impl Member {
                     if entry.value.is_some() {
                         self.registration.retry(Some(now.boot.plus(self.profile.ttl)));
                     } else if self.doubt == Some(Pending::Register) && !raced {
-                        // Nobody has the name, and still we did not get it: our tenure has ended.
+                        // The name is free, and still the registration was refused: our tenure has expired.
                         self.lose_tenure(effects);
                     }
                     return;

@@ -7,7 +7,7 @@ use crate::fleet::{BootTime, Revision, TenureId};
 pub(super) enum Registration {
     /// A tenure is being opened.
     Opening,
-    /// The name is to be taken, at once or after a while.
+    /// The name is requested, at once or after a delay.
     Trying {
         tenure: TenureId,
         /// So often it was another daemon's.

@@ -24,7 +24,7 @@ impl Member {
         Write::put(GroupKey::Host(self.profile.host.clone()), Value::Host(Arc::new(record.clone())))
     }
 
-    /// Sends what is to be sent.
+    /// Sends the next transaction, if one is due.
     pub(super) fn turn(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if self.pending.is_some() || self.reading {
             return;

@@ -23,8 +23,9 @@ fn writes(etcd: &Etcd) -> u64 {
 /// All hosts have the newest version, and the conductor has written its last summary of that.
 fn until_quiet(fleet: &Fleet) {
     until("the last summary", || {
-        let hosts = fleet.key("summary")?["hosts"].clone();
-        (hosts["converged"] == HOSTS && hosts["acting"] == 0 && hosts["asking"] == 0).then_some(())
+        let summary = fleet.key("summary")?;
+        let is_last = summary["hosts"]["converged"] == HOSTS && summary["held"] == 0;
+        (is_last && fleet.key("rollout")?["state"] == "done").then_some(())
     });
 }
 

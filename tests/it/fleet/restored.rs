@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(5 + 1 + 10 + 5);
 
 /// `restore` brings the store back to when no host had a record.
 fn nothing_starts_before_every_run_must_have_ended(fleet: &mut Fleet, restore: impl FnOnce()) {
-    let fields = "timeout = '5s'\nkill_after = '1s'\nretries = 0";
+    let fields = "timeout = '5s'\nkill_after = '1s'\nretries = 'unlimited'\nretry_delay = '1s'";
     let setup = Setup { action: HELD, fields, terms: "stop_on_failures = 'never'" };
     (0..HOSTS).for_each(|host| fleet.add(host, setup));
     let version = fleet.version();

@@ -107,7 +107,7 @@ fn on_etcd() {
     roles_hold(&mut fleet, |role| format!("username = '{role}'\npassword_file = '{file}'"));
 }
 
-/// `user:base64(sha1(user:password))`, by ZooKeeper's own tool.
+/// `user:base64(sha1(user:password))`, by the tool of `ZooKeeper`.
 fn digest(role: &str) -> String {
     let output = Command::new("/usr/bin/java")
         .args(["-cp", &crate::fixture::zookeeper::class_path()])

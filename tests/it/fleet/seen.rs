@@ -34,7 +34,6 @@ fn the_page_shows_groups_and_runs_nothing() {
         fleet.add(host, Setup { action: HELD, terms: "waves = [1]\nsoak = '0s'", ..Setup::default() })
     });
     // A host whose name is markup, and whose daemon serves the page.
-    let hostile = "<script>'\"&";
     let conf = |page: &str| {
         format!(
             "host = \"<script>'\\\"&\"\nhttp_listen = '127.0.0.1:{}'\n[fleet]\nttl = '10s'\n{page}\n[store.main]\nurl = '{}'\n",
@@ -88,7 +87,6 @@ fn the_page_shows_groups_and_runs_nothing() {
     daemon.say(&["reload"]);
     assert_eq!(status(&get("/fleet").0), "404");
     assert_eq!(status(&get("/fleet/git").0), "404");
-    assert_eq!(hostile.len(), 11);
 }
 
 #[test]

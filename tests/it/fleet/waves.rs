@@ -1,6 +1,7 @@
 //! Canaries, waves, soak, hold, deadline and the failures that stop a rollout.
 
 use super::hosts::{Fleet, HOSTS, Line, Setup, on_both_stores};
+use crate::fixture::daemon::until;
 
 on_both_stores! {
     canaries_go_first_and_each_wave_soaks
@@ -86,20 +87,23 @@ fn so_many_failures_stop_a_rollout(url: &str) {
     fleet.until_all_have(&fleet.version());
     let version = fleet.put("second");
     fleet.until_state("stopped");
-    fleet.stays_at(&version, 2);
+    until("the last action to end", || (fleet.status()["hosts"]["acting"] == 0).then_some(()));
     let failed = fleet.starters(&version);
+    // The second one may have failed while a third one was let act in place of the first.
+    assert!((2..=3).contains(&failed.len()), "{failed:?}");
+    fleet.stays_at(&version, failed.len());
     let status = fleet.status();
-    assert_eq!((&status["hosts"]["failed"], &status["hosts"]["acting"]), (&2.into(), &0.into()), "{status}");
+    assert_eq!(status["hosts"]["failed"], failed.len(), "{status}");
     // One of them only, while the fleet stays stopped.
     let name = format!("h{}", failed[0]);
     fleet.flag(&format!("mended-{name}"));
     fleet.fleet(&["retry", "git", &name]);
     fleet.until_has(failed[0], &version);
-    fleet.stays_at(&version, 3);
+    fleet.stays_at(&version, failed.len() + 1);
     assert_eq!(fleet.status()["state"], "stopped");
     // And everybody.
     (0..HOSTS).for_each(|host| fleet.flag(&format!("mended-h{host}")));
     fleet.fleet(&["resume", "git", "--reason", "mended"]);
     fleet.until_all_have(&version);
-    assert_eq!(fleet.started(&version), HOSTS + 2, "two hosts have run it twice");
+    assert_eq!(fleet.started(&version), HOSTS + failed.len(), "those that failed have run it twice");
 }

@@ -167,8 +167,7 @@ fn news(before: &Seen, after: &Seen, at: Timestamp) -> Vec<News> {
                 let why = host.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                 tell(format!("{name} {}{why}", host.state), host.state != "retrying");
             }
-            "converged" if known.state != "hold" => tell(format!("{name} converged"), false),
-            "hold" => tell(format!("{name} converged"), false),
+            "converged" | "hold" if known.state != "hold" => tell(format!("{name} converged"), false),
             "running" => tell(format!("{name} runs"), false),
             _ => {}
         }
