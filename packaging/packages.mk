@@ -14,10 +14,11 @@ MAINTAINER ?= Private build <nobody@twitcher.invalid>
 
 PACKAGE_NEEDS      := dpkg-dev rpm
 TEST_PACKAGE_NEEDS := debootstrap systemd-container lintian rpmlint
+REPOSITORY_NEEDS   := gnupg apt-utils dpkg-dev createrepo-c rpm dnf
 
 PACKAGE_DIR := target/package
 SOURCE_DATE_EPOCH ?= $(shell date -u +%s -d "$$(sed -n 's/^\#\# \[[0-9.]*\] - //p' docs/CHANGELOG.md | head -1)")
-install deb rpm lint-packages test-rpm test-packages: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+install deb rpm lint-packages test-rpm test-repository test-packages: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 
 # The program to pack; another one is packed as it is.
 BINARY ?= $(PACKAGE_DIR)/build/release/twitcher
@@ -25,7 +26,7 @@ BINARY ?= $(PACKAGE_DIR)/build/release/twitcher
 REMAP := --remap-path-prefix=$(CURDIR)=/twitcher --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 PREFIX_MAP := -ffile-prefix-map=$(CURDIR)=/twitcher -ffile-prefix-map=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 
-.PHONY: install deb rpm packages test-packages test-rpm test-reproducible base-system lint-packages setup-packages \
+.PHONY: install deb rpm packages test-packages test-rpm test-repository test-reproducible base-system lint-packages setup-packages \
 	packaged-binary
 
 packages: deb rpm
@@ -45,11 +46,16 @@ rpm: setup-packages $(BINARY)
 	@packaging/rpm/build $(BINARY) $(PACKAGE_DIR) $(VERSION) $(RELEASE) '$(MAINTAINER)'
 
 # Installs the .deb in a Debian with a systemd of its own, and the .rpm in a root of its own. Needs root.
-test-packages: test-rpm base-system
+test-packages: test-rpm test-repository base-system
 	@packaging/test/boot $(BINARY) $(PACKAGE_DIR) $(VERSION) '$(MAINTAINER)'
 
 test-rpm: lint-packages
 	@packaging/test/rpm $(PACKAGE_DIR)
+
+# Runs the commands of docs/install.md: signed repositories, and machines that install from them. Needs root.
+test-repository: deb rpm base-system
+	@.ci/install-missing $(REPOSITORY_NEEDS)
+	@packaging/test/repository $(PACKAGE_DIR)
 
 # The Debian to boot; fails if this machine cannot boot one.
 base-system:
