@@ -55,11 +55,11 @@ pub(super) struct Lock {
     _directory: File,
 }
 
-/// Locks the state directory. `look` finds out who holds its exclusive lock.
+/// Locks the state directory. `holder` finds out who holds its exclusive lock.
 pub(super) fn take(
     path: &Path,
     directory: File,
-    mut look: impl FnMut(&File) -> Holder,
+    mut holder: impl FnMut(&File) -> Holder,
 ) -> Result<Lock, Refusal> {
     let deadline = Instant::now() + PATIENCE;
     match private_file(&path.join("lock")) {
@@ -69,7 +69,7 @@ pub(super) fn take(
             }
             let shared = retried(deadline, LOOK, || {
                 let locked = is_locked(directory.try_lock_shared())?;
-                Ok(locked || look(&directory) == Holder::Stranger && says_stranger(path))
+                Ok(locked || holder(&directory) == Holder::Stranger && says_stranger(path))
             })?;
             let lock = Lock { _file: Some(file), _directory: directory };
             if shared { Ok(lock) } else { Err(Refusal::InUse) }
@@ -87,7 +87,7 @@ pub(super) fn take(
                 let locked = is_locked(directory.try_lock())?;
                 if !locked {
                     // Frees it from a child of a dead daemon.
-                    look(&directory);
+                    holder(&directory);
                 }
                 Ok(locked)
             })?;

@@ -89,12 +89,12 @@ struct Disk {
 impl Ledger {
     /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with a
     /// warning in the log; a journal that cannot be written stays in memory and is retried. Blocks for up to 5 s while
-    /// another process holds the lock. `look` tells who holds an exclusive lock on the directory.
-    pub fn open(directory: &Path, look: impl FnMut(&File) -> Holder) -> Result<Self, LedgerError> {
+    /// another process holds the lock. `holder` tells who holds an exclusive lock on the directory.
+    pub fn open(directory: &Path, holder: impl FnMut(&File) -> Holder) -> Result<Self, LedgerError> {
         let unusable = |error| LedgerError::Directory { path: directory.to_owned(), error };
         let opened = state_dir::open(directory).map_err(unusable)?;
         let new_id = first_id(&opened);
-        let lock = lock::take(directory, opened, look).map_err(|refusal| match refusal {
+        let lock = lock::take(directory, opened, holder).map_err(|refusal| match refusal {
             Refusal::InUse => LedgerError::InUse(directory.to_owned()),
             Refusal::Impossible(error) => unusable(error),
         })?;

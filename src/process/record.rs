@@ -17,7 +17,7 @@ pub(super) const ACCOUNT: &str = "TWITCHER_UID";
 const DESCRIBING: [&str; 5] =
     ["TWITCHER_RUN", "TWITCHER_WATCH", "TWITCHER_STORE", "TWITCHER_KEY", "TWITCHER_VERSION"];
 
-/// Writes the record of a start. `None` where the system has no memfd_create(2) or no memory: that start cannot be found.
+/// Writes the record of a start. `None` where the system has no `memfd_create(2)` or no memory: that start cannot be found.
 pub(super) fn written(launch: &Launch) -> Option<OwnedFd> {
     let sealed = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     // Kernels before 6.3 do not know the flag; later ones may require it.

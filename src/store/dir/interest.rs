@@ -386,10 +386,11 @@ impl Interests {
         if event.mask.contains(AddWatchFlags::IN_IGNORED) {
             // The watch is gone with its directory; descriptors are not reused.
             match self.directories.remove(&event.wd) {
-                // The name that it had has an event of its own.
-                Some(Directory { is_file: true, .. }) => {}
-                Some(directory) => touched.add_all(directory.dependents.values().flatten()),
-                None => {}
+                // The name that a file had has an event of its own.
+                Some(directory) if !directory.is_file => {
+                    touched.add_all(directory.dependents.values().flatten());
+                }
+                Some(_) | None => {}
             }
             return;
         }

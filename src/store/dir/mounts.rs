@@ -82,16 +82,8 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     while let Some((&first, after)) = rest.split_first() {
         let octal = (first == b'\\').then(|| after.get(..3)).flatten();
         let byte = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match byte {
-            Some(byte) => {
-                plain.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                plain.push(first);
-                rest = after;
-            }
-        }
+        plain.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { after.get(3..).unwrap_or_default() } else { after };
     }
     plain
 }

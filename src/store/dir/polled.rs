@@ -35,7 +35,8 @@ const REMOTE: [(i64, &str); 17] = [
 /// The name of a file system whose changes cause no event here, by its number.
 pub(super) fn remote(number: i64) -> Option<&'static str> {
     // Some architectures have a signed number of 32 bits.
-    REMOTE.into_iter().find(|(known, _)| (*known ^ number) & 0xFFFF_FFFF == 0).map(|(_, name)| name)
+    let unsigned = number & 0xFFFF_FFFF;
+    REMOTE.into_iter().find(|(known, _)| *known == unsigned).map(|(_, name)| name)
 }
 
 /// Which targets are polled, why, and when next.

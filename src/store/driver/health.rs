@@ -104,9 +104,10 @@ impl HealthKeeper {
 
     /// Changes are only polled for, or, by `None`, no longer.
     pub(super) fn polls(&mut self, why: Option<String>) {
-        match &why {
-            Some(why) => tracing::warn!(store = self.store, "{why}"),
-            None => tracing::info!(store = self.store, "changes are noticed at once again"),
+        if let Some(why) = &why {
+            tracing::warn!(store = self.store, "{why}");
+        } else {
+            tracing::info!(store = self.store, "changes are noticed at once again");
         }
         self.health.send_modify(|health| health.polls = why);
     }

@@ -34,7 +34,7 @@ fn spent(daemon: &Daemon) -> Duration {
 fn idle_share(daemon: &Daemon) -> f64 {
     let (began, before) = (Instant::now(), spent(daemon));
     std::thread::sleep(Duration::from_secs(4));
-    (spent(daemon) - before).as_secs_f64() / began.elapsed().as_secs_f64()
+    spent(daemon).saturating_sub(before).as_secs_f64() / began.elapsed().as_secs_f64()
 }
 
 /// A daemon with the mesh as one watch and a key beside it as another.
