@@ -149,7 +149,7 @@ const ZOOKEEPER: [&str; 3] = [
     "A server since 3.8.4 and 3.9.2, and one with the fix of CVE-2024-23944, delivers no event to a session that may not \
      read the node at that moment, and forgets the watch. A node whose ACL was closed for milliseconds around a write, or \
      that was created closed and opened later, would not be seen until verify_interval. So each node is also asked for \
-     with exists, which needs no permission and transfers no value, every 8 seconds: up to 800 nodes of a daemon, each \
+     with exists, which transfers no value and shows also what is closed, every 8 seconds: up to 800 nodes of a daemon, each \
      within 10 seconds up to 1000. Beyond that a daemon asks for 100 nodes a second, all its stores together, and needs \
      longer for each. What can no longer be read is unreachable until it can, and so is a tree with such a node.",
     "What this costs the server: 1000 hosts with 20 nodes each are 2500 requests a second, measured as 0.3 of one core of a \

@@ -1,14 +1,16 @@
-//! Polls nodes with `exists` for changes whose event was not delivered. Pure: what to compare, and when to ask.
+//! Polls nodes with `exists` for changes whose event was not delivered: what to compare, and when to ask.
 //!
 //! A server since 3.8.4 and 3.9.2 (and distributions that backported CVE-2024-23944) does not deliver an event to a session
-//! without READ on the node, but consumes its one-shot watch. `exists` needs no permission, so it shows what was missed.
+//! without READ on the node, but consumes its one-shot watch. `exists` shows what was missed: it needs no permission, or,
+//! in the newest versions (ZOOKEEPER-2590), is denied, which shows as much.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use zookeeper_client::Stat;
+use zookeeper_client::{Client, Stat};
 
+use super::connect::{Meaning, meaning};
 use super::look::{Seen, Want};
 
 /// Every node is polled once in this time, unless there are too many. A missed change is to be noticed within ten seconds,
@@ -19,11 +21,37 @@ const BATCH: usize = 100;
 /// Nodes polled per second by the whole process.
 const PER_SECOND: u32 = 100;
 
-/// What `exists` shows of a node's state.
+/// The answer to a poll.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer {
+    /// There is no node.
+    Absent,
+    /// A node.
+    Node(Stat),
+    /// A node that may not even be asked for.
+    Denied,
+}
+
+/// Polls a node; `None` without an answer: a lost connection ends the session or re-registers its watches, and a later
+/// round polls the node again.
+pub(super) async fn poll(client: &Client, path: &str) -> Option<Answer> {
+    match client.check_stat(path).await {
+        Ok(None) => Some(Answer::Absent),
+        Ok(Some(stat)) => Some(Answer::Node(stat)),
+        Err(error) => match meaning(&error) {
+            Meaning::Denied => Some(Answer::Denied),
+            Meaning::Broken | Meaning::Over | Meaning::Refused => None,
+        },
+    }
+}
+
+/// What is known of a node's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fingerprint {
     /// There is no node.
     Absent,
+    /// A node that may not even be asked for.
+    Denied,
     /// A node.
     Node {
         /// The zxid of what is watched: `mzxid` of the value, `pzxid` of the children.
@@ -35,11 +63,14 @@ pub(super) enum Fingerprint {
 
 impl Fingerprint {
     /// Of a node of which this is read.
-    pub(super) fn of(want: Want, stat: Option<&Stat>) -> Self {
-        match (want, stat) {
-            (_, None) => Self::Absent,
-            (Want::Value | Want::Stat, Some(stat)) => Self::Node { zxid: stat.mzxid, acl: stat.aversion },
-            (Want::Children, Some(stat)) => Self::Node { zxid: stat.pzxid, acl: stat.aversion },
+    pub(super) fn of(want: Want, answer: Answer) -> Self {
+        match (want, answer) {
+            (_, Answer::Absent) => Self::Absent,
+            (_, Answer::Denied) => Self::Denied,
+            (Want::Value | Want::Stat, Answer::Node(stat)) => {
+                Self::Node { zxid: stat.mzxid, acl: stat.aversion }
+            }
+            (Want::Children, Answer::Node(stat)) => Self::Node { zxid: stat.pzxid, acl: stat.aversion },
         }
     }
 
@@ -47,7 +78,9 @@ impl Fingerprint {
     pub(super) fn seen(want: Want, seen: &Seen) -> Self {
         match seen {
             Seen::Absent => Self::Absent,
-            Seen::Value(stat, _) | Seen::Stat(stat) | Seen::Children(stat, _) => Self::of(want, Some(stat)),
+            Seen::Value(stat, _) | Seen::Stat(stat) | Seen::Children(stat, _) => {
+                Self::of(want, Answer::Node(*stat))
+            }
         }
     }
 }

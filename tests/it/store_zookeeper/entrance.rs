@@ -132,7 +132,10 @@ async fn both_sides_of_tls_verify_certificates() {
         change(&mut tls);
         tls
     };
-    let mut seen = open(&store("127.0.0.1", good.clone()));
+    // Only what is refused need be refused soon.
+    let mut patient = store("127.0.0.1", good.clone());
+    patient.session_timeout = Duration::from_mins(1);
+    let mut seen = open(&patient);
     seen.arm(vec![arm(1, "/a", Data)]);
     seen.until_is(1, &value("secret")).await;
     let wrong = [

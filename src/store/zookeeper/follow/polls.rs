@@ -6,18 +6,17 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use tokio::time::{Instant, sleep_until};
-use zookeeper_client::Stat;
 
 use super::Following;
 use crate::store::zookeeper::path::below;
-use crate::store::zookeeper::poll::{PACE, batch, interval};
+use crate::store::zookeeper::poll::{Answer, PACE, batch, interval, poll};
 use crate::store::zookeeper::tree::{Compared, parent};
 
 /// Parents that are remembered between two polls.
 const MOST_TOUCHED: usize = 10_000;
 
 /// Nodes that were polled, by their places in the tree; without those whose poll failed.
-pub(super) type Polled = Vec<(Arc<str>, Option<Stat>)>;
+pub(super) type Polled = Vec<(Arc<str>, Answer)>;
 
 /// The polls of one tree.
 pub(super) struct Polls {
@@ -59,8 +58,8 @@ impl Following {
         let polls = async move {
             sleep_until(start).await;
             let polls = places.into_iter().map(|at| async {
-                // After a lost connection everything is read again.
-                client.check_stat(&below(&top, &at)).await.ok().map(|stat| (at, stat))
+                let answer = poll(&client, &below(&top, &at)).await;
+                answer.map(|answer| (at, answer))
             });
             join_all(polls).await.into_iter().flatten().collect()
         };
@@ -70,7 +69,16 @@ impl Following {
     /// Reads again what differs from what was read, unless an event has told so.
     pub(super) fn polled(&mut self, polled: Polled) {
         let mut unknown = false;
-        for (at, stat) in polled {
+        for (at, answer) in polled {
+            let stat = match answer {
+                Answer::Absent => None,
+                Answer::Node(stat) => Some(stat),
+                // Reading it says why.
+                Answer::Denied => {
+                    self.due.add(&at);
+                    continue;
+                }
+            };
             match self.tree.compare(&at, stat.as_ref()) {
                 Compared::Same => {}
                 Compared::Node => {

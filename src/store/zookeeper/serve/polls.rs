@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep_until};
-use zookeeper_client::{Client, Stat};
+use zookeeper_client::Client;
 
 use super::Serving;
 use crate::store::session::TargetId;
 use crate::store::zookeeper::look::Want;
-use crate::store::zookeeper::poll::{Fingerprint, PACE, batch, interval};
+use crate::store::zookeeper::poll::{Answer, Fingerprint, PACE, batch, interval, poll};
 use crate::store::zookeeper::pool::Member;
 
 /// A tree that is refused because the server denies reading one of its nodes. Nothing else of it is read until then.
@@ -25,7 +25,7 @@ pub(super) struct Barred {
 }
 
 /// Nodes that were polled; without those whose poll failed.
-pub(super) type Polled = Vec<(TargetId, Option<Stat>)>;
+pub(super) type Polled = Vec<(TargetId, Answer)>;
 
 impl Serving {
     /// When the next batch is due; `None` while one is in flight or there is nothing to poll.
@@ -52,8 +52,7 @@ impl Serving {
         let polls = async move {
             sleep_until(start).await;
             let polls = asked.into_iter().map(|(id, path, client)| async move {
-                // A lost connection ends the session or re-registers its watches; a later round polls the node again.
-                client.check_stat(&path).await.ok().map(|stat| (id, stat))
+                poll(&client, &path).await.map(|answer| (id, answer))
             });
             join_all(polls).await.into_iter().flatten().collect()
         };
@@ -83,15 +82,15 @@ impl Serving {
     }
 
     pub(super) fn polled(&mut self, polled: Polled) {
-        for (id, stat) in polled {
+        for (id, answer) in polled {
             if let Some(single) = self.singles.get_mut(&id) {
-                let now = Fingerprint::of(single.want, stat.as_ref());
+                let now = Fingerprint::of(single.want, answer);
                 if single.polled(now) {
                     tracing::debug!(path = &*single.path, "a change came without an event; reading the node");
                     self.look_again(id);
                 }
             } else if let Some(barred) = self.barred.get_mut(&id) {
-                let now = Fingerprint::of(Want::Value, stat.as_ref());
+                let now = Fingerprint::of(Want::Value, answer);
                 if barred.fingerprint.replace(now) != Some(now)
                     && let Some(Barred { top, path, .. }) = self.barred.remove(&id)
                 {
