@@ -17,6 +17,7 @@ mod service;
 mod signals;
 mod supervisor;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -298,10 +299,10 @@ impl Daemon {
         let broken = self.files.iter().filter(|file| file.state != crate::config::FileState::Loaded).count();
         let mut summary = format!("{watches} watches");
         if broken > 0 {
-            summary += &format!(", {broken} files with problems");
+            let _ = write!(summary, ", {broken} files with problems");
         }
         if self.withheld > 0 {
-            summary += &format!(", {} watches not loaded for want of valid settings", self.withheld);
+            let _ = write!(summary, ", {} watches not loaded for want of valid settings", self.withheld);
         }
         summary
     }

@@ -3,6 +3,7 @@
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +30,10 @@ pub(super) fn first_settings(reload: &Reload) -> Result<Arc<Settings>, String> {
         let problems: Vec<_> = reload.files.iter().filter(settings).flat_map(|file| &file.problems).collect();
         let mut text = "twitcher.conf cannot be used:".to_owned();
         for problem in problems.iter().take(MOST_PROBLEMS) {
-            text += &format!("\n{problem}");
+            let _ = write!(text, "\n{problem}");
         }
         if let Some(more) = problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
-            text += &format!("\nand {more} more problems, which `twitcher check` prints");
+            let _ = write!(text, "\nand {more} more problems, which `twitcher check` prints");
         }
         text + "\nthe daemon does not start: `state_dir` cannot be read out of the file, and /var/lib/twitcher holds no \
                 settings that name it as their state_dir; correct the file, or give it a line with `state_dir`"

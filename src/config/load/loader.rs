@@ -22,6 +22,7 @@ use crate::watch::Machine;
 pub(super) type Mark = [u8; 32];
 
 /// Reads a configuration directory, again and again.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Loader {
     pub(super) root: PathBuf,
     pub(super) trust: Trust,

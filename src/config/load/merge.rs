@@ -158,7 +158,7 @@ impl Known {
     }
 
     /// Whether a part that is not known has its default.
-    pub(super) fn has_default(&self, part: &Part) -> bool {
+    pub(super) fn has_default(part: &Part) -> bool {
         matches!(part, Part::Setting(name) if WITH_DEFAULT.contains(name))
     }
 

@@ -62,10 +62,14 @@ pub(super) fn text(open: &mut TrustedOpen, path: &Path, progress: &Progress) -> 
     if !progress.may_touch(path) {
         return Err(Unread::Failed(UNANSWERED.to_owned()));
     }
-    let failed = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound if path.symlink_metadata().is_ok() => Unread::Dangling,
-        io::ErrorKind::NotFound => Unread::Missing,
-        _ => Unread::Failed(error.to_string()),
+    let failed = |error: &io::Error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            Unread::Failed(error.to_string())
+        } else if path.symlink_metadata().is_ok() {
+            Unread::Dangling
+        } else {
+            Unread::Missing
+        }
     };
     let (file, found) = match open.file(path) {
         Ok(opened) => opened,

@@ -329,7 +329,7 @@ fn shortfall(known: &Known, kept: &BTreeSet<Part>) -> String {
     if !kept.is_empty() {
         told.push(format!("the last valid values are in effect for {}", list(&mut kept.iter())));
     }
-    let has_default = |part: &&Part| known.has_default(part);
+    let has_default = |part: &&Part| Known::has_default(part);
     let defaults = list(&mut known.unknown().filter(has_default));
     if !defaults.is_empty() {
         told.push(format!("the defaults are in effect for {defaults}"));

@@ -98,7 +98,9 @@ fn without_a_last_valid_value_only_three_settings_have_defaults() {
             Gaps { total: Some(total), .. } => format!("nothing is loaded for want of {total}"),
             Gaps { default_store: true, .. } => "watches that name no store".to_owned(),
             Gaps { fleet: true, .. } => "watches of fleets".to_owned(),
-            gaps => gaps.stores.named.iter().map(|name| format!("watches of {name}")).collect(),
+            gaps => {
+                gaps.stores.named.iter().map(|name| format!("watches of {name}")).collect::<Vec<_>>().concat()
+            }
         };
         let expected = match *part {
             "`default_store`" => "watches that name no store".to_owned(),
