@@ -27,6 +27,7 @@ use crate::config::{DirectoryWatch, FileReport, Hint, LoadedWatches, Loader, Set
 use crate::control::{Asked, Server, ServerError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::process::Spawner;
+use crate::status::counted;
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
 use http::{Http, Probe};
 use loading::{Extent, Loaded, Loading};
@@ -262,9 +263,10 @@ impl Daemon {
         let watches = self.supervisor.names().count();
         let broken = self.files.iter().filter(|file| file.state != crate::config::FileState::Loaded).count();
         if broken == 0 {
-            format!("{watches} watches")
+            counted(watches, "watch", "watches")
         } else {
-            format!("{watches} watches, {broken} files with problems")
+            let (watches, broken) = (counted(watches, "watch", "watches"), counted(broken, "file", "files"));
+            format!("{watches}, {broken} with problems")
         }
     }
 }
