@@ -100,9 +100,9 @@ fn what_gave_up_is_still_failed_after_a_restart_while_nothing_has_changed() {
     daemon.until_watch("w", |watch| watch["state"] == "failed");
     for kill in [false, true] {
         if kill {
-            daemon.kill()
+            daemon.kill();
         } else {
-            drop(daemon.stop())
+            daemon.stop();
         }
         daemon.run();
         let watch = daemon.until_watch("w", |watch| !watch["version"].is_null());
