@@ -345,3 +345,9 @@ pub struct Preview {
     /// Standard input as base64; null: `/dev/null`.
     pub input: Option<String>,
 }
+
+/// `1 watch`, `2 watches`. An integer that is not negative.
+pub fn counted<N: TryInto<u64> + std::fmt::Display + Copy>(count: N, one: &str, many: &str) -> String {
+    let word = if matches!(count.try_into(), Ok(1)) { one } else { many };
+    format!("{count} {word}")
+}

@@ -23,8 +23,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         // The output is complete without this line.
         let _ = writeln!(
             std::io::stderr().lock(),
-            "twitcher: {} watches converted from {}; {} left for you, look for \"Not converted\"",
-            converted.translated,
+            "twitcher: {} converted from {}; {} left for you, look for \"Not converted\"",
+            crate::status::counted(converted.translated, "watch", "watches"),
             args.file.display(),
             converted.left
         );

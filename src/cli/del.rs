@@ -55,11 +55,11 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     if !deleted.map_err(|error| unwritten(error, &args.key, "deleted").to(&purpose))? {
         return Err(opened.missing(&args.key).await);
     }
-    if args.json { print(&counted(1)) } else { Ok(()) }
+    if args.json { print(&in_json(1)) } else { Ok(()) }
 }
 
-/// For programs.
-fn counted(count: usize) -> String {
+/// How many were deleted, for programs.
+fn in_json(count: usize) -> String {
     format!("{}\n", serde_json::json!({ "deleted": count }))
 }
 
@@ -81,7 +81,7 @@ async fn delete_tree(Args { key, yes, json, .. }: &Args, opened: &Opened) -> Res
     let work = Work { done: "deleted", rest: "`twitcher ls --tree` shows what is left" };
     work.apply(&opened.access, &changes).await?;
     if *json {
-        return print(&counted(count));
+        return print(&in_json(count));
     }
     print(&format!("deleted {count} key{}\n", if count == 1 { "" } else { "s" }))
 }

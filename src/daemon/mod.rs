@@ -28,6 +28,7 @@ use crate::config::{DirectoryWatch, FileReport, Hint, LoadedWatches, Loader, Set
 use crate::control::{Asked, Server, ServerError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::process::{self, Spawner};
+use crate::status::counted;
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
 use http::{Http, Probe};
 use loading::{Extent, Loaded, Loading};
@@ -297,12 +298,13 @@ impl Daemon {
     fn summary(&self) -> String {
         let watches = self.supervisor.names().count();
         let broken = self.files.iter().filter(|file| file.state != crate::config::FileState::Loaded).count();
-        let mut summary = format!("{watches} watches");
+        let mut summary = counted(watches, "watch", "watches");
         if broken > 0 {
-            let _ = write!(summary, ", {broken} files with problems");
+            let _ = write!(summary, ", {} with problems", counted(broken, "file", "files"));
         }
         if self.withheld > 0 {
-            let _ = write!(summary, ", {} watches not loaded for want of valid settings", self.withheld);
+            let withheld = counted(self.withheld, "watch", "watches");
+            let _ = write!(summary, ", {withheld} not loaded for want of valid settings");
         }
         summary
     }

@@ -13,7 +13,7 @@ use super::answer::done;
 use super::loading::Loaded;
 use super::supervisor::Definition;
 use crate::config::{Diff, FileReport, FileState, LoadedWatch, Reload, Settings, Severity};
-use crate::status::ReloadReport;
+use crate::status::{ReloadReport, counted};
 use crate::watch::WatchName;
 
 /// How long the record of a watch that is no longer configured is kept after its last run.
@@ -122,8 +122,9 @@ impl Daemon {
         }
         self.runs.hold_mutexes(self.watches.values().map(|watch| &*watch.spec).filter(|spec| spec.enabled));
         self.runs.end_old_hooks(self.watches.values().map(|watch| &*watch.spec));
+        self.runs.run_owed_hooks(self.watches.values().map(|watch| &*watch.spec).filter(|spec| spec.enabled));
         self.runs.adopt_orphans(enabled);
-        tracing::info!("{} watches", names.len());
+        tracing::info!("{}", counted(names.len(), "watch", "watches"));
         self.supervisor.begin_all(self.watches.values().map(definition));
     }
 

@@ -30,6 +30,10 @@ pub struct Entry {
     pub stopped: Option<Fingerprint>,
     /// The state for which `on_give_up` was run last: it is not run again for that.
     pub reported: Option<Applied>,
+    /// The `on_give_up` that is to be run, and has no process yet.
+    pub owed: Option<Owed>,
+    /// The state whose last retry failed.
+    pub gave_up: Option<GaveUp>,
     /// The last runs that ended, oldest first, at most [`HISTORY`].
     pub history: VecDeque<RunRecord>,
     /// The last tenure in the store of its fleet's group, as text.
@@ -126,6 +130,35 @@ impl Applied {
     pub fn is_of(&self, target: &Target) -> bool {
         self.target == described(target)
     }
+}
+
+/// A state whose last retry failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GaveUp {
+    /// The definition under which it failed: under another one it has not been tried.
+    pub definition: Fingerprint,
+    /// Which.
+    pub state: Applied,
+}
+
+/// An `on_give_up` that waits for room. The next daemon runs it if this one ends before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// The state that it is about.
+    pub state: Applied,
+    /// Its `TWITCHER_OUTCOME`.
+    pub outcome: String,
+    /// Its `TWITCHER_EXIT_CODE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Why the run was started.
+    pub reason: Reason,
+    /// 1, 2, …
+    pub attempt: u32,
+    /// How many updates the run stood for.
+    pub coalesced: u64,
+    /// Its standard input.
+    pub output: String,
 }
 
 /// The target as `STORE TYPE KEY`: the ledger's own words, which differ from those of a watch file.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Applied, Entry, LivePermit, LiveRun, Paused};
+use super::entry::{Applied, Entry, GaveUp, LivePermit, LiveRun, Owed, Paused};
 use super::state_dir;
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName};
 
@@ -56,6 +56,10 @@ pub(super) struct EntryLine {
     granted: Option<LivePermit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reported: Option<Applied>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owed: Option<Owed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gave_up: Option<GaveUp>,
     #[serde(default)]
     ended: u64,
     #[serde(default)]
@@ -77,6 +81,8 @@ impl EntryLine {
             tenure: entry.tenure.clone(),
             granted: entry.granted.clone(),
             reported: entry.reported.clone(),
+            owed: entry.owed.clone(),
+            gave_up: entry.gave_up.clone(),
             ended: entry.ended,
             failed: entry.failed,
             succeeded: entry.succeeded,
@@ -93,6 +99,8 @@ impl EntryLine {
         entry.tenure = self.tenure;
         entry.granted = self.granted;
         entry.reported = self.reported;
+        entry.owed = self.owed;
+        entry.gave_up = self.gave_up;
         entry.ended = self.ended;
         entry.failed = self.failed;
         entry.succeeded = self.succeeded;

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, Entry, LivePermit, LiveRun, Paused, described, digest};
+pub use entry::{Applied, Entry, GaveUp, LivePermit, LiveRun, Owed, Paused, described, digest};
 pub use history::HISTORY_BYTES;
 pub use lock::Holder;
 use lock::{Lock, Refusal};
@@ -173,7 +173,7 @@ impl Ledger {
 
     /// Records the newest state that a successful run was given.
     pub fn applied(&self, watch: &WatchName, applied: Applied) {
-        self.change(watch, |entry| entry.applied = Some(applied));
+        self.change(watch, |entry| (entry.applied, entry.gave_up) = (Some(applied), None));
     }
 
     /// A run for this target, [`described`], was interrupted by the end of the daemon or the machine and has no outcome.
@@ -215,9 +215,22 @@ impl Ledger {
         self.change(watch, |entry| entry.stopped = stopped);
     }
 
-    /// Records that `on_give_up` was run for this state.
+    /// Records that the last retry with a state failed.
+    pub fn gave_up(&self, watch: &WatchName, gave_up: GaveUp) {
+        self.change(watch, |entry| entry.gave_up = Some(gave_up));
+    }
+
+    /// Records an `on_give_up` that waits for room; `None`: it is not wanted any more.
+    pub fn owe(&self, watch: &WatchName, owed: Option<Owed>) {
+        self.change(watch, |entry| entry.owed = owed);
+    }
+
+    /// Records that the `on_give_up` for this state is run now. One for a newer state stays owed.
     pub fn reported(&self, watch: &WatchName, state: Applied) {
-        self.change(watch, |entry| entry.reported = Some(state));
+        self.change(watch, |entry| {
+            entry.owed.take_if(|owed| owed.state == state);
+            entry.reported = Some(state);
+        });
     }
 
     /// Replaces the fingerprints of version 0.1.0 by that of the current definition. The two cannot be compared, and an

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::status::counted;
 use crate::watch::WatchName;
 
 /// Changes that exist only in memory.
 #[derive(Debug, thiserror::Error)]
-#[error("the latest state of {} watches ({}) is not in the ledger {}: {why}", watches.len(), shown(watches), path.display())]
+#[error("the latest state of {} ({}) is not in the ledger {}: {why}", counted(watches.len(), "watch", "watches"), shown(watches), path.display())]
 pub struct Unwritten {
     pub(super) watches: Vec<WatchName>,
     pub(super) path: PathBuf,

@@ -35,7 +35,7 @@ fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgeme
     if absent {
         let was_there = match baseline {
             Baseline::Unknown | Baseline::Applied => false,
-            Baseline::Changed | Baseline::Interrupted | Baseline::Pending => true,
+            Baseline::Changed | Baseline::GaveUp | Baseline::Interrupted | Baseline::Pending => true,
         };
         if policy.on_delete == OnDelete::Ignore || !was_there {
             return Judgement::Skip(SkipReason::Absent, Disposition::Absent);
@@ -46,12 +46,16 @@ fn judge_first(policy: &PolicySpec, baseline: Baseline, absent: bool) -> Judgeme
     match (baseline, policy.run_on_load) {
         (Baseline::Interrupted, _) => Judgement::Run(Reason::Recovery),
         (Baseline::Pending, _) => Judgement::Run(changed),
-        (Baseline::Unknown | Baseline::Changed, RunOnLoad::Always | RunOnLoad::Changed)
+        (
+            Baseline::Unknown | Baseline::Changed | Baseline::GaveUp,
+            RunOnLoad::Always | RunOnLoad::Changed,
+        )
         | (Baseline::Applied, RunOnLoad::Always) => Judgement::Run(loaded),
         (Baseline::Unknown, RunOnLoad::Never) => Judgement::Skip(SkipReason::OnLoad, Disposition::SeenAtLoad),
         (Baseline::Applied, RunOnLoad::Never | RunOnLoad::Changed) => {
             Judgement::Skip(SkipReason::OnLoad, Disposition::Applied)
         }
+        (Baseline::GaveUp, RunOnLoad::Never) => Judgement::Skip(SkipReason::OnLoad, Disposition::GivenUp),
         (Baseline::Changed, RunOnLoad::Never) => {
             Judgement::Skip(SkipReason::OnLoad, Disposition::ChangedWhileDown)
         }
@@ -115,7 +119,9 @@ impl<S: Entropy> Machine<S> {
         self.gave_up = false;
         // What is applied has passed; it may have been released.
         let judged = self.policy.guard.judges(absent);
-        let passed = !judged || (self.newest.is_none() && baseline == Baseline::Applied);
+        // So had what was run in vain.
+        let known = matches!(baseline, Baseline::Applied | Baseline::GaveUp);
+        let passed = !judged || (self.newest.is_none() && known);
         match judgement {
             // A deletion that runs nothing is a state like any other to the guard.
             Judgement::Skip(SkipReason::Absent, _) if !passed => {
@@ -126,6 +132,7 @@ impl<S: Entropy> Machine<S> {
                 self.newest = Some(Newest { state, disposition, passed, owed: false, void: true });
             }
             Judgement::Skip(why, disposition) => {
+                self.gave_up = disposition == Disposition::GivenUp;
                 if why == SkipReason::Absent {
                     self.drop_outdated(now, effects);
                 }

@@ -14,6 +14,9 @@ pub enum Baseline {
     Applied,
     /// The first state was not applied, and something before it was: it runs unless `run_on_load = false`.
     Changed,
+    /// The last retry with the first state failed, under this same definition: as `Changed`, but where
+    /// `run_on_load = false` keeps it from being run, the watch has given up.
+    GaveUp,
     /// A run was interrupted when the daemon ended: any first state runs, as a recovery.
     Interrupted,
     /// The same target was watched until now under another definition, which had not yet applied this first state: it runs even

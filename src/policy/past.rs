@@ -2,14 +2,16 @@
 //! [`Baseline`].
 
 use super::Baseline;
-use crate::ledger::{Entry, Paused};
-use crate::watch::{State, Target, is_same};
+use crate::ledger::{Entry, GaveUp, Paused};
+use crate::watch::{Fingerprint, State, Target, is_same};
 
 /// Everything known about a watch before its first state.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
     /// The ledger's record of the watch.
     pub ledger: &'a Entry,
+    /// The watch's definition, for what the ledger says that it gave up on.
+    pub definition: Option<&'a Fingerprint>,
     /// The watch of the same name that this one replaces in the same daemon.
     pub predecessor: Option<Predecessor<'a>>,
     /// The watch restarts after a bug in twitcher: it is unknown what still had to be applied.
@@ -44,11 +46,12 @@ impl Past<'_> {
         }
         match self.recorded(target, first) {
             // The panic lost what had to be applied: running once too often is better than never.
-            Baseline::Changed if self.fault => Baseline::Pending,
+            Baseline::Changed | Baseline::GaveUp if self.fault => Baseline::Pending,
             Baseline::Unknown if self.fault && !first.content.is_absent() => Baseline::Pending,
             recorded @ (Baseline::Unknown
             | Baseline::Applied
             | Baseline::Changed
+            | Baseline::GaveUp
             | Baseline::Interrupted
             | Baseline::Pending) => recorded,
         }
@@ -56,7 +59,7 @@ impl Past<'_> {
 
     /// The baseline by the ledger alone.
     fn recorded(&self, target: &Target, first: &State) -> Baseline {
-        let Entry { interrupted, applied, stopped, paused, .. } = self.ledger;
+        let Entry { interrupted, applied, stopped, paused, gave_up, .. } = self.ledger;
         if interrupted.as_ref().is_some_and(|interrupted| *interrupted == crate::ledger::described(target)) {
             return Baseline::Interrupted;
         }
@@ -69,6 +72,11 @@ impl Past<'_> {
             |paused: &Paused| !paused.settled.as_ref().is_some_and(|settled| settled.covers(target, first));
         if stopped.is_some() || paused.as_ref().is_some_and(unsettled) {
             return Baseline::Pending;
+        }
+        let failed =
+            |given: &GaveUp| self.definition == Some(&given.definition) && given.state.covers(target, first);
+        if gave_up.as_ref().is_some_and(failed) {
+            return Baseline::GaveUp;
         }
         if applied.is_some() { Baseline::Changed } else { Baseline::Unknown }
     }

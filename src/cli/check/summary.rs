@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::Failure;
 use crate::config::{FileReport, FileState, Problem, Severity};
 use crate::log::escape;
+use crate::status::counted;
 
 /// What a check found.
 pub(super) struct Summary<'a> {
@@ -51,16 +52,22 @@ impl<'a> Summary<'a> {
         let found = match (self.errors(), self.warnings()) {
             (0, 0) if files == 0 => "nothing to check, there is no twitcher.conf and no *.toml".to_owned(),
             (0, 0) => "no problems".to_owned(),
-            (errors, 0) => counted(errors, "error"),
-            (0, warnings) => counted(warnings, "warning"),
-            (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
+            (errors, 0) => counted(errors, "error", "errors"),
+            (0, warnings) => counted(warnings, "warning", "warnings"),
+            (errors, warnings) => format!(
+                "{}, {}",
+                counted(errors, "error", "errors"),
+                counted(warnings, "warning", "warnings")
+            ),
         };
-        let mut line = format!("{}, {}: {found}", counted(files, "file"), watches_counted(watches));
+        let mut line =
+            format!("{}, {}: {found}", counted(files, "file", "files"), counted(watches, "watch", "watches"));
         let elsewhere = self.elsewhere();
         if elsewhere > 0 {
             let host = escape::line(self.host.as_bytes());
             let verb = if elsewhere == 1 { "is" } else { "are" };
-            let _ = write!(line, "; {} {verb} not for this host, {host}", counted(elsewhere, "file"));
+            let _ =
+                write!(line, "; {} {verb} not for this host, {host}", counted(elsewhere, "file", "files"));
         }
         line.push('\n');
         line
@@ -107,13 +114,4 @@ fn problem_json(problem: &Problem) -> Value {
         "message": problem.message,
         "hint": problem.help(),
     })
-}
-
-/// `1 error`, `2 errors`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn watches_counted(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "watch" } else { "watches" })
 }

@@ -9,7 +9,7 @@ use super::super::paint::Paint;
 use super::super::span::{span, spent};
 use super::condition::Condition;
 use crate::log::escape;
-use crate::status::{FileState, Status, StoreState, WatchStatus};
+use crate::status::{FileState, Status, StoreState, WatchStatus, counted};
 
 /// The columns after the mark, in order.
 const TITLES: [&str; 6] = ["WATCH", "STATE", "VERSION", "LAST RUN", "VERIFIED", "KEY"];
@@ -94,8 +94,7 @@ pub(super) fn summary(status: &Status, now: jiff::Timestamp) -> String {
     }
     let mut text = match total {
         0 => "no watches".to_owned(),
-        1 => format!("1 watch: {}", parts.join(", ")),
-        _ => format!("{total} watches: {}", parts.join(", ")),
+        _ => format!("{}: {}", counted(total, "watch", "watches"), parts.join(", ")),
     };
     for (word, state) in [("broken", FileState::Broken), ("refused", FileState::Refused)] {
         let count = status.files.iter().filter(|file| file.state == state).count();

@@ -9,8 +9,10 @@ pub(super) fn program(table: &RawTable) -> Option<Box<Action>> {
 
 /// A key that does not exist has no value to be judged, but no children and an empty tree are states.
 pub(super) fn judges(table: &RawTable, watch_type: WatchType) -> Validate {
+    if !table.has("validate") {
+        return Validate::Nothing;
+    }
     match watch_type {
-        _ if !table.has("validate") => Validate::Nothing,
         WatchType::Data => Validate::Values,
         WatchType::Children | WatchType::Tree => Validate::Everything,
     }

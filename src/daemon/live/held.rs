@@ -5,6 +5,7 @@ use super::explain::{last_words, seconds};
 use super::task::Task;
 use crate::daemon::runs::{self, Candidate, Judged, Report};
 use crate::policy::{Hold, Input, Yardstick};
+use crate::status::counted;
 use crate::watch::{Outcome, Reason, State, Version};
 
 impl Task {
@@ -78,10 +79,10 @@ impl Task {
     fn held_words(&self, hold: Hold) -> String {
         match hold {
             Hold::TooFew { entries, least } => {
-                format!("it has {}, and min_entries is {least}", counted(entries))
+                format!("it has {}, and min_entries is {least}", counted(entries, "entry", "entries"))
             }
             Hold::Shrunk { entries, applied, percent } => {
-                let entries = counted(entries);
+                let entries = counted(entries, "entry", "entries");
                 format!("it has {entries}, {applied} were applied last, and max_shrink is {percent}%")
             }
             Hold::Invalid => self.refused_words(),
@@ -116,8 +117,4 @@ impl Task {
             (None, Some(Yardstick::Applied(_)) | None) => None,
         }
     }
-}
-
-fn counted(entries: u64) -> String {
-    if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
 }

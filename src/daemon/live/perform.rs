@@ -166,6 +166,9 @@ impl Task {
             "gave up after {}: nothing runs until {key} changes or somebody says `twitcher trigger {name}`",
             tries(attempts)
         );
+        if let Some(newest) = self.machine.newest() {
+            bulk::with(&newest.content, || self.runs.shared().book().gave_up(&self.spec, newest));
+        }
         self.report_failure();
     }
 

@@ -239,7 +239,9 @@ impl Task {
             newest: newest.as_ref(),
             unserved: *unserved,
         });
-        let past = Past { ledger: &ledger, predecessor, fault: self.rest.is_some() };
+        let definition = ledger.gave_up.as_ref().map(|_| self.spec.fingerprint());
+        let definition = definition.as_ref();
+        let past = Past { ledger: &ledger, definition, predecessor, fault: self.rest.is_some() };
         bulk::with(&first.content, || past.baseline(target, first))
     }
 

@@ -4,7 +4,8 @@
 //! `interrupted`. The state of a successful run becomes `applied`.
 
 use super::end::{End, Facts};
-use crate::ledger::{Applied, Entry, Ledger, LivePermit, LiveRun, described};
+use super::hooks::Report;
+use crate::ledger::{Applied, Entry, GaveUp, Ledger, LivePermit, LiveRun, Owed, described};
 use crate::process::{FoundRun, RunDetails};
 use crate::watch::{Fingerprint, ProcessIdentity, Reason, State, Target, WatchName, WatchSpec};
 
@@ -110,14 +111,40 @@ impl Book {
         self.ledger.applied(watch, Applied::new(target, state));
     }
 
-    /// Notes that `on_give_up` is run for this state; whether it was not before.
-    pub(super) fn report(&self, watch: &WatchName, target: &Target, state: &State) -> bool {
-        let told = |entry: &Entry| entry.reported.as_ref().is_some_and(|told| told.covers(target, state));
-        let is_new = !self.ledger.read(watch.as_str(), told);
-        if is_new {
-            self.ledger.reported(watch, Applied::new(target, state));
+    /// Notes that `on_give_up` is to be run for this state, unless it was run for it or waits already. Returns the state.
+    pub(super) fn owe(&self, spec: &WatchSpec, state: &State, report: &Report) -> Option<Applied> {
+        let target = &spec.target;
+        let told = |entry: &Entry| {
+            let owed = entry.owed.as_ref().map(|owed| &owed.state);
+            entry.reported.iter().chain(owed).any(|told| told.covers(target, state))
+        };
+        if self.ledger.read(spec.name.as_str(), told) {
+            return None;
         }
-        is_new
+        let state = Applied::new(target, state);
+        self.ledger.owe(&spec.name, Some(report.owed(state.clone())));
+        Some(state)
+    }
+
+    /// The `on_give_up` that waited when a former daemon ended, if it is still wanted.
+    pub(super) fn still_owed(&self, spec: &WatchSpec) -> Option<Owed> {
+        let owed = self.ledger.read(spec.name.as_str(), |entry| entry.owed.clone())?;
+        let wanted = spec.on_give_up.is_some() && owed.state.is_of(&spec.target);
+        if !wanted {
+            self.ledger.owe(&spec.name, None);
+        }
+        Some(owed).filter(|_| wanted)
+    }
+
+    /// The `on_give_up` for this state is run now.
+    pub(super) fn reported(&self, watch: &WatchName, state: Applied) {
+        self.ledger.reported(watch, state);
+    }
+
+    /// The last retry with this state failed.
+    pub(in crate::daemon) fn gave_up(&self, spec: &WatchSpec, state: &State) {
+        let state = Applied::new(&spec.target, state);
+        self.ledger.gave_up(&spec.name, GaveUp { definition: spec.fingerprint(), state });
     }
 
     /// The watch is stopped until its definition changes.

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::processes::Processes;
 use super::validate::Judged;
+use crate::ledger::{Applied, Owed};
 use crate::process::{
     Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunCommands, RunDetails, Running,
 };
@@ -64,6 +65,20 @@ impl Report {
     /// `validate` refused the state.
     pub(in crate::daemon) fn refused(judged: &Judged) -> Self {
         Self { exit_code: judged.outcome.exit_code(), output: judged.output.clone(), ..Self::held() }
+    }
+
+    /// What a former daemon owed.
+    pub(super) fn of(owed: Owed) -> Self {
+        let Owed { state: _, outcome, exit_code, reason, attempt, coalesced, output } = owed;
+        Self { outcome, exit_code, reason, attempt, coalesced, output }
+    }
+
+    /// As it waits in the ledger.
+    pub(super) fn owed(&self, state: Applied) -> Owed {
+        let Self { outcome, exit_code, reason, attempt, coalesced, output } = self;
+        let (outcome, output) = (outcome.clone(), output.clone());
+        let (exit_code, reason, attempt, coalesced) = (*exit_code, *reason, *attempt, *coalesced);
+        Owed { state, outcome, exit_code, reason, attempt, coalesced, output }
     }
 
     /// The watch with the program as its action and the outcome in the environment.
@@ -131,18 +146,19 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    /// Waits for room, and runs it to its end.
-    pub(super) async fn live(self, hooks: &Hooks, processes: &dyn Processes) {
+    /// Waits for room, says that it begins, and runs it to its end.
+    pub(super) async fn live(self, hooks: &Hooks, processes: &dyn Processes, begins: impl FnOnce()) {
         let mut stop = hooks.stop.subscribe();
         let name = self.spec.name.clone();
         let _room = tokio::select! {
             biased;
             _ = stop.wait_for(Option::is_some) => {
-                tracing::warn!(watch = %name, "on_give_up is not run, because the daemon stops");
+                tracing::warn!(watch = %name, "on_give_up waits for the next start, because the daemon stops");
                 return;
             }
             room = hooks.room.acquire() => room,
         };
+        begins();
         let run = self.details.run.clone();
         let input = Some(Bytes::from(self.output.clone()));
         let sink = OutputSink::to_log(&Leftovers::default(), &name, &run);

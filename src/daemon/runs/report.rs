@@ -5,30 +5,53 @@ use std::sync::atomic::Ordering;
 
 use super::Runs;
 use super::hooks::{Hook, PREFIX, Report, kill_after};
+use crate::ledger::Applied;
 use crate::process::{Leftovers, OutputSink, RunCommand, RunDetails, Running};
-use crate::watch::{RunId, State, WatchSpec};
+use crate::watch::{RunId, State, Version, WatchSpec};
 
 impl Runs {
     /// Runs the watch's `on_give_up` for this state, unless it was run for this state before.
     pub(in crate::daemon) fn report(self: &Arc<Self>, spec: &WatchSpec, state: &State, report: Report) {
-        let Some(program) = &spec.on_give_up else { return };
-        if !self.book.report(&spec.name, &spec.target, state) {
+        if spec.on_give_up.is_none() {
             return;
         }
+        if let Some(owed) = self.book.owe(spec, state, &report) {
+            self.run_hook(spec, state.version, owed, report);
+        }
+    }
+
+    /// Runs each `on_give_up` that waited for room when the former daemon ended.
+    pub(in crate::daemon) fn run_owed_hooks<'a>(
+        self: &Arc<Self>,
+        watches: impl Iterator<Item = &'a WatchSpec>,
+    ) {
+        for spec in watches {
+            let Some(owed) = self.book.still_owed(spec) else { continue };
+            let state = owed.state.clone();
+            // Every version that was written can be read.
+            if let Ok(version) = state.version.parse() {
+                self.run_hook(spec, version, state, Report::of(owed));
+            }
+        }
+    }
+
+    fn run_hook(self: &Arc<Self>, spec: &WatchSpec, version: Version, state: Applied, report: Report) {
+        let Some(program) = &spec.on_give_up else { return };
         let number = self.next_id();
         let details = RunDetails {
             run: RunId(format!("{PREFIX}-{number}").into()),
             reason: report.reason,
-            version: state.version,
+            version,
             attempt: report.attempt,
             coalesced: report.coalesced,
             permit: None,
         };
         let hook = Hook { spec: report.spec(spec, program), details, output: report.output };
         self.hooks.live.fetch_add(1, Ordering::AcqRel);
-        let runs = Arc::clone(self);
+        let (runs, name) = (Arc::clone(self), spec.name.clone());
         tokio::spawn(async move {
-            hook.live(&runs.hooks, &*runs.processes).await;
+            let begins = || runs.book.reported(&name, state);
+            hook.live(&runs.hooks, &*runs.processes, begins).await;
             runs.hooks.live.fetch_sub(1, Ordering::AcqRel);
             runs.hooks.ended.notify_one();
         });

@@ -130,7 +130,8 @@ impl Case {
             newest: newest.as_ref(),
             unserved: left.unserved,
         });
-        Past { ledger: &ledger, predecessor, fault: self.fault }.baseline(&own, &self.first())
+        Past { ledger: &ledger, definition: None, predecessor, fault: self.fault }
+            .baseline(&own, &self.first())
     }
 
     /// The predecessor watched the same target and did not apply the first state.

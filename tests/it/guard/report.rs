@@ -81,3 +81,82 @@ fn the_program_of_a_killed_daemon_is_ended_by_the_next() {
     assert_eq!(daemon.read("pid").lines().count(), 1, "the same version is told once");
     assert_eq!(daemon.watch("w")["running"].as_array().map(Vec::len), Some(0));
 }
+
+#[test]
+fn what_gave_up_is_still_failed_after_a_restart_while_nothing_has_changed() {
+    let mut daemon = Daemon::prepare("");
+    daemon.put("/web", "1");
+    let text = |action: &str| {
+        format!(
+            "[[watch]]\nname = 'w'\nkey = '/web'\nretries = 1\nretry_delay = '10ms'\nrun_on_load = false\n\
+             action = '{action}'\n"
+        )
+    };
+    daemon.write("w.toml", &text("echo oops; exit 3"));
+    daemon.run();
+    daemon.until_watch("w", |watch| watch["state"] == "idle" && !watch["version"].is_null());
+    daemon.put("/web", "2");
+    daemon.until_watch("w", |watch| watch["state"] == "failed");
+    for kill in [false, true] {
+        if kill {
+            daemon.kill();
+        } else {
+            daemon.stop();
+        }
+        daemon.run();
+        let watch = daemon.until_watch("w", |watch| !watch["version"].is_null());
+        assert_eq!((&watch["state"], &watch["gave_up"]), (&"failed".into(), &true.into()), "{watch:#}");
+        assert_eq!((&watch["converged"], &watch["runs"]), (&false.into(), &2.into()), "{watch:#}");
+        let told = daemon.say(&["explain", "w"]);
+        assert!(told.contains("gave up after 2 tries; the last") && told.contains("\"oops\""), "{told}");
+        assert!(told.contains("twitcher trigger w"), "{told}");
+    }
+    // Another state or another definition has not failed.
+    daemon.stop();
+    daemon.put("/web", "3");
+    daemon.run();
+    daemon.until_watch("w", |watch| watch["state"] == "idle" && watch["gave_up"] == false);
+    daemon.put("/web", "4");
+    daemon.until_watch("w", |watch| watch["state"] == "failed");
+    daemon.stop();
+    daemon.write("w.toml", &text("true"));
+    daemon.run();
+    daemon.until_watch("w", |watch| watch["state"] == "idle" && watch["gave_up"] == false);
+    daemon.say(&["trigger", "w"]);
+    daemon.until_converged("w");
+}
+
+#[test]
+fn a_program_that_waits_for_room_when_the_daemon_stops_is_run_by_the_next_and_once() {
+    let mut daemon = Daemon::prepare("shutdown_grace = '100ms'");
+    daemon.put("/web", "1");
+    let (told, go) = (daemon.path("told").display().to_string(), daemon.path("go").display().to_string());
+    // One more than may run at once.
+    for number in 0..17 {
+        daemon.write(
+            &format!("w{number}.toml"),
+            &format!(
+                "[[watch]]\nkey = '/web'\nretries = 0\nrun_on_load = 'changed'\nkill_after = '100ms'\n\
+                 action = 'echo oops; exit 3'\n\
+                 on_give_up = 'echo \"$TWITCHER_WATCH $TWITCHER_EXIT_CODE $(cat)\" >> {told}; \
+                 until test -e {go}; do sleep 0.05; done'\n"
+            ),
+        );
+    }
+    daemon.run();
+    daemon.until_file("told", |text| text.lines().count() == 16);
+    stays_silent_for(Duration::from_millis(200), "more than 16", || {
+        daemon.read("told").lines().count() == 16
+    });
+    daemon.stop();
+    std::fs::write(&go, "").unwrap();
+    daemon.run();
+    let text = daemon.until_file("told", |text| text.lines().count() == 17);
+    let names: std::collections::BTreeSet<&str> = text.lines().collect();
+    assert_eq!(names.len(), 17, "{text}");
+    assert!(text.lines().all(|line| line.ends_with(" 3 oops")), "{text}");
+    for number in 0..17 {
+        daemon.until_watch(&format!("w{number}"), |watch| watch["state"] == "failed" && watch["runs"] == 2);
+    }
+    stays_silent_for(Duration::from_millis(200), "told twice", || daemon.read("told").lines().count() == 17);
+}

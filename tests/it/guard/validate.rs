@@ -174,7 +174,7 @@ fn until_gone(pid: i32) {
 
 #[test]
 fn a_newer_state_ends_the_program_and_a_run_beside_it_is_not_signalled_before_it_has_passed() {
-    let mut daemon = on_directory("");
+    let mut daemon = on_directory("shutdown_grace = '100ms'");
     let fields = "run_mode = 'restart'\nformat = 'lines'\nkill_after = '100ms'";
     let text = judged_by(&daemon, &waiting(&daemon, "test \"$state\" != bad"), fields);
     let text = text
@@ -208,6 +208,7 @@ fn a_newer_state_ends_the_program_and_a_run_beside_it_is_not_signalled_before_it
     put(&daemon, "three");
     daemon.until_file("seen", |text| text == "begun two\nbegun three\n");
     assert!(!lives(action));
+    daemon.stop();
 }
 
 #[test]

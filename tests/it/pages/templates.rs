@@ -42,6 +42,15 @@ fn a_value_is_written_to_a_file() {
 }
 
 #[test]
+fn what_a_check_refuses_is_held_and_the_file_stays() {
+    let (daemon, machine) = follow("## A check of its own");
+    let good = daemon.until_file("etc/limits", |text| text.contains("1024"));
+    machine.types("twitcher put /limits/files many");
+    daemon.until_watch("limits", |watch| watch["state"] == "held");
+    assert_eq!(daemon.read("etc/limits"), good);
+}
+
+#[test]
 fn every_block_of_the_page_is_run() {
-    assert_eq!((fenced(PAGE, "toml").len(), fenced(PAGE, "sh").len()), (2, 2));
+    assert_eq!((fenced(PAGE, "toml").len(), fenced(PAGE, "sh").len()), (3, 3));
 }

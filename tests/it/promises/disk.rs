@@ -149,5 +149,5 @@ fn a_hanging_disk_delays_neither_actions_nor_shutdown() {
     daemon.until_converged("a");
     assert!(daemon.stop().success());
     let log = daemon.log();
-    assert!(log.contains("the latest state of 1 watches (a) is not in the ledger"), "{log}");
+    assert!(log.contains("the latest state of 1 watch (a) is not in the ledger"), "{log}");
 }

@@ -180,8 +180,8 @@ impl Judge {
         demand!(self.live.iter().all(|live| live.run != *run), "a run id was used twice");
         demand!(!absent || self.policy.on_delete == OnDelete::Run, "ran an ignored deletion");
         let released = self.newest.is_some_and(|newest| newest.seq == seq && newest.passed);
-        demand!(!self.fails(absent) || released, "ran what the guard holds back");
         let valid = self.unfated.get(&seq).is_some_and(|fresh| fresh.valid.is_some());
+        demand!(!self.fails(absent) || released || valid, "ran what the guard holds back");
         demand!(!self.validates(absent) || released || valid, "ran what was not validated");
         let newest = self.newest.ok_or("started what was never seen")?;
         let urgent = reason == Reason::Trigger;
@@ -416,7 +416,11 @@ impl Judge {
             SkipReason::OnLoad => {
                 demand!(self.last_start.is_none(), "on load after a start");
                 // It differs from what was applied: somebody may want it yet.
-                if matches!(turn.input, Input::State { baseline: Baseline::Changed, .. }) {
+                let Input::State { baseline, .. } = turn.input else {
+                    return Err("on load without a state".into());
+                };
+                self.gave_up = *baseline == Baseline::GaveUp;
+                if matches!(baseline, Baseline::Changed | Baseline::GaveUp) {
                     Claim::Resumable
                 } else {
                     Claim::Nothing
