@@ -53,12 +53,11 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 async fn follow(args: &Args, common: &Common, place: &Place) -> Result<(), Failure> {
     let is_screen = std::io::stdout().is_terminal() && !args.json;
     if is_screen {
-        let group = match &args.group {
-            Some(named) => Some(place.picture(named).await?.name),
-            None => {
-                let mut groups = place.groups().await?;
-                groups.pop().filter(|_| groups.is_empty())
-            }
+        let group = if let Some(named) = &args.group {
+            Some(place.picture(named).await?.name)
+        } else {
+            let mut groups = place.groups().await?;
+            groups.pop().filter(|_| groups.is_empty())
         };
         if let Some(group) = group {
             return screen::run(place, &group, common).await;

@@ -234,7 +234,7 @@ const ZOOKEEPER: &str = "In ZooKeeper, in a session of zkCli.sh that has said ad
 const ROLES: &str = "With one user of the store for everybody, any member can forge anything in its group: grant itself a permit, or stop \
      the fleet. It cannot run other code on other hosts. Three roles separate that. A member reads everything and writes \
      its own keys. A conductor also writes permits and the rollout; give that role to three to five hosts, and write \
-     conduct = false in twitcher.conf of all others. An operator, or a pipeline, writes control and the watched key.";
+     conduct = false in twitcher.conf of all others. A host that may conduct has both roles. An operator, or a pipeline, writes control and the watched key.";
 
 /// Tested as they stand.
 const ETCD_ROLES: &str = include_str!("roles/etcd.sh");

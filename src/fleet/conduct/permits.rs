@@ -1,5 +1,7 @@
 //! The next transaction of a conductor: returns, reclaims, stamps, grants.
 
+use std::time::Duration;
+
 use super::group::{Member, Place};
 use super::input::{Effect, Moment};
 use super::machine::{Conductor, Phase};
@@ -23,7 +25,7 @@ enum Stamp {
 impl Conductor {
     /// Sends the next transaction, if one is due.
     pub(super) fn conduct(&mut self, now: Moment) -> Vec<Effect> {
-        self.hold_until = self.hold_until.filter(|until| *until > now.boot);
+        self.hold_back(now.boot);
         self.release_unheld(now.boot);
         self.advance(now);
         let mut plan = Plan::default();
@@ -46,6 +48,18 @@ impl Conductor {
         let transaction = plan.transaction.clone();
         self.phase = Phase::Conducting(Some(Box::new(plan)));
         vec![self.commit(transaction)]
+    }
+
+    /// After a restore nothing is granted before every run must have ended. Hosts write their records again one after
+    /// the other, so the longest limit is known only when all have.
+    fn hold_back(&mut self, now: BootTime) {
+        let limits =
+            self.group.members.values().filter_map(|member| Some(member.keys.record.as_deref()?.limit));
+        let until = self.restored.map(|since| since.plus(limits.fold(self.part.ttl, Duration::max)));
+        self.hold_until = until.filter(|until| *until > now);
+        if self.hold_until.is_none() {
+            self.restored = None;
+        }
     }
 
     /// The transaction is applied at this revision.

@@ -91,10 +91,6 @@ impl Conductor {
         self.issued = 0;
         self.summary_at = None;
         self.group.watches_done = false;
-        if let Some(since) = self.restored.take() {
-            let longest = self.group.members.values().map(|member| self.group.limit(member)).max();
-            self.hold_until = Some(since.plus(longest.unwrap_or_default()));
-        }
         self.restamp = true;
         self.group.votes_changed = true;
         self.restore_lost(now.boot);

@@ -200,15 +200,11 @@ impl Painter {
     }
 
     fn foot(self, view: &View, width: usize) -> Line<'static> {
-        match &view.error {
-            Some(why) => {
-                Line::styled(cut(format!("not read: {}", one_line(why)), width), self.style(Color::Red))
-            }
-            None => {
-                let faint = Style::new().add_modifier(Modifier::DIM);
-                Line::styled(cut("? help   q leave".to_owned(), width), faint)
-            }
+        if let Some(why) = &view.error {
+            return Line::styled(cut(format!("not read: {}", one_line(why)), width), self.style(Color::Red));
         }
+        let faint = Style::new().add_modifier(Modifier::DIM);
+        Line::styled(cut("? help   q leave".to_owned(), width), faint)
     }
 
     fn help(self, frame: &mut Frame<'_>, screen: Rect) {

@@ -1,6 +1,6 @@
 //! The state of the full-screen view of a group: what was read, what happened, where the reader is. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
@@ -172,8 +172,8 @@ fn news(before: &Seen, after: &Seen, at: Timestamp) -> Vec<News> {
             _ => {}
         }
     }
-    let present: BTreeMap<&str, ()> = after.hosts.iter().map(|host| (host.host.as_str(), ())).collect();
-    for gone in before.hosts.iter().filter(|host| !present.contains_key(host.host.as_str())) {
+    let present: BTreeSet<&str> = after.hosts.iter().map(|host| host.host.as_str()).collect();
+    for gone in before.hosts.iter().filter(|host| !present.contains(host.host.as_str())) {
         tell(format!("{} left", gone.host), false);
     }
     news
