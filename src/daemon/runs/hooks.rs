@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use super::judged::Judged;
 use super::processes::Processes;
-use super::validate::Judged;
 use crate::ledger::{Applied, Owed};
 use crate::process::{
     Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunCommands, RunDetails, Running,

@@ -19,6 +19,7 @@ mod end;
 pub(in crate::daemon) mod fixture;
 mod found;
 mod hooks;
+mod judged;
 mod orphans;
 mod own;
 mod processes;
@@ -46,13 +47,14 @@ pub(super) use end::End;
 use found::Found;
 use hooks::Hooks;
 pub(super) use hooks::Report;
+pub(super) use judged::Judged;
 pub(super) use orphans::KILL_AFTER;
 use orphans::{Orphan, Orphans};
 pub(super) use own::{Concluded, OwnRuns};
 use processes::Processes;
 use run::{Count, Origin, Run};
 use slots::{Slot, Slots};
-pub(super) use validate::{Candidate, Judged, limit as validate_limit};
+pub(super) use validate::{Candidate, limit as validate_limit};
 
 /// How long processes that do not show their environment may delay a start.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::OwnRuns;
+use super::judged::Judged;
 use super::slots::Slot;
 use crate::process::{Ended, Launch, RunCommand, RunDetails, Running};
-use crate::watch::{Outcome, PolicySpec, Reason, RunId, Seq, Version, WatchSpec};
+use crate::watch::{PolicySpec, Reason, RunId, Seq, Version, WatchSpec};
 
 /// How long it may take where the watch has no `timeout`.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -40,22 +41,6 @@ pub(in crate::daemon) struct Candidate {
     pub(in crate::daemon) coalesced: u64,
     /// Its standard input; `None` is `/dev/null`.
     pub(in crate::daemon) input: Option<Bytes>,
-}
-
-/// A state that was judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::daemon) struct Judged {
-    pub(in crate::daemon) seq: Seq,
-    pub(in crate::daemon) version: Version,
-    pub(in crate::daemon) outcome: Outcome,
-    /// Its last lines.
-    pub(in crate::daemon) output: String,
-}
-
-impl Judged {
-    pub(in crate::daemon) fn is_valid(&self) -> bool {
-        self.outcome == Outcome::Exited(0)
-    }
 }
 
 /// What is judged, and what is to be judged next.
