@@ -29,6 +29,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod validator;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,8 @@ pub(super) use own::{Concluded, OwnRuns};
 use processes::Processes;
 use run::{Count, Origin, Run};
 use slots::{Slot, Slots};
-pub(super) use validate::{Candidate, limit as validate_limit};
+pub(super) use validate::limit as validate_limit;
+pub(super) use validator::Candidate;
 
 /// How long processes that do not show their environment may delay a start.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);

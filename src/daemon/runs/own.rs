@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::end::{End, Facts};
 use super::run::{Origin, Run};
 use super::slots::Slot;
-use super::validate::Validator;
+use super::validator::Validator;
 use super::{Adopted, NotStarted, Plan, Runs};
 use crate::process::{Ended, Leftovers, OutputSink, RunCommand};
 use crate::watch::{MutexName, RunId, State, WatchName, WatchSpec};

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::OwnRuns;
 use super::judged::Judged;
 use super::slots::Slot;
-use crate::process::{Ended, Launch, RunCommand, RunDetails, Running};
-use crate::watch::{PolicySpec, Reason, RunId, Seq, Version, WatchSpec};
+use super::validator::{Candidate, Due, Live};
+use crate::process::{Ended, Launch, RunDetails};
+use crate::watch::{PolicySpec, RunId, WatchSpec};
 
 /// How long it may take where the watch has no `timeout`.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -30,65 +29,6 @@ pub(super) fn prefix(ledger: &str) -> String {
 /// How long the program of a watch may take.
 pub(in crate::daemon) fn limit(policy: &PolicySpec) -> Duration {
     policy.timeout.unwrap_or(LONGEST)
-}
-
-/// A state to be judged.
-#[derive(Debug)]
-pub(in crate::daemon) struct Candidate {
-    pub(in crate::daemon) seq: Seq,
-    pub(in crate::daemon) version: Version,
-    pub(in crate::daemon) reason: Reason,
-    pub(in crate::daemon) coalesced: u64,
-    /// Its standard input; `None` is `/dev/null`.
-    pub(in crate::daemon) input: Option<Bytes>,
-}
-
-/// What is judged, and what is to be judged next.
-#[derive(Debug, Default)]
-pub(super) struct Validator {
-    next: Option<Candidate>,
-    /// The one that `next` waits for.
-    slot: Option<Slot>,
-    live: Option<Live>,
-}
-
-#[derive(Debug)]
-struct Live {
-    /// `None`: nobody waits for its judgement.
-    seq: Option<Seq>,
-    version: Version,
-    running: Running,
-    due: Due,
-    _slot: Option<Slot>,
-}
-
-/// The next signal.
-#[derive(Debug, Clone, Copy)]
-enum Due {
-    Term(Instant),
-    Kill(Instant),
-    Nothing,
-}
-
-impl Due {
-    fn at(self) -> Option<Instant> {
-        match self {
-            Self::Term(at) | Self::Kill(at) => Some(at),
-            Self::Nothing => None,
-        }
-    }
-}
-
-impl Live {
-    fn term(&mut self, now: Instant, timed_out: bool, kill_after: Duration) {
-        self.running.commands.send(RunCommand::Term { timed_out });
-        self.due = now.checked_add(kill_after).map_or(Due::Nothing, Due::Kill);
-    }
-
-    fn kill(&mut self) {
-        self.running.commands.send(RunCommand::Kill);
-        self.due = Due::Nothing;
-    }
 }
 
 impl OwnRuns {

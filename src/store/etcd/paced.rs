@@ -19,8 +19,9 @@ use tokio::net::TcpStream;
 use tonic::codegen::Service;
 use tonic::transport::Uri;
 
-/// CPU time that may be spent at once: enough for a hundred megabytes of values.
-const BURST: Duration = Duration::from_millis(500);
+/// CPU time that may be spent at once: enough for some hundred megabytes of values, so that a large tree is read at full
+/// speed.
+const BURST: Duration = Duration::from_secs(2);
 /// The share of one core that may be spent all the time: one of so many parts.
 const SHARE: u32 = 4;
 /// What one read can cost at most. More is other work of the same thread.
@@ -51,8 +52,10 @@ impl Budget {
             }
             None => {
                 let missing = spent - self.left;
-                self.left = Duration::ZERO;
-                missing * SHARE
+                let wait = missing * SHARE;
+                // The time of the wait pays for what is missing, and is not saved as well.
+                (self.left, self.at) = (Duration::ZERO, now + wait);
+                wait
             }
         }
     }

@@ -3,6 +3,7 @@
 //! The client library loses such a watch when it reconnects, and the server loses the events in between
 //! (ZOOKEEPER-4698). So the watch is set and everything is read again on every connection.
 
+mod compare;
 mod polls;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits for an answer: every request, watch and tree is a future in one of a few sets.
 
+mod barred;
 mod followed;
 mod polls;
 mod singles;
@@ -19,8 +20,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
+use self::barred::{Barred, Polled};
 use self::followed::{Followed, Left};
-use self::polls::{Barred, Polled};
 use super::connect::{Entrance, Meaning, failed, meaning};
 use super::look::{Seen, Want};
 use super::path::path_of;

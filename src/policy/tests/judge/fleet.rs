@@ -145,6 +145,8 @@ impl Judge {
             | Input::Control(Control::Pause { .. })
             | Input::Retire { .. }
             | Input::Stop { .. } => fleet.waived = None,
+            // The release of a state that `validate` refused is another decision.
+            Input::Validated { seq, valid: false } if fleet.waived == Some(seq.0) => fleet.waived = None,
             Input::Slot
             | Input::Offline
             | Input::Validated { .. }
@@ -281,10 +283,12 @@ impl Judge {
         let waived = fleet.waived.is_some() && fleet.waived == self.newest.map(|newest| newest.seq);
         if waived && !suspended {
             demand!(fleet.asked.is_none() && fleet.next().is_none(), "asks for a permit that was waived");
-            let judged = self.newest.is_none_or(|newest| {
-                self.unfated.get(&newest.seq).is_none_or(|fresh| self.is_valid(newest.seq, fresh))
-            });
-            demand!(!judged || !self.room() || self.asked, "needs no permit, and does not ask for a slot");
+            let held = self.newest.is_some_and(|newest| newest.held);
+            let known = !held
+                && self.newest.is_none_or(|newest| {
+                    self.unfated.get(&newest.seq).is_none_or(|fresh| self.is_valid(newest.seq, fresh))
+                });
+            demand!(!known || !self.room() || self.asked, "needs no permit, and does not ask for a slot");
         } else if let Some((seq, _)) = ready.filter(|_| may_ask) {
             demand!(self.seeks(Some(*seq)), "ready, and it does not ask for a permit");
             let waits = fleet.next().is_none_or(|next| next.refused || fleet.claim == Some(next.permit));

@@ -9,23 +9,10 @@ use tokio::time::{Instant, sleep_until};
 use zookeeper_client::Client;
 
 use super::Serving;
+use super::barred::{Barred, Polled};
 use crate::store::session::TargetId;
 use crate::store::zookeeper::look::Want;
-use crate::store::zookeeper::poll::{Answer, Fingerprint, PACE, batch, interval, poll};
-use crate::store::zookeeper::pool::Member;
-
-/// A tree that is refused because the server denies reading one of its nodes. Nothing else of it is read until then.
-pub(super) struct Barred {
-    pub(super) top: Arc<str>,
-    pub(super) member: Member,
-    /// The denied node.
-    pub(super) path: Arc<str>,
-    /// That node when it was last polled.
-    pub(super) fingerprint: Option<Fingerprint>,
-}
-
-/// Nodes that were polled; without those whose poll failed.
-pub(super) type Polled = Vec<(TargetId, Answer)>;
+use crate::store::zookeeper::poll::{Fingerprint, PACE, batch, interval, poll};
 
 impl Serving {
     /// When the next batch is due; `None` while one is in flight or there is nothing to poll.

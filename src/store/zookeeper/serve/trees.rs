@@ -6,8 +6,8 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Serving;
+use super::barred::Barred;
 use super::followed::{Followed, Left};
-use super::polls::Barred;
 use crate::store::StoreError;
 use crate::store::session::TargetId;
 use crate::store::zookeeper::follow::{Asked, Stopped, follow};

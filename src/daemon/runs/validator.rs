@@ -1,0 +1,69 @@
+//! What a watch has of `validate`: the state that waits to be judged, and the program that judges one.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::slots::Slot;
+use crate::process::{RunCommand, Running};
+use crate::watch::{Reason, Seq, Version};
+
+/// A state to be judged.
+#[derive(Debug)]
+pub(in crate::daemon) struct Candidate {
+    pub(in crate::daemon) seq: Seq,
+    pub(in crate::daemon) version: Version,
+    pub(in crate::daemon) reason: Reason,
+    pub(in crate::daemon) coalesced: u64,
+    /// Its standard input; `None` is `/dev/null`.
+    pub(in crate::daemon) input: Option<Bytes>,
+}
+
+/// What is judged, and what is to be judged next.
+#[derive(Debug, Default)]
+pub(super) struct Validator {
+    pub(super) next: Option<Candidate>,
+    /// The one that `next` waits for.
+    pub(super) slot: Option<Slot>,
+    pub(super) live: Option<Live>,
+}
+
+#[derive(Debug)]
+pub(super) struct Live {
+    /// `None`: nobody waits for its judgement.
+    pub(super) seq: Option<Seq>,
+    pub(super) version: Version,
+    pub(super) running: Running,
+    pub(super) due: Due,
+    /// It is free again when the program has ended.
+    pub(super) _slot: Option<Slot>,
+}
+
+/// The next signal.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Due {
+    Term(Instant),
+    Kill(Instant),
+    Nothing,
+}
+
+impl Due {
+    pub(super) fn at(self) -> Option<Instant> {
+        match self {
+            Self::Term(at) | Self::Kill(at) => Some(at),
+            Self::Nothing => None,
+        }
+    }
+}
+
+impl Live {
+    pub(super) fn term(&mut self, now: Instant, timed_out: bool, kill_after: Duration) {
+        self.running.commands.send(RunCommand::Term { timed_out });
+        self.due = now.checked_add(kill_after).map_or(Due::Nothing, Due::Kill);
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.running.commands.send(RunCommand::Kill);
+        self.due = Due::Nothing;
+    }
+}
