@@ -196,7 +196,9 @@ impl<S: Entropy> Machine<S> {
                 }
                 None => newest.map(|newest| newest.state.content.clone()),
             };
-            content.iter().for_each(|content| self.compare_with(content));
+            if let Some(content) = content {
+                self.compare_with(&content);
+            }
         }
         match (at, valid) {
             (Some(at), true) => self.pass(now, at, effects),

@@ -1,6 +1,6 @@
 //! A connection to an etcd member that is read no faster than a share of one core can handle.
 //!
-//! HTTP/2 lets a server send frames that cost it nothing and carry nothing (PING, SETTINGS, WINDOW_UPDATE), and the client
+//! HTTP/2 lets a server send frames that cost it nothing and carry nothing (PING, SETTINGS, `WINDOW_UPDATE`), and the client
 //! library answers as many as arrive. The frames cannot be told apart here, below TLS; what it costs to handle them can:
 //! the CPU time between one read and the next.
 
@@ -45,18 +45,15 @@ impl Budget {
     fn spend(&mut self, spent: Duration, now: Instant) -> Duration {
         self.left = (self.left + now.saturating_duration_since(self.at) / SHARE).min(BURST);
         self.at = now;
-        match self.left.checked_sub(spent) {
-            Some(left) => {
-                self.left = left;
-                Duration::ZERO
-            }
-            None => {
-                let missing = spent - self.left;
-                let wait = missing * SHARE;
-                // The time of the wait pays for what is missing, and is not saved as well.
-                (self.left, self.at) = (Duration::ZERO, now + wait);
-                wait
-            }
+        if let Some(left) = self.left.checked_sub(spent) {
+            self.left = left;
+            Duration::ZERO
+        } else {
+            let missing = spent.saturating_sub(self.left);
+            let wait = missing * SHARE;
+            // The time of the wait pays for what is missing, and is not saved as well.
+            (self.left, self.at) = (Duration::ZERO, now + wait);
+            wait
         }
     }
 }

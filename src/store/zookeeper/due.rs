@@ -29,10 +29,10 @@ pub(super) struct Due {
 impl Due {
     /// An event arrived for a node.
     pub(super) fn add(&mut self, at: &Arc<str>) {
-        if let Some(places) = &mut self.walking {
-            if places.insert(Arc::clone(at)) {
-                self.walking_bytes += cost(at);
-            }
+        if let Some(places) = &mut self.walking
+            && places.insert(Arc::clone(at))
+        {
+            self.walking_bytes += cost(at);
         }
         match self.looking.get_mut(at) {
             Some(again) => *again = true,

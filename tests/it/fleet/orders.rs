@@ -91,7 +91,9 @@ fn a_set_limit_overrides_what_hosts_say(url: &str) {
     fleet.let_go_on(first[0]);
     fleet.until_has(first[0], &version);
     fleet.stays_at(&version, 3);
-    first.iter().for_each(|host| fleet.let_go_on(*host));
+    for host in &first {
+        fleet.let_go_on(*host);
+    }
     fleet.until_started(&version, 4);
     fleet.stays_at(&version, 4);
     let_all_go_on(&fleet);

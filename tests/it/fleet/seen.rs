@@ -31,7 +31,7 @@ fn the_page_shows_groups_and_runs_nothing() {
     let port = Port::claim();
     let mut fleet = Fleet::without_daemons(&etcd.url());
     (0..3).for_each(|host| {
-        fleet.add(host, Setup { action: HELD, terms: "waves = [1]\nsoak = '0s'", ..Setup::default() })
+        fleet.add(host, Setup { action: HELD, terms: "waves = [1]\nsoak = '0s'", ..Setup::default() });
     });
     // A host whose name is markup, and whose daemon serves the page.
     let conf = |page: &str| {

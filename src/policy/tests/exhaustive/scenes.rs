@@ -72,7 +72,7 @@ fn validate_scenes(
         add("interval", interval, Alphabet { triggers: true, ..held });
     }
     let guard = Guard { min_entries: 1, max_shrink: None, validate: Validate::Everything };
-    let both = PolicySpec { guard, on_delete, ..plain.clone() };
+    let both = PolicySpec { on_delete, guard, ..plain.clone() };
     add("counts and validates", both, Alphabet { triggers: true, baselines: true, ..deletions });
     let guard = Guard { min_entries: 0, max_shrink: Some(50), validate: Validate::Everything };
     let both = PolicySpec { guard, ..plain.clone() };

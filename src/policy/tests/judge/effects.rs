@@ -95,12 +95,7 @@ impl Judge {
             }
             Effect::Held { version, .. } => self.held_back(*version)?,
             Effect::Validate { state, .. } => self.given_to_validate(state, turn)?,
-            Effect::EndValidation => {
-                let open = self.validating.take().ok_or("ended a validation that was not begun")?;
-                let wanted = self.unfated.contains_key(&open)
-                    || self.newest.is_some_and(|newest| newest.seq == open && !newest.passed);
-                demand!(self.held() || self.retiring || !wanted, "ended the validation of {open}");
-            }
+            Effect::EndValidation => self.validation_ended()?,
             Effect::Recognised(state) => self.recognised(state, turn)?,
             Effect::GaveUp { attempts } => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
@@ -155,6 +150,14 @@ impl Judge {
                 self.drained = true;
             }
         }
+        Ok(())
+    }
+
+    fn validation_ended(&mut self) -> Checked {
+        let open = self.validating.take().ok_or("ended a validation that was not begun")?;
+        let wanted = self.unfated.contains_key(&open)
+            || self.newest.is_some_and(|newest| newest.seq == open && !newest.passed);
+        demand!(self.held() || self.retiring || !wanted, "ended the validation of {open}");
         Ok(())
     }
 
@@ -374,8 +377,7 @@ impl Judge {
             }
             return Ok(());
         }
-        if turn.invalid == Some(seq) && seq != newest.seq || (why == SkipReason::Absent && seq != newest.seq)
-        {
+        if (turn.invalid == Some(seq) || why == SkipReason::Absent) && seq != newest.seq {
             demand!(
                 self.parallel() && matches!(why, SkipReason::Held | SkipReason::Absent),
                 "{why:?} of {seq}"
