@@ -71,7 +71,7 @@ fuzz: setup
 	TWITCHER_FUZZ_SECONDS=$${FUZZ_SECONDS:-30} $(CARGO) test --locked --lib fuzz:: -- --test-threads=2 --nocapture
 
 deny:
-	PATH="$$(.ci/tool cargo-deny 0.20.2):$$PATH" $(CARGO) deny --locked check licenses bans sources
+	PATH="$$(.ci/tool cargo-deny 0.20.2):$$PATH" $(CARGO) deny --config .config/deny.toml --locked check licenses bans sources
 
 # What must not change unnoticed: the pure decisions. FILE=src/policy/past.rs: of one file only.
 FILE ?= src/policy/**/*.rs src/store/driver/**/*.rs src/config/diff.rs
