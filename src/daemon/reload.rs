@@ -134,6 +134,9 @@ impl Daemon {
             self.supervisor.remove(name);
             report.removed.push(name.to_string());
         }
+        // One that the first reading did not have, or not enabled, may be owed a report since before this daemon.
+        let new = diff.added.keys().chain(diff.changed.keys()).filter_map(|name| self.watches.get(name));
+        self.runs.run_owed_hooks(new.map(|watch| &*watch.spec).filter(|spec| spec.enabled));
         for (names, watches) in [(&mut report.changed, &diff.changed), (&mut report.added, &diff.added)] {
             for name in watches.keys() {
                 if let Some(watch) = self.watches.get(name) {

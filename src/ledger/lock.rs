@@ -62,7 +62,7 @@ pub(super) fn take(
     mut holder: impl FnMut(&File) -> Holder,
 ) -> Result<Lock, Refusal> {
     let deadline = Instant::now() + PATIENCE;
-    match private_file(&path.join("lock")) {
+    match lock_file(&path.join("lock")) {
         Ok(file) => {
             if !retried(deadline, RETRY, || is_locked(file.try_lock()))? {
                 return Err(Refusal::InUse);
@@ -124,11 +124,34 @@ fn is_locked(attempt: Result<(), TryLockError>) -> io::Result<bool> {
     }
 }
 
-/// Opens the file, made if it is missing, that nobody but the daemon's user can open. Not for writing: that would keep
-/// the file system from being remounted read-only.
-fn private_file(path: &Path) -> io::Result<File> {
+/// What the file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    /// Writing would keep the file system from being remounted read-only.
+    Read,
+    Write,
+}
+
+/// Opens the file so that it can be locked.
+fn lock_file(path: &Path) -> io::Result<File> {
+    lockable(private_file(path, Open::Read)?, path)
+}
+
+/// NFS 4 locks exclusively only what is open for writing (flock(2)).
+fn lockable(file: File, path: &Path) -> io::Result<File> {
+    match file.try_lock() {
+        Err(TryLockError::Error(error)) if error.raw_os_error() == Some(nix::libc::EBADF) => {
+            private_file(path, Open::Write)
+        }
+        // The caller locks it, again if need be, and says what prevents that.
+        Ok(()) | Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Opens the file, made if it is missing, that nobody but the daemon's user can open.
+fn private_file(path: &Path, for_what: Open) -> io::Result<File> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
-    let open = || OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let open = || OpenOptions::new().read(true).write(for_what == Open::Write).custom_flags(flags).open(path);
     let file = match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made =
@@ -180,6 +203,29 @@ mod tests {
         fs::set_permissions(place.path().join("lock"), Permissions::from_mode(0o644)).unwrap();
         take(place.path(), directory(place.path()), nobody_asked).unwrap();
         assert_eq!(mode(), 0o600, "one that was copied with another mode");
+    }
+
+    /// A descriptor that is open for neither reading nor writing fails as one for reading does on NFS 4.
+    #[test]
+    fn a_file_that_can_only_be_locked_for_writing_is_opened_for_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("lock");
+        let writable = |file: &File| {
+            let flags = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETFL).unwrap();
+            flags & nix::libc::O_ACCMODE == nix::libc::O_RDWR
+        };
+        assert!(!writable(&lock_file(&path).unwrap()), "it is not needed here");
+        let unlockable =
+            || OpenOptions::new().read(true).custom_flags(nix::libc::O_PATH).open(&path).unwrap();
+        let refused = is_locked(unlockable().try_lock()).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(nix::libc::EBADF));
+        let file = lockable(unlockable(), &path).unwrap();
+        assert!(writable(&file));
+        assert!(is_locked(file.try_lock()).unwrap());
+        assert!(!is_locked(File::open(&path).unwrap().try_lock()).unwrap());
+        // With the same checks.
+        fs::set_permissions(&path, Permissions::from_mode(0o622)).unwrap();
+        lockable(unlockable(), &path).unwrap_err();
     }
 
     #[test]

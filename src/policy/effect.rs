@@ -79,11 +79,15 @@ pub enum Effect {
     Recognised(State),
     /// The last retry failed under `on_failure = "keep"`: nothing runs until a new state comes or an operator asks.
     GaveUp {
+        /// The run that just ended. Its state need not be the newest: `run_mode = "discard"` may have skipped newer ones.
+        run: RunId,
         /// Number of attempts.
         attempts: u32,
     },
     /// The last retry failed under `on_failure = "stop"`: record the stop.
     Stopped {
+        /// The run that just ended, as in [`Effect::GaveUp`].
+        run: RunId,
         /// Number of attempts.
         attempts: u32,
     },

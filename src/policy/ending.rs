@@ -81,12 +81,13 @@ impl<S: Entropy> Machine<S> {
                 newest.disposition = Disposition::GivenUp;
             }
             self.gave_up = true;
+            let (run, attempts) = (live.run.clone(), live.attempt);
             match self.policy.on_failure {
                 OnFailure::Stop if !self.stopped => {
                     self.stopped = true;
-                    effects.push(Effect::Stopped { attempts: live.attempt });
+                    effects.push(Effect::Stopped { run, attempts });
                 }
-                OnFailure::Keep if !again => effects.push(Effect::GaveUp { attempts: live.attempt }),
+                OnFailure::Keep if !again => effects.push(Effect::GaveUp { run, attempts }),
                 OnFailure::Stop | OnFailure::Keep => {}
             }
         }

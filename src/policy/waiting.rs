@@ -161,6 +161,7 @@ impl Entry {
             *self = Self {
                 reason: Reason::Trigger,
                 urgent: true,
+                permitless: self.permitless,
                 wait: Wait::Ready,
                 fresh: self.fresh + fresh,
                 ..cycle

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::config::lower::{self, Gaps, Missing};
-use crate::config::raw::{self, Local, Part, Parts, Readable};
+use crate::config::raw::{self, Local, Part, Parts, RawLocal, Readable};
 use crate::watch::{Machine, StoreName};
 
 /// The settings that can be read out of a line anywhere in a file that is not TOML.
@@ -18,6 +18,9 @@ const RESCUED: [&str; 2] = ["state_dir", "control_socket"];
 const WITH_DEFAULT: [&str; 3] = ["log", "log_level", "http_listen"];
 /// The settings without which the watches can still be loaded.
 const APART: [&str; 3] = ["state_dir", "control_socket", "default_store"];
+
+/// What `local.conf` says, in the remembered settings: all else there is as `twitcher.conf` says it.
+const LOCAL_TABLE: &str = "local";
 
 /// What can be relied on in a `twitcher.conf`.
 #[derive(Debug, Default)]
@@ -122,16 +125,55 @@ impl Known {
         Some(Self { parts: Parts::of(text)?, ..Self::default() })
     }
 
-    /// What is good in a text that was remembered, perhaps by another version.
-    pub(super) fn remembered(path: &Arc<Path>, text: &str, hostname: &str) -> Option<Self> {
-        let file = File::of(path, text, &Local::named(hostname));
+    /// What is good in a text that was remembered, perhaps by another version: the parts of `twitcher.conf`, and what
+    /// `local.conf` said, if that can be understood.
+    pub(super) fn remembered(path: &Arc<Path>, text: &str, hostname: &str) -> Option<(Self, Option<Local>)> {
+        let Readable { text, blamed, is_torn } = raw::readable(text);
+        let mut root = toml::from_str::<toml::Table>(&text).ok()?;
+        if is_torn || !blamed.is_empty() {
+            return None;
+        }
+        let local = match root.remove(LOCAL_TABLE) {
+            None => Some(Local::named(hostname)),
+            Some(toml::Value::Table(said)) => {
+                let RawLocal { host, vars, problems } = raw::local(Arc::clone(path), &said.to_string());
+                problems.is_empty().then(|| Local { hostname: hostname.to_owned(), host, vars })
+            }
+            Some(_) => None,
+        };
+        // A table or setting that only another version knows is no mistake that could mean a part.
+        let written = Parts::of(&root.to_string())?.text();
+        let named = Local::named(hostname);
+        let mut file = File::of(path, &written, local.as_ref().unwrap_or(&named));
+        if local.is_none() {
+            file = file.without(Part::Setting(Machine::HOST)).without(Part::Vars);
+        }
         (!file.is_torn && !file.hides_stores).then(|| {
             let mut parts = file.written;
             for part in &file.blamed {
                 parts.set(part.clone(), None);
             }
-            Self { parts, unknown: file.blamed, hides_stores: false }
+            (Self { parts, unknown: file.blamed, hides_stores: false }, local)
         })
+    }
+
+    /// The text from which [`Known::remembered`] reads this back, and what `local.conf` says.
+    pub(super) fn to_remember(&self, local: &Local) -> String {
+        let Local { hostname: _, host, vars } = local;
+        let mut said = toml::Table::new();
+        if let Some(host) = host {
+            said.insert(Machine::HOST.to_owned(), host.as_str().into());
+        }
+        if !vars.is_empty() {
+            let vars = vars.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+            said.insert("vars".to_owned(), toml::Value::Table(vars.collect()));
+        }
+        let parts = self.parts.text();
+        if said.is_empty() {
+            return parts;
+        }
+        let said = toml::Table::from_iter([(LOCAL_TABLE.to_owned(), toml::Value::Table(said))]);
+        format!("{parts}\n{said}")
     }
 
     pub(super) fn is_unknown(&self, setting: &'static str) -> bool {
@@ -141,20 +183,6 @@ impl Known {
     /// The text of a setting.
     pub(super) fn text(&self, setting: &'static str) -> Option<&str> {
         self.parts.get(&Part::Setting(setting))?.as_str()
-    }
-
-    /// What `local.conf` and `twitcher.conf` said of the machine, where that is known.
-    pub(super) fn local(&self, hostname: &str) -> Option<Local> {
-        if self.is_unknown(Machine::HOST) || self.unknown.contains(&Part::Vars) {
-            return None;
-        }
-        let vars = self.parts.get(&Part::Vars).and_then(|vars| vars.as_table());
-        let var = |(name, value): (&String, &toml::Value)| Some((name.clone(), value.as_str()?.to_owned()));
-        Some(Local {
-            hostname: hostname.to_owned(),
-            host: self.text(Machine::HOST).map(ToOwned::to_owned),
-            vars: vars.into_iter().flatten().filter_map(var).collect(),
-        })
     }
 
     /// Whether a part that is not known has its default.

@@ -105,25 +105,27 @@ impl Loader {
 
     /// Takes what can be relied on, because no valid version has been in effect since the start.
     fn take_parts(&mut self, path: &Arc<Path>, text: &Result<String, Unread>) {
-        let local = self.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
-        let file = match text {
-            Ok(text) => File::of(path, text, &local),
+        let read = |local: &Local| match text {
+            Ok(text) => File::of(path, text, local),
             Err(Unread::Missing) => File::default(),
-            Err(Unread::NotText(before)) => File::of(path, before, &local).torn(),
+            Err(Unread::NotText(before)) => File::of(path, before, local).torn(),
             Err(Unread::Dangling | Unread::Distrusted(..) | Unread::Failed(_)) => File::unread(),
         };
+        let named = Local::named(&self.hostname);
+        let mut file = read(self.local.as_ref().unwrap_or(&named));
         if self.values.is_none() {
             self.recall_fault = None;
-            self.values = self.recall(&file);
-        }
-        let last = self.values.as_ref();
-        if self.local.is_none() {
-            // `local.conf` never was valid since the start: its last valid values are among those that were remembered.
-            self.local = last.and_then(|last| last.local(&self.hostname));
+            let (values, local) = self.recall(&file).unzip();
+            self.values = values;
+            if let (None, Some(local)) = (&self.local, local.flatten()) {
+                // `local.conf` was not valid yet since the start. What `twitcher.conf` says is right or not beside it.
+                file = read(&local);
+                self.local = Some(local);
+            }
         }
         let (local, file) = match &self.local {
             Some(local) => (local.clone(), file),
-            None => (local, file.without(Part::Setting(Machine::HOST)).without(Part::Vars)),
+            None => (named, file.without(Part::Setting(Machine::HOST)).without(Part::Vars)),
         };
         let Merged { settings, known, kept } = merge(path, &file, self.values.as_ref(), &local);
         self.gaps = known.gaps();
@@ -140,7 +142,7 @@ impl Loader {
     }
 
     /// The settings that were remembered in the state directory.
-    fn recall(&mut self, file: &File) -> Option<Known> {
+    fn recall(&mut self, file: &File) -> Option<(Known, Option<Local>)> {
         let usual = Path::new(STATE_DIR);
         let (directory, is_guess) = match file.state_dir() {
             Ok(directory) => (directory.map_or(usual, Path::new).to_owned(), false),
@@ -156,34 +158,24 @@ impl Loader {
         let text = self.threads.run(read).and_then(|read| read).map(|text| {
             text.map(|text| Known::remembered(&path, &text, &self.hostname).ok_or("it is damaged".to_owned()))
         });
-        let known = match text.and_then(Option::transpose) {
-            Ok(known) => known?,
+        let (known, local) = match text.and_then(Option::transpose) {
+            Ok(recalled) => recalled?,
             Err(why) => {
                 self.recall_fault = Some(format!("{} cannot be used: {why}", path.display()));
                 return None;
             }
         };
-        (!is_guess || known.text("state_dir") == Some(STATE_DIR)).then_some(known)
+        (!is_guess || known.text("state_dir") == Some(STATE_DIR)).then_some((known, local))
     }
 
-    /// The text to remember: the valid settings in effect, with what `local.conf` says. It holds no secret, because a
-    /// valid `twitcher.conf` holds none.
+    /// The text to remember: the valid settings in effect, and apart from them what `local.conf` says. It holds no
+    /// secret, because a valid `twitcher.conf` holds none.
     pub(super) fn valid_text(&self) -> Option<String> {
         let (settings, values) = (self.configured.as_ref()?, self.values.as_ref().filter(|_| self.is_valid)?);
-        let mut parts = values.parts.clone();
-        let text = |text: &str| Some(toml::Value::String(text.to_owned()));
-        parts.set(Part::Setting("state_dir"), text(&settings.state_dir.to_string_lossy()));
-        if let Some(host) = self.local.as_ref().and_then(|local| local.host.as_deref()) {
-            parts.set(Part::Setting(Machine::HOST), text(host));
-        }
-        let vars: toml::Table = settings
-            .machine
-            .vars
-            .iter()
-            .map(|(name, value)| (name.clone(), toml::Value::String(value.clone())))
-            .collect();
-        parts.set(Part::Vars, (!vars.is_empty()).then_some(toml::Value::Table(vars)));
-        Some(format!("{REMEMBERED}{}", parts.text()))
+        let mut values = values.clone();
+        let state_dir = settings.state_dir.to_string_lossy().into_owned();
+        values.parts.set(Part::Setting("state_dir"), Some(toml::Value::String(state_dir)));
+        Some(format!("{REMEMBERED}{}", values.to_remember(self.local.as_ref()?)))
     }
 
     /// Keeps the settings in effect in this directory, if they are valid and are not there yet.

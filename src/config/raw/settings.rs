@@ -80,6 +80,14 @@ fn parse(path: Arc<Path>, text: &str, local: &Local, expands: bool) -> RawSettin
         reader.set_machine(expands.then(|| Arc::clone(&machine)));
         let defaults = reader.part(Part::Defaults, |reader| read_defaults(reader, root));
         let fleet = reader.part(Part::Fleet, |reader| read_fleet(reader, root));
+        let has = |table: &str| root.keys().any(|name| name.get_ref() == table);
+        reader.blame_hidden(|part| match part {
+            Part::Setting(name) => daemon.has(name),
+            Part::Vars => has(VARS),
+            Part::Defaults => has("defaults"),
+            Part::Fleet => has(FLEET_TABLE),
+            Part::Store(_) => false,
+        });
         let (blamed, hides_stores) = reader.blamed();
         (daemon, stores, machine, fleet, defaults, blamed, hides_stores)
     });

@@ -219,6 +219,8 @@ pub(super) struct Reader<'s> {
     /// What `${name}` stands for; `None` where that is not known and does not matter.
     machine: Option<Arc<Machine>>,
     blamed: BTreeSet<Part>,
+    /// Parts that an error may concern if they are not written.
+    hidden: BTreeSet<Part>,
     hides_stores: bool,
 }
 
@@ -231,6 +233,7 @@ impl<'s> Reader<'s> {
             store_like: String::new(),
             machine: None,
             blamed: BTreeSet::new(),
+            hidden: BTreeSet::new(),
             hides_stores: false,
         }
     }
@@ -249,6 +252,16 @@ impl<'s> Reader<'s> {
     /// These parts have errors.
     pub(super) fn blame(&mut self, parts: impl IntoIterator<Item = Part>) {
         self.blamed.extend(parts);
+    }
+
+    /// An error may concern these parts, unless they are written.
+    pub(super) fn hide(&mut self, parts: impl IntoIterator<Item = Part>) {
+        self.hidden.extend(parts);
+    }
+
+    /// Blames the hidden parts that are not written.
+    pub(super) fn blame_hidden(&mut self, is_written: impl Fn(&Part) -> bool) {
+        self.blamed.extend(std::mem::take(&mut self.hidden).into_iter().filter(|part| !is_written(part)));
     }
 
     /// An error may concern any store.

@@ -24,7 +24,7 @@ impl Reader<'_> {
         what: &str,
     ) -> Option<&'static str> {
         let given = name.get_ref();
-        self.blame_meant(given, what, value.is_table());
+        self.blame_meant(given, what, value);
         if let Some((message, help)) = misplaced(given, what) {
             self.wrong(name.span(), message, help);
             return None;
@@ -89,21 +89,53 @@ impl Reader<'_> {
     }
 
     /// Blames the parts of `twitcher.conf` that an unknown name may have been meant for.
-    fn blame_meant(&mut self, given: &str, what: &str, is_table: bool) {
+    fn blame_meant(&mut self, given: &str, what: &str, value: &DeValue<'_>) {
         let setting = DAEMON.iter().find(|field| field.is_called(given));
+        let tables = tables_of(value);
+        let is_in = |fields: &[Field]| fields.iter().any(|field| field.is_called(given));
         match what {
-            "store" | "tls" | "defaults" => self.blame(setting.map(|field| Part::Setting(field.name))),
-            "setting" if is_table => match nearest(given, ["store", VARS, "defaults", FLEET_TABLE]) {
-                Some("store") => self.hide_stores(),
-                Some(VARS) => self.blame([Part::Vars]),
-                Some("defaults") => self.blame([Part::Defaults]),
-                Some(_) => self.blame([Part::Fleet]),
-                None => {}
-            },
-            "setting" if STORE.iter().any(|field| field.is_called(given)) => self.hide_stores(),
-            "setting" if WATCH.iter().any(|field| field.is_called(given)) => self.blame([Part::Defaults]),
+            "store" | "tls" | "defaults" | "fleet setting" => {
+                // Where the head of a table is missing, its fields are in the table above.
+                self.blame(setting.map(|field| Part::Setting(field.name)));
+                let is_default = is_in(WATCH) && !NOT_DEFAULTS.contains(&given);
+                self.hide((is_default || is_in(FLEET)).then_some(Part::Defaults));
+                self.hide(is_in(FLEET_SETTINGS).then_some(Part::Fleet));
+                if is_in(STORE) {
+                    self.hide_stores();
+                }
+            }
+            "setting" if !tables.is_empty() => {
+                match nearest(given, ["store", VARS, "defaults", FLEET_TABLE]) {
+                    Some("store") => self.hide_stores(),
+                    Some(VARS) => self.blame([Part::Vars]),
+                    Some("defaults") => self.blame([Part::Defaults]),
+                    Some(_) => self.blame([Part::Fleet]),
+                    // `[[watch]]`: a watch in the wrong file.
+                    None if given == "watch" && !value.is_table() => {}
+                    None => self.hide_any(&tables),
+                }
+            }
+            "setting" if is_in(STORE) => self.hide_stores(),
+            "setting" if is_in(WATCH) => self.blame([Part::Defaults]),
             _ => {}
         }
+    }
+
+    /// A table that means nothing known may have been meant for any other, and for the settings that stand in it.
+    fn hide_any(&mut self, tables: &[&DeTable<'_>]) {
+        let names = tables.iter().flat_map(|table| table.keys());
+        let settings = names.filter_map(|name| DAEMON.iter().find(|field| field.is_called(name.get_ref())));
+        self.hide(settings.map(|field| Part::Setting(field.name)));
+        self.hide([Part::Vars, Part::Defaults, Part::Fleet]);
+        self.hide_stores();
+    }
+}
+
+/// A table, or the tables of an array.
+fn tables_of<'t, 'i>(value: &'t DeValue<'i>) -> Vec<&'t DeTable<'i>> {
+    match value.as_array() {
+        Some(values) => values.iter().filter_map(|value| value.get_ref().as_table()).collect(),
+        None => value.as_table().into_iter().collect(),
     }
 }
 

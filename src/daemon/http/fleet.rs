@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::future::join_all;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
@@ -61,8 +62,10 @@ impl Fleets {
     pub(super) async fn index(self) -> Response {
         let Some(places) = self.places().await else { return not_found() };
         let (mut groups, mut unread): (Vec<GroupStatus>, _) = (Vec::new(), Vec::new());
-        for place in &places {
-            match self.group(place).await {
+        // At the same time: each may take its store's whole time limit, and a visit is cut short.
+        let read = join_all(places.iter().map(|place| self.group(place))).await;
+        for (place, read) in places.iter().zip(read) {
+            match read {
                 Ok(page) => groups.push(page.status.clone()),
                 Err(why) => unread.push((place.name.to_string(), why)),
             }
@@ -125,4 +128,42 @@ fn respond(status: StatusCode, kind: &'static str, text: String) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     (status, headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::GroupKeys;
+    use crate::store::{Store, StoreSpec, StoreUrl};
+    use crate::watch::{Key, StoreName};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_index_waits_once_for_stores_that_do_not_answer() {
+        // The kernel accepts the connections, and nobody reads them.
+        let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("etcd://{}", silent.local_addr().unwrap()).parse::<StoreUrl>().unwrap();
+        let place = |number: usize| {
+            let spec = StoreSpec::new(StoreName::new(&format!("s{number}")).unwrap(), url.clone());
+            let name = GroupName::new("git").unwrap();
+            let keys = GroupKeys::new(&Key::new("/fleet").unwrap(), &name).unwrap();
+            Place { name, store: Store::open(spec), keys }
+        };
+        let places: Vec<_> = (0..8).map(place).collect();
+        let (probes, mut asked) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(probe) = asked.recv().await {
+                if let Probe::Fleets(answer) = probe {
+                    answer.send(Some(places.clone())).unwrap();
+                }
+            }
+        });
+        let begun = Instant::now();
+        let response = Fleets::new(probes).index().await;
+        // Each of them may take 5 s.
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        assert_eq!(body.matches("cannot read").count(), 8, "{body}");
+    }
 }

@@ -69,6 +69,8 @@ impl Task {
             self.suspension()
         };
         let (now, open) = (Instant::now(), refused.is_none() && self.machine.is_judging());
+        // The key may have been deleted since, and what was to run with it.
+        let refused = refused.or_else(|| self.absence());
         let Some(readings) = &mut self.readings else { return };
         for Judging { said, answer, .. } in
             readings.judged.extract_if(.., |judging| !open || judging.until <= now)
@@ -100,13 +102,19 @@ impl Task {
         }
     }
 
+    /// Why nothing can be triggered, if the key does not exist and that runs nothing.
+    fn absence(&self) -> Option<String> {
+        let absent = self.machine.newest().is_some_and(|newest| newest.content.is_absent());
+        let ignored = self.spec.policy.on_delete == OnDelete::Ignore;
+        (absent && ignored).then(|| refusal(&self.spec.name, Refusal::Absent))
+    }
+
     /// What a trigger would run with the state that is known now; `cached` is said in it.
     pub(super) fn preview(&self, cached: bool) -> Result<Preview, String> {
         let spec = &self.spec;
         let newest = self.machine.newest().ok_or_else(|| refusal(&spec.name, Refusal::NoState))?;
-        let on_delete = spec.policy.on_delete;
-        if newest.content.is_absent() && on_delete == OnDelete::Ignore {
-            return Err(refusal(&spec.name, Refusal::Absent));
+        if let Some(absence) = self.absence() {
+            return Err(absence);
         }
         let verified = self.subscription.freshness().verified.filter(|_| cached);
         let details = RunDetails {

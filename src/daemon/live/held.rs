@@ -6,7 +6,7 @@ use super::task::Task;
 use crate::daemon::runs::{self, Candidate, Judged, Report};
 use crate::policy::{Hold, Input, Yardstick};
 use crate::status::counted;
-use crate::watch::{Outcome, Reason, State, Version};
+use crate::watch::{Outcome, Reason, RunId, State, Version};
 
 impl Task {
     /// The guard holds a state back.
@@ -18,7 +18,8 @@ impl Task {
             self.held_words(hold)
         );
         let refused = self.refused.as_ref().filter(|_| hold == Hold::Invalid);
-        self.report(refused.map_or_else(Report::held, |judged| Report::refused(judged)));
+        let report = refused.map_or_else(Report::held, |judged| Report::refused(judged));
+        self.report(self.machine.newest(), report);
     }
 
     /// A state is to be given to `validate`.
@@ -90,17 +91,17 @@ impl Task {
     }
 
     /// The last retry failed: its `on_give_up` is run.
-    pub(super) fn report_failure(&self) {
+    pub(super) fn report_failure(&self, run: &RunId) {
         let ledger = self.runs.shared().ledger();
         let last = ledger.read(self.spec.name.as_str(), |entry| entry.history.back().cloned());
         if let Some(last) = last {
-            self.report(Report::failed(last));
+            self.report(self.failed(run), Report::failed(last));
         }
     }
 
-    fn report(&self, report: Report) {
-        if let Some(newest) = self.machine.newest().filter(|_| self.spec.on_give_up.is_some()) {
-            bulk::with(&newest.content, || self.runs.shared().report(&self.spec, newest, report));
+    fn report(&self, state: Option<&State>, report: Report) {
+        if let Some(state) = state.filter(|_| self.spec.on_give_up.is_some()) {
+            bulk::with(&state.content, || self.runs.shared().report(&self.spec, state, report));
         }
     }
 

@@ -51,11 +51,11 @@ impl Task {
                     Effect::EndValidation => self.runs.end_validation(&self.spec),
                     Effect::Held { version, hold } => self.held(version, hold),
                     Effect::Recognised(state) => self.record_applied(&state),
-                    Effect::GaveUp { attempts } => {
-                        self.gave_up(attempts);
+                    Effect::GaveUp { run, attempts } => {
+                        self.gave_up(&run, attempts);
                         inputs.extend(self.retire_if_once());
                     }
-                    Effect::Stopped { attempts } => self.stopped(attempts),
+                    Effect::Stopped { run, attempts } => self.stopped(&run, attempts),
                     Effect::Revived => {
                         self.runs.shared().book().revive(&self.spec.name);
                         self.read_before_starts();
@@ -150,7 +150,13 @@ impl Task {
         bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
     }
 
-    fn gave_up(&self, attempts: u32) {
+    /// The state that a failed run was given; of an adopted run, or one that did not start, the newest. A newer one that
+    /// was discarded while the action ran was neither run nor judged.
+    pub(super) fn failed(&self, run: &RunId) -> Option<&State> {
+        self.runs.given(run).or_else(|| self.machine.newest())
+    }
+
+    fn gave_up(&self, run: &RunId, attempts: u32) {
         let (name, key) = (&self.spec.name, &self.spec.target.key);
         match self.spec.output {
             Output::Log | Output::Null => {}
@@ -166,13 +172,13 @@ impl Task {
             "gave up after {}: nothing runs until {key} changes or somebody says `twitcher trigger {name}`",
             tries(attempts)
         );
-        if let Some(newest) = self.machine.newest() {
-            bulk::with(&newest.content, || self.runs.shared().book().gave_up(&self.spec, newest));
+        if let Some(failed) = self.failed(run) {
+            bulk::with(&failed.content, || self.runs.shared().book().gave_up(&self.spec, failed));
         }
-        self.report_failure();
+        self.report_failure(run);
     }
 
-    fn stopped(&self, attempts: u32) {
+    fn stopped(&self, run: &RunId, attempts: u32) {
         let name = &self.spec.name;
         self.runs.shared().book().stop(&self.spec);
         tracing::error!(
@@ -181,7 +187,7 @@ impl Task {
              `twitcher resume {name}`",
             tries(attempts)
         );
-        self.report_failure();
+        self.report_failure(run);
     }
 
     fn signal(&mut self, run: &RunId, sent: Sent) {

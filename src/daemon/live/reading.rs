@@ -62,12 +62,13 @@ pub(super) enum Over {
 }
 
 impl Readings {
-    /// When the next `trigger` times out.
+    /// When the next `trigger` times out. One that waits for `validate` may be overdue: an input answers it, and there
+    /// was none since.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let limits = [CONNECTED_WITHIN, READ_WITHIN];
         let deadlines = self.triggers.iter().flat_map(|trigger| limits.map(|limit| trigger.asked + limit));
-        let deadlines = deadlines.chain(self.judged.iter().map(|judging| judging.until));
-        deadlines.filter(|deadline| *deadline > now).min()
+        let deadlines = deadlines.filter(|deadline| *deadline > now);
+        deadlines.chain(self.judged.iter().map(|judging| judging.until)).min()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -95,5 +96,29 @@ impl Readings {
             }
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_whose_time_with_validate_is_over_is_due_at_once() {
+        let now = Instant::now();
+        let past = now.checked_sub(Duration::from_millis(1)).unwrap_or(now);
+        let judging = |until| Judging { said: String::new(), answer: oneshot::channel().0, until };
+        let asked = |asked| Trigger {
+            proof: Box::pin(std::future::pending()),
+            asked,
+            wanted: Wanted::Preview(oneshot::channel().0),
+        };
+        let judged = vec![judging(now + JUDGED_WITHIN), judging(past)];
+        let readings = Readings { hold: None, triggers: vec![asked(now)], judged };
+        assert_eq!(readings.deadline(now), Some(past));
+        // A reading that lasts longer than a disconnected store is waited for goes on to its other limit.
+        let readings = Readings { hold: None, triggers: vec![asked(now)], judged: Vec::new() };
+        let later = now + CONNECTED_WITHIN;
+        assert_eq!(readings.deadline(later), Some(now + READ_WITHIN));
     }
 }

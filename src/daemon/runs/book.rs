@@ -111,11 +111,18 @@ impl Book {
         self.ledger.applied(watch, Applied::new(target, state));
     }
 
-    /// Notes that `on_give_up` is to be run for this state, unless it was run for it or waits already. Returns the state.
-    pub(super) fn owe(&self, spec: &WatchSpec, state: &State, report: &Report) -> Option<Applied> {
+    /// Notes that `on_give_up` is to be run for this state, unless it was run for it or already `waits` in this daemon: what
+    /// a former one owed may wait in no other place than the ledger. Returns the state.
+    pub(super) fn owe(
+        &self,
+        spec: &WatchSpec,
+        state: &State,
+        report: &Report,
+        waits: impl Fn(&Applied) -> bool,
+    ) -> Option<Applied> {
         let target = &spec.target;
         let told = |entry: &Entry| {
-            let owed = entry.owed.as_ref().map(|owed| &owed.state);
+            let owed = entry.owed.as_ref().map(|owed| &owed.state).filter(|owed| waits(owed));
             entry.reported.iter().chain(owed).any(|told| told.covers(target, state))
         };
         if self.ledger.read(spec.name.as_str(), told) {
@@ -126,9 +133,12 @@ impl Book {
         Some(state)
     }
 
-    /// The `on_give_up` that waited when a former daemon ended, if it is still wanted.
-    pub(super) fn still_owed(&self, spec: &WatchSpec) -> Option<Owed> {
+    /// The `on_give_up` that waited when a former daemon ended, if it is still wanted and not one that `waits` in this one.
+    pub(super) fn still_owed(&self, spec: &WatchSpec, waits: impl Fn(&Applied) -> bool) -> Option<Owed> {
         let owed = self.ledger.read(spec.name.as_str(), |entry| entry.owed.clone())?;
+        if waits(&owed.state) {
+            return None;
+        }
         let wanted = spec.on_give_up.is_some() && owed.state.is_of(&spec.target);
         if !wanted {
             self.ledger.owe(&spec.name, None);

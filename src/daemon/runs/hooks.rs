@@ -3,8 +3,9 @@
 //! They are not runs: they have no slot, mutex, history or retries. At most 16 run at once, the rest wait in order. Each
 //! gets TERM after 60 s or when the daemon's stop is due, and KILL after the watch's `kill_after`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::ledger::{Applied, Owed};
 use crate::process::{
     Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunCommands, RunDetails, Running,
 };
-use crate::watch::{Action, Outcome, Reason, RunRecord, Surroundings, WatchSpec};
+use crate::watch::{Action, Outcome, Reason, RunRecord, Surroundings, WatchName, WatchSpec};
 
 /// How many run at once.
 const MOST: usize = 16;
@@ -103,13 +104,15 @@ pub(super) struct Hooks {
     stop: watch::Sender<Option<Instant>>,
     /// Those that a killed daemon left running.
     old: Mutex<Vec<FoundRun>>,
+    /// The states whose program waits for room.
+    waiting: Mutex<BTreeMap<WatchName, Vec<Applied>>>,
 }
 
 impl Default for Hooks {
     fn default() -> Self {
         let room = Arc::new(Semaphore::new(MOST));
         let (live, stop) = (AtomicUsize::new(0), watch::Sender::new(None));
-        Self { room, live, ended: Notify::new(), stop, old: Mutex::default() }
+        Self { room, live, ended: Notify::new(), stop, old: Mutex::default(), waiting: Mutex::default() }
     }
 }
 
@@ -125,6 +128,31 @@ impl Hooks {
     /// Those that a former daemon left running, once.
     pub(super) fn take_old(&self) -> Vec<FoundRun> {
         std::mem::take(&mut *self.old.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One waits for room.
+    pub(super) fn wait(&self, watch: &WatchName, state: &Applied) {
+        self.waiting().entry(watch.clone()).or_default().push(state.clone());
+    }
+
+    /// Whether the one for this state waits for room.
+    pub(super) fn waits(&self, watch: &WatchName, state: &Applied) -> bool {
+        self.waiting().get(watch).is_some_and(|states| states.contains(state))
+    }
+
+    /// The one for this state has room.
+    pub(super) fn begins(&self, watch: &WatchName, state: &Applied) {
+        let mut waiting = self.waiting();
+        if let Some(states) = waiting.get_mut(watch) {
+            states.retain(|waits| waits != state);
+            if states.is_empty() {
+                waiting.remove(watch);
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<WatchName, Vec<Applied>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Resolves when one has ended.

@@ -67,6 +67,8 @@ pub(super) struct Runs {
     processes: Arc<dyn Processes>,
     scripts: Scripts,
     slots: Arc<Slots>,
+    /// For what shares the slot of a live run: as many as are requested.
+    beside: Arc<Slots>,
     /// This start of the daemon, as part of the ids of its runs.
     start: String,
     last_number: AtomicU64,
@@ -137,6 +139,7 @@ impl Runs {
             processes,
             scripts: Scripts::new(state_dir),
             slots,
+            beside: Slots::unlimited(),
             start: format!("{:x}", started.as_millisecond()),
             last_number: AtomicU64::new(0),
             found: Found::default(),

@@ -162,6 +162,8 @@ impl OwnRuns {
         match self.shared.start(spec, plan, slot, sink) {
             Ok(run) => {
                 self.live.push(run);
+                // A newer state may have begun to wait for a slot before this run took one.
+                self.ask_to_validate(spec);
                 None
             }
             Err(not_started) => Some(self.not_started(spec, &not_started)),

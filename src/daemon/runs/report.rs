@@ -15,18 +15,20 @@ impl Runs {
         if spec.on_give_up.is_none() {
             return;
         }
-        if let Some(owed) = self.book.owe(spec, state, &report) {
+        let waits = |owed: &Applied| self.hooks.waits(&spec.name, owed);
+        if let Some(owed) = self.book.owe(spec, state, &report, waits) {
             self.run_hook(spec, state.version, owed, report);
         }
     }
 
-    /// Runs each `on_give_up` that waited for room when the former daemon ended.
+    /// Runs each `on_give_up` that waited for room when a former daemon ended, when its watch is first defined.
     pub(in crate::daemon) fn run_owed_hooks<'a>(
         self: &Arc<Self>,
         watches: impl Iterator<Item = &'a WatchSpec>,
     ) {
         for spec in watches {
-            let Some(owed) = self.book.still_owed(spec) else { continue };
+            let waits = |owed: &Applied| self.hooks.waits(&spec.name, owed);
+            let Some(owed) = self.book.still_owed(spec, waits) else { continue };
             let state = owed.state.clone();
             // Every version that was written can be read.
             if let Ok(version) = state.version.parse() {
@@ -48,9 +50,13 @@ impl Runs {
         };
         let hook = Hook { spec: report.spec(spec, program), details, output: report.output };
         self.hooks.live.fetch_add(1, Ordering::AcqRel);
+        self.hooks.wait(&spec.name, &state);
         let (runs, name) = (Arc::clone(self), spec.name.clone());
         tokio::spawn(async move {
-            let begins = || runs.book.reported(&name, state);
+            let begins = || {
+                runs.book.reported(&name, state.clone());
+                runs.hooks.begins(&name, &state);
+            };
             hook.live(&runs.hooks, &*runs.processes, begins).await;
             runs.hooks.live.fetch_sub(1, Ordering::AcqRel);
             runs.hooks.ended.notify_one();
@@ -58,8 +64,7 @@ impl Runs {
     }
 
     /// Ends the `on_give_up` and `validate` that a killed daemon left running: nobody knows their time limit or waits for
-    /// their judgement. Only a process of the
-    /// watch's own user counts: any account can set `TWITCHER_RUN`.
+    /// their judgement. Only a process of the watch's own user counts: any account can set `TWITCHER_RUN`.
     pub(in crate::daemon) fn end_old_hooks<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
         let watches: Vec<&WatchSpec> =
             watches.filter(|spec| spec.on_give_up.is_some() || spec.validate.is_some()).collect();

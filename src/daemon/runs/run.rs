@@ -79,6 +79,15 @@ impl Run {
         }
     }
 
+    /// Whether it is the watch's own, and counts as one of its processes: it has a slot, or was adopted without one.
+    pub(super) fn fills_a_place(&self) -> bool {
+        match self.origin {
+            Origin::Started(_) => self.slot.is_some(),
+            Origin::Adopted => true,
+            Origin::Foreign => false,
+        }
+    }
+
     /// Whether the system refused to send it a signal.
     pub(super) fn refuses_signals(&self) -> bool {
         self.commands.were_refused()

@@ -1,6 +1,9 @@
 //! The life of a run with a fake spawner (promises P3 and P5): whatever happens to the daemon, each run is recorded once,
 //! waited for, and concluded once.
 
+mod hooks;
+mod validate;
+
 use std::task::Context;
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! `validate`: the program that judges the states of one watch before they are applied.
 //!
-//! It is no run: it has no record, no mutex and no retries. It takes a slot among `max_processes`, and judges one state at
-//! a time. A state that is of no interest any more is not waited for: its program gets TERM, and KILL after `kill_after`,
-//! and the next one begins when it has ended. It never outlives its watch's task; `report` ends what a killed daemon left.
+//! It is no run: it has no record, no mutex and no retries. It takes a slot among `max_processes`, except beside a run that
+//! the state is to end or to notify: it shares the slot of that. It judges one state at a time. A state that is of no
+//! interest any more is not waited for: its program gets TERM, and KILL after `kill_after`, and the next one begins when
+//! it has ended. It never outlives its watch's task; `report` ends what a killed daemon left.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use super::OwnRuns;
 use super::judged::Judged;
+use super::run::Run;
 use super::slots::Slot;
 use super::validator::{Candidate, Due, Live};
 use crate::process::{Ended, Launch, RunDetails};
-use crate::watch::{PolicySpec, RunId, WatchSpec};
+use crate::watch::{PolicySpec, RunId, RunMode, WatchSpec};
 
 /// How long it may take where the watch has no `timeout`.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -41,25 +43,40 @@ impl OwnRuns {
     /// Ends what is judged: it is of no interest any more.
     pub(in crate::daemon) fn end_validation(&mut self, spec: &WatchSpec) {
         let Some(validator) = &mut self.validator else { return };
-        (validator.next, validator.slot) = (None, None);
+        // A slot that is waited for keeps its place in the queue for a state that follows at once: a key that changes faster
+        // than slots become free would be last in the queue for ever.
+        validator.next = None;
         if let Some(live) = validator.live.as_mut().filter(|live| live.seq.is_some()) {
             live.seq = None;
             if matches!(live.due, Due::Term(_)) {
                 live.term(Instant::now(), false, spec.policy.kill_after);
             }
         }
-        self.forget_validator();
     }
 
     /// Requests a slot for what is to be judged next, once the program before has ended and starts are not held.
     pub(super) fn ask_to_validate(&mut self, spec: &WatchSpec) {
-        let held = self.held;
+        let (held, beside) = (self.held, self.judges_beside_a_run(spec));
         let Some(validator) = &mut self.validator else { return };
-        if validator.next.is_some() && validator.slot.is_none() && validator.live.is_none() && !held {
-            // Without the mutex: that is for runs, and the run that holds it may be the one that this state is to end.
-            let slot = self.shared.slots.ask(&spec.name, spec.surroundings.account.uid, None);
-            validator.slot = Some(slot);
+        if validator.next.is_none() || validator.live.is_some() || held {
+            return;
         }
+        if beside || validator.slot.is_none() {
+            let slots = if beside { &self.shared.beside } else { &self.shared.slots };
+            // Without the mutex: that is for runs, and the run that holds it may be the one that this state is to end.
+            validator.slot = Some(slots.ask(&spec.name, spec.surroundings.account.uid, None));
+        }
+    }
+
+    /// Whether the judgement decides about a live run, which may be a service that ends in no other way. A slot among all
+    /// would be waited for until that run ends, and the run would go on until the state is judged.
+    fn judges_beside_a_run(&self, spec: &WatchSpec) -> bool {
+        let reaches_it = match spec.policy.run_mode {
+            RunMode::Restart => true,
+            RunMode::Queue => spec.policy.notify_signal.is_some(),
+            RunMode::Discard | RunMode::Parallel { .. } => false,
+        };
+        reaches_it && self.live().iter().any(Run::fills_a_place)
     }
 
     /// Ready when something has changed, maybe with a judgement.
@@ -69,6 +86,10 @@ impl OwnRuns {
         context: &mut Context<'_>,
     ) -> Poll<Option<Judged>> {
         let Some(validator) = &mut self.validator else { return Poll::Pending };
+        if validator.next.is_none() {
+            // None followed.
+            validator.slot = None;
+        }
         if let Some(live) = &mut validator.live {
             let Poll::Ready(Ended { outcome, output_tail }) = Pin::new(&mut live.running.ended).poll(context)
             else {
@@ -81,6 +102,7 @@ impl OwnRuns {
             return Poll::Ready(seq.map(|seq| Judged { seq, version, outcome, output: output_tail }));
         }
         if validator.slot.as_mut().is_none_or(|slot| slot.poll_granted(context).is_pending()) {
+            self.forget_validator();
             return Poll::Pending;
         }
         let slot = validator.slot.take();
@@ -145,7 +167,7 @@ impl OwnRuns {
 
     /// Whether a state waits for one of the processes that the daemon may have, to be judged.
     pub(in crate::daemon) fn waits_to_validate(&self) -> bool {
-        self.validator.as_ref().is_some_and(|validator| validator.slot.is_some())
+        self.validator.as_ref().is_some_and(|validator| validator.next.is_some() && validator.slot.is_some())
     }
 
     /// Whether a program lives, of interest or not.

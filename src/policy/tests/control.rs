@@ -2,10 +2,12 @@
 
 use super::fixture::{Story, applied, policy, present, run, seconds, start, start_as};
 use crate::policy::{
-    Answer, Baseline, Control, Effect, Input, Obstacle, Pause, Permission, Phase, Refusal, Sent, SkipReason,
-    Suspension,
+    Answer, Baseline, Control, Effect, Input, Obstacle, Pause, Permission, PermitEffect, Phase, Refusal,
+    Sent, SkipReason, Suspension,
 };
-use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, Seq, Verdict};
+use crate::watch::{
+    Guard, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, Seq, Validate, Verdict,
+};
 
 const ACCEPTED: Effect = Effect::Answer(Answer::Accepted);
 
@@ -60,6 +62,30 @@ fn a_trigger_and_a_waiting_change_are_one_run() {
     assert_eq!(story.slot(), [start_as(2, 3, Reason::Trigger, 1, 2)]);
     assert_eq!(story.ends(2, Verdict::Succeeded), [applied(2, 3)]);
     assert_eq!(story.wakes(), None);
+}
+
+#[test]
+fn a_trigger_without_a_permit_needs_none_for_a_newer_state_either() {
+    let guard = Guard { validate: Validate::Everything, ..Guard::default() };
+    let mut story = Story::of(PolicySpec { guard, ..policy(RunMode::Queue) });
+    story.machine.need_permits();
+    let (reason, coalesced) = (Reason::Load, 1);
+    assert_eq!(story.state(1), [Effect::Validate { state: present(1), reason, coalesced }]);
+    let waived = story.input(Input::Control(Control::Trigger(Permission::Waived)));
+    assert_eq!(waived, [ACCEPTED]);
+    let (reason, coalesced) = (Reason::Trigger, 2);
+    let judged = Effect::Validate { state: present(2), reason, coalesced };
+    assert_eq!(story.state(2), [skip(1, SkipReason::Superseded), Effect::EndValidation, judged]);
+    assert_eq!(story.input(Input::Validated { seq: Seq(2), valid: true }), [Effect::Acquire], "and no ask");
+    let judged = Effect::Validate { state: present(3), reason, coalesced: 3 };
+    assert_eq!(story.state(3), [skip(2, SkipReason::Superseded), judged, Effect::Release]);
+    assert_eq!(story.input(Input::Validated { seq: Seq(3), valid: true }), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start_as(1, 3, Reason::Trigger, 1, 3)]);
+    assert_eq!(story.ends(1, Verdict::Succeeded), [applied(1, 3)]);
+    // The next one needs a permit again.
+    drop(story.state(4));
+    let asked = story.input(Input::Validated { seq: Seq(4), valid: true });
+    assert_eq!(asked, [PermitEffect::Ask { order: Seq(4), swap: false }.into()]);
 }
 
 #[test]
@@ -214,10 +240,10 @@ fn a_watch_that_is_loaded_paused_runs_its_load_on_resume() {
 #[test]
 fn a_stopped_watch_is_revived_with_the_newest() {
     let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..policy(RunMode::Queue) });
-    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped { attempts: 1 }]);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped { run: run(2), attempts: 1 }]);
     assert_eq!(resume(&mut story), [ACCEPTED, Effect::Revived, Effect::Acquire]);
     assert_eq!(story.slot(), [start(2, Reason::Change, 3)]);
-    assert_eq!(story.ends(3, Verdict::Failed), [Effect::Stopped { attempts: 1 }]);
+    assert_eq!(story.ends(3, Verdict::Failed), [Effect::Stopped { run: run(3), attempts: 1 }]);
     drop(story.state(3));
     assert_eq!(pause(&mut story), [ACCEPTED]);
     assert_eq!(resume(&mut story), [ACCEPTED, Effect::Resumed, Effect::Revived, Effect::Acquire]);
@@ -229,7 +255,7 @@ fn the_end_of_a_pause_does_not_revive_a_stopped_watch() {
     let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..policy(RunMode::Queue) });
     let until = Some(story.begin + seconds(60));
     drop(story.input(Input::Control(Control::Pause { until })));
-    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped { attempts: 1 }]);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped { run: run(2), attempts: 1 }]);
     assert_eq!(story.at(60), [Effect::Resumed]);
     assert_eq!(story.machine.phase(), Phase::Stopped);
 }

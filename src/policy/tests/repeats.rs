@@ -32,7 +32,7 @@ fn a_failed_run_is_repeated_after_growing_delays_and_given_up() {
         assert_eq!(story.wakes(), Some(12));
         assert_eq!(story.at(12), [Effect::Acquire]);
         assert_eq!(story.slot(), [start_as(4, 2, Reason::Retry, 3, 1)]);
-        assert_eq!(story.ends(4, Verdict::Failed), [Effect::GaveUp { attempts: 3 }], "{mode:?}");
+        assert_eq!(story.ends(4, Verdict::Failed), [Effect::GaveUp { run: run(4), attempts: 3 }], "{mode:?}");
         assert_eq!(story.machine.phase(), Phase::Failed);
         assert_eq!(story.wakes(), None);
         assert!(!story.machine.converged());
@@ -54,7 +54,7 @@ fn unlimited_retries_go_on() {
 #[test]
 fn after_the_last_retry_a_watch_may_stop() {
     let mut story = running(PolicySpec { on_failure: OnFailure::Stop, ..retrying(RunMode::Queue, 0) });
-    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped { attempts: 1 }]);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::Stopped { run: run(2), attempts: 1 }]);
     assert_eq!(story.machine.phase(), Phase::Stopped);
     assert_eq!(story.state(3), [], "kept, not started");
     assert_eq!(story.at(1000), []);
@@ -106,7 +106,7 @@ fn discard_repeats_with_the_newest_it_knows() {
     assert_eq!(story.at(4), [Effect::Acquire]);
     assert_eq!(story.slot(), [start_as(3, 4, Reason::Retry, 2, 3)]);
     drop(story.gone(5));
-    assert_eq!(story.ends(3, Verdict::Failed), [Effect::GaveUp { attempts: 2 }]);
+    assert_eq!(story.ends(3, Verdict::Failed), [Effect::GaveUp { run: run(3), attempts: 2 }]);
     assert_eq!(story.machine.explain(story.now).newest.unwrap().disposition, Disposition::GivenUp);
 }
 

@@ -151,7 +151,7 @@ fn a_timeout_is_term_and_then_kill() {
     assert_eq!(story.at(65), [signal(2, Sent::Kill)]);
     assert_eq!(story.wakes(), None);
     assert_eq!(story.at(1000), []);
-    assert_eq!(story.ends(2, Verdict::Failed), [Effect::GaveUp { attempts: 1 }]);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::GaveUp { run: run(2), attempts: 1 }]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_run_that_ended_in_time_is_not_signalled_late() {
     drop(story.state(2));
     drop(story.slot());
     story.now = story.begin + seconds(61);
-    assert_eq!(story.ends(2, Verdict::Failed), [Effect::GaveUp { attempts: 1 }]);
+    assert_eq!(story.ends(2, Verdict::Failed), [Effect::GaveUp { run: run(2), attempts: 1 }]);
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(super) struct Engine {
     pulse: Pulse,
     /// Why changes are polled for, as last reported.
     complaint: Option<String>,
+    slice: Duration,
 }
 
 #[derive(Debug)]
@@ -92,6 +93,7 @@ impl Engine {
             touched: Touched::default(),
             pulse,
             complaint: None,
+            slice: SLICE,
         }
     }
 
@@ -111,19 +113,18 @@ impl Engine {
                 return Ok(Step::Unheard);
             }
         }
-        let began = Instant::now();
-        let due = self.interests.due(began);
-        let polls = !due.is_empty();
-        for id in due {
-            self.owe(id);
+        if self.unread.is_empty() {
+            for id in self.interests.due(Instant::now()) {
+                self.owe(id);
+            }
         }
         let step = self.rounds(reports)?;
-        if polls {
-            let now = Instant::now();
-            self.interests.polled().read(now - began, now);
+        if self.unread.is_empty() {
+            self.interests.polled().read(Instant::now());
         }
         let complaint = self.interests.polled().complaint();
-        if complaint == self.complaint {
+        // Until all are read it is unknown which are still polled.
+        if complaint == self.complaint || self.complaint.is_some() && !self.unread.is_empty() {
             return Ok(step);
         }
         self.complaint.clone_from(&complaint);
@@ -282,7 +283,7 @@ impl Engine {
     /// Reads a target, or its touched parts; `None` if it is no longer armed, or a tree that is not read completely yet.
     fn look(&mut self, id: TargetId, places: &BTreeSet<Arc<str>>) -> Option<Result<Reading, StoreError>> {
         self.pulse.beat();
-        let until = Instant::now() + SLICE;
+        let until = Instant::now() + self.slice;
         let watched = self.targets.get_mut(&id)?;
         let seen = match &mut watched.shape {
             Shape::Whole(holds) => {
@@ -434,5 +435,71 @@ pub(super) fn is_key(
             Ok(Found::Missing | Found::Special(_)) | Err(ResolveError::Blocked(_)) => Ok(false),
             Err(error @ ResolveError::Failed(_)) => Err(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::polled::Polled;
+    use super::*;
+    use crate::watch::Key;
+
+    #[test]
+    fn polled_trees_are_read_to_their_end_although_that_takes_longer_than_the_pause() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in 0..8 {
+            fs::create_dir_all(folder.path().join(format!("{name}/below"))).unwrap();
+        }
+        let root = folder.path().canonicalize().unwrap();
+        let mut engine = Engine::new(root, TreeLimits::default(), Interests::open(), Pulse::default());
+        engine.slice = Duration::ZERO;
+        *engine.interests.polled() = Polled::every(Duration::ZERO);
+        let (reports, mut heard) = mpsc::channel(64);
+        let ids = [TargetId(1), TargetId(2)];
+        let arm = |id| Arm {
+            id,
+            key: Key::new("/").unwrap(),
+            watch_type: WatchType::Tree,
+            detail: Detail::Values,
+            resume: None,
+        };
+        let mut commands = vec![Command::Arm(ids.map(arm).into())];
+        // Arming them, and two rounds of polls.
+        for round in 0..3 {
+            let mut read = BTreeSet::new();
+            let (mut first, mut last) = (None, Instant::now());
+            let mut steps = 0..100;
+            while read.len() < ids.len() {
+                assert!(steps.next().is_some(), "round {round} does not end: only {read:?} were read");
+                // As every step does on a network file system.
+                for id in ids {
+                    engine.interests.polled().add(id, || "why".to_owned(), Instant::now());
+                }
+                last = Instant::now();
+                engine.step(std::mem::take(&mut commands), &reports).unwrap();
+                first.get_or_insert_with(Instant::now);
+                while let Ok(report) = heard.try_recv() {
+                    match report {
+                        Report::State { id, reading, proof: Proof::Read } => {
+                            let Content::Tree(tree) = reading.content else { panic!("{reading:?}") };
+                            assert_eq!(tree.len(), 17, "with its top");
+                            assert!(read.insert(id), "{id:?} was read twice in round {round}");
+                        }
+                        Report::Polls(Some(_)) => {}
+                        other @ (Report::Ready { .. }
+                        | Report::State { .. }
+                        | Report::Progress
+                        | Report::Refused { .. }
+                        | Report::Polls(None)
+                        | Report::Lost(_)) => panic!("{other:?}"),
+                    }
+                }
+            }
+            let due = engine.next_look().unwrap();
+            assert!(due >= last + (last - first.unwrap()) * 10, "round {round} cost more than its last step");
+            *engine.interests.polled() = Polled::every(Duration::ZERO);
+        }
     }
 }

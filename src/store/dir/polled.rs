@@ -40,17 +40,34 @@ pub(super) fn remote(number: i64) -> Option<&'static str> {
 }
 
 /// Which targets are polled, why, and when next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Polled {
+    pause: Duration,
     targets: BTreeMap<TargetId, String>,
     due: Option<Instant>,
+    /// When the round that is being read began. Large trees are read in many steps.
+    round: Option<Instant>,
+}
+
+impl Default for Polled {
+    fn default() -> Self {
+        Self::every(PAUSE)
+    }
 }
 
 impl Polled {
-    /// A target cannot be followed by events.
+    /// With another pause than usual.
+    pub(super) fn every(pause: Duration) -> Self {
+        Self { pause, targets: BTreeMap::new(), due: None, round: None }
+    }
+
+    /// A target cannot be followed by events. The first one begins a round: it is being read.
     pub(super) fn add(&mut self, target: TargetId, why: impl FnOnce() -> String, now: Instant) {
         self.targets.entry(target).or_insert_with(why);
-        self.due.get_or_insert(now + PAUSE);
+        if self.due.is_none() {
+            self.due = Some(now + self.pause);
+            self.round.get_or_insert(now);
+        }
     }
 
     pub(super) fn remove(&mut self, target: TargetId) {
@@ -65,19 +82,22 @@ impl Polled {
         self.due
     }
 
-    /// Takes all targets if they are due: reading them finds out which cannot be followed still.
+    /// Takes all targets if they are due: reading them finds out which cannot be followed still. Not while a tree is
+    /// partly read: it would start again, and never be read if that takes longer than the pause.
     pub(super) fn take(&mut self, now: Instant) -> Vec<TargetId> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
         self.due = None;
+        self.round = Some(now);
         std::mem::take(&mut self.targets).into_keys().collect()
     }
 
-    /// They were read, which took so long.
-    pub(super) fn read(&mut self, took: Duration, now: Instant) {
-        if let Some(due) = &mut self.due {
-            *due = now + PAUSE.max(took.saturating_mul(SHARE));
+    /// Everything has been read, the last tree to its end. If that was a round, the pause before the next one follows
+    /// from its cost.
+    pub(super) fn read(&mut self, now: Instant) {
+        if let (Some(began), Some(due)) = (self.round.take(), &mut self.due) {
+            *due = now + self.pause.max(now.saturating_duration_since(began).saturating_mul(SHARE));
         }
     }
 
@@ -99,6 +119,7 @@ mod tests {
     #[test]
     fn what_is_polled_is_due_after_a_pause_that_follows_from_its_cost() {
         let now = Instant::now();
+        let seconds = Duration::from_secs;
         let mut polled = Polled::default();
         assert_eq!((polled.due(), polled.complaint()), (None, None));
         polled.add(TargetId(1), || "a".to_owned(), now);
@@ -111,12 +132,37 @@ mod tests {
         assert_eq!(polled.take(later), [TargetId(1), TargetId(2)]);
         assert_eq!(polled.due(), None, "found out by reading them");
         polled.add(TargetId(2), || "b".to_owned(), later);
-        polled.read(Duration::from_secs(3), later);
-        assert_eq!(polled.due(), Some(later + Duration::from_secs(30)));
-        polled.read(Duration::from_millis(3), later);
-        assert_eq!(polled.due(), Some(later + PAUSE));
+        polled.read(later + seconds(3));
+        assert_eq!(polled.due(), Some(later + seconds(33)));
+        polled.read(later + seconds(5));
+        assert_eq!(polled.due(), Some(later + seconds(33)), "no round is under way");
+        assert_eq!(polled.take(later + seconds(33)), [TargetId(2)]);
+        let later = later + seconds(33);
+        polled.add(TargetId(2), || "b".to_owned(), later);
+        polled.read(later + Duration::from_millis(3));
+        assert_eq!(polled.due(), Some(later + Duration::from_millis(3) + PAUSE));
         polled.remove(TargetId(2));
         assert_eq!((polled.due(), polled.complaint()), (None, None));
+    }
+
+    #[test]
+    fn the_cost_of_a_round_is_that_of_all_its_steps() {
+        let now = Instant::now();
+        let seconds = Duration::from_secs;
+        let mut polled = Polled::default();
+        // The first reading is a round, too.
+        polled.add(TargetId(1), || "a".to_owned(), now);
+        polled.add(TargetId(2), || "b".to_owned(), now + seconds(15));
+        polled.read(now + seconds(20));
+        assert_eq!(polled.due(), Some(now + seconds(220)));
+        let now = now + seconds(220);
+        assert_eq!(polled.take(now), [TargetId(1), TargetId(2)]);
+        // They are found again one after the other, and one is no longer wanted.
+        polled.add(TargetId(1), || "a".to_owned(), now + seconds(1));
+        polled.remove(TargetId(1));
+        polled.add(TargetId(2), || "b".to_owned(), now + seconds(12));
+        polled.read(now + seconds(14));
+        assert_eq!(polled.due(), Some(now + seconds(154)));
     }
 
     #[test]

@@ -220,7 +220,7 @@ impl Link {
     }
 
     fn refused(&mut self, id: TargetId, error: &StoreError, now: Instant) {
-        let refused = self.table.refuse(id, error.to_string(), now, &mut self.rng);
+        let refused = self.table.refuse(id, error, now, &mut self.rng);
         if let Observed::NewlyRefused(wanted) = refused {
             tracing::warn!(store = %self.spec.name, key = %wanted.key, "the key cannot be watched: {error}");
         }

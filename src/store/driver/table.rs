@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::target::{Subscriber, SubscriberId, Wanted, WatchedTarget};
+use crate::store::StoreError;
 use crate::store::session::{Arm, Proof, Reading, TargetId};
 use crate::watch::Seq;
 
@@ -203,7 +204,7 @@ impl Table {
     pub(super) fn refuse(
         &mut self,
         id: TargetId,
-        error: String,
+        error: &StoreError,
         now: Instant,
         rng: &mut fastrand::Rng,
     ) -> Observed {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::slot::{Shown, Slot};
+use crate::store::StoreError;
 use crate::store::session::{Arm, Proof, Reading, TargetId};
 use crate::watch::{Detail, Key, Seq, State, Version, WatchType, is_same};
 
@@ -128,24 +129,38 @@ impl WatchedTarget {
         true
     }
 
-    /// Records a refusal, which the store found out in so much time. Returns whether its message is new.
+    /// Records a refusal, which took the store so long, from the request to the answer. Returns whether its message is new.
     pub(super) fn refuse(
         &mut self,
-        error: String,
+        error: &StoreError,
         took: Duration,
         now: Instant,
         rng: &mut fastrand::Rng,
     ) -> bool {
+        let rare = if self.is_costly(error) {
+            took.saturating_mul(REFUSED_SHARE).min(RAREST)
+        } else {
+            Duration::ZERO
+        };
+        let error = error.to_string();
         let news = self.refused.as_ref().is_none_or(|refusal| refusal.error != error);
         let (first, longest) = REFUSED;
         let mut backoff =
             self.refused.take().map_or_else(|| Backoff::new(first, longest), |refusal| refusal.backoff);
-        // What takes long, such as reading a tree up to its limit, is done rarely.
-        let rare = took.saturating_mul(REFUSED_SHARE).min(RAREST);
         let retry = now + (first + backoff.next(rng)).max(rare);
         self.refused = Some(Box::new(Refusal { error, backoff, retry: Some(retry) }));
         self.show();
         news
+    }
+
+    /// Whether a tree may have been read up to its limit, which is done rarely if it takes long. Whatever else is refused
+    /// costs little: how long that took tells how many requests were before it.
+    fn is_costly(&self, error: &StoreError) -> bool {
+        let is_tree = match self.wanted.watch_type {
+            WatchType::Tree => true,
+            WatchType::Data | WatchType::Children => false,
+        };
+        is_tree && matches!(error, StoreError::Refused { .. })
     }
 
     fn show(&self) {

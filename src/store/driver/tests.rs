@@ -50,6 +50,16 @@ impl Stage {
         self.subscribe_verified(key, every, Duration::from_mins(5))
     }
 
+    fn subscribe_tree(&self, key: &str) -> Subscription {
+        self.store.subscribe(Subscribe {
+            key: Key::new(key).unwrap(),
+            watch_type: WatchType::Tree,
+            detail: Detail::Values,
+            every: false,
+            verify_interval: Duration::from_mins(5),
+        })
+    }
+
     fn subscribe_verified(&self, key: &str, every: bool, verify_interval: Duration) -> Subscription {
         self.store.subscribe(Subscribe {
             key: Key::new(key).unwrap(),
@@ -297,27 +307,31 @@ async fn why_changes_are_polled_for_is_shown_until_that_ends() {
     health.wait_for(|health| health.state == LinkState::Down && health.polls.is_none()).await.unwrap();
 }
 
-/// Otherwise a tree that is larger than the limits would be read again and again.
+/// Otherwise a tree that is larger than the limits would be read again and again. Other refusals only waited for their
+/// turn.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_took_long_is_retried_rarely() {
-    let mut stage = Stage::new();
-    let _subscription = stage.subscribe("/a", false);
-    let mut session = stage.ready().await;
-    for _ in 0..20 {
-        let id = session.arms().await[0].id;
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        let error = StoreError::Refused { what: "read the tree".into(), why: "it is too large".into() };
-        let refused = tokio::time::Instant::now();
-        session.say(Report::Refused { id, error }).await;
-        session.commands.recv().await.map_or_else(
-            || panic!("no retry"),
-            |command| match command {
-                Command::Arm(arms) => assert_eq!(arms[0].id, id),
-                other @ (Command::Disarm(_) | Command::Verify(_)) => panic!("{other:?}"),
-            },
-        );
-        assert!(refused.elapsed() >= Duration::from_secs(200), "{:?}", refused.elapsed());
-        let error = StoreError::Refused { what: "read the tree".into(), why: "at once".into() };
-        session.say(Report::Refused { id, error }).await;
+async fn a_tree_that_was_refused_after_a_long_time_is_retried_rarely() {
+    let too_large = || StoreError::Refused { what: "read the tree".into(), why: "it is too large".into() };
+    let denied = || StoreError::Denied { what: "read the tree".into(), why: "denied".into() };
+    let (at_once, long) = (Duration::ZERO, Duration::from_secs(4));
+    for (is_tree, error, took, rare) in [
+        (true, too_large(), long, true),
+        (true, too_large(), at_once, false),
+        (true, denied(), long, false),
+        (false, too_large(), long, false),
+    ] {
+        let mut stage = Stage::new();
+        let _subscription = if is_tree { stage.subscribe_tree("/a") } else { stage.subscribe("/a", false) };
+        let mut session = stage.ready().await;
+        let mut id = session.arms().await[0].id;
+        for _ in 0..20 {
+            tokio::time::sleep(took).await;
+            let refused = tokio::time::Instant::now();
+            session.say(Report::Refused { id, error: error.clone() }).await;
+            id = session.arms().await[0].id;
+            let waited = refused.elapsed();
+            assert_eq!(waited >= Duration::from_secs(200), rare, "{error}: {waited:?}");
+            assert!(rare || waited <= Duration::from_secs(61), "{error}: {waited:?}");
+        }
     }
 }

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use nix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,6 +20,9 @@ use tokio::net::TcpStream;
 use tonic::codegen::Service;
 use tonic::transport::Uri;
 
+/// Time limit for connecting to all addresses that a name has: each gets its share, so that one that is dead leaves time for
+/// the others.
+const CONNECT: Duration = Duration::from_secs(3);
 /// CPU time that may be spent at once: enough for some hundred megabytes of values, so that a large tree is read at full
 /// speed.
 const BURST: Duration = Duration::from_secs(2);
@@ -58,15 +62,15 @@ impl Budget {
     }
 }
 
-/// Opens paced connections, which share one budget.
+/// The budget that the connections of one store share.
 #[derive(Debug, Clone)]
-pub(super) struct PacedConnector {
+struct Shared {
     store: Arc<str>,
     budget: Arc<Mutex<Budget>>,
 }
 
-impl PacedConnector {
-    pub(super) fn new(store: &str) -> Self {
+impl Shared {
+    fn new(store: &str) -> Self {
         Self { store: store.into(), budget: Arc::new(Mutex::new(Budget::new(Instant::now()))) }
     }
 
@@ -83,32 +87,53 @@ impl PacedConnector {
     }
 }
 
-impl Service<Uri> for PacedConnector {
-    type Response = TokioIo<PacedStream>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+/// Opens paced connections, which share one budget.
+#[derive(Debug, Clone)]
+pub(super) struct PacedConnector<C = HttpConnector> {
+    tcp: C,
+    shared: Shared,
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+impl PacedConnector {
+    pub(super) fn new(store: &str) -> Self {
+        Self { tcp: limited(HttpConnector::new()), shared: Shared::new(store) }
+    }
+}
+
+/// Tries IPv4 soon after IPv6 ("happy eyeballs", the connector's default), and each address for a limited time.
+fn limited<R>(mut tcp: HttpConnector<R>) -> HttpConnector<R> {
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT));
+    tcp
+}
+
+impl<C> Service<Uri> for PacedConnector<C>
+where
+    C: Service<Uri, Response = TokioIo<TcpStream>>,
+    C::Future: Send + 'static,
+{
+    type Response = TokioIo<PacedStream>;
+    type Error = C::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, C::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.tcp.poll_ready(context)
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
-        let connector = self.clone();
-        async move {
-            let host = server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-            let port = server.port_u16().ok_or_else(|| io::Error::other("the address has no port"))?;
-            let stream = TcpStream::connect((host, port)).await?;
-            stream.set_nodelay(true)?;
-            Ok(TokioIo::new(PacedStream { stream, connector, read: None, rest: None }))
-        }
-        .boxed()
+        let shared = self.shared.clone();
+        let paced = |tcp: TokioIo<TcpStream>| {
+            TokioIo::new(PacedStream { stream: tcp.into_inner(), shared, read: None, rest: None })
+        };
+        self.tcp.call(server).map_ok(paced).boxed()
     }
 }
 
 /// A connection whose reader waits while the budget is exhausted.
 pub(super) struct PacedStream {
     stream: TcpStream,
-    connector: PacedConnector,
+    shared: Shared,
     /// The thread's CPU time when bytes were last handed out.
     read: Option<(std::thread::ThreadId, Duration)>,
     rest: Option<Pin<Box<tokio::time::Sleep>>>,
@@ -130,7 +155,7 @@ impl AsyncRead for PacedStream {
             let (now_on, now) = cpu_time();
             let since = now.saturating_sub(before).min(MOST_PER_READ);
             let spent = if now_on == thread { since } else { Duration::ZERO };
-            let wait = self.connector.spend(spent);
+            let wait = self.shared.spend(spent);
             if !wait.is_zero() {
                 self.rest = Some(Box::pin(tokio::time::sleep(wait)));
             }
@@ -180,7 +205,62 @@ impl AsyncWrite for PacedStream {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    use futures::future::{Ready, ready};
+    use hyper_util::client::legacy::connect::dns::Name;
+    use tokio::net::{TcpListener, TcpSocket};
+
     use super::*;
+
+    /// Every name has these addresses.
+    #[derive(Clone)]
+    struct Names(Vec<SocketAddr>);
+
+    impl Service<Name> for Names {
+        type Response = std::vec::IntoIter<SocketAddr>;
+        type Error = io::Error;
+        type Future = Ready<io::Result<Self::Response>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Name) -> Self::Future {
+            ready(Ok(self.0.clone().into_iter()))
+        }
+    }
+
+    /// A listener whose queue is full: the kernel drops what else would connect, as a host does that is dead.
+    async fn dead(port: u16) -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port))).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            queued.push(connected.unwrap());
+        }
+        (address, listener, queued)
+    }
+
+    #[tokio::test]
+    async fn a_name_whose_first_address_is_dead_is_reached_at_another_one() {
+        let live = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = live.local_addr().unwrap().port();
+        let (dead, _listener, _queued) = dead(port).await;
+        let names = Names(vec![dead, live.local_addr().unwrap()]);
+        let tcp = limited(HttpConnector::new_with_resolver(names));
+        let mut connector = PacedConnector { tcp, shared: Shared::new("main") };
+        let server = Uri::try_from(format!("http://etcd.example:{port}")).unwrap();
+        let opened =
+            tokio::time::timeout(CONNECT, connector.call(server)).await.expect("it is reached in time");
+        let stream = opened.unwrap().into_inner().stream;
+        assert_eq!(stream.peer_addr().unwrap().ip(), IpAddr::from(Ipv4Addr::LOCALHOST));
+        assert!(stream.nodelay().unwrap());
+    }
 
     #[test]
     fn a_share_of_one_core_is_spent_after_a_burst() {

@@ -282,3 +282,63 @@ fn in_words(error: &Error) -> String {
         error.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server, and what it does with each connection.
+    async fn server<T: Future + Send + 'static>(serve: impl Fn(TcpStream) -> T + Send + 'static) -> String
+    where
+        T::Output: Send,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        address
+    }
+
+    async fn web(mut stream: TcpStream) {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+
+    /// Gives a session, and answers every request with success and nothing.
+    async fn zookeeper(mut stream: TcpStream) -> std::io::Result<()> {
+        let mut answer =
+            [&[0; 4][..], &4000_i32.to_be_bytes(), &7_i64.to_be_bytes(), &16_i32.to_be_bytes()].concat();
+        answer.extend([0; 17]);
+        loop {
+            let length = usize::try_from(stream.read_i32().await?).unwrap();
+            let mut request = vec![0; length];
+            stream.read_exact(&mut request).await?;
+            if answer.is_empty() {
+                answer.extend(&request[..4]);
+                answer.extend([0; 12]);
+            }
+            stream.write_i32(i32::try_from(answer.len()).unwrap()).await?;
+            stream.write_all(&answer).await?;
+            answer.clear();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listed_server_that_is_no_zookeeper_does_not_hide_the_others() {
+        let (web, zookeeper) = (server(web).await, server(zookeeper).await);
+        let connector = Client::connector().with_session_timeout(Duration::from_secs(4)).with_fail_eagerly();
+        let cluster = format!("{web},{zookeeper}");
+        // The order is drawn anew each time.
+        for _ in 0..20 {
+            connector.clone().connect(&cluster).await.unwrap();
+        }
+        let error = connector.connect(&web).await.unwrap_err();
+        assert!(matches!(error, Error::BoundExceeded(_)), "{error}");
+    }
+}

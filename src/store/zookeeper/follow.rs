@@ -198,6 +198,7 @@ impl Following {
             // Events from before an answer are older than the answer.
             for _ in 0..TOGETHER {
                 let Some(heard) = event.take().or_else(|| watcher.changed().now_or_never()) else { break };
+                let Some(heard) = heard else { return Err(self.session_over("no more events come")) };
                 if self.heard(&heard)? == Connection::Lost {
                     return Ok(());
                 }
@@ -319,12 +320,7 @@ impl Following {
         if event.event_type == EventType::Session {
             let state = event.session_state;
             if state.is_terminated() {
-                let what = format!("watch {} and everything below it", self.asked.top);
-                let why = match self.client.failure() {
-                    Some(failure) => failure.to_owned(),
-                    None => format!("the session ended: {state:?}"),
-                };
-                return Err(SessionEnd::Lost(StoreError::Unavailable { what, why }).into());
+                return Err(self.session_over(&format!("{state:?}")));
             }
             let lost = state == SessionState::Disconnected;
             return Ok(if lost { Connection::Lost } else { Connection::Kept });
@@ -346,6 +342,15 @@ impl Following {
             return Err(SessionEnd::Lost(StoreError::Unavailable { what, why: why.to_owned() }).into());
         }
         Ok(Connection::Kept)
+    }
+
+    fn session_over(&self, how: &str) -> Stopped {
+        let what = format!("watch {} and everything below it", self.asked.top);
+        let why = match self.client.failure() {
+            Some(failure) => failure.to_owned(),
+            None => format!("the session ended: {how}"),
+        };
+        SessionEnd::Lost(StoreError::Unavailable { what, why }).into()
     }
 
     async fn report(&mut self) -> Result<(), Stopped> {

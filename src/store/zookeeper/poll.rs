@@ -4,10 +4,11 @@
 //! without READ on the node, but consumes its one-shot watch. `exists` shows what was missed: it needs no permission, or,
 //! in the newest versions (ZOOKEEPER-2590), is denied, which shows as much.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use zookeeper_client::{Client, Stat};
 
 use super::connect::{Meaning, meaning};
@@ -99,21 +100,30 @@ fn batches(nodes: usize) -> usize {
     nodes.div_ceil(BATCH).max(1)
 }
 
-/// Limits the polls of all stores of the process together.
+/// Limits the polls of all stores of the process together. Holds when the next nodes may be polled; who waits for it queues
+/// for the lock.
 #[derive(Debug)]
 pub(super) struct Pace(Mutex<Option<Instant>>);
 
 impl Pace {
     const fn new() -> Self {
-        Self(Mutex::new(None))
+        Self(Mutex::const_new(None))
     }
 
-    /// When this many nodes may be polled. The time that they take up is reserved.
-    pub(super) fn reserve(&self, nodes: usize, now: Instant) -> Instant {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = free.map_or(now, |free| free.max(now));
-        *free = Some(start + Duration::from_secs(1) * u32::try_from(nodes).unwrap_or(u32::MAX) / PER_SECOND);
-        start
+    /// Waits until this many nodes may be polled. Nothing is taken up by who stops waiting.
+    pub(super) async fn turn(&'static self, nodes: usize) {
+        // A task of its own: a caller that is not polled for a while must not keep the others waiting. The task ends with
+        // the set.
+        let mut waiting = JoinSet::new();
+        waiting.spawn(async move {
+            let mut free = self.0.lock().await;
+            if let Some(free) = *free {
+                sleep_until(free).await;
+            }
+            let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+            *free = Some(Instant::now() + Duration::from_secs(1) * nodes / PER_SECOND);
+        });
+        waiting.join_next().await;
     }
 }
 
@@ -122,6 +132,9 @@ pub(super) static PACE: Pace = Pace::new();
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use futures::future::join_all;
+
     use super::*;
 
     #[test]
@@ -135,28 +148,69 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_thousand_nodes_take_ten_seconds_and_more_of_them_longer() {
+    /// A pace of its own for each test.
+    fn pace() -> &'static Pace {
+        Box::leak(Box::new(Pace::new()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_nodes_take_ten_seconds_and_more_of_them_longer() {
         for (nodes, seconds) in [(800, 8), (1000, 10), (3000, 30), (100_000, 1000)] {
-            let (pace, start) = (Pace::new(), Instant::now());
-            let mut now = start;
+            let (pace, start) = (pace(), Instant::now());
             let mut polled = 0;
             while polled < nodes {
-                now = pace.reserve(batch(nodes), now) + interval(nodes);
+                let next = Instant::now() + interval(nodes);
+                pace.turn(batch(nodes)).await;
                 polled += batch(nodes);
+                sleep_until(next).await;
             }
-            let round = pace.reserve(0, now).duration_since(start).as_secs_f64();
+            pace.turn(0).await;
+            let round = start.elapsed().as_secs_f64();
             assert!((round - f64::from(seconds)).abs() < 0.1, "{nodes} nodes took {round} s");
         }
     }
 
-    #[test]
-    fn all_stores_of_a_process_share_the_pace() {
-        let (pace, now) = (Pace::new(), Instant::now());
-        assert_eq!(pace.reserve(100, now), now);
-        assert_eq!(pace.reserve(50, now), now + Duration::from_secs(1));
-        assert_eq!(pace.reserve(1, now), now + Duration::from_millis(1500));
-        let later = now + Duration::from_secs(9);
-        assert_eq!(pace.reserve(1, later), later, "what was not used is not saved up");
+    #[tokio::test(start_paused = true)]
+    async fn all_stores_of_a_process_share_the_pace() {
+        let (pace, start) = (pace(), Instant::now());
+        for (nodes, after) in [(100, 0), (50, 1000), (1, 1500)] {
+            pace.turn(nodes).await;
+            assert_eq!(start.elapsed(), Duration::from_millis(after), "{nodes}");
+        }
+        let later = start + Duration::from_secs(9);
+        sleep_until(later).await;
+        for after in [0, 1000] {
+            pace.turn(100).await;
+            assert_eq!(later.elapsed(), Duration::from_millis(after), "what was not used is not saved up");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_waiting_takes_up_nothing() {
+        let (pace, start) = (pace(), Instant::now());
+        pace.turn(100).await;
+        let mut waiting: Vec<_> = (0..1000).map(|_| Box::pin(pace.turn(100))).collect();
+        for turn in &mut waiting {
+            assert!(turn.now_or_never().is_none());
+        }
+        // Some are at the head of the queue by then, the others behind it.
+        sleep_until(start + Duration::from_millis(500)).await;
+        waiting.truncate(990);
+        let kept = waiting.split_off(985);
+        drop(waiting);
+        let turns = join_all(kept.into_iter().map(|turn| turn.map(|()| start.elapsed().as_millis()))).await;
+        assert_eq!(turns, [1000, 2000, 3000, 4000, 5000]);
+        pace.turn(1).await;
+        assert_eq!(start.elapsed().as_millis(), 6000, "the dropped ones count no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_polled_keeps_nobody_waiting() {
+        let (pace, start) = (pace(), Instant::now());
+        pace.turn(100).await;
+        let mut stuck = Box::pin(pace.turn(100));
+        assert!((&mut stuck).now_or_never().is_none());
+        pace.turn(100).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
     }
 }

@@ -309,6 +309,29 @@ fn a_trigger_waits_for_the_judgement_and_a_dry_run_tells_who_judges() {
 }
 
 #[test]
+fn a_trigger_whose_key_is_deleted_while_validate_judges_is_refused() {
+    let mut daemon = on_directory("");
+    put(&daemon, "one");
+    // At load nothing is run, and the state is judged nevertheless.
+    let fields = "run_on_load = false\nformat = 'lines'";
+    daemon.write("w.toml", &judged_by(&daemon, &waiting(&daemon, ""), fields));
+    daemon.run();
+    pid_of(&daemon, 0);
+    std::thread::scope(|scope| {
+        let triggered = scope.spawn(|| daemon.ask(&["trigger", "w"]));
+        daemon.until_watch("w", |watch| watch["state"] == "waiting" && watch["converged"] == false);
+        // It waits for the judgement once `explain` tells of a run that is requested.
+        until("the trigger", || daemon.say(&["explain", "w"]).contains("(trigger, attempt 1").then_some(()));
+        daemon.say(&["del", "--timeout", "60s", "/web"]);
+        let triggered = triggered.join().unwrap();
+        let error = String::from_utf8_lossy(&triggered.stderr).into_owned();
+        assert_eq!(triggered.status.code(), Some(1), "{error}");
+        assert!(error.contains("the key of w does not exist"), "{error}");
+    });
+    assert_eq!(runs(&daemon), 0);
+}
+
+#[test]
 fn in_parallel_mode_each_update_is_validated_alone_and_in_order() {
     let etcd = Etcd::start();
     let mut daemon = on_store(&etcd.url());
@@ -360,4 +383,56 @@ fn it_waits_for_one_of_the_processes_and_a_discarded_state_is_not_judged() {
     daemon.until_watch("w", |watch| watch["state"] == "idle");
     assert_eq!(lines(&daemon, "asked"), 3, "{}", daemon.read("asked"));
     daemon.signal(Signal::SIGTERM);
+}
+
+#[test]
+fn a_service_that_fills_its_share_of_the_processes_is_restarted_with_a_state_that_passed() {
+    let mut daemon = on_directory("max_processes = 2\nshutdown_grace = '100ms'");
+    let seen = daemon.path("seen").display().to_string();
+    daemon.write(
+        "w.toml",
+        &format!(
+            "[[watch]]\nname = 'w'\nkey = '/web'\nrun_mode = 'restart'\nvalidate = 'true'\n\
+             action = 'echo $(cat) >> {seen}; exec sleep 1000'\n"
+        ),
+    );
+    put(&daemon, "one");
+    daemon.run();
+    daemon.until_file("seen", |text| text == "one\n");
+    put(&daemon, "two");
+    daemon.until_file("seen", |text| text == "one\ntwo\n");
+    // An adopted one has no slot of the next daemon.
+    daemon.kill();
+    daemon.run();
+    put(&daemon, "three");
+    daemon.until_file("seen", |text| text == "one\ntwo\nthree\n");
+    daemon.stop();
+}
+
+#[test]
+fn a_state_that_was_discarded_while_the_last_try_failed_is_judged_after_a_restart() {
+    let mut daemon = on_directory("");
+    let (go, told) = (daemon.path("go").display().to_string(), daemon.path("told").display().to_string());
+    put(&daemon, "1");
+    let fields = format!(
+        "run_mode = 'discard'\nretries = 0\non_give_up = '''echo \"$TWITCHER_OUTCOME $TWITCHER_VERSION\" >> {told}'''"
+    );
+    let fails = format!("action = '''until test -e {go}; do sleep 0.05; done; exit 1; ");
+    daemon.write("w.toml", &watch(&daemon, &fields).replace("action = '''", &fails));
+    daemon.run();
+    let running = daemon.until_watch("w", |watch| watch["state"] == "running");
+    let version = running["version"].as_str().unwrap().to_owned();
+    put(&daemon, "bad 2");
+    let newer = daemon.until_watch("w", |watch| watch["version"] != version.as_str());
+    std::fs::write(&go, "").unwrap();
+    daemon.until_file("told", |text| text == format!("failed {version}\n"));
+    daemon.until_watch("w", |watch| watch["state"] == "failed");
+    assert_eq!(lines(&daemon, "asked"), 1, "{}", daemon.read("asked"));
+    // No run has met the newer one, and neither has the guard.
+    daemon.stop();
+    daemon.run();
+    until_held(&daemon);
+    assert!(daemon.read("asked").ends_with("bad 2\n"), "{}", daemon.read("asked"));
+    let newer = newer["version"].as_str().unwrap();
+    daemon.until_file("told", |text| text == format!("failed {version}\nheld {newer}\n"));
 }

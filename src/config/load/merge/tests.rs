@@ -50,6 +50,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("[store.main]", "url = 'etcd://a'", "url = 'etdc://a'"),
     ("[store.main]", "url = 'etcd://a'", "url = 'etcd://a'\npassword = 'x'"),
     ("[store.main]", "[store.main]", "[store.main]\ndigest_file = '/d'"),
+    ("[defaults]", "[defaults]", "[default]"),
+    ("[defaults]", "[defaults]", "[[default]]"),
 ];
 
 fn path() -> Arc<Path> {
@@ -83,6 +85,48 @@ fn a_broken_part_has_its_last_valid_value_and_the_others_those_of_the_file() {
             assert_eq!(settings.shutdown_grace.as_secs(), 8, "{wrong}");
             assert_eq!(settings.stores["zk"].url.to_string(), "zookeeper://b:2181", "{wrong}");
         }
+    }
+}
+
+/// Tables that mean nothing known: any table that the file does not write may be meant.
+const UNKNOWN_TABLES: &[&str] = &[
+    "[watch.defaults]\nuid = 'nobody'\n",
+    "[common]\nuid = 'nobody'\n",
+    "[common.deeper]\nuid = 'nobody'\n",
+    "[[common]]\nuid = 'nobody'\n",
+    "common = { uid = 'nobody' }\n",
+    "common = [{ uid = 'nobody' }]\n",
+];
+
+#[test]
+fn an_unknown_table_may_be_any_table_that_is_not_written() {
+    let (settings, rest) = GOOD.split_once("[vars]").unwrap();
+    assert!(rest.contains("[defaults]"));
+    let last = Known::valid(GOOD).unwrap();
+    let good = merged(GOOD, None).settings.unwrap();
+    for unknown in UNKNOWN_TABLES {
+        let text = format!("{settings}{unknown}");
+        let Merged { settings, known, kept } = merged(&text, Some(&last));
+        let all = "[vars] [defaults] [fleet] [store.local] [store.main] [store.zk]";
+        assert_eq!((names(kept.iter()).as_str(), names(known.unknown()).as_str()), (all, ""), "{unknown}");
+        assert_eq!(settings.unwrap(), good, "{unknown}");
+        assert!(known.gaps().stores.may_be("other"), "{unknown}");
+        // Without last valid values nothing is loaded.
+        let Merged { known, kept, .. } = merged(&text.replace("default_store = 'main'\n", ""), None);
+        assert_eq!(names(kept.iter()), "", "{unknown}");
+        assert_eq!(names(known.unknown()), "[vars] [defaults] [fleet] [store.local]", "{unknown}");
+        assert_eq!(known.gaps().total.as_deref(), Some("[vars], [defaults]"), "{unknown}");
+        // What is written is the file's, and the file may say `${name}` of it.
+        let (inline, table) = if unknown.starts_with('[') { ("", *unknown) } else { (*unknown, "") };
+        let text = format!("{inline}{}{table}", GOOD.replace("timeout = '5m'", "timeout = '6m'"));
+        let Merged { settings, known, kept } = merged(&text, Some(&last));
+        assert_eq!(
+            (names(kept.iter()).as_str(), names(known.unknown()).as_str()),
+            ("[store.local]", ""),
+            "{unknown}"
+        );
+        let expected = merged(&GOOD.replace("timeout = '5m'", "timeout = '6m'"), None).settings.unwrap();
+        assert_eq!(settings.unwrap(), expected, "{unknown}");
     }
 }
 
@@ -184,6 +228,48 @@ fn settings_of(known: &Known) -> Option<Settings> {
 }
 
 #[test]
+fn settings_in_an_unknown_table_are_blamed_where_they_are_not_written() {
+    for (text, blamed) in [
+        ("[daemon]\nmax_processes = 7\nlog_stdout = 1\n", "`max_processes` [vars] [defaults] [fleet]"),
+        ("max_processes = 6\n[vars]\n[fleet]\n[daemon]\nmax_processes = 7\n", "[defaults]"),
+        ("[[daemon]]\nhost = 'a'\n[[daemon]]\nlog = 'json'\n", "`log` `host` [vars] [defaults] [fleet]"),
+        // A watch in the wrong file is a watch.
+        ("[[watch]]\nkey = '/a'\n", ""),
+        ("daemon = []\n", ""),
+        ("daemon = 1\n", ""),
+    ] {
+        let file = File::of(&path(), text, &Local::named("machine"));
+        let blamed_names: BTreeSet<String> = file.blamed.iter().map(ToString::to_string).collect();
+        let expected: BTreeSet<String> = blamed.split_whitespace().map(ToOwned::to_owned).collect();
+        assert_eq!(blamed_names, expected, "{text}");
+        assert_eq!(file.hides_stores, !blamed.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn fields_below_a_head_that_is_missing_blame_their_table_where_it_is_not_written() {
+    let known = |text: &str| {
+        let file = File::of(&path(), text, &Local::named("machine"));
+        let blamed: BTreeSet<String> = file.blamed.iter().map(ToString::to_string).collect();
+        (blamed.into_iter().collect::<Vec<_>>().join(" "), file.hides_stores)
+    };
+    for (text, blamed, hides_stores) in [
+        ("[store.x]\nurl = 'etcd://a'\nuid = 'www'\n", "[defaults] [store.x]", false),
+        ("[store.x]\nurl = 'etcd+tls://a'\n[store.x.tls]\numask = '027'\n", "[defaults] [store.x]", false),
+        ("[store.x]\nurl = 'etcd://a'\nuid = 'www'\n[defaults]\n", "[store.x]", false),
+        ("[store.x]\nurl = 'etcd://a'\nttl = '20s'\n", "[fleet] [store.x]", false),
+        ("[fleet]\nuid = 'www'\n", "[defaults] [fleet]", false),
+        ("[fleet]\nwaves = [1]\n", "[defaults] [fleet]", false),
+        ("[fleet]\nurl = 'etcd://a'\n", "[fleet]", true),
+        ("[defaults]\nttl = '20s'\n", "[defaults] [fleet]", false),
+        ("[defaults]\nurl = 'etcd://a'\n", "[defaults]", true),
+        ("[defaults]\nttl = '20s'\n[fleet]\n", "[defaults]", false),
+    ] {
+        assert_eq!(known(text), (blamed.to_owned(), hides_stores), "{text}");
+    }
+}
+
+#[test]
 fn a_name_that_most_likely_meant_a_part_blames_it() {
     for (more, part) in [
         ("default_stoer = 'x'\n", "`default_store`"),
@@ -191,6 +277,7 @@ fn a_name_that_most_likely_meant_a_part_blames_it() {
         ("[var]\na = 'b'\n", "[vars]"),
         ("[default]\ntimeout = '1m'\n", "[defaults]"),
         ("[flet]\nttl = '1m'\n", "[fleet]"),
+        ("[[default]]\ntimeout = '1m'\n", "[defaults]"),
         ("[vars]\nhost = 'b'\n", "`host` [vars]"),
         ("[defaults]\nmax_processes = 3\n", "`max_processes` [defaults]"),
         ("[store.x]\nurl = 'etcd://a'\nstate_dir = '/b'\n", "`state_dir` [store.x]"),
@@ -206,14 +293,41 @@ fn a_name_that_most_likely_meant_a_part_blames_it() {
 #[test]
 fn what_is_good_in_remembered_settings_is_used() {
     let of = |text: &str| Known::remembered(&path(), text, "machine");
-    assert_eq!(of(GOOD), Known::valid(GOOD));
+    assert_eq!(of(GOOD), Some((Known::valid(GOOD).unwrap(), Some(Local::named("machine")))));
     // Of a later version, perhaps.
-    let known = of(&GOOD.replace("ttl = '20s'", "ttl = '20s'\nmode = 'new'")).unwrap();
+    let later = GOOD.replace("ttl = '20s'", "ttl = '20s'\nmode = 'new'");
+    let (known, local) = of(&format!("default_stores = ['a']\n{later}[limits]\na = 1\n")).unwrap();
     assert_eq!(names(known.unknown()), "[fleet]");
-    let local = known.local("machine").unwrap();
-    assert_eq!((local.host.as_deref(), local.vars["role"].as_str()), (Some("web-1"), "web"));
-    assert_eq!(of("[vars]\na = 1\n").unwrap().local("machine"), None);
+    assert_eq!(local, Some(Local::named("machine")));
     assert_eq!(of("[[["), None);
+}
+
+#[test]
+fn what_local_conf_said_is_remembered_apart() {
+    let of = |text: &str| Known::remembered(&path(), text, "machine").unwrap();
+    let said = Local {
+        host: Some("it's \"b\"".to_owned()),
+        vars: BTreeMap::from([("role".to_owned(), "db".to_owned()), ("zone".to_owned(), "a\nb".to_owned())]),
+        ..Local::named("machine")
+    };
+    for local in [
+        said.clone(),
+        Local { host: None, ..said.clone() },
+        Local { vars: BTreeMap::new(), ..said.clone() },
+        Local::named("machine"),
+    ] {
+        // [defaults] may name what only local.conf defines.
+        let good = Known::valid(&GOOD.replace("timeout = '5m'", "env = { A = '${role}' }")).unwrap();
+        let text = good.to_remember(&local);
+        assert_eq!(of(&text), (good, Some(local)), "{text}");
+    }
+    let zone = Known::valid("[defaults]\ncwd = '/${zone}'\n").unwrap();
+    assert_eq!(of(&zone.to_remember(&said)), (zone, Some(said)));
+    // What cannot be understood of it leaves the machine unknown, and what names its variables.
+    for bad in ["local = 1\n", "[local]\nhost = 1\n", "[local.vars]\na = 1\n", "[local]\nmode = 'new'\n"] {
+        let (known, local) = of(bad);
+        assert_eq!((names(known.unknown()).as_str(), local), ("`host` [vars]", None), "{bad}");
+    }
 }
 
 proptest::proptest! {

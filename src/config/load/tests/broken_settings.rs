@@ -232,11 +232,10 @@ fn valid_settings_are_remembered_with_the_machine_and_without_secrets() {
     # The last valid settings, kept by twitcher for a start with a bad twitcher.conf. Do not edit.
     state_dir = "STATE"
     http_listen = "127.0.0.1:9464"
-    host = "web-7"
 
     [vars]
+    role = "web"
     rack = "3"
-    role = "db"
 
     [defaults.env]
     A = "${role}"
@@ -246,6 +245,12 @@ fn valid_settings_are_remembered_with_the_machine_and_without_secrets() {
 
     [store.other]
     url = "dir:///b"
+
+    [local]
+    host = "web-7"
+
+    [local.vars]
+    role = "db"
     "#);
     // A bad file is not remembered: neither one that says a password …
     let before = site.remembered();
@@ -263,6 +268,71 @@ fn valid_settings_are_remembered_with_the_machine_and_without_secrets() {
     site.write("local.conf", "host = 1\n");
     let settings = site.restart().settings.unwrap();
     assert_eq!((settings.machine.host.as_str(), settings.machine.vars["role"].as_str()), ("web-7", "db"));
+}
+
+#[test]
+fn of_a_bad_local_conf_only_its_own_values_are_remembered() {
+    let mut site = Site::new();
+    let machine = |reload: Reload| {
+        let machine = reload.settings.unwrap().machine.clone();
+        let vars: Vec<String> = machine.vars.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{} {}", machine.host, vars.join(" "))
+    };
+    let conf = "host = 'a'\n[vars]\nrole = 'web'\nrack = '3'\n[defaults]\nenv = { A = '${zone}' }\n";
+    site.conf(conf);
+    site.write("local.conf", "[vars]\nzone = 'x'\nrack = '4'\n");
+    assert_eq!(machine(site.restart()), "a rack=4 role=web zone=x");
+    site.remember();
+    // What twitcher.conf says now is valid: it counts, and with it [defaults] that name a variable of local.conf.
+    site.write("local.conf", "[vars]\nzone = 1\n");
+    let newer =
+        conf.replace("'a'", "'b'").replace("'web'", "'db'").replace("'3'", "'5'").replace("A =", "B =");
+    site.conf(&newer);
+    site.write("w.toml", watch(1));
+    for _ in 0..2 {
+        let reload = site.restart();
+        assert_eq!(reload.withheld, 0, "{:?}", reload.complaints);
+        assert!(!reload.complaints[0].contains("the last valid values"), "{:?}", reload.complaints);
+        let env = format!("{:?}", reload.watches["w"].spec);
+        assert!(env.contains("\"B\": \"x\""), "{env}");
+        assert_eq!(machine(reload), "b rack=4 role=db zone=x");
+        // Read once more, it is the same, and may be remembered: the values of local.conf are still its last valid ones.
+        assert_eq!(machine(site.loader.reload()), "b rack=4 role=db zone=x");
+        site.remember();
+    }
+    // A variable that twitcher.conf has no longer is gone.
+    site.conf("host = 'c'\n");
+    assert_eq!(machine(site.restart()), "c rack=4 zone=x");
+    // Both bad: each has its own last valid values.
+    site.conf("[[[\n");
+    assert_eq!(machine(site.restart()), "b rack=4 role=db zone=x");
+}
+
+#[test]
+fn watches_do_not_run_as_root_because_the_head_of_defaults_is_not_known() {
+    let mut site = Site::new();
+    let conf = "[defaults]\nuid = 'www'\n";
+    site.conf(conf);
+    site.write("w.toml", watch(1));
+    let good = site.restart();
+    let uid = |reload: &Reload| format!("{:?}", reload.watches["w"].spec.surroundings.account);
+    site.conf("");
+    let root = uid(&site.restart());
+    assert_ne!(uid(&good), root);
+    site.conf(conf);
+    let _ = site.restart();
+    site.remember();
+    for head in ["[watch.defaults]", "[common]", "[[common]]", "[[default]]"] {
+        site.conf(&conf.replace("[defaults]", head));
+        assert_eq!(uid(&site.restart()), uid(&good), "{head}");
+        // Without remembered settings it is not loaded.
+        let state = site.path("state/settings");
+        let kept = fs::read(&state).unwrap();
+        fs::remove_file(&state).unwrap();
+        assert_eq!((site.restart().withheld, site.names().as_str()), (1, ""), "{head}");
+        fs::write(&state, kept).unwrap();
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o600)).unwrap();
+    }
 }
 
 #[test]

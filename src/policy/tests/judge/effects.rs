@@ -15,6 +15,7 @@ impl Judge {
             (newest.held, newest.claim) = (true, Claim::Nothing);
             let seq = newest.seq;
             self.triggered.remove(&seq);
+            self.ends_waiver(seq);
         }
         Ok(())
     }
@@ -97,18 +98,20 @@ impl Judge {
             Effect::Validate { state, .. } => self.given_to_validate(state, turn)?,
             Effect::EndValidation => self.validation_ended()?,
             Effect::Recognised(state) => self.recognised(state, turn)?,
-            Effect::GaveUp { attempts } => {
+            Effect::GaveUp { run, attempts } => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
-                let counted = turn.ended.as_ref().is_some_and(|live| live.attempt == *attempts);
+                let told = |live: &LiveSeen| live.run == *run && live.attempt == *attempts;
+                let counted = turn.ended.as_ref().is_some_and(told);
                 demand!(self.policy.on_failure == OnFailure::Keep && exhausted, "gave up without cause");
-                demand!(counted && !self.retiring, "gave up after {attempts} attempts, or late");
+                demand!(counted && !self.retiring, "{run} gave up after {attempts} attempts, or late");
                 self.gave_up = true;
             }
-            Effect::Stopped { attempts } => {
+            Effect::Stopped { run, attempts } => {
                 let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
-                let counted = turn.ended.as_ref().is_some_and(|live| live.attempt == *attempts);
+                let told = |live: &LiveSeen| live.run == *run && live.attempt == *attempts;
+                let counted = turn.ended.as_ref().is_some_and(told);
                 demand!(self.policy.on_failure == OnFailure::Stop && exhausted, "stopped without cause");
-                demand!(counted, "stopped after {attempts} attempts");
+                demand!(counted, "{run} stopped after {attempts} attempts");
                 self.gave_up = true;
                 demand!(
                     matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Failed),
@@ -412,6 +415,7 @@ impl Judge {
         self.carried += skipped.surplus;
         // A request ends with the state that it was made for.
         self.triggered.remove(&seq);
+        self.ends_waiver(seq);
         demand!(self.retiring || seq == newest.seq, "{why:?} for an old state");
         let claim = match why {
             SkipReason::Superseded => Claim::Applying,

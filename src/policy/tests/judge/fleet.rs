@@ -141,10 +141,14 @@ impl Judge {
             Input::Control(Control::Trigger(Permission::Waived)) if accepted => {
                 fleet.waived = self.newest.map(|newest| newest.seq);
             }
-            Input::State { .. }
-            | Input::Control(Control::Pause { .. })
-            | Input::Retire { .. }
-            | Input::Stop { .. } => fleet.waived = None,
+            // What was triggered and did not start is now to start with this one.
+            Input::State { .. } => {
+                let newest = self.newest.map(|newest| newest.seq);
+                fleet.waived = fleet.waived.and(newest);
+            }
+            Input::Control(Control::Pause { .. }) | Input::Retire { .. } | Input::Stop { .. } => {
+                fleet.waived = None;
+            }
             // The release of a state that `validate` refused is another decision.
             Input::Validated { seq, valid: false } if fleet.waived == Some(seq.0) => fleet.waived = None,
             Input::Slot
@@ -153,6 +157,13 @@ impl Judge {
             | Input::Ended(_)
             | Input::Wakeup
             | Input::Control(Control::Trigger(_) | Control::Resume | Control::Release) => {}
+        }
+    }
+
+    /// A state is not to start: the permission that was given with it ends too.
+    pub(super) fn ends_waiver(&mut self, seq: u64) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.waived.take_if(|waived| *waived == seq);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::Following;
 use super::polls::Polled;
@@ -24,9 +24,8 @@ impl Following {
 
     /// Polls the next batch, once the process's pace allows it.
     pub(super) fn poll(&mut self) {
-        let now = Instant::now();
         let nodes = self.tree.len();
-        self.polls.next = now + interval(nodes);
+        self.polls.next = Instant::now() + interval(nodes);
         let mut places = self.tree.places_after(self.polls.last.as_deref(), batch(nodes));
         if places.is_empty() {
             places = self.tree.places_after(None, batch(nodes));
@@ -35,10 +34,9 @@ impl Following {
         if self.due.is_empty() {
             self.touched = Some(BTreeSet::new());
         }
-        let start = PACE.reserve(places.len(), now);
         let (client, top) = (self.client.clone(), Arc::clone(&self.asked.top));
         let polls = async move {
-            sleep_until(start).await;
+            PACE.turn(places.len()).await;
             let polls = places.into_iter().map(|at| async {
                 let answer = poll(&client, &below(&top, &at)).await;
                 answer.map(|answer| (at, answer))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use zookeeper_client::Client;
 
 use super::Serving;
@@ -23,9 +23,8 @@ impl Serving {
 
     /// Polls the next batch, once the process's pace allows it.
     pub(super) fn poll(&mut self) {
-        let now = Instant::now();
         let nodes = self.singles.len() + self.barred.len();
-        self.next_poll = now + interval(nodes);
+        self.next_poll = Instant::now() + interval(nodes);
         let most = batch(nodes);
         let mut ids = self.after(self.last_polled, most);
         if ids.len() < most {
@@ -35,9 +34,8 @@ impl Serving {
         self.last_polled = *last;
         let asked: Vec<(TargetId, Arc<str>, Client)> =
             ids.into_iter().filter_map(|id| self.ask(id)).collect();
-        let start = PACE.reserve(asked.len(), now);
         let polls = async move {
-            sleep_until(start).await;
+            PACE.turn(asked.len()).await;
             let polls = asked.into_iter().map(|(id, path, client)| async move {
                 poll(&client, &path).await.map(|answer| (id, answer))
             });

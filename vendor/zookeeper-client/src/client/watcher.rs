@@ -86,10 +86,7 @@ impl PersistentWatcher {
         PersistentWatcher { chroot, receiver }
     }
 
-    /// Waits for next event which could be node event or session activities.
-    ///
-    /// # Panics
-    /// Panic after terminal session event received.
+    /// Waits for next event which could be node event or session activities. `None` after the terminal session event.
     ///
     /// # BUG
     /// Events during reconnection could be lost due to [ZOOKEEPER-4698], as events during
@@ -98,10 +95,10 @@ impl PersistentWatcher {
     /// [SessionState::SyncConnected]. See also [OneshotWatcher::changed].
     ///
     /// [ZOOKEEPER-4698]: https://issues.apache.org/jira/browse/ZOOKEEPER-4698
-    pub async fn changed(&mut self) -> WatchedEvent {
-        let mut event = self.receiver.recv().await;
+    pub async fn changed(&mut self) -> Option<WatchedEvent> {
+        let mut event = self.receiver.recv().await?;
         event.drain_root_path(self.chroot.root());
-        event
+        Some(event)
     }
 
     /// Removes this watcher.

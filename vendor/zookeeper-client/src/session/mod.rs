@@ -713,22 +713,22 @@ impl Session {
             endpoints.endpoints()
         );
         let mut deadline = Deadline::until(self.last_recv + session_timeout);
-        let mut last_error = match self.start_once(endpoints, &mut deadline, buf, depot).await {
-            Err(err) => err,
-            Ok(conn) => return Ok(conn),
-        };
-        while !last_error.is_terminated() {
+        let mut refused = None;
+        loop {
+            let err = match self.start_once(endpoints, &mut deadline, buf, depot).await {
+                Ok(conn) => return Ok(conn),
+                Err(err) => err,
+            };
+            match err {
+                // What listens there may be no ZooKeeper ("HTTP" and "SSH-" announce more than 1 GiB). Others may be one.
+                Error::BoundExceeded(_) if !self.session_state.is_connected() => refused = Some(err),
+                Error::NoHosts => return Err(refused.unwrap_or(Error::NoHosts)),
+                err if err.is_terminated() => return Err(err),
+                _ => {},
+            }
             if deadline.elapsed() {
                 return Err(Error::Timeout);
             }
-            match self.start_once(endpoints, &mut deadline, buf, depot).await {
-                Err(err) => {
-                    last_error = err;
-                    continue;
-                },
-                Ok(conn) => return Ok(conn),
-            };
         }
-        Err(last_error)
     }
 }

@@ -147,10 +147,11 @@ impl PersistentReceiver {
         PersistentReceiver { watcher: RemovableWatcher::new(id, state, unwatch), receiver, queued }
     }
 
-    pub async fn recv(&mut self) -> WatchedEvent {
-        let event = self.receiver.next().await.unwrap();
+    /// The next event; `None` after the last one, which tells that the session is over.
+    pub async fn recv(&mut self) -> Option<WatchedEvent> {
+        let event = self.receiver.next().await?;
         self.queued.fetch_sub(bound::queued_bytes(&event.path), Ordering::Relaxed);
-        event
+        Some(event)
     }
 
     pub async fn remove(self) -> Result<(), Error> {
@@ -176,7 +177,11 @@ impl WatchSender {
     fn send_persistent(&self, event: &WatcherEvent) -> Result<(), Error> {
         if let WatchSender::Persistent(sender, queued) = self {
             let bytes = bound::queued_bytes(event.path);
-            bound::check_queue(queued.fetch_add(bytes, Ordering::Relaxed) + bytes)?;
+            // How the session fares is small, comes from this client, and is told to every watcher, a full one as well.
+            if event.event_type != EventType::Session {
+                bound::check_queue(queued.load(Ordering::Relaxed) + bytes)?;
+            }
+            queued.fetch_add(bytes, Ordering::Relaxed);
             sender.unbounded_send(event.to_value()).ignore();
             Ok(())
         } else {
@@ -218,11 +223,13 @@ impl Watch {
         }
     }
 
+    /// Sends to all watchers, and fails if one of them is full.
     fn send(
         &mut self,
         event: &WatcherEvent,
         watching_paths: &mut HashMap<WatcherId, &'static str>,
     ) -> Result<(), Error> {
+        let mut sent = Ok(());
         for i in (0..self.watchers.len()).rev() {
             let watcher = &self.watchers[i];
             if !watcher.interest(event) {
@@ -235,10 +242,10 @@ impl Watch {
                     let sender = watcher.sender.into_oneshot();
                     sender.send(event.to_value()).ignore();
                 },
-                WatchSender::Persistent(..) => watcher.sender.send_persistent(event)?,
+                WatchSender::Persistent(..) => sent = sent.and(watcher.sender.send_persistent(event)),
             }
         }
-        Ok(())
+        sent
     }
 
     fn add(&mut self, watcher: Watcher) {
@@ -371,7 +378,6 @@ impl WatchManager {
         let _event = WatchedEvent::new_session(state);
         let event = _event.to_ref();
         self.watches.values_mut().for_each(|watch| {
-            // The state goes to each watcher once, however many events wait.
             watch.send(&event, &mut self.watching_paths).ignore();
         });
         if event.session_state.is_terminated() {
@@ -393,8 +399,9 @@ impl WatchManager {
     fn dispatch_path_event(&mut self, event: WatcherEvent, depot: &mut Depot) -> Result<(), Error> {
         let mut path = event.path;
         let mut has_watch = false;
+        let mut sent = Ok(());
         if let Some(watch) = self.watches.get_mut(path) {
-            watch.send(&event, &mut self.watching_paths)?;
+            sent = watch.send(&event, &mut self.watching_paths);
             if watch.is_empty() {
                 self.remove_watches(path);
             }
@@ -406,7 +413,7 @@ impl WatchManager {
             path = unsafe { path.get_unchecked(..i) };
             if let Some(watch) = self.watches.get_mut(path) {
                 for watcher in watch.iter().filter(|watcher| watcher.kind == WatcherKind::PersistentRecursive) {
-                    watcher.sender.send_persistent(&event)?;
+                    sent = sent.and(watcher.sender.send_persistent(&event));
                     has_watch = true;
                 }
             }
@@ -415,7 +422,7 @@ impl WatchManager {
             // Probably a dangling persistent watcher.
             depot.push_remove_watch(event.path, WatchMode::Any, StateResponser::none());
         }
-        Ok(())
+        sent
     }
 
     fn try_remove_watcher(&mut self, watcher_id: WatcherId, depot: &Depot) -> Option<(&str, WatchMode)> {
@@ -551,6 +558,7 @@ mod tests {
 
     use asyncs::sync;
     use futures::channel::mpsc;
+    use futures::executor::block_on;
 
     use super::*;
 
@@ -578,5 +586,39 @@ mod tests {
             wm.cached_paths.len(),
             CACHED_PATHS_MAX,
         );
+    }
+
+    /// A watcher whose queue is full keeps no other one from an event, and learns that the session is over.
+    #[test]
+    fn a_full_watcher_learns_that_the_session_is_over() {
+        let path = format!("/a/{}", "x".repeat(1 << 20));
+        for full in 0..3 {
+            let (_state_sender, state_receiver) = sync::watch::channel(SessionState::Disconnected);
+            let mut wm = WatchManager::new(Weak::new(), state_receiver);
+            let mut depot = Depot::new();
+            let mut watchers = ["/", "/a", "/a"].map(|path| wm.add_persistent_watch(path, WatcherKind::PersistentRecursive));
+            let event = WatcherEvent {
+                event_type: EventType::NodeDataChanged,
+                session_state: SessionState::SyncConnected,
+                path: &path,
+                zxid: 1,
+            };
+            for sent in 1..=16 {
+                assert_eq!(wm.dispatch_server_event(event, &mut depot).is_ok(), sent <= 15, "{sent}");
+                for (i, watcher) in watchers.iter_mut().enumerate().filter(|(i, _)| *i != full) {
+                    let event = watcher.receiver.try_recv().unwrap_or_else(|err| panic!("{i} {sent}: {err}"));
+                    watcher.queued.fetch_sub(bound::queued_bytes(&event.path), Ordering::Relaxed);
+                }
+            }
+            wm.dispatch_session_state(SessionState::Closed);
+            for (i, mut watcher) in watchers.into_iter().enumerate() {
+                for _ in 0..if i == full { 15 } else { 0 } {
+                    assert_eq!(block_on(watcher.recv()).unwrap().path, path);
+                }
+                assert_eq!(block_on(watcher.recv()).unwrap().session_state, SessionState::Closed, "{i}");
+                assert!(block_on(watcher.recv()).is_none(), "{i}");
+                assert_eq!(watcher.queued.load(Ordering::Relaxed), 0, "{i}");
+            }
+        }
     }
 }
