@@ -20,7 +20,7 @@ help:
 	@echo 'make test-packages     boots a Debian with systemd and installs them; needs root'
 	@echo 'make test-reproducible builds them once more elsewhere: the same bytes'
 	@echo 'make test-versions     the suites of the stores on etcd 3.5, ZooKeeper 3.6 and 3.9'
-	@echo 'make test-all          test, deny, fuzz, test-versions, test-packages and test-reproducible: before a release'
+	@echo 'make test-all          all of these tests, deny and fuzz: before a release'
 
 run: setup
 	$(CARGO) build --release --locked --target-dir target
@@ -59,7 +59,7 @@ LOAD ?= 10
 test-repeat: setup-test
 	@.ci/repeat-test $(RUNS) $(LOAD)
 
-test-all: test deny fuzz test-versions test-packages test-reproducible
+test-all: test deny fuzz test-versions test-packages test-repository test-reproducible
 
 check:
 	$(CARGO) fmt --check
