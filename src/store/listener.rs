@@ -49,7 +49,8 @@ pub(super) struct Expected<'a> {
 /// A connection that could not be made.
 #[derive(Debug)]
 pub(super) enum ConnectError {
-    /// Nothing came within the time limit. Another kind of server hangs up; one that keeps silent is most likely frozen.
+    /// The server sent nothing within the time limit. A server of another kind hangs up; one that keeps silent is most likely
+    /// frozen.
     Silent(StoreError),
     /// The server hung up, or answered something else.
     Answered(StoreError),
@@ -72,7 +73,7 @@ impl From<ConnectError> for StoreError {
 /// The same failure, with what listens at `server` (`host:port`) where that is not what the store expects.
 pub(super) async fn explained(error: ConnectError, server: &str, expected: Expected<'_>) -> StoreError {
     match error {
-        // To ask it would cost more time.
+        // Probing a silent server would only take another time limit.
         ConnectError::Silent(error) => error,
         ConnectError::Answered(StoreError::Unavailable { what, why }) => {
             // Boxed: a failure is rare, and its future large.

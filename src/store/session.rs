@@ -89,7 +89,7 @@ pub enum Report {
         /// Why.
         error: StoreError,
     },
-    /// Why changes of some targets are only polled for; `None`: of none any more.
+    /// Why some targets are polled; `None`: none is any more.
     Polls(Option<String>),
     /// The session is over.
     Lost(StoreError),

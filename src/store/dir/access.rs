@@ -11,10 +11,10 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::content::{NOTHING, read_file, size, value_version};
-use super::engine::is_key;
 use super::place::{KeyPath, join, key_name};
 use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look, refused};
 use super::root_of;
+use super::single::is_key;
 use super::target::open_root;
 use super::threads::Threads;
 use super::write::{Locked, admit, admit_root, delete, lock, put, require};

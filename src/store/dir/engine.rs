@@ -4,24 +4,23 @@
 //! and report only targets that none of them touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::content::{NOTHING, names_version, read_file, value_version};
-use super::interest::{Among, Dependent, Hold, Interests, Scope, Touched, Unreadable};
-use super::place::{KeyPath, key_name};
-use super::resolve::{Found, FoundDirectory, Kind, ResolveError, names_of, resolve};
+use super::interest::{Dependent, FileRole, Hold, Interests, Touched};
+use super::place::KeyPath;
+use super::resolve::Found;
+use super::single::{children, data, find};
 use super::threads::Pulse;
 use super::tree::Tree;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, TargetId};
 use crate::store::{StoreError, TreeLimits};
-use crate::watch::{Content, Detail, Version, WatchType};
+use crate::watch::{Version, WatchType};
 
 /// Targets read between two checks of the event queue.
 const AT_ONCE: usize = 256;
@@ -33,7 +32,7 @@ const MOST_LOOKS: u8 = 8;
 /// Rounds before commands are checked again.
 const MOST_ROUNDS: u32 = 64;
 
-/// How long a tree is read before other targets and commands have their turn.
+/// How long a tree is read before other targets and commands get their turn.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// All targets of a session, and their dependences.
@@ -47,7 +46,7 @@ pub(super) struct Engine {
     unread: BTreeSet<TargetId>,
     touched: Touched,
     pulse: Pulse,
-    /// Why changes are polled for, as last reported.
+    /// Why some keys are polled, as last reported.
     complaint: Option<String>,
     slice: Duration,
 }
@@ -120,10 +119,10 @@ impl Engine {
         }
         let step = self.rounds(reports)?;
         if self.unread.is_empty() {
-            self.interests.polled().read(Instant::now());
+            self.interests.polled().end_round(Instant::now());
         }
         let complaint = self.interests.polled().complaint();
-        // Until all are read it is unknown which are still polled.
+        // While a round is under way, it is unknown which targets are still polled.
         if complaint == self.complaint || self.complaint.is_some() && !self.unread.is_empty() {
             return Ok(step);
         }
@@ -139,7 +138,7 @@ impl Engine {
                 let Some(id) = self.unread.pop_first() else { return Ok(Step::Quiet) };
                 let reading = self.look(id, &BTreeSet::new());
                 self.drain()?;
-                // Otherwise it changed while it was read, and the next round reads that again.
+                // If it changed while it was read, the next round reads the changed part again.
                 let unheard =
                     !self.touched.places.contains_key(&id) && self.report(id, reading, reports).is_err();
                 return Ok(if unheard { Step::Unheard } else { Step::Busy });
@@ -292,7 +291,7 @@ impl Engine {
                 let old = std::mem::take(holds);
                 let found = find(&mut self.interests, &self.root, &whole(id), holds, &watched.place);
                 if let (WatchType::Data, Ok(Found::File(file))) = (watched.arm.watch_type, &found) {
-                    self.interests.depend_on_file(file, Among::Few, &whole(id), holds);
+                    self.interests.depend_on_file(file, FileRole::Key, &whole(id), holds);
                 }
                 let seen = found.and_then(|found| match watched.arm.watch_type {
                     WatchType::Data => data(found, watched.arm.detail),
@@ -341,110 +340,13 @@ fn whole(target: TargetId) -> Dependent {
     Dependent { target, at: "".into() }
 }
 
-/// Walks to the store's root, then to a key.
-fn find(
-    interests: &mut Interests,
-    root: &Path,
-    dependent: &Dependent,
-    holds: &mut Vec<Hold>,
-    place: &KeyPath,
-) -> Result<Found, StoreError> {
-    let above = resolve(&FoundDirectory::top()?, names_of(root), |at, name| {
-        interests.depend_on_name(at, name, dependent, holds, Unreadable::Tolerated)
-    })?;
-    match above {
-        Found::Directory(root) => Ok(resolve(&root, place.steps(), |at, name| {
-            interests.depend_on_name(at, name, dependent, holds, Unreadable::Refused)
-        })?),
-        Found::Missing => Ok(Found::Missing),
-        Found::File(file) => Err(not_a_directory(root, &file.path)),
-        Found::Special(path) => Err(not_a_directory(root, &path)),
-    }
-}
-
-fn not_a_directory(root: &Path, path: &Path) -> StoreError {
-    StoreError::Refused {
-        what: format!("open directory {}", root.display()),
-        why: format!("{} is not a directory", path.display()),
-    }
-}
-
-fn data(found: Found, detail: Detail) -> Result<(Version, Content), StoreError> {
-    match found {
-        // A directory is a key with children and without a value.
-        Found::Missing | Found::Directory(_) => Ok((NOTHING, Content::Absent)),
-        Found::File(file) => {
-            let value = read_file(&file)?;
-            let version = value_version(&value);
-            Ok((
-                version,
-                match detail {
-                    Detail::Values => Content::Value(value),
-                    Detail::Versions => Content::Unread,
-                },
-            ))
-        }
-        Found::Special(path) => Err(StoreError::Refused {
-            what: format!("read {}", path.display()),
-            why: "it is neither a regular file nor a directory".to_owned(),
-        }),
-    }
-}
-
-fn children(
-    interests: &mut Interests,
-    dependent: &Dependent,
-    holds: &mut Vec<Hold>,
-    found: Found,
-) -> Result<(Version, Content), StoreError> {
-    let mut names: Vec<Arc<str>> = Vec::new();
-    match found {
-        Found::Missing => return Ok((NOTHING, Content::Absent)),
-        Found::File(_) | Found::Special(_) => {}
-        Found::Directory(directory) => {
-            if !interests.depend(&directory.path, Scope::Keys, dependent, holds)? {
-                return Ok((NOTHING, Content::Absent));
-            }
-            for (name, kind) in directory.list()? {
-                let Some(key) = key_name(&name) else { continue };
-                let mut watched = |at: &Path, name: &OsStr| {
-                    interests.depend_on_name(at, name, dependent, holds, Unreadable::Refused)
-                };
-                if is_key(&directory, &name, kind, &mut watched)? {
-                    names.push(key.into());
-                }
-            }
-        }
-    }
-    Ok((names_version(names.iter().map(|name| &**name)), Content::Children(names.into())))
-}
-
-/// Whether a name is a key: a file, a directory, or a link to one.
-pub(super) fn is_key(
-    directory: &FoundDirectory,
-    name: &OsStr,
-    kind: Kind,
-    before: &mut dyn FnMut(&Path, &OsStr) -> Result<bool, ResolveError>,
-) -> Result<bool, ResolveError> {
-    match kind {
-        Kind::File | Kind::Directory => Ok(true),
-        Kind::Special => Ok(false),
-        Kind::Link => match resolve(directory, [name], before) {
-            Ok(Found::File(_) | Found::Directory(_)) => Ok(true),
-            // A circle of links, or an entry without permission, has no value.
-            Ok(Found::Missing | Found::Special(_)) | Err(ResolveError::Blocked(_)) => Ok(false),
-            Err(error @ ResolveError::Failed(_)) => Err(error),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::super::polled::Polled;
     use super::*;
-    use crate::watch::Key;
+    use crate::watch::{Content, Detail, Key};
 
     #[test]
     fn polled_trees_are_read_to_their_end_although_that_takes_longer_than_the_pause() {
@@ -466,14 +368,14 @@ mod tests {
             resume: None,
         };
         let mut commands = vec![Command::Arm(ids.map(arm).into())];
-        // Arming them, and two rounds of polls.
+        // Arming the targets, and two rounds of polls.
         for round in 0..3 {
             let mut read = BTreeSet::new();
             let (mut first, mut last) = (None, Instant::now());
             let mut steps = 0..100;
             while read.len() < ids.len() {
                 assert!(steps.next().is_some(), "round {round} does not end: only {read:?} were read");
-                // As every step does on a network file system.
+                // On a network file system, every step adds them.
                 for id in ids {
                     engine.interests.polled().add(id, || "why".to_owned(), Instant::now());
                 }

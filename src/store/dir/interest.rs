@@ -45,16 +45,16 @@ pub(super) enum Scope {
     Itself,
 }
 
-/// What a file is followed with.
+/// What a file is to its target: whether it needs an inotify watch of its own, beside that of its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Among {
-    /// The value of a single key.
-    Few,
-    /// An entry of a tree.
-    Some,
-    /// An entry of a tree with so many that each has a watch of its own only where something suggests that it is written under
-    /// another name.
-    Many,
+pub(super) enum FileRole {
+    /// The value of a single key: if it cannot be watched, the target is polled.
+    Key,
+    /// An entry of a tree: watched if the system has a watch left.
+    Entry,
+    /// An entry of a tree with so many files that only those are watched that may be written under another name: a file with
+    /// several hard links, or one that is mounted.
+    EntryOfMany,
 }
 
 /// Which directories a walk may leave unwatched.
@@ -113,8 +113,8 @@ pub(super) struct Interests {
     unfinished: Unfinished<(WatchDescriptor, OsString)>,
     mounts: Mounts,
     polled: Polled,
-    /// Why there is no instance.
-    blindness: &'static str,
+    /// Why `inotify` is `None`.
+    no_inotify: &'static str,
 }
 
 const NO_WATCH: &str = "this user has no inotify watch left; raise it, for example \
@@ -122,11 +122,12 @@ const NO_WATCH: &str = "this user has no inotify watch left; raise it, for examp
 const NO_INSTANCE: &str = "no inotify instance or file descriptor is left; raise sysctl \
     fs.inotify.max_user_instances or the limit of open files (LimitNOFILE)";
 
-/// A path of an open file, without symbolic links and short.
+/// A path of an open file that is short, whatever its real path.
 fn short(file: &impl AsFd) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()).into()
 }
 
+/// The number of a file system's type.
 fn number(found: &Statfs) -> i64 {
     // The type differs between architectures.
     #[expect(clippy::useless_conversion, reason = "it is an i64 on this one")]
@@ -143,7 +144,7 @@ impl Interests {
             unfinished: Unfinished::new(),
             mounts: Mounts::open(),
             polled: Polled::default(),
-            blindness: "",
+            no_inotify: "",
         };
         interests.open_inotify();
         interests
@@ -152,8 +153,8 @@ impl Interests {
     fn open_inotify(&mut self) {
         match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
             Ok(inotify) => self.inotify = Some(inotify),
-            Err(Errno::EMFILE) => self.blindness = NO_INSTANCE,
-            Err(errno) => self.blindness = errno.desc(),
+            Err(Errno::EMFILE) => self.no_inotify = NO_INSTANCE,
+            Err(errno) => self.no_inotify = errno.desc(),
         }
     }
 
@@ -198,7 +199,7 @@ impl Interests {
             | AddWatchFlags::IN_DONT_FOLLOW;
         let Some(inotify) = &self.inotify else { return Err(Errno::ENOSPC) };
         let descriptor = match inotify.add_watch(path, mask) {
-            // Its descriptor has a short name.
+            // The path of its descriptor is short.
             Err(Errno::ENAMETOOLONG) => {
                 let Ok(Some(directory)) = FoundDirectory::by_names(path) else { return Err(Errno::ENOENT) };
                 inotify.add_watch(&short(&directory.fd()), mask - AddWatchFlags::IN_DONT_FOLLOW)?
@@ -235,8 +236,7 @@ impl Interests {
                 return Err(ResolveError::Blocked(unwatched(path, errno.desc())));
             }
             Err(Errno::ENOSPC) => {
-                let why = self.exhausted();
-                self.polled.add(dependent.target, || why.to_owned(), Instant::now());
+                self.poll_for_want_of_watches(dependent.target);
                 return Ok(true);
             }
             Err(errno) => return Err(ResolveError::Failed(unwatched(path, errno.desc()))),
@@ -254,7 +254,7 @@ impl Interests {
     ) {
         if let Some(directory) = self.directories.get_mut(&descriptor) {
             if let Some(name) = directory.remote {
-                let why = || format!("{} is on {name}, which tells of no change", directory.path.display());
+                let why = || format!("{} is on {name}, which reports no changes", directory.path.display());
                 self.polled.add(dependent.target, why, Instant::now());
             }
             directory.dependents.entry(scope.clone()).or_default().insert(dependent.clone());
@@ -262,18 +262,18 @@ impl Interests {
         holds.push((descriptor, scope));
     }
 
-    /// Makes `dependent` depend on the content of an open file, whatever its name: it may also be written through another
-    /// hard link, or be mounted over another file, which its directory does not show.
+    /// Makes `dependent` depend on the content of an open file, under whatever name it is written: the events of its directory
+    /// do not show a write through another hard link, or to the source of a file mount.
     pub(super) fn depend_on_file(
         &mut self,
         found: &FoundFile,
-        among: Among,
+        role: FileRole,
         dependent: &Dependent,
         holds: &mut Vec<Hold>,
     ) {
         let linked = found.file.metadata().is_ok_and(|metadata| metadata.nlink() > 1);
-        let only_here = !linked && !self.mounts.is_point(&found.path);
-        if among == Among::Many && only_here {
+        let has_one_name = !linked && !self.mounts.is_point(&found.path);
+        if role == FileRole::EntryOfMany && has_one_name {
             return;
         }
         let added = match &self.inotify {
@@ -283,29 +283,29 @@ impl Interests {
         match added {
             Ok(descriptor) => {
                 self.directories.entry(descriptor).or_insert_with(|| {
-                    let remote = (!only_here || among == Among::Few)
+                    let remote = (!has_one_name || role == FileRole::Key)
                         .then(|| fstatfs(&found.file).ok().and_then(|found| remote(number(&found))))
                         .flatten();
                     Directory { path: found.path.clone(), remote, is_file: true, dependents: BTreeMap::new() }
                 });
                 self.add(descriptor, Scope::Itself, dependent, holds);
             }
-            // An ordinary entry of a tree is followed well enough by its directory.
-            Err(_) if among == Among::Some && only_here => {}
-            Err(Errno::ENOSPC) => {
-                let why = self.exhausted();
-                self.polled.add(dependent.target, || why.to_owned(), Instant::now());
-            }
-            // It is read by permission of another account, or /proc is not there: its directory tells of most changes.
+            // The events of its directory show every write to it.
+            Err(_) if role == FileRole::Entry && has_one_name => {}
+            Err(Errno::ENOSPC) => self.poll_for_want_of_watches(dependent.target),
+            // The system refuses the watch although the file could be opened, or /proc is not mounted: the events of its directory
+            // show most changes.
             Err(_) => {}
         }
     }
 
-    fn exhausted(&self) -> &'static str {
-        if self.inotify.is_some() { NO_WATCH } else { self.blindness }
+    /// The system has no inotify watch left, or no instance.
+    fn poll_for_want_of_watches(&mut self, target: TargetId) {
+        let why = if self.inotify.is_some() { NO_WATCH } else { self.no_inotify };
+        self.polled.add(target, || why.to_owned(), Instant::now());
     }
 
-    /// The same for one name in a directory.
+    /// Like [`depend`](Self::depend), for one name in a directory.
     pub(super) fn depend_on_name(
         &mut self,
         path: &Path,
@@ -360,7 +360,7 @@ impl Interests {
         Ok(())
     }
 
-    /// Looks at the mounts again: what is in the place of one that came or went is another entry now.
+    /// Reads the list of mounts again. Where a mount came or went, another file or directory is visible now.
     pub(super) fn remounted(&mut self, touched: &mut Touched) {
         let changed = self.mounts.changed();
         if changed.is_empty() {
@@ -386,7 +386,7 @@ impl Interests {
         if event.mask.contains(AddWatchFlags::IN_IGNORED) {
             // The watch is gone with its directory; descriptors are not reused.
             match self.directories.remove(&event.wd) {
-                // The name that a file had has an event of its own.
+                // The name of a removed file causes an event in its directory.
                 Some(directory) if !directory.is_file => {
                     touched.add_all(directory.dependents.values().flatten());
                 }

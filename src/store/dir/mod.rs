@@ -16,6 +16,7 @@ mod place;
 mod polled;
 mod ready;
 mod resolve;
+mod single;
 mod target;
 mod threads;
 mod tree;

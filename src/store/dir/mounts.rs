@@ -1,4 +1,4 @@
-//! The mounts that this process sees: a mount over a directory or a file causes no event of what it covers.
+//! The mounts that this process sees: a mount over a directory or a file causes no inotify event there.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_mounted_and_nothing_changes_by_itself() {
+    fn the_root_is_a_mount_and_a_new_mount_is_a_change() {
         let mut mounts = Mounts::open();
         assert!(mounts.is_point(Path::new("/")));
         assert!(!mounts.is_point(Path::new("/no/such/mount")));

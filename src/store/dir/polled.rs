@@ -1,14 +1,14 @@
-//! Targets that are read again from time to time, because no event tells of a change: their file system is a network's,
-//! or the system has no inotify watch left.
+//! Targets that are polled, because no event reports a change: they are on a network file system, or the system has no
+//! inotify watch left.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::store::session::TargetId;
 
-/// How often they are read, unless that takes long.
+/// Pause between two rounds, unless a round takes long.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The share of the time that reading them may take is one in this many.
+/// A pause is at least this many times as long as the round before it.
 const SHARE: u32 = 10;
 
 /// File systems that other machines or a server process change without an event here, with their numbers (statfs(2)).
@@ -45,7 +45,7 @@ pub(super) struct Polled {
     pause: Duration,
     targets: BTreeMap<TargetId, String>,
     due: Option<Instant>,
-    /// When the round that is being read began. Large trees are read in many steps.
+    /// When the round under way began; large trees are read in many steps.
     round: Option<Instant>,
 }
 
@@ -56,12 +56,12 @@ impl Default for Polled {
 }
 
 impl Polled {
-    /// With another pause than usual.
+    /// With a pause other than the default.
     pub(super) fn every(pause: Duration) -> Self {
         Self { pause, targets: BTreeMap::new(), due: None, round: None }
     }
 
-    /// A target cannot be followed by events. The first one begins a round: it is being read.
+    /// Adds a target that cannot be followed by events. The first one begins a round, because it is being read.
     pub(super) fn add(&mut self, target: TargetId, why: impl FnOnce() -> String, now: Instant) {
         self.targets.entry(target).or_insert_with(why);
         if self.due.is_none() {
@@ -77,13 +77,13 @@ impl Polled {
         }
     }
 
-    /// When they are read next.
+    /// When the next round is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Takes all targets if they are due: reading them finds out which cannot be followed still. Not while a tree is
-    /// partly read: it would start again, and never be read if that takes longer than the pause.
+    /// Begins a round if it is due: takes all targets out, and reading them adds those again that still cannot be followed. Do
+    /// not call this while a tree is partly read: reading it would start over, and never end if it takes longer than the pause.
     pub(super) fn take(&mut self, now: Instant) -> Vec<TargetId> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
@@ -93,15 +93,15 @@ impl Polled {
         std::mem::take(&mut self.targets).into_keys().collect()
     }
 
-    /// Everything has been read, the last tree to its end. If that was a round, the pause before the next one follows
-    /// from its cost.
-    pub(super) fn read(&mut self, now: Instant) {
+    /// All targets have been read, and every tree completely. If a round was under way, it ends, and its cost determines the
+    /// pause.
+    pub(super) fn end_round(&mut self, now: Instant) {
         if let (Some(began), Some(due)) = (self.round.take(), &mut self.due) {
             *due = now + self.pause.max(now.saturating_duration_since(began).saturating_mul(SHARE));
         }
     }
 
-    /// Why changes are not noticed at once; `None` if they are.
+    /// Why some keys are polled; `None` if none is.
     pub(super) fn complaint(&self) -> Option<String> {
         let why = self.targets.values().next()?;
         let of = match self.targets.len() {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_polled_is_due_after_a_pause_that_follows_from_its_cost() {
+    fn a_round_is_due_after_a_pause_that_depends_on_the_cost_of_the_last_one() {
         let now = Instant::now();
         let seconds = Duration::from_secs;
         let mut polled = Polled::default();
@@ -130,38 +130,38 @@ mod tests {
         assert!(polled.take(now).is_empty());
         let later = now + PAUSE;
         assert_eq!(polled.take(later), [TargetId(1), TargetId(2)]);
-        assert_eq!(polled.due(), None, "found out by reading them");
+        assert_eq!(polled.due(), None, "reading them shows which are still polled");
         polled.add(TargetId(2), || "b".to_owned(), later);
-        polled.read(later + seconds(3));
+        polled.end_round(later + seconds(3));
         assert_eq!(polled.due(), Some(later + seconds(33)));
-        polled.read(later + seconds(5));
+        polled.end_round(later + seconds(5));
         assert_eq!(polled.due(), Some(later + seconds(33)), "no round is under way");
         assert_eq!(polled.take(later + seconds(33)), [TargetId(2)]);
         let later = later + seconds(33);
         polled.add(TargetId(2), || "b".to_owned(), later);
-        polled.read(later + Duration::from_millis(3));
+        polled.end_round(later + Duration::from_millis(3));
         assert_eq!(polled.due(), Some(later + Duration::from_millis(3) + PAUSE));
         polled.remove(TargetId(2));
         assert_eq!((polled.due(), polled.complaint()), (None, None));
     }
 
     #[test]
-    fn the_cost_of_a_round_is_that_of_all_its_steps() {
+    fn the_cost_of_a_round_includes_all_of_its_steps() {
         let now = Instant::now();
         let seconds = Duration::from_secs;
         let mut polled = Polled::default();
         // The first reading is a round, too.
         polled.add(TargetId(1), || "a".to_owned(), now);
         polled.add(TargetId(2), || "b".to_owned(), now + seconds(15));
-        polled.read(now + seconds(20));
+        polled.end_round(now + seconds(20));
         assert_eq!(polled.due(), Some(now + seconds(220)));
         let now = now + seconds(220);
         assert_eq!(polled.take(now), [TargetId(1), TargetId(2)]);
-        // They are found again one after the other, and one is no longer wanted.
+        // Both are added again, at different times, and one is disarmed.
         polled.add(TargetId(1), || "a".to_owned(), now + seconds(1));
         polled.remove(TargetId(1));
         polled.add(TargetId(2), || "b".to_owned(), now + seconds(12));
-        polled.read(now + seconds(14));
+        polled.end_round(now + seconds(14));
         assert_eq!(polled.due(), Some(now + seconds(154)));
     }
 

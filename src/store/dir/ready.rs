@@ -15,8 +15,8 @@ pub(crate) fn await_on(descriptor: OwnedFd, interest: Interest) -> io::Result<As
     AsyncFd::with_interest(descriptor, interest)
 }
 
-/// Waits for an event, and clears it before it is taken: one that arrives meanwhile sets it again. Never resolves without
-/// a descriptor.
+/// Waits until the descriptor is ready, and clears the readiness before the caller reads: an event that arrives meanwhile
+/// sets it again. Without a descriptor it is pending forever.
 pub(crate) async fn happens(descriptor: Option<&AsyncFd<OwnedFd>>, interest: Interest) -> io::Result<()> {
     match descriptor {
         Some(descriptor) => descriptor.ready(interest).await.map(|mut ready| ready.clear_ready()),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::content::{NOTHING, entry_mark, read_file, size};
-use super::interest::{Among, Dependent, Hold, Interests, Scope, Unreadable};
+use super::interest::{Dependent, FileRole, Hold, Interests, Scope, Unreadable};
 use super::place::{join, key_name, split};
 use super::resolve::{Found, FoundDirectory, Identity, Kind, ResolveError, resolve};
 use super::threads::Pulse;
@@ -19,8 +19,7 @@ use crate::watch::{Content, ContentHash, Detail, Subtree, Version};
 /// Entries that are left out, one line each, at once.
 const MOST_TOLD: usize = 5;
 
-/// Files of a tree that have an inotify watch of their own although nothing suggests that they are written under another
-/// name.
+/// Files of a tree that get an inotify watch of their own, although they have only one name.
 const MOST_FILES: usize = 4096;
 
 /// A directory that was read or is about to be. No descriptor is kept: a tree may have more directories than a process may
@@ -61,7 +60,7 @@ pub(super) struct Tree {
     /// Those that have been logged.
     told: BTreeSet<Arc<str>>,
     holds: BTreeMap<Arc<str>, Vec<Hold>>,
-    /// How many of them are of files.
+    /// How many of the holds are watches of single files.
     files: usize,
     pulse: Pulse,
 }
@@ -116,7 +115,8 @@ impl Tree {
         self.ahead.is_empty()
     }
 
-    /// Reads entries again, and goes on with what has not been read yet. An entry below another one of them is covered by it.
+    /// Reads entries again, and continues with the directories still to be read. An entry below another one of them is covered
+    /// by it.
     pub(super) fn refresh(
         &mut self,
         interests: &mut Interests,
@@ -176,9 +176,9 @@ impl Tree {
                 self.limits.admit(bytes, self.entries.len()).map_err(ResolveError::Failed)?;
                 let dependent = self.dependent(at);
                 let holds = self.holds.entry(at.clone()).or_default();
-                let among = if self.files < MOST_FILES { Among::Some } else { Among::Many };
+                let role = if self.files < MOST_FILES { FileRole::Entry } else { FileRole::EntryOfMany };
                 let before = holds.len();
-                interests.depend_on_file(&file, among, &dependent, holds);
+                interests.depend_on_file(&file, role, &dependent, holds);
                 self.files += holds.len() - before;
                 if holds.is_empty() {
                     self.holds.remove(at);

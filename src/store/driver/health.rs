@@ -32,7 +32,7 @@ pub struct Health {
     pub reconnects: u64,
     /// The server of the open session.
     pub server: Option<String>,
-    /// Why changes of some keys are only polled for, if so.
+    /// Why some keys are polled, if any is.
     pub polls: Option<String>,
 }
 
@@ -102,12 +102,12 @@ impl HealthKeeper {
         });
     }
 
-    /// Changes are only polled for, or, by `None`, no longer.
+    /// Some keys are polled, for this reason; `None`: no key is any more.
     pub(super) fn polls(&mut self, why: Option<String>) {
         if let Some(why) = &why {
             tracing::warn!(store = self.store, "{why}");
         } else {
-            tracing::info!(store = self.store, "changes are noticed at once again");
+            tracing::info!(store = self.store, "all keys are followed by events again");
         }
         self.health.send_modify(|health| health.polls = why);
     }

@@ -172,7 +172,7 @@ impl Table {
     pub(super) fn observe(&mut self, id: TargetId, reading: Reading, proof: Proof, now: Instant) -> Observed {
         let Some(target) = self.targets.get_mut(&id) else { return Observed::Nothing };
         let refused = target.refused.is_some();
-        // A session may read a target again by itself, before the retry.
+        // A session may read a refused target again by itself, before the retry is due.
         if let Some(retry) = target.refused.as_ref().and_then(|refusal| refusal.retry) {
             self.retries.remove(&(retry, id));
         }

@@ -11,10 +11,10 @@ use crate::watch::{Detail, Key, Seq, State, Version, WatchType, is_same};
 
 /// First and longest wait before a refused target is tried again.
 const REFUSED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
-/// The share of the time that the attempts may take is one in this many …
-const REFUSED_SHARE: u32 = 50;
-/// … but there is an attempt that often.
-const RAREST: Duration = Duration::from_mins(10);
+/// A costly target waits at least this many times as long as its last attempt took …
+const COSTLY_WAITS: u32 = 50;
+/// … but not longer than this because of its cost.
+const LONGEST_COSTLY_WAIT: Duration = Duration::from_mins(10);
 
 /// What makes two subscriptions the same target, and one watch in the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,7 +129,7 @@ impl WatchedTarget {
         true
     }
 
-    /// Records a refusal, which took the store so long, from the request to the answer. Returns whether its message is new.
+    /// Records a refusal; `took`: from the request to the answer. Returns whether its message is new.
     pub(super) fn refuse(
         &mut self,
         error: &StoreError,
@@ -137,8 +137,8 @@ impl WatchedTarget {
         now: Instant,
         rng: &mut fastrand::Rng,
     ) -> bool {
-        let rare = if self.is_costly(error) {
-            took.saturating_mul(REFUSED_SHARE).min(RAREST)
+        let for_cost = if self.is_costly(error) {
+            took.saturating_mul(COSTLY_WAITS).min(LONGEST_COSTLY_WAIT)
         } else {
             Duration::ZERO
         };
@@ -147,14 +147,14 @@ impl WatchedTarget {
         let (first, longest) = REFUSED;
         let mut backoff =
             self.refused.take().map_or_else(|| Backoff::new(first, longest), |refusal| refusal.backoff);
-        let retry = now + (first + backoff.next(rng)).max(rare);
+        let retry = now + (first + backoff.next(rng)).max(for_cost);
         self.refused = Some(Box::new(Refusal { error, backoff, retry: Some(retry) }));
         self.show();
         news
     }
 
-    /// Whether a tree may have been read up to its limit, which is done rarely if it takes long. Whatever else is refused
-    /// costs little: how long that took tells how many requests were before it.
+    /// Whether the store may have read a tree up to its limit before it refused it. Any other refusal is cheap: how long it
+    /// took only depends on how many requests were queued before it.
     fn is_costly(&self, error: &StoreError) -> bool {
         let is_tree = match self.wanted.watch_type {
             WatchType::Tree => true,

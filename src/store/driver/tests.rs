@@ -294,7 +294,7 @@ async fn reports_of_disarmed_targets_are_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn why_changes_are_polled_for_is_shown_until_that_ends() {
+async fn health_says_why_keys_are_polled_until_none_is() {
     let mut stage = Stage::new();
     let _subscription = stage.subscribe("/a", false);
     let session = stage.ready().await;
@@ -307,8 +307,8 @@ async fn why_changes_are_polled_for_is_shown_until_that_ends() {
     health.wait_for(|health| health.state == LinkState::Down && health.polls.is_none()).await.unwrap();
 }
 
-/// Otherwise a tree that is larger than the limits would be read again and again. Other refusals only waited for their
-/// turn.
+/// Otherwise a tree that is larger than the limits would be read again and again. A late refusal of anything else only means
+/// that it waited in a queue.
 #[tokio::test(start_paused = true)]
 async fn a_tree_that_was_refused_after_a_long_time_is_retried_rarely() {
     let too_large = || StoreError::Refused { what: "read the tree".into(), why: "it is too large".into() };

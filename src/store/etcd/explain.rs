@@ -60,8 +60,8 @@ pub(super) fn is_permission(error: &Error) -> bool {
     matches!(error, Error::GRpcStatus(status) if i32::from(status.code()) == PERMISSION_DENIED)
 }
 
-/// Whether the server kept silent until the end of a time limit: of the connection, or of the request, which the client
-/// then cancels itself.
+/// Whether the server kept silent until a time limit expired: that of the connection, or that of the request, which the
+/// client then cancels itself.
 pub(super) fn is_silence(error: &Error) -> bool {
     if let Error::GRpcStatus(status) = error
         && matches!(i32::from(status.code()), CANCELLED | DEADLINE_EXCEEDED)

@@ -3,7 +3,7 @@
 use super::keys::KeySpace;
 use crate::watch::{InvalidKey, Key, Spelling, WatchType};
 
-/// A configured key up to the first NUL, and then a key of the store: the path of a key leads back to that key.
+/// The bytes up to the first NUL are a configured key, the others a key of the store. The path of that key leads back to it.
 pub(crate) fn keys(bytes: &[u8], key_read: fn(&Key, &str, Spelling) -> Result<Key, InvalidKey>) {
     let (configured, found) = match bytes.iter().position(|byte| *byte == 0) {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),

@@ -1,8 +1,8 @@
-//! A connection to an etcd member that is read no faster than a share of one core can handle.
+//! A connection to an etcd member, read no faster than a share of one core can handle.
 //!
 //! HTTP/2 lets a server send frames that cost it nothing and carry nothing (PING, SETTINGS, `WINDOW_UPDATE`), and the client
-//! library answers as many as arrive. The frames cannot be told apart here, below TLS; what it costs to handle them can:
-//! the CPU time between one read and the next.
+//! library answers all of them. Below TLS these frames cannot be recognized, but their cost can be measured: it is the CPU
+//! time between one read and the next.
 
 use std::io;
 use std::pin::Pin;
@@ -20,15 +20,15 @@ use tokio::net::TcpStream;
 use tonic::codegen::Service;
 use tonic::transport::Uri;
 
-/// Time limit for connecting to all addresses that a name has: each gets its share, so that one that is dead leaves time for
-/// the others.
+/// Time limit for connecting to all addresses of a name. Each address gets its share, so that a dead one leaves time for the
+/// others.
 const CONNECT: Duration = Duration::from_secs(3);
-/// CPU time that may be spent at once: enough for some hundred megabytes of values, so that a large tree is read at full
-/// speed.
+/// CPU time that may be spent without a pause: enough for several hundred megabytes of values, so that a large tree is read
+/// at full speed.
 const BURST: Duration = Duration::from_secs(2);
-/// The share of one core that may be spent all the time: one of so many parts.
+/// In the long run, one part in this many of one core may be spent.
 const SHARE: u32 = 4;
-/// What one read can cost at most. More is other work of the same thread.
+/// The most that is charged for one read: the rest of the CPU time was spent on other tasks of the same thread.
 const MOST_PER_READ: Duration = Duration::from_millis(20);
 
 /// The CPU time that the connections of one session may spend. Pure.
@@ -36,16 +36,16 @@ const MOST_PER_READ: Duration = Duration::from_millis(20);
 struct Budget {
     left: Duration,
     at: Instant,
-    /// Whether it was exhausted, which is said once.
-    said: bool,
+    /// Whether the log says that it was exhausted; once is enough.
+    is_logged: bool,
 }
 
 impl Budget {
     fn new(now: Instant) -> Self {
-        Self { left: BURST, at: now, said: false }
+        Self { left: BURST, at: now, is_logged: false }
     }
 
-    /// Spends CPU time; what to wait before the next read. Time that was not spent is saved, up to the burst.
+    /// Spends CPU time. Returns how long to wait before the next read. Unspent time is saved, up to the burst.
     fn spend(&mut self, spent: Duration, now: Instant) -> Duration {
         self.left = (self.left + now.saturating_duration_since(self.at) / SHARE).min(BURST);
         self.at = now;
@@ -55,7 +55,7 @@ impl Budget {
         } else {
             let missing = spent.saturating_sub(self.left);
             let wait = missing * SHARE;
-            // The time of the wait pays for what is missing, and is not saved as well.
+            // The wait earns what is missing, so it must not be saved a second time.
             (self.left, self.at) = (Duration::ZERO, now + wait);
             wait
         }
@@ -77,10 +77,11 @@ impl Shared {
     fn spend(&self, spent: Duration) -> Duration {
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = budget.spend(spent, Instant::now());
-        if !wait.is_zero() && !std::mem::replace(&mut budget.said, true) {
+        if !wait.is_zero() && !std::mem::replace(&mut budget.is_logged, true) {
             tracing::warn!(
                 store = &*self.store,
-                "the server sends more than a quarter of a core can handle; it is read more slowly"
+                "the server sends more than a quarter of a core can handle, so it is read more slowly; check what \
+                 answers at the store's URL"
             );
         }
         wait
@@ -130,11 +131,11 @@ where
     }
 }
 
-/// A connection whose reader waits while the budget is exhausted.
+/// A connection that delivers no bytes while the budget is exhausted.
 pub(super) struct PacedStream {
     stream: TcpStream,
     shared: Shared,
-    /// The thread's CPU time when bytes were last handed out.
+    /// The thread, and its CPU time, when bytes were last delivered.
     read: Option<(std::thread::ThreadId, Duration)>,
     rest: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -231,7 +232,7 @@ mod tests {
         }
     }
 
-    /// A listener whose queue is full: the kernel drops what else would connect, as a host does that is dead.
+    /// A listener whose queue is full: the kernel drops further connection requests, so that it looks like a dead host.
     async fn dead(port: u16) -> (SocketAddr, TcpListener, Vec<TcpStream>) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port))).unwrap();
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_one_core_is_spent_after_a_burst() {
+    fn after_a_burst_only_a_share_of_one_core_is_spent() {
         let began = Instant::now();
         let (mut budget, mut now, mut spent) = (Budget::new(began), began, Duration::ZERO);
         let read = Duration::from_millis(2);
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn who_spends_little_never_waits() {
+    fn a_reader_below_its_share_never_waits() {
         let mut now = Instant::now();
         let mut budget = Budget::new(now);
         for _ in 0..10_000 {
@@ -285,7 +286,7 @@ mod tests {
             assert_eq!(budget.spend(Duration::from_millis(2), now), Duration::ZERO);
         }
         now += Duration::from_hours(1);
-        assert_eq!(budget.spend(BURST, now), Duration::ZERO, "the burst is there again");
-        assert!(budget.spend(BURST, now) > Duration::ZERO, "and no more than it");
+        assert_eq!(budget.spend(BURST, now), Duration::ZERO, "the whole burst was saved");
+        assert!(budget.spend(BURST, now) > Duration::ZERO, "and nothing beyond it");
     }
 }

@@ -290,7 +290,7 @@ mod tests {
 
     use super::*;
 
-    /// A server, and what it does with each connection.
+    /// Starts a server that does this with each connection. Returns its address.
     async fn server<T: Future + Send + 'static>(serve: impl Fn(TcpStream) -> T + Send + 'static) -> String
     where
         T::Output: Send,
@@ -310,7 +310,7 @@ mod tests {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
 
-    /// Gives a session, and answers every request with success and nothing.
+    /// Accepts a session, and answers every request with success and an empty body.
     async fn zookeeper(mut stream: TcpStream) -> std::io::Result<()> {
         let mut answer =
             [&[0; 4][..], &4000_i32.to_be_bytes(), &7_i64.to_be_bytes(), &16_i32.to_be_bytes()].concat();
@@ -330,11 +330,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listed_server_that_is_no_zookeeper_does_not_hide_the_others() {
+    async fn a_server_in_the_list_that_is_not_zookeeper_does_not_hide_the_others() {
         let (web, zookeeper) = (server(web).await, server(zookeeper).await);
         let connector = Client::connector().with_session_timeout(Duration::from_secs(4)).with_fail_eagerly();
         let cluster = format!("{web},{zookeeper}");
-        // The order is drawn anew each time.
+        // Each attempt tries the servers in a random order.
         for _ in 0..20 {
             connector.clone().connect(&cluster).await.unwrap();
         }

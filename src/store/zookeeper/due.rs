@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What a place takes up beside its bytes.
+/// Memory that a place takes beside its text.
 const OVERHEAD: usize = 64;
 
+/// Memory that a place takes.
 fn cost(at: &str) -> usize {
     at.len() + OVERHEAD
 }
@@ -14,13 +15,13 @@ fn cost(at: &str) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Due {
     waiting: BTreeSet<Arc<str>>,
-    /// Memory that those take up.
+    /// Memory that `waiting` takes.
     waiting_bytes: usize,
     /// Requests in flight, and whether an event for the node arrived since.
     looking: BTreeMap<Arc<str>, bool>,
     /// Nodes that were due at any time during the walk: its result for them may be stale.
     walking: Option<BTreeSet<Arc<str>>>,
-    /// Memory that the places added by events take up.
+    /// Memory that the places take that events added to `walking`.
     walking_bytes: usize,
     /// How many more answers per node the last walk's proof depends on.
     proof: BTreeMap<Arc<str>, u8>,
@@ -78,7 +79,7 @@ impl Due {
         }
     }
 
-    /// Memory that the nodes take up that wait to be read, or for the end of the walk.
+    /// Memory of the nodes that wait to be read, or for the end of the walk.
     pub(super) fn bytes(&self) -> usize {
         self.waiting_bytes + self.walking_bytes
     }

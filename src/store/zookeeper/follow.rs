@@ -36,7 +36,7 @@ const LOOKS: usize = 4;
 /// Queued events taken per batch, before anything is read or reported.
 const TOGETHER: usize = 1000;
 
-/// Memory for changed nodes that wait to be read. A server that reports more has not answered for long.
+/// Memory for changed nodes that wait to be read. A server that fills it has not answered reads for a long time.
 const MOST_DUE_BYTES: usize = 64 << 20;
 
 /// Why a tree is no longer followed.
@@ -132,10 +132,10 @@ struct Following {
     /// Consecutive connection losses before a walk was complete.
     losses: u32,
     polls: Polls,
-    /// Parents of nodes that came or went, as events told, and may not have been read: their number of children proves
-    /// nothing. `None`: too many to remember, so that no number proves anything.
+    /// Parents of nodes that events reported as created or deleted, and that may not have been read since: a poll that finds
+    /// another number of children there proves no missed event. `None`: too many to remember, so that none proves one.
     touched: Option<BTreeSet<Arc<str>>>,
-    /// Nodes that were read for the first time and have children that are not known.
+    /// Nodes that were read for the first time and have another number of children than are known.
     with_unknown_children: Vec<Arc<str>>,
 }
 
@@ -198,7 +198,7 @@ impl Following {
             // Events from before an answer are older than the answer.
             for _ in 0..TOGETHER {
                 let Some(heard) = event.take().or_else(|| watcher.changed().now_or_never()) else { break };
-                let Some(heard) = heard else { return Err(self.session_over("no more events come")) };
+                let Some(heard) = heard else { return Err(self.session_over("its watch was closed")) };
                 if self.heard(&heard)? == Connection::Lost {
                     return Ok(());
                 }
@@ -221,7 +221,7 @@ impl Following {
 
     fn begin_walk(&mut self) {
         self.due.begin_walk();
-        // What it compares with is about to be replaced.
+        // The walk replaces the tree that the answers would be compared with.
         self.polls.in_flight = None;
         let (client, top) = (self.client.clone(), Arc::clone(&self.asked.top));
         let (requests, reports) = (Arc::clone(&self.asked.requests), self.asked.reports.clone());
@@ -338,7 +338,7 @@ impl Following {
         self.due.add(&at.into());
         if self.due.bytes() > MOST_DUE_BYTES {
             let what = format!("watch {} and everything below it", self.asked.top);
-            let why = "the server sends events faster than it answers reads: more than 64 MiB of them wait";
+            let why = "the server sends events faster than it answers reads: more than 64 MiB of events wait";
             return Err(SessionEnd::Lost(StoreError::Unavailable { what, why: why.to_owned() }).into());
         }
         Ok(Connection::Kept)

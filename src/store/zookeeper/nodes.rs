@@ -26,7 +26,7 @@ pub(super) struct Node {
     pub(super) names: Vec<String>,
 }
 
-/// Why nodes cannot be read.
+/// Why nodes could not be read.
 #[derive(Debug)]
 pub(super) enum Unread {
     /// The server denies reading this node.
@@ -36,7 +36,7 @@ pub(super) enum Unread {
         /// As the store's error.
         error: StoreError,
     },
-    /// For another reason.
+    /// The read failed for another reason.
     Failed(StoreError),
 }
 

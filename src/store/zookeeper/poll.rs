@@ -14,8 +14,8 @@ use zookeeper_client::{Client, Stat};
 use super::connect::{Meaning, meaning};
 use super::look::{Seen, Want};
 
-/// Every node is polled once in this time, unless there are too many. A missed change is to be noticed within ten seconds,
-/// including the read that follows.
+/// Every node is polled once in this time, unless there are too many. With the read that follows, a missed change is noticed
+/// within ten seconds.
 const ROUND: Duration = Duration::from_secs(8);
 /// Nodes polled together, so that a few nodes cause few wake-ups.
 const BATCH: usize = 100;
@@ -29,12 +29,12 @@ pub(super) enum Answer {
     Absent,
     /// A node.
     Node(Stat),
-    /// A node that may not even be asked for.
+    /// The server denies even `exists`.
     Denied,
 }
 
-/// Polls a node; `None` without an answer: a lost connection ends the session or re-registers its watches, and a later
-/// round polls the node again.
+/// Polls a node; `None` without an answer. A later round polls the node again, and a lost connection either ends the session
+/// or re-registers its watches.
 pub(super) async fn poll(client: &Client, path: &str) -> Option<Answer> {
     match client.check_stat(path).await {
         Ok(None) => Some(Answer::Absent),
@@ -51,7 +51,7 @@ pub(super) async fn poll(client: &Client, path: &str) -> Option<Answer> {
 pub(super) enum Fingerprint {
     /// There is no node.
     Absent,
-    /// A node that may not even be asked for.
+    /// The server denies even `exists`.
     Denied,
     /// A node.
     Node {
@@ -63,7 +63,7 @@ pub(super) enum Fingerprint {
 }
 
 impl Fingerprint {
-    /// Of a node of which this is read.
+    /// Of the answer to a poll, for a node of which `want` is read.
     pub(super) fn of(want: Want, answer: Answer) -> Self {
         match (want, answer) {
             (_, Answer::Absent) => Self::Absent,
@@ -86,12 +86,12 @@ impl Fingerprint {
     }
 }
 
-/// How many of these nodes to poll together.
+/// How many nodes to poll together, of this many.
 pub(super) fn batch(nodes: usize) -> usize {
     nodes.div_ceil(batches(nodes))
 }
 
-/// The time between two batches of these nodes.
+/// The time between two batches of this many nodes.
 pub(super) fn interval(nodes: usize) -> Duration {
     ROUND / u32::try_from(batches(nodes)).unwrap_or(u32::MAX)
 }
@@ -100,8 +100,8 @@ fn batches(nodes: usize) -> usize {
     nodes.div_ceil(BATCH).max(1)
 }
 
-/// Limits the polls of all stores of the process together. Holds when the next nodes may be polled; who waits for it queues
-/// for the lock.
+/// Limits the rate at which the whole process polls nodes. Holds the time from which the next nodes may be polled; those who
+/// wait for it queue for the lock.
 #[derive(Debug)]
 pub(super) struct Pace(Mutex<Option<Instant>>);
 
@@ -110,10 +110,10 @@ impl Pace {
         Self(Mutex::const_new(None))
     }
 
-    /// Waits until this many nodes may be polled. Nothing is taken up by who stops waiting.
+    /// Waits until this many nodes may be polled. A caller that is dropped before that uses none of the rate.
     pub(super) async fn turn(&'static self, nodes: usize) {
-        // A task of its own: a caller that is not polled for a while must not keep the others waiting. The task ends with
-        // the set.
+        // A task holds the lock, because a caller whose future is not polled for a while would block all others. Dropping the
+        // set aborts the task.
         let mut waiting = JoinSet::new();
         waiting.spawn(async move {
             let mut free = self.0.lock().await;
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn up_to_800_nodes_are_polled_within_a_round_and_few_nodes_at_once() {
+    fn all_batches_together_take_one_round() {
         for (nodes, together) in [(0, 0), (1, 1), (100, 100), (101, 51), (800, 100), (1000, 100), (1001, 91)]
         {
             assert_eq!(batch(nodes), together, "{nodes}");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_thousand_nodes_take_ten_seconds_and_more_of_them_longer() {
+    async fn up_to_800_nodes_take_one_round_and_more_nodes_longer() {
         for (nodes, seconds) in [(800, 8), (1000, 10), (3000, 30), (100_000, 1000)] {
             let (pace, start) = (pace(), Instant::now());
             let mut polled = 0;
@@ -181,19 +181,19 @@ mod tests {
         sleep_until(later).await;
         for after in [0, 1000] {
             pace.turn(100).await;
-            assert_eq!(later.elapsed(), Duration::from_millis(after), "what was not used is not saved up");
+            assert_eq!(later.elapsed(), Duration::from_millis(after), "unused turns are not saved");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_stops_waiting_takes_up_nothing() {
+    async fn a_waiter_that_is_dropped_uses_none_of_the_rate() {
         let (pace, start) = (pace(), Instant::now());
         pace.turn(100).await;
         let mut waiting: Vec<_> = (0..1000).map(|_| Box::pin(pace.turn(100))).collect();
         for turn in &mut waiting {
             assert!(turn.now_or_never().is_none());
         }
-        // Some are at the head of the queue by then, the others behind it.
+        // By then, one holds the lock, and the others queue for it.
         sleep_until(start + Duration::from_millis(500)).await;
         waiting.truncate(990);
         let kept = waiting.split_off(985);
@@ -201,11 +201,11 @@ mod tests {
         let turns = join_all(kept.into_iter().map(|turn| turn.map(|()| start.elapsed().as_millis()))).await;
         assert_eq!(turns, [1000, 2000, 3000, 4000, 5000]);
         pace.turn(1).await;
-        assert_eq!(start.elapsed().as_millis(), 6000, "the dropped ones count no more");
+        assert_eq!(start.elapsed().as_millis(), 6000, "the dropped ones do not count");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_not_polled_keeps_nobody_waiting() {
+    async fn a_waiter_whose_future_is_not_polled_blocks_no_other() {
         let (pace, start) = (pace(), Instant::now());
         pace.turn(100).await;
         let mut stuck = Box::pin(pace.turn(100));

@@ -110,7 +110,7 @@ impl Pool {
         self.members.values().any(|joined| joined.client.is_some() && joined.down.is_none())
     }
 
-    /// Why the client closed one of the sessions: the server exceeded a bound.
+    /// Why the client closed one of the sessions: which bound the server exceeded.
     pub(super) fn failure(&self) -> Option<&str> {
         self.members.values().find_map(|joined| joined.client.as_ref()?.failure())
     }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here waits for an answer: every request, watch and tree is a future in one of a few sets.
 
-mod barred;
+mod denied;
 mod followed;
 mod polls;
 mod singles;
@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
-use self::barred::{Barred, Polled};
+use self::denied::{DeniedTree, Polled};
 use self::followed::{Followed, Left};
 use super::connect::{Entrance, Meaning, failed, meaning};
 use super::look::{Seen, Want};
@@ -92,8 +92,8 @@ pub(super) struct Serving {
     /// Boxed, because the nodes of a `BTreeMap` are half empty.
     singles: BTreeMap<TargetId, Box<Single>>,
     followed: BTreeMap<TargetId, Followed>,
-    /// Trees that are refused because of one node.
-    barred: BTreeMap<TargetId, Barred>,
+    /// Trees that are refused because the server denies reading a node.
+    denied_trees: BTreeMap<TargetId, DeniedTree>,
     /// When the next batch is polled, and the last target of the batch before.
     next_poll: Instant,
     last_polled: TargetId,
@@ -125,7 +125,7 @@ impl Serving {
             polls: FuturesUnordered::new(),
             singles: BTreeMap::new(),
             followed: BTreeMap::new(),
-            barred: BTreeMap::new(),
+            denied_trees: BTreeMap::new(),
             next_poll: Instant::now() + interval(0).mul_f64(fastrand::f64()),
             last_polled: TargetId(0),
             due: VecDeque::new(),
@@ -240,7 +240,7 @@ impl Serving {
 
     fn disarm(&mut self, id: TargetId) {
         self.followed.remove(&id);
-        self.barred.remove(&id);
+        self.denied_trees.remove(&id);
         let Some(single) = self.singles.remove(&id) else { return };
         self.pool.leave(single.member, single.bytes);
         if let Some(watch) = single.watch {

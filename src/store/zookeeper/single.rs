@@ -30,7 +30,7 @@ pub(super) struct Single {
     pub(super) since: u64,
     /// Whether the driver waits for a report, even if nothing changed.
     pub(super) owed: bool,
-    /// What polls are compared with: the node when it was last read; of a denied one, when it was last polled.
+    /// What polls are compared with: the node when it was last read, or a denied node when it was last polled.
     pub(super) fingerprint: Option<Fingerprint>,
     highest: i64,
     /// The last reported zxid, and whether the node was absent.
@@ -91,10 +91,10 @@ impl Single {
         (self.since, self.owed, self.reported) = (since, true, None);
     }
 
-    /// Compares a poll with what was last seen. Returns whether the node must be read again.
+    /// Compares a poll with the fingerprint. Returns whether the node must be read again.
     pub(super) fn polled(&mut self, now: Fingerprint) -> bool {
         match self.phase {
-            // A read is under way, and newer.
+            // The read that is due or in flight is newer than the poll.
             LookPhase::Waiting | LookPhase::Looking { .. } => false,
             LookPhase::Armed => self.fingerprint != Some(now),
             LookPhase::Denied => self.fingerprint.replace(now) != Some(now),
@@ -176,7 +176,11 @@ mod tests {
         assert!(!single.polled(node(0)));
         assert!(single.polled(node(1)), "its ACL changed");
         let report = single.see(Seen::Absent, 4);
-        assert_eq!(report.map(|(_, proof)| proof), Some(Proof::Read), "also what was reported before");
+        assert_eq!(
+            report.map(|(_, proof)| proof),
+            Some(Proof::Read),
+            "even the content that was reported before"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) struct Tree {
     highest: i64,
     /// The zxid up to which it is complete.
     whole: i64,
-    /// ACL versions, of nodes whose ACL was changed since they were created: very few.
+    /// ACL versions of the nodes whose ACL was changed since they were created, which are few.
     acls: BTreeMap<Arc<str>, i32>,
 }
 
@@ -122,7 +122,7 @@ impl Tree {
         changed
     }
 
-    /// The places to poll after this one, at most so many; from the first one on if `None`. Of an empty tree, the top.
+    /// The next places to poll, at most `most`: those after `last`, or from the first one if `None`. For an empty tree, the top.
     pub(super) fn places_after(&self, last: Option<&str>, most: usize) -> Vec<Arc<str>> {
         if self.entries.is_empty() {
             return vec!["".into()];
@@ -153,7 +153,7 @@ impl Tree {
         if self.knows_children(at, stat) { Compared::Same } else { Compared::Children }
     }
 
-    /// Whether as many children of a node are known as it has.
+    /// Whether a node has as many children as are known.
     pub(super) fn knows_children(&self, at: &str, stat: &Stat) -> bool {
         usize::try_from(stat.num_children).unwrap_or_default() == self.children(at)
     }

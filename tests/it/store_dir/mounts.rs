@@ -1,4 +1,4 @@
-//! Changes that a directory's own events do not show: files written through another name, and mounts over files and
+//! Changes that the events of a directory do not show: files written under another name, and mounts over files and
 //! directories. The mounts are real, in the mount namespace of the tests.
 
 use std::fs;
@@ -12,7 +12,7 @@ use super::{folder, key, open, store};
 use crate::fixture::conversation::{arm, children, tree, value};
 use crate::fixture::daemon::Daemon;
 
-/// A mount that ends with the test.
+/// A bind mount that is removed at the end of the test.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -44,7 +44,7 @@ async fn a_file_written_through_another_hard_link_is_seen() {
     seen.arm(vec![arm(1, "/a", Data), arm(2, "/t", Tree)]);
     seen.until_is(1, &value("1")).await;
     seen.until_is(2, &tree(&[("", None), ("b", Some("1"))])).await;
-    // The links are made after the files were read, so that nothing suggested them.
+    // The links are made after the files were read, when each had one name.
     for name in ["a", "b"] {
         let below = if name == "a" { "a" } else { "t/b" };
         fs::hard_link(folder.path().join(below), outside.path().join(name)).unwrap();
@@ -62,7 +62,7 @@ async fn a_file_written_through_another_hard_link_is_seen() {
 }
 
 #[tokio::test]
-async fn a_file_mounted_over_a_key_is_seen_when_it_comes_is_written_and_goes() {
+async fn a_file_mount_over_a_key_is_seen_and_so_are_writes_to_its_source_and_its_removal() {
     let (folder, outside) = (folder(), folder());
     fs::create_dir(folder.path().join("t")).unwrap();
     let source = outside.path().join("source");

@@ -1,8 +1,8 @@
-//! Directories whose changes cause no events: without inotify watches or instances, and on file systems of the network.
+//! Directories whose changes cause no events, because no inotify watch or instance is left.
 
 use crate::fixture::daemon::Daemon;
 
-/// A daemon of an account of its own, whose limits of inotify are the ones that are set here.
+/// A daemon in a user namespace with an inotify limit of its own.
 fn limited(setting: &str, limit: u32, watches: usize) -> Daemon {
     assert!(
         nix::unistd::geteuid().is_root(),
@@ -44,7 +44,7 @@ fn a_directory_without_inotify_watches_is_polled_and_status_says_so() {
     for number in 0..8 {
         daemon.until_file(&format!("out{number}"), |text| text == "12");
     }
-    assert!(daemon.say(&["status"]).contains("only polled for every few seconds"), "a person is told, too");
+    assert!(daemon.say(&["status"]).contains("only polled for every few seconds"), "the table says so, too");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Servers that are none: they send frames of HTTP/2 that carry nothing, as fast as they can.
+//! Hostile servers: they send empty HTTP/2 frames as fast as they can.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::fixture::daemon::Daemon;
 
-/// PING and SETTINGS, which the client has to answer.
+/// PING and SETTINGS frames, which the client must answer.
 const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0twitcher";
 const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 
-/// Each connection has a thread, which ends with it.
+/// Starts the server, and returns its port. Each connection has a thread, which ends with it.
 fn serve(frame: &'static [u8]) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -36,14 +36,6 @@ fn flood(mut stream: TcpStream, frame: &[u8]) -> io::Result<()> {
     }
 }
 
-/// CPU time of a process so far.
-fn cpu_time(pid: i32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 10)
-}
-
 fn costs_little(frame: &'static [u8]) {
     let url = format!("etcd://127.0.0.1:{}", serve(frame));
     let mut daemon = Daemon::prepare(&format!("[store.hostile]\nurl = \"{url}\"\n"));
@@ -57,16 +49,16 @@ fn costs_little(frame: &'static [u8]) {
     );
     daemon.run();
     daemon.until_watch("hostile", |watch| watch["unreachable"] == true);
-    let (began, before) = (Instant::now(), cpu_time(daemon.pid()));
+    let (began, before) = (Instant::now(), daemon.cpu_time());
     let mut changes = 0;
     while began.elapsed() < Duration::from_secs(20) {
         changes += 1;
         daemon.put("/other", changes.to_string());
         daemon.until_file("other", |text| text == changes.to_string());
     }
-    let spent = cpu_time(daemon.pid()).checked_sub(before).unwrap();
+    let spent = daemon.cpu_time().checked_sub(before).unwrap();
     println!("{spent:?} of CPU in {:?}, with {changes} changes of another store", began.elapsed());
-    // What those runs cost is some milliseconds each.
+    // Each run of the other watch costs some milliseconds.
     let allowed = began.elapsed() / 2 + Duration::from_millis(20) * changes;
     assert!(spent < allowed, "{spent:?} in {:?}", began.elapsed());
 }

@@ -132,7 +132,7 @@ async fn both_sides_of_tls_verify_certificates() {
         change(&mut tls);
         tls
     };
-    // Only what is refused need be refused soon.
+    // The connection that succeeds has time; only those that are refused need a short timeout.
     let mut patient = store("127.0.0.1", good.clone());
     patient.session_timeout = Duration::from_mins(1);
     let mut seen = open(&patient);

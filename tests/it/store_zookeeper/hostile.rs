@@ -1,5 +1,5 @@
-//! Servers that are none: they announce answers of two gigabytes, lie about the number of elements, and flood events. The
-//! daemon's memory stays bounded, and the watches of other stores are served.
+//! Hostile servers: they announce answers of two gigabytes, lie about the number of elements, and flood the client with
+//! events. The daemon's memory stays bounded, and the watches of other stores are served.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::fixture::daemon::{Daemon, until};
 enum Attack {
     /// Answers the first request of a connection with an endless frame.
     EndlessSession,
-    /// Sends an endless frame that nobody asked for, once there is a session.
+    /// Sends an endless frame without a request, once there is a session.
     EndlessFrame,
     /// Answers reads with an endless frame.
     EndlessAnswer,
@@ -28,7 +28,7 @@ const GET_DATA: i32 = 4;
 const ADD_WATCH: i32 = 106;
 const EXISTS: i32 = 3;
 
-/// The number of connections is not limited; each has a thread, which ends with its connection.
+/// Starts the server, and returns its port. Each connection has a thread, which ends with it.
 fn serve(attack: Attack) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -75,7 +75,7 @@ fn receive(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or_default();
-    // What asks in another language, as `srvr`, is hung up on.
+    // Hang up on anything else, such as the command `srvr`.
     if !(8..1 << 20).contains(&length) {
         return Err(io::ErrorKind::InvalidData.into());
     }
@@ -132,7 +132,7 @@ fn peak_of(pid: i32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
 }
 
-/// Two watches of a store with this attack, and one of a directory.
+/// A watch of a store with this attack, and one of a directory.
 fn attacked(attack: Attack, watch_type: &str) -> Daemon {
     let url = format!("zookeeper://127.0.0.1:{}", serve(attack));
     let mut daemon =
@@ -150,7 +150,7 @@ fn attacked(attack: Attack, watch_type: &str) -> Daemon {
     daemon
 }
 
-/// The daemon says so, serves the other store, and never had more memory than this.
+/// The daemon says what is wrong, serves the other store, and never has more than 200 MiB of memory.
 fn withstands(attack: Attack, watch_type: &str, said: &str) {
     let daemon = attacked(attack, watch_type);
     until(format!("{attack:?}: {said}"), || {
@@ -173,7 +173,7 @@ fn a_session_of_two_gigabytes_is_not_read() {
 }
 
 #[test]
-fn an_unasked_frame_of_two_gigabytes_closes_the_session() {
+fn an_unrequested_frame_of_two_gigabytes_closes_the_session() {
     withstands(Attack::EndlessFrame, "data", "at most 75497472 are read");
 }
 
@@ -183,7 +183,7 @@ fn an_answer_of_two_gigabytes_costs_the_watch_that_asked() {
 }
 
 #[test]
-fn two_billion_children_that_are_not_sent_take_up_no_memory() {
+fn two_billion_announced_children_take_no_memory() {
     withstands(Attack::EndlessList, "children", "insufficient buf");
 }
 

@@ -13,12 +13,12 @@ use crate::fixture::conversation::{Conversation, arm, children, tree, value};
 use crate::fixture::daemon::Daemon;
 use crate::fixture::zookeeper::{OPEN, ZooKeeper};
 
-/// Within which a change must be noticed, and what a busy machine may add to it.
+/// Time within which a change must be noticed, with an allowance for a busy machine.
 const NOTICED: Duration = Duration::from_secs(10 + 5);
 
 const CLOSED: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::creator_all());
 
-/// A client whose nodes are closed to everybody else.
+/// A client with an identity, whose nodes with the ACL [`CLOSED`] nobody else can read.
 async fn owner(server: &ZooKeeper) -> Client {
     let connector = Client::connector().with_session_timeout(Duration::from_mins(1));
     connector.with_auth("digest", b"me:secret").connect(&server.address()).await.unwrap()
@@ -68,7 +68,7 @@ async fn a_change_while_the_acl_was_closed_for_milliseconds_is_noticed() {
         owner.create(&name, b"", &OPEN).await.unwrap();
         owner.delete("/gone", None).await.unwrap();
         set(&owner, "/tree/a", text).await;
-        // Deleted and made again, with a child that is made and deleted behind the closed door.
+        // Deleted and created again, with a new child, while the ACL is closed.
         owner.delete("/tree/b", None).await.unwrap();
         owner.create("/tree/b", text.as_bytes(), &CLOSED).await.unwrap();
         owner.create("/tree/b/x", text.as_bytes(), &CLOSED).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_change_while_the_acl_was_closed_for_milliseconds_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_created_closed_and_opened_later_is_refused_and_then_read() {
+async fn a_node_created_with_a_closed_acl_is_refused_and_read_once_it_is_opened() {
     let server = ZooKeeper::start();
     let owner = owner(&server).await;
     owner.create("/tree", b"0", &OPEN).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_node_that_is_created_closed_and_opened_later_is_refused_and_then_read
             && seen.content(4) == Some(&tree(&[("", Some("1"))]))
     })
     .await;
-    // The watches are set: what follows comes as an event.
+    // The watches are set: further changes arrive as events.
     for path in ["/data", "/tree/a", "/new"] {
         set(&owner, path, "2").await;
     }
@@ -145,7 +145,7 @@ async fn a_node_that_is_created_closed_and_opened_later_is_refused_and_then_read
 }
 
 #[tokio::test]
-async fn a_node_that_can_no_longer_be_read_is_refused_although_nothing_else_changed() {
+async fn a_node_whose_acl_alone_changed_is_refused() {
     let server = ZooKeeper::start();
     let owner = owner(&server).await;
     for path in ["/data", "/names", "/tree", "/tree/a"] {
@@ -161,9 +161,9 @@ async fn a_node_that_can_no_longer_be_read_is_refused_although_nothing_else_chan
     assert!(seen.refused[&TargetId(3)].to_string().contains("/tree/a"), "{:?}", seen.refused);
 }
 
-/// What the daemon shows, and that an action sees each state once it can be read.
+/// And the action is given the new state once the node can be read.
 #[test]
-fn the_daemon_calls_what_it_cannot_read_unreachable_and_never_converged() {
+fn a_watch_that_cannot_be_read_is_unreachable_and_not_converged() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let server = ZooKeeper::start();
     let owner = runtime.block_on(owner(&server));

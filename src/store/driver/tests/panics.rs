@@ -59,7 +59,7 @@ async fn a_panic_in_the_driver_is_a_lost_session_and_everything_is_armed_again()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscription_during_which_the_driver_panics_is_served_afterwards() {
+async fn a_subscription_that_the_driver_panics_on_is_served_afterwards() {
     let mut stage = Stage::new();
     let _first = stage.subscribe("/a", false);
     let mut session = stage.ready().await;

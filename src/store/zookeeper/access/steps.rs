@@ -1,4 +1,4 @@
-//! The operations of a transaction, planned out of changes and of what is there. Pure.
+//! Plans the operations of a transaction from the changes and the nodes that exist. Pure.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +26,14 @@ pub(super) enum Step {
         path: String,
         expected: Option<Identity>,
     },
-    /// Only that the node is still this one.
+    /// Fails unless the node is still this one.
     Check {
         path: String,
         expected: Identity,
     },
 }
 
-/// The operations that make changes of nodes out of what is there now, and fail if that has changed meanwhile.
+/// Plans operations that make these changes to the nodes that exist now, and that fail if those have changed meanwhile.
 pub(super) fn steps(
     changes: &[Change],
     paths: Vec<String>,
@@ -48,7 +48,7 @@ pub(super) fn steps(
                 check(key, present, *condition)?;
                 let replaced = options.tenure.is_some() && present != Present::Nothing;
                 if replaced {
-                    // Setting its value would leave it to the session that it belongs to.
+                    // If only its value were set, the node would still belong to its old session.
                     steps.push(Step::Delete { path: path.clone(), expected: present.expected(*condition) });
                 }
                 let value = value.clone();
@@ -73,8 +73,8 @@ pub(super) fn steps(
                     (Present::Node(expected), Condition::Version(_)) => {
                         steps.push(Step::Check { path, expected });
                     }
-                    // ZooKeeper has no check for an absence: a node is made, which fails if there is one, and deleted
-                    // again in the same transaction.
+                    // ZooKeeper has no check for an absence: create the node, which fails if it exists, and delete it again
+                    // in the same transaction.
                     (Present::Nothing, Condition::Absent) => {
                         let value = Bytes::new();
                         make_ancestors(&path, &mut there, &mut steps);
@@ -89,15 +89,15 @@ pub(super) fn steps(
                 }
             }
         }
-        // Before a write of the same key.
+        // Before a later change writes the same key.
         steps.append(&mut passing);
     }
     Ok(steps)
 }
 
-/// The answer to a transaction tells the zxid only of nodes that it sets. If it makes nodes alone, the last one gets its
-/// value in a step of its own.
-pub(super) fn set_what_is_made_last(steps: &mut Vec<Step>) {
+/// The answer to a transaction has the zxid only of nodes that it sets. If it only creates nodes, the value of the last one is
+/// set in a step of its own.
+pub(super) fn set_last_created(steps: &mut Vec<Step>) {
     let sets = steps.iter().any(|step| matches!(step, Step::Set { .. }));
     let stays = |made: &usize| match steps.get(*made) {
         Some(Step::Create { path, .. }) => !steps
@@ -114,7 +114,7 @@ pub(super) fn set_what_is_made_last(steps: &mut Vec<Step>) {
     }
 }
 
-/// Makes the nodes above a path that are missing.
+/// Creates the missing nodes above a path.
 fn make_ancestors(path: &str, there: &mut BTreeMap<String, Present>, steps: &mut Vec<Step>) {
     for above in ancestors(path) {
         if !there.contains_key(above) {
@@ -140,17 +140,17 @@ mod tests {
         Present::Node(Identity { czxid: 1, mzxid, version })
     }
 
-    /// What is sent for changes where these nodes are.
+    /// The operations for changes where these nodes exist.
     fn planned(changes: &[Change], nodes: &[(&str, Present)]) -> Result<Vec<Step>, StoreError> {
         let paths = changes.iter().map(|change| change.key().to_string()).collect();
         let there = nodes.iter().map(|&(path, node)| (path.to_owned(), node)).collect();
         let mut steps = steps(changes, paths, there)?;
-        set_what_is_made_last(&mut steps);
+        set_last_created(&mut steps);
         Ok(steps)
     }
 
     #[test]
-    fn a_requirement_is_sent_and_not_only_compared_here() {
+    fn a_requirement_is_part_of_the_transaction() {
         let require = |condition| Change::Require { key: key("/fence"), condition };
         let at = |zxid| Condition::Version(Version::Revision(zxid));
         let put = Change::put(key("/a"), "x", Condition::Any);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_a_tenure_takes_the_place_of_a_node_that_is_there() {
+    fn a_key_of_a_tenure_replaces_an_existing_node() {
         let options = PutOptions { tenure: Some(TenureId(9)), acl: NodeAcl::Creator };
         let condition = Condition::Version(Version::Revision(7));
         let change = Change::Put { key: key("/alive"), value: "me".into(), condition, options };

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Error, MultiWriteError, Permission, Stat};
 
 use super::Access;
-use super::steps::{Step, set_what_is_made_last, steps};
+use super::steps::{Step, set_last_created, steps};
 use crate::store::StoreError;
 use crate::store::access::{Change, Condition, NodeAcl, PutOptions, Reached};
 use crate::store::zookeeper::condition::{Identity, Present};
@@ -23,11 +23,11 @@ const IN_FLIGHT: usize = 500;
 /// Attempts at a write whose nodes others change between reading and writing.
 const MOST_TRIES: u32 = 16;
 
-/// What stops an attempt.
+/// Why an attempt at a write failed.
 enum Stopped {
     /// Somebody changed the same nodes meanwhile; read them and try again.
     Raced,
-    /// For good.
+    /// It cannot be made.
     Failed(StoreError),
 }
 
@@ -38,7 +38,7 @@ impl From<StoreError> for Stopped {
 }
 
 impl Access {
-    /// Sets a value, making the node and those above it where they are missing.
+    /// Sets a value. Creates the node and those above it if they are missing.
     pub async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
         let change = Change::put(key.clone(), value, condition);
         let stats = self.write(&[change], false).await?;
@@ -54,7 +54,7 @@ impl Access {
             });
         }
         let mut changes = changes.to_vec();
-        // Nothing of one node is deleted before something is put in its place.
+        // Requirements come first: that of an absence creates and deletes the node, which another change may create.
         changes.sort_by_key(|change| !matches!(change, Change::Require { .. }));
         let stats = self.write(&changes, true).await?;
         let puts = changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
@@ -65,7 +65,7 @@ impl Access {
         Ok(vec![version; puts])
     }
 
-    /// Deletes a node without children; whether it was there.
+    /// Deletes a node without children. Returns whether it existed.
     pub async fn delete(&self, key: &Key, condition: Condition) -> Result<bool, StoreError> {
         let path = self.path(key)?;
         let looking = async {
@@ -84,7 +84,7 @@ impl Access {
         changes: &[Change],
         progress: &mut (dyn FnMut(Reached) + Send),
     ) -> Result<(), StoreError> {
-        // What is no path is found before anything is written.
+        // Find invalid paths before anything is written.
         for change in changes {
             self.path(change.key())?;
         }
@@ -125,7 +125,7 @@ impl Access {
         .await
     }
 
-    /// Makes changes in one transaction; what is known of the nodes that were set. `tell_zxid`: at least of one.
+    /// Makes changes in one transaction. Returns the stats of the nodes that were set; with `tell_zxid`, of at least one.
     async fn write(&self, changes: &[Change], tell_zxid: bool) -> Result<Vec<Stat>, StoreError> {
         let what = match changes {
             [Change::Put { key, .. }] => format!("write {key}"),
@@ -164,7 +164,7 @@ impl Access {
         self.sync().await?;
         let mut steps = self.plan(changes, trusting).await?;
         if tell_zxid {
-            set_what_is_made_last(&mut steps);
+            set_last_created(&mut steps);
         }
         if steps.is_empty() {
             return Ok(Vec::new());
@@ -238,8 +238,7 @@ impl Access {
         }
     }
 
-    /// Reads what is there, checks the conditions against it, and plans operations that only succeed while it still
-    /// is.
+    /// Reads the nodes, checks the conditions against them, and plans operations that fail if the nodes have changed meanwhile.
     async fn plan(&self, changes: &[Change], trusting: bool) -> Result<Vec<Step>, StoreError> {
         let paths: Vec<String> =
             changes.iter().map(|change| self.path(change.key())).collect::<Result<_, _>>()?;

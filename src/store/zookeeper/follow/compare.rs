@@ -1,4 +1,4 @@
-//! Polls the nodes of a tree, and compares them with what was read, for changes without an event.
+//! Polls the nodes of a tree and compares them with what was read, to find changes without an event.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::store::zookeeper::path::below;
 use crate::store::zookeeper::poll::{Answer, PACE, batch, interval, poll};
 use crate::store::zookeeper::tree::{Compared, parent};
 
-/// Parents that are remembered between two polls.
+/// The most parents of created or deleted nodes that are remembered between two polls.
 const MOST_TOUCHED: usize = 10_000;
 
 impl Following {
-    /// When the next batch is due; `None` while one is in flight, or a walk, which reads everything.
+    /// When the next batch is due; `None` while a batch is in flight, or a walk is running, which reads everything.
     pub(super) fn poll_due(&self) -> Option<Instant> {
         (self.polls.in_flight.is_none() && self.walk.is_none()).then_some(self.polls.next)
     }
 
-    /// Polls the next batch, once the process's pace allows it.
+    /// Polls the next batch, as soon as the pace of the process allows it.
     pub(super) fn poll(&mut self) {
         let nodes = self.tree.len();
         self.polls.next = Instant::now() + interval(nodes);
@@ -46,14 +46,15 @@ impl Following {
         self.polls.in_flight = Some(polls.boxed());
     }
 
-    /// Reads again what differs from what was read, unless an event has told so.
+    /// Reads nodes again that differ from what was read. Where the number of children differs and no event explains it,
+    /// everything is read again.
     pub(super) fn polled(&mut self, polled: Polled) {
-        let mut unknown = false;
+        let mut missed = false;
         for (at, answer) in polled {
             let stat = match answer {
                 Answer::Absent => None,
                 Answer::Node(stat) => Some(stat),
-                // Reading it says why.
+                // Reading it finds out why.
                 Answer::Denied => {
                     self.due.add(&at);
                     continue;
@@ -68,20 +69,23 @@ impl Following {
                         self.due.add(&parent.into());
                     }
                     self.due.add(&at);
-                    // Made again, with other children.
-                    let stat = stat.filter(|stat| !self.tree.knows_children(&at, stat));
-                    unknown |= stat.is_some() && !self.is_touched(&at);
+                    // It may have been deleted and created again, with other children.
+                    let has_others = stat.is_some_and(|stat| !self.tree.knows_children(&at, &stat));
+                    missed |= has_others && !self.is_touched(&at);
                 }
-                Compared::Children => unknown |= !self.is_touched(&at),
+                Compared::Children => missed |= !self.is_touched(&at),
             }
         }
-        if unknown {
-            tracing::debug!(path = &*self.asked.top, "nodes came or went without an event; reading the tree");
+        if missed {
+            tracing::debug!(
+                path = &*self.asked.top,
+                "nodes were created or deleted without an event; reading the tree again"
+            );
             self.verify();
         }
     }
 
-    /// An event told that a child of this node came or went.
+    /// An event reported that a child of this node was created or deleted.
     pub(super) fn touch(&mut self, parent: Arc<str>) {
         if let Some(touched) = &mut self.touched {
             touched.insert(parent);
@@ -95,7 +99,7 @@ impl Following {
         self.touched.as_ref().is_none_or(|touched| touched.contains(at))
     }
 
-    /// Reads everything again if nodes that were read for the first time have children without an event.
+    /// Reads everything again if a node that was read for the first time has children that no event reported.
     pub(super) fn check_new(&mut self) {
         let new = std::mem::take(&mut self.with_unknown_children);
         if new.iter().any(|at| !self.is_touched(at)) {

@@ -15,8 +15,8 @@ pub(super) struct Followed {
     pub(super) turn: u64,
     /// Requests a verification. Dropping it ends the following.
     pub(super) demands: mpsc::UnboundedSender<()>,
-    /// The node because of which it was refused before, as it was then.
-    pub(super) barred: Option<(Arc<str>, Fingerprint)>,
+    /// If it was refused before: the denied node, as it was at the last poll.
+    pub(super) denied_before: Option<(Arc<str>, Fingerprint)>,
 }
 
 /// A tree that is no longer followed.

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Serving;
-use super::barred::Barred;
+use super::denied::DeniedTree;
 use super::followed::{Followed, Left};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
@@ -16,8 +16,13 @@ use crate::store::zookeeper::pool::{Manner, Member};
 use crate::store::zookeeper::session_end::SessionEnd;
 
 impl Serving {
-    /// Follows a tree; `barred`: the node because of which it was refused, as it is now.
-    pub(super) fn follow(&mut self, id: TargetId, top: Arc<str>, barred: Option<(Arc<str>, Fingerprint)>) {
+    /// Follows a tree; `denied_before`: the denied node because of which it was refused, as it is now.
+    pub(super) fn follow(
+        &mut self,
+        id: TargetId,
+        top: Arc<str>,
+        denied_before: Option<(Arc<str>, Fingerprint)>,
+    ) {
         let bytes = self.entrance.chroot_bytes() + top.len();
         let member = self.place(Manner::Trees, bytes);
         let (to, client) = oneshot::channel();
@@ -32,7 +37,7 @@ impl Serving {
         let (requests, reports) = (Arc::clone(&self.tree_requests), self.reports.clone());
         let asked = Asked { id, top: Arc::clone(&top), client, requests, reports, demands: demanded };
         self.trees.push(follow(asked).map(move |how| Left { id, top, turn, member, bytes, how }).boxed());
-        self.followed.insert(id, Followed { turn, demands, barred });
+        self.followed.insert(id, Followed { turn, demands, denied_before });
     }
 
     pub(super) fn verify_tree(&mut self, id: TargetId) {
@@ -56,10 +61,10 @@ impl Serving {
             }
             Stopped::Refused(error) => self.refuse(id, error).await,
             Stopped::Denied { path, error } => {
-                let before = self.followed.remove(&id).and_then(|followed| followed.barred);
-                let fingerprint = before.filter(|(barred, _)| *barred == path).map(|(_, before)| before);
+                let before = self.followed.remove(&id).and_then(|followed| followed.denied_before);
+                let fingerprint = before.filter(|(denied, _)| *denied == path).map(|(_, before)| before);
                 self.refuse(id, error).await?;
-                self.barred.insert(id, Barred { top, member, path, fingerprint });
+                self.denied_trees.insert(id, DeniedTree { top, member, path, fingerprint });
                 Ok(())
             }
         }

@@ -6,8 +6,8 @@ use super::depot::Depot;
 use super::types::WatchedEvent;
 use crate::error::Error;
 
-/// Bytes of one answer: 64 nodes of a server's default `jute.maxbuffer`, 1 MiB, which is the most that one request for
-/// several nodes is answered with, and a margin.
+/// Bytes of one answer. The largest is that to a request for 64 nodes of 1 MiB each, a server's default `jute.maxbuffer`; the
+/// rest is a margin.
 const MOST_FRAME: usize = 72 << 20;
 
 /// Events per second. No server writes nearly as fast.
@@ -19,11 +19,11 @@ const MOST_QUEUED: usize = 16 << 20;
 /// Requests in flight above which none is made in response to an event.
 pub const MOST_REQUESTS: usize = 10_000;
 
-/// From one connection to the next.
+/// The least time between two attempts to connect.
 pub const CONNECTION_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Fails if the frame that begins here is too large. The answer to a read that asked for too much costs the connection;
-/// no other answer is that large.
+/// Fails if the frame that begins here is too large. An answer to a read may be, and costs only the connection; any other
+/// frame of that size closes the session.
 pub fn check_frame(reading: &[u8], depot: &Depot) -> Result<(), Error> {
     let Some(bytes) = reading.get(..4) else { return Ok(()) };
     let announced = i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
@@ -39,12 +39,12 @@ pub fn check_frame(reading: &[u8], depot: &Depot) -> Result<(), Error> {
     Err(Error::BoundExceeded(message))
 }
 
-/// What an event takes up while it waits.
+/// Memory that an event takes while it waits.
 pub fn queued_bytes(path: &str) -> usize {
     size_of::<WatchedEvent>() + path.len()
 }
 
-/// Fails if more bytes of events wait than a watcher may hold.
+/// Fails if the events that wait take more memory than a watcher may hold.
 pub fn check_queue(bytes: usize) -> Result<(), Error> {
     if bytes <= MOST_QUEUED {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the polls of a session are about, beside its single nodes.
+//! A refused tree whose denied node is polled, and the result of a batch of polls.
 
 use std::sync::Arc;
 
@@ -6,8 +6,9 @@ use crate::store::session::TargetId;
 use crate::store::zookeeper::poll::{Answer, Fingerprint};
 use crate::store::zookeeper::pool::Member;
 
-/// A tree that is refused because the server denies reading one of its nodes. Nothing else of it is read until then.
-pub(super) struct Barred {
+/// A tree that is refused because the server denies reading one of its nodes. Until a poll finds that node changed, nothing
+/// of the tree is read.
+pub(super) struct DeniedTree {
     pub(super) top: Arc<str>,
     pub(super) member: Member,
     /// The denied node.
