@@ -9,7 +9,7 @@ use crate::watch::Account;
 const CONF: &str =
     "[store.main]\nurl = \"etcd://a\"\n[store.zk]\nurl = \"zookeeper://a\"\n[vars]\nrole = \"web\"\n";
 
-/// A watch file, with everything that follows from it.
+/// Parses and lowers a watch file, with and without settings.
 pub(crate) fn watch_file(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let conf = raw::settings(Path::new("twitcher.conf").into(), CONF, &Local::named("host"));
@@ -26,15 +26,7 @@ pub(crate) fn watch_file(bytes: &[u8]) {
             shell: "/bin/sh".into(),
         };
         let mut resolve = |_: Option<&_>, _: Option<&_>| Ok(account.clone());
-        let mut shared = lower::Shared::default();
-        let gaps = lower::Gaps::default();
-        let mut context = lower::Context {
-            settings: settings.as_ref(),
-            gaps: &gaps,
-            resolve: &mut resolve,
-            shared: &mut shared,
-        };
-        let lowered = lower::watches(&raw, "a", &mut context);
+        let lowered = lower::watches_alone(&raw, "a", settings.as_ref(), &mut resolve);
         for problem in &lowered.problems {
             assert!(!problem.to_string().is_empty());
         }
@@ -44,7 +36,7 @@ pub(crate) fn watch_file(bytes: &[u8]) {
     }
 }
 
-/// `twitcher.conf`, and the same bytes as `local.conf`.
+/// Parses the bytes as `twitcher.conf` and as `local.conf`.
 pub(crate) fn settings(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let raw = raw::settings(Path::new("twitcher.conf").into(), &text, &Local::named("host"));

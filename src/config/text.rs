@@ -18,14 +18,9 @@ pub fn mistakes(text: &str) -> Vec<Problem> {
         home: PathBuf::from("/"),
         shell: PathBuf::from("/bin/sh"),
     };
-    let gaps = lower::Gaps::default();
-    let mut context = lower::Context {
-        settings: settings.as_ref(),
-        gaps: &gaps,
-        resolve: &mut |_, _| Ok(anybody()),
-        shared: &mut lower::Shared::default(),
-    };
-    let lower::Lowered { mut problems, .. } = lower::watches(&raw, "watch", &mut context);
+    let mut resolve = |_: Option<&_>, _: Option<&_>| Ok(anybody());
+    let lower::Lowered { mut problems, .. } =
+        lower::watches_alone(&raw, "watch", settings.as_ref(), &mut resolve);
     problems.retain(|problem| problem.severity == Severity::Error);
     problems
 }

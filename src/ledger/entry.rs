@@ -30,7 +30,7 @@ pub struct Entry {
     pub stopped: Option<Fingerprint>,
     /// The state for which `on_give_up` was run last: it is not run again for that.
     pub reported: Option<Applied>,
-    /// The `on_give_up` that is to be run, and has no process yet.
+    /// The `on_give_up` that must be run and has no process yet.
     pub owed: Option<Owed>,
     /// The state whose last retry failed.
     pub gave_up: Option<GaveUp>,
@@ -38,7 +38,7 @@ pub struct Entry {
     pub history: VecDeque<RunRecord>,
     /// The last tenure in the store of its fleet's group, as text.
     pub tenure: Option<String>,
-    /// The permit that was granted last: a run that is only found in `/proc` was started under it.
+    /// The last permit that was granted: a run that is found in `/proc` without a record was started under it.
     pub granted: Option<LivePermit>,
     /// Number of runs that ended.
     pub ended: u64,
@@ -135,13 +135,13 @@ impl Applied {
 /// A state whose last retry failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GaveUp {
-    /// The definition under which it failed: under another one it has not been tried.
+    /// The definition under which it failed; with another one it has not been tried.
     pub definition: Fingerprint,
-    /// Which.
+    /// The state.
     pub state: Applied,
 }
 
-/// An `on_give_up` that waits for room. The next daemon runs it if this one ends before.
+/// An `on_give_up` that waits for a free slot among `max_processes`. If the daemon ends first, the next one runs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
     /// The state that it is about.

@@ -2,7 +2,7 @@
 
 use super::journal;
 
-/// Whatever a journal holds, what is read from it can be written and is read again.
+/// Whatever a journal holds, the entries that are read from it can be written and are read back.
 pub(crate) fn journal(bytes: &[u8]) {
     let read = journal::parse(bytes);
     let id = read.id.clone().unwrap_or_else(|| "id".to_owned());

@@ -1,9 +1,10 @@
-//! The lock on the state directory: one daemon at a time, by flock(2), which the kernel drops however a process ends.
+//! The lock on the state directory: one daemon at a time, by flock(2), which the kernel releases however a process ends.
 //!
-//! It lies on a file that only the daemon's user can open, because whoever can open a file can lock it. Where no file can
-//! be made (a read-only file system, a full disk) it lies on the directory, if others cannot open that. Version 0.1.0
-//! always locks the directory, which every version notices; this one holds a shared lock there, so that 0.1.0 does not
-//! start beside it. A child does not hold the lock: it closes all descriptors after its clone (`process/spawn`).
+//! The daemon locks a file that only its own user can open, because whoever can open a file can lock it. Where no file can
+//! be created (a read-only file system, a full disk) it locks the directory, if others cannot open that. Version 0.1.0
+//! always locks the directory exclusively, which this version notices; this version holds a shared lock there, so that 0.1.0
+//! does not start beside it. A child holds the lock only until it closes its descriptors, soon after its clone
+//! (`process/spawn`).
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -26,9 +27,9 @@ const LOOK: Duration = Duration::from_millis(250);
 pub enum Holder {
     /// A process of root or of the daemon's user: a daemon.
     Own,
-    /// Processes of other accounts only. They opened the directory when its mode still allowed that.
+    /// Only processes of other accounts, which opened the directory when its mode still allowed it.
     Stranger,
-    /// Nobody that this process can see.
+    /// No process that this one can see.
     Unknown,
 }
 
@@ -50,7 +51,7 @@ impl From<io::Error> for Refusal {
 /// The lock, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    /// `None` where no file can be made.
+    /// `None` where no file can be created.
     _file: Option<File>,
     _directory: File,
 }
@@ -68,8 +69,17 @@ pub(super) fn take(
                 return Err(Refusal::InUse);
             }
             let shared = retried(deadline, LOOK, || {
-                let locked = is_locked(directory.try_lock_shared())?;
-                Ok(locked || holder(&directory) == Holder::Stranger && says_stranger(path))
+                if is_locked(directory.try_lock_shared())? {
+                    return Ok(true);
+                }
+                let is_ignored = holder(&directory) == Holder::Stranger;
+                if is_ignored {
+                    let path = path.display();
+                    tracing::warn!(
+                        "another account holds a lock on the state directory {path}; it is ignored"
+                    );
+                }
+                Ok(is_ignored)
             })?;
             let lock = Lock { _file: Some(file), _directory: directory };
             if shared { Ok(lock) } else { Err(Refusal::InUse) }
@@ -78,15 +88,15 @@ pub(super) fn take(
             let mode = directory.metadata()?.mode() & 0o7777;
             if mode & 0o044 != 0 {
                 let text = format!(
-                    "the file `lock` cannot be made in it ({why}), and the directory itself can be locked by \
-                     everyone who can open it (mode {mode:04o}; `chmod go-r` it)"
+                    "the file `lock` cannot be created in it ({why}), and everyone who can open the directory \
+                     itself could lock that (mode {mode:04o}; `chmod go-r` it)"
                 );
                 return Err(Refusal::Impossible(io::Error::new(why.kind(), text)));
             }
             let locked = retried(deadline, LOOK, || {
                 let locked = is_locked(directory.try_lock())?;
                 if !locked {
-                    // Frees it from a child of a dead daemon.
+                    // This kills a child of a dead daemon that still holds it.
                     holder(&directory);
                 }
                 Ok(locked)
@@ -96,12 +106,7 @@ pub(super) fn take(
     }
 }
 
-fn says_stranger(path: &Path) -> bool {
-    tracing::warn!("another account holds a lock on the state directory {}; it is ignored", path.display());
-    true
-}
-
-/// Tries until it is true or the time is up.
+/// Repeats an attempt until it succeeds, or until the deadline.
 fn retried(
     deadline: Instant,
     pause: Duration,
@@ -143,12 +148,12 @@ fn lockable(file: File, path: &Path) -> io::Result<File> {
         Err(TryLockError::Error(error)) if error.raw_os_error() == Some(nix::libc::EBADF) => {
             private_file(path, Open::Write)
         }
-        // The caller locks it, again if need be, and says what prevents that.
+        // The caller locks it, and reports what prevents that.
         Ok(()) | Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Ok(file),
     }
 }
 
-/// Opens the file, made if it is missing, that nobody but the daemon's user can open.
+/// Opens a file that only the daemon's user can open, and creates it if it is missing.
 fn private_file(path: &Path, for_what: Open) -> io::Result<File> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
     let open = || OpenOptions::new().read(true).write(for_what == Open::Write).custom_flags(flags).open(path);
@@ -193,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_lies_on_a_file_that_nobody_else_can_open() {
+    fn the_lock_is_on_a_file_that_no_other_account_can_open() {
         let place = tempfile::tempdir().unwrap();
         let lock = take(place.path(), directory(place.path()), nobody_asked).unwrap();
         let mode = || fs::metadata(place.path().join("lock")).unwrap().mode() & 0o7777;
@@ -202,7 +207,7 @@ mod tests {
         drop(lock);
         fs::set_permissions(place.path().join("lock"), Permissions::from_mode(0o644)).unwrap();
         take(place.path(), directory(place.path()), nobody_asked).unwrap();
-        assert_eq!(mode(), 0o600, "one that was copied with another mode");
+        assert_eq!(mode(), 0o600, "a file that was copied with another mode");
     }
 
     /// A descriptor that is open for neither reading nor writing fails as one for reading does on NFS 4.
@@ -229,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_lock_on_the_directory_is_nobodys_daemon() {
+    fn a_shared_lock_on_the_directory_is_not_taken_for_a_daemon() {
         let place = tempfile::tempdir().unwrap();
         let stranger = File::open(place.path()).unwrap();
         stranger.try_lock_shared().unwrap();
@@ -252,7 +257,7 @@ mod tests {
             assert!(matches!(refused, Refusal::InUse), "{holder:?}: {refused:?}");
         }
         take(place.path(), directory(place.path()), |_| Holder::Stranger).unwrap();
-        // One that ends while the start waits.
+        // The holder ends while the start waits.
         let mut old = Some(old);
         let lock = take(place.path(), directory(place.path()), |_| {
             old = None;
@@ -261,7 +266,7 @@ mod tests {
         lock.unwrap();
     }
 
-    /// A file in the way stands for what cannot be made.
+    /// A directory named `lock` stands for a file that cannot be created.
     #[test]
     fn without_a_file_the_directory_is_locked_if_others_cannot_open_it() {
         let place = tempfile::tempdir().unwrap();
@@ -276,7 +281,7 @@ mod tests {
         fs::set_permissions(&state, Permissions::from_mode(0o711)).unwrap();
         let lock = take(&state, open(), nobody_asked).unwrap();
         assert!(!is_locked(open().try_lock_shared()).unwrap(), "as 0.1.0 does");
-        // One that comes when the file can be made sees the lock on the directory, and the other way round.
+        // A daemon that starts when the file can be created sees the lock on the directory, and the other way round.
         fs::remove_dir(state.join("lock")).unwrap();
         assert!(matches!(take(&state, open(), |_| Holder::Own).unwrap_err(), Refusal::InUse));
         drop(lock);

@@ -89,7 +89,7 @@ struct Disk {
 impl Ledger {
     /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with a
     /// warning in the log; a journal that cannot be written stays in memory and is retried. Blocks for up to 5 s while
-    /// another process holds the lock. `holder` tells who holds an exclusive lock on the directory.
+    /// another process holds the lock. `holder` finds out who holds an exclusive lock on the directory.
     pub fn open(directory: &Path, holder: impl FnMut(&File) -> Holder) -> Result<Self, LedgerError> {
         let unusable = |error| LedgerError::Directory { path: directory.to_owned(), error };
         let opened = state_dir::open(directory).map_err(unusable)?;
@@ -200,7 +200,7 @@ impl Ledger {
         self.change(watch, |entry| entry.granted = Some(permit));
     }
 
-    /// Whether a change of this watch is still on its way to the disk; not where the disk refuses it.
+    /// Whether a change of this watch is being written; `false` if the disk refuses it.
     pub fn is_being_written(&self, watch: &WatchName) -> bool {
         self.shared.disk.as_ref().is_some_and(|disk| disk.writer.is_writing(watch))
     }
@@ -220,7 +220,7 @@ impl Ledger {
         self.change(watch, |entry| entry.gave_up = Some(gave_up));
     }
 
-    /// Records an `on_give_up` that waits for room; `None`: it is not wanted any more.
+    /// Records an `on_give_up` that waits for a free slot; `None`: it will not be run any more.
     pub fn owe(&self, watch: &WatchName, owed: Option<Owed>) {
         self.change(watch, |entry| entry.owed = owed);
     }

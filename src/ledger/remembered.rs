@@ -1,6 +1,6 @@
 //! The last valid settings in the state directory, for a start with a bad `twitcher.conf`.
 //!
-//! What they mean is not decided here.
+//! What the text means is up to `config`.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use super::state_dir;
 
 const NAME: &str = "settings";
-/// A configuration file is not longer.
+/// The most that is read; no configuration file is longer.
 const LONGEST: u64 = 2 << 20;
 
-/// Where they are.
+/// The file with the settings.
 pub fn path(directory: &Path) -> PathBuf {
     directory.join(NAME)
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::effect::{Effect, SkipReason};
 use super::hold::Yardstick;
 use super::input::Baseline;
-use super::machine::{Disposition, Entropy, Lifecycle, Machine, Newest};
+use super::machine::{Disposition, Entropy, Machine, Newest};
 use super::waiting::{Entry, Passage, Wait};
 use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, RunOnLoad, State};
 
@@ -83,7 +83,7 @@ impl<S: Entropy> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         let absent = state.content.is_absent();
-        let serving = matches!(self.lifecycle, Lifecycle::Serving);
+        let serving = self.is_serving();
         let judgement = match &self.newest {
             Some(newest) if state.seq <= newest.state.seq => return,
             Some(_) if serving && self.is_back(baseline) => {
@@ -117,9 +117,8 @@ impl<S: Entropy> Machine<S> {
             }
         };
         self.gave_up = false;
-        // What is applied has passed; it may have been released.
         let judged = self.policy.guard.judges(absent);
-        // So had what was run in vain.
+        // A state that was applied, or that the watch gave up on, has passed the guard or was released.
         let known = matches!(baseline, Baseline::Applied | Baseline::GaveUp);
         let passed = !judged || (self.newest.is_none() && known);
         match judgement {
@@ -206,7 +205,7 @@ impl<S: Entropy> Machine<S> {
             RunMode::Queue | RunMode::Discard | RunMode::Restart => false,
             RunMode::Parallel { .. } => true,
         };
-        if !matches!(self.lifecycle, Lifecycle::Serving) {
+        if !self.is_serving() {
             self.skip(now, state.seq, SkipReason::Retiring, effects);
             return Disposition::Open;
         }

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::effect::{Effect, PermitEffect};
-use super::machine::{Disposition, Entropy, Lifecycle, Machine};
+use super::machine::{Disposition, Entropy, Machine};
 use super::permit::{Acting, After, Grant, Next, PermitStage, Permits, Step};
 use super::runs::LiveRun;
 use super::waiting::{Entry, later};
@@ -84,7 +84,7 @@ impl<S: Entropy> Machine<S> {
     /// Asks for the permit that the front entry needs, and returns what is of no use any more.
     pub(super) fn seek_permit(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let Some(mut permits) = self.permits.take() else { return };
-        let serving = matches!(self.lifecycle, Lifecycle::Serving);
+        let serving = self.is_serving();
         let permitless = self.is_permitless();
         if permits.hold.is_some_and(|(_, until)| until <= now || !serving || permitless) {
             permits.drop_hold(effects);
@@ -242,7 +242,7 @@ impl<S: Entropy> Machine<S> {
         let may_start = self.may_start();
         let front = self.waiting.front().filter(|_| may_start);
         let repeats = front.is_some_and(|entry| entry.fated && Some(entry.state.seq) == live.seq);
-        let alone = self.waiting.is_empty() && matches!(self.lifecycle, Lifecycle::Serving);
+        let alone = self.waiting.is_empty() && self.is_serving();
         let Some(permits) = &mut self.permits else { return };
         let Some(acting) = permits.acting.take_if(|acting| acting.run == live.run) else { return };
         let Acting { grant, lost, .. } = acting;

@@ -10,10 +10,7 @@ use crate::watch::{OnDelete, Reason, RunMode};
 
 impl<S: Entropy> Machine<S> {
     pub(super) fn control(&mut self, now: Instant, control: Control, effects: &mut Vec<Effect>) {
-        if matches!(self.lifecycle, Lifecycle::Serving)
-            && matches!(control, Control::Trigger(_))
-            && !self.is_suspended()
-        {
+        if self.is_serving() && matches!(control, Control::Trigger(_)) && !self.is_suspended() {
             self.judge_newest(now, effects);
         }
         let refusal = match self.lifecycle {
@@ -39,7 +36,7 @@ impl<S: Entropy> Machine<S> {
             }
             Control::Pause { until } => {
                 self.paused = Some(Pause { until });
-                // Nobody knows what the fleet does when the pause ends.
+                // A permission does not outlast a pause: the fleet may act differently when that ends.
                 self.waiting.iter_mut().for_each(|entry| entry.permitless = false);
                 self.gather(now, effects);
             }
@@ -97,7 +94,7 @@ impl<S: Entropy> Machine<S> {
             if std::mem::replace(&mut last.void, false)
                 && let Some(newest) = &mut self.newest
             {
-                // Somebody wants the deletion to be run that is being judged.
+                // The trigger asks for a run with the deletion that is being judged.
                 newest.void = false;
             }
             return;
@@ -148,7 +145,7 @@ impl<S: Entropy> Machine<S> {
     }
 
     fn close(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if matches!(self.lifecycle, Lifecycle::Serving) {
+        if self.is_serving() {
             self.lifecycle = Lifecycle::Retiring;
         }
         for entry in std::mem::take(&mut self.waiting) {

@@ -13,7 +13,7 @@ pub enum Effect {
     Acquire,
     /// Give back the slot, or withdraw the request: there is nothing to start now.
     Release,
-    /// Tell the fleet's group something about the watch's permits.
+    /// Tell the fleet's group about the watch's permits.
     Permit(PermitEffect),
     /// Start the action in the slot. Its end, also a failed start, comes back as
     /// [`Input::Ended`](super::Input::Ended).
@@ -56,8 +56,8 @@ pub enum Effect {
         /// Its version.
         version: Version,
     },
-    /// Give this state to `validate`; answered by [`Input::Validated`](super::Input::Validated). At most one is with it at
-    /// a time.
+    /// Give this state to `validate`; answered by [`Input::Validated`](super::Input::Validated). It judges at most one
+    /// at a time.
     Validate {
         /// The state.
         state: State,
@@ -66,7 +66,7 @@ pub enum Effect {
         /// How many updates its run would stand for.
         coalesced: u64,
     },
-    /// The state that is with `validate` is of no interest any more: end the program. No answer is heard.
+    /// End the program `validate`: the state that it judges is superseded, or nothing may start. Its answer is ignored.
     EndValidation,
     /// The guard holds the newest state back, until it is released or another one passes.
     Held {
@@ -101,7 +101,7 @@ pub enum Effect {
     Drained,
 }
 
-/// An effect that only a watch of a fleet has.
+/// An effect that concerns the fleet; only a watch with permits has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an effect that is not performed is a permit that nobody returns"]
 pub enum PermitEffect {
@@ -129,7 +129,7 @@ pub enum PermitEffect {
         run: RunId,
         /// Its permit.
         permit: PermitId,
-        /// What becomes of the permit.
+        /// What happens to the permit.
         then: After,
     },
     /// The permit is not needed: it is unused, its deadline has passed, or it was kept long enough.

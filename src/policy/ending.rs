@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::effect::Effect;
 use super::hold::Yardstick;
 use super::input::RunEnd;
-use super::machine::{Disposition, Entropy, Lifecycle, Machine};
+use super::machine::{Disposition, Entropy, Machine};
 use super::runs::LiveRun;
 use super::waiting::{Wait, later};
 use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, Verdict};
@@ -121,7 +121,7 @@ impl<S: Entropy> Machine<S> {
     /// Whether a run without success is repeated: nothing newer waits or runs, and there is something to apply. In discard mode
     /// later states were not admitted, but a repetition uses them.
     fn is_to_repeat(&self, live: &LiveRun) -> bool {
-        if !matches!(self.lifecycle, Lifecycle::Serving) || !self.waiting.is_empty() {
+        if !self.is_serving() || !self.waiting.is_empty() {
             return false;
         }
         let Some(newest) = &self.newest else { return false };

@@ -1,8 +1,8 @@
 //! The guard: holds back a state that has lost too many entries, or that `validate` refuses. A state is judged once, after
 //! it has settled and before everything else that a start waits for.
 //!
-//! Entries are counted at once. `validate` takes time: one state after the other, oldest first, and only while something
-//! may start. In every mode but parallel a newer state takes the place of the one that is being judged.
+//! Entries are counted at once. `validate` takes time: it judges one state after the other, oldest first, and only
+//! while runs may start. In every mode but parallel a newer state supersedes the one that is being judged.
 
 use std::time::Instant;
 
@@ -62,7 +62,7 @@ impl<S: Entropy> Machine<S> {
         hold
     }
 
-    /// A state that passed is what the next one is compared with, where the ledger had no count.
+    /// Where the ledger has no count, `max_shrink` compares the next state with this one, which passed.
     fn compare_with(&mut self, content: &Content) {
         if self.policy.guard.max_shrink.is_some() && self.yardstick == Yardstick::Missing {
             self.yardstick = Yardstick::First(content.entries());
@@ -138,7 +138,8 @@ impl<S: Entropy> Machine<S> {
         self.dispose(seq, Disposition::Absent);
     }
 
-    /// The next state stands for the updates of one that is not run: the one that waits there now, or the next to come.
+    /// The updates of a state that is not run count for the next one: that which now waits at this place, or the next
+    /// to come.
     fn hand_on(&mut self, at: usize, updates: u64) {
         match self.waiting.get_mut(at) {
             Some(next) => next.fresh += updates,
@@ -146,14 +147,14 @@ impl<S: Entropy> Machine<S> {
         }
     }
 
-    /// Whether the newest state has yet to be judged by `validate`, which it waits for or is with.
+    /// Whether `validate` has not judged the newest state yet.
     pub fn is_judging(&self) -> bool {
         let Some(newest) = self.newest.as_ref().filter(|newest| !newest.passed) else { return false };
         newest.owed
             || self.waiting.iter().any(|entry| entry.state.seq == newest.state.seq && entry.is_counted())
     }
 
-    /// Gives `validate` what it has to judge next, and takes back what is of no interest any more.
+    /// Gives the next state to `validate`, and ends the judgement of one that is superseded.
     pub(super) fn seek_validation(&mut self, effects: &mut Vec<Effect>) {
         let next = self.to_validate();
         let seq = next.as_ref().map(|(state, _, _)| state.seq);
@@ -173,7 +174,7 @@ impl<S: Entropy> Machine<S> {
         }
         if let Some(entry) = self.waiting.iter().find(|entry| !entry.has_passed()) {
             let told = || (entry.state.clone(), entry.reason, entry.coalesced());
-            // A request that was refused had it counted early.
+            // A trigger that was refused may have counted its entries before it settled.
             return (entry.is_counted() && !entry.is_settling()).then(told);
         }
         let owed = self.newest.as_ref().filter(|newest| newest.owed && !newest.passed)?;

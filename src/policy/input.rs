@@ -14,8 +14,8 @@ pub enum Baseline {
     Applied,
     /// The first state was not applied, and something before it was: it runs unless `run_on_load = false`.
     Changed,
-    /// The last retry with the first state failed, under this same definition: as `Changed`, but where
-    /// `run_on_load = false` keeps it from being run, the watch has given up.
+    /// The last retry with the first state failed under this same definition: like `Changed`, but under
+    /// `run_on_load = false` the watch is shown as given up.
     GaveUp,
     /// A run was interrupted when the daemon ended: any first state runs, as a recovery.
     Interrupted,
@@ -41,8 +41,8 @@ pub enum Input {
     },
     /// A slot was granted (the machine had requested it with [`Effect::Acquire`](super::Effect::Acquire)).
     Slot,
-    /// The fleet grants a permit (the machine had asked with [`PermitEffect::Ask`](super::PermitEffect::Ask)), or one whose claim
-    /// it refused can be claimed again.
+    /// The fleet grants a permit (the machine had asked with [`PermitEffect::Ask`](super::PermitEffect::Ask)), or one
+    /// whose claim it refused can be claimed again.
     Permit(Grant),
     /// The store has confirmed the claim: a start may happen until then.
     Claimed {
@@ -57,7 +57,7 @@ pub enum Input {
     PermitLost(PermitId),
     /// The store does not answer the claim that is under way.
     Offline,
-    /// `validate` has judged a state (the machine had given it to it with [`Effect::Validate`](super::Effect::Validate)).
+    /// `validate` has judged the state of an [`Effect::Validate`](super::Effect::Validate).
     Validated {
         /// Its sequence number.
         seq: Seq,
@@ -113,7 +113,7 @@ pub enum Control {
 pub enum Permission {
     /// Like any other run of the watch.
     Needed,
-    /// It starts without one. A newer state needs a permit again.
+    /// It starts without one. A newer state that supersedes it before the start needs none either; one after it does.
     Waived,
 }
 

@@ -51,7 +51,7 @@ pub(super) struct Newest {
     pub(super) disposition: Disposition,
     /// The guard let it pass, or there is none.
     pub(super) passed: bool,
-    /// `validate` is to judge it though nothing is to be run for it.
+    /// `validate` has to judge it although `run_on_load` keeps it from being run.
     pub(super) owed: bool,
     /// The key does not exist, and nothing is to be run for that.
     pub(super) void: bool,
@@ -208,7 +208,7 @@ impl<S: Entropy> Machine<S> {
     /// When to call [`Machine::handle`] with [`Input::Wakeup`] if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ends = self.live.iter().filter_map(LiveRun::deadline).min();
-        let serving = matches!(self.lifecycle, Lifecycle::Serving);
+        let serving = self.is_serving();
         let pause = self.paused.and_then(|pause| pause.until).filter(|_| serving);
         let first = self.waiting.front().filter(|_| serving && !self.is_suspended());
         let last = self.waiting.back().filter(|last| first.is_some() && last.is_settling());
@@ -223,7 +223,7 @@ impl<S: Entropy> Machine<S> {
 
     /// Advances pauses, settling, splay and retry delays.
     fn pass_time(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if !matches!(self.lifecycle, Lifecycle::Serving) {
+        if !self.is_serving() {
             return;
         }
         if self.paused.and_then(|pause| pause.until).is_some_and(|until| until <= now) {
@@ -344,7 +344,7 @@ impl<S: Entropy> Machine<S> {
     }
 
     pub(super) fn may_start(&self) -> bool {
-        matches!(self.lifecycle, Lifecycle::Serving) && !self.is_suspended()
+        self.is_serving() && !self.is_suspended()
     }
 
     pub(super) fn skip(&mut self, now: Instant, seq: Seq, why: SkipReason, effects: &mut Vec<Effect>) {
@@ -373,7 +373,7 @@ impl<S: Entropy> Machine<S> {
         self.asked
     }
 
-    /// Whether it starts things: it neither retires nor stops.
+    /// Whether it may start runs: it was neither retired nor stopped.
     pub fn is_serving(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Serving)
     }

@@ -28,8 +28,8 @@
 //! - Discard mode retries with the newest state even if that was discarded; a resume applies it after the run.
 //! - Restart mode sends TERM when the update arrives; the update settles while the run ends.
 //! - A suspended watch (paused, stopped) keeps only the newest state, in parallel mode too, and ends no run.
-//! - What is not to be run on load is judged nevertheless: it may be held.
-//! - A pause ends `validate`, and so does a stop; a resume begins it again. In parallel mode a newer state does not.
+//! - A state that `run_on_load = false` keeps from being run is judged all the same, and may be held.
+//! - A pause and a stop end `validate`; a resume begins it again. A newer state ends it too, except in parallel mode.
 //! - With a guard a deletion is judged like any other state, after it has settled; only then `on_delete` decides. A
 //!   state that is not judged yet, or is held, ends no run and signals none.
 //! - A held state takes the place of what waited or was to be retried before it: no outdated state is run. The next

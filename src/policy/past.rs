@@ -10,7 +10,7 @@ use crate::watch::{Fingerprint, State, Target, is_same};
 pub struct Past<'a> {
     /// The ledger's record of the watch.
     pub ledger: &'a Entry,
-    /// The watch's definition, for what the ledger says that it gave up on.
+    /// The watch's definition, to compare with the one under which it gave up. Needed only if the ledger has that.
     pub definition: Option<&'a Fingerprint>,
     /// The watch of the same name that this one replaces in the same daemon.
     pub predecessor: Option<Predecessor<'a>>,

@@ -82,7 +82,7 @@ pub(super) struct Entry {
     pub(super) void: bool,
     /// Somebody asked for it: no interval.
     pub(super) urgent: bool,
-    /// Somebody asked for it without a permit of the fleet.
+    /// An operator triggered it without a permit of the fleet.
     pub(super) permitless: bool,
     pub(super) wait: Wait,
     /// When settling ends in any case: `settle_max` after its first update.
@@ -213,7 +213,7 @@ impl Entry {
         self.wait = Wait::Ready;
     }
 
-    /// Ends settling if it is due. What is to be given to `validate` does not splay before that has accepted it.
+    /// Ends settling if it is due. Splay begins only when `validate`, if there is one, has accepted the state.
     pub(super) fn settle(&mut self, now: Instant, policy: &PolicySpec) {
         if let Wait::Settling { until } = self.wait
             && until <= now
@@ -251,7 +251,7 @@ impl Entry {
         matches!(self.passage, Passage::Passed)
     }
 
-    /// Whether it waits for `validate`, or is with it.
+    /// Whether it has enough entries, and `validate` has not judged it yet.
     pub(super) fn is_counted(&self) -> bool {
         matches!(self.passage, Passage::Counted)
     }

@@ -1,4 +1,5 @@
-//! Who holds the exclusive lock on a state directory, which version 0.1.0 took: a daemon, or somebody who could open it.
+//! Who holds the exclusive lock on a state directory, which version 0.1.0 takes: a daemon, or another account that could
+//! open the directory.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
@@ -38,7 +39,7 @@ pub fn lock_holder(directory: &File) -> Holder {
     holder
 }
 
-/// A vfork child has one thread, and a daemon has more.
+/// Whether a holder is a child that a dead daemon left before its exec. It has one thread, and a daemon has more.
 fn is_abandoned(stat: Stat, holders: &[Process]) -> bool {
     let parent_holds = holders.iter().any(|other| other.stat.pid == stat.parent);
     stat.threads == 1 && !parent_holds && procfs::is_our_program(stat.pid)
@@ -52,6 +53,7 @@ fn kill(stat: Stat) {
     }
 }
 
+/// Whether a process holds the exclusive lock on the directory with this device and inode.
 fn holds(pid: i32, place: (u64, u64)) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     descriptors.flatten().any(|descriptor| {
@@ -76,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// `flock` with the lock on the directory, until it is killed.
+    /// A process that holds a lock on the directory until it is killed.
     fn locked(directory: &std::path::Path, uid: u32, how: &str) -> Child {
         let mut command = Command::new("flock");
         command.args([how, "-n"]).arg(directory).args(["-c", "echo locked; exec sleep 1000"]);
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_is_told_from_another_account() {
+    fn a_daemon_is_distinguished_from_another_account() {
         assert!(nix::unistd::geteuid().is_root(), "this test changes users: run it as root");
         let place = tempfile::tempdir().unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);

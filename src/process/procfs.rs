@@ -76,7 +76,7 @@ pub(super) fn uid(pid: i32) -> Option<u32> {
     only_uid(&std::fs::read(format!("/proc/{pid}/status")).ok()?)
 }
 
-/// Whether a process executes the program that this one does, or another version of it in the same place.
+/// Whether a process executes the same program as this one, or another version of it at the same path.
 pub(super) fn is_our_program(pid: i32) -> bool {
     let place = |process: &str| {
         let link = format!("/proc/{process}/exe");

@@ -1,4 +1,5 @@
-//! The record of a start: a file in memory that only the child holds, which says whose run it is to become (`starts`).
+//! The record of a start: a file in memory, held open by the child alone, that names the run it is about to become. The next
+//! daemon reads it (`starts`).
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -9,15 +10,17 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::Launch;
 
-/// Its name, and how `/proc/PID/fd` shows it.
+/// Name of the file in memory.
 const NAME: &CStr = c"twitcher-start";
+/// The same name, as `/proc/PID/fd` shows it.
 pub(super) const SHOWN: &str = "/memfd:twitcher-start (deleted)";
-/// The account of the action, beside the variables that describe its run.
+/// Variable with the account of the action, which is not in its environment.
 pub(super) const ACCOUNT: &str = "TWITCHER_UID";
+/// The variables of the action's environment that describe its run.
 const DESCRIBING: [&str; 5] =
     ["TWITCHER_RUN", "TWITCHER_WATCH", "TWITCHER_STORE", "TWITCHER_KEY", "TWITCHER_VERSION"];
 
-/// Writes the record of a start. `None` where the system has no `memfd_create(2)` or no memory: that start cannot be found.
+/// Writes the record of a start. `None` without `memfd_create(2)` or memory: then the next daemon cannot find this start.
 pub(super) fn written(launch: &Launch) -> Option<OwnedFd> {
     let sealed = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     // Kernels before 6.3 do not know the flag; later ones may require it.

@@ -1,8 +1,8 @@
-//! How a daemon finds the children that a former daemon left between their clone and their exec.
+//! Finds the children that a former daemon left between their clone and their exec.
 //!
-//! Such a child has closed all other descriptors, so it holds no lock; it still shows the daemon's program and
-//! environment, and its own account may have stopped it. It has not run a single instruction of the action, so it is
-//! killed and its run is repeated.
+//! Such a child still has the daemon's program and environment, and holds no descriptor but its record (and standard input,
+//! output and error). The account of its action may have stopped it. It has not executed an instruction of the action, so it
+//! is killed and its run is repeated.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -16,18 +16,18 @@ use super::procfs::{self, Stat};
 use super::record::{ACCOUNT, SHOWN};
 use super::{Spawner, spawn};
 
-/// Records are smaller.
+/// The most that is read of a record; all are shorter.
 const LONGEST: u64 = 64 << 10;
-/// How long to wait for the end of a killed process: one in a system call on a hanging file system ends later, and
-/// without executing anything.
-const LAST_BREATH: u16 = 1000;
+/// How long to wait for the end of a killed process, in milliseconds. One that hangs in a system call ends later, without
+/// executing anything.
+const KILL_WAIT: u16 = 1000;
 
 impl Spawner {
     /// Kills every process that a former daemon cloned for a run with one of these prefixes and that has not executed its
     /// action yet. Returns their runs; a run that executed its action at that moment is among them too.
     ///
-    /// Call it with the ledger's lock held: a child that is not marked yet holds a copy of that lock. Reads `/proc` like
-    /// [`Spawner::find_runs`].
+    /// Call it with the ledger's lock held: a child that has not closed the daemon's descriptors yet holds a copy of that lock,
+    /// and has no record to be found by. Reads `/proc` like [`Spawner::find_runs`].
     pub fn kill_starts(&self, prefixes: &[&str]) -> Vec<FoundRun> {
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         procfs::every_stat()
@@ -42,7 +42,7 @@ impl Spawner {
         let found = self.abandoned(stat, prefixes)?;
         spawn::signal_process(process.as_fd(), libc::SIGKILL).ok()?;
         let mut ended = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut ended, PollTimeout::from(LAST_BREATH));
+        let _ = poll(&mut ended, PollTimeout::from(KILL_WAIT));
         Some(found)
     }
 
@@ -56,15 +56,14 @@ impl Spawner {
         let record = File::open(record_of(stat.pid)).ok()?;
         record.take(LONGEST).read_to_end(&mut text).ok()?;
         let account: u32 = variable(&text, ACCOUNT)?.parse().ok()?;
-        // Until setresuid(2) it has the daemon's account. Any other process can only claim to be a start.
-        let uid =
-            procfs::uid(stat.pid).filter(|uid| *uid == account || nix::unistd::geteuid().as_raw() == *uid);
-        uid?;
-        let prefix = prefixes
-            .iter()
-            .find(|prefix| variable(&text, "TWITCHER_RUN").is_some_and(|run| run.starts_with(**prefix)))?;
-        let identity = self.identity(stat);
-        FoundRun::described(&text, prefix, identity, true, account)
+        // Before setresuid(2) it has the daemon's account, and after it that of the action. A process of any other account forged
+        // the record.
+        let uid = procfs::uid(stat.pid)?;
+        if uid != account && uid != nix::unistd::geteuid().as_raw() {
+            return None;
+        }
+        let run = |prefix: &&str| FoundRun::described(&text, prefix, self.identity(stat), true, account);
+        prefixes.iter().find_map(run)
     }
 }
 

@@ -12,7 +12,7 @@ pub enum Step {
     Descriptors,
     /// tcsetpgrp(3): the foreground of the terminal.
     Foreground,
-    /// `close_range(2)` for the others.
+    /// `close_range(2)`: all other descriptors.
     Close,
     /// setpriority(2).
     Niceness,

@@ -20,15 +20,8 @@ pub(in crate::config) fn watches(text: &str) -> Watches {
     let raw = raw::watch_file(Path::new("/t/file.toml").into(), text, site.as_ref());
     let mut resolve =
         |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
-    let mut shared = lower::Shared::default();
-    let gaps = lower::Gaps::default();
-    let mut context = lower::Context {
-        settings: settings.as_ref(),
-        gaps: &gaps,
-        resolve: &mut resolve,
-        shared: &mut shared,
-    };
-    let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "file", &mut context);
+    let lower::Lowered { watches, problems, .. } =
+        lower::watches_alone(&raw, "file", settings.as_ref(), &mut resolve);
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
     watches.into_iter().map(|placed| (placed.spec.name.clone(), Arc::new(placed.spec))).collect()
 }

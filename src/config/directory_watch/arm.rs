@@ -59,10 +59,10 @@ pub(super) struct Armed {
     places: BTreeMap<PathBuf, Identity>,
 }
 
-/// Files that are watched by themselves, at most.
+/// The most files that are watched by themselves.
 const MOST_FILES: usize = 10_000;
 
-/// Tells a directory or file from a later one in the same place: inodes are used again.
+/// Distinguishes a directory or file from a later one at the same path, which may have the same inode.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -154,8 +154,8 @@ impl Arming<'_> {
             }
             Ok(())
         });
-        // Each file by itself, too: a directory does not show what is written through another hard link, or through the source
-        // of a file that is mounted there.
+        // Watch each file by itself too: the events of a directory do not show a write through another hard link, or to the
+        // source of a file mount.
         for (count, file) in listing.files.iter().enumerate() {
             if file.is_symlink() {
                 self.linked_file(file);

@@ -115,7 +115,7 @@ impl Heard {
     }
 }
 
-/// Mounts over what is watched: nothing in a directory tells of them.
+/// Reports mounts over watched directories and files, which cause no inotify event.
 struct Remounts {
     mounts: Mounts,
     changes: Option<AsyncFd<OwnedFd>>,
@@ -125,13 +125,13 @@ impl Remounts {
     fn open() -> Self {
         let mounts = Mounts::open();
         let changes = mounts.descriptor().and_then(Result::ok);
-        // Without it, what is mounted later is found at the next reload.
+        // Without it, a later mount is noticed at the next reload.
         let changes = changes.and_then(|list| await_on(list, tokio::io::Interest::PRIORITY).ok());
         Self { mounts, changes }
     }
 
-    /// Waits until a mount that counts comes or goes.
-    async fn concern(&mut self, heard: &Heard) {
+    /// Waits until a mount that counts is added or removed.
+    async fn changed(&mut self, heard: &Heard) {
         loop {
             if happens(self.changes.as_ref(), tokio::io::Interest::PRIORITY).await.is_err() {
                 self.changes = None;
@@ -163,14 +163,14 @@ async fn watch(root: PathBuf, timing: Timing, hints: mpsc::Sender<Hint>) {
         if failure.is_some() {
             tokio::select! {
                 () = heard.something.notified() => {}
-                () = remounts.concern(&heard) => {}
+                () = remounts.changed(&heard) => {}
                 () = tokio::time::sleep(timing.degraded) => continue,
                 () = hints.closed() => return,
             }
         } else {
             tokio::select! {
                 () = heard.something.notified() => {}
-                () = remounts.concern(&heard) => {}
+                () = remounts.changed(&heard) => {}
                 () = hints.closed() => return,
             }
         }

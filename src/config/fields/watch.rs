@@ -248,7 +248,7 @@ pub const WATCH: &[Field] = &[
         Kind::Command,
         "none",
         r#"["jq", "-e", ".upstreams | length > 0"]"#,
-        "Judges a state before it is applied: unless it exits 0 the state is held, and twitcher release applies it. Written as action is, and run as the action is: the state on standard input, the same user in the same surroundings. It gets TERM after timeout, or 30 s, and KILL after kill_after. It takes one of max_processes and no mutex, is never retried and is not in the history. A newer state ends it, except with run_mode = \"parallel\". The deletion of a key with watch_type = \"data\" is not judged.",
+        "Judges a state before it is applied: unless it exits 0 the state is held, and twitcher release applies it. Written as action is, and run as the action is: the state on standard input, the same user in the same surroundings. It gets TERM after timeout, or 30 s, and KILL after kill_after. It takes one of max_processes, except beside a live run that it may end (GUARD below), and no mutex; it is never retried and is not in the history. A newer state ends it, except with run_mode = \"parallel\". The deletion of a key with watch_type = \"data\" is not judged.",
     ),
     field(
         "verify_interval",

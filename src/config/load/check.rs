@@ -1,4 +1,5 @@
-//! What only `check` asks: single files, and whether what they name is there on this machine.
+//! The part of `check` that a daemon does not do: single files, and whether the programs, accounts and files that they name
+//! exist on this machine.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -83,7 +84,7 @@ impl Loader {
         let look = move |progress: &Progress| -> Vec<_> {
             asked.iter().map(|claim| actions::fault(claim, progress)).collect()
         };
-        // What cannot be looked at is not judged.
+        // If the file system does not answer, nothing is reported.
         let faults: Vec<Option<actions::Fault>> = self.threads.run(look).unwrap_or_default();
         self.looked_at.extend(wanted.into_iter().zip(faults));
         let problem = |named: &actions::Named| {

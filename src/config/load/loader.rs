@@ -29,38 +29,38 @@ pub struct Loader {
     pub(super) hostname: String,
     /// The last valid `local.conf`.
     pub(super) local: Option<Local>,
-    /// It is asked what another machine would do: `local.conf` is this one's, and is not read.
+    /// This is a check for another machine: the `local.conf` of this one is not read.
     pub(super) is_elsewhere: bool,
     pub(super) threads: ReadingThreads,
     pub(super) look_ups: LookUps,
-    /// It is asked what is wrong, and nothing is run: what only makes runs or connections fail is reported too.
+    /// This is a check, and nothing is run: faults that only make runs or connections fail are reported too.
     pub(super) is_check: bool,
     /// Programs, scripts and directories that were looked at, with what is wrong with them.
     pub(super) looked_at: actions::LookedAt,
     /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
     pub(super) known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
     pub(super) shared: lower::Shared,
-    /// Of `twitcher.conf` and `local.conf`, where they exist.
+    /// The reports of `twitcher.conf` and `local.conf`, where they exist.
     pub(super) settings_reports: Vec<FileReport>,
     /// Whether one of them could not be read because the file system did not answer.
     pub(super) settings_blocked: bool,
-    /// The last valid `twitcher.conf`, or what is in effect instead.
+    /// The last valid `twitcher.conf`, or the settings in effect instead.
     pub(super) configured: Option<Settings>,
-    /// The values of its parts.
+    /// The values of its parts, as written.
     pub(super) values: Option<Known>,
-    /// What of it is not known.
+    /// The parts of it that are not known, and that watches depend on.
     pub(super) gaps: Gaps,
-    /// A valid version is in effect.
+    /// A valid version of both files is in effect.
     pub(super) is_valid: bool,
     /// There is no valid `control_socket`.
     pub(super) lacks_control_socket: bool,
-    /// Why the settings that were remembered cannot be used.
+    /// Why the remembered settings cannot be used.
     pub(super) recall_fault: Option<String>,
-    /// What is in effect instead of a file with errors, in words.
+    /// In words: which values are in effect while a file has errors.
     pub(super) shortfall: Option<String>,
-    /// The text that was written last to the state directory.
+    /// The text that was last written to the state directory.
     pub(super) remembered: Option<String>,
-    /// The same, and stores that watches which stayed need.
+    /// `configured`, with the stores that watches in effect still need.
     pub(super) settings: Option<Arc<Settings>>,
     pub(super) watches: Arc<LoadedWatches>,
     /// Files that had watches and have none any more.

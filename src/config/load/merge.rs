@@ -1,7 +1,7 @@
 //! The settings of a `twitcher.conf` with errors: each part is the file's, or else its last valid value. Pure.
 //!
-//! What has neither is not known, and no watch that depends on it is loaded. Only `log`, `log_level` and `http_listen`
-//! have their defaults then.
+//! A part with neither is not known, and no watch that depends on it is loaded. Only `log`, `log_level` and `http_listen` get
+//! their defaults then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,24 +12,24 @@ use crate::config::lower::{self, Gaps, Missing};
 use crate::config::raw::{self, Local, Part, Parts, RawLocal, Readable};
 use crate::watch::{Machine, StoreName};
 
-/// The settings that can be read out of a line anywhere in a file that is not TOML.
+/// The settings that are read from a line anywhere in a file that is not TOML.
 const RESCUED: [&str; 2] = ["state_dir", "control_socket"];
-/// The settings that have a default where nothing else is known.
+/// The settings that get their default where no valid value is known.
 const WITH_DEFAULT: [&str; 3] = ["log", "log_level", "http_listen"];
-/// The settings without which the watches can still be loaded.
-const APART: [&str; 3] = ["state_dir", "control_socket", "default_store"];
+/// The settings that a watch can be loaded without.
+const NOT_OF_EVERY_WATCH: [&str; 3] = ["state_dir", "control_socket", "default_store"];
 
-/// What `local.conf` says, in the remembered settings: all else there is as `twitcher.conf` says it.
+/// The table of the remembered settings with the values of `local.conf`; the rest is that of `twitcher.conf`.
 const LOCAL_TABLE: &str = "local";
 
-/// What can be relied on in a `twitcher.conf`.
+/// The readable parts of a `twitcher.conf`.
 #[derive(Debug, Default)]
 pub(super) struct File {
     written: Parts,
     blamed: BTreeSet<Part>,
-    /// Any part that is not written may be one that cannot be read.
+    /// Any part that is missing may be in the unreadable text.
     is_torn: bool,
-    /// The same of stores only.
+    /// Any store that is missing may be in it.
     hides_stores: bool,
 }
 
@@ -39,13 +39,13 @@ impl File {
         Self { is_torn: true, ..Self::default() }
     }
 
-    /// A file whose text ends where it stops being text.
+    /// The same file, if only the text up to an invalid byte was read.
     pub(super) fn torn(mut self) -> Self {
         self.is_torn = true;
         self
     }
 
-    /// The same, and this part is wrong for another reason.
+    /// The same file, with this part blamed as well.
     pub(super) fn without(mut self, part: Part) -> Self {
         self.blamed.insert(part);
         self
@@ -55,7 +55,7 @@ impl File {
         let Readable { text: good, mut blamed, is_torn } = raw::readable(text);
         let mut raw = raw::settings(Arc::clone(path), &good, local);
         if is_torn || blamed.contains(&Part::Vars) || raw.blamed.contains(&Part::Vars) {
-            // Whether [defaults] names an unknown one is found when all parts are together.
+            // Whether [defaults] names an unknown variable is found out when all parts are put together.
             raw = raw::unexpanded(Arc::clone(path), &good, local);
         }
         let missing = Missing { named: stores_of(&blamed), more: is_torn || raw.hides_stores };
@@ -70,7 +70,7 @@ impl File {
         file
     }
 
-    /// Reads the paths that the daemon cannot do without, wherever they are written.
+    /// Reads the settings [`RESCUED`] from any line of the text, if all such lines agree.
     fn rescue(&mut self, path: &Arc<Path>, text: &str, local: &Local) {
         for name in RESCUED {
             let part = Part::Setting(name);
@@ -92,7 +92,7 @@ impl File {
         }
     }
 
-    /// Whether the file says nothing reliable of a part.
+    /// Whether the file has no reliable value for a part.
     fn lacks(&self, part: &Part) -> bool {
         let is_uncertain = match part {
             Part::Store(_) => self.is_torn || self.hides_stores,
@@ -101,7 +101,7 @@ impl File {
         self.blamed.contains(part) || (is_uncertain && self.written.get(part).is_none())
     }
 
-    /// The state directory, if the file can tell; `Ok(None)` stands for the default.
+    /// The state directory in the file; `Ok(None)` is the default, `Err` means that it is not known.
     pub(super) fn state_dir(&self) -> Result<Option<&str>, ()> {
         let part = Part::Setting("state_dir");
         if self.lacks(&part) { Err(()) } else { Ok(self.written.get(&part).and_then(|value| value.as_str())) }
@@ -125,8 +125,8 @@ impl Known {
         Some(Self { parts: Parts::of(text)?, ..Self::default() })
     }
 
-    /// What is good in a text that was remembered, perhaps by another version: the parts of `twitcher.conf`, and what
-    /// `local.conf` said, if that can be understood.
+    /// The valid parts of a text that was remembered, perhaps by another version, and the values of `local.conf` in it, if they
+    /// are valid.
     pub(super) fn remembered(path: &Arc<Path>, text: &str, hostname: &str) -> Option<(Self, Option<Local>)> {
         let Readable { text, blamed, is_torn } = raw::readable(text);
         let mut root = toml::from_str::<toml::Table>(&text).ok()?;
@@ -141,7 +141,7 @@ impl Known {
             }
             Some(_) => None,
         };
-        // A table or setting that only another version knows is no mistake that could mean a part.
+        // A table or setting that only another version knows is not a misspelled part: leave it out.
         let written = Parts::of(&root.to_string())?.text();
         let named = Local::named(hostname);
         let mut file = File::of(path, &written, local.as_ref().unwrap_or(&named));
@@ -157,7 +157,7 @@ impl Known {
         })
     }
 
-    /// The text from which [`Known::remembered`] reads this back, and what `local.conf` says.
+    /// The text of these parts and of `local.conf`, which [`Known::remembered`] reads back.
     pub(super) fn to_remember(&self, local: &Local) -> String {
         let Local { hostname: _, host, vars } = local;
         let mut said = toml::Table::new();
@@ -195,15 +195,15 @@ impl Known {
         self.unknown.iter()
     }
 
-    /// What no watch, or not every watch, can do without.
+    /// The unknown parts that watches depend on.
     pub(super) fn gaps(&self) -> Gaps {
-        let is_apart = |part: &&Part| match part {
-            Part::Setting(name) => WITH_DEFAULT.contains(name) || APART.contains(name),
-            Part::Fleet | Part::Store(_) => true,
-            Part::Vars | Part::Defaults => false,
+        let is_needed_by_all = |part: &&Part| match part {
+            Part::Setting(name) => !(WITH_DEFAULT.contains(name) || NOT_OF_EVERY_WATCH.contains(name)),
+            Part::Fleet | Part::Store(_) => false,
+            Part::Vars | Part::Defaults => true,
         };
         let total: Vec<String> =
-            self.unknown.iter().filter(|part| !is_apart(part)).map(ToString::to_string).collect();
+            self.unknown.iter().filter(is_needed_by_all).map(ToString::to_string).collect();
         Gaps {
             total: (!total.is_empty()).then(|| total.join(", ")),
             default_store: self.is_unknown("default_store"),
@@ -225,7 +225,7 @@ fn stores_of(parts: &BTreeSet<Part>) -> BTreeSet<StoreName> {
     parts.iter().filter_map(store).collect()
 }
 
-/// What is in effect.
+/// The settings in effect.
 #[derive(Debug)]
 pub(super) struct Merged {
     /// `None` only through a bug.
@@ -278,7 +278,7 @@ pub(super) fn merge(path: &Arc<Path>, file: &File, last: Option<&Known>, local: 
             let kept = origins.into_iter().filter(|(_, origin)| *origin == Origin::Last);
             return Merged { settings: lowered.settings, known, kept: kept.map(|(part, _)| part).collect() };
         }
-        // What was right beside its own file is wrong beside the last values, or the other way round.
+        // A part that is valid in its own file may be invalid beside values of the other, such as a name in [defaults].
         let mut is_better = false;
         for part in lowered.blamed {
             if let Some(origin) = origins.get_mut(&part).filter(|origin| **origin != Origin::Nowhere) {

@@ -22,7 +22,7 @@ const MOST_READINGS: usize = 5;
 pub(super) enum Unread {
     /// It does not exist.
     Missing,
-    /// It is a symbolic link to nothing: what should be there is not.
+    /// It is a symbolic link to a file that does not exist.
     Dangling,
     /// An account other than root could change it: the reason, and what to do.
     Distrusted(String, String),

@@ -1,4 +1,4 @@
-//! What is told of a configuration file, and what a reading of all of them found.
+//! The report of a configuration file, and the result of a reload.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -56,16 +56,16 @@ pub struct FileReport {
     pub elsewhere: Vec<Elsewhere>,
     /// How many of its watches are for this host.
     pub here: usize,
-    /// Its watches that are not loaded, because what they depend on is not known.
+    /// Its watches that are not loaded, because a setting that they depend on is not known.
     pub withheld: Vec<Withheld>,
-    /// What its fleets come to: a line a watch.
+    /// The terms of its fleets in words: one line for each watch.
     pub notes: Vec<String>,
-    /// Whether it is a configuration file: not a directory, nor a file that is passed over.
+    /// Whether it is a configuration file, and not a directory or a file that is not read.
     pub is_configuration: bool,
 }
 
 impl FileReport {
-    /// Problems of something else than a file that was read.
+    /// A report of a problem that is not about a file that was read.
     pub fn beside(problem: Problem) -> Self {
         let path = Arc::clone(&problem.file);
         Self { is_configuration: false, ..Self::new(&path, FileState::Loaded, vec![problem]) }
@@ -112,7 +112,7 @@ pub struct Reload {
     pub complaints: Vec<String>,
     /// There is no valid `control_socket`.
     pub lacks_control_socket: bool,
-    /// How many watches are not loaded for want of settings.
+    /// How many watches are not loaded because a setting is not known.
     pub withheld: usize,
     /// Whether a path or an account could not be read for a passing reason: reload again in a few seconds, also
     /// without a change.
@@ -142,7 +142,7 @@ pub(super) fn missing(path: &Path) -> FileReport {
     FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Broken, vec![problem]) }
 }
 
-/// A file that is passed over because of its name.
+/// A file that is not read because of its name.
 pub(super) fn lookalike(path: &Path) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let shown = escaped(&path.to_string_lossy());

@@ -1,7 +1,7 @@
 //! Reads `twitcher.conf` and `local.conf`, and decides which settings are in effect.
 //!
-//! A valid version stays in effect as a whole while the file has errors (promise P7). A daemon that starts has none in
-//! effect: it takes what is right, and of the rest the last valid values, which are kept in the state directory.
+//! While the file has errors, its last valid version stays in effect as a whole (promise P7). A daemon that starts has no such
+//! version: it uses the valid parts of the file, and for the others the last valid values, which the state directory keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use crate::config::problem::{Place, Problem, Severity};
 use crate::config::raw::{self, Local, Part, RawLocal};
 use crate::config::stall::{Progress, UNANSWERED};
 use crate::ledger::remembered;
+use crate::status::counted;
 use crate::watch::{Machine, StoreName};
 
 /// The daemon's settings, in the configuration directory.
@@ -27,7 +28,7 @@ pub(super) const LOCAL_FILE: &str = "local.conf";
 /// The first line of the remembered settings.
 const REMEMBERED: &str =
     "# The last valid settings, kept by twitcher for a start with a bad twitcher.conf. Do not edit.\n";
-/// More reasons are only counted.
+/// The most reasons in a complaint; the others are only counted.
 const MOST_REASONS: usize = 4;
 
 impl Loader {
@@ -67,7 +68,7 @@ impl Loader {
         let before = (self.configured.clone(), self.gaps.clone());
         self.take_settings();
         if (&self.configured, &self.gaps) != (&before.0, &before.1) {
-            // What a watch file means depends on them.
+            // The meaning of a watch file depends on them.
             self.known.clear();
         }
     }
@@ -103,7 +104,8 @@ impl Loader {
         }
     }
 
-    /// Takes what can be relied on, because no valid version has been in effect since the start.
+    /// Puts the valid parts of the file and the last valid values of the others into effect, because no valid version has been
+    /// in effect since the start.
     fn take_parts(&mut self, path: &Arc<Path>, text: &Result<String, Unread>) {
         let read = |local: &Local| match text {
             Ok(text) => File::of(path, text, local),
@@ -118,7 +120,7 @@ impl Loader {
             let (values, local) = self.recall(&file).unzip();
             self.values = values;
             if let (None, Some(local)) = (&self.local, local.flatten()) {
-                // `local.conf` was not valid yet since the start. What `twitcher.conf` says is right or not beside it.
+                // `local.conf` has not been valid since the start. Which parts of `twitcher.conf` are valid depends on it.
                 file = read(&local);
                 self.local = Some(local);
             }
@@ -168,7 +170,7 @@ impl Loader {
         (!is_guess || known.text("state_dir") == Some(STATE_DIR)).then_some((known, local))
     }
 
-    /// The text to remember: the valid settings in effect, and apart from them what `local.conf` says. It holds no
+    /// The text to remember: the valid settings in effect, and in a table of its own the values of `local.conf`. It holds no
     /// secret, because a valid `twitcher.conf` holds none.
     pub(super) fn valid_text(&self) -> Option<String> {
         let (settings, values) = (self.configured.as_ref()?, self.values.as_ref().filter(|_| self.is_valid)?);
@@ -178,7 +180,7 @@ impl Loader {
         Some(format!("{REMEMBERED}{}", values.to_remember(self.local.as_ref()?)))
     }
 
-    /// Keeps the settings in effect in this directory, if they are valid and are not there yet.
+    /// Writes the settings in effect to this directory, if they are valid and have changed since the last time.
     pub fn remember_in(&mut self, directory: &Path) -> Result<(), String> {
         let Some(text) = self.valid_text().filter(|text| self.remembered.as_ref() != Some(text)) else {
             return Ok(());
@@ -237,11 +239,7 @@ impl Loader {
             }
             told.push(format!(
                 "{} not loaded until {} is corrected and `twitcher reload` is run: {}",
-                if withheld.len() == 1 {
-                    "1 watch is".to_owned()
-                } else {
-                    format!("{} watches are", withheld.len())
-                },
+                counted(withheld.len(), "watch is", "watches are"),
                 names.join(" and "),
                 said.join(", ")
             ));
@@ -289,7 +287,8 @@ impl Loader {
         Some(report)
     }
 
-    /// The settings in effect: what is configured, and the stores that watches which stayed still need.
+    /// Puts the settings into effect: the configured ones, and the stores that watches in effect still need. Returns whether they
+    /// changed.
     pub(super) fn settle_settings(&mut self) -> bool {
         let mut settings = self.configured.clone();
         if let (Some(settings), Some(before)) = (&mut settings, &self.settings) {
@@ -308,7 +307,7 @@ impl Loader {
     }
 }
 
-/// What is in effect of a file with errors.
+/// Says which values are in effect while the file has errors.
 fn shortfall(known: &Known, kept: &BTreeSet<Part>) -> String {
     let list = |parts: &mut dyn Iterator<Item = &Part>| {
         let names: Vec<String> = parts.map(ToString::to_string).collect();

@@ -153,7 +153,7 @@ impl Loader {
         self.configured.as_ref().filter(|_| self.gaps.total.is_none())
     }
 
-    /// Keeps the watches in effect whose new definitions depend on what is not known.
+    /// Keeps the definitions in effect of watches whose new definitions depend on an unknown setting.
     fn keep_withheld(&self, candidates: &mut [Candidate]) {
         for Candidate { offer, report } in candidates {
             let Some(offer) = offer else { continue };
@@ -180,7 +180,7 @@ impl Loader {
         candidates.sort_by(|a, b| a.report.path.cmp(&b.report.path));
     }
 
-    /// A file that has lost all of its watches and is still there is more often an accident than meant.
+    /// Warns of a file that still exists and has lost all of its watches: that is usually an accident.
     pub(super) fn warn_of_emptied(&mut self, candidates: &mut [Candidate]) {
         self.emptied.retain(|path| candidates.iter().any(|candidate| candidate.report.path == *path));
         for candidate in candidates {
@@ -205,7 +205,7 @@ impl Loader {
     }
 }
 
-/// What became of the text of a watch file.
+/// The result of reading a watch file.
 pub(super) struct ReadFile {
     pub(super) candidate: Candidate,
     /// Whether the same text gives the same candidate again.

@@ -1,5 +1,5 @@
-//! What is not known while `twitcher.conf` has errors and there is no earlier valid version: no watch that depends on it is
-//! loaded.
+//! The settings that are not known while `twitcher.conf` has errors and there is no earlier valid version. No watch that
+//! depends on one of them is loaded.
 
 use std::collections::BTreeSet;
 
@@ -8,26 +8,26 @@ use crate::watch::StoreName;
 /// The store that exists without being written down.
 pub(super) const LOCAL: &str = "local";
 
-/// Stores that are configured, and whose tables cannot be used.
+/// Stores that are configured, but whose tables have errors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::config) struct Missing {
-    /// Those whose names are known.
+    /// The stores whose names are known.
     pub(in crate::config) named: BTreeSet<StoreName>,
-    /// There may be more.
+    /// There may be others, whose names are not known.
     pub(in crate::config) more: bool,
 }
 
 impl Missing {
-    /// Whether a name that is not among the stores may be one of these.
+    /// Whether a name that is not among the valid stores may be one of these.
     pub(in crate::config) fn may_be(&self, name: &str) -> bool {
         self.named.contains(name) || (self.more && name != LOCAL && StoreName::new(name).is_ok())
     }
 }
 
-/// What is not known of the settings.
+/// The settings that are not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::config) struct Gaps {
-    /// What no watch can do without, in words.
+    /// Those that every watch needs, in words.
     pub(in crate::config) total: Option<String>,
     /// `default_store`.
     pub(in crate::config) default_store: bool,

@@ -1,4 +1,4 @@
-//! One `[[watch]]` table while it gets its meaning: where problems go.
+//! The state of lowering one `[[watch]]` table: its problems and notes, and why it is not loaded.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(super) struct Lowering<'a> {
     pub(super) notes: &'a mut Vec<String>,
     /// The syntax is broken: a field that seems to be missing may only be unparsed.
     pub(super) incomplete: bool,
-    /// Why the watch cannot be loaded, although nothing is wrong with it: what it depends on is not known.
+    /// The setting that the watch depends on and that is not known, so that it is not loaded although it has no error.
     pub(super) withheld: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Lowering<'_> {
         self.problems.push(problem);
     }
 
-    /// The watch cannot be loaded, although nothing is wrong with it. The first reason is told.
+    /// Records a setting that the watch depends on and that is not known. The first one is reported.
     pub(super) fn withhold(&mut self, why: impl Into<String>) {
         self.withheld.get_or_insert_with(|| why.into());
     }

@@ -17,4 +17,4 @@ mod watch;
 pub(super) use gaps::{Gaps, Missing};
 pub(super) use settings::{STATE_DIR, fallback, lower as settings, lower_parts as parts};
 pub(super) use shared::Shared;
-pub(super) use watch::{Context, Lowered, Placed, Withheld, lower as watches};
+pub(super) use watch::{Context, Lowered, Placed, Withheld, lower as watches, lower_alone as watches_alone};

@@ -33,16 +33,16 @@ pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Prob
     (settings, problems)
 }
 
-/// What became of a parsed file.
+/// The result of lowering a parsed file.
 pub(in crate::config) struct Lowered {
-    /// There are some exactly if there is no problem.
+    /// `Some` exactly if there is no problem.
     pub(in crate::config) settings: Option<Settings>,
     pub(in crate::config) problems: Vec<Problem>,
     /// The parts with errors.
     pub(in crate::config) blamed: BTreeSet<Part>,
 }
 
-/// The same of a file in which these stores are missing.
+/// Like [`lower`], for a file in which these stores are missing.
 pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lowered {
     let RawSettings { source, daemon, machine, fleet, defaults, .. } = raw;
     let mut problems = raw.problems.clone();

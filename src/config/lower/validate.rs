@@ -1,4 +1,4 @@
-//! `validate` of a `[[watch]]` table: the program, and what it is given.
+//! `validate` of a `[[watch]]` table: the program, and which states it judges.
 
 use crate::config::raw::RawTable;
 use crate::watch::{Action, Validate, WatchType};
@@ -7,7 +7,7 @@ pub(super) fn program(table: &RawTable) -> Option<Box<Action>> {
     table.action("validate").map(|at| Box::new(at.value))
 }
 
-/// A key that does not exist has no value to be judged, but no children and an empty tree are states.
+/// The absence of a key is not judged as `data`, because there is no value; as `children` or `tree` it is an empty state.
 pub(super) fn judges(table: &RawTable, watch_type: WatchType) -> Validate {
     if !table.has("validate") {
         return Validate::Nothing;

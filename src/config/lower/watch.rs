@@ -28,7 +28,7 @@ type ResolveAccount<'a> =
 
 /// The context in which a watch file is lowered.
 pub(in crate::config) struct Context<'a> {
-    /// Settings and stores; `None` while `twitcher.conf` cannot be read, so that no store is known.
+    /// Settings and stores; `None` while too little of `twitcher.conf` is known.
     pub(in crate::config) settings: Option<&'a Settings>,
     /// What of the settings is not known.
     pub(in crate::config) gaps: &'a Gaps,
@@ -47,7 +47,7 @@ pub(in crate::config) struct Placed {
     pub(in crate::config) table: usize,
 }
 
-/// A watch that has no error, and depends on what is not known.
+/// A watch without an error of its own that is not loaded, because a setting that it depends on is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withheld {
     /// Its name.
@@ -68,8 +68,20 @@ pub(in crate::config) struct Lowered {
     pub(in crate::config) withheld: Vec<Withheld>,
     /// What is wrong with it.
     pub(in crate::config) problems: Vec<Problem>,
-    /// What its fleets come to, for `check`: a line a watch.
+    /// The terms of its fleets in words, for `check`: one line for each watch.
     pub(in crate::config) notes: Vec<String>,
+}
+
+/// Lowers the watches of a file by itself: everything that the settings lack has its default, and no part is shared with other
+/// files.
+pub(in crate::config) fn lower_alone<'a>(
+    raw: &RawWatchFile,
+    stem: &str,
+    settings: Option<&'a Settings>,
+    resolve: &'a mut ResolveAccount<'a>,
+) -> Lowered {
+    let (gaps, mut shared) = (Gaps::default(), Shared::default());
+    lower(raw, stem, &mut Context { settings, gaps: &gaps, resolve, shared: &mut shared })
 }
 
 /// Lowers the watches of a file. They are loaded together or not at all: one error breaks the file.

@@ -11,8 +11,8 @@ use crate::config::problem::{Problem, Source, word};
 /// More problems of one file are not helpful.
 pub(super) const MOST_PROBLEMS: usize = 50;
 
-/// Parses the text and walks the tree. If the syntax is broken, problems of the walk on the same lines and missing fields
-/// are only consequences, and are dropped.
+/// Parses the text and walks the tree. Returns the result, all problems, and whether the syntax has errors. If it has, problems
+/// of the walk on the same lines and missing fields are only consequences, and are dropped.
 pub(super) fn read<T>(
     source: &Source,
     walk: impl FnOnce(&mut Reader<'_>, &DeTable<'_>) -> T,

@@ -6,8 +6,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::kind::kind_of;
-use super::part::Part;
-use super::table::{RawTable, Reader, VARS};
+use super::part::{Part, VARS};
+use super::table::{RawTable, Reader};
 use super::value::without_nul;
 use crate::config::problem::{nearest, word};
 use crate::watch::{Machine, variable};

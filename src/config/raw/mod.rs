@@ -37,7 +37,7 @@ use super::fields::WATCH;
 use super::problem::{Problem, Source, nearest, word};
 use document::read;
 use kind::kind_of;
-use table::FLEET_TABLE;
+use part::FLEET_TABLE;
 
 /// A parsed watch file.
 #[derive(Debug)]

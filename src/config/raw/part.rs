@@ -8,6 +8,13 @@ use toml::{Table, Value};
 use crate::config::fields::DAEMON;
 use crate::watch::StoreName;
 
+/// The table of names for this machine.
+pub(super) const VARS: &str = "vars";
+const DEFAULTS: &str = "defaults";
+/// The table of the fleet: in a watch, in `[defaults]`, and of the machine.
+pub(super) const FLEET_TABLE: &str = "fleet";
+const STORE: &str = "store";
+
 /// A part of `twitcher.conf` that is valid or not by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::config) enum Part {
@@ -24,6 +31,21 @@ pub(in crate::config) enum Part {
 }
 
 impl Part {
+    /// The setting of the daemon with this name.
+    pub(super) fn setting(name: &str) -> Option<Self> {
+        DAEMON.iter().find(|field| field.is_called(name)).map(|field| Self::Setting(field.name))
+    }
+
+    /// The part with this name at the top of the file. Stores have their names one level below `store`.
+    pub(super) fn top(name: &str) -> Option<Self> {
+        match name {
+            VARS => Some(Self::Vars),
+            DEFAULTS => Some(Self::Defaults),
+            FLEET_TABLE => Some(Self::Fleet),
+            name => Self::setting(name),
+        }
+    }
+
     /// All parts but the stores, in the order in which they are written.
     pub(in crate::config) fn fixed() -> impl Iterator<Item = Self> {
         let settings = DAEMON.iter().map(|field| Self::Setting(field.name));
@@ -43,7 +65,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// The parts that are written, as TOML values. What a file leaves out is not in here.
+/// The written parts, as TOML values. A part that the file leaves out is not among them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::config) struct Parts(BTreeMap<Part, Value>);
 
@@ -52,23 +74,15 @@ impl Parts {
     pub(in crate::config) fn of(text: &str) -> Option<Self> {
         let mut parts = BTreeMap::new();
         for (name, value) in toml::from_str::<Table>(text).ok()? {
-            let part = match (name.as_str(), value) {
-                ("store", Value::Table(stores)) => {
+            match (name.as_str(), value) {
+                (STORE, Value::Table(stores)) => {
                     let store = |(name, value): (String, Value)| {
                         Some((Part::Store(StoreName::new(&name).ok()?), value))
                     };
                     parts.extend(stores.into_iter().filter_map(store));
-                    continue;
                 }
-                ("vars", value) => (Part::Vars, value),
-                ("defaults", value) => (Part::Defaults, value),
-                ("fleet", value) => (Part::Fleet, value),
-                (name, value) => match DAEMON.iter().find(|field| field.is_called(name)) {
-                    Some(field) => (Part::Setting(field.name), value),
-                    None => continue,
-                },
-            };
-            parts.extend([part]);
+                (name, value) => parts.extend(Part::top(name).map(|part| (part, value))),
+            }
         }
         Some(Self(parts))
     }
@@ -98,16 +112,17 @@ impl Parts {
         let (mut root, mut stores) = (Table::new(), Table::new());
         for part in Part::fixed().chain(self.stores().cloned().map(Part::Store)) {
             let Some(value) = self.0.get(&part).cloned() else { continue };
-            match part {
-                Part::Setting(name) => drop(root.insert(name.to_owned(), value)),
-                Part::Vars => drop(root.insert("vars".to_owned(), value)),
-                Part::Defaults => drop(root.insert("defaults".to_owned(), value)),
-                Part::Fleet => drop(root.insert("fleet".to_owned(), value)),
-                Part::Store(name) => drop(stores.insert(name.to_string(), value)),
-            }
+            let (table, name) = match &part {
+                Part::Setting(name) => (&mut root, *name),
+                Part::Vars => (&mut root, VARS),
+                Part::Defaults => (&mut root, DEFAULTS),
+                Part::Fleet => (&mut root, FLEET_TABLE),
+                Part::Store(name) => (&mut stores, name.as_str()),
+            };
+            table.insert(name.to_owned(), value);
         }
         if !stores.is_empty() {
-            root.insert("store".to_owned(), Value::Table(stores));
+            root.insert(STORE.to_owned(), Value::Table(stores));
         }
         root.to_string()
     }

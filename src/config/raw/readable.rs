@@ -1,8 +1,8 @@
-//! What can be relied on in a `twitcher.conf` whose syntax has errors. Pure.
+//! The readable rest of a `twitcher.conf` with syntax errors. Pure.
 //!
-//! The file is cut at the lines that begin a table. A piece that is TOML by itself means what it says, whatever is wrong
-//! elsewhere; of the first piece, with the daemon's settings, each line is judged alone. What is not TOML is blanked out,
-//! so that the rest keeps its positions.
+//! The file is cut at the lines that begin a table. A piece that is valid TOML by itself is kept, whatever is wrong elsewhere;
+//! in the first piece, with the daemon's settings, each line is judged by itself. Anything else is blanked out, so that the
+//! rest keeps its positions.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -12,7 +12,6 @@ use toml::de::DeTable;
 
 use super::depth;
 use super::part::Part;
-use crate::config::fields::DAEMON;
 use crate::watch::StoreName;
 
 /// A text without errors of the syntax.
@@ -22,11 +21,11 @@ pub(in crate::config) struct Readable {
     pub(in crate::config) text: String,
     /// The parts that were blanked out, at least partly.
     pub(in crate::config) blamed: BTreeSet<Part>,
-    /// It is not known what the blanked parts were: any part that is not in the text may be one.
+    /// Some blanked text could not be assigned to a part: any part that is not in the text may have been in it.
     pub(in crate::config) is_torn: bool,
 }
 
-/// The part of a text that can be relied on.
+/// Blanks out everything that is not valid TOML.
 pub(in crate::config) fn readable(text: &str) -> Readable {
     let mut readable = Readable { text: text.to_owned(), blamed: BTreeSet::new(), is_torn: false };
     if is_toml(text) {
@@ -43,7 +42,7 @@ pub(in crate::config) fn readable(text: &str) -> Readable {
             readable.drop_table(piece.clone());
         }
     }
-    // Pieces that are right alone and wrong together, such as a table that is written twice.
+    // Pieces may be valid one by one and invalid together, such as a table that is written twice.
     while let Some(at) = first_error(&readable.text) {
         let wrong = pieces.iter().skip(1).find(|piece| piece.contains(&at) && !readable.is_blank(piece));
         match wrong {
@@ -69,7 +68,7 @@ impl Readable {
                 Some(part) => drop(self.blamed.insert(part)),
                 None => self.is_torn = true,
             }
-            // It is not known where a value with several lines ends.
+            // The end of a value with several lines is not known.
             if ["\"\"\"", "'''", "[", "{", "]", "}"].iter().any(|sign| line.contains(sign)) {
                 self.is_torn = true;
                 self.blank(range.start..piece.end);
@@ -79,7 +78,7 @@ impl Readable {
         }
     }
 
-    /// Takes out a table, and blames what its head names.
+    /// Blanks out a table, and blames the part in its head.
     fn drop_table(&mut self, piece: Range<usize>) {
         match part_of(self.text[piece.clone()].lines().next().unwrap_or_default()) {
             Some(part) => drop(self.blamed.insert(part)),
@@ -139,11 +138,8 @@ fn part_of(line: &str) -> Option<Part> {
     let root = toml::from_str::<toml::Table>(line).ok()?;
     let (name, value) = root.iter().next()?;
     match (name.as_str(), value) {
-        ("vars", _) => Some(Part::Vars),
-        ("defaults", _) => Some(Part::Defaults),
-        ("fleet", _) => Some(Part::Fleet),
         ("store", Value::Table(stores)) => Some(Part::Store(StoreName::new(stores.keys().next()?).ok()?)),
-        (name, _) => DAEMON.iter().find(|field| field.is_called(name)).map(|field| Part::Setting(field.name)),
+        (name, _) => Part::top(name),
     }
 }
 
@@ -165,13 +161,13 @@ mod tests {
     fn what_is_toml_by_itself_is_kept() {
         for (text, expected) in [
             ("host = 'a'\n[vars]\nb = 'c'\n", "host = 'a'; [vars]; b = 'c' | "),
-            // A line of the daemon's settings.
+            // An error in a line of the daemon's settings.
             ("log = \nhost = 'a'\n[vars]\n", "host = 'a'; [vars] | `log`"),
             ("host = \"a\nlog = 'json'\n", "log = 'json' | `host`"),
             ("state_dir = '/a'\nwhat is this\n", "state_dir = '/a' | ; torn"),
             ("log = '''a\nhost = 'b'\n[vars]\n", "[vars] | `log`; torn"),
             ("store.x.url = a\nvars.b = 'c'\n", "vars.b = 'c' | [store.x]"),
-            // A table.
+            // An error in a table.
             ("host = 'a'\n[store.x]\nurl = etcd://a\n[vars]\n", "host = 'a'; [vars] | [store.x]"),
             (
                 "[store.x]\nurl = 'etcd://a'\n[store.x.tls]\nca = \n",
@@ -180,7 +176,7 @@ mod tests {
             ("[defaults]\ncwd = \"\"\"a\n[vars]\na = 'b'\n", "[vars]; a = 'b' | [defaults]"),
             ("[store.x\nurl = 'etcd://a'\n[vars]\n", "[vars] | ; torn"),
             ("[nothing]\na = \n[vars]\n", "[vars] | ; torn"),
-            // Two that are wrong together.
+            // Two tables that are invalid together.
             ("[vars]\na = 'b'\n[fleet]\n[vars]\na = 'c'\n", "[vars]; a = 'b'; [fleet] | [vars]"),
             ("no toml at all: \u{1}\n\u{e4}\n", " | ; torn"),
             ("", " | "),

@@ -1,4 +1,4 @@
-//! Parses `twitcher.conf` and `local.conf`, and says which parts of the former have errors.
+//! Parses `twitcher.conf` and `local.conf`, and finds out which parts of `twitcher.conf` have errors.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -15,8 +15,8 @@ use toml::de::{DeTable, DeValue};
 use super::document::read;
 use super::kind::kind_of;
 use super::machine::{self, Local};
-use super::part::Part;
-use super::table::{FLEET_TABLE, RawFleet, RawTable, Reader, VARS};
+use super::part::{FLEET_TABLE, Part, VARS};
+use super::table::{RawFleet, RawTable, Reader};
 use crate::config::fields::{DAEMON, FLEET_SETTINGS, LOCAL, NOT_DEFAULTS, STORE, TLS, WATCH};
 use crate::config::problem::{Problem, Source, word};
 use crate::watch::{Machine, StoreName};
@@ -35,7 +35,7 @@ pub(in crate::config) struct RawSettings {
     pub(in crate::config) defaults: RawTable,
     /// The parts with errors.
     pub(in crate::config) blamed: BTreeSet<Part>,
-    /// An error may concern any store: it is not known which ones there are.
+    /// An error may concern any store, so that it is not known which stores there are.
     pub(in crate::config) hides_stores: bool,
 }
 
@@ -58,7 +58,7 @@ pub(in crate::config) fn settings(path: Arc<Path>, text: &str, local: &Local) ->
     parse(path, text, local, true)
 }
 
-/// The same where `[vars]` cannot be relied on: `${name}` is accepted and left unexpanded.
+/// Like [`settings`], but `[vars]` has errors: `${name}` is accepted and left unexpanded.
 pub(in crate::config) fn unexpanded(path: Arc<Path>, text: &str, local: &Local) -> RawSettings {
     parse(path, text, local, false)
 }
@@ -91,10 +91,10 @@ fn parse(path: Arc<Path>, text: &str, local: &Local, expands: bool) -> RawSettin
         let (blamed, hides_stores) = reader.blamed();
         (daemon, stores, machine, fleet, defaults, blamed, hides_stores)
     });
-    // A text that cannot be walked at all is no text.
-    let hidden = tables.is_none();
+    // Without a walk through the text, it may have any store.
+    let is_unread = tables.is_none();
     let (daemon, stores, machine, fleet, defaults, blamed, hides_stores) = tables.unwrap_or_default();
-    let hides_stores = hides_stores || hidden;
+    let hides_stores = hides_stores || is_unread;
     RawSettings { source, problems, daemon, stores, machine, fleet, defaults, blamed, hides_stores }
 }
 

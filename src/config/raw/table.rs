@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::kind::kind_of;
-use super::part::Part;
+use super::part::{FLEET_TABLE, Part};
 use super::value::Value;
 use crate::config::fields::{FLEET, Field, Kind, WATCH};
 use crate::config::problem::{Problem, Source};
@@ -203,11 +203,6 @@ impl RawTable {
     }
 }
 
-/// The table of names for this machine.
-pub(super) const VARS: &str = "vars";
-/// The table of the fleet: in a watch, in `[defaults]`, and of the machine.
-pub(super) const FLEET_TABLE: &str = "fleet";
-
 /// Parses tables and collects their problems.
 pub(super) struct Reader<'s> {
     source: &'s Source,
@@ -249,12 +244,12 @@ impl<'s> Reader<'s> {
         value
     }
 
-    /// These parts have errors.
+    /// Records that these parts have errors.
     pub(super) fn blame(&mut self, parts: impl IntoIterator<Item = Part>) {
         self.blamed.extend(parts);
     }
 
-    /// An error may concern these parts, unless they are written.
+    /// Records that an error may concern these parts, unless they are written.
     pub(super) fn hide(&mut self, parts: impl IntoIterator<Item = Part>) {
         self.hidden.extend(parts);
     }
@@ -264,12 +259,12 @@ impl<'s> Reader<'s> {
         self.blamed.extend(std::mem::take(&mut self.hidden).into_iter().filter(|part| !is_written(part)));
     }
 
-    /// An error may concern any store.
+    /// Records that an error may concern any store.
     pub(super) fn hide_stores(&mut self) {
         self.hides_stores = true;
     }
 
-    /// The parts with errors, and whether stores may be hidden by one.
+    /// The parts with errors, and whether an error may concern any store.
     pub(super) fn blamed(&mut self) -> (BTreeSet<Part>, bool) {
         (std::mem::take(&mut self.blamed), self.hides_stores)
     }
@@ -374,7 +369,7 @@ impl<'s> Reader<'s> {
         read
     }
 
-    /// The same without required fields.
+    /// Like [`entries`](Self::entries), but no field is required.
     pub(super) fn optional<'t, 'i: 't>(
         &mut self,
         entries: impl Iterator<Item = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)>,

@@ -1,10 +1,10 @@
-//! What is said of a name that is not known, and which part of `twitcher.conf` it was most likely meant for.
+//! The problem for an unknown name, and which part of `twitcher.conf` the name was most likely meant for.
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::part::Part;
-use super::table::{FLEET_TABLE, Reader, VARS};
+use super::part::{FLEET_TABLE, Part, VARS};
+use super::table::Reader;
 use crate::config::fields::{
     DAEMON, FLEET, FLEET_SETTINGS, Field, Kind, NOT_DEFAULTS, STORE, TLS, WATCH, synonym,
 };
@@ -74,7 +74,7 @@ impl Reader<'_> {
         near.map(|field| field.name)
     }
 
-    /// Where the secret of the store belongs that is being read.
+    /// Where the secret of the current store belongs.
     fn secret_help(&self) -> &'static str {
         let example = example_like(&self.store_like);
         if example.starts_with("zookeeper") {
@@ -90,13 +90,12 @@ impl Reader<'_> {
 
     /// Blames the parts of `twitcher.conf` that an unknown name may have been meant for.
     fn blame_meant(&mut self, given: &str, what: &str, value: &DeValue<'_>) {
-        let setting = DAEMON.iter().find(|field| field.is_called(given));
         let tables = tables_of(value);
         let is_in = |fields: &[Field]| fields.iter().any(|field| field.is_called(given));
         match what {
             "store" | "tls" | "defaults" | "fleet setting" => {
                 // Where the head of a table is missing, its fields are in the table above.
-                self.blame(setting.map(|field| Part::Setting(field.name)));
+                self.blame(Part::setting(given));
                 let is_default = is_in(WATCH) && !NOT_DEFAULTS.contains(&given);
                 self.hide((is_default || is_in(FLEET)).then_some(Part::Defaults));
                 self.hide(is_in(FLEET_SETTINGS).then_some(Part::Fleet));
@@ -121,11 +120,10 @@ impl Reader<'_> {
         }
     }
 
-    /// A table that means nothing known may have been meant for any other, and for the settings that stand in it.
+    /// An unknown table may have been meant for any other table, and for the settings in it.
     fn hide_any(&mut self, tables: &[&DeTable<'_>]) {
         let names = tables.iter().flat_map(|table| table.keys());
-        let settings = names.filter_map(|name| DAEMON.iter().find(|field| field.is_called(name.get_ref())));
-        self.hide(settings.map(|field| Part::Setting(field.name)));
+        self.hide(names.filter_map(|name| Part::setting(name.get_ref())));
         self.hide([Part::Vars, Part::Defaults, Part::Fleet]);
         self.hide_stores();
     }
@@ -149,7 +147,7 @@ fn table_meant(given: &str, table: &DeTable<'_>) -> Option<String> {
     Some(format!("store.{}", word(first)))
 }
 
-/// What is said of a field that belongs in another place: in TOML, everything below a line in brackets is in that table.
+/// Message and help for a field that belongs elsewhere: in TOML, everything below a line in brackets is in that table.
 fn misplaced(given: &str, what: &str) -> Option<(String, &'static str)> {
     let is_in = |fields: &[Field]| fields.iter().any(|field| field.is_called(given));
     let shown = word(given);

@@ -65,7 +65,7 @@ fn a_trigger_and_a_waiting_change_are_one_run() {
 }
 
 #[test]
-fn a_trigger_without_a_permit_needs_none_for_a_newer_state_either() {
+fn a_trigger_without_a_permit_needs_none_for_a_newer_state_before_its_start() {
     let guard = Guard { validate: Validate::Everything, ..Guard::default() };
     let mut story = Story::of(PolicySpec { guard, ..policy(RunMode::Queue) });
     story.machine.need_permits();

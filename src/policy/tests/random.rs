@@ -150,7 +150,8 @@ proptest! {
     fn long_sequences_with_odd_timings(
         policy in policies(),
         baseline in proptest::sample::select(vec![
-            Baseline::Unknown, Baseline::Applied, Baseline::Changed, Baseline::GaveUp, Baseline::Interrupted, Baseline::Pending,
+            Baseline::Unknown, Baseline::Applied, Baseline::Changed, Baseline::GaveUp, Baseline::Interrupted,
+            Baseline::Pending,
         ]),
         events in proptest::collection::vec(events(), 0..120),
         ending in endings(),

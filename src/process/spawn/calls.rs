@@ -97,7 +97,7 @@ pub(in crate::process) fn kill_start(pidfd: c_int) -> io::Result<()> {
     signal_process(unsafe { BorrowedFd::borrow_raw(pidfd) }, libc::SIGKILL)
 }
 
-/// Stops it, as its own account could.
+/// Stops the child of a start, as the account of its action could.
 #[cfg(test)]
 pub(in crate::process) fn stop_start(pidfd: c_int) -> io::Result<()> {
     // SAFETY: the caller keeps the descriptor open during the call.

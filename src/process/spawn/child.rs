@@ -153,7 +153,7 @@ fn default_signals(terminal: bool) {
     unsafe { set_mask(&raw const none, ptr::null_mut()) };
 }
 
-/// Gives the record of the start its number; returns the first number to close.
+/// Moves the record of the start to its number. Returns the first descriptor to close.
 fn keep_record(plan: &Plan) -> Result<c_int, c_int> {
     let Some(record) = &plan.record else { return Ok(RECORD) };
     let record = record.as_raw_fd();

@@ -78,7 +78,7 @@ fn a_broken_part_has_its_last_valid_value_and_the_others_those_of_the_file() {
         assert_eq!((names(kept.iter()).as_str(), names(known.unknown())), (*part, String::new()), "{wrong}");
         assert_eq!(settings.unwrap(), good, "{wrong}");
         assert_eq!(known.gaps(), Gaps::default(), "{wrong}");
-        // Of the rest, the file's values count.
+        // For the other parts, the file's values are in effect.
         let other = broken.replace("'7s'", "'8s'").replace("zookeeper://a", "zookeeper://b");
         if *part != "`shutdown_grace`" {
             let settings = merged(&other, Some(&last)).settings.unwrap();
@@ -88,7 +88,7 @@ fn a_broken_part_has_its_last_valid_value_and_the_others_those_of_the_file() {
     }
 }
 
-/// Tables that mean nothing known: any table that the file does not write may be meant.
+/// Unknown tables, each of which may be meant as any table that is missing in the file.
 const UNKNOWN_TABLES: &[&str] = &[
     "[watch.defaults]\nuid = 'nobody'\n",
     "[common]\nuid = 'nobody'\n",
@@ -99,7 +99,7 @@ const UNKNOWN_TABLES: &[&str] = &[
 ];
 
 #[test]
-fn an_unknown_table_may_be_any_table_that_is_not_written() {
+fn an_unknown_table_blames_every_table_that_is_missing() {
     let (settings, rest) = GOOD.split_once("[vars]").unwrap();
     assert!(rest.contains("[defaults]"));
     let last = Known::valid(GOOD).unwrap();
@@ -116,7 +116,7 @@ fn an_unknown_table_may_be_any_table_that_is_not_written() {
         assert_eq!(names(kept.iter()), "", "{unknown}");
         assert_eq!(names(known.unknown()), "[vars] [defaults] [fleet] [store.local]", "{unknown}");
         assert_eq!(known.gaps().total.as_deref(), Some("[vars], [defaults]"), "{unknown}");
-        // What is written is the file's, and the file may say `${name}` of it.
+        // Tables that are written have the file's values, and may use `${name}`.
         let (inline, table) = if unknown.starts_with('[') { ("", *unknown) } else { (*unknown, "") };
         let text = format!("{inline}{}{table}", GOOD.replace("timeout = '5m'", "timeout = '6m'"));
         let Merged { settings, known, kept } = merged(&text, Some(&last));
@@ -177,7 +177,7 @@ fn parts_that_are_wrong_only_beside_others_are_taken_back() {
 }
 
 #[test]
-fn of_a_file_that_is_no_toml_the_two_paths_are_read() {
+fn the_two_paths_are_read_from_a_file_that_is_not_toml() {
     let text = "<html>\n [x\n\"\"\"\nstate_dir = '/srv/other'\n  control_socket='/run/o.sock'\nhost = 'b'\n";
     let Merged { settings, known, kept } = merged(text, None);
     let settings = settings.unwrap();
@@ -214,7 +214,7 @@ fn a_file_that_cannot_be_read_leaves_everything_as_it_was() {
     let local = Local::named("machine");
     let Merged { settings, known, .. } = merge(&path(), &File::unread(), Some(&last), &local);
     assert_eq!(settings, merged(GOOD, None).settings);
-    // A watch of a store that is not among the last ones is no mistake: the file may have it.
+    // A watch may name a store that is not among the last valid ones: the file may have it.
     assert_eq!(known.gaps().total, None);
     assert!(known.gaps().stores.may_be("other"));
     // The same again, from what is in effect now.
@@ -291,10 +291,10 @@ fn a_name_that_most_likely_meant_a_part_blames_it() {
 }
 
 #[test]
-fn what_is_good_in_remembered_settings_is_used() {
+fn the_valid_parts_of_remembered_settings_are_used() {
     let of = |text: &str| Known::remembered(&path(), text, "machine");
     assert_eq!(of(GOOD), Some((Known::valid(GOOD).unwrap(), Some(Local::named("machine")))));
-    // Of a later version, perhaps.
+    // A later version may have written more.
     let later = GOOD.replace("ttl = '20s'", "ttl = '20s'\nmode = 'new'");
     let (known, local) = of(&format!("default_stores = ['a']\n{later}[limits]\na = 1\n")).unwrap();
     assert_eq!(names(known.unknown()), "[fleet]");
@@ -303,7 +303,7 @@ fn what_is_good_in_remembered_settings_is_used() {
 }
 
 #[test]
-fn what_local_conf_said_is_remembered_apart() {
+fn the_values_of_local_conf_are_remembered_separately() {
     let of = |text: &str| Known::remembered(&path(), text, "machine").unwrap();
     let said = Local {
         host: Some("it's \"b\"".to_owned()),

@@ -42,7 +42,7 @@ impl Site {
 }
 
 #[test]
-fn a_broken_store_takes_only_its_own_watches_with_it() {
+fn a_broken_store_withholds_only_its_own_watches() {
     let mut site = two_stores("");
     site.conf("[store.main]\nurl = 'dir:///a'\n[store.other]\nurl = 'rid:///b'\n");
     site.write("both.toml", format!("{}store='main'\n{}store='other'\n", watch(1), watch(1)));
@@ -56,7 +56,7 @@ fn a_broken_store_takes_only_its_own_watches_with_it() {
     2 watches are not loaded until twitcher.conf is corrected and `twitcher reload` is run: 2 for want of [store.other]
     ");
     assert!(told(&reload).contains("wrong.toml:5:9: there is no store `nope`"), "{}", told(&reload));
-    // Corrected, they are there, and what ran goes on.
+    // Once it is corrected, they are loaded, and the others are unchanged.
     site.conf("[store.main]\nurl = 'dir:///a'\n[store.other]\nurl = 'dir:///b'\n");
     site.remove("wrong.toml");
     assert_eq!(site.reload(), "+both-2 +other");
@@ -64,7 +64,7 @@ fn a_broken_store_takes_only_its_own_watches_with_it() {
 }
 
 #[test]
-fn a_start_with_a_bad_file_goes_on_with_the_remembered_settings() {
+fn a_start_with_a_bad_file_uses_the_remembered_settings() {
     let mut site = two_stores(
         "max_processes = 7\ndefault_store = 'other'\n[vars]\nrole = 'web'\n[defaults]\ntimeout = '3m'\n",
     );
@@ -85,26 +85,26 @@ fn a_start_with_a_bad_file_goes_on_with_the_remembered_settings() {
         site.conf(bad);
         let reload = site.restart();
         let now: Vec<_> = reload.watches.values().map(|watch| watch.spec.clone()).collect();
-        // What a valid part leaves out is left out.
+        // The readable files leave parts out, which then have their defaults.
         if bad.contains("no toml") || bad.contains("[[[") || bad.contains('\u{0}') {
             assert_eq!((now, reload.withheld), (specs.clone(), 0), "{bad}: {reload:?}");
             assert_eq!(reload.settings, good.settings, "{bad}");
         }
         assert_eq!(reload.complaints.len(), 1, "{bad}: {:?}", reload.complaints);
     }
-    // A file that cannot be read at all does not say where the state directory is.
+    // If the file cannot be read at all, the state directory is not known.
     for bad in [vec![b'#'; 2 << 20], b"\xff".to_vec()] {
         site.write("twitcher.conf", bad);
         let reload = site.restart();
         assert!(reload.settings.is_none() && reload.watches.is_empty());
         assert_eq!(reload.withheld, 3);
     }
-    // A link to nothing is no file that was left out on purpose.
+    // A dangling link is not a file that was left out on purpose.
     site.remove("twitcher.conf");
     symlink("nowhere", site.path("twitcher.conf")).unwrap();
     assert!(site.restart().settings.is_none());
     site.remove("twitcher.conf");
-    // Of one that is text only at its beginning, that counts.
+    // A file with an invalid byte is read up to that byte.
     let conf = format!("state_dir = '{}'\n# \n", site.path("state").display());
     site.write("twitcher.conf", [conf.as_bytes(), b"\xe4"].concat());
     assert_eq!(site.restart().settings, good.settings);
@@ -112,7 +112,7 @@ fn a_start_with_a_bad_file_goes_on_with_the_remembered_settings() {
 }
 
 #[test]
-fn remembered_settings_that_cannot_be_used_are_none_and_that_is_said() {
+fn unusable_remembered_settings_are_ignored_with_a_complaint() {
     let mut site = two_stores("");
     let _ = site.restart();
     site.remember();
@@ -134,7 +134,7 @@ fn remembered_settings_that_cannot_be_used_are_none_and_that_is_said() {
 }
 
 #[test]
-fn without_remembered_settings_no_watch_is_loaded_that_needs_what_is_not_known() {
+fn without_remembered_settings_a_watch_that_needs_an_unknown_part_is_not_loaded() {
     let mut site = Site::new();
     site.write("plain.toml", watch(1));
     site.write("main.toml", format!("{}store = 'main'\n", watch(1)));
@@ -161,7 +161,7 @@ fn without_remembered_settings_no_watch_is_loaded_that_needs_what_is_not_known()
         assert_eq!((reload.withheld, reload.settings.is_some()), (3 - loaded, true), "{bad}");
         assert_eq!(reload.complaints.len(), 1 + usize::from(loaded < 3), "{bad}: {:?}", reload.complaints);
     }
-    // What can be checked is still checked.
+    // Watch files are still checked.
     site.write("bad.toml", "[[watch]]\nactoin = 1\n");
     assert!(told(&site.restart()).contains("bad.toml:2:1: unknown field `actoin`"));
     // `state_dir` itself.
@@ -203,7 +203,7 @@ fn a_file_that_breaks_later_changes_nothing() {
 }
 
 #[test]
-fn a_definition_that_cannot_be_understood_now_leaves_the_running_one() {
+fn a_definition_that_depends_on_an_unknown_part_leaves_the_running_one() {
     let mut site = Site::new();
     site.conf("[fleet]\nttl = 1\n[store.main]\nurl = 'etcd://a'\n");
     site.write("a.toml", format!("{}store = 'main'\n", watch(1)));
@@ -212,7 +212,7 @@ fn a_definition_that_cannot_be_understood_now_leaves_the_running_one() {
     site.write("a.toml", format!("{}store = 'main'\ntimeout = 1\n[watch.fleet]\n", watch(2)));
     let reload = site.loader.reload();
     assert_eq!((reload.diff.is_empty(), reload.withheld), (true, 1));
-    // The rest of the file is not correct yet, and the store is broken now, too: it keeps its value.
+    // [fleet] still has its error, and now the store has one too: the store keeps its last valid value.
     site.conf("[fleet]\nttl = 1\n[store.main]\nurl = 'x'\n");
     assert_eq!(Site::withheld(&site.loader.reload()), "a: [fleet]");
     assert_eq!(site.loader.settings().unwrap().stores["main"].url.to_string(), "etcd://a:2379");
@@ -271,7 +271,7 @@ fn valid_settings_are_remembered_with_the_machine_and_without_secrets() {
 }
 
 #[test]
-fn of_a_bad_local_conf_only_its_own_values_are_remembered() {
+fn a_bad_local_conf_keeps_only_its_own_last_valid_values() {
     let mut site = Site::new();
     let machine = |reload: Reload| {
         let machine = reload.settings.unwrap().machine.clone();
@@ -309,7 +309,7 @@ fn of_a_bad_local_conf_only_its_own_values_are_remembered() {
 }
 
 #[test]
-fn watches_do_not_run_as_root_because_the_head_of_defaults_is_not_known() {
+fn a_misspelled_head_of_defaults_makes_no_watch_run_as_root() {
     let mut site = Site::new();
     let conf = "[defaults]\nuid = 'www'\n";
     site.conf(conf);
@@ -352,7 +352,7 @@ fn a_complaint_is_short_however_many_files_there_are() {
 }
 
 #[test]
-fn a_check_says_of_a_bad_file_what_is_wrong_and_nothing_else() {
+fn a_check_of_a_bad_file_reports_its_problems_and_no_complaint() {
     let site = two_stores("");
     site.conf("[store.main]\nurl = 'rid:///a'\n");
     let mut check = Loader::with(site.top.path(), Trust::Anyone, Box::new(FakeAccounts(0)), "host");

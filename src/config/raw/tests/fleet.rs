@@ -295,15 +295,7 @@ fn check_is_told_what_the_tables_come_to() {
         let mut resolve = |uid: Option<&AccountName>, gid: Option<&AccountName>| {
             accounts::resolve(&FakeAccounts(0), uid, gid)
         };
-        let mut shared = lower::Shared::default();
-        let gaps = lower::Gaps::default();
-        let mut context = lower::Context {
-            settings: Some(&settings),
-            gaps: &gaps,
-            resolve: &mut resolve,
-            shared: &mut shared,
-        };
-        lower::watches(&raw, "git", &mut context).notes.join("\n")
+        lower::watches_alone(&raw, "git", Some(&settings), &mut resolve).notes.join("\n")
     };
     let waves =
         with_permits("max_parallel = \"5%\"\ncanary = [\"c\"]\nwaves = [1]\nstop_on_failures = \"2%\"");

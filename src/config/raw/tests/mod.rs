@@ -28,15 +28,8 @@ fn load_with(conf: &str, text: &str) -> (Vec<WatchSpec>, Vec<Problem>) {
     let raw = watch_file(Path::new("/etc/twitcher/git.toml").into(), text, site.as_ref());
     let mut resolve =
         |uid: Option<&AccountName>, gid: Option<&AccountName>| accounts::resolve(&FakeAccounts(0), uid, gid);
-    let mut shared = lower::Shared::default();
-    let gaps = lower::Gaps::default();
-    let mut context = lower::Context {
-        settings: settings.as_ref(),
-        gaps: &gaps,
-        resolve: &mut resolve,
-        shared: &mut shared,
-    };
-    let lower::Lowered { watches, problems, .. } = lower::watches(&raw, "git", &mut context);
+    let lower::Lowered { watches, problems, .. } =
+        lower::watches_alone(&raw, "git", settings.as_ref(), &mut resolve);
     (watches.into_iter().map(|placed| placed.spec).collect(), problems)
 }
 

@@ -33,6 +33,15 @@ pub(super) struct Scene {
     pub(super) adopted: Option<u64>,
 }
 
+fn retrying(plain: &PolicySpec) -> PolicySpec {
+    PolicySpec {
+        retries: Retries::AtMost(1),
+        retry_delay: seconds(1),
+        retry_delay_max: seconds(4),
+        ..plain.clone()
+    }
+}
+
 /// Scenes with a program that judges states.
 fn validate_scenes(
     plain: &PolicySpec,
@@ -147,12 +156,7 @@ pub(super) fn scenes(run_mode: RunMode) -> Vec<Scene> {
     let pauses = Alphabet { pauses: true, ..none };
     let closing = Alphabet { closing: true, ..none };
     let on_delete = OnDelete::Run;
-    let retrying = PolicySpec {
-        retries: Retries::AtMost(1),
-        retry_delay: seconds(1),
-        retry_delay_max: seconds(4),
-        ..plain.clone()
-    };
+    let retrying = retrying(&plain);
     let settling = PolicySpec { settle: seconds(2), settle_max: seconds(3), ..plain.clone() };
     let timed = PolicySpec { timeout: Some(seconds(2)), kill_after: seconds(1), ..plain.clone() };
     for run_on_load in [RunOnLoad::Always, RunOnLoad::Never, RunOnLoad::Changed] {
@@ -239,12 +243,7 @@ pub(super) fn scenes(run_mode: RunMode) -> Vec<Scene> {
 pub(super) fn scenes_with_permits(run_mode: RunMode) -> Vec<Scene> {
     let permits = Alphabet { permits: true, ..Alphabet::default() };
     let plain = policy(run_mode);
-    let retrying = PolicySpec {
-        retries: Retries::AtMost(1),
-        retry_delay: seconds(1),
-        retry_delay_max: seconds(4),
-        ..plain.clone()
-    };
+    let retrying = retrying(&plain);
     let all = Alphabet { deletions: true, triggers: true, pauses: true, closing: true, ..permits };
     let mut scenes = Vec::new();
     let mut add = |name: &str, policy: PolicySpec, alphabet, adopted| {

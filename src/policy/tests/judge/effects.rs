@@ -38,7 +38,7 @@ impl Judge {
                 let older = self.unfated.range(..seq).find(|(seq, fresh)| !self.is_valid(**seq, fresh));
                 demand!(older.is_none(), "validates {seq} before an older one");
             }
-            None => demand!(newest.is_some(), "validates what is of no interest"),
+            None => demand!(newest.is_some(), "validates a superseded state"),
         }
         self.validating = Some(seq);
         Ok(())

@@ -141,7 +141,7 @@ impl Judge {
             Input::Control(Control::Trigger(Permission::Waived)) if accepted => {
                 fleet.waived = self.newest.map(|newest| newest.seq);
             }
-            // What was triggered and did not start is now to start with this one.
+            // A triggered run that has not started yet starts with this state.
             Input::State { .. } => {
                 let newest = self.newest.map(|newest| newest.seq);
                 fleet.waived = fleet.waived.and(newest);
@@ -160,7 +160,7 @@ impl Judge {
         }
     }
 
-    /// A state is not to start: the permission that was given with it ends too.
+    /// A state will not start, and the permission to start it without a permit ends.
     pub(super) fn ends_waiver(&mut self, seq: u64) {
         if let Some(fleet) = &mut self.fleet {
             fleet.waived.take_if(|waived| *waived == seq);
@@ -236,7 +236,7 @@ impl Judge {
         Ok(())
     }
 
-    /// A run starts: by a fresh claim of a permit for its own state, or because an operator waived that.
+    /// A run starts: under a fresh claim of a permit for its own state, unless an operator waived that.
     pub(super) fn started_with_permit(&mut self, seq: u64, run: &RunId, slot: bool) -> Checked {
         let now = self.now;
         let Some(fleet) = &mut self.fleet else { return Ok(()) };

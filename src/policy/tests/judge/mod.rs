@@ -39,7 +39,7 @@ pub(super) struct Unfated {
     pub(super) first: Instant,
     /// When `validate` accepted it.
     pub(super) valid: Option<Instant>,
-    /// When it accepted one that this one replaced: its splay began then.
+    /// When it accepted a state that this one replaced: the splay began then.
     pub(super) drawn: Option<Instant>,
 }
 
@@ -166,7 +166,7 @@ struct Turn<'a> {
     back: bool,
     /// How often time alone may end a pause in it.
     resumptions: u32,
-    /// The state that it says is refused by `validate`.
+    /// The state that `validate` refuses by this input.
     invalid: Option<u64>,
 }
 
@@ -222,7 +222,7 @@ impl Judge {
         self.validates(absent) || self.fails(true)
     }
 
-    /// Whether nothing keeps the newest state, or another one that waits, from being run but its waits.
+    /// Whether nothing but its waits keeps a state, the newest or another one that waits, from being run.
     pub(super) fn is_valid(&self, seq: u64, fresh: &Unfated) -> bool {
         let known = self.newest.is_some_and(|newest| newest.seq == seq && newest.passed);
         known || fresh.valid.is_some() || !self.validates(fresh.absent)

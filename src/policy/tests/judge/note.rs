@@ -1,4 +1,4 @@
-//! What an input means, before its effects are heard.
+//! The meaning of an input, recorded before its effects are judged.
 
 use super::{Claim, Judge, Lapse, LiveSeen, Newest, Released, Unfated};
 use crate::policy::{Baseline, Control, Input, Pause};
