@@ -85,13 +85,13 @@ impl Page {
         self.single(
             "twitcher_settings_broken",
             "gauge",
-            "1 while twitcher.conf or local.conf has errors and its last valid settings are in effect.",
+            "1 while twitcher.conf or local.conf has errors: for what they concern, the last valid settings are in effect, or none.",
             u8::from(own.settings_broken),
         );
         self.single(
             "twitcher_watches_not_loaded",
             "gauge",
-            "Watches that are not loaded, because what they depend on in twitcher.conf never was valid.",
+            "Watches that are not loaded, because no valid value is known for what they depend on in twitcher.conf or local.conf.",
             own.watches_not_loaded,
         );
         self.family("twitcher_files", "gauge", "Watch files by state.");

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Daemon;
-use super::http::{Place, Probe};
+use super::http::{GroupPlace, Probe};
 use super::live::{Event, HANGS, JUDGED_WITHIN, Live, READ_WITHIN};
 use super::report::{PATIENCE, Report, Shown};
 use super::supervisor::Definition;
@@ -18,8 +18,8 @@ use crate::metrics::{self, Own};
 use crate::policy::{Control, Permission};
 use crate::status::{DaemonStatus, Explanation, FileState, FileStatus, History, StoreState, StoreStatus};
 use crate::store::LinkState;
-use crate::watch::RunRecord;
 use crate::watch::fleet::FleetPage;
+use crate::watch::{RunRecord, WatchName};
 
 /// How long an answer waits for the ledger's disk.
 const KEPT: Duration = Duration::from_secs(1);
@@ -191,7 +191,7 @@ impl Daemon {
     }
 
     /// The groups of this host, where their page is served.
-    fn fleets(&self) -> Option<Vec<Place>> {
+    fn fleets(&self) -> Option<Vec<GroupPlace>> {
         let served = match self.settings.fleet.page {
             FleetPage::Everywhere => true,
             FleetPage::Loopback => {
@@ -235,12 +235,10 @@ impl Daemon {
             let (hosts, host, path) = (hosts.join(" or "), &self.settings.machine.host, file.path.display());
             return format!("{name} is for hosts {hosts}: this host is {host} ({path})");
         }
-        let withheld =
-            |file: &&crate::config::FileReport| file.withheld.iter().any(|watch| watch.name.as_str() == name);
-        if let Some(file) = self.files.iter().find(withheld)
-            && let Some(why) = not_loaded(file).find(|line| line.contains(&format!("`{name}`")))
-        {
-            return format!("{why} ({})", file.path.display());
+        for file in &self.files {
+            if let Some((_, why)) = not_loaded(file).find(|(watch, _)| watch.as_str() == name) {
+                return format!("{why} ({})", file.path.display());
+            }
         }
         let broken = self.files.iter().filter(|file| file.state != Loaded::Loaded);
         for file in broken {
@@ -303,8 +301,8 @@ impl Daemon {
         let loader = self.loader_is_gone.then(|| super::LOADER_IS_GONE.to_owned());
         let http = self.http.as_ref().and_then(super::http::Http::complaint);
         let control = self.control.as_ref().and_then(crate::control::Server::complaint);
-        let no_control = (self.control.is_none() && self.lacks_control_socket)
-            .then(|| "no command reaches the daemon, because no valid `control_socket` is known".to_owned());
+        let no_control = self.no_control.as_ref().filter(|_| self.control.is_none());
+        let no_control = no_control.map(|why| format!("no command reaches the daemon, because {why}"));
         let complaints = [ledger, self.blindness.clone(), loader, control, no_control, http];
         let polls = self.supervisor.stores().filter_map(|(name, store)| {
             let why = store.health().borrow().polls.clone()?;
@@ -376,21 +374,22 @@ fn file_status(file: &crate::config::FileReport) -> FileStatus {
             Loaded::Broken => FileState::Broken,
             Loaded::Refused => FileState::Refused,
         },
-        problems: file.problems.iter().map(told).chain(not_loaded(file)).collect(),
+        problems: file.problems.iter().map(told).chain(not_loaded(file).map(|(_, why)| why)).collect(),
         not_loaded: file.withheld.iter().map(|watch| watch.name.to_string()).collect(),
     }
 }
 
-/// A line for each watch that is not loaded for want of settings.
-fn not_loaded(file: &crate::config::FileReport) -> impl Iterator<Item = String> {
+/// The watches that are not loaded because a setting that they need is unknown, each with a line that says so.
+fn not_loaded(file: &crate::config::FileReport) -> impl Iterator<Item = (&WatchName, String)> {
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     file.withheld.iter().map(move |watch| {
         let (line, column) = (watch.place.line, watch.place.column);
-        format!(
+        let why = format!(
             "{name}:{line}:{column}: the watch `{}` is not loaded, because no valid value is known for {} (correct \
              twitcher.conf)",
             watch.name, watch.why
-        )
+        );
+        (&watch.name, why)
     })
 }
 

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use self::fleet::Fleets;
 use self::probe::ask;
-pub(super) use self::probe::{Place, Probe};
+pub(super) use self::probe::{GroupPlace, Probe};
 use crate::control::ConnectionLimit;
 
 /// Connections served at once; further ones wait in the kernel, where they cost no descriptor.

@@ -98,15 +98,15 @@ struct Daemon {
     supervisor: Supervisor,
     /// While `twitcher.conf` or `local.conf` has errors: what is in effect instead, and what is not loaded.
     shortcomings: Vec<String>,
-    /// How many watches are not loaded for want of settings.
+    /// How many watches are not loaded, because settings that they need are unknown.
     withheld: usize,
-    /// There is no valid `control_socket`.
-    lacks_control_socket: bool,
+    /// Why there is no control socket. Each reading of the configuration is another occasion to open it.
+    no_control: Option<String>,
     /// Why changes in the configuration directory are not noticed immediately, while that holds.
     blindness: Option<String>,
     /// The loader's thread has panicked: nothing can be reloaded any more.
     loader_is_gone: bool,
-    /// `None` once the daemon is stopping, and while no valid `control_socket` is known.
+    /// `None` once the daemon is stopping, and while there is a reason in `no_control`.
     control: Option<Server>,
     requests: mpsc::Sender<Asked>,
     http: Option<Http>,
@@ -137,11 +137,10 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let seats = fleet::Seats::new(ledger.clone(), &settings.state_dir);
     ledger.set_history_bytes(settings.history_bytes);
     let (asked_out, asked) = mpsc::channel(16);
-    let lacks_control_socket = first.reload.lacks_control_socket;
-    let control = if lacks_control_socket {
-        None
-    } else {
-        Some(Server::open(&settings.control_socket, asked_out.clone()).await?)
+    let no_control = reload::no_control(&first.reload);
+    let control = match no_control {
+        Some(_) => None,
+        None => Some(Server::open(&settings.control_socket, asked_out.clone()).await?),
     };
     let (probes_out, probes) = mpsc::channel(16);
     let http = settings.http_listen.map(|listen| Http::start(listen, probes_out.clone()));
@@ -160,7 +159,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
         runs,
         shortcomings: Vec::new(),
         withheld: 0,
-        lacks_control_socket,
+        no_control,
         blindness: None,
         loader_is_gone: false,
         control,
@@ -239,17 +238,16 @@ impl Daemon {
         service::ready(&self.summary());
     }
 
-    /// Opens the control socket as soon as it is known where it is.
+    /// Opens the control socket as soon as its path is known.
     async fn open_control(&mut self) {
-        if self.control.is_some() || self.lacks_control_socket {
+        if self.control.is_some() || self.no_control.is_some() {
             return;
         }
         match Server::open(&self.settings.control_socket, self.requests.clone()).await {
             Ok(control) => self.control = Some(control),
             Err(error) => {
-                // The next valid configuration is another occasion.
-                self.lacks_control_socket = true;
                 tracing::error!("{error}");
+                self.no_control = Some(error.to_string());
             }
         }
     }

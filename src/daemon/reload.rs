@@ -19,9 +19,14 @@ use crate::watch::WatchName;
 /// How long the record of a watch that is no longer configured is kept after its last run.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
-/// More problems of a `twitcher.conf` that keeps the daemon from starting are only counted: the service manager tries
-/// again and again.
+/// Problems of `twitcher.conf` that a failed start prints; more are only counted, because the service manager restarts
+/// the daemon again and again.
 const MOST_PROBLEMS: usize = 3;
+
+/// Why no control socket can be opened.
+pub(super) fn no_control(reload: &Reload) -> Option<String> {
+    reload.lacks_control_socket.then(|| "no valid `control_socket` is known".to_owned())
+}
 
 /// The settings of the first reading, or why the daemon cannot start.
 pub(super) fn first_settings(reload: &Reload) -> Result<Arc<Settings>, String> {
@@ -103,10 +108,10 @@ impl Daemon {
         report
     }
 
-    /// Logs what is in effect instead of a bad `twitcher.conf`: once, not for each watch file.
+    /// Logs what is in effect instead of a bad `twitcher.conf`, each complaint once and not for each watch file.
     fn take_shortcomings(&mut self, reload: &Reload) {
         self.withheld = reload.withheld;
-        self.lacks_control_socket = reload.lacks_control_socket;
+        self.no_control = no_control(reload);
         for complaint in reload.complaints.iter().filter(|complaint| !self.shortcomings.contains(complaint)) {
             tracing::error!("{complaint}");
         }
@@ -134,7 +139,7 @@ impl Daemon {
             self.supervisor.remove(name);
             report.removed.push(name.to_string());
         }
-        // One that the first reading did not have, or not enabled, may be owed a report since before this daemon.
+        // A watch that the first reading lacked, or had disabled, may be owed a report by a former daemon.
         let new = diff.added.keys().chain(diff.changed.keys()).filter_map(|name| self.watches.get(name));
         self.runs.run_owed_hooks(new.map(|watch| &*watch.spec).filter(|spec| spec.enabled));
         for (names, watches) in [(&mut report.changed, &diff.changed), (&mut report.added, &diff.added)] {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::fleet::{Handle, Seats};
-use super::http::Place;
+use super::http::GroupPlace;
 use super::live::{self, Circumstances, Event, Handover, Live};
 use super::runs::{KILL_AFTER, Runs};
 use crate::metrics::fleet::Membership;
@@ -198,24 +198,20 @@ impl Supervisor {
         self.watches().map(|live| &live.spec.name).chain(self.disabled.keys())
     }
 
-    /// The memberships of fleets' groups.
-    pub(super) fn memberships(&self) -> impl Iterator<Item = &Handle> {
-        self.watches.values().filter_map(|place| place.fleet.as_deref())
-    }
-
     /// The groups that its watches are members of.
-    pub(super) fn groups(&self) -> impl Iterator<Item = Place> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = GroupPlace> {
         self.watches.values().filter_map(|watch| {
             let fleet = watch.live.spec.fleet.as_ref()?;
             let (store, keys) = watch.fleet.as_ref()?.group();
             let store = self.stores.get(store)?.clone();
-            Some(Place { name: fleet.group.clone(), store, keys: keys.clone() })
+            Some(GroupPlace { name: fleet.group.clone(), store, keys: keys.clone() })
         })
     }
 
-    /// What the memberships know, for metrics.
+    /// The figures of all memberships, for metrics.
     pub(super) fn figures(&self) -> Vec<Membership> {
-        self.memberships().map(Handle::figures).collect()
+        let memberships = self.watches.values().filter_map(|watch| watch.fleet.as_deref());
+        memberships.map(Handle::figures).collect()
     }
 
     /// The stores that are in use.

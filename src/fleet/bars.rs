@@ -3,21 +3,21 @@
 use super::picture::Picture;
 use super::terms::Share;
 
-/// A wave: the hosts that it adds to those of the waves before it.
+/// The progress of one wave. It counts only the hosts that the wave adds to those before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bar {
-    /// What it adds.
+    /// For display, such as `canaries`, `to 10%`, `all`.
     pub name: String,
-    /// How many hosts that are.
+    /// How many hosts it adds.
     pub size: u32,
     /// How many of them have the version.
     pub done: u32,
-    /// It is the open one.
+    /// The wave is open.
     pub is_open: bool,
 }
 
 impl Picture {
-    /// The waves of the newest version, first to last. One for everybody where there are none.
+    /// The waves of the newest version, first to last. The last one, `all`, is always there.
     pub fn bars(&self) -> Vec<Bar> {
         let sums = &self.group.sums;
         let (members, converged) = (sums.counts.members, sums.counts.converged);

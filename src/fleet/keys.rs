@@ -56,7 +56,7 @@ pub enum GroupKey {
 }
 
 impl GroupKey {
-    /// What it is about: the first segment of its path.
+    /// The first segment of its path.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Host(_) => "hosts",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::conduct::group::Group;
 use super::record::{ConductorRecord, FailureKind, Rollout, RolloutState, Summary, Twin};
 use super::terms::MaxParallel;
-use super::view::{Measure, Orders, Shown};
+use super::view::{GroupState, Measure, Orders, Shown};
 use super::{BootTime, Entry, GroupKey, GroupName, HostName, Identity, StateId, Value, target};
 use crate::watch::{Key, WatchType};
 
@@ -29,43 +29,6 @@ pub struct Picture {
     pub twins: Vec<(HostName, Arc<Twin>)>,
     /// A later version of twitcher wrote some key.
     pub has_later: bool,
-}
-
-/// How a group is, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupState {
-    /// There is no rollout yet.
-    Idle,
-    /// Hosts act.
-    Rolling,
-    /// A wave is complete, and nothing starts for a while.
-    Soaking,
-    /// An operator lets nothing start.
-    Paused,
-    /// Too many hosts failed.
-    Stopped,
-    /// An operator ended the version.
-    Aborted,
-    /// No live member is left to act.
-    Done,
-    /// Nobody conducts, so nothing starts.
-    Unconducted,
-}
-
-impl GroupState {
-    /// The word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Rolling => "rolling",
-            Self::Soaking => "soaking",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-            Self::Aborted => "aborted",
-            Self::Done => "done",
-            Self::Unconducted => "unconducted",
-        }
-    }
 }
 
 impl Picture {
@@ -163,18 +126,14 @@ impl Picture {
 
     /// How it is, in one word. What waits for a person comes first.
     pub fn state(&self) -> GroupState {
-        let id = self.group.measure.id;
-        match self.rollout.state {
-            RolloutState::Aborted => GroupState::Aborted,
-            _ if self.is_limited() && self.orders.aborts(id) => GroupState::Aborted,
-            RolloutState::Stopped => GroupState::Stopped,
-            _ if self.orders.pauses() => GroupState::Paused,
-            _ if self.conductor.is_none() && self.group.sums.counts.members > 0 => GroupState::Unconducted,
-            RolloutState::Idle => GroupState::Idle,
-            RolloutState::Rolling => GroupState::Rolling,
-            RolloutState::Soaking => GroupState::Soaking,
-            RolloutState::Done => GroupState::Done,
+        if self.is_limited() && self.orders.aborts(self.group.measure.id) {
+            return GroupState::Aborted;
         }
+        let state = GroupState::of(self.rollout.state, &self.orders);
+        let waits_for_a_person =
+            matches!(state, GroupState::Aborted | GroupState::Stopped | GroupState::Paused);
+        let has_no_conductor = self.conductor.is_none() && self.group.sums.counts.members > 0;
+        if has_no_conductor && !waits_for_a_person { GroupState::Unconducted } else { state }
     }
 
     /// Hosts that may be at work: a silent one only while it has its permit.

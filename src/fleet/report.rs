@@ -127,6 +127,46 @@ pub struct HostStatus {
     pub why: Option<String>,
 }
 
+impl GroupStatus {
+    /// That hosts disagree about the terms: the first one, and how many more. `shown` escapes a host's name.
+    pub fn disagreement(&self, shown: impl Fn(&str) -> String) -> Option<String> {
+        let (first, others) = self.disagree.split_first()?;
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        Some(format!("{} says another {}{more}", shown(&first.host), word(&first.field)))
+    }
+}
+
+/// The word that a value has in records and in JSON.
+pub fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// What the word for the state of a group or a host means to people: the colour of the page and of the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// An operator has to look at it.
+    Bad,
+    /// It is under way.
+    Busy,
+    /// It has the version.
+    Good,
+    /// It waits.
+    Plain,
+}
+
+impl Tone {
+    /// That of a state.
+    pub fn of(state: &str) -> Self {
+        match state {
+            "stopped" | "aborted" | "unconducted" | "failed" | "conflict" => Self::Bad,
+            "rolling" | "soaking" | "paused" | "running" | "retrying" | "granted" => Self::Busy,
+            "done" | "converged" | "hold" => Self::Good,
+            _ => Self::Plain,
+        }
+    }
+}
+
 impl Picture {
     /// The group, whose keys are in this store.
     pub fn status(&self, store: &str) -> GroupStatus {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::record::{Record, Unreadable};
 use super::{Entry, GroupKey, Revision, Value};
+use crate::store::Listing;
 use crate::watch::Version;
 
 /// The revision of a version. Fleets are in stores whose versions are revisions.
@@ -15,10 +16,16 @@ pub fn revision(version: Version) -> Revision {
 }
 
 /// Reads a key of a listing of the group, by its path below the group. `None`: not a key of ours.
-pub fn listed(path: &str, value: Option<&[u8]>, version: Version) -> Option<(GroupKey, Entry)> {
+fn listed(path: &str, value: Option<&[u8]>, version: Version) -> Option<(GroupKey, Entry)> {
     let key = GroupKey::parse(path)?;
     let value = decode(&key, value?);
     Some((key, Entry { at: revision(version), value: Some(value) }))
+}
+
+/// Reads all keys of a listing of the group.
+pub fn entries(listing: &Listing) -> Vec<(GroupKey, Entry)> {
+    let entries = listing.entries.iter();
+    entries.filter_map(|(path, entry)| listed(path, entry.value.as_deref(), entry.version)).collect()
 }
 
 /// Reads the value of a key. What is no record of ours is a value as well.

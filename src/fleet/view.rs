@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{BehindWhy, Control, Counts, HostRecord, HostState, Mark, Permit};
+use super::record::{BehindWhy, Control, Counts, HostRecord, HostState, Mark, Permit, RolloutState};
 use super::terms::MaxParallel;
 use super::{HostName, Identity, PermitId, Revision, StateId};
 
@@ -83,6 +83,56 @@ impl Shown {
             Self::Behind => "behind",
             Self::Failed => "failed",
             Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// How a group is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupState {
+    /// There is no rollout yet.
+    Idle,
+    /// Hosts act.
+    Rolling,
+    /// A wave is complete, and nothing starts for a while.
+    Soaking,
+    /// An operator lets nothing start.
+    Paused,
+    /// Too many hosts failed.
+    Stopped,
+    /// An operator ended the version.
+    Aborted,
+    /// No live member is left to act.
+    Done,
+    /// Nobody conducts, so nothing starts.
+    Unconducted,
+}
+
+impl GroupState {
+    /// The state as the conductor knows it.
+    pub fn of(rollout: RolloutState, orders: &Orders) -> Self {
+        match rollout {
+            RolloutState::Aborted => Self::Aborted,
+            RolloutState::Stopped => Self::Stopped,
+            _ if orders.pauses() => Self::Paused,
+            RolloutState::Idle => Self::Idle,
+            RolloutState::Rolling => Self::Rolling,
+            RolloutState::Soaking => Self::Soaking,
+            RolloutState::Done => Self::Done,
+        }
+    }
+
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Rolling => "rolling",
+            Self::Soaking => "soaking",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Aborted => "aborted",
+            Self::Done => "done",
+            Self::Unconducted => "unconducted",
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What can be fuzzed: every reader of text from outside, with what must hold for any bytes.
+//! The fuzz targets: every parser of text from outside, with what must hold for any bytes.
 //!
-//! `fuzz/` drives these with coverage (`cargo fuzz`); the tests below mutate the kept seeds without it, on any toolchain:
-//! a few hundred inputs each, or for as long as `TWITCHER_FUZZ_SECONDS` says.
+//! `fuzz/` runs them guided by coverage (`cargo fuzz`). The tests below mutate the seeds of `fuzz/` on any toolchain: a few
+//! hundred inputs each, or for `TWITCHER_FUZZ_SECONDS`.
 
 /// Watch files.
 pub fn watch_file(bytes: &[u8]) {
@@ -62,7 +62,7 @@ mod tests {
     const FEW: usize = 300;
     /// The longest input that is made.
     const LONGEST: usize = 8 << 10;
-    /// An input that takes longer is a fault: of these sizes, none should take a hundredth of it.
+    /// A target that takes longer for one input has a fault: for inputs of this size, a hundredth of it is enough.
     const SLOW: Duration = Duration::from_secs(20);
 
     fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -86,7 +86,7 @@ mod tests {
                 0 if !bytes.is_empty() => bytes[at.min(length)] ^= 1 << rng.u8(..8),
                 1 => bytes.insert(at, rng.u8(..)),
                 2 => drop(bytes.drain(at..at + length)),
-                // A piece once more, often so that something nests.
+                // Repeat a piece, up to 64 times, so that something nests deeply.
                 3 => {
                     let piece = bytes[at..at + length].repeat(rng.usize(1..=64));
                     bytes.splice(at..at, piece);
@@ -203,7 +203,7 @@ mod tests {
         fuzz("log", super::log);
     }
 
-    /// `fuzz/` has a target for each, and seeds.
+    /// Every directory of seeds has a target in `fuzz/`.
     #[test]
     fn every_target_can_be_driven_with_coverage() {
         let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");

@@ -9,7 +9,7 @@ use super::record::Record;
 use super::rfc5424::Sender;
 use super::server::Transport;
 
-/// No message looks like two, has a field more than it was given, or is longer than its destination takes.
+/// No text can forge a second message or another field, or make a message longer than its destination accepts.
 pub(crate) fn formats(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (message, value) = text.split_once('\0').unwrap_or((&text, &text));

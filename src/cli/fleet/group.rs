@@ -83,28 +83,22 @@ impl Place {
         })
     }
 
+    fn unread(&self, error: StoreError) -> Failure {
+        unread(&self.spec, &self.prefix, error)
+    }
+
     /// The groups that there are. What is no group's name is left out.
     pub(super) async fn groups(&self) -> Result<Vec<GroupName>, Failure> {
-        let names = self
-            .access
-            .children(&self.prefix)
-            .await
-            .map_err(|error| unread(&self.spec, &self.prefix, error))?;
+        let names = self.access.children(&self.prefix).await.map_err(|error| self.unread(error))?;
         let names = names.unwrap_or_default();
         Ok(names.iter().filter_map(|name| GroupName::from_key(name).ok()).collect())
     }
 
     /// All keys of a group; `None` where there are none.
     pub(super) async fn read(&self, group: &GroupName) -> Result<Option<Picture>, Failure> {
-        let listing = self
-            .access
-            .tree(self.keys(group)?.top())
-            .await
-            .map_err(|error| unread(&self.spec, &self.prefix, error))?;
-        let entries = listing.entries.iter();
-        let entries: Vec<_> = entries
-            .filter_map(|(path, entry)| stored::listed(path, entry.value.as_deref(), entry.version))
-            .collect();
+        let keys = self.keys(group)?;
+        let listing = self.access.tree(keys.top()).await.map_err(|error| self.unread(error))?;
+        let entries = stored::entries(&listing);
         Ok((!entries.is_empty()).then(|| Picture::new(group.clone(), &entries)))
     }
 

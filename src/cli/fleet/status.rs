@@ -15,7 +15,7 @@ use super::super::stores::StoreChoice;
 use super::super::{Common, Failure, complete, print};
 use super::group::Place;
 use super::screen;
-use crate::fleet::report::GroupStatus;
+use crate::fleet::report::{GroupStatus, word};
 use crate::log::escape;
 
 /// Show how far the groups of a fleet are
@@ -48,8 +48,8 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     print(&text?)
 }
 
-/// The full screen for one group on a terminal, also for the only one there is. Otherwise the text each time that it
-/// has changed.
+/// On a terminal, shows one group on the full screen, also where it is the only one of the store. Otherwise prints the
+/// text again whenever it has changed.
 async fn follow(args: &Args, common: &Common, place: &Place) -> Result<(), Failure> {
     let is_screen = std::io::stdout().is_terminal() && !args.json;
     if is_screen {
@@ -107,12 +107,6 @@ async fn text(args: &Args, color: ColorChoice, place: &Place) -> Result<String, 
 
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default() + "\n"
-}
-
-/// The word that a value has in records and in JSON.
-fn word(value: &impl serde::Serialize) -> String {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn name(text: &str) -> String {
@@ -230,10 +224,8 @@ fn terms(status: &GroupStatus) -> Option<String> {
     if status.permits.limit.is_some() {
         let _ = write!(text, " · stop at {failures} · soak {}", spelled("soak"));
     }
-    if let Some(first) = status.disagree.first() {
-        let more = status.disagree.len() - 1;
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let _ = write!(text, " · {} says another {}{more}", name(&first.host), word(&first.field));
+    if let Some(disagreement) = status.disagreement(name) {
+        let _ = write!(text, " · {disagreement}");
     }
     Some(text)
 }

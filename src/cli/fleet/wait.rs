@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::super::stores::StoreChoice;
 use super::super::{Common, Failure, complete, print};
 use super::group::{Place, shown, whereabouts};
-use crate::fleet::picture::{GroupState, Picture};
+use crate::fleet::picture::Picture;
+use crate::fleet::view::GroupState;
 use crate::fleet::{Identity, StateId};
 use crate::log::escape;
 use crate::store::{Store, Subscribe};
@@ -28,7 +29,7 @@ const NAMED: usize = 20;
 #[derive(Debug, clap::Args)]
 #[command(
     disable_version_flag = true,
-    after_help = "Exit status: 0 all have it, 1 cannot tell, 2 wrong usage, 3 stopped, aborted or paused with nobody acting, 4 timed out, 5 nothing to wait for.\n\nExamples:\n  twitcher fleet wait git --timeout 20m\n  twitcher fleet wait /git/head --version 1042 --allow-missing 2%"
+    after_help = "Exit status: 0 all have it, 1 cannot tell, 2 wrong usage, 3 no host acts and none will by itself (stopped, aborted, paused, no canary alive, or done with failed hosts), 4 timed out, 5 nothing to wait for.\n\nExamples:\n  twitcher fleet wait git --timeout 20m\n  twitcher fleet wait /git/head --version 1042 --allow-missing 2%"
 )]
 pub(super) struct Args {
     /// The group, or the key that it watches

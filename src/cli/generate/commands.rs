@@ -70,7 +70,7 @@ fn page(name: &str, command: Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The commands below a command.
+/// The section COMMANDS: the subcommands of a command.
 fn below(name: &str, command: &Command) -> Roff {
     let mut below = Roff::new();
     below.control("SH", ["COMMANDS"]);

@@ -1,4 +1,4 @@
-//! twitcher-fleet(7): the model, the words, the faults, the sizes, and the roles.
+//! twitcher-fleet(7): the model, the states, the faults, the limits, and the roles.
 
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -11,7 +11,7 @@ pub(super) fn page() -> String {
     page.control("TH", ["twitcher-fleet", "7", date(), VERSION, "Twitcher"]);
     page.control("SH", ["NAME"]);
     page.text([roman(
-        "twitcher-fleet - at most so many machines at a time, canaries first, stop on failures",
+        "twitcher-fleet - rollouts: a limited number of machines act at once, canaries first, failures stop them",
     )]);
     page.control("SH", ["DESCRIPTION"]);
     for text in MODEL {
@@ -33,7 +33,13 @@ pub(super) fn page() -> String {
     }
     page.control("SH", ["ROLES"]);
     page.text([roman(ROLES)]);
-    for (store, recipe) in [("In etcd:", ETCD_ROLES), (ZOOKEEPER, ZOOKEEPER_ROLES)] {
+    for (store, recipe) in [
+        (
+            "For group git and key /git/head in etcd; then give the roles to users with etcdctl user grant-role:",
+            ETCD_ROLES,
+        ),
+        (ZOOKEEPER, ZOOKEEPER_ROLES),
+    ] {
         page.control("PP", []);
         page.text([roman(store)]);
         page.control("PP", []);
@@ -56,26 +62,30 @@ pub(super) fn page() -> String {
 
 const MODEL: &[&str] = &[
     "A group is one watch on many hosts: the same store, key and type, and a table [watch.fleet] in its file. The hosts \
-     of a group roll a new version out together: so many at a time, canaries first, in waves, until too many fail. There \
-     is no server beside the store: the hosts find each other by keys below prefix of [fleet] (/twitcher/fleet).",
-    "Each host keeps one record in the store, and writes it only when it changes. A key that lives as long as the daemon \
-     is in contact with the store (a lease of etcd, an ephemeral node of ZooKeeper) shows that it is alive. One host is \
-     the conductor: it sees all records, decides who may act next, and writes permits. Any host with conduct = true can \
-     take over.",
+     of a group roll out each new version together: max_parallel hosts at once, canaries first, in waves, until \
+     stop_on_failures hosts have failed. The fleet needs no server of its own: the hosts share keys in the store, below \
+     prefix of [fleet] (/twitcher/fleet).",
+    "Each host has one record in the store, and writes it only when it changes. A second key shows that its daemon is \
+     alive: the store deletes it (a lease of etcd, an ephemeral node of ZooKeeper) when it has not heard of the daemon for \
+     ttl. One host is the conductor: it reads all records, decides which hosts may act next, and writes their permits. If \
+     it fails, any other host with conduct = true takes over.",
     "A host acts only under a permit for exactly the version that it asked for. Right before each start it claims the \
-     permit: a transaction that the store refuses unless the permit and the host's registration are still there and no \
-     operator has paused the group since. A start happens within 10 seconds of that claim or not at all. Each grant \
-     requires that no other host has taken over and that no order was given meanwhile. So at every instant at most \
-     max_parallel actions of a group run, whatever daemons, machines or servers fail, apart from the exceptions below.",
-    "A host that falls silent while it has a permit keeps it until its action must have ended (timeout + kill_after + 15 \
-     seconds); then it counts as lost, which is a failure, and the permit is free. Silence alone frees nothing, so a \
-     store that loses its leases starts nothing. When more than three hosts and more than 5 % fall silent within one \
-     ttl, that is taken for the store's fault: nothing starts until half of them are back.",
-    "While the store is away nothing starts; what runs ends by itself and is reported later. A watch with \
-     max_parallel = \"unlimited\" has no permits: it acts at once, also then, and only reports.",
-    "Hosts may disagree about the terms. In force is the most careful value of all live hosts: the smallest \
-     max_parallel, stop_on_failures and waves, the longest soak, hold and deadline, and every canary. twitcher fleet \
-     status says whose value that is.",
+     permit: it writes its record in a transaction that the store refuses unless the permit and the host's registration \
+     still exist and the conductor has applied the operators' latest order to the permit. The action starts within 10 \
+     seconds of that claim or not at all. The store also refuses a grant if another host has become conductor or an \
+     operator has given an order in the meantime. Therefore at most max_parallel actions of a group run at any time, \
+     whichever daemons, machines or servers fail, apart from the cases in EXCEPTIONS.",
+    "A host that falls silent while it has a permit keeps the permit until its action must have ended: timeout + \
+     kill_after + 15 seconds. Then the conductor counts the host as lost, which is a failure, and frees the permit. \
+     Silence alone frees no permit, so a store that loses leases starts nothing. If more than three hosts, and more than \
+     5 % of the live ones, fall silent within one ttl, the conductor takes it for a fault of the store: nothing starts \
+     until half of them are back or an operator runs twitcher fleet resume.",
+    "While the store is not reachable no action starts; running actions end by themselves and their hosts report them \
+     later. A watch with max_parallel = \"unlimited\" needs no permits: it acts at once, even while the store of the fleet \
+     is not reachable, and only reports.",
+    "Hosts may have different terms: the fields of [watch.fleet]. For each field the most careful value of all live hosts \
+     is in force: the smallest max_parallel, stop_on_failures and waves, the longest soak, hold and deadline, and the \
+     canaries of all. twitcher fleet status names the hosts that differ.",
 ];
 
 type Section = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
@@ -85,19 +95,31 @@ const SECTIONS: &[Section] = &[
         "STATES OF A GROUP",
         "",
         &[
-            ("idle", "No version was rolled out yet."),
-            ("rolling", "Hosts act, or wait for their turn."),
+            ("idle", "No version has been rolled out yet."),
+            ("rolling", "Hosts act, or wait for a permit."),
             (
                 "soaking",
-                "A wave is complete. Nothing starts for the time of soak, and a failure stops the rollout.",
+                "A wave is complete. No other host starts for the time of soak; failures in that time count for stop_on_failures.",
             ),
-            ("paused", "An operator lets nothing start. What runs ends by itself. twitcher fleet resume."),
-            ("stopped", "stop_on_failures is reached. A newer version, or twitcher fleet resume, goes on."),
-            ("aborted", "An operator ended this version. Only a newer one goes on."),
-            ("done", "No live host is left to act. That does not mean that all have the version."),
+            (
+                "paused",
+                "An operator paused the group: no action starts, running ones end by themselves. Next: twitcher fleet resume.",
+            ),
+            (
+                "stopped",
+                "stop_on_failures hosts have failed. Next: put a newer version, or twitcher fleet resume.",
+            ),
+            (
+                "aborted",
+                "An operator aborted this version: it never starts again. Next: put a newer version.",
+            ),
+            (
+                "done",
+                "No live host is left to act. Some hosts may still lack the version: failed, silent, down or paused ones.",
+            ),
             (
                 "unconducted",
-                "Nobody conducts, so nothing starts: no live host has conduct = true and sees the key.",
+                "There is no conductor, so nothing starts. Either no live host has conduct = true and can read the watched key, or the group has more than 20,000 members, or a later version of twitcher wrote keys and no host with that version may conduct.",
             ),
         ],
     ),
@@ -105,24 +127,24 @@ const SECTIONS: &[Section] = &[
         "STATES OF A HOST",
         "",
         &[
-            ("converged", "It has applied the newest version."),
+            ("converged", "The host has applied the newest version."),
             ("asking", "It asks for a permit."),
-            ("granted", "It has a permit, and waits for a slot or its mutex."),
+            ("granted", "It has a permit, and waits for its mutex or for one of max_processes."),
             ("running", "Its action runs."),
-            ("retrying", "Its action failed, and is repeated under the same permit."),
-            ("hold", "It has applied the version, and keeps its permit for the time of hold."),
+            ("retrying", "Its action failed; it will run again under the same permit."),
+            ("hold", "It has applied the newest version, and keeps its permit for the time of hold."),
             (
                 "behind",
-                "It has not, and does not ask: it settles, splays, is paused or stopped there, or was not heard of.",
+                "It has not applied the newest version and does not ask for a permit: its watch settles, splays, waits, is paused or stopped, its guard holds the version (which counts as a failure), or its daemon is silent or down.",
             ),
-            ("failed", "Its last retry failed, its guard holds the version, or it was lost."),
+            ("failed", "Its last retry failed, or it was lost with its permit."),
             (
                 "conflict",
-                "It watches another key than most, has no limit where others have one, or its name is another's.",
+                "It watches another key than most hosts, has max_parallel = \"unlimited\" where others have a limit, or another daemon has its name.",
             ),
-            ("silent (flag)", "The store has not heard of its daemon for longer than ttl."),
+            ("silent (flag)", "The store has not heard of its daemon for ttl or longer."),
             ("down (flag)", "Its daemon was stopped."),
-            ("over (flag)", "Its action runs without a permit, and counts against the limit."),
+            ("over (flag)", "Its action runs without a permit. It counts for max_parallel."),
         ],
     ),
     (
@@ -131,119 +153,123 @@ const SECTIONS: &[Section] = &[
         &[
             (
                 "A daemon is killed and started again",
-                "It takes its name back, adopts the action that still runs, and keeps the permit.",
+                "The new daemon takes over the host's name, adopts the action if it still runs, and keeps the permit.",
             ),
             (
                 "A machine dies while it acts",
-                "It is silent after ttl and lost when its action must have ended. Until then it counts as failed, so that nothing more starts under the default terms.",
+                "The host is silent after ttl, and lost when its action must have ended. From the moment when it is silent it counts as failed, so that with the default stop_on_failures = 1 nothing else starts.",
             ),
             (
                 "A machine is cut off while it acts",
-                "The action goes on to its end or timeout. Back in time, it reports; later, it is over until it ends.",
+                "The action runs until it ends or reaches timeout. If the machine is back before it counts as lost, it reports the result and nothing else happens. If it is back later and the action still runs, the host is over until the action ends.",
             ),
-            ("The conductor dies", "Another host conducts after at most ttl + 5 seconds."),
-            ("The conductor hangs", "Another host deposes it after at most six ttl."),
-            ("The store is away", "Nothing starts. When it is back, hosts register again."),
+            ("The conductor dies", "Another host becomes conductor within ttl + 5 seconds."),
+            (
+                "The conductor hangs",
+                "If a host waits, another host replaces the conductor within 6 times ttl.",
+            ),
+            (
+                "The store is not reachable",
+                "Nothing starts. When the store is back, the hosts register again.",
+            ),
             (
                 "The store was restored from a backup",
-                "Hosts write their records again, and nothing starts until every action must have ended. What the lost history granted cannot be undone.",
+                "The hosts write their records again, and no host gets a permit until every action that may still run must have ended. Permits that the backup lacks cannot be revoked.",
             ),
             (
-                "A newer version comes meanwhile",
-                "Each version needs its own permit: the rollout begins again with the canaries, and the former one is superseded. Where versions come faster than a soak, no version passes the canaries: use settle.",
+                "A newer version comes during a rollout",
+                "Each version needs permits of its own: the rollout begins again with the canaries, and the former one is superseded. If versions come faster than a soak, none gets past the canaries: set settle.",
             ),
             (
-                "A bad version",
-                "It fails on the first host or canary, and stops. twitcher fleet wait exits 3 and names the host. Nothing is rolled back by itself: put the former version.",
+                "A bad version is put",
+                "The first host or canary fails, and the rollout stops. twitcher fleet wait exits 3 and names the host. There is no automatic rollback: put the former version.",
             ),
             (
-                "Everything fails because of something else",
-                "Each holder fails after deadline, and the rollout stops. twitcher fleet resume when that is mended.",
+                "All actions fail for a reason outside the version",
+                "A host fails when its last retry fails or deadline ends, and the rollout stops. Next: remove the cause, then twitcher fleet resume.",
             ),
             (
                 "All canaries are dead",
-                "Nothing starts, and status says so. twitcher fleet promote skips them.",
+                "Nothing starts, and twitcher fleet status says so. twitcher fleet promote skips the canaries, and with them waves and soak.",
             ),
             (
                 "Two daemons have one name",
-                "The second one gets no permits, and both sides say so. A clone cannot evict a living host.",
+                "The second daemon gets no permits. Its log, its twitcher status and twitcher fleet status report it. A clone cannot take the name of a live host. Next: set another host in twitcher.conf or local.conf of one of the two.",
             ),
             (
                 "A host is gone for good",
-                "It is silent for ever, and twitcher fleet wait waits for it unless --allow-missing. twitcher fleet forget drops it; --silent 7d all that are gone for so long.",
+                "It stays a silent member, and twitcher fleet wait waits for it unless --allow-missing permits that. twitcher fleet forget GROUP HOST removes it; with --silent 7d instead of HOST, all hosts that have been silent or down for 7 days.",
             ),
             (
-                "Nobody can grant a permit, and one host must act",
-                "twitcher trigger --without-permit there; with --cached also while the store is away. It is shown as over.",
+                "No permit can be had, and a host must act",
+                "Run twitcher trigger NAME --without-permit on it, with --cached if the store is not reachable. The host is shown as over.",
             ),
         ],
     ),
     (
         "EXCEPTIONS",
-        "More actions than the limit can run at once only in these cases, and each is visible as over or lost:",
+        "More than max_parallel actions can run at once only in these cases. twitcher fleet status shows each as over or lost:",
         &[
             (
-                "Its daemon was killed and not started again",
-                "and the action ran longer than its timeout: nobody enforced it.",
+                "A daemon was killed and not started again",
+                "while its action ran, and no daemon enforced the timeout of the action.",
+            ),
+            ("A machine was suspended during a run", "and resumed after its permit had been freed."),
+            (
+                "A daemon was stopped (SIGSTOP) right before a start",
+                "in the microseconds between its check of the claim's age and the start, until its permit had been freed.",
             ),
             (
-                "The machine was suspended in the middle of a run",
-                "and was woken after its permit had been freed.",
-            ),
-            (
-                "The daemon was stopped",
-                "in the microseconds between its last look at the clock and the start, for longer than the action may take.",
-            ),
-            (
-                "An operator asked for it",
+                "An operator ordered it",
                 "with twitcher fleet forget --force or twitcher trigger --without-permit.",
             ),
-            ("The action left something running", "in the background, or could not be killed."),
-            (
-                "The store was restored from a backup",
-                "after it had granted permits that the backup does not have.",
-            ),
+            ("An action left processes behind", "in the background, or could not be killed."),
+            ("The store was restored from a backup", "that lacks permits under which actions still run."),
         ],
     ),
     (
         "SIZES AND LIMITS",
-        "The load depends on the number of hosts only where it says so.",
+        "What a group costs the store, and what it may have at most.",
         &[
             (
                 "While nothing changes",
-                "A keep-alive for each third of ttl and one small read for each verify_interval, each host. No writes.",
+                "For each host one keep-alive every third of ttl and one small read every verify_interval; for each host with conduct = true also one small read every 2 ttl. No writes.",
             ),
             (
                 "A rollout",
-                "At most 5 writes a host, 6 with hold, 1 with \"unlimited\"; and of the conductor one summary in two seconds and three writes a wave.",
+                "At most 5 writes for each host, 6 with hold, 1 with \"unlimited\", and more for retries. The conductor also writes a summary at most every 2 seconds, and at most 3 times for each wave.",
             ),
-            ("Members of a group", "20,000 at most; more are refused."),
-            ("Names", "A host's and a group's name take at most 64 bytes in a key, after percent-encoding."),
-            ("Records", "4 KiB at most; control 1 KiB."),
+            ("Members of a group", "20,000 at most. A group with more has no conductor."),
+            (
+                "Names of hosts and groups",
+                "At most 64 bytes in a key, where every byte but A-Z a-z 0-9 . _ - takes three.",
+            ),
+            ("Records", "At most 4 KiB; the orders of operators in the key control, at most 1 KiB."),
             (
                 "ttl",
-                "10s to 10m. ZooKeeper's own limits count: 20 ticks at most. With 10,000 hosts, ttl = \"2m\" on etcd.",
+                "10s to 10m. A ZooKeeper server limits it to 20 of its ticks, by default 40 s. With 10,000 hosts on etcd, set ttl = \"2m\".",
             ),
         ],
     ),
 ];
 
-const ZOOKEEPER: &str = "In ZooKeeper, in a session of zkCli.sh that has said addauth digest for the superuser of these nodes. MEMBER, CONDUCTOR \
-     and OPERATOR stand for user:base64(sha1(user:password)) of each role:";
+const ZOOKEEPER: &str = "For group git in ZooKeeper, in zkCli.sh after addauth digest USER:PASSWORD of an administrator, who keeps all rights on \
+     these nodes. MEMBER, CONDUCTOR and OPERATOR stand for user:base64(sha1(user:password)) of each role:";
 
-const ROLES: &str = "With one user of the store for everybody, any member can forge anything in its group: grant itself a permit, or stop \
-     the fleet. It cannot run other code on other hosts. Three roles separate that. A member reads everything and writes \
-     its own keys. A conductor also writes permits and the rollout; give that role to three to five hosts, and write \
-     conduct = false in twitcher.conf of all others. A host that may conduct has both roles. An operator, or a pipeline, writes control and the watched key.";
+const ROLES: &str = "If all hosts share one user of the store, any host can forge every key of the group: grant itself a permit, or stop the \
+     rollout. It still cannot choose what other hosts run. Three roles limit that. A member reads all keys of the group \
+     and writes the keys of hosts. A conductor writes permits and the rollout, and needs the role of a member too: give \
+     both roles to three to five hosts, and set conduct = false in [fleet] of all others. An operator, or a pipeline, \
+     writes orders and the watched key.";
 
-/// Tested as they stand.
+/// `tests/it/fleet/roles.rs` runs both recipes.
 const ETCD_ROLES: &str = include_str!("roles/etcd.sh");
 const ZOOKEEPER_ROLES: &str = include_str!("roles/zookeeper.txt");
 
-const ROLE_LIMITS: &str = "In etcd a member can overwrite another member's record, because a role has no prefix of each host's own; in ZooKeeper, \
-     with acl = \"creator\" in [fleet] of every host, it cannot. A hostile member can lie about itself, which stops the \
-     fleet or is seen, and slow all of them down. It can neither start an action on another host, nor exceed the limit \
-     there, nor undo a pause.";
+const ROLE_LIMITS: &str = "In etcd a member can overwrite another member's record, because the role covers the records of all hosts. In ZooKeeper \
+     it cannot if [fleet] of every host has acl = \"creator\". A hostile member can report a false state, which stops the \
+     rollout or shows in twitcher fleet status, and it can slow the rollout down. It cannot start an action on another \
+     host, make other hosts exceed max_parallel, or undo a pause.";
 
 const EXAMPLE: &str = "[[watch]]\n\
     key = \"/git/head\"\n\
@@ -262,8 +288,7 @@ const EXAMPLE: &str = "[[watch]]\n\
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::picture::GroupState;
-    use crate::fleet::view::Shown;
+    use crate::fleet::view::{GroupState, Shown};
 
     fn terms(heading: &str) -> Vec<&'static str> {
         let section = SECTIONS.iter().find(|(name, ..)| *name == heading).unwrap();

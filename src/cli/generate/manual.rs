@@ -24,15 +24,20 @@ pub(super) fn watch() -> String {
     );
     page.control("SH", ["FIELDS"]);
     fields(&mut page, WATCH);
+    page.control("SH", ["GUARD"]);
+    for text in GUARD {
+        paragraph(&mut page, text);
+    }
     page.control("SH", ["FLEET"]);
     paragraph(
         &mut page,
-        "With a table [watch.fleet], also an empty one, the watch acts on at most so many hosts at once. Each start then \
-         needs a permit: timeout must be written, run_mode is queue or restart, and run_on_load is \"changed\" unless it \
-         is written. With max_parallel = \"unlimited\" there are no permits, and canary, waves, soak, hold and \
-         stop_on_failures cannot be written. fleet = false takes the watch out of the fleet of [defaults.fleet]. A host \
-         has one watch of a group. A tree or children that hold the fleet's own keys cannot be watched with this table. \
-         Changed fields take effect at once; only another group is another watch.",
+        "With a table [watch.fleet], also an empty one, the watch acts on at most max_parallel hosts at once; see \
+         twitcher-fleet(7). Each start then needs a permit: the watch must have a timeout and run_mode queue or restart, \
+         and run_on_load is \"changed\" unless the file says otherwise. With max_parallel = \"unlimited\" no permits are \
+         needed, and canary, waves, soak, hold and stop_on_failures are errors. fleet = false takes the watch out of the \
+         fleet that [defaults.fleet] puts it in. A host can have only one watch of a group. A watch whose tree or children \
+         contain the fleet's own keys cannot have this table. Changed fields take effect at once and do not restart the \
+         watch, except group.",
     );
     fields(&mut page, FLEET);
     page.control("SH", ["ENVIRONMENT OF AN ACTION"]);
@@ -66,17 +71,9 @@ pub(super) fn conf() -> String {
         "TOML, and optional: without it, watches look at files below /var/lib/twitcher/keys. It is read at start and \
          on twitcher reload or SIGHUP.",
     );
-    paragraph(
-        &mut page,
-        "While it has errors, twitcher reload changes nothing: the last valid version stays in effect. A daemon that starts \
-         takes what is right in it, and of the rest the last valid values, which it keeps in the file settings of \
-         state_dir (mode 0600; passwords are never in it). Where there are none, log, log_level and http_listen have their \
-         defaults, and no watch is loaded that needs what is not known: those of a broken [store.NAME]; of a broken \
-         default_store, those that name no store; of a broken [fleet], those of fleets; of anything else, all. twitcher \
-         status, the log and the metric twitcher_settings_broken say so. state_dir and control_socket are read in a line of \
-         their own even if the file is not TOML. Without a known state_dir the daemon uses /var/lib/twitcher if settings \
-         that name it are kept there; else it does not start.",
-    );
+    for text in ERRORS {
+        paragraph(&mut page, text);
+    }
     page.control("SH", ["SETTINGS"]);
     fields(&mut page, DAEMON);
     page.control("SH", ["NAMES FOR THIS MACHINE"]);
@@ -124,8 +121,7 @@ pub(super) fn conf() -> String {
     );
     paragraph(
         &mut page,
-        "Before each release the tests of the stores run on etcd 3.4.23 and 3.5.1, and on ZooKeeper 3.6.3, 3.8.0 and \
-         3.9.4.",
+        "Each release is tested on etcd 3.4.23 and 3.5.1, and on ZooKeeper 3.6.3, 3.8.0 and 3.9.4.",
     );
     page.control("SH", ["ZOOKEEPER"]);
     for text in ZOOKEEPER {
@@ -144,21 +140,51 @@ pub(super) fn conf() -> String {
     finish(page, "twitcher(1), twitcher-check(1), twitcher-watch(5)")
 }
 
-/// What its operators want to know.
+/// How the guard of a watch works.
+const GUARD: [&str; 2] = [
+    "min_entries, max_shrink and validate are the guard of a watch. The daemon judges each state once, when settle is over \
+     and before the state waits for anything else. A state that the guard refuses is held: the action does not get it, the \
+     watch is not converged, and twitcher explain says why. Next: put a better state, or apply this one with twitcher \
+     release. A held state is judged again after a restart of the daemon.",
+    "validate takes one of max_processes while it runs, as a run does, and may have to wait for it. It needs none while a \
+     run of its own watch is live and the state decides about that run: with run_mode = \"restart\", or with \
+     notify_signal in run_mode = \"queue\". Otherwise a service that never ends could keep validate waiting for ever.",
+];
+
+/// What happens while `twitcher.conf` has errors.
+const ERRORS: [&str; 4] = [
+    "If the file has errors, twitcher reload changes nothing: the last valid version stays in effect. A daemon that starts \
+     uses the valid parts of the file, and for each other part the last valid value. The daemon keeps these values in the \
+     file settings of state_dir (mode 0600, without passwords). twitcher status, the log and the metric \
+     twitcher_settings_broken report the errors. Next: run twitcher check, correct the file, and run twitcher reload.",
+    "Where a part has no last valid value either, log, log_level and http_listen have their defaults, and the watches that \
+     need another such part are not loaded. For a broken [store.NAME] these are the watches of that store; for \
+     default_store, the watches that name no store; for [fleet], the watches that take part in a fleet; for \
+     control_socket, none; for anything else, all.",
+    "A table with an unknown name, such as [common], may have been meant for any table that the file lacks: [vars], \
+     [defaults], [fleet] or a store. A daemon that starts therefore uses the last valid values of all of these, and \
+     without any loads no watch.",
+    "The daemon finds state_dir and control_socket even in a file that is not TOML, if each is on a line of its own. If it \
+     cannot find state_dir, it uses /var/lib/twitcher if the settings kept there name that directory; otherwise it exits \
+     with status 1.",
+];
+
+/// How ZooKeeper is watched, what that costs a server, and what a server may send.
 const ZOOKEEPER: [&str; 3] = [
-    "A server since 3.8.4 and 3.9.2, and one with the fix of CVE-2024-23944, delivers no event to a session that may not \
-     read the node at that moment, and forgets the watch. A node whose ACL was closed for milliseconds around a write, or \
-     that was created closed and opened later, would not be seen until verify_interval. So each node is also asked for \
-     with exists, which transfers no value and shows also what is closed, every 8 seconds: up to 800 nodes of a daemon, each \
-     within 10 seconds up to 1000. Beyond that a daemon asks for 100 nodes a second, all its stores together, and needs \
-     longer for each. What can no longer be read is unreachable until it can, and so is a tree with such a node.",
-    "What this costs the server: 1000 hosts with 20 nodes each are 2500 requests a second, measured as 0.3 of one core of a \
-     single ZooKeeper 3.8 (60 to 120 microseconds of CPU for each request, the more of them arrive together the less) and \
-     no disk, because exists is answered from memory by the server that the host is connected to. 1000 hosts with 100 \
-     nodes each are 12500 requests a second and 0.8 of a core, shared by all servers and observers of the ensemble. \
-     Fewer nodes cost less: watch the children of a node, or one value that names the others.",
-    "An answer of more than 72 MiB is not read, 100,000 events a second and more are not taken, and events that wait are \
-     bounded too. A server that sends more is unreachable, with the reason; it costs the watches of its own store alone.",
+    "A ZooKeeper server since 3.8.4 or 3.9.2, or an older one with the fix of CVE-2024-23944, drops a watch without an event \
+     if the node changes while its ACL denies the daemon read access. The daemon would notice such a change only after \
+     verify_interval. Therefore it also polls each watched node with exists, which transfers no value and works on a node \
+     that cannot be read. It polls up to 800 nodes every 8 seconds; beyond that it polls 100 nodes a second, all its stores \
+     together, so that 1000 nodes take 10 seconds and 10,000 nodes 100 seconds. A watch is unreachable while its node, or a \
+     node of its tree, cannot be read.",
+    "These polls cost a server CPU time but no disk access, because the server that the host is connected to answers exists \
+     from memory. 1000 hosts with 20 nodes each send 2500 requests a second, which took 0.3 of one core of a single \
+     ZooKeeper 3.8; with 100 nodes each, 12500 requests a second took 0.8 of one core. The servers and observers of an \
+     ensemble share this load. To reduce it, watch fewer nodes: the children of one node, or one value that names the \
+     others.",
+    "The daemon reads no answer of more than 72 MiB, takes at most 100,000 events a second from a connection, and limits the \
+     memory for events that wait. If a server sends more, its store is unreachable, with the reason. Other stores are not \
+     affected.",
 ];
 
 const VARIABLES: &[(&str, &str)] = &[
@@ -173,11 +199,14 @@ const VARIABLES: &[(&str, &str)] = &[
     ("TWITCHER_ATTEMPT", "1, and more for retries"),
     ("TWITCHER_COALESCED", "how many updates this run stands for"),
     ("TWITCHER_RUN", "unique id of the run, in every log line of it"),
-    ("TWITCHER_PERMIT", "number of the permit to run, which rises within a group; only with [watch.fleet]"),
+    (
+        "TWITCHER_PERMIT",
+        "number of the permit, which rises within a group; only for a watch that needs permits",
+    ),
     (
         "TWITCHER_OUTCOME, TWITCHER_EXIT_CODE",
-        "of on_give_up alone: failed, killed, timed_out, not_started or held, and the exit code of the last run if it \
-         had one",
+        "only for on_give_up: failed, killed, timed_out, not_started or held, and the exit code of the last run (if held, of \
+         validate), if there is one",
     ),
     ("TWITCHER_HOST", "name of this host"),
     ("TWITCHER_VAR_NAME", "the value of each name of [vars], in capitals and with _ for -"),

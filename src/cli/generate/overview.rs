@@ -175,8 +175,9 @@ const JSON: &[(&str, Fields)] = &[
             ),
             (
                 "files",
-                "Of each file: path, state (loaded, broken or refused), problems, not_loaded: the names of its watches that \
-                 depend on a part of twitcher.conf that has errors and no last valid value.",
+                "Of each file: path, state (loaded, broken or refused), problems, and not_loaded: the names of its watches \
+                 that are not loaded, because they need a part of twitcher.conf or local.conf that has errors and no last \
+                 valid value.",
             ),
             ("watches", "Of each watch what follows."),
         ],
@@ -247,51 +248,63 @@ const JSON: &[(&str, Fields)] = &[
         &[
             (
                 "groups",
-                "Without a group: of each one what follows. twitcher fleet wait prints the same and missing: the hosts that lack the version.",
+                "Without a group on the command line: an array with what follows for each group. twitcher fleet wait prints what follows, and missing: the hosts that lack the version.",
             ),
             (
                 "group, store, key",
-                "Its name, and where its keys and its value are; key is null before a host has registered.",
+                "The name of the group, the store of its keys, and the watched key; key is null before a host has registered.",
             ),
-            ("version", "The newest version that is rolled out, or null."),
+            ("version", "The newest version that the group has seen, or null."),
             ("state", "One word; see twitcher-fleet(7)."),
-            ("since, started", "When it came to that state, and when the version was seen first; or null."),
-            ("conductor", "host and since, or null."),
+            (
+                "since, started",
+                "When the group came to this state, and when the version was first seen; or null.",
+            ),
+            ("conductor", "The host that conducts the group, as host and since; or null."),
             (
                 "wave",
-                "number, of, and target: how many hosts may have the version while the wave is open; or null.",
+                "number of the open wave, of: how many waves there are, target: how many hosts may have the version while it is open; or null.",
             ),
-            ("permits", "held and limit; limit is null without one."),
+            (
+                "permits",
+                "held: permits that hosts have; limit: how many there may be, or null for \"unlimited\".",
+            ),
             (
                 "hosts",
-                "How many: members, and of these converged, acting, asking, behind, failed, conflict; besides silent, down, over.",
+                "Numbers of hosts: members is the sum of converged, acting, asking, behind, failed and conflict. silent, down and over are counted besides.",
             ),
             ("converged", "All members have the version."),
-            ("terms", "Those in force, spelled as in the file; or null."),
-            ("disagree", "Hosts whose terms are not those of most: host and field."),
-            ("failures", "host, outcome (failed, held or lost), exit_code, attempt, at."),
-            ("silent", "host and since."),
-            ("name_conflicts", "Daemons that were refused a name: host, machine, since."),
+            ("terms", "The terms in force, written as in a watch file; or null."),
+            ("disagree", "Of each host whose terms differ from those of most: host and field; at most 50."),
+            (
+                "failures",
+                "Of each failed host: host, outcome (failed, held or lost), exit_code, attempt, at; at most 50.",
+            ),
+            ("silent", "Of each silent host: host and since; at most 50."),
+            ("name_conflicts", "Of each daemon whose host name another daemon has: host, machine, since."),
             (
                 "rollouts",
-                "Former ones, newest first: version, result (done, stopped, aborted or superseded), converged, seconds.",
+                "The last 5 former rollouts, newest first: version, result (done, stopped, aborted or superseded), converged, seconds.",
             ),
-            ("why", "What holds the group up where its state does not say it, or null."),
+            ("why", "Why nothing starts, if the state does not say it, or who paused the group; or null."),
         ],
     ),
     (
         "FLEET HOSTS",
         &[
-            ("group, hosts", "Its name, and of each host what follows."),
-            ("host, state", "Its name, and one word; see twitcher-fleet(7)."),
-            ("flags", "Of silent, down, over those that apply."),
+            ("group, hosts", "The name of the group, and an array with what follows for each host."),
+            ("host, state", "The name of the host, and one word; see twitcher-fleet(7)."),
+            ("flags", "Those of silent, down and over that apply."),
             (
                 "version, applied",
-                "The newest version that it has seen, and the last that it applied; or null.",
+                "The newest version that the host has seen, and the last that it has applied; or null.",
             ),
-            ("attempt, exit_code", "Of its last run; exit_code may be null."),
-            ("since", "When its state changed, or null."),
-            ("why", "Why it is in this state, or null."),
+            (
+                "attempt, exit_code",
+                "Of the last run; attempt is 0 before the first one for this version, exit_code may be null.",
+            ),
+            ("since", "When the state last changed, or null."),
+            ("why", "Why the host is in this state, or null."),
         ],
     ),
 ];

@@ -18,7 +18,10 @@ pub(super) fn exit_status(page: &str) -> Vec<Entry> {
     let (success, failure): (&str, &str) = match command(page) {
         "check" => ("Nothing is wrong.", "A file has an error, or a store could not be read."),
         "wait" => ("The watches have converged.", "No daemon answers, or there is no such watch."),
-        "fleet-wait" => ("All members have the version, or enough of them.", "Nobody can tell."),
+        "fleet-wait" => (
+            "All members have applied the version, or all but those that --allow-missing permits.",
+            "The store does not answer, or it is unknown which version is later.",
+        ),
         "reload" => ("All files are in effect.", "A file was refused; the rest is in effect."),
         "dump" => {
             ("All of the subtree is in the document.", "It could not be read, or the document lacks keys.")
@@ -42,7 +45,10 @@ pub(super) fn exit_status(page: &str) -> Vec<Entry> {
             ("4", "The time of --timeout is over."),
         ],
         "fleet-wait" => &[
-            ("3", "Nothing more happens by itself: stopped, aborted, or paused with nobody acting."),
+            (
+                "3",
+                "No host acts, and none will by itself: the group is paused, stopped or aborted, no canary is alive, or it is done and hosts failed.",
+            ),
             ("4", "The time of --timeout is over."),
             ("5", "There is nothing to wait for: no such group, no member, or no value."),
         ],
@@ -79,11 +85,11 @@ pub(super) fn files(page: &str) -> Vec<Entry> {
         files.push(("/var/lib/twitcher/ledger", "What was applied, runs and is paused; below state_dir."));
         files.push((
             "/var/lib/twitcher/lock",
-            "Locked by the running daemon, and readable for its user alone; below state_dir.",
+            "The running daemon locks it, so that no second one uses the same state; only its user can open it; below state_dir.",
         ));
         files.push((
             "/var/lib/twitcher/settings",
-            "The last valid settings, for a start with a bad twitcher.conf; below state_dir.",
+            "The last valid settings, which a start uses if twitcher.conf or local.conf has errors; below state_dir.",
         ));
     }
     if OF_STORES.contains(&command) {

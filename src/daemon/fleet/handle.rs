@@ -93,7 +93,7 @@ impl Handle {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is known of the membership, for metrics.
+    /// The membership's figures for metrics.
     pub(in crate::daemon) fn figures(&self) -> Figures {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).figures.clone()
     }

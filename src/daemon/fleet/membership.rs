@@ -57,9 +57,9 @@ pub(super) struct Membership {
     pub(super) conductor: Option<Conductor>,
     pub(super) tenure: Option<Tenure>,
     pub(super) requests: FuturesUnordered<Request>,
-    /// The tenure was lost or the store connected again since the own record was last seen there.
+    /// The tenure was lost or the store reconnected since the own record was last read.
     disturbed: bool,
-    /// The connection of the store, and how often it was made when the own keys were last read for that.
+    /// The connection of the store, and its number of reconnects when the own keys were last read because of one.
     health: (watch::Receiver<Health>, u64),
     permit: One,
     /// The revision at which each permit was first seen.
@@ -94,6 +94,21 @@ enum Happened {
 }
 
 impl Place {
+    fn follow_permit(&self) -> One {
+        One::new(&self.store, &self.keys, GroupKey::Permit(self.profile.host.clone()))
+    }
+
+    pub(super) fn follow_seat(&self) -> One {
+        One::new(&self.store, &self.keys, GroupKey::Conductor)
+    }
+
+    /// The connection of the store, and how often it was made so far.
+    fn health(&self) -> (watch::Receiver<Health>, u64) {
+        let health = self.store.health();
+        let connections = health.borrow().reconnects;
+        (health, connections)
+    }
+
     fn conductor(&self) -> Conductor {
         Conductor::new(Part {
             group: self.group.clone(),
@@ -150,9 +165,6 @@ impl Membership {
             member.adopt(run.permit, run.state, run.attempt);
         }
         let conductor = place.settings.conduct.then(|| place.conductor());
-        let host = place.profile.host.clone();
-        let health = place.store.health();
-        let connections = health.borrow().reconnects;
         let (store, subscribe) = &place.watched;
         let mut task = Self {
             inbox,
@@ -162,10 +174,10 @@ impl Membership {
             tenure: None,
             requests: FuturesUnordered::new(),
             disturbed: false,
-            health: (health, connections),
-            permit: One::new(&place.store, &place.keys, GroupKey::Permit(host)),
+            health: place.health(),
+            permit: place.follow_permit(),
             fences: HashMap::new(),
-            seat: conductor.is_some().then(|| One::new(&place.store, &place.keys, GroupKey::Conductor)),
+            seat: conductor.is_some().then(|| place.follow_seat()),
             conductor,
             mirror: None,
             target: store.subscribe(subscribe.clone()),
@@ -205,7 +217,7 @@ impl Membership {
         let due = self.due();
         let lost = self.tenure.as_ref().map(Tenure::lost);
         tokio::select! {
-            // After the farewell nobody holds a handle, and the group has still to be told.
+            // After [`ToMember::Finish`] no handle is left, and the store still has to be told.
             told = self.inbox.recv(), if self.finish.is_none() => Happened::Told(told),
             Some(answer) = self.requests.next() => Happened::Answered(answer),
             entry = self.permit.next() => Happened::Permit(entry),
@@ -253,12 +265,12 @@ impl Membership {
         }
     }
 
-    /// The store is the same one with older keys: it was restored from a backup.
+    /// A read has shown that the store was restored from a backup.
     fn restored(&mut self) {
         self.disturbed = false;
         tracing::warn!(
             store = %self.place.store.spec().name,
-            "the store was restored from a backup: group {} is read anew, and nothing starts before every run must have ended",
+            "the store was restored from a backup: reading group {} anew; nothing starts until every run must have ended",
             self.place.group
         );
         self.conductor(conduct::Input::Restored);
@@ -268,12 +280,7 @@ impl Membership {
 
     /// Shows the own permit once more, whatever its revision.
     fn show_permit(&mut self) {
-        let host = self.place.profile.host.clone();
-        self.permit = One::new(&self.place.store, &self.place.keys, GroupKey::Permit(host));
-    }
-
-    fn follow_seat(&self) -> One {
-        One::new(&self.place.store, &self.place.keys, GroupKey::Conductor)
+        self.permit = self.place.follow_permit();
     }
 
     /// Reads the own keys, to find what the watches missed.
@@ -292,11 +299,9 @@ impl Membership {
         }
         if self.place.store.spec().name == *name {
             self.place.store = store.clone();
-            let health = store.health();
-            let connections = health.borrow().reconnects;
-            self.health = (health, connections);
+            self.health = self.place.health();
             self.show_permit();
-            self.seat = self.conductor.is_some().then(|| self.follow_seat());
+            self.seat = self.conductor.is_some().then(|| self.place.follow_seat());
             if self.mirror.is_some() {
                 self.mirror = Some(Mirror::new(&self.place.store, &self.place.keys));
             }
@@ -321,7 +326,7 @@ impl Membership {
         match (settings.conduct, self.conductor.is_some()) {
             (true, false) => {
                 self.conductor = Some(self.place.conductor());
-                self.seat = Some(self.follow_seat());
+                self.seat = Some(self.place.follow_seat());
                 let tenure = self.tenure.as_ref().map(|tenure| wire::from_store(tenure.id()));
                 self.conductor(conduct::Input::Tenure(tenure));
                 if self.seen {
@@ -330,7 +335,7 @@ impl Membership {
                 self.conductor(conduct::Input::Waiting(self.asked));
             }
             (false, true) => {
-                // It resigns, so that another member can take over at once.
+                // Resigns, so that another member can take over at once.
                 self.conductor(conduct::Input::Blind);
                 (self.conductor, self.seat, self.mirror) = (None, None, None);
             }

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::follow::{Mirror, One};
+use super::follow::Mirror;
 use super::membership::{Membership, boot_time, moment};
 use super::requests::{self, Answer};
 use super::wire;
 use super::word::ToWatch;
-use crate::fleet::{GroupKey, GroupKeys, HostName, Outcome, TenureId, Transaction, conduct, member};
+use crate::fleet::{GroupKeys, HostName, Outcome, TenureId, Transaction, conduct, member};
 use crate::metrics::fleet::{KINDS, Membership as Figures};
 use crate::store::Store;
 
@@ -69,7 +69,8 @@ impl Membership {
         shown.figures.name_conflict = conflict;
         if conflict {
             tracing::error!(
-                "another daemon takes part in group {group} as host {host}: this one gets no permits; give one of them another host in twitcher.conf"
+                "another daemon takes part in group {group} as host {host}: this one gets no permits; give one of them \
+                 another `host` in twitcher.conf"
             );
             shown.why = Some(format!("another daemon has the name {host}"));
         } else {
@@ -114,7 +115,7 @@ impl Membership {
         self.requests.push(requests::take_name(store, keys, host, tenure, self.place.settings.acl));
     }
 
-    /// What a request for this host's keys needs.
+    /// The arguments of a request for this host's keys.
     pub(super) fn own_keys(&self) -> (Store, GroupKeys, HostName) {
         (self.place.store.clone(), self.place.keys.clone(), self.place.profile.host.clone())
     }
@@ -142,7 +143,7 @@ impl Membership {
                 }
                 conduct::Effect::Mirror(false) => self.mirror = None,
                 conduct::Effect::ShowSeat => {
-                    self.seat = Some(One::new(&self.place.store, &self.place.keys, GroupKey::Conductor));
+                    self.seat = Some(self.place.follow_seat());
                 }
             }
         }

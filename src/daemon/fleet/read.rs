@@ -4,7 +4,7 @@
 //! deletion among the nodes beside it, read before the key itself.
 
 use crate::fleet::member::Own;
-use crate::fleet::stored::{decode, listed, revision};
+use crate::fleet::stored::{decode, entries, revision};
 use crate::fleet::{Entry, GroupKey, GroupKeys, HostName, Revision, Value};
 use crate::store::{Store, StoreError, StoreUrl};
 use crate::watch::Key;
@@ -69,14 +69,12 @@ pub(super) async fn alive(store: &Store, keys: &GroupKeys, host: HostName) -> Re
     one(store, keys, GroupKey::Alive(host)).await
 }
 
-/// Every key of the group, for whoever looks.
+/// Every key of the group.
 pub(in crate::daemon) async fn group(
     store: &Store,
     keys: &GroupKeys,
 ) -> Result<Vec<(GroupKey, Entry)>, StoreError> {
-    let listing = store.list(keys.top()).await?;
-    let entries = listing.entries.iter();
-    Ok(entries.filter_map(|(path, entry)| listed(path, entry.value.as_deref(), entry.version)).collect())
+    Ok(entries(&store.list(keys.top()).await?))
 }
 
 /// Every key of the group, and a revision that none of its later changes is before.
@@ -92,10 +90,5 @@ pub(super) async fn all(
         before = last_write(store, keys.top()).await?.max(before);
     }
     let listing = store.list(keys.top()).await?;
-    let at = Revision(listing.revision.unwrap_or(before));
-    let entries = listing
-        .entries
-        .iter()
-        .filter_map(|(path, entry)| listed(path, entry.value.as_deref(), entry.version));
-    Ok((entries.collect(), at))
+    Ok((entries(&listing), Revision(listing.revision.unwrap_or(before))))
 }

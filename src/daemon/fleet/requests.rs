@@ -43,8 +43,8 @@ pub(super) struct OwnRead {
 }
 
 impl OwnRead {
-    /// Whether the store has older keys than it had before, or, after another server may have answered, lacks ours: it
-    /// was restored from a backup.
+    /// Whether the store was restored from a backup: a key is older than it was, or the own record is gone.
+    /// `disturbed`: the tenure was lost or the store reconnected; only then a record that is gone proves it.
     pub(super) fn is_restored(&self, disturbed: bool) -> bool {
         let (record, permit) = self.known;
         let vanished = disturbed && self.own.record.value.is_none() && record > Revision::ABSENT;
@@ -63,7 +63,7 @@ pub(super) struct All {
 }
 
 impl All {
-    /// The same of `rollout`.
+    /// The same, judged by `rollout`.
     pub(super) fn is_restored(&self, disturbed: bool) -> bool {
         let rollout = self.entries.iter().find(|(key, _)| *key == GroupKey::Rollout);
         match rollout {
@@ -154,7 +154,7 @@ pub(super) fn take_name(
     })
 }
 
-/// Reads the whole group, after the watched key was read (`proof`) or did not answer in time.
+/// Reads the whole group, after the watched key was read (`proof`) or the time for that is over.
 pub(super) fn read_all(
     store: Store,
     keys: GroupKeys,

@@ -135,7 +135,7 @@ impl Seats {
     }
 }
 
-/// What `[fleet]` says of every membership.
+/// The part of `[fleet]` that is the same for all memberships.
 fn shared(settings: &FleetSettings) -> Settings {
     Settings {
         ttl: settings.ttl,

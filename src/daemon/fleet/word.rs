@@ -46,7 +46,7 @@ pub(in crate::daemon) struct AdoptedRun {
     pub(in crate::daemon) attempt: u32,
 }
 
-/// What `[fleet]` says of every membership of this host.
+/// The part of `[fleet]` that is the same for all memberships of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::daemon) struct Settings {
     /// How long the store keeps `alive/HOST` without hearing of this host.

@@ -1,4 +1,4 @@
-//! `/fleet`: reads groups from their stores, at most once in five seconds for all visitors together.
+//! `/fleet`: reads each group from its store at most once in five seconds, for all visitors together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
 use super::page::{self, GroupPage, HOSTS};
-use super::probe::{Place, Probe, ask};
+use super::probe::{GroupPlace, Probe, ask};
 use crate::daemon::fleet::read_group;
 use crate::fleet::GroupName;
 use crate::fleet::picture::Picture;
@@ -24,7 +24,7 @@ const AGE: Duration = Duration::from_secs(5);
 /// What was read of a group, or why it could not be read.
 type Read = Result<Arc<GroupPage>, String>;
 
-/// When a group was read last, and what that yielded. Whoever reads it holds the lock.
+/// The last reading of a group and when it was made. The lock is held while the group is read.
 type Last = Arc<Mutex<Option<(Instant, Read)>>>;
 
 /// The page of the fleets.
@@ -40,11 +40,11 @@ impl Fleets {
     }
 
     /// The groups of this host; `None` where the page is not served.
-    async fn places(&self) -> Option<Vec<Place>> {
+    async fn places(&self) -> Option<Vec<GroupPlace>> {
         ask(self.probes.clone(), Probe::Fleets).await?
     }
 
-    async fn group(&self, place: &Place) -> Read {
+    async fn group(&self, place: &GroupPlace) -> Read {
         let id = (place.store.spec().name.to_string(), place.name.clone());
         let last = Arc::clone(self.read.lock().await.entry(id).or_default());
         let mut last = last.lock().await;
@@ -62,7 +62,7 @@ impl Fleets {
     pub(super) async fn index(self) -> Response {
         let Some(places) = self.places().await else { return not_found() };
         let (mut groups, mut unread): (Vec<GroupStatus>, _) = (Vec::new(), Vec::new());
-        // At the same time: each may take its store's whole time limit, and a visit is cut short.
+        // Concurrently: each may take the whole time limit of its store, and `VISIT` limits the connection.
         let read = join_all(places.iter().map(|place| self.group(place))).await;
         for (place, read) in places.iter().zip(read) {
             match read {
@@ -94,7 +94,7 @@ impl Fleets {
     }
 }
 
-async fn read(place: &Place) -> Read {
+async fn read(place: &GroupPlace) -> Read {
     let store = &place.store.spec().name;
     let entries = read_group(&place.store, &place.keys)
         .await
@@ -139,14 +139,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_index_waits_once_for_stores_that_do_not_answer() {
-        // The kernel accepts the connections, and nobody reads them.
+        // The kernel accepts the connections, and no server answers.
         let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let url = format!("etcd://{}", silent.local_addr().unwrap()).parse::<StoreUrl>().unwrap();
         let place = |number: usize| {
             let spec = StoreSpec::new(StoreName::new(&format!("s{number}")).unwrap(), url.clone());
             let name = GroupName::new("git").unwrap();
             let keys = GroupKeys::new(&Key::new("/fleet").unwrap(), &name).unwrap();
-            Place { name, store: Store::open(spec), keys }
+            GroupPlace { name, store: Store::open(spec), keys }
         };
         let places: Vec<_> = (0..8).map(place).collect();
         let (probes, mut asked) = mpsc::channel(1);

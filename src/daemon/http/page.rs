@@ -1,11 +1,11 @@
-//! The page of fleets as HTML. Values only; everything from a store is escaped.
+//! The fleet page as HTML, without I/O. Every text from a store is escaped.
 
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
 use crate::fleet::bars::Bar;
-use crate::fleet::report::{GroupStatus, HostStatus};
+use crate::fleet::report::{GroupStatus, HostStatus, Tone, word};
 use crate::log::escape;
 
 const STYLE: &str = include_str!("style.css");
@@ -24,7 +24,7 @@ pub(super) struct GroupPage {
     pub(super) more: usize,
 }
 
-/// A text as a part of HTML: on one line, without markup.
+/// Escapes a text for HTML: one line, no markup.
 fn text(raw: &str) -> String {
     let mut safe = String::with_capacity(raw.len());
     for letter in escape::line(raw.as_bytes()).chars() {
@@ -40,7 +40,7 @@ fn text(raw: &str) -> String {
     safe
 }
 
-/// A name as a segment of a URL's path.
+/// Percent-encodes a name for the path of a URL.
 fn segment(name: &str) -> String {
     name.bytes().fold(String::new(), |mut path, byte| {
         if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
@@ -52,18 +52,13 @@ fn segment(name: &str) -> String {
     })
 }
 
-/// The word for a value in records and in JSON.
-fn word(value: &impl serde::Serialize) -> String {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    text(value.as_str().unwrap_or_default())
-}
-
+/// The style of a state.
 fn class(state: &str) -> &'static str {
-    match state {
-        "stopped" | "aborted" | "unconducted" | "failed" | "conflict" => "bad",
-        "rolling" | "soaking" | "paused" | "running" | "retrying" | "granted" => "busy",
-        "done" | "converged" => "good",
-        _ => "faint",
+    match Tone::of(state) {
+        Tone::Bad => "bad",
+        Tone::Busy => "busy",
+        Tone::Good => "good",
+        Tone::Plain => "faint",
     }
 }
 
@@ -209,11 +204,8 @@ fn disagreements(body: &mut String, status: &GroupStatus) {
         let (host, machine) = (text(&twin.host), text(&twin.machine));
         let _ = writeln!(body, "<p class=\"bad\">the name {host} is also claimed by machine {machine}</p>");
     }
-    if let Some(first) = status.disagree.first() {
-        let more = status.disagree.len() - 1;
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let (host, field) = (text(&first.host), word(&first.field));
-        let _ = writeln!(body, "<p class=\"busy\">{host} says another {field}{more}</p>");
+    if let Some(disagreement) = status.disagreement(text) {
+        let _ = writeln!(body, "<p class=\"busy\">{disagreement}</p>");
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::fleet::{GroupKeys, GroupName};
 use crate::store::Store;
 
-/// A scraper's request to the daemon's loop, so that an answer proves that the loop runs.
+/// A request of the HTTP server to the daemon's loop. An answer proves that the loop runs.
 #[derive(Debug)]
 pub(in crate::daemon) enum Probe {
     /// The metrics page.
@@ -15,12 +15,12 @@ pub(in crate::daemon) enum Probe {
     /// Whether the loop runs.
     Health(oneshot::Sender<()>),
     /// The groups of fleets that this host takes part in; `None` where their page is not served.
-    Fleets(oneshot::Sender<Option<Vec<Place>>>),
+    Fleets(oneshot::Sender<Option<Vec<GroupPlace>>>),
 }
 
 /// A group, and where its keys are.
 #[derive(Debug, Clone)]
-pub(in crate::daemon) struct Place {
+pub(in crate::daemon) struct GroupPlace {
     pub(in crate::daemon) name: GroupName,
     pub(in crate::daemon) store: Store,
     pub(in crate::daemon) keys: GroupKeys,

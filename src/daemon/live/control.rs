@@ -14,7 +14,7 @@ use crate::process::RunDetails;
 use crate::status::Preview;
 use crate::watch::{OnDelete, Reason, RunId, WatchName};
 
-/// Who is told what came of a request.
+/// Receives the sentence that answers a request.
 type Asker = oneshot::Sender<Result<String, String>>;
 
 impl Task {
@@ -42,7 +42,7 @@ impl Task {
         self.answer_once_judged(said, answer);
     }
 
-    /// Answers a trigger: at once, or when `validate` has judged what it is to run.
+    /// Answers a trigger: at once, or when `validate` has judged the state.
     pub(super) fn answer_once_judged(&mut self, said: Result<String, String>, answer: Asker) {
         match said {
             Ok(said) if self.machine.is_judging() => {
@@ -55,7 +55,8 @@ impl Task {
         }
     }
 
-    /// Answers the triggers that waited for `validate`, if it has judged the newest state or will not do so.
+    /// Answers the triggers that wait for `validate`: all once it has judged the newest state or will not do so, before
+    /// that only those whose time is over.
     pub(super) fn answer_triggers(&mut self) {
         if self.readings.as_ref().is_none_or(|readings| readings.judged.is_empty()) {
             return;
@@ -69,17 +70,14 @@ impl Task {
             self.suspension()
         };
         let (now, open) = (Instant::now(), refused.is_none() && self.machine.is_judging());
-        // The key may have been deleted since, and what was to run with it.
+        // The key may have been deleted meanwhile.
         let refused = refused.or_else(|| self.absence());
         let Some(readings) = &mut self.readings else { return };
         for Judging { said, answer, .. } in
             readings.judged.extract_if(.., |judging| !open || judging.until <= now)
         {
-            let said = if open {
-                format!("{said} if validate accepts it, which has not answered yet")
-            } else {
-                said
-            };
+            let said =
+                if open { format!("{said} if validate accepts it; it has not answered yet") } else { said };
             let _ = answer.send(refused.clone().map_or(Ok(said), Err));
         }
         self.readings.take_if(|readings| readings.is_empty());

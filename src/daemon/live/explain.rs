@@ -217,7 +217,7 @@ fn end_sentence(last: &RunRecord, gave_up: bool, now: jiff::Timestamp) -> String
     )
 }
 
-/// The last line of an output that says something, cut if it is long.
+/// The last line of an output that is not blank, cut if it is long.
 pub(super) fn last_words(output: &str) -> Option<String> {
     let line = output.lines().rev().find(|line| !line.trim().is_empty())?;
     let cut: String = line.chars().take(QUOTED).collect();

@@ -32,7 +32,7 @@ impl Task {
         }
     }
 
-    /// Tells the group what the machine says of its permits.
+    /// Passes an effect about permits to the group.
     pub(super) fn tell_group(&mut self, effect: &PermitEffect) {
         let newest = self.newest_id();
         let Some(party) = self.party.as_mut() else { return };

@@ -22,7 +22,7 @@ impl Task {
         self.report(self.machine.newest(), report);
     }
 
-    /// A state is to be given to `validate`.
+    /// Gives a state to `validate`.
     pub(super) fn validate(&mut self, state: &State, reason: Reason, coalesced: u64) {
         let (seq, version) = (state.seq, state.version);
         let input = self.spec.pipe_stdin.then(|| self.rendered(state));
@@ -66,7 +66,7 @@ impl Task {
         }
     }
 
-    /// What `validate` is doing for this watch.
+    /// What `validate` does now, as a part of a sentence.
     pub(super) fn validation_words(&self) -> String {
         match self.runs.judging_since() {
             Some(since) => format!("validate has been judging it for {}", seconds(since.elapsed())),

@@ -119,7 +119,7 @@ impl Party {
         Some((LivePermit { id: permit, state: state.to_string() }, fence))
     }
 
-    /// A run starts without a permit, as an operator ordered, or is adopted without one.
+    /// A run starts without a permit by an operator's order, or is adopted without one.
     pub(super) fn starts_unpermitted(&mut self, run: &RunId, state: Option<StateId>, attempt: u32) {
         self.unpermitted = Some((run.clone(), state));
         self.membership.tell(Told::Unpermitted { state, attempt });

@@ -150,8 +150,9 @@ impl Task {
         bulk::with(&state.content, || book.applied(&spec.name, &spec.target, state));
     }
 
-    /// The state that a failed run was given; of an adopted run, or one that did not start, the newest. A newer one that
-    /// was discarded while the action ran was neither run nor judged.
+    /// The state that a failed run was given, or the newest for an adopted run and for one that did not start. Not
+    /// always the newest, because `run_mode = "discard"` may have skipped newer ones, which were neither run nor
+    /// judged.
     pub(super) fn failed(&self, run: &RunId) -> Option<&State> {
         self.runs.given(run).or_else(|| self.machine.newest())
     }

@@ -27,16 +27,16 @@ pub(super) struct Readings {
     pub(super) hold: Option<Proof>,
     /// `trigger`s, in the order in which they were asked; dry runs among them.
     pub(super) triggers: Vec<Trigger>,
-    /// `trigger`s whose state `validate` is judging, each with what it is told if the state passes.
+    /// `trigger`s whose state `validate` is judging.
     pub(super) judged: Vec<Judging>,
 }
 
 /// A `trigger` whose state `validate` is judging.
 pub(super) struct Judging {
-    /// What it is told if the state passes.
+    /// The answer if the state passes.
     pub(super) said: String,
     pub(super) answer: oneshot::Sender<Result<String, String>>,
-    /// How long it waits.
+    /// When it is answered without the judgement.
     pub(super) until: Instant,
 }
 
@@ -62,8 +62,8 @@ pub(super) enum Over {
 }
 
 impl Readings {
-    /// When the next `trigger` times out. One that waits for `validate` may be overdue: an input answers it, and there
-    /// was none since.
+    /// When the next `trigger` times out. For one that waits for `validate` this may be in the past: it is answered
+    /// with the next input.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let limits = [CONNECTED_WITHIN, READ_WITHIN];
         let deadlines = self.triggers.iter().flat_map(|trigger| limits.map(|limit| trigger.asked + limit));
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trigger_whose_time_with_validate_is_over_is_due_at_once() {
+    fn a_trigger_that_has_waited_too_long_for_validate_is_due_at_once() {
         let now = Instant::now();
         let past = now.checked_sub(Duration::from_millis(1)).unwrap_or(now);
         let judging = |until| Judging { said: String::new(), answer: oneshot::channel().0, until };
@@ -116,7 +116,7 @@ mod tests {
         let judged = vec![judging(now + JUDGED_WITHIN), judging(past)];
         let readings = Readings { hold: None, triggers: vec![asked(now)], judged };
         assert_eq!(readings.deadline(now), Some(past));
-        // A reading that lasts longer than a disconnected store is waited for goes on to its other limit.
+        // After CONNECTED_WITHIN the next deadline is that of READ_WITHIN.
         let readings = Readings { hold: None, triggers: vec![asked(now)], judged: Vec::new() };
         let later = now + CONNECTED_WITHIN;
         assert_eq!(readings.deadline(later), Some(now + READ_WITHIN));

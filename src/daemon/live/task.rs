@@ -43,7 +43,7 @@ pub(super) struct Task {
     pub(super) readings: Option<Box<Readings>>,
     /// Its part in a fleet's group.
     pub(super) party: Option<Box<Party>>,
-    /// What `validate` refused last.
+    /// The last refusal of `validate`, for the log, `status` and the report.
     pub(super) refused: Option<Box<Judged>>,
     /// It has looked for runs of a former daemon.
     begun: bool,
@@ -60,7 +60,7 @@ enum Next {
     Event(Event),
     Ended(RunId, Ended),
     Slot,
-    /// `validate` has judged a state, or has begun to.
+    /// `validate` has judged a state, or (`None`) has started or ended otherwise.
     Validation(Option<Judged>),
     Wakeup,
     Read,

@@ -111,8 +111,9 @@ impl Book {
         self.ledger.applied(watch, Applied::new(target, state));
     }
 
-    /// Notes that `on_give_up` is to be run for this state, unless it was run for it or already `waits` in this daemon: what
-    /// a former one owed may wait in no other place than the ledger. Returns the state.
+    /// Records that `on_give_up` is due for this state, and returns the state. `None`: it was run for this state
+    /// before, or already `waits` in this daemon. What a former daemon owed is in the ledger alone, and does not wait
+    /// in this one.
     pub(super) fn owe(
         &self,
         spec: &WatchSpec,
@@ -133,7 +134,8 @@ impl Book {
         Some(state)
     }
 
-    /// The `on_give_up` that waited when a former daemon ended, if it is still wanted and not one that `waits` in this one.
+    /// The `on_give_up` that waited when a former daemon ended, unless the watch has none any more or it already
+    /// `waits` in this daemon.
     pub(super) fn still_owed(&self, spec: &WatchSpec, waits: impl Fn(&Applied) -> bool) -> Option<Owed> {
         let owed = self.ledger.read(spec.name.as_str(), |entry| entry.owed.clone())?;
         if waits(&owed.state) {

@@ -68,13 +68,13 @@ impl Report {
         Self { exit_code: judged.outcome.exit_code(), output: judged.output.clone(), ..Self::held() }
     }
 
-    /// What a former daemon owed.
+    /// The report that a former daemon owed.
     pub(super) fn of(owed: Owed) -> Self {
         let Owed { state: _, outcome, exit_code, reason, attempt, coalesced, output } = owed;
         Self { outcome, exit_code, reason, attempt, coalesced, output }
     }
 
-    /// As it waits in the ledger.
+    /// The form in which it waits in the ledger.
     pub(super) fn owed(&self, state: Applied) -> Owed {
         let Self { outcome, exit_code, reason, attempt, coalesced, output } = self;
         let (outcome, output) = (outcome.clone(), output.clone());
@@ -130,17 +130,17 @@ impl Hooks {
         std::mem::take(&mut *self.old.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One waits for room.
+    /// The program for this state waits for room.
     pub(super) fn wait(&self, watch: &WatchName, state: &Applied) {
         self.waiting().entry(watch.clone()).or_default().push(state.clone());
     }
 
-    /// Whether the one for this state waits for room.
+    /// Whether the program for this state waits for room.
     pub(super) fn waits(&self, watch: &WatchName, state: &Applied) -> bool {
         self.waiting().get(watch).is_some_and(|states| states.contains(state))
     }
 
-    /// The one for this state has room.
+    /// The program for this state has room.
     pub(super) fn begins(&self, watch: &WatchName, state: &Applied) {
         let mut waiting = self.waiting();
         if let Some(states) = waiting.get_mut(watch) {
@@ -174,7 +174,7 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    /// Waits for room, says that it begins, and runs it to its end.
+    /// Waits for room, calls `begins`, and runs the program to its end.
     pub(super) async fn live(self, hooks: &Hooks, processes: &dyn Processes, begins: impl FnOnce()) {
         let mut stop = hooks.stop.subscribe();
         let name = self.spec.name.clone();

@@ -1,4 +1,4 @@
-//! What `validate` says of a state.
+//! The judgement of `validate` on a state.
 
 use crate::watch::{Outcome, Seq, Version};
 

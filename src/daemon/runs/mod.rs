@@ -67,7 +67,7 @@ pub(super) struct Runs {
     processes: Arc<dyn Processes>,
     scripts: Scripts,
     slots: Arc<Slots>,
-    /// For what shares the slot of a live run: as many as are requested.
+    /// Slots without a limit, for processes that share the slot of a live run.
     beside: Arc<Slots>,
     /// This start of the daemon, as part of the ids of its runs.
     start: String,
@@ -199,7 +199,7 @@ impl Runs {
             .collect();
         // Reading another process's environment may block.
         let look = tokio::task::spawn_blocking(move || {
-            // First: what executes its action meanwhile is found below.
+            // First, because a process that executes its action meanwhile is found below.
             let mut found = processes.kill_starts(&[&prefix, &hooks[0], &hooks[1]]);
             for start in &found {
                 let pid = start.identity.pid;
@@ -257,9 +257,8 @@ impl Runs {
             Action::Shell(_) | Action::Program(_) => None,
         };
         let preview = Launch::new(spec, details, input, script.as_deref())?.preview(&spec.name);
-        let Some(program) = spec.validate.as_deref() else { return Ok(preview) };
-        let validating = WatchSpec { action: program.clone(), ..spec.clone() };
-        let validate = Launch::new(&validating, details, None, None)?.preview(&spec.name).arguments;
+        let Some(program) = validate::as_action(spec) else { return Ok(preview) };
+        let validate = Launch::new(&program, details, None, None)?.preview(&spec.name).arguments;
         Ok(Preview { validate, ..preview })
     }
 

@@ -63,8 +63,8 @@ impl Runs {
         });
     }
 
-    /// Ends the `on_give_up` and `validate` that a killed daemon left running: nobody knows their time limit or waits for
-    /// their judgement. Only a process of the watch's own user counts: any account can set `TWITCHER_RUN`.
+    /// Ends the `on_give_up` and `validate` that a killed daemon left running: their time limit is lost, and a
+    /// judgement would be dropped. Only a process of the watch's own user counts: any account can set `TWITCHER_RUN`.
     pub(in crate::daemon) fn end_old_hooks<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
         let watches: Vec<&WatchSpec> =
             watches.filter(|spec| spec.on_give_up.is_some() || spec.validate.is_some()).collect();

@@ -1,9 +1,9 @@
 //! `validate`: the program that judges the states of one watch before they are applied.
 //!
-//! It is no run: it has no record, no mutex and no retries. It takes a slot among `max_processes`, except beside a run that
-//! the state is to end or to notify: it shares the slot of that. It judges one state at a time. A state that is of no
-//! interest any more is not waited for: its program gets TERM, and KILL after `kill_after`, and the next one begins when
-//! it has ended. It never outlives its watch's task; `report` ends what a killed daemon left.
+//! It is not a run: it has no record, mutex or retries. It takes a slot among `max_processes`; only beside a run that
+//! the state would end or notify it shares the slot of that run. It judges one state at a time. If the state is
+//! superseded, the program gets TERM, and KILL after `kill_after`, and the next one starts when it has ended. It never
+//! outlives the task of its watch; `report` ends what a killed daemon left.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,6 +33,13 @@ pub(in crate::daemon) fn limit(policy: &PolicySpec) -> Duration {
     policy.timeout.unwrap_or(LONGEST)
 }
 
+/// The watch with the program as its action; `None` where it has none.
+pub(super) fn as_action(spec: &WatchSpec) -> Option<WatchSpec> {
+    let program = spec.validate.as_deref()?.clone();
+    let policy = PolicySpec { timeout: Some(limit(&spec.policy)), ..PolicySpec::clone(&spec.policy) };
+    Some(WatchSpec { action: program, policy: Arc::new(policy), ..spec.clone() })
+}
+
 impl OwnRuns {
     /// Judges a state. The one before was judged, or [`OwnRuns::end_validation`] was called.
     pub(in crate::daemon) fn validate(&mut self, spec: &WatchSpec, candidate: Candidate) {
@@ -40,7 +47,7 @@ impl OwnRuns {
         self.ask_to_validate(spec);
     }
 
-    /// Ends what is judged: it is of no interest any more.
+    /// Ends the judgement under way: its state is superseded, or nothing may start.
     pub(in crate::daemon) fn end_validation(&mut self, spec: &WatchSpec) {
         let Some(validator) = &mut self.validator else { return };
         // A slot that is waited for keeps its place in the queue for a state that follows at once: a key that changes faster
@@ -54,7 +61,7 @@ impl OwnRuns {
         }
     }
 
-    /// Requests a slot for what is to be judged next, once the program before has ended and starts are not held.
+    /// Requests a slot for the next state, once the program before has ended and starts are not held.
     pub(super) fn ask_to_validate(&mut self, spec: &WatchSpec) {
         let (held, beside) = (self.held, self.judges_beside_a_run(spec));
         let Some(validator) = &mut self.validator else { return };
@@ -87,7 +94,7 @@ impl OwnRuns {
     ) -> Poll<Option<Judged>> {
         let Some(validator) = &mut self.validator else { return Poll::Pending };
         if validator.next.is_none() {
-            // None followed.
+            // No state has taken the place in the queue.
             validator.slot = None;
         }
         if let Some(live) = &mut validator.live {
@@ -110,7 +117,7 @@ impl OwnRuns {
         Poll::Ready(self.start_validation(spec, candidate, slot))
     }
 
-    /// Starts the program. One that does not start has refused the state.
+    /// Starts the program. One that does not start counts as a refusal.
     fn start_validation(
         &mut self,
         spec: &WatchSpec,
@@ -118,10 +125,7 @@ impl OwnRuns {
         slot: Option<Slot>,
     ) -> Option<Judged> {
         let Candidate { seq, version, reason, coalesced, input } = candidate;
-        let program = spec.validate.as_deref()?;
-        let limit = limit(&spec.policy);
-        let policy = PolicySpec { timeout: Some(limit), ..PolicySpec::clone(&spec.policy) };
-        let program = WatchSpec { action: program.clone(), policy: Arc::new(policy), ..spec.clone() };
+        let program = as_action(spec)?;
         let run = RunId(format!("{PREFIX}-{}", self.shared.next_id()).into());
         let sink = self.sink(spec, &run);
         let details = RunDetails { run, reason, version, attempt: 1, coalesced, permit: None };
@@ -131,7 +135,7 @@ impl OwnRuns {
             Ok(running) => {
                 let pid = running.identity.pid;
                 tracing::debug!(watch = %spec.name, run = %details.run, "validate judges version {version} in process {pid}");
-                let due = running.since.checked_add(limit).map_or(Due::Nothing, Due::Term);
+                let due = running.since.checked_add(limit(&spec.policy)).map_or(Due::Nothing, Due::Term);
                 let live = Live { seq: Some(seq), version, running, due, _slot: slot };
                 self.validator.get_or_insert_default().live = Some(live);
                 None
@@ -165,12 +169,12 @@ impl OwnRuns {
         live.seq.map(|_| live.running.since)
     }
 
-    /// Whether a state waits for one of the processes that the daemon may have, to be judged.
+    /// Whether a state that is to be judged waits for a slot.
     pub(in crate::daemon) fn waits_to_validate(&self) -> bool {
         self.validator.as_ref().is_some_and(|validator| validator.next.is_some() && validator.slot.is_some())
     }
 
-    /// Whether a program lives, of interest or not.
+    /// Whether the program is live, also for a superseded state.
     pub(in crate::daemon) fn has_validation(&self) -> bool {
         self.validator.as_ref().is_some_and(|validator| validator.live.is_some())
     }
@@ -182,7 +186,7 @@ impl OwnRuns {
         }
     }
 
-    /// Ten thousand idle watches should hold nothing.
+    /// Drops an idle validator: ten thousand idle watches must hold no memory for one.
     fn forget_validator(&mut self) {
         self.validator.take_if(|validator| validator.next.is_none() && validator.live.is_none());
     }

@@ -1,4 +1,4 @@
-//! What a watch has of `validate`: the state that waits to be judged, and the program that judges one.
+//! The data of a watch's `validate`: the state that waits to be judged, and the live program.
 
 use std::time::{Duration, Instant};
 
@@ -19,23 +19,23 @@ pub(in crate::daemon) struct Candidate {
     pub(in crate::daemon) input: Option<Bytes>,
 }
 
-/// What is judged, and what is to be judged next.
+/// The live program and the next state.
 #[derive(Debug, Default)]
 pub(super) struct Validator {
     pub(super) next: Option<Candidate>,
-    /// The one that `next` waits for.
+    /// The slot that `next` waits for.
     pub(super) slot: Option<Slot>,
     pub(super) live: Option<Live>,
 }
 
 #[derive(Debug)]
 pub(super) struct Live {
-    /// `None`: nobody waits for its judgement.
+    /// `None`: the state is superseded, and the judgement is dropped.
     pub(super) seq: Option<Seq>,
     pub(super) version: Version,
     pub(super) running: Running,
     pub(super) due: Due,
-    /// It is free again when the program has ended.
+    /// Given back when the program has ended.
     pub(super) _slot: Option<Slot>,
 }
 

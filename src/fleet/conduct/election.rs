@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::input::{Effect, Moment};
 use super::machine::{Conductor, Phase};
 use super::seat::{CAMPAIGN, FIRST_CAMPAIGN, fraction, look};
@@ -16,7 +18,7 @@ impl Conductor {
             return None;
         }
         let known = self.seat.entry.replace(entry.clone());
-        // A restore is seen by all hosts at once, like a vacancy.
+        // After a restore all hosts see the vacancy at once, so none of them may hurry.
         self.seat.found_vacant = known.is_none() && entry.value.is_none() && self.restored.is_none();
         let mine = self.has_seat().is_some();
         self.seat.campaign_at = None;
@@ -40,7 +42,7 @@ impl Conductor {
         }
     }
 
-    /// Campaigns for a vacant seat, after a while; looks after one that is taken.
+    /// Campaigns for a vacant seat after a random delay; watches the beat of a conductor.
     pub(super) fn seek_seat(&mut self, now: Moment) -> Vec<Effect> {
         if let Some(at) = self.has_seat() {
             return self.take_seat(at);
@@ -54,22 +56,13 @@ impl Conductor {
             return Vec::new();
         }
         self.seat.campaign_at = None;
-        // If it is refused, because the tenure has ended or another one was faster, the next attempt is not hurried.
+        // Hurried only once: a refusal says that our tenure has expired or that another host was faster.
         self.seat.found_vacant = false;
-        let record = ConductorRecord {
-            host: self.part.host.clone(),
-            inst: self.part.inst.clone(),
-            since: now.wall,
-            rest: Rest::default(),
-        };
+        let record = self.own_seat(now.wall);
         self.phase = Phase::Campaigning;
         let transaction = Transaction {
             require: vec![(GroupKey::Conductor, Revision::ABSENT)],
-            write: vec![Write::Put {
-                key: GroupKey::Conductor,
-                value: Value::Conductor(Arc::new(record)),
-                tenure: self.tenure,
-            }],
+            write: vec![Write::Put { key: GroupKey::Conductor, value: record, tenure: self.tenure }],
         };
         vec![self.commit(transaction)]
     }
@@ -106,23 +99,27 @@ impl Conductor {
         if self.seat.is_vacant() || !entries.iter().any(waits) {
             return Vec::new();
         }
-        let transaction = Transaction {
+        vec![self.vacate()]
+    }
+
+    /// Deletes the key of the seat as it is known.
+    fn vacate(&mut self) -> Effect {
+        self.commit(Transaction {
             require: vec![(GroupKey::Conductor, self.seat.revision())],
             write: vec![Write::Delete { key: GroupKey::Conductor }],
-        };
-        vec![self.commit(transaction)]
+        })
+    }
+
+    /// The value of the seat's key while we have it.
+    fn own_seat(&self, since: Timestamp) -> Value {
+        let (host, inst) = (self.part.host.clone(), self.part.inst.clone());
+        Value::Conductor(Arc::new(ConductorRecord { host, inst, since, rest: Rest::default() }))
     }
 
     /// The seat is ours since this revision.
     pub(super) fn take_seat(&mut self, at: Revision) -> Vec<Effect> {
         if self.seat.entry.as_ref().is_none_or(|known| known.at < at) {
-            let record = ConductorRecord {
-                host: self.part.host.clone(),
-                inst: self.part.inst.clone(),
-                since: jiff::Timestamp::UNIX_EPOCH,
-                rest: Rest::default(),
-            };
-            self.seat.entry = Some(Entry { at, value: Some(Value::Conductor(Arc::new(record))) });
+            self.seat.entry = Some(Entry { at, value: Some(self.own_seat(Timestamp::UNIX_EPOCH)) });
         }
         let mut effects = vec![Effect::Mirror(true)];
         effects.extend(self.take_over_anew());
@@ -149,11 +146,7 @@ impl Conductor {
 
     pub(super) fn resign_seat(&mut self) -> Vec<Effect> {
         self.phase = Phase::Resigning;
-        let transaction = Transaction {
-            require: vec![(GroupKey::Conductor, self.seat.revision())],
-            write: vec![Write::Delete { key: GroupKey::Conductor }],
-        };
-        vec![self.commit(transaction)]
+        vec![self.vacate()]
     }
 
     fn mirrors(&self) -> bool {
@@ -167,8 +160,6 @@ impl Conductor {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use jiff::Timestamp;
 
     use super::*;
     use crate::fleet::conduct::{Input, Part};

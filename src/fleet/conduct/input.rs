@@ -11,14 +11,14 @@ use crate::fleet::{
     Transaction,
 };
 
-/// One moment: by our clock that never jumps, by the wall's for people, and a number drawn for it.
+/// One moment: the time of two clocks, and a random number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// Decisions compare this one.
+    /// `CLOCK_BOOTTIME`, which never jumps: for decisions.
     pub boot: BootTime,
-    /// Records show this one.
+    /// The wall clock: for people only.
     pub wall: Timestamp,
-    /// Any number, all equally likely.
+    /// Uniformly distributed.
     pub chance: u64,
 }
 
@@ -65,8 +65,8 @@ pub enum Input {
     Committed(u64, Outcome),
     /// Our own host waits for a permit, or does not any more.
     Waiting(bool),
-    /// The store was restored from a backup: a permit may be gone under which something still runs. All that is
-    /// known of the group is forgotten, because revisions begin anew; the seat's key is shown once more after this.
+    /// The store was restored from a backup: a permit may be gone whose run is still live. The machine forgets all that
+    /// it knows of the group, because revisions begin anew, and asks for the seat's key by [`Effect::ShowSeat`].
     Restored,
     /// `ttl` was changed in the file.
     Ttl(Duration),

@@ -66,16 +66,17 @@ pub struct Conductor {
     pub(super) entering: bool,
     /// The terms as hosts say them, before an operator's override.
     pub(super) said: Option<InForce>,
-    /// Those that everybody was last judged by.
+    /// The canary globs by which all hosts were last judged.
     pub(super) canaries: HostGlobs,
-    /// The override that was last seen, since when.
+    /// Number of the override that was last seen, and since when it is known.
     pub(super) set_since: Option<(u64, BootTime)>,
-    /// It is in effect.
+    /// The override is in effect.
     pub(super) is_set: bool,
     /// `summary` does not say what we know.
     pub(super) summary_stale: bool,
-    /// Nothing is granted before: the store was restored.
+    /// The store was restored: nothing is granted before this.
     pub(super) hold_until: Option<BootTime>,
+    /// When a restore was found, until `hold_until` has passed.
     pub(super) restored: Option<BootTime>,
 }
 
@@ -213,7 +214,7 @@ impl Conductor {
         self.turn(now)
     }
 
-    /// What follows from all that is known.
+    /// Does what is due by all that is known.
     pub(super) fn turn(&mut self, now: Moment) -> Vec<Effect> {
         match self.phase {
             Phase::Bystander if self.is_eligible() => self.seek_seat(now),
@@ -234,7 +235,7 @@ impl Conductor {
     }
 
     /// A key changed. `Some`: the effects, and nothing else has to be decided.
-    pub(super) fn changed(&mut self, key: &GroupKey, entry: &Entry, now: Moment) -> Option<Vec<Effect>> {
+    fn changed(&mut self, key: &GroupKey, entry: &Entry, now: Moment) -> Option<Vec<Effect>> {
         if *key == GroupKey::Conductor {
             return self.seat_changed(entry);
         }
@@ -246,7 +247,7 @@ impl Conductor {
         None
     }
 
-    /// Puts a key into the picture, unless something later is known of it.
+    /// Records the value of a key, unless a later one is known.
     pub(super) fn take_in(&mut self, key: &GroupKey, entry: &Entry, now: BootTime) {
         let value = entry.value.as_ref();
         match key {

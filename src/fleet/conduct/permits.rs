@@ -50,8 +50,8 @@ impl Conductor {
         vec![self.commit(transaction)]
     }
 
-    /// After a restore nothing is granted before every run must have ended. Hosts write their records again one after
-    /// the other, so the longest limit is known only when all have.
+    /// After a restore nothing is granted until every run must have ended. Computed anew each time, because the longest
+    /// limit is known only when all hosts have written their records again.
     fn hold_back(&mut self, now: BootTime) {
         let limits =
             self.group.members.values().filter_map(|member| Some(member.keys.record.as_deref()?.limit));
@@ -164,7 +164,7 @@ impl Conductor {
     }
 
     /// Stamps of held permits follow `control` and the rollout. Returns whether all do after this transaction.
-    pub(super) fn stamp(&mut self, plan: &mut Plan) -> bool {
+    fn stamp(&mut self, plan: &mut Plan) -> bool {
         if !self.restamp {
             return true;
         }

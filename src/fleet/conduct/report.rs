@@ -1,4 +1,4 @@
-//! What the conductor writes for those who look: `rollout`, `summary`, and when it does so.
+//! What the conductor writes for readers: `rollout`, `summary`, and when it does so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use super::machine::Conductor;
 use super::plan::Plan;
 use super::waves::Wave;
 use crate::fleet::record::{Counts, Rest, Rollout, RolloutState, SILENT_NAMED, Summary};
+use crate::fleet::view::GroupState;
 use crate::fleet::{BootTime, GroupKey, Value, Write};
 use crate::metrics::fleet::Conducted;
 
@@ -64,7 +65,7 @@ impl Conductor {
         self.group.sums.counts.asking > 0 || !self.group.holders.is_empty()
     }
 
-    /// The group as its conductor sees it, for metrics.
+    /// Figures of the group for metrics.
     pub fn figures(&self, now: Timestamp) -> Conducted {
         let Counts { members, converged, acting, asking, behind, failed, conflict, silent, down, over } =
             self.group.sums.counts;
@@ -80,22 +81,13 @@ impl Conductor {
             ("down", down),
             ("over", over),
         ];
-        let state = match self.draft.state {
-            RolloutState::Aborted => "aborted",
-            RolloutState::Stopped => "stopped",
-            _ if self.orders.pauses() => "paused",
-            RolloutState::Idle => "idle",
-            RolloutState::Rolling => "rolling",
-            RolloutState::Soaking => "soaking",
-            RolloutState::Done => "done",
-        };
         let since = self.draft.started.filter(|_| converged < members);
         let unconverged = since.and_then(|since| Duration::try_from(now.duration_since(since)).ok());
         Conducted {
             hosts,
             permits: u32::try_from(self.group.holders.len()).unwrap_or(u32::MAX),
             limit: self.is_limited().then(|| Self::limit_of(&self.draft)),
-            state,
+            state: GroupState::of(self.draft.state, &self.orders).word(),
             unconverged: unconverged.unwrap_or_default(),
             terms_conflicts: self.group.disagree(),
         }

@@ -8,8 +8,8 @@ use crate::fleet::{BootTime, Entry, Outcome, Revision};
 /// Longest random delay before a campaign for a vacant seat, so that not all hosts try at once.
 pub(super) const CAMPAIGN: Duration = Duration::from_secs(5);
 
-/// A seat that is vacant when we first see it is sought sooner: no change has woken all hosts at once. So a group's
-/// first host need not wait.
+/// The same for a seat that is vacant when it is first seen: no change has woken all hosts at once, and the first host
+/// of a group need not wait.
 pub(super) const FIRST_CAMPAIGN: Duration = Duration::from_millis(100);
 
 /// `summary` is read every so many `ttl`.

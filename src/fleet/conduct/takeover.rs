@@ -1,4 +1,4 @@
-//! Taking over: everything is read, `rollout` gets a new epoch, and everything is read once more.
+//! Taking over: reads all keys, writes `rollout` with a new epoch, and reads all keys once more.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Conductor {
         vec![self.commit(transaction)]
     }
 
-    /// Begins with exactly what was read; what came in meanwhile and is later stays.
+    /// Begins with exactly what was read, except for keys that a watch has shown in a later revision.
     fn load(&mut self, entries: &[(GroupKey, Entry)], at: Revision, now: Moment) {
         let read: std::collections::HashSet<&GroupKey> = entries.iter().map(|(key, _)| key).collect();
         let absent = Entry { at, value: None };
@@ -134,7 +134,7 @@ impl Conductor {
         }
     }
 
-    /// The store was restored: whatever is known of the group may never have been.
+    /// The store was restored: what is known of the group may be from the lost history.
     pub(super) fn forget_all(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = self.stand_down();
         self.group = Group::new(self.part.group.clone(), self.part.ttl);
@@ -144,7 +144,7 @@ impl Conductor {
         self.summary = None;
         self.read_target = None;
         self.seat = Seat { waiting: self.seat.waiting, ..Seat::default() };
-        // The answer to what is under way says nothing any more.
+        // Ignores the answer to a transaction that is under way.
         self.ticket += 1;
         self.restored = Some(now.boot);
         effects.push(Effect::ShowSeat);

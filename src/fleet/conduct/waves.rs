@@ -123,7 +123,7 @@ impl Conductor {
     }
 
     /// A new version: the first wave, no failures.
-    pub(super) fn begin(&mut self, id: StateId, now: Moment) {
+    fn begin(&mut self, id: StateId, now: Moment) {
         let draft = &mut self.draft;
         if let Some(former) = draft.id {
             let result = match draft.state {

@@ -27,7 +27,7 @@ impl Member {
         }
     }
 
-    pub(super) fn applied(&mut self, pending: Pending, at: Revision, now: Moment, effects: &mut Vec<Effect>) {
+    fn applied(&mut self, pending: Pending, at: Revision, now: Moment, effects: &mut Vec<Effect>) {
         match pending {
             Pending::Register => self.registered(at, effects),
             Pending::Twin => {}
@@ -37,8 +37,8 @@ impl Member {
         }
     }
 
-    /// The claim stands; whether its start is still fresh is judged by who starts.
-    pub(super) fn claimed(
+    /// The claim is confirmed. Whether it is still fresh is judged at the start.
+    fn claimed(
         &mut self,
         permit: PermitId,
         record: HostRecord,
@@ -64,12 +64,12 @@ impl Member {
         effects.push(Effect::Claimed { permit, fresh_until: sent.plus(FRESH) });
     }
 
-    /// Our keys as they are: whatever was doubtful is decided.
+    /// Our keys were read, which decides a transaction whose outcome was unknown.
     pub(super) fn read(&mut self, own: &Own, now: Moment, effects: &mut Vec<Effect>) {
         if self.pending.is_some() {
             return;
         }
-        // A late answer shows less than is known: a permit that seems gone would be taken for lost.
+        // An answer older than what is known is not used: a permit that it does not show yet would be taken for lost.
         if own.record.at < self.written.0 || own.permit.at < self.permit_at {
             if self.reading {
                 effects.push(Effect::ReadOwn);
@@ -110,8 +110,8 @@ impl Member {
         }
     }
 
-    /// The stored record knows what must not be forgotten: which permits were given back, at times by a write of our
-    /// former start that arrived after our own start. `first`: it is that of the former start.
+    /// Takes over which permits the stored record gives back: a write of our former start may arrive after our own
+    /// start. `first`: it is the record of the former start, whose failures count too.
     fn take_over(&mut self, stored: &HostRecord, first: bool) {
         self.record.back = self.record.back.max(stored.back);
         if !first {

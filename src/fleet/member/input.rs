@@ -51,7 +51,7 @@ pub enum Input {
     Permit(Entry),
     /// The terms were changed in the file.
     Terms(Arc<Terms>),
-    /// `ttl` was changed in the file. The tenure of the former one is lost next.
+    /// `ttl` was changed in the file. [`Input::TenureLost`] for the tenure with the former `ttl` follows.
     Ttl(Duration),
     /// The watch has another `timeout` or `kill_after`, and nothing runs: see [`Profile::limit`].
     Limit(Duration),

@@ -93,7 +93,7 @@ impl Member {
         (member, vec![Effect::OpenTenure, Effect::ReadOwn])
     }
 
-    /// A run of the former daemon goes on under this permit: its end will be told as if we had started it.
+    /// Adopts a run of the former daemon under its permit. Its end comes as [`Input::Ended`], as that of an own run.
     pub fn adopt(&mut self, permit: PermitId, state: StateId, attempt: u32) {
         self.record.state = HostState::Running;
         self.record.permit = Some(permit);
@@ -139,7 +139,7 @@ impl Member {
         effects
     }
 
-    pub(super) fn take(&mut self, input: Input, now: Moment, effects: &mut Vec<Effect>) {
+    fn take(&mut self, input: Input, now: Moment, effects: &mut Vec<Effect>) {
         match input {
             Input::Tenure(tenure) => {
                 self.registration = Registration::Trying { tenure, tries: 0, after: None }
@@ -156,7 +156,8 @@ impl Member {
             Input::Restored => {
                 self.written = (Revision::ABSENT, None);
                 self.permit_at = Revision::ABSENT;
-                // A read that is under way may be the one that showed it.
+                // Also if a read counts as under way: it may be the one that found the restore, whose answer was not
+                // passed on.
                 if self.pending.is_none() {
                     self.reading = true;
                     effects.push(Effect::ReadOwn);

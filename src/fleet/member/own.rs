@@ -13,7 +13,12 @@ use crate::fleet::{PermitId, StateId};
 const ASKS: Duration = Duration::from_secs(1);
 
 impl Member {
-    /// Deals with another state: what was tried before was about the former one.
+    /// Whether the newest state that it has seen is applied.
+    fn is_done(&self) -> bool {
+        self.record.seen.is_some() && self.record.applied == self.record.seen
+    }
+
+    /// Records a state as seen. Attempts and failures of a former one do not count for it.
     pub(super) fn see(&mut self, state: StateId) {
         if self.record.seen != Some(state) {
             self.record.seen = Some(state);
@@ -30,7 +35,7 @@ impl Member {
         }
     }
 
-    /// Nothing is asked for: what runs or is held is still shown.
+    /// The watch does not ask. A run or a permit that is held still decides the state.
     pub(super) fn rest(&mut self, why: Option<BehindWhy>, now: Moment) {
         match self.record.state {
             HostState::Asking
@@ -38,8 +43,7 @@ impl Member {
             | HostState::Behind
             | HostState::Failed
             | HostState::Down => {
-                let done = self.record.seen.is_some() && self.record.applied == self.record.seen;
-                if done {
+                if self.is_done() {
                     self.to(HostState::Converged, None, now);
                 } else {
                     self.to(HostState::Behind, why, now);
@@ -80,7 +84,7 @@ impl Member {
         self.offer(now, effects);
     }
 
-    /// A permit for another state than the one that is asked for is of no use, and would be waited for by all.
+    /// Returns a permit for another state than the one that is asked for, because other hosts wait for it.
     fn give_back_other_than(&mut self, state: StateId) {
         let is_other = |permit: &&Arc<Permit>| {
             self.offered == Some(permit.id) && !permit.state.is_same(&state, self.profile.identity)
@@ -110,7 +114,7 @@ impl Member {
         }
     }
 
-    /// Shown as over until it ends: the conductor counts it against the limit.
+    /// A run starts without a permit. Its state is `over` until it ends: the conductor counts it against the limit.
     pub(super) fn start_unpermitted(
         &mut self,
         state: Option<StateId>,
@@ -145,11 +149,10 @@ impl Member {
 
     /// Nothing runs any more.
     pub(super) fn rest_after(&mut self, failed: bool, now: Moment) {
-        let done = self.record.seen.is_some() && self.record.applied == self.record.seen;
-        let state = if self.asked.is_some() && !done {
-            HostState::Asking
-        } else if done {
+        let state = if self.is_done() {
             HostState::Converged
+        } else if self.asked.is_some() {
+            HostState::Asking
         } else if failed {
             HostState::Failed
         } else {

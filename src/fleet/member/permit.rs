@@ -9,7 +9,7 @@ use crate::fleet::record::HostState;
 use crate::fleet::{Entry, PermitId, StateId, Value};
 
 impl Member {
-    /// A permit is never used again.
+    /// Returns a permit, which is never used again.
     pub(super) fn give_back(&mut self, permit: PermitId) {
         self.record.back = self.record.back.max(Some(permit));
         if self.record.permit.is_some_and(|held| held <= permit) {

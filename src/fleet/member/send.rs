@@ -63,7 +63,7 @@ impl Member {
         }
     }
 
-    /// The store refuses the claim unless permit, tenure, record and orders are as they were seen.
+    /// Sends the claim. The store refuses it unless permit, tenure, record and orders are as they were seen.
     fn send_claim(
         &mut self,
         id: PermitId,
@@ -105,8 +105,8 @@ impl Member {
         effects.push(effect);
     }
 
-    /// Nothing starts under the permit as it is. It counts as unclaimed again, so that a pause or an abort takes it
-    /// back, unless a former attempt was made under it.
+    /// The claim failed. The permit counts as unclaimed again, so that a pause or an abort takes it back, unless an
+    /// earlier attempt was made under it.
     pub(super) fn refuse(&mut self, permit: PermitId, effects: &mut Vec<Effect>) {
         self.refused = Some((permit, self.permit_at));
         if self.record.state != HostState::Retrying {

@@ -1,4 +1,4 @@
-//! Draws the view of a group. Draws whatever fits, and touches nothing else.
+//! Draws the view of a group, as much of it as fits. Reads nothing and decides nothing.
 
 use jiff::Timestamp;
 use ratatui::Frame;
@@ -12,6 +12,7 @@ use super::model::{Seen, View};
 use crate::cli::columns::{cut, filled};
 use crate::cli::span::{span, spent};
 use crate::fleet::bars::Bar;
+use crate::fleet::report::Tone;
 use crate::log::escape;
 
 /// Columns of the name and of the numbers of a wave.
@@ -27,7 +28,7 @@ const HELP: [(&str, &str); 6] = [
     ("q  Ctrl-C", "leave"),
 ];
 
-/// Draws it; remembers how many hosts fit.
+/// Draws the view; stores in it how many hosts fit.
 pub(super) fn draw(frame: &mut Frame<'_>, view: &mut View, now: Timestamp, colours: bool) {
     let painter = Painter { colours };
     let area = frame.area();
@@ -77,15 +78,11 @@ impl Painter {
     }
 
     fn state(self, state: &str) -> Style {
-        match state {
-            "stopped" | "aborted" | "unconducted" | "failed" | "conflict" => {
-                self.style(Color::Red).add_modifier(Modifier::BOLD)
-            }
-            "rolling" | "soaking" | "paused" | "running" | "retrying" | "granted" => {
-                self.style(Color::Yellow)
-            }
-            "done" | "converged" | "hold" => self.style(Color::Green),
-            _ => Style::new(),
+        match Tone::of(state) {
+            Tone::Bad => self.style(Color::Red).add_modifier(Modifier::BOLD),
+            Tone::Busy => self.style(Color::Yellow),
+            Tone::Good => self.style(Color::Green),
+            Tone::Plain => Style::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `twitcher fleet status --follow` on a terminal: one group on the full screen, until one leaves.
+//! `twitcher fleet status --follow` on a terminal: one group on the full screen, until the user leaves.
 //!
 //! [`model`] holds the state and decides, [`draw`](mod@draw) shows it; this file feeds them.
 
@@ -22,11 +22,11 @@ use super::super::{Common, Failure};
 use super::group::Place;
 use crate::fleet::GroupName;
 
-/// Between two readings; a group with many hosts is read less often.
+/// Shortest time between two readings.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 
-/// How long to wait after a reading of a group with so many hosts.
-pub(super) fn beat(hosts: usize) -> Duration {
+/// Time until the next reading: [`BEAT`], and 1 ms for each host of the group, at most 20 s.
+fn beat(hosts: usize) -> Duration {
     BEAT + Duration::from_millis(u64::try_from(hosts).unwrap_or(u64::MAX).min(20_000))
 }
 
@@ -50,8 +50,7 @@ async fn live(place: &Place, group: &GroupName, screen: &mut Screen) -> std::io:
     let mut events = EventStream::new();
     let mut view = View::default();
     let mut read_at = Instant::now();
-    let mut reading: OptionFuture<BoxFuture<'_, Result<Seen, Failure>>> = None.into();
-    let mut is_reading = false;
+    let mut reading: Option<BoxFuture<'_, Result<Seen, Failure>>> = None;
     loop {
         let colours = screen.has_colours();
         screen.draw(|frame| draw(frame, &mut view, Timestamp::now(), colours))?;
@@ -66,9 +65,8 @@ async fn live(place: &Place, group: &GroupName, screen: &mut Screen) -> std::io:
                 Some(Event::Mouse(_) | Event::FocusGained | Event::FocusLost | Event::Paste(_)) => None,
                 None => return Ok(()),
             },
-            Some(seen) = &mut reading => {
-                is_reading = false;
-                reading = None.into();
+            Some(seen) = OptionFuture::from(reading.as_mut()) => {
+                reading = None;
                 let hosts = match seen {
                     Ok(seen) => {
                         let hosts = seen.hosts.len();
@@ -83,10 +81,8 @@ async fn live(place: &Place, group: &GroupName, screen: &mut Screen) -> std::io:
                 read_at = Instant::now() + beat(hosts);
                 None
             }
-            () = sleep_until(read_at), if !is_reading => {
-                is_reading = true;
-                let reader: BoxFuture<'_, _> = Box::pin(read(place, group));
-                reading = Some(reader).into();
+            () = sleep_until(read_at), if reading.is_none() => {
+                reading = Some(Box::pin(read(place, group)));
                 None
             }
         };

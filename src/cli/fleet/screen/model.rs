@@ -1,4 +1,4 @@
-//! The state of the full-screen view of a group: what was read, what happened, where the reader is. Pure.
+//! The state of the full-screen view of a group: what was read, what happened, and the first host shown. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::cli::tree::keys::Act;
 use crate::fleet::bars::Bar;
-use crate::fleet::report::{GroupStatus, HostStatus};
+use crate::fleet::report::{GroupStatus, HostStatus, Tone};
 
-/// The newest lines of what happened that are kept.
+/// Lines of news that are kept, the newest ones.
 const NEWS: usize = 500;
 
 /// A group as it was read once.
@@ -33,11 +33,11 @@ impl Seen {
 pub(super) struct News {
     pub(super) at: Timestamp,
     pub(super) text: String,
-    /// Somebody has to look at it.
+    /// An operator has to look at it.
     pub(super) is_bad: bool,
 }
 
-/// What the user wants of the screen.
+/// What a key asks of the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     Quit,
@@ -49,7 +49,7 @@ pub(super) enum Effect {
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) seen: Option<Seen>,
-    /// Why nothing newer was read.
+    /// Why the last reading failed.
     pub(super) error: Option<String>,
     /// The newest last.
     pub(super) news: VecDeque<News>,
@@ -129,8 +129,7 @@ fn news(before: &Seen, after: &Seen, at: Timestamp) -> Vec<News> {
         tell(format!("version {}", new.version.as_deref().unwrap_or("-")), false);
     }
     if new.state != old.state {
-        let is_bad = matches!(new.state, "stopped" | "aborted" | "unconducted");
-        tell(format!("{} after {}", new.state, old.state), is_bad);
+        tell(format!("{} after {}", new.state, old.state), Tone::of(new.state) == Tone::Bad);
     }
     match (old.wave, new.wave) {
         (Some(old), Some(new)) if old.number != new.number => {
@@ -252,7 +251,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nobody_scrolls_beyond_the_last_host() {
+    fn scrolling_ends_at_the_last_host() {
         let mut view = View { rows: 2, ..View::default() };
         view.show(seen(["a", "b", "c"].map(|name| host(name, "asking")).to_vec()), Timestamp::UNIX_EPOCH);
         assert_eq!(view.act(Act::End), None);

@@ -1,4 +1,4 @@
-//! What a former daemon owed is run by the next, once, whenever its watch is defined.
+//! An `on_give_up` that a former daemon owed is run once by the next, whenever its watch is defined.
 
 use super::*;
 use crate::daemon::runs::Report;
@@ -23,7 +23,7 @@ async fn owed() -> Scene {
     scene
 }
 
-/// Lets the tasks of the hooks go as far as they can, and demands so many processes.
+/// Lets the tasks of the hooks go as far as they can, then asserts the number of processes.
 async fn until_begun(scene: &Scene, count: usize) {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -36,7 +36,7 @@ async fn a_watch_that_is_defined_later_gets_what_it_is_owed_once() {
     let scene = owed().await;
     let a = told("a");
     scene.runs.run_owed_hooks([&a].into_iter());
-    // A reload before it had room.
+    // A reload before the program has room.
     scene.runs.run_owed_hooks([&a].into_iter());
     scene.runs.report(&a, &state(&scene), Report::held());
     until_begun(&scene, 1).await;
@@ -47,7 +47,7 @@ async fn a_watch_that_is_defined_later_gets_what_it_is_owed_once() {
 }
 
 #[tokio::test]
-async fn what_only_the_ledger_knows_to_wait_does_not_silence_the_watch() {
+async fn what_is_owed_in_the_ledger_alone_does_not_suppress_a_report() {
     let scene = owed().await;
     let a = told("a");
     scene.runs.report(&a, &state(&scene), Report::held());

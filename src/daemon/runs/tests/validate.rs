@@ -27,7 +27,17 @@ fn run(own: &mut OwnRuns, spec: &WatchSpec, runs: &Runs) {
     assert_eq!(own.start(spec, plan(runs)), None);
 }
 
-/// What a turn of the watch's task does.
+/// Runs of `b` and `c` in turn, in six of the eight slots: that is the limit of one account.
+fn fill(scene: &Scene) -> ((WatchSpec, OwnRuns), (WatchSpec, OwnRuns)) {
+    let (mut b, mut c) = ((spec("b", "/b"), scene.own()), (spec("c", "/c"), scene.own()));
+    for _ in 0..3 {
+        run(&mut b.1, &b.0, &scene.runs);
+        run(&mut c.1, &c.0, &scene.runs);
+    }
+    (b, c)
+}
+
+/// A turn of the watch's task.
 fn turn(own: &mut OwnRuns, spec: &WatchSpec) -> Option<Judged> {
     let mut context = Context::from_waker(std::task::Waker::noop());
     match own.poll_judged(spec, &mut context) {
@@ -37,7 +47,7 @@ fn turn(own: &mut OwnRuns, spec: &WatchSpec) -> Option<Judged> {
 }
 
 #[tokio::test]
-async fn what_judges_about_a_live_run_shares_its_slot_and_anything_else_waits_for_one() {
+async fn validate_shares_the_slot_of_a_run_that_it_decides_about_and_else_waits_for_one() {
     let hup = Some(SignalNumber(1));
     for (run_mode, notify, judges) in [
         (RunMode::Restart, None, true),
@@ -58,7 +68,7 @@ async fn what_judges_about_a_live_run_shares_its_slot_and_anything_else_waits_fo
         assert_eq!(own.waits_to_validate(), !judges, "{run_mode:?}");
         assert_eq!(scene.fake.live().len(), if judges { 5 } else { 4 });
 
-        // The slots of all are untouched by it.
+        // It uses none of the slots of `max_processes`.
         if judges {
             own.acquire(&spec);
             assert!(!is_granted(&mut own));
@@ -94,18 +104,14 @@ async fn a_run_that_took_the_last_slot_while_a_state_waited_to_be_judged_shares_
 }
 
 #[tokio::test]
-async fn an_adopted_run_which_has_no_slot_counts_as_one_that_has() {
+async fn validate_shares_the_place_of_an_adopted_run_although_that_has_no_slot() {
     let mut scene = Scene::new();
     let (a, mut own) = (judged("a", RunMode::Restart, None), scene.own());
     assert_eq!(own.start(&a, plan(&scene.runs)), None);
     drop(own);
     scene.next_daemon().await;
-    let (b, c) = (spec("b", "/b"), spec("c", "/c"));
-    let (mut own, mut of_b, mut of_c) = (scene.own(), scene.own(), scene.own());
-    for _ in 0..3 {
-        run(&mut of_b, &b, &scene.runs);
-        run(&mut of_c, &c, &scene.runs);
-    }
+    let _others = fill(&scene);
+    let mut own = scene.own();
     assert_eq!(own.adopt(&a, Duration::ZERO).len(), 1);
     own.validate(&a, candidate(2));
     turn(&mut own, &a);
@@ -115,12 +121,8 @@ async fn an_adopted_run_which_has_no_slot_counts_as_one_that_has() {
 #[tokio::test]
 async fn a_key_that_changes_while_it_waits_to_be_judged_keeps_its_place() {
     let scene = Scene::new();
-    let (a, b, c) = (judged("a", RunMode::Queue, None), spec("b", "/b"), spec("c", "/c"));
-    let (mut own, mut of_b, mut of_c, mut later) = (scene.own(), scene.own(), scene.own(), scene.own());
-    for _ in 0..3 {
-        run(&mut of_b, &b, &scene.runs);
-        run(&mut of_c, &c, &scene.runs);
-    }
+    let ((b, mut of_b), _c) = fill(&scene);
+    let (a, mut own, mut later) = (judged("a", RunMode::Queue, None), scene.own(), scene.own());
     own.validate(&a, candidate(1));
     let d = spec("d", "/d");
     later.acquire(&d);
@@ -144,12 +146,8 @@ async fn a_key_that_changes_while_it_waits_to_be_judged_keeps_its_place() {
 #[tokio::test]
 async fn the_place_of_a_state_that_none_follows_is_given_up() {
     let scene = Scene::new();
-    let (a, b, c) = (judged("a", RunMode::Queue, None), spec("b", "/b"), spec("c", "/c"));
-    let (mut own, mut of_b, mut of_c, mut later) = (scene.own(), scene.own(), scene.own(), scene.own());
-    for _ in 0..3 {
-        run(&mut of_b, &b, &scene.runs);
-        run(&mut of_c, &c, &scene.runs);
-    }
+    let ((b, mut of_b), _c) = fill(&scene);
+    let (a, mut own, mut later) = (judged("a", RunMode::Queue, None), scene.own(), scene.own());
     own.validate(&a, candidate(1));
     let d = spec("d", "/d");
     later.acquire(&d);
