@@ -1,17 +1,16 @@
-//! Daemons whose `twitcher.conf` is bad: at their start, with and without settings that an earlier daemon remembered, and
-//! at a reload (promises P4 and P7).
+//! Daemons whose `twitcher.conf` has errors: at the start, with and without the settings that an earlier daemon remembered,
+//! and at a reload (promises P4 and P7).
 
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
 use crate::fixture::daemon::{Daemon, until};
-use crate::fixture::server::dying_with_us;
+use crate::fixture::server::{dying_with_us, http_get};
 
-/// A daemon with two stores and each kind of dependence: `plain` uses the default store, `other` names one, and `role`
-/// names a variable.
+/// A daemon with two stores, and watches that depend on different settings: `plain` on the default store, `other` on a named
+/// store, and `role` on a variable.
 fn prepare() -> Daemon {
     let daemon = Daemon::prepare("");
     conf(&daemon, GOOD);
@@ -47,7 +46,7 @@ url = 'dir://TOP/keys'
 url = 'dir://TOP/others'
 ";
 
-/// A part, a line of it, what that becomes, and the watches that are left where nothing is remembered.
+/// A part, a line of it, the broken line, and the watches that are still loaded if no settings are remembered.
 const FAULTS: &[(&str, &str, &str, &[&str])] = &[
     ("`default_store`", "default_store = 'main'", "default_store = 'mian'", &["other"]),
     ("`max_processes`", "max_processes = 7", "max_processes = 0", &[]),
@@ -77,7 +76,7 @@ fn loaded(daemon: &Daemon) -> Vec<String> {
     status["watches"].as_array().unwrap().iter().map(name).collect()
 }
 
-/// Waits until all three watches have run once more.
+/// Waits until each of the three watches has run this often.
 fn until_all_ran(daemon: &Daemon, times: usize) {
     daemon.until_file("out", |text| {
         ["plain web web-1", "other web web-1", "role web web-1"]
@@ -87,7 +86,7 @@ fn until_all_ran(daemon: &Daemon, times: usize) {
 }
 
 #[test]
-fn whatever_part_is_broken_a_start_goes_on_with_the_last_valid_settings() {
+fn a_start_with_a_broken_part_uses_its_last_valid_value() {
     let mut daemon = prepare();
     daemon.run();
     until_all_ran(&daemon, 1);
@@ -113,7 +112,7 @@ fn whatever_part_is_broken_a_start_goes_on_with_the_last_valid_settings() {
     daemon.run();
     until_all_ran(&daemon, FAULTS.len() + 2);
     assert!(complaints(&daemon).contains("twitcher.conf has errors"));
-    // Corrected, nothing is complained of, and nothing was started again.
+    // Once it is corrected, there is no complaint, and no watch runs again.
     conf(&daemon, GOOD);
     daemon.say(&["reload"]);
     assert_eq!(complaints(&daemon), "[]");
@@ -121,7 +120,7 @@ fn whatever_part_is_broken_a_start_goes_on_with_the_last_valid_settings() {
 }
 
 #[test]
-fn without_remembered_settings_only_what_does_not_need_the_broken_part_is_loaded() {
+fn without_remembered_settings_only_watches_that_do_not_need_the_broken_part_are_loaded() {
     let mut daemon = prepare();
     for (part, line, wrong, left) in FAULTS {
         let _ = std::fs::remove_dir_all(daemon.path("state"));
@@ -148,7 +147,7 @@ fn without_remembered_settings_only_what_does_not_need_the_broken_part_is_loaded
             daemon.until_runs(name, 1);
         }
         assert!(!daemon.path("state/settings").exists(), "only what is valid is remembered");
-        // Corrected while it runs, all is there.
+        // Once it is corrected, all watches are loaded.
         conf(&daemon, GOOD);
         daemon.say(&["reload"]);
         assert_eq!((loaded(&daemon).len(), complaints(&daemon).as_str()), (3, "[]"), "{part}");
@@ -175,7 +174,7 @@ fn the_log_of_a_bad_file_is_short_and_the_metrics_tell() {
     assert!(lines() < 20, "{}", daemon.log());
     assert_eq!(daemon.log().matches("303 watches are not loaded").count(), 1);
     // [defaults] is broken, and nothing is known from before; http_listen is right.
-    let page = get(port.number(), "/metrics");
+    let page = http_get(port.number(), "/metrics").unwrap();
     assert!(page.contains("\ntwitcher_settings_broken 1\n"), "{page}");
     assert!(page.contains("\ntwitcher_watches_not_loaded 303\n"), "{page}");
     let before = lines();
@@ -198,20 +197,12 @@ fn a_file_that_breaks_while_the_daemon_runs_changes_nothing() {
         let told = complaints(&daemon);
         assert!(told.contains("its last valid version stays in effect"), "{told}");
     }
-    // The same file that cannot be read.
+    // A file that cannot be read changes nothing either.
     std::fs::remove_file(daemon.path("config/twitcher.conf")).unwrap();
     nix::unistd::mkfifo(&daemon.path("config/twitcher.conf"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     daemon.signal(Signal::SIGHUP);
     until("the complaint", || daemon.log().contains("it is not a regular file").then_some(()));
     assert_eq!(daemon.read("out").lines().count(), 3, "{}", daemon.read("out"));
-}
-
-fn get(port: u16, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    page
 }
 
 /// What a start says, and its exit status.
@@ -223,7 +214,7 @@ fn start(daemon: &Daemon) -> (String, Option<i32>) {
 }
 
 #[test]
-fn where_the_state_directory_is_not_known_the_daemon_refuses_to_start_in_a_few_lines() {
+fn without_a_known_state_directory_the_daemon_refuses_to_start_and_says_why_in_few_lines() {
     assert!(nix::unistd::geteuid().is_root(), "this test changes owners: run it as root");
     let daemon = prepare();
     for number in 0..300 {
@@ -262,7 +253,7 @@ fn where_the_state_directory_is_not_known_the_daemon_refuses_to_start_in_a_few_l
 }
 
 #[test]
-fn a_control_socket_that_is_not_known_is_opened_as_soon_as_it_is() {
+fn an_unknown_control_socket_is_opened_as_soon_as_it_is_known() {
     let daemon = prepare();
     conf(&daemon, GOOD);
     let good = daemon.read("config/twitcher.conf");

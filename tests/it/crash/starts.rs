@@ -1,5 +1,5 @@
-//! A daemon that was killed while a child of its was stopped between its clone and its exec, as the action's own account
-//! can do: the next daemon starts at once, ends that child, and repeats its run.
+//! A daemon is killed while one of its children is stopped between clone and exec, as the action's account can do: the next
+//! daemon starts at once, kills that child, and repeats its run.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use crate::fixture::daemon::{Daemon, until};
 use crate::fixture::port::Port;
 
-/// A directory that takes long to be looked up: forty links, each through a path of thousands of parts. A `PATH` of
+/// A directory whose look-up takes long: a chain of forty links, each with a path of thousands of parts. A `PATH` of
 /// thousands of such directories keeps a child between clone and exec for many seconds.
 fn slow_directory(daemon: &Daemon) -> String {
     let place = daemon.path("slow");
@@ -44,7 +44,7 @@ fn uid(pid: i32) -> Option<u32> {
 }
 
 #[test]
-fn a_child_stopped_before_its_exec_holds_up_no_start_and_its_run_is_repeated() {
+fn a_child_stopped_before_its_exec_does_not_delay_the_next_start_and_its_run_is_repeated() {
     assert!(nix::unistd::geteuid().is_root(), "these tests change users: run them as root");
     let port = Port::claim();
     let mut daemon = Daemon::prepare(&format!("http_listen = '127.0.0.1:{}'", port.number()));
@@ -67,7 +67,7 @@ fn a_child_stopped_before_its_exec_holds_up_no_start_and_its_run_is_repeated() {
     daemon.until_watch("a", |watch| watch["version"].is_string());
     daemon.put("/a", "2");
     let program = exe(daemon.pid()).unwrap();
-    // Its own account stops it, which must not be noticed by the daemon before the end of both.
+    // The action's account stops the child. The daemon is stopped first, so that it cannot react before it is killed.
     let child = until("a child of the action's account", || {
         children(daemon.pid()).into_iter().find(|pid| uid(*pid) == Some(65534))
     });

@@ -1,4 +1,5 @@
-//! The hosts of a group: a daemon each, whose watch of `/git/head` has an action that is its own witness.
+//! The hosts of a group, a daemon each. The action of their watch of `/git/head` records its starts and ends in a
+//! file, the witness.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -10,8 +11,10 @@ use crate::fixture::program;
 
 pub const HOSTS: usize = 5;
 
-/// The action of each host waits until it may go on.
-pub const HELD: &str = "until test -e WITNESS.go-$TWITCHER_HOST; do sleep 0.05; done";
+/// The action of each host waits until it may go on, or until the [`Fleet`] is dropped: otherwise a later test whose
+/// state directory gets the same inode would adopt it.
+pub const HELD: &str =
+    "until test -e WITNESS.go-$TWITCHER_HOST || ! test -d $(dirname WITNESS); do sleep 0.05; done";
 
 /// Runs each scenario on etcd and on `ZooKeeper`.
 macro_rules! on_both_stores {
@@ -32,7 +35,7 @@ pub struct Fleet {
     place: tempfile::TempDir,
 }
 
-/// What the watch file says, beside what all of these have.
+/// The fields of the watch file that differ between tests.
 #[derive(Clone, Copy)]
 pub struct Setup<'a> {
     /// `[watch.fleet]`.
@@ -74,7 +77,7 @@ impl Fleet {
         Self::of(url, Setup { terms, action, ..Setup::default() })
     }
 
-    /// The same with more of the watch file given.
+    /// Five daemons with this watch file.
     pub fn of(url: &str, setup: Setup<'_>) -> Self {
         let mut fleet = Self::without_daemons(url);
         for host in 0..HOSTS {
@@ -83,7 +86,7 @@ impl Fleet {
         fleet
     }
 
-    /// Only the value that is watched.
+    /// The watched value, and no daemon.
     pub fn without_daemons(url: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let fleet = Self { daemons: Vec::new(), url: url.to_owned(), place };
@@ -136,13 +139,22 @@ impl Fleet {
         self.flag(&format!("go-h{host}"));
     }
 
+    pub fn let_all_go_on(&self) {
+        (0..HOSTS).for_each(|host| self.let_go_on(host));
+    }
+
+    /// Lets the next action of each host wait again.
+    pub fn hold_all(&self) {
+        (0..HOSTS).for_each(|host| self.unflag(&format!("go-h{host}")));
+    }
+
     /// Puts a value. Returns its version.
     pub fn put(&self, value: &str) -> String {
         program::good(&self.url, &["put", "/git/head", value]);
         self.version()
     }
 
-    /// The version of the value that is there.
+    /// The version of the current value.
     pub fn version(&self) -> String {
         let entry = program::good(&self.url, &["get", "--json", "/git/head"]);
         let entry: Value = serde_json::from_str(&entry).unwrap();
@@ -164,7 +176,7 @@ impl Fleet {
         most_at_once(&self.all_lines())
     }
 
-    /// The same for one version.
+    /// How many actions of one version ran at once at most.
     pub fn overlap_of(&self, version: &str) -> usize {
         most_at_once(&self.lines(version))
     }
@@ -183,7 +195,7 @@ impl Fleet {
         until(format!("{count} actions"), || (self.started(version) >= count).then_some(()));
     }
 
-    /// Nobody starts an action while a conductor and all hosts have had time for it.
+    /// No host starts an action in the time that a conductor and all hosts need for it.
     #[track_caller]
     pub fn stays_at(&self, version: &str, count: usize) {
         crate::fixture::daemon::stays_silent_for(
@@ -224,11 +236,19 @@ impl Fleet {
         });
     }
 
+    /// The host that conducts.
+    #[track_caller]
     pub fn conductor(&self) -> usize {
-        until("a conductor", || {
-            let host = self.key("conductor")?["host"].as_str()?.trim_start_matches('h').parse().ok()?;
-            Some(host)
-        })
+        until("a conductor", || self.conducts())
+    }
+
+    #[track_caller]
+    pub fn until_another_conducts(&self, former: usize) {
+        until("another conductor", || self.conducts().filter(|host| *host != former));
+    }
+
+    fn conducts(&self) -> Option<usize> {
+        self.key("conductor")?["host"].as_str()?.trim_start_matches('h').parse().ok()
     }
 
     /// `twitcher fleet`, which must succeed.
@@ -237,7 +257,7 @@ impl Fleet {
         program::good(&self.url, &[&["fleet"], args].concat())
     }
 
-    /// The same whatever becomes of it.
+    /// `twitcher fleet`, which may fail.
     pub fn try_fleet(&self, args: &[&str]) -> Output {
         program::run(&self.url, &[&["fleet"], args].concat())
     }
@@ -255,6 +275,13 @@ impl Fleet {
         let name = format!("h{host}");
         let hosts = hosts["hosts"].as_array().unwrap();
         hosts.iter().find(|host| host["host"] == name).cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // Ends actions that wait as HELD does, before their daemons stop.
+        let _ = std::fs::remove_dir_all(self.place.path());
     }
 }
 

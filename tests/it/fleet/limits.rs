@@ -1,14 +1,18 @@
-//! At most so many actions at once, whoever is killed.
+//! At most so many actions at once, whichever daemon is killed.
 
 use serde_json::Value;
 
-use super::hosts::{Fleet, HELD, HOSTS, Line};
+use super::hosts::{Fleet, HELD, HOSTS, Line, on_both_stores};
 use crate::fixture::daemon::until;
 use crate::fixture::etcd::Etcd;
-use crate::fixture::zookeeper::ZooKeeper;
+
+on_both_stores! {
+    one_at_a_time
+    two_at_a_time
+}
 
 fn at_most(url: &str, limit: usize) {
-    // The first goes on only when as many as may have started.
+    // The actions go on only once as many as the limit allows have started.
     let action = format!(
         "until test $(grep -c ^start WITNESS) -ge {limit}; do sleep 0.05; done; test $TWITCHER_PERMIT -gt 0"
     );
@@ -21,32 +25,16 @@ fn at_most(url: &str, limit: usize) {
     assert_eq!(fleet.overlap(), limit, "as many at once as may be");
 }
 
-#[test]
-fn one_at_a_time_on_etcd() {
-    let etcd = Etcd::start();
-    at_most(&etcd.url(), 1);
+fn one_at_a_time(url: &str) {
+    at_most(url, 1);
 }
 
-#[test]
-fn two_at_a_time_on_etcd() {
-    let etcd = Etcd::start();
-    at_most(&etcd.url(), 2);
+fn two_at_a_time(url: &str) {
+    at_most(url, 2);
 }
 
-#[test]
-fn one_at_a_time_on_zookeeper() {
-    let zookeeper = ZooKeeper::start();
-    at_most(&zookeeper.url(), 1);
-}
-
-#[test]
-fn two_at_a_time_on_zookeeper() {
-    let zookeeper = ZooKeeper::start();
-    at_most(&zookeeper.url(), 2);
-}
-
-/// Its action goes on, and the next daemon adopts it: nobody acts beside it, also where the daemon was killed before the
-/// start was in its ledger.
+/// The action goes on, and the next daemon adopts it. No other host acts beside it, even if the daemon was killed
+/// before the start was in its ledger.
 #[test]
 fn a_killed_holder_keeps_its_permit() {
     for is_recorded in [true, false] {
@@ -64,13 +52,8 @@ fn a_killed_holder_keeps_its_permit() {
         }
         fleet.daemons[host].run();
         fleet.daemons[host].until_watch("git", |watch| watch["state"] == "running");
-        // Long enough for every other host to be granted a permit that nobody holds.
-        crate::fixture::daemon::stays_silent_for(
-            std::time::Duration::from_secs(3),
-            "another host acted",
-            || fleet.started(&version) == 1,
-        );
-        (0..HOSTS).for_each(|host| fleet.let_go_on(host));
+        fleet.stays_at(&version, 1);
+        fleet.let_all_go_on();
         fleet.until_all_have(&version);
         assert_eq!(fleet.overlap(), 1);
     }
@@ -107,7 +90,7 @@ fn another_one_conducts_where_the_conductor_is_killed() {
     }
     let mut killed = fleet.daemons.remove(conductor);
     killed.kill();
-    (0..HOSTS).for_each(|host| fleet.let_go_on(host));
+    fleet.let_all_go_on();
     let version = fleet.version();
     fleet.until_all_have(&version);
     killed.run();
@@ -121,14 +104,12 @@ fn nothing_starts_while_the_store_is_away() {
     let mut etcd = Etcd::start();
     let fleet = Fleet::start(&etcd.url(), "", HELD);
     let version = fleet.version();
-    until("an action", || (fleet.started(&version) > 0).then_some(()));
+    fleet.until_started(&version, 1);
     etcd.kill();
-    (0..HOSTS).for_each(|host| fleet.let_go_on(host));
+    fleet.let_all_go_on();
     let ended = |lines: &[Line]| lines.iter().filter(|line| !line.is_start).count();
     until("that action to end", || (ended(&fleet.lines(&version)) > 0).then_some(()));
-    crate::fixture::daemon::stays_silent_for(std::time::Duration::from_secs(3), "an action started", || {
-        fleet.started(&version) == 1
-    });
+    fleet.stays_at(&version, 1);
     etcd.start_again();
     fleet.until_all_have(&version);
     assert_eq!(fleet.overlap(), 1);

@@ -1,17 +1,13 @@
 //! What a rollout costs the store, by etcd's own counters.
 
-use std::io::{Read, Write};
-
 use super::hosts::{Fleet, HOSTS};
 use crate::fixture::daemon::{stays_silent_for, until};
 use crate::fixture::etcd::Etcd;
+use crate::fixture::server::http_get;
 
 /// Keys that were written or deleted since the server started.
 fn writes(etcd: &Etcd) -> u64 {
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", etcd.port())).unwrap();
-    write!(stream, "GET /metrics HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
+    let page = http_get(etcd.port(), "/metrics").unwrap();
     let count = |name: &str| {
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
         // Written as a float once it is large.

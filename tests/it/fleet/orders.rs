@@ -12,16 +12,12 @@ on_both_stores! {
     a_trigger_without_a_permit_is_over_the_limit
 }
 
-fn let_all_go_on(fleet: &Fleet) {
-    (0..HOSTS).for_each(|host| fleet.let_go_on(host));
-}
-
 /// All hosts have the first version, and the actions of the next one wait.
 fn held(url: &str, terms: &str) -> Fleet {
     let fleet = Fleet::start(url, terms, HELD);
-    let_all_go_on(&fleet);
+    fleet.let_all_go_on();
     fleet.until_all_have(&fleet.version());
-    (0..HOSTS).for_each(|host| fleet.unflag(&format!("go-h{host}")));
+    fleet.hold_all();
     fleet
 }
 
@@ -30,7 +26,7 @@ fn a_paused_group_starts_nothing_until_it_is_resumed(url: &str) {
     let version = fleet.put("second");
     fleet.until_started(&version, 1);
     fleet.fleet(&["pause", "git", "--reason", "lunch"]);
-    let_all_go_on(&fleet);
+    fleet.let_all_go_on();
     fleet.until_has(fleet.starters(&version)[0], &version);
     fleet.stays_at(&version, 1);
     let status = fleet.status();
@@ -47,7 +43,7 @@ fn an_aborted_version_never_starts_again(url: &str) {
     let version = fleet.put("second");
     fleet.until_started(&version, 2);
     fleet.fleet(&["abort", "git", "--version", &version]);
-    let_all_go_on(&fleet);
+    fleet.let_all_go_on();
     for host in fleet.starters(&version) {
         fleet.until_has(host, &version);
     }
@@ -96,7 +92,7 @@ fn a_set_limit_overrides_what_hosts_say(url: &str) {
     }
     fleet.until_started(&version, 4);
     fleet.stays_at(&version, 4);
-    let_all_go_on(&fleet);
+    fleet.let_all_go_on();
     fleet.until_all_have(&version);
     assert_eq!(fleet.overlap(), 3);
 }
@@ -116,16 +112,16 @@ fn a_trigger_without_a_permit_is_over_the_limit(url: &str) {
         (host["flags"] == serde_json::json!(["over"]) && host["state"] == "running").then_some(())
     });
     assert_eq!(fleet.status()["hosts"]["over"], 1);
-    // It counts: while it runs, nobody else starts.
+    // It counts against the limit: while it runs, no other host starts.
     fleet.let_go_on(acting);
     fleet.until_has(acting, &version);
     fleet.stays_at(&version, 2);
-    let_all_go_on(&fleet);
+    fleet.let_all_go_on();
     fleet.until_all_have(&version);
     assert_eq!((fleet.started(&version), fleet.overlap()), (HOSTS, 2));
 }
 
-/// The way out when nobody can grant a permit.
+/// The emergency exit when no permit can be granted.
 #[test]
 fn a_trigger_without_a_permit_needs_no_store() {
     let mut etcd = Etcd::start();

@@ -1,4 +1,4 @@
-//! A store that is restored from a backup: hosts write their records again, and nothing starts before every run must
+//! A store that is restored from a backup: hosts write their records again, and nothing starts until every run must
 //! have ended.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::fixture::daemon::until;
 use crate::fixture::etcd::Etcd;
 use crate::fixture::zookeeper::ZooKeeper;
 
-/// As long as a run may take with these fields, and the margins of the fleet.
+/// How long a run may take with these fields, plus the margins of the fleet.
 const LIMIT: Duration = Duration::from_secs(20 + 1 + 10 + 5);
 
 /// `restore` brings the store back to when no host had a record.
@@ -24,7 +24,7 @@ fn nothing_starts_before_every_run_must_have_ended(fleet: &mut Fleet, restore: i
         until("its name", || fleet.key(&format!("alive/h{host}")));
     }
     let before = fleet.started(&version);
-    (0..HOSTS).for_each(|host| fleet.let_go_on(host));
+    fleet.let_all_go_on();
     until("the reason", || fleet.status()["why"].as_str()?.contains("restored").then_some(()));
     fleet.until_all_have(&version);
     let lines = fleet.lines(&version);

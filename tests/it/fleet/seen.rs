@@ -1,4 +1,4 @@
-//! What people see of a group: the page, `status --follow`, and the full screen.
+//! The views of a group: the page, `status --follow`, and the full screen.
 
 use std::io::{Read, Write};
 
@@ -93,9 +93,9 @@ fn the_page_shows_groups_and_runs_nothing() {
 fn followers_see_what_happens() {
     let etcd = Etcd::start();
     let fleet = Fleet::start(&etcd.url(), "canary = ['h2']\nsoak = '0s'", HELD);
-    (0..5).for_each(|host| fleet.let_go_on(host));
+    fleet.let_all_go_on();
     fleet.until_all_have(&fleet.version());
-    (0..5).for_each(|host| fleet.unflag(&format!("go-h{host}")));
+    fleet.hold_all();
     let mut follower = Program::start(&fleet.url, &["fleet", "status", "git", "--json", "--follow"]);
     let command =
         format!("{} fleet status --follow; echo status $?; read -r _", env!("CARGO_BIN_EXE_twitcher"));
@@ -112,7 +112,7 @@ fn followers_see_what_happens() {
     terminal.press("?");
     terminal.shows("scroll the hosts");
     terminal.press("?");
-    (0..5).for_each(|host| fleet.let_go_on(host));
+    fleet.let_all_go_on();
     fleet.until_all_have(&version);
     terminal.shows("all hosts have it");
     terminal.press("q");

@@ -15,7 +15,7 @@ on_both_stores! {
     a_changed_fleet_table_takes_effect_at_once
 }
 
-/// Actions of three hosts wait for each other; with fewer at once nobody goes on by itself.
+/// Waits until the actions of three hosts have started, or until the flag `alone` is set.
 const THREE: &str = "until test -e WITNESS.alone || test $(grep -c \"^start .* $TWITCHER_VERSION \" WITNESS) -ge 3; do sleep 0.05; done";
 
 fn the_most_careful_host_counts_until_its_terms_change(url: &str) {
@@ -33,7 +33,7 @@ fn the_most_careful_host_counts_until_its_terms_change(url: &str) {
     assert_eq!(status["disagree"], json!([{ "host": "h4", "field": "max_parallel" }]), "{status}");
     assert_eq!(status["permits"]["limit"], 1);
 
-    // The terms are hot: nothing runs again, and the next version has three at once.
+    // Terms take effect at once: nothing runs again, and the next version has three at once.
     let runs = fleet.daemons[4].watch("git")["runs"].clone();
     fleet.daemons[4].write("git.toml", &fleet.watch(setup("max_parallel = 3")));
     until("terms that agree", || (fleet.status()["disagree"] == json!([])).then_some(()));
@@ -112,7 +112,7 @@ fn a_removed_watch_leaves_its_group(url: &str) {
     fleet.daemons[conductor].remove("git.toml");
     until("no record", || fleet.key(&format!("hosts/h{conductor}")).is_none().then_some(()));
     until("no name", || fleet.key(&format!("alive/h{conductor}")).is_none().then_some(()));
-    until("another conductor", || (fleet.conductor() != conductor).then_some(()));
+    fleet.until_another_conducts(conductor);
     let version = fleet.put("second");
     fleet.fleet(&["wait", "git", "--version", &version]);
     assert_eq!(fleet.started(&version), HOSTS - 1);
@@ -132,18 +132,15 @@ fn reload(fleet: &Fleet, host: usize, table: &str) {
 
 fn a_changed_fleet_table_takes_effect_at_once(url: &str) {
     let fleet = Fleet::start(url, "", HELD);
-    (0..HOSTS).for_each(|host| fleet.let_go_on(host));
+    fleet.let_all_go_on();
     fleet.until_all_have(&fleet.version());
 
     // A host that may not conduct any more resigns, and another one takes over.
     let conductor = fleet.conductor();
     reload(&fleet, conductor, "ttl = '10s'\nconduct = false");
-    until("another conductor", || {
-        let host = fleet.key("conductor")?["host"].as_str()?.to_owned();
-        (host != format!("h{conductor}")).then_some(())
-    });
+    fleet.until_another_conducts(conductor);
 
-    // Another time to live needs another tenure, and keeps the name.
+    // Another `ttl` needs another tenure, and the host keeps its name.
     let host = (conductor + 1) % HOSTS;
     let alive = || fleet.key(&format!("alive/h{host}"));
     let before = alive().unwrap();
@@ -155,7 +152,7 @@ fn a_changed_fleet_table_takes_effect_at_once(url: &str) {
     let version = fleet.put("second");
     fleet.until_all_have(&version);
 
-    // Another prefix is another group: everybody leaves the old one, and nobody acts for that.
+    // Another prefix is another group: all hosts leave the old one, and no action starts because of that.
     (0..HOSTS).for_each(|host| reload(&fleet, host, "ttl = '10s'\nprefix = '/elsewhere'"));
     for host in 0..HOSTS {
         until("a record elsewhere", || fleet.value(&format!("/elsewhere/git/hosts/h{host}")));

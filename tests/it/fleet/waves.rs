@@ -28,7 +28,7 @@ fn canaries_go_first_and_each_wave_soaks(url: &str) {
     let lines = fleet.lines(&version);
     let (starts, ends) = times(&lines);
     assert_eq!(starts.len(), HOSTS);
-    // The canary, a second host, 60% of five, and then everybody else.
+    // The canary, a second host, 60% of five, and then all others.
     for wave in 1..=3 {
         let soak = starts[wave] - ends[wave - 1];
         assert!(soak >= 0.95, "wave {wave} was soaked for {soak} s only: {lines:?}");
@@ -89,7 +89,7 @@ fn so_many_failures_stop_a_rollout(url: &str) {
     fleet.until_state("stopped");
     until("the last action to end", || (fleet.status()["hosts"]["acting"] == 0).then_some(()));
     let failed = fleet.starters(&version);
-    // The second one may have failed while a third one was let act in place of the first.
+    // A third host may have been granted a permit after the first failure and before the second.
     assert!((2..=3).contains(&failed.len()), "{failed:?}");
     fleet.stays_at(&version, failed.len());
     let status = fleet.status();
@@ -101,7 +101,7 @@ fn so_many_failures_stop_a_rollout(url: &str) {
     fleet.until_has(failed[0], &version);
     fleet.stays_at(&version, failed.len() + 1);
     assert_eq!(fleet.status()["state"], "stopped");
-    // And everybody.
+    // And then all of them.
     (0..HOSTS).for_each(|host| fleet.flag(&format!("mended-h{host}")));
     fleet.fleet(&["resume", "git", "--reason", "mended"]);
     fleet.until_all_have(&version);

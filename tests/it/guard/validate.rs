@@ -363,7 +363,7 @@ fn it_waits_for_one_of_the_processes_and_a_discarded_state_is_not_judged() {
     daemon.run();
     daemon.until_watch("w", |watch| watch["state"] == "running");
     put(&daemon, "2");
-    let waits = daemon.until_watch("w", |watch| watch["waiting_for_slot"] == true || watch["version"] == "2");
+    let waits = daemon.until_watch("w", |watch| watch["waiting_for_slot"] == true);
     assert_eq!(waits["state"], "running");
     let told = daemon.say(&["explain", "w"]);
     assert!(told.contains("validate waits for its turn"), "{told}");

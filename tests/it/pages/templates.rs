@@ -42,8 +42,8 @@ fn a_value_is_written_to_a_file() {
 }
 
 #[test]
-fn what_a_check_refuses_is_held_and_the_file_stays() {
-    let (daemon, machine) = follow("## A check of its own");
+fn a_state_that_validate_refuses_is_held_and_the_file_stays() {
+    let (daemon, machine) = follow("## Check the keys before the action runs");
     let good = daemon.until_file("etc/limits", |text| text.contains("1024"));
     machine.types("twitcher put /limits/files many");
     daemon.until_watch("limits", |watch| watch["state"] == "held");
