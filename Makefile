@@ -9,18 +9,20 @@ TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq rsyslog tmux
 help:
 	@echo 'make run    build, and see a watch at work on samples; Ctrl-C ends it'
 	@echo 'make test   everything that must hold, against real servers'
-	@echo 'make test-repeat RUNS=20 LOAD=10   make test so often, the last ten times under load'
+	@echo 'make test-repeat RUNS=20 LOAD=10   make test 20 times, the last 10 times under load'
 	@echo 'make bench  speed and memory, as ratios within one run'
 	@echo 'make soak   100,000 runs, looking for what is left behind'
-	@echo 'make check  formatting and lints; with make test, this is what CI runs'
-	@echo 'make fuzz   half a minute of changed inputs for each reader of text from outside'
-	@echo 'make mutants    changes the pure decisions, and lists changes that no test notices; takes hours'
-	@echo 'make deny   licences and sources of everything that is linked in'
+	@echo 'make check  formatting and lints; CI runs this, make test and, where it can, make test-packages'
+	@echo 'make fuzz   half a minute of mutated inputs for each parser of untrusted text'
+	@echo 'make mutants   mutates the pure decision code, and lists mutations that no test detects; takes hours'
+	@echo 'make deny   licences and sources of all dependencies'
 	@echo 'make deb rpm install   packages; see docs/CONTRIBUTING.md'
 	@echo 'make test-packages     boots a Debian with systemd and installs them; needs root'
+	@echo 'make test-repository   makes signed repositories of them, installs by apt and verifies with dnf; needs root'
 	@echo 'make test-reproducible builds them once more elsewhere: the same bytes'
 	@echo 'make test-versions     the suites of the stores on etcd 3.5, ZooKeeper 3.6 and 3.9'
-	@echo 'make test-all          all of these tests, deny and fuzz: before a release'
+	@echo 'make test-all          before a release: test, deny, fuzz, test-versions, test-packages,'
+	@echo '                       test-repository and test-reproducible; needs root'
 
 run: setup
 	$(CARGO) build --release --locked --target-dir target
@@ -66,14 +68,15 @@ check:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 
-# `make test` has a few hundred inputs of each; with coverage: `cargo fuzz run TARGET fuzz/seeds/TARGET`, see fuzz/Cargo.toml.
+# `make test` tries a few hundred inputs of each target. With coverage feedback: `cargo fuzz run TARGET fuzz/seeds/TARGET`;
+# the targets are in fuzz/Cargo.toml.
 fuzz: setup
 	TWITCHER_FUZZ_SECONDS=$${FUZZ_SECONDS:-30} $(CARGO) test --locked --lib fuzz:: -- --test-threads=2 --nocapture
 
 deny:
 	PATH="$$(.ci/tool cargo-deny 0.20.2):$$PATH" $(CARGO) deny --config .config/deny.toml --locked check licenses bans sources
 
-# What must not change unnoticed: the pure decisions. FILE=src/policy/past.rs: of one file only.
+# The files to mutate: the pure decision code. Only one of them: make mutants FILE=src/policy/past.rs
 FILE ?= src/policy/**/*.rs src/store/driver/**/*.rs src/config/diff.rs
 mutants: setup
 	PATH="$$(.ci/tool cargo-mutants 27.1.0):$$PATH" $(CARGO) mutants --config .config/mutants.toml \

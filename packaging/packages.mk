@@ -52,7 +52,8 @@ test-packages: test-rpm base-system
 test-rpm: lint-packages
 	@packaging/test/rpm $(PACKAGE_DIR)
 
-# Runs the commands of docs/install.md: signed repositories, and machines that install from them. Needs root.
+# Runs the commands of docs/install.md: makes signed repositories, installs from the apt one, and verifies the dnf one.
+# Needs root.
 test-repository: deb rpm base-system
 	@.ci/install-missing $(REPOSITORY_NEEDS)
 	@packaging/test/repository $(PACKAGE_DIR)
