@@ -15,7 +15,7 @@ pub const HISTORY: usize = 10;
 
 /// The record of a watch.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// The last state that a successful run was given.
     pub applied: Option<Applied>,
     /// Runs that were started and whose end is not recorded.
@@ -48,7 +48,7 @@ pub struct Entry {
     pub succeeded: Option<jiff::Timestamp>,
 }
 
-impl Entry {
+impl LedgerEntry {
     /// Whether a state has the content that was last applied, and nothing has run since then that may have undone it.
     pub fn is_back_at(&self, target: &Target, state: &State) -> bool {
         let undisturbed = self.live.is_empty()

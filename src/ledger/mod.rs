@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, Entry, GaveUp, LivePermit, LiveRun, Owed, Paused, described, digest};
+pub use entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRun, Owed, Paused, described, digest};
 pub use history::HISTORY_BYTES;
 pub use lock::Holder;
 use lock::{Lock, Refusal};
@@ -73,7 +73,7 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Shared {
     id: String,
-    entries: Mutex<BTreeMap<WatchName, Entry>>,
+    entries: Mutex<BTreeMap<WatchName, LedgerEntry>>,
     /// `None`: only in memory.
     disk: Option<Disk>,
 }
@@ -126,7 +126,7 @@ impl Ledger {
     }
 
     /// The entry of a watch.
-    pub fn entry(&self, watch: &str) -> Option<Entry> {
+    pub fn entry(&self, watch: &str) -> Option<LedgerEntry> {
         self.entries().get(watch).cloned()
     }
 
@@ -257,10 +257,10 @@ impl Ledger {
     }
 
     /// Reads the entry of a watch without copying it; an empty one if there is none.
-    pub fn read<T>(&self, watch: &str, look: impl FnOnce(&Entry) -> T) -> T {
+    pub fn read<T>(&self, watch: &str, look: impl FnOnce(&LedgerEntry) -> T) -> T {
         match self.entries().get(watch) {
             Some(entry) => look(entry),
-            None => look(&Entry::default()),
+            None => look(&LedgerEntry::default()),
         }
     }
 
@@ -268,8 +268,8 @@ impl Ledger {
     /// missing for a day loses neither a pause nor the record of what was applied.
     pub fn forget(&self, configured: impl Fn(&WatchName) -> bool, since: jiff::Timestamp) {
         let mut entries = self.entries();
-        let recent = |entry: &Entry| entry.history.back().is_some_and(|last| last.started >= since);
-        let old = |entry: &Entry| entry.live.is_empty() && !recent(entry);
+        let recent = |entry: &LedgerEntry| entry.history.back().is_some_and(|last| last.started >= since);
+        let old = |entry: &LedgerEntry| entry.live.is_empty() && !recent(entry);
         let gone: Vec<WatchName> = entries
             .iter()
             .filter(|(name, entry)| !configured(name) && old(entry))
@@ -298,20 +298,20 @@ impl Ledger {
         self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience))
     }
 
-    fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, watch: &WatchName, change: impl FnOnce(&mut LedgerEntry)) {
         let mut entries = self.entries();
         let entry = entries.entry(watch.clone()).or_default();
         change(entry);
         self.write(watch, Some(entry), None);
     }
 
-    fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
+    fn write(&self, watch: &WatchName, entry: Option<&LedgerEntry>, record: Option<RunRecord>) {
         if let Some(disk) = &self.shared.disk {
             disk.writer.write(watch, entry, record);
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<WatchName, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<WatchName, LedgerEntry>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::end::{End, Facts};
 use super::hooks::Report;
-use crate::ledger::{Applied, Entry, GaveUp, Ledger, LivePermit, LiveRun, Owed, described};
+use crate::ledger::{Applied, GaveUp, Ledger, LedgerEntry, LivePermit, LiveRun, Owed, described};
 use crate::process::{FoundRun, RunDetails};
 use crate::watch::{Fingerprint, ProcessIdentity, Reason, State, Target, WatchName, WatchSpec};
 
@@ -24,7 +24,7 @@ impl Book {
     }
 
     /// The record of a watch.
-    pub(super) fn entry(&self, watch: &WatchName) -> Entry {
+    pub(super) fn entry(&self, watch: &WatchName) -> LedgerEntry {
         self.ledger.entry(watch.as_str()).unwrap_or_default()
     }
 
@@ -122,7 +122,7 @@ impl Book {
         waits: impl Fn(&Applied) -> bool,
     ) -> Option<Applied> {
         let target = &spec.target;
-        let told = |entry: &Entry| {
+        let told = |entry: &LedgerEntry| {
             let owed = entry.owed.as_ref().map(|owed| &owed.state).filter(|owed| waits(owed));
             entry.reported.iter().chain(owed).any(|told| told.covers(target, state))
         };
