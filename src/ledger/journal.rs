@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRun, Owed, Paused};
+use super::entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRecord, Owed, Paused};
 use super::state_dir;
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName};
 
@@ -41,7 +41,7 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied: Option<Applied>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    live: Vec<LiveRun>,
+    live: Vec<LiveRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newest_run: Option<RunId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRun, Owed, Paused, described, digest};
+pub use entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRecord, Owed, Paused, described, digest};
 pub use history::HISTORY_BYTES;
 pub use lock::Holder;
 use lock::{Lock, Refusal};
@@ -131,7 +131,7 @@ impl Ledger {
     }
 
     /// Every run whose end is not recorded, with its watch.
-    pub fn live_runs(&self) -> Vec<(WatchName, LiveRun)> {
+    pub fn live_runs(&self) -> Vec<(WatchName, LiveRecord)> {
         self.entries()
             .iter()
             .flat_map(|(name, entry)| entry.live.iter().map(|live| (name.clone(), live.clone())))
@@ -139,7 +139,7 @@ impl Ledger {
     }
 
     /// Records the start of a run.
-    pub fn started(&self, watch: &WatchName, live: LiveRun) {
+    pub fn started(&self, watch: &WatchName, live: LiveRecord) {
         self.change(watch, |entry| {
             entry.newest_run = Some(live.run.clone());
             entry.live.push(live);
@@ -185,7 +185,7 @@ impl Ledger {
     }
 
     /// Moves a live run to another watch: the same definition under a new name.
-    pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
+    pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRecord) {
         self.change(from, |entry| entry.live.retain(|other| other.run != live.run));
         self.change(to, |entry| entry.live.push(live));
     }
@@ -238,7 +238,7 @@ impl Ledger {
     pub fn renew_fingerprints(&self, spec: &WatchSpec) {
         let target = described(&spec.target);
         let old_stop = |stopped: &Fingerprint| stopped.is_of_version_0_1_0();
-        let old_run = |live: &LiveRun| live.definition.is_of_version_0_1_0() && live.target == target;
+        let old_run = |live: &LiveRecord| live.definition.is_of_version_0_1_0() && live.target == target;
         let any_old = self.read(spec.name.as_str(), |entry| {
             entry.stopped.as_ref().is_some_and(old_stop) || entry.live.iter().any(old_run)
         });

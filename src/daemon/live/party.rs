@@ -14,7 +14,7 @@ use crate::daemon::runs::End;
 use crate::fleet::member::Input as Told;
 use crate::fleet::record::{BehindWhy, Last, LastOutcome, Permit};
 use crate::fleet::{Identity, PermitId, StateId};
-use crate::ledger::{Applied, LivePermit, LiveRun};
+use crate::ledger::{Applied, LivePermit, LiveRecord};
 use crate::policy::Grant;
 use crate::watch::{RunId, Seq, Verdict, WatchSpec};
 
@@ -102,7 +102,7 @@ impl Party {
     }
 
     /// The grant of an adopted run. Its terms are those of the watch file: the ledger has only the permit's id.
-    pub(super) fn adopt(&mut self, live: &LiveRun, since: Instant, spec: &WatchSpec) -> Option<Grant> {
+    pub(super) fn adopt(&mut self, live: &LiveRecord, since: Instant, spec: &WatchSpec) -> Option<Grant> {
         let LivePermit { id, state } = live.permit.as_ref()?;
         let state = state.parse().ok()?;
         let terms = &spec.fleet.as_ref()?.terms;

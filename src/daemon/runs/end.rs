@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::ledger::LiveRun;
+use crate::ledger::LiveRecord;
 use crate::process::Ended;
 use crate::watch::{Outcome, Reason, RunId, RunRecord, Verdict, WatchName};
 
@@ -86,8 +86,8 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn of(live: &'a LiveRun) -> Self {
-        let LiveRun { run, reason, version, attempt, coalesced, started, .. } = live;
+    pub(super) fn of(live: &'a LiveRecord) -> Self {
+        let LiveRecord { run, reason, version, attempt, coalesced, started, .. } = live;
         Self { run, reason: *reason, version, attempt: *attempt, coalesced: *coalesced, started: *started }
     }
 

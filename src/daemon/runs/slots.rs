@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::ledger::LiveRun;
+use crate::ledger::LiveRecord;
 use crate::watch::{MutexName, RunId, WatchName};
 
 /// A wait for a slot this long is worth a warning.
@@ -236,7 +236,7 @@ impl Slots {
 
     /// Lets a run hold the mutex of the definition that it was started under until [`Slots::release`], independent of its slot
     /// and of its watch's task.
-    pub(super) fn hold(&self, watch: &WatchName, live: &LiveRun) {
+    pub(super) fn hold(&self, watch: &WatchName, live: &LiveRecord) {
         if let Some(mutex) = live.mutex() {
             let (holder, watch) = (Holder::Run(live.run.clone()), watch.clone());
             self.change(|queue| queue.hold(mutex, holder, watch));
@@ -244,7 +244,7 @@ impl Slots {
     }
 
     /// The run is over.
-    pub(super) fn release(&self, live: &LiveRun) {
+    pub(super) fn release(&self, live: &LiveRecord) {
         if let Some(mutex) = live.mutex() {
             let holder = Holder::Run(live.run.clone());
             self.change(|queue| queue.release(&mutex, &holder));

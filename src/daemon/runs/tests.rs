@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::fixture::{Fake, identity, plan, runs, spec};
 use super::*;
-use crate::ledger::{LedgerEntry, LiveRun};
+use crate::ledger::{LedgerEntry, LiveRecord};
 use crate::process::{FoundRun, RunCommand};
 use crate::watch::{Outcome, PolicySpec, RunRecord, SignalNumber, Verdict};
 
@@ -40,7 +40,7 @@ impl Scene {
         self.ledger.entry(watch).unwrap_or_default()
     }
 
-    fn live(&self, watch: &str) -> Vec<LiveRun> {
+    fn live(&self, watch: &str) -> Vec<LiveRecord> {
         self.entry(watch).live
     }
 

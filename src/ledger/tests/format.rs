@@ -8,7 +8,7 @@ use crate::watch::Subtree;
 fn entries() -> BTreeMap<WatchName, LedgerEntry> {
     let mut entry = LedgerEntry {
         applied: Some(applied()),
-        live: vec![live("l-1-2"), LiveRun { mutex: Some("nginx".to_owned()), ..live("l-1-3") }],
+        live: vec![live("l-1-2"), LiveRecord { mutex: Some("nginx".to_owned()), ..live("l-1-3") }],
         newest_run: Some(RunId("l-1-2".into())),
         interrupted: Some("main Tree /a".into()),
         paused: Some(Paused {
