@@ -7,7 +7,7 @@ use super::conduct::group::Group;
 use super::record::{ConductorRecord, FailureKind, Rollout, RolloutState, Summary, Twin};
 use super::terms::MaxParallel;
 use super::view::{GroupState, Measure, Orders, Shown};
-use super::{BootTime, Entry, GroupKey, GroupName, HostName, Identity, StateId, Value, target};
+use super::{BootTime, GroupKey, GroupName, HostName, Identity, KeyState, StateId, Value, target};
 use crate::watch::{Key, WatchType};
 
 /// All keys of a group.
@@ -33,7 +33,7 @@ pub struct Picture {
 
 impl Picture {
     /// Of these keys, in any order.
-    pub fn new(name: GroupName, entries: &[(GroupKey, Entry)]) -> Self {
+    pub fn new(name: GroupName, entries: &[(GroupKey, KeyState)]) -> Self {
         let mut picture = Self {
             group: Group::new(name.clone(), Duration::ZERO),
             name,
@@ -51,7 +51,7 @@ impl Picture {
         picture
     }
 
-    fn take_in(&mut self, key: &GroupKey, entry: &Entry) {
+    fn take_in(&mut self, key: &GroupKey, entry: &KeyState) {
         let (at, value, now) = (entry.at, entry.value.as_ref(), BootTime::default());
         self.has_later |= value == Some(&Value::Later);
         match (key, value) {

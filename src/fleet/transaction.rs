@@ -25,14 +25,14 @@ pub enum Value {
 
 /// A key as the store has it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct KeyState {
     /// The revision of its last write; the revision at which it was read as absent where there is no value.
     pub at: Revision,
     /// `None`: the key does not exist.
     pub value: Option<Value>,
 }
 
-impl Entry {
+impl KeyState {
     /// The revision that a transaction can require.
     pub fn revision(&self) -> Revision {
         if self.value.is_some() { self.at } else { Revision::ABSENT }

@@ -19,7 +19,7 @@ use super::word::{Listener, Settings, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
 use crate::fleet::member::{self, Member, Profile};
 use crate::fleet::record::HostState;
-use crate::fleet::{BootTime, Entry, GroupKey, GroupKeys, GroupName, Outcome, PermitId, StateId, Value};
+use crate::fleet::{BootTime, GroupKey, GroupKeys, GroupName, KeyState, Outcome, PermitId, StateId, Value};
 use crate::ledger::Ledger;
 use crate::store::{Health, Store, Subscribe, Subscription, Tenure, Update};
 use crate::watch::{Content, OnDelete, WatchName};
@@ -84,9 +84,9 @@ pub(super) struct Membership {
 enum Happened {
     Told(Option<ToMember>),
     Answered(Answer),
-    Permit(Entry),
-    Seat(Entry),
-    Mirrored(Vec<(GroupKey, Entry)>),
+    Permit(KeyState),
+    Seat(KeyState),
+    Mirrored(Vec<(GroupKey, KeyState)>),
     Target(Update),
     Lost,
     Connection,
@@ -344,7 +344,7 @@ impl Membership {
     }
 
     /// Records the revision at which a permit was first seen.
-    fn note_fence(&mut self, entry: &Entry) {
+    fn note_fence(&mut self, entry: &KeyState) {
         if let Some(Value::Permit(permit)) = &entry.value {
             let back = self.member.record().back;
             self.fences.retain(|id, _| *id == permit.id || Some(*id) > back);

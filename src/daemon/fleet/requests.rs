@@ -9,7 +9,7 @@ use super::{read, wire};
 use crate::fleet::member::Own;
 use crate::fleet::record::Summary;
 use crate::fleet::{
-    Entry, GroupKey, GroupKeys, HostName, Outcome, Revision, TenureId, Transaction, Value, Write,
+    GroupKey, GroupKeys, HostName, KeyState, Outcome, Revision, TenureId, Transaction, Value, Write,
 };
 use crate::store::{NodeAcl, Store, Tenure};
 
@@ -56,7 +56,7 @@ impl OwnRead {
 pub(super) struct All {
     /// The revision of `rollout` that was known when the read began.
     pub(super) fence: Revision,
-    pub(super) entries: Vec<(GroupKey, Entry)>,
+    pub(super) entries: Vec<(GroupKey, KeyState)>,
     pub(super) at: Revision,
     /// The watched key was read.
     pub(super) proved: bool,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::fleet::record::{Instance, Summary};
 use crate::fleet::{
-    BootTime, Entry, GroupKey, GroupName, HostName, Identity, Outcome, Revision, StateId, TenureId,
+    BootTime, GroupKey, GroupName, HostName, Identity, KeyState, Outcome, Revision, StateId, TenureId,
     Transaction,
 };
 
@@ -47,11 +47,11 @@ pub enum Input {
     /// The watched key cannot be read any more, until the next [`Input::Target`].
     Blind,
     /// The mirror, or a watch, shows a key of the group. May come late, twice, or not at all.
-    Changed(GroupKey, Entry),
+    Changed(GroupKey, KeyState),
     /// Answers [`Effect::ReadAll`].
     All {
         /// Every key, linearizably.
-        entries: Vec<(GroupKey, Entry)>,
+        entries: Vec<(GroupKey, KeyState)>,
         /// At which revision.
         at: Revision,
         /// The watched key's state, read as well. A late watch may still show an older one.

@@ -9,7 +9,7 @@ use super::plan::{BATCH, Plan};
 use super::waves::Wave;
 use crate::fleet::record::{Failure, FailureKind, NAMED, Permit, Rest, RolloutState};
 use crate::fleet::view::{Want, may_run};
-use crate::fleet::{BootTime, Entry, GroupKey, HostName, PermitId, Revision, StateId, Write};
+use crate::fleet::{BootTime, GroupKey, HostName, KeyState, PermitId, Revision, StateId, Write};
 
 /// What happens to a permit after `control` or the rollout's state changed.
 enum Stamp {
@@ -69,7 +69,7 @@ impl Conductor {
                 Write::Put { key, value, .. } => (key, Some(value)),
                 Write::Delete { key } => (key, None),
             };
-            self.take_in(&key, &Entry { at, value }, now.boot);
+            self.take_in(&key, &KeyState { at, value }, now.boot);
         }
         for host in plan.released {
             self.group.release(&host, now.boot);

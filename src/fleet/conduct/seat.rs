@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::input::Moment;
-use crate::fleet::{BootTime, Entry, Outcome, Revision};
+use crate::fleet::{BootTime, KeyState, Outcome, Revision};
 
 /// Longest random delay before a campaign for a vacant seat, so that not all hosts try at once.
 pub(super) const CAMPAIGN: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const IDLE_LOOK: u32 = 60;
 #[derive(Debug, Default)]
 pub struct Seat {
     /// As last seen; `None`: not yet.
-    pub(super) entry: Option<Entry>,
+    pub(super) entry: Option<KeyState>,
     pub(super) campaign_at: Option<BootTime>,
     /// The seat was vacant when it was first seen, and has not been taken since.
     pub(super) found_vacant: bool,
@@ -46,7 +46,7 @@ impl Seat {
     /// The answer to our resignation came.
     pub(super) fn left(&mut self, outcome: Outcome) {
         self.entry = match outcome {
-            Outcome::Applied(at) => Some(Entry { at, value: None }),
+            Outcome::Applied(at) => Some(KeyState { at, value: None }),
             Outcome::Refused => None,
             Outcome::Unanswered => self.entry.take(),
         };
@@ -57,7 +57,7 @@ impl Seat {
     }
 
     pub(super) fn revision(&self) -> Revision {
-        self.entry.as_ref().map_or(Revision::ABSENT, Entry::revision)
+        self.entry.as_ref().map_or(Revision::ABSENT, KeyState::revision)
     }
 
     /// The beat was read. Returns whether to look at all records.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::fleet::record::{BehindWhy, HostRecord, Instance, Last, Permit};
 use crate::fleet::terms::Terms;
 use crate::fleet::{
-    BootTime, Entry, HostName, Identity, Outcome, PermitId, Revision, StateId, TenureId, Transaction,
+    BootTime, HostName, Identity, KeyState, Outcome, PermitId, Revision, StateId, TenureId, Transaction,
 };
 
 /// Who is a member of what.
@@ -48,7 +48,7 @@ pub enum Input {
     /// The store was restored from a backup: revisions may be lower than those that are known.
     Restored,
     /// The watch shows our permit. May come late, twice, or not at all.
-    Permit(Entry),
+    Permit(KeyState),
     /// The terms were changed in the file.
     Terms(Arc<Terms>),
     /// `ttl` was changed in the file. [`Input::TenureLost`] for the tenure with the former `ttl` follows.
@@ -132,11 +132,11 @@ pub enum Then {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Own {
     /// `hosts/HOST`.
-    pub record: Entry,
+    pub record: KeyState,
     /// `alive/HOST`.
-    pub alive: Entry,
+    pub alive: KeyState,
     /// `permits/HOST`.
-    pub permit: Entry,
+    pub permit: KeyState,
     /// The revision of `control`.
     pub control: Revision,
 }

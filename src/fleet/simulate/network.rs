@@ -12,7 +12,7 @@ use super::world::World;
 use crate::fleet::conduct;
 use crate::fleet::member::{self, Own};
 use crate::fleet::record::Summary;
-use crate::fleet::{BootTime, Entry, GroupKey, Outcome, Revision, TenureId, Transaction, Value};
+use crate::fleet::{BootTime, GroupKey, KeyState, Outcome, Revision, TenureId, Transaction, Value};
 
 /// So long after the last fault nothing of it is left.
 const SETTLED: Duration = Duration::from_mins(10);
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    pub(super) fn tell(&mut self, n: usize, key: &GroupKey, entry: Entry) {
+    pub(super) fn tell(&mut self, n: usize, key: &GroupKey, entry: KeyState) {
         let entry = Planted::seen(self.setting.planted, &self.setting.terms, entry);
         let told = self.send_watch(n, |start| {
             Event::Conductor(n, start, conduct::Input::Changed(key.clone(), entry.clone()))
