@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::follow::{Mirror, One};
-use super::requests::{self, All, Answer, OwnRead, Request};
+use super::requests::{self, All, OwnRead, Request, StoreAnswer};
 use super::wire;
 use super::word::{Listener, Settings, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
@@ -83,7 +83,7 @@ pub(super) struct Membership {
 
 enum Happened {
     Told(Option<ToMember>),
-    Answered(Answer),
+    Answered(StoreAnswer),
     Permit(KeyState),
     Seat(KeyState),
     Mirrored(Vec<(GroupKey, KeyState)>),
@@ -318,7 +318,7 @@ impl Membership {
             if let Some(own) = self.tenure.take() {
                 self.requests.push(Box::pin(async move {
                     drop(own.revoke().await);
-                    Answer::Nothing
+                    StoreAnswer::Nothing
                 }));
                 self.take(Happened::Lost);
             }
@@ -407,48 +407,48 @@ impl Membership {
         self.conductor(conduct::Input::Target(self.newest));
     }
 
-    fn answered(&mut self, answer: Answer) {
+    fn answered(&mut self, answer: StoreAnswer) {
         match answer {
-            Answer::Tenure(tenure) => {
+            StoreAnswer::Tenure(tenure) => {
                 let id = wire::from_store(tenure.id());
                 self.place.ledger.tenure(&self.place.watch, &tenure.id().to_string());
                 self.tenure = Some(tenure);
                 self.conductor(conduct::Input::Tenure(Some(id)));
                 self.member(member::Input::Tenure(id));
             }
-            Answer::Revoked if self.leaving => self.gone = true,
-            Answer::Revoked => self.member(member::Input::Revoked),
-            Answer::Nothing => {}
-            Answer::Own(read) if read.is_restored(self.disturbed) => self.restored(),
-            Answer::Own(read) => {
+            StoreAnswer::Revoked if self.leaving => self.gone = true,
+            StoreAnswer::Revoked => self.member(member::Input::Revoked),
+            StoreAnswer::Nothing => {}
+            StoreAnswer::Own(read) if read.is_restored(self.disturbed) => self.restored(),
+            StoreAnswer::Own(read) => {
                 let OwnRead { own, known: _ } = *read;
                 self.disturbed &= own.record.value.is_none();
                 self.note_fence(&own.permit);
                 self.member(member::Input::Own(own));
             }
-            Answer::Away(again) => {
+            StoreAnswer::Away(again) => {
                 self.say(ToWatch::Offline);
                 self.requests.push(again);
             }
-            Answer::Member(ticket, outcome) => {
+            StoreAnswer::Member(ticket, outcome) => {
                 if outcome == Outcome::Unanswered {
                     self.say(ToWatch::Offline);
                 }
                 self.member(member::Input::Committed(ticket, outcome));
             }
-            Answer::Conductor(ticket, outcome) => {
+            StoreAnswer::Conductor(ticket, outcome) => {
                 self.conductor(conduct::Input::Committed(ticket, outcome));
             }
-            Answer::All(Some(all)) if all.is_restored(self.disturbed) => self.restored(),
-            Answer::All(Some(All { entries, at, proved: true, fence: _ })) => {
+            StoreAnswer::All(Some(all)) if all.is_restored(self.disturbed) => self.restored(),
+            StoreAnswer::All(Some(All { entries, at, proved: true, fence: _ })) => {
                 while let Some(update) = self.target.try_next() {
                     self.shown_target(update);
                 }
                 let target = self.newest;
                 self.conductor(conduct::Input::All { entries, at, target });
             }
-            Answer::All(_) => self.conductor(conduct::Input::NotRead),
-            Answer::Summary(summary) => self.conductor(conduct::Input::Summary(summary)),
+            StoreAnswer::All(_) => self.conductor(conduct::Input::NotRead),
+            StoreAnswer::Summary(summary) => self.conductor(conduct::Input::Summary(summary)),
         }
     }
 

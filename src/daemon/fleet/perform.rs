@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::follow::Mirror;
 use super::membership::{Membership, boot_time, moment};
-use super::requests::{self, Answer};
+use super::requests::{self, StoreAnswer};
 use super::wire;
 use super::word::ToWatch;
 use crate::fleet::{GroupKeys, HostName, Outcome, TenureId, Transaction, conduct, member};
@@ -41,7 +41,7 @@ impl Membership {
                 }
                 member::Effect::Commit(ticket, transaction) => {
                     let commit = self.commit(transaction);
-                    self.requests.push(Box::pin(async move { Answer::Member(ticket, commit.await) }));
+                    self.requests.push(Box::pin(async move { StoreAnswer::Member(ticket, commit.await) }));
                 }
                 member::Effect::Permit(permit) => {
                     if let Some(asked) = self.asked_at.take() {
@@ -107,7 +107,7 @@ impl Membership {
             self.leaving = true;
             self.requests.push(Box::pin(async move {
                 drop(own.revoke().await);
-                Answer::Revoked
+                StoreAnswer::Revoked
             }));
             return;
         }
@@ -136,7 +136,7 @@ impl Membership {
                 }
                 conduct::Effect::Commit(ticket, transaction) => {
                     let commit = self.commit(transaction);
-                    self.requests.push(Box::pin(async move { Answer::Conductor(ticket, commit.await) }));
+                    self.requests.push(Box::pin(async move { StoreAnswer::Conductor(ticket, commit.await) }));
                 }
                 conduct::Effect::Mirror(true) => {
                     self.mirror = Some(Mirror::new(&self.place.store, &self.place.keys));

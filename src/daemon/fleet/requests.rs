@@ -1,4 +1,4 @@
-//! The requests of a membership to its store. Each is a future that resolves to an [`Answer`].
+//! The requests of a membership to its store. Each is a future that resolves to an [`StoreAnswer`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const TARGET_WITHIN: Duration = Duration::from_secs(10);
 
 /// A request in flight.
-pub(super) type Request = BoxFuture<'static, Answer>;
+pub(super) type Request = BoxFuture<'static, StoreAnswer>;
 
 /// The answer to a request.
-pub(super) enum Answer {
+pub(super) enum StoreAnswer {
     Tenure(Tenure),
     Revoked,
     Own(Box<OwnRead>),
@@ -79,7 +79,7 @@ pub(super) fn open(store: Store, ttl: Duration) -> Request {
         let mut wait = RETRY.0;
         loop {
             match store.tenure(ttl).await {
-                Ok(tenure) => return Answer::Tenure(tenure),
+                Ok(tenure) => return StoreAnswer::Tenure(tenure),
                 Err(error) => {
                     tracing::debug!(store = %store.spec().name, "no tenure: {error}");
                     tokio::time::sleep(wait).await;
@@ -90,7 +90,7 @@ pub(super) fn open(store: Store, ttl: Duration) -> Request {
     })
 }
 
-/// Reads this host's keys; reports [`Answer::Away`] and retries while the store is unreachable.
+/// Reads this host's keys; reports [`StoreAnswer::Away`] and retries while the store is unreachable.
 pub(super) fn read_own(
     store: Store,
     keys: GroupKeys,
@@ -109,11 +109,11 @@ fn read_own_after(
 ) -> Request {
     Box::pin(async move {
         match read::own(&store, &keys, &host).await {
-            Ok(own) => Answer::Own(Box::new(OwnRead { own, known })),
+            Ok(own) => StoreAnswer::Own(Box::new(OwnRead { own, known })),
             Err(error) => {
                 tracing::debug!(store = %store.spec().name, "the host's own record is not read: {error}");
                 tokio::time::sleep(wait).await;
-                Answer::Away(read_own_after(store, keys, host, known, (wait * 2).min(RETRY.1)))
+                StoreAnswer::Away(read_own_after(store, keys, host, known, (wait * 2).min(RETRY.1)))
             }
         }
     })
@@ -128,7 +128,7 @@ pub(super) fn verify_own(
 ) -> Request {
     Box::pin(async move {
         let own = read::own(&store, &keys, &host).await;
-        own.map_or(Answer::Nothing, |own| Answer::Own(Box::new(OwnRead { own, known })))
+        own.map_or(StoreAnswer::Nothing, |own| StoreAnswer::Own(Box::new(OwnRead { own, known })))
     })
 }
 
@@ -150,7 +150,7 @@ pub(super) fn take_name(
             let transaction = Transaction { require, write: vec![Write::Delete { key }] };
             wire::commit(&store, &keys, &transaction, acl).await;
         }
-        Answer::Revoked
+        StoreAnswer::Revoked
     })
 }
 
@@ -164,10 +164,10 @@ pub(super) fn read_all(
     Box::pin(async move {
         let proved = tokio::time::timeout(TARGET_WITHIN, proof).await.is_ok();
         if let Ok((entries, at)) = read::all(&store, &keys).await {
-            return Answer::All(Some(All { fence, entries, at, proved }));
+            return StoreAnswer::All(Some(All { fence, entries, at, proved }));
         }
         tokio::time::sleep(RETRY.0 + RETRY.0.mul_f64(fastrand::f64())).await;
-        Answer::All(None)
+        StoreAnswer::All(None)
     })
 }
 
@@ -182,7 +182,7 @@ pub(super) fn read_summary(store: Store, keys: GroupKeys) -> Request {
             }
             wait = (wait * 2).min(RETRY.1);
         };
-        Answer::Summary(match summary {
+        StoreAnswer::Summary(match summary {
             Some(Value::Summary(summary)) => Some(summary),
             Some(_) | None => None,
         })
