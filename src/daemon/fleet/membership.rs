@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::follow::{Mirror, One};
-use super::requests::{self, All, OwnRead, Request, StoreAnswer};
+use super::requests::{self, All, OwnRead, StoreAnswer, StoreRequest};
 use super::wire;
 use super::word::{Listener, Settings, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
@@ -56,7 +56,7 @@ pub(super) struct Membership {
     pub(super) member: Member,
     pub(super) conductor: Option<Conductor>,
     pub(super) tenure: Option<Tenure>,
-    pub(super) requests: FuturesUnordered<Request>,
+    pub(super) requests: FuturesUnordered<StoreRequest>,
     /// The tenure was lost or the store reconnected since the own record was last read.
     disturbed: bool,
     /// The connection of the store, and its number of reconnects when the own keys were last read because of one.

@@ -19,14 +19,14 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const TARGET_WITHIN: Duration = Duration::from_secs(10);
 
 /// A request in flight.
-pub(super) type Request = BoxFuture<'static, StoreAnswer>;
+pub(super) type StoreRequest = BoxFuture<'static, StoreAnswer>;
 
 /// The answer to a request.
 pub(super) enum StoreAnswer {
     Tenure(Tenure),
     Revoked,
     Own(Box<OwnRead>),
-    Away(Request),
+    Away(StoreRequest),
     Member(u64, Outcome),
     Conductor(u64, Outcome),
     All(Option<All>),
@@ -74,7 +74,7 @@ impl All {
 }
 
 /// Opens a tenure, however long that takes.
-pub(super) fn open(store: Store, ttl: Duration) -> Request {
+pub(super) fn open(store: Store, ttl: Duration) -> StoreRequest {
     Box::pin(async move {
         let mut wait = RETRY.0;
         loop {
@@ -96,7 +96,7 @@ pub(super) fn read_own(
     keys: GroupKeys,
     host: HostName,
     known: (Revision, Revision),
-) -> Request {
+) -> StoreRequest {
     read_own_after(store, keys, host, known, RETRY.0)
 }
 
@@ -106,7 +106,7 @@ fn read_own_after(
     host: HostName,
     known: (Revision, Revision),
     wait: Duration,
-) -> Request {
+) -> StoreRequest {
     Box::pin(async move {
         match read::own(&store, &keys, &host).await {
             Ok(own) => StoreAnswer::Own(Box::new(OwnRead { own, known })),
@@ -125,7 +125,7 @@ pub(super) fn verify_own(
     keys: GroupKeys,
     host: HostName,
     known: (Revision, Revision),
-) -> Request {
+) -> StoreRequest {
     Box::pin(async move {
         let own = read::own(&store, &keys, &host).await;
         own.map_or(StoreAnswer::Nothing, |own| StoreAnswer::Own(Box::new(OwnRead { own, known })))
@@ -139,7 +139,7 @@ pub(super) fn take_name(
     host: HostName,
     tenure: TenureId,
     acl: NodeAcl,
-) -> Request {
+) -> StoreRequest {
     Box::pin(async move {
         if let Ok(entry) = read::alive(&store, &keys, host.clone()).await
             && let Some(Value::Alive(alive)) = &entry.value
@@ -160,7 +160,7 @@ pub(super) fn read_all(
     keys: GroupKeys,
     fence: Revision,
     proof: impl Future<Output = impl Send> + Send + 'static,
-) -> Request {
+) -> StoreRequest {
     Box::pin(async move {
         let proved = tokio::time::timeout(TARGET_WITHIN, proof).await.is_ok();
         if let Ok((entries, at)) = read::all(&store, &keys).await {
@@ -172,7 +172,7 @@ pub(super) fn read_all(
 }
 
 /// Reads `summary`, with retries until the store answers.
-pub(super) fn read_summary(store: Store, keys: GroupKeys) -> Request {
+pub(super) fn read_summary(store: Store, keys: GroupKeys) -> StoreRequest {
     Box::pin(async move {
         let mut wait = RETRY.0;
         let summary = loop {
