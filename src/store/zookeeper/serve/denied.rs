@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::store::session::TargetId;
-use crate::store::zookeeper::poll::{Answer, Fingerprint};
+use crate::store::zookeeper::poll::{Fingerprint, PollAnswer};
 use crate::store::zookeeper::pool::Member;
 
 /// A tree that is refused because the server denies reading one of its nodes. Until a poll finds that node changed, nothing
@@ -18,4 +18,4 @@ pub(super) struct DeniedTree {
 }
 
 /// Nodes that were polled; without those whose poll failed.
-pub(super) type Polled = Vec<(TargetId, Answer)>;
+pub(super) type Polled = Vec<(TargetId, PollAnswer)>;
