@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{FileReport, FileState, LoadedWatch};
-use crate::config::problem::{Place, Problem};
+use crate::config::problem::{Position, Problem};
 use crate::watch::fleet::{FleetSettings, GroupName};
 use crate::watch::{StoreName, WatchName};
 
@@ -129,7 +129,7 @@ fn claims_of<'a>(
 
 impl Conflict {
     fn problem(&self) -> Problem {
-        let Place { line, column } = self.holder.place;
+        let Position { line, column } = self.holder.place;
         let (name, other) = (&self.watch.spec.name, self.holder.file.display());
         let (message, field) = match &self.group {
             None => (format!("the watch `{name}` is defined in {other}:{line}:{column} already"), "name"),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::lower::Withheld;
-use crate::config::problem::{Place, Problem, Severity, escaped};
+use crate::config::problem::{Position, Problem, Severity, escaped};
 use crate::config::{Diff, Settings};
 use crate::watch::hosts::Elsewhere;
 use crate::watch::{WatchName, WatchSpec};
@@ -18,7 +18,7 @@ pub struct LoadedWatch {
     /// The file that defines it.
     pub file: Arc<Path>,
     /// Where in it.
-    pub place: Place,
+    pub place: Position,
 }
 
 /// Whether a file is in effect.

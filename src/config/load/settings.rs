@@ -14,7 +14,7 @@ use super::report::{FileReport, FileState, report};
 use super::server_names;
 use crate::config::Settings;
 use crate::config::lower::{self, Gaps, STATE_DIR, Withheld};
-use crate::config::problem::{Place, Problem, Severity};
+use crate::config::problem::{Position, Problem, Severity};
 use crate::config::raw::{self, Local, Part, RawLocal};
 use crate::config::stall::{Progress, UNANSWERED};
 use crate::ledger::remembered;
@@ -52,7 +52,7 @@ impl Loader {
     }
 
     /// Where a store's URL is written; no place where it is not.
-    pub fn store_place(&mut self, store: &StoreName) -> (Arc<Path>, Option<Place>) {
+    pub fn store_place(&mut self, store: &StoreName) -> (Arc<Path>, Option<Position>) {
         let path = self.settings_path();
         let Ok(text) = self.text(&path) else { return (path, None) };
         let raw = raw::settings(Arc::clone(&path), &text, &Local::named(&self.hostname));

@@ -13,7 +13,7 @@ fn file(path: &str, names: &[&str], retries: u32) -> Candidate {
     let text: Vec<String> = names.iter().map(text).collect();
     let offer = watches(&text.concat())
         .into_values()
-        .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Place { line: 1, column: 1 } })
+        .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Position { line: 1, column: 1 } })
         .collect();
     Candidate { offer: Some(offer), report: FileReport::new(&path, FileState::Loaded, vec![]) }
 }
@@ -112,7 +112,7 @@ fn two_files_never_define_one_group_of_a_fleet() {
             "[[watch]]\nname = '{name}'\nkey = '/a'\naction = 'a'\ntimeout = 1\n[watch.fleet]\ngroup = '{group}'\n"
         );
         let loaded =
-            |spec| LoadedWatch { spec, file: Arc::clone(&file), place: Place { line: 1, column: 1 } };
+            |spec| LoadedWatch { spec, file: Arc::clone(&file), place: Position { line: 1, column: 1 } };
         let offer = Some(watches(&text).into_values().map(loaded).collect());
         Candidate { offer, report: FileReport::new(&file, FileState::Loaded, vec![]) }
     };
