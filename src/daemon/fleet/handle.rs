@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::membership::{Membership, Place};
+use super::membership::{Membership, MembershipSpec};
 use super::word::{AdoptedRun, Listener, Settings, Shown, ToMember};
 use crate::fleet::{GroupKeys, StateId, member};
 use crate::metrics::fleet::Membership as Figures;
@@ -30,7 +30,7 @@ impl fmt::Debug for Handle {
 
 impl Handle {
     /// Begins a membership. It does nothing before [`Handle::start`].
-    pub(in crate::daemon) fn begin(place: Place) -> Self {
+    pub(in crate::daemon) fn begin(place: MembershipSpec) -> Self {
         let (sender, inbox) = mpsc::unbounded_channel();
         let figures = Figures {
             watch: place.watch.to_string(),
@@ -46,7 +46,7 @@ impl Handle {
     }
 
     /// Whether it is of the same group, for the same target.
-    pub(super) fn serves(&self, place: &Place) -> bool {
+    pub(super) fn serves(&self, place: &MembershipSpec) -> bool {
         (&self.store, &self.keys, &self.target)
             == (&place.store.spec().name, &place.keys, &place.profile.target)
     }

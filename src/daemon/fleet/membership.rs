@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(20);
 /// Longest time that a shutdown waits for the last write to the store.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
 /// The parameters of a membership.
-pub(in crate::daemon) struct Place {
+pub(in crate::daemon) struct MembershipSpec {
     /// Where the group's keys are.
     pub(in crate::daemon) store: Store,
     pub(in crate::daemon) keys: GroupKeys,
@@ -49,7 +49,7 @@ pub(in crate::daemon) struct Place {
 /// The task.
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Membership {
-    pub(super) place: Place,
+    pub(super) place: MembershipSpec,
     inbox: mpsc::UnboundedReceiver<ToMember>,
     pub(super) shown: Arc<Mutex<Shown>>,
     listener: Option<Listener>,
@@ -93,7 +93,7 @@ enum Happened {
     Time,
 }
 
-impl Place {
+impl MembershipSpec {
     fn follow_permit(&self) -> One {
         One::new(&self.store, &self.keys, GroupKey::Permit(self.profile.host.clone()))
     }
@@ -140,7 +140,7 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> T {
 impl Membership {
     /// Runs until the host has left the group, the daemon has stopped, or the last handle is dropped.
     pub(super) async fn run(
-        mut place: Place,
+        mut place: MembershipSpec,
         mut inbox: mpsc::UnboundedReceiver<ToMember>,
         shown: Arc<Mutex<Shown>>,
     ) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::handle::Handle;
-use super::membership::Place;
+use super::membership::MembershipSpec;
 use super::wire;
 use super::word::Settings;
 use crate::config::hostname;
@@ -84,7 +84,7 @@ impl Seats {
             }
             (Some(place), former) => {
                 let after = former.map(|former| former.finish(true));
-                Some(Handle::begin(Place { after, ..place }))
+                Some(Handle::begin(MembershipSpec { after, ..place }))
             }
             (None, former) => {
                 former.map(|former| former.finish(true));
@@ -93,7 +93,7 @@ impl Seats {
         }
     }
 
-    fn place(&self, spec: &WatchSpec, store: &Store, watched: &Store) -> Option<Place> {
+    fn place(&self, spec: &WatchSpec, store: &Store, watched: &Store) -> Option<MembershipSpec> {
         let (fleet, settings) = (spec.fleet.as_ref()?, self.settings.as_ref()?);
         match &store.spec().url {
             StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } => {}
@@ -119,7 +119,7 @@ impl Seats {
             limit: policy.timeout.unwrap_or_default() + policy.kill_after + FRESH + DRIFT,
             ttl: settings.ttl,
         };
-        Some(Place {
+        Some(MembershipSpec {
             store: store.clone(),
             keys,
             group: fleet.group.clone(),
