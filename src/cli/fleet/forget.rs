@@ -8,7 +8,7 @@ use clap_complete::ArgValueCandidates;
 use super::super::span::spent;
 use super::super::stores::{StoreChoice, failure};
 use super::super::{Common, Failure, complete, print};
-use super::group::Place;
+use super::group::FleetStore;
 use crate::fleet::picture::Picture;
 use crate::fleet::{GroupKey, HostName};
 use crate::log::escape;
@@ -36,13 +36,13 @@ pub(super) struct Args {
 
 /// Deletes the records.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let place = Place::open(&args.store, common).await?;
+    let place = FleetStore::open(&args.store, common).await?;
     let said = forget(&args, &place).await;
     place.close().await;
     print(&said?)
 }
 
-async fn forget(args: &Args, place: &Place) -> Result<String, Failure> {
+async fn forget(args: &Args, place: &FleetStore) -> Result<String, Failure> {
     let picture = place.picture(&args.group).await?;
     let hosts = match args.silent {
         Some(least) => gone_for(&picture, least),
@@ -75,7 +75,7 @@ fn gone_for(picture: &Picture, least: Duration) -> Vec<HostName> {
     members.map(|(host, _)| host.clone()).collect()
 }
 
-async fn one(picture: &Picture, host: &HostName, args: &Args, place: &Place) -> Result<(), Failure> {
+async fn one(picture: &Picture, host: &HostName, args: &Args, place: &FleetStore) -> Result<(), Failure> {
     let Some(member) = picture.group.members.get(host) else {
         return Err(Failure::new("it is no host of the group; `twitcher fleet hosts` shows them"));
     };

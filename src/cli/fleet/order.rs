@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::super::stores::{StoreChoice, failure};
 use super::super::{Common, Failure, complete, print};
-use super::group::{Place, shown};
+use super::group::{FleetStore, shown};
 use crate::fleet::picture::Picture;
 use crate::fleet::record::{Control, Order, OrderSet, Record, Unreadable, VersionOrder};
 use crate::fleet::terms::Share;
@@ -232,14 +232,14 @@ async fn give(
     common: &Common,
     change: impl Fn(&Picture, &mut Control, Giver) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
-    let place = Place::open(&args.store, common).await?;
+    let place = FleetStore::open(&args.store, common).await?;
     let said = write(&place, args, change).await;
     place.close().await;
     print(&(said? + "\n"))
 }
 
 async fn write(
-    place: &Place,
+    place: &FleetStore,
     args: &Reasoned,
     change: impl Fn(&Picture, &mut Control, Giver) -> Result<String, Failure>,
 ) -> Result<String, Failure> {

@@ -13,7 +13,7 @@ use super::super::paint::Paint;
 use super::super::span::{span, spent};
 use super::super::stores::StoreChoice;
 use super::super::{Common, Failure, complete, print};
-use super::group::Place;
+use super::group::FleetStore;
 use super::screen;
 use crate::fleet::report::{GroupStatus, word};
 use crate::log::escape;
@@ -37,7 +37,7 @@ pub(super) struct Args {
 
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let place = Place::open(&args.store, common).await?;
+    let place = FleetStore::open(&args.store, common).await?;
     if args.follow {
         let followed = follow(&args, common, &place).await;
         place.close().await;
@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 
 /// On a terminal, shows one group on the full screen, also where it is the only one of the store. Otherwise prints the
 /// text again whenever it has changed.
-async fn follow(args: &Args, common: &Common, place: &Place) -> Result<(), Failure> {
+async fn follow(args: &Args, common: &Common, place: &FleetStore) -> Result<(), Failure> {
     let is_screen = std::io::stdout().is_terminal() && !args.json;
     if is_screen {
         let group = if let Some(named) = &args.group {
@@ -85,7 +85,7 @@ async fn follow(args: &Args, common: &Common, place: &Place) -> Result<(), Failu
     }
 }
 
-async fn text(args: &Args, color: ColorChoice, place: &Place) -> Result<String, Failure> {
+async fn text(args: &Args, color: ColorChoice, place: &FleetStore) -> Result<String, Failure> {
     let store = place.spec.name.as_str();
     let (now, width, paint) = (jiff::Timestamp::now(), columns::width(), Paint::for_stdout(color));
     if let Some(group) = &args.group {

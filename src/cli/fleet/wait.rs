@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::super::stores::StoreChoice;
 use super::super::{Common, Failure, complete, print};
-use super::group::{Place, shown, whereabouts};
+use super::group::{FleetStore, shown, whereabouts};
 use crate::fleet::picture::Picture;
 use crate::fleet::view::GroupState;
 use crate::fleet::{Identity, StateId};
@@ -209,12 +209,12 @@ fn stuck(picture: &Picture, wanted: Wanted) -> Option<String> {
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let deadline = Instant::now() + args.timeout;
     let (spec, prefix, is_apart) = whereabouts(&args.store, common)?;
-    let mut place: Option<Place> = None;
+    let mut place: Option<FleetStore> = None;
     let mut wanted = args.version.map(Wanted::Version);
     let mut told = String::new();
     loop {
         if place.is_none() {
-            place = Place::connect(spec.clone(), prefix.clone(), is_apart).await.ok();
+            place = FleetStore::connect(spec.clone(), prefix.clone(), is_apart).await.ok();
         }
         let looked = match &place {
             Some(place) => Some(look(&args, place, &mut wanted).await),
@@ -270,7 +270,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 /// Reads all records; `None` where there is no group, or its key has no value.
 async fn look(
     args: &Args,
-    place: &Place,
+    place: &FleetStore,
     wanted: &mut Option<Wanted>,
 ) -> Result<Option<(Picture, Verdict)>, Failure> {
     let Some(picture) = place.find(&args.group).await? else { return Ok(None) };
@@ -299,7 +299,7 @@ enum Newest {
     Unread,
 }
 
-async fn newest(place: &Place, picture: &Picture) -> Newest {
+async fn newest(place: &FleetStore, picture: &Picture) -> Newest {
     let Some((watch_type, key)) = picture.target() else { return Newest::Unread };
     let store = Store::open(place.spec.clone());
     let mut subscription = store.subscribe(Subscribe::new(key, watch_type));
