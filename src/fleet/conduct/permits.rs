@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::group::{Member, Place};
+use super::group::{Member, QueuePlace};
 use super::input::{Effect, Moment};
 use super::machine::{Conductor, Phase};
 use super::plan::{BATCH, Plan};
@@ -244,7 +244,7 @@ impl Conductor {
         };
         let canaries_only = self.wave() == Wave::Canaries;
         let (mut occupied, mut covered) = (self.group.sums.occupied, self.group.sums.covered);
-        let mut chosen: Vec<Place> = Vec::new();
+        let mut chosen: Vec<QueuePlace> = Vec::new();
         for place in &self.group.queue {
             if chosen.len() >= plan.room() || occupied > limit {
                 break;
@@ -276,7 +276,7 @@ impl Conductor {
         granted
     }
 
-    fn grant_one(&mut self, plan: &mut Plan, place: &Place, state: StateId) {
+    fn grant_one(&mut self, plan: &mut Plan, place: &QueuePlace, state: StateId) {
         let Some(member) = self.group.members.get(&place.host) else { return };
         let (at, retry) = match place.want {
             Want::Swap => (member.permit_at, false),
