@@ -168,7 +168,7 @@ impl fmt::Display for Problem {
 
 /// The text of a file, to convert byte ranges into problems.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct SourceText {
     pub(super) path: Arc<Path>,
     text: Box<str>,
     /// Where each line begins.
@@ -177,7 +177,7 @@ pub(super) struct Source {
     hidden: Box<[Range<usize>]>,
 }
 
-impl Source {
+impl SourceText {
     pub(super) fn new(path: Arc<Path>, text: &str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { path, text: text.into(), lines, hidden: Box::default() }
@@ -309,8 +309,8 @@ pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
 mod tests {
     use super::*;
 
-    fn source(text: &str) -> Source {
-        Source::new(Arc::from(Path::new("/etc/twitcher/a\u{1b}.toml")), text)
+    fn source(text: &str) -> SourceText {
+        SourceText::new(Arc::from(Path::new("/etc/twitcher/a\u{1b}.toml")), text)
     }
 
     #[test]

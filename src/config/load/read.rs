@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::report::{FileReport, FileState};
 use crate::config::files::{self, Listing};
-use crate::config::problem::{Problem, Source};
+use crate::config::problem::{Problem, SourceText};
 use crate::config::stall::{Progress, UNANSWERED};
 use crate::config::trust::{OpenError, TrustedOpen};
 
@@ -48,7 +48,7 @@ impl Unread {
                 (FileState::Refused, Problem::of_file(path, format!("cannot be read: {why}"), help))
             }
             Self::NotText(before) => {
-                let source = Source::new(Arc::clone(path), before);
+                let source = SourceText::new(Arc::clone(path), before);
                 let problem = source.problem(before.len()..before.len(), "not UTF-8 from here on");
                 (FileState::Broken, problem.with_help("a configuration file is text in UTF-8"))
             }

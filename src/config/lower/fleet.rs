@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::gaps::Missing;
 use super::store_name::unknown_store;
-use crate::config::problem::{Problem, Source, word};
+use crate::config::problem::{Problem, SourceText, word};
 use crate::config::raw::{At, RawFleet, RawTable};
 use crate::store::{StoreSpec, StoreUrl};
 use crate::watch::fleet::terms::{Share, StopOnFailures};
@@ -40,7 +40,7 @@ fn fault(span: Range<usize>, message: impl Into<String>, help: &'static str) -> 
 
 /// The fleet settings; what is wrong with them goes to `problems`.
 pub(super) fn settings(
-    source: &Source,
+    source: &SourceText,
     table: Option<&RawTable>,
     defaults: &RawFleet,
     stores: &BTreeMap<StoreName, StoreSpec>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::fleet;
 use super::gaps::{LOCAL, Missing};
 use super::store_name::unknown_store;
-use crate::config::problem::{Problem, Source};
+use crate::config::problem::{Problem, SourceText};
 use crate::config::raw::{Local, Part, RawFleet, RawSettings, RawStore, RawTable};
 use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 use crate::ledger::HISTORY_BYTES;
@@ -157,7 +157,7 @@ fn default_store(
 }
 
 fn lower_store(
-    source: &Source,
+    source: &SourceText,
     name: &StoreName,
     raw: &RawStore,
     problems: &mut Vec<Problem>,
@@ -231,7 +231,7 @@ fn tree_limits(table: &RawTable) -> TreeLimits {
 }
 
 /// Refuses one of two fields without the other.
-fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one: &str, other: &str) {
+fn together(source: &SourceText, table: &RawTable, problems: &mut Vec<Problem>, one: &str, other: &str) {
     for (one, other) in [(one, other), (other, one)] {
         if table.has(one) && !table.has(other) {
             let problem = source.problem(table.span(one), format!("`{one}` needs `{other}` beside it"));
@@ -241,7 +241,7 @@ fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one:
 }
 
 /// Refuses the fields of other kinds of stores.
-fn only(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
+fn only(source: &SourceText, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
     for field in unused.iter().filter(|field| table.holds(field)) {
         let problem = source.problem(table.span(field), format!("{kind} store has no `{field}`"));
         problems.push(problem.with_help("remove it, or check `url`"));
