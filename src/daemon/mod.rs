@@ -111,7 +111,7 @@ struct Daemon {
     requests: mpsc::Sender<Asked>,
     http: Option<Http>,
     reloads: u64,
-    log: crate::log::Guard,
+    log: crate::log::LogHandle,
 }
 
 async fn serve(directory: &Path) -> Result<(), DaemonError> {
