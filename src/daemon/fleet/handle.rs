@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::membership::{Membership, MembershipSpec};
-use super::word::{AdoptedRun, Listener, Settings, Shown, ToMember};
+use super::word::{AdoptedRun, Listener, MembershipSettings, Shown, ToMember};
 use crate::fleet::{GroupKeys, StateId, member};
 use crate::metrics::fleet::Membership as Figures;
 use crate::store::Store;
@@ -72,7 +72,7 @@ impl Handle {
     }
 
     /// `[fleet]` has changed, but for where the group's keys are.
-    pub(in crate::daemon) fn configure(&self, settings: Settings) {
+    pub(in crate::daemon) fn configure(&self, settings: MembershipSettings) {
         self.send(ToMember::Settings(settings));
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::follow::{Mirror, One};
 use super::requests::{self, All, OwnRead, StoreAnswer, StoreRequest};
 use super::wire;
-use super::word::{Listener, Settings, Shown, ToMember, ToWatch};
+use super::word::{Listener, MembershipSettings, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
 use crate::fleet::member::{self, Member, Profile};
 use crate::fleet::record::HostState;
@@ -40,7 +40,7 @@ pub(in crate::daemon) struct MembershipSpec {
     pub(in crate::daemon) watched: (Store, Subscribe),
     pub(in crate::daemon) on_delete: OnDelete,
     pub(in crate::daemon) verify_interval: Duration,
-    pub(in crate::daemon) settings: Settings,
+    pub(in crate::daemon) settings: MembershipSettings,
     pub(in crate::daemon) ledger: Ledger,
     /// Resolves when a former membership of this host has left the group.
     pub(in crate::daemon) after: Option<oneshot::Receiver<()>>,
@@ -309,7 +309,7 @@ impl Membership {
         }
     }
 
-    fn take_settings(&mut self, settings: Settings) {
+    fn take_settings(&mut self, settings: MembershipSettings) {
         let former = std::mem::replace(&mut self.place.settings, settings);
         if settings.ttl != former.ttl {
             self.place.profile.ttl = settings.ttl;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::handle::Handle;
 use super::membership::MembershipSpec;
 use super::wire;
-use super::word::Settings;
+use super::word::MembershipSettings;
 use crate::config::hostname;
 use crate::daemon::live;
 use crate::fleet::member::{Input, Profile};
@@ -136,8 +136,8 @@ impl Seats {
 }
 
 /// The part of `[fleet]` that is the same for all memberships.
-fn shared(settings: &FleetSettings) -> Settings {
-    Settings {
+fn shared(settings: &FleetSettings) -> MembershipSettings {
+    MembershipSettings {
         ttl: settings.ttl,
         conduct: settings.conduct,
         acl: match settings.acl {

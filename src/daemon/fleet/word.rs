@@ -48,7 +48,7 @@ pub(in crate::daemon) struct AdoptedRun {
 
 /// The part of `[fleet]` that is the same for all memberships of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::daemon) struct Settings {
+pub(in crate::daemon) struct MembershipSettings {
     /// How long the store keeps `alive/HOST` without hearing of this host.
     pub(in crate::daemon) ttl: Duration,
     /// It may be the conductor.
@@ -67,7 +67,7 @@ pub(super) enum ToMember {
     /// The store has a new configuration.
     Store(Store),
     /// `[fleet]` has changed.
-    Settings(Settings),
+    Settings(MembershipSettings),
     /// The daemon stops, or the watch was removed (`leaves`). `done` resolves when the store was told or did not answer.
     Finish { leaves: bool, done: oneshot::Sender<()> },
 }
