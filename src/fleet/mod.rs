@@ -26,7 +26,7 @@ pub mod view;
 
 pub use id::{BootTime, Identity, Revision, StateId, TenureId};
 pub use keys::{GroupKey, GroupKeys};
-pub use transaction::{KeyState, Outcome, Transaction, Value, Write};
+pub use transaction::{KeyState, Transaction, TransactionOutcome, Value, Write};
 
 pub(crate) use crate::watch::PermitId;
 pub use crate::watch::fleet::{GroupName, HostName, glob, name};

@@ -83,7 +83,7 @@ pub struct Transaction {
 
 /// What became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TransactionOutcome {
     /// It was applied, at this revision.
     Applied(Revision),
     /// A requirement did not hold; nothing was written.

@@ -19,7 +19,9 @@ use super::word::{Listener, MembershipSettings, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
 use crate::fleet::member::{self, Member, Profile};
 use crate::fleet::record::HostState;
-use crate::fleet::{BootTime, GroupKey, GroupKeys, GroupName, KeyState, Outcome, PermitId, StateId, Value};
+use crate::fleet::{
+    BootTime, GroupKey, GroupKeys, GroupName, KeyState, PermitId, StateId, TransactionOutcome, Value,
+};
 use crate::ledger::Ledger;
 use crate::store::{Health, Store, Subscribe, Subscription, Tenure, Update};
 use crate::watch::{Content, OnDelete, WatchName};
@@ -431,7 +433,7 @@ impl Membership {
                 self.requests.push(again);
             }
             StoreAnswer::Member(ticket, outcome) => {
-                if outcome == Outcome::Unanswered {
+                if outcome == TransactionOutcome::Unanswered {
                     self.say(ToWatch::Offline);
                 }
                 self.member(member::Input::Committed(ticket, outcome));

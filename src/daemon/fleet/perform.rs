@@ -7,7 +7,7 @@ use super::membership::{Membership, boot_time, moment};
 use super::requests::{self, StoreAnswer};
 use super::wire;
 use super::word::ToWatch;
-use crate::fleet::{GroupKeys, HostName, Outcome, TenureId, Transaction, conduct, member};
+use crate::fleet::{GroupKeys, HostName, TenureId, Transaction, TransactionOutcome, conduct, member};
 use crate::metrics::fleet::{KINDS, Membership as Figures};
 use crate::store::Store;
 
@@ -83,12 +83,12 @@ impl Membership {
         change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner).figures);
     }
 
-    fn commit(&self, transaction: Transaction) -> impl Future<Output = Outcome> + Send + 'static {
+    fn commit(&self, transaction: Transaction) -> impl Future<Output = TransactionOutcome> + Send + 'static {
         let shown = Arc::clone(&self.shown);
         let (store, keys, acl) = (self.place.store.clone(), self.place.keys.clone(), self.place.settings.acl);
         async move {
             let outcome = wire::commit(&store, &keys, &transaction, acl).await;
-            if let Outcome::Applied(_) = outcome {
+            if let TransactionOutcome::Applied(_) = outcome {
                 let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
                 for write in &transaction.write {
                     if let Some(kind) = KINDS.iter().position(|kind| *kind == write.key().kind()) {

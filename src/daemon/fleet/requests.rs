@@ -9,7 +9,8 @@ use super::{read, wire};
 use crate::fleet::member::Own;
 use crate::fleet::record::Summary;
 use crate::fleet::{
-    GroupKey, GroupKeys, HostName, KeyState, Outcome, Revision, TenureId, Transaction, Value, Write,
+    GroupKey, GroupKeys, HostName, KeyState, Revision, TenureId, Transaction, TransactionOutcome, Value,
+    Write,
 };
 use crate::store::{NodeAcl, Store, Tenure};
 
@@ -27,8 +28,8 @@ pub(super) enum StoreAnswer {
     Revoked,
     Own(Box<OwnRead>),
     Away(StoreRequest),
-    Member(u64, Outcome),
-    Conductor(u64, Outcome),
+    Member(u64, TransactionOutcome),
+    Conductor(u64, TransactionOutcome),
     All(Option<All>),
     Summary(Option<Arc<Summary>>),
     /// The request has failed, and another one follows by itself.

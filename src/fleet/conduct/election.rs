@@ -201,7 +201,10 @@ mod tests {
         assert!(wait(&conductor) <= Duration::from_millis(100), "{:?}", wait(&conductor));
         let effects = conductor.step(Input::Wakeup, now(100));
         assert!(matches!(effects[..], [Effect::Commit(1, _)]), "{effects:?}");
-        assert_eq!(conductor.step(Input::Committed(1, crate::fleet::Outcome::Refused), now(100)), []);
+        assert_eq!(
+            conductor.step(Input::Committed(1, crate::fleet::TransactionOutcome::Refused), now(100)),
+            []
+        );
         assert!(wait(&conductor) > Duration::from_secs(4), "the next attempt is not hurried");
 
         let mut conductor = eligible();

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::fleet::record::{Instance, Summary};
 use crate::fleet::{
-    BootTime, GroupKey, GroupName, HostName, Identity, KeyState, Outcome, Revision, StateId, TenureId,
-    Transaction,
+    BootTime, GroupKey, GroupName, HostName, Identity, KeyState, Revision, StateId, TenureId, Transaction,
+    TransactionOutcome,
 };
 
 /// One moment: the time of two clocks, and a random number.
@@ -62,7 +62,7 @@ pub enum Input {
     /// Answers [`Effect::ReadSummary`].
     Summary(Option<Arc<Summary>>),
     /// Answers the [`Effect::Commit`] with this number.
-    Committed(u64, Outcome),
+    Committed(u64, TransactionOutcome),
     /// Our own host waits for a permit, or does not any more.
     Waiting(bool),
     /// The store was restored from a backup: a permit may be gone whose run is still live. The machine forgets all that

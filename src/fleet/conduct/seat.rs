@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::input::Moment;
-use crate::fleet::{BootTime, KeyState, Outcome, Revision};
+use crate::fleet::{BootTime, KeyState, Revision, TransactionOutcome};
 
 /// Longest random delay before a campaign for a vacant seat, so that not all hosts try at once.
 pub(super) const CAMPAIGN: Duration = Duration::from_secs(5);
@@ -44,11 +44,11 @@ impl Seat {
     }
 
     /// The answer to our resignation came.
-    pub(super) fn left(&mut self, outcome: Outcome) {
+    pub(super) fn left(&mut self, outcome: TransactionOutcome) {
         self.entry = match outcome {
-            Outcome::Applied(at) => Some(KeyState { at, value: None }),
-            Outcome::Refused => None,
-            Outcome::Unanswered => self.entry.take(),
+            TransactionOutcome::Applied(at) => Some(KeyState { at, value: None }),
+            TransactionOutcome::Refused => None,
+            TransactionOutcome::Unanswered => self.entry.take(),
         };
     }
 

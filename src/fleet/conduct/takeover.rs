@@ -8,8 +8,8 @@ use super::machine::{Conductor, Phase};
 use super::seat::Seat;
 use crate::fleet::view::Orders;
 use crate::fleet::{
-    GroupKey, HostName, KeyState, MEMBERS_MAX, Outcome, PermitId, Revision, StateId, Transaction, Value,
-    Write,
+    GroupKey, HostName, KeyState, MEMBERS_MAX, PermitId, Revision, StateId, Transaction, TransactionOutcome,
+    Value, Write,
 };
 
 impl Conductor {
@@ -97,30 +97,30 @@ impl Conductor {
         self.restore_lost(now.boot);
     }
 
-    pub(super) fn committed(&mut self, outcome: Outcome, now: Moment) -> Vec<Effect> {
+    pub(super) fn committed(&mut self, outcome: TransactionOutcome, now: Moment) -> Vec<Effect> {
         match std::mem::replace(&mut self.phase, Phase::Bystander) {
             Phase::Campaigning => match outcome {
-                Outcome::Applied(at) => self.take_seat(at),
+                TransactionOutcome::Applied(at) => self.take_seat(at),
                 // Whether it was applied is seen in the key.
-                Outcome::Refused | Outcome::Unanswered => self.turn(now),
+                TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.turn(now),
             },
             Phase::TakingOver(rollout) => match outcome {
-                Outcome::Applied(at) => {
+                TransactionOutcome::Applied(at) => {
                     self.fence = at;
                     self.draft = (*rollout).clone();
                     self.rollout = *rollout;
                     self.phase = Phase::Checking;
                     vec![Effect::ReadAll]
                 }
-                Outcome::Refused | Outcome::Unanswered => self.take_over_anew(),
+                TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.take_over_anew(),
             },
             Phase::Conducting(Some(plan)) => match outcome {
-                Outcome::Applied(at) => {
+                TransactionOutcome::Applied(at) => {
                     self.phase = Phase::Conducting(None);
                     self.applied(*plan, at, now);
                     self.conduct(now)
                 }
-                Outcome::Refused | Outcome::Unanswered => self.take_over_anew(),
+                TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.take_over_anew(),
             },
             Phase::Resigning => {
                 self.seat.left(outcome);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::fleet::record::{BehindWhy, HostRecord, Instance, Last, Permit};
 use crate::fleet::terms::Terms;
 use crate::fleet::{
-    BootTime, HostName, Identity, KeyState, Outcome, PermitId, Revision, StateId, TenureId, Transaction,
+    BootTime, HostName, Identity, KeyState, PermitId, Revision, StateId, TenureId, Transaction,
+    TransactionOutcome,
 };
 
 /// Who is a member of what.
@@ -42,7 +43,7 @@ pub enum Input {
     /// Answers [`Effect::Revoke`].
     Revoked,
     /// Answers the [`Effect::Commit`] with this number.
-    Committed(u64, Outcome),
+    Committed(u64, TransactionOutcome),
     /// Answers [`Effect::ReadOwn`], and also comes once per `verify_interval`.
     Own(Own),
     /// The store was restored from a backup: revisions may be lower than those that are known.

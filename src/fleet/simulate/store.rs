@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::fleet::{GroupKey, KeyState, Outcome, Revision, TenureId, Transaction, Value, Write};
+use crate::fleet::{GroupKey, KeyState, Revision, TenureId, Transaction, TransactionOutcome, Value, Write};
 
 /// A key that exists.
 pub struct Stored {
@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// All or nothing. Under a tenure that has ended nothing is written.
-    pub fn commit(&mut self, transaction: &Transaction) -> (Outcome, Vec<Change>) {
+    pub fn commit(&mut self, transaction: &Transaction) -> (TransactionOutcome, Vec<Change>) {
         let holds = |(key, at): &(GroupKey, Revision)| {
             self.keys.get(key).map_or(Revision::ABSENT, |stored| stored.at) == *at
         };
@@ -75,7 +75,7 @@ impl Store {
             Write::Put { tenure: None, .. } | Write::Delete { .. } => true,
         };
         if !transaction.require.iter().all(holds) || !transaction.write.iter().all(open) {
-            return (Outcome::Refused, Vec::new());
+            return (TransactionOutcome::Refused, Vec::new());
         }
         self.revision += 1;
         let at = self.now();
@@ -99,6 +99,6 @@ impl Store {
             };
             changes.push(Change { key, entry: KeyState { at, value } });
         }
-        (Outcome::Applied(at), changes)
+        (TransactionOutcome::Applied(at), changes)
     }
 }
