@@ -41,7 +41,7 @@ pub(super) struct Mark {
 }
 
 /// The outcome of reading one target.
-pub(super) enum Outcome {
+pub(super) enum ReadOutcome {
     /// The current state.
     Read {
         mirror: Mirror,
@@ -81,8 +81,8 @@ pub(super) async fn read_keys(
     kv: KvClient,
     wanted: &[Wanted],
     part: &(dyn Fn() + Sync),
-) -> Result<Vec<Outcome>, StoreError> {
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(wanted.len());
+) -> Result<Vec<ReadOutcome>, StoreError> {
+    let mut outcomes: Vec<ReadOutcome> = Vec::with_capacity(wanted.len());
     let (mut page, mut most) = (FIRST_IN_TRANSACTION, MOST_IN_TRANSACTION);
     while outcomes.len() < wanted.len() {
         let left = &wanted[outcomes.len()..];
@@ -103,13 +103,13 @@ pub(super) async fn read_keys(
                         filling.add(&wanted.scope, seen(kv));
                     }
                     let mirror = filling.end(&wanted.scope, mark.revision);
-                    outcomes.push(Outcome::Read { mirror, mark });
+                    outcomes.push(ReadOutcome::Read { mirror, mark });
                 }
                 page = next_page(page, began.elapsed(), bytes / asked.len()).min(most);
             }
             Err(error) => match (kind(&error), asked) {
                 (Kind::Denied | Kind::TooLarge | Kind::TooMany, [alone]) => {
-                    outcomes.push(Outcome::Refused(explain(alone.what(), &error)));
+                    outcomes.push(ReadOutcome::Refused(explain(alone.what(), &error)));
                 }
                 (Kind::Denied | Kind::TooLarge, _) => page = asked.len() / 2,
                 (Kind::TooMany, _) => {
@@ -133,13 +133,13 @@ pub(super) async fn read_range(
     kv: KvClient,
     wanted: &mut Wanted,
     part: &(dyn Fn() + Sync),
-) -> Result<Outcome, StoreError> {
+) -> Result<ReadOutcome, StoreError> {
     for _ in 0..RESTARTS {
         match read_pages(&kv, wanted, None, part).await {
-            Ok((mirror, mark)) => return Ok(Outcome::Read { mirror, mark }),
+            Ok((mirror, mark)) => return Ok(ReadOutcome::Read { mirror, mark }),
             Err(error) => match kind(&error) {
                 Kind::Denied | Kind::TooLarge | Kind::TooMany => {
-                    return Ok(Outcome::Refused(explain(wanted.what(), &error)));
+                    return Ok(ReadOutcome::Refused(explain(wanted.what(), &error)));
                 }
                 Kind::NoHistory => {}
                 Kind::NoLease | Kind::Doubt => return Err(explain(wanted.what(), &error)),
@@ -148,7 +148,7 @@ pub(super) async fn read_range(
     }
     // The connection is fine: only this target is refused.
     let why = "it was compacted faster than it can be read".to_owned();
-    Ok(Outcome::Refused(StoreError::Unavailable { what: wanted.what(), why }))
+    Ok(ReadOutcome::Refused(StoreError::Unavailable { what: wanted.what(), why }))
 }
 
 /// The same at a revision; `None` if that is compacted or not reached yet.
