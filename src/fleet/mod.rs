@@ -24,7 +24,7 @@ pub mod terms;
 pub mod transaction;
 pub mod view;
 
-pub use id::{BootTime, Identity, Revision, StateId, TenureId};
+pub use id::{BootTime, Revision, StateId, StateIdentity, TenureId};
 pub use keys::{GroupKey, GroupKeys};
 pub use transaction::{KeyState, Transaction, TransactionOutcome, Value, Write};
 

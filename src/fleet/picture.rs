@@ -7,7 +7,7 @@ use super::conduct::group::Group;
 use super::record::{ConductorRecord, FailureKind, Rollout, RolloutState, Summary, Twin};
 use super::terms::MaxParallel;
 use super::view::{GroupState, Measure, Orders, Shown};
-use super::{BootTime, GroupKey, GroupName, HostName, Identity, KeyState, StateId, Value, target};
+use super::{BootTime, GroupKey, GroupName, HostName, KeyState, StateId, StateIdentity, Value, target};
 use crate::watch::{Key, WatchType};
 
 /// All keys of a group.
@@ -91,7 +91,7 @@ impl Picture {
         let retry = self.orders.control.retry.as_ref();
         self.group.measure = Measure {
             id: self.rollout.id.or_else(|| self.highest_seen()),
-            identity: watch_type.map_or(Identity::Data, Identity::of),
+            identity: watch_type.map_or(StateIdentity::Data, StateIdentity::of),
             target,
             limited: in_force.is_none_or(|in_force| in_force.terms.max_parallel != MaxParallel::Unlimited),
             resumed: self.rollout.resumed,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::record::{BehindWhy, Control, Counts, HostRecord, HostState, Mark, Permit, RolloutState};
 use super::terms::MaxParallel;
-use super::{HostName, Identity, PermitId, Revision, StateId};
+use super::{HostName, PermitId, Revision, StateId, StateIdentity};
 
 /// What the store has of one host.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,7 +25,7 @@ pub struct Measure {
     /// The newest version; `None`: none was seen yet.
     pub id: Option<StateId>,
     /// What makes states equal.
-    pub identity: Identity,
+    pub identity: StateIdentity,
     /// What most members watch.
     pub target: Option<Arc<str>>,
     /// Members act under permits: one without a limit is in conflict.

@@ -10,7 +10,7 @@ use super::super::{Common, Failure, complete, print};
 use super::group::{FleetStore, shown, whereabouts};
 use crate::fleet::picture::Picture;
 use crate::fleet::view::GroupState;
-use crate::fleet::{Identity, StateId};
+use crate::fleet::{StateId, StateIdentity};
 use crate::log::escape;
 use crate::store::{Store, Subscribe};
 use crate::watch::Version;
@@ -103,7 +103,9 @@ impl Wanted {
             return Some(true);
         }
         let version = self.version();
-        if applied.version == version && (identity == Identity::Content || matches!(self, Self::Version(_))) {
+        if applied.version == version
+            && (identity == StateIdentity::Content || matches!(self, Self::Version(_)))
+        {
             return Some(true);
         }
         // The same content under another version of the rollout.

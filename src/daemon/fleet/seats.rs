@@ -12,7 +12,7 @@ use crate::config::hostname;
 use crate::daemon::live;
 use crate::fleet::member::{Input, Profile};
 use crate::fleet::record::Instance;
-use crate::fleet::{DRIFT, FRESH, GroupKeys, HostName, Identity, target};
+use crate::fleet::{DRIFT, FRESH, GroupKeys, HostName, StateIdentity, target};
 use crate::ledger::Ledger;
 use crate::process::boot_id;
 use crate::store::{NodeAcl, Store, StoreUrl};
@@ -115,7 +115,7 @@ impl Seats {
             former,
             terms: Arc::clone(&fleet.terms),
             target: target::text(spec.target.watch_type, prefix, &spec.target.key),
-            identity: Identity::of(spec.target.watch_type),
+            identity: StateIdentity::of(spec.target.watch_type),
             limit: policy.timeout.unwrap_or_default() + policy.kill_after + FRESH + DRIFT,
             ttl: settings.ttl,
         };

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::fleet::conduct::{Input, Part};
     use crate::fleet::record::Instance;
-    use crate::fleet::{BootTime, GroupName, HostName, Identity, TenureId};
+    use crate::fleet::{BootTime, GroupName, HostName, StateIdentity, TenureId};
 
     fn now(millis: u64) -> Moment {
         let boot = BootTime(Duration::from_millis(millis));
@@ -181,7 +181,7 @@ mod tests {
             group: GroupName::new("git").unwrap(),
             host: HostName::new("a").unwrap(),
             inst: Instance::try_from("l/b/i/n".to_owned()).unwrap(),
-            identity: Identity::Data,
+            identity: StateIdentity::Data,
             ttl: Duration::from_secs(30),
         });
         for input in [Input::Tenure(Some(TenureId(1))), Input::Target(None)] {

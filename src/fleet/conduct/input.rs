@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::fleet::record::{Instance, Summary};
 use crate::fleet::{
-    BootTime, GroupKey, GroupName, HostName, Identity, KeyState, Revision, StateId, TenureId, Transaction,
-    TransactionOutcome,
+    BootTime, GroupKey, GroupName, HostName, KeyState, Revision, StateId, StateIdentity, TenureId,
+    Transaction, TransactionOutcome,
 };
 
 /// One moment: the time of two clocks, and a random number.
@@ -32,7 +32,7 @@ pub struct Part {
     /// Our start.
     pub inst: Instance,
     /// What makes states of the watch equal.
-    pub identity: Identity,
+    pub identity: StateIdentity,
     /// A host is silent when its tenure was not renewed for so long.
     pub ttl: Duration,
 }

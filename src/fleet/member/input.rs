@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::fleet::record::{BehindWhy, HostRecord, Instance, Last, Permit};
 use crate::fleet::terms::Terms;
 use crate::fleet::{
-    BootTime, HostName, Identity, KeyState, PermitId, Revision, StateId, TenureId, Transaction,
+    BootTime, HostName, KeyState, PermitId, Revision, StateId, StateIdentity, TenureId, Transaction,
     TransactionOutcome,
 };
 
@@ -26,7 +26,7 @@ pub struct Profile {
     /// What we watch: key, type and the store's prefix.
     pub target: Arc<str>,
     /// What makes its states equal.
-    pub identity: Identity,
+    pub identity: StateIdentity,
     /// After so long a run of ours has ended.
     pub limit: Duration,
     /// A tenure that is not renewed ends after so long.

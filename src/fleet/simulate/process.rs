@@ -14,7 +14,7 @@ use super::world::World;
 use crate::fleet::conduct::{self, Conductor, Part};
 use crate::fleet::member::{self, Member, Profile};
 use crate::fleet::record::Instance;
-use crate::fleet::{BootTime, DRIFT, FRESH, GroupKey, GroupName, HostName, Identity, StateId, TenureId};
+use crate::fleet::{BootTime, DRIFT, FRESH, GroupKey, GroupName, HostName, StateId, StateIdentity, TenureId};
 
 /// An action ends by itself, or is killed, after so long.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -84,7 +84,7 @@ fn profile(setting: &Setting, n: usize, host: &HostName, start: u64, former: Opt
         former,
         terms: Arc::new(terms),
         target: "data /git/head".into(),
-        identity: Identity::Data,
+        identity: StateIdentity::Data,
         limit: TIMEOUT + KILL_AFTER + FRESH + DRIFT,
         ttl: TTL,
     }
@@ -104,7 +104,7 @@ fn conductor(n: usize, host: &HostName, start: u64) -> Conductor {
         group: GroupName::new("git").unwrap(),
         host: host.clone(),
         inst: instance(n, start),
-        identity: Identity::Data,
+        identity: StateIdentity::Data,
         ttl: TTL,
     })
 }
