@@ -52,11 +52,11 @@ pub fn decode(key: &GroupKey, value: &[u8]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::record::Control;
+    use crate::fleet::record::ControlRecord;
 
     #[test]
     fn a_value_is_a_record_or_says_that_it_is_none() {
-        let control = Arc::new(Control::default());
+        let control = Arc::new(ControlRecord::default());
         assert_eq!(decode(&GroupKey::Control, br#"{"format":1}"#), Value::Control(control));
         assert_eq!(decode(&GroupKey::Control, br#"{"format":2}"#), Value::Later);
         for wrong in [&b"garbage"[..], &vec![b' '; 1 << 20], br#"{"format":1}"#] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{Alive, ConductorRecord, Control, HostRecord, Permit, Rollout, Summary, Twin};
+use super::record::{Alive, ConductorRecord, ControlRecord, HostRecord, Permit, Rollout, Summary, Twin};
 use super::{GroupKey, Revision, TenureId};
 
 /// The value of a key, read.
@@ -16,7 +16,7 @@ pub enum Value {
     Rollout(Arc<Rollout>),
     Summary(Arc<Summary>),
     Conductor(Arc<ConductorRecord>),
-    Control(Arc<Control>),
+    Control(Arc<ControlRecord>),
     /// A value that a later version of twitcher wrote.
     Later,
     /// A value that is no record: garbage, or too long.

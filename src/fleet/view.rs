@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{BehindWhy, Control, Counts, HostRecord, HostState, Mark, Permit, RolloutState};
+use super::record::{BehindWhy, ControlRecord, Counts, HostRecord, HostState, Mark, Permit, RolloutState};
 use super::terms::MaxParallel;
 use super::{HostName, PermitId, Revision, StateId, StateIdentity};
 
@@ -339,7 +339,7 @@ pub struct Orders {
     /// Its revision.
     pub at: Revision,
     /// The orders; empty where there is no key.
-    pub control: Arc<Control>,
+    pub control: Arc<ControlRecord>,
     /// It cannot be read, which counts as a pause.
     pub unreadable: bool,
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use twitcher::internals::fleet::record::{
-    Alive, ConductorRecord, Control, HostRecord, HostState, Instance, Last, LastOutcome, Permit, Record,
-    Rest, Rollout, RolloutState,
+    Alive, ConductorRecord, ControlRecord, HostRecord, HostState, Instance, Last, LastOutcome, Permit,
+    Record, Rest, Rollout, RolloutState,
 };
 use twitcher::internals::fleet::terms::{InForce, MaxParallel, Share, Terms};
 use twitcher::internals::fleet::{HostName, Revision, StateId, TenureId};
@@ -105,9 +105,9 @@ impl Fleet {
         self.runtime.block_on(self.store.delete(&key(&format!("{GROUP}/{path}")), Condition::Any)).unwrap();
     }
 
-    fn control(&self) -> Option<Control> {
+    fn control(&self) -> Option<ControlRecord> {
         let entry = self.runtime.block_on(self.store.get(&key(&format!("{GROUP}/control")))).unwrap()?;
-        Control::decode(&entry.value.unwrap()).ok()
+        ControlRecord::decode(&entry.value.unwrap()).ok()
     }
 
     fn rollout(&self, state: RolloutState) {

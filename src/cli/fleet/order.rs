@@ -10,7 +10,7 @@ use super::super::stores::{StoreChoice, failure};
 use super::super::{Common, Failure, complete, print};
 use super::group::{FleetStore, shown};
 use crate::fleet::picture::Picture;
-use crate::fleet::record::{Control, Order, OrderSet, Record, Unreadable, VersionOrder};
+use crate::fleet::record::{ControlRecord, Order, OrderSet, Record, Unreadable, VersionOrder};
 use crate::fleet::terms::Share;
 use crate::fleet::view::GroupState;
 use crate::fleet::{GroupKey, HostName};
@@ -230,7 +230,7 @@ fn current(picture: &Picture) -> Result<Version, Failure> {
 async fn give(
     args: &Reasoned,
     common: &Common,
-    change: impl Fn(&Picture, &mut Control, Giver) -> Result<String, Failure>,
+    change: impl Fn(&Picture, &mut ControlRecord, Giver) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
     let place = FleetStore::open(&args.store, common).await?;
     let said = write(&place, args, change).await;
@@ -241,7 +241,7 @@ async fn give(
 async fn write(
     place: &FleetStore,
     args: &Reasoned,
-    change: impl Fn(&Picture, &mut Control, Giver) -> Result<String, Failure>,
+    change: impl Fn(&Picture, &mut ControlRecord, Giver) -> Result<String, Failure>,
 ) -> Result<String, Failure> {
     let mut picture = place.picture(&args.group).await?;
     let name = picture.name.clone();
@@ -249,8 +249,8 @@ async fn write(
     for _ in 0..ATTEMPTS {
         let entry = place.access.get(&key).await.map_err(failure)?;
         let value = entry.as_ref().and_then(|entry| entry.value.clone()).unwrap_or_default();
-        let mut control = match Control::decode(&value) {
-            _ if entry.is_none() => Control::default(),
+        let mut control = match ControlRecord::decode(&value) {
+            _ if entry.is_none() => ControlRecord::default(),
             Ok(control) => control,
             Err(Unreadable::Later(format)) => {
                 return Err(Failure::new(format!(
@@ -259,7 +259,7 @@ async fn write(
                 )));
             }
             // An unreadable control counts as a pause, and this order replaces it.
-            Err(Unreadable::Garbage(_) | Unreadable::TooLong(..)) => Control::default(),
+            Err(Unreadable::Garbage(_) | Unreadable::TooLong(..)) => ControlRecord::default(),
         };
         let said = change(&picture, &mut control, Giver::of(args))
             .map_err(|failure| failure.to(&format!("give the order to {}", shown(&name))))?;

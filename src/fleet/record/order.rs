@@ -13,7 +13,7 @@ use crate::watch::Version;
 
 /// All orders that stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Control {
+pub struct ControlRecord {
     /// Nothing new starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Order>,
@@ -37,7 +37,7 @@ pub struct Control {
     pub rest: Rest,
 }
 
-impl Record for Control {
+impl Record for ControlRecord {
     const LONGEST: usize = 1024;
 }
 

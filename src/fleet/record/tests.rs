@@ -199,7 +199,7 @@ fn summary() {
 
 #[test]
 fn control() {
-    golden(&Control::default(), r#"{"format":1}"#);
+    golden(&ControlRecord::default(), r#"{"format":1}"#);
     let order = |number| Order {
         number,
         hosts: Vec::new(),
@@ -209,7 +209,7 @@ fn control() {
     };
     let version =
         || VersionOrder { version: Version::Revision(2), by: "bob".to_owned(), at: at(), reason: None };
-    let record = Control {
+    let record = ControlRecord {
         paused: Some(order(1)),
         resumed: Some(order(2)),
         aborted: Some(version()),
@@ -264,7 +264,7 @@ fn garbage_is_refused_and_never_a_panic() {
     ] {
         assert!(matches!(HostRecord::decode(wrong), Err(Unreadable::Garbage(_))), "{wrong:?}");
     }
-    assert_eq!(Control::decode(&long), Err(Unreadable::TooLong(1 << 20, 1024)));
+    assert_eq!(ControlRecord::decode(&long), Err(Unreadable::TooLong(1 << 20, 1024)));
     let whole = host_record().encode().unwrap();
     for end in 0..whole.len() {
         assert!(HostRecord::decode(&whole[..end]).is_err());
