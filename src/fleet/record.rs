@@ -14,7 +14,9 @@ use serde_json::{Map, Value};
 
 pub use host::{BehindWhy, HostRecord, HostState, Last, LastOutcome, Permit};
 pub use order::{ControlRecord, Order, OrderSet, VersionOrder};
-pub use rollout::{Failure, FailureKind, Mark, NAMED, Past, PastResult, REMEMBERED, Rollout, RolloutState};
+pub use rollout::{
+    FailureKind, HostFailure, Mark, NAMED, Past, PastResult, REMEMBERED, Rollout, RolloutState,
+};
 pub use summary::{Counts, SILENT_NAMED, Summary};
 pub use tenure::{Alive, ConductorRecord, Instance, Twin};
 

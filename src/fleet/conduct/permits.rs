@@ -7,7 +7,7 @@ use super::input::{Effect, Moment};
 use super::machine::{Conductor, Phase};
 use super::plan::{BATCH, Plan};
 use super::waves::Wave;
-use crate::fleet::record::{Failure, FailureKind, NAMED, Permit, Rest, RolloutState};
+use crate::fleet::record::{FailureKind, HostFailure, NAMED, Permit, Rest, RolloutState};
 use crate::fleet::view::{Want, may_run};
 use crate::fleet::{BootTime, GroupKey, HostName, KeyState, PermitId, Revision, StateId, Write};
 
@@ -142,7 +142,7 @@ impl Conductor {
             let of_this = permit.as_ref().is_none_or(|permit| self.is_current(permit.state));
             // After success its tenure alone is no proof against the version, unless a wave is to prove it.
             if of_this && (permit.is_some() || done) && !self.draft.failures.iter().any(|f| f.host == host) {
-                let failure = Failure {
+                let failure = HostFailure {
                     host: host.clone(),
                     outcome: FailureKind::Lost,
                     exit_code: None,

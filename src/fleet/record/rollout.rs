@@ -42,7 +42,7 @@ pub struct Rollout {
     pub since: Option<Timestamp>,
     /// Hosts that went away with a permit and did not come back in time, the first [`NAMED`].
     #[serde(default)]
-    pub failures: Vec<Failure>,
+    pub failures: Vec<HostFailure>,
     /// So many more, unnamed.
     #[serde(default)]
     pub more_lost: u32,
@@ -130,7 +130,7 @@ impl Mark {
 
 /// A host that failed or was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct HostFailure {
     /// Which.
     pub host: HostName,
     /// How.

@@ -154,7 +154,7 @@ fn rollout() {
         target: Some("data /git/head".into()),
         started: Some(at()),
         since: Some(at()),
-        failures: vec![Failure {
+        failures: vec![HostFailure {
             host: host("web-9"),
             outcome: FailureKind::Lost,
             exit_code: None,
@@ -281,7 +281,7 @@ fn records_fit_what_readers_accept() {
     let read = Summary::decode(&summary.encode().unwrap()).unwrap();
     assert!(read.silent.len() < SILENT && read.silent.len() > 30, "{}", read.silent.len());
     let failure =
-        |n| Failure { host: long(n), outcome: FailureKind::Lost, exit_code: None, attempt: 1, at: at() };
+        |n| HostFailure { host: long(n), outcome: FailureKind::Lost, exit_code: None, attempt: 1, at: at() };
     let rollout = Rollout { failures: (0..100).map(failure).collect(), ..Rollout::default() };
     let read = Rollout::decode(&rollout.encode().unwrap()).unwrap();
     assert_eq!(read.failures.len() + usize::try_from(read.more_lost).unwrap(), 100, "nobody is forgotten");
