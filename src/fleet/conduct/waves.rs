@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::input::Moment;
 use super::machine::Conductor;
-use crate::fleet::record::{Mark, Past, PastResult, REMEMBERED, Rollout, RolloutState};
+use crate::fleet::record::{Mark, PastResult, PastRollout, REMEMBERED, Rollout, RolloutState};
 use crate::fleet::terms::{MaxParallel, Share, Terms, failures, permits};
 use crate::fleet::view::Measure;
 use crate::fleet::{BootTime, HostName, PermitId, StateId};
@@ -136,7 +136,7 @@ impl Conductor {
             let seconds = u64::try_from(seconds).unwrap_or(0);
             draft.past.insert(
                 0,
-                Past { version: former.version, result, converged: self.group.sums.done, seconds },
+                PastRollout { version: former.version, result, converged: self.group.sums.done, seconds },
             );
             draft.past.truncate(REMEMBERED);
         }

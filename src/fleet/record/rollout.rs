@@ -54,7 +54,7 @@ pub struct Rollout {
     pub retried: Mark,
     /// What came before, newest first, at most [`REMEMBERED`].
     #[serde(default)]
-    pub past: Vec<Past>,
+    pub past: Vec<PastRollout>,
     /// Unknown fields, kept.
     #[serde(flatten)]
     pub rest: Rest,
@@ -159,7 +159,7 @@ pub enum FailureKind {
 
 /// A rollout that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Past {
+pub struct PastRollout {
     /// Its version.
     #[serde(with = "version_text")]
     pub version: Version,

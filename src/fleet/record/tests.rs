@@ -164,7 +164,7 @@ fn rollout() {
         more_lost: 1,
         resumed: Mark { number: 1, before: Some(permit(6, 2)) },
         retried: Mark { number: 2, before: None },
-        past: vec![Past {
+        past: vec![PastRollout {
             version: Version::Revision(1),
             result: PastResult::Superseded,
             converged: 5,
