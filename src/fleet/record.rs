@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 pub use host::{BehindWhy, HostRecord, HostState, Last, LastOutcome, Permit};
 pub use order::{ControlRecord, Order, OrderSet, VersionOrder};
 pub use rollout::{
-    FailureKind, HostFailure, Mark, NAMED, PastResult, PastRollout, REMEMBERED, Rollout, RolloutState,
+    CarriedOut, FailureKind, HostFailure, NAMED, PastResult, PastRollout, REMEMBERED, Rollout, RolloutState,
 };
 pub use summary::{Counts, SILENT_NAMED, Summary};
 pub use tenure::{Alive, ConductorRecord, Instance, Twin};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::record::{BehindWhy, ControlRecord, Counts, HostRecord, HostState, Mark, Permit, RolloutState};
+use super::record::{
+    BehindWhy, CarriedOut, ControlRecord, Counts, HostRecord, HostState, Permit, RolloutState,
+};
 use super::terms::MaxParallel;
 use super::{HostName, PermitId, Revision, StateId, StateIdentity};
 
@@ -31,9 +33,9 @@ pub struct Measure {
     /// Members act under permits: one without a limit is in conflict.
     pub limited: bool,
     /// The last resume that was carried out.
-    pub resumed: Mark,
+    pub resumed: CarriedOut,
     /// The last retry that was carried out.
-    pub retried: Mark,
+    pub retried: CarriedOut,
     /// The hosts that it names; empty: all.
     pub retry_hosts: Vec<HostName>,
 }

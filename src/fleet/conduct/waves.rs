@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::input::Moment;
 use super::machine::Conductor;
-use crate::fleet::record::{Mark, PastResult, PastRollout, REMEMBERED, Rollout, RolloutState};
+use crate::fleet::record::{CarriedOut, PastResult, PastRollout, REMEMBERED, Rollout, RolloutState};
 use crate::fleet::terms::{MaxParallel, Share, Terms, failures, permits};
 use crate::fleet::view::Measure;
 use crate::fleet::{BootTime, HostName, PermitId, StateId};
@@ -166,7 +166,7 @@ impl Conductor {
         let control = std::sync::Arc::clone(&self.orders.control);
         if let Some(order) = control.resumed.as_ref().filter(|order| order.number > self.draft.resumed.number)
         {
-            self.draft.resumed = Mark { number: order.number, before: newest };
+            self.draft.resumed = CarriedOut { number: order.number, before: newest };
             self.draft.failures.clear();
             self.draft.more_lost = 0;
             if self.draft.state == RolloutState::Stopped {
@@ -182,7 +182,7 @@ impl Conductor {
             }
         }
         if let Some(order) = control.retry.as_ref().filter(|order| order.number > self.draft.retried.number) {
-            self.draft.retried = Mark { number: order.number, before: newest };
+            self.draft.retried = CarriedOut { number: order.number, before: newest };
         }
     }
 

@@ -48,10 +48,10 @@ pub struct Rollout {
     pub more_lost: u32,
     /// The last resume that was carried out.
     #[serde(default)]
-    pub resumed: Mark,
+    pub resumed: CarriedOut,
     /// The last retry that was carried out.
     #[serde(default)]
-    pub retried: Mark,
+    pub retried: CarriedOut,
     /// What came before, newest first, at most [`REMEMBERED`].
     #[serde(default)]
     pub past: Vec<PastRollout>,
@@ -75,8 +75,8 @@ impl Default for Rollout {
             since: None,
             failures: Vec::new(),
             more_lost: 0,
-            resumed: Mark::default(),
-            retried: Mark::default(),
+            resumed: CarriedOut::default(),
+            retried: CarriedOut::default(),
             past: Vec::new(),
             rest: Rest::default(),
         }
@@ -114,14 +114,14 @@ pub enum RolloutState {
 
 /// An order of a kind that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct Mark {
+pub struct CarriedOut {
     /// Its number.
     pub number: u64,
     /// It is about failures under this permit and those before it.
     pub before: Option<PermitId>,
 }
 
-impl Mark {
+impl CarriedOut {
     /// Whether it is about a failure whose permit was this one.
     pub fn covers(self, permit: Option<PermitId>) -> bool {
         self.number > 0 && permit <= self.before

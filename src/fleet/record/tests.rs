@@ -162,8 +162,8 @@ fn rollout() {
             at: at(),
         }],
         more_lost: 1,
-        resumed: Mark { number: 1, before: Some(permit(6, 2)) },
-        retried: Mark { number: 2, before: None },
+        resumed: CarriedOut { number: 1, before: Some(permit(6, 2)) },
+        retried: CarriedOut { number: 2, before: None },
         past: vec![PastRollout {
             version: Version::Revision(1),
             result: PastResult::Superseded,
