@@ -22,4 +22,4 @@ mod registration;
 mod send;
 
 pub use input::{Effect, Input, Own, Profile, Then};
-pub use machine::Member;
+pub use machine::MemberMachine;

@@ -17,7 +17,7 @@ use super::requests::{self, All, OwnRead, StoreAnswer, StoreRequest};
 use super::wire;
 use super::word::{Listener, MembershipSettings, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
-use crate::fleet::member::{self, Member, Profile};
+use crate::fleet::member::{self, MemberMachine, Profile};
 use crate::fleet::record::HostState;
 use crate::fleet::{
     BootTime, GroupKey, GroupKeys, GroupName, KeyState, PermitId, StateId, TransactionOutcome, Value,
@@ -55,7 +55,7 @@ pub(super) struct Membership {
     inbox: mpsc::UnboundedReceiver<ToMember>,
     pub(super) shown: Arc<Mutex<Shown>>,
     listener: Option<Listener>,
-    pub(super) member: Member,
+    pub(super) member: MemberMachine,
     pub(super) conductor: Option<Conductor>,
     pub(super) tenure: Option<Tenure>,
     pub(super) requests: FuturesUnordered<StoreRequest>,
@@ -162,7 +162,8 @@ impl Membership {
                 Some(ToMember::Input(_) | ToMember::Store(_)) => {}
             }
         };
-        let (mut member, effects) = Member::new(place.profile.clone(), applied, jiff::Timestamp::now());
+        let (mut member, effects) =
+            MemberMachine::new(place.profile.clone(), applied, jiff::Timestamp::now());
         if let Some(run) = adopted {
             member.adopt(run.permit, run.state, run.attempt);
         }

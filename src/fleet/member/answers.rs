@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::input::{Effect, Own, Pending};
-use super::machine::Member;
+use super::machine::MemberMachine;
 use crate::fleet::conduct::Moment;
 use crate::fleet::record::{HostRecord, HostState};
 use crate::fleet::{BootTime, FRESH, PermitId, Revision, TransactionOutcome, Value};
 
-impl Member {
+impl MemberMachine {
     pub(super) fn committed(
         &mut self,
         ticket: u64,

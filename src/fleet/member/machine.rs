@@ -12,7 +12,7 @@ use crate::fleet::{BootTime, PermitId, Revision, StateId};
 
 /// The machine.
 #[derive(Debug)]
-pub struct Member {
+pub struct MemberMachine {
     pub(super) profile: Profile,
     pub(super) registration: Registration,
     /// The desired record.
@@ -45,7 +45,7 @@ pub struct Member {
     pub(super) twin_at: Option<BootTime>,
 }
 
-impl Member {
+impl MemberMachine {
     /// A member that is not registered yet. `applied`: what the ledger says.
     pub fn new(profile: Profile, applied: Option<StateId>, now: Timestamp) -> (Self, Vec<Effect>) {
         let record = HostRecord {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::input::Effect;
-use super::machine::Member;
+use super::machine::MemberMachine;
 use crate::fleet::conduct::Moment;
 use crate::fleet::record::HostState;
 use crate::fleet::{KeyState, PermitId, StateId, Value};
 
-impl Member {
+impl MemberMachine {
     /// Returns a permit, which is never used again.
     pub(super) fn give_back(&mut self, permit: PermitId) {
         self.record.back = self.record.back.max(Some(permit));

@@ -12,7 +12,7 @@ use super::queue::Event;
 use super::setting::Setting;
 use super::world::World;
 use crate::fleet::conduct::{self, Conductor, Part};
-use crate::fleet::member::{self, Member, Profile};
+use crate::fleet::member::{self, MemberMachine, Profile};
 use crate::fleet::record::Instance;
 use crate::fleet::{BootTime, DRIFT, FRESH, GroupKey, GroupName, HostName, StateId, StateIdentity, TenureId};
 
@@ -28,7 +28,7 @@ pub(super) struct Process {
     pub up: bool,
     pub frozen_until: BootTime,
     pub cut_until: BootTime,
-    pub member: Member,
+    pub member: MemberMachine,
     pub conductor: Option<Conductor>,
     pub mirrors: bool,
     pub actor: Actor,
@@ -48,7 +48,7 @@ pub(super) struct Process {
 
 impl Process {
     pub fn new(setting: &Setting, n: usize, host: HostName, wall: Timestamp) -> (Self, Vec<member::Effect>) {
-        let (member, effects) = Member::new(profile(setting, n, &host, 0, None), None, wall);
+        let (member, effects) = MemberMachine::new(profile(setting, n, &host, 0, None), None, wall);
         let members = u32::try_from(setting.hosts).unwrap();
         let within = Duration::from_millis(1).saturating_mul(members).min(Duration::from_secs(5));
         let conductor = (n < setting.conductors).then(|| conductor(n, &host, 0));
@@ -367,7 +367,7 @@ impl World {
         process.timer = None;
         process.heard = now;
         let former = process.tenure.take();
-        let (mut member, effects) = Member::new(
+        let (mut member, effects) = MemberMachine::new(
             profile(&setting, n, &process.host, process.start, former),
             process.actor.applied,
             wall,
