@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::Daemon;
 use super::http::{GroupPlace, Probe};
 use super::live::{Event, HANGS, JUDGED_WITHIN, Live, READ_WITHIN};
-use super::report::{PATIENCE, Report, Shown};
+use super::report::{PATIENCE, Report, ShownWatch};
 use super::supervisor::Definition;
 use crate::config::FileState as Loaded;
 use crate::control::{Answer, Asked, Reply, Request, unknown_watch};
@@ -267,12 +267,12 @@ impl Daemon {
     /// Status of all watches, or one, before they are asked.
     fn report(&self, name: Option<&str>) -> Result<Report, String> {
         let watches = if let Some(name) = name {
-            let disabled = self.supervisor.disabled_watch(name).cloned().map(Shown::Disabled);
-            vec![disabled.map_or_else(|| self.known(name).cloned().map(Shown::Live), Ok)?]
+            let disabled = self.supervisor.disabled_watch(name).cloned().map(ShownWatch::Disabled);
+            vec![disabled.map_or_else(|| self.known(name).cloned().map(ShownWatch::Live), Ok)?]
         } else {
-            let live = self.supervisor.watches().cloned().map(Shown::Live);
-            let disabled = self.supervisor.disabled().cloned().map(Shown::Disabled);
-            let mut watches: Vec<Shown> = live.chain(disabled).collect();
+            let live = self.supervisor.watches().cloned().map(ShownWatch::Live);
+            let disabled = self.supervisor.disabled().cloned().map(ShownWatch::Disabled);
+            let mut watches: Vec<ShownWatch> = live.chain(disabled).collect();
             watches.sort_by(|one, other| one.name().cmp(other.name()));
             watches
         };
