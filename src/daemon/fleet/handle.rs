@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::membership::{Membership, MembershipSpec};
-use super::word::{AdoptedRun, Listener, MembershipSettings, Shown, ToMember};
+use super::word::{AdoptedRun, Listener, MembershipSettings, ShownMembership, ToMember};
 use crate::fleet::{GroupKeys, StateId, member};
 use crate::metrics::fleet::Membership as Figures;
 use crate::store::Store;
@@ -16,7 +16,7 @@ use crate::watch::StoreName;
 #[derive(Clone)]
 pub(in crate::daemon) struct Handle {
     sender: mpsc::UnboundedSender<ToMember>,
-    shown: Arc<Mutex<Shown>>,
+    shown: Arc<Mutex<ShownMembership>>,
     store: StoreName,
     keys: GroupKeys,
     target: Arc<str>,
@@ -38,7 +38,8 @@ impl Handle {
             group: place.group.to_string(),
             ..Figures::default()
         };
-        let shown = Arc::new(Mutex::new(Shown { state: "behind", figures, ..Shown::default() }));
+        let shown =
+            Arc::new(Mutex::new(ShownMembership { state: "behind", figures, ..ShownMembership::default() }));
         let (store, keys) = (place.store.spec().name.clone(), place.keys.clone());
         let target = Arc::clone(&place.profile.target);
         tokio::spawn(Membership::run(place, inbox, Arc::clone(&shown)));
@@ -89,7 +90,7 @@ impl Handle {
     }
 
     /// The host's state in the group.
-    pub(in crate::daemon) fn shown(&self) -> Shown {
+    pub(in crate::daemon) fn shown(&self) -> ShownMembership {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

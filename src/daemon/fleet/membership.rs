@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::follow::{Mirror, One};
 use super::requests::{self, All, OwnRead, StoreAnswer, StoreRequest};
 use super::wire;
-use super::word::{Listener, MembershipSettings, Shown, ToMember, ToWatch};
+use super::word::{Listener, MembershipSettings, ShownMembership, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
 use crate::fleet::member::{self, MemberMachine, Profile};
 use crate::fleet::record::HostState;
@@ -53,7 +53,7 @@ pub(in crate::daemon) struct MembershipSpec {
 pub(super) struct Membership {
     pub(super) place: MembershipSpec,
     inbox: mpsc::UnboundedReceiver<ToMember>,
-    pub(super) shown: Arc<Mutex<Shown>>,
+    pub(super) shown: Arc<Mutex<ShownMembership>>,
     listener: Option<Listener>,
     pub(super) member: MemberMachine,
     pub(super) conductor: Option<Conductor>,
@@ -144,7 +144,7 @@ impl Membership {
     pub(super) async fn run(
         mut place: MembershipSpec,
         mut inbox: mpsc::UnboundedReceiver<ToMember>,
-        shown: Arc<Mutex<Shown>>,
+        shown: Arc<Mutex<ShownMembership>>,
     ) {
         if let Some(after) = place.after.take() {
             drop(after.await);

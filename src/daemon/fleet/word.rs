@@ -74,7 +74,7 @@ pub(super) enum ToMember {
 
 /// How a host stands in its group, for `status`.
 #[derive(Debug, Clone, Default)]
-pub(in crate::daemon) struct Shown {
+pub(in crate::daemon) struct ShownMembership {
     /// The state of its record.
     pub(in crate::daemon) state: &'static str,
     /// What keeps it from acting, where that is not the group's turn.
