@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::conduct::group::Group;
 use super::record::{ConductorRecord, FailureKind, Rollout, RolloutState, Summary, Twin};
 use super::terms::MaxParallel;
-use super::view::{GroupState, Measure, Orders, Shown};
+use super::view::{GroupState, Measure, Orders, ShownState};
 use super::{BootTime, GroupKey, GroupName, HostName, KeyState, StateId, StateIdentity, Value, target};
 use crate::watch::{Key, WatchType};
 
@@ -141,7 +141,7 @@ impl Picture {
         let members = self.group.members.values();
         let acts = |member: &&super::conduct::group::Member| {
             member.standing().is_some_and(|standing| {
-                matches!(standing.shown, Shown::Granted | Shown::Running | Shown::Retrying)
+                matches!(standing.shown, ShownState::Granted | ShownState::Running | ShownState::Retrying)
                     && !(standing.silent && member.keys.permit.is_none())
             })
         };

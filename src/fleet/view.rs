@@ -51,7 +51,7 @@ impl Measure {
 
 /// A host's state as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shown {
+pub enum ShownState {
     /// It has the version.
     Converged,
     /// It asks for a permit.
@@ -72,7 +72,7 @@ pub enum Shown {
     Conflict,
 }
 
-impl Shown {
+impl ShownState {
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
@@ -144,7 +144,7 @@ impl GroupState {
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Standing {
     /// Its state.
-    pub shown: Shown,
+    pub shown: ShownState,
     /// It has a record.
     pub member: bool,
     /// It has a readable record and a tenure.
@@ -210,23 +210,23 @@ pub fn judge(host: &HostName, keys: &Keys, measure: &Measure, lost: bool, releas
     let again = record.state == HostState::Asking;
     let wants = want(host, record, current && (!done || again) && ready, permit, measure);
     let shown = if conflict {
-        Shown::Conflict
+        ShownState::Conflict
     } else if done && record.state == HostState::Hold && permit.is_some() {
-        Shown::Hold
+        ShownState::Hold
     } else if done {
-        Shown::Converged
+        ShownState::Converged
     } else if may_run && !released {
-        Shown::Running
+        ShownState::Running
     } else if record.state == HostState::Retrying && permit.is_some() {
-        Shown::Retrying
+        ShownState::Retrying
     } else if lost || given_up && !forgiven {
-        Shown::Failed
+        ShownState::Failed
     } else if permit.is_some() && record.back < permit {
-        Shown::Granted
+        ShownState::Granted
     } else if record.state == HostState::Asking && current {
-        Shown::Asking
+        ShownState::Asking
     } else {
-        Shown::Behind
+        ShownState::Behind
     };
     Standing {
         shown,
@@ -247,7 +247,7 @@ pub fn judge(host: &HostName, keys: &Keys, measure: &Measure, lost: bool, releas
 /// A host without a readable record: behind until it is forgotten.
 fn unknown(keys: &Keys, lost: bool) -> Standing {
     Standing {
-        shown: Shown::Behind,
+        shown: ShownState::Behind,
         member: keys.unreadable,
         live: false,
         silent: keys.unreadable && !keys.alive,
@@ -320,12 +320,12 @@ fn want(
 /// Adds a host to the counts.
 pub fn count(counts: &mut Counts, standing: &Standing) {
     let shown = match standing.shown {
-        Shown::Converged | Shown::Hold => &mut counts.converged,
-        Shown::Asking => &mut counts.asking,
-        Shown::Granted | Shown::Running | Shown::Retrying => &mut counts.acting,
-        Shown::Behind => &mut counts.behind,
-        Shown::Failed => &mut counts.failed,
-        Shown::Conflict => &mut counts.conflict,
+        ShownState::Converged | ShownState::Hold => &mut counts.converged,
+        ShownState::Asking => &mut counts.asking,
+        ShownState::Granted | ShownState::Running | ShownState::Retrying => &mut counts.acting,
+        ShownState::Behind => &mut counts.behind,
+        ShownState::Failed => &mut counts.failed,
+        ShownState::Conflict => &mut counts.conflict,
     };
     let member = u32::from(standing.member);
     *shown += member;

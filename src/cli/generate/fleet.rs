@@ -288,7 +288,7 @@ const EXAMPLE: &str = "[[watch]]\n\
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::view::{GroupState, Shown};
+    use crate::fleet::view::{GroupState, ShownState};
 
     fn terms(heading: &str) -> Vec<&'static str> {
         let section = SECTIONS.iter().find(|(name, ..)| *name == heading).unwrap();
@@ -309,16 +309,16 @@ mod tests {
         ];
         assert_eq!(terms("STATES OF A GROUP"), groups.map(GroupState::word));
         let hosts = [
-            Shown::Converged,
-            Shown::Asking,
-            Shown::Granted,
-            Shown::Running,
-            Shown::Retrying,
-            Shown::Hold,
-            Shown::Behind,
-            Shown::Failed,
-            Shown::Conflict,
+            ShownState::Converged,
+            ShownState::Asking,
+            ShownState::Granted,
+            ShownState::Running,
+            ShownState::Retrying,
+            ShownState::Hold,
+            ShownState::Behind,
+            ShownState::Failed,
+            ShownState::Conflict,
         ];
-        assert_eq!(terms("STATES OF A HOST")[..hosts.len()], hosts.map(Shown::word));
+        assert_eq!(terms("STATES OF A HOST")[..hosts.len()], hosts.map(ShownState::word));
     }
 }
