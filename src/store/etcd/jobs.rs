@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcd_client::KvClient;
 
 use super::keys::Scope;
-use super::read::{ReadOutcome, Wanted, read_history, read_keys, read_range};
+use super::read::{ReadOutcome, WantedKeys, read_history, read_keys, read_range};
 use crate::store::StoreError;
 use crate::store::session::{Reading, TargetId};
 
@@ -39,7 +39,7 @@ pub(super) struct Asked {
     pub(super) epoch: u64,
     /// The mirror's revision when the read was queued.
     pub(super) heard: i64,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: WantedKeys,
 }
 
 /// Targets that are read together: any number of single keys, or one range.
@@ -74,7 +74,7 @@ impl Job {
         let outcomes = match self.asked.as_mut_slice() {
             [alone] => vec![read_one(kv, &mut alone.wanted, &self.purpose, &part).await?],
             many => {
-                let wanted: Vec<Wanted> = many.iter().map(|asked| asked.wanted.clone()).collect();
+                let wanted: Vec<WantedKeys> = many.iter().map(|asked| asked.wanted.clone()).collect();
                 read_keys(kv, &wanted, &part).await?
             }
         };
@@ -84,7 +84,7 @@ impl Job {
 
 async fn read_one(
     kv: KvClient,
-    wanted: &mut Wanted,
+    wanted: &mut WantedKeys,
     purpose: &Purpose,
     part: &(dyn Fn() + Sync),
 ) -> Result<ReadOutcome, StoreError> {

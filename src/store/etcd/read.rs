@@ -69,7 +69,7 @@ pub(super) enum ReadOutcome {
 
 /// What is to be read of a target.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
+pub(super) struct WantedKeys {
     pub(super) scope: Scope,
     pub(super) detail: Detail,
     /// Only keys and their revisions.
@@ -79,7 +79,7 @@ pub(super) struct Wanted {
 /// Reads single-key targets. Outcomes are in the order of the targets. Calls `part` after each response but the last.
 pub(super) async fn read_keys(
     kv: KvClient,
-    wanted: &[Wanted],
+    wanted: &[WantedKeys],
     part: &(dyn Fn() + Sync),
 ) -> Result<Vec<ReadOutcome>, StoreError> {
     let mut outcomes: Vec<ReadOutcome> = Vec::with_capacity(wanted.len());
@@ -131,7 +131,7 @@ pub(super) async fn read_keys(
 /// Reads one range; if the user may not read all of it, what [remains](Scope::narrower).
 pub(super) async fn read_range(
     kv: KvClient,
-    wanted: &mut Wanted,
+    wanted: &mut WantedKeys,
     part: &(dyn Fn() + Sync),
 ) -> Result<ReadOutcome, StoreError> {
     for _ in 0..RESTARTS {
@@ -154,7 +154,7 @@ pub(super) async fn read_range(
 /// The same at a revision; `None` if that is compacted or not reached yet.
 pub(super) async fn read_history(
     kv: KvClient,
-    wanted: &mut Wanted,
+    wanted: &mut WantedKeys,
     revision: i64,
     part: &(dyn Fn() + Sync),
 ) -> Result<Option<(Mirror, Mark)>, StoreError> {
@@ -170,7 +170,7 @@ pub(super) async fn read_history(
 
 async fn read_pages(
     kv: &KvClient,
-    wanted: &mut Wanted,
+    wanted: &mut WantedKeys,
     at: Option<i64>,
     part: &(dyn Fn() + Sync),
 ) -> Result<(Mirror, Mark), Error> {
@@ -320,7 +320,7 @@ fn seen(kv: PbKeyValue) -> Seen {
     Seen { key: kv.key, value: Some(kv.value.into()), revision: kv.mod_revision, created: true }
 }
 
-impl Wanted {
+impl WantedKeys {
     fn without_values(&self) -> bool {
         let names = matches!(self.scope, Scope::Children(_) | Scope::AllChildren(_));
         self.keys_only || names || self.detail == Detail::Versions

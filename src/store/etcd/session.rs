@@ -19,7 +19,7 @@ use super::history::FIRST_REVISION;
 use super::jobs::{Asked, EVENTS_ON_THEIR_WAY, FinishedJob, Job, Purpose};
 use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
-use super::read::{Mark, ReadOutcome, Wanted};
+use super::read::{Mark, ReadOutcome, WantedKeys};
 use super::streams::{Opened, Streams, Watch};
 use crate::store::access::LEFT_OUT;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, Session, TargetId};
@@ -241,7 +241,7 @@ impl Serving {
         let mut keys = Vec::new();
         for id in ids {
             let Some(target) = self.targets.get(&id) else { continue };
-            let wanted = Wanted {
+            let wanted = WantedKeys {
                 // The user may have been granted more since the last read.
                 scope: target.scope.widest(),
                 detail: target.detail,
