@@ -48,7 +48,7 @@ pub(super) async fn poll(client: &Client, path: &str) -> Option<PollAnswer> {
 
 /// What is known of a node's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fingerprint {
+pub(super) enum NodeFingerprint {
     /// There is no node.
     Absent,
     /// The server denies even `exists`.
@@ -62,7 +62,7 @@ pub(super) enum Fingerprint {
     },
 }
 
-impl Fingerprint {
+impl NodeFingerprint {
     /// Of the answer to a poll, for a node of which `want` is read.
     pub(super) fn of(want: Want, answer: PollAnswer) -> Self {
         match (want, answer) {
