@@ -163,7 +163,7 @@ pub(super) fn term_faults(table: &RawTable) -> Vec<FleetFault> {
 }
 
 /// What a watch is to its fleet.
-pub(super) struct Candidate<'a> {
+pub(super) struct FleetDraft<'a> {
     pub(super) name: &'a WatchName,
     pub(super) target: &'a Target,
     pub(super) policy: &'a PolicySpec,
@@ -179,7 +179,7 @@ pub(super) struct Candidate<'a> {
     pub(super) inherited: bool,
 }
 
-impl Candidate<'_> {
+impl FleetDraft<'_> {
     /// How the watch takes part, or everything that is in the way.
     pub(super) fn spec(&self) -> Result<FleetSpec, Vec<FleetFault>> {
         let mut faults = if self.inherited { Vec::new() } else { term_faults(self.table) };

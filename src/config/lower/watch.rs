@@ -237,7 +237,7 @@ impl Lowering<'_> {
             // What can be said of it depends on what is not known.
             return None;
         }
-        let candidate = fleet::Candidate {
+        let candidate = fleet::FleetDraft {
             name,
             target,
             policy,
