@@ -9,7 +9,7 @@ use crate::watch::{StoreName, WatchName};
 
 /// A file that offers its watches.
 #[derive(Debug, Clone)]
-pub(super) struct Candidate {
+pub(super) struct CandidateFile {
     /// Its watches; `None` if it is broken or refused, and then its current watches stay in effect.
     pub(super) offer: Option<Vec<LoadedWatch>>,
     /// Its problems.
@@ -38,7 +38,7 @@ struct Conflict {
 /// one is broken as a whole. Candidates come in order of their paths.
 pub(super) fn admit(
     running: &BTreeMap<WatchName, LoadedWatch>,
-    mut candidates: Vec<Candidate>,
+    mut candidates: Vec<CandidateFile>,
     fleet: Option<&FleetSettings>,
 ) -> (BTreeMap<WatchName, LoadedWatch>, Vec<FileReport>) {
     let mut kept: BTreeMap<_, Vec<&LoadedWatch>> = BTreeMap::new();
@@ -64,7 +64,7 @@ pub(super) fn admit(
     }
     let mut admitted = BTreeMap::new();
     let mut reports = Vec::new();
-    for Candidate { offer, report } in candidates {
+    for CandidateFile { offer, report } in candidates {
         let held = offer.unwrap_or_else(|| kept_of(&kept, &report).cloned().collect());
         admitted.extend(held.into_iter().map(|watch| (watch.spec.name.clone(), watch)));
         reports.push(report);
@@ -82,7 +82,7 @@ fn kept_of<'a>(
 fn conflicts(
     running: &BTreeMap<WatchName, LoadedWatch>,
     kept: &BTreeMap<&std::sync::Arc<std::path::Path>, Vec<&LoadedWatch>>,
-    candidates: &[Candidate],
+    candidates: &[CandidateFile],
     fleet: Option<&FleetSettings>,
 ) -> Vec<Conflict> {
     let mut claims: BTreeMap<Claim<'_>, Vec<(usize, &LoadedWatch)>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::actions;
-use super::admit::Candidate;
+use super::admit::CandidateFile;
 use super::look_up::{self, LookUps};
 use super::merge::Known;
 use super::read::{self, Unread};
@@ -38,7 +38,7 @@ pub struct Loader {
     /// Programs, scripts and directories that were looked at, with what is wrong with them.
     pub(super) looked_at: actions::LookedAt,
     /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
-    pub(super) known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
+    pub(super) known: BTreeMap<Arc<Path>, (Mark, CandidateFile)>,
     pub(super) shared: lower::Shared,
     /// The reports of `twitcher.conf` and `local.conf`, where they exist.
     pub(super) settings_reports: Vec<FileReport>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::diff::tests::watches;
 
-fn file(path: &str, names: &[&str], retries: u32) -> Candidate {
+fn file(path: &str, names: &[&str], retries: u32) -> CandidateFile {
     let path: Arc<Path> = Arc::from(Path::new(path));
     let text =
         |name: &&str| format!("[[watch]]\nname = '{name}'\nkey = '/a'\naction = 'a'\nretries = {retries}\n");
@@ -15,17 +15,17 @@ fn file(path: &str, names: &[&str], retries: u32) -> Candidate {
         .into_values()
         .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Position { line: 1, column: 1 } })
         .collect();
-    Candidate { offer: Some(offer), report: FileReport::new(&path, FileState::Loaded, vec![]) }
+    CandidateFile { offer: Some(offer), report: FileReport::new(&path, FileState::Loaded, vec![]) }
 }
 
-fn broken(path: &str) -> Candidate {
-    Candidate { offer: None, ..file(path, &[], 0) }
+fn broken(path: &str) -> CandidateFile {
+    CandidateFile { offer: None, ..file(path, &[], 0) }
 }
 
 /// `name@file` of the definitions in effect, and `file: …` of the problems.
 fn result(
     running: &BTreeMap<WatchName, LoadedWatch>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<CandidateFile>,
 ) -> (BTreeMap<WatchName, LoadedWatch>, String) {
     let (admitted, reports) = admit(running, candidates, None);
     let held = admitted.iter().map(|(name, watch)| format!("{name}@{}", watch.file.display()));
@@ -114,7 +114,7 @@ fn two_files_never_define_one_group_of_a_fleet() {
         let loaded =
             |spec| LoadedWatch { spec, file: Arc::clone(&file), place: Position { line: 1, column: 1 } };
         let offer = Some(watches(&text).into_values().map(loaded).collect());
-        Candidate { offer, report: FileReport::new(&file, FileState::Loaded, vec![]) }
+        CandidateFile { offer, report: FileReport::new(&file, FileState::Loaded, vec![]) }
     };
     let result = |running: &BTreeMap<WatchName, LoadedWatch>, files| {
         let (admitted, reports) = admit(running, files, Some(&fleet));
