@@ -3,7 +3,7 @@
 use super::bulk;
 use super::explain::{last_words, seconds};
 use super::task::Task;
-use crate::daemon::runs::{self, Candidate, Judged, Report};
+use crate::daemon::runs::{self, Judged, Report, StateToJudge};
 use crate::policy::{Hold, Input, Yardstick};
 use crate::status::counted;
 use crate::watch::{Outcome, Reason, RunId, State, Version};
@@ -26,7 +26,7 @@ impl Task {
     pub(super) fn validate(&mut self, state: &State, reason: Reason, coalesced: u64) {
         let (seq, version) = (state.seq, state.version);
         let input = self.spec.pipe_stdin.then(|| self.rendered(state));
-        self.runs.validate(&self.spec, Candidate { seq, version, reason, coalesced, input });
+        self.runs.validate(&self.spec, StateToJudge { seq, version, reason, coalesced, input });
     }
 
     /// `validate` has judged a state.

@@ -56,7 +56,7 @@ use processes::Processes;
 use run::{Count, Origin, Run};
 use slots::{Slot, Slots};
 pub(super) use validate::limit as validate_limit;
-pub(super) use validator::Candidate;
+pub(super) use validator::StateToJudge;
 
 /// How long processes that do not show their environment may delay a start.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use crate::watch::{Reason, Seq, Version};
 
 /// A state to be judged.
 #[derive(Debug)]
-pub(in crate::daemon) struct Candidate {
+pub(in crate::daemon) struct StateToJudge {
     pub(in crate::daemon) seq: Seq,
     pub(in crate::daemon) version: Version,
     pub(in crate::daemon) reason: Reason,
@@ -22,7 +22,7 @@ pub(in crate::daemon) struct Candidate {
 /// The live program and the next state.
 #[derive(Debug, Default)]
 pub(super) struct Validator {
-    pub(super) next: Option<Candidate>,
+    pub(super) next: Option<StateToJudge>,
     /// The slot that `next` waits for.
     pub(super) slot: Option<Slot>,
     pub(super) live: Option<Live>,
