@@ -76,7 +76,7 @@ impl Loader {
             .filter_map(|placed| Some(actions::named(&placed.spec, raw.watches.get(placed.table)?)))
             .flatten()
             .collect();
-        let mut wanted: Vec<actions::Claim> = named.iter().map(|named| named.claim.clone()).collect();
+        let mut wanted: Vec<actions::Requirement> = named.iter().map(|named| named.claim.clone()).collect();
         wanted.retain(|claim| !self.looked_at.contains_key(claim));
         wanted.sort();
         wanted.dedup();
