@@ -43,18 +43,18 @@ pub(super) enum Requirement {
 }
 
 /// Claims with what is wrong with them.
-pub(super) type LookedAt = BTreeMap<Requirement, Option<Fault>>;
+pub(super) type LookedAt = BTreeMap<Requirement, Option<RequirementFault>>;
 
 /// What is wrong with a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum RequirementFault {
     NoDirectory(String),
     Program(String),
     /// What the shell says.
     Syntax(String),
 }
 
-impl Fault {
+impl RequirementFault {
     pub(super) fn message(&self, field: &str) -> String {
         match self {
             Self::NoDirectory(why) => why.clone(),
@@ -146,10 +146,10 @@ fn shell_of(program: &OsStr) -> Option<&'static str> {
 }
 
 /// Looks whether a claim holds.
-pub(super) fn fault(claim: &Requirement, progress: &Progress) -> Option<Fault> {
+pub(super) fn fault(claim: &Requirement, progress: &Progress) -> Option<RequirementFault> {
     match claim {
         Requirement::Directory(path) if progress.may_touch(path) => {
-            no_directory(path).map(Fault::NoDirectory)
+            no_directory(path).map(RequirementFault::NoDirectory)
         }
         Requirement::Program { program, path, cwd } if progress.may_touch(&cwd.join(program)) => {
             let found = match look_up(program, path, cwd) {
@@ -159,7 +159,7 @@ pub(super) fn fault(claim: &Requirement, progress: &Progress) -> Option<Fault> {
                 {
                     return None;
                 }
-                Err(fault) => return Some(Fault::Program(fault.to_string())),
+                Err(fault) => return Some(RequirementFault::Program(fault.to_string())),
                 Ok(found) => found?,
             };
             let large = fs::metadata(&found).map_or(true, |found| found.len() > LARGEST_SCRIPT);
@@ -167,18 +167,18 @@ pub(super) fn fault(claim: &Requirement, progress: &Progress) -> Option<Fault> {
             let text = text.filter(|text| text.starts_with("#!"))?;
             let shell = interpreter_of(&text).and_then(|interpreter| shell_of(&interpreter))?;
             let shown = escaped(&found.to_string_lossy());
-            syntax(shell, &text).map(|why| Fault::Syntax(format!("{shown}: {why}")))
+            syntax(shell, &text).map(|why| RequirementFault::Syntax(format!("{shown}: {why}")))
         }
         Requirement::Interpreter { script, path, cwd } if progress.may_touch(cwd) => {
             let missing = script_fault(script, path, cwd)?;
-            Some(Fault::Program(format!("the interpreter `{missing}` of the script is not there")))
+            Some(RequirementFault::Program(format!("the interpreter `{missing}` of the script is not there")))
         }
         Requirement::Shell { shell, text } if progress.may_touch(Path::new(shell)) => {
-            syntax(shell, text).map(Fault::Syntax)
+            syntax(shell, text).map(RequirementFault::Syntax)
         }
         Requirement::Word { word, path } if progress.may_touch(Path::new("/bin/sh")) => {
             let fault = look_up(OsStr::new(word), path, Path::new("/")).err()?;
-            (!is_of_the_shell(word)).then(|| Fault::Program(fault.to_string()))
+            (!is_of_the_shell(word)).then(|| RequirementFault::Program(fault.to_string()))
         }
         Requirement::Directory(_)
         | Requirement::Program { .. }

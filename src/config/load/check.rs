@@ -85,7 +85,7 @@ impl Loader {
             asked.iter().map(|claim| actions::fault(claim, progress)).collect()
         };
         // If the file system does not answer, nothing is reported.
-        let faults: Vec<Option<actions::Fault>> = self.threads.run(look).unwrap_or_default();
+        let faults: Vec<Option<actions::RequirementFault>> = self.threads.run(look).unwrap_or_default();
         self.looked_at.extend(wanted.into_iter().zip(faults));
         let problem = |named: &actions::Named| {
             let fault = self.looked_at.get(&named.claim)?.as_ref()?;
