@@ -50,7 +50,7 @@ impl Loader {
         let failed =
             |why: String| files.iter().map(|file| vec![store_files::unread(&file.path, &why)]).collect();
         let findings: Vec<_> = self.threads.run(read).unwrap_or_else(failed);
-        let problem = |(file, finding): (&store_files::Named, store_files::Finding)| {
+        let problem = |(file, finding): (&store_files::NamedFile, store_files::Finding)| {
             let problem = raw.source.problem(file.span.clone(), finding.message).with_help(finding.help);
             match finding.severity {
                 Severity::Error => problem,
