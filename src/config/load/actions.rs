@@ -21,7 +21,7 @@ const SHELLS: [(&str, &str); 3] = [("sh", "/bin/sh"), ("bash", "/bin/bash"), ("d
 const LARGEST_SCRIPT: u64 = 1 << 20;
 
 /// Something that a watch relies on, and where it is written.
-pub(super) struct Named {
+pub(super) struct WrittenRequirement {
     pub(super) field: &'static str,
     pub(super) span: Range<usize>,
     pub(super) claim: Requirement,
@@ -81,17 +81,20 @@ impl RequirementFault {
 }
 
 /// What a watch relies on.
-pub(super) fn named(spec: &WatchSpec, table: &RawTable) -> Vec<Named> {
+pub(super) fn named(spec: &WatchSpec, table: &RawTable) -> Vec<WrittenRequirement> {
     let cwd = &spec.surroundings.cwd;
     let path: OsString = spec.surroundings.env.get("PATH").map_or(DEFAULT_PATH, String::as_str).into();
     let here = || (path.clone(), cwd.clone());
-    let script = |claim| Named { field: "script", span: table.span("script"), claim };
-    let mut named =
-        vec![Named { field: "cwd", span: table.span("cwd"), claim: Requirement::Directory(cwd.clone()) }];
+    let script = |claim| WrittenRequirement { field: "script", span: table.span("script"), claim };
+    let mut named = vec![WrittenRequirement {
+        field: "cwd",
+        span: table.span("cwd"),
+        claim: Requirement::Directory(cwd.clone()),
+    }];
     let others = [("validate", spec.validate.as_deref()), ("on_give_up", spec.on_give_up.as_deref())];
     let others = others.into_iter().filter_map(|(field, program)| Some((field, program?)));
     for (field, program) in [("action", &spec.action)].into_iter().chain(others) {
-        let mut name = |claim| named.push(Named { field, span: table.span(field), claim });
+        let mut name = |claim| named.push(WrittenRequirement { field, span: table.span(field), claim });
         match program {
             Action::Shell(line) => {
                 name(Requirement::Shell { shell: "/bin/sh", text: line.clone() });

@@ -70,7 +70,7 @@ impl Loader {
 
     /// What is wrong with the programs, scripts and directories that the watches of a file name.
     pub(super) fn actions(&mut self, raw: &raw::RawWatchFile, watches: &[lower::Placed]) -> Vec<Problem> {
-        let named: Vec<actions::Named> = watches
+        let named: Vec<actions::WrittenRequirement> = watches
             .iter()
             .filter(|placed| placed.spec.enabled)
             .filter_map(|placed| Some(actions::named(&placed.spec, raw.watches.get(placed.table)?)))
@@ -87,7 +87,7 @@ impl Loader {
         // If the file system does not answer, nothing is reported.
         let faults: Vec<Option<actions::RequirementFault>> = self.threads.run(look).unwrap_or_default();
         self.looked_at.extend(wanted.into_iter().zip(faults));
-        let problem = |named: &actions::Named| {
+        let problem = |named: &actions::WrittenRequirement| {
             let fault = self.looked_at.get(&named.claim)?.as_ref()?;
             let problem =
                 raw.source.problem(named.span.clone(), fault.message(named.field)).with_help(fault.help());
