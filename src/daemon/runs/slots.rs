@@ -51,7 +51,7 @@ struct Share {
 
 /// One account's slots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Account {
+struct AccountSlots {
     held: usize,
     watches: BTreeMap<Owner, Share>,
     /// The first ticket of every waiting watch with the number of slots that the watch holds, in the order of service. By mutex,
@@ -65,7 +65,7 @@ struct Queue {
     max: usize,
     held: usize,
     last: Ticket,
-    accounts: BTreeMap<u32, Account>,
+    accounts: BTreeMap<u32, AccountSlots>,
     /// The owner of every waiting ticket.
     waiting: BTreeMap<Ticket, Owner>,
     mutexes: Mutexes,
