@@ -44,7 +44,7 @@ type Mutexes = BTreeMap<MutexName, BTreeMap<Holder, WatchName>>;
 
 /// One watch's slots and requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Share {
+struct WatchSlots {
     held: usize,
     waiting: BTreeSet<Ticket>,
 }
@@ -53,7 +53,7 @@ struct Share {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct AccountSlots {
     held: usize,
-    watches: BTreeMap<Owner, Share>,
+    watches: BTreeMap<Owner, WatchSlots>,
     /// The first ticket of every waiting watch with the number of slots that the watch holds, in the order of service. By mutex,
     /// so that a thousand watches waiting for one mutex are skipped at once.
     next: BTreeMap<Option<MutexName>, BTreeSet<(usize, Ticket)>>,
@@ -167,7 +167,7 @@ impl Queue {
     }
 
     /// Changes a watch's share, and updates the account's sums and the order.
-    fn change(&mut self, owner: &Owner, change: impl FnOnce(&mut Share)) {
+    fn change(&mut self, owner: &Owner, change: impl FnOnce(&mut WatchSlots)) {
         let account = self.accounts.entry(owner.uid).or_default();
         let share = account.watches.entry(owner.clone()).or_default();
         if let Some(first) = share.waiting.first()
