@@ -14,7 +14,7 @@ use super::OwnRuns;
 use super::judged::Judged;
 use super::run::Run;
 use super::slots::Slot;
-use super::validator::{Due, Live, StateToJudge};
+use super::validator::{Due, LiveValidator, StateToJudge};
 use crate::process::{Ended, Launch, RunDetails};
 use crate::watch::{PolicySpec, RunId, RunMode, WatchSpec};
 
@@ -136,7 +136,7 @@ impl OwnRuns {
                 let pid = running.identity.pid;
                 tracing::debug!(watch = %spec.name, run = %details.run, "validate judges version {version} in process {pid}");
                 let due = running.since.checked_add(limit(&spec.policy)).map_or(Due::Nothing, Due::Term);
-                let live = Live { seq: Some(seq), version, running, due, _slot: slot };
+                let live = LiveValidator { seq: Some(seq), version, running, due, _slot: slot };
                 self.validator.get_or_insert_default().live = Some(live);
                 None
             }

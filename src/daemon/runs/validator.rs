@@ -25,11 +25,11 @@ pub(super) struct Validator {
     pub(super) next: Option<StateToJudge>,
     /// The slot that `next` waits for.
     pub(super) slot: Option<Slot>,
-    pub(super) live: Option<Live>,
+    pub(super) live: Option<LiveValidator>,
 }
 
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveValidator {
     /// `None`: the state is superseded, and the judgement is dropped.
     pub(super) seq: Option<Seq>,
     pub(super) version: Version,
@@ -56,7 +56,7 @@ impl Due {
     }
 }
 
-impl Live {
+impl LiveValidator {
     pub(super) fn term(&mut self, now: Instant, timed_out: bool, kill_after: Duration) {
         self.running.commands.send(RunCommand::Term { timed_out });
         self.due = now.checked_add(kill_after).map_or(Due::Nothing, Due::Kill);
