@@ -3,7 +3,7 @@
 //! Each run is recorded when its process exists (`started`), and its record ends with exactly one of `ended` and
 //! `interrupted`. The state of a successful run becomes `applied`.
 
-use super::end::{End, Facts};
+use super::end::{End, RunFacts};
 use super::hooks::Report;
 use crate::ledger::{Applied, GaveUp, Ledger, LedgerEntry, LivePermit, LiveRecord, Owed, described};
 use crate::process::{FoundRun, RunDetails};
@@ -82,14 +82,14 @@ impl Book {
 
     /// A run is over.
     pub(super) fn ended(&self, watch: &WatchName, live: &LiveRecord, end: &End) {
-        self.ledger.ended(watch, Facts::of(live).record(end), end.is_success());
+        self.ledger.ended(watch, RunFacts::of(live).record(end), end.is_success());
         if end.repeat_at_next_start {
             self.interrupted(watch, live);
         }
     }
 
     /// A run never got a process.
-    pub(super) fn not_started(&self, spec: &WatchSpec, facts: &Facts<'_>, end: &End) {
+    pub(super) fn not_started(&self, spec: &WatchSpec, facts: &RunFacts<'_>, end: &End) {
         self.ledger.ended(&spec.name, facts.record(end), false);
         if end.repeat_at_next_start {
             self.ledger.interrupted(&spec.name, facts.run, &described(&spec.target));
