@@ -4,7 +4,7 @@
 //! `interrupted`. The state of a successful run becomes `applied`.
 
 use super::end::{End, RunFacts};
-use super::hooks::Report;
+use super::hooks::HookReport;
 use crate::ledger::{Applied, GaveUp, Ledger, LedgerEntry, LivePermit, LiveRecord, Owed, described};
 use crate::process::{FoundRun, RunDetails};
 use crate::watch::{Fingerprint, ProcessIdentity, Reason, State, Target, WatchName, WatchSpec};
@@ -118,7 +118,7 @@ impl Book {
         &self,
         spec: &WatchSpec,
         state: &State,
-        report: &Report,
+        report: &HookReport,
         waits: impl Fn(&Applied) -> bool,
     ) -> Option<Applied> {
         let target = &spec.target;
