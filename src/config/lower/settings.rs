@@ -29,12 +29,12 @@ pub(in crate::config) fn fallback(local: &Local) -> Option<Settings> {
 
 /// Lowers the parsed file. Returns settings exactly if no error prevents it.
 pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Problem>) {
-    let Lowered { settings, problems, blamed: _ } = lower_parts(raw, &Missing::default());
+    let LoweredSettings { settings, problems, blamed: _ } = lower_parts(raw, &Missing::default());
     (settings, problems)
 }
 
 /// The result of lowering a parsed file.
-pub(in crate::config) struct Lowered {
+pub(in crate::config) struct LoweredSettings {
     /// `Some` exactly if there is no problem.
     pub(in crate::config) settings: Option<Settings>,
     pub(in crate::config) problems: Vec<Problem>,
@@ -43,7 +43,7 @@ pub(in crate::config) struct Lowered {
 }
 
 /// Like [`lower`], for a file in which these stores are missing.
-pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lowered {
+pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> LoweredSettings {
     let RawSettings { source, daemon, machine, fleet, defaults, .. } = raw;
     let mut problems = raw.problems.clone();
     let mut blamed = raw.blamed.clone();
@@ -61,7 +61,9 @@ pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lo
         }
         blame(Part::Store(name.clone()), &problems);
     }
-    let Ok(local) = StoreName::new(LOCAL) else { return Lowered { settings: None, problems, blamed } };
+    let Ok(local) = StoreName::new(LOCAL) else {
+        return LoweredSettings { settings: None, problems, blamed };
+    };
     if !raw.stores.contains_key(&local) && !missing.named.contains(&local) {
         let url = StoreUrl::Dir { root: state_dir.join("keys") };
         stores.insert(local.clone(), StoreSpec::new(local.clone(), url));
@@ -84,7 +86,7 @@ pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lo
     blame(Part::Defaults, &problems);
     let fleet = fleet::settings(source, fleet.as_ref(), &defaults.fleet, &stores, missing, &mut problems);
     blame(Part::Fleet, &problems);
-    let Some(fleet) = fleet else { return Lowered { settings: None, problems, blamed } };
+    let Some(fleet) = fleet else { return LoweredSettings { settings: None, problems, blamed } };
     let control_socket =
         daemon.path("control_socket").map_or_else(|| PathBuf::from(CONTROL_SOCKET), |at| at.value);
     if control_socket.as_os_str().len() > LONGEST_SOCKET {
@@ -134,7 +136,7 @@ pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lo
         stores,
     };
     problems.sort_by_key(|problem| problem.place);
-    Lowered { settings: problems.is_empty().then_some(settings), problems, blamed }
+    LoweredSettings { settings: problems.is_empty().then_some(settings), problems, blamed }
 }
 
 fn default_store(
