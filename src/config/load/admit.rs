@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::report::{FileReport, FileState, LoadedWatch};
+use super::report::{FileReport, LoadState, LoadedWatch};
 use crate::config::problem::{Position, Problem};
 use crate::watch::fleet::{FleetSettings, GroupName};
 use crate::watch::{StoreName, WatchName};
@@ -57,7 +57,7 @@ pub(super) fn admit(
             if cyclic || !losers.contains(&conflict.winner) {
                 let candidate = &mut candidates[conflict.loser];
                 candidate.offer = None;
-                candidate.report.state = FileState::Broken;
+                candidate.report.state = LoadState::Broken;
                 candidate.report.problems.push(conflict.problem());
             }
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::loader::Loader;
 use super::merge::{File, Known, Merged, merge};
 use super::read::Unread;
-use super::report::{FileReport, FileState, report};
+use super::report::{FileReport, LoadState, report};
 use super::server_names;
 use crate::config::Settings;
 use crate::config::lower::{self, Gaps, STATE_DIR, Withheld};
@@ -207,7 +207,7 @@ impl Loader {
     /// What is in effect while `twitcher.conf` or `local.conf` has errors, and what is not loaded: at most two sentences.
     pub(super) fn complaints(&self, withheld: &[&Withheld]) -> Vec<String> {
         let broken: Vec<&FileReport> =
-            self.settings_reports.iter().filter(|report| report.state != FileState::Loaded).collect();
+            self.settings_reports.iter().filter(|report| report.state != LoadState::Loaded).collect();
         let mut problems = broken.iter().flat_map(|report| &report.problems);
         let errors = |problem: &&Problem| problem.severity == Severity::Error;
         let Some(first) = problems.by_ref().find(errors).filter(|_| !self.is_check) else {
@@ -346,7 +346,7 @@ pub(super) fn lower_local(
         Ok(text) => {
             let RawLocal { host, vars, problems } = raw::local(Arc::clone(path), &text);
             let report = report(path, problems);
-            let is_valid = report.state == FileState::Loaded;
+            let is_valid = report.state == LoadState::Loaded;
             (report, is_valid.then(|| Local { hostname: hostname.to_owned(), host, vars }))
         }
     }

@@ -10,7 +10,7 @@ use super::admit::{self, CandidateFile};
 use super::loader::{Loader, Mark};
 use super::read::{self, Unread};
 use super::report::{
-    FileReport, FileState, LoadedWatch, Reload, lookalike, missing, refused_directory, report,
+    FileReport, LoadState, LoadedWatch, Reload, lookalike, missing, refused_directory, report,
 };
 use crate::config::files::Listing;
 use crate::config::lower::{self, Withheld};
@@ -137,7 +137,7 @@ impl Loader {
             report.problems.extend(self.actions(&raw, &watches));
             report.problems.sort_by_key(|problem| problem.place);
         }
-        let offer = (report.state == FileState::Loaded).then(|| {
+        let offer = (report.state == LoadState::Loaded).then(|| {
             let loaded = |placed: lower::Placed| LoadedWatch {
                 spec: Arc::new(placed.spec),
                 file: Arc::clone(path),

@@ -15,7 +15,7 @@ fn file(path: &str, names: &[&str], retries: u32) -> CandidateFile {
         .into_values()
         .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Position { line: 1, column: 1 } })
         .collect();
-    CandidateFile { offer: Some(offer), report: FileReport::new(&path, FileState::Loaded, vec![]) }
+    CandidateFile { offer: Some(offer), report: FileReport::new(&path, LoadState::Loaded, vec![]) }
 }
 
 fn broken(path: &str) -> CandidateFile {
@@ -89,7 +89,7 @@ proptest::proptest! {
         for (path, report) in paths.iter().zip(&reports) {
             let of = |watches: &BTreeMap<WatchName, LoadedWatch>| watches.values().filter(|watch| *watch.file == *Path::new(path)).cloned().collect::<Vec<_>>();
             let offered = second[paths.iter().position(|known| known == path).unwrap()].as_ref();
-            if report.state == FileState::Broken || offered.is_none() {
+            if report.state == LoadState::Broken || offered.is_none() {
                 proptest::prop_assert_eq!(of(&after), of(&running), "what ran of a broken file stays");
             } else {
                 proptest::prop_assert_eq!(Some(of(&after).len()), offered.map(BTreeSet::len), "a file holds as a whole");
@@ -114,7 +114,7 @@ fn two_files_never_define_one_group_of_a_fleet() {
         let loaded =
             |spec| LoadedWatch { spec, file: Arc::clone(&file), place: Position { line: 1, column: 1 } };
         let offer = Some(watches(&text).into_values().map(loaded).collect());
-        CandidateFile { offer, report: FileReport::new(&file, FileState::Loaded, vec![]) }
+        CandidateFile { offer, report: FileReport::new(&file, LoadState::Loaded, vec![]) }
     };
     let result = |running: &BTreeMap<WatchName, LoadedWatch>, files| {
         let (admitted, reports) = admit(running, files, Some(&fleet));
