@@ -97,7 +97,7 @@ pub enum Effect {
     Resumed,
     /// The answer to a [`Control`](super::Control).
     Answer(ControlResult),
-    /// After Retire or Stop the last run has ended. Only a late `Release`, `Skip` or `ControlResult` may follow.
+    /// After Retire or Stop the last run has ended. Only a late `Release`, `Skip` or `Answer` may follow.
     Drained,
 }
 

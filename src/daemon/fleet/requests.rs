@@ -1,4 +1,4 @@
-//! The requests of a membership to its store. Each is a future that resolves to an [`StoreAnswer`].
+//! The requests of a membership to its store. Each is a future that resolves to a [`StoreAnswer`].
 
 use std::sync::Arc;
 use std::time::Duration;
