@@ -4,6 +4,8 @@
 
 #[cfg(feature = "daemon")]
 pub(crate) mod action;
+#[cfg(all(test, feature = "daemon"))]
+pub(crate) mod fixture;
 #[cfg(feature = "daemon")]
 pub(crate) mod fleet;
 #[cfg(feature = "daemon")]
