@@ -19,7 +19,7 @@ use crate::config::trust::TrustedOpen;
 impl Loader {
     /// Reads these files as if they were in the directory, and changes nothing.
     pub fn check_files(&mut self, paths: &[PathBuf]) -> Vec<FileReport> {
-        if self.settings_reports.is_empty() && self.configured.is_none() {
+        if self.settings_reports.is_empty() && self.configured.settings.is_none() {
             self.read_settings();
         }
         let paths: Vec<Arc<Path>> = paths.iter().map(|path| Arc::from(path.as_path())).collect();
@@ -28,7 +28,7 @@ impl Loader {
         let mut candidates = Vec::new();
         for (path, text) in paths.into_iter().zip(texts) {
             if path.file_name() == Some(OsStr::new(SETTINGS_FILE)) {
-                let local = self.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
+                let local = self.configured.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
                 reports.push(self.lower_settings(&path, &text, &local).0);
             } else if path.file_name() == Some(OsStr::new(LOCAL_FILE)) {
                 reports.push(lower_local(&path, text, &self.hostname).0);
@@ -36,7 +36,7 @@ impl Loader {
                 candidates.push(self.read_file(&path, text).candidate);
             }
         }
-        let fleet = self.configured.as_ref().map(|settings| &settings.fleet);
+        let fleet = self.configured.settings.as_ref().map(|settings| &settings.fleet);
         reports.extend(admit::admit(&BTreeMap::new(), candidates, fleet).1);
         reports
     }

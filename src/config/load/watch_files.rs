@@ -70,7 +70,7 @@ impl Loader {
             watches: Arc::clone(&self.watches),
             files: self.settings_reports.iter().cloned().chain(reports).collect(),
             complaints,
-            lacks_control_socket: self.lacks_control_socket,
+            lacks_control_socket: self.configured.lacks_control_socket,
             withheld,
             is_partial: self.threads.has_blocked() || self.look_ups.has_failed(),
         }
@@ -125,7 +125,7 @@ impl Loader {
         };
         let mut context = lower::Context {
             settings: settings.as_ref(),
-            gaps: &self.gaps,
+            gaps: &self.configured.gaps,
             resolve: &mut resolve,
             shared: &mut self.shared,
         };
@@ -150,7 +150,7 @@ impl Loader {
 
     /// The settings that watch files are read with; `None` while too little of them is known.
     pub(super) fn site_settings(&self) -> Option<&Settings> {
-        self.configured.as_ref().filter(|_| self.gaps.total.is_none())
+        self.configured.settings.as_ref().filter(|_| self.configured.gaps.total.is_none())
     }
 
     /// Keeps the definitions in effect of watches whose new definitions depend on an unknown setting.
