@@ -15,7 +15,7 @@ use crate::log::escape;
 use crate::store::{Change, Condition, StoreError};
 use crate::watch::Version;
 
-/// Drop the records of hosts that are gone; a living host writes its record again
+/// Delete the records of hosts that are gone; a host that is alive writes its record again
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The group, or the key that it watches
@@ -24,10 +24,10 @@ pub(super) struct Args {
     /// The hosts
     #[arg(value_name = "HOST", value_parser = super::order::host, add = ArgValueCandidates::new(complete::fleet_hosts), required_unless_present = "silent", conflicts_with = "silent")]
     hosts: Vec<HostName>,
-    /// All hosts that are silent or down for so long, such as 7d
+    /// All hosts that have been silent or down for this long, such as 7d
     #[arg(long, value_name = "DURATION", value_parser = super::super::duration)]
     silent: Option<Duration>,
-    /// Also a host that lives or holds a permit, which is freed: more hosts than the limit may act then
+    /// Also a host that is alive or holds a permit. The permit is freed: more hosts than the limit may then act at once
     #[arg(long)]
     force: bool,
     #[command(flatten)]

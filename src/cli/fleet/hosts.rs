@@ -26,10 +26,10 @@ pub(super) struct Args {
     /// Only hosts in this state, or with this flag: silent, down, over
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(STATES.into_iter().chain(FLAGS)))]
     state: Option<String>,
-    /// In the order in which they would act
+    /// Sort by the order in which the hosts act
     #[arg(long)]
     order: bool,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]

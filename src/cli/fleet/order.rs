@@ -60,10 +60,10 @@ pub(super) struct Retry {
 pub(super) struct Set {
     #[command(flatten)]
     group: Reasoned,
-    /// How many hosts may act at once, whatever they say themselves
+    /// How many hosts may act at once, whatever their watch files say
     #[arg(value_name = "max_parallel=N|N%", value_parser = assignment)]
     value: Share,
-    /// For so long, such as 30m or 2h; without it, until `unset`
+    /// End the override after this time, such as 30m or 2h [default: until `unset`]
     #[arg(long = "for", value_name = "DURATION", value_parser = super::super::duration)]
     lasts: Option<Duration>,
 }
@@ -73,7 +73,7 @@ pub(super) struct Set {
 pub(super) struct Unset {
     #[command(flatten)]
     group: Reasoned,
-    /// What was set
+    /// The overridden field
     #[arg(value_parser = ["max_parallel"])]
     field: String,
 }

@@ -18,17 +18,17 @@ use super::screen;
 use crate::fleet::report::{GroupStatus, word};
 use crate::log::escape;
 
-/// Show how far the groups of a fleet are
+/// Show the progress of the groups of a fleet
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A group, or the key that it watches; without it, all groups
     #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: Option<String>,
-    /// Keep it on the screen until q or Ctrl-C: one group fills it, with a bar for each wave; with --json, one object a
-    /// line
+    /// Keep the screen up to date until q or Ctrl-C: one group fills it, with a bar for each wave; with --json, print
+    /// one object a line
     #[arg(short, long)]
     follow: bool,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -35,16 +35,16 @@ pub(super) struct Args {
     /// The group, or the key that it watches
     #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
-    /// This version or a later one [default: the newest when asked]
+    /// This version or a later one [default: the newest at the start]
     #[arg(long, value_name = "VERSION")]
     version: Option<Version>,
-    /// Give up after so long in all
+    /// Give up after this time
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = super::super::duration)]
     timeout: Duration,
-    /// So many members, or so much of them in percent, need not have it
+    /// How many members may lack the version: a number or a percentage
     #[arg(long, value_name = "N|P%", value_parser = allowance)]
     allow_missing: Option<Allowance>,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]
