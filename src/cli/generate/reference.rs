@@ -203,11 +203,11 @@ pub(super) fn see_also(page: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::status::condition::Condition;
+    use crate::cli::status::urgency::Urgency;
 
     #[test]
     fn every_mark_state_and_outcome_is_explained() {
-        for condition in Condition::ALL {
+        for condition in Urgency::ALL {
             assert!(MARKS.iter().any(|(mark, _)| *mark == condition.mark()), "{}", condition.mark());
         }
         for state in crate::status::WatchState::ALL {

@@ -1,9 +1,9 @@
 //! `twitcher status`: what needs attention, at a glance, and details of the named watches.
 
 mod check;
-pub(super) mod condition;
 mod details;
 pub(super) mod table;
+pub(super) mod urgency;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -76,7 +76,7 @@ async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status)
         if args.names.is_empty() { vec![true; known.len()] } else { selected(&args.names, &known)? };
     if args.failed {
         for (kept, watch) in kept.iter_mut().zip(&status.watches) {
-            *kept &= condition::is_failed(watch.state);
+            *kept &= urgency::is_failed(watch.state);
         }
     }
     let mut keep = kept.iter();
