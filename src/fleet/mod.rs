@@ -1,4 +1,4 @@
-//! The fleet: at most so many hosts of a group act at once, canaries first, and everybody can see how far it is.
+//! The fleet: at most a given number of hosts of a group act at once, canaries first, and everybody can see how far it is.
 //!
 //! Everything here is pure. A member and the conductor are machines: inputs carry what a store, a clock and
 //! chance said, effects are data that others perform. The same machines run in the simulation and in the daemon.

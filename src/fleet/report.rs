@@ -132,7 +132,7 @@ impl GroupStatus {
     pub fn disagreement(&self, shown: impl Fn(&str) -> String) -> Option<String> {
         let (first, others) = self.disagree.split_first()?;
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-        Some(format!("{} says another {}{more}", shown(&first.host), word(&first.field)))
+        Some(format!("{} has another {}{more}", shown(&first.host), word(&first.field)))
     }
 }
 
@@ -399,7 +399,7 @@ fn behind(why: BehindWhy) -> &'static str {
     match why {
         BehindWhy::Settling => "it is settling",
         BehindWhy::Splaying => "it is splaying",
-        BehindWhy::Waiting => "it waits for something of its own",
+        BehindWhy::Waiting => "it waits; `twitcher explain` on that host says for what",
         BehindWhy::Paused => "its watch is paused there",
         BehindWhy::Stopped => "its watch is stopped there",
         BehindWhy::Held => "its guard holds the version",

@@ -98,7 +98,7 @@ pub enum GroupState {
     Rolling,
     /// A wave is complete, and nothing starts for a while.
     Soaking,
-    /// An operator lets nothing start.
+    /// An operator paused it: nothing starts.
     Paused,
     /// Too many hosts failed.
     Stopped,
@@ -161,7 +161,7 @@ pub struct Standing {
     pub occupied: bool,
     /// It counts for `stop_on_failures`.
     pub failing: bool,
-    /// It is live, and will act by itself, or as soon as it is let.
+    /// It is live, and will act by itself, or as soon as it may.
     pub left: bool,
     /// It can act as a canary: its watch is neither paused nor stopped.
     pub ready: bool,

@@ -12,7 +12,7 @@ use super::machine::{Disposition, Entropy, Machine};
 use super::waiting::{Passage, PendingState};
 use crate::watch::{Content, Guard, Reason, RunMode, Seq, State, Validate};
 
-/// Judges a state that has so many entries; `None`: it passes.
+/// Judges a state with this many entries; `None`: it passes.
 pub(super) fn judge(guard: Guard, entries: u64, yardstick: Yardstick) -> Option<Hold> {
     if entries < guard.min_entries {
         return Some(Hold::TooFew { entries, least: guard.min_entries });

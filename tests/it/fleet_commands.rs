@@ -276,7 +276,7 @@ fn forget_drops_only_who_is_gone(fleet: &Fleet) {
     fleet.exits(&["forget", "git", "web-01"], 1, "it lives");
     fleet.exits(&["forget", "git", "web-11"], 1, "it lives");
     fleet.exits(&["forget", "git"], 2, "");
-    fleet.exits(&["forget", "git", "--silent", "7d"], 0, "no host is silent for so long");
+    fleet.exits(&["forget", "git", "--silent", "7d"], 0, "no host has been silent for that long");
     fleet.exits(&["forget", "git", "--silent", "0s"], 0, "forgot web-40");
     assert_eq!(fleet.json(&["status", "git"])["hosts"]["members"], 40);
     fleet.exits(&["forget", "git", "web-11", "--force"], 0, "forgot web-11");

@@ -58,12 +58,12 @@ async fn forget(args: &Args, place: &FleetStore) -> Result<String, Failure> {
         }
     }
     if hosts.is_empty() {
-        text.push_str("no host is silent for so long\n");
+        text.push_str("no host has been silent for that long\n");
     }
     Ok(text)
 }
 
-/// Hosts without a living daemon, for so long by the conductor's clock or their own last word.
+/// Hosts without a living daemon for that long, by the conductor's clock or their own last word.
 fn gone_for(picture: &Picture, least: Duration) -> Vec<HostName> {
     let now = jiff::Timestamp::now();
     let silent = picture.summary.as_ref().map(|summary| summary.silent.clone()).unwrap_or_default();

@@ -311,7 +311,7 @@ mod tests {
     rolling, wave 3 of 3 (all): 412 of 1000 converged               conductor web-07
       web-31 is silent and may still run: it counts as failed until it is back
       acting 10 of 10   asking 570   behind 7 (4 silent)   failed 1   over 1
-      terms: max_parallel 1 · stop at 1 failure · soak 0s · web-31 says another
+      terms: max_parallel 1 · stop at 1 failure · soak 0s · web-31 has another
         max_parallel
     failed  web-31\x1b[2J   exit code 1, attempt 4, 2m ago
     silent  db-3   since 2h

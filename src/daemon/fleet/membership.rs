@@ -59,9 +59,9 @@ pub(super) struct Membership {
     pub(super) conductor: Option<Conductor>,
     pub(super) tenure: Option<Tenure>,
     pub(super) requests: FuturesUnordered<StoreRequest>,
-    /// The tenure was lost or the store reconnected since the own record was last read.
+    /// The tenure was lost or the store reconnected since our record was last read.
     disturbed: bool,
-    /// The connection of the store, and its number of reconnects when the own keys were last read because of one.
+    /// The connection of the store, and its number of reconnects when our keys were last read because of one.
     health: (watch::Receiver<Health>, u64),
     permit: One,
     /// The revision at which each permit was first seen.
@@ -78,7 +78,7 @@ pub(super) struct Membership {
     /// Since when it asks for a permit.
     pub(super) asked_at: Option<BootTime>,
     finish: Option<(oneshot::Sender<()>, Instant)>,
-    /// The own tenure is being revoked; the task ends after that.
+    /// Our tenure is being revoked; the task ends after that.
     pub(super) leaving: bool,
     gone: bool,
 }
@@ -273,7 +273,7 @@ impl Membership {
         self.disturbed = false;
         tracing::warn!(
             store = %self.place.store.spec().name,
-            "the store was restored from a backup: reading group {} anew; nothing starts until every run must have ended",
+            "the store was restored from a backup: reading group {} again; nothing starts until every former run is certain to have ended",
             self.place.group
         );
         self.conductor(conduct::Input::Restored);
@@ -281,12 +281,12 @@ impl Membership {
         self.member(member::Input::Restored);
     }
 
-    /// Shows the own permit once more, whatever its revision.
+    /// Shows our permit once more, whatever its revision.
     fn show_permit(&mut self) {
         self.permit = self.place.follow_permit();
     }
 
-    /// Reads the own keys, to find what the watches missed.
+    /// Reads our keys, to find what the watches missed.
     fn verify(&mut self) {
         let (store, keys, host) = self.own_keys();
         self.requests.push(requests::verify_own(store, keys, host, self.member.known()));

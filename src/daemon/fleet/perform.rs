@@ -100,7 +100,7 @@ impl Membership {
         }
     }
 
-    /// Revokes the own tenure, or deletes the key of a former one, whose lease or session expires by itself.
+    /// Revokes our tenure, or deletes the key of a former one, whose lease or session expires by itself.
     fn revoke(&mut self, tenure: TenureId) {
         if let Some(own) = self.tenure.take_if(|own| wire::from_store(own.id()) == tenure) {
             self.conductor(conduct::Input::Tenure(None));

@@ -36,7 +36,7 @@ pub(super) enum StoreAnswer {
     Nothing,
 }
 
-/// The own keys, read.
+/// Our keys, read.
 pub(super) struct OwnRead {
     pub(super) own: Own,
     /// The revisions of record and permit that were known when the read began.
@@ -44,7 +44,7 @@ pub(super) struct OwnRead {
 }
 
 impl OwnRead {
-    /// Whether the store was restored from a backup: a key is older than it was, or the own record is gone.
+    /// Whether the store was restored from a backup: a key is older than it was, or our record is gone.
     /// `disturbed`: the tenure was lost or the store reconnected; only then a record that is gone proves it.
     pub(super) fn is_restored(&self, disturbed: bool) -> bool {
         let (record, permit) = self.known;

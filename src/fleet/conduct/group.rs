@@ -191,7 +191,7 @@ impl Group {
         Self { name: Some(name), ttl, ..Self::default() }
     }
 
-    /// A host is silent when its tenure was not renewed for so long.
+    /// A host is silent when its tenure was not renewed for this long.
     pub fn set_ttl(&mut self, ttl: Duration) {
         self.ttl = ttl;
     }
@@ -301,7 +301,7 @@ impl Group {
         Some(leading.find(|target| Some(*target) == former).unwrap_or(first).clone())
     }
 
-    /// After so long its run must have ended. A host without a record: as long as the longest of all.
+    /// Time after which its run must have ended. A host without a record: as long as the longest of all.
     pub fn limit(&self, member: &Member) -> Duration {
         let of = |record: &HostRecord| record.limit;
         let longest = || self.members.values().filter_map(|m| m.keys.record.as_deref().map(of)).max();

@@ -33,7 +33,7 @@ pub struct Part {
     pub inst: Instance,
     /// What makes states of the watch equal.
     pub identity: StateIdentity,
-    /// A host is silent when its tenure was not renewed for so long.
+    /// A host is silent when its tenure was not renewed for this long.
     pub ttl: Duration,
 }
 

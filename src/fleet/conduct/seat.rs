@@ -12,13 +12,13 @@ pub(super) const CAMPAIGN: Duration = Duration::from_secs(5);
 /// of a group need not wait.
 pub(super) const FIRST_CAMPAIGN: Duration = Duration::from_millis(100);
 
-/// `summary` is read every so many `ttl`.
+/// Time between two reads of `summary`, in `ttl`.
 const LOOK: u32 = 2;
 
-/// A conductor whose beat stands still for so many `ttl` while a host waits is taken to hang.
+/// A conductor whose beat stands still for this many `ttl` while a host waits is taken to hang.
 const STILL: u32 = 3;
 
-/// Without a sign that a host waits, all records are still read once in so many `ttl`.
+/// Without a sign that a host waits, all records are still read once in this many `ttl`.
 const IDLE_LOOK: u32 = 60;
 
 /// What a bystander knows of the seat.

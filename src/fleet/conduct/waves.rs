@@ -14,7 +14,7 @@ use crate::fleet::{BootTime, HostName, PermitId, StateId};
 pub(super) enum Wave {
     /// The canaries.
     Canaries,
-    /// So many hosts in all.
+    /// This many hosts in all.
     Hosts(u32),
     /// Everybody.
     All,

@@ -1,4 +1,4 @@
-//! What the store answered, and what is decided by reading the own keys.
+//! What the store answered, and what is decided by reading our keys.
 
 use std::sync::Arc;
 

@@ -27,9 +27,9 @@ pub struct Profile {
     pub target: Arc<str>,
     /// What makes its states equal.
     pub identity: StateIdentity,
-    /// After so long a run of ours has ended.
+    /// Time after which a run of ours has ended.
     pub limit: Duration,
-    /// A tenure that is not renewed ends after so long.
+    /// Time after which a tenure ends that is not renewed.
     pub ttl: Duration,
 }
 

@@ -93,7 +93,7 @@ impl MemberMachine {
         (member, vec![Effect::OpenTenure, Effect::ReadOwn])
     }
 
-    /// Adopts a run of the former daemon under its permit. Its end comes as [`Input::Ended`], as that of an own run.
+    /// Adopts a run of the former daemon under its permit. Its end comes as [`Input::Ended`], like that of a run of ours.
     pub fn adopt(&mut self, permit: PermitId, state: StateId, attempt: u32) {
         self.record.state = HostState::Running;
         self.record.permit = Some(permit);
@@ -114,7 +114,7 @@ impl MemberMachine {
         matches!(self.registration, Registration::Registered { .. })
     }
 
-    /// The revisions of the own record and permit that are known. Reads that begin later show none that is older,
+    /// The revisions of our record and permit that are known. Reads that begin later show none that is older,
     /// unless the store was restored.
     pub fn known(&self) -> (Revision, Revision) {
         (self.written.0, self.permit_at)

@@ -1,4 +1,4 @@
-//! The desired content of the own record.
+//! The desired content of our record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::fleet::conduct::Moment;
 use crate::fleet::record::{BehindWhy, HostState, Last, LastOutcome, Permit};
 use crate::fleet::{PermitId, StateId};
 
-/// A host asks at most once in so long.
+/// Shortest time between two asks of a host.
 const ASKS: Duration = Duration::from_secs(1);
 
 impl MemberMachine {

@@ -43,7 +43,7 @@ pub struct Rollout {
     /// Hosts that went away with a permit and did not come back in time, the first [`NAMED`].
     #[serde(default)]
     pub failures: Vec<HostFailure>,
-    /// So many more, unnamed.
+    /// How many more there are.
     #[serde(default)]
     pub more_lost: u32,
     /// The last resume that was carried out.
@@ -165,7 +165,7 @@ pub struct PastRollout {
     pub version: Version,
     /// How it ended.
     pub result: PastResult,
-    /// So many members had it then.
+    /// How many members had it then.
     pub converged: u32,
     /// So long it took, in seconds.
     pub seconds: u64,
