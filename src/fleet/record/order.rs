@@ -78,7 +78,7 @@ pub struct VersionOrder {
 pub struct OrderSet {
     /// Permits at once, instead of what hosts say.
     pub max_parallel: Share,
-    /// For so long since a conductor first saw it; `None`: until `unset`.
+    /// How long it lasts after a conductor first saw it; `None`: until `unset`.
     #[serde(default, rename = "for", with = "optional", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
     /// Rises with each override, so that the same one given again lasts anew.

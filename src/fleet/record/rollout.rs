@@ -167,7 +167,7 @@ pub struct PastRollout {
     pub result: PastResult,
     /// How many members had it then.
     pub converged: u32,
-    /// So long it took, in seconds.
+    /// How long it took, in seconds.
     pub seconds: u64,
 }
 
