@@ -47,7 +47,7 @@ enum Command {
     /// Let failed hosts try again
     #[command(after_help = "Examples:\n  twitcher fleet retry git\n  twitcher fleet retry git web-31 web-77")]
     Retry(order::Retry),
-    /// Override max_parallel of a group: how many hosts may act at once
+    /// Override how many hosts of a group may act at once
     #[command(after_help = "Example:\n  twitcher fleet set git max_parallel=20% --for 1h")]
     Set(order::Set),
     /// End an override
