@@ -4,7 +4,8 @@
 
 #[cfg(feature = "daemon")]
 pub(crate) mod action;
-#[cfg(all(test, feature = "daemon"))]
+#[cfg(feature = "daemon")]
+#[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(feature = "daemon")]
 pub(crate) mod fleet;
