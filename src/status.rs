@@ -250,7 +250,7 @@ pub struct WatchStatus {
     /// When the last run that succeeded ended.
     #[serde(default)]
     pub last_success: Option<jiff::Timestamp>,
-    /// A run is ready and waits for its mutex or for one of `max_processes`.
+    /// A run is ready and waits for its mutex or for a slot of `max_processes`.
     #[serde(default)]
     pub waiting_for_slot: bool,
     /// How it stands in its fleet's group.

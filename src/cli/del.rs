@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Only if the key has exactly this version now
     #[arg(long, value_name = "VERSION", conflicts_with = "tree")]
     if_version: Option<Version>,
-    /// Print how many keys were deleted, for programs
+    /// Print the number of deleted keys as JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -20,9 +20,9 @@ use crate::watch::Key;
 /// Write a subtree as a YAML, JSON or TOML document
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A key's segments become nested objects; a value beside children stands under \"\", one \
-                        that is not UTF-8 is {\"base64\": \"…\"}. `twitcher load` reads it back. What ZooKeeper keeps for itself in /zookeeper is \
-                        left out unless it is asked for, and never deleted by `load --replace`.\n\n\
+    after_help = "The segments of a key become nested objects. The value of a key with children is stored under \"\", and a value \
+                        that is not UTF-8 as {\"base64\": \"…\"}. `twitcher load` reads the document back. ZooKeeper's own nodes \
+                        below /zookeeper are left out unless KEY is there, and `load --replace` never deletes them.\n\n\
                         Examples:\n  twitcher dump /nginx > nginx.yaml\n  \
                         twitcher dump / --store etcd://old:2379 | twitcher load - --store zookeeper://new:2181"
 )]
@@ -33,37 +33,39 @@ pub(super) struct Dump {
     /// The document's language
     #[arg(short, long, value_enum, default_value_t = Language::Yaml)]
     format: Language,
-    /// Succeed although keys had to be left out
+    /// Exit 0 even if keys had to be left out
     #[arg(long)]
     partial: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
 
-/// Bring a YAML, JSON or TOML document into a store
+/// Load a YAML, JSON or TOML document into a store
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Every write demands that the key is as it was read a moment before: what somebody \
-                        changed meanwhile is a conflict, not overwritten. etcd makes up to 128 changes at once or \
-                        none of them, and ZooKeeper up to 500; fewer where their values are large. A directory makes \
-                        one after the other.\n\n\
+#[command(
+    after_help = "A key is written only if it has not changed since it was read; otherwise `load` reports a \
+                        conflict and overwrites nothing. etcd applies up to 128 changes in one transaction and \
+                        ZooKeeper up to 500, fewer if their values are large. A directory store applies one after \
+                        the other.\n\n\
                         Examples:\n  twitcher load nginx.yaml --at /nginx --dry-run\n  \
-                        twitcher load nginx.yaml --at /nginx --replace")]
+                        twitcher load nginx.yaml --at /nginx --replace"
+)]
 pub(super) struct Load {
     /// The document; `-` is standard input
     file: PathBuf,
-    /// Where its top belongs
+    /// The key where the top of the document goes
     #[arg(long, value_name = "KEY", value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     at: Key,
-    /// Delete what is there and not in the document
+    /// Delete keys that the document lacks
     #[arg(long)]
     replace: bool,
-    /// Do not ask before one value takes the place of a tree
+    /// Do not ask before a single value replaces a tree
     #[arg(short, long, requires = "replace")]
     yes: bool,
     /// Only print what would change
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// What becomes of arrays: an error, or keys 0, 1, 2…
+    /// How to treat arrays: refuse them, or write keys 0, 1, 2…
     #[arg(long, value_enum, default_value_t = ArraysWord::Refuse)]
     arrays: ArraysWord,
     /// The document's language [default: by the file's name, YAML for standard input]

@@ -18,7 +18,7 @@ pub(super) struct Args {
     /// The key
     #[arg(value_parser = key, add = ArgValueCompleter::new(complete::keys))]
     key: Key,
-    /// Value, version and what else the store tells, for programs
+    /// Print JSON, for programs: the value, its version and other metadata
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -18,7 +18,7 @@ const ON_A_TERMINAL: usize = 20;
 /// How often `--follow` asks.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// The last runs of a watch, oldest first
+/// Show the last runs of a watch, oldest first
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  twitcher history web-server -n 5\n  twitcher history web-server --since 1h\n  twitcher history web-server --follow\n  twitcher history web-server --json | jq '.runs[] | select(.outcome != \"succeeded\")'"
@@ -27,10 +27,10 @@ pub(super) struct Args {
     /// The watch
     #[arg(add = ArgValueCandidates::new(complete::watches))]
     name: String,
-    /// At most so many runs, the newest; by default 20 on a terminal, else all
+    /// Only the newest N runs [default: 20 on a terminal, otherwise all]
     #[arg(short = 'n', long = "number", value_name = "N")]
     number: Option<usize>,
-    /// Only runs that started since then: so long ago, such as 90s or 2h, or a time, such as 2026-01-31T08:00
+    /// Only runs that started since a time, such as 2026-01-31T08:00, or within a duration, such as 90s or 2h
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<jiff::Timestamp>,
     /// Show further runs as they end, until Ctrl-C
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// Only the run with this id, with its output up to 64 KiB
     #[arg(long, value_name = "ID", conflicts_with_all = ["number", "since"])]
     run: Option<String>,
-    /// For programs; with --follow, one run a line
+    /// Print JSON, for programs; with --follow, one run a line
     #[arg(long)]
     json: bool,
 }

@@ -19,13 +19,13 @@ pub(super) struct Args {
     /// The key
     #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     key: Key,
-    /// Every key at and below it, in full
+    /// The key itself and every key below it, each in full
     #[arg(short, long)]
     tree: bool,
-    /// Also version and size of each value
+    /// Also the version and size of each value
     #[arg(short, long)]
     long: bool,
-    /// For programs: a name may have line feeds
+    /// Print JSON, for programs: a name can contain line feeds
     #[arg(long)]
     json: bool,
     #[command(flatten)]

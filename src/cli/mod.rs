@@ -67,7 +67,7 @@ pub struct Common {
     /// Directory of twitcher.conf and the watch files
     #[arg(short, long, global = true, env = CONFIG, value_name = "DIR", default_value = "/etc/twitcher")]
     pub config: PathBuf,
-    /// Whether to colour: auto is on a terminal, unless `NO_COLOR` is set
+    /// When to use colour: auto means on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
     pub(crate) color: ColorChoice,
 }
@@ -82,7 +82,7 @@ enum Command {
     Check(check::Args),
     Status(status::Args),
     History(history::Args),
-    /// Why a watch did or did not run
+    /// Explain why a watch did or did not run
     #[command(after_help = "Examples:\n  twitcher explain web-server")]
     Explain(operate::Named),
     /// Run the action of a watch now, with the current state, under its run mode
@@ -92,14 +92,14 @@ enum Command {
     Trigger(operate::Trigger),
     Wait(wait::Args),
     Fleet(fleet::Args),
-    /// Let watches start nothing, also across a restart of the daemon; they keep looking
+    /// Pause watches: they start nothing, even after a restart of the daemon, but keep watching
     #[command(after_help = "Examples:\n  twitcher pause web-server --for 1h\n  twitcher pause 'web-*'")]
     Pause(operate::Pause),
-    /// Let paused or stopped watches go on, with the newest state if that was not applied
+    /// Resume paused or stopped watches, and apply the newest state unless it was applied last
     #[command(after_help = "Examples:\n  twitcher resume --all")]
     Resume(operate::Resume),
     Release(release::Args),
-    /// Read twitcher.conf and the watch files now, and say what changed or why it was refused
+    /// Read twitcher.conf and the watch files now, and show what changed or why it was refused
     #[command(after_help = "Examples:\n  twitcher reload --dry-run\n  twitcher reload")]
     Reload(operate::Reload),
     Watch(watch::Args),

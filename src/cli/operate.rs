@@ -16,7 +16,7 @@ pub(super) struct Named {
     /// The watch
     #[arg(add = ArgValueCandidates::new(complete::watches))]
     name: String,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
 }
@@ -27,10 +27,10 @@ pub(super) struct Trigger {
     /// The watch
     #[arg(add = ArgValueCandidates::new(complete::watches))]
     name: String,
-    /// Run with the last known state instead of reading the key, for when the store is down
+    /// Do not read the key, and run with the last known state: for when the store is down
     #[arg(long)]
     cached: bool,
-    /// Start without a permit of the fleet, for emergencies: more hosts than its limit may act at once then
+    /// Start without a permit of the fleet, for emergencies: more hosts than its limit may then act at once
     #[arg(long)]
     without_permit: bool,
     /// Show what would be run, as whom, where and with what on standard input, and run nothing
@@ -41,7 +41,7 @@ pub(super) struct Trigger {
 /// Several watches.
 #[derive(Debug, clap::Args)]
 struct Several {
-    /// The watches; `*` and `?` match any text and any character
+    /// The watches; `*` matches any text, `?` any one character
     #[arg(
         value_name = "NAME",
         required_unless_present = "all",
@@ -59,7 +59,7 @@ struct Several {
 pub(super) struct Pause {
     #[command(flatten)]
     several: Several,
-    /// Resume by itself after so long, such as 90s, 30m or 1h
+    /// Resume automatically after this time, such as 90s, 30m or 1h
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
     duration: Option<Duration>,
 }
@@ -77,7 +77,7 @@ pub(super) struct Reload {
     /// Show what a reload would change now, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
 }

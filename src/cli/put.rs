@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The key
     #[arg(value_parser = key, add = ArgValueCompleter::new(complete::keys))]
     key: Key,
-    /// The value, behind `--` if it begins with `-` and is no number; `-` reads it from standard input, byte for byte
+    /// The value, after `--` if it begins with `-` and is not a number; `-` reads it from standard input, byte for byte
     #[arg(allow_negative_numbers = true, conflicts_with = "file")]
     value: Option<OsString>,
     /// Read the value from this file, byte for byte
@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Only if the key does not exist
     #[arg(long)]
     if_absent: bool,
-    /// Print the new version, for programs
+    /// Print the new version as JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]

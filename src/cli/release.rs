@@ -4,10 +4,10 @@ use super::operate::said;
 use super::{Common, Failure};
 use crate::control::Request;
 
-/// Apply the state that a guard holds back
+/// Apply a state that a guard holds back
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Only for this version: the next one is judged again. Exit status: 0 it is applied next, 1 nothing is held, or the watch is paused or stopped.\n\nExample:\n  twitcher explain nginx && twitcher release nginx"
+    after_help = "This applies to the held version only: the guard judges the next one again. Exit status: 0 the state is applied next, 1 nothing is held, or the watch is paused or stopped.\n\nExample:\n  twitcher explain nginx && twitcher release nginx"
 )]
 pub(super) struct Args {
     /// The watch

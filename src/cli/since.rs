@@ -7,11 +7,11 @@ use crate::store::etcd::Begin;
 /// Where in the history of the store to begin.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Since {
-    /// Begin with what this revision changed; a negative number, -N, means with the newest N changes. Only etcd keeps
-    /// its history
+    /// Begin with the changes of this revision, or, as a negative number -N, with the newest N changes. Only etcd keeps
+    /// a history
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true, value_parser = revision)]
     from: Option<i64>,
-    /// Only what changed after this revision. Only etcd keeps its history
+    /// Begin after this revision. Only etcd keeps a history
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true, value_parser = past_revision,
         conflicts_with = "from")]
     after: Option<i64>,

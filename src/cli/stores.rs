@@ -27,7 +27,7 @@ pub(super) struct StoreChoice {
 pub(super) struct StoreArgs {
     #[command(flatten)]
     pub(super) choice: StoreChoice,
-    /// How long connecting, and then each request, may take
+    /// Time limit for connecting, and then for each request
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = time_limit)]
     pub(super) timeout: Duration,
 }
@@ -214,7 +214,7 @@ fn time_limit(text: &str) -> Result<Duration, String> {
 /// The option for keys that no watch can name.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct RawKey {
-    /// Take the key as it is written, also one that no watch file can name
+    /// Take the key exactly as written, even one that no watch file can name
     #[arg(long)]
     raw_key: bool,
 }

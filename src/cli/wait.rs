@@ -25,13 +25,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
     after_help = "Exit status: 0 converged, 1 no daemon or no such watch, 3 a watch gave up, is held, stopped, paused or disabled, 4 timed out.\n\nExamples:\n  twitcher put /web/server on && twitcher wait web-server --timeout 2m"
 )]
 pub(super) struct Args {
-    /// The watches; `*` and `?` match any text and any character
+    /// The watches; `*` matches any text, `?` any one character
     #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(complete::watches))]
     names: Vec<String>,
-    /// Until this version of the key or a later one is applied; in a directory, exactly this one
+    /// Wait for this version of the key or a later one; in a directory store, for exactly this one
     #[arg(long, value_name = "VERSION")]
     version: Option<Version>,
-    /// Give up after so long, such as 30s or 5m; without it, wait for ever
+    /// Give up after this time, such as 30s or 5m [default: never]
     #[arg(long, value_name = "DURATION", value_parser = super::duration)]
     timeout: Option<Duration>,
 }

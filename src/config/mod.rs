@@ -29,8 +29,8 @@ pub use diff::{Diff, Watches};
 pub use directory_watch::{DirectoryWatch, Hint};
 
 pub(crate) use load::hostname;
-pub use load::{FileReport, FileState, LoadedWatch, LoadedWatches, Loader, Reload};
-pub use problem::{Excerpt, Place, Problem, Severity};
+pub use load::{FileReport, LoadState, LoadedWatch, LoadedWatches, Loader, Reload};
+pub use problem::{Excerpt, Position, Problem, Severity};
 pub use settings::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 #[cfg(feature = "convert")]
 pub use text::mistakes;

@@ -35,7 +35,7 @@ impl Severity {
 
 /// A position in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct Position {
     /// From 1.
     pub line: usize,
     /// In characters, from 1.
@@ -50,7 +50,7 @@ pub struct Problem {
     /// The file or directory.
     pub file: Arc<Path>,
     /// Its position; `None` if it concerns the whole file.
-    pub place: Option<Place>,
+    pub place: Option<Position>,
     /// What is wrong, in lower case, without a full stop.
     pub message: String,
     /// How to correct it.
@@ -104,7 +104,7 @@ impl Problem {
 
     /// The same at a place.
     #[must_use]
-    pub fn at(mut self, place: Option<Place>) -> Self {
+    pub fn at(mut self, place: Option<Position>) -> Self {
         self.place = place;
         self
     }
@@ -128,7 +128,7 @@ impl Problem {
     pub fn one_line(&self) -> String {
         let name = self.file.file_name().map_or(&*self.file, Path::new);
         let mut line = escaped(&name.to_string_lossy());
-        if let Some(Place { line: at, column }) = self.place {
+        if let Some(Position { line: at, column }) = self.place {
             let _ = write!(line, ":{at}:{column}");
         }
         let word = match self.severity {
@@ -143,12 +143,12 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escaped(&self.file.to_string_lossy()))?;
-        if let Some(Place { line, column }) = self.place {
+        if let Some(Position { line, column }) = self.place {
             write!(f, ":{line}:{column}")?;
         }
         write!(f, ": {}: {}", self.severity.word(), self.message)?;
         let mut margin = 0;
-        if let (Some(Place { line, .. }), Some(excerpt)) = (self.place, &self.excerpt) {
+        if let (Some(Position { line, .. }), Some(excerpt)) = (self.place, &self.excerpt) {
             let number = line.to_string();
             margin = number.len();
             write!(f, "\n{:margin$} |", "")?;
@@ -168,7 +168,7 @@ impl fmt::Display for Problem {
 
 /// The text of a file, to convert byte ranges into problems.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct SourceText {
     pub(super) path: Arc<Path>,
     text: Box<str>,
     /// Where each line begins.
@@ -177,7 +177,7 @@ pub(super) struct Source {
     hidden: Box<[Range<usize>]>,
 }
 
-impl Source {
+impl SourceText {
     pub(super) fn new(path: Arc<Path>, text: &str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { path, text: text.into(), lines, hidden: Box::default() }
@@ -199,12 +199,12 @@ impl Source {
         (self.text[begin..end].trim_end_matches('\r'), begin)
     }
 
-    pub(super) fn place(&self, byte: usize) -> Place {
+    pub(super) fn place(&self, byte: usize) -> Position {
         let byte = self.floor(byte);
         let (_, begin) = self.line_at(byte);
         // Binary search: a file may have ten thousand watches, each with a position.
         let line = self.lines.partition_point(|start| *start <= begin);
-        Place { line, column: self.text[begin..byte].chars().count() + 1 }
+        Position { line, column: self.text[begin..byte].chars().count() + 1 }
     }
 
     /// Positions come from a parser that may count the end of the text, or point into a character.
@@ -309,18 +309,18 @@ pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
 mod tests {
     use super::*;
 
-    fn source(text: &str) -> Source {
-        Source::new(Arc::from(Path::new("/etc/twitcher/a\u{1b}.toml")), text)
+    fn source(text: &str) -> SourceText {
+        SourceText::new(Arc::from(Path::new("/etc/twitcher/a\u{1b}.toml")), text)
     }
 
     #[test]
     fn a_place_is_counted_in_lines_and_characters() {
         let source = source("ä = 1\r\nöb = 2\n");
-        assert_eq!(source.place(0), Place { line: 1, column: 1 });
-        assert_eq!(source.place(8), Place { line: 2, column: 1 });
-        assert_eq!(source.place(10), Place { line: 2, column: 2 });
-        assert_eq!(source.place(9), Place { line: 2, column: 1 }, "inside of a character");
-        assert_eq!(source.place(999), Place { line: 3, column: 1 }, "behind the end");
+        assert_eq!(source.place(0), Position { line: 1, column: 1 });
+        assert_eq!(source.place(8), Position { line: 2, column: 1 });
+        assert_eq!(source.place(10), Position { line: 2, column: 2 });
+        assert_eq!(source.place(9), Position { line: 2, column: 1 }, "inside of a character");
+        assert_eq!(source.place(999), Position { line: 3, column: 1 }, "behind the end");
     }
 
     #[test]

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use super::Daemon;
 use super::http::{GroupPlace, Probe};
 use super::live::{Event, HANGS, JUDGED_WITHIN, Live, READ_WITHIN};
-use super::report::{PATIENCE, Report, Shown};
+use super::report::{PATIENCE, Report, ShownWatch};
 use super::supervisor::Definition;
-use crate::config::FileState as Loaded;
+use crate::config::LoadState;
 use crate::control::{Answer, Asked, Reply, Request, unknown_watch};
 use crate::metrics::{self, Own};
 use crate::policy::{Control, Permission};
@@ -240,7 +240,7 @@ impl Daemon {
                 return format!("{why} ({})", file.path.display());
             }
         }
-        let broken = self.files.iter().filter(|file| file.state != Loaded::Loaded);
+        let broken = self.files.iter().filter(|file| file.state != LoadState::Loaded);
         for file in broken {
             let stem = file.path.file_stem().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
             // `nginx-2` is the second watch of nginx.toml.
@@ -259,7 +259,7 @@ impl Daemon {
     /// That a watch is not what its file says now.
     fn broken_sentence(&self, file: &std::path::Path) -> Option<String> {
         let report = self.files.iter().find(|report| *report.path == *file)?;
-        let problem = report.problems.first().filter(|_| report.state != Loaded::Loaded)?;
+        let problem = report.problems.first().filter(|_| report.state != LoadState::Loaded)?;
         let (path, state) = (file.display(), report.state.word());
         Some(format!("{path} is {state}, so its last valid version stays in effect: {}", told(problem)))
     }
@@ -267,12 +267,12 @@ impl Daemon {
     /// Status of all watches, or one, before they are asked.
     fn report(&self, name: Option<&str>) -> Result<Report, String> {
         let watches = if let Some(name) = name {
-            let disabled = self.supervisor.disabled_watch(name).cloned().map(Shown::Disabled);
-            vec![disabled.map_or_else(|| self.known(name).cloned().map(Shown::Live), Ok)?]
+            let disabled = self.supervisor.disabled_watch(name).cloned().map(ShownWatch::Disabled);
+            vec![disabled.map_or_else(|| self.known(name).cloned().map(ShownWatch::Live), Ok)?]
         } else {
-            let live = self.supervisor.watches().cloned().map(Shown::Live);
-            let disabled = self.supervisor.disabled().cloned().map(Shown::Disabled);
-            let mut watches: Vec<Shown> = live.chain(disabled).collect();
+            let live = self.supervisor.watches().cloned().map(ShownWatch::Live);
+            let disabled = self.supervisor.disabled().cloned().map(ShownWatch::Disabled);
+            let mut watches: Vec<ShownWatch> = live.chain(disabled).collect();
             watches.sort_by(|one, other| one.name().cmp(other.name()));
             watches
         };
@@ -369,10 +369,10 @@ fn file_status(file: &crate::config::FileReport) -> FileStatus {
         path: file.path.display().to_string(),
         state: match file.state {
             // Some of its watches are not there.
-            Loaded::Loaded if !file.withheld.is_empty() => FileState::Refused,
-            Loaded::Loaded => FileState::Loaded,
-            Loaded::Broken => FileState::Broken,
-            Loaded::Refused => FileState::Refused,
+            LoadState::Loaded if !file.withheld.is_empty() => FileState::Refused,
+            LoadState::Loaded => FileState::Loaded,
+            LoadState::Broken => FileState::Broken,
+            LoadState::Refused => FileState::Refused,
         },
         problems: file.problems.iter().map(told).chain(not_loaded(file).map(|(_, why)| why)).collect(),
         not_loaded: file.withheld.iter().map(|watch| watch.name.to_string()).collect(),

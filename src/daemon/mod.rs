@@ -111,7 +111,7 @@ struct Daemon {
     requests: mpsc::Sender<Asked>,
     http: Option<Http>,
     reloads: u64,
-    log: crate::log::Guard,
+    log: crate::log::LogHandle,
 }
 
 async fn serve(directory: &Path) -> Result<(), DaemonError> {
@@ -295,7 +295,7 @@ impl Daemon {
     /// One line for the service manager.
     fn summary(&self) -> String {
         let watches = self.supervisor.names().count();
-        let broken = self.files.iter().filter(|file| file.state != crate::config::FileState::Loaded).count();
+        let broken = self.files.iter().filter(|file| file.state != crate::config::LoadState::Loaded).count();
         let mut summary = counted(watches, "watch", "watches");
         if broken > 0 {
             let _ = write!(summary, ", {} with problems", counted(broken, "file", "files"));

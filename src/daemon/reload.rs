@@ -12,7 +12,7 @@ use super::Daemon;
 use super::answer::done;
 use super::loading::Loaded;
 use super::supervisor::Definition;
-use crate::config::{Diff, FileReport, FileState, LoadedWatch, Reload, Settings, Severity};
+use crate::config::{Diff, FileReport, LoadState, LoadedWatch, Reload, Settings, Severity};
 use crate::status::{ReloadReport, counted};
 use crate::watch::WatchName;
 
@@ -182,7 +182,7 @@ impl Daemon {
                     Severity::Warning => tracing::warn!("{problem}"),
                 }
             }
-            if file.state == FileState::Loaded && known.is_some_and(|known| known.state != FileState::Loaded)
+            if file.state == LoadState::Loaded && known.is_some_and(|known| known.state != LoadState::Loaded)
             {
                 tracing::info!("{} is loaded again", file.path.display());
             }

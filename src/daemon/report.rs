@@ -31,20 +31,20 @@ pub(super) struct Report {
     pub(super) stores: Vec<StoreStatus>,
     pub(super) files: Vec<FileStatus>,
     #[serde(skip)]
-    pub(super) watches: Vec<Shown>,
+    pub(super) watches: Vec<ShownWatch>,
     #[serde(skip)]
     pub(super) ledger: Ledger,
 }
 
 /// A watch to show.
-pub(super) enum Shown {
+pub(super) enum ShownWatch {
     /// It is asked.
     Live(Live),
     /// It cannot be asked.
     Disabled(Definition),
 }
 
-impl Shown {
+impl ShownWatch {
     pub(super) fn name(&self) -> &WatchName {
         match self {
             Self::Live(live) => &live.spec.name,
@@ -102,10 +102,10 @@ struct Looked {
 }
 
 impl Looked {
-    fn begin(shown: &Shown) -> Self {
+    fn begin(shown: &ShownWatch) -> Self {
         let (spec, file, answer) = match shown {
-            Shown::Live(live) => (&live.spec, &live.file, Some(live.begin_ask(Event::Look))),
-            Shown::Disabled(Definition { spec, file }) => (spec, file, None),
+            ShownWatch::Live(live) => (&live.spec, &live.file, Some(live.begin_ask(Event::Look))),
+            ShownWatch::Disabled(Definition { spec, file }) => (spec, file, None),
         };
         Self { spec: Arc::clone(spec), file: Arc::clone(file), answer }
     }
@@ -176,7 +176,7 @@ mod tests {
                     complaints: vec!["a \"complaint\"".to_owned()],
                 };
                 let answering = |_| {
-                    Shown::Live(Live::answering(
+                    ShownWatch::Live(Live::answering(
                         Arc::clone(&definition.spec),
                         Arc::clone(&definition.file),
                         &runs,

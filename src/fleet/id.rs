@@ -58,7 +58,7 @@ text_id!(StateId, "a state such as 1042/0123456789abcdef");
 
 /// What makes two states the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Identity {
+pub enum StateIdentity {
     /// Version and content: the same value written again is a new state.
     #[default]
     Data,
@@ -66,7 +66,7 @@ pub enum Identity {
     Content,
 }
 
-impl Identity {
+impl StateIdentity {
     /// Of a watch's type.
     pub fn of(watch_type: WatchType) -> Self {
         match watch_type {
@@ -84,14 +84,14 @@ impl StateId {
 
     /// Whether both are one state. Deletions are the same whenever they happened; a value that was not read is
     /// told apart by its version only.
-    pub fn is_same(&self, other: &Self, identity: Identity) -> bool {
+    pub fn is_same(&self, other: &Self, identity: StateIdentity) -> bool {
         match identity {
-            Identity::Content => self.digest == other.digest,
-            Identity::Data if self.version == other.version => {
+            StateIdentity::Content => self.digest == other.digest,
+            StateIdentity::Data if self.version == other.version => {
                 let unread = short(&Content::Unread);
                 self.digest == other.digest || self.digest == unread || other.digest == unread
             }
-            Identity::Data => self.digest == other.digest && self.digest == short(&Content::Absent),
+            StateIdentity::Data => self.digest == other.digest && self.digest == short(&Content::Absent),
         }
     }
 
@@ -187,19 +187,20 @@ mod tests {
 
     #[test]
     fn equal_states_are_those_that_need_no_second_run() {
-        let both = [Identity::Data, Identity::Content];
+        let both = [StateIdentity::Data, StateIdentity::Content];
         assert!(both.iter().all(|identity| data(1, "a").is_same(&data(1, "a"), *identity)));
-        assert!(!data(1, "a").is_same(&data(2, "a"), Identity::Data), "the same value written again");
+        assert!(!data(1, "a").is_same(&data(2, "a"), StateIdentity::Data), "the same value written again");
         assert!(
-            !data(1, "a").is_same(&data(1, "b"), Identity::Data),
+            !data(1, "a").is_same(&data(1, "b"), StateIdentity::Data),
             "a restored store uses a revision twice"
         );
-        assert!(data(1, "a").is_same(&data(2, "a"), Identity::Content));
+        assert!(data(1, "a").is_same(&data(2, "a"), StateIdentity::Content));
         let gone = |version| StateId::new(Version::Revision(version), &Content::Absent);
         assert!(both.iter().all(|identity| gone(1).is_same(&gone(2), *identity)));
         let unread = StateId::new(Version::Revision(1), &Content::Unread);
         assert!(
-            unread.is_same(&data(1, "a"), Identity::Data) && !unread.is_same(&data(2, "a"), Identity::Data)
+            unread.is_same(&data(1, "a"), StateIdentity::Data)
+                && !unread.is_same(&data(2, "a"), StateIdentity::Data)
         );
     }
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `input` | what it is told, and what it wants done |
 //! | `machine` | its state, and what each input means |
-//! | `own` | the desired content of the own record |
+//! | `own` | the desired content of our record |
 //! | `permit` | the permit that the store shows |
 //! | `registration`, `register` | whether the name is ours, and how it is taken |
 //! | `send`, `answers` | transactions, and what the store answers |
@@ -22,4 +22,4 @@ mod registration;
 mod send;
 
 pub use input::{Effect, Input, Own, Profile, Then};
-pub use machine::Member;
+pub use machine::MemberMachine;

@@ -1,4 +1,4 @@
-//! The fleet: at most so many hosts of a group act at once, canaries first, and everybody can see how far it is.
+//! The fleet: at most a given number of hosts of a group act at once, canaries first, and everybody can see how far it is.
 //!
 //! Everything here is pure. A member and the conductor are machines: inputs carry what a store, a clock and
 //! chance said, effects are data that others perform. The same machines run in the simulation and in the daemon.
@@ -24,9 +24,9 @@ pub mod terms;
 pub mod transaction;
 pub mod view;
 
-pub use id::{BootTime, Identity, Revision, StateId, TenureId};
+pub use id::{BootTime, Revision, StateId, StateIdentity, TenureId};
 pub use keys::{GroupKey, GroupKeys};
-pub use transaction::{Entry, Outcome, Transaction, Value, Write};
+pub use transaction::{KeyState, Transaction, TransactionOutcome, Value, Write};
 
 pub(crate) use crate::watch::PermitId;
 pub use crate::watch::fleet::{GroupName, HostName, glob, name};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::conduct::group::Group;
 use super::record::{ConductorRecord, FailureKind, Rollout, RolloutState, Summary, Twin};
 use super::terms::MaxParallel;
-use super::view::{GroupState, Measure, Orders, Shown};
-use super::{BootTime, Entry, GroupKey, GroupName, HostName, Identity, StateId, Value, target};
+use super::view::{GroupState, Measure, Orders, ShownState};
+use super::{BootTime, GroupKey, GroupName, HostName, KeyState, StateId, StateIdentity, Value, target};
 use crate::watch::{Key, WatchType};
 
 /// All keys of a group.
@@ -33,7 +33,7 @@ pub struct Picture {
 
 impl Picture {
     /// Of these keys, in any order.
-    pub fn new(name: GroupName, entries: &[(GroupKey, Entry)]) -> Self {
+    pub fn new(name: GroupName, entries: &[(GroupKey, KeyState)]) -> Self {
         let mut picture = Self {
             group: Group::new(name.clone(), Duration::ZERO),
             name,
@@ -51,7 +51,7 @@ impl Picture {
         picture
     }
 
-    fn take_in(&mut self, key: &GroupKey, entry: &Entry) {
+    fn take_in(&mut self, key: &GroupKey, entry: &KeyState) {
         let (at, value, now) = (entry.at, entry.value.as_ref(), BootTime::default());
         self.has_later |= value == Some(&Value::Later);
         match (key, value) {
@@ -91,7 +91,7 @@ impl Picture {
         let retry = self.orders.control.retry.as_ref();
         self.group.measure = Measure {
             id: self.rollout.id.or_else(|| self.highest_seen()),
-            identity: watch_type.map_or(Identity::Data, Identity::of),
+            identity: watch_type.map_or(StateIdentity::Data, StateIdentity::of),
             target,
             limited: in_force.is_none_or(|in_force| in_force.terms.max_parallel != MaxParallel::Unlimited),
             resumed: self.rollout.resumed,
@@ -141,7 +141,7 @@ impl Picture {
         let members = self.group.members.values();
         let acts = |member: &&super::conduct::group::Member| {
             member.standing().is_some_and(|standing| {
-                matches!(standing.shown, Shown::Granted | Shown::Running | Shown::Retrying)
+                matches!(standing.shown, ShownState::Granted | ShownState::Running | ShownState::Retrying)
                     && !(standing.silent && member.keys.permit.is_none())
             })
         };

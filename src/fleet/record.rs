@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use host::{BehindWhy, HostRecord, HostState, Last, LastOutcome, Permit};
-pub use order::{Control, Order, OrderSet, VersionOrder};
-pub use rollout::{Failure, FailureKind, Mark, NAMED, Past, PastResult, REMEMBERED, Rollout, RolloutState};
+pub use order::{ControlRecord, Order, OrderSet, VersionOrder};
+pub use rollout::{
+    CarriedOut, FailureKind, HostFailure, NAMED, PastResult, PastRollout, REMEMBERED, Rollout, RolloutState,
+};
 pub use summary::{Counts, SILENT_NAMED, Summary};
 pub use tenure::{Alive, ConductorRecord, Instance, Twin};
 

@@ -10,7 +10,7 @@ use super::conduct::group::Member;
 use super::picture::Picture;
 use super::record::{BehindWhy, Counts, FailureKind, HostRecord, HostState, PastResult};
 use super::terms::{Field, Terms, permits};
-use super::view::{Shown, Standing};
+use super::view::{ShownState, Standing};
 use super::{HostName, terms::MaxParallel};
 
 /// Hosts that are named in one list.
@@ -132,7 +132,7 @@ impl GroupStatus {
     pub fn disagreement(&self, shown: impl Fn(&str) -> String) -> Option<String> {
         let (first, others) = self.disagree.split_first()?;
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-        Some(format!("{} says another {}{more}", shown(&first.host), word(&first.field)))
+        Some(format!("{} has another {}{more}", shown(&first.host), word(&first.field)))
     }
 }
 
@@ -268,14 +268,20 @@ impl Picture {
             return Some(format!("{what}; `twitcher fleet forget` drops it"));
         };
         match standing.shown {
-            Shown::Conflict => Some(self.conflict(record)),
-            Shown::Failed if member.lost => Some("it went away with its permit".to_owned()),
-            Shown::Failed | Shown::Retrying => Some(match record.last.and_then(|last| last.exit_code) {
-                Some(code) => format!("exit code {code}"),
-                None => "no exit code".to_owned(),
-            }),
-            Shown::Behind => record.why.map(|why| behind(why).to_owned()),
-            Shown::Converged | Shown::Asking | Shown::Granted | Shown::Running | Shown::Hold => None,
+            ShownState::Conflict => Some(self.conflict(record)),
+            ShownState::Failed if member.lost => Some("it went away with its permit".to_owned()),
+            ShownState::Failed | ShownState::Retrying => {
+                Some(match record.last.and_then(|last| last.exit_code) {
+                    Some(code) => format!("exit code {code}"),
+                    None => "no exit code".to_owned(),
+                })
+            }
+            ShownState::Behind => record.why.map(|why| behind(why).to_owned()),
+            ShownState::Converged
+            | ShownState::Asking
+            | ShownState::Granted
+            | ShownState::Running
+            | ShownState::Hold => None,
         }
     }
 
@@ -341,7 +347,7 @@ impl Picture {
         let failed = self.group.members.iter().filter_map(|(host, member)| {
             let standing = member.standing()?;
             let record = member.keys.record.as_deref()?;
-            (standing.failing || standing.shown == Shown::Failed).then(|| FailureStatus {
+            (standing.failing || standing.shown == ShownState::Failed).then(|| FailureStatus {
                 host: host.to_string(),
                 outcome: if member.lost {
                     FailureKind::Lost
@@ -393,7 +399,7 @@ fn behind(why: BehindWhy) -> &'static str {
     match why {
         BehindWhy::Settling => "it is settling",
         BehindWhy::Splaying => "it is splaying",
-        BehindWhy::Waiting => "it waits for something of its own",
+        BehindWhy::Waiting => "it waits; `twitcher explain` on that host says for what",
         BehindWhy::Paused => "its watch is paused there",
         BehindWhy::Stopped => "its watch is stopped there",
         BehindWhy::Held => "its guard holds the version",

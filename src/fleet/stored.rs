@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::record::{Record, Unreadable};
-use super::{Entry, GroupKey, Revision, Value};
+use super::{GroupKey, KeyState, Revision, Value};
 use crate::store::Listing;
 use crate::watch::Version;
 
@@ -16,14 +16,14 @@ pub fn revision(version: Version) -> Revision {
 }
 
 /// Reads a key of a listing of the group, by its path below the group. `None`: not a key of ours.
-fn listed(path: &str, value: Option<&[u8]>, version: Version) -> Option<(GroupKey, Entry)> {
+fn listed(path: &str, value: Option<&[u8]>, version: Version) -> Option<(GroupKey, KeyState)> {
     let key = GroupKey::parse(path)?;
     let value = decode(&key, value?);
-    Some((key, Entry { at: revision(version), value: Some(value) }))
+    Some((key, KeyState { at: revision(version), value: Some(value) }))
 }
 
 /// Reads all keys of a listing of the group.
-pub fn entries(listing: &Listing) -> Vec<(GroupKey, Entry)> {
+pub fn entries(listing: &Listing) -> Vec<(GroupKey, KeyState)> {
     let entries = listing.entries.iter();
     entries.filter_map(|(path, entry)| listed(path, entry.value.as_deref(), entry.version)).collect()
 }
@@ -52,11 +52,11 @@ pub fn decode(key: &GroupKey, value: &[u8]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::record::Control;
+    use crate::fleet::record::ControlRecord;
 
     #[test]
     fn a_value_is_a_record_or_says_that_it_is_none() {
-        let control = Arc::new(Control::default());
+        let control = Arc::new(ControlRecord::default());
         assert_eq!(decode(&GroupKey::Control, br#"{"format":1}"#), Value::Control(control));
         assert_eq!(decode(&GroupKey::Control, br#"{"format":2}"#), Value::Later);
         for wrong in [&b"garbage"[..], &vec![b' '; 1 << 20], br#"{"format":1}"#] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{Alive, ConductorRecord, Control, HostRecord, Permit, Rollout, Summary, Twin};
+use super::record::{Alive, ConductorRecord, ControlRecord, HostRecord, Permit, Rollout, Summary, Twin};
 use super::{GroupKey, Revision, TenureId};
 
 /// The value of a key, read.
@@ -16,7 +16,7 @@ pub enum Value {
     Rollout(Arc<Rollout>),
     Summary(Arc<Summary>),
     Conductor(Arc<ConductorRecord>),
-    Control(Arc<Control>),
+    Control(Arc<ControlRecord>),
     /// A value that a later version of twitcher wrote.
     Later,
     /// A value that is no record: garbage, or too long.
@@ -25,14 +25,14 @@ pub enum Value {
 
 /// A key as the store has it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct KeyState {
     /// The revision of its last write; the revision at which it was read as absent where there is no value.
     pub at: Revision,
     /// `None`: the key does not exist.
     pub value: Option<Value>,
 }
 
-impl Entry {
+impl KeyState {
     /// The revision that a transaction can require.
     pub fn revision(&self) -> Revision {
         if self.value.is_some() { self.at } else { Revision::ABSENT }
@@ -83,7 +83,7 @@ pub struct Transaction {
 
 /// What became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TransactionOutcome {
     /// It was applied, at this revision.
     Applied(Revision),
     /// A requirement did not hold; nothing was written.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::record::{BehindWhy, Control, Counts, HostRecord, HostState, Mark, Permit, RolloutState};
+use super::record::{
+    BehindWhy, CarriedOut, ControlRecord, Counts, HostRecord, HostState, Permit, RolloutState,
+};
 use super::terms::MaxParallel;
-use super::{HostName, Identity, PermitId, Revision, StateId};
+use super::{HostName, PermitId, Revision, StateId, StateIdentity};
 
 /// What the store has of one host.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,15 +27,15 @@ pub struct Measure {
     /// The newest version; `None`: none was seen yet.
     pub id: Option<StateId>,
     /// What makes states equal.
-    pub identity: Identity,
+    pub identity: StateIdentity,
     /// What most members watch.
     pub target: Option<Arc<str>>,
     /// Members act under permits: one without a limit is in conflict.
     pub limited: bool,
     /// The last resume that was carried out.
-    pub resumed: Mark,
+    pub resumed: CarriedOut,
     /// The last retry that was carried out.
-    pub retried: Mark,
+    pub retried: CarriedOut,
     /// The hosts that it names; empty: all.
     pub retry_hosts: Vec<HostName>,
 }
@@ -49,7 +51,7 @@ impl Measure {
 
 /// A host's state as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shown {
+pub enum ShownState {
     /// It has the version.
     Converged,
     /// It asks for a permit.
@@ -70,7 +72,7 @@ pub enum Shown {
     Conflict,
 }
 
-impl Shown {
+impl ShownState {
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
@@ -96,7 +98,7 @@ pub enum GroupState {
     Rolling,
     /// A wave is complete, and nothing starts for a while.
     Soaking,
-    /// An operator lets nothing start.
+    /// An operator paused it: nothing starts.
     Paused,
     /// Too many hosts failed.
     Stopped,
@@ -142,7 +144,7 @@ impl GroupState {
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Standing {
     /// Its state.
-    pub shown: Shown,
+    pub shown: ShownState,
     /// It has a record.
     pub member: bool,
     /// It has a readable record and a tenure.
@@ -159,7 +161,7 @@ pub struct Standing {
     pub occupied: bool,
     /// It counts for `stop_on_failures`.
     pub failing: bool,
-    /// It is live, and will act by itself, or as soon as it is let.
+    /// It is live, and will act by itself, or as soon as it may.
     pub left: bool,
     /// It can act as a canary: its watch is neither paused nor stopped.
     pub ready: bool,
@@ -208,23 +210,23 @@ pub fn judge(host: &HostName, keys: &Keys, measure: &Measure, lost: bool, releas
     let again = record.state == HostState::Asking;
     let wants = want(host, record, current && (!done || again) && ready, permit, measure);
     let shown = if conflict {
-        Shown::Conflict
+        ShownState::Conflict
     } else if done && record.state == HostState::Hold && permit.is_some() {
-        Shown::Hold
+        ShownState::Hold
     } else if done {
-        Shown::Converged
+        ShownState::Converged
     } else if may_run && !released {
-        Shown::Running
+        ShownState::Running
     } else if record.state == HostState::Retrying && permit.is_some() {
-        Shown::Retrying
+        ShownState::Retrying
     } else if lost || given_up && !forgiven {
-        Shown::Failed
+        ShownState::Failed
     } else if permit.is_some() && record.back < permit {
-        Shown::Granted
+        ShownState::Granted
     } else if record.state == HostState::Asking && current {
-        Shown::Asking
+        ShownState::Asking
     } else {
-        Shown::Behind
+        ShownState::Behind
     };
     Standing {
         shown,
@@ -245,7 +247,7 @@ pub fn judge(host: &HostName, keys: &Keys, measure: &Measure, lost: bool, releas
 /// A host without a readable record: behind until it is forgotten.
 fn unknown(keys: &Keys, lost: bool) -> Standing {
     Standing {
-        shown: Shown::Behind,
+        shown: ShownState::Behind,
         member: keys.unreadable,
         live: false,
         silent: keys.unreadable && !keys.alive,
@@ -318,12 +320,12 @@ fn want(
 /// Adds a host to the counts.
 pub fn count(counts: &mut Counts, standing: &Standing) {
     let shown = match standing.shown {
-        Shown::Converged | Shown::Hold => &mut counts.converged,
-        Shown::Asking => &mut counts.asking,
-        Shown::Granted | Shown::Running | Shown::Retrying => &mut counts.acting,
-        Shown::Behind => &mut counts.behind,
-        Shown::Failed => &mut counts.failed,
-        Shown::Conflict => &mut counts.conflict,
+        ShownState::Converged | ShownState::Hold => &mut counts.converged,
+        ShownState::Asking => &mut counts.asking,
+        ShownState::Granted | ShownState::Running | ShownState::Retrying => &mut counts.acting,
+        ShownState::Behind => &mut counts.behind,
+        ShownState::Failed => &mut counts.failed,
+        ShownState::Conflict => &mut counts.conflict,
     };
     let member = u32::from(standing.member);
     *shown += member;
@@ -339,7 +341,7 @@ pub struct Orders {
     /// Its revision.
     pub at: Revision,
     /// The orders; empty where there is no key.
-    pub control: Arc<Control>,
+    pub control: Arc<ControlRecord>,
     /// It cannot be read, which counts as a pause.
     pub unreadable: bool,
 }

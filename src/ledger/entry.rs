@@ -15,14 +15,14 @@ pub const HISTORY: usize = 10;
 
 /// The record of a watch.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// The last state that a successful run was given.
     pub applied: Option<Applied>,
     /// Runs that were started and whose end is not recorded.
-    pub live: Vec<LiveRun>,
+    pub live: Vec<LiveRecord>,
     /// The newest run that was recorded. Every older live run was recorded too.
     pub newest_run: Option<RunId>,
-    /// A run was interrupted and has not been repeated yet: its target, as in [`LiveRun::target`].
+    /// A run was interrupted and has not been repeated yet: its target, as in [`LiveRecord::target`].
     pub interrupted: Option<String>,
     /// Paused by an operator.
     pub paused: Option<Paused>,
@@ -48,7 +48,7 @@ pub struct Entry {
     pub succeeded: Option<jiff::Timestamp>,
 }
 
-impl Entry {
+impl LedgerEntry {
     /// Whether a state has the content that was last applied, and nothing has run since then that may have undone it.
     pub fn is_back_at(&self, target: &Target, state: &State) -> bool {
         let undisturbed = self.live.is_empty()
@@ -174,7 +174,7 @@ pub fn described(target: &Target) -> String {
 
 /// A run that was started and has not ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LiveRun {
+pub struct LiveRecord {
     /// Its id.
     pub run: RunId,
     /// The target, [`described`]: a watch that now has another target must not adopt the run.
@@ -210,7 +210,7 @@ pub struct LivePermit {
     pub state: String,
 }
 
-impl LiveRun {
+impl LiveRecord {
     /// The mutex that it holds.
     pub fn mutex(&self) -> Option<MutexName> {
         self.mutex.as_deref().and_then(|mutex| MutexName::new(mutex).ok())

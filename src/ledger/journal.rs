@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Applied, Entry, GaveUp, LivePermit, LiveRun, Owed, Paused};
+use super::entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRecord, Owed, Paused};
 use super::state_dir;
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName};
 
@@ -41,7 +41,7 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied: Option<Applied>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    live: Vec<LiveRun>,
+    live: Vec<LiveRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newest_run: Option<RunId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,7 @@ pub(super) struct EntryLine {
 }
 
 impl EntryLine {
-    pub(super) fn of(name: &WatchName, entry: &Entry) -> Self {
+    pub(super) fn of(name: &WatchName, entry: &LedgerEntry) -> Self {
         Self {
             name: name.to_string(),
             applied: entry.applied.clone(),
@@ -89,7 +89,7 @@ impl EntryLine {
         }
     }
 
-    fn apply_to(self, entry: &mut Entry) {
+    fn apply_to(self, entry: &mut LedgerEntry) {
         entry.applied = self.applied;
         entry.live = self.live;
         entry.newest_run = self.newest_run;
@@ -111,7 +111,7 @@ impl EntryLine {
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) id: Option<String>,
-    pub(super) entries: BTreeMap<WatchName, Entry>,
+    pub(super) entries: BTreeMap<WatchName, LedgerEntry>,
     /// Number of lines that do not parse.
     pub(super) damaged: usize,
 }
@@ -184,7 +184,10 @@ pub(super) fn encode(line: &Line) -> Vec<u8> {
 }
 
 /// A whole journal of these entries.
-pub(super) fn encode_all<'a>(id: &str, entries: impl Iterator<Item = (&'a WatchName, &'a Entry)>) -> Vec<u8> {
+pub(super) fn encode_all<'a>(
+    id: &str,
+    entries: impl Iterator<Item = (&'a WatchName, &'a LedgerEntry)>,
+) -> Vec<u8> {
     let mut bytes = encode(&Line::Ledger(id.to_owned()));
     for (name, entry) in entries {
         bytes.extend(encode(&Line::Watch(Box::new(EntryLine::of(name, entry)))));

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, Entry, GaveUp, LivePermit, LiveRun, Owed, Paused, described, digest};
+pub use entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRecord, Owed, Paused, described, digest};
 pub use history::HISTORY_BYTES;
 pub use lock::Holder;
 use lock::{Lock, Refusal};
@@ -73,7 +73,7 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Shared {
     id: String,
-    entries: Mutex<BTreeMap<WatchName, Entry>>,
+    entries: Mutex<BTreeMap<WatchName, LedgerEntry>>,
     /// `None`: only in memory.
     disk: Option<Disk>,
 }
@@ -126,12 +126,12 @@ impl Ledger {
     }
 
     /// The entry of a watch.
-    pub fn entry(&self, watch: &str) -> Option<Entry> {
+    pub fn entry(&self, watch: &str) -> Option<LedgerEntry> {
         self.entries().get(watch).cloned()
     }
 
     /// Every run whose end is not recorded, with its watch.
-    pub fn live_runs(&self) -> Vec<(WatchName, LiveRun)> {
+    pub fn live_runs(&self) -> Vec<(WatchName, LiveRecord)> {
         self.entries()
             .iter()
             .flat_map(|(name, entry)| entry.live.iter().map(|live| (name.clone(), live.clone())))
@@ -139,7 +139,7 @@ impl Ledger {
     }
 
     /// Records the start of a run.
-    pub fn started(&self, watch: &WatchName, live: LiveRun) {
+    pub fn started(&self, watch: &WatchName, live: LiveRecord) {
         self.change(watch, |entry| {
             entry.newest_run = Some(live.run.clone());
             entry.live.push(live);
@@ -185,7 +185,7 @@ impl Ledger {
     }
 
     /// Moves a live run to another watch: the same definition under a new name.
-    pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
+    pub fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRecord) {
         self.change(from, |entry| entry.live.retain(|other| other.run != live.run));
         self.change(to, |entry| entry.live.push(live));
     }
@@ -238,7 +238,7 @@ impl Ledger {
     pub fn renew_fingerprints(&self, spec: &WatchSpec) {
         let target = described(&spec.target);
         let old_stop = |stopped: &Fingerprint| stopped.is_of_version_0_1_0();
-        let old_run = |live: &LiveRun| live.definition.is_of_version_0_1_0() && live.target == target;
+        let old_run = |live: &LiveRecord| live.definition.is_of_version_0_1_0() && live.target == target;
         let any_old = self.read(spec.name.as_str(), |entry| {
             entry.stopped.as_ref().is_some_and(old_stop) || entry.live.iter().any(old_run)
         });
@@ -257,10 +257,10 @@ impl Ledger {
     }
 
     /// Reads the entry of a watch without copying it; an empty one if there is none.
-    pub fn read<T>(&self, watch: &str, look: impl FnOnce(&Entry) -> T) -> T {
+    pub fn read<T>(&self, watch: &str, look: impl FnOnce(&LedgerEntry) -> T) -> T {
         match self.entries().get(watch) {
             Some(entry) => look(entry),
-            None => look(&Entry::default()),
+            None => look(&LedgerEntry::default()),
         }
     }
 
@@ -268,8 +268,8 @@ impl Ledger {
     /// missing for a day loses neither a pause nor the record of what was applied.
     pub fn forget(&self, configured: impl Fn(&WatchName) -> bool, since: jiff::Timestamp) {
         let mut entries = self.entries();
-        let recent = |entry: &Entry| entry.history.back().is_some_and(|last| last.started >= since);
-        let old = |entry: &Entry| entry.live.is_empty() && !recent(entry);
+        let recent = |entry: &LedgerEntry| entry.history.back().is_some_and(|last| last.started >= since);
+        let old = |entry: &LedgerEntry| entry.live.is_empty() && !recent(entry);
         let gone: Vec<WatchName> = entries
             .iter()
             .filter(|(name, entry)| !configured(name) && old(entry))
@@ -298,20 +298,20 @@ impl Ledger {
         self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.writer.flush(patience))
     }
 
-    fn change(&self, watch: &WatchName, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, watch: &WatchName, change: impl FnOnce(&mut LedgerEntry)) {
         let mut entries = self.entries();
         let entry = entries.entry(watch.clone()).or_default();
         change(entry);
         self.write(watch, Some(entry), None);
     }
 
-    fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
+    fn write(&self, watch: &WatchName, entry: Option<&LedgerEntry>, record: Option<RunRecord>) {
         if let Some(disk) = &self.shared.disk {
             disk.writer.write(watch, entry, record);
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<WatchName, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<WatchName, LedgerEntry>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

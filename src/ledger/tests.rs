@@ -33,8 +33,8 @@ pub(super) fn record(run: &str) -> RunRecord {
     }
 }
 
-fn live(run: &str) -> LiveRun {
-    LiveRun {
+fn live(run: &str) -> LiveRecord {
+    LiveRecord {
         run: RunId(run.into()),
         target: "main Data /a".into(),
         definition: fingerprint("d"),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::entry::{Entry, HISTORY};
+use super::entry::{HISTORY, LedgerEntry};
 use super::history::Files;
 use super::journal::{self, EntryLine, Line};
 use super::unwritten::Unwritten;
@@ -28,7 +28,7 @@ const SLACK: u64 = 256 << 10;
 #[derive(Debug, Default)]
 struct Queue {
     /// The newest entry of each changed watch; `None`: the watch is removed.
-    entries: BTreeMap<WatchName, Option<Entry>>,
+    entries: BTreeMap<WatchName, Option<LedgerEntry>>,
     /// Runs that ended, with their whole outputs as long as there is room for these.
     records: BTreeMap<WatchName, VecDeque<RunRecord>>,
     /// The bytes of the outputs in `records`.
@@ -83,7 +83,7 @@ impl Writer {
         path: PathBuf,
         history: Files,
         id: &str,
-        entries: BTreeMap<WatchName, Entry>,
+        entries: BTreeMap<WatchName, LedgerEntry>,
     ) -> Self {
         let channel = Arc::new(Channel {
             queue: Mutex::new(Queue { writing: true, ..Queue::default() }),
@@ -118,9 +118,9 @@ impl Writer {
     }
 
     /// Queues the entry of a watch (`None`: the watch is removed) and a run that ended.
-    pub(super) fn write(&self, watch: &WatchName, entry: Option<&Entry>, record: Option<RunRecord>) {
+    pub(super) fn write(&self, watch: &WatchName, entry: Option<&LedgerEntry>, record: Option<RunRecord>) {
         let mut queue = self.channel.lock();
-        let entry = entry.map(|entry| Entry { history: VecDeque::new(), ..entry.clone() });
+        let entry = entry.map(|entry| LedgerEntry { history: VecDeque::new(), ..entry.clone() });
         queue.entries.insert(watch.clone(), entry);
         if let Some(record) = record {
             let has_room = queue.output_bytes + record.output.len() <= WAITING_OUTPUT;
@@ -235,7 +235,7 @@ struct Journal {
     /// The last run could not be added to the history.
     history_fails: bool,
     id: String,
-    entries: BTreeMap<WatchName, Entry>,
+    entries: BTreeMap<WatchName, LedgerEntry>,
     /// `None` after a failure: the next write starts with a whole new journal.
     file: Option<File>,
     length: u64,
@@ -246,7 +246,7 @@ impl Journal {
     /// Merges changes into the entries, and returns their lines.
     fn take(
         &mut self,
-        entries: BTreeMap<WatchName, Option<Entry>>,
+        entries: BTreeMap<WatchName, Option<LedgerEntry>>,
         records: BTreeMap<WatchName, VecDeque<RunRecord>>,
     ) -> Vec<u8> {
         let mut lines = Vec::new();
@@ -268,7 +268,7 @@ impl Journal {
             lines.extend(journal::encode(&Line::Watch(Box::new(EntryLine::of(&watch, &entry)))));
             let kept = self.entries.entry(watch).or_default();
             let history = std::mem::take(&mut kept.history);
-            *kept = Entry { history, ..entry };
+            *kept = LedgerEntry { history, ..entry };
         }
         lines
     }

@@ -52,13 +52,13 @@ pub struct AlreadySetUp;
 /// Controls the log. When it is dropped at exit, it waits up to a second until everything is written.
 #[derive(Debug)]
 #[must_use = "the guard waits for what is still in the queue; without it that is lost with the process"]
-pub struct Guard {
+pub struct LogHandle {
     queue: Arc<Queue>,
     level: reload::Handle<Targets, Registry>,
 }
 
 /// Sets up the log of this process, and logs panics too.
-pub fn init(settings: &Settings) -> Result<Guard, AlreadySetUp> {
+pub fn init(settings: &Settings) -> Result<LogHandle, AlreadySetUp> {
     let (subscriber, guard) = subscriber(settings);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadySetUp)?;
     std::panic::set_hook(Box::new(|panic| {
@@ -70,15 +70,15 @@ pub fn init(settings: &Settings) -> Result<Guard, AlreadySetUp> {
 }
 
 /// A log that is not installed for the process: for tests, and for programs that have a log of their own.
-pub fn subscriber(settings: &Settings) -> (impl Subscriber + Send + Sync + use<>, Guard) {
+pub fn subscriber(settings: &Settings) -> (impl Subscriber + Send + Sync + use<>, LogHandle) {
     let queue = Arc::new(Queue::new());
     writer::start(Arc::clone(&queue), settings.open());
     let (filter, level) = reload::Layer::new(admitted(settings.level));
     let subscriber = tracing_subscriber::registry().with(filter).with(ToQueue(Arc::clone(&queue)));
-    (subscriber, Guard { queue, level })
+    (subscriber, LogHandle { queue, level })
 }
 
-impl Guard {
+impl LogHandle {
     /// Applies other settings. Messages that are not written yet go to the new destination.
     pub fn apply(&self, settings: &Settings) {
         writer::start(Arc::clone(&self.queue), settings.open());
@@ -97,7 +97,7 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for LogHandle {
     fn drop(&mut self) {
         self.queue.close();
         self.queue.flush(FLUSH_LIMIT);

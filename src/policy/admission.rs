@@ -6,7 +6,7 @@ use super::effect::{Effect, SkipReason};
 use super::hold::Yardstick;
 use super::input::Baseline;
 use super::machine::{Disposition, Entropy, Machine, Newest};
-use super::waiting::{Entry, Passage, Wait};
+use super::waiting::{Passage, PendingState, Wait};
 use crate::watch::{OnDelete, PolicySpec, Reason, RunMode, RunOnLoad, State};
 
 /// The most states that wait in parallel mode. Beyond that the newest waiting state is replaced by a newer one, which
@@ -225,8 +225,8 @@ impl<S: Entropy> Machine<S> {
                 }
             }
             Some(_) | None => {
-                let entry = Entry::update(now, state, fresh, reason, &self.policy);
-                self.waiting.push_back(Entry { passage: Passage::of(passed), void, ..entry });
+                let entry = PendingState::update(now, state, fresh, reason, &self.policy);
+                self.waiting.push_back(PendingState { passage: Passage::of(passed), void, ..entry });
             }
         }
         if void

@@ -10,7 +10,7 @@ use super::effect::{Effect, PermitEffect};
 use super::machine::{Disposition, Entropy, Machine};
 use super::permit::{Acting, After, Grant, Next, PermitStage, Permits, Step};
 use super::runs::LiveRun;
-use super::waiting::{Entry, later};
+use super::waiting::{PendingState, later};
 use crate::watch::{PermitId, RunMode, Seq, Verdict};
 
 impl Permits {
@@ -97,7 +97,7 @@ impl<S: Entropy> Machine<S> {
                 permits.drop_next(needed, false, effects);
             }
         }
-        let ripe = |entry: &&Entry| {
+        let ripe = |entry: &&PendingState| {
             entry.has_passed()
                 && entry.is_ready()
                 && self.interval_end(entry).is_none_or(|until| until <= now)

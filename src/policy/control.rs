@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::effect::{Answer, Effect, Refusal, SkipReason};
+use super::effect::{ControlResult, Effect, Refusal, SkipReason};
 use super::input::{Control, Pause, Permission};
 use super::machine::{Disposition, Entropy, Lifecycle, Machine};
 use super::waiting::Wait;
@@ -23,10 +23,10 @@ impl<S: Entropy> Machine<S> {
             },
         };
         if let Some(refusal) = refusal {
-            effects.push(Effect::Answer(Answer::Refused(refusal)));
+            effects.push(Effect::Answer(ControlResult::Refused(refusal)));
             return;
         }
-        effects.push(Effect::Answer(Answer::Accepted));
+        effects.push(Effect::Answer(ControlResult::Accepted));
         match control {
             Control::Trigger(permission) => {
                 self.trigger(now);

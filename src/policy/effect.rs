@@ -96,7 +96,7 @@ pub enum Effect {
     /// The pause expired or an operator ended it: delete its record.
     Resumed,
     /// The answer to a [`Control`](super::Control).
-    Answer(Answer),
+    Answer(ControlResult),
     /// After Retire or Stop the last run has ended. Only a late `Release`, `Skip` or `Answer` may follow.
     Drained,
 }
@@ -177,7 +177,7 @@ pub enum SkipReason {
 
 /// The result of an operator's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Answer {
+pub enum ControlResult {
     /// It is carried out.
     Accepted,
     /// It is not carried out.

@@ -9,10 +9,10 @@ use std::time::Instant;
 use super::effect::{Effect, Sent, SkipReason};
 use super::hold::{Hold, Yardstick};
 use super::machine::{Disposition, Entropy, Machine};
-use super::waiting::{Entry, Passage};
+use super::waiting::{Passage, PendingState};
 use crate::watch::{Content, Guard, Reason, RunMode, Seq, State, Validate};
 
-/// Judges a state that has so many entries; `None`: it passes.
+/// Judges a state with this many entries; `None`: it passes.
 pub(super) fn judge(guard: Guard, entries: u64, yardstick: Yardstick) -> Option<Hold> {
     if entries < guard.min_entries {
         return Some(Hold::TooFew { entries, least: guard.min_entries });
@@ -83,11 +83,11 @@ impl<S: Entropy> Machine<S> {
 
     /// Judges the newest state now if that was not done yet: somebody asks for it.
     pub(super) fn judge_newest(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.waiting.back().is_some_and(Entry::is_unjudged) {
+        if self.waiting.back().is_some_and(PendingState::is_unjudged) {
             self.judge_last(now, effects);
             return;
         }
-        if self.held().is_some() || self.waiting.back().is_some_and(Entry::is_counted) {
+        if self.held().is_some() || self.waiting.back().is_some_and(PendingState::is_counted) {
             return;
         }
         let unjudged = self.newest.as_ref().filter(|newest| !newest.passed);
@@ -186,7 +186,7 @@ impl<S: Entropy> Machine<S> {
         if self.validating.take_if(|open| *open == seq).is_none() {
             return;
         }
-        let its = |entry: &Entry| entry.state.seq == seq && entry.is_counted();
+        let its = |entry: &PendingState| entry.state.seq == seq && entry.is_counted();
         let at = self.waiting.iter().position(its);
         if valid {
             let newest = self.newest.as_ref().filter(|newest| newest.state.seq == seq);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::effect::SkipReason;
 use super::runs::LiveRun;
-use super::waiting::Entry;
+use super::waiting::PendingState;
 use crate::watch::{Reason, RunId, Seq, Verdict, Version};
 
 /// The last start, end and skips, which only `explain` shows, and the state that was last applied.
@@ -25,7 +25,7 @@ pub(super) struct LastRun {
 }
 
 impl History {
-    pub(super) fn started(&mut self, entry: &Entry, coalesced: u64) {
+    pub(super) fn started(&mut self, entry: &PendingState, coalesced: u64) {
         self.last_run.get_or_insert_default().start = Some((entry.state.seq, entry.reason, coalesced));
     }
 

@@ -12,7 +12,7 @@ use super::hold::{Hold, Yardstick};
 use super::input::{Adopted, Input, Pause, Suspension};
 use super::permit::{Acting, Permits};
 use super::runs::{Course, LiveRun};
-use super::waiting::{Entry, Passage, Wait, later};
+use super::waiting::{Passage, PendingState, Wait, later};
 use crate::watch::{PolicySpec, Reason, RunId, RunMode, Seq, State};
 
 /// Source of run ids and randomness.
@@ -59,9 +59,9 @@ pub(super) struct Newest {
 
 impl Newest {
     /// Its run after an operator released it.
-    pub(super) fn released(&self, now: Instant, fresh: u64) -> Entry {
+    pub(super) fn released(&self, now: Instant, fresh: u64) -> PendingState {
         let reason = if self.state.content.is_absent() { Reason::Delete } else { Reason::Change };
-        Entry { fresh, ..self.again(now, reason, 1, 1, Wait::Ready) }
+        PendingState { fresh, ..self.again(now, reason, 1, 1, Wait::Ready) }
     }
 
     /// Its run again after it had its fate, `repeated` updates strong.
@@ -72,9 +72,9 @@ impl Newest {
         attempt: u32,
         repeated: u64,
         wait: Wait,
-    ) -> Entry {
-        let entry = Entry::again(now, self.state.clone(), reason, attempt, repeated, wait);
-        Entry { passage: Passage::of(self.passed), void: self.void, ..entry }
+    ) -> PendingState {
+        let entry = PendingState::again(now, self.state.clone(), reason, attempt, repeated, wait);
+        PendingState { passage: Passage::of(self.passed), void: self.void, ..entry }
     }
 }
 
@@ -98,7 +98,7 @@ pub struct Machine<S> {
     pub(super) newest: Option<Newest>,
     /// Entries waiting for a start, oldest first. At most one except in parallel mode. The last one has the newest state, unless
     /// that is an ignored deletion.
-    pub(super) waiting: VecDeque<Entry>,
+    pub(super) waiting: VecDeque<PendingState>,
     /// In start order.
     pub(super) live: Vec<LiveRun>,
     /// A slot was requested and neither granted nor given back.
@@ -280,13 +280,13 @@ impl<S: Entropy> Machine<S> {
             course: Course::Running { term_at },
         });
         self.history.started(&entry, coalesced);
-        let Entry { state, reason, attempt, .. } = entry;
+        let PendingState { state, reason, attempt, .. } = entry;
         effects.push(Effect::Start { state, reason, attempt, coalesced, run: run.clone() });
         Some(run)
     }
 
     fn end_overdue(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let newer = self.waiting.front().is_some_and(Entry::has_passed);
+        let newer = self.waiting.front().is_some_and(PendingState::has_passed);
         let restart = matches!(self.policy.run_mode, RunMode::Restart)
             && self.may_start()
             && newer
@@ -331,7 +331,7 @@ impl<S: Entropy> Machine<S> {
     }
 
     /// Until when `min_interval` delays an entry, if at all.
-    pub(super) fn interval_end(&self, entry: &Entry) -> Option<Instant> {
+    pub(super) fn interval_end(&self, entry: &PendingState) -> Option<Instant> {
         if entry.urgent || self.policy.min_interval.is_zero() {
             return None;
         }

@@ -56,7 +56,7 @@ mod runs;
 mod tests;
 mod waiting;
 
-pub use effect::{Answer, Effect, PermitEffect, Refusal, Sent, SkipReason};
+pub use effect::{ControlResult, Effect, PermitEffect, Refusal, Sent, SkipReason};
 pub use explain::{Explanation, NewestState, Obstacle, Phase};
 pub use hold::{Hold, Yardstick};
 pub use input::{Adopted, Baseline, Control, Input, Pause, Permission, RunEnd, Suspension};

@@ -2,14 +2,14 @@
 //! [`Baseline`].
 
 use super::Baseline;
-use crate::ledger::{Entry, GaveUp, Paused};
+use crate::ledger::{GaveUp, LedgerEntry, Paused};
 use crate::watch::{Fingerprint, State, Target, is_same};
 
 /// Everything known about a watch before its first state.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
     /// The ledger's record of the watch.
-    pub ledger: &'a Entry,
+    pub ledger: &'a LedgerEntry,
     /// The watch's definition, to compare with the one under which it gave up. Needed only if the ledger has that.
     pub definition: Option<&'a Fingerprint>,
     /// The watch of the same name that this one replaces in the same daemon.
@@ -59,7 +59,7 @@ impl Past<'_> {
 
     /// The baseline by the ledger alone.
     fn recorded(&self, target: &Target, first: &State) -> Baseline {
-        let Entry { interrupted, applied, stopped, paused, gave_up, .. } = self.ledger;
+        let LedgerEntry { interrupted, applied, stopped, paused, gave_up, .. } = self.ledger;
         if interrupted.as_ref().is_some_and(|interrupted| *interrupted == crate::ledger::described(target)) {
             return Baseline::Interrupted;
         }

@@ -13,7 +13,7 @@ pub struct Grant {
     pub order: Seq,
     /// From then on the host counts as failed, and returns it as soon as nothing runs.
     pub deadline: Instant,
-    /// It is kept for so long after success.
+    /// It is kept for this long after success.
     pub hold: Duration,
     /// An operator asked for it on behalf of a watch that gave up.
     pub retry: bool,

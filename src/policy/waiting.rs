@@ -66,7 +66,7 @@ impl Passage {
 /// A state on its way to a start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "the flags are independent")]
-pub(super) struct Entry {
+pub(super) struct PendingState {
     pub(super) state: State,
     pub(super) reason: Reason,
     pub(super) attempt: u32,
@@ -91,7 +91,7 @@ pub(super) struct Entry {
     pub(super) splayed: Option<Instant>,
 }
 
-impl Entry {
+impl PendingState {
     /// An update that begins a cycle of settle and splay.
     pub(super) fn update(
         now: Instant,

@@ -1,12 +1,9 @@
 //! Shared by the tests of this room, and tests that need its private parts.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
@@ -17,45 +14,7 @@ use crate::watch::*;
 
 /// A watch with this action, run as root.
 pub(super) fn spec(action: Action) -> WatchSpec {
-    let account = Account {
-        uid: 0,
-        gid: 0,
-        groups: None,
-        user: "root".into(),
-        home: "/root".into(),
-        shell: "/bin/sh".into(),
-    };
-    WatchSpec {
-        name: WatchName::new("git").unwrap(),
-        description: String::new(),
-        enabled: true,
-        target: Target {
-            store: StoreName::new("main").unwrap(),
-            key: Key::new("/git/head").unwrap(),
-            watch_type: WatchType::Data,
-        },
-        action,
-        surroundings: Arc::new(Surroundings {
-            account,
-            cwd: "/".into(),
-            umask: 0o022,
-            inherit_env: false,
-            env: BTreeMap::new(),
-            nice: None,
-            limits: BTreeMap::new(),
-        }),
-        pipe_stdin: true,
-        format: Format::Raw,
-        output: Output::Log,
-        verify_interval: VERIFY_INTERVAL,
-        splay: Duration::ZERO,
-        mutex: None,
-        fleet: None,
-        validate: None,
-        on_give_up: None,
-        machine: Arc::default(),
-        policy: Arc::default(),
-    }
+    WatchSpec { action, ..fixture::minimal() }
 }
 
 /// The details of some run.

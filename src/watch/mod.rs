@@ -5,6 +5,9 @@
 #[cfg(feature = "daemon")]
 pub(crate) mod action;
 #[cfg(feature = "daemon")]
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(feature = "daemon")]
 pub(crate) mod fleet;
 #[cfg(feature = "daemon")]
 pub(crate) mod hosts;

@@ -137,7 +137,7 @@ pub struct PolicySpec {
 pub struct Guard {
     /// A state with fewer entries is held.
     pub min_entries: u64,
-    /// A state with more than so many percent fewer entries than the last applied one is held; below 100.
+    /// A state with more than this many percent fewer entries than the last applied one is held; below 100.
     pub max_shrink: Option<u8>,
     /// Which states are given to `validate`.
     pub validate: Validate,

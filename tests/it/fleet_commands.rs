@@ -8,8 +8,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use twitcher::internals::fleet::record::{
-    Alive, ConductorRecord, Control, HostRecord, HostState, Instance, Last, LastOutcome, Permit, Record,
-    Rest, Rollout, RolloutState,
+    Alive, ConductorRecord, ControlRecord, HostRecord, HostState, Instance, Last, LastOutcome, Permit,
+    Record, Rest, Rollout, RolloutState,
 };
 use twitcher::internals::fleet::terms::{InForce, MaxParallel, Share, Terms};
 use twitcher::internals::fleet::{HostName, Revision, StateId, TenureId};
@@ -105,9 +105,9 @@ impl Fleet {
         self.runtime.block_on(self.store.delete(&key(&format!("{GROUP}/{path}")), Condition::Any)).unwrap();
     }
 
-    fn control(&self) -> Option<Control> {
+    fn control(&self) -> Option<ControlRecord> {
         let entry = self.runtime.block_on(self.store.get(&key(&format!("{GROUP}/control")))).unwrap()?;
-        Control::decode(&entry.value.unwrap()).ok()
+        ControlRecord::decode(&entry.value.unwrap()).ok()
     }
 
     fn rollout(&self, state: RolloutState) {
@@ -276,7 +276,7 @@ fn forget_drops_only_who_is_gone(fleet: &Fleet) {
     fleet.exits(&["forget", "git", "web-01"], 1, "it lives");
     fleet.exits(&["forget", "git", "web-11"], 1, "it lives");
     fleet.exits(&["forget", "git"], 2, "");
-    fleet.exits(&["forget", "git", "--silent", "7d"], 0, "no host is silent for so long");
+    fleet.exits(&["forget", "git", "--silent", "7d"], 0, "no host has been silent for that long");
     fleet.exits(&["forget", "git", "--silent", "0s"], 0, "forgot web-40");
     assert_eq!(fleet.json(&["status", "git"])["hosts"]["members"], 40);
     fleet.exits(&["forget", "git", "web-11", "--force"], 0, "forgot web-11");

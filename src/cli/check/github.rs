@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::{Place, Problem};
+use crate::config::{Position, Problem};
 
 /// One command a line.
 pub(super) fn commands<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
@@ -16,7 +16,7 @@ pub(super) fn commands<'a>(problems: impl Iterator<Item = &'a Problem>) -> Strin
             problem.severity.word(),
             property(&problem.file.to_string_lossy())
         );
-        if let Some(Place { line, column }) = problem.place {
+        if let Some(Position { line, column }) = problem.place {
             let _ = write!(commands, ",line={line},col={column}");
         }
         let text = match problem.help() {
@@ -47,7 +47,7 @@ mod tests {
     fn a_command_is_one_line_whatever_is_in_it() {
         let file: Arc<Path> = Path::new("etc/a:b,c%.toml").into();
         let error = Problem::of_file(&file, "100% wrong: a, b", "first\nsecond")
-            .at(Some(Place { line: 3, column: 9 }));
+            .at(Some(Position { line: 3, column: 9 }));
         let warning = Problem::of_file(&Path::new("x\n::error::y").into(), "odd\r", "").into_warning();
         assert_eq!(
             commands([&error, &warning].into_iter()),

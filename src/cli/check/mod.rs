@@ -16,39 +16,41 @@ use super::{Common, Failure, columns, print};
 use crate::config::{FileReport, Loader};
 use summary::Summary;
 
-/// Read the configuration as the daemon would, and show what is not right
+/// Read the configuration as the daemon would, and show every problem
 ///
-/// Users and groups are checked as for a daemon that runs as root. Each problem is shown as `file:line:column` with the line and a hint; the last line counts. Programs, interpreters and directories are looked for, and shell is checked for its syntax; nothing is executed. Exit status 1 if there is an error, with --strict also if there is a warning.
+/// Each problem is shown as `file:line:column` with the line and a hint; the last line sums up. Programs, interpreters
+/// and directories must exist, and shell commands must be valid; no action is executed. Users and groups are checked as
+/// for a daemon that runs as root. Exit status 1 if there is an error, with --strict also if there is a warning.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  twitcher check\n  twitcher check --online --timeout 10s\n  \
                         twitcher check --host web-17 --var role=web\n  \
                         twitcher check --strict --output-format github")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Args {
-    /// Check these files as if they were in the directory, instead of what is in it
+    /// Check these files, as if they were in the directory, instead of those in it
     files: Vec<PathBuf>,
     /// Also ask every server of every store, and read the watched keys as the store's user
     #[arg(long)]
     online: bool,
-    /// Show what the daemon on this host would read, without local.conf, accounts, programs and what else is only on this machine
+    /// Check for this host instead of this machine: local.conf, accounts, programs and directories of this machine do not count
     #[arg(long, conflicts_with = "online")]
     host: Option<String>,
-    /// A name of [vars] on that host, and its value
+    /// Set a variable of [vars] for that host; can be repeated
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var, requires = "host")]
     vars: Vec<(String, String)>,
     /// Exit status 1 also for warnings
     #[arg(long)]
     strict: bool,
-    /// How problems are shown: for people; one JSON object; as workflow commands of GitHub Actions, which shows them beside the lines of a change
+    /// How to show problems: as text for people, as one JSON object, or as annotations of GitHub Actions
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output_format: OutputFormat,
     /// The same as --output-format json
     #[arg(long, conflicts_with = "output_format")]
     json: bool,
-    /// Also name every file, also those that are not for this host, and with --online what was read
+    /// Also list files without problems and files for other hosts, and with --online what was read
     #[arg(long, short)]
     verbose: bool,
-    /// How long the servers of a store may take to answer, and then its keys
+    /// Time limit for the servers of a store to answer, and then for reading its keys
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = super::duration, requires = "online")]
     timeout: Duration,
 }

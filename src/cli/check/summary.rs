@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
-use crate::config::{FileReport, FileState, Problem, Severity};
+use crate::config::{FileReport, LoadState, Problem, Severity};
 use crate::log::escape;
 use crate::status::counted;
 
@@ -78,9 +78,9 @@ impl<'a> Summary<'a> {
         let mut names = String::new();
         for report in self.reports.iter().filter(|report| report.is_configuration) {
             let word = match report.state {
-                FileState::Loaded if report.is_elsewhere() => "not for this host",
-                FileState::Loaded => "ok",
-                FileState::Broken | FileState::Refused => report.state.word(),
+                LoadState::Loaded if report.is_elsewhere() => "not for this host",
+                LoadState::Loaded => "ok",
+                LoadState::Broken | LoadState::Refused => report.state.word(),
             };
             let _ = writeln!(names, "{}: {word}", escape::line(report.path.as_os_str().as_bytes()));
             for note in &report.notes {

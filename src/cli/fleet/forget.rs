@@ -8,14 +8,14 @@ use clap_complete::ArgValueCandidates;
 use super::super::span::spent;
 use super::super::stores::{StoreChoice, failure};
 use super::super::{Common, Failure, complete, print};
-use super::group::Place;
+use super::group::FleetStore;
 use crate::fleet::picture::Picture;
 use crate::fleet::{GroupKey, HostName};
 use crate::log::escape;
 use crate::store::{Change, Condition, StoreError};
 use crate::watch::Version;
 
-/// Drop the records of hosts that are gone; a living host writes its record again
+/// Delete the records of hosts that are gone; a host that is alive writes its record again
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The group, or the key that it watches
@@ -24,10 +24,10 @@ pub(super) struct Args {
     /// The hosts
     #[arg(value_name = "HOST", value_parser = super::order::host, add = ArgValueCandidates::new(complete::fleet_hosts), required_unless_present = "silent", conflicts_with = "silent")]
     hosts: Vec<HostName>,
-    /// All hosts that are silent or down for so long, such as 7d
+    /// All hosts that have been silent or down for this long, such as 7d
     #[arg(long, value_name = "DURATION", value_parser = super::super::duration)]
     silent: Option<Duration>,
-    /// Also a host that lives or holds a permit, which is freed: more hosts than the limit may act then
+    /// Also a host that is alive or holds a permit. The permit is freed: more hosts than the limit may then act at once
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -36,13 +36,13 @@ pub(super) struct Args {
 
 /// Deletes the records.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let place = Place::open(&args.store, common).await?;
+    let place = FleetStore::open(&args.store, common).await?;
     let said = forget(&args, &place).await;
     place.close().await;
     print(&said?)
 }
 
-async fn forget(args: &Args, place: &Place) -> Result<String, Failure> {
+async fn forget(args: &Args, place: &FleetStore) -> Result<String, Failure> {
     let picture = place.picture(&args.group).await?;
     let hosts = match args.silent {
         Some(least) => gone_for(&picture, least),
@@ -58,12 +58,12 @@ async fn forget(args: &Args, place: &Place) -> Result<String, Failure> {
         }
     }
     if hosts.is_empty() {
-        text.push_str("no host is silent for so long\n");
+        text.push_str("no host has been silent for that long\n");
     }
     Ok(text)
 }
 
-/// Hosts without a living daemon, for so long by the conductor's clock or their own last word.
+/// Hosts without a living daemon for that long, by the conductor's clock or their own last word.
 fn gone_for(picture: &Picture, least: Duration) -> Vec<HostName> {
     let now = jiff::Timestamp::now();
     let silent = picture.summary.as_ref().map(|summary| summary.silent.clone()).unwrap_or_default();
@@ -75,7 +75,7 @@ fn gone_for(picture: &Picture, least: Duration) -> Vec<HostName> {
     members.map(|(host, _)| host.clone()).collect()
 }
 
-async fn one(picture: &Picture, host: &HostName, args: &Args, place: &Place) -> Result<(), Failure> {
+async fn one(picture: &Picture, host: &HostName, args: &Args, place: &FleetStore) -> Result<(), Failure> {
     let Some(member) = picture.group.members.get(host) else {
         return Err(Failure::new("it is no host of the group; `twitcher fleet hosts` shows them"));
     };

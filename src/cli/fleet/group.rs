@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A store of fleets.
-pub(super) struct Place {
+pub(super) struct FleetStore {
     pub(super) access: Access,
     pub(super) spec: StoreSpec,
     prefix: Key,
@@ -55,7 +55,7 @@ fn unread(spec: &StoreSpec, prefix: &Key, error: StoreError) -> Failure {
     failure(error).to(&format!("read the fleet's keys below {prefix} in store {}", spec.name))
 }
 
-impl Place {
+impl FleetStore {
     /// Connects.
     pub(super) async fn open(choice: &StoreChoice, common: &Common) -> Result<Self, Failure> {
         let (spec, prefix, is_apart) = whereabouts(choice, common)?;

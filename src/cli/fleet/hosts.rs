@@ -9,7 +9,7 @@ use super::super::columns::{self, cut, filled};
 use super::super::span::{span, spent};
 use super::super::stores::StoreChoice;
 use super::super::{Common, Failure, complete, print};
-use super::group::Place;
+use super::group::FleetStore;
 use crate::fleet::report::HostStatus;
 use crate::log::escape;
 
@@ -26,10 +26,10 @@ pub(super) struct Args {
     /// Only hosts in this state, or with this flag: silent, down, over
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(STATES.into_iter().chain(FLAGS)))]
     state: Option<String>,
-    /// In the order in which they would act
+    /// Sort by the order in which the hosts act
     #[arg(long)]
     order: bool,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct Args {
 
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let place = Place::open(&args.store, common).await?;
+    let place = FleetStore::open(&args.store, common).await?;
     let picture = place.picture(&args.group).await;
     place.close().await;
     let picture = picture?;

@@ -32,13 +32,13 @@ enum Command {
     )]
     Hosts(hosts::Args),
     Wait(wait::Args),
-    /// Let nothing new start in a group; what runs ends by itself
+    /// Pause a group: no host starts; running actions finish
     #[command(after_help = "Example:\n  twitcher fleet pause git --reason lunch")]
     Pause(order::Reasoned),
-    /// Let a paused or stopped group go on; failures so far are forgiven
+    /// Resume a paused or stopped group; earlier failures no longer count
     #[command(after_help = "Example:\n  twitcher fleet resume git")]
     Resume(order::Reasoned),
-    /// Let a version never start again on any host; what runs ends by itself
+    /// Abort a version: it never starts again on any host; running actions finish
     #[command(after_help = "Example:\n  twitcher fleet abort git --version 1042")]
     Abort(order::Abort),
     /// Skip canaries, waves and soaks for the newest version
@@ -47,10 +47,10 @@ enum Command {
     /// Let failed hosts try again
     #[command(after_help = "Examples:\n  twitcher fleet retry git\n  twitcher fleet retry git web-31 web-77")]
     Retry(order::Retry),
-    /// Let another number of hosts act at once than they say themselves
+    /// Override how many hosts of a group may act at once
     #[command(after_help = "Example:\n  twitcher fleet set git max_parallel=20% --for 1h")]
     Set(order::Set),
-    /// End what was set
+    /// End an override
     #[command(after_help = "Example:\n  twitcher fleet unset git max_parallel")]
     Unset(order::Unset),
     #[command(

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 
 use super::super::stores::{StoreChoice, failure};
 use super::super::{Common, Failure, complete, print};
-use super::group::{Place, shown};
+use super::group::{FleetStore, shown};
 use crate::fleet::picture::Picture;
-use crate::fleet::record::{Control, Order, OrderSet, Record, Unreadable, VersionOrder};
+use crate::fleet::record::{ControlRecord, Order, OrderSet, Record, Unreadable, VersionOrder};
 use crate::fleet::terms::Share;
 use crate::fleet::view::GroupState;
 use crate::fleet::{GroupKey, HostName};
@@ -60,10 +60,10 @@ pub(super) struct Retry {
 pub(super) struct Set {
     #[command(flatten)]
     group: Reasoned,
-    /// How many hosts may act at once, whatever they say themselves
+    /// How many hosts may act at once, whatever their watch files say
     #[arg(value_name = "max_parallel=N|N%", value_parser = assignment)]
     value: Share,
-    /// For so long, such as 30m or 2h; without it, until `unset`
+    /// End the override after this time, such as 30m or 2h [default: until `unset`]
     #[arg(long = "for", value_name = "DURATION", value_parser = super::super::duration)]
     lasts: Option<Duration>,
 }
@@ -73,7 +73,7 @@ pub(super) struct Set {
 pub(super) struct Unset {
     #[command(flatten)]
     group: Reasoned,
-    /// What was set
+    /// The overridden field
     #[arg(value_parser = ["max_parallel"])]
     field: String,
 }
@@ -230,18 +230,18 @@ fn current(picture: &Picture) -> Result<Version, Failure> {
 async fn give(
     args: &Reasoned,
     common: &Common,
-    change: impl Fn(&Picture, &mut Control, Giver) -> Result<String, Failure>,
+    change: impl Fn(&Picture, &mut ControlRecord, Giver) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
-    let place = Place::open(&args.store, common).await?;
+    let place = FleetStore::open(&args.store, common).await?;
     let said = write(&place, args, change).await;
     place.close().await;
     print(&(said? + "\n"))
 }
 
 async fn write(
-    place: &Place,
+    place: &FleetStore,
     args: &Reasoned,
-    change: impl Fn(&Picture, &mut Control, Giver) -> Result<String, Failure>,
+    change: impl Fn(&Picture, &mut ControlRecord, Giver) -> Result<String, Failure>,
 ) -> Result<String, Failure> {
     let mut picture = place.picture(&args.group).await?;
     let name = picture.name.clone();
@@ -249,8 +249,8 @@ async fn write(
     for _ in 0..ATTEMPTS {
         let entry = place.access.get(&key).await.map_err(failure)?;
         let value = entry.as_ref().and_then(|entry| entry.value.clone()).unwrap_or_default();
-        let mut control = match Control::decode(&value) {
-            _ if entry.is_none() => Control::default(),
+        let mut control = match ControlRecord::decode(&value) {
+            _ if entry.is_none() => ControlRecord::default(),
             Ok(control) => control,
             Err(Unreadable::Later(format)) => {
                 return Err(Failure::new(format!(
@@ -259,7 +259,7 @@ async fn write(
                 )));
             }
             // An unreadable control counts as a pause, and this order replaces it.
-            Err(Unreadable::Garbage(_) | Unreadable::TooLong(..)) => Control::default(),
+            Err(Unreadable::Garbage(_) | Unreadable::TooLong(..)) => ControlRecord::default(),
         };
         let said = change(&picture, &mut control, Giver::of(args))
             .map_err(|failure| failure.to(&format!("give the order to {}", shown(&name))))?;

@@ -13,22 +13,22 @@ use super::super::paint::Paint;
 use super::super::span::{span, spent};
 use super::super::stores::StoreChoice;
 use super::super::{Common, Failure, complete, print};
-use super::group::Place;
+use super::group::FleetStore;
 use super::screen;
 use crate::fleet::report::{GroupStatus, word};
 use crate::log::escape;
 
-/// Show how far the groups of a fleet are
+/// Show the progress of the groups of a fleet
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A group, or the key that it watches; without it, all groups
     #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: Option<String>,
-    /// Keep it on the screen until q or Ctrl-C: one group fills it, with a bar for each wave; with --json, one object a
-    /// line
+    /// Keep the screen up to date until q or Ctrl-C: one group fills it, with a bar for each wave; with --json, print
+    /// one object a line
     #[arg(short, long)]
     follow: bool,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(super) struct Args {
 
 /// Reads and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
-    let place = Place::open(&args.store, common).await?;
+    let place = FleetStore::open(&args.store, common).await?;
     if args.follow {
         let followed = follow(&args, common, &place).await;
         place.close().await;
@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 
 /// On a terminal, shows one group on the full screen, also where it is the only one of the store. Otherwise prints the
 /// text again whenever it has changed.
-async fn follow(args: &Args, common: &Common, place: &Place) -> Result<(), Failure> {
+async fn follow(args: &Args, common: &Common, place: &FleetStore) -> Result<(), Failure> {
     let is_screen = std::io::stdout().is_terminal() && !args.json;
     if is_screen {
         let group = if let Some(named) = &args.group {
@@ -85,7 +85,7 @@ async fn follow(args: &Args, common: &Common, place: &Place) -> Result<(), Failu
     }
 }
 
-async fn text(args: &Args, color: ColorChoice, place: &Place) -> Result<String, Failure> {
+async fn text(args: &Args, color: ColorChoice, place: &FleetStore) -> Result<String, Failure> {
     let store = place.spec.name.as_str();
     let (now, width, paint) = (jiff::Timestamp::now(), columns::width(), Paint::for_stdout(color));
     if let Some(group) = &args.group {
@@ -311,7 +311,7 @@ mod tests {
     rolling, wave 3 of 3 (all): 412 of 1000 converged               conductor web-07
       web-31 is silent and may still run: it counts as failed until it is back
       acting 10 of 10   asking 570   behind 7 (4 silent)   failed 1   over 1
-      terms: max_parallel 1 · stop at 1 failure · soak 0s · web-31 says another
+      terms: max_parallel 1 · stop at 1 failure · soak 0s · web-31 has another
         max_parallel
     failed  web-31\x1b[2J   exit code 1, attempt 4, 2m ago
     silent  db-3   since 2h

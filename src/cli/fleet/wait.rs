@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::super::stores::StoreChoice;
 use super::super::{Common, Failure, complete, print};
-use super::group::{Place, shown, whereabouts};
+use super::group::{FleetStore, shown, whereabouts};
 use crate::fleet::picture::Picture;
 use crate::fleet::view::GroupState;
-use crate::fleet::{Identity, StateId};
+use crate::fleet::{StateId, StateIdentity};
 use crate::log::escape;
 use crate::store::{Store, Subscribe};
 use crate::watch::Version;
@@ -35,16 +35,16 @@ pub(super) struct Args {
     /// The group, or the key that it watches
     #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
-    /// This version or a later one [default: the newest when asked]
+    /// This version or a later one [default: the newest at the start]
     #[arg(long, value_name = "VERSION")]
     version: Option<Version>,
-    /// Give up after so long in all
+    /// Give up after this time
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = super::super::duration)]
     timeout: Duration,
-    /// So many members, or so much of them in percent, need not have it
+    /// How many members may lack the version: a number or a percentage
     #[arg(long, value_name = "N|P%", value_parser = allowance)]
     allow_missing: Option<Allowance>,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -103,7 +103,9 @@ impl Wanted {
             return Some(true);
         }
         let version = self.version();
-        if applied.version == version && (identity == Identity::Content || matches!(self, Self::Version(_))) {
+        if applied.version == version
+            && (identity == StateIdentity::Content || matches!(self, Self::Version(_)))
+        {
             return Some(true);
         }
         // The same content under another version of the rollout.
@@ -209,12 +211,12 @@ fn stuck(picture: &Picture, wanted: Wanted) -> Option<String> {
 pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
     let deadline = Instant::now() + args.timeout;
     let (spec, prefix, is_apart) = whereabouts(&args.store, common)?;
-    let mut place: Option<Place> = None;
+    let mut place: Option<FleetStore> = None;
     let mut wanted = args.version.map(Wanted::Version);
     let mut told = String::new();
     loop {
         if place.is_none() {
-            place = Place::connect(spec.clone(), prefix.clone(), is_apart).await.ok();
+            place = FleetStore::connect(spec.clone(), prefix.clone(), is_apart).await.ok();
         }
         let looked = match &place {
             Some(place) => Some(look(&args, place, &mut wanted).await),
@@ -270,7 +272,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<(), Failure> {
 /// Reads all records; `None` where there is no group, or its key has no value.
 async fn look(
     args: &Args,
-    place: &Place,
+    place: &FleetStore,
     wanted: &mut Option<Wanted>,
 ) -> Result<Option<(Picture, Verdict)>, Failure> {
     let Some(picture) = place.find(&args.group).await? else { return Ok(None) };
@@ -299,7 +301,7 @@ enum Newest {
     Unread,
 }
 
-async fn newest(place: &Place, picture: &Picture) -> Newest {
+async fn newest(place: &FleetStore, picture: &Picture) -> Newest {
     let Some((watch_type, key)) = picture.target() else { return Newest::Unread };
     let store = Store::open(place.spec.clone());
     let mut subscription = store.subscribe(Subscribe::new(key, watch_type));

@@ -66,7 +66,7 @@ const MODEL: &[&str] = &[
      stop_on_failures hosts have failed. The fleet needs no server of its own: the hosts share keys in the store, below \
      prefix of [fleet] (/twitcher/fleet).",
     "Each host has one record in the store, and writes it only when it changes. A second key shows that its daemon is \
-     alive: the store deletes it (a lease of etcd, an ephemeral node of ZooKeeper) when it has not heard of the daemon for \
+     alive: the store deletes it (a lease of etcd, an ephemeral node of ZooKeeper) when it has not heard from the daemon for \
      ttl. One host is the conductor: it reads all records, decides which hosts may act next, and writes their permits. If \
      it fails, any other host with conduct = true takes over.",
     "A host acts only under a permit for exactly the version that it asked for. Right before each start it claims the \
@@ -129,7 +129,7 @@ const SECTIONS: &[Section] = &[
         &[
             ("converged", "The host has applied the newest version."),
             ("asking", "It asks for a permit."),
-            ("granted", "It has a permit, and waits for its mutex or for one of max_processes."),
+            ("granted", "It has a permit, and waits for its mutex or for a slot of max_processes."),
             ("running", "Its action runs."),
             ("retrying", "Its action failed; it will run again under the same permit."),
             ("hold", "It has applied the newest version, and keeps its permit for the time of hold."),
@@ -142,7 +142,7 @@ const SECTIONS: &[Section] = &[
                 "conflict",
                 "It watches another key than most hosts, has max_parallel = \"unlimited\" where others have a limit, or another daemon has its name.",
             ),
-            ("silent (flag)", "The store has not heard of its daemon for ttl or longer."),
+            ("silent (flag)", "The store has not heard from its daemon for ttl or longer."),
             ("down (flag)", "Its daemon was stopped."),
             ("over (flag)", "Its action runs without a permit. It counts for max_parallel."),
         ],
@@ -288,7 +288,7 @@ const EXAMPLE: &str = "[[watch]]\n\
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::view::{GroupState, Shown};
+    use crate::fleet::view::{GroupState, ShownState};
 
     fn terms(heading: &str) -> Vec<&'static str> {
         let section = SECTIONS.iter().find(|(name, ..)| *name == heading).unwrap();
@@ -309,16 +309,16 @@ mod tests {
         ];
         assert_eq!(terms("STATES OF A GROUP"), groups.map(GroupState::word));
         let hosts = [
-            Shown::Converged,
-            Shown::Asking,
-            Shown::Granted,
-            Shown::Running,
-            Shown::Retrying,
-            Shown::Hold,
-            Shown::Behind,
-            Shown::Failed,
-            Shown::Conflict,
+            ShownState::Converged,
+            ShownState::Asking,
+            ShownState::Granted,
+            ShownState::Running,
+            ShownState::Retrying,
+            ShownState::Hold,
+            ShownState::Behind,
+            ShownState::Failed,
+            ShownState::Conflict,
         ];
-        assert_eq!(terms("STATES OF A HOST")[..hosts.len()], hosts.map(Shown::word));
+        assert_eq!(terms("STATES OF A HOST")[..hosts.len()], hosts.map(ShownState::word));
     }
 }

@@ -19,8 +19,7 @@ pub(super) fn watch() -> String {
     );
     paragraph(
         &mut page,
-        "When twitcher runs as root, a file that somebody but root could write, by itself or through its directory, \
-         is refused.",
+        "When twitcher runs as root, it refuses a file that anyone but root can write or replace.",
     );
     page.control("SH", ["FIELDS"]);
     fields(&mut page, WATCH);
@@ -86,7 +85,7 @@ pub(super) fn conf() -> String {
     paragraph(
         &mut page,
         "What differs between machines may stand in /etc/twitcher/local.conf: host and [vars], nothing else. It wins \
-         over twitcher.conf, so that all other files can be the same on every machine, and it is read when that is.",
+         over twitcher.conf, so that all other files can be the same on every machine. Both are read at the same time.",
     );
     page.control("SH", ["DEFAULTS"]);
     paragraph(
@@ -97,15 +96,15 @@ pub(super) fn conf() -> String {
     );
     paragraph(
         &mut page,
-        "The table [defaults.fleet] is the [watch.fleet] of every watch that has no table of its own, but for group. It is \
-         taken as a whole: a watch with a table of its own takes nothing from it. It is skipped for watches whose \
-         run_mode is parallel or discard or that have no timeout, where permits need these, and for watches of a dir \
-         store, and twitcher check says so.",
+        "The table [defaults.fleet] is the [watch.fleet] of every watch that has no table of its own, except for group. It \
+         is taken as a whole: a watch with a table of its own takes nothing from it. It does not apply to a watch on a \
+         dir store and, where permits are needed, to a watch without timeout or with run_mode parallel or discard; \
+         twitcher check says so.",
     );
     page.control("SH", ["FLEET"]);
     paragraph(
         &mut page,
-        "The table [fleet] is about this machine in its fleets; see [watch.fleet] in twitcher-watch(5).",
+        "The table [fleet] holds the settings of this machine for all of its groups; see [watch.fleet] in twitcher-watch(5).",
     );
     fields(&mut page, FLEET_SETTINGS);
     page.control("SH", ["STORES"]);
@@ -113,11 +112,11 @@ pub(super) fn conf() -> String {
     fields(&mut page, STORE);
     paragraph(
         &mut page,
-        "The path of an etcd URL is put before every key. The top of such a store, the key /, holds the keys that begin \
-         with that path and a slash; without a path, all keys, also one without a slash at its beginning such as foo, \
-         and for a user who may not read all, those that begin with a slash. Where there is /foo, foo is left out of \
-         trees until /foo is gone. A key that is not UTF-8 or has a NUL character is left out of trees and of the names \
-         of children. What is left out is never deleted with a tree.",
+        "The path of an etcd URL is put before every key: the tree of / is all keys that begin with that path and a slash. \
+         Without a path it is all keys, including those without a slash at the beginning, such as foo; for a user who \
+         may not read all keys, it is those that begin with a slash. If both /foo and foo exist, trees show only /foo. \
+         A key that is not UTF-8 or has a NUL character is left out of trees and of the names of children. A key that \
+         is left out is never deleted with a tree.",
     );
     paragraph(
         &mut page,
@@ -146,7 +145,7 @@ const GUARD: [&str; 2] = [
      and before the state waits for anything else. A state that the guard refuses is held: the action does not get it, the \
      watch is not converged, and twitcher explain says why. Next: put a better state, or apply this one with twitcher \
      release. A held state is judged again after a restart of the daemon.",
-    "validate takes one of max_processes while it runs, as a run does, and may have to wait for it. It needs none while a \
+    "validate takes a slot of max_processes while it runs, as a run does, and may have to wait for one. It needs none while a \
      run of its own watch is live and the state decides about that run: with run_mode = \"restart\", or with \
      notify_signal in run_mode = \"queue\". Otherwise a service that never ends could keep validate waiting for ever.",
 ];
@@ -209,7 +208,10 @@ const VARIABLES: &[(&str, &str)] = &[
          validate), if there is one",
     ),
     ("TWITCHER_HOST", "name of this host"),
-    ("TWITCHER_VAR_NAME", "the value of each name of [vars], in capitals and with _ for -"),
+    (
+        "TWITCHER_VAR_NAME",
+        "the value of the variable NAME of [vars], whose name is written in capitals and with _ for -",
+    ),
 ];
 
 /// What the pages are about, at their foot.

@@ -15,7 +15,7 @@ use super::{Failure, print};
 
 pub(in crate::cli) use manual::VERSION;
 
-/// Write manual pages, completions and schemas below a directory, as they lie below /usr/share
+/// Write manual pages, completions and schemas below a directory, laid out as in /usr/share
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Completions without a package: `twitcher generate ~/.local/share` puts them where bash (with \
@@ -23,7 +23,7 @@ pub(in crate::cli) use manual::VERSION;
                         `fpath=(~/.local/share/zsh/site-functions $fpath)` before compinit.\n\nExamples:\n  twitcher generate ~/.local/share"
 )]
 pub(super) struct Args {
-    /// The directory; it is made
+    /// The directory; created if it is missing
     directory: PathBuf,
 }
 

@@ -21,10 +21,10 @@ fn start(name: &str, what: &str) -> Roff {
 
 /// twitcher-metrics(7), out of the metrics themselves.
 pub(super) fn metrics() -> String {
-    let mut page = start("twitcher-metrics", "what twitcher tells Prometheus");
+    let mut page = start("twitcher-metrics", "the metrics of twitcher for Prometheus");
     page.control("SH", ["DESCRIPTION"]);
     page.text([roman(
-        "Where http_listen of twitcher.conf(5) names an address, the daemon serves /metrics there in the text format of \
+        "If http_listen is set in twitcher.conf(5), the daemon serves /metrics on that address in the text format of \
          Prometheus, /healthz (200 while it lives) and /readyz (200 while all stores are connected).",
     )]);
     page.control("SH", ["METRICS"]);
@@ -38,7 +38,7 @@ pub(super) fn metrics() -> String {
         page.text([roman(about)]);
     }
     page.control("SH", ["EXAMPLES"]);
-    page.text([roman("What has not converged for ten minutes, as a rule of Prometheus:")]);
+    page.text([roman("An alert rule for watches that have not converged for ten minutes:")]);
     page.control("PP", []);
     page.control("nf", []);
     page.text([roman("expr: twitcher_watch_converged == 0\nfor: 10m")]);
@@ -142,8 +142,8 @@ pub(super) fn json() -> String {
     page.control("SH", ["DESCRIPTION"]);
     page.text([roman(
         "Each command prints one object on one line; with --follow, one for each change. Fields may be added in any \
-         version; none is renamed. Times are in UTC, as in 2026-01-31T08:00:00Z. What a program prints goes through no \
-         escape.",
+         version; none is renamed. Times are in UTC, as in 2026-01-31T08:00:00Z. Text is escaped \
+         only as JSON requires.",
     )]);
     for (heading, fields) in JSON {
         section(&mut page, heading, fields);
@@ -171,15 +171,15 @@ const JSON: &[(&str, Fields)] = &[
             ),
             (
                 "stores",
-                "Of each store that a watch uses: name, url, state (connected, connecting or down), since, error, reconnects.",
+                "For each store that a watch uses: name, url, state (connected, connecting or down), since, error, reconnects.",
             ),
             (
                 "files",
-                "Of each file: path, state (loaded, broken or refused), problems, and not_loaded: the names of its watches \
+                "For each file: path, state (loaded, broken or refused), problems, and not_loaded: the names of its watches \
                  that are not loaded, because they need a part of twitcher.conf or local.conf that has errors and no last \
                  valid value.",
             ),
-            ("watches", "Of each watch what follows."),
+            ("watches", "For each watch, the fields below."),
         ],
     ),
     (
@@ -197,21 +197,21 @@ const JSON: &[(&str, Fields)] = &[
                 "The newest state of the key was given to a run that succeeded, and the store still proves that it is the newest.",
             ),
             ("held", "A guard holds the newest state back."),
-            ("guard", "What the guard says of the newest state, or null."),
+            ("guard", "What the guard says about the newest state, or null."),
             ("gave_up", "The last retry failed."),
             ("unreachable", "The store does not prove the state of the key now."),
-            ("verified_seconds", "How long ago it did; null before the first time."),
-            ("error", "Why it does not, or null."),
+            ("verified_seconds", "How long ago the store last proved it; null before the first time."),
+            ("error", "Why the watch is unreachable, or null."),
             ("next_retry, paused_until", "Times, or null."),
-            ("running", "Of each live run: run, pid, started, version."),
+            ("running", "For each live run: run, pid, started, version."),
             ("runs, failures", "How many runs ended, and how many of them did not succeed."),
             ("outcomes", "Ended runs since the daemon started, by outcome."),
             ("last", "The last run that ended, as in the history, or null."),
             ("last_success", "When the last run that succeeded ended, or null."),
-            ("waiting_for_slot", "A run waits for its mutex or for its turn among max_processes."),
+            ("waiting_for_slot", "A run waits for its mutex or for a slot of max_processes."),
             (
                 "fleet",
-                "Of a watch that takes part in a fleet, else null: group, permit (none, asked, granted, claiming, held, hold or lost), state and why.",
+                "For a watch that takes part in a fleet: group, permit (none, asked, granted, claiming, held, hold or lost), state and why; otherwise null.",
             ),
         ],
     ),
@@ -237,10 +237,10 @@ const JSON: &[(&str, Fields)] = &[
         "RELOAD",
         &[
             ("added, changed, removed", "Names of watches."),
-            ("unchanged", "How many watches are as they were."),
-            ("settings", "What changed of twitcher.conf, and what that means."),
+            ("unchanged", "How many watches did not change."),
+            ("settings", "What changed in twitcher.conf, and its effect."),
             ("problems, warnings", "As twitcher check prints them."),
-            ("dry_run", "true: it is what a reload would do."),
+            ("dry_run", "true for --dry-run: nothing took effect."),
         ],
     ),
     (
@@ -248,7 +248,7 @@ const JSON: &[(&str, Fields)] = &[
         &[
             (
                 "groups",
-                "Without a group on the command line: an array with what follows for each group. twitcher fleet wait prints what follows, and missing: the hosts that lack the version.",
+                "Without a group on the command line: an array with the fields below for each group. twitcher fleet wait prints these fields, and missing: the hosts that lack the version.",
             ),
             (
                 "group, store, key",
@@ -271,17 +271,17 @@ const JSON: &[(&str, Fields)] = &[
             ),
             (
                 "hosts",
-                "Numbers of hosts: members is the sum of converged, acting, asking, behind, failed and conflict. silent, down and over are counted besides.",
+                "Numbers of hosts: members is the sum of converged, acting, asking, behind, failed and conflict. silent, down and over are counted in addition.",
             ),
             ("converged", "All members have the version."),
             ("terms", "The terms in force, written as in a watch file; or null."),
-            ("disagree", "Of each host whose terms differ from those of most: host and field; at most 50."),
+            ("disagree", "For each host whose terms differ from those of most: host and field; at most 50."),
             (
                 "failures",
-                "Of each failed host: host, outcome (failed, held or lost), exit_code, attempt, at; at most 50.",
+                "For each failed host: host, outcome (failed, held or lost), exit_code, attempt, at; at most 50.",
             ),
-            ("silent", "Of each silent host: host and since; at most 50."),
-            ("name_conflicts", "Of each daemon whose host name another daemon has: host, machine, since."),
+            ("silent", "For each silent host: host and since; at most 50."),
+            ("name_conflicts", "For each daemon whose host name another daemon has: host, machine, since."),
             (
                 "rollouts",
                 "The last 5 former rollouts, newest first: version, result (done, stopped, aborted or superseded), converged, seconds.",
@@ -292,7 +292,7 @@ const JSON: &[(&str, Fields)] = &[
     (
         "FLEET HOSTS",
         &[
-            ("group, hosts", "The name of the group, and an array with what follows for each host."),
+            ("group, hosts", "The name of the group, and an array with the fields below for each host."),
             ("host, state", "The name of the host, and one word; see twitcher-fleet(7)."),
             ("flags", "Those of silent, down and over that apply."),
             (
@@ -301,7 +301,7 @@ const JSON: &[(&str, Fields)] = &[
             ),
             (
                 "attempt, exit_code",
-                "Of the last run; attempt is 0 before the first one for this version, exit_code may be null.",
+                "Those of the last run; attempt is 0 before the first one for this version, exit_code may be null.",
             ),
             ("since", "When the state last changed, or null."),
             ("why", "Why the host is in this state, or null."),

@@ -93,7 +93,7 @@ pub(super) fn files(page: &str) -> Vec<Entry> {
         ));
     }
     if OF_STORES.contains(&command) {
-        files.push(("/var/lib/twitcher/keys/", "The store that is used where none is configured."));
+        files.push(("/var/lib/twitcher/keys/", "The store that is used if none is configured."));
     }
     if command == "generate" || command == "version" || command == "convert" {
         files.clear();
@@ -104,11 +104,8 @@ pub(super) fn files(page: &str) -> Vec<Entry> {
 /// Which variables are read.
 pub(super) fn environment(page: &str, variables: &[String]) -> Vec<Entry> {
     let mut environment: Vec<Entry> = [
-        (
-            "TWITCHER_CONFIG",
-            "The directory of twitcher.conf and the watch files, where -c does not name one.",
-        ),
-        ("TWITCHER_STORE", "The store, where --store does not name one."),
+        ("TWITCHER_CONFIG", "The directory of twitcher.conf and the watch files, if -c does not name one."),
+        ("TWITCHER_STORE", "The store, if --store does not name one."),
     ]
     .into_iter()
     .filter(|(name, _)| variables.iter().any(|variable| variable == name))
@@ -121,7 +118,7 @@ pub(super) fn environment(page: &str, variables: &[String]) -> Vec<Entry> {
         environment.push(("COLUMNS", "The width of the table where standard output is not a terminal."));
     }
     if matches!(command(page), "run" | "watch") {
-        environment.push(("LANG", "Is handed on to actions."));
+        environment.push(("LANG", "Passed on to actions."));
     }
     environment
 }
@@ -130,12 +127,12 @@ const MARKS: &[Entry] = &[
     ("\u{2713}", "The newest state was applied: converged."),
     ("\u{2717}", "Failed or stopped."),
     ("\u{2298}", "Held: a guard holds the newest state back."),
-    ("!", "The store does not show the key."),
+    ("!", "Unreachable: the store does not prove the state of the key."),
     ("\u{21bb}", "Retrying."),
     ("\u{25b8}", "Running."),
     ("\u{2026}", "About to run: settling, splaying or waiting."),
     ("\u{2016}", "Paused."),
-    ("\u{b7}", "The newest state was seen and not run."),
+    ("\u{b7}", "The newest state was seen but not applied."),
     ("-", "Disabled."),
 ];
 
@@ -147,22 +144,22 @@ const STATES: &[Entry] = &[
     ),
     ("paused", "twitcher pause: nothing runs until twitcher resume or the end of --for."),
     ("running", "The action runs."),
-    ("settling", "An update came; it waits until no other comes for the time of settle."),
-    ("splaying", "It waits for this host's turn."),
+    ("settling", "An update came; it waits until none has come for the time of settle."),
+    ("splaying", "It waits for the time that splay gives this host."),
     ("waiting", "It waits for min_interval, a mutex, or its turn among max_processes."),
-    ("retrying", "The last run failed; it waits for the next try."),
+    ("retrying", "The last run failed; it waits for the next retry."),
     ("held", "A guard holds the newest state back, until the next state or twitcher release."),
     ("failed", "The last retry failed: nothing runs until the key changes or twitcher trigger."),
     ("unreachable", "The store has not shown the key yet, or does not answer."),
-    ("idle", "Nothing is to be done."),
+    ("idle", "There is nothing to do."),
 ];
 
 const OUTCOMES: &[Entry] = &[
     ("succeeded", "The exit code is one of success_codes."),
-    ("failed", "It is not."),
+    ("failed", "The exit code is not one of success_codes."),
     ("killed", "A signal ended the action."),
     ("timed_out", "It ran longer than timeout, and was ended."),
-    ("not_started", "There was no process; the output says why."),
+    ("not_started", "The action could not be started; the output says why."),
     ("unknown", "Nobody saw its end: the daemon that started it was gone."),
 ];
 
@@ -203,11 +200,11 @@ pub(super) fn see_also(page: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::status::condition::Condition;
+    use crate::cli::status::urgency::Urgency;
 
     #[test]
     fn every_mark_state_and_outcome_is_explained() {
-        for condition in Condition::ALL {
+        for condition in Urgency::ALL {
             assert!(MARKS.iter().any(|(mark, _)| *mark == condition.mark()), "{}", condition.mark());
         }
         for state in crate::status::WatchState::ALL {

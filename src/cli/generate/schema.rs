@@ -163,7 +163,7 @@ fn percent() -> Value {
 /// `fleet` of a watch or of `[defaults]`.
 fn fleet<'f>(fields: impl IntoIterator<Item = &'f Field, IntoIter: Clone>) -> Value {
     json!({
-        "description": "At most so many hosts of a group act at once, canaries first. An empty table: one host at a time. false: no fleet.",
+        "description": "At most max_parallel hosts of a group act at once, canaries first. An empty table: one host at a time. false: no fleet.",
         "anyOf": [{ "enum": [false] }, object(fields)]
     })
 }

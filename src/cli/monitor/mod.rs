@@ -24,20 +24,20 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Print every change of a subtree, one a line
 ///
-/// The time is when the change was seen; `-` for what happened before. `ZooKeeper` and `dir` show states: of
-/// changes in quick succession only the last is certain to be seen. Ends with a signal, or when nobody reads any
-/// more.
+/// A line begins with the time at which the change was seen, or with `-` for a change from the history. `ZooKeeper` and
+/// `dir` show states: of changes in quick succession only the last is certain to be seen. Ends on a signal, or when
+/// the reader of its output is gone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  twitcher monitor /nginx\n  \
                         twitcher monitor / --from -20\n  \
                         twitcher monitor /orders --json | jq -r .value")]
 pub(super) struct Args {
-    /// The key; what is below it is meant, too
+    /// The key at the top of the subtree
     #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     key: Key,
     #[command(flatten)]
     since: Since,
-    /// One JSON object a line, with the whole value
+    /// Print one JSON object a line, with the whole value
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! `status --check`: the state of all watches as an exit status.
 
-use super::condition::Condition;
 use super::table::summary;
+use super::urgency::Urgency;
 use crate::status::{Status, WatchState, WatchStatus};
 
 /// The form of `--check`.
@@ -32,7 +32,7 @@ pub(super) fn nagios(asked: Result<Status, String>) -> (String, u8) {
     let code = if judged(&status).any(critical) { 2 } else { u8::from(!is_converged(&status)) };
     let word = ["OK", "WARNING", "CRITICAL"][usize::from(code)];
     let mut bad: Vec<_> = judged(&status).filter(|watch| !watch.converged).collect();
-    bad.sort_by_key(|watch| Condition::of(watch));
+    bad.sort_by_key(|watch| Urgency::of(watch));
     let named: Vec<String> =
         bad.iter().take(3).map(|watch| format!("{} {}", watch.name, watch.state.word())).collect();
     let rest = if bad.len() > named.len() {

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::super::columns::folded;
 use super::super::paint::Paint;
 use super::super::span::{local, span, spent};
-use super::condition::Condition;
 use super::table::last_run;
+use super::urgency::Urgency;
 use crate::log::escape;
 use crate::status::{WatchState, WatchStatus};
 
@@ -33,7 +33,7 @@ pub(super) fn details(
     if !watch.description.is_empty() {
         line("about", &watch.description);
     }
-    let condition = Condition::of(watch);
+    let condition = Urgency::of(watch);
     line("state", &format!("{} {}", condition.mark(), watch.state.word()));
     line("converged", converged(watch));
     if watch.state == WatchState::Paused {

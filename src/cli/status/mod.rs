@@ -1,9 +1,9 @@
 //! `twitcher status`: what needs attention, at a glance, and details of the named watches.
 
 mod check;
-pub(super) mod condition;
 mod details;
 pub(super) mod table;
+pub(super) mod urgency;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -21,26 +21,26 @@ use check::Style;
 /// How often `--follow` asks.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// What each watch is doing: what needs attention comes first
+/// Show what each watch is doing, those that need attention first
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Marks: ✓ converged, ✗ failed or stopped, ⊘ held by a guard, ! unreachable, ↻ retrying, ▸ running, … about to run, ‖ paused, · seen but not run, - disabled.\n\nExamples:\n  twitcher status\n  twitcher status --failed --follow\n  twitcher status 'web-*'\n  twitcher status --check || echo not yet\n  twitcher status --check=nagios\n  twitcher status --json | jq '.watches[] | select(.converged | not) | .name'"
 )]
 pub(super) struct Args {
-    /// Only these watches; a single one in full. `*` and `?` match any text and any character
+    /// Only these watches; a single one is shown in full. `*` matches any text, `?` any one character
     #[arg(add = ArgValueCandidates::new(complete::watches))]
     names: Vec<String>,
-    /// Only watches that failed, are stopped, held or retrying, or whose store does not show them
+    /// Only watches that are failed, stopped, held, retrying or unreachable
     #[arg(long)]
     failed: bool,
-    /// Keep it on the screen until Ctrl-C; with --json, one object a line
+    /// Keep the screen up to date until Ctrl-C; with --json, print one object a line
     #[arg(short, long, conflicts_with = "check")]
     follow: bool,
-    /// Exit 1 unless all are converged; as nagios: one line, and exit 0 (all converged), 1 (on the way), 2 (failed,
+    /// Exit 1 unless all are converged; with nagios, print one line and exit 0 (all converged), 1 (on the way), 2 (failed,
     /// stopped, held or unreachable) or 3 (no daemon)
     #[arg(long, value_name = "STYLE", num_args = 0..=1, require_equals = true, default_missing_value = "exit")]
     check: Option<Style>,
-    /// For programs
+    /// Print JSON, for programs
     #[arg(long)]
     json: bool,
 }
@@ -76,7 +76,7 @@ async fn ask(args: &Args, common: &Common) -> Result<(serde_json::Value, Status)
         if args.names.is_empty() { vec![true; known.len()] } else { selected(&args.names, &known)? };
     if args.failed {
         for (kept, watch) in kept.iter_mut().zip(&status.watches) {
-            *kept &= condition::is_failed(watch.state);
+            *kept &= urgency::is_failed(watch.state);
         }
     }
     let mut keep = kept.iter();

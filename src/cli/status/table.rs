@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::super::columns::{cut, filled, folded};
 use super::super::paint::Paint;
 use super::super::span::{span, spent};
-use super::condition::Condition;
+use super::urgency::Urgency;
 use crate::log::escape;
 use crate::status::{FileState, Status, StoreState, WatchStatus, counted};
 
@@ -82,13 +82,13 @@ pub(super) fn table(
 
 /// The number of watches in each condition, and other problems: one line without its end.
 pub(super) fn summary(status: &Status, now: jiff::Timestamp) -> String {
-    let total = status.watches.iter().filter(|watch| Condition::of(watch) != Condition::Disabled).count();
+    let total = status.watches.iter().filter(|watch| Urgency::of(watch) != Urgency::Disabled).count();
     let mut parts = Vec::new();
     // The good ones come first here, so that the reader knows at once whether to read on.
-    let ok_first = Condition::ALL.into_iter().filter(|condition| *condition != Condition::Ok);
-    for condition in std::iter::once(Condition::Ok).chain(ok_first) {
-        let count = status.watches.iter().filter(|watch| Condition::of(watch) == condition).count();
-        if count > 0 && condition != Condition::Disabled {
+    let ok_first = Urgency::ALL.into_iter().filter(|condition| *condition != Urgency::Ok);
+    for condition in std::iter::once(Urgency::Ok).chain(ok_first) {
+        let count = status.watches.iter().filter(|watch| Urgency::of(watch) == condition).count();
+        if count > 0 && condition != Urgency::Disabled {
             parts.push(format!("{count} {}", condition.word()));
         }
     }
@@ -111,8 +111,8 @@ pub(super) fn summary(status: &Status, now: jiff::Timestamp) -> String {
 
 /// A title and a line for each watch, the most urgent first.
 fn rows(watches: &[WatchStatus], now: jiff::Timestamp, width: Option<usize>, paint: Paint) -> String {
-    let mut rows: Vec<(Condition, [String; TITLES.len()])> =
-        watches.iter().map(|watch| (Condition::of(watch), cells(watch, now))).collect();
+    let mut rows: Vec<(Urgency, [String; TITLES.len()])> =
+        watches.iter().map(|watch| (Urgency::of(watch), cells(watch, now))).collect();
     rows.sort_by(|(one, this), (other, that)| one.cmp(other).then_with(|| this[0].cmp(&that[0])));
     let mut natural = TITLES.map(str::len);
     for (_, cells) in &rows {

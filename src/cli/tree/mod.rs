@@ -47,10 +47,10 @@ const RESIZED: Duration = Duration::from_millis(200);
                         Examples:\n  twitcher tree /nginx\n  twitcher tree / --store etcd://localhost:2379\n  \
                         twitcher tree /nginx --once | less")]
 pub(super) struct Args {
-    /// The key at its top
+    /// The key at the top of the subtree
     #[arg(value_parser = key, default_value = "/", add = ArgValueCompleter::new(complete::keys))]
     key: Key,
-    /// Print the tree as text and end: a line a key, on a terminal cut to its width, into a pipe with whole values
+    /// Print the tree once as text, one key a line; on a terminal, lines are cut to its width
     #[arg(long)]
     once: bool,
     #[command(flatten)]

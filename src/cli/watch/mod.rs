@@ -27,14 +27,14 @@ const NOT_EXECUTABLE: u8 = 126;
 
 /// Run a command with each stable state of a key on standard input
 ///
-/// Says on standard error what is watched, once the store has shown it. The command runs as the caller, in the current
-/// directory, with the caller's environment and the variables `TWITCHER_KEY`, `TWITCHER_VERSION`, `TWITCHER_REASON` and
-/// the others of a watch. Its output is passed on as it is. A command that fails is reported on standard error, and the
-/// next change runs it again; `--retries` repeats it before that. A program that is not there at the start is exit
-/// status 127. An unreachable store is reported and waited for. Several keys are several watches: the runs of one key never overlap, those of two may. A key that
-/// is deleted runs nothing, unless `--on-delete run` says so.
-/// SIGINT, SIGQUIT, SIGTERM and SIGHUP end the command (TERM, then KILL after 5 s) and then the watch; a second SIGINT
-/// or SIGQUIT sends KILL at once.
+/// Reports on standard error what it watches, once it has read the store. The command runs as the caller, in the current
+/// directory, with the caller's environment and `TWITCHER_KEY`, `TWITCHER_VERSION`, `TWITCHER_REASON` and the other
+/// variables of an action. Its output is passed on unchanged. If the command fails, that is reported on standard error,
+/// and the next change runs it again, or `--retries` before that. If the program does not exist at the start, the exit
+/// status is 127. While the store is unreachable, `twitcher watch` reports that and waits. Each of several keys is a
+/// watch of its own: runs of one key never overlap, runs of two keys may. A deleted key runs nothing, unless
+/// `--on-delete run` is given. SIGINT, SIGQUIT, SIGTERM and SIGHUP end the command (TERM, then KILL after 5 s) and then
+/// the watch; a second SIGINT or SIGQUIT sends KILL at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     twitcher watch /git/head -- cat\n  \
@@ -43,7 +43,7 @@ const NOT_EXECUTABLE: u8 = 126;
     twitcher watch /jobs --no-settle --from -10 -- cat")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
-    /// What is watched
+    /// The keys to watch
     #[arg(required = true, value_name = "KEY", value_parser = key, add = ArgValueCompleter::new(complete::keys))]
     keys: Vec<Key>,
     /// The whole subtree, the key itself included
@@ -52,18 +52,18 @@ pub(super) struct Args {
     /// The names of the direct children
     #[arg(long, conflicts_with = "tree")]
     children: bool,
-    /// Wait until no update came for that long
+    /// Wait until no update has come for this long
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::duration,
         allow_negative_numbers = true)]
     settle: Duration,
-    /// Wait for quiet at most that long in all [default: 10 times --settle]
+    /// Wait no longer than this in all [default: 10 times --settle]
     #[arg(long, value_name = "DURATION", value_parser = super::duration, allow_negative_numbers = true)]
     settle_max: Option<Duration>,
     /// Run at once for every single update, one after the other. ZooKeeper and directories show states: of updates
     /// in quick succession only the last is certain to be seen
     #[arg(long, conflicts_with_all = ["settle", "settle_max"])]
     no_settle: bool,
-    /// How the state is written [default: raw; lines with --children, json with --tree]
+    /// The format of the state on standard input [default: raw; lines with --children, json with --tree]
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<FormatName>,
     /// What an update does while the command runs: run once more afterwards with the newest state (queue); nothing
@@ -92,7 +92,7 @@ pub(super) struct Args {
     /// while it runs. Only one run at a time can have the terminal
     #[arg(long, conflicts_with = "format")]
     tty: bool,
-    /// End the command with TERM after that long, and with KILL 5 s later
+    /// Send TERM to the command after this time, and KILL 5 s later
     #[arg(long, value_name = "DURATION", value_parser = limit, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     #[command(flatten)]

@@ -2,6 +2,8 @@
 
 use notify::ErrorKind;
 
+use crate::store::dir::{NO_INSTANCE, NO_WATCH};
+
 /// The message for an error of `notify`.
 pub(super) fn complaint(error: &notify::Error) -> String {
     let what = error.paths.first().map_or_else(String::new, |path| format!(" of {}", path.display()));
@@ -14,13 +16,9 @@ pub(super) fn complaint(error: &notify::Error) -> String {
         | ErrorKind::InvalidConfig(_) => None,
     };
     let why = if number == Some(nix::libc::ENOSPC) {
-        "this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, \
-         and write that to a file in /etc/sysctl.d"
-            .to_owned()
+        NO_WATCH.to_owned()
     } else if number == Some(nix::libc::EMFILE) {
-        "this user has no inotify instance left; raise it, for example `sysctl fs.inotify.max_user_instances=1024`, \
-         and write that to a file in /etc/sysctl.d"
-            .to_owned()
+        NO_INSTANCE.to_owned()
     } else if let ErrorKind::Io(error) = &error.kind {
         error.to_string()
     } else {
@@ -48,7 +46,7 @@ mod tests {
         let full = notify::Error::new(ErrorKind::MaxFilesWatch).add_path("/etc/twitcher/a".into());
         insta::assert_snapshot!(complaint(&full), @"changes of /etc/twitcher/a are only polled for every few seconds: this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d");
         let instances = notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EMFILE));
-        insta::assert_snapshot!(complaint(&instances), @"changes are only polled for every few seconds: this user has no inotify instance left; raise it, for example `sysctl fs.inotify.max_user_instances=1024`, and write that to a file in /etc/sysctl.d");
+        insta::assert_snapshot!(complaint(&instances), @"changes are only polled for every few seconds: no inotify instance or file descriptor is left; raise sysctl fs.inotify.max_user_instances or the limit of open files (LimitNOFILE)");
         let denied =
             notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EACCES)).add_path("/x".into());
         insta::assert_snapshot!(complaint(&denied), @"changes of /x are only polled for every few seconds: Permission denied (os error 13)");

@@ -64,7 +64,7 @@ pub const DAEMON: &[Field] = &[
         Kind::Integer { least: 1, most: 100_000 },
         "256",
         "64",
-        "Actions running at once, all watches together. The rest wait; watches with fewer running actions go first. \
+        "How many actions of all watches may run at once. The rest wait; watches with fewer running actions go first. \
          One watch uses at most half, all watches of one account three quarters.",
     ),
     field(
@@ -72,15 +72,14 @@ pub const DAEMON: &[Field] = &[
         Kind::Integer { least: 16_384, most: 67_108_864 },
         "262144",
         "1048576",
-        "How much is kept on disk of the last runs of each watch with their output, in bytes. Of one run at most 64 KiB of \
-         output are kept.",
+        "Bytes that the last runs of each watch may take on disk, with at most 64 KiB of output for each run.",
     ),
     field(
         "shutdown_grace",
         Kind::Duration { zero: true },
         r#""20s""#,
         r#""1m""#,
-        "On SIGTERM, running actions may finish for that long; then they are ended.",
+        "On SIGTERM, running actions have this long to finish; then they are ended.",
     ),
     field(
         "http_listen",
@@ -120,21 +119,21 @@ pub const STORE: &[Field] = &[
         Kind::Duration { zero: false },
         r#""10s""#,
         r#""30s""#,
-        "Session time-out to ask of a ZooKeeper server, from 1 s to 10 m. The server may choose another.",
+        "Session time-out to request from a ZooKeeper server, from 1 s to 10 m. The server may choose another.",
     ),
     field(
         "max_tree_bytes",
         Kind::Integer { least: 1, most: 1 << 40 },
         "268435456",
         "1073741824",
-        "Bytes of the values of a tree, at most. A watch of a larger one runs nothing and says so; a sparse file counts with its size.",
+        "Maximum size of a tree: the bytes of all its values. A watch of a larger tree runs nothing, and status says so. A sparse file counts with its full size.",
     ),
     field(
         "max_tree_entries",
         Kind::Integer { least: 1, most: 1_000_000_000 },
         "1000000",
         "100000",
-        "Entries of a tree, at most: keys, nodes, files and directories. A watch of a larger one runs nothing and says so.",
+        "Maximum number of entries of a tree: keys, nodes, files and directories. A watch of a larger tree runs nothing, and status says so.",
     ),
 ];
 

@@ -18,7 +18,7 @@ pub const FLEET: &[Field] = &[
         Kind::Name,
         "the watch's name",
         r#""git""#,
-        "The watches of this group on all hosts roll together. At most 64 bytes in a key, where every byte but A-Z a-z 0-9 . _ - takes three.",
+        "The watches of this group on all hosts roll out together. At most 64 bytes in a key, where every byte but A-Z a-z 0-9 . _ - takes three.",
     ),
     field(
         "max_parallel",
@@ -42,14 +42,14 @@ pub const FLEET: &[Field] = &[
         Kind::Shares,
         "[]",
         r#"[1, "10%"]"#,
-        "Rising sizes: so many hosts in all may have a version before the next wave opens. The last wave, all hosts, is implied.",
+        "Rising numbers of hosts: how many in all may have a version before the next wave opens. The last wave, all hosts, is implied.",
     ),
     field(
         "soak",
         Kind::Duration { zero: true },
         "5m with canary or waves, else 0",
         r#""10m""#,
-        "After a wave is complete, nothing new starts for this long, and no failure may come.",
+        "After a wave is complete, no other host starts for this long; failures in that time count for stop_on_failures.",
     ),
     field(
         "hold",
@@ -70,7 +70,7 @@ pub const FLEET: &[Field] = &[
         Kind::Share(Word::new("never", "no failure stops a rollout")),
         "1",
         "3",
-        "So many failed or lost hosts stop the rollout of a version. A percentage is of the live members, rounded up, at least 1.",
+        "This many failed or lost hosts stop the rollout of a version. A percentage is of the live members, rounded up, at least 1.",
     ),
 ];
 
@@ -95,7 +95,7 @@ pub const FLEET_SETTINGS: &[Field] = &[
         Kind::Duration { zero: false },
         "30s",
         r#""1m""#,
-        "A host that the store has not heard of for this long is silent; from 10 s to 10 m. A ZooKeeper server may choose another time, by default 40 s at most.",
+        "A host that the store has not heard from for this long is silent; from 10 s to 10 m. A ZooKeeper server may choose another time, by default 40 s at most.",
     ),
     field(
         "conduct",

@@ -28,7 +28,7 @@ pub const WATCH: &[Field] = &[
             "key",
             Kind::Key,
             r#""/git/head""#,
-            "What is watched. It need not exist yet. ${name} stands for host or a name of [vars].",
+            "The key to watch. It need not exist yet. ${name} stands for host or a name of [vars].",
         )
         .expanded()
     },
@@ -248,7 +248,7 @@ pub const WATCH: &[Field] = &[
         Kind::Command,
         "none",
         r#"["jq", "-e", ".upstreams | length > 0"]"#,
-        "Judges a state before it is applied: unless it exits 0 the state is held, and twitcher release applies it. Written as action is, and run as the action is: the state on standard input, the same user in the same surroundings. It gets TERM after timeout, or 30 s, and KILL after kill_after. It takes one of max_processes, except beside a live run that it may end (GUARD below), and no mutex; it is never retried and is not in the history. A newer state ends it, except with run_mode = \"parallel\". The deletion of a key with watch_type = \"data\" is not judged.",
+        "Judges a state before it is applied: unless it exits 0 the state is held, and twitcher release applies it. Written as action is, and run as the action is: the state on standard input, the same user in the same surroundings. It gets TERM after timeout, or 30 s, and KILL after kill_after. It takes a slot of max_processes, except beside a live run that it may end (GUARD below), and no mutex; it is never retried and is not in the history. A newer state ends it, except with run_mode = \"parallel\". The deletion of a key with watch_type = \"data\" is not judged.",
     ),
     field(
         "verify_interval",
@@ -283,7 +283,7 @@ pub const WATCH: &[Field] = &[
         Kind::Name,
         "none",
         r#""nginx""#,
-        "Of all watches of this machine with the same mutex, at most one run lives at a time. The others wait in order, without holding one of max_processes. A run that outlives the daemon keeps its mutex.",
+        "Of all watches of this machine with the same mutex, at most one run lives at a time. The others wait in order, without a slot of max_processes. A run that outlives the daemon keeps its mutex.",
     ),
     field(
         "on_give_up",

@@ -21,15 +21,15 @@ const SHELLS: [(&str, &str); 3] = [("sh", "/bin/sh"), ("bash", "/bin/bash"), ("d
 const LARGEST_SCRIPT: u64 = 1 << 20;
 
 /// Something that a watch relies on, and where it is written.
-pub(super) struct Named {
+pub(super) struct WrittenRequirement {
     pub(super) field: &'static str,
     pub(super) span: Range<usize>,
-    pub(super) claim: Claim,
+    pub(super) claim: Requirement,
 }
 
 /// What a watch relies on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Claim {
+pub(super) enum Requirement {
     /// This is a directory.
     Directory(PathBuf),
     /// This program can be executed, in this directory and with this PATH.
@@ -43,18 +43,18 @@ pub(super) enum Claim {
 }
 
 /// Claims with what is wrong with them.
-pub(super) type LookedAt = BTreeMap<Claim, Option<Fault>>;
+pub(super) type LookedAt = BTreeMap<Requirement, Option<RequirementFault>>;
 
 /// What is wrong with a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum RequirementFault {
     NoDirectory(String),
     Program(String),
     /// What the shell says.
     Syntax(String),
 }
 
-impl Fault {
+impl RequirementFault {
     pub(super) fn message(&self, field: &str) -> String {
         match self {
             Self::NoDirectory(why) => why.clone(),
@@ -81,43 +81,46 @@ impl Fault {
 }
 
 /// What a watch relies on.
-pub(super) fn named(spec: &WatchSpec, table: &RawTable) -> Vec<Named> {
+pub(super) fn named(spec: &WatchSpec, table: &RawTable) -> Vec<WrittenRequirement> {
     let cwd = &spec.surroundings.cwd;
     let path: OsString = spec.surroundings.env.get("PATH").map_or(DEFAULT_PATH, String::as_str).into();
     let here = || (path.clone(), cwd.clone());
-    let script = |claim| Named { field: "script", span: table.span("script"), claim };
-    let mut named =
-        vec![Named { field: "cwd", span: table.span("cwd"), claim: Claim::Directory(cwd.clone()) }];
+    let script = |claim| WrittenRequirement { field: "script", span: table.span("script"), claim };
+    let mut named = vec![WrittenRequirement {
+        field: "cwd",
+        span: table.span("cwd"),
+        claim: Requirement::Directory(cwd.clone()),
+    }];
     let others = [("validate", spec.validate.as_deref()), ("on_give_up", spec.on_give_up.as_deref())];
     let others = others.into_iter().filter_map(|(field, program)| Some((field, program?)));
     for (field, program) in [("action", &spec.action)].into_iter().chain(others) {
-        let mut name = |claim| named.push(Named { field, span: table.span(field), claim });
+        let mut name = |claim| named.push(WrittenRequirement { field, span: table.span(field), claim });
         match program {
             Action::Shell(line) => {
-                name(Claim::Shell { shell: "/bin/sh", text: line.clone() });
+                name(Requirement::Shell { shell: "/bin/sh", text: line.clone() });
                 if let Some(word) = first_word(line) {
                     let (path, cwd) = here();
                     name(if word.contains('/') {
-                        Claim::Program { program: word.into(), path, cwd }
+                        Requirement::Program { program: word.into(), path, cwd }
                     } else {
-                        Claim::Word { word: word.to_owned(), path }
+                        Requirement::Word { word: word.to_owned(), path }
                     });
                 }
             }
             Action::Program(words) => {
                 if let Some(program) = words.first() {
                     let (path, cwd) = here();
-                    name(Claim::Program { program: program.clone(), path, cwd });
+                    name(Requirement::Program { program: program.clone(), path, cwd });
                 }
                 if let Some((shell, text)) = shell_command(words) {
-                    name(Claim::Shell { shell, text: text.to_owned() });
+                    name(Requirement::Shell { shell, text: text.to_owned() });
                 }
             }
             Action::Script(text) => {
                 let (path, cwd) = here();
-                named.push(script(Claim::Interpreter { script: text.clone(), path, cwd }));
+                named.push(script(Requirement::Interpreter { script: text.clone(), path, cwd }));
                 if let Some(shell) = interpreter_of(text).and_then(|interpreter| shell_of(&interpreter)) {
-                    named.push(script(Claim::Shell { shell, text: text.clone() }));
+                    named.push(script(Requirement::Shell { shell, text: text.clone() }));
                 }
             }
         }
@@ -146,10 +149,12 @@ fn shell_of(program: &OsStr) -> Option<&'static str> {
 }
 
 /// Looks whether a claim holds.
-pub(super) fn fault(claim: &Claim, progress: &Progress) -> Option<Fault> {
+pub(super) fn fault(claim: &Requirement, progress: &Progress) -> Option<RequirementFault> {
     match claim {
-        Claim::Directory(path) if progress.may_touch(path) => no_directory(path).map(Fault::NoDirectory),
-        Claim::Program { program, path, cwd } if progress.may_touch(&cwd.join(program)) => {
+        Requirement::Directory(path) if progress.may_touch(path) => {
+            no_directory(path).map(RequirementFault::NoDirectory)
+        }
+        Requirement::Program { program, path, cwd } if progress.may_touch(&cwd.join(program)) => {
             let found = match look_up(program, path, cwd) {
                 // Its directory is told by itself.
                 Err(ProgramFault::Missing { path: None, .. })
@@ -157,7 +162,7 @@ pub(super) fn fault(claim: &Claim, progress: &Progress) -> Option<Fault> {
                 {
                     return None;
                 }
-                Err(fault) => return Some(Fault::Program(fault.to_string())),
+                Err(fault) => return Some(RequirementFault::Program(fault.to_string())),
                 Ok(found) => found?,
             };
             let large = fs::metadata(&found).map_or(true, |found| found.len() > LARGEST_SCRIPT);
@@ -165,24 +170,24 @@ pub(super) fn fault(claim: &Claim, progress: &Progress) -> Option<Fault> {
             let text = text.filter(|text| text.starts_with("#!"))?;
             let shell = interpreter_of(&text).and_then(|interpreter| shell_of(&interpreter))?;
             let shown = escaped(&found.to_string_lossy());
-            syntax(shell, &text).map(|why| Fault::Syntax(format!("{shown}: {why}")))
+            syntax(shell, &text).map(|why| RequirementFault::Syntax(format!("{shown}: {why}")))
         }
-        Claim::Interpreter { script, path, cwd } if progress.may_touch(cwd) => {
+        Requirement::Interpreter { script, path, cwd } if progress.may_touch(cwd) => {
             let missing = script_fault(script, path, cwd)?;
-            Some(Fault::Program(format!("the interpreter `{missing}` of the script is not there")))
+            Some(RequirementFault::Program(format!("the interpreter `{missing}` of the script is not there")))
         }
-        Claim::Shell { shell, text } if progress.may_touch(Path::new(shell)) => {
-            syntax(shell, text).map(Fault::Syntax)
+        Requirement::Shell { shell, text } if progress.may_touch(Path::new(shell)) => {
+            syntax(shell, text).map(RequirementFault::Syntax)
         }
-        Claim::Word { word, path } if progress.may_touch(Path::new("/bin/sh")) => {
+        Requirement::Word { word, path } if progress.may_touch(Path::new("/bin/sh")) => {
             let fault = look_up(OsStr::new(word), path, Path::new("/")).err()?;
-            (!is_of_the_shell(word)).then(|| Fault::Program(fault.to_string()))
+            (!is_of_the_shell(word)).then(|| RequirementFault::Program(fault.to_string()))
         }
-        Claim::Directory(_)
-        | Claim::Program { .. }
-        | Claim::Interpreter { .. }
-        | Claim::Shell { .. }
-        | Claim::Word { .. } => None,
+        Requirement::Directory(_)
+        | Requirement::Program { .. }
+        | Requirement::Interpreter { .. }
+        | Requirement::Shell { .. }
+        | Requirement::Word { .. } => None,
     }
 }
 
@@ -239,7 +244,7 @@ fn is_of_the_shell(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn fault_of(claim: &Claim) -> Option<String> {
+    fn fault_of(claim: &Requirement) -> Option<String> {
         fault(claim, &Progress::default()).map(|fault| fault.message("action"))
     }
 
@@ -247,7 +252,7 @@ mod tests {
     fn lines_of_shell_are_read_and_not_executed() {
         let place = tempfile::tempdir().unwrap();
         let mark = place.path().join("mark");
-        let run = |text: String| fault_of(&Claim::Shell { shell: "/bin/sh", text });
+        let run = |text: String| fault_of(&Requirement::Shell { shell: "/bin/sh", text });
         assert_eq!(run(format!("touch {0}; : > {0}", mark.display())), None);
         assert!(!mark.exists());
         let said = run(format!("touch {}; if true", mark.display())).unwrap();
@@ -257,7 +262,8 @@ mod tests {
 
     #[test]
     fn the_first_word_is_looked_for_where_it_is_plain() {
-        let word = |word: &str| fault_of(&Claim::Word { word: word.into(), path: "/bin:/usr/bin".into() });
+        let word =
+            |word: &str| fault_of(&Requirement::Word { word: word.into(), path: "/bin:/usr/bin".into() });
         for known in ["cat", "cd", "if", "echo", "exec"] {
             assert_eq!(word(known), None, "{known}");
         }

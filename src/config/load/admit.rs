@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::report::{FileReport, FileState, LoadedWatch};
-use crate::config::problem::{Place, Problem};
+use super::report::{FileReport, LoadState, LoadedWatch};
+use crate::config::problem::{Position, Problem};
 use crate::watch::fleet::{FleetSettings, GroupName};
 use crate::watch::{StoreName, WatchName};
 
 /// A file that offers its watches.
 #[derive(Debug, Clone)]
-pub(super) struct Candidate {
+pub(super) struct CandidateFile {
     /// Its watches; `None` if it is broken or refused, and then its current watches stay in effect.
     pub(super) offer: Option<Vec<LoadedWatch>>,
     /// Its problems.
@@ -38,7 +38,7 @@ struct Conflict {
 /// one is broken as a whole. Candidates come in order of their paths.
 pub(super) fn admit(
     running: &BTreeMap<WatchName, LoadedWatch>,
-    mut candidates: Vec<Candidate>,
+    mut candidates: Vec<CandidateFile>,
     fleet: Option<&FleetSettings>,
 ) -> (BTreeMap<WatchName, LoadedWatch>, Vec<FileReport>) {
     let mut kept: BTreeMap<_, Vec<&LoadedWatch>> = BTreeMap::new();
@@ -57,14 +57,14 @@ pub(super) fn admit(
             if cyclic || !losers.contains(&conflict.winner) {
                 let candidate = &mut candidates[conflict.loser];
                 candidate.offer = None;
-                candidate.report.state = FileState::Broken;
+                candidate.report.state = LoadState::Broken;
                 candidate.report.problems.push(conflict.problem());
             }
         }
     }
     let mut admitted = BTreeMap::new();
     let mut reports = Vec::new();
-    for Candidate { offer, report } in candidates {
+    for CandidateFile { offer, report } in candidates {
         let held = offer.unwrap_or_else(|| kept_of(&kept, &report).cloned().collect());
         admitted.extend(held.into_iter().map(|watch| (watch.spec.name.clone(), watch)));
         reports.push(report);
@@ -82,7 +82,7 @@ fn kept_of<'a>(
 fn conflicts(
     running: &BTreeMap<WatchName, LoadedWatch>,
     kept: &BTreeMap<&std::sync::Arc<std::path::Path>, Vec<&LoadedWatch>>,
-    candidates: &[Candidate],
+    candidates: &[CandidateFile],
     fleet: Option<&FleetSettings>,
 ) -> Vec<Conflict> {
     let mut claims: BTreeMap<Claim<'_>, Vec<(usize, &LoadedWatch)>> = BTreeMap::new();
@@ -129,7 +129,7 @@ fn claims_of<'a>(
 
 impl Conflict {
     fn problem(&self) -> Problem {
-        let Place { line, column } = self.holder.place;
+        let Position { line, column } = self.holder.place;
         let (name, other) = (&self.watch.spec.name, self.holder.file.display());
         let (message, field) = match &self.group {
             None => (format!("the watch `{name}` is defined in {other}:{line}:{column} already"), "name"),

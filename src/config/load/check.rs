@@ -19,7 +19,7 @@ use crate::config::trust::TrustedOpen;
 impl Loader {
     /// Reads these files as if they were in the directory, and changes nothing.
     pub fn check_files(&mut self, paths: &[PathBuf]) -> Vec<FileReport> {
-        if self.settings_reports.is_empty() && self.configured.is_none() {
+        if self.settings_reports.is_empty() && self.configured.settings.is_none() {
             self.read_settings();
         }
         let paths: Vec<Arc<Path>> = paths.iter().map(|path| Arc::from(path.as_path())).collect();
@@ -28,7 +28,7 @@ impl Loader {
         let mut candidates = Vec::new();
         for (path, text) in paths.into_iter().zip(texts) {
             if path.file_name() == Some(OsStr::new(SETTINGS_FILE)) {
-                let local = self.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
+                let local = self.configured.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
                 reports.push(self.lower_settings(&path, &text, &local).0);
             } else if path.file_name() == Some(OsStr::new(LOCAL_FILE)) {
                 reports.push(lower_local(&path, text, &self.hostname).0);
@@ -36,7 +36,7 @@ impl Loader {
                 candidates.push(self.read_file(&path, text).candidate);
             }
         }
-        let fleet = self.configured.as_ref().map(|settings| &settings.fleet);
+        let fleet = self.configured.settings.as_ref().map(|settings| &settings.fleet);
         reports.extend(admit::admit(&BTreeMap::new(), candidates, fleet).1);
         reports
     }
@@ -50,7 +50,7 @@ impl Loader {
         let failed =
             |why: String| files.iter().map(|file| vec![store_files::unread(&file.path, &why)]).collect();
         let findings: Vec<_> = self.threads.run(read).unwrap_or_else(failed);
-        let problem = |(file, finding): (&store_files::Named, store_files::Finding)| {
+        let problem = |(file, finding): (&store_files::NamedFile, store_files::Finding)| {
             let problem = raw.source.problem(file.span.clone(), finding.message).with_help(finding.help);
             match finding.severity {
                 Severity::Error => problem,
@@ -70,13 +70,13 @@ impl Loader {
 
     /// What is wrong with the programs, scripts and directories that the watches of a file name.
     pub(super) fn actions(&mut self, raw: &raw::RawWatchFile, watches: &[lower::Placed]) -> Vec<Problem> {
-        let named: Vec<actions::Named> = watches
+        let named: Vec<actions::WrittenRequirement> = watches
             .iter()
             .filter(|placed| placed.spec.enabled)
             .filter_map(|placed| Some(actions::named(&placed.spec, raw.watches.get(placed.table)?)))
             .flatten()
             .collect();
-        let mut wanted: Vec<actions::Claim> = named.iter().map(|named| named.claim.clone()).collect();
+        let mut wanted: Vec<actions::Requirement> = named.iter().map(|named| named.claim.clone()).collect();
         wanted.retain(|claim| !self.looked_at.contains_key(claim));
         wanted.sort();
         wanted.dedup();
@@ -85,9 +85,9 @@ impl Loader {
             asked.iter().map(|claim| actions::fault(claim, progress)).collect()
         };
         // If the file system does not answer, nothing is reported.
-        let faults: Vec<Option<actions::Fault>> = self.threads.run(look).unwrap_or_default();
+        let faults: Vec<Option<actions::RequirementFault>> = self.threads.run(look).unwrap_or_default();
         self.looked_at.extend(wanted.into_iter().zip(faults));
-        let problem = |named: &actions::Named| {
+        let problem = |named: &actions::WrittenRequirement| {
             let fault = self.looked_at.get(&named.claim)?.as_ref()?;
             let problem =
                 raw.source.problem(named.span.clone(), fault.message(named.field)).with_help(fault.help());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::actions;
-use super::admit::Candidate;
+use super::admit::CandidateFile;
 use super::look_up::{self, LookUps};
 use super::merge::Known;
 use super::read::{self, Unread};
@@ -21,31 +21,13 @@ use crate::watch::Machine;
 /// SHA-256 of a text.
 pub(super) type Mark = [u8; 32];
 
-/// Reads a configuration directory, again and again.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Loader {
-    pub(super) root: PathBuf,
-    pub(super) trust: Trust,
-    pub(super) hostname: String,
+/// What is known of `twitcher.conf` and `local.conf`.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Configured {
     /// The last valid `local.conf`.
     pub(super) local: Option<Local>,
-    /// This is a check for another machine: the `local.conf` of this one is not read.
-    pub(super) is_elsewhere: bool,
-    pub(super) threads: ReadingThreads,
-    pub(super) look_ups: LookUps,
-    /// This is a check, and nothing is run: faults that only make runs or connections fail are reported too.
-    pub(super) is_check: bool,
-    /// Programs, scripts and directories that were looked at, with what is wrong with them.
-    pub(super) looked_at: actions::LookedAt,
-    /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
-    pub(super) known: BTreeMap<Arc<Path>, (Mark, Candidate)>,
-    pub(super) shared: lower::Shared,
-    /// The reports of `twitcher.conf` and `local.conf`, where they exist.
-    pub(super) settings_reports: Vec<FileReport>,
-    /// Whether one of them could not be read because the file system did not answer.
-    pub(super) settings_blocked: bool,
     /// The last valid `twitcher.conf`, or the settings in effect instead.
-    pub(super) configured: Option<Settings>,
+    pub(super) settings: Option<Settings>,
     /// The values of its parts, as written.
     pub(super) values: Option<Known>,
     /// The parts of it that are not known, and that watches depend on.
@@ -58,9 +40,32 @@ pub struct Loader {
     pub(super) recall_fault: Option<String>,
     /// In words: which values are in effect while a file has errors.
     pub(super) shortfall: Option<String>,
+}
+
+/// Reads a configuration directory, again and again.
+pub struct Loader {
+    pub(super) root: PathBuf,
+    pub(super) trust: Trust,
+    pub(super) hostname: String,
+    /// This is a check for another machine: the `local.conf` of this one is not read.
+    pub(super) is_elsewhere: bool,
+    pub(super) threads: ReadingThreads,
+    pub(super) look_ups: LookUps,
+    /// This is a check, and nothing is run: faults that only make runs or connections fail are reported too.
+    pub(super) is_check: bool,
+    /// Programs, scripts and directories that were looked at, with what is wrong with them.
+    pub(super) looked_at: actions::LookedAt,
+    /// The result of each file by a mark of its text: an unchanged file is not parsed again, and its text not kept.
+    pub(super) known: BTreeMap<Arc<Path>, (Mark, CandidateFile)>,
+    pub(super) shared: lower::Shared,
+    /// The reports of `twitcher.conf` and `local.conf`, where they exist.
+    pub(super) settings_reports: Vec<FileReport>,
+    /// Whether one of them could not be read because the file system did not answer.
+    pub(super) settings_blocked: bool,
+    pub(super) configured: Configured,
     /// The text that was last written to the state directory.
     pub(super) remembered: Option<String>,
-    /// `configured`, with the stores that watches in effect still need.
+    /// Those of `configured`, with the stores that watches in effect still need.
     pub(super) settings: Option<Arc<Settings>>,
     pub(super) watches: Arc<LoadedWatches>,
     /// Files that had watches and have none any more.
@@ -98,7 +103,7 @@ impl Loader {
         let local = Local { hostname: host.to_owned(), host: Some(host.to_owned()), vars };
         Ok(Self {
             look_ups: LookUps::new(accounts, look_up::Patience::default()),
-            local: Some(local),
+            configured: Configured { local: Some(local), ..Configured::default() },
             is_elsewhere: true,
             is_check: true,
             ..Self::new(root)
@@ -112,27 +117,30 @@ impl Loader {
         accounts: Box<dyn Accounts>,
         host: impl Into<String>,
     ) -> Self {
-        Self {
-            root: root.into(),
+        Self::blank(
+            root.into(),
             trust,
-            hostname: host.into(),
-            local: None,
+            host.into(),
+            LookUps::new(accounts.into(), look_up::Patience::default()),
+        )
+    }
+
+    /// A loader that knows nothing yet.
+    fn blank(root: PathBuf, trust: Trust, hostname: String, look_ups: LookUps) -> Self {
+        Self {
+            root,
+            trust,
+            hostname,
             is_elsewhere: false,
             threads: ReadingThreads::new(stall::Patience::default()),
-            look_ups: LookUps::new(accounts.into(), look_up::Patience::default()),
+            look_ups,
             is_check: false,
             looked_at: actions::LookedAt::default(),
             known: BTreeMap::new(),
             shared: lower::Shared::default(),
             settings_reports: Vec::new(),
             settings_blocked: false,
-            configured: None,
-            values: None,
-            gaps: Gaps::default(),
-            is_valid: false,
-            lacks_control_socket: false,
-            recall_fault: None,
-            shortfall: None,
+            configured: Configured::default(),
             remembered: None,
             settings: None,
             watches: Arc::default(),
@@ -167,38 +175,23 @@ impl Loader {
 
     /// What [`Loader::reload`] would find now. Nothing of it takes effect.
     pub fn rehearse(&self) -> Reload {
+        let look_ups = self.look_ups.anew();
         let mut loader = Self {
-            root: self.root.clone(),
-            trust: self.trust,
-            hostname: self.hostname.clone(),
-            local: self.local.clone(),
             is_elsewhere: self.is_elsewhere,
-            threads: ReadingThreads::new(stall::Patience::default()),
-            look_ups: self.look_ups.anew(),
             is_check: self.is_check,
             looked_at: self.looked_at.clone(),
-            known: BTreeMap::new(),
-            shared: lower::Shared::default(),
-            settings_reports: Vec::new(),
-            settings_blocked: false,
             configured: self.configured.clone(),
-            values: self.values.clone(),
-            gaps: self.gaps.clone(),
-            is_valid: self.is_valid,
-            lacks_control_socket: self.lacks_control_socket,
-            recall_fault: self.recall_fault.clone(),
-            shortfall: self.shortfall.clone(),
-            remembered: None,
             settings: self.settings.clone(),
             watches: Arc::clone(&self.watches),
             emptied: self.emptied.clone(),
+            ..Self::blank(self.root.clone(), self.trust, self.hostname.clone(), look_ups)
         };
         loader.reload()
     }
 
     /// Reads the watch files only: after a change in the directory.
     pub fn reload_watches(&mut self) -> Reload {
-        if self.settings_blocked || (self.settings_reports.is_empty() && self.configured.is_none()) {
+        if self.settings_blocked || (self.settings_reports.is_empty() && self.configured.settings.is_none()) {
             self.read_settings();
         }
         if self.look_ups.begin() {

@@ -22,7 +22,7 @@ mod watch_files;
 
 pub use loader::Loader;
 pub(crate) use loader::hostname;
-pub use report::{FileReport, FileState, LoadedWatch, LoadedWatches, Reload};
+pub use report::{FileReport, LoadState, LoadedWatch, LoadedWatches, Reload};
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::report::{FileReport, FileState};
+use super::report::{FileReport, LoadState};
 use crate::config::files::{self, Listing};
-use crate::config::problem::{Problem, Source};
+use crate::config::problem::{Problem, SourceText};
 use crate::config::stall::{Progress, UNANSWERED};
 use crate::config::trust::{OpenError, TrustedOpen};
 
@@ -38,19 +38,19 @@ impl Unread {
             Self::Missing | Self::Dangling => {
                 let help =
                     "a symbolic link may point to nothing; what was loaded from it before stays in effect";
-                (FileState::Broken, Problem::of_file(path, "cannot be read: there is no such file", help))
+                (LoadState::Broken, Problem::of_file(path, "cannot be read: there is no such file", help))
             }
             Self::Distrusted(why, help) => {
-                (FileState::Refused, Problem::of_file(path, format!("refused: {why}"), help))
+                (LoadState::Refused, Problem::of_file(path, format!("refused: {why}"), help))
             }
             Self::Failed(why) => {
                 let help = "what was loaded from it before stays in effect";
-                (FileState::Refused, Problem::of_file(path, format!("cannot be read: {why}"), help))
+                (LoadState::Refused, Problem::of_file(path, format!("cannot be read: {why}"), help))
             }
             Self::NotText(before) => {
-                let source = Source::new(Arc::clone(path), before);
+                let source = SourceText::new(Arc::clone(path), before);
                 let problem = source.problem(before.len()..before.len(), "not UTF-8 from here on");
-                (FileState::Broken, problem.with_help("a configuration file is text in UTF-8"))
+                (LoadState::Broken, problem.with_help("a configuration file is text in UTF-8"))
             }
         };
         FileReport::new(path, state, vec![problem])

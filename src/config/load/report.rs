@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::lower::Withheld;
-use crate::config::problem::{Place, Problem, Severity, escaped};
+use crate::config::problem::{Position, Problem, Severity, escaped};
 use crate::config::{Diff, Settings};
 use crate::watch::hosts::Elsewhere;
 use crate::watch::{WatchName, WatchSpec};
@@ -18,12 +18,12 @@ pub struct LoadedWatch {
     /// The file that defines it.
     pub file: Arc<Path>,
     /// Where in it.
-    pub place: Place,
+    pub place: Position,
 }
 
 /// Whether a file is in effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FileState {
+pub enum LoadState {
     /// In effect as it is.
     Loaded,
     /// Has errors; its last valid version stays in effect.
@@ -32,7 +32,7 @@ pub enum FileState {
     Refused,
 }
 
-impl FileState {
+impl LoadState {
     /// The word of `status --json`.
     pub fn word(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ pub struct FileReport {
     /// Its path.
     pub path: Arc<Path>,
     /// Whether it is in effect.
-    pub state: FileState,
+    pub state: LoadState,
     /// Its errors and warnings; a loaded file may have warnings.
     pub problems: Vec<Problem>,
     /// Its watches that are for other hosts.
@@ -68,10 +68,10 @@ impl FileReport {
     /// A report of a problem that is not about a file that was read.
     pub fn beside(problem: Problem) -> Self {
         let path = Arc::clone(&problem.file);
-        Self { is_configuration: false, ..Self::new(&path, FileState::Loaded, vec![problem]) }
+        Self { is_configuration: false, ..Self::new(&path, LoadState::Loaded, vec![problem]) }
     }
 
-    pub(super) fn new(path: &Arc<Path>, state: FileState, problems: Vec<Problem>) -> Self {
+    pub(super) fn new(path: &Arc<Path>, state: LoadState, problems: Vec<Problem>) -> Self {
         Self {
             path: Arc::clone(path),
             state,
@@ -124,7 +124,7 @@ pub type LoadedWatches = BTreeMap<WatchName, LoadedWatch>;
 
 pub(super) fn report(path: &Arc<Path>, problems: Vec<Problem>) -> FileReport {
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
-    let state = if broken { FileState::Broken } else { FileState::Loaded };
+    let state = if broken { LoadState::Broken } else { LoadState::Loaded };
     FileReport::new(path, state, problems)
 }
 
@@ -132,14 +132,14 @@ pub(super) fn refused_directory(path: &Path, why: &str) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let help = "what was loaded from it before stays in effect";
     let problem = Problem::of_file(&path, format!("this directory is not read: {why}"), help);
-    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Refused, vec![problem]) }
+    FileReport { is_configuration: false, ..FileReport::new(&path, LoadState::Refused, vec![problem]) }
 }
 
 pub(super) fn missing(path: &Path) -> FileReport {
     let path: Arc<Path> = Arc::from(path);
     let problem =
         Problem::of_file(&path, "there is no such directory", "watches are read as soon as it is there");
-    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Broken, vec![problem]) }
+    FileReport { is_configuration: false, ..FileReport::new(&path, LoadState::Broken, vec![problem]) }
 }
 
 /// A file that is not read because of its name.
@@ -158,5 +158,5 @@ pub(super) fn lookalike(path: &Path) -> FileReport {
         )
     };
     let problem = Problem::of_file(&path, "not read: a watch file ends with `.toml`", help).into_warning();
-    FileReport { is_configuration: false, ..FileReport::new(&path, FileState::Loaded, vec![problem]) }
+    FileReport { is_configuration: false, ..FileReport::new(&path, LoadState::Loaded, vec![problem]) }
 }

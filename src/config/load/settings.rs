@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::loader::Loader;
+use super::loader::{Configured, Loader};
 use super::merge::{File, Known, Merged, merge};
 use super::read::Unread;
-use super::report::{FileReport, FileState, report};
+use super::report::{FileReport, LoadState, report};
 use super::server_names;
 use crate::config::Settings;
-use crate::config::lower::{self, Gaps, STATE_DIR, Withheld};
-use crate::config::problem::{Place, Problem, Severity};
+use crate::config::lower::{self, STATE_DIR, Withheld};
+use crate::config::problem::{Position, Problem, Severity};
 use crate::config::raw::{self, Local, Part, RawLocal};
 use crate::config::stall::{Progress, UNANSWERED};
 use crate::ledger::remembered;
@@ -36,7 +36,7 @@ impl Loader {
     pub fn reload_settings(&mut self) -> Result<Arc<Settings>, Vec<Problem>> {
         self.read_settings();
         let problems = self.settings_reports.iter().flat_map(|report| report.problems.clone()).collect();
-        self.configured.clone().filter(|_| self.is_valid).map(Arc::new).ok_or(problems)
+        self.configured.settings.clone().filter(|_| self.configured.is_valid).map(Arc::new).ok_or(problems)
     }
 
     /// The control socket of a daemon whose `twitcher.conf` has errors: the file's, or else that of the last valid settings.
@@ -46,13 +46,14 @@ impl Loader {
             let raw = raw::settings(path, &text, &Local::named(&self.hostname));
             raw.daemon.path("control_socket").map(|at| at.value)
         });
-        let is_known = self.values.as_ref().is_some_and(|known| !known.is_unknown("control_socket"));
-        let last = self.configured.as_ref().filter(|_| is_known);
+        let is_known =
+            self.configured.values.as_ref().is_some_and(|known| !known.is_unknown("control_socket"));
+        let last = self.configured.settings.as_ref().filter(|_| is_known);
         written.or_else(|| last.map(|settings| settings.control_socket.clone()))
     }
 
     /// Where a store's URL is written; no place where it is not.
-    pub fn store_place(&mut self, store: &StoreName) -> (Arc<Path>, Option<Place>) {
+    pub fn store_place(&mut self, store: &StoreName) -> (Arc<Path>, Option<Position>) {
         let path = self.settings_path();
         let Ok(text) = self.text(&path) else { return (path, None) };
         let raw = raw::settings(Arc::clone(&path), &text, &Local::named(&self.hostname));
@@ -65,9 +66,9 @@ impl Loader {
     }
 
     pub(super) fn read_settings(&mut self) {
-        let before = (self.configured.clone(), self.gaps.clone());
+        let before = (self.configured.settings.clone(), self.configured.gaps.clone());
         self.take_settings();
-        if (&self.configured, &self.gaps) != (&before.0, &before.1) {
+        if (&self.configured.settings, &self.configured.gaps) != (&before.0, &before.1) {
             // The meaning of a watch file depends on them.
             self.known.clear();
         }
@@ -83,7 +84,7 @@ impl Loader {
         self.settings_blocked = blocked(&text) || blocked(&local_text);
         self.settings_reports.clear();
         let local_report = (!self.is_elsewhere).then(|| self.take_local(&local_path, local_text)).flatten();
-        let local = self.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
+        let local = self.configured.local.clone().unwrap_or_else(|| Local::named(&self.hostname));
         let settings = if matches!(text, Err(Unread::Missing)) {
             lower::fallback(&local)
         } else {
@@ -92,13 +93,13 @@ impl Loader {
             settings
         };
         self.settings_reports.extend(local_report);
-        self.shortfall = None;
-        if settings.is_some() && self.local.is_some() {
-            self.configured = settings;
-            self.values = Known::valid(text.as_deref().unwrap_or_default());
-            (self.gaps, self.is_valid, self.lacks_control_socket) = (Gaps::default(), true, false);
-        } else if self.is_valid {
-            self.shortfall = Some("its last valid version stays in effect".to_owned());
+        self.configured.shortfall = None;
+        if settings.is_some() && self.configured.local.is_some() {
+            let (local, values) =
+                (self.configured.local.take(), Known::valid(text.as_deref().unwrap_or_default()));
+            self.configured = Configured { local, settings, values, is_valid: true, ..Configured::default() };
+        } else if self.configured.is_valid {
+            self.configured.shortfall = Some("its last valid version stays in effect".to_owned());
         } else if !self.is_check {
             self.take_parts(&path, &text);
         }
@@ -114,33 +115,33 @@ impl Loader {
             Err(Unread::Dangling | Unread::Distrusted(..) | Unread::Failed(_)) => File::unread(),
         };
         let named = Local::named(&self.hostname);
-        let mut file = read(self.local.as_ref().unwrap_or(&named));
-        if self.values.is_none() {
-            self.recall_fault = None;
+        let mut file = read(self.configured.local.as_ref().unwrap_or(&named));
+        if self.configured.values.is_none() {
+            self.configured.recall_fault = None;
             let (values, local) = self.recall(&file).unzip();
-            self.values = values;
-            if let (None, Some(local)) = (&self.local, local.flatten()) {
+            self.configured.values = values;
+            if let (None, Some(local)) = (&self.configured.local, local.flatten()) {
                 // `local.conf` has not been valid since the start. Which parts of `twitcher.conf` are valid depends on it.
                 file = read(&local);
-                self.local = Some(local);
+                self.configured.local = Some(local);
             }
         }
-        let (local, file) = match &self.local {
+        let (local, file) = match &self.configured.local {
             Some(local) => (local.clone(), file),
             None => (named, file.without(Part::Setting(Machine::HOST)).without(Part::Vars)),
         };
-        let Merged { settings, known, kept } = merge(path, &file, self.values.as_ref(), &local);
-        self.gaps = known.gaps();
+        let Merged { settings, known, kept } = merge(path, &file, self.configured.values.as_ref(), &local);
+        self.configured.gaps = known.gaps();
         if known.is_unknown("state_dir") {
             // The daemon does not start: the watch files are only checked.
-            self.gaps.total.get_or_insert_with(|| Part::Setting("state_dir").to_string());
+            self.configured.gaps.total.get_or_insert_with(|| Part::Setting("state_dir").to_string());
         }
-        self.lacks_control_socket = known.is_unknown("control_socket");
-        let fault = self.recall_fault.iter().map(|fault| format!("; {fault}"));
-        self.shortfall = Some(std::iter::once(shortfall(&known, &kept)).chain(fault).collect());
-        self.configured = settings.filter(|_| !known.is_unknown("state_dir"));
+        self.configured.lacks_control_socket = known.is_unknown("control_socket");
+        let fault = self.configured.recall_fault.iter().map(|fault| format!("; {fault}"));
+        self.configured.shortfall = Some(std::iter::once(shortfall(&known, &kept)).chain(fault).collect());
+        self.configured.settings = settings.filter(|_| !known.is_unknown("state_dir"));
         // Without a state directory the daemon does not start, and the next reading looks for it again.
-        self.values = self.configured.is_some().then_some(known);
+        self.configured.values = self.configured.settings.is_some().then_some(known);
     }
 
     /// The settings that were remembered in the state directory.
@@ -163,7 +164,7 @@ impl Loader {
         let (known, local) = match text.and_then(Option::transpose) {
             Ok(recalled) => recalled?,
             Err(why) => {
-                self.recall_fault = Some(format!("{} cannot be used: {why}", path.display()));
+                self.configured.recall_fault = Some(format!("{} cannot be used: {why}", path.display()));
                 return None;
             }
         };
@@ -173,11 +174,11 @@ impl Loader {
     /// The text to remember: the valid settings in effect, and in a table of its own the values of `local.conf`. It holds no
     /// secret, because a valid `twitcher.conf` holds none.
     pub(super) fn valid_text(&self) -> Option<String> {
-        let (settings, values) = (self.configured.as_ref()?, self.values.as_ref().filter(|_| self.is_valid)?);
-        let mut values = values.clone();
+        let Configured { local, settings, values, is_valid, .. } = &self.configured;
+        let (settings, mut values) = (settings.as_ref()?, values.clone().filter(|_| *is_valid)?);
         let state_dir = settings.state_dir.to_string_lossy().into_owned();
         values.parts.set(Part::Setting("state_dir"), Some(toml::Value::String(state_dir)));
-        Some(format!("{REMEMBERED}{}", values.to_remember(self.local.as_ref()?)))
+        Some(format!("{REMEMBERED}{}", values.to_remember(local.as_ref()?)))
     }
 
     /// Writes the settings in effect to this directory, if they are valid and have changed since the last time.
@@ -207,7 +208,7 @@ impl Loader {
     /// What is in effect while `twitcher.conf` or `local.conf` has errors, and what is not loaded: at most two sentences.
     pub(super) fn complaints(&self, withheld: &[&Withheld]) -> Vec<String> {
         let broken: Vec<&FileReport> =
-            self.settings_reports.iter().filter(|report| report.state != FileState::Loaded).collect();
+            self.settings_reports.iter().filter(|report| report.state != LoadState::Loaded).collect();
         let mut problems = broken.iter().flat_map(|report| &report.problems);
         let errors = |problem: &&Problem| problem.severity == Severity::Error;
         let Some(first) = problems.by_ref().find(errors).filter(|_| !self.is_check) else {
@@ -218,7 +219,7 @@ impl Loader {
             more => format!(", and {more} more"),
         };
         let names: Vec<String> = broken.iter().map(|report| name_of(&report.path)).collect();
-        let kept = self.shortfall.as_deref().unwrap_or("its last valid version stays in effect");
+        let kept = self.configured.shortfall.as_deref().unwrap_or("its last valid version stays in effect");
         let mut told =
             vec![format!("{} has errors ({}{more}): {kept}", names.join(" and "), first.one_line())];
         if !withheld.is_empty() {
@@ -277,12 +278,12 @@ impl Loader {
         text: Result<String, Unread>,
     ) -> Option<FileReport> {
         if matches!(text, Err(Unread::Missing)) {
-            self.local = Some(Local::named(&self.hostname));
+            self.configured.local = Some(Local::named(&self.hostname));
             return None;
         }
         let (report, local) = lower_local(path, text, &self.hostname);
         if local.is_some() {
-            self.local = local;
+            self.configured.local = local;
         }
         Some(report)
     }
@@ -290,7 +291,7 @@ impl Loader {
     /// Puts the settings into effect: the configured ones, and the stores that watches in effect still need. Returns whether they
     /// changed.
     pub(super) fn settle_settings(&mut self) -> bool {
-        let mut settings = self.configured.clone();
+        let mut settings = self.configured.settings.clone();
         if let (Some(settings), Some(before)) = (&mut settings, &self.settings) {
             for watch in self.watches.values() {
                 let store = &watch.spec.target.store;
@@ -346,7 +347,7 @@ pub(super) fn lower_local(
         Ok(text) => {
             let RawLocal { host, vars, problems } = raw::local(Arc::clone(path), &text);
             let report = report(path, problems);
-            let is_valid = report.state == FileState::Loaded;
+            let is_valid = report.state == LoadState::Loaded;
             (report, is_valid.then(|| Local { hostname: hostname.to_owned(), host, vars }))
         }
     }

@@ -14,7 +14,7 @@ use crate::store::files::FileKind;
 
 /// A file, and the value that names it.
 #[derive(Debug, Clone)]
-pub(super) struct Named {
+pub(super) struct NamedFile {
     pub(super) path: PathBuf,
     pub(super) span: Range<usize>,
     kind: FileKind,
@@ -29,10 +29,10 @@ pub(super) struct Finding {
 }
 
 /// Every file that the stores name.
-pub(super) fn named(raw: &RawSettings) -> Vec<Named> {
-    let of = |table: &RawTable, fields: &[(&str, FileKind)]| -> Vec<Named> {
+pub(super) fn named(raw: &RawSettings) -> Vec<NamedFile> {
+    let of = |table: &RawTable, fields: &[(&str, FileKind)]| -> Vec<NamedFile> {
         let named = |(field, kind): &(&str, FileKind)| {
-            table.path(field).map(|at| Named { path: at.value, span: at.span, kind: *kind })
+            table.path(field).map(|at| NamedFile { path: at.value, span: at.span, kind: *kind })
         };
         fields.iter().filter_map(named).collect()
     };
@@ -47,8 +47,8 @@ pub(super) fn named(raw: &RawSettings) -> Vec<Named> {
 }
 
 /// Reads a file as a store would, and judges its owner and mode.
-pub(super) fn findings(file: &Named, open: &mut TrustedOpen, progress: &Progress) -> Vec<Finding> {
-    let Named { path, kind, .. } = file;
+pub(super) fn findings(file: &NamedFile, open: &mut TrustedOpen, progress: &Progress) -> Vec<Finding> {
+    let NamedFile { path, kind, .. } = file;
     let shown = escaped(&path.to_string_lossy());
     let finding =
         |severity, message: String, help: &str| Finding { severity, message, help: help.to_owned() };
@@ -92,7 +92,7 @@ fn may_be_the_daemons(error: &io::Error) -> bool {
 }
 
 /// Reads them all.
-pub(super) fn all(files: &[Named], open: &mut TrustedOpen, progress: &Progress) -> Vec<Vec<Finding>> {
+pub(super) fn all(files: &[NamedFile], open: &mut TrustedOpen, progress: &Progress) -> Vec<Vec<Finding>> {
     files.iter().map(|file| findings(file, open, progress)).collect()
 }
 

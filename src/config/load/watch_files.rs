@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::admit::{self, Candidate};
+use super::admit::{self, CandidateFile};
 use super::loader::{Loader, Mark};
 use super::read::{self, Unread};
 use super::report::{
-    FileReport, FileState, LoadedWatch, Reload, lookalike, missing, refused_directory, report,
+    FileReport, LoadState, LoadedWatch, Reload, lookalike, missing, refused_directory, report,
 };
 use crate::config::files::Listing;
 use crate::config::lower::{self, Withheld};
@@ -70,7 +70,7 @@ impl Loader {
             watches: Arc::clone(&self.watches),
             files: self.settings_reports.iter().cloned().chain(reports).collect(),
             complaints,
-            lacks_control_socket: self.lacks_control_socket,
+            lacks_control_socket: self.configured.lacks_control_socket,
             withheld,
             is_partial: self.threads.has_blocked() || self.look_ups.has_failed(),
         }
@@ -87,7 +87,7 @@ impl Loader {
     }
 
     /// Parses and lowers a file, unless its text is unchanged.
-    pub(super) fn known_or_read(&mut self, path: &Arc<Path>, text: Result<String, Unread>) -> Candidate {
+    pub(super) fn known_or_read(&mut self, path: &Arc<Path>, text: Result<String, Unread>) -> CandidateFile {
         let mark = text.as_deref().ok().map(|text| Mark::from(Sha256::digest(text)));
         if let Some((known, candidate)) = self.known.get(path)
             && Some(*known) == mark
@@ -108,7 +108,7 @@ impl Loader {
             Ok(text) => text,
             Err(unread) => {
                 return ReadFile {
-                    candidate: Candidate { offer: None, report: unread.report(path) },
+                    candidate: CandidateFile { offer: None, report: unread.report(path) },
                     is_final: false,
                 };
             }
@@ -125,7 +125,7 @@ impl Loader {
         };
         let mut context = lower::Context {
             settings: settings.as_ref(),
-            gaps: &self.gaps,
+            gaps: &self.configured.gaps,
             resolve: &mut resolve,
             shared: &mut self.shared,
         };
@@ -137,7 +137,7 @@ impl Loader {
             report.problems.extend(self.actions(&raw, &watches));
             report.problems.sort_by_key(|problem| problem.place);
         }
-        let offer = (report.state == FileState::Loaded).then(|| {
+        let offer = (report.state == LoadState::Loaded).then(|| {
             let loaded = |placed: lower::Placed| LoadedWatch {
                 spec: Arc::new(placed.spec),
                 file: Arc::clone(path),
@@ -145,17 +145,17 @@ impl Loader {
             };
             watches.into_iter().map(loaded).collect()
         });
-        ReadFile { candidate: Candidate { offer, report }, is_final }
+        ReadFile { candidate: CandidateFile { offer, report }, is_final }
     }
 
     /// The settings that watch files are read with; `None` while too little of them is known.
     pub(super) fn site_settings(&self) -> Option<&Settings> {
-        self.configured.as_ref().filter(|_| self.gaps.total.is_none())
+        self.configured.settings.as_ref().filter(|_| self.configured.gaps.total.is_none())
     }
 
     /// Keeps the definitions in effect of watches whose new definitions depend on an unknown setting.
-    fn keep_withheld(&self, candidates: &mut [Candidate]) {
-        for Candidate { offer, report } in candidates {
+    fn keep_withheld(&self, candidates: &mut [CandidateFile]) {
+        for CandidateFile { offer, report } in candidates {
             let Some(offer) = offer else { continue };
             let running = report.withheld.iter().filter_map(|withheld| self.watches.get(&withheld.name));
             offer.extend(running.filter(|watch| watch.file == report.path).cloned());
@@ -163,7 +163,7 @@ impl Loader {
     }
 
     /// Keeps the watches whose files are below a directory that cannot be read.
-    pub(super) fn keep_unseen(&self, unreadable: &[&Path], candidates: &mut Vec<Candidate>) {
+    pub(super) fn keep_unseen(&self, unreadable: &[&Path], candidates: &mut Vec<CandidateFile>) {
         let mut unseen: Vec<&Arc<Path>> = self
             .watches
             .values()
@@ -175,13 +175,13 @@ impl Loader {
         unseen.retain(|file| !candidates.iter().any(|candidate| candidate.report.path == **file));
         candidates.extend(unseen.into_iter().map(|file| {
             let unread = Unread::Failed("its directory cannot be read".to_owned());
-            Candidate { offer: None, report: unread.report(file) }
+            CandidateFile { offer: None, report: unread.report(file) }
         }));
         candidates.sort_by(|a, b| a.report.path.cmp(&b.report.path));
     }
 
     /// Warns of a file that still exists and has lost all of its watches: that is usually an accident.
-    pub(super) fn warn_of_emptied(&mut self, candidates: &mut [Candidate]) {
+    pub(super) fn warn_of_emptied(&mut self, candidates: &mut [CandidateFile]) {
         self.emptied.retain(|path| candidates.iter().any(|candidate| candidate.report.path == *path));
         for candidate in candidates {
             let path = &candidate.report.path;
@@ -207,7 +207,7 @@ impl Loader {
 
 /// The result of reading a watch file.
 pub(super) struct ReadFile {
-    pub(super) candidate: Candidate,
+    pub(super) candidate: CandidateFile,
     /// Whether the same text gives the same candidate again.
     is_final: bool,
 }

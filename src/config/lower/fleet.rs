@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::gaps::Missing;
 use super::store_name::unknown_store;
-use crate::config::problem::{Problem, Source, word};
+use crate::config::problem::{Problem, SourceText, word};
 use crate::config::raw::{At, RawFleet, RawTable};
 use crate::store::{StoreSpec, StoreUrl};
 use crate::watch::fleet::terms::{Share, StopOnFailures};
@@ -28,19 +28,19 @@ const LONGEST_PREFIX: usize = 1024;
 
 /// Something wrong, and where.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct FleetFault {
     pub(super) span: Range<usize>,
     pub(super) message: String,
     pub(super) help: &'static str,
 }
 
-fn fault(span: Range<usize>, message: impl Into<String>, help: &'static str) -> Fault {
-    Fault { span, message: message.into(), help }
+fn fault(span: Range<usize>, message: impl Into<String>, help: &'static str) -> FleetFault {
+    FleetFault { span, message: message.into(), help }
 }
 
 /// The fleet settings; what is wrong with them goes to `problems`.
 pub(super) fn settings(
-    source: &Source,
+    source: &SourceText,
     table: Option<&RawTable>,
     defaults: &RawFleet,
     stores: &BTreeMap<StoreName, StoreSpec>,
@@ -50,7 +50,7 @@ pub(super) fn settings(
     let is_written = table.is_some() || matches!(defaults, RawFleet::Written(_));
     let nothing = RawTable::default();
     let table = table.unwrap_or(&nothing);
-    let mut wrong = |fault: Fault| {
+    let mut wrong = |fault: FleetFault| {
         problems.push(source.problem(fault.span, fault.message).with_help(fault.help));
     };
     let prefix = match table.key("prefix") {
@@ -104,7 +104,7 @@ pub(super) fn settings(
     })
 }
 
-fn prefix_fault(at: &At<Key>) -> Option<Fault> {
+fn prefix_fault(at: &At<Key>) -> Option<FleetFault> {
     let text = at.value.as_str();
     let good = text.starts_with('/') && !text.ends_with('/') && !text.contains("//");
     let help = "write a key such as `/twitcher/fleet`";
@@ -118,7 +118,7 @@ fn prefix_fault(at: &At<Key>) -> Option<Fault> {
 }
 
 /// What is wrong with a table of terms whatever the watch.
-pub(super) fn term_faults(table: &RawTable) -> Vec<Fault> {
+pub(super) fn term_faults(table: &RawTable) -> Vec<FleetFault> {
     let mut faults = Vec::new();
     if table.word("max_parallel").is_some() {
         for field in ["canary", "waves", "soak", "hold", "stop_on_failures"] {
@@ -163,7 +163,7 @@ pub(super) fn term_faults(table: &RawTable) -> Vec<Fault> {
 }
 
 /// What a watch is to its fleet.
-pub(super) struct Candidate<'a> {
+pub(super) struct FleetDraft<'a> {
     pub(super) name: &'a WatchName,
     pub(super) target: &'a Target,
     pub(super) policy: &'a PolicySpec,
@@ -179,9 +179,9 @@ pub(super) struct Candidate<'a> {
     pub(super) inherited: bool,
 }
 
-impl Candidate<'_> {
+impl FleetDraft<'_> {
     /// How the watch takes part, or everything that is in the way.
-    pub(super) fn spec(&self) -> Result<FleetSpec, Vec<Fault>> {
+    pub(super) fn spec(&self) -> Result<FleetSpec, Vec<FleetFault>> {
         let mut faults = if self.inherited { Vec::new() } else { term_faults(self.table) };
         let group = self.group().map_err(|fault| faults.push(fault)).ok();
         if let Err(invalid) = HostName::new(self.host) {
@@ -205,7 +205,7 @@ impl Candidate<'_> {
         }
     }
 
-    fn group(&self) -> Result<GroupName, Fault> {
+    fn group(&self) -> Result<GroupName, FleetFault> {
         let (name, span) = match self.table.text("group") {
             Some(at) => (at.value, at.span),
             None => (self.name.as_str().to_owned(), self.table.head.clone()),
@@ -261,7 +261,7 @@ impl Candidate<'_> {
     }
 
     /// What is wrong where each start needs a permit.
-    fn permit_faults(&self, deadline: Duration) -> Vec<Fault> {
+    fn permit_faults(&self, deadline: Duration) -> Vec<FleetFault> {
         let Self { watch, table, policy, .. } = self;
         let mut faults = Vec::new();
         match policy.run_mode.name() {
@@ -296,7 +296,7 @@ impl Candidate<'_> {
     }
 
     /// What is wrong with where the watch and the fleet's keys are.
-    fn store_faults(&self) -> Vec<Fault> {
+    fn store_faults(&self) -> Vec<FleetFault> {
         let Self { settings, target, table, .. } = self;
         let mut faults = Vec::new();
         let store = settings.store_of(&target.store);

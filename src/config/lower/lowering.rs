@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::config::problem::{Problem, Source};
+use crate::config::problem::{Problem, SourceText};
 use crate::config::raw::RawTable;
 
 pub(super) struct Lowering<'a> {
-    pub(super) source: &'a Source,
+    pub(super) source: &'a SourceText,
     pub(super) table: &'a RawTable,
     pub(super) problems: &'a mut Vec<Problem>,
     pub(super) notes: &'a mut Vec<String>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::fleet;
 use super::gaps::{LOCAL, Missing};
 use super::store_name::unknown_store;
-use crate::config::problem::{Problem, Source};
+use crate::config::problem::{Problem, SourceText};
 use crate::config::raw::{Local, Part, RawFleet, RawSettings, RawStore, RawTable};
 use crate::config::{CONTROL_SOCKET, LogDestination, LogLevel, Settings};
 use crate::ledger::HISTORY_BYTES;
@@ -29,12 +29,12 @@ pub(in crate::config) fn fallback(local: &Local) -> Option<Settings> {
 
 /// Lowers the parsed file. Returns settings exactly if no error prevents it.
 pub(in crate::config) fn lower(raw: &RawSettings) -> (Option<Settings>, Vec<Problem>) {
-    let Lowered { settings, problems, blamed: _ } = lower_parts(raw, &Missing::default());
+    let LoweredSettings { settings, problems, blamed: _ } = lower_parts(raw, &Missing::default());
     (settings, problems)
 }
 
 /// The result of lowering a parsed file.
-pub(in crate::config) struct Lowered {
+pub(in crate::config) struct LoweredSettings {
     /// `Some` exactly if there is no problem.
     pub(in crate::config) settings: Option<Settings>,
     pub(in crate::config) problems: Vec<Problem>,
@@ -43,7 +43,7 @@ pub(in crate::config) struct Lowered {
 }
 
 /// Like [`lower`], for a file in which these stores are missing.
-pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lowered {
+pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> LoweredSettings {
     let RawSettings { source, daemon, machine, fleet, defaults, .. } = raw;
     let mut problems = raw.problems.clone();
     let mut blamed = raw.blamed.clone();
@@ -61,7 +61,9 @@ pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lo
         }
         blame(Part::Store(name.clone()), &problems);
     }
-    let Ok(local) = StoreName::new(LOCAL) else { return Lowered { settings: None, problems, blamed } };
+    let Ok(local) = StoreName::new(LOCAL) else {
+        return LoweredSettings { settings: None, problems, blamed };
+    };
     if !raw.stores.contains_key(&local) && !missing.named.contains(&local) {
         let url = StoreUrl::Dir { root: state_dir.join("keys") };
         stores.insert(local.clone(), StoreSpec::new(local.clone(), url));
@@ -84,7 +86,7 @@ pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lo
     blame(Part::Defaults, &problems);
     let fleet = fleet::settings(source, fleet.as_ref(), &defaults.fleet, &stores, missing, &mut problems);
     blame(Part::Fleet, &problems);
-    let Some(fleet) = fleet else { return Lowered { settings: None, problems, blamed } };
+    let Some(fleet) = fleet else { return LoweredSettings { settings: None, problems, blamed } };
     let control_socket =
         daemon.path("control_socket").map_or_else(|| PathBuf::from(CONTROL_SOCKET), |at| at.value);
     if control_socket.as_os_str().len() > LONGEST_SOCKET {
@@ -134,7 +136,7 @@ pub(in crate::config) fn lower_parts(raw: &RawSettings, missing: &Missing) -> Lo
         stores,
     };
     problems.sort_by_key(|problem| problem.place);
-    Lowered { settings: problems.is_empty().then_some(settings), problems, blamed }
+    LoweredSettings { settings: problems.is_empty().then_some(settings), problems, blamed }
 }
 
 fn default_store(
@@ -157,7 +159,7 @@ fn default_store(
 }
 
 fn lower_store(
-    source: &Source,
+    source: &SourceText,
     name: &StoreName,
     raw: &RawStore,
     problems: &mut Vec<Problem>,
@@ -231,7 +233,7 @@ fn tree_limits(table: &RawTable) -> TreeLimits {
 }
 
 /// Refuses one of two fields without the other.
-fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one: &str, other: &str) {
+fn together(source: &SourceText, table: &RawTable, problems: &mut Vec<Problem>, one: &str, other: &str) {
     for (one, other) in [(one, other), (other, one)] {
         if table.has(one) && !table.has(other) {
             let problem = source.problem(table.span(one), format!("`{one}` needs `{other}` beside it"));
@@ -241,7 +243,7 @@ fn together(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, one:
 }
 
 /// Refuses the fields of other kinds of stores.
-fn only(source: &Source, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
+fn only(source: &SourceText, table: &RawTable, problems: &mut Vec<Problem>, kind: &str, unused: &[&str]) {
     for field in unused.iter().filter(|field| table.holds(field)) {
         let problem = source.problem(table.span(field), format!("{kind} store has no `{field}`"));
         problems.push(problem.with_help("remove it, or check `url`"));

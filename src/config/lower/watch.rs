@@ -14,7 +14,7 @@ use super::splay;
 use super::validate;
 use crate::config::Settings;
 use crate::config::accounts::{AccountField, AccountProblem};
-use crate::config::problem::{Place, Problem, word};
+use crate::config::problem::{Position, Problem, word};
 use crate::config::raw::{AccountName, RawFleet, RawWatchFile};
 use crate::store::StoreUrl;
 use crate::watch::hosts::Elsewhere;
@@ -55,7 +55,7 @@ pub struct Withheld {
     /// What it depends on, in words.
     pub why: String,
     /// Where it is defined.
-    pub place: Place,
+    pub place: Position,
 }
 
 /// The meaning of a file.
@@ -237,7 +237,7 @@ impl Lowering<'_> {
             // What can be said of it depends on what is not known.
             return None;
         }
-        let candidate = fleet::Candidate {
+        let candidate = fleet::FleetDraft {
             name,
             target,
             policy,

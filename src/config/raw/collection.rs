@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::kind::kind_of;
-use super::value::{Fault, Reading, argument, each, fault, number, without_nul};
+use super::value::{Reading, ValueFault, argument, each, fault, number, without_nul};
 use crate::config::problem::{nearest, word};
 use crate::watch::fleet::HostGlobs;
 use crate::watch::hosts::Hosts;
 use crate::watch::{Action, Choice as _, Limit};
 
 impl Reading<'_> {
-    pub(super) fn command(&self, value: &DeValue<'_>) -> Result<Action, Vec<Fault>> {
+    pub(super) fn command(&self, value: &DeValue<'_>) -> Result<Action, Vec<ValueFault>> {
         match value {
             DeValue::String(_) => {
                 let line = self
@@ -45,7 +45,7 @@ impl Reading<'_> {
         }
     }
 
-    pub(super) fn variables(&self, value: &DeValue<'_>) -> Result<BTreeMap<String, String>, Vec<Fault>> {
+    pub(super) fn variables(&self, value: &DeValue<'_>) -> Result<BTreeMap<String, String>, Vec<ValueFault>> {
         let DeValue::Table(table) = value else { return Err(vec![self.type_of(value)]) };
         let variables = each(table.iter().map(|(name, value)| {
             let shown = word(name.get_ref());
@@ -74,7 +74,10 @@ impl Reading<'_> {
         Ok(variables.into_iter().collect())
     }
 
-    pub(super) fn limits(&self, value: &DeValue<'_>) -> Result<BTreeMap<Limit, Option<u64>>, Vec<Fault>> {
+    pub(super) fn limits(
+        &self,
+        value: &DeValue<'_>,
+    ) -> Result<BTreeMap<Limit, Option<u64>>, Vec<ValueFault>> {
         let DeValue::Table(table) = value else { return Err(vec![self.type_of(value)]) };
         let limits = each(table.iter().map(|(name, value)| {
             let shown = word(name.get_ref());
@@ -116,7 +119,7 @@ impl Reading<'_> {
         Ok(limits.into_iter().collect())
     }
 
-    pub(super) fn hosts(&self, value: &DeValue<'_>) -> Result<Hosts, Vec<Fault>> {
+    pub(super) fn hosts(&self, value: &DeValue<'_>) -> Result<Hosts, Vec<ValueFault>> {
         let patterns = self.patterns(value)?;
         if patterns.is_empty() {
             let wrong = self.fault("`hosts` names no host");
@@ -125,12 +128,12 @@ impl Reading<'_> {
         Hosts::new(&patterns).map_err(|(_, wrong)| vec![self.fault(wrong)])
     }
 
-    pub(super) fn globs(&self, value: &DeValue<'_>) -> Result<HostGlobs, Vec<Fault>> {
+    pub(super) fn globs(&self, value: &DeValue<'_>) -> Result<HostGlobs, Vec<ValueFault>> {
         Ok(HostGlobs(self.patterns(value)?.into_iter().map(ToOwned::to_owned).collect()))
     }
 
     /// Patterns that can be read, as they are written.
-    fn patterns<'t>(&self, value: &'t DeValue<'_>) -> Result<Vec<&'t str>, Vec<Fault>> {
+    fn patterns<'t>(&self, value: &'t DeValue<'_>) -> Result<Vec<&'t str>, Vec<ValueFault>> {
         let DeValue::Array(items) = value else { return Err(vec![self.type_of(value)]) };
         each(items.iter().map(|item| match item.get_ref() {
             DeValue::String(text) => {
@@ -147,7 +150,7 @@ impl Reading<'_> {
         }))
     }
 
-    pub(super) fn codes(&self, value: &DeValue<'_>) -> Result<Vec<i32>, Vec<Fault>> {
+    pub(super) fn codes(&self, value: &DeValue<'_>) -> Result<Vec<i32>, Vec<ValueFault>> {
         let DeValue::Array(items) = value else { return Err(vec![self.type_of(value)]) };
         let mut codes = each(items.iter().map(|item| {
             let code = if let DeValue::Integer(integer) = item.get_ref() { number(integer) } else { None };

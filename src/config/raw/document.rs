@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::depth;
 use super::table::Reader;
-use crate::config::problem::{Problem, Source, word};
+use crate::config::problem::{Problem, SourceText, word};
 
 /// More problems of one file are not helpful.
 pub(super) const MOST_PROBLEMS: usize = 50;
@@ -14,7 +14,7 @@ pub(super) const MOST_PROBLEMS: usize = 50;
 /// Parses the text and walks the tree. Returns the result, all problems, and whether the syntax has errors. If it has, problems
 /// of the walk on the same lines and missing fields are only consequences, and are dropped.
 pub(super) fn read<T>(
-    source: &Source,
+    source: &SourceText,
     walk: impl FnOnce(&mut Reader<'_>, &DeTable<'_>) -> T,
 ) -> (Option<T>, Vec<Problem>, bool) {
     if let Some(span) = depth::too_deep(source.text()) {
@@ -50,7 +50,7 @@ pub(super) fn read<T>(
     (Some(read), problems, !lines.is_empty())
 }
 
-fn syntax(source: &Source, span: Range<usize>, message: &str) -> Problem {
+fn syntax(source: &SourceText, span: Range<usize>, message: &str) -> Problem {
     let mut message = message.to_owned();
     let help = if message.starts_with("duplicate key") {
         let name = source.text().get(span.clone()).unwrap_or_default();

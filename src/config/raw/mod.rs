@@ -34,7 +34,7 @@ pub(super) use table::{At, Defaults, RawFleet, RawTable, Site};
 pub(super) use value::AccountName;
 
 use super::fields::WATCH;
-use super::problem::{Problem, Source, nearest, word};
+use super::problem::{Problem, SourceText, nearest, word};
 use document::read;
 use kind::kind_of;
 use part::FLEET_TABLE;
@@ -42,7 +42,7 @@ use part::FLEET_TABLE;
 /// A parsed watch file.
 #[derive(Debug)]
 pub(super) struct RawWatchFile {
-    pub(super) source: Source,
+    pub(super) source: SourceText,
     pub(super) problems: Vec<Problem>,
     pub(super) watches: Vec<RawTable>,
     /// The syntax is broken: a field that seems to be missing may only be unparsed.
@@ -51,7 +51,7 @@ pub(super) struct RawWatchFile {
 
 /// Parses a watch file. Without a site, while `twitcher.conf` is broken, `${name}` is accepted and left unexpanded.
 pub(super) fn watch_file(path: Arc<Path>, text: &str, site: Option<&Site>) -> RawWatchFile {
-    let source = Source::new(path, text);
+    let source = SourceText::new(path, text);
     let (watches, problems, incomplete) = read(&source, |reader, root| {
         let mut watches = Vec::new();
         for (name, value) in root {

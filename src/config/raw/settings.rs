@@ -18,13 +18,13 @@ use super::machine::{self, Local};
 use super::part::{FLEET_TABLE, Part, VARS};
 use super::table::{RawFleet, RawTable, Reader};
 use crate::config::fields::{DAEMON, FLEET_SETTINGS, LOCAL, NOT_DEFAULTS, STORE, TLS, WATCH};
-use crate::config::problem::{Problem, Source, word};
+use crate::config::problem::{Problem, SourceText, word};
 use crate::watch::{Machine, StoreName};
 
 /// A parsed `twitcher.conf`.
 #[derive(Debug)]
 pub(in crate::config) struct RawSettings {
-    pub(in crate::config) source: Source,
+    pub(in crate::config) source: SourceText,
     pub(in crate::config) problems: Vec<Problem>,
     pub(in crate::config) daemon: RawTable,
     pub(in crate::config) stores: BTreeMap<StoreName, RawStore>,
@@ -64,7 +64,7 @@ pub(in crate::config) fn unexpanded(path: Arc<Path>, text: &str, local: &Local) 
 }
 
 fn parse(path: Arc<Path>, text: &str, local: &Local, expands: bool) -> RawSettings {
-    let source = Source::of_settings(path, text);
+    let source = SourceText::of_settings(path, text);
     let (tables, problems, _) = read(&source, |reader, root| {
         let mut stores = BTreeMap::new();
         if let Some((_, value)) = root.iter().find(|(name, _)| name.get_ref() == "store") {
@@ -100,7 +100,7 @@ fn parse(path: Arc<Path>, text: &str, local: &Local, expands: bool) -> RawSettin
 
 /// Parses `local.conf`.
 pub(in crate::config) fn local(path: Arc<Path>, text: &str) -> RawLocal {
-    let source = Source::new(path, text);
+    let source = SourceText::new(path, text);
     let (tables, problems, _) = read(&source, |reader, root| {
         let vars = machine::vars_of(reader, root);
         let others = root.iter().filter(|(name, _)| name.get_ref() != VARS);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
-use super::value::{Fault, Reading, Value, each, fault, number};
+use super::value::{Reading, Value, ValueFault, each, fault, number};
 use crate::config::problem::word;
 use crate::watch::Word;
 use crate::watch::fleet::terms::Share;
@@ -14,7 +14,7 @@ const MOST: u32 = 1_000_000;
 
 impl Reading<'_> {
     /// A share of the hosts, or the word.
-    pub(super) fn share(&self, value: &DeValue<'_>, known: Word) -> Result<Value, Fault> {
+    pub(super) fn share(&self, value: &DeValue<'_>, known: Word) -> Result<Value, ValueFault> {
         let name = self.field.name;
         match value {
             DeValue::String(text) if text == known.word => Ok(Value::Word(known.word)),
@@ -25,14 +25,14 @@ impl Reading<'_> {
         }
     }
 
-    pub(super) fn shares(&self, value: &DeValue<'_>) -> Result<Vec<Share>, Vec<Fault>> {
+    pub(super) fn shares(&self, value: &DeValue<'_>) -> Result<Vec<Share>, Vec<ValueFault>> {
         let DeValue::Array(items) = value else { return Err(vec![self.type_of(value)]) };
         let wanted = "a number of hosts from 1 to 1000000, or a percentage from `\"1%\"` to `\"100%\"`";
         each(items.iter().map(|item| one(item.get_ref(), &item.span(), "a wave", wanted)))
     }
 }
 
-fn one(value: &DeValue<'_>, span: &Range<usize>, name: &str, expected: &str) -> Result<Share, Fault> {
+fn one(value: &DeValue<'_>, span: &Range<usize>, name: &str, expected: &str) -> Result<Share, ValueFault> {
     let name = if name.contains(' ') { name.to_owned() } else { format!("`{name}`") };
     match value {
         DeValue::Integer(integer) => number(integer)

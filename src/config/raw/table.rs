@@ -13,7 +13,7 @@ use super::kind::kind_of;
 use super::part::{FLEET_TABLE, Part};
 use super::value::Value;
 use crate::config::fields::{FLEET, Field, Kind, WATCH};
-use crate::config::problem::{Problem, Source};
+use crate::config::problem::{Problem, SourceText};
 use crate::store::url::example_like;
 use crate::watch::Machine;
 use crate::watch::fleet::HostGlobs;
@@ -205,7 +205,7 @@ impl RawTable {
 
 /// Parses tables and collects their problems.
 pub(super) struct Reader<'s> {
-    source: &'s Source,
+    source: &'s SourceText,
     found: Vec<Problem>,
     /// Missing or misplaced fields: they may only be unparsed.
     missing: Vec<Problem>,
@@ -220,7 +220,7 @@ pub(super) struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
-    pub(super) fn new(source: &'s Source) -> Self {
+    pub(super) fn new(source: &'s SourceText) -> Self {
         Self {
             source,
             found: Vec::new(),

@@ -60,17 +60,17 @@ pub(in crate::config) enum AccountName {
 
 /// Why a value is invalid, and its position. Without help of its own a valid example is shown.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct ValueFault {
     pub(super) span: Range<usize>,
     pub(super) message: String,
     pub(super) help: Option<String>,
 }
 
-pub(super) fn fault(span: &Range<usize>, message: impl Into<String>) -> Fault {
-    Fault { span: span.clone(), message: message.into(), help: None }
+pub(super) fn fault(span: &Range<usize>, message: impl Into<String>) -> ValueFault {
+    ValueFault { span: span.clone(), message: message.into(), help: None }
 }
 
-impl Fault {
+impl ValueFault {
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -86,7 +86,7 @@ impl Value {
         value: &DeValue<'_>,
         span: Range<usize>,
         machine: Option<&Machine>,
-    ) -> Result<Self, Vec<Fault>> {
+    ) -> Result<Self, Vec<ValueFault>> {
         let one = Reading { field, span, machine };
         match field.kind {
             Kind::Command => one.command(value).map(Self::Action),
@@ -143,7 +143,7 @@ pub(super) struct Reading<'f> {
 }
 
 impl Reading<'_> {
-    fn single(&self, value: &DeValue<'_>) -> Result<Value, Fault> {
+    fn single(&self, value: &DeValue<'_>) -> Result<Value, ValueFault> {
         let name = self.field.name;
         match self.field.kind {
             Kind::Text => self.text(value).map(Value::Text),
@@ -220,23 +220,23 @@ impl Reading<'_> {
         }
     }
 
-    pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
+    pub(super) fn fault(&self, message: impl Into<String>) -> ValueFault {
         fault(&self.span, message)
     }
 
-    pub(super) fn type_of(&self, value: &DeValue<'_>) -> Fault {
+    pub(super) fn type_of(&self, value: &DeValue<'_>) -> ValueFault {
         let Field { name, kind, .. } = self.field;
         self.fault(format!("`{name}` is {}, expected {}", kind_of(value), kind.expected()))
     }
 
-    pub(super) fn text(&self, value: &DeValue<'_>) -> Result<String, Fault> {
+    pub(super) fn text(&self, value: &DeValue<'_>) -> Result<String, ValueFault> {
         let DeValue::String(text) = value else { return Err(self.type_of(value)) };
         let text = without_nul(text, &self.span)?;
         if self.field.expands { self.expand(text, &self.span) } else { Ok(text.to_owned()) }
     }
 
     /// A text with every `${name}` replaced.
-    pub(super) fn expand(&self, text: &str, span: &Range<usize>) -> Result<String, Fault> {
+    pub(super) fn expand(&self, text: &str, span: &Range<usize>) -> Result<String, ValueFault> {
         let Some(machine) = self.machine else { return Ok(template::expand_blindly(text)) };
         template::expand(text, machine).map_err(|InvalidTemplate { at, message, help }| {
             // If the text is only surrounded by quotes, the position in it is known.
@@ -246,7 +246,7 @@ impl Reading<'_> {
         })
     }
 
-    fn flag(&self, value: &DeValue<'_>) -> Result<Value, Fault> {
+    fn flag(&self, value: &DeValue<'_>) -> Result<Value, ValueFault> {
         match value {
             DeValue::Boolean(flag) => Ok(Value::Flag(*flag)),
             DeValue::String(text) if matches!(&**text, "true" | "false") => Err(self
@@ -256,7 +256,7 @@ impl Reading<'_> {
         }
     }
 
-    fn choice(&self, value: &DeValue<'_>, words: &[Word]) -> Result<Value, Fault> {
+    fn choice(&self, value: &DeValue<'_>, words: &[Word]) -> Result<Value, ValueFault> {
         let Field { name, kind, .. } = self.field;
         let DeValue::String(text) = value else { return Err(self.type_of(value)) };
         if let Some(known) = words.iter().find(|known| known.word == text) {
@@ -269,7 +269,7 @@ impl Reading<'_> {
         })
     }
 
-    fn integer(&self, value: &DeValue<'_>, least: i64, most: i64) -> Result<i64, Fault> {
+    fn integer(&self, value: &DeValue<'_>, least: i64, most: i64) -> Result<i64, ValueFault> {
         let DeValue::Integer(integer) = value else { return Err(self.type_of(value)) };
         number(integer).filter(|number| (least..=most).contains(number)).ok_or_else(|| {
             let Field { name, kind, .. } = self.field;
@@ -277,7 +277,7 @@ impl Reading<'_> {
         })
     }
 
-    fn duration(&self, value: &DeValue<'_>, zero: bool) -> Result<Value, Fault> {
+    fn duration(&self, value: &DeValue<'_>, zero: bool) -> Result<Value, ValueFault> {
         let name = self.field.name;
         let read = match value {
             DeValue::String(text) => duration::from_text(text),
@@ -301,7 +301,7 @@ impl Reading<'_> {
         }
     }
 
-    fn signal(&self, value: &DeValue<'_>) -> Result<Value, Fault> {
+    fn signal(&self, value: &DeValue<'_>) -> Result<Value, ValueFault> {
         let (read, near) = match value {
             DeValue::String(text) => {
                 let short = text.to_ascii_uppercase();
@@ -320,7 +320,7 @@ impl Reading<'_> {
         })
     }
 
-    fn program(&self, value: &DeValue<'_>) -> Result<Value, Fault> {
+    fn program(&self, value: &DeValue<'_>) -> Result<Value, ValueFault> {
         let text = self.text(value)?;
         let first = text.lines().next().unwrap_or_default();
         if !first.strip_prefix("#!").is_some_and(|interpreter| interpreter.trim_start().starts_with('/')) {
@@ -331,7 +331,7 @@ impl Reading<'_> {
         Ok(Value::Action(Action::Script(text)))
     }
 
-    fn account(&self, value: &DeValue<'_>) -> Result<AccountName, Fault> {
+    fn account(&self, value: &DeValue<'_>) -> Result<AccountName, ValueFault> {
         let name = self.field.name;
         match value {
             DeValue::String(text) if text.is_empty() => Err(self.fault(format!("`{name}` is empty"))),
@@ -351,7 +351,7 @@ impl Reading<'_> {
         }
     }
 
-    fn path(&self, value: &DeValue<'_>) -> Result<PathBuf, Fault> {
+    fn path(&self, value: &DeValue<'_>) -> Result<PathBuf, ValueFault> {
         let text = self.text(value)?;
         if text.starts_with('/') && text.len() < 4096 {
             Ok(PathBuf::from(text))
@@ -360,7 +360,7 @@ impl Reading<'_> {
         }
     }
 
-    fn percent(&self, value: &DeValue<'_>) -> Result<i64, Fault> {
+    fn percent(&self, value: &DeValue<'_>) -> Result<i64, ValueFault> {
         let name = self.field.name;
         match value {
             DeValue::String(text) => {
@@ -383,7 +383,7 @@ impl Reading<'_> {
         }
     }
 
-    fn mask(&self, value: &DeValue<'_>) -> Result<u32, Fault> {
+    fn mask(&self, value: &DeValue<'_>) -> Result<u32, ValueFault> {
         let wrong = || self.fault("a umask is octal digits in quotes, from `\"000\"` to `\"777\"`");
         let mask = match value {
             DeValue::String(text)
@@ -405,7 +405,7 @@ impl Reading<'_> {
 }
 
 /// All values, or all problems.
-pub(super) fn each<T>(items: impl Iterator<Item = Result<T, Fault>>) -> Result<Vec<T>, Vec<Fault>> {
+pub(super) fn each<T>(items: impl Iterator<Item = Result<T, ValueFault>>) -> Result<Vec<T>, Vec<ValueFault>> {
     let (mut good, mut faults) = (Vec::new(), Vec::new());
     for item in items {
         match item {
@@ -420,7 +420,7 @@ pub(super) fn number(integer: &DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-pub(super) fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t str, Fault> {
+pub(super) fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t str, ValueFault> {
     if text.contains('\0') {
         return Err(fault(span, "a NUL character would end this text early in every program that reads it")
             .help("remove the NUL character"));
@@ -428,7 +428,7 @@ pub(super) fn without_nul<'t>(text: &'t str, span: &Range<usize>) -> Result<&'t 
     Ok(text)
 }
 
-pub(super) fn argument(text: String, span: &Range<usize>) -> Result<String, Fault> {
+pub(super) fn argument(text: String, span: &Range<usize>) -> Result<String, ValueFault> {
     if text.len() > LONGEST_ARGUMENT {
         return Err(fault(
             span,

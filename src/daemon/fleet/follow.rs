@@ -1,7 +1,7 @@
 //! Subscriptions to keys of a group. The revisions of successive changes rise.
 
 use crate::fleet::stored::{decode, revision};
-use crate::fleet::{Entry, GroupKey, GroupKeys, Revision};
+use crate::fleet::{GroupKey, GroupKeys, KeyState, Revision};
 use crate::store::{Store, Subscribe, Subscription, Update};
 use crate::watch::{Content, Subtree, WatchType};
 
@@ -19,17 +19,17 @@ impl One {
     }
 
     /// Waits for its next state. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Entry {
+    pub(super) async fn next(&mut self) -> KeyState {
         let Update { state, .. } = self.subscription.next().await;
         let shown = revision(state.version);
         if let Content::Value(value) = &state.content {
             self.last = shown;
-            return Entry { at: shown, value: Some(decode(&self.key, value)) };
+            return KeyState { at: shown, value: Some(decode(&self.key, value)) };
         }
         // ZooKeeper does not say when a node was deleted: it was after its last write.
         let is_told = shown > self.last || self.last == Revision::ABSENT;
         self.last = if is_told { shown } else { Revision(self.last.0 + 1) };
-        Entry { at: self.last, value: None }
+        KeyState { at: self.last, value: None }
     }
 }
 
@@ -46,7 +46,7 @@ impl Mirror {
     }
 
     /// Waits for changes. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Vec<(GroupKey, Entry)> {
+    pub(super) async fn next(&mut self) -> Vec<(GroupKey, KeyState)> {
         let Update { state, .. } = self.subscription.next().await;
         let now = match state.content {
             Content::Tree(tree) => tree,
@@ -57,9 +57,9 @@ impl Mirror {
             let entry = match (before, after) {
                 (_, Some(node)) => {
                     let value = decode(&key, node.value?);
-                    Entry { at: Revision(node.origin.revision), value: Some(value) }
+                    KeyState { at: Revision(node.origin.revision), value: Some(value) }
                 }
-                (Some(node), None) => Entry { at: Revision(node.origin.revision + 1), value: None },
+                (Some(node), None) => KeyState { at: Revision(node.origin.revision + 1), value: None },
                 (None, None) => return None,
             };
             Some((key, entry))

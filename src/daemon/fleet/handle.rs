@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::membership::{Membership, Place};
-use super::word::{AdoptedRun, Listener, Settings, Shown, ToMember};
+use super::membership::{Membership, MembershipSpec};
+use super::word::{AdoptedRun, Listener, MembershipSettings, ShownMembership, ToMember};
 use crate::fleet::{GroupKeys, StateId, member};
 use crate::metrics::fleet::Membership as Figures;
 use crate::store::Store;
@@ -16,7 +16,7 @@ use crate::watch::StoreName;
 #[derive(Clone)]
 pub(in crate::daemon) struct Handle {
     sender: mpsc::UnboundedSender<ToMember>,
-    shown: Arc<Mutex<Shown>>,
+    shown: Arc<Mutex<ShownMembership>>,
     store: StoreName,
     keys: GroupKeys,
     target: Arc<str>,
@@ -30,7 +30,7 @@ impl fmt::Debug for Handle {
 
 impl Handle {
     /// Begins a membership. It does nothing before [`Handle::start`].
-    pub(in crate::daemon) fn begin(place: Place) -> Self {
+    pub(in crate::daemon) fn begin(place: MembershipSpec) -> Self {
         let (sender, inbox) = mpsc::unbounded_channel();
         let figures = Figures {
             watch: place.watch.to_string(),
@@ -38,7 +38,8 @@ impl Handle {
             group: place.group.to_string(),
             ..Figures::default()
         };
-        let shown = Arc::new(Mutex::new(Shown { state: "behind", figures, ..Shown::default() }));
+        let shown =
+            Arc::new(Mutex::new(ShownMembership { state: "behind", figures, ..ShownMembership::default() }));
         let (store, keys) = (place.store.spec().name.clone(), place.keys.clone());
         let target = Arc::clone(&place.profile.target);
         tokio::spawn(Membership::run(place, inbox, Arc::clone(&shown)));
@@ -46,7 +47,7 @@ impl Handle {
     }
 
     /// Whether it is of the same group, for the same target.
-    pub(super) fn serves(&self, place: &Place) -> bool {
+    pub(super) fn serves(&self, place: &MembershipSpec) -> bool {
         (&self.store, &self.keys, &self.target)
             == (&place.store.spec().name, &place.keys, &place.profile.target)
     }
@@ -72,7 +73,7 @@ impl Handle {
     }
 
     /// `[fleet]` has changed, but for where the group's keys are.
-    pub(in crate::daemon) fn configure(&self, settings: Settings) {
+    pub(in crate::daemon) fn configure(&self, settings: MembershipSettings) {
         self.send(ToMember::Settings(settings));
     }
 
@@ -89,7 +90,7 @@ impl Handle {
     }
 
     /// The host's state in the group.
-    pub(in crate::daemon) fn shown(&self) -> Shown {
+    pub(in crate::daemon) fn shown(&self) -> ShownMembership {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -13,13 +13,15 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::follow::{Mirror, One};
-use super::requests::{self, All, Answer, OwnRead, Request};
+use super::requests::{self, All, OwnRead, StoreAnswer, StoreRequest};
 use super::wire;
-use super::word::{Listener, Settings, Shown, ToMember, ToWatch};
+use super::word::{Listener, MembershipSettings, ShownMembership, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
-use crate::fleet::member::{self, Member, Profile};
+use crate::fleet::member::{self, MemberMachine, Profile};
 use crate::fleet::record::HostState;
-use crate::fleet::{BootTime, Entry, GroupKey, GroupKeys, GroupName, Outcome, PermitId, StateId, Value};
+use crate::fleet::{
+    BootTime, GroupKey, GroupKeys, GroupName, KeyState, PermitId, StateId, TransactionOutcome, Value,
+};
 use crate::ledger::Ledger;
 use crate::store::{Health, Store, Subscribe, Subscription, Tenure, Update};
 use crate::watch::{Content, OnDelete, WatchName};
@@ -29,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(20);
 /// Longest time that a shutdown waits for the last write to the store.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
 /// The parameters of a membership.
-pub(in crate::daemon) struct Place {
+pub(in crate::daemon) struct MembershipSpec {
     /// Where the group's keys are.
     pub(in crate::daemon) store: Store,
     pub(in crate::daemon) keys: GroupKeys,
@@ -40,7 +42,7 @@ pub(in crate::daemon) struct Place {
     pub(in crate::daemon) watched: (Store, Subscribe),
     pub(in crate::daemon) on_delete: OnDelete,
     pub(in crate::daemon) verify_interval: Duration,
-    pub(in crate::daemon) settings: Settings,
+    pub(in crate::daemon) settings: MembershipSettings,
     pub(in crate::daemon) ledger: Ledger,
     /// Resolves when a former membership of this host has left the group.
     pub(in crate::daemon) after: Option<oneshot::Receiver<()>>,
@@ -49,17 +51,17 @@ pub(in crate::daemon) struct Place {
 /// The task.
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Membership {
-    pub(super) place: Place,
+    pub(super) place: MembershipSpec,
     inbox: mpsc::UnboundedReceiver<ToMember>,
-    pub(super) shown: Arc<Mutex<Shown>>,
+    pub(super) shown: Arc<Mutex<ShownMembership>>,
     listener: Option<Listener>,
-    pub(super) member: Member,
+    pub(super) member: MemberMachine,
     pub(super) conductor: Option<Conductor>,
     pub(super) tenure: Option<Tenure>,
-    pub(super) requests: FuturesUnordered<Request>,
-    /// The tenure was lost or the store reconnected since the own record was last read.
+    pub(super) requests: FuturesUnordered<StoreRequest>,
+    /// The tenure was lost or the store reconnected since our record was last read.
     disturbed: bool,
-    /// The connection of the store, and its number of reconnects when the own keys were last read because of one.
+    /// The connection of the store, and its number of reconnects when our keys were last read because of one.
     health: (watch::Receiver<Health>, u64),
     permit: One,
     /// The revision at which each permit was first seen.
@@ -76,24 +78,24 @@ pub(super) struct Membership {
     /// Since when it asks for a permit.
     pub(super) asked_at: Option<BootTime>,
     finish: Option<(oneshot::Sender<()>, Instant)>,
-    /// The own tenure is being revoked; the task ends after that.
+    /// Our tenure is being revoked; the task ends after that.
     pub(super) leaving: bool,
     gone: bool,
 }
 
 enum Happened {
     Told(Option<ToMember>),
-    Answered(Answer),
-    Permit(Entry),
-    Seat(Entry),
-    Mirrored(Vec<(GroupKey, Entry)>),
+    Answered(StoreAnswer),
+    Permit(KeyState),
+    Seat(KeyState),
+    Mirrored(Vec<(GroupKey, KeyState)>),
     Target(Update),
     Lost,
     Connection,
     Time,
 }
 
-impl Place {
+impl MembershipSpec {
     fn follow_permit(&self) -> One {
         One::new(&self.store, &self.keys, GroupKey::Permit(self.profile.host.clone()))
     }
@@ -140,9 +142,9 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> T {
 impl Membership {
     /// Runs until the host has left the group, the daemon has stopped, or the last handle is dropped.
     pub(super) async fn run(
-        mut place: Place,
+        mut place: MembershipSpec,
         mut inbox: mpsc::UnboundedReceiver<ToMember>,
-        shown: Arc<Mutex<Shown>>,
+        shown: Arc<Mutex<ShownMembership>>,
     ) {
         if let Some(after) = place.after.take() {
             drop(after.await);
@@ -160,7 +162,8 @@ impl Membership {
                 Some(ToMember::Input(_) | ToMember::Store(_)) => {}
             }
         };
-        let (mut member, effects) = Member::new(place.profile.clone(), applied, jiff::Timestamp::now());
+        let (mut member, effects) =
+            MemberMachine::new(place.profile.clone(), applied, jiff::Timestamp::now());
         if let Some(run) = adopted {
             member.adopt(run.permit, run.state, run.attempt);
         }
@@ -270,7 +273,7 @@ impl Membership {
         self.disturbed = false;
         tracing::warn!(
             store = %self.place.store.spec().name,
-            "the store was restored from a backup: reading group {} anew; nothing starts until every run must have ended",
+            "the store was restored from a backup: reading group {} again; nothing starts until every former run is certain to have ended",
             self.place.group
         );
         self.conductor(conduct::Input::Restored);
@@ -278,12 +281,12 @@ impl Membership {
         self.member(member::Input::Restored);
     }
 
-    /// Shows the own permit once more, whatever its revision.
+    /// Shows our permit once more, whatever its revision.
     fn show_permit(&mut self) {
         self.permit = self.place.follow_permit();
     }
 
-    /// Reads the own keys, to find what the watches missed.
+    /// Reads our keys, to find what the watches missed.
     fn verify(&mut self) {
         let (store, keys, host) = self.own_keys();
         self.requests.push(requests::verify_own(store, keys, host, self.member.known()));
@@ -309,7 +312,7 @@ impl Membership {
         }
     }
 
-    fn take_settings(&mut self, settings: Settings) {
+    fn take_settings(&mut self, settings: MembershipSettings) {
         let former = std::mem::replace(&mut self.place.settings, settings);
         if settings.ttl != former.ttl {
             self.place.profile.ttl = settings.ttl;
@@ -318,7 +321,7 @@ impl Membership {
             if let Some(own) = self.tenure.take() {
                 self.requests.push(Box::pin(async move {
                     drop(own.revoke().await);
-                    Answer::Nothing
+                    StoreAnswer::Nothing
                 }));
                 self.take(Happened::Lost);
             }
@@ -344,7 +347,7 @@ impl Membership {
     }
 
     /// Records the revision at which a permit was first seen.
-    fn note_fence(&mut self, entry: &Entry) {
+    fn note_fence(&mut self, entry: &KeyState) {
         if let Some(Value::Permit(permit)) = &entry.value {
             let back = self.member.record().back;
             self.fences.retain(|id, _| *id == permit.id || Some(*id) > back);
@@ -407,48 +410,48 @@ impl Membership {
         self.conductor(conduct::Input::Target(self.newest));
     }
 
-    fn answered(&mut self, answer: Answer) {
+    fn answered(&mut self, answer: StoreAnswer) {
         match answer {
-            Answer::Tenure(tenure) => {
+            StoreAnswer::Tenure(tenure) => {
                 let id = wire::from_store(tenure.id());
                 self.place.ledger.tenure(&self.place.watch, &tenure.id().to_string());
                 self.tenure = Some(tenure);
                 self.conductor(conduct::Input::Tenure(Some(id)));
                 self.member(member::Input::Tenure(id));
             }
-            Answer::Revoked if self.leaving => self.gone = true,
-            Answer::Revoked => self.member(member::Input::Revoked),
-            Answer::Nothing => {}
-            Answer::Own(read) if read.is_restored(self.disturbed) => self.restored(),
-            Answer::Own(read) => {
+            StoreAnswer::Revoked if self.leaving => self.gone = true,
+            StoreAnswer::Revoked => self.member(member::Input::Revoked),
+            StoreAnswer::Nothing => {}
+            StoreAnswer::Own(read) if read.is_restored(self.disturbed) => self.restored(),
+            StoreAnswer::Own(read) => {
                 let OwnRead { own, known: _ } = *read;
                 self.disturbed &= own.record.value.is_none();
                 self.note_fence(&own.permit);
                 self.member(member::Input::Own(own));
             }
-            Answer::Away(again) => {
+            StoreAnswer::Away(again) => {
                 self.say(ToWatch::Offline);
                 self.requests.push(again);
             }
-            Answer::Member(ticket, outcome) => {
-                if outcome == Outcome::Unanswered {
+            StoreAnswer::Member(ticket, outcome) => {
+                if outcome == TransactionOutcome::Unanswered {
                     self.say(ToWatch::Offline);
                 }
                 self.member(member::Input::Committed(ticket, outcome));
             }
-            Answer::Conductor(ticket, outcome) => {
+            StoreAnswer::Conductor(ticket, outcome) => {
                 self.conductor(conduct::Input::Committed(ticket, outcome));
             }
-            Answer::All(Some(all)) if all.is_restored(self.disturbed) => self.restored(),
-            Answer::All(Some(All { entries, at, proved: true, fence: _ })) => {
+            StoreAnswer::All(Some(all)) if all.is_restored(self.disturbed) => self.restored(),
+            StoreAnswer::All(Some(All { entries, at, proved: true, fence: _ })) => {
                 while let Some(update) = self.target.try_next() {
                     self.shown_target(update);
                 }
                 let target = self.newest;
                 self.conductor(conduct::Input::All { entries, at, target });
             }
-            Answer::All(_) => self.conductor(conduct::Input::NotRead),
-            Answer::Summary(summary) => self.conductor(conduct::Input::Summary(summary)),
+            StoreAnswer::All(_) => self.conductor(conduct::Input::NotRead),
+            StoreAnswer::Summary(summary) => self.conductor(conduct::Input::Summary(summary)),
         }
     }
 

@@ -4,10 +4,10 @@ use std::sync::{Arc, PoisonError};
 
 use super::follow::Mirror;
 use super::membership::{Membership, boot_time, moment};
-use super::requests::{self, Answer};
+use super::requests::{self, StoreAnswer};
 use super::wire;
 use super::word::ToWatch;
-use crate::fleet::{GroupKeys, HostName, Outcome, TenureId, Transaction, conduct, member};
+use crate::fleet::{GroupKeys, HostName, TenureId, Transaction, TransactionOutcome, conduct, member};
 use crate::metrics::fleet::{KINDS, Membership as Figures};
 use crate::store::Store;
 
@@ -41,7 +41,7 @@ impl Membership {
                 }
                 member::Effect::Commit(ticket, transaction) => {
                     let commit = self.commit(transaction);
-                    self.requests.push(Box::pin(async move { Answer::Member(ticket, commit.await) }));
+                    self.requests.push(Box::pin(async move { StoreAnswer::Member(ticket, commit.await) }));
                 }
                 member::Effect::Permit(permit) => {
                     if let Some(asked) = self.asked_at.take() {
@@ -83,12 +83,12 @@ impl Membership {
         change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner).figures);
     }
 
-    fn commit(&self, transaction: Transaction) -> impl Future<Output = Outcome> + Send + 'static {
+    fn commit(&self, transaction: Transaction) -> impl Future<Output = TransactionOutcome> + Send + 'static {
         let shown = Arc::clone(&self.shown);
         let (store, keys, acl) = (self.place.store.clone(), self.place.keys.clone(), self.place.settings.acl);
         async move {
             let outcome = wire::commit(&store, &keys, &transaction, acl).await;
-            if let Outcome::Applied(_) = outcome {
+            if let TransactionOutcome::Applied(_) = outcome {
                 let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
                 for write in &transaction.write {
                     if let Some(kind) = KINDS.iter().position(|kind| *kind == write.key().kind()) {
@@ -100,14 +100,14 @@ impl Membership {
         }
     }
 
-    /// Revokes the own tenure, or deletes the key of a former one, whose lease or session expires by itself.
+    /// Revokes our tenure, or deletes the key of a former one, whose lease or session expires by itself.
     fn revoke(&mut self, tenure: TenureId) {
         if let Some(own) = self.tenure.take_if(|own| wire::from_store(own.id()) == tenure) {
             self.conductor(conduct::Input::Tenure(None));
             self.leaving = true;
             self.requests.push(Box::pin(async move {
                 drop(own.revoke().await);
-                Answer::Revoked
+                StoreAnswer::Revoked
             }));
             return;
         }
@@ -136,7 +136,7 @@ impl Membership {
                 }
                 conduct::Effect::Commit(ticket, transaction) => {
                     let commit = self.commit(transaction);
-                    self.requests.push(Box::pin(async move { Answer::Conductor(ticket, commit.await) }));
+                    self.requests.push(Box::pin(async move { StoreAnswer::Conductor(ticket, commit.await) }));
                 }
                 conduct::Effect::Mirror(true) => {
                     self.mirror = Some(Mirror::new(&self.place.store, &self.place.keys));

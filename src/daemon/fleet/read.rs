@@ -5,7 +5,7 @@
 
 use crate::fleet::member::Own;
 use crate::fleet::stored::{decode, entries, revision};
-use crate::fleet::{Entry, GroupKey, GroupKeys, HostName, Revision, Value};
+use crate::fleet::{GroupKey, GroupKeys, HostName, KeyState, Revision, Value};
 use crate::store::{Store, StoreError, StoreUrl};
 use crate::watch::Key;
 
@@ -18,15 +18,15 @@ async fn last_write(store: &Store, key: &Key) -> Result<i64, StoreError> {
 }
 
 /// One key.
-async fn one(store: &Store, keys: &GroupKeys, key: GroupKey) -> Result<Entry, StoreError> {
+async fn one(store: &Store, keys: &GroupKeys, key: GroupKey) -> Result<KeyState, StoreError> {
     let place = keys.of(&key);
     match &store.spec().url {
         StoreUrl::Etcd { .. } => {
             let listing = store.list(&place).await?;
             let read = listing.entries.get("").map(|entry| (revision(entry.version), entry.value.clone()));
             Ok(match read {
-                Some((at, value)) => Entry { at, value: Some(decode(&key, &value.unwrap_or_default())) },
-                None => Entry { at: Revision(listing.revision.unwrap_or_default()), value: None },
+                Some((at, value)) => KeyState { at, value: Some(decode(&key, &value.unwrap_or_default())) },
+                None => KeyState { at: Revision(listing.revision.unwrap_or_default()), value: None },
             })
         }
         StoreUrl::ZooKeeper { .. } | StoreUrl::Dir { .. } => {
@@ -35,11 +35,11 @@ async fn one(store: &Store, keys: &GroupKeys, key: GroupKey) -> Result<Entry, St
                 above.rsplit_once('/').map_or_else(|| keys.top().clone(), |(above, _)| keys.at(above));
             let before = last_write(store, &above).await?;
             Ok(match store.get(&place).await? {
-                Some(entry) => Entry {
+                Some(entry) => KeyState {
                     at: revision(entry.version),
                     value: Some(decode(&key, &entry.value.unwrap_or_default())),
                 },
-                None => Entry { at: Revision(before), value: None },
+                None => KeyState { at: Revision(before), value: None },
             })
         }
     }
@@ -65,7 +65,7 @@ pub(super) async fn summary(store: &Store, keys: &GroupKeys) -> Result<Option<Va
 }
 
 /// `alive/HOST`.
-pub(super) async fn alive(store: &Store, keys: &GroupKeys, host: HostName) -> Result<Entry, StoreError> {
+pub(super) async fn alive(store: &Store, keys: &GroupKeys, host: HostName) -> Result<KeyState, StoreError> {
     one(store, keys, GroupKey::Alive(host)).await
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn alive(store: &Store, keys: &GroupKeys, host: HostName) -> Re
 pub(in crate::daemon) async fn group(
     store: &Store,
     keys: &GroupKeys,
-) -> Result<Vec<(GroupKey, Entry)>, StoreError> {
+) -> Result<Vec<(GroupKey, KeyState)>, StoreError> {
     Ok(entries(&store.list(keys.top()).await?))
 }
 
@@ -81,7 +81,7 @@ pub(in crate::daemon) async fn group(
 pub(super) async fn all(
     store: &Store,
     keys: &GroupKeys,
-) -> Result<(Vec<(GroupKey, Entry)>, Revision), StoreError> {
+) -> Result<(Vec<(GroupKey, KeyState)>, Revision), StoreError> {
     let mut before = 0;
     if let StoreUrl::ZooKeeper { .. } = &store.spec().url {
         for key in ["hosts", "alive", "permits", "rollout", "control"] {

@@ -1,4 +1,4 @@
-//! The requests of a membership to its store. Each is a future that resolves to an [`Answer`].
+//! The requests of a membership to its store. Each is a future that resolves to a [`StoreAnswer`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use super::{read, wire};
 use crate::fleet::member::Own;
 use crate::fleet::record::Summary;
 use crate::fleet::{
-    Entry, GroupKey, GroupKeys, HostName, Outcome, Revision, TenureId, Transaction, Value, Write,
+    GroupKey, GroupKeys, HostName, KeyState, Revision, TenureId, Transaction, TransactionOutcome, Value,
+    Write,
 };
 use crate::store::{NodeAcl, Store, Tenure};
 
@@ -19,23 +20,23 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const TARGET_WITHIN: Duration = Duration::from_secs(10);
 
 /// A request in flight.
-pub(super) type Request = BoxFuture<'static, Answer>;
+pub(super) type StoreRequest = BoxFuture<'static, StoreAnswer>;
 
 /// The answer to a request.
-pub(super) enum Answer {
+pub(super) enum StoreAnswer {
     Tenure(Tenure),
     Revoked,
     Own(Box<OwnRead>),
-    Away(Request),
-    Member(u64, Outcome),
-    Conductor(u64, Outcome),
+    Away(StoreRequest),
+    Member(u64, TransactionOutcome),
+    Conductor(u64, TransactionOutcome),
     All(Option<All>),
     Summary(Option<Arc<Summary>>),
     /// The request has failed, and another one follows by itself.
     Nothing,
 }
 
-/// The own keys, read.
+/// Our keys, read.
 pub(super) struct OwnRead {
     pub(super) own: Own,
     /// The revisions of record and permit that were known when the read began.
@@ -43,7 +44,7 @@ pub(super) struct OwnRead {
 }
 
 impl OwnRead {
-    /// Whether the store was restored from a backup: a key is older than it was, or the own record is gone.
+    /// Whether the store was restored from a backup: a key is older than it was, or our record is gone.
     /// `disturbed`: the tenure was lost or the store reconnected; only then a record that is gone proves it.
     pub(super) fn is_restored(&self, disturbed: bool) -> bool {
         let (record, permit) = self.known;
@@ -56,7 +57,7 @@ impl OwnRead {
 pub(super) struct All {
     /// The revision of `rollout` that was known when the read began.
     pub(super) fence: Revision,
-    pub(super) entries: Vec<(GroupKey, Entry)>,
+    pub(super) entries: Vec<(GroupKey, KeyState)>,
     pub(super) at: Revision,
     /// The watched key was read.
     pub(super) proved: bool,
@@ -74,12 +75,12 @@ impl All {
 }
 
 /// Opens a tenure, however long that takes.
-pub(super) fn open(store: Store, ttl: Duration) -> Request {
+pub(super) fn open(store: Store, ttl: Duration) -> StoreRequest {
     Box::pin(async move {
         let mut wait = RETRY.0;
         loop {
             match store.tenure(ttl).await {
-                Ok(tenure) => return Answer::Tenure(tenure),
+                Ok(tenure) => return StoreAnswer::Tenure(tenure),
                 Err(error) => {
                     tracing::debug!(store = %store.spec().name, "no tenure: {error}");
                     tokio::time::sleep(wait).await;
@@ -90,13 +91,13 @@ pub(super) fn open(store: Store, ttl: Duration) -> Request {
     })
 }
 
-/// Reads this host's keys; reports [`Answer::Away`] and retries while the store is unreachable.
+/// Reads this host's keys; reports [`StoreAnswer::Away`] and retries while the store is unreachable.
 pub(super) fn read_own(
     store: Store,
     keys: GroupKeys,
     host: HostName,
     known: (Revision, Revision),
-) -> Request {
+) -> StoreRequest {
     read_own_after(store, keys, host, known, RETRY.0)
 }
 
@@ -106,14 +107,14 @@ fn read_own_after(
     host: HostName,
     known: (Revision, Revision),
     wait: Duration,
-) -> Request {
+) -> StoreRequest {
     Box::pin(async move {
         match read::own(&store, &keys, &host).await {
-            Ok(own) => Answer::Own(Box::new(OwnRead { own, known })),
+            Ok(own) => StoreAnswer::Own(Box::new(OwnRead { own, known })),
             Err(error) => {
                 tracing::debug!(store = %store.spec().name, "the host's own record is not read: {error}");
                 tokio::time::sleep(wait).await;
-                Answer::Away(read_own_after(store, keys, host, known, (wait * 2).min(RETRY.1)))
+                StoreAnswer::Away(read_own_after(store, keys, host, known, (wait * 2).min(RETRY.1)))
             }
         }
     })
@@ -125,10 +126,10 @@ pub(super) fn verify_own(
     keys: GroupKeys,
     host: HostName,
     known: (Revision, Revision),
-) -> Request {
+) -> StoreRequest {
     Box::pin(async move {
         let own = read::own(&store, &keys, &host).await;
-        own.map_or(Answer::Nothing, |own| Answer::Own(Box::new(OwnRead { own, known })))
+        own.map_or(StoreAnswer::Nothing, |own| StoreAnswer::Own(Box::new(OwnRead { own, known })))
     })
 }
 
@@ -139,7 +140,7 @@ pub(super) fn take_name(
     host: HostName,
     tenure: TenureId,
     acl: NodeAcl,
-) -> Request {
+) -> StoreRequest {
     Box::pin(async move {
         if let Ok(entry) = read::alive(&store, &keys, host.clone()).await
             && let Some(Value::Alive(alive)) = &entry.value
@@ -150,7 +151,7 @@ pub(super) fn take_name(
             let transaction = Transaction { require, write: vec![Write::Delete { key }] };
             wire::commit(&store, &keys, &transaction, acl).await;
         }
-        Answer::Revoked
+        StoreAnswer::Revoked
     })
 }
 
@@ -160,19 +161,19 @@ pub(super) fn read_all(
     keys: GroupKeys,
     fence: Revision,
     proof: impl Future<Output = impl Send> + Send + 'static,
-) -> Request {
+) -> StoreRequest {
     Box::pin(async move {
         let proved = tokio::time::timeout(TARGET_WITHIN, proof).await.is_ok();
         if let Ok((entries, at)) = read::all(&store, &keys).await {
-            return Answer::All(Some(All { fence, entries, at, proved }));
+            return StoreAnswer::All(Some(All { fence, entries, at, proved }));
         }
         tokio::time::sleep(RETRY.0 + RETRY.0.mul_f64(fastrand::f64())).await;
-        Answer::All(None)
+        StoreAnswer::All(None)
     })
 }
 
 /// Reads `summary`, with retries until the store answers.
-pub(super) fn read_summary(store: Store, keys: GroupKeys) -> Request {
+pub(super) fn read_summary(store: Store, keys: GroupKeys) -> StoreRequest {
     Box::pin(async move {
         let mut wait = RETRY.0;
         let summary = loop {
@@ -182,7 +183,7 @@ pub(super) fn read_summary(store: Store, keys: GroupKeys) -> Request {
             }
             wait = (wait * 2).min(RETRY.1);
         };
-        Answer::Summary(match summary {
+        StoreAnswer::Summary(match summary {
             Some(Value::Summary(summary)) => Some(summary),
             Some(_) | None => None,
         })

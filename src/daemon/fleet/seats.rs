@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::handle::Handle;
-use super::membership::Place;
+use super::membership::MembershipSpec;
 use super::wire;
-use super::word::Settings;
+use super::word::MembershipSettings;
 use crate::config::hostname;
 use crate::daemon::live;
 use crate::fleet::member::{Input, Profile};
 use crate::fleet::record::Instance;
-use crate::fleet::{DRIFT, FRESH, GroupKeys, HostName, Identity, target};
+use crate::fleet::{DRIFT, FRESH, GroupKeys, HostName, StateIdentity, target};
 use crate::ledger::Ledger;
 use crate::process::boot_id;
 use crate::store::{NodeAcl, Store, StoreUrl};
@@ -84,7 +84,7 @@ impl Seats {
             }
             (Some(place), former) => {
                 let after = former.map(|former| former.finish(true));
-                Some(Handle::begin(Place { after, ..place }))
+                Some(Handle::begin(MembershipSpec { after, ..place }))
             }
             (None, former) => {
                 former.map(|former| former.finish(true));
@@ -93,7 +93,7 @@ impl Seats {
         }
     }
 
-    fn place(&self, spec: &WatchSpec, store: &Store, watched: &Store) -> Option<Place> {
+    fn place(&self, spec: &WatchSpec, store: &Store, watched: &Store) -> Option<MembershipSpec> {
         let (fleet, settings) = (spec.fleet.as_ref()?, self.settings.as_ref()?);
         match &store.spec().url {
             StoreUrl::Etcd { .. } | StoreUrl::ZooKeeper { .. } => {}
@@ -115,11 +115,11 @@ impl Seats {
             former,
             terms: Arc::clone(&fleet.terms),
             target: target::text(spec.target.watch_type, prefix, &spec.target.key),
-            identity: Identity::of(spec.target.watch_type),
+            identity: StateIdentity::of(spec.target.watch_type),
             limit: policy.timeout.unwrap_or_default() + policy.kill_after + FRESH + DRIFT,
             ttl: settings.ttl,
         };
-        Some(Place {
+        Some(MembershipSpec {
             store: store.clone(),
             keys,
             group: fleet.group.clone(),
@@ -136,8 +136,8 @@ impl Seats {
 }
 
 /// The part of `[fleet]` that is the same for all memberships.
-fn shared(settings: &FleetSettings) -> Settings {
-    Settings {
+fn shared(settings: &FleetSettings) -> MembershipSettings {
+    MembershipSettings {
         ttl: settings.ttl,
         conduct: settings.conduct,
         acl: match settings.acl {

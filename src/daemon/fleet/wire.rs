@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::fleet::record::Record;
-use crate::fleet::{GroupKey, GroupKeys, Outcome, Revision, TenureId, Transaction, Value, Write, stored};
+use crate::fleet::{
+    GroupKey, GroupKeys, Revision, TenureId, Transaction, TransactionOutcome, Value, Write, stored,
+};
 use crate::store::{Change, Condition, NodeAcl, PutOptions, Store, StoreError, TenureId as StoreTenureId};
 use crate::watch::Version;
 
@@ -75,18 +77,18 @@ pub(super) async fn commit(
     keys: &GroupKeys,
     transaction: &Transaction,
     acl: NodeAcl,
-) -> Outcome {
-    let Some(changes) = changes(keys, transaction, acl) else { return Outcome::Refused };
+) -> TransactionOutcome {
+    let Some(changes) = changes(keys, transaction, acl) else { return TransactionOutcome::Refused };
     match store.transact(&changes).await {
-        Ok(versions) => Outcome::Applied(applied_at(&versions, transaction)),
-        Err(StoreError::Conflict { .. }) => Outcome::Refused,
+        Ok(versions) => TransactionOutcome::Applied(applied_at(&versions, transaction)),
+        Err(StoreError::Conflict { .. }) => TransactionOutcome::Refused,
         Err(error @ (StoreError::Refused { .. } | StoreError::Denied { .. })) => {
             tracing::warn!(store = %store.spec().name, "the fleet's record is not written: {error}");
-            Outcome::Refused
+            TransactionOutcome::Refused
         }
         Err(error) => {
             tracing::debug!(store = %store.spec().name, "the fleet's record is not written: {error}");
-            Outcome::Unanswered
+            TransactionOutcome::Unanswered
         }
     }
 }

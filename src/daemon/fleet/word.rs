@@ -48,7 +48,7 @@ pub(in crate::daemon) struct AdoptedRun {
 
 /// The part of `[fleet]` that is the same for all memberships of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::daemon) struct Settings {
+pub(in crate::daemon) struct MembershipSettings {
     /// How long the store keeps `alive/HOST` without hearing of this host.
     pub(in crate::daemon) ttl: Duration,
     /// It may be the conductor.
@@ -67,14 +67,14 @@ pub(super) enum ToMember {
     /// The store has a new configuration.
     Store(Store),
     /// `[fleet]` has changed.
-    Settings(Settings),
+    Settings(MembershipSettings),
     /// The daemon stops, or the watch was removed (`leaves`). `done` resolves when the store was told or did not answer.
     Finish { leaves: bool, done: oneshot::Sender<()> },
 }
 
 /// How a host stands in its group, for `status`.
 #[derive(Debug, Clone, Default)]
-pub(in crate::daemon) struct Shown {
+pub(in crate::daemon) struct ShownMembership {
     /// The state of its record.
     pub(in crate::daemon) state: &'static str,
     /// What keeps it from acting, where that is not the group's turn.

@@ -9,7 +9,7 @@ use super::reading::{JUDGED_WITHIN, Judging};
 use super::remembered::wall_clock;
 use super::task::Task;
 use crate::ledger::{Applied, Paused};
-use crate::policy::{Answer, Control, Input, Permission, Phase, Refusal};
+use crate::policy::{Control, ControlResult, Input, Permission, Phase, Refusal};
 use crate::process::RunDetails;
 use crate::status::Preview;
 use crate::watch::{OnDelete, Reason, RunId, WatchName};
@@ -143,14 +143,14 @@ impl Task {
         let name = self.spec.name.clone();
         let answer = self.decide_and_answer(Input::Control(control));
         match (answer, control) {
-            (Some(Answer::Accepted), Control::Trigger(Permission::Waived)) if self.party.is_some() => {
+            (Some(ControlResult::Accepted), Control::Trigger(Permission::Waived)) if self.party.is_some() => {
                 tracing::warn!(watch = %name, "triggered without a permit of its fleet");
                 Ok(format!("{name} runs with the current state, without a permit of its fleet"))
             }
-            (Some(Answer::Accepted), Control::Trigger(_)) => {
+            (Some(ControlResult::Accepted), Control::Trigger(_)) => {
                 Ok(format!("{name} runs with the current state"))
             }
-            (Some(Answer::Accepted), Control::Pause { until }) => {
+            (Some(ControlResult::Accepted), Control::Pause { until }) => {
                 let length = until.map(|until| until.saturating_duration_since(Instant::now()));
                 // Rounded up, so that no pause ends early.
                 let seconds = length.map(|length| length.as_secs().saturating_add(1));
@@ -163,7 +163,7 @@ impl Task {
                     None => format!("{name} is paused until `twitcher resume {name}`"),
                 })
             }
-            (Some(Answer::Accepted), Control::Release) => {
+            (Some(ControlResult::Accepted), Control::Release) => {
                 tracing::info!(watch = %name, "released");
                 Ok(match self.machine.newest() {
                     Some(newest) if newest.content.is_absent() => {
@@ -173,11 +173,11 @@ impl Task {
                     None => format!("{name} goes on"),
                 })
             }
-            (Some(Answer::Accepted), Control::Resume) => {
+            (Some(ControlResult::Accepted), Control::Resume) => {
                 tracing::info!(watch = %name, "resumed");
                 Ok(format!("{name} goes on; nothing starts before the store has been read"))
             }
-            (Some(Answer::Refused(why)), _) => Err(refusal(&name, why)),
+            (Some(ControlResult::Refused(why)), _) => Err(refusal(&name, why)),
             (None, _) => Err(format!("{name} did not answer; this is a bug in twitcher")),
         }
     }

@@ -3,7 +3,7 @@
 use super::bulk;
 use super::explain::{last_words, seconds};
 use super::task::Task;
-use crate::daemon::runs::{self, Candidate, Judged, Report};
+use crate::daemon::runs::{self, HookReport, Judged, StateToJudge};
 use crate::policy::{Hold, Input, Yardstick};
 use crate::status::counted;
 use crate::watch::{Outcome, Reason, RunId, State, Version};
@@ -18,7 +18,7 @@ impl Task {
             self.held_words(hold)
         );
         let refused = self.refused.as_ref().filter(|_| hold == Hold::Invalid);
-        let report = refused.map_or_else(Report::held, |judged| Report::refused(judged));
+        let report = refused.map_or_else(HookReport::held, |judged| HookReport::refused(judged));
         self.report(self.machine.newest(), report);
     }
 
@@ -26,7 +26,7 @@ impl Task {
     pub(super) fn validate(&mut self, state: &State, reason: Reason, coalesced: u64) {
         let (seq, version) = (state.seq, state.version);
         let input = self.spec.pipe_stdin.then(|| self.rendered(state));
-        self.runs.validate(&self.spec, Candidate { seq, version, reason, coalesced, input });
+        self.runs.validate(&self.spec, StateToJudge { seq, version, reason, coalesced, input });
     }
 
     /// `validate` has judged a state.
@@ -95,11 +95,11 @@ impl Task {
         let ledger = self.runs.shared().ledger();
         let last = ledger.read(self.spec.name.as_str(), |entry| entry.history.back().cloned());
         if let Some(last) = last {
-            self.report(self.failed(run), Report::failed(last));
+            self.report(self.failed(run), HookReport::failed(last));
         }
     }
 
-    fn report(&self, state: Option<&State>, report: Report) {
+    fn report(&self, state: Option<&State>, report: HookReport) {
         if let Some(state) = state.filter(|_| self.spec.on_give_up.is_some()) {
             bulk::with(&state.content, || self.runs.shared().report(&self.spec, state, report));
         }

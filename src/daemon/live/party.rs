@@ -13,8 +13,8 @@ use crate::daemon::fleet::{AdoptedRun, Handle};
 use crate::daemon::runs::End;
 use crate::fleet::member::Input as Told;
 use crate::fleet::record::{BehindWhy, Last, LastOutcome, Permit};
-use crate::fleet::{Identity, PermitId, StateId};
-use crate::ledger::{Applied, LivePermit, LiveRun};
+use crate::fleet::{PermitId, StateId, StateIdentity};
+use crate::ledger::{Applied, LivePermit, LiveRecord};
 use crate::policy::Grant;
 use crate::watch::{RunId, Seq, Verdict, WatchSpec};
 
@@ -27,7 +27,7 @@ const PERMITS: usize = 4;
 pub(super) struct Party {
     pub(super) membership: Handle,
     pub(super) group: String,
-    pub(super) identity: Identity,
+    pub(super) identity: StateIdentity,
     /// `max_parallel = "unlimited"`: starts need no permit.
     pub(super) reports_only: bool,
     /// The id of the newest state.
@@ -68,7 +68,7 @@ impl Party {
         Some(Self {
             membership,
             group: fleet.group.to_string(),
-            identity: Identity::of(spec.target.watch_type),
+            identity: StateIdentity::of(spec.target.watch_type),
             reports_only: !fleet.needs_permits(),
             newest: None,
             permits: VecDeque::new(),
@@ -102,7 +102,7 @@ impl Party {
     }
 
     /// The grant of an adopted run. Its terms are those of the watch file: the ledger has only the permit's id.
-    pub(super) fn adopt(&mut self, live: &LiveRun, since: Instant, spec: &WatchSpec) -> Option<Grant> {
+    pub(super) fn adopt(&mut self, live: &LiveRecord, since: Instant, spec: &WatchSpec) -> Option<Grant> {
         let LivePermit { id, state } = live.permit.as_ref()?;
         let state = state.parse().ok()?;
         let terms = &spec.fleet.as_ref()?.terms;

@@ -8,7 +8,7 @@ use super::bulk;
 use super::task::Task;
 use crate::daemon::runs::{Concluded, End, Plan};
 use crate::ledger::LivePermit;
-use crate::policy::{Adopted, Answer, Effect, Input, RunEnd, Sent};
+use crate::policy::{Adopted, ControlResult, Effect, Input, RunEnd, Sent};
 use crate::process::{Ended, RunCommand, RunDetails};
 use crate::tree::document;
 use crate::watch::{Output, Retries, RunId, State};
@@ -19,7 +19,7 @@ impl Task {
         let _ = self.decide_and_answer(input);
     }
 
-    pub(super) fn decide_and_answer(&mut self, input: Input) -> Option<Answer> {
+    pub(super) fn decide_and_answer(&mut self, input: Input) -> Option<ControlResult> {
         let mut answer = None;
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::reading::{CONNECTED_WITHIN, Over, Proof, READ_WITHIN, Trigger, Wanted};
+use super::reading::{CONNECTED_WITHIN, CaughtUp, Over, READ_WITHIN, Trigger, Wanted};
 use super::task::Task;
 use crate::policy::{Control, Permission};
 
 impl Task {
     /// Starts nothing until the store has been read: the known state may be outdated.
     pub(super) fn read_before_starts(&mut self) {
-        let proof: Proof = Box::pin(self.subscription.prove());
+        let proof: CaughtUp = Box::pin(self.subscription.prove());
         self.readings.get_or_insert_default().hold = Some(proof);
         self.runs.hold_starts();
     }
@@ -37,7 +37,7 @@ impl Task {
 
     /// Reads the key, and then does what is wanted.
     pub(super) fn read_for(&mut self, wanted: Wanted) {
-        let proof: Proof = Box::pin(self.subscription.prove());
+        let proof: CaughtUp = Box::pin(self.subscription.prove());
         let asked = Instant::now();
         self.readings.get_or_insert_default().triggers.push(Trigger { proof, asked, wanted });
     }

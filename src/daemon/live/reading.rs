@@ -18,13 +18,13 @@ pub(super) const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 pub(in crate::daemon) const JUDGED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Ready once the subscription includes every earlier write.
-pub(super) type Proof = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type CaughtUp = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The readings in progress. Almost always there is none.
 #[derive(Default)]
 pub(super) struct Readings {
     /// The reading that every start waits for.
-    pub(super) hold: Option<Proof>,
+    pub(super) hold: Option<CaughtUp>,
     /// `trigger`s, in the order in which they were asked; dry runs among them.
     pub(super) triggers: Vec<Trigger>,
     /// `trigger`s whose state `validate` is judging.
@@ -42,7 +42,7 @@ pub(super) struct Judging {
 
 /// A `trigger` whose reading is in progress.
 pub(super) struct Trigger {
-    pub(super) proof: Proof,
+    pub(super) proof: CaughtUp,
     pub(super) asked: Instant,
     pub(super) wanted: Wanted,
 }

@@ -3,9 +3,9 @@
 //! Each run is recorded when its process exists (`started`), and its record ends with exactly one of `ended` and
 //! `interrupted`. The state of a successful run becomes `applied`.
 
-use super::end::{End, Facts};
-use super::hooks::Report;
-use crate::ledger::{Applied, Entry, GaveUp, Ledger, LivePermit, LiveRun, Owed, described};
+use super::end::{End, RunFacts};
+use super::hooks::HookReport;
+use crate::ledger::{Applied, GaveUp, Ledger, LedgerEntry, LivePermit, LiveRecord, Owed, described};
 use crate::process::{FoundRun, RunDetails};
 use crate::watch::{Fingerprint, ProcessIdentity, Reason, State, Target, WatchName, WatchSpec};
 
@@ -24,7 +24,7 @@ impl Book {
     }
 
     /// The record of a watch.
-    pub(super) fn entry(&self, watch: &WatchName) -> Entry {
+    pub(super) fn entry(&self, watch: &WatchName) -> LedgerEntry {
         self.ledger.entry(watch.as_str()).unwrap_or_default()
     }
 
@@ -36,9 +36,9 @@ impl Book {
         permit: Option<LivePermit>,
         started: jiff::Timestamp,
         process: ProcessIdentity,
-    ) -> LiveRun {
+    ) -> LiveRecord {
         let RunDetails { run, reason, version, attempt, coalesced, permit: _ } = details;
-        let live = LiveRun {
+        let live = LiveRecord {
             run,
             target: described(&spec.target),
             definition: spec.fingerprint(),
@@ -56,13 +56,13 @@ impl Book {
     }
 
     /// A run of this watch was found in `/proc`; the daemon that started it was killed before it recorded the run.
-    pub(super) fn found(&self, spec: &WatchSpec, found: FoundRun) -> LiveRun {
+    pub(super) fn found(&self, spec: &WatchSpec, found: FoundRun) -> LiveRecord {
         let FoundRun { run, store, key, version, identity, .. } = found;
         let target = &spec.target;
         let is_for = |permit: &LivePermit| permit.state.split_once('/').is_some_and(|(of, _)| of == version);
         let permit = self.ledger.read(spec.name.as_str(), |entry| entry.granted.clone()).filter(is_for);
         let own = store == target.store.as_str() && key == target.key.as_str();
-        let live = LiveRun {
+        let live = LiveRecord {
             run,
             // For another target, the watch type is unknown.
             target: if own { described(target) } else { format!("{store} ? {key}") },
@@ -81,15 +81,15 @@ impl Book {
     }
 
     /// A run is over.
-    pub(super) fn ended(&self, watch: &WatchName, live: &LiveRun, end: &End) {
-        self.ledger.ended(watch, Facts::of(live).record(end), end.is_success());
+    pub(super) fn ended(&self, watch: &WatchName, live: &LiveRecord, end: &End) {
+        self.ledger.ended(watch, RunFacts::of(live).record(end), end.is_success());
         if end.repeat_at_next_start {
             self.interrupted(watch, live);
         }
     }
 
     /// A run never got a process.
-    pub(super) fn not_started(&self, spec: &WatchSpec, facts: &Facts<'_>, end: &End) {
+    pub(super) fn not_started(&self, spec: &WatchSpec, facts: &RunFacts<'_>, end: &End) {
         self.ledger.ended(&spec.name, facts.record(end), false);
         if end.repeat_at_next_start {
             self.ledger.interrupted(&spec.name, facts.run, &described(&spec.target));
@@ -97,12 +97,12 @@ impl Book {
     }
 
     /// A run is over and its outcome is lost, or does not count: it must be repeated.
-    pub(super) fn interrupted(&self, watch: &WatchName, live: &LiveRun) {
+    pub(super) fn interrupted(&self, watch: &WatchName, live: &LiveRecord) {
         self.ledger.interrupted(watch, &live.run, &live.target);
     }
 
     /// Moves a run to another watch, because the watch was renamed.
-    pub(super) fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRun) {
+    pub(super) fn renamed(&self, from: &WatchName, to: &WatchName, live: LiveRecord) {
         self.ledger.renamed(from, to, live);
     }
 
@@ -118,11 +118,11 @@ impl Book {
         &self,
         spec: &WatchSpec,
         state: &State,
-        report: &Report,
+        report: &HookReport,
         waits: impl Fn(&Applied) -> bool,
     ) -> Option<Applied> {
         let target = &spec.target;
-        let told = |entry: &Entry| {
+        let told = |entry: &LedgerEntry| {
             let owed = entry.owed.as_ref().map(|owed| &owed.state).filter(|owed| waits(owed));
             entry.reported.iter().chain(owed).any(|told| told.covers(target, state))
         };

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::ledger::LiveRun;
+use crate::ledger::LiveRecord;
 use crate::process::Ended;
 use crate::watch::{Outcome, Reason, RunId, RunRecord, Verdict, WatchName};
 
@@ -43,7 +43,7 @@ impl End {
     }
 
     /// Logs the end. `dismissed`: twitcher ended the run for a reason of its own.
-    pub(super) fn log(&self, watch: &WatchName, file: &Path, about: &Facts<'_>, dismissed: bool) {
+    pub(super) fn log(&self, watch: &WatchName, file: &Path, about: &RunFacts<'_>, dismissed: bool) {
         let word = self.word;
         let how = match &self.outcome {
             Outcome::Exited(0) => String::new(),
@@ -53,7 +53,7 @@ impl End {
             Outcome::NotStarted(why) => format!(": {why}"),
             Outcome::Unknown => ", its end was not seen".to_owned(),
         };
-        let Facts { run, reason, version, attempt, .. } = about;
+        let RunFacts { run, reason, version, attempt, .. } = about;
         let (reason, seconds) = (reason.word(), self.took.as_secs_f64());
         let (exit_code, file) = (self.outcome.exit_code(), file.display());
         let text =
@@ -76,7 +76,7 @@ impl End {
 }
 
 /// What is recorded and logged of a run besides its end.
-pub(super) struct Facts<'a> {
+pub(super) struct RunFacts<'a> {
     pub(super) run: &'a RunId,
     pub(super) reason: Reason,
     pub(super) version: &'a str,
@@ -85,9 +85,9 @@ pub(super) struct Facts<'a> {
     pub(super) started: jiff::Timestamp,
 }
 
-impl<'a> Facts<'a> {
-    pub(super) fn of(live: &'a LiveRun) -> Self {
-        let LiveRun { run, reason, version, attempt, coalesced, started, .. } = live;
+impl<'a> RunFacts<'a> {
+    pub(super) fn of(live: &'a LiveRecord) -> Self {
+        let LiveRecord { run, reason, version, attempt, coalesced, started, .. } = live;
         Self { run, reason: *reason, version, attempt: *attempt, coalesced: *coalesced, started: *started }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::processes::Processes;
 use super::slots::Slots;
@@ -15,44 +15,22 @@ use crate::watch::*;
 
 /// A watch of a key that runs `true`, with every wait off.
 pub(in crate::daemon) fn spec(name: &str, key: &str) -> WatchSpec {
+    let minimal = fixture::minimal();
     let account = Account {
         uid: 7,
         gid: 7,
-        groups: None,
         user: "user".into(),
         home: "/".into(),
-        shell: "/bin/sh".into(),
+        ..minimal.surroundings.account.clone()
     };
     WatchSpec {
         name: WatchName::new(name).unwrap(),
-        description: String::new(),
-        enabled: true,
-        target: Target {
-            store: StoreName::new("main").unwrap(),
-            key: Key::new(key).unwrap(),
-            watch_type: WatchType::Data,
-        },
+        target: Target { key: Key::new(key).unwrap(), ..minimal.target.clone() },
         action: Action::Program(vec!["true".into()]),
-        surroundings: Arc::new(Surroundings {
-            account,
-            cwd: "/".into(),
-            umask: 0o022,
-            inherit_env: false,
-            env: BTreeMap::new(),
-            nice: None,
-            limits: BTreeMap::new(),
-        }),
+        surroundings: Arc::new(Surroundings { account, ..(*minimal.surroundings).clone() }),
         pipe_stdin: false,
-        format: Format::Raw,
         output: Output::Null,
-        verify_interval: Duration::from_mins(5),
-        splay: Duration::ZERO,
-        mutex: None,
-        fleet: None,
-        validate: None,
-        on_give_up: None,
-        machine: Arc::default(),
-        policy: Arc::default(),
+        ..minimal
     }
 }
 

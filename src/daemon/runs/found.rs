@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::ledger::Entry;
+use crate::ledger::LedgerEntry;
 use crate::process::FoundRun;
 use crate::watch::{RunId, WatchSpec};
 
@@ -21,7 +21,7 @@ impl Found {
     /// It is a process with the mark of a leader, or an unmarked one that is newer than every recorded run. Any other process is
     /// a service that an ended action left running: waiting for it would never end, which is worse than starting beside an
     /// action that could not be marked. Only a process of the watch's own user counts, because anyone can set a variable.
-    pub(super) fn claim(&self, spec: &WatchSpec, entry: &Entry) -> Option<FoundRun> {
+    pub(super) fn claim(&self, spec: &WatchSpec, entry: &LedgerEntry) -> Option<FoundRun> {
         let known: BTreeSet<&RunId> = entry.live.iter().map(|live| &live.run).collect();
         let newest = entry.newest_run.as_ref();
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +71,8 @@ mod tests {
         let claimed = |run: FoundRun, newest: Option<&str>| {
             let all = Found::default();
             all.set(vec![run]);
-            let entry = Entry { newest_run: newest.map(|run| RunId(run.into())), ..Entry::default() };
+            let entry =
+                LedgerEntry { newest_run: newest.map(|run| RunId(run.into())), ..LedgerEntry::default() };
             all.claim(&spec, &entry).is_some()
         };
         let newest = Some("l-5-5");

@@ -33,7 +33,7 @@ pub(super) fn prefix(ledger: &str) -> String {
 
 /// What the program is told: the outcome of the state.
 #[derive(Debug)]
-pub(in crate::daemon) struct Report {
+pub(in crate::daemon) struct HookReport {
     /// The word in `TWITCHER_OUTCOME`.
     pub(in crate::daemon) outcome: String,
     pub(in crate::daemon) exit_code: Option<i32>,
@@ -44,7 +44,7 @@ pub(in crate::daemon) struct Report {
     pub(in crate::daemon) output: String,
 }
 
-impl Report {
+impl HookReport {
     /// The last retry failed, and this was the run.
     pub(in crate::daemon) fn failed(last: RunRecord) -> Self {
         let RunRecord { outcome, exit_code, reason, attempt, coalesced, output, .. } = last;

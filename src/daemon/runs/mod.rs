@@ -46,8 +46,8 @@ use crate::watch::{Action, RunId, State, WatchName, WatchSpec};
 pub(super) use book::Book;
 pub(super) use end::End;
 use found::Found;
+pub(super) use hooks::HookReport;
 use hooks::Hooks;
-pub(super) use hooks::Report;
 pub(super) use judged::Judged;
 pub(super) use orphans::KILL_AFTER;
 use orphans::{Orphan, Orphans};
@@ -56,7 +56,7 @@ use processes::Processes;
 use run::{Count, Origin, Run};
 use slots::{Slot, Slots};
 pub(super) use validate::limit as validate_limit;
-pub(super) use validator::Candidate;
+pub(super) use validator::StateToJudge;
 
 /// How long processes that do not show their environment may delay a start.
 const LOOKING_FOR_RUNS: Duration = Duration::from_secs(5);

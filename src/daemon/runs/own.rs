@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::end::{End, Facts};
+use super::end::{End, RunFacts};
 use super::run::{Origin, Run};
 use super::slots::Slot;
 use super::validator::Validator;
@@ -173,7 +173,7 @@ impl OwnRuns {
     fn not_started(&mut self, spec: &WatchSpec, not_started: &NotStarted) -> End {
         let NotStarted { details, started, error } = not_started;
         let version = details.version.to_string();
-        let facts = Facts {
+        let facts = RunFacts {
             run: &details.run,
             reason: details.reason,
             version: &version,
@@ -210,7 +210,7 @@ impl OwnRuns {
         let run = self.live.iter_mut().find(|other| other.live.run == *run)?;
         run.slot = None;
         let end = End::judge(ended, run.since.elapsed(), &spec.policy.success_codes, stopping);
-        end.log(&spec.name, &self.file, &Facts::of(&run.live), run.dismissed);
+        end.log(&spec.name, &self.file, &RunFacts::of(&run.live), run.dismissed);
         self.shared.book.ended(&spec.name, &run.live, &end);
         self.shared.slots.release(&run.live);
         let foreign = run.is_foreign();

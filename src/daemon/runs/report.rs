@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Runs;
-use super::hooks::{Hook, PREFIX, Report, kill_after};
+use super::hooks::{Hook, HookReport, PREFIX, kill_after};
 use crate::ledger::Applied;
 use crate::process::{Leftovers, OutputSink, RunCommand, RunDetails, Running};
 use crate::watch::{RunId, State, Version, WatchSpec};
 
 impl Runs {
     /// Runs the watch's `on_give_up` for this state, unless it was run for this state before.
-    pub(in crate::daemon) fn report(self: &Arc<Self>, spec: &WatchSpec, state: &State, report: Report) {
+    pub(in crate::daemon) fn report(self: &Arc<Self>, spec: &WatchSpec, state: &State, report: HookReport) {
         if spec.on_give_up.is_none() {
             return;
         }
@@ -32,12 +32,12 @@ impl Runs {
             let state = owed.state.clone();
             // Every version that was written can be read.
             if let Ok(version) = state.version.parse() {
-                self.run_hook(spec, version, state, Report::of(owed));
+                self.run_hook(spec, version, state, HookReport::of(owed));
             }
         }
     }
 
-    fn run_hook(self: &Arc<Self>, spec: &WatchSpec, version: Version, state: Applied, report: Report) {
+    fn run_hook(self: &Arc<Self>, spec: &WatchSpec, version: Version, state: Applied, report: HookReport) {
         let Some(program) = &spec.on_give_up else { return };
         let number = self.next_id();
         let details = RunDetails {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::slots::Slot;
-use crate::ledger::LiveRun;
+use crate::ledger::LiveRecord;
 use crate::process::{Ending, RunCommand, RunCommands, Running, Script};
 use crate::watch::State;
 
@@ -13,7 +13,7 @@ use crate::watch::State;
 #[derive(Debug)]
 pub(in crate::daemon) struct Run {
     /// Its record in the ledger.
-    pub(in crate::daemon) live: LiveRun,
+    pub(in crate::daemon) live: LiveRecord,
     /// When its process began.
     pub(in crate::daemon) since: Instant,
     pub(super) commands: RunCommands,
@@ -40,7 +40,7 @@ pub(super) enum Origin {
 
 impl Run {
     pub(super) fn started(
-        live: LiveRun,
+        live: LiveRecord,
         running: Running,
         state: State,
         slot: Option<Slot>,
@@ -51,7 +51,7 @@ impl Run {
         Self { slot, _script: script, ..Self::adopted(live, running, origin, counted) }
     }
 
-    pub(super) fn adopted(live: LiveRun, running: Running, origin: Origin, counted: Counted) -> Self {
+    pub(super) fn adopted(live: LiveRecord, running: Running, origin: Origin, counted: Counted) -> Self {
         let Running { since, commands, ended, .. } = running;
         Self {
             live,
@@ -67,7 +67,7 @@ impl Run {
     }
 
     /// An orphan passed to its watch.
-    pub(super) fn claimed(self, live: LiveRun, origin: Origin) -> Self {
+    pub(super) fn claimed(self, live: LiveRecord, origin: Origin) -> Self {
         Self { live, origin, ..self }
     }
 

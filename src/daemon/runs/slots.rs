@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::ledger::LiveRun;
+use crate::ledger::LiveRecord;
 use crate::watch::{MutexName, RunId, WatchName};
 
 /// A wait for a slot this long is worth a warning.
@@ -44,16 +44,16 @@ type Mutexes = BTreeMap<MutexName, BTreeMap<Holder, WatchName>>;
 
 /// One watch's slots and requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Share {
+struct WatchSlots {
     held: usize,
     waiting: BTreeSet<Ticket>,
 }
 
 /// One account's slots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Account {
+struct AccountSlots {
     held: usize,
-    watches: BTreeMap<Owner, Share>,
+    watches: BTreeMap<Owner, WatchSlots>,
     /// The first ticket of every waiting watch with the number of slots that the watch holds, in the order of service. By mutex,
     /// so that a thousand watches waiting for one mutex are skipped at once.
     next: BTreeMap<Option<MutexName>, BTreeSet<(usize, Ticket)>>,
@@ -65,7 +65,7 @@ struct Queue {
     max: usize,
     held: usize,
     last: Ticket,
-    accounts: BTreeMap<u32, Account>,
+    accounts: BTreeMap<u32, AccountSlots>,
     /// The owner of every waiting ticket.
     waiting: BTreeMap<Ticket, Owner>,
     mutexes: Mutexes,
@@ -167,7 +167,7 @@ impl Queue {
     }
 
     /// Changes a watch's share, and updates the account's sums and the order.
-    fn change(&mut self, owner: &Owner, change: impl FnOnce(&mut Share)) {
+    fn change(&mut self, owner: &Owner, change: impl FnOnce(&mut WatchSlots)) {
         let account = self.accounts.entry(owner.uid).or_default();
         let share = account.watches.entry(owner.clone()).or_default();
         if let Some(first) = share.waiting.first()
@@ -236,7 +236,7 @@ impl Slots {
 
     /// Lets a run hold the mutex of the definition that it was started under until [`Slots::release`], independent of its slot
     /// and of its watch's task.
-    pub(super) fn hold(&self, watch: &WatchName, live: &LiveRun) {
+    pub(super) fn hold(&self, watch: &WatchName, live: &LiveRecord) {
         if let Some(mutex) = live.mutex() {
             let (holder, watch) = (Holder::Run(live.run.clone()), watch.clone());
             self.change(|queue| queue.hold(mutex, holder, watch));
@@ -244,7 +244,7 @@ impl Slots {
     }
 
     /// The run is over.
-    pub(super) fn release(&self, live: &LiveRun) {
+    pub(super) fn release(&self, live: &LiveRecord) {
         if let Some(mutex) = live.mutex() {
             let holder = Holder::Run(live.run.clone());
             self.change(|queue| queue.release(&mutex, &holder));

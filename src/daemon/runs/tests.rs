@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::fixture::{Fake, identity, plan, runs, spec};
 use super::*;
-use crate::ledger::{Entry, LiveRun};
+use crate::ledger::{LedgerEntry, LiveRecord};
 use crate::process::{FoundRun, RunCommand};
 use crate::watch::{Outcome, PolicySpec, RunRecord, SignalNumber, Verdict};
 
@@ -36,11 +36,11 @@ impl Scene {
         OwnRuns::new(Arc::clone(&self.runs))
     }
 
-    fn entry(&self, watch: &str) -> Entry {
+    fn entry(&self, watch: &str) -> LedgerEntry {
         self.ledger.entry(watch).unwrap_or_default()
     }
 
-    fn live(&self, watch: &str) -> Vec<LiveRun> {
+    fn live(&self, watch: &str) -> Vec<LiveRecord> {
         self.entry(watch).live
     }
 

@@ -14,7 +14,7 @@ use super::OwnRuns;
 use super::judged::Judged;
 use super::run::Run;
 use super::slots::Slot;
-use super::validator::{Candidate, Due, Live};
+use super::validator::{Due, LiveValidator, StateToJudge};
 use crate::process::{Ended, Launch, RunDetails};
 use crate::watch::{PolicySpec, RunId, RunMode, WatchSpec};
 
@@ -42,7 +42,7 @@ pub(super) fn as_action(spec: &WatchSpec) -> Option<WatchSpec> {
 
 impl OwnRuns {
     /// Judges a state. The one before was judged, or [`OwnRuns::end_validation`] was called.
-    pub(in crate::daemon) fn validate(&mut self, spec: &WatchSpec, candidate: Candidate) {
+    pub(in crate::daemon) fn validate(&mut self, spec: &WatchSpec, candidate: StateToJudge) {
         self.validator.get_or_insert_default().next = Some(candidate);
         self.ask_to_validate(spec);
     }
@@ -121,10 +121,10 @@ impl OwnRuns {
     fn start_validation(
         &mut self,
         spec: &WatchSpec,
-        candidate: Candidate,
+        candidate: StateToJudge,
         slot: Option<Slot>,
     ) -> Option<Judged> {
-        let Candidate { seq, version, reason, coalesced, input } = candidate;
+        let StateToJudge { seq, version, reason, coalesced, input } = candidate;
         let program = as_action(spec)?;
         let run = RunId(format!("{PREFIX}-{}", self.shared.next_id()).into());
         let sink = self.sink(spec, &run);
@@ -136,7 +136,7 @@ impl OwnRuns {
                 let pid = running.identity.pid;
                 tracing::debug!(watch = %spec.name, run = %details.run, "validate judges version {version} in process {pid}");
                 let due = running.since.checked_add(limit(&spec.policy)).map_or(Due::Nothing, Due::Term);
-                let live = Live { seq: Some(seq), version, running, due, _slot: slot };
+                let live = LiveValidator { seq: Some(seq), version, running, due, _slot: slot };
                 self.validator.get_or_insert_default().live = Some(live);
                 None
             }

@@ -10,7 +10,7 @@ use crate::watch::{Reason, Seq, Version};
 
 /// A state to be judged.
 #[derive(Debug)]
-pub(in crate::daemon) struct Candidate {
+pub(in crate::daemon) struct StateToJudge {
     pub(in crate::daemon) seq: Seq,
     pub(in crate::daemon) version: Version,
     pub(in crate::daemon) reason: Reason,
@@ -22,14 +22,14 @@ pub(in crate::daemon) struct Candidate {
 /// The live program and the next state.
 #[derive(Debug, Default)]
 pub(super) struct Validator {
-    pub(super) next: Option<Candidate>,
+    pub(super) next: Option<StateToJudge>,
     /// The slot that `next` waits for.
     pub(super) slot: Option<Slot>,
-    pub(super) live: Option<Live>,
+    pub(super) live: Option<LiveValidator>,
 }
 
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveValidator {
     /// `None`: the state is superseded, and the judgement is dropped.
     pub(super) seq: Option<Seq>,
     pub(super) version: Version,
@@ -56,7 +56,7 @@ impl Due {
     }
 }
 
-impl Live {
+impl LiveValidator {
     pub(super) fn term(&mut self, now: Instant, timed_out: bool, kill_after: Duration) {
         self.running.commands.send(RunCommand::Term { timed_out });
         self.due = now.checked_add(kill_after).map_or(Due::Nothing, Due::Kill);

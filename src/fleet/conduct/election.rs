@@ -9,11 +9,11 @@ use super::machine::{Conductor, Phase};
 use super::seat::{CAMPAIGN, FIRST_CAMPAIGN, fraction, look};
 use crate::fleet::record::{ConductorRecord, Rest};
 use crate::fleet::view::may_run;
-use crate::fleet::{Entry, GroupKey, Revision, Transaction, Value, Write};
+use crate::fleet::{GroupKey, KeyState, Revision, Transaction, Value, Write};
 
 impl Conductor {
     /// The key of the seat changed. `Some`: the effects, and nothing else has to be decided.
-    pub(super) fn seat_changed(&mut self, entry: &Entry) -> Option<Vec<Effect>> {
+    pub(super) fn seat_changed(&mut self, entry: &KeyState) -> Option<Vec<Effect>> {
         if self.seat.entry.as_ref().is_some_and(|known| known.at >= entry.at) {
             return None;
         }
@@ -80,8 +80,8 @@ impl Conductor {
     }
 
     /// The beat stands still: if a host waits, the holder is deposed.
-    pub(super) fn depose(&mut self, entries: &[(GroupKey, Entry)]) -> Vec<Effect> {
-        let waits = |(_, entry): &(GroupKey, Entry)| match &entry.value {
+    pub(super) fn depose(&mut self, entries: &[(GroupKey, KeyState)]) -> Vec<Effect> {
+        let waits = |(_, entry): &(GroupKey, KeyState)| match &entry.value {
             Some(Value::Host(record)) => record.asks() || may_run(record.state) || record.permit.is_some(),
             Some(Value::Permit(_)) => true,
             Some(Value::Rollout(rollout)) => rollout.id != self.target,
@@ -119,7 +119,7 @@ impl Conductor {
     /// The seat is ours since this revision.
     pub(super) fn take_seat(&mut self, at: Revision) -> Vec<Effect> {
         if self.seat.entry.as_ref().is_none_or(|known| known.at < at) {
-            self.seat.entry = Some(Entry { at, value: Some(self.own_seat(Timestamp::UNIX_EPOCH)) });
+            self.seat.entry = Some(KeyState { at, value: Some(self.own_seat(Timestamp::UNIX_EPOCH)) });
         }
         let mut effects = vec![Effect::Mirror(true)];
         effects.extend(self.take_over_anew());
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::fleet::conduct::{Input, Part};
     use crate::fleet::record::Instance;
-    use crate::fleet::{BootTime, GroupName, HostName, Identity, TenureId};
+    use crate::fleet::{BootTime, GroupName, HostName, StateIdentity, TenureId};
 
     fn now(millis: u64) -> Moment {
         let boot = BootTime(Duration::from_millis(millis));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn vacant(at: i64) -> Input {
-        Input::Changed(GroupKey::Conductor, Entry { at: Revision(at), value: None })
+        Input::Changed(GroupKey::Conductor, KeyState { at: Revision(at), value: None })
     }
 
     fn eligible() -> Conductor {
@@ -181,7 +181,7 @@ mod tests {
             group: GroupName::new("git").unwrap(),
             host: HostName::new("a").unwrap(),
             inst: Instance::try_from("l/b/i/n".to_owned()).unwrap(),
-            identity: Identity::Data,
+            identity: StateIdentity::Data,
             ttl: Duration::from_secs(30),
         });
         for input in [Input::Tenure(Some(TenureId(1))), Input::Target(None)] {
@@ -201,7 +201,10 @@ mod tests {
         assert!(wait(&conductor) <= Duration::from_millis(100), "{:?}", wait(&conductor));
         let effects = conductor.step(Input::Wakeup, now(100));
         assert!(matches!(effects[..], [Effect::Commit(1, _)]), "{effects:?}");
-        assert_eq!(conductor.step(Input::Committed(1, crate::fleet::Outcome::Refused), now(100)), []);
+        assert_eq!(
+            conductor.step(Input::Committed(1, crate::fleet::TransactionOutcome::Refused), now(100)),
+            []
+        );
         assert!(wait(&conductor) > Duration::from_secs(4), "the next attempt is not hurried");
 
         let mut conductor = eligible();
@@ -211,7 +214,7 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
             rest: Rest::default(),
         };
-        let held = Entry { at: Revision(1), value: Some(Value::Conductor(Arc::new(held))) };
+        let held = KeyState { at: Revision(1), value: Some(Value::Conductor(Arc::new(held))) };
         drop(conductor.step(Input::Changed(GroupKey::Conductor, held), now(0)));
         assert_eq!(conductor.step(vacant(2), now(0)), []);
         assert!(wait(&conductor) > Duration::from_secs(4), "all hosts have seen it become vacant");

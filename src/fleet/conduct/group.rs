@@ -32,7 +32,7 @@ pub struct Member {
     garbled: bool,
     standing: Option<Standing>,
     canary: bool,
-    place: Option<Place>,
+    place: Option<QueuePlace>,
 }
 
 impl Member {
@@ -73,7 +73,7 @@ impl Member {
 
 /// The place among those that wait: who has the least is next.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct QueuePlace {
     /// A holder of an older permit first, then canaries, fewest failures, longest behind; then by chance, but
     /// always the same.
     order: (Reverse<bool>, Reverse<bool>, u32, i64, u64),
@@ -164,7 +164,7 @@ pub struct Group {
     /// Sums.
     pub sums: Sums,
     /// Who waits, in order.
-    pub queue: BTreeSet<Place>,
+    pub queue: BTreeSet<QueuePlace>,
     /// Who holds a permit.
     pub holders: BTreeSet<HostName>,
     /// Who holds one and has given it back.
@@ -191,7 +191,7 @@ impl Group {
         Self { name: Some(name), ttl, ..Self::default() }
     }
 
-    /// A host is silent when its tenure was not renewed for so long.
+    /// A host is silent when its tenure was not renewed for this long.
     pub fn set_ttl(&mut self, ttl: Duration) {
         self.ttl = ttl;
     }
@@ -301,7 +301,7 @@ impl Group {
         Some(leading.find(|target| Some(*target) == former).unwrap_or(first).clone())
     }
 
-    /// After so long its run must have ended. A host without a record: as long as the longest of all.
+    /// Time after which its run must have ended. A host without a record: as long as the longest of all.
     pub fn limit(&self, member: &Member) -> Duration {
         let of = |record: &HostRecord| record.limit;
         let longest = || self.members.values().filter_map(|m| m.keys.record.as_deref().map(of)).max();
@@ -379,14 +379,14 @@ impl Group {
         set(&mut self.suspects, host, suspect);
     }
 
-    fn place(&self, host: &HostName, member: &Member, want: Want) -> Place {
+    fn place(&self, host: &HostName, member: &Member, want: Want) -> QueuePlace {
         let canary = member.canary;
         let record = member.keys.record.as_deref();
         let failures = record.map_or(0, |record| record.failures);
         let minutes = record.map_or(0, |record| record.since.as_second().div_euclid(60));
         let swap = want == Want::Swap;
         let chance = self.chance(host);
-        Place {
+        QueuePlace {
             order: (Reverse(swap), Reverse(canary), failures, minutes, chance),
             host: host.clone(),
             want,

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::fleet::record::{Instance, Summary};
 use crate::fleet::{
-    BootTime, Entry, GroupKey, GroupName, HostName, Identity, Outcome, Revision, StateId, TenureId,
-    Transaction,
+    BootTime, GroupKey, GroupName, HostName, KeyState, Revision, StateId, StateIdentity, TenureId,
+    Transaction, TransactionOutcome,
 };
 
 /// One moment: the time of two clocks, and a random number.
@@ -32,8 +32,8 @@ pub struct Part {
     /// Our start.
     pub inst: Instance,
     /// What makes states of the watch equal.
-    pub identity: Identity,
-    /// A host is silent when its tenure was not renewed for so long.
+    pub identity: StateIdentity,
+    /// A host is silent when its tenure was not renewed for this long.
     pub ttl: Duration,
 }
 
@@ -47,11 +47,11 @@ pub enum Input {
     /// The watched key cannot be read any more, until the next [`Input::Target`].
     Blind,
     /// The mirror, or a watch, shows a key of the group. May come late, twice, or not at all.
-    Changed(GroupKey, Entry),
+    Changed(GroupKey, KeyState),
     /// Answers [`Effect::ReadAll`].
     All {
         /// Every key, linearizably.
-        entries: Vec<(GroupKey, Entry)>,
+        entries: Vec<(GroupKey, KeyState)>,
         /// At which revision.
         at: Revision,
         /// The watched key's state, read as well. A late watch may still show an older one.
@@ -62,7 +62,7 @@ pub enum Input {
     /// Answers [`Effect::ReadSummary`].
     Summary(Option<Arc<Summary>>),
     /// Answers the [`Effect::Commit`] with this number.
-    Committed(u64, Outcome),
+    Committed(u64, TransactionOutcome),
     /// Our own host waits for a permit, or does not any more.
     Waiting(bool),
     /// The store was restored from a backup: a permit may be gone whose run is still live. The machine forgets all that

@@ -10,7 +10,7 @@ use crate::fleet::glob::HostGlobs;
 use crate::fleet::record::{Rollout, Summary};
 use crate::fleet::terms::InForce;
 use crate::fleet::view::Orders;
-use crate::fleet::{BootTime, Entry, GroupKey, Revision, StateId, TenureId, Transaction, Value};
+use crate::fleet::{BootTime, GroupKey, KeyState, Revision, StateId, TenureId, Transaction, Value};
 
 /// How far this machine is.
 #[derive(Debug, Clone, PartialEq)]
@@ -235,7 +235,7 @@ impl Conductor {
     }
 
     /// A key changed. `Some`: the effects, and nothing else has to be decided.
-    fn changed(&mut self, key: &GroupKey, entry: &Entry, now: Moment) -> Option<Vec<Effect>> {
+    fn changed(&mut self, key: &GroupKey, entry: &KeyState, now: Moment) -> Option<Vec<Effect>> {
         if *key == GroupKey::Conductor {
             return self.seat_changed(entry);
         }
@@ -248,7 +248,7 @@ impl Conductor {
     }
 
     /// Records the value of a key, unless a later one is known.
-    pub(super) fn take_in(&mut self, key: &GroupKey, entry: &Entry, now: BootTime) {
+    pub(super) fn take_in(&mut self, key: &GroupKey, entry: &KeyState, now: BootTime) {
         let value = entry.value.as_ref();
         match key {
             GroupKey::Host(host) => drop(self.group.record(host, entry.at, value, now)),

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::group::{Member, Place};
+use super::group::{Member, QueuePlace};
 use super::input::{Effect, Moment};
 use super::machine::{Conductor, Phase};
 use super::plan::{BATCH, Plan};
 use super::waves::Wave;
-use crate::fleet::record::{Failure, FailureKind, NAMED, Permit, Rest, RolloutState};
+use crate::fleet::record::{FailureKind, HostFailure, NAMED, Permit, Rest, RolloutState};
 use crate::fleet::view::{Want, may_run};
-use crate::fleet::{BootTime, Entry, GroupKey, HostName, PermitId, Revision, StateId, Write};
+use crate::fleet::{BootTime, GroupKey, HostName, KeyState, PermitId, Revision, StateId, Write};
 
 /// What happens to a permit after `control` or the rollout's state changed.
 enum Stamp {
@@ -69,7 +69,7 @@ impl Conductor {
                 Write::Put { key, value, .. } => (key, Some(value)),
                 Write::Delete { key } => (key, None),
             };
-            self.take_in(&key, &Entry { at, value }, now.boot);
+            self.take_in(&key, &KeyState { at, value }, now.boot);
         }
         for host in plan.released {
             self.group.release(&host, now.boot);
@@ -142,7 +142,7 @@ impl Conductor {
             let of_this = permit.as_ref().is_none_or(|permit| self.is_current(permit.state));
             // After success its tenure alone is no proof against the version, unless a wave is to prove it.
             if of_this && (permit.is_some() || done) && !self.draft.failures.iter().any(|f| f.host == host) {
-                let failure = Failure {
+                let failure = HostFailure {
                     host: host.clone(),
                     outcome: FailureKind::Lost,
                     exit_code: None,
@@ -244,7 +244,7 @@ impl Conductor {
         };
         let canaries_only = self.wave() == Wave::Canaries;
         let (mut occupied, mut covered) = (self.group.sums.occupied, self.group.sums.covered);
-        let mut chosen: Vec<Place> = Vec::new();
+        let mut chosen: Vec<QueuePlace> = Vec::new();
         for place in &self.group.queue {
             if chosen.len() >= plan.room() || occupied > limit {
                 break;
@@ -276,7 +276,7 @@ impl Conductor {
         granted
     }
 
-    fn grant_one(&mut self, plan: &mut Plan, place: &Place, state: StateId) {
+    fn grant_one(&mut self, plan: &mut Plan, place: &QueuePlace, state: StateId) {
         let Some(member) = self.group.members.get(&place.host) else { return };
         let (at, retry) = match place.want {
             Want::Swap => (member.permit_at, false),

@@ -14,7 +14,7 @@ use crate::fleet::view::GroupState;
 use crate::fleet::{BootTime, GroupKey, Value, Write};
 use crate::metrics::fleet::Conducted;
 
-/// `summary` is written at most once in so long.
+/// Shortest time between two writes of `summary`.
 const SUMMARY: Duration = Duration::from_secs(2);
 
 impl Conductor {
@@ -129,7 +129,10 @@ impl Conductor {
             );
         }
         if self.hold_until.is_some_and(|until| until > now) {
-            return Some("the store was restored: nothing starts until every run must have ended".to_owned());
+            return Some(
+                "the store was restored: nothing starts until every former run is certain to have ended"
+                    .to_owned(),
+            );
         }
         match self.draft.state {
             RolloutState::Rolling if self.wave() == Wave::Canaries && sums.canaries == 0 => {

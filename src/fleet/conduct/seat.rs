@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::input::Moment;
-use crate::fleet::{BootTime, Entry, Outcome, Revision};
+use crate::fleet::{BootTime, KeyState, Revision, TransactionOutcome};
 
 /// Longest random delay before a campaign for a vacant seat, so that not all hosts try at once.
 pub(super) const CAMPAIGN: Duration = Duration::from_secs(5);
@@ -12,20 +12,20 @@ pub(super) const CAMPAIGN: Duration = Duration::from_secs(5);
 /// of a group need not wait.
 pub(super) const FIRST_CAMPAIGN: Duration = Duration::from_millis(100);
 
-/// `summary` is read every so many `ttl`.
+/// Time between two reads of `summary`, in `ttl`.
 const LOOK: u32 = 2;
 
-/// A conductor whose beat stands still for so many `ttl` while a host waits is taken to hang.
+/// A conductor whose beat stands still for this many `ttl` while a host waits is taken to hang.
 const STILL: u32 = 3;
 
-/// Without a sign that a host waits, all records are still read once in so many `ttl`.
+/// Without a sign that a host waits, all records are still read once in this many `ttl`.
 const IDLE_LOOK: u32 = 60;
 
 /// What a bystander knows of the seat.
 #[derive(Debug, Default)]
 pub struct Seat {
     /// As last seen; `None`: not yet.
-    pub(super) entry: Option<Entry>,
+    pub(super) entry: Option<KeyState>,
     pub(super) campaign_at: Option<BootTime>,
     /// The seat was vacant when it was first seen, and has not been taken since.
     pub(super) found_vacant: bool,
@@ -44,11 +44,11 @@ impl Seat {
     }
 
     /// The answer to our resignation came.
-    pub(super) fn left(&mut self, outcome: Outcome) {
+    pub(super) fn left(&mut self, outcome: TransactionOutcome) {
         self.entry = match outcome {
-            Outcome::Applied(at) => Some(Entry { at, value: None }),
-            Outcome::Refused => None,
-            Outcome::Unanswered => self.entry.take(),
+            TransactionOutcome::Applied(at) => Some(KeyState { at, value: None }),
+            TransactionOutcome::Refused => None,
+            TransactionOutcome::Unanswered => self.entry.take(),
         };
     }
 
@@ -57,7 +57,7 @@ impl Seat {
     }
 
     pub(super) fn revision(&self) -> Revision {
-        self.entry.as_ref().map_or(Revision::ABSENT, Entry::revision)
+        self.entry.as_ref().map_or(Revision::ABSENT, KeyState::revision)
     }
 
     /// The beat was read. Returns whether to look at all records.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::fleet::{BootTime, HostName};
 
-/// So many hosts may fall silent within one `ttl`; more, and more than [`PERCENT`], are a mass.
+/// This many hosts may fall silent within one `ttl`; more, and more than [`PERCENT`], are a mass.
 pub const HOSTS: usize = 3;
 
 /// The same as a part of the live members.
@@ -72,7 +72,7 @@ mod tests {
         HostName::new(&format!("h{number}")).unwrap()
     }
 
-    /// So many of `live` fall silent, a second apart.
+    /// This many of `live` fall silent, a second apart.
     fn fall(live: usize, falling: usize, apart: u64) -> Silence {
         let mut silence = Silence::default();
         for n in 0..falling {

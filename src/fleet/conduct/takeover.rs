@@ -8,14 +8,15 @@ use super::machine::{Conductor, Phase};
 use super::seat::Seat;
 use crate::fleet::view::Orders;
 use crate::fleet::{
-    Entry, GroupKey, HostName, MEMBERS_MAX, Outcome, PermitId, Revision, StateId, Transaction, Value, Write,
+    GroupKey, HostName, KeyState, MEMBERS_MAX, PermitId, Revision, StateId, Transaction, TransactionOutcome,
+    Value, Write,
 };
 
 impl Conductor {
     /// Every key was read.
     pub(super) fn read_all(
         &mut self,
-        entries: &[(GroupKey, Entry)],
+        entries: &[(GroupKey, KeyState)],
         at: Revision,
         target: Option<StateId>,
         now: Moment,
@@ -39,7 +40,7 @@ impl Conductor {
             Some(_) | None => None,
         };
         if self.phase == Phase::Checking {
-            if stored.map(Entry::revision) != Some(self.fence) {
+            if stored.map(KeyState::revision) != Some(self.fence) {
                 return self.take_over_anew();
             }
             self.read_target = target;
@@ -55,7 +56,7 @@ impl Conductor {
         let written = entries.iter().map(|(_, entry)| epoch_of(entry)).max().unwrap_or(0);
         next.epoch = written.max(self.rollout.epoch) + 1;
         let transaction = Transaction {
-            require: vec![(GroupKey::Rollout, stored.map_or(Revision::ABSENT, Entry::revision))],
+            require: vec![(GroupKey::Rollout, stored.map_or(Revision::ABSENT, KeyState::revision))],
             write: vec![Write::put(GroupKey::Rollout, Value::Rollout(Arc::new(next.clone())))],
         };
         self.phase = Phase::TakingOver(Box::new(next));
@@ -63,9 +64,9 @@ impl Conductor {
     }
 
     /// Begins with exactly what was read, except for keys that a watch has shown in a later revision.
-    fn load(&mut self, entries: &[(GroupKey, Entry)], at: Revision, now: Moment) {
+    fn load(&mut self, entries: &[(GroupKey, KeyState)], at: Revision, now: Moment) {
         let read: std::collections::HashSet<&GroupKey> = entries.iter().map(|(key, _)| key).collect();
-        let absent = Entry { at, value: None };
+        let absent = KeyState { at, value: None };
         let known: Vec<HostName> = self.group.members.keys().cloned().collect();
         for host in known {
             for key in [GroupKey::Host(host.clone()), GroupKey::Alive(host.clone()), GroupKey::Permit(host)] {
@@ -78,7 +79,7 @@ impl Conductor {
             self.take_in(&GroupKey::Control, &absent, now.boot);
         }
         // Tenures first: a record read before its host's tenure would show a silent host.
-        let is_alive = |(key, _): &&(GroupKey, Entry)| matches!(key, GroupKey::Alive(_));
+        let is_alive = |(key, _): &&(GroupKey, KeyState)| matches!(key, GroupKey::Alive(_));
         for (key, entry) in entries.iter().filter(is_alive) {
             self.take_in(key, entry, now.boot);
         }
@@ -96,30 +97,30 @@ impl Conductor {
         self.restore_lost(now.boot);
     }
 
-    pub(super) fn committed(&mut self, outcome: Outcome, now: Moment) -> Vec<Effect> {
+    pub(super) fn committed(&mut self, outcome: TransactionOutcome, now: Moment) -> Vec<Effect> {
         match std::mem::replace(&mut self.phase, Phase::Bystander) {
             Phase::Campaigning => match outcome {
-                Outcome::Applied(at) => self.take_seat(at),
+                TransactionOutcome::Applied(at) => self.take_seat(at),
                 // Whether it was applied is seen in the key.
-                Outcome::Refused | Outcome::Unanswered => self.turn(now),
+                TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.turn(now),
             },
             Phase::TakingOver(rollout) => match outcome {
-                Outcome::Applied(at) => {
+                TransactionOutcome::Applied(at) => {
                     self.fence = at;
                     self.draft = (*rollout).clone();
                     self.rollout = *rollout;
                     self.phase = Phase::Checking;
                     vec![Effect::ReadAll]
                 }
-                Outcome::Refused | Outcome::Unanswered => self.take_over_anew(),
+                TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.take_over_anew(),
             },
             Phase::Conducting(Some(plan)) => match outcome {
-                Outcome::Applied(at) => {
+                TransactionOutcome::Applied(at) => {
                     self.phase = Phase::Conducting(None);
                     self.applied(*plan, at, now);
                     self.conduct(now)
                 }
-                Outcome::Refused | Outcome::Unanswered => self.take_over_anew(),
+                TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.take_over_anew(),
             },
             Phase::Resigning => {
                 self.seat.left(outcome);
@@ -158,7 +159,7 @@ impl Conductor {
 }
 
 /// The greatest epoch that a key mentions: a new one is greater than any, also where `rollout` was lost.
-fn epoch_of(entry: &Entry) -> u64 {
+fn epoch_of(entry: &KeyState) -> u64 {
     let of = |id: Option<PermitId>| id.map_or(0, |id| id.epoch);
     match &entry.value {
         Some(Value::Rollout(rollout)) => rollout.epoch,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::input::Moment;
 use super::machine::Conductor;
-use crate::fleet::record::{Mark, Past, PastResult, REMEMBERED, Rollout, RolloutState};
+use crate::fleet::record::{CarriedOut, PastResult, PastRollout, REMEMBERED, Rollout, RolloutState};
 use crate::fleet::terms::{MaxParallel, Share, Terms, failures, permits};
 use crate::fleet::view::Measure;
 use crate::fleet::{BootTime, HostName, PermitId, StateId};
@@ -14,7 +14,7 @@ use crate::fleet::{BootTime, HostName, PermitId, StateId};
 pub(super) enum Wave {
     /// The canaries.
     Canaries,
-    /// So many hosts in all.
+    /// This many hosts in all.
     Hosts(u32),
     /// Everybody.
     All,
@@ -136,7 +136,7 @@ impl Conductor {
             let seconds = u64::try_from(seconds).unwrap_or(0);
             draft.past.insert(
                 0,
-                Past { version: former.version, result, converged: self.group.sums.done, seconds },
+                PastRollout { version: former.version, result, converged: self.group.sums.done, seconds },
             );
             draft.past.truncate(REMEMBERED);
         }
@@ -166,7 +166,7 @@ impl Conductor {
         let control = std::sync::Arc::clone(&self.orders.control);
         if let Some(order) = control.resumed.as_ref().filter(|order| order.number > self.draft.resumed.number)
         {
-            self.draft.resumed = Mark { number: order.number, before: newest };
+            self.draft.resumed = CarriedOut { number: order.number, before: newest };
             self.draft.failures.clear();
             self.draft.more_lost = 0;
             if self.draft.state == RolloutState::Stopped {
@@ -182,7 +182,7 @@ impl Conductor {
             }
         }
         if let Some(order) = control.retry.as_ref().filter(|order| order.number > self.draft.retried.number) {
-            self.draft.retried = Mark { number: order.number, before: newest };
+            self.draft.retried = CarriedOut { number: order.number, before: newest };
         }
     }
 

@@ -1,25 +1,25 @@
-//! What the store answered, and what is decided by reading the own keys.
+//! What the store answered, and what is decided by reading our keys.
 
 use std::sync::Arc;
 
 use super::input::{Effect, Own, Pending};
-use super::machine::Member;
+use super::machine::MemberMachine;
 use crate::fleet::conduct::Moment;
 use crate::fleet::record::{HostRecord, HostState};
-use crate::fleet::{BootTime, FRESH, Outcome, PermitId, Revision, Value};
+use crate::fleet::{BootTime, FRESH, PermitId, Revision, TransactionOutcome, Value};
 
-impl Member {
+impl MemberMachine {
     pub(super) fn committed(
         &mut self,
         ticket: u64,
-        outcome: Outcome,
+        outcome: TransactionOutcome,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
         let Some((_, pending)) = self.pending.take_if(|(number, _)| *number == ticket) else { return };
         match outcome {
-            Outcome::Applied(at) => self.applied(pending, at, now, effects),
-            Outcome::Refused | Outcome::Unanswered => {
+            TransactionOutcome::Applied(at) => self.applied(pending, at, now, effects),
+            TransactionOutcome::Refused | TransactionOutcome::Unanswered => {
                 self.doubt = Some(pending);
                 self.reading = true;
                 effects.push(Effect::ReadOwn);

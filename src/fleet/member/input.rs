@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::fleet::record::{BehindWhy, HostRecord, Instance, Last, Permit};
 use crate::fleet::terms::Terms;
 use crate::fleet::{
-    BootTime, Entry, HostName, Identity, Outcome, PermitId, Revision, StateId, TenureId, Transaction,
+    BootTime, HostName, KeyState, PermitId, Revision, StateId, StateIdentity, TenureId, Transaction,
+    TransactionOutcome,
 };
 
 /// Who is a member of what.
@@ -25,10 +26,10 @@ pub struct Profile {
     /// What we watch: key, type and the store's prefix.
     pub target: Arc<str>,
     /// What makes its states equal.
-    pub identity: Identity,
-    /// After so long a run of ours has ended.
+    pub identity: StateIdentity,
+    /// Time after which a run of ours has ended.
     pub limit: Duration,
-    /// A tenure that is not renewed ends after so long.
+    /// Time after which a tenure ends that is not renewed.
     pub ttl: Duration,
 }
 
@@ -42,13 +43,13 @@ pub enum Input {
     /// Answers [`Effect::Revoke`].
     Revoked,
     /// Answers the [`Effect::Commit`] with this number.
-    Committed(u64, Outcome),
+    Committed(u64, TransactionOutcome),
     /// Answers [`Effect::ReadOwn`], and also comes once per `verify_interval`.
     Own(Own),
     /// The store was restored from a backup: revisions may be lower than those that are known.
     Restored,
     /// The watch shows our permit. May come late, twice, or not at all.
-    Permit(Entry),
+    Permit(KeyState),
     /// The terms were changed in the file.
     Terms(Arc<Terms>),
     /// `ttl` was changed in the file. [`Input::TenureLost`] for the tenure with the former `ttl` follows.
@@ -132,11 +133,11 @@ pub enum Then {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Own {
     /// `hosts/HOST`.
-    pub record: Entry,
+    pub record: KeyState,
     /// `alive/HOST`.
-    pub alive: Entry,
+    pub alive: KeyState,
     /// `permits/HOST`.
-    pub permit: Entry,
+    pub permit: KeyState,
     /// The revision of `control`.
     pub control: Revision,
 }

@@ -12,7 +12,7 @@ use crate::fleet::{BootTime, PermitId, Revision, StateId};
 
 /// The machine.
 #[derive(Debug)]
-pub struct Member {
+pub struct MemberMachine {
     pub(super) profile: Profile,
     pub(super) registration: Registration,
     /// The desired record.
@@ -45,7 +45,7 @@ pub struct Member {
     pub(super) twin_at: Option<BootTime>,
 }
 
-impl Member {
+impl MemberMachine {
     /// A member that is not registered yet. `applied`: what the ledger says.
     pub fn new(profile: Profile, applied: Option<StateId>, now: Timestamp) -> (Self, Vec<Effect>) {
         let record = HostRecord {
@@ -93,7 +93,7 @@ impl Member {
         (member, vec![Effect::OpenTenure, Effect::ReadOwn])
     }
 
-    /// Adopts a run of the former daemon under its permit. Its end comes as [`Input::Ended`], as that of an own run.
+    /// Adopts a run of the former daemon under its permit. Its end comes as [`Input::Ended`], like that of a run of ours.
     pub fn adopt(&mut self, permit: PermitId, state: StateId, attempt: u32) {
         self.record.state = HostState::Running;
         self.record.permit = Some(permit);
@@ -114,7 +114,7 @@ impl Member {
         matches!(self.registration, Registration::Registered { .. })
     }
 
-    /// The revisions of the own record and permit that are known. Reads that begin later show none that is older,
+    /// The revisions of our record and permit that are known. Reads that begin later show none that is older,
     /// unless the store was restored.
     pub fn known(&self) -> (Revision, Revision) {
         (self.written.0, self.permit_at)

@@ -1,18 +1,18 @@
-//! The desired content of the own record.
+//! The desired content of our record.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::input::{Effect, Then};
-use super::machine::Member;
+use super::machine::MemberMachine;
 use crate::fleet::conduct::Moment;
 use crate::fleet::record::{BehindWhy, HostState, Last, LastOutcome, Permit};
 use crate::fleet::{PermitId, StateId};
 
-/// A host asks at most once in so long.
+/// Shortest time between two asks of a host.
 const ASKS: Duration = Duration::from_secs(1);
 
-impl Member {
+impl MemberMachine {
     /// Whether the newest state that it has seen is applied.
     fn is_done(&self) -> bool {
         self.record.seen.is_some() && self.record.applied == self.record.seen

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::input::Effect;
-use super::machine::Member;
+use super::machine::MemberMachine;
 use crate::fleet::conduct::Moment;
 use crate::fleet::record::HostState;
-use crate::fleet::{Entry, PermitId, StateId, Value};
+use crate::fleet::{KeyState, PermitId, StateId, Value};
 
-impl Member {
+impl MemberMachine {
     /// Returns a permit, which is never used again.
     pub(super) fn give_back(&mut self, permit: PermitId) {
         self.record.back = self.record.back.max(Some(permit));
@@ -23,7 +23,7 @@ impl Member {
         self.write_at = None;
     }
 
-    pub(super) fn see_permit(&mut self, entry: &Entry, now: Moment, effects: &mut Vec<Effect>) {
+    pub(super) fn see_permit(&mut self, entry: &KeyState, now: Moment, effects: &mut Vec<Effect>) {
         self.permit_at = entry.at;
         self.permit = match &entry.value {
             Some(Value::Permit(permit)) => Some(Arc::clone(permit)),

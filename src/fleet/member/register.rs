@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::input::{Effect, Pending};
-use super::machine::Member;
+use super::machine::MemberMachine;
 use super::registration::Registration;
 use crate::fleet::conduct::Moment;
 use crate::fleet::record::{Alive, Rest, Twin};
-use crate::fleet::{Entry, GroupKey, Revision, Transaction, Value, Write};
+use crate::fleet::{GroupKey, KeyState, Revision, Transaction, Value, Write};
 
-impl Member {
+impl MemberMachine {
     pub(super) fn lose_tenure(&mut self, effects: &mut Vec<Effect>) {
         match self.registration {
             Registration::Opening | Registration::Gone => {}
@@ -75,7 +75,7 @@ impl Member {
     /// `raced`: our record is not the one that we last knew of.
     pub(super) fn check_tenure(
         &mut self,
-        entry: &Entry,
+        entry: &KeyState,
         raced: bool,
         now: Moment,
         effects: &mut Vec<Effect>,

@@ -10,7 +10,7 @@ pub(super) enum Registration {
     /// The name is requested, at once or after a delay.
     Trying {
         tenure: TenureId,
-        /// So often it was another daemon's.
+        /// How often it was another daemon's.
         tries: u32,
         after: Option<BootTime>,
     },

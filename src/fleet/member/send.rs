@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::input::{Effect, Pending};
-use super::machine::Member;
+use super::machine::MemberMachine;
 use super::registration::Registration;
 use crate::fleet::conduct::Moment;
 use crate::fleet::record::{HostRecord, HostState};
 use crate::fleet::{GroupKey, PermitId, Revision, Transaction, Value, Write};
 
-impl Member {
+impl MemberMachine {
     pub(super) fn is_dirty(&self) -> bool {
         self.written.1.as_deref() != Some(&self.record)
     }

@@ -36,12 +36,12 @@ pub struct HostRecord {
     pub swap: bool,
     /// When its state changed, by its own clock: for people, and for the order among hosts that ask.
     pub since: Timestamp,
-    /// After its tenure is lost, a run of it must have ended for so long: `timeout` + `kill_after` + [`FRESH`](crate::fleet::FRESH) + [`DRIFT`](crate::fleet::DRIFT).
+    /// Time after the loss of its tenure until a run of it must have ended: `timeout` + `kill_after` + [`FRESH`](crate::fleet::FRESH) + [`DRIFT`](crate::fleet::DRIFT).
     #[serde(with = "duration_text")]
     pub limit: Duration,
     /// The attempt with `seen`: 1, 2, …; 0 before the first.
     pub attempt: u32,
-    /// So many permits of `seen` ended in failure.
+    /// How many permits of `seen` ended in failure.
     #[serde(default)]
     pub failures: u32,
     /// How its last run ended.
@@ -98,7 +98,7 @@ pub enum BehindWhy {
     Settling,
     /// It waits its part of `splay`.
     Splaying,
-    /// It waits for anything else of its own (`min_interval`, a run of an older version).
+    /// It waits for something else on its host (`min_interval`, a run of an older version).
     Waiting,
     /// Its watch is paused there.
     Paused,

@@ -13,7 +13,7 @@ use crate::watch::Version;
 
 /// All orders that stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Control {
+pub struct ControlRecord {
     /// Nothing new starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Order>,
@@ -37,7 +37,7 @@ pub struct Control {
     pub rest: Rest,
 }
 
-impl Record for Control {
+impl Record for ControlRecord {
     const LONGEST: usize = 1024;
 }
 
@@ -78,7 +78,7 @@ pub struct VersionOrder {
 pub struct OrderSet {
     /// Permits at once, instead of what hosts say.
     pub max_parallel: Share,
-    /// For so long since a conductor first saw it; `None`: until `unset`.
+    /// How long it lasts after a conductor first saw it; `None`: until `unset`.
     #[serde(default, rename = "for", with = "optional", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
     /// Rises with each override, so that the same one given again lasts anew.

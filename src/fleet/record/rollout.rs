@@ -42,19 +42,19 @@ pub struct Rollout {
     pub since: Option<Timestamp>,
     /// Hosts that went away with a permit and did not come back in time, the first [`NAMED`].
     #[serde(default)]
-    pub failures: Vec<Failure>,
-    /// So many more, unnamed.
+    pub failures: Vec<HostFailure>,
+    /// How many more there are.
     #[serde(default)]
     pub more_lost: u32,
     /// The last resume that was carried out.
     #[serde(default)]
-    pub resumed: Mark,
+    pub resumed: CarriedOut,
     /// The last retry that was carried out.
     #[serde(default)]
-    pub retried: Mark,
+    pub retried: CarriedOut,
     /// What came before, newest first, at most [`REMEMBERED`].
     #[serde(default)]
-    pub past: Vec<Past>,
+    pub past: Vec<PastRollout>,
     /// Unknown fields, kept.
     #[serde(flatten)]
     pub rest: Rest,
@@ -75,8 +75,8 @@ impl Default for Rollout {
             since: None,
             failures: Vec::new(),
             more_lost: 0,
-            resumed: Mark::default(),
-            retried: Mark::default(),
+            resumed: CarriedOut::default(),
+            retried: CarriedOut::default(),
             past: Vec::new(),
             rest: Rest::default(),
         }
@@ -114,14 +114,14 @@ pub enum RolloutState {
 
 /// An order of a kind that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct Mark {
+pub struct CarriedOut {
     /// Its number.
     pub number: u64,
     /// It is about failures under this permit and those before it.
     pub before: Option<PermitId>,
 }
 
-impl Mark {
+impl CarriedOut {
     /// Whether it is about a failure whose permit was this one.
     pub fn covers(self, permit: Option<PermitId>) -> bool {
         self.number > 0 && permit <= self.before
@@ -130,7 +130,7 @@ impl Mark {
 
 /// A host that failed or was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct HostFailure {
     /// Which.
     pub host: HostName,
     /// How.
@@ -159,15 +159,15 @@ pub enum FailureKind {
 
 /// A rollout that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Past {
+pub struct PastRollout {
     /// Its version.
     #[serde(with = "version_text")]
     pub version: Version,
     /// How it ended.
     pub result: PastResult,
-    /// So many members had it then.
+    /// How many members had it then.
     pub converged: u32,
-    /// So long it took, in seconds.
+    /// How long it took, in seconds.
     pub seconds: u64,
 }
 

@@ -154,7 +154,7 @@ fn rollout() {
         target: Some("data /git/head".into()),
         started: Some(at()),
         since: Some(at()),
-        failures: vec![Failure {
+        failures: vec![HostFailure {
             host: host("web-9"),
             outcome: FailureKind::Lost,
             exit_code: None,
@@ -162,9 +162,9 @@ fn rollout() {
             at: at(),
         }],
         more_lost: 1,
-        resumed: Mark { number: 1, before: Some(permit(6, 2)) },
-        retried: Mark { number: 2, before: None },
-        past: vec![Past {
+        resumed: CarriedOut { number: 1, before: Some(permit(6, 2)) },
+        retried: CarriedOut { number: 2, before: None },
+        past: vec![PastRollout {
             version: Version::Revision(1),
             result: PastResult::Superseded,
             converged: 5,
@@ -199,7 +199,7 @@ fn summary() {
 
 #[test]
 fn control() {
-    golden(&Control::default(), r#"{"format":1}"#);
+    golden(&ControlRecord::default(), r#"{"format":1}"#);
     let order = |number| Order {
         number,
         hosts: Vec::new(),
@@ -209,7 +209,7 @@ fn control() {
     };
     let version =
         || VersionOrder { version: Version::Revision(2), by: "bob".to_owned(), at: at(), reason: None };
-    let record = Control {
+    let record = ControlRecord {
         paused: Some(order(1)),
         resumed: Some(order(2)),
         aborted: Some(version()),
@@ -264,7 +264,7 @@ fn garbage_is_refused_and_never_a_panic() {
     ] {
         assert!(matches!(HostRecord::decode(wrong), Err(Unreadable::Garbage(_))), "{wrong:?}");
     }
-    assert_eq!(Control::decode(&long), Err(Unreadable::TooLong(1 << 20, 1024)));
+    assert_eq!(ControlRecord::decode(&long), Err(Unreadable::TooLong(1 << 20, 1024)));
     let whole = host_record().encode().unwrap();
     for end in 0..whole.len() {
         assert!(HostRecord::decode(&whole[..end]).is_err());
@@ -281,7 +281,7 @@ fn records_fit_what_readers_accept() {
     let read = Summary::decode(&summary.encode().unwrap()).unwrap();
     assert!(read.silent.len() < SILENT && read.silent.len() > 30, "{}", read.silent.len());
     let failure =
-        |n| Failure { host: long(n), outcome: FailureKind::Lost, exit_code: None, attempt: 1, at: at() };
+        |n| HostFailure { host: long(n), outcome: FailureKind::Lost, exit_code: None, attempt: 1, at: at() };
     let rollout = Rollout { failures: (0..100).map(failure).collect(), ..Rollout::default() };
     let read = Rollout::decode(&rollout.encode().unwrap()).unwrap();
     assert_eq!(read.failures.len() + usize::try_from(read.more_lost).unwrap(), 100, "nobody is forgotten");

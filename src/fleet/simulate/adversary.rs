@@ -9,7 +9,7 @@ use super::queue::Event;
 use super::world::World;
 use crate::fleet::conduct;
 use crate::fleet::member;
-use crate::fleet::record::{Control, Order, OrderSet, RolloutState, VersionOrder};
+use crate::fleet::record::{ControlRecord, Order, OrderSet, RolloutState, VersionOrder};
 use crate::fleet::terms::Share;
 use crate::fleet::{GroupKey, Transaction, Value, Write};
 
@@ -120,14 +120,14 @@ impl World {
         self.after(Duration::from_millis(down), Event::Restart(n));
     }
 
-    fn control(&self) -> Control {
+    fn control(&self) -> ControlRecord {
         match self.store.read(&GroupKey::Control).value {
             Some(Value::Control(control)) => (*control).clone(),
-            Some(_) | None => Control::default(),
+            Some(_) | None => ControlRecord::default(),
         }
     }
 
-    fn write_control(&mut self, control: Control) {
+    fn write_control(&mut self, control: ControlRecord) {
         let write = Write::put(GroupKey::Control, Value::Control(Arc::new(control)));
         let (_, changes) = self.store.commit(&Transaction { require: Vec::new(), write: vec![write] });
         self.changed(&changes);

@@ -12,7 +12,9 @@ use super::world::World;
 use crate::fleet::conduct;
 use crate::fleet::member::{self, Own};
 use crate::fleet::record::Summary;
-use crate::fleet::{BootTime, Entry, GroupKey, Outcome, Revision, TenureId, Transaction, Value};
+use crate::fleet::{
+    BootTime, GroupKey, KeyState, Revision, TenureId, Transaction, TransactionOutcome, Value,
+};
 
 /// So long after the last fault nothing of it is left.
 const SETTLED: Duration = Duration::from_mins(10);
@@ -69,7 +71,7 @@ impl World {
         }
     }
 
-    pub(super) fn tell(&mut self, n: usize, key: &GroupKey, entry: Entry) {
+    pub(super) fn tell(&mut self, n: usize, key: &GroupKey, entry: KeyState) {
         let entry = Planted::seen(self.setting.planted, &self.setting.terms, entry);
         let told = self.send_watch(n, |start| {
             Event::Conductor(n, start, conduct::Input::Changed(key.clone(), entry.clone()))
@@ -114,13 +116,21 @@ impl World {
         let arrives = !cut || self.rng.u32(..10) == 0;
         match request {
             Request::MemberCommit(ticket, transaction) => {
-                let outcome = if arrives { self.commit_member(n, &transaction) } else { Outcome::Unanswered };
-                let outcome = if lost { Outcome::Unanswered } else { outcome };
+                let outcome = if arrives {
+                    self.commit_member(n, &transaction)
+                } else {
+                    TransactionOutcome::Unanswered
+                };
+                let outcome = if lost { TransactionOutcome::Unanswered } else { outcome };
                 self.after(delay, Event::Member(n, start, member::Input::Committed(ticket, outcome)));
             }
             Request::ConductorCommit(ticket, transaction) => {
-                let outcome = if arrives { self.commit_conductor(&transaction) } else { Outcome::Unanswered };
-                let outcome = if lost { Outcome::Unanswered } else { outcome };
+                let outcome = if arrives {
+                    self.commit_conductor(&transaction)
+                } else {
+                    TransactionOutcome::Unanswered
+                };
+                let outcome = if lost { TransactionOutcome::Unanswered } else { outcome };
                 self.after(delay, Event::Conductor(n, start, conduct::Input::Committed(ticket, outcome)));
             }
             // Reads are repeated until they are answered.
@@ -166,13 +176,13 @@ impl World {
         }
     }
 
-    fn commit_member(&mut self, n: usize, transaction: &Transaction) -> Outcome {
+    fn commit_member(&mut self, n: usize, transaction: &Transaction) -> TransactionOutcome {
         let host = self.processes[n].host.clone();
         let back = oracle::record(&self.store, &host).and_then(|record| record.back);
         let claims = Planted::claims(transaction, &host);
         let transaction = Planted::member(self.setting.planted, transaction, claims.is_some());
         let (outcome, changes) = self.store.commit(&transaction);
-        if let Outcome::Applied(_) = outcome {
+        if let TransactionOutcome::Applied(_) = outcome {
             self.processes[n].writes += 1;
             let claimed = claims.is_some();
             let claims = claims.filter(|_| self.setting.planted != Some(Planted::NoClaim));
@@ -185,7 +195,7 @@ impl World {
         outcome
     }
 
-    fn commit_conductor(&mut self, transaction: &Transaction) -> Outcome {
+    fn commit_conductor(&mut self, transaction: &Transaction) -> TransactionOutcome {
         let transaction = Planted::conductor(self.setting.planted, transaction, &self.store);
         let mut before = BTreeMap::new();
         for write in &transaction.write {
@@ -196,7 +206,7 @@ impl World {
             }
         }
         let (outcome, changes) = self.store.commit(&transaction);
-        if let Outcome::Applied(_) = outcome {
+        if let TransactionOutcome::Applied(_) = outcome {
             for change in &changes {
                 if let GroupKey::Permit(host) = &change.key
                     && let Some(n) = self.index.get(host)

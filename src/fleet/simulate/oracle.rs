@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::store::{Change, Store};
-use crate::fleet::record::{Control, HostRecord, HostState, Permit, Rollout, RolloutState};
+use crate::fleet::record::{ControlRecord, HostRecord, HostState, Permit, Rollout, RolloutState};
 use crate::fleet::terms::{Terms, Vote, meet, permits};
 use crate::fleet::{BootTime, GroupKey, HostName, PermitId, StateId, Value};
 
@@ -94,7 +94,7 @@ pub fn rollout(store: &Store) -> Option<&Rollout> {
     }
 }
 
-fn control(store: &Store) -> Option<&Control> {
+fn control(store: &Store) -> Option<&ControlRecord> {
     match store.keys.get(&GroupKey::Control).map(|stored| &stored.value) {
         Some(Value::Control(control)) => Some(control),
         Some(_) | None => None,

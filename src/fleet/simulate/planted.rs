@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::store::Store;
 use crate::fleet::record::{HostRecord, HostState, Permit};
 use crate::fleet::terms::{MaxParallel, Terms};
-use crate::fleet::{Entry, GroupKey, HostName, PermitId, Revision, Transaction, Value, Write};
+use crate::fleet::{GroupKey, HostName, KeyState, PermitId, Revision, Transaction, Value, Write};
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Planted {
 
 impl Planted {
     /// What a conductor gets to see of a key.
-    pub fn seen(planted: Option<Self>, terms: &[Terms], mut entry: Entry) -> Entry {
+    pub fn seen(planted: Option<Self>, terms: &[Terms], mut entry: KeyState) -> KeyState {
         let Some(Value::Host(record)) = &entry.value else { return entry };
         let changed = match planted {
             Some(Self::NoReclaimWait) => HostRecord { limit: Duration::ZERO, ..(**record).clone() },

@@ -12,9 +12,9 @@ use super::queue::Event;
 use super::setting::Setting;
 use super::world::World;
 use crate::fleet::conduct::{self, Conductor, Part};
-use crate::fleet::member::{self, Member, Profile};
+use crate::fleet::member::{self, MemberMachine, Profile};
 use crate::fleet::record::Instance;
-use crate::fleet::{BootTime, DRIFT, FRESH, GroupKey, GroupName, HostName, Identity, StateId, TenureId};
+use crate::fleet::{BootTime, DRIFT, FRESH, GroupKey, GroupName, HostName, StateId, StateIdentity, TenureId};
 
 /// An action ends by itself, or is killed, after so long.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,7 +28,7 @@ pub(super) struct Process {
     pub up: bool,
     pub frozen_until: BootTime,
     pub cut_until: BootTime,
-    pub member: Member,
+    pub member: MemberMachine,
     pub conductor: Option<Conductor>,
     pub mirrors: bool,
     pub actor: Actor,
@@ -48,7 +48,7 @@ pub(super) struct Process {
 
 impl Process {
     pub fn new(setting: &Setting, n: usize, host: HostName, wall: Timestamp) -> (Self, Vec<member::Effect>) {
-        let (member, effects) = Member::new(profile(setting, n, &host, 0, None), None, wall);
+        let (member, effects) = MemberMachine::new(profile(setting, n, &host, 0, None), None, wall);
         let members = u32::try_from(setting.hosts).unwrap();
         let within = Duration::from_millis(1).saturating_mul(members).min(Duration::from_secs(5));
         let conductor = (n < setting.conductors).then(|| conductor(n, &host, 0));
@@ -84,7 +84,7 @@ fn profile(setting: &Setting, n: usize, host: &HostName, start: u64, former: Opt
         former,
         terms: Arc::new(terms),
         target: "data /git/head".into(),
-        identity: Identity::Data,
+        identity: StateIdentity::Data,
         limit: TIMEOUT + KILL_AFTER + FRESH + DRIFT,
         ttl: TTL,
     }
@@ -104,7 +104,7 @@ fn conductor(n: usize, host: &HostName, start: u64) -> Conductor {
         group: GroupName::new("git").unwrap(),
         host: host.clone(),
         inst: instance(n, start),
-        identity: Identity::Data,
+        identity: StateIdentity::Data,
         ttl: TTL,
     })
 }
@@ -367,7 +367,7 @@ impl World {
         process.timer = None;
         process.heard = now;
         let former = process.tenure.take();
-        let (mut member, effects) = Member::new(
+        let (mut member, effects) = MemberMachine::new(
             profile(&setting, n, &process.host, process.start, former),
             process.actor.applied,
             wall,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::fleet::{Entry, GroupKey, Outcome, Revision, TenureId, Transaction, Value, Write};
+use crate::fleet::{GroupKey, KeyState, Revision, TenureId, Transaction, TransactionOutcome, Value, Write};
 
 /// A key that exists.
 pub struct Stored {
@@ -23,7 +23,7 @@ pub struct Store {
 /// A key that was written or deleted.
 pub struct Change {
     pub key: GroupKey,
-    pub entry: Entry,
+    pub entry: KeyState,
 }
 
 impl Store {
@@ -31,15 +31,15 @@ impl Store {
         Revision(self.revision)
     }
 
-    pub fn read(&self, key: &GroupKey) -> Entry {
+    pub fn read(&self, key: &GroupKey) -> KeyState {
         match self.keys.get(key) {
-            Some(stored) => Entry { at: stored.at, value: Some(stored.value.clone()) },
-            None => Entry { at: self.now(), value: None },
+            Some(stored) => KeyState { at: stored.at, value: Some(stored.value.clone()) },
+            None => KeyState { at: self.now(), value: None },
         }
     }
 
-    pub fn read_all(&self) -> Vec<(GroupKey, Entry)> {
-        let entry = |stored: &Stored| Entry { at: stored.at, value: Some(stored.value.clone()) };
+    pub fn read_all(&self) -> Vec<(GroupKey, KeyState)> {
+        let entry = |stored: &Stored| KeyState { at: stored.at, value: Some(stored.value.clone()) };
         self.keys.iter().map(|(key, stored)| (key.clone(), entry(stored))).collect()
     }
 
@@ -61,12 +61,12 @@ impl Store {
         let at = self.now();
         keys.into_iter()
             .filter(|key| self.keys.remove(key).is_some())
-            .map(|key| Change { key, entry: Entry { at, value: None } })
+            .map(|key| Change { key, entry: KeyState { at, value: None } })
             .collect()
     }
 
     /// All or nothing. Under a tenure that has ended nothing is written.
-    pub fn commit(&mut self, transaction: &Transaction) -> (Outcome, Vec<Change>) {
+    pub fn commit(&mut self, transaction: &Transaction) -> (TransactionOutcome, Vec<Change>) {
         let holds = |(key, at): &(GroupKey, Revision)| {
             self.keys.get(key).map_or(Revision::ABSENT, |stored| stored.at) == *at
         };
@@ -75,7 +75,7 @@ impl Store {
             Write::Put { tenure: None, .. } | Write::Delete { .. } => true,
         };
         if !transaction.require.iter().all(holds) || !transaction.write.iter().all(open) {
-            return (Outcome::Refused, Vec::new());
+            return (TransactionOutcome::Refused, Vec::new());
         }
         self.revision += 1;
         let at = self.now();
@@ -97,8 +97,8 @@ impl Store {
                 }
                 Write::Delete { .. } => None,
             };
-            changes.push(Change { key, entry: Entry { at, value } });
+            changes.push(Change { key, entry: KeyState { at, value } });
         }
-        (Outcome::Applied(at), changes)
+        (TransactionOutcome::Applied(at), changes)
     }
 }

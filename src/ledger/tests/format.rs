@@ -5,10 +5,10 @@ use crate::ledger::journal::{encode_all, parse};
 use crate::watch::Subtree;
 
 /// An entry with every field set, and an empty one.
-fn entries() -> BTreeMap<WatchName, Entry> {
-    let mut entry = Entry {
+fn entries() -> BTreeMap<WatchName, LedgerEntry> {
+    let mut entry = LedgerEntry {
         applied: Some(applied()),
-        live: vec![live("l-1-2"), LiveRun { mutex: Some("nginx".to_owned()), ..live("l-1-3") }],
+        live: vec![live("l-1-2"), LiveRecord { mutex: Some("nginx".to_owned()), ..live("l-1-3") }],
         newest_run: Some(RunId("l-1-2".into())),
         interrupted: Some("main Tree /a".into()),
         paused: Some(Paused {
@@ -36,12 +36,12 @@ fn entries() -> BTreeMap<WatchName, Entry> {
         ended: 2,
         failed: 1,
         succeeded: Some(jiff::Timestamp::UNIX_EPOCH),
-        ..Entry::default()
+        ..LedgerEntry::default()
     };
     entry.remember(record("l-1-1"));
     let tree = Applied { target: "main Tree /a".into(), entries: Some(12), ..applied() };
-    let counted = Entry { applied: Some(tree), ..Entry::default() };
-    BTreeMap::from([(name("a"), entry), (name("b"), Entry::default()), (name("c"), counted)])
+    let counted = LedgerEntry { applied: Some(tree), ..LedgerEntry::default() };
+    BTreeMap::from([(name("a"), entry), (name("b"), LedgerEntry::default()), (name("c"), counted)])
 }
 
 const GOLDEN: &str = r#"{"ledger":"l"}

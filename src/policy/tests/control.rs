@@ -2,17 +2,17 @@
 
 use super::fixture::{Story, applied, policy, present, run, seconds, start, start_as};
 use crate::policy::{
-    Answer, Baseline, Control, Effect, Input, Obstacle, Pause, Permission, PermitEffect, Phase, Refusal,
-    Sent, SkipReason, Suspension,
+    Baseline, Control, ControlResult, Effect, Input, Obstacle, Pause, Permission, PermitEffect, Phase,
+    Refusal, Sent, SkipReason, Suspension,
 };
 use crate::watch::{
     Guard, OnFailure, PolicySpec, Reason, Retries, RunMode, RunOnLoad, Seq, Validate, Verdict,
 };
 
-const ACCEPTED: Effect = Effect::Answer(Answer::Accepted);
+const ACCEPTED: Effect = Effect::Answer(ControlResult::Accepted);
 
 fn refused(refusal: Refusal) -> Effect {
-    Effect::Answer(Answer::Refused(refusal))
+    Effect::Answer(ControlResult::Refused(refusal))
 }
 
 fn signal(number: u32, sent: Sent) -> Effect {

@@ -1,7 +1,7 @@
 //! Every possible past of a first state: its baseline, and the machine's decision.
 
 use super::fixture::{Story, absent, policy, present};
-use crate::ledger::{Applied, Entry, Paused, described};
+use crate::ledger::{Applied, LedgerEntry, Paused, described};
 use crate::policy::{Baseline, Effect, Past, Predecessor};
 use crate::watch::{
     Fingerprint, Key, OnDelete, PolicySpec, RunMode, RunOnLoad, Seq, State, StoreName, Target, WatchType,
@@ -103,7 +103,7 @@ impl Case {
             Whose::Older => Applied::new(&own, &self.older()),
             Whose::Elsewhere => Applied::new(&other, &self.first()),
         };
-        let ledger = Entry {
+        let ledger = LedgerEntry {
             interrupted: self.interrupted.map(|whose| match whose {
                 Whose::First | Whose::Older => described(&own),
                 Whose::Elsewhere => described(&other),
@@ -119,7 +119,7 @@ impl Case {
                     Settled::Older => Some(applied(Whose::Older)),
                 },
             }),
-            ..Entry::default()
+            ..LedgerEntry::default()
         };
         let newest = self.predecessor.and_then(|left| left.newest).map(|whose| match whose {
             Whose::First | Whose::Elsewhere => self.first(),

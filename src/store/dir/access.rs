@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::content::{NOTHING, read_file, size, value_version};
 use super::place::{KeyPath, join, key_name};
-use super::resolve::{Found, FoundDirectory, Identity, ResolveError, look, refused};
+use super::resolve::{FileId, Found, FoundDirectory, ResolveError, look, refused};
 use super::root_of;
 use super::single::is_key;
 use super::target::open_root;
@@ -249,19 +249,19 @@ fn told(metadata: &Metadata) -> Vec<(&'static str, String)> {
 struct Ahead {
     at: String,
     path: PathBuf,
-    identity: Identity,
+    identity: FileId,
     above: Option<Arc<Above>>,
 }
 
 /// A directory on the way to another.
 struct Above {
-    identity: Identity,
+    identity: FileId,
     above: Option<Arc<Above>>,
 }
 
 impl Above {
     /// Whether a directory is this one or an ancestor: a symbolic link that leads back up.
-    fn is_circle(above: Option<&Arc<Self>>, identity: Identity) -> bool {
+    fn is_circle(above: Option<&Arc<Self>>, identity: FileId) -> bool {
         let above = std::iter::successors(above, |at| at.above.as_ref());
         above.into_iter().any(|at| at.identity == identity)
     }

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use nix::sys::statfs::{Statfs, fstatfs, statfs};
 
+use super::inotify_limits::{NO_INSTANCE, NO_WATCH};
 use super::mounts::Mounts;
 use super::place::{join, key_name};
 use super::polled::{Polled, remote};
@@ -116,11 +117,6 @@ pub(super) struct Interests {
     /// Why `inotify` is `None`.
     no_inotify: &'static str,
 }
-
-const NO_WATCH: &str = "this user has no inotify watch left; raise it, for example \
-    `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d";
-const NO_INSTANCE: &str = "no inotify instance or file descriptor is left; raise sysctl \
-    fs.inotify.max_user_instances or the limit of open files (LimitNOFILE)";
 
 /// A path of an open file that is short, whatever its real path.
 fn short(file: &impl AsFd) -> PathBuf {

@@ -10,6 +10,7 @@
 mod access;
 mod content;
 mod engine;
+mod inotify_limits;
 mod interest;
 mod mounts;
 mod place;
@@ -36,6 +37,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use access::Access;
 pub(crate) use content::{NOTHING, value_version};
+pub(crate) use inotify_limits::{NO_INSTANCE, NO_WATCH};
 pub(crate) use mounts::Mounts;
 pub(crate) use ready::{await_on, happens};
 pub use threads::Threads;

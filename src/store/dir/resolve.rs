@@ -25,7 +25,7 @@ use crate::store::StoreError;
 const MOST_LINKS: u32 = 40;
 
 /// Device and inode.
-pub(super) type Identity = (u64, u64);
+pub(super) type FileId = (u64, u64);
 
 /// Why a path cannot be resolved.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl FoundDirectory {
 
     /// Reopens a directory by its path without following symbolic links; `None` if the path is now another directory or
     /// missing.
-    pub(super) fn again(path: &Path, identity: Identity) -> Result<Option<Self>, ResolveError> {
+    pub(super) fn again(path: &Path, identity: FileId) -> Result<Option<Self>, ResolveError> {
         // One system call: in a deep tree, one for each name would make the whole reading quadratic.
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
@@ -148,7 +148,7 @@ impl FoundDirectory {
     }
 
     /// Its unique identity.
-    pub(super) fn identity(&self) -> Result<Identity, ResolveError> {
+    pub(super) fn identity(&self) -> Result<FileId, ResolveError> {
         let stat = self.stat()?;
         Ok((stat.st_dev, stat.st_ino))
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::content::{NOTHING, entry_mark, read_file, size};
 use super::interest::{Dependent, FileRole, Hold, Interests, Scope, Unreadable};
 use super::place::{join, key_name, split};
-use super::resolve::{Found, FoundDirectory, Identity, Kind, ResolveError, resolve};
+use super::resolve::{FileId, Found, FoundDirectory, Kind, ResolveError, resolve};
 use super::threads::Pulse;
 use crate::store::session::TargetId;
 use crate::store::{StoreError, TreeLimits};
@@ -27,7 +27,7 @@ const MOST_FILES: usize = 4096;
 #[derive(Debug, Clone)]
 struct KnownDirectory {
     path: PathBuf,
-    identity: Identity,
+    identity: FileId,
 }
 
 impl KnownDirectory {
@@ -283,7 +283,7 @@ impl Tree {
     }
 
     /// Whether a directory is an ancestor: a symbolic link that leads back up.
-    fn is_circle(&self, at: &str, identity: Identity) -> bool {
+    fn is_circle(&self, at: &str, identity: FileId) -> bool {
         let mut place = at;
         while let Some((above, _)) = split(place) {
             if self.directories.get(above).is_some_and(|known| known.identity == identity) {

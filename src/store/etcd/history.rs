@@ -13,7 +13,7 @@ use etcd_client::{GetOptions, SortOrder, SortTarget, WatchOptions, WatchStream};
 use super::connect::{Connection, Entrance, late};
 use super::explain::{explain, says_denied};
 use super::keys::{Range, Scope};
-use super::read::{Mark, Wanted, left_by, read_history};
+use super::read::{Mark, WantedKeys, left_by, read_history};
 use crate::store::{StoreError, StoreFiles, StoreSpec};
 use crate::watch::{Content, Detail, Key, Spelling, Target, WatchType};
 
@@ -305,7 +305,7 @@ pub async fn state_at(
     let entrance = Entrance::new(spec, files)?;
     let connection = entrance.connect(attempt).await?;
     let scope = entrance.space.scope(&target.key, target.watch_type);
-    let mut wanted = Wanted { scope, detail: Detail::Values, keys_only: false };
+    let mut wanted = WantedKeys { scope, detail: Detail::Values, keys_only: false };
     let revision = revision.max(FIRST_REVISION);
     let read = read_history(connection.kv(), &mut wanted, revision, &|| ()).await?;
     Ok(read.map(|(mirror, _)| mirror.reading().content))

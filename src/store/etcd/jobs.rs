@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcd_client::KvClient;
 
 use super::keys::Scope;
-use super::read::{Outcome, Wanted, read_history, read_keys, read_range};
+use super::read::{ReadOutcome, WantedKeys, read_history, read_keys, read_range};
 use crate::store::StoreError;
 use crate::store::session::{Reading, TargetId};
 
@@ -39,7 +39,7 @@ pub(super) struct Asked {
     pub(super) epoch: u64,
     /// The mirror's revision when the read was queued.
     pub(super) heard: i64,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: WantedKeys,
 }
 
 /// Targets that are read together: any number of single keys, or one range.
@@ -55,7 +55,7 @@ pub(super) struct FinishedJob {
     /// The highest revision known when the job began.
     pub(super) not_below: i64,
     /// One for each target, in order.
-    pub(super) outcomes: Vec<Outcome>,
+    pub(super) outcomes: Vec<ReadOutcome>,
 }
 
 impl Job {
@@ -74,7 +74,7 @@ impl Job {
         let outcomes = match self.asked.as_mut_slice() {
             [alone] => vec![read_one(kv, &mut alone.wanted, &self.purpose, &part).await?],
             many => {
-                let wanted: Vec<Wanted> = many.iter().map(|asked| asked.wanted.clone()).collect();
+                let wanted: Vec<WantedKeys> = many.iter().map(|asked| asked.wanted.clone()).collect();
                 read_keys(kv, &wanted, &part).await?
             }
         };
@@ -84,33 +84,35 @@ impl Job {
 
 async fn read_one(
     kv: KvClient,
-    wanted: &mut Wanted,
+    wanted: &mut WantedKeys,
     purpose: &Purpose,
     part: &(dyn Fn() + Sync),
-) -> Result<Outcome, StoreError> {
+) -> Result<ReadOutcome, StoreError> {
     match purpose {
         Purpose::Resume { reading, revision } => {
             if let Some((mirror, mark)) = read_history(kv.clone(), wanted, *revision, part).await?
                 && mirror.reading() == *reading
             {
-                return Ok(Outcome::Resumed { mirror, mark });
+                return Ok(ReadOutcome::Resumed { mirror, mark });
             }
         }
         Purpose::Since(revision) => {
             if let Some((mirror, mark)) = read_history(kv.clone(), wanted, *revision, part).await? {
-                return Ok(Outcome::Read { mirror, mark });
+                return Ok(ReadOutcome::Read { mirror, mark });
             }
             // The first update that is wanted may be the oldest that is not compacted.
             let first = revision.saturating_add(1);
             if let Some((mirror, mark)) = read_history(kv.clone(), wanted, first, part).await? {
-                return Ok(Outcome::Oldest { mirror, mark, asked: *revision });
+                return Ok(ReadOutcome::Oldest { mirror, mark, asked: *revision });
             }
             return Ok(match read_range(kv, wanted, part).await? {
-                Outcome::Read { mirror, mark } => Outcome::Forgotten { mirror, mark, asked: *revision },
-                other @ (Outcome::Resumed { .. }
-                | Outcome::Oldest { .. }
-                | Outcome::Forgotten { .. }
-                | Outcome::Refused(_)) => other,
+                ReadOutcome::Read { mirror, mark } => {
+                    ReadOutcome::Forgotten { mirror, mark, asked: *revision }
+                }
+                other @ (ReadOutcome::Resumed { .. }
+                | ReadOutcome::Oldest { .. }
+                | ReadOutcome::Forgotten { .. }
+                | ReadOutcome::Refused(_)) => other,
             });
         }
         Purpose::Arm | Purpose::Verify | Purpose::Recheck => {}

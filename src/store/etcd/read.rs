@@ -41,7 +41,7 @@ pub(super) struct Mark {
 }
 
 /// The outcome of reading one target.
-pub(super) enum Outcome {
+pub(super) enum ReadOutcome {
     /// The current state.
     Read {
         mirror: Mirror,
@@ -69,7 +69,7 @@ pub(super) enum Outcome {
 
 /// What is to be read of a target.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
+pub(super) struct WantedKeys {
     pub(super) scope: Scope,
     pub(super) detail: Detail,
     /// Only keys and their revisions.
@@ -79,10 +79,10 @@ pub(super) struct Wanted {
 /// Reads single-key targets. Outcomes are in the order of the targets. Calls `part` after each response but the last.
 pub(super) async fn read_keys(
     kv: KvClient,
-    wanted: &[Wanted],
+    wanted: &[WantedKeys],
     part: &(dyn Fn() + Sync),
-) -> Result<Vec<Outcome>, StoreError> {
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(wanted.len());
+) -> Result<Vec<ReadOutcome>, StoreError> {
+    let mut outcomes: Vec<ReadOutcome> = Vec::with_capacity(wanted.len());
     let (mut page, mut most) = (FIRST_IN_TRANSACTION, MOST_IN_TRANSACTION);
     while outcomes.len() < wanted.len() {
         let left = &wanted[outcomes.len()..];
@@ -103,13 +103,13 @@ pub(super) async fn read_keys(
                         filling.add(&wanted.scope, seen(kv));
                     }
                     let mirror = filling.end(&wanted.scope, mark.revision);
-                    outcomes.push(Outcome::Read { mirror, mark });
+                    outcomes.push(ReadOutcome::Read { mirror, mark });
                 }
                 page = next_page(page, began.elapsed(), bytes / asked.len()).min(most);
             }
             Err(error) => match (kind(&error), asked) {
                 (Kind::Denied | Kind::TooLarge | Kind::TooMany, [alone]) => {
-                    outcomes.push(Outcome::Refused(explain(alone.what(), &error)));
+                    outcomes.push(ReadOutcome::Refused(explain(alone.what(), &error)));
                 }
                 (Kind::Denied | Kind::TooLarge, _) => page = asked.len() / 2,
                 (Kind::TooMany, _) => {
@@ -131,15 +131,15 @@ pub(super) async fn read_keys(
 /// Reads one range; if the user may not read all of it, what [remains](Scope::narrower).
 pub(super) async fn read_range(
     kv: KvClient,
-    wanted: &mut Wanted,
+    wanted: &mut WantedKeys,
     part: &(dyn Fn() + Sync),
-) -> Result<Outcome, StoreError> {
+) -> Result<ReadOutcome, StoreError> {
     for _ in 0..RESTARTS {
         match read_pages(&kv, wanted, None, part).await {
-            Ok((mirror, mark)) => return Ok(Outcome::Read { mirror, mark }),
+            Ok((mirror, mark)) => return Ok(ReadOutcome::Read { mirror, mark }),
             Err(error) => match kind(&error) {
                 Kind::Denied | Kind::TooLarge | Kind::TooMany => {
-                    return Ok(Outcome::Refused(explain(wanted.what(), &error)));
+                    return Ok(ReadOutcome::Refused(explain(wanted.what(), &error)));
                 }
                 Kind::NoHistory => {}
                 Kind::NoLease | Kind::Doubt => return Err(explain(wanted.what(), &error)),
@@ -148,13 +148,13 @@ pub(super) async fn read_range(
     }
     // The connection is fine: only this target is refused.
     let why = "it was compacted faster than it can be read".to_owned();
-    Ok(Outcome::Refused(StoreError::Unavailable { what: wanted.what(), why }))
+    Ok(ReadOutcome::Refused(StoreError::Unavailable { what: wanted.what(), why }))
 }
 
 /// The same at a revision; `None` if that is compacted or not reached yet.
 pub(super) async fn read_history(
     kv: KvClient,
-    wanted: &mut Wanted,
+    wanted: &mut WantedKeys,
     revision: i64,
     part: &(dyn Fn() + Sync),
 ) -> Result<Option<(Mirror, Mark)>, StoreError> {
@@ -170,7 +170,7 @@ pub(super) async fn read_history(
 
 async fn read_pages(
     kv: &KvClient,
-    wanted: &mut Wanted,
+    wanted: &mut WantedKeys,
     at: Option<i64>,
     part: &(dyn Fn() + Sync),
 ) -> Result<(Mirror, Mark), Error> {
@@ -320,7 +320,7 @@ fn seen(kv: PbKeyValue) -> Seen {
     Seen { key: kv.key, value: Some(kv.value.into()), revision: kv.mod_revision, created: true }
 }
 
-impl Wanted {
+impl WantedKeys {
     fn without_values(&self) -> bool {
         let names = matches!(self.scope, Scope::Children(_) | Scope::AllChildren(_));
         self.keys_only || names || self.detail == Detail::Versions

@@ -19,7 +19,7 @@ use super::history::FIRST_REVISION;
 use super::jobs::{Asked, EVENTS_ON_THEIR_WAY, FinishedJob, Job, Purpose};
 use super::keys::Scope;
 use super::mirror::{Mirror, Seen};
-use super::read::{Mark, Outcome, Wanted};
+use super::read::{Mark, ReadOutcome, WantedKeys};
 use super::streams::{Opened, Streams, Watch};
 use crate::store::access::LEFT_OUT;
 use crate::store::session::{Arm, Command, Proof, Reading, Report, Session, TargetId};
@@ -241,7 +241,7 @@ impl Serving {
         let mut keys = Vec::new();
         for id in ids {
             let Some(target) = self.targets.get(&id) else { continue };
-            let wanted = Wanted {
+            let wanted = WantedKeys {
                 // The user may have been granted more since the last read.
                 scope: target.scope.widest(),
                 detail: target.detail,
@@ -293,12 +293,12 @@ impl Serving {
             }
             let scope = asked.wanted.scope;
             match outcome {
-                Outcome::Refused(error) => self.refuse(id, error),
-                Outcome::Resumed { mirror, mark } => {
+                ReadOutcome::Refused(error) => self.refuse(id, error),
+                ReadOutcome::Resumed { mirror, mark } => {
                     self.check(mark, not_below)?;
                     self.resume(id, mirror, scope);
                 }
-                Outcome::Forgotten { mirror, mark, asked } => {
+                ReadOutcome::Forgotten { mirror, mark, asked } => {
                     self.check(mark, not_below)?;
                     tracing::warn!(
                         "etcd does not know the changes of {scope} since revision {} (any more, or yet): only what is \
@@ -307,11 +307,11 @@ impl Serving {
                     );
                     self.begin_after(id, mirror, scope, asked);
                 }
-                Outcome::Oldest { mirror, mark, asked } => {
+                ReadOutcome::Oldest { mirror, mark, asked } => {
                     self.check(mark, not_below)?;
                     self.begin_after(id, mirror, scope, asked);
                 }
-                Outcome::Read { mirror, mark } => {
+                ReadOutcome::Read { mirror, mark } => {
                     self.check(mark, not_below)?;
                     match job.purpose {
                         Purpose::Arm | Purpose::Resume { .. } | Purpose::Since(_) => {

@@ -6,7 +6,7 @@ use crate::watch::{Key, Version};
 
 /// Identifies a node at a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct NodeVersion {
     /// The zxid of its creation; a node that is deleted and created again has another one.
     pub(super) czxid: i64,
     pub(super) mzxid: i64,
@@ -22,7 +22,7 @@ pub(super) enum Present {
     /// A node that the same transaction creates or sets; its versions are not known yet.
     Written,
     /// A node.
-    Node(Identity),
+    Node(NodeVersion),
 }
 
 impl Present {
@@ -31,7 +31,7 @@ impl Present {
     /// ZooKeeper compares only the number of changes, never a zxid. A node that is deleted, created again and changed as
     /// often as before, between the read here and the transaction, passes for the old one. The answer to a write has the
     /// creation zxid, so that such a write is at least reported; the answer to a deletion or check has none.
-    pub(super) fn expected(self, condition: Condition) -> Option<Identity> {
+    pub(super) fn expected(self, condition: Condition) -> Option<NodeVersion> {
         match (self, condition) {
             (Self::Node(identity), Condition::Version(_)) => Some(identity),
             (Self::Nothing | Self::Written, Condition::Version(_))
@@ -53,7 +53,7 @@ pub(super) fn check(key: &Key, present: Present, condition: Condition) -> Result
     let found = match present {
         Present::Nothing => "no key".to_owned(),
         Present::Written => "what was just written".to_owned(),
-        Present::Node(Identity { mzxid, .. }) => format!("version {mzxid}"),
+        Present::Node(NodeVersion { mzxid, .. }) => format!("version {mzxid}"),
     };
     Err(StoreError::Conflict { key: key.to_string(), expected, found })
 }
@@ -66,7 +66,7 @@ mod tests {
     fn conditions_are_compared_with_the_present_node() {
         let key = Key::new("/a").unwrap();
         let at = |n| Condition::Version(Version::Revision(n));
-        let node = |mzxid| Present::Node(Identity { czxid: 1, mzxid, version: 0 });
+        let node = |mzxid| Present::Node(NodeVersion { czxid: 1, mzxid, version: 0 });
         for (present, condition, holds) in [
             (Present::Nothing, Condition::Any, true),
             (Present::Nothing, Condition::Absent, true),

@@ -24,7 +24,7 @@ const PER_SECOND: u32 = 100;
 
 /// The answer to a poll.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Answer {
+pub(super) enum PollAnswer {
     /// There is no node.
     Absent,
     /// A node.
@@ -35,12 +35,12 @@ pub(super) enum Answer {
 
 /// Polls a node; `None` without an answer. A later round polls the node again, and a lost connection either ends the session
 /// or re-registers its watches.
-pub(super) async fn poll(client: &Client, path: &str) -> Option<Answer> {
+pub(super) async fn poll(client: &Client, path: &str) -> Option<PollAnswer> {
     match client.check_stat(path).await {
-        Ok(None) => Some(Answer::Absent),
-        Ok(Some(stat)) => Some(Answer::Node(stat)),
+        Ok(None) => Some(PollAnswer::Absent),
+        Ok(Some(stat)) => Some(PollAnswer::Node(stat)),
         Err(error) => match meaning(&error) {
-            Meaning::Denied => Some(Answer::Denied),
+            Meaning::Denied => Some(PollAnswer::Denied),
             Meaning::Broken | Meaning::Over | Meaning::Refused => None,
         },
     }
@@ -48,7 +48,7 @@ pub(super) async fn poll(client: &Client, path: &str) -> Option<Answer> {
 
 /// What is known of a node's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fingerprint {
+pub(super) enum NodeFingerprint {
     /// There is no node.
     Absent,
     /// The server denies even `exists`.
@@ -62,16 +62,16 @@ pub(super) enum Fingerprint {
     },
 }
 
-impl Fingerprint {
+impl NodeFingerprint {
     /// Of the answer to a poll, for a node of which `want` is read.
-    pub(super) fn of(want: Want, answer: Answer) -> Self {
+    pub(super) fn of(want: Want, answer: PollAnswer) -> Self {
         match (want, answer) {
-            (_, Answer::Absent) => Self::Absent,
-            (_, Answer::Denied) => Self::Denied,
-            (Want::Value | Want::Stat, Answer::Node(stat)) => {
+            (_, PollAnswer::Absent) => Self::Absent,
+            (_, PollAnswer::Denied) => Self::Denied,
+            (Want::Value | Want::Stat, PollAnswer::Node(stat)) => {
                 Self::Node { zxid: stat.mzxid, acl: stat.aversion }
             }
-            (Want::Children, Answer::Node(stat)) => Self::Node { zxid: stat.pzxid, acl: stat.aversion },
+            (Want::Children, PollAnswer::Node(stat)) => Self::Node { zxid: stat.pzxid, acl: stat.aversion },
         }
     }
 
@@ -80,7 +80,7 @@ impl Fingerprint {
         match seen {
             Seen::Absent => Self::Absent,
             Seen::Value(stat, _) | Seen::Stat(stat) | Seen::Children(stat, _) => {
-                Self::of(want, Answer::Node(*stat))
+                Self::of(want, PollAnswer::Node(*stat))
             }
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::AbortHandle;
 
 use super::look::{Seen, Want};
-use super::poll::Fingerprint;
+use super::poll::NodeFingerprint;
 use super::pool::Member;
 use crate::store::session::{Proof, Reading};
 use crate::watch::{Content, Detail, Version, WatchType};
@@ -31,7 +31,7 @@ pub(super) struct Single {
     /// Whether the driver waits for a report, even if nothing changed.
     pub(super) owed: bool,
     /// What polls are compared with: the node when it was last read, or a denied node when it was last polled.
-    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) fingerprint: Option<NodeFingerprint>,
     highest: i64,
     /// The last reported zxid, and whether the node was absent.
     reported: Option<(i64, bool)>,
@@ -92,7 +92,7 @@ impl Single {
     }
 
     /// Compares a poll with the fingerprint. Returns whether the node must be read again.
-    pub(super) fn polled(&mut self, now: Fingerprint) -> bool {
+    pub(super) fn polled(&mut self, now: NodeFingerprint) -> bool {
         match self.phase {
             // The read that is due or in flight is newer than the poll.
             LookPhase::Waiting | LookPhase::Looking { .. } => false,
@@ -103,7 +103,7 @@ impl Single {
 
     /// Records the result of a read whose `sync` covers this command counter. Returns what to report.
     pub(super) fn see(&mut self, seen: Seen, synced: u64) -> Option<(Reading, Proof)> {
-        self.fingerprint = Some(Fingerprint::seen(self.want, &seen));
+        self.fingerprint = Some(NodeFingerprint::seen(self.want, &seen));
         let (zxid, content) = match seen {
             // An absence has no zxid of its own; it follows the last one seen.
             Seen::Absent => (self.highest, Content::Absent),
@@ -151,15 +151,15 @@ mod tests {
     #[test]
     fn a_poll_that_differs_from_the_last_read_asks_for_another_read() {
         let mut single = single();
-        let node = |zxid, acl| Fingerprint::Node { zxid, acl };
+        let node = |zxid, acl| NodeFingerprint::Node { zxid, acl };
         assert!(!single.polled(node(1, 0)), "it is about to be read");
         single.see(Seen::Absent, 1);
         single.phase = LookPhase::Armed;
-        assert!(!single.polled(Fingerprint::Absent));
+        assert!(!single.polled(NodeFingerprint::Absent));
         assert!(single.polled(node(1, 0)), "its creation was missed");
         single.fingerprint = Some(node(1, 0));
         for (poll, differs) in
-            [(node(1, 0), false), (node(2, 0), true), (node(1, 1), true), (Fingerprint::Absent, true)]
+            [(node(1, 0), false), (node(2, 0), true), (node(1, 1), true), (NodeFingerprint::Absent, true)]
         {
             assert_eq!(single.polled(poll), differs, "{poll:?}");
             assert_eq!(single.fingerprint, Some(node(1, 0)), "only a read replaces what was seen");
@@ -171,7 +171,7 @@ mod tests {
         let mut single = single();
         single.see(Seen::Absent, 1);
         single.deny(4);
-        let node = |acl| Fingerprint::Node { zxid: 1, acl };
+        let node = |acl| NodeFingerprint::Node { zxid: 1, acl };
         assert!(single.polled(node(0)));
         assert!(!single.polled(node(0)));
         assert!(single.polled(node(1)), "its ACL changed");

@@ -12,7 +12,7 @@ pub struct FleetSettings {
     pub store: Option<StoreName>,
     /// The fleet's keys are below this one. Begins with a slash and does not end with one.
     pub prefix: Key,
-    /// A host that the store has not heard of for so long is silent; 10 s to 10 m.
+    /// A host that the store has not heard from for this long is silent; 10 s to 10 m.
     pub ttl: Duration,
     /// Whether this machine may conduct.
     pub conduct: bool,

@@ -18,7 +18,7 @@ pub enum Share {
 }
 
 impl Share {
-    /// So many of `base` hosts, rounded down, at least 1: sizes and limits.
+    /// This many of `base` hosts, rounded down, at least 1: sizes and limits.
     pub fn at_most(self, base: u32) -> u32 {
         match self {
             Self::Count(count) => count.max(1),
@@ -26,7 +26,7 @@ impl Share {
         }
     }
 
-    /// So many of `base` hosts, rounded up, at least 1: failures.
+    /// This many of `base` hosts, rounded up, at least 1: failures.
     pub fn at_least(self, base: u32) -> u32 {
         match self {
             Self::Count(count) => count.max(1),
@@ -83,7 +83,7 @@ macro_rules! share_or_word {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "Spelled", into = "Spelled")]
         pub enum $name {
-            /// So many.
+            /// This many.
             Share(Share),
             #[doc = $word_doc]
             $word,
@@ -131,16 +131,16 @@ pub struct Terms {
     /// Hosts in all that may have a version before the next wave opens; rising. The last wave is implied.
     #[serde(default)]
     pub waves: Vec<Share>,
-    /// Nothing new starts for so long after a wave is complete.
+    /// Nothing new starts for this long after a wave is complete.
     #[serde(with = "duration_text")]
     pub soak: Duration,
-    /// A permit is kept for so long after success.
+    /// A permit is kept for this long after success.
     #[serde(with = "duration_text")]
     pub hold: Duration,
-    /// A permit without success for so long is a failure.
+    /// A permit without success for this long is a failure.
     #[serde(with = "duration_text")]
     pub deadline: Duration,
-    /// So many failures stop a rollout.
+    /// This many failures stop a rollout.
     pub stop_on_failures: StopOnFailures,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tracing::subscriber::with_default;
-use twitcher::internals::log::{self, Destination, Guard, LogLevel, Settings};
+use twitcher::internals::log::{self, Destination, LogHandle, LogLevel, Settings};
 
 use super::{OURS, PATIENCE};
 use crate::fixture::rsyslog::Rsyslog;
@@ -16,7 +16,7 @@ fn settings(url: &str) -> Settings {
 }
 
 /// Logs to the server while `work` runs.
-fn logging(url: &str, work: impl FnOnce(&Guard)) {
+fn logging(url: &str, work: impl FnOnce(&LogHandle)) {
     let (subscriber, guard) = log::subscriber(&settings(url));
     with_default(subscriber, || work(&guard));
 }

@@ -19,7 +19,7 @@ use self::model::{Effect, Seen, View};
 use super::super::screen::Screen;
 use super::super::tree::keys::act;
 use super::super::{Common, Failure};
-use super::group::Place;
+use super::group::FleetStore;
 use crate::fleet::GroupName;
 
 /// Shortest time between two readings.
@@ -31,19 +31,19 @@ fn beat(hosts: usize) -> Duration {
 }
 
 /// Shows a group until the user leaves.
-pub(super) async fn run(place: &Place, group: &GroupName, common: &Common) -> Result<(), Failure> {
+pub(super) async fn run(place: &FleetStore, group: &GroupName, common: &Common) -> Result<(), Failure> {
     let broken = |error: std::io::Error| Failure::new(format!("cannot use the terminal: {error}"));
     let mut screen = Screen::enter(common.color).map_err(broken)?;
     live(place, group, &mut screen).await.map_err(broken)
 }
 
-async fn read(place: &Place, group: &GroupName) -> Result<Seen, Failure> {
+async fn read(place: &FleetStore, group: &GroupName) -> Result<Seen, Failure> {
     let Some(picture) = place.read(group).await? else { return Err(place.unknown(&group.to_string()).await) };
     let status = picture.status(place.spec.name.as_str());
     Ok(Seen { status, bars: picture.bars(), hosts: picture.hosts(true) })
 }
 
-async fn live(place: &Place, group: &GroupName, screen: &mut Screen) -> std::io::Result<()> {
+async fn live(place: &FleetStore, group: &GroupName, screen: &mut Screen) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -7,7 +7,7 @@ use jsonschema::Validator;
 
 use super::*;
 use crate::config::accounts::SystemAccounts;
-use crate::config::{FileState, Loader, Trust};
+use crate::config::{LoadState, Loader, Trust};
 
 fn validator(schema: &Value) -> Validator {
     jsonschema::draft7::meta::validate(schema).unwrap();
@@ -94,7 +94,7 @@ fn program_reads(toml: &str) -> bool {
     let mut loader = Loader::with(place.path(), Trust::Anyone, accounts, "host");
     let reload = loader.reload();
     let report = reload.files.iter().find(|report| report.path.ends_with("w.toml")).unwrap();
-    report.state == FileState::Loaded
+    report.state == LoadState::Loaded
 }
 
 /// Program and schema agree on errors within a file, and on the forms of values.

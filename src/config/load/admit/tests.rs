@@ -6,26 +6,26 @@ use std::sync::Arc;
 use super::*;
 use crate::config::diff::tests::watches;
 
-fn file(path: &str, names: &[&str], retries: u32) -> Candidate {
+fn file(path: &str, names: &[&str], retries: u32) -> CandidateFile {
     let path: Arc<Path> = Arc::from(Path::new(path));
     let text =
         |name: &&str| format!("[[watch]]\nname = '{name}'\nkey = '/a'\naction = 'a'\nretries = {retries}\n");
     let text: Vec<String> = names.iter().map(text).collect();
     let offer = watches(&text.concat())
         .into_values()
-        .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Place { line: 1, column: 1 } })
+        .map(|spec| LoadedWatch { spec, file: Arc::clone(&path), place: Position { line: 1, column: 1 } })
         .collect();
-    Candidate { offer: Some(offer), report: FileReport::new(&path, FileState::Loaded, vec![]) }
+    CandidateFile { offer: Some(offer), report: FileReport::new(&path, LoadState::Loaded, vec![]) }
 }
 
-fn broken(path: &str) -> Candidate {
-    Candidate { offer: None, ..file(path, &[], 0) }
+fn broken(path: &str) -> CandidateFile {
+    CandidateFile { offer: None, ..file(path, &[], 0) }
 }
 
 /// `name@file` of the definitions in effect, and `file: …` of the problems.
 fn result(
     running: &BTreeMap<WatchName, LoadedWatch>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<CandidateFile>,
 ) -> (BTreeMap<WatchName, LoadedWatch>, String) {
     let (admitted, reports) = admit(running, candidates, None);
     let held = admitted.iter().map(|(name, watch)| format!("{name}@{}", watch.file.display()));
@@ -89,7 +89,7 @@ proptest::proptest! {
         for (path, report) in paths.iter().zip(&reports) {
             let of = |watches: &BTreeMap<WatchName, LoadedWatch>| watches.values().filter(|watch| *watch.file == *Path::new(path)).cloned().collect::<Vec<_>>();
             let offered = second[paths.iter().position(|known| known == path).unwrap()].as_ref();
-            if report.state == FileState::Broken || offered.is_none() {
+            if report.state == LoadState::Broken || offered.is_none() {
                 proptest::prop_assert_eq!(of(&after), of(&running), "what ran of a broken file stays");
             } else {
                 proptest::prop_assert_eq!(Some(of(&after).len()), offered.map(BTreeSet::len), "a file holds as a whole");
@@ -112,9 +112,9 @@ fn two_files_never_define_one_group_of_a_fleet() {
             "[[watch]]\nname = '{name}'\nkey = '/a'\naction = 'a'\ntimeout = 1\n[watch.fleet]\ngroup = '{group}'\n"
         );
         let loaded =
-            |spec| LoadedWatch { spec, file: Arc::clone(&file), place: Place { line: 1, column: 1 } };
+            |spec| LoadedWatch { spec, file: Arc::clone(&file), place: Position { line: 1, column: 1 } };
         let offer = Some(watches(&text).into_values().map(loaded).collect());
-        Candidate { offer, report: FileReport::new(&file, FileState::Loaded, vec![]) }
+        CandidateFile { offer, report: FileReport::new(&file, LoadState::Loaded, vec![]) }
     };
     let result = |running: &BTreeMap<WatchName, LoadedWatch>, files| {
         let (admitted, reports) = admit(running, files, Some(&fleet));

@@ -61,7 +61,7 @@ fn files_for_other_hosts_are_loaded_and_told_apart() {
     let reload = site.loader.reload();
     let elsewhere: Vec<_> = reload.files.iter().filter(|file| file.is_elsewhere()).collect();
     assert_eq!(elsewhere.len(), 1);
-    assert!(elsewhere[0].path.ends_with("db.toml") && elsewhere[0].state == FileState::Loaded);
+    assert!(elsewhere[0].path.ends_with("db.toml") && elsewhere[0].state == LoadState::Loaded);
     let watch = &elsewhere[0].elsewhere[0];
     assert_eq!((watch.name.as_str(), watch.hosts.as_str()), ("db", "db-*"));
 }

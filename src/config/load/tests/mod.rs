@@ -76,7 +76,7 @@ fn told(reload: &Reload) -> String {
     told.extend(added.keys().map(|name| format!("+{name}")));
     told.extend(changed.keys().map(|name| format!("*{name}")));
     told.extend(removed.iter().map(|name| format!("-{name}")));
-    for report in reload.files.iter().filter(|report| report.state != FileState::Loaded) {
+    for report in reload.files.iter().filter(|report| report.state != LoadState::Loaded) {
         told.push(format!("[{}]", report.state.word()));
         told.extend(report.problems.iter().map(Problem::one_line));
     }

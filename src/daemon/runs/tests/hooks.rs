@@ -1,7 +1,7 @@
 //! An `on_give_up` that a former daemon owed is run once by the next, whenever its watch is defined.
 
 use super::*;
-use crate::daemon::runs::Report;
+use crate::daemon::runs::HookReport;
 use crate::watch::State;
 
 fn told(name: &str) -> WatchSpec {
@@ -16,7 +16,7 @@ fn state(scene: &Scene) -> State {
 async fn owed() -> Scene {
     let mut scene = Scene::new();
     scene.runs.stop(Instant::now());
-    scene.runs.report(&told("a"), &state(&scene), Report::held());
+    scene.runs.report(&told("a"), &state(&scene), HookReport::held());
     until_begun(&scene, 0).await;
     assert!(scene.entry("a").owed.is_some());
     scene.next_daemon().await;
@@ -38,11 +38,11 @@ async fn a_watch_that_is_defined_later_gets_what_it_is_owed_once() {
     scene.runs.run_owed_hooks([&a].into_iter());
     // A reload before the program has room.
     scene.runs.run_owed_hooks([&a].into_iter());
-    scene.runs.report(&a, &state(&scene), Report::held());
+    scene.runs.report(&a, &state(&scene), HookReport::held());
     until_begun(&scene, 1).await;
     assert!(scene.entry("a").owed.is_none());
     scene.runs.run_owed_hooks([&a].into_iter());
-    scene.runs.report(&a, &state(&scene), Report::held());
+    scene.runs.report(&a, &state(&scene), HookReport::held());
     until_begun(&scene, 1).await;
 }
 
@@ -50,8 +50,8 @@ async fn a_watch_that_is_defined_later_gets_what_it_is_owed_once() {
 async fn what_is_owed_in_the_ledger_alone_does_not_suppress_a_report() {
     let scene = owed().await;
     let a = told("a");
-    scene.runs.report(&a, &state(&scene), Report::held());
-    scene.runs.report(&a, &state(&scene), Report::held());
+    scene.runs.report(&a, &state(&scene), HookReport::held());
+    scene.runs.report(&a, &state(&scene), HookReport::held());
     scene.runs.run_owed_hooks([&a].into_iter());
     until_begun(&scene, 1).await;
     assert!(scene.entry("a").owed.is_none());

@@ -15,9 +15,9 @@ fn judged(name: &str, run_mode: RunMode, notify_signal: Option<SignalNumber>) ->
     WatchSpec { policy: Arc::new(policy), validate: Some(Box::new(program)), ..spec }
 }
 
-fn candidate(seq: u64) -> Candidate {
+fn candidate(seq: u64) -> StateToJudge {
     let version = Version::Revision(i64::try_from(seq).unwrap());
-    Candidate { seq: Seq(seq), version, reason: Reason::Change, coalesced: 1, input: None }
+    StateToJudge { seq: Seq(seq), version, reason: Reason::Change, coalesced: 1, input: None }
 }
 
 /// Starts a run in a slot.

@@ -1,7 +1,7 @@
 //! The requirements for single effects: starts, signals, skips.
 
 use super::{Checked, Claim, Judge, LiveSeen, Newest, Turn, Unfated};
-use crate::policy::{Answer, Baseline, Control, Effect, Input, PermitEffect, Sent, SkipReason};
+use crate::policy::{Baseline, Control, ControlResult, Effect, Input, PermitEffect, Sent, SkipReason};
 use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, RunOnLoad, Verdict};
 use crate::watch::{State, Version};
 use std::time::Instant;
@@ -143,8 +143,8 @@ impl Judge {
             Effect::Answer(answer) => {
                 turn.answers += 1;
                 let right = match turn.refusal {
-                    Some(refusal) => Answer::Refused(refusal),
-                    None => Answer::Accepted,
+                    Some(refusal) => ControlResult::Refused(refusal),
+                    None => ControlResult::Accepted,
                 };
                 demand!(*answer == right, "answered {answer:?}, not {right:?}");
             }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::store::StoreError;
 use crate::store::access::{Change, Condition, PutOptions};
-use crate::store::zookeeper::condition::{Identity, Present, check};
+use crate::store::zookeeper::condition::{NodeVersion, Present, check};
 use crate::store::zookeeper::path::ancestors;
 
 /// One operation of a transaction.
@@ -20,16 +20,16 @@ pub(super) enum Step {
     Set {
         path: String,
         value: Bytes,
-        expected: Option<Identity>,
+        expected: Option<NodeVersion>,
     },
     Delete {
         path: String,
-        expected: Option<Identity>,
+        expected: Option<NodeVersion>,
     },
     /// Fails unless the node is still this one.
     Check {
         path: String,
-        expected: Identity,
+        expected: NodeVersion,
     },
 }
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn node(mzxid: i64, version: i32) -> Present {
-        Present::Node(Identity { czxid: 1, mzxid, version })
+        Present::Node(NodeVersion { czxid: 1, mzxid, version })
     }
 
     /// The operations for changes where these nodes exist.

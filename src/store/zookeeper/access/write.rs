@@ -11,7 +11,7 @@ use super::Access;
 use super::steps::{Step, set_last_created, steps};
 use crate::store::StoreError;
 use crate::store::access::{Change, Condition, NodeAcl, PutOptions, Reached};
-use crate::store::zookeeper::condition::{Identity, Present};
+use crate::store::zookeeper::condition::{NodeVersion, Present};
 use crate::store::zookeeper::connect::failed;
 use crate::store::zookeeper::path::ancestors;
 use crate::store::zookeeper::size::{fits, fitting, too_large};
@@ -261,7 +261,7 @@ impl Access {
         while let Some(stat) = stats.next().await {
             if let (path, Some(stat)) = stat? {
                 let Stat { czxid, mzxid, version, .. } = stat;
-                there.insert(path, Present::Node(Identity { czxid, mzxid, version }));
+                there.insert(path, Present::Node(NodeVersion { czxid, mzxid, version }));
             }
         }
         steps(changes, paths, there)
@@ -287,7 +287,7 @@ fn add<'a>(
     step: &Step,
     acls: impl Fn(NodeAcl) -> Acls<'a>,
 ) -> Result<(), Error> {
-    let version = |expected: &Option<Identity>| expected.map(|identity| identity.version);
+    let version = |expected: &Option<NodeVersion>| expected.map(|identity| identity.version);
     match step {
         Step::Create { path, value, options } => {
             let mode = if options.tenure.is_some() { CreateMode::Ephemeral } else { CreateMode::Persistent };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Following;
 use super::polls::Polled;
 use crate::store::zookeeper::path::below;
-use crate::store::zookeeper::poll::{Answer, PACE, batch, interval, poll};
+use crate::store::zookeeper::poll::{PACE, PollAnswer, batch, interval, poll};
 use crate::store::zookeeper::tree::{Compared, parent};
 
 /// The most parents of created or deleted nodes that are remembered between two polls.
@@ -52,10 +52,10 @@ impl Following {
         let mut missed = false;
         for (at, answer) in polled {
             let stat = match answer {
-                Answer::Absent => None,
-                Answer::Node(stat) => Some(stat),
+                PollAnswer::Absent => None,
+                PollAnswer::Node(stat) => Some(stat),
                 // Reading it finds out why.
-                Answer::Denied => {
+                PollAnswer::Denied => {
                     self.due.add(&at);
                     continue;
                 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::store::zookeeper::poll::{Answer, interval};
+use crate::store::zookeeper::poll::{PollAnswer, interval};
 
 /// Nodes that were polled, by their places in the tree; without those whose poll failed.
-pub(super) type Polled = Vec<(Arc<str>, Answer)>;
+pub(super) type Polled = Vec<(Arc<str>, PollAnswer)>;
 
 /// The polls of one tree.
 pub(super) struct Polls {

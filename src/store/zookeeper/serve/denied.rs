@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::store::session::TargetId;
-use crate::store::zookeeper::poll::{Answer, Fingerprint};
+use crate::store::zookeeper::poll::{NodeFingerprint, PollAnswer};
 use crate::store::zookeeper::pool::Member;
 
 /// A tree that is refused because the server denies reading one of its nodes. Until a poll finds that node changed, nothing
@@ -14,8 +14,8 @@ pub(super) struct DeniedTree {
     /// The denied node.
     pub(super) path: Arc<str>,
     /// That node when it was last polled.
-    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) fingerprint: Option<NodeFingerprint>,
 }
 
 /// Nodes that were polled; without those whose poll failed.
-pub(super) type Polled = Vec<(TargetId, Answer)>;
+pub(super) type Polled = Vec<(TargetId, PollAnswer)>;

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::store::session::TargetId;
 use crate::store::zookeeper::follow::Stopped;
-use crate::store::zookeeper::poll::Fingerprint;
+use crate::store::zookeeper::poll::NodeFingerprint;
 use crate::store::zookeeper::pool::Member;
 
 /// A tree that is followed.
@@ -16,7 +16,7 @@ pub(super) struct Followed {
     /// Requests a verification. Dropping it ends the following.
     pub(super) demands: mpsc::UnboundedSender<()>,
     /// If it was refused before: the denied node, as it was at the last poll.
-    pub(super) denied_before: Option<(Arc<str>, Fingerprint)>,
+    pub(super) denied_before: Option<(Arc<str>, NodeFingerprint)>,
 }
 
 /// A tree that is no longer followed.

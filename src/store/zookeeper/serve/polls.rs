@@ -12,7 +12,7 @@ use super::Serving;
 use super::denied::{DeniedTree, Polled};
 use crate::store::session::TargetId;
 use crate::store::zookeeper::look::Want;
-use crate::store::zookeeper::poll::{Fingerprint, PACE, batch, interval, poll};
+use crate::store::zookeeper::poll::{NodeFingerprint, PACE, batch, interval, poll};
 
 impl Serving {
     /// When the next batch is due; `None` while one is in flight or there is nothing to poll.
@@ -70,7 +70,7 @@ impl Serving {
     pub(super) fn polled(&mut self, polled: Polled) {
         for (id, answer) in polled {
             if let Some(single) = self.singles.get_mut(&id) {
-                let now = Fingerprint::of(single.want, answer);
+                let now = NodeFingerprint::of(single.want, answer);
                 if single.polled(now) {
                     tracing::debug!(
                         path = &*single.path,
@@ -79,7 +79,7 @@ impl Serving {
                     self.look_again(id);
                 }
             } else if let Some(denied) = self.denied_trees.get_mut(&id) {
-                let now = Fingerprint::of(Want::Value, answer);
+                let now = NodeFingerprint::of(Want::Value, answer);
                 if denied.fingerprint.replace(now) != Some(now)
                     && let Some(DeniedTree { top, path, .. }) = self.denied_trees.remove(&id)
                 {

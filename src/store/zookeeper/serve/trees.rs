@@ -11,7 +11,7 @@ use super::followed::{Followed, Left};
 use crate::store::StoreError;
 use crate::store::session::TargetId;
 use crate::store::zookeeper::follow::{Asked, Stopped, follow};
-use crate::store::zookeeper::poll::Fingerprint;
+use crate::store::zookeeper::poll::NodeFingerprint;
 use crate::store::zookeeper::pool::{Manner, Member};
 use crate::store::zookeeper::session_end::SessionEnd;
 
@@ -21,7 +21,7 @@ impl Serving {
         &mut self,
         id: TargetId,
         top: Arc<str>,
-        denied_before: Option<(Arc<str>, Fingerprint)>,
+        denied_before: Option<(Arc<str>, NodeFingerprint)>,
     ) {
         let bytes = self.entrance.chroot_bytes() + top.len();
         let member = self.place(Manner::Trees, bytes);

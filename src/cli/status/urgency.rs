@@ -5,7 +5,7 @@ use crate::status::{WatchState, WatchStatus};
 
 /// The urgency of a watch for the reader, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::cli) enum Condition {
+pub(in crate::cli) enum Urgency {
     Failed,
     Stopped,
     Held,
@@ -20,7 +20,7 @@ pub(in crate::cli) enum Condition {
     Disabled,
 }
 
-impl Condition {
+impl Urgency {
     /// All of them, most urgent first.
     pub(in crate::cli) const ALL: [Self; 11] = [
         Self::Failed,
