@@ -303,7 +303,7 @@ impl Link {
     /// The connection with new certificates could not be made.
     fn unrenewed(&mut self, why: &str) {
         self.successor = None;
-        if let Some(why) = self.rotation.complain(why.to_owned()) {
+        if self.rotation.refused() {
             tracing::warn!(
                 store = %self.spec.name,
                 "the certificates were replaced, and no connection can be made with the new ones; the open one stays, and they are tried again every {} s: {why}",

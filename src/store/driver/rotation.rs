@@ -35,8 +35,8 @@ pub(super) struct Rotation {
     /// What a session is being opened with to take the place of the open one.
     trying: Option<u64>,
     seen: Option<Found>,
-    /// The last complaint.
-    told: Option<String>,
+    /// What was complained of last: files that cannot be used, or that no session can be opened with.
+    told: Option<Found>,
 }
 
 impl Rotation {
@@ -53,7 +53,7 @@ impl Rotation {
                 Step::Nothing
             }
             (Ok(_), Some(_)) if stable => Step::Renew,
-            (Err(why), _) if stable => self.complain(why).map_or(Step::Nothing, Step::Complain),
+            (Err(why), _) if stable && self.tells(Err(why.clone())) => Step::Complain(why),
             (Ok(_) | Err(_), _) => Step::Nothing,
         }
     }
@@ -76,13 +76,15 @@ impl Rotation {
         self.used = self.trying.take();
     }
 
-    /// A complaint, unless it was the last one.
-    pub(super) fn complain(&mut self, why: String) -> Option<String> {
-        if self.told.as_ref() == Some(&why) {
-            return None;
-        }
-        self.told = Some(why.clone());
-        Some(why)
+    /// It could not be opened. Whether that is to be said: once for what the files hold, however the errors differ.
+    pub(super) fn refused(&mut self) -> bool {
+        self.trying.take().is_some_and(|hash| self.tells(Ok(hash)))
+    }
+
+    fn tells(&mut self, found: Found) -> bool {
+        let told = self.told.as_ref() == Some(&found);
+        self.told = Some(found);
+        !told
     }
 }
 
@@ -153,6 +155,22 @@ mod tests {
         assert_eq!([rotation.look(Ok(1)), rotation.look(Ok(2))], [Step::Nothing, Step::Nothing]);
         rotation.opened();
         assert_eq!([rotation.look(Ok(2)), rotation.look(Ok(2))], [Step::Nothing, Step::Nothing]);
+    }
+
+    #[test]
+    fn files_that_no_session_can_be_opened_with_are_said_once_and_tried_again() {
+        let mut rotation = Rotation::default();
+        rotation.look(Ok(1));
+        rotation.look(Ok(2));
+        for is_new in [true, false, false] {
+            assert_eq!(rotation.look(Ok(2)), Step::Renew);
+            rotation.renews();
+            assert_eq!(rotation.refused(), is_new);
+        }
+        assert!(!rotation.refused(), "nothing was tried");
+        assert_eq!([rotation.look(Ok(3)), rotation.look(Ok(3))], [Step::Nothing, Step::Renew]);
+        rotation.renews();
+        assert!(rotation.refused(), "other files");
     }
 
     #[test]

@@ -60,6 +60,8 @@ fn a_start_without_descriptors_is_no_failure_and_is_made_later() {
     let why = daemon.say(&["explain", "plain"]);
     assert!(why.contains("the daemon cannot start it: make pipes for /bin/sh: too many open files"), "{why}");
     assert!(why.contains("this uses up no retries; it tries again in "), "{why}");
+    let why = daemon.say(&["explain", "judged"]);
+    assert!(why.contains("the daemon cannot start it: make pipes for /bin/sh"), "{why}");
     let complaints = until("the complaint", || {
         let complaints = daemon.status()["daemon"]["complaints"].to_string();
         complaints.contains("programs of 3 watches cannot be started: ").then_some(complaints)
