@@ -20,8 +20,23 @@ PACKAGE_DIR := target/package
 SOURCE_DATE_EPOCH ?= $(shell date -u +%s -d "$$(sed -n 's/^\#\# \[[0-9.]*\] - //p' docs/CHANGELOG.md | head -1)")
 install deb rpm lint-packages test-rpm test-repository test-packages: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 
+# Debian's name of the machine that the packages are for; arm64 is cross-built on another machine.
+HOST_ARCH := $(shell dpkg --print-architecture 2>/dev/null)
+ARCH ?= $(HOST_ARCH)
+# The program that writes manual pages and completions: it has to run here.
+GENERATOR ?= $(PACKAGE_DIR)/build/release/twitcher
 # The program to pack; another one is packed as it is.
+ifeq ($(ARCH),$(HOST_ARCH))
 BINARY ?= $(PACKAGE_DIR)/build/release/twitcher
+GENERATOR := $(BINARY)
+else ifeq ($(ARCH),arm64)
+TARGET := aarch64-unknown-linux-gnu
+CROSS := aarch64-linux-gnu
+BINARY ?= $(PACKAGE_DIR)/build/$(TARGET)/release/twitcher
+else
+$(error ARCH=$(ARCH): only arm64 is cross-built)
+endif
+PACK := ARCH=$(ARCH) GENERATOR=$(GENERATOR)
 
 REMAP := --remap-path-prefix=$(CURDIR)=/twitcher --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 PREFIX_MAP := -ffile-prefix-map=$(CURDIR)=/twitcher -ffile-prefix-map=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
@@ -36,14 +51,26 @@ packaged-binary: setup
 	CFLAGS="$(PREFIX_MAP)" RUSTFLAGS="$(REMAP)" CARGO_TARGET_DIR=$(PACKAGE_DIR)/build \
 		$(CARGO) build --release --locked --bin twitcher
 
-install: $(BINARY)
-	@packaging/install $(BINARY) '$(DESTDIR)' '$(PREFIX)'
+ifdef TARGET
+$(PACKAGE_DIR)/build/$(TARGET)/release/twitcher: cross-binary
+.PHONY: cross-binary
+cross-binary: setup
+	@.ci/install-missing gcc-$(CROSS)
+	rustup target add $(TARGET)
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$(CROSS)-gcc CC_aarch64_unknown_linux_gnu=$(CROSS)-gcc \
+		CFLAGS_aarch64_unknown_linux_gnu="$(PREFIX_MAP)" RUSTFLAGS="$(REMAP)" \
+		CARGO_TARGET_DIR=$(PACKAGE_DIR)/build \
+		$(CARGO) build --release --locked --bin twitcher --target $(TARGET)
+endif
 
-deb: setup-packages $(BINARY)
-	@packaging/debian/build $(BINARY) $(PACKAGE_DIR) $(VERSION) $(RELEASE) '$(MAINTAINER)'
+install: $(BINARY) $(GENERATOR)
+	@$(PACK) packaging/install $(BINARY) '$(DESTDIR)' '$(PREFIX)'
 
-rpm: setup-packages $(BINARY)
-	@packaging/rpm/build $(BINARY) $(PACKAGE_DIR) $(VERSION) $(RELEASE) '$(MAINTAINER)'
+deb: setup-packages $(BINARY) $(GENERATOR)
+	@$(PACK) packaging/debian/build $(BINARY) $(PACKAGE_DIR) $(VERSION) $(RELEASE) '$(MAINTAINER)'
+
+rpm: setup-packages $(BINARY) $(GENERATOR)
+	@$(PACK) packaging/rpm/build $(BINARY) $(PACKAGE_DIR) $(VERSION) $(RELEASE) '$(MAINTAINER)'
 
 # Installs the .deb in a Debian with a systemd of its own, and the .rpm in a root of its own. Needs root.
 test-packages: test-rpm base-system

@@ -180,7 +180,7 @@ const MEASURES: [Measure; 4] = [
     },
 ];
 
-const GAUGES: [Gauge; 7] = [
+const GAUGES: [Gauge; 8] = [
     ("twitcher_watch_converged", "1 when the newest state was given to a run that succeeded.", |watch| {
         watch.converged
     }),
@@ -188,6 +188,11 @@ const GAUGES: [Gauge; 7] = [
     ("twitcher_watch_waiting_for_slot", "1 while a run waits for its mutex or max_processes.", |watch| {
         watch.waiting_for_slot
     }),
+    (
+        "twitcher_watch_start_prevented",
+        "1 while the daemon cannot start a program of the watch for want of a resource of its own.",
+        |watch| watch.prevented.is_some(),
+    ),
     ("twitcher_watch_paused", "1 while the watch is paused.", |watch| watch.state == WatchState::Paused),
     ("twitcher_watch_gave_up", "1 after the last retry failed, until the key changes.", |watch| {
         watch.gave_up

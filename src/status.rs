@@ -224,6 +224,9 @@ pub struct WatchStatus {
     /// Why the state is held, or why `max_shrink` cannot judge yet.
     #[serde(default)]
     pub guard: Option<String>,
+    /// Why the daemon cannot start the action or `validate` at present, for want of a resource of its own.
+    #[serde(default)]
+    pub prevented: Option<String>,
     /// What is run, as the watch file says it.
     #[serde(default)]
     pub action: String,

@@ -303,7 +303,8 @@ impl Daemon {
         let control = self.control.as_ref().and_then(crate::control::Server::complaint);
         let no_control = self.no_control.as_ref().filter(|_| self.control.is_none());
         let no_control = no_control.map(|why| format!("no command reaches the daemon, because {why}"));
-        let complaints = [ledger, self.blindness.clone(), loader, control, no_control, http];
+        let shortage = self.runs.shortage();
+        let complaints = [ledger, self.blindness.clone(), loader, control, no_control, http, shortage];
         let polls = self.supervisor.stores().filter_map(|(name, store)| {
             let why = store.health().borrow().polls.clone()?;
             Some(format!("store {name}: {why}"))

@@ -11,7 +11,7 @@ use super::machine::{Disposition, Entropy, Machine};
 use super::permit::{Acting, After, Grant, Next, PermitStage, Permits, Step};
 use super::runs::LiveRun;
 use super::waiting::{PendingState, later};
-use crate::watch::{PermitId, RunMode, Seq, Verdict};
+use crate::watch::{PermitId, RunMode, Seq};
 
 impl Permits {
     /// Forgets the permit of the next start. Returns it unless it is `gone`.
@@ -236,18 +236,17 @@ impl<S: Entropy> Machine<S> {
         &mut self,
         now: Instant,
         live: &LiveRun,
-        verdict: Verdict,
+        succeeded: bool,
         effects: &mut Vec<Effect>,
     ) {
         let may_start = self.may_start();
         let front = self.waiting.front().filter(|_| may_start);
-        let repeats = front.is_some_and(|entry| entry.fated && Some(entry.state.seq) == live.seq);
+        let repeats = front.is_some_and(|entry| Some(entry.state.seq) == live.seq);
         let alone = self.waiting.is_empty() && self.is_serving();
         let Some(permits) = &mut self.permits else { return };
         let Some(acting) = permits.acting.take_if(|acting| acting.run == live.run) else { return };
         let Acting { grant, lost, .. } = acting;
         let spare = !lost && permits.next.is_none() && permits.asked.is_none();
-        let succeeded = verdict == Verdict::Succeeded;
         let then = match live.seq {
             Some(order) if spare && !succeeded && repeats && now < grant.deadline => {
                 permits.next = Some(Next { grant: Grant { order, ..grant }, step: Step::Kept });

@@ -16,7 +16,8 @@ pub enum Effect {
     /// Tell the fleet's group about the watch's permits.
     Permit(PermitEffect),
     /// Start the action in the slot. Its end, also a failed start, comes back as
-    /// [`Input::Ended`](super::Input::Ended).
+    /// [`Input::Ended`](super::Input::Ended); a start that the daemon itself could not make is answered at once by
+    /// [`Input::Prevented`](super::Input::Prevented), and counts as if it had not been requested.
     Start {
         /// Its state.
         state: State,

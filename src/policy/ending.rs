@@ -1,38 +1,68 @@
-//! The consequences of the end of a run: applied, retried, recovered, given up.
+//! The consequences of the end of a run: applied, retried, recovered, given up; and of a start that was prevented.
 
 use std::time::{Duration, Instant};
 
-use super::effect::Effect;
+use super::effect::{Effect, SkipReason};
 use super::hold::Yardstick;
 use super::input::RunEnd;
 use super::machine::{Disposition, Entropy, Machine};
 use super::runs::LiveRun;
-use super::waiting::{Wait, later};
-use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunMode, Verdict};
+use super::waiting::{PendingState, Wait, later};
+use crate::watch::{OnFailure, PolicySpec, Reason, Retries, RunId, RunMode, Verdict};
 
-/// The delay before the attempt after the `failed`th failure in a row (1, 2, …): doubles from `retry_delay` up to
-/// `retry_delay_max`; the jitter draws from its upper half.
+/// The delay after the first start in a row that the daemon could not make, and the longest.
+pub(super) const PREVENTED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// The delay before the attempt after the `failed`th failure in a row (1, 2, …) of the action.
 fn retry_delay(policy: &PolicySpec, failed: u32, jitter: f64) -> Duration {
+    delay((policy.retry_delay, policy.retry_delay_max), failed, jitter)
+}
+
+/// Doubles from the first up to the longest with each failure in a row (1, 2, …); the jitter draws from its upper half.
+fn delay((first, longest): (Duration, Duration), failed: u32, jitter: f64) -> Duration {
     let doubled = 2_u32.checked_pow(failed.saturating_sub(1)).unwrap_or(u32::MAX);
-    let half = policy.retry_delay.saturating_mul(doubled).min(policy.retry_delay_max) / 2;
+    let half = first.saturating_mul(doubled).min(longest) / 2;
     let spread = Duration::try_from_secs_f64(half.as_secs_f64() * jitter.clamp(0.0, 1.0)).unwrap_or(half);
     half.saturating_add(spread)
 }
 
 impl<S: Entropy> Machine<S> {
     pub(super) fn end(&mut self, now: Instant, ended: &RunEnd, effects: &mut Vec<Effect>) {
-        let Some(at) = self.live.iter().position(|live| live.run == ended.run) else { return };
-        let live = self.live.remove(at);
-        if self.live.is_empty() {
-            self.live = Vec::new();
-        }
+        let Some(live) = self.take_live(&ended.run) else { return };
+        self.prevented = 0;
         self.history.ended(&live, ended.verdict, now);
         match ended.verdict {
             Verdict::Succeeded => self.succeed(&live, effects),
             Verdict::Failed => self.fail(now, &live, effects),
             Verdict::Unknown => self.lose(now, &live),
         }
-        self.report(now, &live, ended.verdict, effects);
+        self.report(now, &live, ended.verdict == Verdict::Succeeded, effects);
+    }
+
+    fn take_live(&mut self, run: &RunId) -> Option<LiveRun> {
+        let at = self.live.iter().position(|live| live.run == *run)?;
+        let live = self.live.remove(at);
+        if self.live.is_empty() {
+            self.live = Vec::new();
+        }
+        Some(live)
+    }
+
+    /// The daemon could not start what it was to start: it waits again, as if nothing had happened, and is tried again
+    /// after a delay.
+    pub(super) fn prevent(&mut self, now: Instant, run: &RunId, effects: &mut Vec<Effect>) {
+        let Some(mut live) = self.take_live(run) else { return };
+        let Some((entry, last_start)) = live.entry.take().map(|attempted| *attempted) else { return };
+        self.last_start = last_start;
+        self.prevented = self.prevented.saturating_add(1);
+        let until = later(now, delay(PREVENTED, self.prevented, self.source.jitter()));
+        let entry = PendingState { wait: Wait::Prevented { until }, ..entry };
+        if self.is_serving() {
+            self.waiting.push_front(entry);
+        } else if !entry.fated {
+            self.skip(now, entry.state.seq, SkipReason::Retiring, effects);
+        }
+        self.report(now, &live, false, effects);
     }
 
     fn succeed(&mut self, live: &LiveRun, effects: &mut Vec<Effect>) {

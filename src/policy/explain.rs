@@ -23,7 +23,7 @@ pub enum Phase {
     Waiting,
     /// At least one run is live.
     Running,
-    /// Waiting for the delay before a run is repeated.
+    /// Waiting for the delay before a run, or a start that the daemon could not make, is repeated.
     Retrying,
     /// The last retry failed.
     Failed,
@@ -60,6 +60,11 @@ pub enum Obstacle {
     /// The retry delay is not over.
     Retrying {
         /// Its end.
+        until: Instant,
+    },
+    /// The daemon could not start it, for want of a resource of its own.
+    Prevented {
+        /// When it is tried again.
         until: Instant,
     },
     /// The run mode allows no start beside the live runs.
@@ -155,7 +160,7 @@ impl<S: Entropy> Machine<S> {
             None => Phase::Idle,
             Some(Wait::Settling { .. }) => Phase::Settling,
             Some(Wait::Splaying { .. }) => Phase::Splaying,
-            Some(Wait::Retrying { .. }) => Phase::Retrying,
+            Some(Wait::Retrying { .. } | Wait::Prevented { .. }) => Phase::Retrying,
             Some(Wait::Ready) => Phase::Waiting,
         }
     }
@@ -216,6 +221,7 @@ impl<S: Entropy> Machine<S> {
             Wait::Settling { until } => obstacles.push(Obstacle::Settling { until }),
             Wait::Splaying { until } => obstacles.push(Obstacle::Splaying { until }),
             Wait::Retrying { until } => obstacles.push(Obstacle::Retrying { until }),
+            Wait::Prevented { until } => obstacles.push(Obstacle::Prevented { until }),
             Wait::Ready => {}
         }
         if let Some(until) = self.interval_end(entry).filter(|until| *until > now) {

@@ -66,6 +66,9 @@ pub enum Input {
     },
     /// A run ended, or could not be started. Its slot is free again: whoever performs effects gives it back.
     Ended(RunEnd),
+    /// The daemon could not start the run of the last [`Effect::Start`](super::Effect::Start) for want of a resource of
+    /// its own. That is no run: what was to be started waits again. Its slot is free again.
+    Prevented(RunId),
     /// Time passed; nothing else happened.
     Wakeup,
     /// An operator's request; answered by exactly one [`Effect::Answer`](super::Effect::Answer).

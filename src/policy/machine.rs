@@ -117,6 +117,8 @@ pub struct Machine<S> {
     /// Updates discarded since the last start.
     pub(super) discarded: u64,
     pub(super) last_start: Option<Instant>,
+    /// Starts in a row that the daemon could not make.
+    pub(super) prevented: u32,
     pub(super) yardstick: Yardstick,
     /// The state that is with `validate`.
     pub(super) validating: Option<Seq>,
@@ -142,6 +144,7 @@ impl<S: Entropy> Machine<S> {
             carried: 0,
             discarded: 0,
             last_start: None,
+            prevented: 0,
             yardstick: Yardstick::Missing,
             validating: None,
             history: History::default(),
@@ -170,6 +173,7 @@ impl<S: Entropy> Machine<S> {
             adopted,
             entries,
             course,
+            entry: None,
         });
     }
 
@@ -191,6 +195,7 @@ impl<S: Entropy> Machine<S> {
             Input::Offline => self.offline(&mut effects),
             Input::Validated { seq, valid } => self.validated(now, seq, valid, &mut effects),
             Input::Ended(ended) => self.end(now, &ended, &mut effects),
+            Input::Prevented(run) => self.prevent(now, &run, &mut effects),
             Input::Wakeup => {}
             Input::Control(control) => self.control(now, control, &mut effects),
             Input::Retire { deadline } => self.retire(now, deadline, &mut effects),
@@ -265,8 +270,10 @@ impl<S: Entropy> Machine<S> {
         let run = self.source.run_id();
         let coalesced = entry.coalesced();
         self.discarded = 0;
-        self.last_start = Some(now);
+        let before = self.last_start.replace(now);
         let term_at = self.policy.timeout.map(|timeout| later(now, timeout));
+        self.history.started(&entry, coalesced);
+        let PendingState { state, reason, attempt, .. } = entry.clone();
         self.live.push(LiveRun {
             run: run.clone(),
             seq: Some(entry.state.seq),
@@ -278,9 +285,8 @@ impl<S: Entropy> Machine<S> {
             adopted: false,
             entries: self.counted(&entry.state.content),
             course: Course::Running { term_at },
+            entry: Some(Box::new((entry, before))),
         });
-        self.history.started(&entry, coalesced);
-        let PendingState { state, reason, attempt, .. } = entry;
         effects.push(Effect::Start { state, reason, attempt, coalesced, run: run.clone() });
         Some(run)
     }
@@ -378,10 +384,10 @@ impl<S: Entropy> Machine<S> {
         matches!(self.lifecycle, Lifecycle::Serving)
     }
 
-    /// When a failed run is repeated, while that is what is waited for.
+    /// When a start is tried again that failed or could not be made, while that is what is waited for.
     pub fn next_retry(&self) -> Option<Instant> {
         self.waiting.front().and_then(|entry| match entry.wait {
-            Wait::Retrying { until } => Some(until),
+            Wait::Retrying { until } | Wait::Prevented { until } => Some(until),
             Wait::Settling { .. } | Wait::Splaying { .. } | Wait::Ready => None,
         })
     }

@@ -35,6 +35,8 @@
 //! - A held state takes the place of what waited or was to be retried before it: no outdated state is run. The next
 //!   state that passes stands for its updates, too.
 //! - What the ledger says is applied passes the guard: it was released, or passed under another guard.
+//! - A start that the daemon could not make for want of its own resources is no run and no failure: the state waits
+//!   again, at its place, and is tried again after 1 s, doubling up to 1 min. A newer state is tried at once.
 //! - In parallel mode at most 1024 states wait, and a failed run is retried only while its state is the newest.
 //! - A retry or a recovery covers the updates of the run that it repeats.
 

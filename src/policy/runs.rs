@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::effect::{Effect, Sent};
-use super::waiting::later;
+use super::waiting::{PendingState, later};
 use crate::watch::{Reason, RunId, Seq, Version};
 
 /// How far a run is in its timeout sequence.
@@ -46,6 +46,8 @@ pub struct LiveRun {
     pub entries: Option<u64>,
     /// Whether it is being ended.
     pub course: Course,
+    /// What was started, and when the start before was; `None` of an adopted run.
+    pub(super) entry: Option<Box<(PendingState, Option<Instant>)>>,
 }
 
 impl LiveRun {

@@ -32,6 +32,11 @@ pub(super) enum Wait {
         /// Its end.
         until: Instant,
     },
+    /// For the delay after the daemon could not start it.
+    Prevented {
+        /// Its end.
+        until: Instant,
+    },
     /// For nothing.
     Ready,
 }
@@ -39,7 +44,10 @@ pub(super) enum Wait {
 impl Wait {
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
-            Self::Settling { until } | Self::Splaying { until } | Self::Retrying { until } => Some(until),
+            Self::Settling { until }
+            | Self::Splaying { until }
+            | Self::Retrying { until }
+            | Self::Prevented { until } => Some(until),
             Self::Ready => None,
         }
     }
@@ -238,9 +246,9 @@ impl PendingState {
         self.wait = if splayed > from { Wait::Splaying { until: splayed } } else { Wait::Ready };
     }
 
-    /// Ends splay and retry delay if they are due.
+    /// Ends splay and delays before another try if they are due.
     pub(super) fn ripen(&mut self, now: Instant) {
-        if let Wait::Splaying { until } | Wait::Retrying { until } = self.wait
+        if let Wait::Splaying { until } | Wait::Retrying { until } | Wait::Prevented { until } = self.wait
             && until <= now
         {
             self.wait = Wait::Ready;

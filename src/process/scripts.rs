@@ -89,7 +89,7 @@ impl Scripts {
         let path = script.path();
         if !is_right(path, text, account) {
             self.write(path, text, account).map_err(|error| {
-                SpawnError::before(format!("write the script to {}", path.display()), error)
+                SpawnError::preparing(format!("write the script to {}", path.display()), &error)
             })?;
         }
         Ok(script)

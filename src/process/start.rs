@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::children::Children;
-use super::failure::{SpawnError, reason};
+use super::failure::SpawnError;
 use super::foreground::Foreground;
 use super::guard::StartGuard;
 use super::output::Pipes;
@@ -70,7 +70,7 @@ impl Spawner {
             Output::Log | Output::Null | Output::Inherit => None,
         };
         let (stdio, feed, output) = streams(launch, foreground.as_ref())
-            .map_err(|error| SpawnError::before(format!("make pipes for {shown}"), system(&error)))?;
+            .map_err(|error| SpawnError::preparing(format!("make pipes for {shown}"), &error))?;
         let plan =
             plan(launch, stdio, record::written(launch).and_then(|record| above_standard(record).ok()));
         let since = Instant::now();
@@ -281,9 +281,4 @@ fn explain(launch: &Launch, failure: Failure) -> SpawnError {
         Step::Held => return SpawnError::held(format!("execute {}", launch.shown())),
     };
     SpawnError::at(failure.step, what, failure.errno)
-}
-
-/// A system error without its number, beginning in lower case.
-fn system(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |number| reason(Errno::from_raw(number)))
 }

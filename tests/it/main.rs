@@ -36,6 +36,7 @@ mod operate;
 mod pages;
 mod promises;
 mod reload;
+mod rotation;
 mod signals;
 mod store_dir;
 mod store_etcd;

@@ -3,6 +3,7 @@
 mod crowds;
 mod dry_run;
 mod escapes;
+mod exhausted;
 mod explain;
 mod history;
 mod slips;

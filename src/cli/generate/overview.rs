@@ -102,6 +102,7 @@ fn sample() -> Status {
         gave_up: false,
         held: false,
         guard: None,
+        prevented: None,
         unreachable: false,
         verified_seconds: Some(12.0),
         error: None,
@@ -202,6 +203,10 @@ const JSON: &[(&str, Fields)] = &[
             ("unreachable", "The store does not prove the state of the key now."),
             ("verified_seconds", "How long ago the store last proved it; null before the first time."),
             ("error", "Why the watch is unreachable, or null."),
+            (
+                "prevented",
+                "Why the daemon cannot start the action or validate now, for want of a resource of its own (descriptors, processes, memory), or null.",
+            ),
             ("next_retry, paused_until", "Times, or null."),
             ("running", "For each live run: run, pid, started, version."),
             ("runs, failures", "How many runs ended, and how many of them did not succeed."),

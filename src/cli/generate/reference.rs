@@ -147,7 +147,7 @@ const STATES: &[Entry] = &[
     ("settling", "An update came; it waits until none has come for the time of settle."),
     ("splaying", "It waits for the time that splay gives this host."),
     ("waiting", "It waits for min_interval, a mutex, or its turn among max_processes."),
-    ("retrying", "The last run failed; it waits for the next retry."),
+    ("retrying", "The last run failed, or the daemon could not start it; it waits for the next try."),
     ("held", "A guard holds the newest state back, until the next state or twitcher release."),
     ("failed", "The last retry failed: nothing runs until the key changes or twitcher trigger."),
     ("unreachable", "The store has not shown the key yet, or does not answer."),

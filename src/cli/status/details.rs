@@ -64,6 +64,9 @@ pub(super) fn details(
     if let Some(guard) = &watch.guard {
         line("guard", guard);
     }
+    if let Some(prevented) = &watch.prevented {
+        line("prevented", prevented);
+    }
     for run in &watch.running {
         let since = span(spent(run.started, now));
         line("running", &format!("{}: process {}, version {}, for {since}", run.run, run.pid, run.version));

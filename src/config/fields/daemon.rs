@@ -144,7 +144,7 @@ pub const TLS: &[Field] = &[
         Kind::Path,
         "the system's authorities",
         r#""/etc/ssl/etcd/ca.pem""#,
-        "PEM file of the authorities that the server's certificate must come from.",
+        "PEM file of the authorities that the server's certificate must come from. A change of this file, cert or key takes effect within seconds, without a restart, a reload or a disconnect.",
     ),
     field(
         "cert",

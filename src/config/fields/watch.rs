@@ -205,7 +205,7 @@ pub const WATCH: &[Field] = &[
         },
         "3",
         r#""unlimited""#,
-        "How often a failed run is repeated: one whose exit code is not in success_codes, that a signal or the time-out ended, or that could not be started. A newer state ends the retries.",
+        "How often a failed run is repeated: one whose exit code is not in success_codes, that a signal or the time-out ended, or that could not be started. A start that the daemon itself cannot make, for want of descriptors, processes, memory or room on the disk, is none: it is made later. A newer state ends the retries.",
     ),
     field(
         "retry_delay",

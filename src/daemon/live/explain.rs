@@ -163,6 +163,11 @@ impl Task {
             Obstacle::Retrying { until } => {
                 format!("it waits {} before the next try (retry_delay).", ahead(*until, now))
             }
+            Obstacle::Prevented { until } => format!(
+                "{}; it tries again in {}.",
+                self.runs.prevented_words().unwrap_or_else(|| "the daemon could not start it".to_owned()),
+                ahead(*until, now)
+            ),
             Obstacle::Running { live: 1 } => "it waits for the run to end (run_mode).".to_owned(),
             Obstacle::Running { live } => {
                 format!("it waits for one of the {live} live runs to end (max_parallel).")

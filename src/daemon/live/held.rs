@@ -73,7 +73,7 @@ impl Task {
             None if self.runs.waits_to_validate() => {
                 "validate waits for its turn among the actions of all watches (max_processes)".to_owned()
             }
-            None => "validate judges it next".to_owned(),
+            None => self.runs.prevented_words().unwrap_or_else(|| "validate judges it next".to_owned()),
         }
     }
 

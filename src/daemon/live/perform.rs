@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::bulk;
 use super::task::Task;
-use crate::daemon::runs::{Concluded, End, Plan};
+use crate::daemon::runs::{Begun, Concluded, End, Plan};
 use crate::ledger::LivePermit;
 use crate::policy::{Adopted, ControlResult, Effect, Input, RunEnd, Sent};
 use crate::process::{Ended, RunCommand, RunDetails};
@@ -31,8 +31,10 @@ impl Task {
                     Effect::Start { state, reason, attempt, coalesced, run } => {
                         let version = state.version;
                         let details = RunDetails { run, reason, version, attempt, coalesced, permit: None };
-                        inputs.extend(self.start(state, details));
-                        let is_last = self.spec.policy.retries == Retries::AtMost(0);
+                        let answer = self.start(state, details);
+                        let is_last = self.spec.policy.retries == Retries::AtMost(0)
+                            && !matches!(answer, Some(Input::Prevented(_)));
+                        inputs.extend(answer);
                         inputs.extend(self.retire_if_once().filter(|_| is_last));
                     }
                     Effect::Signal { run, sent } => self.signal(&run, sent),
@@ -87,6 +89,7 @@ impl Task {
             | Input::Offline
             | Input::Validated { .. }
             | Input::Ended(_)
+            | Input::Prevented(_)
             | Input::Wakeup
             | Input::Control(_)
             | Input::Retire { .. }
@@ -99,7 +102,7 @@ impl Task {
         }
     }
 
-    /// Starts a run. One that does not start has ended at once.
+    /// Starts a run. One that does not start has ended, or was prevented, at once.
     fn start(&mut self, state: State, details: RunDetails) -> Option<Input> {
         let input = self.spec.pipe_stdin.then(|| self.rendered(&state));
         let run = details.run.clone();
@@ -109,9 +112,19 @@ impl Task {
         }
         let (permit, fence) = granted.unzip();
         let details = RunDetails { permit: fence.flatten(), ..details };
-        let end = self.runs.start(&self.spec, Plan { details, input, state, permit })?;
-        self.has_ended(&run, &end);
-        Some(Input::Ended(RunEnd { run, verdict: end.verdict }))
+        match self.runs.start(&self.spec, Plan { details, input, state, permit }) {
+            Begun::Live => None,
+            Begun::Ended(end) => {
+                self.has_ended(&run, &end);
+                Some(Input::Ended(RunEnd { run, verdict: end.verdict }))
+            }
+            Begun::Prevented => {
+                if let Some(party) = &mut self.party {
+                    party.prevented(&run);
+                }
+                Some(Input::Prevented(run))
+            }
+        }
     }
 
     /// A state as it is written on standard input.

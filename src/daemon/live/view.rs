@@ -49,6 +49,7 @@ pub(in crate::daemon) fn unasked(spec: &WatchSpec, file: &Path, ledger: &Ledger)
         error: Some(HANGS.to_owned()),
         held: false,
         guard: None,
+        prevented: None,
         running: Vec::new(),
         runs,
         failures,
@@ -103,6 +104,7 @@ impl Task {
             error: resting.or(freshness.error),
             held: self.machine.held().is_some(),
             guard: self.guard_words(),
+            prevented: self.runs.prevented_words(),
             running: running.collect(),
             fleet: self.fleet_status(),
             outcomes: self

@@ -15,12 +15,14 @@ use super::judged::Judged;
 use super::processes::Processes;
 use crate::ledger::{Applied, Owed};
 use crate::process::{
-    Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunCommands, RunDetails, Running,
+    Ended, FoundRun, Launch, Leftovers, OutputSink, RunCommand, RunCommands, RunDetails, Running, SpawnError,
 };
 use crate::watch::{Action, Outcome, Reason, RunRecord, Surroundings, WatchName, WatchSpec};
 
 /// How many run at once.
 const MOST: usize = 16;
+/// How long after a start that the daemon could not make the next one is tried.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How long each may take.
 const LONGEST: Duration = Duration::from_mins(1);
 /// Prefix of the ids of these processes. It is not a ledger's id, so that no daemon adopts one as a run.
@@ -174,24 +176,29 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    /// Waits for room, calls `begins`, and runs the program to its end.
+    /// Waits for room, calls `begins`, and runs the program to its end. A start that the daemon could not make for want of
+    /// a resource of its own is made later.
     pub(super) async fn live(self, hooks: &Hooks, processes: &dyn Processes, begins: impl FnOnce()) {
         let mut stop = hooks.stop.subscribe();
         let name = self.spec.name.clone();
         let _room = tokio::select! {
             biased;
-            _ = stop.wait_for(Option::is_some) => {
-                tracing::warn!(watch = %name, "on_give_up waits for the next start, because the daemon stops");
-                return;
-            }
+            _ = stop.wait_for(Option::is_some) => return waits_for_next_start(&name),
             room = hooks.room.acquire() => room,
         };
-        begins();
         let run = self.details.run.clone();
-        let input = Some(Bytes::from(self.output.clone()));
-        let sink = OutputSink::to_log(&Leftovers::default(), &name, &run);
-        let started = Launch::new(&self.spec, &self.details, input, None)
-            .and_then(|launch| processes.start(&launch, sink));
+        let mut started = self.start(processes);
+        if let Some(error) = prevented(&started) {
+            tracing::error!(watch = %name, "cannot start on_give_up: {error}; it is tried again by itself");
+        }
+        while prevented(&started).is_some() {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(Option::is_some) => return waits_for_next_start(&name),
+                () = tokio::time::sleep(AGAIN) => started = self.start(processes),
+            }
+        }
+        begins();
         let outcome = match started {
             Ok(running) => self.end(running, &mut stop).await,
             Err(error) => error.outcome(),
@@ -216,6 +223,13 @@ impl Hook {
         }
     }
 
+    fn start(&self, processes: &dyn Processes) -> Result<Running, SpawnError> {
+        let input = Some(Bytes::from(self.output.clone()));
+        let sink = OutputSink::to_log(&Leftovers::default(), &self.spec.name, &self.details.run);
+        let launch = Launch::new(&self.spec, &self.details, input, None)?;
+        processes.start(&launch, sink)
+    }
+
     /// Waits for its end; sends TERM when its time is over or the daemon's stop is due.
     async fn end(&self, running: Running, stop: &mut watch::Receiver<Option<Instant>>) -> Outcome {
         let Running { commands, mut ended, since, .. } = running;
@@ -235,6 +249,14 @@ impl Hook {
         }
         kill_after(self.spec.policy.kill_after, &commands, ended).await
     }
+}
+
+fn waits_for_next_start(watch: &WatchName) {
+    tracing::warn!(watch = %watch, "on_give_up waits for the next start, because the daemon stops");
+}
+
+fn prevented(started: &Result<Running, SpawnError>) -> Option<&SpawnError> {
+    started.as_ref().err().filter(|error| error.is_prevented())
 }
 
 /// Waits for a process that was sent TERM; after `patience` it gets KILL.

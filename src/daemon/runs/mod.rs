@@ -22,6 +22,7 @@ mod hooks;
 mod judged;
 mod orphans;
 mod own;
+mod prevented;
 mod processes;
 mod report;
 mod run;
@@ -51,7 +52,8 @@ use hooks::Hooks;
 pub(super) use judged::Judged;
 pub(super) use orphans::KILL_AFTER;
 use orphans::{Orphan, Orphans};
-pub(super) use own::{Concluded, OwnRuns};
+pub(super) use own::{Begun, Concluded, OwnRuns};
+use prevented::Shortage;
 use processes::Processes;
 use run::{Count, Origin, Run};
 use slots::{Slot, Slots};
@@ -76,6 +78,7 @@ pub(super) struct Runs {
     orphans: Orphans,
     hooks: Hooks,
     live: Count,
+    shortage: Shortage,
 }
 
 /// A run to be started.
@@ -146,6 +149,7 @@ impl Runs {
             orphans: Orphans::default(),
             hooks: Hooks::default(),
             live: Count::default(),
+            shortage: Shortage::default(),
         }
     }
 

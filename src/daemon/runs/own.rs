@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::end::{End, RunFacts};
+use super::prevented::Prevented;
 use super::run::{Origin, Run};
 use super::slots::Slot;
 use super::validator::Validator;
@@ -32,6 +33,8 @@ pub(in crate::daemon) struct OwnRuns {
     leftovers: OnceCell<Leftovers>,
     /// The daemon is stopping: a run that fails now is repeated at the next start.
     stopping: bool,
+    /// Why nothing can be started at present, for want of a resource of the daemon.
+    pub(super) prevented: Option<Box<Prevented>>,
     /// `validate`, while it judges or has something to judge.
     pub(super) validator: Option<Box<Validator>>,
 }
@@ -48,6 +51,7 @@ impl OwnRuns {
             outcomes: Vec::new(),
             leftovers: OnceCell::new(),
             stopping: false,
+            prevented: None,
             validator: None,
         }
     }
@@ -155,18 +159,26 @@ impl OwnRuns {
         }
     }
 
-    /// Starts a run in the slot. Returns its end if it does not start.
-    pub(in crate::daemon) fn start(&mut self, spec: &WatchSpec, plan: Plan) -> Option<End> {
+    /// Starts a run in the slot.
+    pub(in crate::daemon) fn start(&mut self, spec: &WatchSpec, plan: Plan) -> Begun {
         let sink = self.sink(spec, &plan.details.run);
         let slot = self.slot.take();
         match self.shared.start(spec, plan, slot, sink) {
             Ok(run) => {
                 self.live.push(run);
+                self.unprevented(spec);
                 // A newer state may have begun to wait for a slot before this run took one.
                 self.ask_to_validate(spec);
-                None
+                Begun::Live
             }
-            Err(not_started) => Some(self.not_started(spec, &not_started)),
+            Err(not_started) if not_started.error.is_prevented() => {
+                self.prevented(spec, "the action", &not_started.error);
+                Begun::Prevented
+            }
+            Err(not_started) => {
+                self.unprevented(spec);
+                Begun::Ended(self.not_started(spec, &not_started))
+            }
         }
     }
 
@@ -299,4 +311,15 @@ pub(in crate::daemon) enum Concluded {
     Own(End),
     /// It was for another target: the machine does not know it.
     Foreign,
+}
+
+/// What became of a start.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::daemon) enum Begun {
+    /// It runs.
+    LiveValidator,
+    /// It did not start, and has ended.
+    Ended(End),
+    /// The daemon could not start it for want of a resource of its own: it is no run.
+    Prevented,
 }

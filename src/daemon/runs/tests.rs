@@ -74,7 +74,7 @@ async fn a_run_is_written_down_while_it_lives_and_recorded_when_it_ends() {
     let scene = Scene::new();
     let (spec, mut own) = (spec("a", "/a"), scene.own());
     slot(&mut own, &spec).await;
-    assert_eq!(own.start(&spec, plan(&scene.runs)), None);
+    assert_eq!(own.start(&spec, plan(&scene.runs)), Begun::Live);
     let [live] = &scene.live("a")[..] else { panic!("it is recorded") };
     assert_eq!((live.attempt, live.coalesced, live.process.pid), (2, 3, 1));
     assert_eq!((scene.runs.count(), own.live().len()), (1, 1));
@@ -104,7 +104,7 @@ async fn a_run_that_does_not_start_is_recorded_and_leaves_no_slot_taken() {
     for number in 1..=20 {
         // More often than there are slots.
         slot(&mut own, &spec).await;
-        let end = own.start(&spec, plan(&scene.runs)).unwrap();
+        let Begun::Ended(end) = own.start(&spec, plan(&scene.runs)) else { panic!("it has started") };
         assert_eq!(end.verdict, Verdict::Failed);
         let entry = scene.entry("a");
         assert_eq!((entry.live.len(), entry.ended, entry.failed), (0, number, number));
@@ -120,7 +120,7 @@ async fn a_run_that_does_not_start_is_recorded_and_leaves_no_slot_taken() {
 async fn a_run_is_adopted_by_the_next_daemon_and_its_unseen_end_is_repeated() {
     let mut scene = Scene::new();
     let (spec, mut own) = (spec("a", "/a"), scene.own());
-    assert_eq!(own.start(&spec, plan(&scene.runs)), None);
+    assert_eq!(own.start(&spec, plan(&scene.runs)), Begun::Live);
     drop(own);
     scene.next_daemon().await;
     let mut own = scene.own();
@@ -141,7 +141,7 @@ async fn a_run_is_adopted_by_the_next_daemon_and_its_unseen_end_is_repeated() {
 async fn a_run_that_died_with_the_daemon_is_interrupted() {
     let mut scene = Scene::new();
     let (spec, mut own) = (spec("a", "/a"), scene.own());
-    assert_eq!(own.start(&spec, plan(&scene.runs)), None);
+    assert_eq!(own.start(&spec, plan(&scene.runs)), Begun::Live);
     drop(own);
     scene.fake.end(1, Outcome::Killed(SignalNumber(9)));
     scene.next_daemon().await;
@@ -157,7 +157,7 @@ async fn a_run_that_died_with_the_daemon_is_interrupted() {
 async fn a_foreign_run_holds_up_the_next_start_and_gets_term_and_kill() {
     let mut scene = Scene::new();
     let mut own = scene.own();
-    assert_eq!(own.start(&spec("a", "/old"), plan(&scene.runs)), None);
+    assert_eq!(own.start(&spec("a", "/old"), plan(&scene.runs)), Begun::Live);
     drop(own);
     scene.next_daemon().await;
     let (spec, mut own) = (spec("a", "/new"), scene.own());
@@ -210,7 +210,7 @@ async fn a_run_without_a_record_is_found_and_adopted_as_own_or_foreign() {
 async fn a_run_of_a_watch_that_is_gone_is_waited_for_and_written_off() {
     let mut scene = Scene::new();
     let (spec, mut own) = (spec("a", "/a"), scene.own());
-    assert_eq!(own.start(&spec, plan(&scene.runs)), None);
+    assert_eq!(own.start(&spec, plan(&scene.runs)), Begun::Live);
     drop(own);
     scene.next_daemon().await;
     scene.runs.adopt_orphans(|_| false);
@@ -228,7 +228,7 @@ async fn an_orphan_goes_to_its_watch_when_that_comes_back_also_under_another_nam
     for name in ["a", "renamed"] {
         let mut scene = Scene::new();
         let mut own = scene.own();
-        assert_eq!(own.start(&spec("a", "/a"), plan(&scene.runs)), None);
+        assert_eq!(own.start(&spec("a", "/a"), plan(&scene.runs)), Begun::Live);
         drop(own);
         scene.next_daemon().await;
         scene.runs.adopt_orphans(|_| false);
@@ -245,7 +245,7 @@ async fn an_orphan_goes_to_its_watch_when_that_comes_back_also_under_another_nam
 async fn a_stop_ends_orphans_at_the_deadline() {
     let mut scene = Scene::new();
     let mut own = scene.own();
-    assert_eq!(own.start(&spec("a", "/a"), plan(&scene.runs)), None);
+    assert_eq!(own.start(&spec("a", "/a"), plan(&scene.runs)), Begun::Live);
     drop(own);
     scene.next_daemon().await;
     scene.runs.adopt_orphans(|_| false);
@@ -262,7 +262,7 @@ async fn a_run_that_fails_while_the_daemon_stops_is_interrupted() {
     for stopping in [false, true] {
         let scene = Scene::new();
         let (spec, mut own) = (spec("a", "/a"), scene.own());
-        assert_eq!(own.start(&spec, plan(&scene.runs)), None);
+        assert_eq!(own.start(&spec, plan(&scene.runs)), Begun::Live);
         if stopping {
             own.stop(&spec, Instant::now());
             let run = own.live()[0].live.run.clone();
@@ -281,8 +281,8 @@ async fn kill_reaches_every_run() {
     let scene = Scene::new();
     let (mut spec, mut own) = (spec("a", "/a"), scene.own());
     spec.policy = Arc::new(PolicySpec { timeout: Some(Duration::from_secs(1)), ..(*spec.policy).clone() });
-    assert_eq!(own.start(&spec, plan(&scene.runs)), None);
-    assert_eq!(own.start(&spec, plan(&scene.runs)), None);
+    assert_eq!(own.start(&spec, plan(&scene.runs)), Begun::Live);
+    assert_eq!(own.start(&spec, plan(&scene.runs)), Begun::Live);
     own.kill();
     for pid in [1, 2] {
         assert_eq!(scene.fake.command(pid).await, RunCommand::Kill);
@@ -296,7 +296,7 @@ async fn slots_are_those_of_live_runs() {
     // Half of eight is one watch's limit.
     for _ in 0..4 {
         slot(&mut own, &spec).await;
-        assert_eq!(own.start(&spec, plan(&scene.runs)), None);
+        assert_eq!(own.start(&spec, plan(&scene.runs)), Begun::Live);
     }
     own.acquire(&spec);
     let mut context = Context::from_waker(std::task::Waker::noop());
@@ -324,7 +324,7 @@ async fn an_adopted_run_holds_the_mutex_that_it_was_started_under() {
         let (before, mut own) = (with_mutex("a", "m"), scene.own());
         if written {
             slot(&mut own, &before).await;
-            assert_eq!(own.start(&before, plan(&scene.runs)), None);
+            assert_eq!(own.start(&before, plan(&scene.runs)), Begun::Live);
         } else {
             scene.fake.show(FoundRun {
                 run: RunId(format!("{}-0-1", scene.ledger.id()).into()),
@@ -361,7 +361,7 @@ async fn a_run_that_died_with_the_daemon_and_one_without_a_watch_free_their_mute
         let mut scene = Scene::new();
         let (a, mut own) = (with_mutex("a", "m"), scene.own());
         slot(&mut own, &a).await;
-        assert_eq!(own.start(&a, plan(&scene.runs)), None);
+        assert_eq!(own.start(&a, plan(&scene.runs)), Begun::Live);
         drop(own);
         if dies {
             scene.fake.end(1, Outcome::Unknown);
@@ -393,7 +393,7 @@ async fn a_task_that_is_gone_leaves_the_mutex_to_its_run() {
     let (a, b) = (with_mutex("a", "m"), with_mutex("b", "m"));
     let (mut own_a, mut own_b) = (scene.own(), scene.own());
     slot(&mut own_a, &a).await;
-    assert_eq!(own_a.start(&a, plan(&scene.runs)), None);
+    assert_eq!(own_a.start(&a, plan(&scene.runs)), Begun::Live);
     drop(own_a);
     own_b.acquire(&b);
     assert!(!is_granted(&mut own_b));

@@ -20,6 +20,8 @@ use crate::watch::{PolicySpec, RunId, RunMode, WatchSpec};
 
 /// How long it may take where the watch has no `timeout`.
 const LONGEST: Duration = Duration::from_secs(30);
+/// How long after a start that the daemon could not make the next one is tried.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Prefix of the ids of these processes. It is not a ledger's id, so that no daemon adopts one as a run.
 const PREFIX: &str = "validate";
 
@@ -43,7 +45,8 @@ pub(super) fn as_action(spec: &WatchSpec) -> Option<WatchSpec> {
 impl OwnRuns {
     /// Judges a state. The one before was judged, or [`OwnRuns::end_validation`] was called.
     pub(in crate::daemon) fn validate(&mut self, spec: &WatchSpec, candidate: StateToJudge) {
-        self.validator.get_or_insert_default().next = Some(candidate);
+        let validator = self.validator.get_or_insert_default();
+        (validator.next, validator.again) = (Some(candidate), None);
         self.ask_to_validate(spec);
     }
 
@@ -52,7 +55,7 @@ impl OwnRuns {
         let Some(validator) = &mut self.validator else { return };
         // A slot that is waited for keeps its place in the queue for a state that follows at once: a key that changes faster
         // than slots become free would be last in the queue for ever.
-        validator.next = None;
+        (validator.next, validator.again) = (None, None);
         if let Some(live) = validator.live.as_mut().filter(|live| live.seq.is_some()) {
             live.seq = None;
             if matches!(live.due, Due::Term(_)) {
@@ -65,7 +68,7 @@ impl OwnRuns {
     pub(super) fn ask_to_validate(&mut self, spec: &WatchSpec) {
         let (held, beside) = (self.held, self.judges_beside_a_run(spec));
         let Some(validator) = &mut self.validator else { return };
-        if validator.next.is_none() || validator.live.is_some() || held {
+        if validator.next.is_none() || validator.live.is_some() || validator.again.is_some() || held {
             return;
         }
         if beside || validator.slot.is_none() {
@@ -117,14 +120,15 @@ impl OwnRuns {
         Poll::Ready(self.start_validation(spec, candidate, slot))
     }
 
-    /// Starts the program. One that does not start counts as a refusal.
+    /// Starts the program. One that does not start counts as a refusal, unless the daemon could not start it for want of a
+    /// resource of its own.
     fn start_validation(
         &mut self,
         spec: &WatchSpec,
         candidate: StateToJudge,
         slot: Option<Slot>,
     ) -> Option<Judged> {
-        let StateToJudge { seq, version, reason, coalesced, input } = candidate;
+        let StateToJudge { seq, version, reason, coalesced, input } = candidate.clone();
         let program = as_action(spec)?;
         let run = RunId(format!("{PREFIX}-{}", self.shared.next_id()).into());
         let sink = self.sink(spec, &run);
@@ -132,7 +136,14 @@ impl OwnRuns {
         let started = Launch::new(&program, &details, input, None)
             .and_then(|launch| self.shared.processes.start(&launch, sink));
         match started {
+            Err(error) if error.is_prevented() => {
+                let validator = self.validator.get_or_insert_default();
+                (validator.next, validator.again) = (Some(candidate), Instant::now().checked_add(AGAIN));
+                self.prevented(spec, "validate", &error);
+                None
+            }
             Ok(running) => {
+                self.unprevented(spec);
                 let pid = running.identity.pid;
                 tracing::debug!(watch = %spec.name, run = %details.run, "validate judges version {version} in process {pid}");
                 let due = running.since.checked_add(limit(&spec.policy)).map_or(Due::Nothing, Due::Term);
@@ -149,11 +160,16 @@ impl OwnRuns {
 
     /// When to call [`OwnRuns::hurry_validation`].
     pub(in crate::daemon) fn validation_deadline(&self) -> Option<Instant> {
-        self.validator.as_ref().and_then(|validator| validator.live.as_ref()?.due.at())
+        let validator = self.validator.as_ref()?;
+        let due = validator.live.as_ref().and_then(|live| live.due.at());
+        [due, validator.again].into_iter().flatten().min()
     }
 
-    /// Sends the signals that are due.
+    /// Sends the signals that are due, and tries a start again that was prevented.
     pub(in crate::daemon) fn hurry_validation(&mut self, spec: &WatchSpec, now: Instant) {
+        if self.validator.as_mut().is_some_and(|v| v.again.take_if(|again| *again <= now).is_some()) {
+            self.ask_to_validate(spec);
+        }
         let live = self.validator.as_mut().and_then(|validator| validator.live.as_mut());
         let Some(live) = live.filter(|live| live.due.at().is_some_and(|at| at <= now)) else { return };
         match live.due {

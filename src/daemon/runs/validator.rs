@@ -9,7 +9,7 @@ use crate::process::{RunCommand, Running};
 use crate::watch::{Reason, Seq, Version};
 
 /// A state to be judged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::daemon) struct StateToJudge {
     pub(in crate::daemon) seq: Seq,
     pub(in crate::daemon) version: Version,
@@ -26,6 +26,8 @@ pub(super) struct Validator {
     /// The slot that `next` waits for.
     pub(super) slot: Option<Slot>,
     pub(super) live: Option<LiveValidator>,
+    /// When `next` is tried again, because the daemon could not start the program.
+    pub(super) again: Option<Instant>,
 }
 
 #[derive(Debug)]

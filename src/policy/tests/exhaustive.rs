@@ -45,6 +45,7 @@ impl Step {
             Self::Tell(Input::Validated { seq, valid }) => {
                 format!("{} is {}", seq.0, if *valid { "valid" } else { "invalid" })
             }
+            Self::Tell(Input::Prevented(run)) => format!("{run} prevented"),
             Self::Tell(Input::Ended(ended)) => format!("{} {:?}", ended.run, ended.verdict),
             Self::Tell(Input::Control(Control::Pause { until: Some(until) })) => {
                 format!("pause to {}", at(until))
@@ -159,6 +160,9 @@ impl Situation {
             for verdict in &verdicts[..if alphabet.losses || live.adopted { 3 } else { 2 }] {
                 steps.push(Step::Tell(Input::Ended(RunEnd { run: live.run.clone(), verdict: *verdict })));
             }
+        }
+        if alphabet.prevented && !self.ticked {
+            steps.extend(judge.before.iter().map(|(run, _)| Step::Tell(Input::Prevented(run.clone()))));
         }
         if self.ticked {
             steps.push(Step::Tell(Input::Wakeup));

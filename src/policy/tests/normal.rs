@@ -5,6 +5,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fixture::{Counter, run, version};
@@ -78,6 +79,7 @@ impl Frame {
             Wait::Settling { until } => Wait::Settling { until: self.ahead(until) },
             Wait::Splaying { until } => Wait::Splaying { until: self.ahead(until) },
             Wait::Retrying { until } => Wait::Retrying { until: self.ahead(until) },
+            Wait::Prevented { until } => Wait::Prevented { until: self.ahead(until) },
             Wait::Ready => Wait::Ready,
         }
     }
@@ -96,6 +98,8 @@ impl Frame {
             coalesced: live.coalesced.min(MANY),
             started: self.anchor,
             course,
+            // It matters only to the next input, and is what waited before.
+            entry: None,
             ..live.clone()
         }
     }
@@ -203,6 +207,11 @@ impl Frame {
         normal.last_applied = judge.last_applied.map(|seq| self.seq(seq));
         if let Some(pause) = &mut normal.paused {
             pause.until = pause.until.map(|until| self.ahead(until));
+        }
+        normal.before =
+            judge.before.as_ref().map(|_| (run(0), Box::new(Judge::of(Arc::clone(policy), self.anchor))));
+        if let Some(prevented) = &mut normal.prevented {
+            prevented.at = self.ago(prevented.at, Duration::from_nanos(1));
         }
         normal.close = judge.close.map(|close| self.ahead(close));
         normal.fleet = judge.fleet.as_ref().map(|fleet| self.fleet(fleet));

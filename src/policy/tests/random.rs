@@ -22,6 +22,7 @@ enum Event {
     Validated(bool),
     /// One of the live runs, by index modulo their number.
     End(usize, Verdict),
+    Prevented,
     Clock(u64),
     WakeOnTime,
     Control(Control),
@@ -39,6 +40,7 @@ fn events() -> impl Strategy<Value = Event> {
         16 => Just(Event::Slot),
         8 => proptest::bool::weighted(0.7).prop_map(Event::Validated),
         12 => (0..3_usize, verdict).prop_map(|(which, verdict)| Event::End(which, verdict)),
+        3 => Just(Event::Prevented),
         8 => (0..9_000_u64).prop_map(Event::Clock),
         16 => Just(Event::WakeOnTime),
         4 => Just(Event::Control(Control::Trigger(Permission::Needed))),
@@ -120,6 +122,7 @@ impl Play {
                 let ending = live.get(which % live.len().max(1))?;
                 Input::Ended(RunEnd { run: ending.run.clone(), verdict: *verdict })
             }
+            Event::Prevented => Input::Prevented(self.judge.before.as_ref()?.0.clone()),
             Event::Clock(millis) => {
                 self.judge.now = after(*millis);
                 return None;

@@ -1,7 +1,7 @@
 //! Retries, recoveries, giving up.
 
 use super::fixture::{Story, absent, applied, policy, present, run, seconds, start, start_as};
-use crate::policy::{Disposition, Effect, Phase, Sent, SkipReason};
+use crate::policy::{Disposition, Effect, Input, Phase, Sent, SkipReason};
 use crate::watch::{OnDelete, OnFailure, PolicySpec, Reason, Retries, RunMode, Seq, Verdict};
 
 const MODES: [RunMode; 4] =
@@ -170,4 +170,66 @@ fn repeated_state_is_the_same_value() {
         [Effect::Start { state, .. }] => assert_eq!(*state, present(2)),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_start_that_the_daemon_could_not_make_is_no_failure_and_is_tried_again() {
+    for mode in MODES {
+        // There is no retry to be used up.
+        let mut story = Story::after_load(PolicySpec { min_interval: seconds(600), ..policy(mode) });
+        story.machine.last_start = None;
+        assert_eq!(story.state(2), [Effect::Acquire], "{mode:?}");
+        assert_eq!(story.slot(), [start(2, Reason::Change, 2)]);
+        // The delay doubles up to a minute; the interval counts from starts that were made.
+        let mut now = 0;
+        for (number, delay) in [1, 2, 4, 8, 16, 32, 60, 60].into_iter().enumerate() {
+            let number = u32::try_from(number).unwrap() + 2;
+            assert_eq!(story.input(Input::Prevented(run(number))), [], "{mode:?}");
+            assert_eq!((story.machine.phase(), story.machine.converged()), (Phase::Retrying, false));
+            assert!(!story.machine.gave_up());
+            now += delay;
+            assert_eq!(story.wakes(), Some(now), "{mode:?}");
+            assert_eq!(story.at(now), [Effect::Acquire]);
+            assert_eq!(story.slot(), [start(2, Reason::Change, number + 1)], "the same run, not a retry");
+        }
+        assert_eq!(story.ends(10, Verdict::Succeeded), [applied(10, 2)]);
+        assert!(story.machine.converged());
+    }
+}
+
+#[test]
+fn a_newer_state_is_tried_at_once_and_covers_what_was_prevented() {
+    let mut story = Story::after_load(policy(RunMode::Queue));
+    drop(story.state(2));
+    drop(story.slot());
+    assert_eq!(story.input(Input::Prevented(run(2))), []);
+    let skipped = Effect::Skip { seq: Seq(2), why: SkipReason::Superseded };
+    assert_eq!(story.state(3), [skipped, Effect::Acquire]);
+    assert_eq!(story.slot(), [start_as(3, 3, Reason::Change, 1, 2)]);
+}
+
+#[test]
+fn a_retry_that_is_prevented_stays_the_same_retry() {
+    let mut story = Story::after_load(PolicySpec { retries: Retries::AtMost(1), ..policy(RunMode::Queue) });
+    drop(story.state(2));
+    drop(story.slot());
+    assert_eq!(story.ends(2, Verdict::Failed), []);
+    assert_eq!(story.at(4), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start_as(3, 2, Reason::Retry, 2, 1)]);
+    assert_eq!(story.input(Input::Prevented(run(3))), []);
+    assert_eq!(story.at(5), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start_as(4, 2, Reason::Retry, 2, 1)]);
+    assert_eq!(story.ends(4, Verdict::Failed), [Effect::GaveUp { run: run(4), attempts: 2 }]);
+}
+
+#[test]
+fn in_parallel_mode_a_prevented_state_keeps_its_place() {
+    let mut story = Story::after_load(policy(RunMode::Parallel { max: 2 }));
+    drop(story.state(2));
+    drop(story.state(3));
+    assert_eq!(story.slot(), [start(2, Reason::Change, 2), Effect::Acquire]);
+    assert_eq!(story.input(Input::Prevented(run(2))), [Effect::Release]);
+    assert_eq!(story.at(1), [Effect::Acquire]);
+    assert_eq!(story.slot(), [start(2, Reason::Change, 3), Effect::Acquire]);
+    assert_eq!(story.slot(), [start(3, Reason::Change, 4)]);
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::health::{Health, HealthKeeper, LinkState};
 use super::link::{Link, Open, Request};
+use super::rotation::{self, Found};
 use super::slot::{Slot, Update};
 use super::target::{Subscriber, SubscriberId, Wanted};
 use crate::store::StoreSpec;
@@ -158,11 +159,18 @@ impl Store {
     }
 
     pub(in crate::store) fn open_with(spec: StoreSpec, open: Open) -> Self {
+        let looks = rotation::looks(&spec);
+        Self::open_rotating(spec, open, looks)
+    }
+
+    /// With these looks at the store's certificates.
+    pub(super) fn open_rotating(spec: StoreSpec, open: Open, looks: Option<mpsc::Receiver<Found>>) -> Self {
         let spec = Arc::new(spec.clamped());
         let (requests, requests_in) = mpsc::unbounded_channel();
         let (health_out, health) = watch::channel(Health::default());
         let keeper = HealthKeeper::new(spec.name.to_string(), health_out);
-        tokio::spawn(Link::new(Arc::clone(&spec), open, keeper, fastrand::Rng::new()).run(requests_in));
+        let link = Link::new(Arc::clone(&spec), open, keeper, fastrand::Rng::new()).rotating(looks);
+        tokio::spawn(link.run(requests_in));
         let driver = Arc::new(Driver { requests, health });
         Self { spec, driver, next: Arc::default(), requester: Arc::default() }
     }

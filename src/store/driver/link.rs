@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::backoff::Backoff;
 use super::health::HealthKeeper;
+use super::rotation::{self, Found, LOOKS, Rotation, Step};
 use super::table::{Observed, Table};
 use super::target::{Subscriber, SubscriberId, Wanted};
 use crate::store::session::{Command, Reading, Report, Session, TargetId, sleep_until};
@@ -67,6 +68,12 @@ pub(super) struct Link {
     requests: VecDeque<Request>,
     /// The subscription that is being added.
     joining: Option<(Wanted, Subscriber)>,
+    /// Looks at the store's certificates.
+    looks: Option<mpsc::Receiver<Found>>,
+    rotation: Rotation,
+    /// A session with new certificates that takes the place of the serving one as soon as it is ready, and when it was
+    /// started.
+    successor: Option<(Session, Instant)>,
 }
 
 enum Woken {
@@ -74,6 +81,9 @@ enum Woken {
     NoHandleLeft,
     Reports,
     SessionEnded,
+    Looked(Found),
+    /// `None`: it has ended.
+    Successor(Option<Report>),
     Deadline,
 }
 
@@ -96,7 +106,16 @@ impl Link {
             phase: SessionPhase::Idle,
             requests: VecDeque::new(),
             joining: None,
+            looks: None,
+            rotation: Rotation::default(),
+            successor: None,
         }
+    }
+
+    /// With these looks at the store's certificates.
+    pub(super) fn rotating(mut self, looks: Option<mpsc::Receiver<Found>>) -> Self {
+        self.looks = looks;
+        self
     }
 
     /// Runs until the last handle and subscription are gone.
@@ -142,6 +161,8 @@ impl Link {
                 count = receive(&mut self.phase, &mut reports) => {
                     if count == 0 { Woken::SessionEnded } else { Woken::Reports }
                 }
+                found = rotation::next(&mut self.looks) => Woken::Looked(found),
+                report = succeed(&mut self.successor) => Woken::Successor(report),
                 () = sleep_until(deadline.map(Into::into)) => Woken::Deadline,
             };
             let now = clock();
@@ -162,6 +183,8 @@ impl Link {
                     let why = "its session ended without a reason; this is a bug in twitcher".to_owned();
                     self.lost(&StoreError::Unavailable { what, why }, now);
                 }
+                Woken::Looked(found) => self.looked(found, now),
+                Woken::Successor(report) => self.succeeded(report, now),
                 Woken::Deadline => {}
             }
             self.act(now);
@@ -243,7 +266,54 @@ impl Link {
         }
     }
 
+    /// The store's certificates were read.
+    fn looked(&mut self, found: Found, now: Instant) {
+        let serving = matches!(self.phase, SessionPhase::Serving { .. });
+        match self.rotation.look(found) {
+            Step::Renew if serving && self.successor.is_none() => {
+                self.rotation.renews();
+                self.successor = Some((self.open_session(), now));
+            }
+            Step::Nothing | Step::Renew => {}
+            Step::Complain(why) => tracing::warn!(
+                store = %self.spec.name,
+                "the certificates on disk cannot be used, the open connection stays: {why}"
+            ),
+        }
+    }
+
+    /// The session with new certificates has reported, or ended.
+    fn succeeded(&mut self, report: Option<Report>, now: Instant) {
+        match report {
+            Some(Report::Ready { server }) => {
+                let Some((session, _)) = self.successor.take() else { return };
+                tracing::info!(store = %self.spec.name, "the certificates were replaced: connected with the new ones");
+                self.rotation.renewed();
+                // Whatever the old session has not told yet is read again in the new one.
+                self.table.disconnect();
+                self.phase = SessionPhase::Entering { session, since: now };
+                self.enter(server, now);
+            }
+            Some(Report::Lost(error)) => self.unrenewed(&error.to_string()),
+            None => self.unrenewed("its session ended without a reason; this is a bug in twitcher"),
+            Some(Report::State { .. } | Report::Progress | Report::Refused { .. } | Report::Polls(_)) => {}
+        }
+    }
+
+    /// The connection with new certificates could not be made.
+    fn unrenewed(&mut self, why: &str) {
+        self.successor = None;
+        if self.rotation.refused() {
+            tracing::warn!(
+                store = %self.spec.name,
+                "the certificates were replaced, and no connection can be made with the new ones; the open one stays, and they are tried again every {} s: {why}",
+                LOOKS.as_secs()
+            );
+        }
+    }
+
     fn lost(&mut self, error: &StoreError, now: Instant) {
+        self.successor = None;
         match self.phase {
             SessionPhase::Serving { since, .. } if now - since >= HEALTHY => self.backoff.reset(),
             SessionPhase::Idle
@@ -258,6 +328,9 @@ impl Link {
 
     /// Does what is due.
     fn act(&mut self, now: Instant) {
+        if self.successor.as_ref().is_some_and(|(_, since)| *since + self.time_to_enter() <= now) {
+            self.unrenewed("it was not made in time");
+        }
         match &mut self.phase {
             SessionPhase::Idle if !self.table.is_empty() => self.start(now),
             SessionPhase::Waiting { .. } if self.table.is_empty() => self.close(),
@@ -288,12 +361,19 @@ impl Link {
     }
 
     fn start(&mut self, now: Instant) {
-        let session = (self.open)(&self.spec, self.attempt);
-        self.attempt = self.attempt.wrapping_add(1);
+        self.rotation.opened();
+        let session = self.open_session();
         self.phase = SessionPhase::Entering { session, since: now };
     }
 
+    fn open_session(&mut self) -> Session {
+        let session = (self.open)(&self.spec, self.attempt);
+        self.attempt = self.attempt.wrapping_add(1);
+        session
+    }
+
     fn close(&mut self) {
+        self.successor = None;
         self.table.disconnect();
         self.health.closed();
         self.phase = SessionPhase::Idle;
@@ -325,13 +405,15 @@ impl Link {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        match &self.phase {
+        let successor = self.successor.as_ref().map(|(_, since)| *since + self.time_to_enter());
+        let phase = match &self.phase {
             SessionPhase::Idle => None,
             SessionPhase::Waiting { until } => Some(*until),
             SessionPhase::Entering { since, .. } => Some(*since + self.time_to_enter()),
             SessionPhase::Serving { idle_since: Some(since), .. } => Some(*since + LINGER),
             SessionPhase::Serving { idle_since: None, .. } => self.table.next_deadline(),
-        }
+        };
+        [phase, successor].into_iter().flatten().min()
     }
 }
 
@@ -345,5 +427,12 @@ async fn receive(phase: &mut SessionPhase, reports: &mut Vec<Report>) -> usize {
         SessionPhase::Entering { session, .. } | SessionPhase::Serving { session, .. } => {
             session.reports.recv_many(reports, BATCH).await
         }
+    }
+}
+
+async fn succeed(successor: &mut Option<(Session, Instant)>) -> Option<Report> {
+    match successor {
+        Some((session, _)) => session.reports.recv().await,
+        None => std::future::pending().await,
     }
 }

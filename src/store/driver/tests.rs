@@ -11,6 +11,7 @@ use crate::store::{StoreError, StoreSpec, StoreUrl};
 use crate::watch::{Content, Detail, Key, StoreName, Version, WatchType};
 
 mod panics;
+mod rotation;
 mod silence;
 
 /// The test's end of a session.
@@ -32,6 +33,13 @@ impl Stage {
 
     /// `before` is called with the number of the attempt before each session is opened.
     fn opening_after(before: impl Fn(u64) + Send + 'static) -> Self {
+        Self::with_looks(before, None)
+    }
+
+    fn with_looks(
+        before: impl Fn(u64) + Send + 'static,
+        looks: Option<mpsc::Receiver<Result<u64, String>>>,
+    ) -> Self {
         let (opened_out, opened) = mpsc::unbounded_channel();
         let open = move |_: &StoreSpec, attempt| {
             before(attempt);
@@ -43,7 +51,7 @@ impl Stage {
         };
         let spec =
             StoreSpec::new(StoreName::new("played").unwrap(), StoreUrl::Dir { root: "/nowhere".into() });
-        Self { store: Store::open_with(spec, Box::new(open)), opened }
+        Self { store: Store::open_rotating(spec, Box::new(open), looks), opened }
     }
 
     fn subscribe(&self, key: &str, every: bool) -> Subscription {

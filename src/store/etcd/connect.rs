@@ -195,7 +195,7 @@ impl Connection {
 /// Sends a linearizable read, which only a member with a quorum can answer: one that is cut off accepts connections and
 /// serves nothing. A denied read counts as an answer.
 async fn probe(reader: &Connection, space: &KeySpace) -> Result<(), ConnectError> {
-    let what = || format!("read from etcd at {}", reader.server);
+    let what = || format!("connect to etcd at {}", reader.server);
     let Ok(top) = Key::new("/") else { return Ok(()) };
     match reader.kv().get(space.exact(&top), Some(GetOptions::new().with_keys_only())).await {
         Ok(_) => Ok(()),

@@ -117,11 +117,12 @@ fn a_full_process_table_fails_the_run_only() {
             for _ in 0..100 {
                 let error = spawner.start(&launch, Lines::default().sink(&leftovers)).unwrap_err();
                 assert_eq!(error.step(), Some(twitcher::internals::process::Step::Clone));
-                assert!(matches!(error.outcome(), Outcome::NotStarted(_)));
+                assert!(error.is_prevented(), "this is no failure of the action");
                 assert_eq!(
                     error.to_string(),
-                    "create a process for /bin/true: resource temporarily unavailable; the limit of processes \
-                     (ulimit -u, pids cgroup, pid_max) was reached"
+                    "create a process for /bin/true: resource temporarily unavailable; a limit of processes is \
+                     reached: raise TasksMax in the daemon's unit (pids cgroup), ulimit -u or the sysctl \
+                     kernel.pid_max"
                 );
             }
             assert_eq!(descriptors(), open, "unused pipes are closed");

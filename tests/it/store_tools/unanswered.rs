@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::fixture::etcd::Etcd;
+use crate::fixture::port::Port;
 use crate::fixture::program::{Program, good, run};
 use crate::fixture::proxy::Proxy;
 use crate::fixture::zookeeper::ZooKeeper;
@@ -93,4 +94,14 @@ fn a_write_to_a_locked_directory_is_not_reported_as_unknown() {
     assert!(text.contains("cannot write /key: ") && text.contains("another program holds it"), "{text}");
     assert!(!text.contains("is not known"), "{text}");
     assert_eq!(std::fs::read(Path::new(dir.path()).join("key")).unwrap(), b"old");
+}
+
+#[test]
+fn a_dead_etcd_is_said_to_be_unreachable_and_not_unreadable() {
+    let port = Port::claim();
+    let output = run(&format!("etcd://127.0.0.1:{port}"), &["put", "/key", "value", "--timeout", "2s"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let begin = format!("cannot write /key: connect to etcd at 127.0.0.1:{port}: ");
+    assert!(said.contains(&begin) && said.contains("refused"), "{said}");
 }

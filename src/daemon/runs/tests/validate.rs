@@ -24,7 +24,7 @@ fn candidate(seq: u64) -> StateToJudge {
 fn run(own: &mut OwnRuns, spec: &WatchSpec, runs: &Runs) {
     own.acquire(spec);
     assert!(is_granted(own));
-    assert_eq!(own.start(spec, plan(runs)), None);
+    assert_eq!(own.start(spec, plan(runs)), Begun::Live);
 }
 
 /// Runs of `b` and `c` in turn, in six of the eight slots: that is the limit of one account.
@@ -98,7 +98,7 @@ async fn a_run_that_took_the_last_slot_while_a_state_waited_to_be_judged_shares_
     own.validate(&a, candidate(2));
     turn(&mut own, &a);
     assert!(own.waits_to_validate());
-    assert_eq!(own.start(&a, plan(&scene.runs)), None);
+    assert_eq!(own.start(&a, plan(&scene.runs)), Begun::Live);
     turn(&mut own, &a);
     assert!(own.judging_since().is_some());
 }
@@ -107,7 +107,7 @@ async fn a_run_that_took_the_last_slot_while_a_state_waited_to_be_judged_shares_
 async fn validate_shares_the_place_of_an_adopted_run_although_that_has_no_slot() {
     let mut scene = Scene::new();
     let (a, mut own) = (judged("a", RunMode::Restart, None), scene.own());
-    assert_eq!(own.start(&a, plan(&scene.runs)), None);
+    assert_eq!(own.start(&a, plan(&scene.runs)), Begun::Live);
     drop(own);
     scene.next_daemon().await;
     let _others = fill(&scene);

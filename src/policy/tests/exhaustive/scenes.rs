@@ -21,6 +21,7 @@ pub(super) struct Alphabet {
     pub(super) closing: bool,
     pub(super) permits: bool,
     pub(super) guard: bool,
+    pub(super) prevented: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -177,6 +178,15 @@ pub(super) fn scenes(run_mode: RunMode) -> Vec<Scene> {
     let guard = Guard { min_entries: 1, ..Guard::default() };
     add("losses", retrying.clone(), Alphabet { losses: true, deletions: true, ..none });
     add("retries", retrying.clone(), Alphabet { deletions: true, triggers: true, ..none });
+    let prevented = Alphabet { prevented: true, ..none };
+    add("prevented", plain.clone(), Alphabet { losses: true, ..prevented });
+    add("prevented, changing", retrying.clone(), Alphabet { deletions: true, triggers: true, ..prevented });
+    add("prevented, closing", settling.clone(), Alphabet { pauses: true, closing: true, ..prevented });
+    add(
+        "prevented, interval",
+        PolicySpec { min_interval: seconds(2), ..plain.clone() },
+        Alphabet { triggers: true, ..prevented },
+    );
     add("retries paused", retrying.clone(), pauses);
     add("retries closing", retrying.clone(), closing);
     add("retries for ever", PolicySpec { retries: Retries::Unlimited, ..retrying.clone() }, none);
@@ -255,6 +265,7 @@ pub(super) fn scenes_with_permits(run_mode: RunMode) -> Vec<Scene> {
     add("plain", plain.clone(), permits, None);
     add("retries", retrying.clone(), Alphabet { losses: true, ..permits }, None);
     add("retries, triggered", retrying.clone(), Alphabet { triggers: true, ..permits }, None);
+    add("prevented", retrying.clone(), Alphabet { prevented: true, triggers: true, ..permits }, None);
     add("retries, closing", retrying.clone(), Alphabet { pauses: true, closing: true, ..permits }, None);
     let stopping = PolicySpec { on_failure: OnFailure::Stop, ..retrying.clone() };
     add("stops", stopping, Alphabet { pauses: true, ..permits }, None);

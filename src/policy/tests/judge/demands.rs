@@ -97,7 +97,10 @@ impl Judge {
             let spaced = self.last_start.is_none_or(|(_, at)| at + self.policy.min_interval <= self.now);
             let asks = self.asked || self.fleet.is_some();
             if self.is_valid(*seq, eldest) {
-                demand!(ready > self.now || !spaced || asks, "nothing in its way, and it does not ask");
+                demand!(
+                    ready > self.now || !spaced || asks || self.prevented.is_some(),
+                    "nothing in its way, and it does not ask"
+                );
             }
         }
         if !self.held() && !self.retiring {
@@ -117,7 +120,8 @@ impl Judge {
                 || self.asked
                 || waiting > 1
                 || self.seeks(None)
-                || self.validating.is_some(),
+                || self.validating.is_some()
+                || self.prevented.is_some(),
             "a trigger waits for nothing"
         );
         self.permits_in_order()?;

@@ -78,8 +78,10 @@ impl Judge {
                 let slot = turn.slot && self.asked;
                 demand!(slot || self.fleet.is_some(), "started without a slot");
                 (turn.slot, self.asked) = (false, false);
+                let known = Self { before: None, ..self.clone() };
                 self.started_with_permit(state.seq.0, run, slot)?;
                 self.started(state.seq.0, state.content.is_absent(), *reason, *attempt, *coalesced, run)?;
+                self.before = Some((run.clone(), Box::new(known)));
             }
             Effect::Permit(effect) => self.hear_permits(effect, turn)?,
             Effect::Signal { run, sent } => self.signalled(run, *sent, turn)?,
@@ -204,6 +206,9 @@ impl Judge {
             demand!(!self.loaded, "loaded twice");
             self.loaded = true;
         }
+        let again = self.prevented.take();
+        let busy = again.is_some_and(|prevented| prevented.at == self.now && !prevented.excused);
+        demand!(!busy, "prevented, and started again in a busy loop");
         let eldest = self.unfated.keys().next().copied();
         if let Some(fresh) = self.unfated.remove(&seq) {
             demand!(eldest == Some(seq), "an older state was overtaken");

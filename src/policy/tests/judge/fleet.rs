@@ -155,6 +155,7 @@ impl Judge {
             | Input::Offline
             | Input::Validated { .. }
             | Input::Ended(_)
+            | Input::Prevented(_)
             | Input::Wakeup
             | Input::Control(Control::Trigger(_) | Control::Resume | Control::Release) => {}
         }
@@ -201,12 +202,11 @@ impl Judge {
                 let ended = turn.ended.as_ref().filter(|live| live.run == *run);
                 let Some(ended) = ended else { return Err("reported what has not ended".into()) };
                 let order = ended.seq;
-                let Input::Ended(end) = turn.input else { return Err("reported late".into()) };
                 let now = self.now;
                 let Some(held) = fleet.find(*permit).filter(|held| held.run.as_ref() == Some(run)) else {
                     return Err("reported a run of another permit".into());
                 };
-                let succeeded = end.verdict == Verdict::Succeeded;
+                let succeeded = matches!(turn.input, Input::Ended(end) if end.verdict == Verdict::Succeeded);
                 match then {
                     After::Return => fleet.remove(*permit),
                     After::Retry => {
@@ -290,7 +290,9 @@ impl Judge {
             let spaced = self.last_start.is_none_or(|(_, at)| at + self.policy.min_interval <= self.now);
             quiet && spaced
         });
-        let may_ask = !suspended && (self.room() || self.policy.run_mode == RunMode::Restart);
+        let may_ask = !suspended
+            && self.prevented.is_none()
+            && (self.room() || self.policy.run_mode == RunMode::Restart);
         let waived = fleet.waived.is_some() && fleet.waived == self.newest.map(|newest| newest.seq);
         if waived && !suspended {
             demand!(fleet.asked.is_none() && fleet.next().is_none(), "asks for a permit that was waived");
@@ -299,7 +301,11 @@ impl Judge {
                 && self.newest.is_none_or(|newest| {
                     self.unfated.get(&newest.seq).is_none_or(|fresh| self.is_valid(newest.seq, fresh))
                 });
-            demand!(!known || !self.room() || self.asked, "needs no permit, and does not ask for a slot");
+            let waits = self.prevented.is_some();
+            demand!(
+                !known || !self.room() || self.asked || waits,
+                "needs no permit, and does not ask for a slot"
+            );
         } else if let Some((seq, _)) = ready.filter(|_| may_ask) {
             demand!(self.seeks(Some(*seq)), "ready, and it does not ask for a permit");
             let waits = fleet.next().is_none_or(|next| next.refused || fleet.claim == Some(next.permit));

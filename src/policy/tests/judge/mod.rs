@@ -137,6 +137,17 @@ pub(super) struct Judge {
     pub(super) released: Option<Released>,
     /// The state that is with `validate`.
     pub(super) validating: Option<u64>,
+    /// The run that the last input has started, and what was known before: should it be prevented, that holds again.
+    pub(super) before: Option<(RunId, Box<Self>)>,
+    pub(super) prevented: Option<Prevented>,
+}
+
+/// A start that the daemon could not make, until the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Prevented {
+    pub(super) at: Instant,
+    /// A newer state or an operator may have cut the delay short.
+    pub(super) excused: bool,
 }
 
 /// A state that was held, released and not started since.
@@ -195,6 +206,8 @@ impl Judge {
             fleet: None,
             released: None,
             validating: None,
+            before: None,
+            prevented: None,
         }
     }
 
@@ -285,6 +298,20 @@ impl Judge {
         if let Input::Ended(ended) = input {
             let position = self.live.iter().position(|live| live.run == ended.run);
             turn.ended = position.map(|at| self.live.remove(at));
+        }
+        let before = self.before.take();
+        if let Input::Prevented(run) = input {
+            let live = self.live.iter().find(|live| live.run == *run);
+            turn.ended = live.cloned();
+            let Some((_, before)) = before.filter(|(started, _)| started == run) else {
+                return Err("prevented late".into());
+            };
+            let (mut fleet, asked) = (self.fleet.take(), self.asked);
+            if let Some(fleet) = &mut fleet {
+                fleet.waived = before.fleet.as_ref().and_then(|fleet| fleet.waived);
+            }
+            *self =
+                Self { fleet, asked, prevented: Some(Prevented { at: self.now, excused: false }), ..*before };
         }
         (turn.refusal, turn.back) = (self.expected_refusal(input), self.is_back(input));
         self.note(input, turn.ended.as_ref());

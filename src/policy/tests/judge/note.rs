@@ -7,6 +7,9 @@ use crate::watch::{OnDelete, State, Verdict};
 impl Judge {
     /// The meaning of an input, independent of the machine.
     pub(super) fn note(&mut self, input: &Input, ended: Option<&LiveSeen>) {
+        if let (Input::State { .. } | Input::Control(_), Some(prevented)) = (input, &mut self.prevented) {
+            prevented.excused = true;
+        }
         match input {
             Input::State { state, updates, baseline } => self.note_state(input, state, *updates, *baseline),
             Input::Control(control) => {
@@ -82,6 +85,7 @@ impl Judge {
             }
             Input::Slot
             | Input::Wakeup
+            | Input::Prevented(_)
             | Input::Permit(_)
             | Input::Claimed { .. }
             | Input::Refused(_)
