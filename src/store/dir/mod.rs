@@ -11,6 +11,7 @@ mod access;
 mod content;
 mod engine;
 mod interest;
+mod mask;
 mod mounts;
 mod place;
 mod polled;
