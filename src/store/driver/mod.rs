@@ -8,6 +8,7 @@ mod backoff;
 mod handle;
 mod health;
 mod link;
+mod pace;
 mod slot;
 mod table;
 mod target;
