@@ -12,9 +12,9 @@ use crate::fixture::zookeeper::{OPEN, ZooKeeper};
 use crate::table::{Limit, Table, first_program, monotonic, percentile, scaled, times};
 
 const ROUNDS: usize = 300;
-/// As it comes through a busy server's network: below a store's limit, above what a pipe holds.
+/// More bytes than a pipe holds.
 const LARGE: usize = 100_000;
-/// A thread of its own in a process, and what it waits for.
+/// Lets a side finish with its last run before the next begins.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(2);
 
 pub fn all(table: &mut Table) {
@@ -90,7 +90,6 @@ impl Three {
             "same" => self.same.push(sample),
             _ => self.ours.push(sample),
         }
-        // Lets it finish with the last run before the next begins.
         std::thread::sleep(SETTLE);
     }
 

@@ -94,7 +94,6 @@ fn traced(pid: i32, happens: impl FnOnce()) -> Option<Vec<(String, String)>> {
         let Some((thread, call)) = line.split_once(char::is_whitespace) else { continue };
         let call = call.trim_start();
         let name = call.split(['(', ' ']).next().unwrap_or_default();
-        let name = if name == "<..." { continue } else { name };
         if name.starts_with(|first: char| first.is_ascii_lowercase()) {
             if !calls.contains_key(thread) {
                 first.push(thread);

@@ -56,10 +56,11 @@ impl Prepared {
         taken(&self.record).or_else(record::empty)
     }
 
-    /// Prepares the next start. What cannot be made now is tried again, and reported, by the start that needs it.
-    pub(super) fn next(&self) {
+    /// Prepares the next start, and its pipes if the last one needed any. What cannot be made now is tried again, and
+    /// reported, by the start that needs it.
+    pub(super) fn next(&self, has_pipes: bool) {
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
-        if outputs.is_none() {
+        if has_pipes && outputs.is_none() {
             *outputs = Drained::both().ok();
         }
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_prepared_is_used_once() {
         let prepared = Prepared::default();
-        prepared.next();
+        prepared.next(true);
         let kept = |prepared: &Prepared| {
             let [out, errors] = prepared.outputs.lock().unwrap().as_ref().map(|both| {
                 let [out, errors] = both;
@@ -105,7 +106,7 @@ mod tests {
             Some((out?, errors?))
         };
         let first = kept(&prepared).unwrap();
-        prepared.next();
+        prepared.next(true);
         assert_eq!(kept(&prepared), Some(first), "it is kept, not made again");
         let record = prepared.record.lock().unwrap().as_ref().map(|file| file.as_raw_fd());
         let mut used = Vec::new();

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::uio::pwrite;
 
 use super::Launch;
 
@@ -24,7 +25,10 @@ const DESCRIBING: [&str; 5] =
 pub(super) fn empty() -> Option<OwnedFd> {
     let sealed = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     // Kernels before 6.3 do not know the flag; later ones may require it.
-    memfd_create(NAME, sealed).or_else(|_| memfd_create(NAME, MFdFlags::MFD_CLOEXEC)).ok()
+    let file = memfd_create(NAME, sealed).or_else(|_| memfd_create(NAME, MFdFlags::MFD_CLOEXEC)).ok()?;
+    // Its memory is allocated now, and not while the start waits. The record overwrites this.
+    pwrite(&file, b"\0", 0).ok()?;
+    Some(file)
 }
 
 /// Writes the record of a start into an empty file.

@@ -95,9 +95,10 @@ impl Spawner {
             errors_pipe,
         };
         let leader = Leader::child(identity, child.pidfd, own);
+        let has_pipes = output.is_some();
         let run = Run::new(leader, self.groups.clone(), feed, output, sink);
         let prepared = Arc::clone(&self.prepared);
-        Ok(run.with_terminal(foreground).start(since, move || prepared.next()))
+        Ok(run.with_terminal(foreground).start(since, move || prepared.next(has_pipes)))
     }
 }
 

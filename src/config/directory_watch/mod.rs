@@ -144,9 +144,9 @@ impl Events {
             if happens(self.queue.as_ref(), Interest::READABLE).await.is_err() {
                 self.queue = None;
             }
-            match lock(&self.armed).take() {
-                Taken::Something => return,
-                Taken::Nothing => {}
+            let taken = lock(&self.armed).take();
+            if taken == Taken::Something {
+                return;
             }
             tokio::time::sleep(self.beside).await;
         }
