@@ -108,7 +108,7 @@ mod tests {
         let first = kept(&prepared).unwrap();
         prepared.next(true);
         assert_eq!(kept(&prepared), Some(first), "it is kept, not made again");
-        let record = prepared.record.lock().unwrap().as_ref().map(|file| file.as_raw_fd());
+        let record = prepared.record.lock().unwrap().as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
         let mut used = Vec::new();
         for _ in 0..3 {
             let [out, errors] = prepared.outputs().unwrap();
