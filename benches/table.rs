@@ -54,6 +54,11 @@ impl fmt::Display for Table {
     }
 }
 
+/// A count, or a tenth of it where the bench is to be quick.
+pub fn scaled(count: usize) -> usize {
+    if std::env::var_os("TWITCHER_BENCH_QUICK").is_some() { (count / 10).max(1) } else { count }
+}
+
 /// A percentile, 0.0 to 1.0.
 pub fn percentile(samples: &mut [f64], rank: f64) -> f64 {
     samples.sort_by(f64::total_cmp);

@@ -11,8 +11,7 @@ use std::path::Path;
 type Module = Vec<String>;
 
 /// Circles that are left, each with the reason.
-const LEFT: &[(&[&str], &str)] =
-    &[(&["config/directory_watch", "config/directory_watch/arm"], "`Heard` is to move to a file of its own")];
+const LEFT: &[(&[&str], &str)] = &[];
 
 /// A `use` of something of ours.
 #[derive(Debug, Clone)]

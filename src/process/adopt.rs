@@ -51,7 +51,7 @@ impl Spawner {
         let output = foreign.then(|| output_pipes(identity)).filter(|pipes| !pipes.are_closed());
         Some(
             Run::new(leader, self.groups.clone(), None, output, sink)
-                .start(procfs::began(identity.start_ticks)),
+                .start(procfs::began(identity.start_ticks), || ()),
         )
     }
 

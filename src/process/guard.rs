@@ -144,6 +144,7 @@ mod tests {
             argv: vec![c"true".to_owned()],
             env: Vec::new(),
             close_range: true,
+            clear_handlers: true,
         }
     }
 
@@ -151,7 +152,7 @@ mod tests {
     fn stop_all(guard: &StartGuard) -> usize {
         let starts = guard.lock();
         let pidfds = starts.under_way.values().map(|start| start.pidfd.load(Ordering::Acquire));
-        pidfds.filter(|pidfd| *pidfd >= 0 && spawn::stop_start(*pidfd).is_ok()).count()
+        pidfds.filter(|pidfd| *pidfd >= 0 && spawn::signal_start(*pidfd, libc::SIGSTOP).is_ok()).count()
     }
 
     fn held_start(guard: &StartGuard, plan: &Arc<Plan>) -> thread::JoinHandle<Result<(), Failure>> {

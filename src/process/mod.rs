@@ -16,6 +16,7 @@ mod launch;
 mod lines;
 mod lock_holder;
 mod output;
+mod prepared;
 mod procfs;
 mod program;
 mod reap;

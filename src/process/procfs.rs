@@ -1,6 +1,8 @@
 //! Reads `/proc`: start times, the boot id, and which process groups live.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,11 +54,12 @@ pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-/// Reads `/proc/PID/stat`.
+/// Reads `/proc/PID/stat`. Every start does: one read, because the line is short and the kernel writes it at once.
 pub(super) fn stat(pid: i32) -> Option<Stat> {
+    let mut line = [0u8; 2048];
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut line).ok()?;
     // The name may not be UTF-8.
-    let bytes = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse_stat(&String::from_utf8_lossy(&bytes))
+    parse_stat(&String::from_utf8_lossy(line.get(..length)?))
 }
 
 /// The account of a process by its `/proc/PID/status`, if its real, effective, saved and file system ids are equal. They

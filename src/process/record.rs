@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::uio::pwrite;
 
 use super::Launch;
 
@@ -20,11 +21,18 @@ pub(super) const ACCOUNT: &str = "TWITCHER_UID";
 const DESCRIBING: [&str; 5] =
     ["TWITCHER_RUN", "TWITCHER_WATCH", "TWITCHER_STORE", "TWITCHER_KEY", "TWITCHER_VERSION"];
 
-/// Writes the record of a start. `None` without `memfd_create(2)` or memory: then the next daemon cannot find this start.
-pub(super) fn written(launch: &Launch) -> Option<OwnedFd> {
+/// A file for a record. `None` without `memfd_create(2)` or memory: then the next daemon cannot find this start.
+pub(super) fn empty() -> Option<OwnedFd> {
     let sealed = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     // Kernels before 6.3 do not know the flag; later ones may require it.
-    let memory = memfd_create(NAME, sealed).or_else(|_| memfd_create(NAME, MFdFlags::MFD_CLOEXEC)).ok()?;
+    let file = memfd_create(NAME, sealed).or_else(|_| memfd_create(NAME, MFdFlags::MFD_CLOEXEC)).ok()?;
+    // Its memory is allocated now, and not while the start waits. The record overwrites this.
+    pwrite(&file, b"\0", 0).ok()?;
+    Some(file)
+}
+
+/// Writes the record of a start into an empty file.
+pub(super) fn written(memory: OwnedFd, launch: &Launch) -> Option<OwnedFd> {
     let mut file = File::from(memory);
     let mut text = format!("{ACCOUNT}={}\0", launch.account.uid).into_bytes();
     for assignment in &launch.env {

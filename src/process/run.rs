@@ -298,10 +298,12 @@ impl Run {
         Self { _foreground: foreground, ..self }
     }
 
-    pub(super) fn start(mut self, since: Instant) -> Running {
+    /// `aside` is done in the run's task, before anything else.
+    pub(super) fn start(mut self, since: Instant, aside: impl FnOnce() + Send + 'static) -> Running {
         let (running, mut task) = Running::new(self.leader.identity.clone(), since);
         self.refused = Arc::clone(&task.refused);
         tokio::spawn(async move {
+            aside();
             let end = self.live(&mut task.commands).await;
             task.end(end);
         });

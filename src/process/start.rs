@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::stat::fstat;
 use nix::unistd::{Gid, Uid, fchown, geteuid, pipe2, write};
 use tokio::net::unix::pipe;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -19,6 +18,7 @@ use super::failure::SpawnError;
 use super::foreground::Foreground;
 use super::guard::StartGuard;
 use super::output::Pipes;
+use super::prepared::{Prepared, above_standard};
 use super::procfs::{self, Groups};
 use super::record;
 use super::run::{Feed, Leader, Run, Running};
@@ -41,6 +41,7 @@ pub struct Spawner {
     pub(super) boot_id: Arc<str>,
     pub(super) groups: Groups,
     pub(super) children: Arc<Children>,
+    prepared: Arc<Prepared>,
     guard: StartGuard,
 }
 
@@ -52,6 +53,7 @@ impl Spawner {
             boot_id: procfs::boot_id(),
             groups: Groups::default(),
             children: Arc::default(),
+            prepared: Arc::default(),
             guard: StartGuard::default(),
         }
     }
@@ -69,10 +71,11 @@ impl Spawner {
             }
             Output::Log | Output::Null | Output::Inherit => None,
         };
-        let (stdio, feed, output) = streams(launch, foreground.as_ref())
+        let Streams { stdio, feed, output, inodes } = self
+            .streams(launch, foreground.as_ref())
             .map_err(|error| SpawnError::preparing(format!("make pipes for {shown}"), &error))?;
-        let plan =
-            plan(launch, stdio, record::written(launch).and_then(|record| above_standard(record).ok()));
+        let record = self.prepared.record().and_then(|memory| record::written(memory, launch));
+        let plan = plan(launch, stdio, record.and_then(|record| above_standard(record).ok()));
         let since = Instant::now();
         let limit = launch.timeout.map_or(LONGEST_START, |timeout| timeout.min(LONGEST_START));
         let starting = self.children.starting();
@@ -82,11 +85,7 @@ impl Spawner {
         drop(starting);
         // Drop our copies of the child's ends: otherwise the end of its output would never be seen.
         drop(plan);
-        let inode = |pipe: &pipe::Receiver| fstat(pipe).ok().map(|stat| stat.st_ino);
-        let inodes = output.as_ref().map(|Pipes { stdout, stderr }| {
-            (stdout.as_ref().and_then(inode), stderr.as_ref().and_then(inode))
-        });
-        let (output_pipe, errors_pipe) = inodes.unwrap_or_default();
+        let [output_pipe, errors_pipe] = inodes;
         let identity = ProcessIdentity {
             pid: child.pid,
             // Zero equals the start time of no process: without /proc, nothing is adopted.
@@ -96,8 +95,10 @@ impl Spawner {
             errors_pipe,
         };
         let leader = Leader::child(identity, child.pidfd, own);
+        let has_pipes = output.is_some();
         let run = Run::new(leader, self.groups.clone(), feed, output, sink);
-        Ok(run.with_terminal(foreground).start(since))
+        let prepared = Arc::clone(&self.prepared);
+        Ok(run.with_terminal(foreground).start(since, move || prepared.next(has_pipes)))
     }
 }
 
@@ -131,61 +132,59 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-type Streams = ([OwnedFd; 3], Option<Feed>, Option<Pipes>);
-
 /// The child's standard streams and our ends of them.
-fn streams(launch: &Launch, foreground: Option<&Foreground>) -> io::Result<Streams> {
-    let owner = &launch.account;
-    let foreign = owner.uid != geteuid().as_raw();
-    // An action may reopen `/dev/stdin` or `/dev/stderr`, which checks the owner of the pipe.
-    let make_pipe = || -> io::Result<(OwnedFd, OwnedFd)> {
-        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        if foreign {
-            fchown(&read, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
-        }
-        Ok((read, write))
-    };
-    let (input, feed) = match (foreground, launch.input.clone()) {
-        (Some(foreground), _) => (foreground.input()?.into(), None),
-        (None, None) => (File::open("/dev/null")?.into(), None),
-        (None, Some(bytes)) => {
-            let (read, write) = make_pipe()?;
-            (read, feed(write, bytes)?)
-        }
-    };
-    match launch.output {
-        Output::Inherit | Output::Terminal => {
-            // Copies, and never under the numbers 0, 1 and 2.
-            let out = io::stdout().as_fd().try_clone_to_owned()?;
-            let errors = io::stderr().as_fd().try_clone_to_owned()?;
-            Ok(([above_standard(input)?, out, errors], feed, None))
-        }
-        Output::Null => {
-            let nowhere = above_standard(OpenOptions::new().write(true).open("/dev/null")?.into())?;
-            let errors = nowhere.try_clone()?;
-            Ok(([above_standard(input)?, nowhere, errors], feed, None))
-        }
-        Output::Log => {
-            let drained = || -> io::Result<(OwnedFd, pipe::Receiver)> {
-                let (read, write) = make_pipe()?;
-                Ok((above_standard(held_open(write))?, pipe::Receiver::from_owned_fd(read)?))
-            };
-            // One for each stream, so that the log can tell them apart.
-            let ((out, stdout), (errors, stderr)) = (drained()?, drained()?);
-            let pipes = Pipes { stdout: Some(stdout), stderr: Some(stderr) };
-            Ok(([above_standard(input)?, out, errors], feed, Some(pipes)))
-        }
+struct Streams {
+    stdio: [OwnedFd; 3],
+    feed: Option<Feed>,
+    output: Option<Pipes>,
+    /// Of the pipes of standard output and standard error.
+    inodes: [Option<u64>; 2],
+}
+
+impl Spawner {
+    fn streams(&self, launch: &Launch, foreground: Option<&Foreground>) -> io::Result<Streams> {
+        let (input, feed) = match (foreground, launch.input.clone()) {
+            (Some(foreground), _) => (foreground.input()?.into(), None),
+            (None, None) => (File::open("/dev/null")?.into(), None),
+            (None, Some(bytes)) => {
+                let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+                belong(&read, launch)?;
+                (read, feed(write, bytes)?)
+            }
+        };
+        let input = above_standard(input)?;
+        let (out, errors, output) = match launch.output {
+            Output::Inherit | Output::Terminal => {
+                // Copies, and never under the numbers 0, 1 and 2.
+                let out = io::stdout().as_fd().try_clone_to_owned()?;
+                (out, io::stderr().as_fd().try_clone_to_owned()?, None)
+            }
+            Output::Null => {
+                let nowhere = above_standard(OpenOptions::new().write(true).open("/dev/null")?.into())?;
+                let errors = nowhere.try_clone()?;
+                (nowhere, errors, None)
+            }
+            Output::Log => {
+                let [out, errors] = self.prepared.outputs()?;
+                belong(&out.write, launch)?;
+                belong(&errors.write, launch)?;
+                let inodes = [out.inode, errors.inode];
+                let pipes = Pipes { stdout: Some(out.read), stderr: Some(errors.read) };
+                (out.write, errors.write, Some((pipes, inodes)))
+            }
+        };
+        let (output, inodes) = output.unzip();
+        Ok(Streams { stdio: [input, out, errors], feed, output, inodes: inodes.unwrap_or_default() })
     }
 }
 
-/// A write end that is also a read end: while the action lives, the death of the daemon does not turn its next line of
-/// output into a SIGPIPE, and the daemon that adopts it can keep reading. The reader still sees the end once no process
-/// holds the pipe. fifo(7): opening for reading and writing never blocks.
-fn held_open(write: OwnedFd) -> OwnedFd {
-    use std::os::fd::AsRawFd as _;
-    let path = format!("/proc/self/fd/{}", write.as_raw_fd());
-    // Without /proc it is an ordinary write end.
-    OpenOptions::new().read(true).write(true).open(path).map_or(write, OwnedFd::from)
+/// Gives a pipe to the account of the action, which may reopen `/dev/stdin` or `/dev/stderr`: that checks the owner.
+fn belong(pipe: &OwnedFd, launch: &Launch) -> io::Result<()> {
+    let owner = &launch.account;
+    if owner.uid != geteuid().as_raw() {
+        fchown(pipe, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    }
+    Ok(())
 }
 
 /// Writes what fits into the new pipe at once; usually that is everything.
@@ -204,14 +203,6 @@ fn feed(write_end: OwnedFd, mut bytes: Bytes) -> io::Result<Option<Feed>> {
     Ok(None)
 }
 
-/// The same file under a number other than 0, 1 or 2, which the child overwrites one by one. A daemon that was started
-/// with closed standard streams gets such numbers.
-fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
-    use std::os::fd::AsRawFd as _;
-    // try_clone never returns these three.
-    if fd.as_raw_fd() > 2 { Ok(fd) } else { fd.try_clone() }
-}
-
 fn plan(launch: &Launch, stdio: [OwnedFd; 3], record: Option<OwnedFd>) -> Plan {
     Plan {
         stdio,
@@ -228,6 +219,7 @@ fn plan(launch: &Launch, stdio: [OwnedFd; 3], record: Option<OwnedFd>) -> Plan {
         argv: launch.argv.clone(),
         env: launch.env.clone(),
         close_range: true,
+        clear_handlers: true,
     }
 }
 

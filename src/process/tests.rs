@@ -50,6 +50,7 @@ fn sleepers(nice: Option<i32>) -> (Plan, File) {
         argv: vec![text("sh"), text("-c"), text("setsid sleep 1000 & echo $!; exec sleep 1000")],
         env: vec![text("PATH=/usr/bin:/bin")],
         close_range: true,
+        clear_handlers: true,
     };
     (plan, output)
 }
@@ -120,6 +121,7 @@ fn descriptors_are_closed_on_kernels_without_close_range() {
             argv: vec![text("ls"), text("/proc/self/fd")],
             env: vec![],
             close_range,
+            clear_handlers: true,
         };
         let child = StartGuard::default().spawn(&plan, Duration::from_hours(1)).unwrap();
         while spawn::reap(std::os::fd::AsFd::as_fd(&child.pidfd)).unwrap().is_none() {
@@ -128,5 +130,52 @@ fn descriptors_are_closed_on_kernels_without_close_range() {
         let mut listed = vec![0; 4096];
         let length = std::os::unix::fs::FileExt::read_at(&output, &mut listed, 0).unwrap();
         assert_eq!(String::from_utf8_lossy(&listed[..length]), "0\n1\n2\n3\n", "{close_range}");
+    }
+}
+
+#[test]
+fn an_action_starts_with_the_default_of_every_signal_and_blocks_none() {
+    // The runtime of Rust ignores PIPE.
+    for clear_handlers in [true, false] {
+        let (mut plan, output) = sleepers(None);
+        plan.programs = vec![c"/bin/cat".to_owned()];
+        plan.argv = vec![c"cat".to_owned(), c"/proc/self/status".to_owned()];
+        plan.clear_handlers = clear_handlers;
+        let child = StartGuard::default().spawn(&plan, Duration::from_hours(1)).unwrap();
+        while spawn::reap(std::os::fd::AsFd::as_fd(&child.pidfd)).unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let mut shown = vec![0; 8192];
+        let length = std::os::unix::fs::FileExt::read_at(&output, &mut shown, 0).unwrap();
+        let shown = String::from_utf8_lossy(&shown[..length]).into_owned();
+        for set in ["SigBlk:", "SigIgn:", "SigCgt:"] {
+            let line = shown.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+            assert_eq!(line.trim(), "0000000000000000", "{set} {clear_handlers}");
+        }
+    }
+}
+
+/// Between the end of the mask and the exec, a handler would run in the memory of the daemon.
+#[test]
+fn no_handler_of_the_daemon_runs_in_a_child() {
+    let handled = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    signal_hook::flag::register(libc::SIGUSR2, Arc::clone(&handled)).unwrap();
+    for clear_handlers in [true, false] {
+        let (mut plan, _output) = sleepers(None);
+        // To try them all takes the child seconds: the signal comes before its exec.
+        plan.programs = vec![c"/nonexistent/program".to_owned(); 3_000_000];
+        plan.clear_handlers = clear_handlers;
+        let stored = std::sync::atomic::AtomicI32::new(-1);
+        let child = std::thread::scope(|scope| {
+            let start = scope.spawn(|| spawn::spawn(&plan, &stored, || false).unwrap());
+            while stored.load(std::sync::atomic::Ordering::Acquire) < 0 {
+                std::thread::yield_now();
+            }
+            spawn::signal_start(stored.load(std::sync::atomic::Ordering::Acquire), libc::SIGUSR2).unwrap();
+            start.join().unwrap()
+        });
+        let end = spawn::reap(std::os::fd::AsFd::as_fd(&child.pidfd)).unwrap();
+        assert_eq!(end, Some(spawn::Status::Signaled(libc::SIGUSR2)), "{clear_handlers}");
+        assert!(!handled.load(std::sync::atomic::Ordering::Relaxed), "{clear_handlers}");
     }
 }

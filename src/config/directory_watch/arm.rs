@@ -1,121 +1,114 @@
-//! Determines which directories must be watched, and watches them.
+//! Determines which places must be watched, watches them, and takes their events.
 //!
 //! Each directory is watched by its real path before it is read, so that later additions cause an event. All places are
-//! armed again after every event; for an armed one that costs one system call, and it finds directories that were deleted
-//! and created again under the same name.
+//! armed again after every event that counts; for an armed one that costs one system call, and it finds what was deleted
+//! and created again under the same name. No event is taken meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
 
-use notify::{INotifyWatcher, RecursiveMode, Watcher};
+use nix::errno::Errno;
+use nix::sys::inotify::{InitFlags, Inotify};
 
-use super::Heard;
 use super::complaint::complaint;
+use super::interest::{Counts, Interest};
 use crate::config::files;
 use crate::config::stall::Progress;
 use crate::config::trust::{Trust, TrustedOpen};
 
-/// Which events of the watched directories count.
-#[derive(Debug, Default)]
-pub(super) struct Interest {
-    /// Directories in which every event counts.
-    whole: BTreeSet<PathBuf>,
-    /// Files that are watched by themselves.
-    files: BTreeSet<PathBuf>,
-    /// Directories on the way, in which only these entries count.
-    entries: BTreeMap<PathBuf, BTreeSet<OsString>>,
-}
-
-impl Interest {
-    /// Whether an event with this path counts.
-    pub(super) fn is_in(&self, path: &Path) -> bool {
-        let itself =
-            self.whole.contains(path) || self.entries.contains_key(path) || self.files.contains(path);
-        itself
-            || path.parent().zip(path.file_name()).is_some_and(|(parent, name)| {
-                self.whole.contains(parent)
-                    || self.entries.get(parent).is_some_and(|entries| entries.contains(name))
-            })
-    }
-
-    fn places(&self) -> impl Iterator<Item = &PathBuf> {
-        self.whole.iter().chain(self.entries.keys()).chain(&self.files)
-    }
-}
+/// The most files that are watched by themselves.
+const MOST_FILES: usize = 10_000;
 
 /// The watches of a directory.
 pub(super) struct Armed {
     root: PathBuf,
     trust: Trust,
-    heard: Arc<Heard>,
-    watcher: Option<INotifyWatcher>,
-    /// What is watched.
-    places: BTreeMap<PathBuf, Identity>,
+    inotify: Option<Inotify>,
+    interest: Interest,
 }
 
-/// The most files that are watched by themselves.
-const MOST_FILES: usize = 10_000;
-
-/// Distinguishes a directory or file from a later one at the same path, which may have the same inode.
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    born: Option<SystemTime>,
-}
-
-impl Identity {
-    fn of(found: &fs::Metadata) -> Self {
-        Self { device: found.dev(), inode: found.ino(), born: found.created().ok() }
-    }
+/// What the queue of events had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Something that counts.
+    Something,
+    /// Events of what lies beside.
+    Nothing,
 }
 
 impl Armed {
-    pub(super) fn new(root: PathBuf, heard: Arc<Heard>) -> Self {
-        Self { root, trust: Trust::of_process(), heard, watcher: None, places: BTreeMap::new() }
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root, trust: Trust::of_process(), inotify: None, interest: Interest::default() }
     }
 
     /// Watches everything that must be watched now. Returns what prevents it, if anything.
     pub(super) fn arm(&mut self) -> Option<String> {
-        if self.watcher.is_none() {
-            let heard = Arc::clone(&self.heard);
-            match INotifyWatcher::new(move |event| heard.take(event), notify::Config::default()) {
-                Ok(watcher) => self.watcher = Some(watcher),
-                Err(error) => return Some(complaint(&error)),
-            }
-        }
-        let mut arming = Arming { armed: self, interest: Interest::default(), failure: None };
+        let inotify = match self.inotify.take() {
+            Some(inotify) => inotify,
+            None => match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
+                Ok(inotify) => inotify,
+                Err(errno) => return Some(complaint(None, errno)),
+            },
+        };
+        let mut arming = Arming {
+            root: &self.root,
+            trust: self.trust,
+            inotify: &inotify,
+            interest: Interest::default(),
+            failure: None,
+        };
         arming.way();
-        let root = arming.armed.root.clone();
-        arming.below(&root);
+        arming.below();
         let Arming { interest, failure, .. } = arming;
-        self.forget(&interest);
-        *self.heard.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
+        for descriptor in interest.left_over(&self.interest) {
+            // It may be gone already.
+            let _ = inotify.rm_watch(descriptor);
+        }
+        self.interest = interest;
+        self.inotify = Some(inotify);
         failure
     }
 
-    fn forget(&mut self, interest: &Interest) {
-        let wanted: BTreeSet<&PathBuf> = interest.places().collect();
-        let watcher = &mut self.watcher;
-        self.places.retain(|place, _| {
-            let keep = wanted.contains(place);
-            if let (false, Some(watcher)) = (keep, watcher.as_mut()) {
-                // It may be gone already.
-                let _ = watcher.unwatch(place);
+    /// A second descriptor of the queue, to wait on.
+    pub(super) fn descriptor(&self) -> Option<io::Result<OwnedFd>> {
+        self.inotify.as_ref().map(|inotify| inotify.as_fd().try_clone_to_owned())
+    }
+
+    /// Takes all events that are there.
+    pub(super) fn take(&self) -> Taken {
+        let mut taken = Taken::Nothing;
+        while let Some(inotify) = &self.inotify {
+            match inotify.read_events() {
+                Ok(events) => {
+                    let mut counting = events
+                        .iter()
+                        .filter(|event| self.interest.counts(event.wd, event.mask, event.name.as_deref()));
+                    if counting.next().is_some() {
+                        taken = Taken::Something;
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                // Arming finds out why.
+                Err(_) => return Taken::Something,
             }
-            keep
-        });
+        }
+        taken
+    }
+
+    /// Whether a mount at this path counts.
+    pub(super) fn has(&self, point: &Path) -> bool {
+        self.interest.has(point)
     }
 }
 
 struct Arming<'a> {
-    armed: &'a mut Armed,
+    root: &'a Path,
+    trust: Trust,
+    inotify: &'a Inotify,
     interest: Interest,
     failure: Option<String>,
 }
@@ -124,8 +117,8 @@ impl Arming<'_> {
     /// The directories on the way to the root. Only the next step in each counts: it may appear, disappear, or be a link that
     /// is changed.
     fn way(&mut self) {
-        let mut path = self.armed.root.clone();
-        while let Some(name) = path.file_name().map(OsString::from) {
+        let mut path = self.root.to_owned();
+        while let Some(name) = path.file_name().map(OsStr::to_owned) {
             path.pop();
             if let Ok(directory) = fs::canonicalize(&path) {
                 self.entry(&directory, &name);
@@ -134,23 +127,17 @@ impl Arming<'_> {
     }
 
     fn entry(&mut self, directory: &Path, name: &OsStr) {
-        self.publish(|interest| {
-            interest.entries.entry(directory.to_owned()).or_default().insert(name.to_owned());
-        });
-        self.place(directory);
+        self.directory(directory, Counts::Names([name.to_owned()].into()));
     }
 
     /// Watches each directory before it is read. One that the loader refuses is not watched: when it is put right, its
     /// parent says so.
-    fn below(&mut self, root: &Path) {
-        let mut open = TrustedOpen::new(self.armed.trust);
-        let listing = files::list(root, &Progress::default(), &mut |directory| {
+    fn below(&mut self) {
+        let mut open = TrustedOpen::new(self.trust);
+        let listing = files::list(self.root, &Progress::default(), &mut |directory| {
             open.enter(directory)?;
             if let Ok(directory) = fs::canonicalize(directory) {
-                self.publish(|interest| {
-                    interest.whole.insert(directory.clone());
-                });
-                self.place(&directory);
+                self.directory(&directory, Counts::All);
             }
             Ok(())
         });
@@ -160,7 +147,8 @@ impl Arming<'_> {
             if file.is_symlink() {
                 self.linked_file(file);
             } else if count < MOST_FILES {
-                self.file(file);
+                // Its directory is watched and shows most changes, so that a failure needs no complaint.
+                let _ = self.place(file, Counts::File);
             }
         }
     }
@@ -170,70 +158,63 @@ impl Arming<'_> {
         let Ok(real) = fs::canonicalize(path) else { return };
         if let Some((directory, name)) = real.parent().zip(real.file_name()) {
             self.entry(directory, name);
-            self.file(&real);
-        }
-    }
-
-    fn file(&mut self, path: &Path) {
-        self.publish(|interest| {
-            interest.files.insert(path.to_owned());
-        });
-        let Some(watcher) = self.armed.watcher.as_mut() else { return };
-        let Ok(identity) = fs::metadata(path).map(|found| Identity::of(&found)) else { return };
-        let before = self.armed.places.get(path);
-        if before == Some(&identity) {
-            return;
-        }
-        if before.is_some() {
-            let _ = watcher.unwatch(path);
-        }
-        // Its directory is watched and shows most changes, so that a failure needs no complaint.
-        if watcher.watch(path, RecursiveMode::NonRecursive).is_ok() {
-            self.armed.places.insert(path.to_owned(), identity);
-        } else {
-            self.armed.places.remove(path);
-        }
-    }
-
-    /// Tells the event thread what counts before it is watched. The set only grows until everything is armed.
-    fn publish(&mut self, add: impl Fn(&mut Interest)) {
-        add(&mut self.interest);
-        add(&mut self.armed.heard.interest.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn place(&mut self, directory: &Path) {
-        let Some(watcher) = self.armed.watcher.as_mut() else { return };
-        let found = match fs::metadata(directory) {
-            Ok(found) if found.is_dir() => found,
-            Ok(_) | Err(_) => return,
-        };
-        let identity = Identity::of(&found);
-        let before = self.armed.places.get(directory);
-        if before.is_some_and(|before| *before != identity) {
-            let _ = watcher.unwatch(directory);
-        }
-        match watcher.watch(directory, RecursiveMode::NonRecursive) {
-            Ok(()) => {
-                self.armed.places.insert(directory.to_owned(), identity);
-            }
-            Err(error) => {
-                self.armed.places.remove(directory);
-                if !is_gone(&error) {
-                    self.failure.get_or_insert_with(|| complaint(&error));
-                }
+            if self.place(&real, Counts::File).is_err() {
+                // Then only its directory shows what is written to it.
+                self.directory(directory, Counts::All);
             }
         }
+    }
+
+    fn directory(&mut self, directory: &Path, counts: Counts) {
+        match self.place(directory, counts) {
+            // One that disappeared while it was armed: its parent shows that.
+            Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
+            Err(errno) => {
+                self.failure.get_or_insert_with(|| complaint(Some(directory), errno));
+            }
+        }
+    }
+
+    fn place(&mut self, place: &Path, counts: Counts) -> Result<(), Errno> {
+        let mask = self.interest.add(place, counts).mask();
+        let descriptor = self.inotify.add_watch(place, mask)?;
+        self.interest.watched(place, descriptor);
+        Ok(())
     }
 }
 
-/// Whether a directory disappeared while it was armed: its parent shows that.
-fn is_gone(error: &notify::Error) -> bool {
-    match &error.kind {
-        notify::ErrorKind::PathNotFound => true,
-        notify::ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
-        notify::ErrorKind::Generic(_)
-        | notify::ErrorKind::WatchNotFound
-        | notify::ErrorKind::InvalidConfig(_)
-        | notify::ErrorKind::MaxFilesWatch => false,
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_busy_file_beside_the_directory_makes_no_event() {
+        let top = tempfile::tempdir().unwrap();
+        let root = top.path().join("conf");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("a.toml"), "").unwrap();
+        let mut log = fs::File::create(top.path().join("log")).unwrap();
+        let mut armed = Armed::new(root.clone());
+        assert_eq!(armed.arm(), None);
+        // Other programs create files in the directories above.
+        let queued = |armed: &Armed| {
+            let events = armed.inotify.as_ref().unwrap().read_events().unwrap_or_default();
+            let named =
+                |name: &OsStr| events.iter().filter(|event| event.name.as_deref() == Some(name)).count();
+            (named("log".as_ref()), named("other".as_ref()))
+        };
+        for _ in 0..1000 {
+            log.write_all(b"one more line\n").unwrap();
+        }
+        for _ in 0..100 {
+            fs::write(top.path().join("other"), "x").unwrap();
+        }
+        // Only that the second file was created.
+        assert_eq!(queued(&armed), (0, 1));
+        assert_eq!(armed.take(), Taken::Nothing);
+        fs::write(root.join("a.toml"), "y").unwrap();
+        assert_eq!(armed.take(), Taken::Something);
     }
 }

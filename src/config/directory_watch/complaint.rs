@@ -1,30 +1,23 @@
 //! Why changes are not noticed immediately, and which limit to raise.
 
-use notify::ErrorKind;
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
 
 use crate::store::dir::{NO_INSTANCE, NO_WATCH};
 
-/// The message for an error of `notify`.
-pub(super) fn complaint(error: &notify::Error) -> String {
-    let what = error.paths.first().map_or_else(String::new, |path| format!(" of {}", path.display()));
-    let number = match &error.kind {
-        ErrorKind::MaxFilesWatch => Some(nix::libc::ENOSPC),
-        ErrorKind::Io(error) => error.raw_os_error(),
-        ErrorKind::Generic(_)
-        | ErrorKind::PathNotFound
-        | ErrorKind::WatchNotFound
-        | ErrorKind::InvalidConfig(_) => None,
-    };
-    let why = if number == Some(nix::libc::ENOSPC) {
+/// The message for a place that cannot be watched, or for the directory as a whole.
+pub(super) fn complaint(place: Option<&Path>, errno: Errno) -> String {
+    let what = place.map_or_else(String::new, |place| format!(" of {}", place.display()));
+    let why = if errno == Errno::ENOSPC {
         NO_WATCH.to_owned()
-    } else if number == Some(nix::libc::EMFILE) {
+    } else if errno == Errno::EMFILE {
         NO_INSTANCE.to_owned()
-    } else if let ErrorKind::Io(error) = &error.kind {
-        error.to_string()
     } else {
-        error.to_string()
+        io::Error::from(errno).to_string()
     };
-    format!("changes{what} are only polled for every few seconds: {why}")
+    late_of(&what, &why)
 }
 
 /// For a directory on a mount that does not answer.
@@ -34,7 +27,11 @@ pub(super) fn unanswered() -> String {
 
 /// For the directory as a whole.
 pub(super) fn late(why: &str) -> String {
-    format!("changes are only polled for every few seconds: {why}")
+    late_of("", why)
+}
+
+fn late_of(what: &str, why: &str) -> String {
+    format!("changes{what} are only polled for every few seconds: {why}")
 }
 
 #[cfg(test)]
@@ -43,12 +40,9 @@ mod tests {
 
     #[test]
     fn a_limit_is_named_with_the_setting_that_raises_it() {
-        let full = notify::Error::new(ErrorKind::MaxFilesWatch).add_path("/etc/twitcher/a".into());
-        insta::assert_snapshot!(complaint(&full), @"changes of /etc/twitcher/a are only polled for every few seconds: this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d");
-        let instances = notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EMFILE));
-        insta::assert_snapshot!(complaint(&instances), @"changes are only polled for every few seconds: no inotify instance or file descriptor is left; raise sysctl fs.inotify.max_user_instances or the limit of open files (LimitNOFILE)");
-        let denied =
-            notify::Error::io(std::io::Error::from_raw_os_error(nix::libc::EACCES)).add_path("/x".into());
-        insta::assert_snapshot!(complaint(&denied), @"changes of /x are only polled for every few seconds: Permission denied (os error 13)");
+        let of = |place: &'static str, errno| complaint(Some(Path::new(place)), errno);
+        insta::assert_snapshot!(of("/etc/twitcher/a", Errno::ENOSPC), @"changes of /etc/twitcher/a are only polled for every few seconds: this user has no inotify watch left; raise it, for example `sysctl fs.inotify.max_user_watches=524288`, and write that to a file in /etc/sysctl.d");
+        insta::assert_snapshot!(complaint(None, Errno::EMFILE), @"changes are only polled for every few seconds: no inotify instance or file descriptor is left; raise sysctl fs.inotify.max_user_instances or the limit of open files (LimitNOFILE)");
+        insta::assert_snapshot!(of("/x", Errno::EACCES), @"changes of /x are only polled for every few seconds: Permission denied (os error 13)");
     }
 }

@@ -6,22 +6,23 @@
 
 mod arm;
 mod complaint;
+mod interest;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::store::dir::{Mounts, await_on, happens};
-use notify::EventKind;
-use notify::event::{AccessKind, AccessMode};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use arm::{Armed, Interest};
-use complaint::complaint;
+use arm::{Armed, Taken};
+
+use crate::store::dir::{Mounts, await_on, happens};
 
 /// Something may have changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,6 +40,8 @@ pub struct Timing {
     pub longest: Duration,
     /// How often to poll, and to try again, where watching fails.
     pub degraded: Duration,
+    /// Events of what lies beside the directory are taken at most this often.
+    pub beside: Duration,
 }
 
 impl Default for Timing {
@@ -47,6 +50,7 @@ impl Default for Timing {
             quiet: Duration::from_millis(250),
             longest: Duration::from_secs(2),
             degraded: Duration::from_secs(10),
+            beside: Duration::from_millis(50),
         }
     }
 }
@@ -80,39 +84,11 @@ impl DirectoryWatch {
     }
 }
 
-/// Messages from the thread of `notify` to the task.
-#[derive(Debug, Default)]
-struct Heard {
-    interest: Mutex<Interest>,
-    error: Mutex<Option<String>>,
-    something: Notify,
-}
+/// The watches, which a thread arms while the task waits.
+type Shared = Arc<Mutex<Armed>>;
 
-impl Heard {
-    /// Takes an event. Reading the directory causes access events: of those only the end of a write counts.
-    fn take(&self, event: notify::Result<notify::Event>) {
-        match event {
-            Ok(event) if event.need_rescan() => self.something.notify_one(),
-            Ok(event) => {
-                let counts = match event.kind {
-                    EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
-                    EventKind::Any
-                    | EventKind::Create(_)
-                    | EventKind::Modify(_)
-                    | EventKind::Remove(_)
-                    | EventKind::Other => true,
-                };
-                let interest = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
-                if counts && event.paths.iter().any(|path| interest.is_in(path)) {
-                    self.something.notify_one();
-                }
-            }
-            Err(error) => {
-                *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(complaint(&error));
-                self.something.notify_one();
-            }
-        }
-    }
+fn lock(armed: &Shared) -> MutexGuard<'_, Armed> {
+    armed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reports mounts over watched directories and files, which cause no inotify event.
@@ -126,58 +102,87 @@ impl Remounts {
         let mounts = Mounts::open();
         let changes = mounts.descriptor().and_then(Result::ok);
         // Without it, a later mount is noticed at the next reload.
-        let changes = changes.and_then(|list| await_on(list, tokio::io::Interest::PRIORITY).ok());
+        let changes = changes.and_then(|list| await_on(list, Interest::PRIORITY).ok());
         Self { mounts, changes }
     }
 
     /// Waits until a mount that counts is added or removed.
-    async fn changed(&mut self, heard: &Heard) {
+    async fn changed(&mut self, armed: &Shared) {
         loop {
-            if happens(self.changes.as_ref(), tokio::io::Interest::PRIORITY).await.is_err() {
+            if happens(self.changes.as_ref(), Interest::PRIORITY).await.is_err() {
                 self.changes = None;
             }
             let changed = self.mounts.changed();
-            let counts = {
-                let interest = heard.interest.lock().unwrap_or_else(PoisonError::into_inner);
-                changed.iter().any(|point| interest.is_in(point))
-            };
-            if counts {
+            let armed = lock(armed);
+            if changed.iter().any(|point| armed.has(point)) {
                 return;
             }
         }
     }
 }
 
+/// The queue of events.
+struct Events {
+    armed: Shared,
+    queue: Option<AsyncFd<OwnedFd>>,
+    beside: Duration,
+}
+
+impl Events {
+    /// Waits on the queue of what is armed now.
+    fn follow(&mut self) -> io::Result<()> {
+        if self.queue.is_none() {
+            let queue = lock(&self.armed).descriptor().transpose()?;
+            self.queue = queue.map(|queue| await_on(queue, Interest::READABLE)).transpose()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for an event that counts. Dropped while it waits, it loses none.
+    async fn something(&mut self) {
+        loop {
+            if happens(self.queue.as_ref(), Interest::READABLE).await.is_err() {
+                self.queue = None;
+            }
+            let taken = lock(&self.armed).take();
+            if taken == Taken::Something {
+                return;
+            }
+            tokio::time::sleep(self.beside).await;
+        }
+    }
+}
+
 async fn watch(root: PathBuf, timing: Timing, hints: mpsc::Sender<Hint>) {
-    let heard = Arc::new(Heard::default());
-    let armed = Arc::new(Mutex::new(Armed::new(root, Arc::clone(&heard))));
+    let armed = Arc::new(Mutex::new(Armed::new(root)));
     let mut remounts = Remounts::open();
+    let mut events = Events { armed: Arc::clone(&armed), queue: None, beside: timing.beside };
     loop {
         // Arm before the hint, so that no change falls between a reading and the watch.
         let Some(failure) = arm(&armed, timing, &hints).await else { return };
-        let error = heard.error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let failure = failure.or(error);
+        let failure =
+            failure.or_else(|| events.follow().err().map(|error| complaint::late(&error.to_string())));
         if hints.send(Hint { complaint: failure.clone() }).await.is_err() {
             return;
         }
         if failure.is_some() {
             tokio::select! {
-                () = heard.something.notified() => {}
-                () = remounts.changed(&heard) => {}
+                () = events.something() => {}
+                () = remounts.changed(&armed) => {}
                 () = tokio::time::sleep(timing.degraded) => continue,
                 () = hints.closed() => return,
             }
         } else {
             tokio::select! {
-                () = heard.something.notified() => {}
-                () = remounts.changed(&heard) => {}
+                () = events.something() => {}
+                () = remounts.changed(&armed) => {}
                 () = hints.closed() => return,
             }
         }
         let latest = Instant::now() + timing.longest;
         loop {
             let quiet = (Instant::now() + timing.quiet).min(latest);
-            if tokio::time::timeout_at(quiet, heard.something.notified()).await.is_err() {
+            if tokio::time::timeout_at(quiet, events.something()).await.is_err() {
                 break;
             }
         }
@@ -186,16 +191,12 @@ async fn watch(root: PathBuf, timing: Timing, hints: mpsc::Sender<Hint>) {
 
 /// Arms on a separate thread, which a dead mount may block, and returns what prevents it. Until that is done, hints come
 /// every [`Timing::degraded`]. `None` if the receiver of the hints is gone.
-async fn arm(
-    armed: &Arc<Mutex<Armed>>,
-    timing: Timing,
-    hints: &mpsc::Sender<Hint>,
-) -> Option<Option<String>> {
+async fn arm(armed: &Shared, timing: Timing, hints: &mpsc::Sender<Hint>) -> Option<Option<String>> {
     loop {
         let (results, mut result) = oneshot::channel();
         let armed = Arc::clone(armed);
         // Sending fails only if the directory is no longer watched.
-        let work = move || drop(results.send(armed.lock().unwrap_or_else(PoisonError::into_inner).arm()));
+        let work = move || drop(results.send(lock(&armed).arm()));
         let thread = std::thread::Builder::new().name("directory watch".to_owned()).spawn(work);
         let complaint = match &thread {
             Ok(_) => complaint::unanswered(),

@@ -4,9 +4,6 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use notify::Event;
-use notify::event::Flag;
-
 use super::*;
 use crate::config::accounts::SystemAccounts;
 use crate::config::{Loader, Trust};
@@ -16,6 +13,7 @@ const QUICK: Timing = Timing {
     longest: Duration::from_millis(200),
     // A poll must not find what an event should have announced.
     degraded: Duration::from_hours(1),
+    beside: Duration::from_millis(20),
 };
 /// The machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -272,20 +270,4 @@ async fn reading_makes_no_hint_and_neither_does_what_is_beside_the_directory() {
     assert!(tokio::time::timeout(Duration::from_millis(500), site.hints.recv()).await.is_err());
     site.write("conf/a.toml", &watch(2));
     site.until("a=2").await;
-}
-
-#[tokio::test]
-async fn an_overflow_of_the_queue_and_an_error_are_reasons_to_look() {
-    let heard = Heard::default();
-    let woken = async |heard: &Heard| {
-        tokio::time::timeout(Duration::from_millis(50), heard.something.notified()).await.is_ok()
-    };
-    heard.take(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
-    assert!(woken(&heard).await);
-    heard.take(Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
-    assert!(woken(&heard).await);
-    assert!(heard.error.lock().unwrap().as_deref().unwrap().contains("fs.inotify.max_user_watches"));
-    heard.take(Ok(Event::new(EventKind::Other).add_path("/elsewhere".into())));
-    heard.take(Ok(Event::new(EventKind::Access(AccessKind::Read)).add_path("/conf/a".into())));
-    assert!(!woken(&heard).await);
 }

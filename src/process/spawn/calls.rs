@@ -97,11 +97,11 @@ pub(in crate::process) fn kill_start(pidfd: c_int) -> io::Result<()> {
     signal_process(unsafe { BorrowedFd::borrow_raw(pidfd) }, libc::SIGKILL)
 }
 
-/// Stops the child of a start, as the account of its action could.
+/// Signals the child of a start, as the account of its action could.
 #[cfg(test)]
-pub(in crate::process) fn stop_start(pidfd: c_int) -> io::Result<()> {
+pub(in crate::process) fn signal_start(pidfd: c_int, signal: i32) -> io::Result<()> {
     // SAFETY: the caller keeps the descriptor open during the call.
-    signal_process(unsafe { BorrowedFd::borrow_raw(pidfd) }, libc::SIGSTOP)
+    signal_process(unsafe { BorrowedFd::borrow_raw(pidfd) }, signal)
 }
 
 /// Sends a signal to a process group; the caller ensures that its id is not reused.

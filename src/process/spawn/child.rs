@@ -88,7 +88,7 @@ unsafe fn become_action(shared: &Shared<'_>) -> (Step, usize, c_int) {
         return (Step::Directory, 0, errno);
     }
     let _ = call!(libc::SYS_umask, plan.umask);
-    default_signals(plan.terminal);
+    default_signals(shared);
     (Step::Execute, 0, execute(shared))
 }
 
@@ -137,20 +137,24 @@ fn take_foreground() -> Result<(), c_int> {
 /// machine; the two signals that cannot be changed answer EINVAL.
 ///
 /// With a terminal TSTP is ignored: nobody would continue an action that Ctrl-Z has stopped.
-fn default_signals(terminal: bool) {
-    let default = [0u64; 4];
-    for signal in 1 as c_int..=64 {
-        let old = ptr::null_mut::<u64>();
-        let _ = call!(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>());
+fn default_signals(shared: &Shared<'_>) {
+    if shared.handlers_cleared.load(Ordering::Acquire) {
+        shared.ignored.iter().for_each(|signal| disposition(*signal, libc::SIG_DFL));
+    } else {
+        (1..=64).for_each(|signal| disposition(signal, libc::SIG_DFL));
     }
-    if terminal {
-        let ignore = [libc::SIG_IGN as u64, 0, 0, 0];
-        let old = ptr::null_mut::<u64>();
-        let _ = call!(libc::SYS_rt_sigaction, libc::SIGTSTP, ignore.as_ptr(), old, size_of::<u64>());
+    if shared.plan.terminal {
+        disposition(libc::SIGTSTP, libc::SIG_IGN);
     }
     let none = 0u64;
     // SAFETY: `none` has the size of a signal set; the old mask is not requested.
     unsafe { set_mask(&raw const none, ptr::null_mut()) };
+}
+
+fn disposition(signal: c_int, handler: libc::sighandler_t) {
+    let action = [handler as u64, 0, 0, 0];
+    let old = ptr::null_mut::<u64>();
+    let _ = call!(libc::SYS_rt_sigaction, signal, action.as_ptr(), old, size_of::<u64>());
 }
 
 /// Moves the record of the start to its number. Returns the first descriptor to close.

@@ -18,24 +18,26 @@
 //!    calls, because glibc's wrappers would change every thread of the daemon.
 //! 5. Directory: entered as that user, with that user's permissions. Then the umask.
 //! 6. Signals: the parent blocked all of them, so no handler of the daemon ever runs here; all dispositions become
-//!    default, and only then is the mask emptied.
+//!    default, where possible in the clone, and only then is the mask emptied.
 #![expect(unsafe_code, reason = "clone, raw system calls and waitid have no safe wrapper; all of it is here")]
 
 mod calls;
 mod child;
+mod clone;
 mod plan;
 mod settings;
+mod stack;
 
 use std::ffi::{CString, c_char, c_void};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 
 use super::step::Step;
 #[cfg(test)]
-pub(super) use calls::stop_start;
+pub(super) use calls::signal_start;
 pub(super) use calls::{
     Status, is_marked_leader, kill_start, open_process, peek, reap, register, signal_group, signal_process,
 };
@@ -45,6 +47,7 @@ use plan::Shared;
 pub(super) use plan::{Plan, RECORD};
 pub(super) use settings::keep_child_statuses;
 pub use settings::{keep_freed_memory, keep_one_heap, take_over_signals};
+use stack::Stack;
 
 /// A process that was cloned and executes its program.
 #[derive(Debug)]
@@ -66,45 +69,6 @@ pub(super) struct Failure {
     pub(super) errno: Errno,
 }
 
-/// The child's stack, with a guard range below it that faults. 64 KiB is a multiple of every page size of the supported
-/// machines.
-struct Stack(*mut c_void);
-
-impl Stack {
-    const GUARD: usize = 64 * 1024;
-    const SIZE: usize = 256 * 1024;
-
-    fn new() -> Result<Self, Errno> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory of ours.
-        let base =
-            unsafe { libc::mmap(ptr::null_mut(), Self::GUARD + Self::SIZE, libc::PROT_NONE, flags, -1, 0) };
-        if base == libc::MAP_FAILED {
-            return Err(Errno::last());
-        }
-        let stack = Self(base);
-        // SAFETY: the range lies within the mapping that was just made and that only `stack` refers to.
-        let opened = unsafe {
-            libc::mprotect(base.byte_add(Self::GUARD), Self::SIZE, libc::PROT_READ | libc::PROT_WRITE)
-        };
-        if opened == 0 { Ok(stack) } else { Err(Errno::last()) }
-    }
-
-    /// The end of the mapping, where a stack that grows downwards begins; page-aligned.
-    fn top(&self) -> *mut c_void {
-        // SAFETY: one past the end of the mapping.
-        unsafe { self.0.byte_add(Self::GUARD + Self::SIZE) }
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and nothing runs on it any more: the vfork child has executed another program or is
-        // gone.
-        unsafe { libc::munmap(self.0, Self::GUARD + Self::SIZE) };
-    }
-}
-
 /// Clones a child and returns when it has executed the action, or failed to.
 ///
 /// The kernel stores the child's descriptor in `stored` before the child runs, so that another thread can kill the child
@@ -124,10 +88,11 @@ pub(super) fn spawn(
         failed: AtomicI32::new(0),
         index: AtomicUsize::new(0),
         errno: AtomicI32::new(0),
+        handlers_cleared: AtomicBool::new(false),
+        ignored: settings::ignored_signals(),
     };
     let cannot_clone = |errno| Failure { step: Step::Clone, index: 0, errno };
-    let stack = Stack::new().map_err(cannot_clone)?;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let stack = Stack::take().map_err(cannot_clone)?;
 
     let all_signals = u64::MAX;
     let mut mask_before = 0u64;
@@ -137,19 +102,16 @@ pub(super) fn spawn(
     // SAFETY: `shared` and `stack` outlive the child's use of them, because CLONE_VFORK suspends this thread until the child
     // has executed or exited. The child has its own stack and a copy of the descriptors; its code allocates nothing, takes
     // no lock and does not return into ours.
-    let pid = unsafe {
+    let cloned = unsafe {
         let argument = (&raw const shared).cast_mut().cast::<c_void>();
-        libc::clone(child, stack.top(), flags, argument, stored.as_ptr())
+        clone::clone(child, argument, &stack, stored, &shared.handlers_cleared, plan.clear_handlers)
     };
-    let clone_error = Errno::last();
     // SAFETY: as above; the mask is the one that the call above stored.
     unsafe { set_mask(&raw const mask_before, ptr::null_mut()) };
 
     let pidfd = stored.load(Ordering::Acquire);
     let killed = returned();
-    if pid < 0 {
-        return Err(cannot_clone(clone_error));
-    }
+    let pid = cloned.map_err(cannot_clone)?;
     // SAFETY: the kernel stored a new descriptor with no other owner (CLONE_PIDFD, clone(2)).
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let failed = shared.failed.load(Ordering::Acquire);

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char, c_int};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicI32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize};
 
 /// The number that the record of a start has in the child.
 pub(in crate::process) const RECORD: c_int = 3;
@@ -37,6 +37,8 @@ pub(in crate::process) struct Plan {
     pub(in crate::process) env: Vec<CString>,
     /// Whether to use `close_range(2)`; false on kernels before 5.11, and in the test of the fallback.
     pub(in crate::process) close_range: bool,
+    /// Whether the clone clears the handlers of signals; false on kernels before 5.5, and in the test of the fallback.
+    pub(in crate::process) clear_handlers: bool,
 }
 
 /// What the child reads, and its answer, in the memory that it shares with the sleeping thread.
@@ -47,4 +49,8 @@ pub(super) struct Shared<'a> {
     pub(super) failed: AtomicI32,
     pub(super) index: AtomicUsize,
     pub(super) errno: AtomicI32,
+    /// Whether the clone cleared the handlers of signals.
+    pub(super) handlers_cleared: AtomicBool,
+    /// Signals that the daemon ignores.
+    pub(super) ignored: &'a [c_int],
 }

@@ -1,6 +1,8 @@
 //! Settings of the whole process: inherited signals, and the allocator.
 
+use std::ffi::c_int;
 use std::ptr;
+use std::sync::OnceLock;
 
 use super::calls::set_mask;
 
@@ -29,6 +31,22 @@ pub fn take_over_signals() {
         set_mask(&raw const none, ptr::null_mut());
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
+}
+
+/// The signals that this process ignores, as of the first start: nothing ignores a signal later.
+pub(super) fn ignored_signals() -> &'static [c_int] {
+    static IGNORED: OnceLock<Vec<c_int>> = OnceLock::new();
+    let is_ignored = |signal: &c_int| {
+        // The kernel's sigaction begins with the handler. Raw, because glibc shows its own two signals to nobody.
+        let mut now = [0u64; 4];
+        let unchanged = ptr::null::<u64>();
+        // SAFETY: `now` is large enough for the kernel's sigaction with a signal set of 8 bytes.
+        let read = unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, *signal, unchanged, now.as_mut_ptr(), size_of::<u64>())
+        };
+        read == 0 && now[0] == libc::SIG_IGN as u64
+    };
+    IGNORED.get_or_init(|| (1..=64).filter(is_ignored).collect())
 }
 
 /// Makes all threads allocate from one heap, and returns large freed blocks to the system: mallopt(3). By default glibc

@@ -18,6 +18,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDe
 use nix::sys::statfs::{Statfs, fstatfs, statfs};
 
 use super::inotify_limits::{NO_INSTANCE, NO_WATCH};
+use super::mask::Contents;
 use super::mounts::Mounts;
 use super::place::{join, key_name};
 use super::polled::{Polled, remote};
@@ -110,7 +111,7 @@ pub(super) struct Interests {
     directories: BTreeMap<WatchDescriptor, Directory>,
     /// Watches added since the last [`drain`](Self::drain). A path refers to the same directory at least until the event that
     /// says otherwise is taken from the queue.
-    fresh: BTreeMap<PathBuf, WatchDescriptor>,
+    fresh: BTreeMap<PathBuf, (WatchDescriptor, Contents)>,
     unfinished: Unfinished<(WatchDescriptor, OsString)>,
     mounts: Mounts,
     polled: Polled,
@@ -178,21 +179,14 @@ impl Interests {
         due
     }
 
-    /// Watches a directory whose path has no symbolic link.
-    fn watch(&mut self, path: &Path) -> Result<WatchDescriptor, Errno> {
-        if let Some(descriptor) = self.fresh.get(path) {
+    /// Watches a directory whose path has no symbolic link, and also the content of its files if that counts.
+    fn watch(&mut self, path: &Path, contents: Contents) -> Result<WatchDescriptor, Errno> {
+        if let Some((descriptor, watched)) = self.fresh.get(path)
+            && *watched >= contents
+        {
             return Ok(*descriptor);
         }
-        let mask = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_MOVED_FROM
-            | AddWatchFlags::IN_MOVED_TO
-            | AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_ATTRIB
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR
-            | AddWatchFlags::IN_DONT_FOLLOW;
+        let mask = contents.mask();
         let Some(inotify) = &self.inotify else { return Err(Errno::ENOSPC) };
         let descriptor = match inotify.add_watch(path, mask) {
             // The path of its descriptor is short.
@@ -208,7 +202,7 @@ impl Interests {
             is_file: false,
             dependents: BTreeMap::new(),
         });
-        self.fresh.insert(path.to_path_buf(), descriptor);
+        self.fresh.insert(path.to_path_buf(), (descriptor, contents));
         Ok(descriptor)
     }
 
@@ -221,7 +215,18 @@ impl Interests {
         dependent: &Dependent,
         holds: &mut Vec<Hold>,
     ) -> Result<bool, ResolveError> {
-        let descriptor = match self.watch(path) {
+        self.depend_on(path, scope, Contents::Count, dependent, holds)
+    }
+
+    fn depend_on(
+        &mut self,
+        path: &Path,
+        scope: Scope,
+        contents: Contents,
+        dependent: &Dependent,
+        holds: &mut Vec<Hold>,
+    ) -> Result<bool, ResolveError> {
+        let descriptor = match self.watch(path, contents) {
             Ok(descriptor) => descriptor,
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE) => return Ok(false),
             Err(Errno::EACCES) => {
@@ -310,7 +315,12 @@ impl Interests {
         holds: &mut Vec<Hold>,
         unreadable: Unreadable,
     ) -> Result<bool, ResolveError> {
-        match (self.depend(path, Scope::Name(name.to_owned()), dependent, holds), unreadable) {
+        let contents = match unreadable {
+            Unreadable::Tolerated => Contents::AreBeside,
+            Unreadable::Refused => Contents::Count,
+        };
+        let scope = Scope::Name(name.to_owned());
+        match (self.depend_on(path, scope, contents, dependent, holds), unreadable) {
             (Err(ResolveError::Blocked(_)), Unreadable::Tolerated) => Ok(true),
             (depends, Unreadable::Tolerated | Unreadable::Refused) => depends,
         }
@@ -327,7 +337,7 @@ impl Interests {
                 }
             }
             if directory.dependents.is_empty() {
-                self.fresh.retain(|_, known| *known != descriptor);
+                self.fresh.retain(|_, (known, _)| *known != descriptor);
                 self.directories.remove(&descriptor);
                 // The directory may be gone already, and its watch with it.
                 let _gone = self.inotify.as_ref().map(|inotify| inotify.rm_watch(descriptor));

@@ -12,6 +12,7 @@ mod content;
 mod engine;
 mod inotify_limits;
 mod interest;
+mod mask;
 mod mounts;
 mod place;
 mod polled;

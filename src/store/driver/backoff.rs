@@ -18,9 +18,14 @@ impl Backoff {
 
     /// Draws the wait before the next attempt, and doubles the bound.
     pub(crate) fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
+        self.next_within(self.longest, rng)
+    }
+
+    /// The same, but at most so long.
+    pub(crate) fn next_within(&mut self, most: Duration, rng: &mut fastrand::Rng) -> Duration {
         let doubled = self.first.saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
-        doubled.min(self.longest).mul_f64(rng.f64())
+        doubled.min(self.longest).min(most).mul_f64(rng.f64())
     }
 
     /// An attempt succeeded.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::backoff::Backoff;
 use super::health::HealthKeeper;
+use super::pace::Pace;
 use super::rotation::{self, Found, LOOKS, Rotation, Step};
 use super::table::{Observed, Table};
 use super::target::{Subscriber, SubscriberId, Wanted};
@@ -24,10 +24,6 @@ use crate::watch::Content;
 /// Opens a session, given the store and the number of earlier attempts, which rotates among its servers.
 pub(in crate::store) type Open = Box<dyn Fn(&StoreSpec, u64) -> Session + Send>;
 
-/// First and longest wait between two attempts to open a session.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// A session that served this long resets the back-off.
-const HEALTHY: Duration = Duration::from_secs(10);
 /// A new session must be ready within this plus the store's session time-out.
 const ENTER: Duration = Duration::from_secs(30);
 /// How long a session without subscriptions stays open: a reload may subscribe again.
@@ -60,7 +56,7 @@ pub(super) struct Link {
     open: Open,
     health: HealthKeeper,
     rng: fastrand::Rng,
-    backoff: Backoff,
+    pace: Pace,
     attempt: u64,
     table: Table,
     phase: SessionPhase,
@@ -94,14 +90,13 @@ impl Link {
         health: HealthKeeper,
         mut rng: fastrand::Rng,
     ) -> Self {
-        let (first, longest) = RECONNECT;
         Self {
             spec,
             open,
             health,
             attempt: u64::from(rng.u32(..)),
             rng,
-            backoff: Backoff::new(first, longest),
+            pace: Pace::new(),
             table: Table::default(),
             phase: SessionPhase::Idle,
             requests: VecDeque::new(),
@@ -314,16 +309,15 @@ impl Link {
 
     fn lost(&mut self, error: &StoreError, now: Instant) {
         self.successor = None;
-        match self.phase {
-            SessionPhase::Serving { since, .. } if now - since >= HEALTHY => self.backoff.reset(),
-            SessionPhase::Idle
-            | SessionPhase::Waiting { .. }
-            | SessionPhase::Entering { .. }
-            | SessionPhase::Serving { .. } => {}
-        }
+        let wait = match self.phase {
+            SessionPhase::Serving { since, .. } => self.pace.lost(since, now, &mut self.rng),
+            SessionPhase::Idle | SessionPhase::Waiting { .. } | SessionPhase::Entering { .. } => {
+                self.pace.failed(now, &mut self.rng)
+            }
+        };
         self.table.disconnect();
         self.health.down(error);
-        self.phase = SessionPhase::Waiting { until: now + self.backoff.next(&mut self.rng) };
+        self.phase = SessionPhase::Waiting { until: now + wait };
     }
 
     /// Does what is due.

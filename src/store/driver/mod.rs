@@ -8,6 +8,7 @@ mod backoff;
 mod handle;
 mod health;
 mod link;
+mod pace;
 mod rotation;
 mod slot;
 mod table;

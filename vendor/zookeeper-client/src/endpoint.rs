@@ -7,6 +7,10 @@ use crate::chroot::Chroot;
 use crate::error::Error;
 use crate::util::{Ref, ToRef};
 
+/// The most that a session without a connection waits between two rounds of attempts, but for the jitter: it lives for seconds,
+/// and the server may be back in a moment. Not part of the published crate: see PATCHES.md.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub host: String,
@@ -234,7 +238,8 @@ impl IterableEndpoints {
         if index.offset == 0 {
             let jitter = Duration::from_millis(fastrand::u32(0..100).into());
             let base = Duration::from_millis(1000).min(unit * size as u32);
-            base.saturating_mul(2u32.saturating_pow(index.cycles as u32 - 1)).saturating_add(jitter)
+            let doubled = base.saturating_mul(2u32.saturating_pow(index.cycles as u32 - 1));
+            doubled.min(LONGEST_PAUSE.max(base)).saturating_add(jitter)
         } else {
             let jitter = Duration::from_millis(fastrand::u32(0..50).into());
             (unit * (index.offset as u32)) / 2 + jitter
