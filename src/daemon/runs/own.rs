@@ -317,7 +317,7 @@ pub(in crate::daemon) enum Concluded {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::daemon) enum Begun {
     /// It runs.
-    LiveValidator,
+    Live,
     /// It did not start, and has ended.
     Ended(End),
     /// The daemon could not start it for want of a resource of its own: it is no run.
