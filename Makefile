@@ -12,7 +12,7 @@ help:
 	@echo 'make test-repeat RUNS=20 LOAD=10   make test 20 times, the last 10 times under load'
 	@echo 'make bench  speed and memory, as ratios within one run'
 	@echo 'make soak   100,000 runs, looking for what is left behind; then a fleet: ten minutes of faults, and a thousand members'
-	@echo 'make simulate   rollouts in virtual time, by seeds: 20,000 of fifty hosts and 20 of ten thousand; takes hours'
+	@echo 'make simulate   rollouts in virtual time, by seeds: 20,000 of fifty hosts and 20 of ten thousand; half an hour of one processor'
 	@echo 'make check  formatting and lints; CI runs this, make test and, where it can, make test-packages'
 	@echo 'make fuzz   half a minute of mutated inputs for each parser of untrusted text'
 	@echo 'make mutants   mutates the pure decision code, and lists mutations that no test detects; takes hours'
