@@ -4,14 +4,15 @@ CARGO       ?= cargo
 BUILD_NEEDS := protobuf-compiler libprotobuf-dev
 TEST_NEEDS  := git etcd-server etcd-client zookeeper nginx-light jq rsyslog tmux zsh fish prometheus
 
-.PHONY: help run test test-library test-versions test-repeat test-all check deny fuzz mutants bench soak setup setup-test clean
+.PHONY: help run test test-library test-versions test-repeat test-all check deny fuzz mutants bench soak simulate setup setup-test clean
 
 help:
 	@echo 'make run    build, and see a watch at work on samples; Ctrl-C ends it'
 	@echo 'make test   everything that must hold, against real servers'
 	@echo 'make test-repeat RUNS=20 LOAD=10   make test 20 times, the last 10 times under load'
 	@echo 'make bench  speed and memory, as ratios within one run'
-	@echo 'make soak   100,000 runs, looking for what is left behind'
+	@echo 'make soak   100,000 runs, looking for what is left behind; then a fleet: ten minutes of faults, and a thousand members'
+	@echo 'make simulate   rollouts in virtual time, by seeds: 20,000 of fifty hosts and 20 of ten thousand; half an hour of one processor'
 	@echo 'make check  formatting and lints; CI runs this, make test and, where it can, make test-packages'
 	@echo 'make fuzz   half a minute of mutated inputs for each parser of untrusted text'
 	@echo 'make mutants   mutates the pure decision code, and lists mutations that no test detects; takes hours'
@@ -85,8 +86,18 @@ mutants: setup
 bench: setup-test
 	$(CARGO) bench --locked --bench speed -- $(BENCH)
 
-soak: setup
+soak: setup-test
 	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_no_child_and_no_memory -- --nocapture
+	TWITCHER_CHAOS_SECONDS=$${TWITCHER_CHAOS_SECONDS:-600} $(CARGO) test --locked --release --test it fleet::chaos -- --nocapture
+	TWITCHER_CROWD=$${TWITCHER_CROWD:-1000} $(CARGO) test --locked --release --test it fleet::crowd -- --nocapture
+
+# One seed after another; TWITCHER_FLEET_FROM is the first one, TWITCHER_FLEET_SEED the only one.
+SEEDS       ?= 20000
+CROWD_SEEDS ?= 20
+simulate: setup
+	TWITCHER_FLEET_SEEDS=$(SEEDS) $(CARGO) test --locked --release --lib fifty_hosts_under_every_fault -- --nocapture
+	TWITCHER_FLEET_SEEDS=$(CROWD_SEEDS) TWITCHER_FLEET_HOSTS=10000 \
+		$(CARGO) test --locked --release --lib a_crowd_under_every_fault -- --nocapture
 
 setup:
 	@.ci/install-missing $(BUILD_NEEDS)

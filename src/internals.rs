@@ -16,6 +16,7 @@ pub mod cli {
 /// Groups of machines; the program does not use every part of it yet.
 #[cfg(feature = "daemon")]
 pub mod fleet {
+    pub use crate::daemon::Crowd;
     pub use crate::fleet::*;
 }
 

@@ -30,6 +30,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::process::{self, Spawner};
 use crate::status::counted;
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
+pub use fleet::Crowd;
 use http::{Http, Probe};
 use loading::{Extent, Loaded, Loading};
 use runs::Runs;

@@ -2,6 +2,8 @@
 //!
 //! The action is the witness: it writes its start and its end, with the host, the version and the time, under a lock.
 
+mod chaos;
+mod crowd;
 mod hosts;
 mod limits;
 mod load;

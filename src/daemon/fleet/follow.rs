@@ -31,6 +31,18 @@ impl One {
         self.last = if is_told { shown } else { Revision(self.last.0 + 1) };
         KeyState { at: self.last, value: None }
     }
+
+    /// Waits for its next state, but not for an absence at first: the driver may have that from before a restore, with
+    /// a revision that no later change of the restored store exceeds. Cancel-safe.
+    pub(super) async fn next_change(&mut self) -> KeyState {
+        loop {
+            let nothing_known = self.last == Revision::ABSENT;
+            let entry = self.next().await;
+            if entry.value.is_some() || !nothing_known {
+                return entry;
+            }
+        }
+    }
 }
 
 /// All keys of the group.

@@ -223,7 +223,7 @@ impl Membership {
             // After [`ToMember::Finish`] no handle is left, and the store still has to be told.
             told = self.inbox.recv(), if self.finish.is_none() => Happened::Told(told),
             Some(answer) = self.requests.next() => Happened::Answered(answer),
-            entry = self.permit.next() => Happened::Permit(entry),
+            entry = self.permit.next_change() => Happened::Permit(entry),
             entry = optional(self.seat.as_mut().map(One::next)) => Happened::Seat(entry),
             changes = optional(self.mirror.as_mut().map(Mirror::next)) => Happened::Mirrored(changes),
             update = self.target.next() => Happened::Target(update),

@@ -8,7 +8,9 @@
 //! | `word` | what the two tell each other |
 //! | `wire`, `read`, `follow` | values and transactions in the words of a store |
 //! | `seats` | which watch takes part in what, by the settings |
+//! | `crowd` | many memberships in one process, for tests and benches |
 
+mod crowd;
 mod follow;
 mod handle;
 mod membership;
@@ -19,6 +21,7 @@ mod seats;
 mod wire;
 mod word;
 
+pub use crowd::Crowd;
 pub(super) use handle::Handle;
 pub(super) use membership::boot_time;
 pub(super) use read::group as read_group;

@@ -1,6 +1,7 @@
 //! Both machines against a model store and an adversary, in virtual time, by seeds.
 //!
-//! `TWITCHER_FLEET_SEEDS` plays so many seeds of each kind instead of a few; `TWITCHER_FLEET_SEED` plays one.
+//! `TWITCHER_FLEET_SEEDS` plays so many seeds of each kind instead of a few, from `TWITCHER_FLEET_FROM` on;
+//! `TWITCHER_FLEET_SEED` plays one. `make simulate` plays 20,000 seeds of fifty hosts and 20 of ten thousand.
 
 mod actor;
 mod adversary;
@@ -16,7 +17,7 @@ mod world;
 use std::time::Duration;
 
 use self::planted::Planted;
-use self::setting::{Setting, limited, setting};
+use self::setting::{Setting, crowded, limited, setting};
 use self::world::World;
 use super::terms::Share;
 
@@ -89,16 +90,18 @@ fn rollout_in_peace(mut world: World, bound: Duration) -> Result<World, String> 
     }
 }
 
-fn play_seeds(name: &str, few: u64, many_hosts: impl Fn(u64) -> usize) {
+fn play_seeds(name: &str, few: u64, of: impl Fn(u64) -> Setting) {
     let started = std::time::Instant::now();
     let seeds = match (number("TWITCHER_FLEET_SEED"), number("TWITCHER_FLEET_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
-        (None, seeds) => 0..seeds.unwrap_or(few),
+        (None, seeds) => {
+            let from = number("TWITCHER_FLEET_FROM").unwrap_or_default();
+            from..from + seeds.unwrap_or(few)
+        }
     };
     let (mut runs, mut reclaims, mut steps) = (0, 0, 0);
     for seed in seeds.clone() {
-        let hosts = many_hosts(seed);
-        match play(setting(hosts, seed), seed, secs(20_000)) {
+        match play(of(seed), seed, secs(20_000)) {
             Ok(world) => {
                 runs += world.oracle.starts;
                 reclaims += world.oracle.reclaims;
@@ -112,12 +115,19 @@ fn play_seeds(name: &str, few: u64, many_hosts: impl Fn(u64) -> usize) {
 
 #[test]
 fn few_hosts_under_every_fault() {
-    play_seeds("few hosts", 30, |seed| 3 + usize::try_from(seed % 6).unwrap());
+    play_seeds("few hosts", 30, |seed| setting(3 + usize::try_from(seed % 6).unwrap(), seed));
 }
 
 #[test]
 fn fifty_hosts_under_every_fault() {
-    play_seeds("fifty hosts", 3, |_| 50);
+    play_seeds("fifty hosts", 3, |seed| setting(50, seed));
+}
+
+/// A thousand in `make test`; `TWITCHER_FLEET_HOSTS` plays with so many.
+#[test]
+fn a_crowd_under_every_fault() {
+    let hosts = number("TWITCHER_FLEET_HOSTS").map_or(1_000, |hosts| usize::try_from(hosts).unwrap());
+    play_seeds("a crowd", 1, |seed| crowded(hosts, seed));
 }
 
 /// Long runs and many versions, among which the fault is looked for.

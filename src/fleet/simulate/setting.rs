@@ -78,3 +78,13 @@ pub fn setting(hosts: usize, seed: u64) -> Setting {
         planted: None,
     }
 }
+
+/// So many hosts that only a share of them at once is done in time.
+pub fn crowded(hosts: usize, seed: u64) -> Setting {
+    let mut setting = setting(hosts, seed);
+    let percent = 5 + u8::try_from(seed % 20).unwrap_or_default();
+    for terms in &mut setting.terms {
+        terms.max_parallel = MaxParallel::Share(Share::Percent(percent));
+    }
+    setting
+}

@@ -1,9 +1,11 @@
-//! `docs/git-pull.md`: ten machines follow a repository, despite a failing git server and a daemon that was down.
+//! `docs/git-pull.md`: twenty machines follow a repository, canaries first, on etcd and on `ZooKeeper`.
 
 use std::path::Path;
+use std::process::{Output, Stdio};
 
 use super::super::fixture::daemon::{Daemon, until};
 use super::super::fixture::etcd::Etcd;
+use super::super::fixture::zookeeper::ZooKeeper;
 use super::{Machine, TWITCHER, blocks, fenced};
 
 const PAGE: &str = include_str!("../../../docs/git-pull.md");
@@ -11,18 +13,52 @@ const EXAMPLE: &str = include_str!("../../../etc/examples/git-pull.toml");
 const SERVER: &str = "## 1. On the git server";
 const EVERY_MACHINE: &str = "## 2. On every machine";
 const PUSH: &str = "## 3. Push";
-const MACHINES: usize = 10;
+const PIPELINE: &str = "## 4. In the pipeline";
+const BAD: &str = "## 5. A bad commit";
+const MACHINES: usize = 20;
+const CANARY: usize = 0;
 
-/// One of the machines: its shell, and its daemon.
-struct Web {
+/// A machine of the page: its shell, and its daemon.
+struct Host {
     machine: Machine,
     daemon: Daemon,
 }
 
-impl Web {
+/// The watched store, which can be away.
+trait Server {
+    fn url(&self) -> String;
+    fn kill(&mut self);
+    fn start_again(&mut self);
+}
+
+impl Server for Etcd {
+    fn url(&self) -> String {
+        self.url()
+    }
+    fn kill(&mut self) {
+        self.kill();
+    }
+    fn start_again(&mut self) {
+        self.start_again();
+    }
+}
+
+impl Server for ZooKeeper {
+    fn url(&self) -> String {
+        self.url()
+    }
+    fn kill(&mut self) {
+        self.kill();
+    }
+    fn start_again(&mut self) {
+        self.start_again();
+    }
+}
+
+impl Host {
     /// With the package installed, as far as a test can: the daemon runs on the packaged configuration.
-    fn start(number: usize, everywhere: impl Fn(Machine) -> Machine) -> Self {
-        let mut daemon = Daemon::prepare(&format!("host = \"web-{number}\"\nshutdown_grace = \"5s\""));
+    fn start(name: &str, everywhere: impl Fn(Machine) -> Machine) -> Self {
+        let mut daemon = Daemon::prepare(&format!("host = \"{name}\"\nshutdown_grace = \"5s\""));
         daemon.run();
         let top = daemon.place.path();
         let config = std::fs::read_to_string(top.join("config/twitcher.conf")).unwrap();
@@ -31,6 +67,9 @@ impl Web {
             .with("/etc/twitcher", top.join("config").display())
             .with("/srv/site", top.join("site").display())
             .with("/usr/share/twitcher/examples", top.display())
+            .with("action = \"twitcher", format!("action = \"{}/twitcher", top.join("programs").display()))
+            // Nothing happens in these two minutes.
+            .with("soak = \"2m\"", "soak = \"1s\"")
             // The daemon's own state directory and socket stay unchanged.
             .with("default_store = \"main\"\n", format!("default_store = \"main\"\n{own}"));
         install(&machine, &top.join("config"));
@@ -45,6 +84,7 @@ impl Web {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    #[track_caller]
     fn until_at(&self, commit: &str) {
         until(format!("{commit}; {}", self.daemon.watch("git-pull")), || {
             (self.commit() == commit).then_some(())
@@ -53,11 +93,15 @@ impl Web {
     }
 }
 
+#[track_caller]
+fn until_all_at(hosts: &[Host], commit: &str) {
+    hosts.iter().for_each(|host| host.until_at(commit));
+}
+
 /// Stubs for programs of the page that must not touch this machine.
 fn install(machine: &Machine, config: &Path) {
     // There is one user here, who may do everything; the daemon of the page answers only root.
-    let rooted =
-        "case $1 in put) ;; *) [ -n \"${ROOT:-}\" ] || { echo \"$1: not root\" >&2; exit 1; } ;; esac";
+    let rooted = "case $1 in put|get|fleet) ;; *) [ -n \"${ROOT:-}\" ] || { echo \"$1: not root\" >&2; exit 1; } ;; esac";
     machine.program("twitcher", &format!("{rooted}\nexec '{TWITCHER}' -c '{}' \"$@\"", config.display()));
     machine.program("sudo", "[ \"$1\" != -u ] || shift 2\nROOT=yes exec \"$@\"");
     let package = concat!("./twitcher_", env!("CARGO_PKG_VERSION"), "-1_amd64.deb");
@@ -65,20 +109,99 @@ fn install(machine: &Machine, config: &Path) {
     machine.program("systemctl", "[ \"$*\" = 'reload twitcher' ] && exec twitcher reload");
 }
 
-fn commit_and_push(author: &Machine, text: &str) -> String {
-    author.types(&format!("cd work; echo {text} >index.html; git add index.html; git commit -q -m {text}"));
-    author.types(&format!("cd work\n{}", blocks(PAGE, PUSH, "sh")[0]));
-    author.types("git -C work rev-parse HEAD").trim().to_owned()
+/// Who writes commits: a clone on a machine of their own, with the package and without a daemon.
+struct Author(Machine);
+
+impl Author {
+    fn commit(&self, text: &str) -> String {
+        self.0
+            .types(&format!("cd work; echo {text} >index.html; git add index.html; git commit -q -m {text}"));
+        self.head()
+    }
+
+    fn head(&self) -> String {
+        self.0.types("git -C work rev-parse HEAD").trim().to_owned()
+    }
+
+    fn types(&self, block: &str) -> String {
+        self.0.types(&format!("cd work\n{block}"))
+    }
+
+    fn push(&self, text: &str) -> String {
+        let commit = self.commit(text);
+        self.types(&blocks(PAGE, PUSH, "sh")[0]);
+        commit
+    }
+
+    /// The job of the pipeline.
+    fn job(&self) -> Output {
+        self.0.shell(&format!("cd work\n{}", blocks(PAGE, PIPELINE, "sh")[0])).output().unwrap()
+    }
+
+    #[track_caller]
+    fn job_succeeds(&self) {
+        let job = self.job();
+        assert!(job.status.success(), "{job:?}");
+    }
 }
 
 #[test]
 fn the_packaged_example_equals_the_watch_file_of_the_page() {
-    assert_eq!(fenced(PAGE, "toml"), [EXAMPLE]);
+    assert!(fenced(PAGE, "toml").contains(&EXAMPLE.to_owned()));
 }
 
 #[test]
-fn ten_machines_follow_a_repository() {
-    let etcd = Etcd::start();
+fn only_a_commit_is_an_argument_of_git() {
+    let place = tempfile::tempdir().unwrap();
+    let machine = Machine::new(place.path());
+    machine.program("git", "echo \"$@\" >>calls");
+    machine.program("check", "true");
+    let example: toml::Table = EXAMPLE.parse().unwrap();
+    let action = example["watch"][0]["action"].as_str().unwrap().replace("./check", "check");
+    let run = |value: &str| {
+        let _ = std::fs::remove_file(place.path().join("calls"));
+        let mut shell = machine.shell(&action);
+        let mut child = shell.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), value.as_bytes()).unwrap();
+        let status = child.wait().unwrap();
+        (status.code().unwrap(), std::fs::read_to_string(place.path().join("calls")).unwrap_or_default())
+    };
+    for length in [40, 64] {
+        let commit = "0a".repeat(length / 2);
+        let calls = format!("fetch --quiet origin\nreset --quiet --hard {commit}\n");
+        assert_eq!(run(&commit), (0, calls.clone()));
+        assert_eq!(run(&format!("{commit}\n")), (0, calls));
+    }
+    let commit = "0a".repeat(20);
+    for value in [
+        "",
+        "main",
+        "--upload-pack=touch${IFS}x",
+        &commit[1..],
+        &format!("{commit}0"),
+        &format!("-{}", &commit[1..]),
+        &format!("{} ", &commit[1..]),
+        &format!("{commit}\n{commit}"),
+        &format!("{}\n0", &commit[2..]),
+        &commit.to_uppercase(),
+        &"é".repeat(20),
+        &"é".repeat(40),
+    ] {
+        assert_eq!(run(value), (65, String::new()), "{value:?}");
+    }
+}
+
+#[test]
+fn twenty_machines_follow_a_repository_on_etcd() {
+    twenty_machines_follow_a_repository(Etcd::start());
+}
+
+#[test]
+fn twenty_machines_follow_a_repository_on_zookeeper() {
+    twenty_machines_follow_a_repository(ZooKeeper::for_many_daemons());
+}
+
+fn twenty_machines_follow_a_repository(mut store: impl Server) {
     let place = tempfile::Builder::new().prefix("twitcher-git.").tempdir().unwrap();
     let top = place.path();
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
@@ -89,7 +212,7 @@ fn ten_machines_follow_a_repository() {
     reach();
     let everywhere = |machine: Machine| {
         machine
-            .with("etcd.example:2379", format!("127.0.0.1:{}", etcd.port()))
+            .with("etcd://etcd.example:2379", store.url())
             .with("https://git.example/site.git", reachable.display())
             .with("/srv/git", top.join("git").display())
             .with("www-data", &user)
@@ -101,54 +224,98 @@ fn ten_machines_follow_a_repository() {
         typed += blocks.len();
         blocks
     };
-    let server = everywhere(Machine::new(top));
-    let settings = top.join("none");
-    std::fs::create_dir(&settings).unwrap();
-    install(&server, &settings);
+    let mut server = Host::start("git", everywhere);
     for block in page_of(SERVER) {
-        server.types(&block);
+        server.machine.types(&block);
     }
-
-    let mut webs: Vec<Web> = (0..MACHINES).map(|number| Web::start(number, everywhere)).collect();
+    let name = |number| if number == CANARY { "web-canary-1".to_owned() } else { format!("web-{number}") };
+    let mut webs: Vec<Host> = (0..MACHINES).map(|number| Host::start(&name(number), everywhere)).collect();
     let page = page_of(EVERY_MACHINE);
     for (web, block) in webs.iter().flat_map(|web| page.iter().map(move |block| (web, block))) {
         web.machine.types(block);
     }
-    server.types("git init -q -b main work; git -C work remote add origin /srv/git/site.git");
-
-    // All machines have it.
-    let first = commit_and_push(&server, "first");
-    for web in &webs {
-        web.until_at(&first);
-    }
-    let push = page_of(PUSH);
-    let shown = push[1..].iter().map(|block| webs[3].machine.types(block)).collect::<String>();
-    assert!(shown.contains("yes: the newest state was applied"), "{shown}");
-    assert!(shown.contains(&first[..7]) && shown.contains("succeeded"), "{shown}");
+    let author = Author(everywhere(Machine::new(top)));
+    let settings = top.join("none");
+    std::fs::create_dir(&settings).unwrap();
+    install(&author.0, &settings);
+    let (push, pipeline, bad) = (page_of(PUSH), page_of(PIPELINE), page_of(BAD));
+    let [failed, revert, roll_back, resume, pause] = &bad[..] else { panic!("{bad:?}") };
+    assert_eq!((push.len(), pipeline.len()), (3, 1), "blocks that are not run");
     assert_eq!(typed, fenced(PAGE, "sh").len(), "a block of the page is under a heading that is not run");
 
-    // The git server fails twice, and still all machines get the commit.
+    // All machines have the first commit, which brings the check.
+    author.0.types("git init -q -b main work; git -C work remote add origin /srv/git/site.git");
+    author.0.types(
+        "cd work; printf '#!/bin/sh\n! grep -q bad index.html\n' >check; chmod +x check; git add check",
+    );
+    let first = author.push("first");
+    until_all_at(&webs, &first);
+    let shown = webs[3].machine.types(&push[1]);
+    assert!(shown.contains("yes: the newest state was applied") && shown.contains(&first[..7]), "{shown}");
+    let shown = webs[3].machine.types(&push[2]);
+    assert!(shown.contains("web-canary-1") && shown.contains("web-19"), "{shown}");
+    author.types("git branch -q -u origin/main");
+
+    // The pipeline waits until all have the second one. The fleet is paused and resumed meanwhile.
+    let second = author.commit("second");
+    webs[3].machine.types(pause);
+    author.job_succeeds();
+    assert!(webs.iter().all(|web| web.commit() == second));
+
+    // A push while the store is away neither waits nor is lost.
+    store.kill();
+    let third = author.push("third");
+    server.daemon.until_watch("publish", |watch| watch["failures"].as_u64() >= Some(1));
+    store.start_again();
+    until_all_at(&webs, &third);
+
+    // A bad commit stops at the canary, and the job says so.
+    author.commit("bad");
+    let job = author.job();
+    let said = String::from_utf8_lossy(&job.stdout).into_owned();
+    assert_eq!(job.status.code(), Some(3), "{job:?}");
+    assert!(said.contains("stopped at 0 of 20, 1 failed: web-canary-1"), "{said}");
+    assert!(webs[1..].iter().all(|web| web.commit() == third), "another machine has the bad commit");
+    let shown = webs[3].machine.types(failed);
+    assert!(shown.contains("web-canary-1") && shown.lines().count() == 1, "{shown}");
+
+    // Rolled back by the key, although the branch is ahead; the git server's daemon does not undo that.
+    author.types(roll_back);
+    assert!(webs.iter().all(|web| web.commit() == third));
+    assert!(server.daemon.stop().success());
+    server.daemon.run();
+    author.types(revert);
+    author.job_succeeds();
+    let reverted = author.head();
+    assert!(webs.iter().all(|web| web.commit() == reverted));
+
+    // The git server does not answer for longer than the retries last: the rollout stops until it may go on.
     std::fs::remove_file(&reachable).unwrap();
-    let second = commit_and_push(&server, "second");
-    for web in &webs {
-        web.daemon.until_watch("git-pull", |watch| watch["failures"].as_u64() >= Some(2));
-        assert_eq!(web.commit(), first);
-    }
+    let fourth = author.push("fourth");
+    webs[CANARY].daemon.until_watch("git-pull", |watch| watch["state"] == "failed");
     reach();
-    for web in &webs {
-        web.until_at(&second);
-        let last = web.daemon.until_watch("git-pull", |watch| watch["last"]["outcome"] == "succeeded");
-        assert_eq!(last["last"]["reason"], "retry", "{last:#}");
-        assert!(last["last"]["attempt"].as_u64() >= Some(3), "{last:#}");
-    }
+    webs[3].machine.types(resume);
+    until_all_at(&webs, &fourth);
+
+    // It fails twice: nobody has to do anything.
+    std::fs::remove_file(&reachable).unwrap();
+    let before = webs[CANARY].daemon.watch("git-pull")["failures"].as_u64().unwrap();
+    let fifth = author.push("fifth");
+    webs[CANARY].daemon.until_watch("git-pull", |watch| watch["failures"].as_u64() >= Some(before + 2));
+    reach();
+    until_all_at(&webs, &fifth);
+    let last = webs[CANARY].daemon.until_watch("git-pull", |watch| watch["last"]["outcome"] == "succeeded");
+    assert_eq!(last["last"]["reason"], "retry", "{last:#}");
 
     // One daemon is down during a push, and catches up.
-    assert!(webs[0].daemon.stop().success());
-    let third = commit_and_push(&server, "third");
-    for web in &webs[1..] {
-        web.until_at(&third);
+    assert!(webs[7].daemon.stop().success());
+    let sixth = author.push("sixth");
+    for (number, web) in webs.iter().enumerate() {
+        if number != 7 {
+            web.until_at(&sixth);
+        }
     }
-    assert_eq!(webs[0].commit(), second);
-    webs[0].daemon.run();
-    webs[0].until_at(&third);
+    assert_eq!(webs[7].commit(), fifth);
+    webs[7].daemon.run();
+    webs[7].until_at(&sixth);
 }
