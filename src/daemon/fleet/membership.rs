@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::follow::{Mirror, One};
 use super::requests::{self, All, Answer, OwnRead, Request};
 use super::wire;
-use super::word::{Listener, Settings, Shown, ToMember, ToWatch};
+use super::word::{Listener, Recorded, Settings, Shown, ToMember, ToWatch};
 use crate::fleet::conduct::{self, Conductor, Moment, Part};
 use crate::fleet::member::{self, Member, Profile};
 use crate::fleet::record::HostState;
@@ -148,9 +148,9 @@ impl Membership {
             drop(after.await);
         }
         let mut listener = None;
-        let (applied, adopted) = loop {
+        let Recorded { applied, gave_up, adopted } = loop {
             match inbox.recv().await {
-                Some(ToMember::Begin { applied, adopted }) => break (applied, adopted),
+                Some(ToMember::Begin(recorded)) => break recorded,
                 Some(ToMember::Listen(to)) => listener = Some(to),
                 Some(ToMember::Finish { .. }) | None => return,
                 Some(ToMember::Settings(settings)) => {
@@ -161,6 +161,9 @@ impl Membership {
             }
         };
         let (mut member, effects) = Member::new(place.profile.clone(), applied, jiff::Timestamp::now());
+        if let Some(state) = gave_up {
+            member.give_up(state);
+        }
         if let Some(run) = adopted {
             member.adopt(run.permit, run.state, run.attempt);
         }
@@ -354,7 +357,7 @@ impl Membership {
 
     fn told(&mut self, message: ToMember) {
         match message {
-            ToMember::Begin { .. } => {}
+            ToMember::Begin(_) => {}
             ToMember::Input(input) => self.member(input),
             ToMember::Listen(listener) => self.listener = Some(listener),
             ToMember::Store(store) => self.renew(&store),

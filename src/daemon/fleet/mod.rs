@@ -23,4 +23,4 @@ pub(super) use handle::Handle;
 pub(super) use membership::boot_time;
 pub(super) use read::group as read_group;
 pub(super) use seats::Seats;
-pub(super) use word::{AdoptedRun, ToWatch};
+pub(super) use word::{AdoptedRun, Recorded, ToWatch};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::former::Former;
 use super::input::{Effect, Input, Pending, Profile};
 use super::registration::Registration;
 use crate::fleet::conduct::Moment;
@@ -41,6 +42,8 @@ pub struct Member {
     pub(super) leaving: Option<bool>,
     /// The record that goes with the registration under way.
     pub(super) registering: Option<Arc<HostRecord>>,
+    /// Failures that our former start reported, until the watch has shown whether they are of the newest state.
+    pub(super) former: Option<Former>,
     /// We are known as a twin since then.
     pub(super) twin_at: Option<BootTime>,
 }
@@ -88,6 +91,7 @@ impl Member {
             asked_at: None,
             leaving: None,
             registering: None,
+            former: None,
             twin_at: None,
         };
         (member, vec![Effect::OpenTenure, Effect::ReadOwn])
@@ -167,22 +171,27 @@ impl Member {
             Input::Ttl(ttl) => self.profile.ttl = ttl,
             Input::Limit(limit) => self.record.limit = limit,
             Input::Applied(state) => {
+                self.spoken = true;
                 self.record.applied = Some(state);
                 self.see(state);
                 if self.record.state != HostState::Over {
                     self.to(HostState::Converged, None, now);
                 }
-                self.spoken = true;
                 self.offer(now, effects);
             }
             Input::Behind(seen, why) => {
+                self.spoken = true;
                 self.asked = None;
                 self.record.swap = false;
                 if let Some(seen) = seen {
                     self.see(seen);
                 }
                 self.rest(Some(why), now);
+                self.offer(now, effects);
+            }
+            Input::GaveUp(state) => {
                 self.spoken = true;
+                self.gave_up(state, now);
                 self.offer(now, effects);
             }
             Input::Ask { state, swap, within } => self.ask(state, swap, within, now, effects),

@@ -39,7 +39,14 @@ impl World {
                 let cut = Duration::from_millis(self.rng.u64(..60_000));
                 self.processes[n].cut_until = self.now.plus(cut);
             }
-            75..=84 => self.kill(n),
+            75..=84 => {
+                // A daemon that gave up has something to remember.
+                let n = (0..self.processes.len())
+                    .find(|n| self.has_failed(*n))
+                    .filter(|_| self.rng.bool())
+                    .unwrap_or(n);
+                self.kill(n);
+            }
             85..=89 => {
                 // The store, or the network before it, loses many at once.
                 for _ in 0..=self.rng.usize(..8) {
@@ -88,6 +95,11 @@ impl World {
     fn acts(&self, n: usize) -> bool {
         let process = &self.processes[n];
         process.run.is_some() || process.member.record().permit.is_some() || process.member.record().asks()
+    }
+
+    fn has_failed(&self, n: usize) -> bool {
+        let process = &self.processes[n];
+        process.up && process.member.record().failures > 0
     }
 
     /// The store ends a tenure; whoever has it hears of it late, or not at all.
@@ -193,6 +205,10 @@ impl World {
                 // Nothing else helps but a newer version.
                 self.setting.versions = self.setting.versions.max(self.version + 1);
                 self.next_version();
+            }
+            Some((RolloutState::Stopped, _)) if gave_up && self.rng.bool() => {
+                control.retry = Some(self.ordered(number));
+                self.write_control(control);
             }
             Some((RolloutState::Stopped, _)) => {
                 control.resumed = Some(self.ordered(number));

@@ -134,10 +134,27 @@ fn without_a_planted_fault_nothing_is_found() {
     }
 }
 
+/// Most runs fail, and daemons that gave up start again.
+fn failing(seed: u64, planted: Option<Planted>) -> Setting {
+    Setting { planted, failing: 500, run: secs(5), versions: 2, ..setting(6, seed) }
+}
+
+#[test]
+fn no_failure_is_forgotten_when_a_daemon_starts_again() {
+    for seed in 0..number("TWITCHER_FLEET_SEEDS").unwrap_or(30) {
+        if let Err(violation) = play(failing(seed, None), seed, secs(20_000)) {
+            panic!("seed {seed}: {violation}");
+        }
+    }
+}
+
 /// Seeds until the fault is found.
 fn finds(planted: Planted, seeds: u64) {
     for seed in 0..seeds {
         let mut setting = eventful(seed, Some(planted));
+        if planted == Planted::LostCount {
+            setting = failing(seed, Some(planted));
+        }
         if planted == Planted::MaxMeet {
             setting.terms = vec![limited(Share::Count(1)), limited(Share::Count(5))];
         }
@@ -188,6 +205,11 @@ fn a_start_after_a_stale_claim_is_found() {
 #[test]
 fn a_reclaim_that_does_not_compare_the_record_is_found() {
     finds(Planted::NoRecordCompare, 400);
+}
+
+#[test]
+fn a_daemon_that_forgets_what_failed_is_found() {
+    finds(Planted::LostCount, 400);
 }
 
 /// No host waits for ever while versions come faster than the group can follow.

@@ -158,8 +158,9 @@ impl World {
     pub(super) fn own(&self, n: usize) -> Own {
         let host = &self.processes[n].host;
         let read = |key| self.store.read(&key);
+        let inst = &self.processes[n].member.record().inst;
         Own {
-            record: read(GroupKey::Host(host.clone())),
+            record: Planted::own(self.setting.planted, inst, read(GroupKey::Host(host.clone()))),
             alive: read(GroupKey::Alive(host.clone())),
             permit: read(GroupKey::Permit(host.clone())),
             control: self.store.keys.get(&GroupKey::Control).map_or(Revision::ABSENT, |stored| stored.at),

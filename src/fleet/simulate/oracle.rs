@@ -79,6 +79,8 @@ pub struct Oracle {
     misled_until: BootTime,
     limits: VecDeque<(BootTime, u32)>,
     coverage: Coverage,
+    /// The failures that each host has reported of the last version that failed there.
+    failed: BTreeMap<HostName, (StateId, u32)>,
     pub violation: Option<String>,
     pub permits: usize,
     pub grants_made: u64,
@@ -304,6 +306,7 @@ impl Oracle {
         before: Option<PermitId>,
         claims: Option<PermitId>,
     ) {
+        self.remembers(store, host);
         let Some(back) = record(store, host).map(|record| record.back) else { return };
         if back > before {
             let mine = self
@@ -337,6 +340,27 @@ impl Oracle {
         });
         if stopped {
             self.fail(format!("I3: {host} claimed {id} after the stop"));
+        }
+    }
+
+    /// Failures of a version that were reported stay reported until the host succeeds or turns to a newer version.
+    fn remembers(&mut self, store: &Store, host: &HostName) {
+        let Some(record) = record(store, host) else { return };
+        if let Some((state, failures)) = self.failed.get(host).copied() {
+            let turned = record.seen.is_some_and(|seen| state.version.is_before(seen.version));
+            let keeps = record.seen == Some(state) && record.failures >= failures;
+            if record.applied == Some(state) || turned {
+                self.failed.remove(host);
+            } else if !keeps {
+                let (seen, now) = (record.seen.map(|seen| seen.version), record.failures);
+                self.fail(format!(
+                    "I8: {host} forgets {failures} failures of {}: {now} of {seen:?}",
+                    state.version
+                ));
+            }
+        }
+        if let Some(seen) = record.seen.filter(|seen| record.failures > 0 && record.applied != Some(*seen)) {
+            self.failed.insert(host.clone(), (seen, record.failures));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::store::Store;
-use crate::fleet::record::{HostRecord, HostState, Permit};
+use crate::fleet::record::{HostRecord, HostState, Instance, Permit};
 use crate::fleet::terms::{MaxParallel, Terms};
 use crate::fleet::{Entry, GroupKey, HostName, PermitId, Revision, Transaction, Value, Write};
 
@@ -28,6 +28,8 @@ pub enum Planted {
     MaxMeet,
     /// One permit too many.
     OffByOne,
+    /// A daemon that starts again does not know what failed before.
+    LostCount,
 }
 
 impl Planted {
@@ -48,11 +50,22 @@ impl Planted {
                 | Self::NoFresh
                 | Self::NoRecordCompare
                 | Self::PermitKept
-                | Self::OffByOne,
+                | Self::OffByOne
+                | Self::LostCount,
             )
             | None => return entry,
         };
         entry.value = Some(Value::Host(Arc::new(changed)));
+        entry
+    }
+
+    /// What a member gets to see of its own record. `inst`: its start.
+    pub fn own(planted: Option<Self>, inst: &Instance, mut entry: Entry) -> Entry {
+        if let (Some(Self::LostCount), Some(Value::Host(record))) = (planted, &entry.value)
+            && record.inst != *inst
+        {
+            entry.value = Some(Value::Host(Arc::new(HostRecord { failures: 0, ..(**record).clone() })));
+        }
         entry
     }
 
@@ -93,7 +106,8 @@ impl Planted {
                 | Self::NoFresh
                 | Self::NoReclaimWait
                 | Self::PermitKept
-                | Self::MaxMeet,
+                | Self::MaxMeet
+                | Self::LostCount,
             )
             | None => {}
         }

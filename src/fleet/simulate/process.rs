@@ -61,7 +61,7 @@ impl Process {
             member,
             conductor,
             mirrors: false,
-            actor: Actor::new(setting.restart_mode, 1, within),
+            actor: Actor::new(setting.restart_mode, 1, setting.on_load, within),
             tenure: None,
             run: None,
             heard: BootTime::default(),
@@ -372,6 +372,10 @@ impl World {
             process.actor.applied,
             wall,
         );
+        let forgets = setting.planted == Some(Planted::LostCount);
+        if let Some(state) = process.actor.recorded.filter(|_| !forgets) {
+            member.give_up(state);
+        }
         process.actor.restarted();
         let adopted = match &process.actor.phase {
             Phase::Acting { permit, state, .. } => Some((permit.id, *state)),
