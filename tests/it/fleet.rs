@@ -2,6 +2,7 @@
 //!
 //! The action is the witness: it writes its start and its end, with the host, the version and the time, under a lock.
 
+mod failures;
 mod hosts;
 mod limits;
 mod load;

@@ -1,9 +1,16 @@
-//! Subscriptions to keys of a group. The revisions of successive changes rise.
+//! Subscriptions to keys of a group. The revisions of successive changes rise, unless the store is restored from a backup.
 
 use crate::fleet::stored::{decode, revision};
 use crate::fleet::{Entry, GroupKey, GroupKeys, Revision};
 use crate::store::{Store, Subscribe, Subscription, Update};
 use crate::watch::{Content, Subtree, WatchType};
+
+/// What a subscription shows.
+pub(super) struct Followed<T> {
+    pub(super) now: T,
+    /// A key has a lower revision than before: the store was restored.
+    pub(super) is_back: bool,
+}
 
 /// One key.
 pub(super) struct One {
@@ -19,17 +26,17 @@ impl One {
     }
 
     /// Waits for its next state. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Entry {
+    pub(super) async fn next(&mut self) -> Followed<Entry> {
         let Update { state, .. } = self.subscription.next().await;
         let shown = revision(state.version);
         if let Content::Value(value) = &state.content {
-            self.last = shown;
-            return Entry { at: shown, value: Some(decode(&self.key, value)) };
+            let is_back = shown < std::mem::replace(&mut self.last, shown);
+            return Followed { now: Entry { at: shown, value: Some(decode(&self.key, value)) }, is_back };
         }
         // ZooKeeper does not say when a node was deleted: it was after its last write.
         let is_told = shown > self.last || self.last == Revision::ABSENT;
         self.last = if is_told { shown } else { Revision(self.last.0 + 1) };
-        Entry { at: self.last, value: None }
+        Followed { now: Entry { at: self.last, value: None }, is_back: false }
     }
 }
 
@@ -46,14 +53,18 @@ impl Mirror {
     }
 
     /// Waits for changes. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Vec<(GroupKey, Entry)> {
+    pub(super) async fn next(&mut self) -> Followed<Vec<(GroupKey, Entry)>> {
         let Update { state, .. } = self.subscription.next().await;
         let now = match state.content {
             Content::Tree(tree) => tree,
             Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) => Subtree::new(),
         };
+        let mut is_back = false;
         let changes = self.seen.written(&now).filter_map(|(path, before, after)| {
             let key = GroupKey::parse(path)?;
+            is_back |= before
+                .zip(after)
+                .is_some_and(|(before, after)| after.origin.revision < before.origin.revision);
             let entry = match (before, after) {
                 (_, Some(node)) => {
                     let value = decode(&key, node.value?);
@@ -68,6 +79,6 @@ impl Mirror {
         // Tenures first: a record seen before its host's tenure would show a silent host.
         changes.sort_by_key(|(key, _)| !matches!(key, GroupKey::Alive(_)));
         self.seen = now;
-        changes
+        Followed { now: changes, is_back }
     }
 }

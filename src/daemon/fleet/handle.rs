@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::membership::{Membership, Place};
+use super::membership::Membership;
+use super::place::Place;
 use super::word::{Listener, Recorded, Settings, Shown, ToMember};
 use crate::fleet::{GroupKeys, member};
 use crate::metrics::fleet::Membership as Figures;

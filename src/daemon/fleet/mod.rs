@@ -3,6 +3,7 @@
 //! | file | has |
 //! |---|---|
 //! | `membership`, `perform` | the task: performs what the pure member and conductor decide |
+//! | `place` | its parameters |
 //! | `requests` | what the task asks of its store |
 //! | `handle` | what a live watch holds of it |
 //! | `word` | what the two tell each other |
@@ -13,6 +14,7 @@ mod follow;
 mod handle;
 mod membership;
 mod perform;
+mod place;
 mod read;
 mod requests;
 mod seats;

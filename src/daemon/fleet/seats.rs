@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::handle::Handle;
-use super::membership::Place;
+use super::place::Place;
 use super::wire;
 use super::word::Settings;
 use crate::config::hostname;

@@ -1,16 +1,8 @@
 //! What the former start of the daemon reported of a state that failed: it counts until that state is applied.
 
-use super::machine::Member;
+use super::machine::{Former, Member};
 use crate::fleet::StateId;
-use crate::fleet::record::{HostRecord, HostState, Last};
-
-/// The failures of one state, as the former start reported them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Former {
-    seen: StateId,
-    failures: u32,
-    last: Option<Last>,
-}
+use crate::fleet::record::{HostRecord, HostState};
 
 impl Member {
     /// The ledger records that the last retry with this state failed. To be called before any input.

@@ -4,12 +4,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::former::Former;
 use super::input::{Effect, Input, Pending, Profile};
 use super::registration::Registration;
 use crate::fleet::conduct::Moment;
-use crate::fleet::record::{BehindWhy, HostRecord, HostState, Permit, Rest};
+use crate::fleet::record::{BehindWhy, HostRecord, HostState, Last, Permit, Rest};
 use crate::fleet::{BootTime, PermitId, Revision, StateId};
+
+/// The failures of one state, as the former start reported them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Former {
+    pub(super) seen: StateId,
+    pub(super) failures: u32,
+    pub(super) last: Option<Last>,
+}
 
 /// The machine.
 #[derive(Debug)]
@@ -106,6 +113,16 @@ impl Member {
         self.offered = Some(permit);
         self.acting = Some(permit);
         self.spoken = true;
+    }
+
+    /// The ledger remembers that the store had our record at this revision. To be called before any input.
+    pub fn remember(&mut self, at: Revision) {
+        self.written.0 = at;
+    }
+
+    /// At which revision the store has a record of our host, as far as we know.
+    pub fn held(&self) -> Option<Revision> {
+        self.written.1.as_ref().map(|_| self.written.0)
     }
 
     /// What the record says, or is about to say.

@@ -118,6 +118,12 @@ impl World {
 
     /// SIGKILL: the action goes on.
     fn kill(&mut self, n: usize) {
+        let down = if self.rng.bool() { self.rng.u64(..2_000) } else { self.rng.u64(..150_000) };
+        self.kill_for(n, Duration::from_millis(down));
+    }
+
+    /// SIGKILL, and a new start after a while.
+    pub(super) fn kill_for(&mut self, n: usize, down: Duration) {
         if !self.processes[n].up {
             return;
         }
@@ -128,8 +134,7 @@ impl World {
         if let Some(tenure) = self.processes[n].tenure {
             self.after(TTL, Event::End(tenure));
         }
-        let down = if self.rng.bool() { self.rng.u64(..2_000) } else { self.rng.u64(..150_000) };
-        self.after(Duration::from_millis(down), Event::Restart(n));
+        self.after(down, Event::Restart(n));
     }
 
     fn control(&self) -> Control {

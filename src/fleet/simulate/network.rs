@@ -21,7 +21,8 @@ const SETTLED: Duration = Duration::from_mins(10);
 pub(super) enum Request {
     MemberCommit(u64, Transaction),
     ConductorCommit(u64, Transaction),
-    ReadOwn,
+    /// With the revisions of record and permit that are known.
+    ReadOwn(Revision, Revision),
     ReadAll,
     ReadSummary,
     Open,
@@ -111,7 +112,7 @@ impl World {
         let lost = cut || !self.calm() && self.rng.u32(..100) < 2;
         let delay = if lost { Duration::from_secs(5) } else { self.delay() };
         // What is cut off may still arrive now and then.
-        let arrives = !cut || self.rng.u32(..10) == 0;
+        let arrives = !cut || !self.calm() && self.rng.u32(..10) == 0;
         match request {
             Request::MemberCommit(ticket, transaction) => {
                 let outcome = if arrives { self.commit_member(n, &transaction) } else { Outcome::Unanswered };
@@ -125,9 +126,14 @@ impl World {
             }
             // Reads are repeated until they are answered.
             other if lost => self.after(delay, Event::Store(n, start, other)),
-            Request::ReadOwn => {
+            Request::ReadOwn(record, permit) => {
                 let own = self.own(n);
-                self.after(delay, Event::Member(n, start, member::Input::Own(own)));
+                let event = if self.shows_restore(n, &own, (record, permit)) {
+                    Event::FoundRestored(n, start)
+                } else {
+                    Event::Member(n, start, member::Input::Own(own))
+                };
+                self.after(delay, event);
             }
             Request::ReadAll => {
                 let planted = self.setting.planted;

@@ -30,6 +30,8 @@ pub enum Planted {
     OffByOne,
     /// A daemon that starts again does not know what failed before.
     LostCount,
+    /// A conductor that finds the seat vacant grants at once, and no daemon remembers its record.
+    NoMemory,
 }
 
 impl Planted {
@@ -51,7 +53,8 @@ impl Planted {
                 | Self::NoRecordCompare
                 | Self::PermitKept
                 | Self::OffByOne
-                | Self::LostCount,
+                | Self::LostCount
+                | Self::NoMemory,
             )
             | None => return entry,
         };
@@ -107,7 +110,8 @@ impl Planted {
                 | Self::NoReclaimWait
                 | Self::PermitKept
                 | Self::MaxMeet
-                | Self::LostCount,
+                | Self::LostCount
+                | Self::NoMemory,
             )
             | None => {}
         }
