@@ -8,6 +8,7 @@
 //! | `handle` | what a live watch holds of it |
 //! | `word` | what the two tell each other |
 //! | `wire`, `read`, `follow` | values and transactions in the words of a store |
+//! | `why` | why a host has no permit |
 //! | `seats` | which watch takes part in what, by the settings |
 
 mod follow;
@@ -18,6 +19,7 @@ mod place;
 mod read;
 mod requests;
 mod seats;
+mod why;
 mod wire;
 mod word;
 
@@ -25,4 +27,5 @@ pub(super) use handle::Handle;
 pub(super) use membership::boot_time;
 pub(super) use read::group as read_group;
 pub(super) use seats::Seats;
+pub(super) use why::why_no_permit;
 pub(super) use word::{AdoptedRun, Recorded, ToWatch};
