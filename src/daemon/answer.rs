@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Daemon;
+use super::fleet::why_no_permit;
 use super::http::{GroupPlace, Probe};
-use super::live::{Event, HANGS, JUDGED_WITHIN, Live, READ_WITHIN};
+use super::live::{ASKS, Event, HANGS, JUDGED_WITHIN, Live, READ_WITHIN};
 use super::report::{PATIENCE, Report, ShownWatch};
 use super::supervisor::Definition;
 use crate::config::LoadState;
@@ -37,9 +38,16 @@ impl Daemon {
                 Ok(live) => {
                     let explained = live.begin_ask(Event::Explain);
                     let broken = self.broken_sentence(&live.file);
+                    let (group, host) = (self.supervisor.group_of(&name), live.spec.machine.host.clone());
                     tokio::spawn(async move {
                         let answered = match timeout(PATIENCE, explained).await {
                             Ok(Ok(Explanation { watch, mut because })) => {
+                                let asks = because.iter_mut().find(|sentence| *sentence == ASKS);
+                                if let (Some(sentence), Some(GroupPlace { name, store, keys })) =
+                                    (asks, group)
+                                {
+                                    *sentence = why_no_permit(&store, &keys, &name, &host).await;
+                                }
                                 because.extend(broken);
                                 done(&Explanation { watch, because })
                             }

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{DirectoryWatch, FileReport, Hint, LoadedWatches, Loader, Settings};
 use crate::control::{Asked, Server, ServerError};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, random_id};
 use crate::process::{self, Spawner};
 use crate::status::counted;
 pub use ad_hoc::{AdHoc, End as AdHocEnd, watch};
@@ -134,7 +134,7 @@ async fn serve(directory: &Path) -> Result<(), DaemonError> {
     let settings = reload::first_settings(&first.reload).map_err(DaemonError::Settings)?;
     let log = crate::log::init(&log_settings(&settings))?;
     tracing::info!("twitcher {} starts on {}", env!("CARGO_PKG_VERSION"), directory.display());
-    let ledger = Ledger::open(&settings.state_dir, process::lock_holder)?;
+    let ledger = Ledger::open(&settings.state_dir, &random_id(), process::lock_holder)?;
     let seats = fleet::Seats::new(ledger.clone(), &settings.state_dir);
     ledger.set_history_bytes(settings.history_bytes);
     let (asked_out, asked) = mpsc::channel(16);

@@ -139,9 +139,12 @@ impl Daemon {
             self.supervisor.remove(name);
             report.removed.push(name.to_string());
         }
-        // A watch that the first reading lacked, or had disabled, may be owed a report by a former daemon.
+        // A former daemon may have left programs of a watch that the first reading lacked or had disabled, or may owe it a
+        // report.
         let new = diff.added.keys().chain(diff.changed.keys()).filter_map(|name| self.watches.get(name));
-        self.runs.run_owed_hooks(new.map(|watch| &*watch.spec).filter(|spec| spec.enabled));
+        let new = new.map(|watch| &*watch.spec);
+        self.runs.end_old_hooks(new.clone());
+        self.runs.run_owed_hooks(new.filter(|spec| spec.enabled));
         for (names, watches) in [(&mut report.changed, &diff.changed), (&mut report.added, &diff.added)] {
             for name in watches.keys() {
                 if let Some(watch) = self.watches.get(name) {

@@ -200,12 +200,19 @@ impl Supervisor {
 
     /// The groups that its watches are members of.
     pub(super) fn groups(&self) -> impl Iterator<Item = GroupPlace> {
-        self.watches.values().filter_map(|watch| {
-            let fleet = watch.live.spec.fleet.as_ref()?;
-            let (store, keys) = watch.fleet.as_ref()?.group();
-            let store = self.stores.get(store)?.clone();
-            Some(GroupPlace { name: fleet.group.clone(), store, keys: keys.clone() })
-        })
+        self.watches.values().filter_map(|watch| self.place_of(watch))
+    }
+
+    /// The group that a watch is a member of.
+    pub(super) fn group_of(&self, name: &str) -> Option<GroupPlace> {
+        self.place_of(self.watches.get(name)?)
+    }
+
+    fn place_of(&self, watch: &NamedWatch) -> Option<GroupPlace> {
+        let fleet = watch.live.spec.fleet.as_ref()?;
+        let (store, keys) = watch.fleet.as_ref()?.group();
+        let store = self.stores.get(store)?.clone();
+        Some(GroupPlace { name: fleet.group.clone(), store, keys: keys.clone() })
     }
 
     /// The figures of all memberships, for metrics.

@@ -7,12 +7,14 @@
 //! |---|---|
 //! | `input` | what it is told, and what it wants done |
 //! | `machine` | its state, and what each input means |
+//! | `former` | failures that the former start of the daemon reported |
 //! | `own` | the desired content of our record |
 //! | `permit` | the permit that the store shows |
 //! | `registration`, `register` | whether the name is ours, and how it is taken |
 //! | `send`, `answers` | transactions, and what the store answers |
 
 mod answers;
+mod former;
 mod input;
 mod machine;
 mod own;

@@ -10,6 +10,7 @@
 
 pub mod bars;
 pub mod conduct;
+pub mod explain;
 pub mod id;
 pub mod keys;
 pub mod member;

@@ -296,10 +296,13 @@ fn want(
         return None;
     }
     let listed = measure.retry_hosts.is_empty() || measure.retry_hosts.contains(host);
+    let retried = measure.retried.covers(record.back) && listed;
     match (permit, record.state) {
         (Some(held), HostState::Running) if record.swap && record.permit == Some(held) => Some(Want::Swap),
-        (None, HostState::Failed) if measure.retried.covers(record.back) && listed => Some(Want::Retry),
+        (None, HostState::Failed) if retried => Some(Want::Retry),
         (None, HostState::Failed) if measure.resumed.covers(record.back) => Some(Want::Forgiven),
+        // It failed and asks once more: a retry reaches it also while the rollout is stopped.
+        (None, HostState::Asking) if retried && record.failures > 0 => Some(Want::Retry),
         (None, HostState::Asking) => Some(Want::Asked),
         (
             Some(_) | None,

@@ -38,6 +38,8 @@ pub struct LedgerEntry {
     pub history: VecDeque<RunRecord>,
     /// The last tenure in the store of its fleet's group, as text.
     pub tenure: Option<String>,
+    /// This host's record in the store of that group, as it was last known.
+    pub fleet_record: Option<FleetRecord>,
     /// The last permit that was granted: a run that is found in `/proc` without a record was started under it.
     pub granted: Option<LivePermit>,
     /// Number of runs that ended.
@@ -199,6 +201,15 @@ pub struct LiveRecord {
     /// The permit of its fleet's group that it was started under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit: Option<LivePermit>,
+}
+
+/// A host's record in the store of its fleet's group: a store that is behind it was restored from a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetRecord {
+    /// The store and the group's keys in it.
+    pub group: String,
+    /// The revision of its last write.
+    pub at: i64,
 }
 
 /// A permit that a run was started under.

@@ -10,12 +10,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRecord, Owed, Paused};
-use super::state_dir;
+use super::entry::{Applied, FleetRecord, GaveUp, LedgerEntry, LivePermit, LiveRecord, Owed, Paused};
+use super::{identity, state_dir};
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName};
-
-/// The longest id of a ledger, in bytes.
-const LONGEST_ID: usize = 64;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +50,8 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenure: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    fleet_record: Option<FleetRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     granted: Option<LivePermit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reported: Option<Applied>,
@@ -79,6 +78,7 @@ impl EntryLine {
             paused: entry.paused.clone(),
             stopped: entry.stopped.clone(),
             tenure: entry.tenure.clone(),
+            fleet_record: entry.fleet_record.clone(),
             granted: entry.granted.clone(),
             reported: entry.reported.clone(),
             owed: entry.owed.clone(),
@@ -97,6 +97,7 @@ impl EntryLine {
         entry.paused = self.paused;
         entry.stopped = self.stopped;
         entry.tenure = self.tenure;
+        entry.fleet_record = self.fleet_record;
         entry.granted = self.granted;
         entry.reported = self.reported;
         entry.owed = self.owed;
@@ -143,7 +144,7 @@ impl Contents {
     fn take(&mut self, line: &[u8]) -> Option<()> {
         match serde_json::from_slice(line).ok()? {
             // Run ids begin with it and go into environments and the log. An invalid id is dropped; the other lines stay in effect.
-            Line::Ledger(id) => self.id = Some(id).filter(|id| is_id(id)),
+            Line::Ledger(id) => self.id = Some(id).filter(|id| identity::is_valid(id)),
             Line::Watch(line) => {
                 let name = WatchName::new(&line.name).ok()?;
                 line.apply_to(self.entries.entry(name).or_default());
@@ -168,11 +169,6 @@ pub(super) fn runs(bytes: &[u8], watch: &WatchName) -> Vec<RunRecord> {
             Line::Ledger(_) | Line::Watch(_) | Line::Forget(_) => None,
         })
         .collect()
-}
-
-/// Whether a text can be a ledger's id.
-fn is_id(text: &str) -> bool {
-    (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// A line with its newline.

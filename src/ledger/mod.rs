@@ -8,6 +8,7 @@ mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod history;
+mod identity;
 mod journal;
 mod lock;
 pub mod remembered;
@@ -17,18 +18,17 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use crate::watch::{Fingerprint, RunId, RunRecord, WatchName, WatchSpec};
 
-pub use entry::{Applied, GaveUp, LedgerEntry, LivePermit, LiveRecord, Owed, Paused, described, digest};
+pub use entry::{
+    Applied, FleetRecord, GaveUp, LedgerEntry, LivePermit, LiveRecord, Owed, Paused, described, digest,
+};
 pub use history::HISTORY_BYTES;
+pub use identity::random as random_id;
 pub use lock::Holder;
 use lock::{Lock, Refusal};
 pub use unwritten::Unwritten;
@@ -89,11 +89,16 @@ struct Disk {
 impl Ledger {
     /// Locks the state directory, creating it if it is missing, and reads its journal. Damaged lines are skipped with a
     /// warning in the log; a journal that cannot be written stays in memory and is retried. Blocks for up to 5 s while
-    /// another process holds the lock. `holder` finds out who holds an exclusive lock on the directory.
-    pub fn open(directory: &Path, holder: impl FnMut(&File) -> Holder) -> Result<Self, LedgerError> {
+    /// another process holds the lock. A new directory gets the `fresh` id, which no other has. `holder` finds out who
+    /// holds an exclusive lock on the directory.
+    pub fn open(
+        directory: &Path,
+        fresh: &str,
+        holder: impl FnMut(&File) -> Holder,
+    ) -> Result<Self, LedgerError> {
         let unusable = |error| LedgerError::Directory { path: directory.to_owned(), error };
         let opened = state_dir::open(directory).map_err(unusable)?;
-        let new_id = first_id(&opened);
+        let itself = opened.try_clone().map_err(unusable)?;
         let lock = lock::take(directory, opened, holder).map_err(|refusal| match refusal {
             Refusal::InUse => LedgerError::InUse(directory.to_owned()),
             Refusal::Impossible(error) => unusable(error),
@@ -107,7 +112,7 @@ impl Ledger {
                 path.display()
             );
         }
-        let id = id.unwrap_or(new_id);
+        let id = identity::of(directory, &itself, id, fresh);
         let history = history::Files::below(directory);
         let writer = Writer::start(path, history.clone(), &id, entries.clone());
         let disk = Some(Disk { writer, history, _lock: lock });
@@ -193,6 +198,11 @@ impl Ledger {
     /// The tenure in the store of its fleet's group, which the next daemon may take over.
     pub fn tenure(&self, watch: &WatchName, tenure: &str) {
         self.change(watch, |entry| entry.tenure = Some(tenure.to_owned()));
+    }
+
+    /// Records what the store holds of this host in its fleet's group; `None`: the host left the group.
+    pub fn fleet_record(&self, watch: &WatchName, record: Option<FleetRecord>) {
+        self.change(watch, |entry| entry.fleet_record = record);
     }
 
     /// Records the permit under which the next run starts.
@@ -314,20 +324,6 @@ impl Ledger {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<WatchName, LedgerEntry>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The id of a new ledger. It is derived from the directory, so that the next daemon finds the runs of this one even if
-/// the ledger was lost or could never be written. It is not secret: adoption never relies on it.
-fn first_id(directory: &File) -> String {
-    let Ok(metadata) = directory.metadata() else { return random_id() };
-    let hash =
-        Sha256::new().chain_update(metadata.dev().to_le_bytes()).chain_update(metadata.ino().to_le_bytes());
-    hash.finalize().iter().take(4).fold(String::new(), |id, byte| id + &format!("{byte:02x}"))
-}
-
-/// 64 random bits: the standard library seeds its hashers from the system's random source.
-fn random_id() -> String {
-    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 #[cfg(test)]

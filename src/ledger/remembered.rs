@@ -2,9 +2,7 @@
 //!
 //! What the text means is up to `config`.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::state_dir;
@@ -32,30 +30,13 @@ pub fn read(directory: &Path) -> io::Result<Option<String>> {
 
 /// Replaces the text. A crash or a power failure leaves the old one or the new one.
 pub fn write(directory: &Path, text: &str) -> io::Result<()> {
-    let (place, beside) = (path(directory), directory.join("settings.new"));
-    let open = || {
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).truncate(true).mode(0o600);
-        options
-            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
-            .open(&beside)
-    };
-    let put = |mut file: File| {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        std::fs::rename(&beside, &place)
-    };
-    open().and_then(put).inspect_err(|_| {
-        // On a full disk the failed attempt must not take the last free space.
-        let _ = std::fs::remove_file(&beside);
-    })
+    state_dir::replace(directory, NAME, text)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The state directory: created private, and refused if another account could change its contents.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -78,6 +78,28 @@ pub(super) fn read(path: &Path) -> io::Result<File> {
         Some(why) => Err(io::Error::other(why)),
         None => Ok(file),
     }
+}
+
+/// Replaces the content of a file of the daemon. A crash or a power failure leaves the old one or the new one.
+pub(super) fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    let beside = directory.join(format!("{name}.new"));
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(true).mode(0o600);
+        options
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
+            .open(&beside)
+    };
+    let put = |mut file: File| {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        std::fs::rename(&beside, directory.join(name))
+    };
+    open().and_then(put).inspect_err(|_| {
+        // On a full disk the failed attempt must not take the last free space.
+        let _ = std::fs::remove_file(&beside);
+    })
 }
 
 #[cfg(test)]

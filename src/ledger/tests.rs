@@ -10,7 +10,7 @@ fn fingerprint(text: &str) -> Fingerprint {
 }
 
 pub(super) fn open(directory: &Path) -> Result<Ledger, LedgerError> {
-    Ledger::open(directory, |_| Holder::Unknown)
+    Ledger::open(directory, &random_id(), |_| Holder::Unknown)
 }
 
 pub(super) fn name(text: &str) -> WatchName {
@@ -295,7 +295,7 @@ fn an_invalid_id_is_replaced_and_the_records_are_kept() {
         std::fs::write(&path, text.replacen(&old, serde_json::to_string(&id).unwrap().trim_matches('"'), 1))
             .unwrap();
         let ledger = open(dir.path()).unwrap();
-        assert_eq!(ledger.id(), old, "derived again from the directory");
+        assert_eq!(ledger.id(), old, "it is beside the journal too");
         assert!(ledger.entry("a").unwrap().applied.is_some());
     }
 }

@@ -4,6 +4,7 @@
 
 mod chaos;
 mod crowd;
+mod failures;
 mod hosts;
 mod limits;
 mod load;

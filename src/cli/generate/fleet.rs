@@ -153,7 +153,7 @@ const SECTIONS: &[Section] = &[
         &[
             (
                 "A daemon is killed and started again",
-                "The new daemon takes over the host's name, adopts the action if it still runs, and keeps the permit.",
+                "The new daemon takes over the host's name, adopts the action if it still runs, and keeps the permit. Failures that the host has reported still count.",
             ),
             (
                 "A machine dies while it acts",
@@ -174,7 +174,11 @@ const SECTIONS: &[Section] = &[
             ),
             (
                 "The store was restored from a backup",
-                "The hosts write their records again, and no host gets a permit until every action that may still run must have ended. Permits that the backup lacks cannot be revoked.",
+                "The hosts write their records again, and no host gets a permit until every action that may still run must have ended. A daemon that starts after the restore notices it too: its ledger has the revision of its record. Permits that the backup lacks cannot be revoked.",
+            ),
+            (
+                "A host that has just connected to the store begins to conduct",
+                "It lets nothing start before it has been connected for one ttl, so that all hosts can report what they run. If it found the group without a conductor, and its ledger does not know the group, it waits until every action that may still run must have ended.",
             ),
             (
                 "A newer version comes during a rollout",

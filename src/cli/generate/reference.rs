@@ -84,6 +84,10 @@ pub(super) fn files(page: &str) -> Vec<Entry> {
     if matches!(command, "" | "run") {
         files.push(("/var/lib/twitcher/ledger", "What was applied, runs and is paused; below state_dir."));
         files.push((
+            "/var/lib/twitcher/id",
+            "The id of this state directory, by which the daemon finds what a former one started; below state_dir.",
+        ));
+        files.push((
             "/var/lib/twitcher/lock",
             "The running daemon locks it, so that no second one uses the same state; only its user can open it; below state_dir.",
         ));

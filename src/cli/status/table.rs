@@ -55,8 +55,13 @@ pub(super) fn table(
             FileState::Broken => "broken",
             FileState::Refused => "refused",
         };
+        let untold: Vec<&str> =
+            file.problems.iter().filter_map(|problem| untold(problem, &daemon.complaints)).collect();
+        if untold.is_empty() && !file.problems.is_empty() {
+            continue;
+        }
         fold(&format!("! file {word}: {}", file.path), 2, true);
-        for problem in &file.problems {
+        for problem in untold {
             fold(&format!("  {problem}"), 4, false);
         }
     }
@@ -78,6 +83,17 @@ pub(super) fn table(
         let _ = writeln!(text, "{}", paint.faint(&line));
     }
     text
+}
+
+/// What is left of a problem that a complaint quotes: nothing, or its help in brackets.
+fn untold<'a>(problem: &'a str, complaints: &[String]) -> Option<&'a str> {
+    let is_told = |text: &str| complaints.iter().any(|complaint| complaint.contains(text));
+    if is_told(problem) {
+        return None;
+    }
+    let mut ends = problem.rmatch_indices(" (").map(|(end, _)| end);
+    let quoted = ends.find(|end| problem.ends_with(')') && is_told(&problem[..*end]));
+    Some(quoted.map_or(problem, |end| problem[end..].trim_start()))
 }
 
 /// The number of watches in each condition, and other problems: one line without its end.
@@ -243,6 +259,26 @@ pub(in crate::cli) mod tests {
 
         twitcher 0.1.0 on web-17, process 12, up 60m
         ");
+    }
+
+    #[test]
+    fn a_problem_that_a_complaint_quotes_is_told_once() {
+        let mut status = sample();
+        let problem = "a.toml:3:1: unknown field `actoin`";
+        status.daemon.complaints.push(format!("a.toml has errors ({problem}): nothing is loaded"));
+        let lines = |status: &Status| {
+            let text = table(status, false, now(), None, Paint(false));
+            text.lines()
+                .filter(|line| line.contains("a.toml") || line.starts_with("  "))
+                .take(3)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert!(!lines(&status).iter().any(|line| line.contains("file broken")), "{:?}", lines(&status));
+        status.files[0].problems = vec![format!("{problem} (`action`?)"), "a.toml:9:1: another".to_owned()];
+        let told = lines(&status);
+        assert_eq!(told[1..], ["! file broken: /etc/twitcher/a.toml", "  (`action`?)"], "{told:?}");
+        assert!(table(&status, false, now(), None, Paint(false)).contains("\n  a.toml:9:1: another\n"));
     }
 
     #[test]

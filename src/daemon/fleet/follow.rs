@@ -1,9 +1,16 @@
-//! Subscriptions to keys of a group. The revisions of successive changes rise.
+//! Subscriptions to keys of a group. The revisions of successive changes rise, unless the store is restored from a backup.
 
 use crate::fleet::stored::{decode, revision};
 use crate::fleet::{GroupKey, GroupKeys, KeyState, Revision};
 use crate::store::{Store, Subscribe, Subscription, Update};
 use crate::watch::{Content, Subtree, WatchType};
+
+/// What a subscription shows.
+pub(super) struct Followed<T> {
+    pub(super) now: T,
+    /// A key has a lower revision than before: the store was restored.
+    pub(super) is_back: bool,
+}
 
 /// One key.
 pub(super) struct One {
@@ -19,17 +26,17 @@ impl One {
     }
 
     /// Waits for its next state. Cancel-safe.
-    pub(super) async fn next(&mut self) -> KeyState {
+    pub(super) async fn next(&mut self) -> Followed<KeyState> {
         let Update { state, .. } = self.subscription.next().await;
         let shown = revision(state.version);
         if let Content::Value(value) = &state.content {
-            self.last = shown;
-            return KeyState { at: shown, value: Some(decode(&self.key, value)) };
+            let is_back = shown < std::mem::replace(&mut self.last, shown);
+            return Followed { now: KeyState { at: shown, value: Some(decode(&self.key, value)) }, is_back };
         }
         // ZooKeeper does not say when a node was deleted: it was after its last write.
         let is_told = shown > self.last || self.last == Revision::ABSENT;
         self.last = if is_told { shown } else { Revision(self.last.0 + 1) };
-        KeyState { at: self.last, value: None }
+        Followed { now: KeyState { at: self.last, value: None }, is_back: false }
     }
 
     /// Waits for its next state, but not for an absence at first: the driver may have that from before a restore, with
@@ -58,14 +65,18 @@ impl Mirror {
     }
 
     /// Waits for changes. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Vec<(GroupKey, KeyState)> {
+    pub(super) async fn next(&mut self) -> Followed<Vec<(GroupKey, KeyState)>> {
         let Update { state, .. } = self.subscription.next().await;
         let now = match state.content {
             Content::Tree(tree) => tree,
             Content::Absent | Content::Unread | Content::Value(_) | Content::Children(_) => Subtree::new(),
         };
+        let mut is_back = false;
         let changes = self.seen.written(&now).filter_map(|(path, before, after)| {
             let key = GroupKey::parse(path)?;
+            is_back |= before
+                .zip(after)
+                .is_some_and(|(before, after)| after.origin.revision < before.origin.revision);
             let entry = match (before, after) {
                 (_, Some(node)) => {
                     let value = decode(&key, node.value?);
@@ -80,6 +91,6 @@ impl Mirror {
         // Tenures first: a record seen before its host's tenure would show a silent host.
         changes.sort_by_key(|(key, _)| !matches!(key, GroupKey::Alive(_)));
         self.seen = now;
-        changes
+        Followed { now: changes, is_back }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::membership::{Membership, MembershipSpec};
-use super::word::{AdoptedRun, Listener, MembershipSettings, ShownMembership, ToMember};
-use crate::fleet::{GroupKeys, StateId, member};
+use super::membership::Membership;
+use super::place::MembershipSpec;
+use super::word::{Listener, MembershipSettings, Recorded, ShownMembership, ToMember};
+use crate::fleet::{GroupKeys, member};
 use crate::metrics::fleet::Membership as Figures;
 use crate::store::Store;
 use crate::watch::StoreName;
@@ -53,8 +54,8 @@ impl Handle {
     }
 
     /// Registers the host. Only the first call does.
-    pub(in crate::daemon) fn start(&self, applied: Option<StateId>, adopted: Option<AdoptedRun>) {
-        self.send(ToMember::Begin { applied, adopted });
+    pub(in crate::daemon) fn start(&self, recorded: Recorded) {
+        self.send(ToMember::Begin(recorded));
     }
 
     /// Replaces the listener for messages from the group.

@@ -12,41 +12,22 @@ use futures::stream::FuturesUnordered;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::follow::{Mirror, One};
+use super::follow::{Followed, Mirror, One};
+use super::place::MembershipSpec;
 use super::requests::{self, All, OwnRead, StoreAnswer, StoreRequest};
 use super::wire;
-use super::word::{Listener, MembershipSettings, ShownMembership, ToMember, ToWatch};
-use crate::fleet::conduct::{self, Conductor, Moment, Part};
-use crate::fleet::member::{self, MemberMachine, Profile};
+use super::word::{Listener, MembershipSettings, Recorded, ShownMembership, ToMember, ToWatch};
+use crate::fleet::conduct::{self, Conductor, Moment};
+use crate::fleet::member::{self, MemberMachine};
 use crate::fleet::record::HostState;
-use crate::fleet::{
-    BootTime, GroupKey, GroupKeys, GroupName, KeyState, PermitId, StateId, TransactionOutcome, Value,
-};
-use crate::ledger::Ledger;
-use crate::store::{Health, Store, Subscribe, Subscription, Tenure, Update};
-use crate::watch::{Content, OnDelete, WatchName};
+use crate::fleet::{BootTime, GroupKey, KeyState, PermitId, Revision, StateId, TransactionOutcome, Value};
+use crate::store::{Health, Store, Subscription, Tenure, Update};
+use crate::watch::{Content, OnDelete};
 
 /// Longest sleep. A timer stands still while the machine is suspended, `CLOCK_BOOTTIME` does not.
 const LOOK: Duration = Duration::from_secs(20);
 /// Longest time that a shutdown waits for the last write to the store.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
-/// The parameters of a membership.
-pub(in crate::daemon) struct MembershipSpec {
-    /// Where the group's keys are.
-    pub(in crate::daemon) store: Store,
-    pub(in crate::daemon) keys: GroupKeys,
-    pub(in crate::daemon) group: GroupName,
-    pub(in crate::daemon) profile: Profile,
-    /// The watch that is a member, and its key.
-    pub(in crate::daemon) watch: WatchName,
-    pub(in crate::daemon) watched: (Store, Subscribe),
-    pub(in crate::daemon) on_delete: OnDelete,
-    pub(in crate::daemon) verify_interval: Duration,
-    pub(in crate::daemon) settings: MembershipSettings,
-    pub(in crate::daemon) ledger: Ledger,
-    /// Resolves when a former membership of this host has left the group.
-    pub(in crate::daemon) after: Option<oneshot::Receiver<()>>,
-}
 
 /// The task.
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
@@ -61,6 +42,10 @@ pub(super) struct Membership {
     pub(super) requests: FuturesUnordered<StoreRequest>,
     /// The tenure was lost or the store reconnected since our record was last read.
     disturbed: bool,
+    /// The revision of our record in the ledger.
+    remembered: Option<Revision>,
+    /// The own record has been read; and whether the ledger remembered it then.
+    verified: Option<bool>,
     /// The connection of the store, and its number of reconnects when our keys were last read because of one.
     health: (watch::Receiver<Health>, u64),
     permit: One,
@@ -80,46 +65,21 @@ pub(super) struct Membership {
     finish: Option<(oneshot::Sender<()>, Instant)>,
     /// Our tenure is being revoked; the task ends after that.
     pub(super) leaving: bool,
+    /// The watch was removed.
+    leaves: bool,
     gone: bool,
 }
 
 enum Happened {
     Told(Option<ToMember>),
     Answered(StoreAnswer),
-    Permit(KeyState),
-    Seat(KeyState),
-    Mirrored(Vec<(GroupKey, KeyState)>),
+    Permit(Followed<KeyState>),
+    Seat(Followed<KeyState>),
+    Mirrored(Followed<Vec<(GroupKey, KeyState)>>),
     Target(Update),
     Lost,
     Connection,
     Time,
-}
-
-impl MembershipSpec {
-    fn follow_permit(&self) -> One {
-        One::new(&self.store, &self.keys, GroupKey::Permit(self.profile.host.clone()))
-    }
-
-    pub(super) fn follow_seat(&self) -> One {
-        One::new(&self.store, &self.keys, GroupKey::Conductor)
-    }
-
-    /// The connection of the store, and how often it was made so far.
-    fn health(&self) -> (watch::Receiver<Health>, u64) {
-        let health = self.store.health();
-        let connections = health.borrow().reconnects;
-        (health, connections)
-    }
-
-    fn conductor(&self) -> Conductor {
-        Conductor::new(Part {
-            group: self.group.clone(),
-            host: self.profile.host.clone(),
-            inst: self.profile.inst.clone(),
-            identity: self.profile.identity,
-            ttl: self.profile.ttl,
-        })
-    }
 }
 
 /// `CLOCK_BOOTTIME`, which includes the time that the machine was suspended.
@@ -150,9 +110,9 @@ impl Membership {
             drop(after.await);
         }
         let mut listener = None;
-        let (applied, adopted) = loop {
+        let Recorded { applied, gave_up, adopted } = loop {
             match inbox.recv().await {
-                Some(ToMember::Begin { applied, adopted }) => break (applied, adopted),
+                Some(ToMember::Begin(recorded)) => break recorded,
                 Some(ToMember::Listen(to)) => listener = Some(to),
                 Some(ToMember::Finish { .. }) | None => return,
                 Some(ToMember::Settings(settings)) => {
@@ -164,6 +124,13 @@ impl Membership {
         };
         let (mut member, effects) =
             MemberMachine::new(place.profile.clone(), applied, jiff::Timestamp::now());
+        let remembered = place.remembered();
+        if let Some(at) = remembered {
+            member.remember(at);
+        }
+        if let Some(state) = gave_up {
+            member.give_up(state);
+        }
         if let Some(run) = adopted {
             member.adopt(run.permit, run.state, run.attempt);
         }
@@ -176,7 +143,10 @@ impl Membership {
             member,
             tenure: None,
             requests: FuturesUnordered::new(),
-            disturbed: false,
+            // The store may have been restored before this start.
+            disturbed: true,
+            remembered,
+            verified: None,
             health: place.health(),
             permit: place.follow_permit(),
             fences: HashMap::new(),
@@ -191,6 +161,7 @@ impl Membership {
             asked_at: None,
             finish: None,
             leaving: false,
+            leaves: false,
             gone: false,
             place,
         };
@@ -199,6 +170,9 @@ impl Membership {
             let happened = task.next().await;
             task.take(happened);
             task.show();
+        }
+        if task.leaves {
+            task.place.remember(None);
         }
         if let Some((done, _)) = task.finish.take() {
             let _ = done.send(());
@@ -239,12 +213,17 @@ impl Membership {
             // The last handle was dropped without a farewell: the keys stay until the tenure expires.
             Happened::Told(None) => self.gone = true,
             Happened::Answered(answer) => self.answered(answer),
-            Happened::Permit(entry) => {
+            Happened::Permit(Followed { is_back: true, .. })
+            | Happened::Seat(Followed { is_back: true, .. })
+            | Happened::Mirrored(Followed { is_back: true, .. }) => self.restored(),
+            Happened::Permit(Followed { now: entry, .. }) => {
                 self.note_fence(&entry);
                 self.member(member::Input::Permit(entry));
             }
-            Happened::Seat(entry) => self.conductor(conduct::Input::Changed(GroupKey::Conductor, entry)),
-            Happened::Mirrored(changes) => {
+            Happened::Seat(Followed { now: entry, .. }) => {
+                self.conductor(conduct::Input::Changed(GroupKey::Conductor, entry));
+            }
+            Happened::Mirrored(Followed { now: changes, .. }) => {
                 for (key, entry) in changes {
                     self.conductor(conduct::Input::Changed(key, entry));
                 }
@@ -261,6 +240,7 @@ impl Membership {
                 if connections > std::mem::replace(&mut self.health.1, connections) {
                     // Another server may answer, or the same one after a restore.
                     self.disturbed = true;
+                    self.conductor(conduct::Input::Reconnected);
                     self.verify();
                 }
             }
@@ -271,14 +251,26 @@ impl Membership {
     /// A read has shown that the store was restored from a backup.
     fn restored(&mut self) {
         self.disturbed = false;
+        let first = self.verified.replace(true).is_none();
+        let or = if first { ", or this host was forgotten" } else { "" };
         tracing::warn!(
             store = %self.place.store.spec().name,
-            "the store was restored from a backup: reading group {} again; nothing starts until every former run is certain to have ended",
+            "the store was restored from a backup{or}: reading group {} anew; as its conductor this host starts nothing \
+             until every run must have ended",
             self.place.group
         );
         self.conductor(conduct::Input::Restored);
         self.show_permit();
         self.member(member::Input::Restored);
+    }
+
+    /// Lets the ledger follow our record, but not while an action is about to start: a start waits for the ledger.
+    pub(super) fn follow_record(&mut self) {
+        let held = self.member.held().filter(|_| self.member.record().state != HostState::Running);
+        if held.is_some() && held != self.remembered {
+            self.remembered = held;
+            self.place.remember(held);
+        }
     }
 
     /// Shows our permit once more, whatever its revision.
@@ -332,6 +324,9 @@ impl Membership {
                 self.seat = Some(self.place.follow_seat());
                 let tenure = self.tenure.as_ref().map(|tenure| wire::from_store(tenure.id()));
                 self.conductor(conduct::Input::Tenure(tenure));
+                if self.verified.is_some() {
+                    self.conductor(conduct::Input::Verified { remembered: true });
+                }
                 if self.seen {
                     self.conductor(conduct::Input::Target(self.newest));
                 }
@@ -357,13 +352,14 @@ impl Membership {
 
     fn told(&mut self, message: ToMember) {
         match message {
-            ToMember::Begin { .. } => {}
+            ToMember::Begin(_) => {}
             ToMember::Input(input) => self.member(input),
             ToMember::Listen(listener) => self.listener = Some(listener),
             ToMember::Store(store) => self.renew(&store),
             ToMember::Settings(settings) => self.take_settings(settings),
             ToMember::Finish { leaves, done } => {
                 self.finish = Some((done, Instant::now() + FINISH_WITHIN));
+                self.leaves = leaves;
                 if self.conductor.as_ref().is_some_and(Conductor::conducts) {
                     // Resigns, so that another member can take over at once.
                     self.conductor(conduct::Input::Blind);
@@ -428,6 +424,11 @@ impl Membership {
                 self.disturbed &= own.record.value.is_none();
                 self.note_fence(&own.permit);
                 self.member(member::Input::Own(own));
+                if self.verified.is_none() {
+                    let remembered = self.remembered.is_some();
+                    self.verified = Some(remembered);
+                    self.conductor(conduct::Input::Verified { remembered });
+                }
             }
             StoreAnswer::Away(again) => {
                 self.say(ToWatch::Offline);

@@ -15,6 +15,7 @@ impl Membership {
     pub(super) fn member(&mut self, input: member::Input) {
         let effects = self.member.step([input], moment());
         self.perform(effects);
+        self.follow_record();
         let asks = self.member.record().asks();
         if asks != self.asked {
             self.asked = asks;

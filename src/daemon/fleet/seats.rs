@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::handle::Handle;
-use super::membership::MembershipSpec;
+use super::place::MembershipSpec;
 use super::wire;
 use super::word::MembershipSettings;
 use crate::config::hostname;

@@ -46,6 +46,15 @@ pub(in crate::daemon) struct AdoptedRun {
     pub(in crate::daemon) attempt: u32,
 }
 
+/// What the ledger records of the watch when its daemon starts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::daemon) struct Recorded {
+    pub(in crate::daemon) applied: Option<StateId>,
+    /// The state whose last retry failed under the same definition.
+    pub(in crate::daemon) gave_up: Option<StateId>,
+    pub(in crate::daemon) adopted: Option<AdoptedRun>,
+}
+
 /// The part of `[fleet]` that is the same for all memberships of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::daemon) struct MembershipSettings {
@@ -58,8 +67,8 @@ pub(in crate::daemon) struct MembershipSettings {
 
 /// A message to the membership.
 pub(super) enum ToMember {
-    /// The first message: what the ledger records.
-    Begin { applied: Option<StateId>, adopted: Option<AdoptedRun> },
+    /// The first message.
+    Begin(Recorded),
     /// An input for the member.
     Input(member::Input),
     /// A successor of the live watch replaces its listener.

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use super::perform::tries;
 use super::task::Task;
-use crate::policy::{self, Course, Disposition, NewestState, Obstacle, SkipReason};
+use crate::policy::{self, Course, Disposition, NewestState, Obstacle, PermitStage, SkipReason};
 use crate::status::Explanation;
 use crate::store::Freshness;
 use crate::watch::{RunRecord, WatchSpec};
 
 /// How much of the last line of output is quoted, in characters.
 const QUOTED: usize = 200;
+/// That a permit is asked for. Why there is none is for the group's keys to say.
+pub(in crate::daemon) const ASKS: &str = "it waits for its permit.";
 
 impl Task {
     pub(super) fn explain(&self) -> Explanation {
@@ -52,7 +54,10 @@ impl Task {
         let obstacles = facts.obstacles.iter().filter(|obstacle| !is_suspended || suspended(obstacle));
         because.extend(obstacles.map(|obstacle| self.obstacle_sentence(obstacle, now)));
         if facts.obstacles.is_empty() && facts.waiting.is_none() && facts.live.is_empty() {
-            because.extend(self.idle_sentence(&facts));
+            because.extend(match &freshness.error {
+                Some(_) => Some(format!("nothing runs until store {} is back.", self.spec.target.store)),
+                None => self.idle_sentence(&facts),
+            });
         }
         if !doubted {
             because.push(self.store_sentence(&freshness));
@@ -176,6 +181,7 @@ impl Task {
             Obstacle::Interval { until } => {
                 format!("it waits {} because of min_interval.", ahead(*until, now))
             }
+            Obstacle::Permit(PermitStage::Asked) => ASKS.to_owned(),
             Obstacle::Permit(stage) => format!("it waits for its permit ({}).", stage.word()),
             Obstacle::Slot if self.is_unread() => {
                 let (key, store) = (&self.spec.target.key, &self.spec.target.store);

@@ -78,6 +78,7 @@ impl Task {
         match stand {
             Some(Stand::Applied(state)) => party.membership.tell(Told::Applied(state)),
             Some(Stand::Behind(state, why)) => party.membership.tell(Told::Behind(Some(state), why)),
+            Some(Stand::GaveUp(state)) => party.membership.tell(Told::GaveUp(state)),
             None => {}
         }
     }
@@ -92,7 +93,8 @@ impl Task {
         let behind = |why| Some(Stand::Behind(id, why));
         match self.machine.disposition()? {
             Disposition::Applied => return Some(Stand::Applied(id)),
-            Disposition::Absent | Disposition::GivenUp => return None,
+            Disposition::GivenUp => return Some(Stand::GaveUp(id)),
+            Disposition::Absent => return None,
             Disposition::Open
             | Disposition::Held(_)
             | Disposition::SeenAtLoad

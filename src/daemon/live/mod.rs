@@ -21,6 +21,7 @@ mod task;
 mod view;
 
 pub(super) use event::{Circumstances, Event, Handover};
+pub(super) use explain::ASKS;
 pub(super) use handle::{Live, begin};
 pub(super) use reading::{JUDGED_WITHIN, READ_WITHIN};
 pub(super) use task::{subscribe, subscribed};

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::event::Event;
 use super::mailbox::Mailbox;
-use crate::daemon::fleet::{AdoptedRun, Handle};
+use crate::daemon::fleet::{AdoptedRun, Handle, Recorded};
 use crate::daemon::runs::End;
 use crate::fleet::member::Input as Told;
 use crate::fleet::record::{BehindWhy, Last, LastOutcome, Permit};
@@ -45,6 +45,11 @@ pub(super) struct Party {
     finishing: Option<oneshot::Receiver<()>>,
 }
 
+/// A state of the ledger, as the fleet writes it.
+fn state_id(state: &Applied) -> Option<StateId> {
+    format!("{}/{}", state.version, state.digest.get(..16)?).parse().ok()
+}
+
 /// A permit that was granted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Granted {
@@ -59,6 +64,7 @@ pub(super) struct Granted {
 pub(super) enum Stand {
     Applied(StateId),
     Behind(StateId, BehindWhy),
+    GaveUp(StateId),
 }
 
 impl Party {
@@ -91,14 +97,18 @@ impl Party {
     }
 
     /// Registers the host, with what the ledger records.
-    pub(super) fn start(&self, applied: Option<&Applied>, adopted: Option<&LivePermit>, attempt: u32) {
-        let applied = applied.and_then(|applied| {
-            format!("{}/{}", applied.version, applied.digest.get(..16)?).parse::<StateId>().ok()
-        });
+    pub(super) fn start(
+        &self,
+        applied: Option<&Applied>,
+        gave_up: Option<&Applied>,
+        adopted: Option<&LivePermit>,
+        attempt: u32,
+    ) {
         let adopted = adopted.and_then(|permit| {
             Some(AdoptedRun { permit: permit.id, state: permit.state.parse().ok()?, attempt })
         });
-        self.membership.start(applied, adopted);
+        let (applied, gave_up) = (applied.and_then(state_id), gave_up.and_then(state_id));
+        self.membership.start(Recorded { applied, gave_up, adopted });
     }
 
     /// The grant of an adopted run. Its terms are those of the watch file: the ledger has only the permit's id.

@@ -240,8 +240,10 @@ impl Task {
         if let Some(party) = party {
             let entry = runs.shared().ledger().entry(spec.name.as_str()).unwrap_or_default();
             let applied = entry.applied.filter(|applied| applied.is_of(&spec.target));
+            let gave_up = entry.gave_up.filter(|given| given.definition == spec.fingerprint());
+            let gave_up = gave_up.map(|given| given.state).filter(|state| state.is_of(&spec.target));
             let (permit, attempt) = first.unzip();
-            party.start(applied.as_ref(), permit.as_ref(), attempt.unwrap_or(1));
+            party.start(applied.as_ref(), gave_up.as_ref(), permit.as_ref(), attempt.unwrap_or(1));
             if let Some((run, attempt)) = unpermitted.filter(|_| permit.is_none() && party.needs_permits()) {
                 party.starts_unpermitted(&run, None, attempt);
             }

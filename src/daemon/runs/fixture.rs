@@ -88,6 +88,11 @@ impl Fake {
         task.end(Ended { outcome, output_tail: "tail".to_owned() });
     }
 
+    /// Whether a command to a process waits to be read.
+    pub(super) fn was_commanded(&self, pid: i32) -> bool {
+        self.inside.lock().unwrap().live.get(&pid).is_some_and(|task| !task.commands.is_empty())
+    }
+
     /// Waits for the next command to a process.
     pub(super) async fn command(&self, pid: i32) -> RunCommand {
         std::future::poll_fn(|context| {
@@ -133,8 +138,10 @@ impl Processes for Fake {
         Vec::new()
     }
 
-    fn find_runs(&self, _: &str) -> Vec<FoundRun> {
-        self.inside.lock().unwrap().found.clone()
+    fn find_runs(&self, prefix: &str) -> Vec<FoundRun> {
+        let mut found = self.inside.lock().unwrap().found.clone();
+        found.retain(|found| found.run.0.starts_with(prefix));
+        found
     }
 
     fn drain_leftovers(&self, _: &str, _: &BTreeSet<u64>) -> usize {

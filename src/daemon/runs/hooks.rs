@@ -127,9 +127,10 @@ impl Hooks {
         *self.old.lock().unwrap_or_else(PoisonError::into_inner) = old;
     }
 
-    /// Those that a former daemon left running, once.
-    pub(super) fn take_old(&self) -> Vec<FoundRun> {
-        std::mem::take(&mut *self.old.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Those that a former daemon left running for this watch and this user, once.
+    pub(super) fn take_old(&self, watch: &WatchName, uid: u32) -> Vec<FoundRun> {
+        let mut old = self.old.lock().unwrap_or_else(PoisonError::into_inner);
+        old.extract_if(.., |found| found.watch == *watch && found.uid == uid && found.marked).collect()
     }
 
     /// The program for this state waits for room.

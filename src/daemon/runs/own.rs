@@ -117,6 +117,7 @@ impl OwnRuns {
         self.held = true;
         // One that is held is in use: a permit is claimed in it, and what follows from that waits for the reading.
         self.wants_slot |= self.slot.take_if(|slot| !slot.is_held()).is_some();
+        self.stop_waiting_to_validate();
     }
 
     /// Ends [`OwnRuns::hold_starts`].

@@ -63,16 +63,17 @@ impl Runs {
         });
     }
 
-    /// Ends the `on_give_up` and `validate` that a killed daemon left running: their time limit is lost, and a
-    /// judgement would be dropped. Only a process of the watch's own user counts: any account can set `TWITCHER_RUN`.
+    /// Ends the `on_give_up` and `validate` of these watches that a killed daemon left running: their time limit is lost,
+    /// and a judgement would be dropped. Those of watches that are not loaded yet wait for these. Only a process of the
+    /// watch's own user counts: any account can set `TWITCHER_RUN`.
     pub(in crate::daemon) fn end_old_hooks<'a>(&self, watches: impl Iterator<Item = &'a WatchSpec>) {
-        let watches: Vec<&WatchSpec> =
-            watches.filter(|spec| spec.on_give_up.is_some() || spec.validate.is_some()).collect();
-        for found in self.hooks.take_old() {
-            let its = |spec: &&&WatchSpec| {
-                spec.name == found.watch && spec.surroundings.account.uid == found.uid && found.marked
-            };
-            let Some(spec) = watches.iter().find(its) else { continue };
+        for spec in watches {
+            self.end_old_hooks_of(spec);
+        }
+    }
+
+    fn end_old_hooks_of(&self, spec: &WatchSpec) {
+        for found in self.hooks.take_old(&spec.name, spec.surroundings.account.uid) {
             let sink = OutputSink::to_log(&Leftovers::default(), &spec.name, &found.run);
             let Some(running) = self.processes.adopt(&found.identity, sink) else { continue };
             let what = found.run.0.split('-').next().unwrap_or_default();

@@ -78,6 +78,13 @@ impl OwnRuns {
         }
     }
 
+    /// Gives back the slot that the next state waits for: others may use it while starts are held.
+    pub(super) fn stop_waiting_to_validate(&mut self) {
+        if let Some(validator) = &mut self.validator {
+            validator.slot = None;
+        }
+    }
+
     /// Whether the judgement decides about a live run, which may be a service that ends in no other way. A slot among all
     /// would be waited for until that run ends, and the run would go on until the state is judged.
     fn judges_beside_a_run(&self, spec: &WatchSpec) -> bool {

@@ -21,6 +21,7 @@ impl Conductor {
         // After a restore all hosts see the vacancy at once, so none of them may hurry.
         self.seat.found_vacant = known.is_none() && entry.value.is_none() && self.restored.is_none();
         let mine = self.has_seat().is_some();
+        self.seat.unheld = (known.is_none() || self.seat.unheld) && (entry.value.is_none() || mine);
         self.seat.campaign_at = None;
         self.seat.beat = None;
         self.seat.look_at = None;
@@ -184,7 +185,8 @@ mod tests {
             identity: StateIdentity::Data,
             ttl: Duration::from_secs(30),
         });
-        for input in [Input::Tenure(Some(TenureId(1))), Input::Target(None)] {
+        let verified = Input::Verified { remembered: true };
+        for input in [Input::Tenure(Some(TenureId(1))), Input::Target(None), verified] {
             assert_eq!(conductor.step(input, now(0)), []);
         }
         conductor

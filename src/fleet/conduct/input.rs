@@ -63,6 +63,14 @@ pub enum Input {
     Summary(Option<Arc<Summary>>),
     /// Answers the [`Effect::Commit`] with this number.
     Committed(u64, TransactionOutcome),
+    /// Our own record was read, and the store is not behind what is remembered of it. `remembered: false`: nothing is, so
+    /// that a restore would not be noticed. Nobody campaigns before this or [`Input::Restored`].
+    Verified {
+        /// Whether a former start, or this one, knows of our record.
+        remembered: bool,
+    },
+    /// The store was connected anew: to another server of it, or to one that was restored.
+    Reconnected,
     /// Our own host waits for a permit, or does not any more.
     Waiting(bool),
     /// The store was restored from a backup: a permit may be gone whose run is still live. The machine forgets all that

@@ -76,8 +76,14 @@ pub struct Conductor {
     pub(super) summary_stale: bool,
     /// The store was restored: nothing is granted before this.
     pub(super) hold_until: Option<BootTime>,
-    /// When a restore was found, until `hold_until` has passed.
+    /// When a restore was found, or one may have gone unnoticed, until `hold_until` has passed.
     pub(super) restored: Option<BootTime>,
+    /// Whether our own host remembers its record, so that a restore is noticed; `None`: it has not been read yet.
+    pub(super) remembered: Option<bool>,
+    /// Hosts may report until then what they run, if we take over before: the store was connected only lately.
+    pub(super) reports_until: Option<BootTime>,
+    /// There was a `rollout` when we took the seat.
+    pub(super) succeeds: bool,
 }
 
 impl Conductor {
@@ -113,6 +119,9 @@ impl Conductor {
             summary_stale: false,
             hold_until: None,
             restored: None,
+            remembered: None,
+            reports_until: None,
+            succeeds: false,
         }
     }
 
@@ -140,6 +149,12 @@ impl Conductor {
     /// was restored.
     pub fn fence(&self) -> Revision {
         self.fence
+    }
+
+    /// The revision at which the key of the seat is known.
+    #[cfg(test)]
+    pub fn seat_at(&self) -> Revision {
+        self.seat.revision()
     }
 
     /// When [`Input::Wakeup`] is due.
@@ -203,6 +218,13 @@ impl Conductor {
             Input::Committed(ticket, outcome) => {
                 return if ticket == self.ticket { self.committed(outcome, now) } else { Vec::new() };
             }
+            Input::Verified { remembered } => {
+                self.remembered = Some(remembered);
+                self.reports_until = Some(now.boot.plus(self.part.ttl));
+            }
+            // A conductor has the whole picture from before.
+            Input::Reconnected if self.conducts() => {}
+            Input::Reconnected => self.reports_until = Some(now.boot.plus(self.part.ttl)),
             Input::Waiting(waiting) => self.seat.waiting = waiting,
             Input::Restored => return self.forget_all(now),
             Input::Ttl(ttl) => {
@@ -231,7 +253,7 @@ impl Conductor {
     }
 
     pub(super) fn is_eligible(&self) -> bool {
-        self.tenure.is_some() && !self.blind && !self.barred
+        self.tenure.is_some() && self.remembered.is_some() && !self.blind && !self.barred
     }
 
     /// A key changed. `Some`: the effects, and nothing else has to be decided.

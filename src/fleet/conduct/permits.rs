@@ -50,15 +50,16 @@ impl Conductor {
         vec![self.commit(transaction)]
     }
 
-    /// After a restore nothing is granted until every run must have ended. Computed anew each time, because the longest
+    /// After a restore nothing is granted until every run must have ended, and after a time without a conductor until
+    /// hosts have reported what they run. Computed anew each time, because the longest
     /// limit is known only when all hosts have written their records again.
     fn hold_back(&mut self, now: BootTime) {
         let limits =
             self.group.members.values().filter_map(|member| Some(member.keys.record.as_deref()?.limit));
-        let until = self.restored.map(|since| since.plus(limits.fold(self.part.ttl, Duration::max)));
-        self.hold_until = until.filter(|until| *until > now);
+        let ended = self.restored.map(|since| since.plus(limits.fold(self.part.ttl, Duration::max)));
+        self.hold_until = ended.max(self.reports_until).filter(|until| *until > now);
         if self.hold_until.is_none() {
-            self.restored = None;
+            (self.restored, self.reports_until) = (None, None);
         }
     }
 

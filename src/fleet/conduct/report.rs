@@ -129,10 +129,19 @@ impl Conductor {
             );
         }
         if self.hold_until.is_some_and(|until| until > now) {
-            return Some(
-                "the store was restored: nothing starts until every former run is certain to have ended"
-                    .to_owned(),
-            );
+            let why = match (self.restored, self.remembered) {
+                (None, _) => {
+                    "this conductor is new to the store: nothing starts before all hosts could report what they run"
+                }
+                (Some(_), Some(true)) => {
+                    "the store was restored: nothing starts until every former run is certain to have ended"
+                }
+                (Some(_), Some(false) | None) => {
+                    "nobody conducted, and the new conductor cannot tell whether the store was restored: nothing starts \
+                     until every former run is certain to have ended"
+                }
+            };
+            return Some(why.to_owned());
         }
         match self.draft.state {
             RolloutState::Rolling if self.wave() == Wave::Canaries && sums.canaries == 0 => {

@@ -29,6 +29,8 @@ pub struct Seat {
     pub(super) campaign_at: Option<BootTime>,
     /// The seat was vacant when it was first seen, and has not been taken since.
     pub(super) found_vacant: bool,
+    /// The same, and only we have had it since.
+    pub(super) unheld: bool,
     /// The beat, and since when it is that.
     pub(super) beat: Option<(u64, BootTime)>,
     pub(super) look_at: Option<BootTime>,

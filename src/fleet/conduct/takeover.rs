@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::group::Group;
+use super::group::{Group, Member};
 use super::input::{Effect, Moment};
 use super::machine::{Conductor, Phase};
 use super::seat::Seat;
 use crate::fleet::view::Orders;
 use crate::fleet::{
-    GroupKey, HostName, KeyState, MEMBERS_MAX, PermitId, Revision, StateId, Transaction, TransactionOutcome,
-    Value, Write,
+    BootTime, GroupKey, HostName, KeyState, MEMBERS_MAX, PermitId, Revision, StateId, Transaction,
+    TransactionOutcome, Value, Write,
 };
 
 impl Conductor {
@@ -46,9 +46,11 @@ impl Conductor {
             self.read_target = target;
             self.target = target;
             self.load(entries, at, now);
+            self.await_reports(now.boot);
             self.phase = Phase::Conducting(None);
             return self.conduct(now);
         }
+        self.succeeds = stored.is_some();
         let mut next = rollout.map(|rollout| (**rollout).clone()).unwrap_or_default();
         if next.epoch != self.rollout.epoch {
             self.soaking_since = None;
@@ -95,6 +97,21 @@ impl Conductor {
         self.restamp = true;
         self.group.votes_changed = true;
         self.restore_lost(now.boot);
+    }
+
+    /// If the store was restored just now, hosts may run what the restored history does not show: those whose daemons
+    /// live report it within one `ttl` of our connection. If nobody conducted when we first saw the seat, and a restore
+    /// could go unnoticed here, every run must have ended first.
+    fn await_reports(&mut self, now: BootTime) {
+        let is_other =
+            |host: &HostName, member: &Member| *host != self.part.host && member.keys.record.is_some();
+        let has_others = self.group.members.iter().any(|(host, member)| is_other(host, member));
+        let unheld = std::mem::take(&mut self.seat.unheld);
+        if !self.succeeds || !has_others {
+            self.reports_until = None;
+        } else if unheld && self.remembered == Some(false) {
+            self.restored.get_or_insert(now);
+        }
     }
 
     pub(super) fn committed(&mut self, outcome: TransactionOutcome, now: Moment) -> Vec<Effect> {
@@ -148,6 +165,8 @@ impl Conductor {
         // Ignores the answer to a transaction that is under way.
         self.ticket += 1;
         self.restored = Some(now.boot);
+        // It was our own record that showed it.
+        self.remembered = Some(true);
         effects.push(Effect::ShowSeat);
         effects
     }

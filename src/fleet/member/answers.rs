@@ -83,7 +83,7 @@ impl MemberMachine {
             Some(_) | None => None,
         };
         if let Some(stored) = &stored {
-            self.take_over(stored, self.ticket == 0);
+            self.take_over(stored);
         }
         let raced = own.record.revision() != before;
         self.written = (own.record.revision(), stored.clone());
@@ -107,20 +107,6 @@ impl MemberMachine {
                 }
             }
             Some(Pending::Register | Pending::Twin | Pending::Write(_) | Pending::Leave) | None => {}
-        }
-    }
-
-    /// Takes over which permits the stored record gives back: a write of our former start may arrive after our own
-    /// start. `first`: it is the record of the former start, whose failures count too.
-    fn take_over(&mut self, stored: &HostRecord, first: bool) {
-        self.record.back = self.record.back.max(stored.back);
-        if !first {
-            return;
-        }
-        self.record.rest = stored.rest.clone();
-        if stored.seen == self.record.seen {
-            self.record.failures = stored.failures;
-            self.record.last = stored.last;
         }
     }
 }

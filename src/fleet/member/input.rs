@@ -60,6 +60,8 @@ pub enum Input {
     Applied(StateId),
     /// The watch is behind with a state, and does not ask.
     Behind(Option<StateId>, BehindWhy),
+    /// The watch gave up on a state: its last retry failed, maybe in a former start of the daemon.
+    GaveUp(StateId),
     /// The watch wants to start an action with this state.
     Ask {
         /// Which.

@@ -7,8 +7,16 @@ use jiff::Timestamp;
 use super::input::{Effect, Input, Pending, Profile};
 use super::registration::Registration;
 use crate::fleet::conduct::Moment;
-use crate::fleet::record::{BehindWhy, HostRecord, HostState, Permit, Rest};
+use crate::fleet::record::{BehindWhy, HostRecord, HostState, Last, Permit, Rest};
 use crate::fleet::{BootTime, PermitId, Revision, StateId};
+
+/// The failures of one state, as the former start reported them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Former {
+    pub(super) seen: StateId,
+    pub(super) failures: u32,
+    pub(super) last: Option<Last>,
+}
 
 /// The machine.
 #[derive(Debug)]
@@ -41,6 +49,8 @@ pub struct MemberMachine {
     pub(super) leaving: Option<bool>,
     /// The record that goes with the registration under way.
     pub(super) registering: Option<Arc<HostRecord>>,
+    /// Failures that our former start reported, until the watch has shown whether they are of the newest state.
+    pub(super) former: Option<Former>,
     /// We are known as a twin since then.
     pub(super) twin_at: Option<BootTime>,
 }
@@ -88,6 +98,7 @@ impl MemberMachine {
             asked_at: None,
             leaving: None,
             registering: None,
+            former: None,
             twin_at: None,
         };
         (member, vec![Effect::OpenTenure, Effect::ReadOwn])
@@ -102,6 +113,16 @@ impl MemberMachine {
         self.offered = Some(permit);
         self.acting = Some(permit);
         self.spoken = true;
+    }
+
+    /// The ledger remembers that the store had our record at this revision. To be called before any input.
+    pub fn remember(&mut self, at: Revision) {
+        self.written.0 = at;
+    }
+
+    /// At which revision the store has a record of our host, as far as we know.
+    pub fn held(&self) -> Option<Revision> {
+        self.written.1.as_ref().map(|_| self.written.0)
     }
 
     /// What the record says, or is about to say.
@@ -167,22 +188,27 @@ impl MemberMachine {
             Input::Ttl(ttl) => self.profile.ttl = ttl,
             Input::Limit(limit) => self.record.limit = limit,
             Input::Applied(state) => {
+                self.spoken = true;
                 self.record.applied = Some(state);
                 self.see(state);
                 if self.record.state != HostState::Over {
                     self.to(HostState::Converged, None, now);
                 }
-                self.spoken = true;
                 self.offer(now, effects);
             }
             Input::Behind(seen, why) => {
+                self.spoken = true;
                 self.asked = None;
                 self.record.swap = false;
                 if let Some(seen) = seen {
                     self.see(seen);
                 }
                 self.rest(Some(why), now);
+                self.offer(now, effects);
+            }
+            Input::GaveUp(state) => {
                 self.spoken = true;
+                self.gave_up(state, now);
                 self.offer(now, effects);
             }
             Input::Ask { state, swap, within } => self.ask(state, swap, within, now, effects),

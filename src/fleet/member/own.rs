@@ -18,15 +18,6 @@ impl MemberMachine {
         self.record.seen.is_some() && self.record.applied == self.record.seen
     }
 
-    /// Records a state as seen. Attempts and failures of a former one do not count for it.
-    pub(super) fn see(&mut self, state: StateId) {
-        if self.record.seen != Some(state) {
-            self.record.seen = Some(state);
-            self.record.attempt = 0;
-            self.record.failures = 0;
-        }
-    }
-
     pub(super) fn to(&mut self, state: HostState, why: Option<BehindWhy>, now: Moment) {
         if (self.record.state, self.record.why) != (state, why) {
             self.record.state = state;
@@ -54,6 +45,18 @@ impl MemberMachine {
             | HostState::Hold
             | HostState::Over
             | HostState::Conflict => self.record.why = None,
+        }
+    }
+
+    /// The watch gave up on the newest state, maybe before our start or without a permit.
+    pub(super) fn gave_up(&mut self, state: StateId, now: Moment) {
+        self.asked = None;
+        self.record.swap = false;
+        self.see(state);
+        self.record.failures = self.record.failures.max(1);
+        self.rest(None, now);
+        if self.record.state == HostState::Behind {
+            self.to(HostState::Failed, None, now);
         }
     }
 

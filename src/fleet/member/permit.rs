@@ -57,7 +57,9 @@ impl MemberMachine {
         let same = |state: Option<StateId>| {
             state.is_some_and(|state| state.is_same(&permit.state, self.profile.identity))
         };
-        let retries = permit.retry && self.record.state == HostState::Failed && same(self.record.seen);
+        // Before the watch has spoken it would return a permit for a state that it has not seen, and the retry be lost.
+        let may_retry = self.spoken && permit.retry;
+        let retries = may_retry && self.record.state == HostState::Failed && same(self.record.seen);
         if self.acting == Some(permit.id) {
             // A restored store shows it again: what runs is covered once more.
             self.offered = Some(permit.id);

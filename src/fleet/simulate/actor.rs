@@ -23,12 +23,16 @@ pub enum Phase {
 pub struct Actor {
     pub restart_mode: bool,
     pub retries: u32,
+    /// `run_on_load`: a daemon that starts again tries once more what it gave up on.
+    on_load: bool,
     pub newest: Option<StateId>,
     pub applied: Option<StateId>,
     pub phase: Phase,
     attempt: u32,
     tried: u32,
     gave_up: Option<StateId>,
+    /// The same in the ledger.
+    pub recorded: Option<StateId>,
     deadline: BootTime,
     swap_to: Option<Arc<Permit>>,
     within: Duration,
@@ -41,29 +45,32 @@ pub struct Start {
 }
 
 impl Actor {
-    pub fn new(restart_mode: bool, retries: u32, within: Duration) -> Self {
+    pub fn new(restart_mode: bool, retries: u32, on_load: bool, within: Duration) -> Self {
         Self {
             restart_mode,
             retries,
+            on_load,
             newest: None,
             applied: None,
             phase: Phase::Idle,
             attempt: 0,
             tried: 0,
             gave_up: None,
+            recorded: None,
             deadline: BootTime::default(),
             swap_to: None,
             within,
         }
     }
 
-    /// What is left of it when its daemon is killed: a run is adopted, and the ledger knows what was applied.
+    /// What is left of it when its daemon is killed: a run is adopted, and the ledger knows what was applied and what it
+    /// gave up on.
     pub fn restarted(&mut self) {
         if !matches!(self.phase, Phase::Acting { .. }) {
             self.phase = Phase::Idle;
         }
         self.newest = None;
-        self.gave_up = None;
+        self.gave_up = self.recorded.filter(|_| !self.on_load);
         self.swap_to = None;
     }
 
@@ -87,7 +94,7 @@ impl Actor {
         }
         if self.gave_up == Some(state) {
             self.phase = Phase::Idle;
-            return Vec::new();
+            return vec![Input::GaveUp(state)];
         }
         self.phase = Phase::Asked;
         vec![Input::Ask { state, swap: false, within: self.within }]
@@ -201,6 +208,7 @@ impl Actor {
         let ended = |then| Input::Ended { permit: id, state, last, then };
         if !failed {
             self.applied = Some(state);
+            self.recorded = None;
         }
         if let Some(swap) = self.swap_to.take() {
             self.phase = Phase::Asked;
@@ -219,17 +227,21 @@ impl Actor {
             return vec![ended(Then::Hold)];
         }
         if failed {
-            self.gave_up = Some(state);
+            self.give_up(Some(state));
         }
         let mut inputs = vec![ended(Then::Return)];
         inputs.extend(self.ask());
         inputs
     }
 
+    fn give_up(&mut self, state: Option<StateId>) {
+        (self.gave_up, self.recorded) = (state, state);
+    }
+
     pub fn wakeup(&mut self, now: BootTime) -> Vec<Input> {
         match self.phase.clone() {
             Phase::Retrying { permit, .. } if now >= self.deadline => {
-                self.gave_up = self.newest;
+                self.give_up(self.newest);
                 self.back(permit.id, true)
             }
             Phase::Retrying { permit, at } if now >= at => {

@@ -39,7 +39,14 @@ impl World {
                 let cut = Duration::from_millis(self.rng.u64(..60_000));
                 self.processes[n].cut_until = self.now.plus(cut);
             }
-            75..=84 => self.kill(n),
+            75..=84 => {
+                // A daemon that gave up has something to remember.
+                let n = (0..self.processes.len())
+                    .find(|n| self.has_failed(*n))
+                    .filter(|_| self.rng.bool())
+                    .unwrap_or(n);
+                self.kill(n);
+            }
             85..=89 => {
                 // The store, or the network before it, loses many at once.
                 for _ in 0..=self.rng.usize(..8) {
@@ -90,6 +97,11 @@ impl World {
         process.run.is_some() || process.member.record().permit.is_some() || process.member.record().asks()
     }
 
+    fn has_failed(&self, n: usize) -> bool {
+        let process = &self.processes[n];
+        process.up && process.member.record().failures > 0
+    }
+
     /// The store ends a tenure; whoever has it hears of it late, or not at all.
     fn end_tenure(&mut self, n: usize) {
         let Some(tenure) = self.processes[n].tenure.filter(|tenure| self.store.is_open(*tenure)) else {
@@ -106,6 +118,12 @@ impl World {
 
     /// SIGKILL: the action goes on.
     fn kill(&mut self, n: usize) {
+        let down = if self.rng.bool() { self.rng.u64(..2_000) } else { self.rng.u64(..150_000) };
+        self.kill_for(n, Duration::from_millis(down));
+    }
+
+    /// SIGKILL, and a new start after a while.
+    pub(super) fn kill_for(&mut self, n: usize, down: Duration) {
         if !self.processes[n].up {
             return;
         }
@@ -116,8 +134,7 @@ impl World {
         if let Some(tenure) = self.processes[n].tenure {
             self.after(TTL, Event::End(tenure));
         }
-        let down = if self.rng.bool() { self.rng.u64(..2_000) } else { self.rng.u64(..150_000) };
-        self.after(Duration::from_millis(down), Event::Restart(n));
+        self.after(down, Event::Restart(n));
     }
 
     fn control(&self) -> ControlRecord {
@@ -193,6 +210,10 @@ impl World {
                 // Nothing else helps but a newer version.
                 self.setting.versions = self.setting.versions.max(self.version + 1);
                 self.next_version();
+            }
+            Some((RolloutState::Stopped, _)) if gave_up && self.rng.bool() => {
+                control.retry = Some(self.ordered(number));
+                self.write_control(control);
             }
             Some((RolloutState::Stopped, _)) => {
                 control.resumed = Some(self.ordered(number));

@@ -10,6 +10,7 @@ mod oracle;
 mod planted;
 mod process;
 mod queue;
+mod restore;
 mod setting;
 mod store;
 mod world;
@@ -144,10 +145,27 @@ fn without_a_planted_fault_nothing_is_found() {
     }
 }
 
+/// Most runs fail, and daemons that gave up start again.
+fn failing(seed: u64, planted: Option<Planted>) -> Setting {
+    Setting { planted, failing: 500, run: secs(5), versions: 2, ..setting(6, seed) }
+}
+
+#[test]
+fn no_failure_is_forgotten_when_a_daemon_starts_again() {
+    for seed in 0..number("TWITCHER_FLEET_SEEDS").unwrap_or(30) {
+        if let Err(violation) = play(failing(seed, None), seed, secs(20_000)) {
+            panic!("seed {seed}: {violation}");
+        }
+    }
+}
+
 /// Seeds until the fault is found.
 fn finds(planted: Planted, seeds: u64) {
     for seed in 0..seeds {
         let mut setting = eventful(seed, Some(planted));
+        if planted == Planted::LostCount {
+            setting = failing(seed, Some(planted));
+        }
         if planted == Planted::MaxMeet {
             setting.terms = vec![limited(Share::Count(1)), limited(Share::Count(5))];
         }
@@ -198,6 +216,59 @@ fn a_start_after_a_stale_claim_is_found() {
 #[test]
 fn a_reclaim_that_does_not_compare_the_record_is_found() {
     finds(Planted::NoRecordCompare, 400);
+}
+
+#[test]
+fn a_daemon_that_forgets_what_failed_is_found() {
+    finds(Planted::LostCount, 400);
+}
+
+/// One version after the other, one host at a time; the store is restored in the middle of it. Returns the violation.
+fn restored(seed: u64, planted: Option<Planted>) -> Result<(), String> {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0xbac0);
+    let setting = Setting {
+        terms: vec![limited(Share::Count(1))],
+        run: secs(rng.u64(2..20)),
+        faults_until: Duration::ZERO,
+        failing: 0,
+        versions: 1 + rng.u32(..3),
+        every: secs(rng.u64(20..60)),
+        orders: false,
+        planted,
+        ..setting(6, seed)
+    };
+    let mut world = World::new(setting, seed);
+    world.oracle.only_limit = Some(1);
+    let backup = Duration::from_millis(rng.u64(..40_000));
+    world.after(backup, queue::Event::BackUp);
+    world.after(backup + Duration::from_millis(rng.u64(..30_000)), queue::Event::Restore);
+    while !world.all_converged() || world.backup.is_some() || world.now.0 < backup {
+        assert!(world.step(), "nothing happens any more");
+        if let Some(violation) = &world.oracle.violation {
+            return Err(format!("after {:?}: {violation}", world.now.0));
+        }
+        if world.now.0 > secs(2_000) {
+            return Err(format!("I5: not converged after a restore:\n{}", world.shown()));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_restored_store_lets_no_more_hosts_act_at_once() {
+    for seed in 0..number("TWITCHER_FLEET_SEEDS").unwrap_or(200) {
+        if let Err(violation) = restored(seed, None) {
+            panic!("seed {seed}: {violation}");
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_takes_a_restored_store_for_the_one_that_it_knew_is_found() {
+    let found = (0..200).find_map(|seed| Some((seed, restored(seed, Some(Planted::NoMemory)).err()?)));
+    let (seed, violation) = found.expect("it was not found");
+    println!("seed {seed}: {violation}");
+    assert!(violation.contains("I2"), "{violation}");
 }
 
 /// No host waits for ever while versions come faster than the group can follow.

@@ -23,7 +23,8 @@ const SETTLED: Duration = Duration::from_mins(10);
 pub(super) enum Request {
     MemberCommit(u64, Transaction),
     ConductorCommit(u64, Transaction),
-    ReadOwn,
+    /// With the revisions of record and permit that are known.
+    ReadOwn(Revision, Revision),
     ReadAll,
     ReadSummary,
     Open,
@@ -113,7 +114,7 @@ impl World {
         let lost = cut || !self.calm() && self.rng.u32(..100) < 2;
         let delay = if lost { Duration::from_secs(5) } else { self.delay() };
         // What is cut off may still arrive now and then.
-        let arrives = !cut || self.rng.u32(..10) == 0;
+        let arrives = !cut || !self.calm() && self.rng.u32(..10) == 0;
         match request {
             Request::MemberCommit(ticket, transaction) => {
                 let outcome = if arrives {
@@ -135,9 +136,14 @@ impl World {
             }
             // Reads are repeated until they are answered.
             other if lost => self.after(delay, Event::Store(n, start, other)),
-            Request::ReadOwn => {
+            Request::ReadOwn(record, permit) => {
                 let own = self.own(n);
-                self.after(delay, Event::Member(n, start, member::Input::Own(own)));
+                let event = if self.shows_restore(n, &own, (record, permit)) {
+                    Event::FoundRestored(n, start)
+                } else {
+                    Event::Member(n, start, member::Input::Own(own))
+                };
+                self.after(delay, event);
             }
             Request::ReadAll => {
                 let planted = self.setting.planted;
@@ -168,8 +174,9 @@ impl World {
     pub(super) fn own(&self, n: usize) -> Own {
         let host = &self.processes[n].host;
         let read = |key| self.store.read(&key);
+        let inst = &self.processes[n].member.record().inst;
         Own {
-            record: read(GroupKey::Host(host.clone())),
+            record: Planted::own(self.setting.planted, inst, read(GroupKey::Host(host.clone()))),
             alive: read(GroupKey::Alive(host.clone())),
             permit: read(GroupKey::Permit(host.clone())),
             control: self.store.keys.get(&GroupKey::Control).map_or(Revision::ABSENT, |stored| stored.at),

@@ -79,6 +79,10 @@ pub struct Oracle {
     misled_until: BootTime,
     limits: VecDeque<(BootTime, u32)>,
     coverage: Coverage,
+    /// The failures that each host has reported of the last version that failed there.
+    failed: BTreeMap<HostName, (StateId, u32)>,
+    /// The store is restored: nothing is judged but that no more runs than this are in progress.
+    pub only_limit: Option<u32>,
     pub violation: Option<String>,
     pub permits: usize,
     pub grants_made: u64,
@@ -117,7 +121,9 @@ fn permit<'a>(store: &'a Store, host: &HostName) -> Option<&'a Permit> {
 
 impl Oracle {
     pub fn fail(&mut self, what: String) {
-        self.violation.get_or_insert(what);
+        if self.only_limit.is_none() {
+            self.violation.get_or_insert(what);
+        }
     }
 
     /// Keys changed. Noting one twice changes nothing.
@@ -205,6 +211,9 @@ impl Oracle {
         before: &BTreeMap<HostName, PermitId>,
         now: BootTime,
     ) {
+        if self.only_limit.is_some() {
+            return;
+        }
         for change in changes {
             let GroupKey::Permit(host) = &change.key else { continue };
             let former = before.get(host).copied();
@@ -304,6 +313,7 @@ impl Oracle {
         before: Option<PermitId>,
         claims: Option<PermitId>,
     ) {
+        self.remembers(store, host);
         let Some(back) = record(store, host).map(|record| record.back) else { return };
         if back > before {
             let mine = self
@@ -340,9 +350,38 @@ impl Oracle {
         }
     }
 
+    /// Failures of a version that were reported stay reported until the host succeeds or turns to a newer version.
+    fn remembers(&mut self, store: &Store, host: &HostName) {
+        let Some(record) = record(store, host) else { return };
+        if let Some((state, failures)) = self.failed.get(host).copied() {
+            let turned = record.seen.is_some_and(|seen| state.version.is_before(seen.version));
+            let keeps = record.seen == Some(state) && record.failures >= failures;
+            if record.applied == Some(state) || turned {
+                self.failed.remove(host);
+            } else if !keeps {
+                let (seen, now) = (record.seen.map(|seen| seen.version), record.failures);
+                self.fail(format!(
+                    "I8: {host} forgets {failures} failures of {}: {now} of {seen:?}",
+                    state.version
+                ));
+            }
+        }
+        if let Some(seen) = record.seen.filter(|seen| record.failures > 0 && record.applied != Some(*seen)) {
+            self.failed.insert(host.clone(), (seen, record.failures));
+        }
+    }
+
     /// An action starts.
     pub fn started(&mut self, host: &HostName, id: PermitId, state: StateId) {
         self.starts += 1;
+        if let Some(limit) = self.only_limit {
+            self.running.insert(host.clone(), Run { permit: id });
+            if self.running.len() > usize::try_from(limit).unwrap() {
+                let hosts: Vec<String> = self.running.keys().map(ToString::to_string).collect();
+                self.violation.get_or_insert(format!("I2: {} run at once after a restore", hosts.join(", ")));
+            }
+            return;
+        }
         let Some(grant) = self.grants.get(&id) else {
             return self.fail(format!("I2: {host} starts under {id}, which was never granted"));
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::store::Store;
-use crate::fleet::record::{HostRecord, HostState, Permit};
+use crate::fleet::record::{HostRecord, HostState, Instance, Permit};
 use crate::fleet::terms::{MaxParallel, Terms};
 use crate::fleet::{GroupKey, HostName, KeyState, PermitId, Revision, Transaction, Value, Write};
 
@@ -28,6 +28,10 @@ pub enum Planted {
     MaxMeet,
     /// One permit too many.
     OffByOne,
+    /// A daemon that starts again does not know what failed before.
+    LostCount,
+    /// A conductor that finds the seat vacant grants at once, and no daemon remembers its record.
+    NoMemory,
 }
 
 impl Planted {
@@ -48,11 +52,23 @@ impl Planted {
                 | Self::NoFresh
                 | Self::NoRecordCompare
                 | Self::PermitKept
-                | Self::OffByOne,
+                | Self::OffByOne
+                | Self::LostCount
+                | Self::NoMemory,
             )
             | None => return entry,
         };
         entry.value = Some(Value::Host(Arc::new(changed)));
+        entry
+    }
+
+    /// What a member gets to see of its own record. `inst`: its start.
+    pub fn own(planted: Option<Self>, inst: &Instance, mut entry: KeyState) -> KeyState {
+        if let (Some(Self::LostCount), Some(Value::Host(record))) = (planted, &entry.value)
+            && record.inst != *inst
+        {
+            entry.value = Some(Value::Host(Arc::new(HostRecord { failures: 0, ..(**record).clone() })));
+        }
         entry
     }
 
@@ -93,7 +109,9 @@ impl Planted {
                 | Self::NoFresh
                 | Self::NoReclaimWait
                 | Self::PermitKept
-                | Self::MaxMeet,
+                | Self::MaxMeet
+                | Self::LostCount
+                | Self::NoMemory,
             )
             | None => {}
         }

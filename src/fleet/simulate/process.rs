@@ -14,13 +14,16 @@ use super::world::World;
 use crate::fleet::conduct::{self, Conductor, Part};
 use crate::fleet::member::{self, MemberMachine, Profile};
 use crate::fleet::record::Instance;
-use crate::fleet::{BootTime, DRIFT, FRESH, GroupKey, GroupName, HostName, StateId, StateIdentity, TenureId};
+use crate::fleet::{
+    BootTime, DRIFT, FRESH, GroupKey, GroupName, HostName, Revision, StateId, StateIdentity, TenureId,
+};
 
 /// An action ends by itself, or is killed, after so long.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const KILL_AFTER: Duration = Duration::from_secs(2);
 pub const TTL: Duration = Duration::from_secs(30);
 
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Process {
     pub host: HostName,
     /// Messages to a former start are dropped.
@@ -37,6 +40,14 @@ pub(super) struct Process {
     /// Its watches have delivered everything up to then.
     pub heard: BootTime,
     timer: Option<BootTime>,
+    /// The ledger's revision of the own record.
+    pub memory: Option<Revision>,
+    /// It had that when it started.
+    pub knew: bool,
+    /// The next reading of the own keys may show that the store was restored, also by a record that is gone.
+    pub disturbed: bool,
+    /// Its conductor knows that the own record was read.
+    pub verified: bool,
     /// Events that came while it was frozen, in order.
     pub parked: Vec<Event>,
     /// Writes of its keys since the last count.
@@ -51,7 +62,7 @@ impl Process {
         let (member, effects) = MemberMachine::new(profile(setting, n, &host, 0, None), None, wall);
         let members = u32::try_from(setting.hosts).unwrap();
         let within = Duration::from_millis(1).saturating_mul(members).min(Duration::from_secs(5));
-        let conductor = (n < setting.conductors).then(|| conductor(n, &host, 0));
+        let conductor = (n < setting.conductors).then(|| conductor(setting, n, &host, 0));
         let process = Self {
             host,
             start: 0,
@@ -61,11 +72,15 @@ impl Process {
             member,
             conductor,
             mirrors: false,
-            actor: Actor::new(setting.restart_mode, 1, within),
+            actor: Actor::new(setting.restart_mode, 1, setting.on_load, within),
             tenure: None,
             run: None,
             heard: BootTime::default(),
             timer: None,
+            memory: None,
+            knew: false,
+            disturbed: true,
+            verified: false,
             parked: Vec::new(),
             writes: 0,
             attempts: 0,
@@ -99,13 +114,13 @@ fn instance(n: usize, start: u64) -> Instance {
     }
 }
 
-fn conductor(n: usize, host: &HostName, start: u64) -> Conductor {
+fn conductor(setting: &Setting, n: usize, host: &HostName, start: u64) -> Conductor {
     Conductor::new(Part {
         group: GroupName::new("git").unwrap(),
         host: host.clone(),
         inst: instance(n, start),
         identity: StateIdentity::Data,
-        ttl: TTL,
+        ttl: if setting.planted == Some(Planted::NoMemory) { Duration::ZERO } else { TTL },
     })
 }
 
@@ -162,8 +177,14 @@ impl World {
                 self.conductor(n, conduct::Input::Tenure(Some(tenure)));
             }
         }
+        let reads = inputs.iter().any(|input| matches!(input, member::Input::Own(_)));
         let effects = self.processes[n].member.step(inputs, now);
         self.member_effects(n, effects);
+        self.remember(n);
+        if reads && !std::mem::replace(&mut self.processes[n].verified, true) {
+            let remembered = self.processes[n].knew;
+            self.conductor(n, conduct::Input::Verified { remembered });
+        }
         let waits = self.processes[n].member.record().asks();
         if waits != waits_before && self.processes[n].conductor.is_some() {
             self.conductor(n, conduct::Input::Waiting(waits));
@@ -186,7 +207,10 @@ impl World {
                     self.send(n, Request::Open);
                 }
                 member::Effect::Revoke(tenure) => self.send(n, Request::Revoke(tenure)),
-                member::Effect::ReadOwn => self.send(n, Request::ReadOwn),
+                member::Effect::ReadOwn => {
+                    let (record, permit) = self.processes[n].member.known();
+                    self.send(n, Request::ReadOwn(record, permit));
+                }
                 member::Effect::Commit(ticket, transaction) => {
                     self.send(n, Request::MemberCommit(ticket, transaction));
                 }
@@ -329,6 +353,9 @@ impl World {
         let newest = self.newest;
         self.target(n, newest);
         let own = self.own(n);
+        if self.shows_restore(n, &own, self.processes[n].member.known()) {
+            return self.found_restored(n);
+        }
         self.member(n, vec![member::Input::Own(own)]);
         if self.processes[n].conductor.is_some() {
             let seat = self.store.read(&GroupKey::Conductor);
@@ -365,6 +392,9 @@ impl World {
         process.start += 1;
         process.mirrors = false;
         process.timer = None;
+        process.verified = false;
+        process.disturbed = true;
+        process.knew = process.memory.is_some() || setting.planted == Some(Planted::NoMemory);
         process.heard = now;
         let former = process.tenure.take();
         let (mut member, effects) = MemberMachine::new(
@@ -372,6 +402,13 @@ impl World {
             process.actor.applied,
             wall,
         );
+        if let Some(at) = process.memory.filter(|_| setting.planted != Some(Planted::NoMemory)) {
+            member.remember(at);
+        }
+        let forgets = setting.planted == Some(Planted::LostCount);
+        if let Some(state) = process.actor.recorded.filter(|_| !forgets) {
+            member.give_up(state);
+        }
         process.actor.restarted();
         let adopted = match &process.actor.phase {
             Phase::Acting { permit, state, .. } => Some((permit.id, *state)),
@@ -383,7 +420,8 @@ impl World {
             member.adopt(permit, state, 1);
         }
         process.member = member;
-        process.conductor = process.conductor.is_some().then(|| conductor(n, &process.host, process.start));
+        process.conductor =
+            process.conductor.is_some().then(|| conductor(&setting, n, &process.host, process.start));
         self.member_effects(n, effects);
         self.greet(n);
         if let Some((run, ends, _)) = self.processes[n].run {

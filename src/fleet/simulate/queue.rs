@@ -23,6 +23,12 @@ pub(super) enum Event {
     End(TenureId),
     Version,
     Operator,
+    BackUp,
+    Restore,
+    /// The store is back, and a process has connected to it again.
+    Reconnected(usize, u64),
+    /// A process has found that the store was restored.
+    FoundRestored(usize, u64),
 }
 
 struct Queued {
@@ -61,6 +67,15 @@ impl Queue {
         self.heap.push(Reverse(Queued { at, number: self.number, event }));
     }
 
+    /// Replaces every event that is still to happen.
+    pub fn replace(&mut self, mut with: impl FnMut(Event) -> Option<Event>) {
+        let queued = std::mem::take(&mut self.heap).into_iter();
+        let replaced = queued.filter_map(|Reverse(Queued { at, number, event })| {
+            Some(Reverse(Queued { at, number, event: with(event)? }))
+        });
+        self.heap = replaced.collect();
+    }
+
     pub fn next(&mut self) -> Option<(BootTime, Event)> {
         self.heap.pop().map(|Reverse(queued)| (queued.at, queued.event))
     }
@@ -73,6 +88,8 @@ pub(super) fn reaches(event: &Event) -> Option<usize> {
         | Event::Conductor(n, ..)
         | Event::Target(n, ..)
         | Event::Timer(n)
+        | Event::Reconnected(n, _)
+        | Event::FoundRestored(n, _)
         | Event::Verify(n, _) => Some(*n),
         Event::Store(..)
         | Event::RunEnds(..)
@@ -81,6 +98,8 @@ pub(super) fn reaches(event: &Event) -> Option<usize> {
         | Event::End(_)
         | Event::Thaw(_)
         | Event::Version
+        | Event::BackUp
+        | Event::Restore
         | Event::Operator => None,
     }
 }

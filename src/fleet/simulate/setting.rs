@@ -28,6 +28,8 @@ pub struct Setting {
     pub every: Duration,
     pub orders: bool,
     pub restart_mode: bool,
+    /// A daemon that starts again tries once more what it gave up on.
+    pub on_load: bool,
     /// Own keys are read again so often.
     pub verify: Duration,
     pub planted: Option<Planted>,
@@ -74,6 +76,7 @@ pub fn setting(hosts: usize, seed: u64) -> Setting {
         every: secs(rng.u64(20..200)),
         orders: rng.bool(),
         restart_mode: rng.u32(..3) == 0,
+        on_load: rng.u32(..3) > 0,
         verify: secs(20),
         planted: None,
     }

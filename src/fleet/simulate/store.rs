@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::fleet::{GroupKey, KeyState, Revision, TenureId, Transaction, TransactionOutcome, Value, Write};
 
 /// A key that exists.
+#[derive(Clone)]
 pub struct Stored {
     pub at: Revision,
     pub value: Value,
@@ -12,7 +13,7 @@ pub struct Stored {
 }
 
 /// The store of one group.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Store {
     pub revision: i64,
     pub keys: BTreeMap<GroupKey, Stored>,
@@ -52,6 +53,13 @@ impl Store {
 
     pub fn is_open(&self, tenure: TenureId) -> bool {
         self.tenures.contains_key(&tenure)
+    }
+
+    /// Goes back to a backup. Returns the tenures that are open again; none gets the number of a lost one.
+    pub fn restore(&mut self, backup: Self) -> Vec<TenureId> {
+        let opened = self.opened;
+        *self = Self { opened, ..backup };
+        self.tenures.keys().copied().collect()
     }
 
     /// Ends a tenure: its keys vanish.

@@ -19,7 +19,8 @@ pub struct World {
     pub setting: Setting,
     pub rng: Rng,
     pub now: BootTime,
-    queue: Queue,
+    pub(super) queue: Queue,
+    pub(super) backup: Option<Store>,
     pub(super) processes: Vec<Process>,
     pub(super) index: BTreeMap<HostName, usize>,
     pub store: Store,
@@ -42,6 +43,7 @@ impl World {
             rng: Rng::with_seed(seed),
             now: BootTime::default(),
             queue: Queue::default(),
+            backup: None,
             processes: Vec::new(),
             index: BTreeMap::new(),
             store: Store::default(),
@@ -120,6 +122,11 @@ impl World {
                 let changes = self.store.end(tenure);
                 self.changed(&changes);
             }
+            Event::Reconnected(n, start) if self.is_here(n, start) => self.reconnected(n),
+            Event::FoundRestored(n, start) if self.is_here(n, start) => self.found_restored(n),
+            Event::Reconnected(..) | Event::FoundRestored(..) => {}
+            Event::BackUp => self.backup = Some(self.store.clone()),
+            Event::Restore => self.restore(),
             Event::Version => self.next_version(),
             Event::Operator => self.operator(),
         }

@@ -18,6 +18,7 @@ fn entries() -> BTreeMap<WatchName, LedgerEntry> {
         }),
         stopped: Some(fingerprint("0123456789abcdef0123456789abcdef")),
         tenure: Some("7587862094".into()),
+        fleet_record: Some(FleetRecord { group: "main /twitcher/fleet/git".into(), at: 1042 }),
         granted: Some(LivePermit { id: "3-14".parse().unwrap(), state: "7/d6be327b0e9ed88a".into() }),
         reported: Some(applied()),
         owed: Some(Owed {
@@ -45,7 +46,7 @@ fn entries() -> BTreeMap<WatchName, LedgerEntry> {
 }
 
 const GOLDEN: &str = r#"{"ledger":"l"}
-{"watch":{"name":"a","applied":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"live":[{"run":"l-1-2","target":"main Data /a","definition":"d","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3},{"run":"l-1-3","target":"main Data /a","definition":"d","mutex":"nginx","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3}],"newest_run":"l-1-2","interrupted":"main Tree /a","paused":{"until":"1970-01-01T00:00:00Z","seconds":60,"settled":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"stopped":"0123456789abcdef0123456789abcdef","tenure":"7587862094","granted":{"id":"3-14","state":"7/d6be327b0e9ed88a"},"reported":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"owed":{"state":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"outcome":"failed","exit_code":3,"reason":"change","attempt":4,"coalesced":1,"output":"oops"},"gave_up":{"definition":"0123456789abcdef0123456789abcdef","state":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"ended":2,"failed":1,"succeeded":"1970-01-01T00:00:00Z"}}
+{"watch":{"name":"a","applied":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"live":[{"run":"l-1-2","target":"main Data /a","definition":"d","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3},{"run":"l-1-3","target":"main Data /a","definition":"d","mutex":"nginx","process":{"pid":42,"start_ticks":7,"boot_id":"b","output_pipe":9,"errors_pipe":10},"started":"1970-01-01T00:00:00Z","reason":"load","version":"7","attempt":1,"coalesced":3}],"newest_run":"l-1-2","interrupted":"main Tree /a","paused":{"until":"1970-01-01T00:00:00Z","seconds":60,"settled":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"stopped":"0123456789abcdef0123456789abcdef","tenure":"7587862094","fleet_record":{"group":"main /twitcher/fleet/git","at":1042},"granted":{"id":"3-14","state":"7/d6be327b0e9ed88a"},"reported":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"owed":{"state":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"},"outcome":"failed","exit_code":3,"reason":"change","attempt":4,"coalesced":1,"output":"oops"},"gave_up":{"definition":"0123456789abcdef0123456789abcdef","state":{"target":"main Data /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9"}},"ended":2,"failed":1,"succeeded":"1970-01-01T00:00:00Z"}}
 {"run":{"watch":"a","record":{"run":"l-1-1","reason":"change","version":"7","attempt":1,"coalesced":1,"started":"1970-01-01T00:00:00Z","seconds":0.5,"outcome":"succeeded","exit_code":0,"signal":null,"output":"done 🦀\nline"}}}
 {"watch":{"name":"b","ended":0,"failed":0}}
 {"watch":{"name":"c","applied":{"target":"main Tree /a","version":"7","digest":"d6be327b0e9ed88a0388091a215402a9","entries":12},"ended":0,"failed":0}}
@@ -69,6 +70,19 @@ fn a_run_with_one_pipe_is_still_read() {
     let mut expected = entries();
     for live in expected.values_mut().flat_map(|entry| &mut entry.live) {
         live.process.errors_pipe = None;
+    }
+    assert_eq!(parse(old.as_bytes()).entries, expected);
+    assert_eq!(String::from_utf8(encode_all("l", expected.iter())).unwrap(), old);
+}
+
+/// An entry of a version that did not record at which revision the store had the host's record.
+#[test]
+fn an_entry_without_the_record_of_its_fleet_is_still_read() {
+    let old = GOLDEN.replace(",\"fleet_record\":{\"group\":\"main /twitcher/fleet/git\",\"at\":1042}", "");
+    assert_ne!(old, GOLDEN);
+    let mut expected = entries();
+    for entry in expected.values_mut() {
+        entry.fleet_record = None;
     }
     assert_eq!(parse(old.as_bytes()).entries, expected);
     assert_eq!(String::from_utf8(encode_all("l", expected.iter())).unwrap(), old);

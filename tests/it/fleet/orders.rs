@@ -32,6 +32,11 @@ fn a_paused_group_starts_nothing_until_it_is_resumed(url: &str) {
     let status = fleet.status();
     assert_eq!(status["state"], "paused");
     assert!(status["why"].as_str().unwrap().contains("lunch"), "{status}");
+    let waits = (0..HOSTS).find(|host| !fleet.starters(&version).contains(host)).unwrap();
+    fleet.daemons[waits].until_watch("git", |watch| watch["fleet"]["permit"] == "asked");
+    let why = fleet.daemons[waits].say(&["explain", "git"]);
+    assert!(why.contains("it waits for its permit: the fleet was paused by "), "{why}");
+    assert!(why.contains("ago (lunch); `twitcher fleet resume git` ends that.\n"), "{why}");
     assert_eq!(fleet.try_fleet(&["wait", "git"]).status.code(), Some(3));
     fleet.fleet(&["resume", "git"]);
     fleet.until_all_have(&version);
@@ -130,6 +135,8 @@ fn a_trigger_without_a_permit_needs_no_store() {
     fleet.until_all_have(&version);
     etcd.kill();
     fleet.daemons[0].until_watch("git", |watch| watch["unreachable"] == true);
+    let why = fleet.daemons[0].say(&["explain", "git"]);
+    assert!(why.ends_with("nothing runs until store main is back.\n"), "{why}");
     let refused = fleet.daemons[0].ask(&["trigger", "git", "--without-permit"]);
     assert!(!refused.status.success(), "the key cannot be read");
     fleet.daemons[0].say(&["trigger", "git", "--cached", "--without-permit"]);

@@ -115,6 +115,8 @@ fn a_store_that_is_down_makes_its_watches_unreachable_and_not_converged() {
     let watch = daemon.watch("a");
     assert_eq!((&watch["state"], &watch["unreachable"]), (&"unreachable".into(), &true.into()), "{watch}");
     assert_eq!(watch["converged"], false);
+    let why = daemon.say(&["explain", "a"]);
+    assert!(why.ends_with("nothing runs until store main is back.\n"), "{why}");
     let table = daemon.say(&["status"]);
     assert!(table.starts_with("1 watch: 1 UNREACHABLE · store main down "), "{table}");
     assert!(table.contains("! a") && table.contains("! store main down for"), "{table}");

@@ -1,4 +1,5 @@
-//! An `on_give_up` that a former daemon owed is run once by the next, whenever its watch is defined.
+//! What a former daemon left is dealt with once, whenever its watch is defined: an `on_give_up` that it owed is run, a
+//! program that it left running is ended.
 
 use super::*;
 use crate::daemon::runs::HookReport;
@@ -55,4 +56,40 @@ async fn what_is_owed_in_the_ledger_alone_does_not_suppress_a_report() {
     scene.runs.run_owed_hooks([&a].into_iter());
     until_begun(&scene, 1).await;
     assert!(scene.entry("a").owed.is_none());
+}
+
+/// A `validate` or `on_give_up` of a killed daemon.
+fn left(scene: &Scene, what: &str, watch: &str, pid: i32) -> FoundRun {
+    FoundRun {
+        run: RunId(format!("{what}-{}-1-{pid}", scene.ledger.id()).into()),
+        watch: WatchName::new(watch).unwrap(),
+        store: "main".to_owned(),
+        key: "/a".to_owned(),
+        version: "1".to_owned(),
+        identity: identity(pid),
+        marked: true,
+        uid: 7,
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_a_killed_daemon_left_is_ended_whenever_its_watch_is_loaded() {
+    let mut scene = Scene::new();
+    for (what, watch, pid) in [("validate", "a", 1), ("on_give_up", "b", 2), ("validate", "b", 3)] {
+        scene.fake.show(left(&scene, what, watch, pid));
+    }
+    scene.fake.show(FoundRun { uid: 8, ..left(&scene, "validate", "b", 4) });
+    scene.next_daemon().await;
+    let ended = async |pid| assert_eq!(scene.fake.command(pid).await, RunCommand::Term { timed_out: false });
+    scene.runs.end_old_hooks([&spec("a", "/a")].into_iter());
+    ended(1).await;
+    // The file that defines the other is read later.
+    for pid in [2, 3, 4] {
+        assert!(!scene.fake.was_commanded(pid), "{pid}");
+    }
+    scene.runs.end_old_hooks([&spec("b", "/b")].into_iter());
+    ended(2).await;
+    ended(3).await;
+    until_begun(&scene, 4).await;
+    assert!(!scene.fake.was_commanded(4), "another account can claim to be one");
 }

@@ -159,3 +159,25 @@ async fn the_place_of_a_state_that_none_follows_is_given_up() {
     assert!(is_granted(&mut later));
     assert!(own.judging_since().is_none() && own.validator.is_none());
 }
+
+/// After a reload, a pause or a stop nothing starts before the store has been read, and that may take long.
+#[tokio::test]
+async fn a_state_that_waits_to_be_judged_takes_no_slot_while_starts_are_held() {
+    let scene = Scene::new();
+    let ((b, mut of_b), _c) = fill(&scene);
+    let (a, mut own, mut later) = (judged("a", RunMode::Queue, None), scene.own(), scene.own());
+    own.validate(&a, candidate(1));
+    turn(&mut own, &a);
+    assert!(own.waits_to_validate());
+    own.hold_starts();
+    later.acquire(&spec("d", "/d"));
+    scene.fake.end(1, Outcome::Exited(0));
+    concluded(&mut of_b, &b).await;
+    turn(&mut own, &a);
+    assert!(is_granted(&mut later), "the slot is of use to another watch");
+    assert!(own.judging_since().is_none() && !own.waits_to_validate());
+    own.release_starts(&a);
+    drop(later);
+    turn(&mut own, &a);
+    assert!(own.judging_since().is_some());
+}
