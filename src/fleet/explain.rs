@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::fleet::record::{
-        Alive, ConductorRecord, Control, HostRecord, HostState, Instance, Permit, Rest, Rollout,
+        Alive, ConductorRecord, ControlRecord, HostRecord, HostState, Instance, Permit, Rest, Rollout,
         RolloutState, VersionOrder,
     };
     use crate::fleet::terms::{InForce, Share, Terms, Vote, meet};
@@ -174,7 +174,7 @@ mod tests {
     struct Scene {
         terms: Terms,
         rollout: Rollout,
-        control: Control,
+        control: ControlRecord,
         conducted: bool,
     }
 
@@ -189,7 +189,7 @@ mod tests {
                 since: Some(before(120)),
                 ..Rollout::default()
             };
-            Self { terms, rollout, control: Control::default(), conducted: true }
+            Self { terms, rollout, control: ControlRecord::default(), conducted: true }
         }
 
         fn explain(&self, name: &str) -> String {

@@ -13,8 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::handle::Handle;
-use super::membership::{MembershipSpec, boot_time};
-use super::word::{MembershipSettings, ToWatch};
+use super::membership::boot_time;
+use super::place::MembershipSpec;
+use super::word::{MembershipSettings, Recorded, ToWatch};
 use crate::fleet::member::{Input, Profile, Then};
 use crate::fleet::record::{Instance, Last, LastOutcome, Permit};
 use crate::fleet::terms::{MaxParallel, Terms};
@@ -72,7 +73,7 @@ impl Crowd {
     ///
     /// Where the directory cannot be used, and outside a runtime.
     pub fn start(store: &Store, directory: &Path, members: usize, terms: Terms, run: Duration) -> Self {
-        let ledger = Ledger::open(directory, |_| Holder::Unknown).expect("a ledger");
+        let ledger = Ledger::open(directory, "crowd", |_| Holder::Unknown).expect("a ledger");
         let (sender, have) = watch::channel(HashMap::new());
         let seen = Seen {
             now: AtomicUsize::new(0),
@@ -89,7 +90,7 @@ impl Crowd {
             let handle = Handle::begin(place);
             let (words, inbox) = mpsc::unbounded_channel();
             handle.listen(Arc::new(move |word| drop(words.send(word))));
-            handle.start(None, None);
+            handle.start(Recorded { applied: None, gave_up: None, adopted: None });
             let actor = Actor {
                 handle: handle.clone(),
                 terms: Arc::clone(&terms),

@@ -41,11 +41,11 @@ impl One {
 
     /// Waits for its next state, but not for an absence at first: the driver may have that from before a restore, with
     /// a revision that no later change of the restored store exceeds. Cancel-safe.
-    pub(super) async fn next_change(&mut self) -> KeyState {
+    pub(super) async fn next_change(&mut self) -> Followed<KeyState> {
         loop {
             let nothing_known = self.last == Revision::ABSENT;
             let entry = self.next().await;
-            if entry.value.is_some() || !nothing_known {
+            if entry.now.value.is_some() || !nothing_known {
                 return entry;
             }
         }

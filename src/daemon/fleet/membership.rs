@@ -255,8 +255,8 @@ impl Membership {
         let or = if first { ", or this host was forgotten" } else { "" };
         tracing::warn!(
             store = %self.place.store.spec().name,
-            "the store was restored from a backup{or}: reading group {} anew; as its conductor this host starts nothing \
-             until every run must have ended",
+            "the store was restored from a backup{or}: reading group {} again; as its conductor this host starts \
+             nothing until every former run is certain to have ended",
             self.place.group
         );
         self.conductor(conduct::Input::Restored);
