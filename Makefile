@@ -89,6 +89,7 @@ bench: setup-test
 soak: setup-test
 	TWITCHER_SOAK_RUNS=$${TWITCHER_SOAK_RUNS:-100000} $(CARGO) test --locked --release --test it many_runs_leave_no_child_and_no_memory -- --nocapture
 	TWITCHER_CHAOS_SECONDS=$${TWITCHER_CHAOS_SECONDS:-600} $(CARGO) test --locked --release --test it fleet::chaos -- --nocapture
+	TWITCHER_CHAOS_SERVERS=3 TWITCHER_CHAOS_SECONDS=$${TWITCHER_CHAOS_SECONDS:-600} $(CARGO) test --locked --release --test it fleet::chaos::on -- --nocapture
 	TWITCHER_CROWD=$${TWITCHER_CROWD:-1000} $(CARGO) test --locked --release --test it fleet::crowd -- --nocapture
 
 # One seed after another; TWITCHER_FLEET_FROM is the first one, TWITCHER_FLEET_SEED the only one.

@@ -230,7 +230,7 @@ mod tests {
                     back: None,
                     swap: false,
                     since: Timestamp::from_second(i64::from(name.as_bytes()[0]) * 60).unwrap(),
-                    limit: Duration::from_secs(60),
+                    limit: Duration::from_mins(1),
                     attempt: 1,
                     failures,
                     last: None,
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_holds_the_whole_group_up_is_told_first() {
-        let mut scene = Scene::new(Terms { soak: Duration::from_secs(300), ..Terms::default() });
+        let mut scene = Scene::new(Terms { soak: Duration::from_mins(5), ..Terms::default() });
         (scene.rollout.state, scene.rollout.of) = (RolloutState::Soaking, 2);
         assert_eq!(scene.explain("c"), "wave 1 of 2 soaks for 3m more");
         scene.conducted = false;

@@ -88,19 +88,20 @@ pub(super) fn reason(errno: Errno) -> String {
 /// and accounts are the action's own.
 fn want(step: Option<Step>, errno: Errno) -> Option<&'static str> {
     let ours = matches!(step, None | Some(Step::Clone));
-    match errno {
-        Errno::ENFILE => Some("the machine's table of open files is full: raise the sysctl fs.file-max"),
-        Errno::EMFILE if ours => {
-            Some("the daemon has reached its limit of open files: raise LimitNOFILE in its unit (ulimit -n)")
-        }
-        Errno::EAGAIN if ours => Some(
+    if errno == Errno::ENFILE {
+        Some("the machine's table of open files is full: raise the sysctl fs.file-max")
+    } else if errno == Errno::EMFILE && ours {
+        Some("the daemon has reached its limit of open files: raise LimitNOFILE in its unit (ulimit -n)")
+    } else if errno == Errno::EAGAIN && ours {
+        Some(
             "a limit of processes is reached: raise TasksMax in the daemon's unit (pids cgroup), ulimit -u or the sysctl kernel.pid_max",
-        ),
-        Errno::ENOMEM if ours => Some("no memory is left for another process"),
-        Errno::ENOSPC | Errno::EDQUOT if step.is_none() => {
-            Some("the file system, or a table of the kernel, is full: make room")
-        }
-        _ => None,
+        )
+    } else if errno == Errno::ENOMEM && ours {
+        Some("no memory is left for another process")
+    } else if matches!(errno, Errno::ENOSPC | Errno::EDQUOT) && step.is_none() {
+        Some("the file system, or a table of the kernel, is full: make room")
+    } else {
+        None
     }
 }
 

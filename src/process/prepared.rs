@@ -3,7 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::OFlag;
@@ -108,7 +108,7 @@ mod tests {
         let first = kept(&prepared).unwrap();
         prepared.next(true);
         assert_eq!(kept(&prepared), Some(first), "it is kept, not made again");
-        let record = prepared.record.lock().unwrap().as_ref().map(|file| file.as_raw_fd());
+        let record = prepared.record.lock().unwrap().as_ref().map(AsRawFd::as_raw_fd);
         let mut used = Vec::new();
         for _ in 0..3 {
             let [out, errors] = prepared.outputs().unwrap();

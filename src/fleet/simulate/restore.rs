@@ -13,16 +13,12 @@ use crate::fleet::{GroupKey, HostName, Revision, TransactionOutcome, conduct};
 /// The connections broke: nothing that was under way arrives, and what was read is read again.
 fn broken(event: Event) -> Option<Event> {
     Some(match event {
-        Event::Store(n, start, Request::MemberCommit(ticket, _)) => {
+        Event::Store(n, start, Request::MemberCommit(ticket, _))
+        | Event::Member(n, start, member::Input::Committed(ticket, _)) => {
             Event::Member(n, start, member::Input::Committed(ticket, TransactionOutcome::Unanswered))
         }
-        Event::Store(n, start, Request::ConductorCommit(ticket, _)) => {
-            Event::Conductor(n, start, conduct::Input::Committed(ticket, TransactionOutcome::Unanswered))
-        }
-        Event::Member(n, start, member::Input::Committed(ticket, _)) => {
-            Event::Member(n, start, member::Input::Committed(ticket, TransactionOutcome::Unanswered))
-        }
-        Event::Conductor(n, start, conduct::Input::Committed(ticket, _)) => {
+        Event::Store(n, start, Request::ConductorCommit(ticket, _))
+        | Event::Conductor(n, start, conduct::Input::Committed(ticket, _)) => {
             Event::Conductor(n, start, conduct::Input::Committed(ticket, TransactionOutcome::Unanswered))
         }
         Event::Member(n, start, member::Input::Own(_)) => {
@@ -35,7 +31,23 @@ fn broken(event: Event) -> Option<Event> {
         }
         Event::Member(_, _, member::Input::Permit(_))
         | Event::Conductor(_, _, conduct::Input::Changed(..)) => return None,
-        other => other,
+        Event::Store(..)
+        | Event::Member(..)
+        | Event::Conductor(..)
+        | Event::Target(..)
+        | Event::RunEnds(..)
+        | Event::Timer(_)
+        | Event::Verify(..)
+        | Event::Thaw(_)
+        | Event::Adversary
+        | Event::Restart(_)
+        | Event::End(_)
+        | Event::Version
+        | Event::Operator
+        | Event::BackUp
+        | Event::Restore
+        | Event::Reconnected(..)
+        | Event::FoundRestored(..) => event,
     })
 }
 

@@ -112,7 +112,6 @@ impl World {
             Event::Conductor(n, start, input) if self.is_here(n, start) => self.conductor(n, input),
             Event::Target(n, start, state) if self.is_here(n, start) => self.target(n, state),
             Event::Verify(n, start) if self.is_here(n, start) => self.verify(n),
-            Event::Member(..) | Event::Conductor(..) | Event::Target(..) | Event::Verify(..) => {}
             Event::RunEnds(n, run) => self.run_ends(n, run),
             Event::Timer(n) => self.wakeup(n),
             Event::Thaw(n) => self.thaw(n),
@@ -124,7 +123,13 @@ impl World {
             }
             Event::Reconnected(n, start) if self.is_here(n, start) => self.reconnected(n),
             Event::FoundRestored(n, start) if self.is_here(n, start) => self.found_restored(n),
-            Event::Reconnected(..) | Event::FoundRestored(..) => {}
+            // For a process that has ended since.
+            Event::Member(..)
+            | Event::Conductor(..)
+            | Event::Target(..)
+            | Event::Verify(..)
+            | Event::Reconnected(..)
+            | Event::FoundRestored(..) => {}
             Event::BackUp => self.backup = Some(self.store.clone()),
             Event::Restore => self.restore(),
             Event::Version => self.next_version(),

@@ -33,7 +33,9 @@ pub struct Threads {
 
 /// The threads that wait for more work.
 #[derive(Debug, Clone, Default)]
-struct Idle(Arc<Mutex<Vec<(ThreadId, Sender<Work>)>>>);
+struct Idle(Arc<Mutex<Vec<IdleThread>>>);
+
+type IdleThread = (ThreadId, Sender<Work>);
 
 impl Threads {
     /// The first one starts with the first request.

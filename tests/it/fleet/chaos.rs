@@ -1,7 +1,8 @@
 //! Promise P9 under chaos: twenty real daemons on a real store, faults by a seed, and the action as the witness.
 //!
-//! `TWITCHER_SEED` repeats a run, `TWITCHER_CHAOS_SECONDS` makes it longer. Stops and absences are shorter than the limit
-//! of a run: the exceptions of the promise are not provoked, and none is allowed for.
+//! `TWITCHER_SEED` repeats a run, `TWITCHER_CHAOS_SECONDS` makes it longer, and `TWITCHER_CHAOS_SERVERS=3` gives it a
+//! cluster, whose leaders die, freeze and are cut off. Stops and absences are shorter than the limit of a run: the
+//! exceptions of the promise are not provoked, and none is allowed for.
 
 mod plan;
 mod server;
@@ -63,25 +64,19 @@ fn never_more_than_the_permits<S: Server>(server: S) {
 #[test]
 fn on_etcd() {
     let _alone = alone();
-    never_more_than_the_permits(Etcd::start());
+    match number("TWITCHER_CHAOS_SERVERS", 1) {
+        1 => never_more_than_the_permits(Etcd::start()),
+        _ => never_more_than_the_permits(Several::new(Cluster::start(3))),
+    }
 }
 
 #[test]
 fn on_zookeeper() {
     let _alone = alone();
-    never_more_than_the_permits(ZooKeeper::for_many_daemons());
-}
-
-#[test]
-fn on_an_etcd_cluster() {
-    let _alone = alone();
-    never_more_than_the_permits(Several::new(Cluster::start(3)));
-}
-
-#[test]
-fn on_a_zookeeper_ensemble() {
-    let _alone = alone();
-    never_more_than_the_permits(Several::new(Ensemble::start()));
+    match number("TWITCHER_CHAOS_SERVERS", 1) {
+        1 => never_more_than_the_permits(ZooKeeper::for_many_daemons()),
+        _ => never_more_than_the_permits(Several::new(Ensemble::start())),
+    }
 }
 
 /// What the checker is for: a start that the store never allowed.

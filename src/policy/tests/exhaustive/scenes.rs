@@ -142,6 +142,24 @@ fn guard_scenes(
     );
 }
 
+/// The daemon lacks what a start takes.
+fn prevented_scenes(
+    plain: &PolicySpec,
+    retrying: &PolicySpec,
+    settling: &PolicySpec,
+    add: &mut impl FnMut(&str, PolicySpec, Alphabet),
+) {
+    let prevented = Alphabet { prevented: true, ..Alphabet::default() };
+    add("prevented", plain.clone(), Alphabet { losses: true, ..prevented });
+    add("prevented, changing", retrying.clone(), Alphabet { deletions: true, triggers: true, ..prevented });
+    add("prevented, closing", settling.clone(), Alphabet { pauses: true, closing: true, ..prevented });
+    add(
+        "prevented, interval",
+        PolicySpec { min_interval: seconds(2), ..plain.clone() },
+        Alphabet { triggers: true, ..prevented },
+    );
+}
+
 /// One option after the other over a plain policy, each with the inputs that it matters for.
 pub(super) fn scenes(run_mode: RunMode) -> Vec<Scene> {
     let plain = policy(run_mode);
@@ -178,15 +196,7 @@ pub(super) fn scenes(run_mode: RunMode) -> Vec<Scene> {
     let guard = Guard { min_entries: 1, ..Guard::default() };
     add("losses", retrying.clone(), Alphabet { losses: true, deletions: true, ..none });
     add("retries", retrying.clone(), Alphabet { deletions: true, triggers: true, ..none });
-    let prevented = Alphabet { prevented: true, ..none };
-    add("prevented", plain.clone(), Alphabet { losses: true, ..prevented });
-    add("prevented, changing", retrying.clone(), Alphabet { deletions: true, triggers: true, ..prevented });
-    add("prevented, closing", settling.clone(), Alphabet { pauses: true, closing: true, ..prevented });
-    add(
-        "prevented, interval",
-        PolicySpec { min_interval: seconds(2), ..plain.clone() },
-        Alphabet { triggers: true, ..prevented },
-    );
+    prevented_scenes(&plain, &retrying, &settling, &mut add);
     add("retries paused", retrying.clone(), pauses);
     add("retries closing", retrying.clone(), closing);
     add("retries for ever", PolicySpec { retries: Retries::Unlimited, ..retrying.clone() }, none);

@@ -101,19 +101,14 @@ impl Judge {
             Effect::EndValidation => self.validation_ended()?,
             Effect::Recognised(state) => self.recognised(state, turn)?,
             Effect::GaveUp { run, attempts } => {
-                let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
-                let told = |live: &LiveSeen| live.run == *run && live.attempt == *attempts;
-                let counted = turn.ended.as_ref().is_some_and(told);
-                demand!(self.policy.on_failure == OnFailure::Keep && exhausted, "gave up without cause");
-                demand!(counted && !self.retiring, "{run} gave up after {attempts} attempts, or late");
+                demand!(self.policy.on_failure == OnFailure::Keep, "gave up instead of a stop");
+                self.exhausted_by(run, *attempts, turn)?;
+                demand!(!self.retiring, "{run} gave up late");
                 self.gave_up = true;
             }
             Effect::Stopped { run, attempts } => {
-                let exhausted = turn.ended.as_ref().is_some_and(|live| self.exhausted(live.attempt));
-                let told = |live: &LiveSeen| live.run == *run && live.attempt == *attempts;
-                let counted = turn.ended.as_ref().is_some_and(told);
-                demand!(self.policy.on_failure == OnFailure::Stop && exhausted, "stopped without cause");
-                demand!(counted, "{run} stopped after {attempts} attempts");
+                demand!(self.policy.on_failure == OnFailure::Stop, "stopped instead of giving up");
+                self.exhausted_by(run, *attempts, turn)?;
                 self.gave_up = true;
                 demand!(
                     matches!(turn.input, Input::Ended(e) if e.verdict == Verdict::Failed),
@@ -163,6 +158,13 @@ impl Judge {
         let wanted = self.unfated.contains_key(&open)
             || self.newest.is_some_and(|newest| newest.seq == open && !newest.passed);
         demand!(self.held() || self.retiring || !wanted, "ended the validation of {open}");
+        Ok(())
+    }
+
+    /// The run that has just ended used up the last retry.
+    fn exhausted_by(&self, run: &RunId, attempts: u32, turn: &Turn<'_>) -> Checked {
+        let told = |live: &LiveSeen| live.run == *run && live.attempt == attempts && self.exhausted(attempts);
+        demand!(turn.ended.as_ref().is_some_and(told), "{run}, attempt {attempts}, used up no last retry");
         Ok(())
     }
 
