@@ -111,6 +111,11 @@ struct Adopted {
 }
 
 impl Runs {
+    /// What the daemon lacks for starts, as a complaint.
+    pub(in crate::daemon) fn shortage(&self) -> Option<String> {
+        self.shortage.complaint()
+    }
+
     /// Runs whose records are in this ledger, and whose scripts are below the state directory.
     pub(super) fn new(
         spawner: Spawner,

@@ -13,7 +13,7 @@ use super::run::{Origin, Run};
 use super::slots::Slot;
 use super::validator::Validator;
 use super::{Adopted, NotStarted, Plan, Runs};
-use crate::process::{Ended, Leftovers, OutputSink, RunCommand};
+use crate::process::{Ended, Leftovers, OutputSink, RunCommand, SpawnError};
 use crate::watch::{MutexName, RunId, State, WatchName, WatchSpec};
 
 pub(in crate::daemon) struct OwnRuns {
@@ -34,7 +34,7 @@ pub(in crate::daemon) struct OwnRuns {
     /// The daemon is stopping: a run that fails now is repeated at the next start.
     stopping: bool,
     /// Why nothing can be started at present, for want of a resource of the daemon.
-    pub(super) prevented: Option<Box<Prevented>>,
+    prevented: Option<Box<Prevented>>,
     /// `validate`, while it judges or has something to judge.
     pub(super) validator: Option<Box<Validator>>,
 }
@@ -181,6 +181,24 @@ impl OwnRuns {
                 Begun::Ended(self.not_started(spec, &not_started))
             }
         }
+    }
+
+    /// A start was prevented.
+    pub(super) fn prevented(&mut self, spec: &WatchSpec, what: &str, error: &SpawnError) {
+        self.prevented =
+            Some(Prevented::again(self.prevented.take(), &self.shared.shortage, spec, what, error));
+    }
+
+    /// A start was not prevented.
+    pub(super) fn unprevented(&mut self, spec: &WatchSpec) {
+        if let Some(prevented) = self.prevented.take() {
+            prevented.over(spec);
+        }
+    }
+
+    /// Why nothing can be started for want of a resource of the daemon, as a sentence without its full stop.
+    pub(in crate::daemon) fn prevented_words(&self) -> Option<String> {
+        self.prevented.as_deref().map(Prevented::words)
     }
 
     fn not_started(&mut self, spec: &WatchSpec, not_started: &NotStarted) -> End {

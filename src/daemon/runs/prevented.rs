@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{OwnRuns, Runs};
 use crate::process::SpawnError;
 use crate::status::counted;
 use crate::watch::WatchSpec;
@@ -53,22 +52,27 @@ impl Drop for Prevented {
     }
 }
 
-impl Runs {
-    /// What the daemon lacks, as a complaint.
-    pub(in crate::daemon) fn shortage(&self) -> Option<String> {
-        let Lacking { watches, why } = &*self.shortage.lock();
+impl Shortage {
+    /// As a complaint.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let Lacking { watches, why } = &*self.lock();
         let number = counted(*watches, "watch", "watches");
         (*watches > 0).then(|| format!("programs of {number} cannot be started: {why}"))
     }
 }
 
-impl OwnRuns {
-    /// A start was prevented.
-    pub(super) fn prevented(&mut self, spec: &WatchSpec, what: &str, error: &SpawnError) {
+impl Prevented {
+    /// Another start was prevented, or the first one where `known` is `None`.
+    pub(super) fn again(
+        known: Option<Box<Self>>,
+        shortage: &Shortage,
+        spec: &WatchSpec,
+        what: &str,
+        error: &SpawnError,
+    ) -> Box<Self> {
         let (why, now) = (error.to_string(), Instant::now());
-        let is_new = self.prevented.is_none();
-        let prevented =
-            self.prevented.get_or_insert_with(|| Box::new(Prevented::new(&self.shared.shortage, now)));
+        let is_new = known.is_none();
+        let mut prevented = known.unwrap_or_else(|| Box::new(Self::new(shortage, now)));
         if is_new || now.duration_since(prevented.logged) >= REMINDERS {
             prevented.logged = now;
             tracing::error!(
@@ -78,19 +82,17 @@ impl OwnRuns {
         }
         prevented.shortage.lock().why.clone_from(&why);
         prevented.why = why;
+        prevented
     }
 
     /// A start was not prevented.
-    pub(super) fn unprevented(&mut self, spec: &WatchSpec) {
-        if let Some(prevented) = self.prevented.take() {
-            let lasted = prevented.since.elapsed().as_secs();
-            tracing::info!(watch = %spec.name, "programs can be started again, after {lasted} s");
-        }
+    pub(super) fn over(self, spec: &WatchSpec) {
+        let lasted = self.since.elapsed().as_secs();
+        tracing::info!(watch = %spec.name, "programs can be started again, after {lasted} s");
     }
 
     /// Why nothing can be started, as a sentence without its full stop.
-    pub(in crate::daemon) fn prevented_words(&self) -> Option<String> {
-        let why = &self.prevented.as_deref()?.why;
-        Some(format!("the daemon cannot start it: {why}; this uses up no retries"))
+    pub(super) fn words(&self) -> String {
+        format!("the daemon cannot start it: {}; this uses up no retries", self.why)
     }
 }
