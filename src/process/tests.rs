@@ -169,10 +169,14 @@ fn no_handler_of_the_daemon_runs_in_a_child() {
         let stored = std::sync::atomic::AtomicI32::new(-1);
         let child = std::thread::scope(|scope| {
             let start = scope.spawn(|| spawn::spawn(&plan, &stored, || false).unwrap());
-            while stored.load(std::sync::atomic::Ordering::Acquire) < 0 {
+            // The kernel stores the number of the descriptor before it can be used (copy_process in kernel/fork.c).
+            let signal = || {
+                let child = stored.load(std::sync::atomic::Ordering::Acquire);
+                spawn::signal_start(child, libc::SIGUSR2)
+            };
+            while signal().is_err() {
                 std::thread::yield_now();
             }
-            spawn::signal_start(stored.load(std::sync::atomic::Ordering::Acquire), libc::SIGUSR2).unwrap();
             start.join().unwrap()
         });
         let end = spawn::reap(std::os::fd::AsFd::as_fd(&child.pidfd)).unwrap();

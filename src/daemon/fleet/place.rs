@@ -47,9 +47,9 @@ impl MembershipSpec {
         (health, connections)
     }
 
-    /// The name of the group in the ledger.
+    /// The name of the record in the ledger. A host that is renamed has another record.
     fn named(&self) -> String {
-        format!("{} {}", self.store.spec().name, self.keys.top())
+        format!("{} {} {}", self.store.spec().name, self.keys.top(), self.profile.host)
     }
 
     /// The revision of the own record that the ledger remembers.

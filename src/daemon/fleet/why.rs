@@ -8,7 +8,7 @@ use super::read;
 use crate::fleet::picture::Picture;
 use crate::fleet::{GroupKeys, GroupName, HostName};
 use crate::log::escape;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Longest wait for the store. The command waits longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,9 +25,8 @@ pub(in crate::daemon) async fn why_no_permit(
             let picture = Picture::new(group.clone(), &entries);
             HostName::new(host).map(|host| picture.explain(&host, jiff::Timestamp::now())).unwrap_or_default()
         }
-        Ok(Err(_)) | Err(_) => {
-            format!("store {} is away, and nothing starts without a permit", store.spec().name)
-        }
+        Ok(Err(error @ StoreError::Denied { .. })) => error.to_string(),
+        Ok(Err(_)) | Err(_) => format!("store {} is away: nothing starts without a permit", store.spec().name),
     };
     escape::line(format!("it waits for its permit: {why}.").as_bytes())
 }

@@ -1,4 +1,4 @@
-//! What the former start of the daemon reported of a state that failed: it counts until that state is applied.
+//! What the former start of the daemon reported about a state that failed: it counts until that state is applied.
 
 use super::machine::{Former, MemberMachine};
 use crate::fleet::StateId;
@@ -12,8 +12,8 @@ impl MemberMachine {
         self.record.failures = 1;
     }
 
-    /// Takes over what the stored record says of permits that were given back, and of failures if our former start
-    /// wrote it. A write of that start may arrive after our own start.
+    /// Takes over what the stored record says about permits that were given back, and about failures unless we wrote it: a
+    /// machine that takes the name of another one inherits them. A write of our former start may arrive after our start.
     pub(super) fn take_over(&mut self, stored: &HostRecord) {
         self.record.back = self.record.back.max(stored.back);
         if stored.inst == self.profile.inst {

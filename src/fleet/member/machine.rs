@@ -108,7 +108,8 @@ impl MemberMachine {
     pub fn adopt(&mut self, permit: PermitId, state: StateId, attempt: u32) {
         self.record.state = HostState::Running;
         self.record.permit = Some(permit);
-        self.record.seen = Some(state);
+        // What the ledger records of another state that failed does not count for this one.
+        self.see(state);
         self.record.attempt = attempt;
         self.offered = Some(permit);
         self.acting = Some(permit);

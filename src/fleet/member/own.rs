@@ -54,6 +54,9 @@ impl MemberMachine {
         self.record.swap = false;
         self.see(state);
         self.record.failures = self.record.failures.max(1);
+        if self.record.state == HostState::Failed && !self.is_done() {
+            return;
+        }
         self.rest(None, now);
         if self.record.state == HostState::Behind {
             self.to(HostState::Failed, None, now);
