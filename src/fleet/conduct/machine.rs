@@ -240,7 +240,7 @@ impl Conductor {
     pub(super) fn turn(&mut self, now: Moment) -> Vec<Effect> {
         match self.phase {
             Phase::Bystander if self.is_eligible() => self.seek_seat(now),
-            Phase::Bystander if self.tenure.is_some() && self.has_seat().is_some() => self.resign_seat(),
+            Phase::Bystander if self.tenure.is_some() && self.has_seat() => self.resign_seat(),
             Phase::Conducting(None) => self.conduct(now),
             Phase::Bystander
             | Phase::Campaigning
@@ -266,7 +266,18 @@ impl Conductor {
             self.barred = true;
             return Some(self.resign());
         }
+        if self.conducts() && self.is_exceeded(key) {
+            return Some(self.take_over_anew());
+        }
         None
+    }
+
+    /// Whether a host knows of a later epoch than ours. After a restore it may report late what it gave back in the lost
+    /// history, and each permit of ours would count as given back by it.
+    fn is_exceeded(&self, key: &GroupKey) -> bool {
+        let GroupKey::Host(host) = key else { return false };
+        let record = self.group.members.get(host).and_then(|member| member.keys.record.as_deref());
+        record.is_some_and(|record| record.epoch() > self.rollout.epoch)
     }
 
     /// Records the value of a key, unless a later one is known.

@@ -244,6 +244,7 @@ impl Conductor {
             Wave::Hosts(hosts) => hosts,
         };
         let canaries_only = self.wave() == Wave::Canaries;
+        let newest = PermitId { epoch: self.draft.epoch, number: self.issued };
         let (mut occupied, mut covered) = (self.group.sums.occupied, self.group.sums.covered);
         let mut chosen: Vec<QueuePlace> = Vec::new();
         for place in &self.group.queue {
@@ -251,6 +252,7 @@ impl Conductor {
                 break;
             }
             if plan.hosts.contains(&place.host)
+                || self.gave_back_after(&place.host, newest)
                 || canaries_only && !place.canary
                 || retries_only && place.want != Want::Retry
             {
@@ -275,6 +277,13 @@ impl Conductor {
             self.grant_one(plan, &place, state);
         }
         granted
+    }
+
+    /// Whether a host says that it has given back a permit that was never granted: only a forged one is above the newest
+    /// epoch, and whatever were granted would count as given back.
+    fn gave_back_after(&self, host: &HostName, newest: PermitId) -> bool {
+        let record = self.group.members.get(host).and_then(|member| member.keys.record.as_deref());
+        record.is_some_and(|record| record.back > Some(newest))
     }
 
     fn grant_one(&mut self, plan: &mut Plan, place: &QueuePlace, state: StateId) {
