@@ -82,6 +82,8 @@ pub struct Conductor {
     pub(super) remembered: Option<bool>,
     /// Hosts may report until then what they run, if we take over before: the store was connected only lately.
     pub(super) reports_until: Option<BootTime>,
+    /// Whether making an empty `control` was tried since the takeover.
+    pub(super) made_control: bool,
     /// There was a `rollout` when we took the seat.
     pub(super) succeeds: bool,
 }
@@ -121,6 +123,7 @@ impl Conductor {
             restored: None,
             remembered: None,
             reports_until: None,
+            made_control: false,
             succeeds: false,
         }
     }

@@ -28,6 +28,10 @@ impl Conductor {
         self.hold_back(now.boot);
         self.release_unheld(now.boot);
         self.advance(now);
+        if self.lacks_control() {
+            self.made_control = true;
+            return vec![self.send(Plan::of_empty_control())];
+        }
         let mut plan = Plan::default();
         self.return_permits(&mut plan);
         self.reclaim(&mut plan, now);
@@ -45,9 +49,21 @@ impl Conductor {
         if plan.controlled {
             plan.require(GroupKey::Control, self.orders.at);
         }
+        vec![self.send(plan)]
+    }
+
+    fn send(&mut self, plan: Plan) -> Effect {
         let transaction = plan.transaction.clone();
         self.phase = Phase::Conducting(Some(Box::new(plan)));
-        vec![self.commit(transaction)]
+        self.commit(transaction)
+    }
+
+    /// Whether permits would require that there is no `control`. A conductor that may not write it tries once a takeover.
+    fn lacks_control(&self) -> bool {
+        !self.made_control
+            && self.orders.at == Revision::ABSENT
+            && self.draft.id.is_some()
+            && self.is_limited()
     }
 
     /// After a restore nothing is granted until every run must have ended, and after a time without a conductor until

@@ -96,6 +96,7 @@ impl Conductor {
             }
         }
         self.issued = 0;
+        self.made_control = false;
         self.summary_at = None;
         self.group.watches_done = false;
         self.restamp = true;
@@ -139,6 +140,11 @@ impl Conductor {
                 TransactionOutcome::Applied(at) => {
                     self.phase = Phase::Conducting(None);
                     self.applied(*plan, at, now);
+                    self.conduct(now)
+                }
+                // It is only of use.
+                TransactionOutcome::Refused | TransactionOutcome::Unanswered if plan.makes_control() => {
+                    self.phase = Phase::Conducting(None);
                     self.conduct(now)
                 }
                 TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.take_over_anew(),

@@ -1,4 +1,4 @@
-//! The conductor's machine by itself: the seat and the epoch.
+//! The conductor's machine by itself: the seat, the epoch, the empty `control`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Conductor, Effect, Input, Moment, Part};
 use crate::fleet::record::{
-    ConductorRecord, HostRecord, HostState, Instance, Permit, Rest, Rollout,
+    ConductorRecord, ControlRecord, HostRecord, HostState, Instance, Permit, Rest, Rollout,
 };
 use crate::fleet::terms::{MaxParallel, Terms};
 use crate::fleet::{
@@ -278,4 +278,38 @@ fn a_host_that_forges_the_greatest_permit_gets_none_and_holds_nobody_up() {
     let (_, _) = store.conduct();
     assert_eq!(store.permit(), None);
     assert!(store.keys.contains_key(&GroupKey::Permit(other)), "{:?}", store.keys);
+}
+
+fn makes_control(transaction: &Transaction) -> bool {
+    let write = Write::put(GroupKey::Control, Value::Control(Arc::new(ControlRecord::default())));
+    *transaction == Transaction { require: vec![(GroupKey::Control, Revision::ABSENT)], write: vec![write] }
+}
+
+#[test]
+fn an_empty_control_is_made_before_the_first_grant() {
+    let mut store = Store::new(asking(one(), None));
+    let (_, sent) = store.conduct();
+    assert_eq!(sent.iter().filter(|transaction| makes_control(transaction)).count(), 1, "{sent:?}");
+    let control = store.keys[&GroupKey::Control].at;
+    assert_eq!(store.permit().unwrap().control, Some(control), "no claim has to prove its absence");
+}
+
+#[test]
+fn where_control_may_not_be_written_hosts_act_without_it() {
+    let mut store = Store { refused: Some(GroupKey::Control), ..Store::new(asking(one(), None)) };
+    let (_, sent) = store.conduct();
+    assert_eq!(sent.iter().filter(|transaction| makes_control(transaction)).count(), 1, "{sent:?}");
+    assert_eq!(store.permit().unwrap().control, Some(Revision::ABSENT));
+}
+
+#[test]
+fn control_is_not_made_where_it_is_or_where_nobody_needs_a_permit() {
+    let mut store = Store::new(asking(one(), None));
+    let paused = ControlRecord { rest: Rest::default(), ..ControlRecord::default() };
+    store.put(GroupKey::Control, Value::Control(Arc::new(paused)));
+    let (_, sent) = store.conduct();
+    assert!(!sent.iter().any(makes_control), "{sent:?}");
+    let mut store = Store::new(asking(MaxParallel::Unlimited, None));
+    let (_, sent) = store.conduct();
+    assert!(!sent.iter().any(makes_control), "{sent:?}");
 }
