@@ -23,6 +23,8 @@ mod report;
 mod seat;
 pub mod silence;
 mod takeover;
+#[cfg(test)]
+mod tests;
 mod waves;
 
 pub use input::{Effect, Input, Moment, Part};

@@ -59,6 +59,8 @@ fn changes(keys: &GroupKeys, transaction: &Transaction, acl: NodeAcl) -> Option<
         let condition = required(write.key()).map_or(Condition::Any, |(_, at)| condition(*at));
         changes.push(match write {
             Write::Put { key, value, tenure } => {
+                // Operators write it, whoever made it.
+                let acl = if *key == GroupKey::Control { NodeAcl::Parent } else { acl };
                 let mut options = PutOptions::default().with_acl(acl);
                 if let Some(tenure) = tenure {
                     options = options.with_tenure(to_store(*tenure)?);
@@ -82,6 +84,10 @@ pub(super) async fn commit(
     match store.transact(&changes).await {
         Ok(versions) => TransactionOutcome::Applied(applied_at(&versions, transaction)),
         Err(StoreError::Conflict { .. }) => TransactionOutcome::Refused,
+        // A conductor need not be allowed to make `control`.
+        Err(StoreError::Denied { .. }) if transaction.write.iter().all(|w| *w.key() == GroupKey::Control) => {
+            TransactionOutcome::Refused
+        }
         Err(error @ (StoreError::Refused { .. } | StoreError::Denied { .. })) => {
             tracing::warn!(store = %store.spec().name, "the fleet's record is not written: {error}");
             TransactionOutcome::Refused

@@ -20,13 +20,13 @@ impl Conductor {
         let known = self.seat.entry.replace(entry.clone());
         // After a restore all hosts see the vacancy at once, so none of them may hurry.
         self.seat.found_vacant = known.is_none() && entry.value.is_none() && self.restored.is_none();
-        let mine = self.has_seat().is_some();
+        let mine = self.has_seat();
         self.seat.unheld = (known.is_none() || self.seat.unheld) && (entry.value.is_none() || mine);
         self.seat.campaign_at = None;
         self.seat.beat = None;
         self.seat.look_at = None;
         match self.phase {
-            Phase::Bystander if mine && self.is_eligible() => Some(self.take_seat(entry.at)),
+            Phase::Bystander if mine && self.is_eligible() => Some(self.take_seat()),
             Phase::Bystander | Phase::Campaigning | Phase::Resigning => None,
             Phase::Reading | Phase::TakingOver(_) | Phase::Checking | Phase::Conducting(_) => {
                 (!mine).then(|| self.stand_down())
@@ -34,19 +34,18 @@ impl Conductor {
         }
     }
 
-    /// Since which revision we have the seat, by its key.
-    pub(super) fn has_seat(&self) -> Option<Revision> {
-        let entry = self.seat.entry.as_ref()?;
-        match &entry.value {
-            Some(Value::Conductor(record)) if record.inst == self.part.inst => Some(entry.at),
-            Some(_) | None => None,
+    /// Whether we have the seat, by its key.
+    pub(super) fn has_seat(&self) -> bool {
+        match self.seat.entry.as_ref().and_then(|entry| entry.value.as_ref()) {
+            Some(Value::Conductor(record)) => record.inst == self.part.inst,
+            Some(_) | None => false,
         }
     }
 
     /// Campaigns for a vacant seat after a random delay; watches the beat of a conductor.
     pub(super) fn seek_seat(&mut self, now: Moment) -> Vec<Effect> {
-        if let Some(at) = self.has_seat() {
-            return self.take_seat(at);
+        if self.has_seat() {
+            return self.take_seat();
         }
         if !self.seat.is_vacant() {
             return self.look_after(now);
@@ -117,11 +116,15 @@ impl Conductor {
         Value::Conductor(Arc::new(ConductorRecord { host, inst, since, rest: Rest::default() }))
     }
 
-    /// The seat is ours since this revision.
-    pub(super) fn take_seat(&mut self, at: Revision) -> Vec<Effect> {
+    /// Our campaign has won the seat at this revision. The news that it is lost again may have come before.
+    pub(super) fn won(&mut self, at: Revision, now: Moment) -> Vec<Effect> {
         if self.seat.entry.as_ref().is_none_or(|known| known.at < at) {
             self.seat.entry = Some(KeyState { at, value: Some(self.own_seat(Timestamp::UNIX_EPOCH)) });
         }
+        if self.has_seat() { self.take_seat() } else { self.turn(now) }
+    }
+
+    fn take_seat(&mut self) -> Vec<Effect> {
         let mut effects = vec![Effect::Mirror(true)];
         effects.extend(self.take_over_anew());
         effects
@@ -155,70 +158,5 @@ impl Conductor {
             Phase::Reading | Phase::TakingOver(_) | Phase::Checking | Phase::Conducting(_) => true,
             Phase::Bystander | Phase::Campaigning | Phase::Resigning => false,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::fleet::conduct::{Input, Part};
-    use crate::fleet::record::Instance;
-    use crate::fleet::{BootTime, GroupName, HostName, StateIdentity, TenureId};
-
-    fn now(millis: u64) -> Moment {
-        let boot = BootTime(Duration::from_millis(millis));
-        // The longest wait of all.
-        Moment { boot, wall: Timestamp::UNIX_EPOCH, chance: 4_999_999_999 }
-    }
-
-    fn vacant(at: i64) -> Input {
-        Input::Changed(GroupKey::Conductor, KeyState { at: Revision(at), value: None })
-    }
-
-    fn eligible() -> Conductor {
-        let mut conductor = Conductor::new(Part {
-            group: GroupName::new("git").unwrap(),
-            host: HostName::new("a").unwrap(),
-            inst: Instance::try_from("l/b/i/n".to_owned()).unwrap(),
-            identity: StateIdentity::Data,
-            ttl: Duration::from_secs(30),
-        });
-        let verified = Input::Verified { remembered: true };
-        for input in [Input::Tenure(Some(TenureId(1))), Input::Target(None), verified] {
-            assert_eq!(conductor.step(input, now(0)), []);
-        }
-        conductor
-    }
-
-    fn wait(conductor: &Conductor) -> Duration {
-        conductor.deadline().unwrap().since(now(0).boot)
-    }
-
-    #[test]
-    fn only_a_seat_that_was_found_vacant_is_sought_at_once_and_only_once() {
-        let mut conductor = eligible();
-        assert_eq!(conductor.step(vacant(1), now(0)), []);
-        assert!(wait(&conductor) <= Duration::from_millis(100), "{:?}", wait(&conductor));
-        let effects = conductor.step(Input::Wakeup, now(100));
-        assert!(matches!(effects[..], [Effect::Commit(1, _)]), "{effects:?}");
-        assert_eq!(
-            conductor.step(Input::Committed(1, crate::fleet::TransactionOutcome::Refused), now(100)),
-            []
-        );
-        assert!(wait(&conductor) > Duration::from_secs(4), "the next attempt is not hurried");
-
-        let mut conductor = eligible();
-        let held = ConductorRecord {
-            host: HostName::new("b").unwrap(),
-            inst: Instance::try_from("l/b/i/m".to_owned()).unwrap(),
-            since: Timestamp::UNIX_EPOCH,
-            rest: Rest::default(),
-        };
-        let held = KeyState { at: Revision(1), value: Some(Value::Conductor(Arc::new(held))) };
-        drop(conductor.step(Input::Changed(GroupKey::Conductor, held), now(0)));
-        assert_eq!(conductor.step(vacant(2), now(0)), []);
-        assert!(wait(&conductor) > Duration::from_secs(4), "all hosts have seen it become vacant");
     }
 }

@@ -82,6 +82,8 @@ pub struct Conductor {
     pub(super) remembered: Option<bool>,
     /// Hosts may report until then what they run, if we take over before: the store was connected only lately.
     pub(super) reports_until: Option<BootTime>,
+    /// Whether making an empty `control` was tried since the takeover.
+    pub(super) made_control: bool,
     /// There was a `rollout` when we took the seat.
     pub(super) succeeds: bool,
 }
@@ -121,6 +123,7 @@ impl Conductor {
             restored: None,
             remembered: None,
             reports_until: None,
+            made_control: false,
             succeeds: false,
         }
     }
@@ -240,7 +243,7 @@ impl Conductor {
     pub(super) fn turn(&mut self, now: Moment) -> Vec<Effect> {
         match self.phase {
             Phase::Bystander if self.is_eligible() => self.seek_seat(now),
-            Phase::Bystander if self.tenure.is_some() && self.has_seat().is_some() => self.resign_seat(),
+            Phase::Bystander if self.tenure.is_some() && self.has_seat() => self.resign_seat(),
             Phase::Conducting(None) => self.conduct(now),
             Phase::Bystander
             | Phase::Campaigning
@@ -266,7 +269,18 @@ impl Conductor {
             self.barred = true;
             return Some(self.resign());
         }
+        if self.conducts() && self.is_exceeded(key) {
+            return Some(self.take_over_anew());
+        }
         None
+    }
+
+    /// Whether a host knows of a later epoch than ours. After a restore it may report late what it gave back in the lost
+    /// history, and each permit of ours would count as given back by it.
+    fn is_exceeded(&self, key: &GroupKey) -> bool {
+        let GroupKey::Host(host) = key else { return false };
+        let record = self.group.members.get(host).and_then(|member| member.keys.record.as_deref());
+        record.is_some_and(|record| record.epoch() > self.rollout.epoch)
     }
 
     /// Records the value of a key, unless a later one is known.

@@ -28,6 +28,10 @@ impl Conductor {
         self.hold_back(now.boot);
         self.release_unheld(now.boot);
         self.advance(now);
+        if self.lacks_control() {
+            self.made_control = true;
+            return vec![self.send(Plan::of_empty_control())];
+        }
         let mut plan = Plan::default();
         self.return_permits(&mut plan);
         self.reclaim(&mut plan, now);
@@ -45,9 +49,21 @@ impl Conductor {
         if plan.controlled {
             plan.require(GroupKey::Control, self.orders.at);
         }
+        vec![self.send(plan)]
+    }
+
+    fn send(&mut self, plan: Plan) -> Effect {
         let transaction = plan.transaction.clone();
         self.phase = Phase::Conducting(Some(Box::new(plan)));
-        vec![self.commit(transaction)]
+        self.commit(transaction)
+    }
+
+    /// Whether permits would require that there is no `control`. A conductor that may not write it tries once a takeover.
+    fn lacks_control(&self) -> bool {
+        !self.made_control
+            && self.orders.at == Revision::ABSENT
+            && self.draft.id.is_some()
+            && self.is_limited()
     }
 
     /// After a restore nothing is granted until every run must have ended, and after a time without a conductor until
@@ -244,6 +260,7 @@ impl Conductor {
             Wave::Hosts(hosts) => hosts,
         };
         let canaries_only = self.wave() == Wave::Canaries;
+        let newest = PermitId { epoch: self.draft.epoch, number: self.issued };
         let (mut occupied, mut covered) = (self.group.sums.occupied, self.group.sums.covered);
         let mut chosen: Vec<QueuePlace> = Vec::new();
         for place in &self.group.queue {
@@ -251,6 +268,7 @@ impl Conductor {
                 break;
             }
             if plan.hosts.contains(&place.host)
+                || self.gave_back_after(&place.host, newest)
                 || canaries_only && !place.canary
                 || retries_only && place.want != Want::Retry
             {
@@ -275,6 +293,13 @@ impl Conductor {
             self.grant_one(plan, &place, state);
         }
         granted
+    }
+
+    /// Whether a host says that it has given back a permit that was never granted: only a forged one is above the newest
+    /// epoch, and whatever were granted would count as given back.
+    fn gave_back_after(&self, host: &HostName, newest: PermitId) -> bool {
+        let record = self.group.members.get(host).and_then(|member| member.keys.record.as_deref());
+        record.is_some_and(|record| record.back > Some(newest))
     }
 
     fn grant_one(&mut self, plan: &mut Plan, place: &QueuePlace, state: StateId) {

@@ -24,6 +24,20 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Makes an empty `control`, because its absence is dear to prove: on `ZooKeeper` each grant and claim would create and
+    /// delete it.
+    pub(super) fn of_empty_control() -> Self {
+        let mut plan = Self::default();
+        plan.require(GroupKey::Control, Revision::ABSENT);
+        plan.transaction.write.push(Write::put(GroupKey::Control, Value::Control(Arc::default())));
+        plan
+    }
+
+    /// Whether it is the plan of an empty `control`.
+    pub(super) fn makes_control(&self) -> bool {
+        self.transaction.write.iter().any(|write| *write.key() == GroupKey::Control)
+    }
+
     pub(super) fn room(&self) -> usize {
         BATCH.saturating_sub(self.hosts.len())
     }

@@ -8,8 +8,8 @@ use super::machine::{Conductor, Phase};
 use super::seat::Seat;
 use crate::fleet::view::Orders;
 use crate::fleet::{
-    BootTime, GroupKey, HostName, KeyState, MEMBERS_MAX, PermitId, Revision, StateId, Transaction,
-    TransactionOutcome, Value, Write,
+    BootTime, GroupKey, HostName, KeyState, MEMBERS_MAX, Revision, StateId, Transaction, TransactionOutcome,
+    Value, Write,
 };
 
 impl Conductor {
@@ -28,19 +28,24 @@ impl Conductor {
                 return Vec::new();
             }
         }
+        let find = |wanted: &GroupKey| entries.iter().find(|(key, _)| key == wanted).map(|(_, entry)| entry);
+        // The seat's own watch may be late.
+        if let Some(effects) = find(&GroupKey::Conductor).and_then(|seat| self.seat_changed(seat)) {
+            return effects;
+        }
         let hosts = entries.iter().filter(|(key, _)| matches!(key, GroupKey::Host(_))).count();
         if hosts > MEMBERS_MAX || entries.iter().any(|(_, entry)| entry.value == Some(Value::Later)) {
             self.barred = true;
             return self.resign();
         }
-        let find = |wanted: &GroupKey| entries.iter().find(|(key, _)| key == wanted).map(|(_, entry)| entry);
         let stored = find(&GroupKey::Rollout);
         let rollout = match stored.and_then(|entry| entry.value.as_ref()) {
             Some(Value::Rollout(rollout)) => Some(rollout),
             Some(_) | None => None,
         };
+        let written = entries.iter().map(|(_, entry)| epoch_of(entry)).max().unwrap_or(0);
         if self.phase == Phase::Checking {
-            if stored.map(KeyState::revision) != Some(self.fence) {
+            if stored.map(KeyState::revision) != Some(self.fence) || written > self.rollout.epoch {
                 return self.take_over_anew();
             }
             self.read_target = target;
@@ -55,8 +60,7 @@ impl Conductor {
         if next.epoch != self.rollout.epoch {
             self.soaking_since = None;
         }
-        let written = entries.iter().map(|(_, entry)| epoch_of(entry)).max().unwrap_or(0);
-        next.epoch = written.max(self.rollout.epoch) + 1;
+        next.epoch = written.max(self.rollout.epoch).saturating_add(1);
         let transaction = Transaction {
             require: vec![(GroupKey::Rollout, stored.map_or(Revision::ABSENT, KeyState::revision))],
             write: vec![Write::put(GroupKey::Rollout, Value::Rollout(Arc::new(next.clone())))],
@@ -92,6 +96,7 @@ impl Conductor {
             }
         }
         self.issued = 0;
+        self.made_control = false;
         self.summary_at = None;
         self.group.watches_done = false;
         self.restamp = true;
@@ -117,7 +122,7 @@ impl Conductor {
     pub(super) fn committed(&mut self, outcome: TransactionOutcome, now: Moment) -> Vec<Effect> {
         match std::mem::replace(&mut self.phase, Phase::Bystander) {
             Phase::Campaigning => match outcome {
-                TransactionOutcome::Applied(at) => self.take_seat(at),
+                TransactionOutcome::Applied(at) => self.won(at, now),
                 // Whether it was applied is seen in the key.
                 TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.turn(now),
             },
@@ -135,6 +140,11 @@ impl Conductor {
                 TransactionOutcome::Applied(at) => {
                     self.phase = Phase::Conducting(None);
                     self.applied(*plan, at, now);
+                    self.conduct(now)
+                }
+                // It is only of use.
+                TransactionOutcome::Refused | TransactionOutcome::Unanswered if plan.makes_control() => {
+                    self.phase = Phase::Conducting(None);
                     self.conduct(now)
                 }
                 TransactionOutcome::Refused | TransactionOutcome::Unanswered => self.take_over_anew(),
@@ -179,10 +189,9 @@ impl Conductor {
 
 /// The greatest epoch that a key mentions: a new one is greater than any, also where `rollout` was lost.
 fn epoch_of(entry: &KeyState) -> u64 {
-    let of = |id: Option<PermitId>| id.map_or(0, |id| id.epoch);
     match &entry.value {
         Some(Value::Rollout(rollout)) => rollout.epoch,
-        Some(Value::Host(record)) => of(record.permit).max(of(record.back)),
+        Some(Value::Host(record)) => record.epoch(),
         Some(Value::Permit(permit)) => permit.id.epoch,
         Some(
             Value::Alive(_)

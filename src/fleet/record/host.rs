@@ -62,6 +62,11 @@ impl HostRecord {
     pub fn asks(&self) -> bool {
         self.swap || self.state == HostState::Asking
     }
+
+    /// The greatest epoch of the permits that it mentions; 0 where it mentions none.
+    pub fn epoch(&self) -> u64 {
+        self.permit.max(self.back).map_or(0, |permit| permit.epoch)
+    }
 }
 
 /// What a host does, by its own word.

@@ -105,10 +105,6 @@ async fn rollout(server: &impl Counted, members: usize, what: &str, terms: Terms
     crowd.until_registered().await;
     let registered = began.elapsed();
     crowd.until_all_have_run(members).await;
-    // Makes `control`: while there is none, each claim and grant on ZooKeeper makes and deletes it to prove that.
-    for order in ["pause", "resume"] {
-        drop(program::run(&url, &["fleet", order, "git"]));
-    }
     let before = until_quiet(server).await;
 
     put("second");
