@@ -26,7 +26,9 @@ pub(in crate::daemon) async fn why_no_permit(
             HostName::new(host).map(|host| picture.explain(&host, jiff::Timestamp::now())).unwrap_or_default()
         }
         Ok(Err(error @ StoreError::Denied { .. })) => error.to_string(),
-        Ok(Err(_)) | Err(_) => format!("store {} is away: nothing starts without a permit", store.spec().name),
+        Ok(Err(_)) | Err(_) => {
+            format!("store {} is away: nothing starts without a permit", store.spec().name)
+        }
     };
     escape::line(format!("it waits for its permit: {why}.").as_bytes())
 }

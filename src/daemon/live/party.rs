@@ -141,15 +141,7 @@ impl Party {
             Verdict::Succeeded => LastOutcome::Succeeded,
             Verdict::Failed | Verdict::Unknown => LastOutcome::Failed,
         };
-        self.is_over(run, Last { outcome, exit_code: end.outcome.exit_code() });
-    }
-
-    /// The daemon could not start a run; the machine hears of it next.
-    pub(super) fn prevented(&mut self, run: &RunId) {
-        self.is_over(run, Last { outcome: LastOutcome::Failed, exit_code: None });
-    }
-
-    fn is_over(&mut self, run: &RunId, last: Last) {
+        let last = Last { outcome, exit_code: end.outcome.exit_code() };
         match self.unpermitted.take_if(|(unpermitted, _)| unpermitted == run) {
             Some((_, state)) => self.membership.tell(Told::UnpermittedEnded { state, last }),
             None => self.last = Some(last),

@@ -107,23 +107,21 @@ impl Task {
         let input = self.spec.pipe_stdin.then(|| self.rendered(&state));
         let run = details.run.clone();
         let granted = self.party.as_mut().and_then(|party| party.starting());
-        if granted.is_none() {
-            self.start_unpermitted(&run, details.attempt);
-        }
+        let unpermitted = granted.is_none().then_some(details.attempt);
         let (permit, fence) = granted.unzip();
         let details = RunDetails { permit: fence.flatten(), ..details };
-        match self.runs.start(&self.spec, Plan { details, input, state, permit }) {
+        let begun = self.runs.start(&self.spec, Plan { details, input, state, permit });
+        // For the group a start that was prevented never was.
+        if let Some(attempt) = unpermitted.filter(|_| begun != Begun::Prevented) {
+            self.start_unpermitted(&run, attempt);
+        }
+        match begun {
             Begun::Live => None,
             Begun::Ended(end) => {
                 self.has_ended(&run, &end);
                 Some(Input::Ended(RunEnd { run, verdict: end.verdict }))
             }
-            Begun::Prevented => {
-                if let Some(party) = &mut self.party {
-                    party.prevented(&run);
-                }
-                Some(Input::Prevented(run))
-            }
+            Begun::Prevented => Some(Input::Prevented(run)),
         }
     }
 

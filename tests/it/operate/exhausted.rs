@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::fixture::daemon::{Daemon, stays_silent_for, until};
 
-/// Leaves the daemon this many free descriptors: enough to read a key and to answer, too few for an action's pipes.
+/// Leaves the daemon this many free descriptors: enough to read a key and to answer, too few for an action's pipes unless
+/// they have been prepared.
 const FREE: usize = 4;
 
 fn limit_descriptors(daemon: &Daemon, most: usize) {
@@ -30,6 +31,35 @@ fn watch(daemon: &Daemon, name: &str, fields: &str) -> String {
     )
 }
 
+/// The definition of a watch that [`exhaust`] uses.
+fn add_filler(daemon: &Daemon) {
+    let (began, end) = (daemon.path("began").display().to_string(), daemon.path("end").display().to_string());
+    daemon.put("/filler", "1");
+    daemon.write(
+        "filler.toml",
+        &format!(
+            "[[watch]]\nname = 'filler'\nkey = '/filler'\nrun_on_load = false\n\
+             action = 'echo began > {began}; while ! test -e {end}; do sleep 0.1; done'\n"
+        ),
+    );
+}
+
+/// Leaves the daemon too few descriptors to start another action. The daemon prepares the pipes of the next start: an
+/// action that runs until [`release`] takes these.
+fn exhaust(daemon: &Daemon) {
+    limit_descriptors(daemon, limit_with(daemon, FREE));
+    daemon.put("/filler", "2");
+    daemon.until_file("began", |began| began == "began\n");
+    limit_descriptors(daemon, limit_with(daemon, FREE));
+}
+
+/// The daemon has enough descriptors, and the action that [`exhaust`] started ends.
+fn release(daemon: &Daemon) {
+    limit_descriptors(daemon, 1024);
+    std::fs::write(daemon.path("end"), "").unwrap();
+    daemon.until_watch("filler", |watch| watch["converged"] == true && watch["state"] == "idle");
+}
+
 #[test]
 fn a_start_without_descriptors_is_no_failure_and_is_made_later() {
     let mut daemon = Daemon::prepare("");
@@ -39,11 +69,12 @@ fn a_start_without_descriptors_is_no_failure_and_is_made_later() {
     daemon.write("plain.toml", &watch(&daemon, "plain", ""));
     daemon.write("strict.toml", &watch(&daemon, "strict", "on_failure = 'stop'"));
     daemon.write("judged.toml", &watch(&daemon, "judged", "validate = 'true'"));
+    add_filler(&daemon);
     daemon.run();
     for name in ["plain", "strict", "judged"] {
         daemon.until_watch(name, |watch| watch["converged"] == true && watch["state"] == "idle");
     }
-    limit_descriptors(&daemon, limit_with(&daemon, FREE));
+    exhaust(&daemon);
     for name in ["plain", "strict", "judged"] {
         daemon.put(&format!("/{name}"), "2");
     }
@@ -73,7 +104,7 @@ fn a_start_without_descriptors_is_no_failure_and_is_made_later() {
     });
     assert_eq!(daemon.log().matches("cannot start ").count(), 3, "{}", daemon.log());
 
-    limit_descriptors(&daemon, 1024);
+    release(&daemon);
     for name in ["plain", "strict", "judged"] {
         daemon.until_watch(name, |watch| {
             watch["converged"] == true && watch["prevented"].is_null() && watch["failures"] == 0
@@ -96,12 +127,13 @@ fn on_give_up_is_run_once_there_are_descriptors() {
              action = 'while ! test -e {go}; do sleep 0.1; done; exit 3'\n"
         ),
     );
+    add_filler(&daemon);
     daemon.run();
     daemon.until_watch("a", |watch| watch["state"] == "running");
-    limit_descriptors(&daemon, limit_with(&daemon, FREE));
+    exhaust(&daemon);
     std::fs::write(daemon.path("go"), "").unwrap();
     daemon.until_file("log", |log| log.contains("cannot start on_give_up: "));
     assert_eq!(daemon.read("told"), "");
-    limit_descriptors(&daemon, 1024);
+    release(&daemon);
     daemon.until_file("told", |told| told == "failed\n");
 }

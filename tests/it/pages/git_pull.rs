@@ -192,6 +192,61 @@ fn only_a_commit_is_an_argument_of_git() {
 }
 
 #[test]
+fn a_hook_that_runs_late_publishes_the_newest_commit_under_a_lock() {
+    let place = tempfile::tempdir().unwrap();
+    let machine = Machine::new(place.path()).with("/srv/git", place.path().join("git").display());
+    install(&machine, place.path());
+    let published = "[ \"$1 $4\" = 'put /main' ] && echo \"$5\" >>../published && ! flock --nonblock . true";
+    machine.program("twitcher", published);
+    for block in &blocks(PAGE, SERVER, "sh")[..2] {
+        machine.types(block);
+    }
+    machine.types("git init -q -b main work; git -C work remote add origin /srv/git/site.git");
+    let push = |text: &str| {
+        machine.types(&format!(
+            "cd work; git commit -q --allow-empty -m {text}; git push -q origin main; git rev-parse HEAD"
+        ))
+    };
+    let (first, second) = (push("first"), push("second"));
+    // The hook of the first push, as git runs it, after that of the second one.
+    let late = "cd /srv/git/site.git; echo \"$(printf %040d 0) $(git rev-parse main~1) refs/heads/main\" | \
+                GIT_DIR=. hooks/post-receive";
+    machine.types(late);
+    let published = || std::fs::read_to_string(place.path().join("git/published")).unwrap();
+    assert_eq!(published(), format!("{first}{second}{second}"));
+    // Without the branch there is nothing to publish.
+    machine.types("cd /srv/git/site.git; git update-ref -d refs/heads/main; GIT_DIR=. hooks/post-receive");
+    assert_eq!(published(), format!("{first}{second}{second}"));
+}
+
+#[test]
+fn the_job_ends_at_the_first_command_that_fails() {
+    let place = tempfile::tempdir().unwrap();
+    let machine = Machine::new(place.path());
+    std::fs::write(place.path().join("job"), &blocks(PAGE, PIPELINE, "sh")[0]).unwrap();
+    machine.program("git", "echo \"git $1\" >>calls; case \"$1 $4\" in $FAILS) exit 1 ;; esac");
+    let timeout = "echo \"timeout $1\" >>calls; [ \"$FAILS\" != timeout ] || exit 124; shift; exec \"$@\"";
+    machine.program("timeout", timeout);
+    // The fleet is rolled back during the wait.
+    let twitcher = "case $1 in get) cat key ;; *) echo wait >>calls; echo older >key; exit \"$WAIT\" ;; esac";
+    machine.program("twitcher", twitcher);
+    let job = |fails: &str, wait: &str| {
+        let _ = std::fs::remove_file(place.path().join("calls"));
+        std::fs::write(place.path().join("key"), "commit").unwrap();
+        // A shell without -e, as the user's is.
+        let status = machine.shell("exec sh job").env("FAILS", fails).env("WAIT", wait).status().unwrap();
+        let calls = std::fs::read_to_string(place.path().join("calls")).unwrap();
+        (status.code().unwrap(), calls.lines().last().unwrap().to_owned())
+    };
+    let ended = |status, last: &str| (status, last.to_owned());
+    assert_eq!(job("nothing", "0"), ended(0, "git merge-base"));
+    assert_eq!(job("push main", "0"), ended(1, "git push"));
+    assert_eq!(job("timeout", "0"), ended(124, "timeout 10m"));
+    assert_eq!(job("nothing", "3"), ended(3, "wait"));
+    assert_eq!(job("merge-base older", "0"), ended(1, "git merge-base"));
+}
+
+#[test]
 fn twenty_machines_follow_a_repository_on_etcd() {
     twenty_machines_follow_a_repository(Etcd::start());
 }
@@ -239,7 +294,7 @@ fn twenty_machines_follow_a_repository(mut store: impl Server) {
     std::fs::create_dir(&settings).unwrap();
     install(&author.0, &settings);
     let (push, pipeline, bad) = (page_of(PUSH), page_of(PIPELINE), page_of(BAD));
-    let [failed, revert, roll_back, resume, pause] = &bad[..] else { panic!("{bad:?}") };
+    let [failed, log, roll_back, revert, resume, pause] = &bad[..] else { panic!("{bad:?}") };
     assert_eq!((push.len(), pipeline.len()), (3, 1), "blocks that are not run");
     assert_eq!(typed, fenced(PAGE, "sh").len(), "a block of the page is under a heading that is not run");
 
@@ -280,6 +335,9 @@ fn twenty_machines_follow_a_repository(mut store: impl Server) {
     assert!(shown.contains("web-canary-1") && shown.lines().count() == 1, "{shown}");
 
     // Rolled back by the key, although the branch is ahead; the git server's daemon does not undo that.
+    let shown = author.types(log);
+    let subjects: Vec<_> = shown.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(subjects, ["bad", "third", "second", "first"]);
     author.types(roll_back);
     assert!(webs.iter().all(|web| web.commit() == third));
     assert!(server.daemon.stop().success());
