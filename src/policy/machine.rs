@@ -379,6 +379,11 @@ impl<S: Entropy> Machine<S> {
         self.asked
     }
 
+    /// Whether a state waits for its run, for whatever reason.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether it may start runs: it was neither retired nor stopped.
     pub fn is_serving(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Serving)

@@ -46,29 +46,35 @@ impl Armed {
 
     /// Watches everything that must be watched now. Returns what prevents it, if anything.
     pub(super) fn arm(&mut self) -> Option<String> {
-        let inotify = match self.inotify.take() {
+        self.arm_by(|arming| {
+            arming.way();
+            arming.below();
+        })
+    }
+
+    /// A panic in `steps` leaves the instance where it is: somebody waits on its queue.
+    fn arm_by(&mut self, steps: impl FnOnce(&mut Arming<'_>)) -> Option<String> {
+        let inotify = match &self.inotify {
             Some(inotify) => inotify,
             None => match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
-                Ok(inotify) => inotify,
+                Ok(inotify) => self.inotify.insert(inotify),
                 Err(errno) => return Some(complaint(None, errno)),
             },
         };
         let mut arming = Arming {
             root: &self.root,
             trust: self.trust,
-            inotify: &inotify,
+            inotify,
             interest: Interest::default(),
             failure: None,
         };
-        arming.way();
-        arming.below();
+        steps(&mut arming);
         let Arming { interest, failure, .. } = arming;
         for descriptor in interest.left_over(&self.interest) {
             // It may be gone already.
             let _ = inotify.rm_watch(descriptor);
         }
         self.interest = interest;
-        self.inotify = Some(inotify);
         failure
     }
 
@@ -185,7 +191,8 @@ impl Arming<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
 
@@ -216,5 +223,21 @@ mod tests {
         assert_eq!(armed.take(), Taken::Nothing);
         fs::write(root.join("a.toml"), "y").unwrap();
         assert_eq!(armed.take(), Taken::Something);
+    }
+
+    #[test]
+    fn after_a_panic_the_queue_that_is_waited_on_has_what_is_armed_later() {
+        let top = tempfile::tempdir().unwrap();
+        let mut armed = Armed::new(top.path().to_owned());
+        assert_eq!(armed.arm(), None);
+        let mut queue = fs::File::from(armed.descriptor().unwrap().unwrap());
+        let mut waiting = || queue.read(&mut [0; 4096]).is_ok_and(|bytes| bytes > 0);
+        let panicked = catch_unwind(AssertUnwindSafe(|| armed.arm_by(|_| panic!("in the test"))));
+        assert!(panicked.is_err());
+        fs::create_dir(top.path().join("later")).unwrap();
+        assert_eq!(armed.arm(), None);
+        while waiting() {}
+        fs::write(top.path().join("later/a.toml"), "x").unwrap();
+        assert!(waiting());
     }
 }

@@ -62,7 +62,7 @@ impl Interest {
         match (&mut *known, counts) {
             (Counts::Names(known), Counts::Names(more)) => known.extend(more),
             (known @ Counts::Names(_), all @ (Counts::All | Counts::File)) => *known = all,
-            (Counts::All | Counts::File, _) => {}
+            (Counts::All | Counts::File, Counts::All | Counts::File | Counts::Names(_)) => {}
         }
         known
     }

@@ -71,6 +71,9 @@ impl Task {
                 }
             }
         }
+        if !self.machine.has_waiting() {
+            self.runs.nothing_to_start();
+        }
         self.tell_stand();
         self.answer_triggers();
         answer

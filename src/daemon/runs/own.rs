@@ -196,6 +196,13 @@ impl OwnRuns {
         }
     }
 
+    /// No state waits for a run: what prevented a start prevents none now, unless one of `validate` is to be tried again.
+    pub(in crate::daemon) fn nothing_to_start(&mut self) {
+        if self.validator.as_ref().is_none_or(|validator| validator.again.is_none()) {
+            self.prevented = None;
+        }
+    }
+
     /// Why nothing can be started for want of a resource of the daemon, as a sentence without its full stop.
     pub(in crate::daemon) fn prevented_words(&self) -> Option<String> {
         self.prevented.as_deref().map(Prevented::words)

@@ -159,6 +159,7 @@ impl OwnRuns {
                 None
             }
             Err(error) => {
+                self.unprevented(spec);
                 self.forget_validator();
                 Some(Judged { seq, version, outcome: error.outcome(), output: String::new() })
             }

@@ -82,7 +82,7 @@ impl Idle {
     fn take(&self, work: Work) -> io::Result<()> {
         let waiting = self.lock().pop();
         let work = match waiting {
-            // Returned by a thread that has ended, which none does that was in the list.
+            // Only a thread that has ended returns the work, and none in the list has ended.
             Some((_, thread)) => match thread.send(work) {
                 Ok(()) => return Ok(()),
                 Err(mpsc::SendError(work)) => work,

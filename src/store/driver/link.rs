@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::health::HealthKeeper;
 use super::pace::Pace;
-use super::rotation::{self, Found, LOOKS, Rotation, Step};
+use super::rotation::{self, Found, Rotation};
 use super::table::{Observed, Table};
 use super::target::{Subscriber, SubscriberId, Wanted};
 use crate::store::session::{Command, Reading, Report, Session, TargetId, sleep_until};
@@ -47,8 +47,8 @@ enum SessionPhase {
     Waiting { until: Instant },
     /// A session was started and is not ready yet.
     Entering { session: Session, since: Instant },
-    /// A session serves.
-    Serving { session: Session, since: Instant, idle_since: Option<Instant> },
+    /// A session serves. When every target had been answered in it for the first time, and since when there is none.
+    Serving { session: Session, read: Option<Instant>, idle_since: Option<Instant> },
 }
 
 pub(super) struct Link {
@@ -102,7 +102,7 @@ impl Link {
             requests: VecDeque::new(),
             joining: None,
             looks: None,
-            rotation: Rotation::default(),
+            rotation: Rotation::new(),
             successor: None,
         }
     }
@@ -249,7 +249,7 @@ impl Link {
             SessionPhase::Entering { session, .. } => {
                 self.health.connected(server);
                 let idle_since = self.table.is_empty().then_some(now);
-                SessionPhase::Serving { session, since: now, idle_since }
+                SessionPhase::Serving { session, read: None, idle_since }
             }
             phase @ (SessionPhase::Idle | SessionPhase::Waiting { .. } | SessionPhase::Serving { .. }) => {
                 phase
@@ -263,18 +263,16 @@ impl Link {
 
     /// The store's certificates were read.
     fn looked(&mut self, found: Found, now: Instant) {
-        let serving = matches!(self.phase, SessionPhase::Serving { .. });
-        match self.rotation.look(found) {
-            Step::Renew if serving && self.successor.is_none() => {
-                self.rotation.renews();
-                self.successor = Some((self.open_session(), now));
-            }
-            Step::Nothing | Step::Renew => {}
-            Step::Complain(why) => tracing::warn!(
-                store = %self.spec.name,
-                "the certificates on disk cannot be used, the open connection stays: {why}"
-            ),
+        let serves = matches!(self.phase, SessionPhase::Serving { .. });
+        if let Some(why) = self.rotation.look(found, now, &mut self.rng) {
+            tracing::warn!(store = %self.spec.name, "{}", rotation::unusable(&why, serves));
         }
+    }
+
+    /// When a session with new certificates is to be opened to take the place of the serving one.
+    fn renewal(&self) -> Option<Instant> {
+        let serves = matches!(self.phase, SessionPhase::Serving { .. });
+        self.rotation.due().filter(|_| serves && self.successor.is_none())
     }
 
     /// The session with new certificates has reported, or ended.
@@ -301,8 +299,7 @@ impl Link {
         if self.rotation.refused() {
             tracing::warn!(
                 store = %self.spec.name,
-                "the certificates were replaced, and no connection can be made with the new ones; the open one stays, and they are tried again every {} s: {why}",
-                LOOKS.as_secs()
+                "the certificates were replaced, and no connection can be made with the new ones; the open one stays, and they are tried ever more rarely, up to 5 min apart: {why}"
             );
         }
     }
@@ -310,7 +307,7 @@ impl Link {
     fn lost(&mut self, error: &StoreError, now: Instant) {
         self.successor = None;
         let wait = match self.phase {
-            SessionPhase::Serving { since, .. } => self.pace.lost(since, now, &mut self.rng),
+            SessionPhase::Serving { read, .. } => self.pace.lost(read, now, &mut self.rng),
             SessionPhase::Idle | SessionPhase::Waiting { .. } | SessionPhase::Entering { .. } => {
                 self.pace.failed(now, &mut self.rng)
             }
@@ -325,6 +322,10 @@ impl Link {
         if self.successor.as_ref().is_some_and(|(_, since)| *since + self.time_to_enter() <= now) {
             self.unrenewed("it was not made in time");
         }
+        if self.renewal().is_some_and(|due| due <= now) {
+            self.rotation.renews();
+            self.successor = Some((self.open_session(), now));
+        }
         match &mut self.phase {
             SessionPhase::Idle if !self.table.is_empty() => self.start(now),
             SessionPhase::Waiting { .. } if self.table.is_empty() => self.close(),
@@ -335,7 +336,10 @@ impl Link {
                     self.unanswered("the connection was not made", now);
                 }
             }
-            SessionPhase::Serving { idle_since, .. } => {
+            SessionPhase::Serving { read, idle_since, .. } => {
+                if !self.table.owes_answers() {
+                    read.get_or_insert(now);
+                }
                 *idle_since = if self.table.is_empty() { idle_since.or(Some(now)) } else { None };
                 if idle_since.is_some_and(|since| since + LINGER <= now) {
                     self.close();
@@ -407,7 +411,7 @@ impl Link {
             SessionPhase::Serving { idle_since: Some(since), .. } => Some(*since + LINGER),
             SessionPhase::Serving { idle_since: None, .. } => self.table.next_deadline(),
         };
-        [phase, successor].into_iter().flatten().min()
+        [phase, successor, self.renewal()].into_iter().flatten().min()
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A store that was there a moment ago is likely back soon, so the first attempts come quickly, one at a time. The longer it
 //! is away, the rarer they become: the wait after its return is a small part of the outage, and many daemons do not keep
-//! their network busy with it. A session that is lost soon after it began has cost the server a read of everything; then
-//! the waits are long from the start.
+//! their network busy with it. A session that is lost soon after everything was read in it, or earlier, has cost the server
+//! that reading; then the wait for the next session is longer with each one.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(400);
 /// … one part in this many of the outage so far.
 const PART: u32 = 64;
-/// A session that served this long proves that the store was there.
+/// A session that served this long since everything was read in it proves that the store is well.
 const HEALTHY: Duration = Duration::from_secs(10);
 
 /// The waits of one store.
@@ -25,7 +25,8 @@ const HEALTHY: Duration = Duration::from_secs(10);
 pub(super) struct Pace {
     attempts: Backoff,
     sessions: Backoff,
-    /// Since when a store is away that was there; `None` until it is there for the first time.
+    /// When the outage began: at the loss of the last session that proved the store well, or else of the first session.
+    /// `None` until then.
     away: Option<Instant>,
 }
 
@@ -39,13 +40,15 @@ impl Pace {
         }
     }
 
-    /// A session that began to serve at `since` is lost: how long to wait.
-    pub(super) fn lost(&mut self, since: Instant, now: Instant, rng: &mut fastrand::Rng) -> Duration {
-        if now.saturating_duration_since(since) < HEALTHY {
+    /// A session that was ready is lost, in which everything had been read at `read`: how long to wait.
+    pub(super) fn lost(&mut self, read: Option<Instant>, now: Instant, rng: &mut fastrand::Rng) -> Duration {
+        // Attempts from before the store was there say nothing of its return.
+        self.attempts.reset();
+        if read.is_none_or(|read| now.saturating_duration_since(read) < HEALTHY) {
+            self.away.get_or_insert(now);
             return self.sessions.next(rng);
         }
         self.sessions.reset();
-        self.attempts.reset();
         self.away = Some(now);
         self.failed(now, rng)
     }
@@ -69,7 +72,7 @@ mod tests {
         let (began, mut rng) = (Instant::now(), fastrand::Rng::with_seed(seed));
         let mut pace = Pace::new();
         let lost = began + HEALTHY;
-        let mut tried = vec![pace.lost(began, lost, &mut rng)];
+        let mut tried = vec![pace.lost(Some(began), lost, &mut rng)];
         while let Some(&last) = tried.last()
             && last < until
         {
@@ -121,16 +124,47 @@ mod tests {
 
     #[test]
     fn sessions_that_do_not_last_are_opened_ever_more_rarely() {
-        let (mut now, mut rng) = (Instant::now(), fastrand::Rng::with_seed(7));
-        let mut pace = Pace::new();
-        let mut waited = Duration::ZERO;
-        for _ in 0..200 {
-            let wait = pace.lost(now, now + HEALTHY / 2, &mut rng);
-            assert!(wait <= LONGEST);
-            waited += wait;
-            now += HEALTHY / 2 + wait;
+        // How long after the begin everything was read, if ever, and when the session was lost.
+        let (at_once, half, long) = (Duration::ZERO, HEALTHY / 2, HEALTHY * 3);
+        for (read, lost) in
+            [(Some(at_once), half), (Some(at_once), at_once), (Some(long - half), long), (None, long)]
+        {
+            let (mut now, mut rng) = (Instant::now(), fastrand::Rng::with_seed(7));
+            let mut pace = Pace::new();
+            let mut waited = Duration::ZERO;
+            for _ in 0..200 {
+                let wait = pace.lost(read.map(|read| now + read), now + lost, &mut rng);
+                assert!(wait <= LONGEST);
+                waited += wait;
+                now += lost + wait;
+            }
+            assert!(
+                waited > Duration::from_secs(200),
+                "{waited:?}, read after {read:?}, lost after {lost:?}"
+            );
         }
-        assert!(waited > Duration::from_secs(200), "{waited:?}");
+    }
+
+    #[test]
+    fn a_store_that_came_late_and_is_lost_after_a_short_session_is_found_soon() {
+        for seed in 0..1000 {
+            let (booted, mut rng) = (Instant::now(), fastrand::Rng::with_seed(seed));
+            let mut pace = Pace::new();
+            for _ in 0..20 {
+                let _ = pace.failed(booted, &mut rng);
+            }
+            let ready = booted + Duration::from_mins(1);
+            let mut now = ready + HEALTHY / 2;
+            now += pace.lost(Some(ready), now, &mut rng);
+            let lost = now;
+            let first = pace.failed(now, &mut rng);
+            assert!(first <= FIRST.0, "{first:?}");
+            while now < lost + Duration::from_secs(20) {
+                let wait = pace.failed(now, &mut rng);
+                assert!(wait <= SOON, "{wait:?}");
+                now += wait;
+            }
+        }
     }
 
     #[test]

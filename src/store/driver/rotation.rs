@@ -1,34 +1,28 @@
 //! Notices that the certificates of a store were replaced on disk, so that they are used without a disconnect.
 //!
 //! The files are read at an interval, as for a connection. They are replaced one by one, so a change counts when two
-//! looks in a row have found the same.
+//! looks in a row have found the same. A connection with the new ones is made after a random wait, because many machines may
+//! get them at once, and after ever longer ones while it fails.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::backoff::Backoff;
 use crate::store::files::{Certificates, Identity};
 use crate::store::{StoreError, StoreFiles, StoreSpec, Tls};
 
 /// How often the files are read.
-pub(super) const LOOKS: Duration = Duration::from_secs(5);
+const LOOKS: Duration = Duration::from_secs(5);
+/// The bounds of the wait before the first connection with new files, and of the longest before another.
+const WAITS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 
 /// What the files hold: a hash of it, or why they cannot be used.
 pub(super) type Found = Result<u64, String>;
 
-/// What follows from a look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    Nothing,
-    /// A connection with the new certificates is to be made.
-    Renew,
-    /// The new files cannot be used; said once.
-    Complain(String),
-}
-
 /// What is known of the files and of their use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rotation {
     /// What the open session was opened with.
     used: Option<u64>,
@@ -37,25 +31,47 @@ pub(super) struct Rotation {
     seen: Option<Found>,
     /// What was complained of last: files that cannot be used, or that no session can be opened with.
     told: Option<Found>,
+    /// When a session with what was seen is to be opened.
+    due: Option<Instant>,
+    waits: Backoff,
 }
 
 impl Rotation {
-    pub(super) fn look(&mut self, found: Found) -> Step {
+    pub(super) const fn new() -> Self {
+        let (first, longest) = WAITS;
+        Self {
+            used: None,
+            trying: None,
+            seen: None,
+            told: None,
+            due: None,
+            waits: Backoff::new(first, longest),
+        }
+    }
+
+    /// Returns why the files cannot be used, once.
+    pub(super) fn look(&mut self, found: Found, now: Instant, rng: &mut fastrand::Rng) -> Option<String> {
         let stable = self.seen.as_ref() == Some(&found);
+        if !stable {
+            self.due = None;
+            self.waits.reset();
+        }
         self.seen = Some(found.clone());
         match (found, self.used) {
-            (Ok(hash), None) => {
-                self.used = Some(hash);
-                Step::Nothing
+            (Ok(hash), None) => self.used = Some(hash),
+            (Ok(hash), Some(used)) if hash == used => self.told = None,
+            (Ok(_), Some(_)) if stable && self.due.is_none() && self.trying.is_none() => {
+                self.due = Some(now + self.waits.next(rng));
             }
-            (Ok(hash), Some(used)) if hash == used => {
-                self.told = None;
-                Step::Nothing
-            }
-            (Ok(_), Some(_)) if stable => Step::Renew,
-            (Err(why), _) if stable && self.tells(Err(why.clone())) => Step::Complain(why),
-            (Ok(_) | Err(_), _) => Step::Nothing,
+            (Err(why), _) if stable && self.tells(Err(why.clone())) => return Some(why),
+            (Ok(_) | Err(_), _) => {}
         }
+        None
+    }
+
+    /// When a session is to be opened that takes the place of the open one.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
     }
 
     /// A session is opened. It reads the files after the last look: if they changed meanwhile, the next look makes a
@@ -64,11 +80,14 @@ impl Rotation {
         if let Some(Ok(seen)) = &self.seen {
             self.used = Some(*seen);
         }
+        self.trying = None;
+        self.due = None;
     }
 
     /// A session begins that is to take the place of the open one.
     pub(super) fn renews(&mut self) {
         self.trying = self.seen.as_ref().and_then(|seen| seen.as_ref().ok().copied());
+        self.due = None;
     }
 
     /// It has taken that place.
@@ -86,6 +105,12 @@ impl Rotation {
         self.told = Some(found);
         !told
     }
+}
+
+/// The message for files that cannot be used.
+pub(super) fn unusable(why: &str, serves: bool) -> String {
+    let follows = if serves { "the open connection stays" } else { "and no connection is open" };
+    format!("the certificates on disk cannot be used, {follows}: {why}")
 }
 
 /// Reads the files of a store at an interval, if its configuration names any, until the receiver is gone.
@@ -127,63 +152,125 @@ pub(super) async fn next(looks: &mut Option<mpsc::Receiver<Found>>) -> Found {
 mod tests {
     use super::*;
 
-    fn broken(why: &str) -> Found {
-        Err(why.to_owned())
+    /// A rotation with a clock that stands still unless it is set.
+    struct Looked {
+        rotation: Rotation,
+        now: Instant,
+        rng: fastrand::Rng,
+    }
+
+    impl Looked {
+        fn new(seed: u64) -> Self {
+            Self { rotation: Rotation::new(), now: Instant::now(), rng: fastrand::Rng::with_seed(seed) }
+        }
+
+        /// Whether a session is to be opened after this look, now or later.
+        fn renews(&mut self, hash: u64) -> bool {
+            assert_eq!(self.rotation.look(Ok(hash), self.now, &mut self.rng), None);
+            self.rotation.due().is_some()
+        }
+
+        fn complains(&mut self) -> bool {
+            let complaint = self.rotation.look(Err("empty".to_owned()), self.now, &mut self.rng);
+            assert!(self.rotation.due().is_none());
+            complaint.is_some_and(|why| why == "empty")
+        }
     }
 
     #[test]
     fn a_change_counts_once_it_was_seen_twice() {
-        let mut rotation = Rotation::default();
-        assert_eq!(rotation.look(Ok(1)), Step::Nothing);
-        assert_eq!(rotation.look(Ok(1)), Step::Nothing);
+        let mut looked = Looked::new(7);
+        assert!(!looked.renews(1));
+        assert!(!looked.renews(1));
         // The certificate is new, its key is not yet.
-        assert_eq!(rotation.look(Ok(2)), Step::Nothing);
-        assert_eq!(rotation.look(Ok(3)), Step::Nothing);
-        assert_eq!(rotation.look(Ok(3)), Step::Renew);
-        assert_eq!(rotation.look(Ok(3)), Step::Renew, "until a session was opened");
-        rotation.renews();
+        assert!(!looked.renews(2));
+        assert!(!looked.renews(3));
+        assert!(looked.renews(3));
+        assert!(looked.renews(3), "until a session was opened");
+        looked.rotation.renews();
+        assert!(!looked.renews(3), "one at a time");
         // Replaced once more before that session is ready.
-        assert_eq!(rotation.look(Ok(4)), Step::Nothing);
-        rotation.renewed();
-        assert_eq!([rotation.look(Ok(4)), rotation.look(Ok(3))], [Step::Renew, Step::Nothing]);
+        assert!(!looked.renews(4));
+        looked.rotation.renewed();
+        assert_eq!([looked.renews(4), looked.renews(3)], [true, false]);
     }
 
     #[test]
     fn a_session_that_is_opened_anyway_uses_what_was_seen_last() {
-        let mut rotation = Rotation::default();
-        rotation.opened();
-        assert_eq!([rotation.look(Ok(1)), rotation.look(Ok(2))], [Step::Nothing, Step::Nothing]);
-        rotation.opened();
-        assert_eq!([rotation.look(Ok(2)), rotation.look(Ok(2))], [Step::Nothing, Step::Nothing]);
+        let mut looked = Looked::new(7);
+        looked.rotation.opened();
+        assert_eq!([looked.renews(1), looked.renews(2)], [false, false]);
+        looked.rotation.opened();
+        assert_eq!([looked.renews(2), looked.renews(2)], [false, false]);
+        // The open session is lost while another is opened to take its place.
+        assert_eq!([looked.renews(3), looked.renews(3)], [false, true]);
+        looked.rotation.renews();
+        looked.rotation.opened();
+        assert_eq!([looked.renews(4), looked.renews(4)], [false, true]);
+        looked.rotation.opened();
+        assert!(!looked.renews(4));
     }
 
     #[test]
     fn files_that_no_session_can_be_opened_with_are_said_once_and_tried_again() {
-        let mut rotation = Rotation::default();
-        rotation.look(Ok(1));
-        rotation.look(Ok(2));
+        let mut looked = Looked::new(7);
+        looked.renews(1);
+        looked.renews(2);
         for is_new in [true, false, false] {
-            assert_eq!(rotation.look(Ok(2)), Step::Renew);
-            rotation.renews();
-            assert_eq!(rotation.refused(), is_new);
+            assert!(looked.renews(2));
+            looked.rotation.renews();
+            assert_eq!(looked.rotation.refused(), is_new);
         }
-        assert!(!rotation.refused(), "nothing was tried");
-        assert_eq!([rotation.look(Ok(3)), rotation.look(Ok(3))], [Step::Nothing, Step::Renew]);
-        rotation.renews();
-        assert!(rotation.refused(), "other files");
+        assert!(!looked.rotation.refused(), "nothing was tried");
+        assert_eq!([looked.renews(3), looked.renews(3)], [false, true]);
+        looked.rotation.renews();
+        assert!(looked.rotation.refused(), "other files");
     }
 
     #[test]
     fn broken_files_are_a_complaint_once_and_the_old_ones_stay_in_use() {
-        let mut rotation = Rotation::default();
-        rotation.look(Ok(1));
-        assert_eq!(rotation.look(broken("empty")), Step::Nothing, "it may be about to be written");
-        assert_eq!(rotation.look(broken("empty")), Step::Complain("empty".to_owned()));
-        assert_eq!(rotation.look(broken("empty")), Step::Nothing);
-        rotation.opened();
-        assert_eq!(rotation.look(Ok(1)), Step::Nothing, "the old ones are back");
-        assert_eq!(rotation.look(broken("empty")), Step::Nothing);
-        assert_eq!(rotation.look(broken("empty")), Step::Complain("empty".to_owned()), "broken anew");
-        assert_eq!([rotation.look(Ok(2)), rotation.look(Ok(2))], [Step::Nothing, Step::Renew]);
+        let mut looked = Looked::new(7);
+        looked.renews(1);
+        assert!(!looked.complains(), "it may be about to be written");
+        assert!(looked.complains());
+        assert!(!looked.complains());
+        looked.rotation.opened();
+        assert!(!looked.renews(1), "the old ones are back");
+        assert!(!looked.complains());
+        assert!(looked.complains(), "broken anew");
+        assert_eq!([looked.renews(2), looked.renews(2)], [false, true]);
+    }
+
+    #[test]
+    fn the_waits_are_random_and_double_while_it_fails_until_the_files_change() {
+        let (first, longest) = WAITS;
+        let mut longest_seen = [Duration::ZERO; 12];
+        for seed in 0..200 {
+            let mut looked = Looked::new(seed);
+            looked.renews(1);
+            looked.renews(2);
+            for (failures, seen) in longest_seen.iter_mut().enumerate() {
+                assert!(looked.renews(2));
+                let due = looked.rotation.due().unwrap();
+                let wait = due - looked.now;
+                assert!(wait <= (first * (1 << failures)).min(longest), "{wait:?} after {failures}");
+                *seen = (*seen).max(wait);
+                // A later look does not put it off.
+                looked.now += LOOKS;
+                looked.renews(2);
+                assert_eq!(looked.rotation.due(), Some(due));
+                looked.rotation.renews();
+                looked.rotation.refused();
+            }
+            assert_eq!([looked.renews(3), looked.renews(3)], [false, true]);
+            assert!(looked.rotation.due().unwrap() - looked.now <= first);
+        }
+        assert!(longest_seen[0] > first / 2 && longest_seen[11] > longest / 2, "{longest_seen:?}");
+    }
+
+    #[test]
+    fn an_open_connection_is_named_only_if_there_is_one() {
+        insta::assert_snapshot!(unusable("ca.pem: it is empty", true), @"the certificates on disk cannot be used, the open connection stays: ca.pem: it is empty");
+        insta::assert_snapshot!(unusable("ca.pem: it is empty", false), @"the certificates on disk cannot be used, and no connection is open: ca.pem: it is empty");
     }
 }

@@ -286,6 +286,20 @@ async fn reconnect_attempts_back_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_dies_of_the_first_reading_is_asked_for_it_ever_more_rarely() {
+    let mut stage = Stage::new();
+    let _subscription = stage.subscribe("/a", false);
+    let (reading, began) = (Duration::from_secs(20), tokio::time::Instant::now());
+    for _ in 0..200 {
+        let session = stage.ready().await;
+        tokio::time::sleep(reading).await;
+        session.lose().await;
+    }
+    let waited = began.elapsed() - reading * 200;
+    assert!(waited > Duration::from_secs(200), "{waited:?} in 200 waits");
+}
+
+#[tokio::test(start_paused = true)]
 async fn reports_of_disarmed_targets_are_ignored() {
     let mut stage = Stage::new();
     let gone = stage.subscribe("/gone", false);

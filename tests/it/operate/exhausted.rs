@@ -63,18 +63,24 @@ fn release(daemon: &Daemon) {
 #[test]
 fn a_start_without_descriptors_is_no_failure_and_is_made_later() {
     let mut daemon = Daemon::prepare("");
-    for name in ["plain", "strict", "judged"] {
+    for name in ["plain", "strict", "judged", "gone"] {
         daemon.put(&format!("/{name}"), "1");
     }
+    daemon.write("gone.toml", &watch(&daemon, "gone", ""));
     daemon.write("plain.toml", &watch(&daemon, "plain", ""));
     daemon.write("strict.toml", &watch(&daemon, "strict", "on_failure = 'stop'"));
     daemon.write("judged.toml", &watch(&daemon, "judged", "validate = 'true'"));
     add_filler(&daemon);
     daemon.run();
-    for name in ["plain", "strict", "judged"] {
+    for name in ["plain", "strict", "judged", "gone"] {
         daemon.until_watch(name, |watch| watch["converged"] == true && watch["state"] == "idle");
     }
     exhaust(&daemon);
+    // Nothing is prevented once there is nothing to start.
+    daemon.put("/gone", "2");
+    daemon.until_watch("gone", |watch| watch["prevented"].is_string());
+    daemon.delete("/gone");
+    daemon.until_watch("gone", |watch| watch["prevented"].is_null());
     for name in ["plain", "strict", "judged"] {
         daemon.put(&format!("/{name}"), "2");
     }
@@ -100,9 +106,9 @@ fn a_start_without_descriptors_is_no_failure_and_is_made_later() {
     assert!(complaints.contains("raise LimitNOFILE"), "{complaints}");
     // Once for each watch, however often it is tried.
     stays_silent_for(Duration::from_secs(4), "the log is flooded", || {
-        daemon.log().matches("cannot start ").count() <= 3
+        daemon.log().matches("cannot start ").count() <= 4
     });
-    assert_eq!(daemon.log().matches("cannot start ").count(), 3, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("cannot start ").count(), 4, "{}", daemon.log());
 
     release(&daemon);
     for name in ["plain", "strict", "judged"] {

@@ -7,8 +7,8 @@ use crate::chroot::Chroot;
 use crate::error::Error;
 use crate::util::{Ref, ToRef};
 
-/// The most that a session without a connection waits between two rounds of attempts, but for the jitter: it lives for seconds,
-/// and the server may be back in a moment. Not part of the published crate: see PATCHES.md.
+/// The most that a session without a connection waits between two attempts, but for the jitter of at most 100 ms: it lives for
+/// seconds, and the server may be back in a moment. Not part of the published crate: see PATCHES.md.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Clone, PartialEq, Eq)]
@@ -239,10 +239,10 @@ impl IterableEndpoints {
             let jitter = Duration::from_millis(fastrand::u32(0..100).into());
             let base = Duration::from_millis(1000).min(unit * size as u32);
             let doubled = base.saturating_mul(2u32.saturating_pow(index.cycles as u32 - 1));
-            doubled.min(LONGEST_PAUSE.max(base)).saturating_add(jitter)
+            doubled.min(LONGEST_PAUSE).saturating_add(jitter)
         } else {
             let jitter = Duration::from_millis(fastrand::u32(0..50).into());
-            (unit * (index.offset as u32)) / 2 + jitter
+            ((unit * (index.offset as u32)) / 2).min(LONGEST_PAUSE) + jitter
         }
     }
 
@@ -376,10 +376,25 @@ mod tests {
         while endpoints.index().unwrap().offset != 0 {
             endpoints.step();
         }
-        let (_endpoint, delay) = endpoints.next_with_delay(Duration::from_secs(10)).unwrap();
-        assert_that!(delay).is_equal_to(Duration::from_secs(10));
-        let (_endpoint, delay) = endpoints.next_with_delay(Duration::from_secs(10)).unwrap();
-        assert_that!(delay).is_less_than(Duration::from_secs(10));
+        let (_endpoint, delay) = endpoints.next_with_delay(Duration::from_millis(200)).unwrap();
+        assert_that!(delay).is_equal_to(Duration::from_millis(200));
+        let (_endpoint, delay) = endpoints.next_with_delay(Duration::from_millis(200)).unwrap();
+        assert_that!(delay).is_less_than(Duration::from_millis(200));
+    }
+
+    #[test]
+    fn test_no_pause_is_longer_than_the_limit() {
+        use std::time::Duration;
+
+        use super::{Index, IterableEndpoints};
+        for size in 1..20 {
+            for cycles in 1..70 {
+                for offset in 0..size {
+                    let pause = IterableEndpoints::timeout(Index { offset, cycles }, size);
+                    assert!(pause < Duration::from_millis(350), "{pause:?} of {size} at {offset} in {cycles}");
+                }
+            }
+        }
     }
 
     #[test]

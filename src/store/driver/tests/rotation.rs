@@ -70,6 +70,26 @@ async fn a_new_session_that_fails_leaves_the_old_one_alone_and_is_tried_again() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_certificates_that_no_server_accepts_are_tried_ever_more_rarely() {
+    let (mut stage, found) = stage();
+    let _states = stage.subscribe_verified("/a", false, Duration::from_hours(2));
+    let mut old = stage.ready().await;
+    let id = old.arms().await[0].id;
+    old.show(id, 1, "one", Proof::Read).await;
+    found.send(Ok(1)).await.unwrap();
+    let mut tried = 0;
+    for _ in 0..720 {
+        found.send(Ok(2)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        while let Ok(refused) = stage.opened.try_recv() {
+            refused.lose().await;
+            tried += 1;
+        }
+    }
+    assert!((8..=80).contains(&tried), "{tried} in an hour");
+}
+
+#[tokio::test(start_paused = true)]
 async fn broken_files_and_a_lost_session_do_not_disturb_each_other() {
     let (mut stage, found) = stage();
     let _states = stage.subscribe("/a", false);
