@@ -16,7 +16,7 @@ use twitcher::internals::watch::{
 
 /// How a bare loop starts the program.
 pub enum Start {
-    /// `std::process::Command`, which is posix_spawn(3): no session, user, pipes or record.
+    /// `std::process::Command`, which is `posix_spawn(3)`: no session, user, pipes or record.
     Command,
     /// The start of the daemon itself, with all that it does in the child.
     Same(Box<Same>),

@@ -25,7 +25,8 @@ pub fn all(table: &mut Table) {
         runtime.block_on(zookeeper(table, &program, watches));
     }
     runtime.block_on(etcd(table, &program, 1, LARGE));
-    runtime.block_on(dir(table, &program));
+    let _entered = runtime.enter();
+    dir(table, &program);
 }
 
 /// Watches on keys of which only the first is ever touched.
@@ -179,7 +180,7 @@ async fn zookeeper(table: &mut Table, program: &Path, watches: usize) {
 }
 
 /// A file that is renamed into place. The bare loop reads the file and starts as the daemon does.
-async fn dir(table: &mut Table, program: &Path) {
+fn dir(table: &mut Table, program: &Path) {
     let mut three = Three::new(program);
     for (name, bare) in three.loops(false) {
         let place = three.file(&format!("{name}.d"));

@@ -185,8 +185,8 @@ impl OwnRuns {
 
     /// A start was prevented.
     pub(super) fn prevented(&mut self, spec: &WatchSpec, what: &str, error: &SpawnError) {
-        self.prevented =
-            Some(Prevented::again(self.prevented.take(), &self.shared.shortage, spec, what, error));
+        let known = self.prevented.take().map(|known| *known);
+        self.prevented = Some(Box::new(Prevented::again(known, &self.shared.shortage, spec, what, error)));
     }
 
     /// A start was not prevented.

@@ -64,15 +64,15 @@ impl Shortage {
 impl Prevented {
     /// Another start was prevented, or the first one where `known` is `None`.
     pub(super) fn again(
-        known: Option<Box<Self>>,
+        known: Option<Self>,
         shortage: &Shortage,
         spec: &WatchSpec,
         what: &str,
         error: &SpawnError,
-    ) -> Box<Self> {
+    ) -> Self {
         let (why, now) = (error.to_string(), Instant::now());
         let is_new = known.is_none();
-        let mut prevented = known.unwrap_or_else(|| Box::new(Self::new(shortage, now)));
+        let mut prevented = known.unwrap_or_else(|| Self::new(shortage, now));
         if is_new || now.duration_since(prevented.logged) >= REMINDERS {
             prevented.logged = now;
             tracing::error!(

@@ -126,9 +126,12 @@ mod tests {
     fn sessions_that_do_not_last_are_opened_ever_more_rarely() {
         // How long after the begin everything was read, if ever, and when the session was lost.
         let (at_once, half, long) = (Duration::ZERO, HEALTHY / 2, HEALTHY * 3);
-        for (read, lost) in
-            [(Some(at_once), half), (Some(at_once), at_once), (Some(long - half), long), (None, long)]
-        {
+        for (read, lost) in [
+            (Some(at_once), half),
+            (Some(at_once), at_once),
+            (Some(long.saturating_sub(half)), long),
+            (None, long),
+        ] {
             let (mut now, mut rng) = (Instant::now(), fastrand::Rng::with_seed(7));
             let mut pace = Pace::new();
             let mut waited = Duration::ZERO;

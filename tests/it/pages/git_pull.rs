@@ -95,7 +95,9 @@ impl Host {
 
 #[track_caller]
 fn until_all_at(hosts: &[Host], commit: &str) {
-    hosts.iter().for_each(|host| host.until_at(commit));
+    for host in hosts {
+        host.until_at(commit);
+    }
 }
 
 /// Stubs for programs of the page that must not touch this machine.
@@ -256,6 +258,34 @@ fn twenty_machines_follow_a_repository_on_zookeeper() {
     twenty_machines_follow_a_repository(ZooKeeper::for_many_daemons());
 }
 
+/// For longer than the retries last, and for two of them. Returns the last commit.
+fn the_git_server_is_away(
+    author: &Author,
+    webs: &[Host],
+    resume: &str,
+    reachable: &Path,
+    reach: &dyn Fn(),
+) -> String {
+    // The rollout stops until it may go on.
+    std::fs::remove_file(reachable).unwrap();
+    let fourth = author.push("fourth");
+    webs[CANARY].daemon.until_watch("git-pull", |watch| watch["state"] == "failed");
+    reach();
+    webs[3].machine.types(resume);
+    until_all_at(webs, &fourth);
+
+    // It fails twice: nobody has to do anything.
+    std::fs::remove_file(reachable).unwrap();
+    let before = webs[CANARY].daemon.watch("git-pull")["failures"].as_u64().unwrap();
+    let fifth = author.push("fifth");
+    webs[CANARY].daemon.until_watch("git-pull", |watch| watch["failures"].as_u64() >= Some(before + 2));
+    reach();
+    until_all_at(webs, &fifth);
+    let last = webs[CANARY].daemon.until_watch("git-pull", |watch| watch["last"]["outcome"] == "succeeded");
+    assert_eq!(last["last"]["reason"], "retry", "{last:#}");
+    fifth
+}
+
 fn twenty_machines_follow_a_repository(mut store: impl Server) {
     let place = tempfile::Builder::new().prefix("twitcher-git.").tempdir().unwrap();
     let top = place.path();
@@ -347,23 +377,7 @@ fn twenty_machines_follow_a_repository(mut store: impl Server) {
     let reverted = author.head();
     assert!(webs.iter().all(|web| web.commit() == reverted));
 
-    // The git server does not answer for longer than the retries last: the rollout stops until it may go on.
-    std::fs::remove_file(&reachable).unwrap();
-    let fourth = author.push("fourth");
-    webs[CANARY].daemon.until_watch("git-pull", |watch| watch["state"] == "failed");
-    reach();
-    webs[3].machine.types(resume);
-    until_all_at(&webs, &fourth);
-
-    // It fails twice: nobody has to do anything.
-    std::fs::remove_file(&reachable).unwrap();
-    let before = webs[CANARY].daemon.watch("git-pull")["failures"].as_u64().unwrap();
-    let fifth = author.push("fifth");
-    webs[CANARY].daemon.until_watch("git-pull", |watch| watch["failures"].as_u64() >= Some(before + 2));
-    reach();
-    until_all_at(&webs, &fifth);
-    let last = webs[CANARY].daemon.until_watch("git-pull", |watch| watch["last"]["outcome"] == "succeeded");
-    assert_eq!(last["last"]["reason"], "retry", "{last:#}");
+    let fifth = the_git_server_is_away(&author, &webs, resume, &reachable, &reach);
 
     // One daemon is down during a push, and catches up.
     assert!(webs[7].daemon.stop().success());

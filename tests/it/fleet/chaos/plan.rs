@@ -115,8 +115,6 @@ fn lasts(kind: Kind, rng: &mut fastrand::Rng) -> Duration {
     let long = rng.u32(..4) == 0;
     Duration::from_millis(match kind {
         Kind::Twin => 15_000,
-        // Shorter than `timeout`.
-        Kind::FreezeAction => rng.u64(200..4_000),
         Kind::EndTenure => 12_000,
         Kind::KillDaemon | Kind::KillMachine | Kind::KillConductor => rng.u64(..3_000),
         Kind::KillServer | Kind::FreezeServer | Kind::Divide => rng.u64(500..5_000),
@@ -124,8 +122,10 @@ fn lasts(kind: Kind, rng: &mut fastrand::Rng) -> Duration {
         Kind::FreezeDaemon | Kind::FreezeConductor | Kind::Cut | Kind::BlackHole | Kind::Pause if long => {
             rng.u64(10_500..13_000)
         }
+        // A frozen action goes on before its `timeout`.
         Kind::FreezeDaemon
         | Kind::FreezeConductor
+        | Kind::FreezeAction
         | Kind::Cut
         | Kind::BlackHole
         | Kind::Pause

@@ -2,7 +2,7 @@
 //!
 //! Each holds a lock of its own for as long as it lives, which the kernel takes away whatever ends it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fixture::executable;
 
@@ -104,7 +104,7 @@ impl Witness {
     }
 }
 
-fn owner(path: &PathBuf) -> Option<(usize, i32)> {
+fn owner(path: &Path) -> Option<(usize, i32)> {
     let (host, pid) = path.file_name()?.to_str()?.strip_prefix("run-h")?.split_once('-')?;
     Some((host.parse().ok()?, pid.parse().ok()?))
 }
