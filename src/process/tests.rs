@@ -170,11 +170,11 @@ fn no_handler_of_the_daemon_runs_in_a_child() {
         let child = std::thread::scope(|scope| {
             let start = scope.spawn(|| spawn::spawn(&plan, &stored, || false).unwrap());
             // The kernel stores the number of the descriptor before it can be used (copy_process in kernel/fork.c).
-            let signal = || {
+            let signalled = || {
                 let child = stored.load(std::sync::atomic::Ordering::Acquire);
-                spawn::signal_start(child, libc::SIGUSR2)
+                child >= 0 && spawn::signal_start(child, libc::SIGUSR2).is_ok()
             };
-            while signal().is_err() {
+            while !signalled() {
                 std::thread::yield_now();
             }
             start.join().unwrap()
