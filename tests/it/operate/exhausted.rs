@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::fixture::daemon::{Daemon, stays_silent_for, until};
+use crate::fixture::executable;
 
 /// Leaves the daemon this many free descriptors: enough to read a key and to answer, too few for an action's pipes unless
 /// they have been prepared.
@@ -33,31 +34,25 @@ fn watch(daemon: &Daemon, name: &str, fields: &str) -> String {
 
 /// The definition of a watch that [`exhaust`] uses.
 fn add_filler(daemon: &Daemon) {
-    let (began, end) = (daemon.path("began").display().to_string(), daemon.path("end").display().to_string());
+    let program = daemon.path("filler");
+    executable::write(&program, "#!/bin/sh\n");
     daemon.put("/filler", "1");
     daemon.write(
         "filler.toml",
         &format!(
-            "[[watch]]\nname = 'filler'\nkey = '/filler'\nrun_on_load = false\n\
-             action = 'echo began > {began}; while ! test -e {end}; do sleep 0.1; done'\n"
+            "[[watch]]\nname = 'filler'\nkey = '/filler'\nrun_on_load = false\nretries = 0\naction = ['{}']\n",
+            program.display()
         ),
     );
 }
 
-/// Leaves the daemon too few descriptors to start another action. The daemon prepares the pipes of the next start: an
-/// action that runs until [`release`] takes these.
+/// Leaves the daemon too few descriptors to start an action. The daemon prepares the pipes of the next start: one that
+/// fails, because its program is gone, uses these up.
 fn exhaust(daemon: &Daemon) {
-    limit_descriptors(daemon, limit_with(daemon, FREE));
+    std::fs::remove_file(daemon.path("filler")).unwrap();
     daemon.put("/filler", "2");
-    daemon.until_file("began", |began| began == "began\n");
+    daemon.until_watch("filler", |watch| watch["failures"] == 1);
     limit_descriptors(daemon, limit_with(daemon, FREE));
-}
-
-/// The daemon has enough descriptors, and the action that [`exhaust`] started ends.
-fn release(daemon: &Daemon) {
-    limit_descriptors(daemon, 1024);
-    std::fs::write(daemon.path("end"), "").unwrap();
-    daemon.until_watch("filler", |watch| watch["converged"] == true && watch["state"] == "idle");
 }
 
 #[test]
@@ -110,7 +105,7 @@ fn a_start_without_descriptors_is_no_failure_and_is_made_later() {
     });
     assert_eq!(daemon.log().matches("cannot start ").count(), 4, "{}", daemon.log());
 
-    release(&daemon);
+    limit_descriptors(&daemon, 1024);
     for name in ["plain", "strict", "judged"] {
         daemon.until_watch(name, |watch| {
             watch["converged"] == true && watch["prevented"].is_null() && watch["failures"] == 0
@@ -140,6 +135,6 @@ fn on_give_up_is_run_once_there_are_descriptors() {
     std::fs::write(daemon.path("go"), "").unwrap();
     daemon.until_file("log", |log| log.contains("cannot start on_give_up: "));
     assert_eq!(daemon.read("told"), "");
-    release(&daemon);
+    limit_descriptors(&daemon, 1024);
     daemon.until_file("told", |told| told == "failed\n");
 }
