@@ -74,6 +74,8 @@ fn the_program_of_a_killed_daemon_is_ended_by_the_next() {
     );
     daemon.run();
     let first: i32 = daemon.until_file("pid", |text| text.ends_with('\n')).trim().parse().unwrap();
+    // It is recorded once it has started; a daemon that is killed before that runs it again.
+    daemon.until_file("state/ledger", |ledger| ledger.contains("\"reported\":"));
     daemon.kill();
     daemon.run();
     until("its end", || (!std::path::Path::new(&format!("/proc/{first}")).exists()).then_some(()));
